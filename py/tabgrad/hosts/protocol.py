@@ -1,0 +1,478 @@
+"""Packets in Python: `Encoder` writes them, `decode` reads them.
+
+The commands themselves are declared in `commands.py`; all its names are here too.
+"""
+
+import struct
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from tabgrad.hosts.commands import (
+    BY_TAG,
+    COMMANDS,
+    HEADER_WORDS,
+    LIMITS,
+    MAGIC,
+    MAX_PAYLOAD_WORDS,
+    VERSION,
+    Adapter,
+    Alloc,
+    Buffer,
+    Command,
+    Copy,
+    Dispatch,
+    Drop,
+    DropPipeline,
+    Fault,
+    Free,
+    Hello,
+    Nested,
+    PacketError,
+    Pipeline,
+    Read,
+    Replay,
+    Routine,
+    Store,
+    Write,
+    WriteBlob,
+)
+
+__all__ = [
+    "BY_TAG",
+    "COMMANDS",
+    "HEADER_WORDS",
+    "INLINE_BYTES",
+    "LIMITS",
+    "MAGIC",
+    "MAX_PAYLOAD_WORDS",
+    "VERSION",
+    "Adapter",
+    "Alloc",
+    "Buffer",
+    "Command",
+    "Copy",
+    "Dispatch",
+    "Drop",
+    "DropPipeline",
+    "Encoder",
+    "Fault",
+    "Free",
+    "Hello",
+    "Nested",
+    "PacketError",
+    "Pipeline",
+    "Read",
+    "Replay",
+    "Routine",
+    "Store",
+    "Write",
+    "WriteBlob",
+    "command_words",
+    "decode",
+]
+
+# Taking a pointer to a Python buffer from JavaScript costs 8 to 15 microseconds, as much
+# as copying this many bytes into the packet.
+INLINE_BYTES = 32 * 1024
+
+
+def pad(nbytes: int) -> int:
+    """Round a number of bytes up to whole words."""
+    return (nbytes + 3) & -4
+
+
+def padded(data: bytes) -> bytes:
+    """Return `data` with zeros up to whole words."""
+    return data + b"\0" * (-len(data) & 3)
+
+
+def _text_words(text: str) -> "array[int]":
+    data = text.encode()
+    return array("I", [len(data)]) + array("I", padded(data))
+
+
+def command_words(command: Command) -> "array[int]":
+    """Encode one command, header included: slow, and right for every command.
+
+    >>> [hex(word) for word in command_words(Alloc(7, 16))]
+    ['0x201', '0x7', '0x10']
+    """
+    words = array("I", [0])
+    for letter, name in zip(command.LAYOUT, _NAMES[type(command)], strict=True):
+        value = getattr(command, name)
+        if letter == "u":
+            words.append(value)
+        elif letter == "s":
+            words += _text_words(value)
+        elif letter == "i":
+            words.append(len(value))
+            words.extend(value)
+        elif letter == "*":
+            words.extend(value)
+        elif letter == "d":
+            words.append(pad(len(value)))
+            words.frombytes(padded(bytes(value)))
+        elif letter == "o":
+            words.append(len(value))
+            for key, number in value:
+                words += _text_words(key)
+                words.frombytes(struct.pack("<d", number))
+        else:
+            for nested in value:
+                words += command_words(nested)
+    words[0] = _header(command.TAG, len(words) - 1)
+    return words
+
+
+_NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in COMMANDS}
+
+
+def _header(tag: int, n_words: int) -> int:
+    if n_words > MAX_PAYLOAD_WORDS:
+        raise PacketError(
+            f"{BY_TAG[tag].__name__}: a command holds at most {MAX_PAYLOAD_WORDS} words, "
+            f"this one needs {n_words}; send it in parts"
+        )
+    return tag | n_words << 8
+
+
+class Encoder:
+    """Writes commands into one growing buffer of words that is used again and again.
+
+    `finish` gives what `Host.submit` takes; call `reset` after that submit. The counts
+    `commands`, `dispatches`, `pipelines`, `reads` and `bytes_up` are of this packet;
+    dispatches inside a replayed list are not counted: only the caller knows how many.
+
+    Buffers given to `write` that are longer than INLINE_BYTES are not copied: they must
+    not change before the packet is submitted.
+
+    >>> encoder = Encoder()
+    >>> encoder.alloc(1, 8)
+    >>> encoder.write(1, 0, b"abcdefgh")
+    >>> packet, nbytes, blobs = encoder.finish()
+    >>> decode(packet, nbytes, blobs)
+    [Alloc(id=1, nbytes=8), Write(id=1, offset=0, data=b'abcdefgh')]
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_bytes",
+        "_capacity",
+        "_position",
+        "_words",
+        "blobs",
+        "bytes_up",
+        "commands",
+        "dispatches",
+        "pipelines",
+        "reads",
+    )
+
+    def __init__(self, capacity: int = 16384) -> None:
+        self._allocate(capacity)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new packet in the same memory."""
+        self._position = HEADER_WORDS
+        self.blobs: list[Buffer] = []
+        self.commands = 0
+        self.dispatches = 0
+        self.pipelines = 0
+        self.reads = 0
+        self.bytes_up = 0
+
+    def finish(self) -> tuple[bytearray, int, list[Buffer]]:
+        """Return the packet's memory, its length in bytes, and the buffers beside it."""
+        words = self._words
+        words[0] = MAGIC
+        words[1] = VERSION
+        words[2] = self.commands
+        return self._buffer, self._position * 4, self.blobs
+
+    def alloc(self, buffer: int, nbytes: int) -> None:
+        """Add an Alloc; `nbytes` is rounded up to whole words."""
+        p = self._claim(3)
+        words = self._words
+        words[p] = 0x201
+        words[p + 1] = buffer
+        words[p + 2] = (nbytes + 3) & -4
+
+    def free(self, buffers: Sequence[int]) -> None:
+        """Add a Free of all `buffers`."""
+        self._append(2, buffers)
+
+    def write(self, buffer: int, offset: int, data: Buffer) -> None:
+        """Add a Write or WriteBlob; data of a broken word is padded with zeros."""
+        view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
+        nbytes = len(view)
+        if nbytes & 3:
+            view = padded(bytes(view))
+            nbytes = len(view)
+        self.bytes_up += nbytes
+        if nbytes > INLINE_BYTES:
+            self._append(4, (buffer, offset, nbytes, len(self.blobs)))
+            self.blobs.append(view)
+            return
+        p = self._claim(4 + (nbytes >> 2))
+        words = self._words
+        words[p] = 3 | 3 + (nbytes >> 2) << 8
+        words[p + 1] = buffer
+        words[p + 2] = offset
+        words[p + 3] = nbytes
+        p = p * 4 + 16
+        self._bytes[p : p + nbytes] = view
+
+    def copy(
+        self, src: int, src_offset: int, dst: int, dst_offset: int, nbytes: int
+    ) -> None:
+        """Add a Copy."""
+        self._append(5, (src, src_offset, dst, dst_offset, nbytes))
+
+    def pipeline(
+        self,
+        pipeline: int,
+        label: str,
+        source: str,
+        bindings: str,
+        overrides: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add a Pipeline."""
+        self.pipelines += 1
+        pairs = tuple((overrides or {}).items())
+        self.append(Pipeline(pipeline, label, source, bindings, pairs))
+
+    def dispatch(
+        self,
+        pipeline: int,
+        groups: tuple[int, int, int],
+        buffers: Sequence[int],
+        uniform: Sequence[int] = (),
+    ) -> None:
+        """Add a Dispatch."""
+        self.dispatches += 1
+        self._append(7, (pipeline, *groups, len(buffers), *buffers, *uniform))
+
+    def routine(
+        self, routine: int, buffers: Sequence[int], parameters: Sequence[int] = ()
+    ) -> None:
+        """Add a Routine."""
+        self.dispatches += 1
+        self._append(8, (routine, len(buffers), *buffers, *parameters))
+
+    def read(self, token: int, buffer: int, offset: int, nbytes: int) -> None:
+        """Add a Read; the bytes are then had from `Host.read(token, ...)`."""
+        self.reads += 1
+        self._append(9, (token, buffer, offset, nbytes))
+
+    def store(self, list_id: int, n_slots: int, commands: Sequence[Nested]) -> None:
+        """Add a Store of `commands`, whose buffers are slot numbers below `n_slots`."""
+        self.append(Store(list_id, n_slots, tuple(commands)))
+
+    def replay(
+        self, list_id: int, slots: Sequence[int], patches: Sequence[int] = ()
+    ) -> None:
+        """Add a Replay; `patches` is flat: index, word, index, word, ...
+
+        An `array("I")` for either is copied without looking at its elements.
+        """
+        n_slots = len(slots)
+        n_patches = len(patches)
+        p = self._claim(3 + n_slots + n_patches)
+        words = self._words
+        words[p] = 11 | 2 + n_slots + n_patches << 8
+        words[p + 1] = list_id
+        words[p + 2] = n_slots
+        p += 3
+        words[p : p + n_slots] = _as_words(slots)
+        if n_patches:
+            words[p + n_slots : p + n_slots + n_patches] = _as_words(patches)
+
+    def drop(self, lists: Sequence[int]) -> None:
+        """Add a Drop of stored lists."""
+        self._append(12, lists)
+
+    def drop_pipelines(self, pipelines: Sequence[int]) -> None:
+        """Add a DropPipeline."""
+        self._append(13, pipelines)
+
+    def append(self, command: Command) -> None:
+        """Add any command as it stands."""
+        words = command_words(command)
+        p = self._claim(len(words))
+        self._words[p : p + len(words)] = words
+
+    def _append(self, tag: int, payload: Sequence[int]) -> None:
+        n = len(payload)
+        p = self._claim(n + 1)
+        words = self._words
+        words[p] = _header(tag, n)
+        words[p + 1 : p + 1 + n] = _as_words(payload)
+
+    def _claim(self, n_words: int) -> int:
+        position = self._position
+        end = position + n_words
+        if end > self._capacity:
+            self._grow(end)
+        self._position = end
+        self.commands += 1
+        return position
+
+    def _grow(self, n_words: int) -> None:
+        # A bytearray whose memory a host has pinned cannot be resized: make a new one.
+        used = self._buffer
+        kept = self._position * 4
+        self._allocate(max(2 * self._capacity, n_words))
+        self._buffer[:kept] = memoryview(used)[:kept]
+
+    def _allocate(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._buffer = bytearray(capacity * 4)
+        self._bytes = memoryview(self._buffer)
+        self._words = self._bytes.cast("I")
+
+
+def _as_words(values: Sequence[int]) -> "array[int]":
+    if isinstance(values, array) and values.typecode == "I":
+        return values
+    return array("I", values)
+
+
+class _Cursor:
+    """Reads fields from `words[position:end]`; reading past the end is an error."""
+
+    __slots__ = ("end", "index", "position", "raw", "words")
+
+    def __init__(self, raw: memoryview, position: int, end: int, index: int) -> None:
+        self.raw = raw
+        self.words = raw.cast("I")
+        self.position = position
+        self.end = end
+        self.index = index
+
+    def take(self, n: int) -> list[int]:
+        start = self.position
+        self.position = start + n
+        if self.position > self.end:
+            raise PacketError(
+                f"the payload ends after {self.end - start} words where {n} were due",
+                self.index,
+            )
+        return self.words[start : start + n].tolist()
+
+    def data(self) -> bytes:
+        nbytes = self.take(1)[0]
+        start = self.position * 4
+        self.take(pad(nbytes) >> 2)
+        return bytes(self.raw[start : start + nbytes])
+
+    def text(self) -> str:
+        try:
+            return self.data().decode()
+        except UnicodeDecodeError as error:
+            raise PacketError(f"text is not UTF-8: {error}", self.index) from None
+
+    def overrides(self) -> tuple[tuple[str, float], ...]:
+        pairs = []
+        for _ in range(self.take(1)[0]):
+            name = self.text()
+            start = self.position * 4
+            self.take(2)
+            pairs.append((name, struct.unpack_from("<d", self.raw, start)[0]))
+        return tuple(pairs)
+
+    def nested(self) -> "tuple[Command, ...]":
+        commands = []
+        while self.position < self.end:
+            command = self.command()
+            if not isinstance(command, Nested):
+                name = type(command).__name__
+                raise PacketError(f"Store cannot hold {name}", self.index)
+            commands.append(command)
+        return tuple(commands)
+
+    def command(self) -> Command:
+        """Read one command, which must fill exactly the payload its header claims."""
+        header = self.take(1)[0]
+        kind = BY_TAG.get(header & 255)
+        if kind is None:
+            raise PacketError(f"unknown tag {header & 255}", self.index)
+        whole = self.end
+        self.end = self.position + (header >> 8)
+        if self.end > whole:
+            raise PacketError(
+                f"{kind.__name__}: truncated: {header >> 8} payload words are announced "
+                f"and {whole - self.position} are there",
+                self.index,
+            )
+        values = [self.field(letter) for letter in kind.LAYOUT]
+        if self.position != self.end:
+            raise PacketError(
+                f"{kind.__name__}: {self.end - self.position} words too many",
+                self.index,
+            )
+        self.end = whole
+        return kind(*values)
+
+    def field(self, letter: str) -> Any:
+        if letter == "u":
+            return self.take(1)[0]
+        if letter == "i":
+            return tuple(self.take(self.take(1)[0]))
+        if letter == "*":
+            return tuple(self.take(self.end - self.position))
+        if letter == "s":
+            return self.text()
+        if letter == "d":
+            return self.data()
+        if letter == "o":
+            return self.overrides()
+        return self.nested()
+
+
+def decode(
+    packet: Buffer, nbytes: int | None = None, blobs: Sequence[Buffer] = ()
+) -> list[Command]:
+    """Read a packet; anything but a well-formed one raises PacketError.
+
+    Ids are not looked at: that is `Ledger.check`'s work. `blobs` must be as many as the
+    packet's WriteBlob commands count through, and of the lengths they say.
+    """
+    whole = memoryview(packet).cast("B")
+    size = len(whole) if nbytes is None else nbytes
+    if size > len(whole) or size & 3 or size < 4 * HEADER_WORDS:
+        raise PacketError(f"a packet of {size} bytes is truncated")
+    raw = whole[:size]
+    magic, version, count = raw.cast("I")[:HEADER_WORDS].tolist()
+    if magic != MAGIC:
+        raise PacketError(f"bad magic {magic:#x}: expected {MAGIC:#x}")
+    if version != VERSION:
+        raise PacketError(f"protocol version {version}: this host speaks {VERSION}")
+    cursor = _Cursor(raw, HEADER_WORDS, size >> 2, 0)
+    commands = []
+    for index in range(count):
+        cursor.index = index
+        command = cursor.command()
+        if isinstance(command, WriteBlob):
+            _check_blob(command, index, blobs)
+        commands.append(command)
+    if cursor.position != cursor.end:
+        raise PacketError(
+            f"{cursor.end - cursor.position} words follow the {count} commands announced"
+        )
+    return commands
+
+
+def _check_blob(command: WriteBlob, index: int, blobs: Sequence[Buffer]) -> None:
+    if command.blob >= len(blobs):
+        raise PacketError(
+            f"WriteBlob: blob {command.blob} of {len(blobs)} does not exist", index
+        )
+    size = memoryview(blobs[command.blob]).nbytes
+    if size != command.nbytes:
+        raise PacketError(
+            f"WriteBlob: blob {command.blob} has {size} bytes, not {command.nbytes}",
+            index,
+        )
