@@ -1,0 +1,97 @@
+//! inf: positive infinity, made from bits because WGSL rejects it as a constant.
+//! @error exact
+//! @reference np.inf
+fn inf() -> f32 {
+  var bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}
+
+//! nan: a quiet NaN, made from bits because WGSL rejects it as a constant.
+//! @error exact
+//! @reference np.nan
+fn nan() -> f32 {
+  var bits = 0x7fc00000u;
+  return bitcast<f32>(bits);
+}
+
+//! is_nan: whether x is NaN, tested on its bits: `x != x` may be compiled to false.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference np.isnan(x)
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+//! is_inf: whether x is an infinity of either sign.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference np.isinf(x)
+fn is_inf(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
+}
+
+//! is_finite: whether x is neither NaN nor an infinity.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference np.isfinite(x)
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+
+//! sign_bit: whether the sign bit of x is set: true for -0.0 and for a NaN with a sign.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference np.signbit(x)
+fn sign_bit(x: f32) -> bool {
+  return (bitcast<u32>(x) >> 31u) != 0u;
+}
+
+//! copysign_f32: the magnitude of x with the sign bit of y.
+//! @domain x: -inf..inf
+//! @domain y: -inf..inf
+//! @error exact
+//! @reference np.copysign(x, y)
+fn copysign_f32(x: f32, y: f32) -> f32 {
+  return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(y) & 0x80000000u));
+}
+
+//! max_f32: the larger of x and y; NaN if either is NaN, where WGSL's max may return the other.
+//! @domain x: -inf..inf
+//! @domain y: -inf..inf
+//! @error exact
+//! @reference np.maximum(x, y)
+fn max_f32(x: f32, y: f32) -> f32 {
+  return select(select(max(x, y), y, is_nan(y)), x, is_nan(x));
+}
+
+//! min_f32: the smaller of x and y; NaN if either is NaN.
+//! @domain x: -inf..inf
+//! @domain y: -inf..inf
+//! @error exact
+//! @reference np.minimum(x, y)
+fn min_f32(x: f32, y: f32) -> f32 {
+  return select(select(min(x, y), y, is_nan(y)), x, is_nan(x));
+}
+
+//! sign_f32: -1, 0 or 1; NaN for NaN.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference np.sign(x)
+fn sign_f32(x: f32) -> f32 {
+  return select(sign(x), x, is_nan(x));
+}
+
+//! nextafter_f32: the next float after x in the direction of y, subnormals included.
+//! @domain x: -3e38..3e38
+//! @domain y: -3e38..3e38
+//! @error exact
+//! @reference np.nextafter(x.astype(np.float32), y.astype(np.float32))
+fn nextafter_f32(x: f32, y: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let magnitude = bits & 0x7fffffffu;
+  let away = (y > x) == (bits < 0x80000000u);
+  let from_zero = select(1u, 0x80000001u, y < x);
+  let moved = select(select(bits - 1u, bits + 1u, away), from_zero, magnitude == 0u);
+  let result = bitcast<f32>(select(moved, bitcast<u32>(y), x == y));
+  return select(select(result, y, is_nan(y)), x, is_nan(x));
+}
