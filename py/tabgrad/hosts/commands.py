@@ -15,6 +15,7 @@ and never used twice. `protocol.py` writes and reads packets in Python; the Java
 reads them by hand, and tests/protocol holds both to the same vectors.
 """
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
@@ -24,8 +25,8 @@ VERSION = 1
 HEADER_WORDS = 3
 MAX_PAYLOAD_WORDS = (1 << 24) - 1
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Anything contiguous that `memoryview` takes; NumPy arrays and `array` are fine too."""
+Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | array[float]"
+"""Anything contiguous that `memoryview` takes; NumPy arrays are fine too."""
 
 
 class PacketError(ValueError):

@@ -91,6 +91,12 @@ def error_of(fault: Fault) -> HostError:
     return _ERRORS.get(fault.kind, HostError)(fault.message)
 
 
+def compile_message(label: str, text: str, source: str) -> str:
+    """Say why a kernel does not compile, with its source, lines numbered from 1."""
+    lines = (f"{i:4} {line}" for i, line in enumerate(source.splitlines(), 1))
+    return f"kernel {label!r} does not compile:\n{text.strip()}\n" + "\n".join(lines)
+
+
 def in_browser() -> bool:
     """Say whether this Python is Pyodide."""
     return sys.platform == "emscripten"

@@ -1,0 +1,1 @@
+"""Hosts for programs outside a browser: wgpu-py for WebGPU, CuPy for CUDA."""

@@ -1,0 +1,63 @@
+"""Finding a WebGPU adapter and device with wgpu-py, and saying what they can do."""
+
+from typing import Any
+
+import wgpu
+
+from tabgrad.core.errors import DeviceError
+from tabgrad.hosts.protocol import LIMITS, VERSION, Adapter, Hello
+
+# wgpu-native has its own names for some of WebGPU's features.
+_FEATURES = {
+    "shader-f16": "shader-f16",
+    "subgroup": "subgroups",
+    "subgroups": "subgroups",
+    "timestamp-query": "timestamp-query",
+}
+
+
+def request_adapter() -> Any:
+    """Return the fastest adapter there is."""
+    try:
+        return wgpu.gpu.request_adapter_sync(power_preference="high-performance")
+    except RuntimeError as error:
+        raise DeviceError(
+            f"no WebGPU adapter: {error}. Install a Vulkan driver (on Linux without a "
+            "GPU: mesa-vulkan-drivers), or use device 'cpu'"
+        ) from error
+
+
+def request_device(adapter: Any) -> Any:
+    """Return a device with all that the adapter has of what kernels use."""
+    features = [name for name in _FEATURES if name in adapter.features]
+    wanted = {
+        name: adapter.limits[name]
+        for name in (key.replace("_", "-") for key in LIMITS)
+        if name in adapter.limits
+    }
+    try:
+        return adapter.request_device_sync(
+            required_features=features, required_limits=wanted
+        )
+    except RuntimeError:
+        return adapter.request_device_sync(required_features=[], required_limits={})
+
+
+def hello_of(adapter: Any, device: Any) -> Hello:
+    """Describe a device."""
+    info = dict(adapter.info)
+    limits = {
+        key: int(device.limits.get(key.replace("_", "-"), default))
+        for key, default in LIMITS.items()
+    }
+    features = {_FEATURES[name] for name in device.features if name in _FEATURES}
+    described = Adapter(
+        name=info.get("device") or info.get("description") or "unknown adapter",
+        vendor=info.get("vendor", ""),
+        architecture=info.get("architecture", ""),
+        device=info.get("device", ""),
+        description=info.get("description", ""),
+        backend=info.get("backend_type", ""),
+        software=info.get("adapter_type") == "CPU",
+    )
+    return Hello(VERSION, "wgsl", limits, frozenset(features), (), described)

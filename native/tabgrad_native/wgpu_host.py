@@ -1,0 +1,500 @@
+"""Carries out packets with wgpu-py: WebGPU on Vulkan, Metal and Direct3D.
+
+The calls of a dispatch go straight to the C library that wgpu-py loads, not through its
+classes, which cost five times as much; errors inside a pass come out of its end or of
+`encoder.finish`, which do go through them.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import wgpu
+from wgpu.backends.wgpu_native import ffi, lib
+
+from tabgrad.core.errors import DeviceLostError, HostError
+from tabgrad.hosts.host import compile_message
+from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.protocol import (
+    Alloc,
+    Buffer,
+    Command,
+    Copy,
+    Dispatch,
+    Drop,
+    DropPipeline,
+    Fault,
+    Free,
+    PacketError,
+    Pipeline,
+    Read,
+    Replay,
+    Store,
+    Write,
+    WriteBlob,
+    decode,
+)
+from tabgrad_native.wgpu_adapter import hello_of, request_adapter, request_device
+from tabgrad_native.wgpu_pipelines import SLOT, Compiled, Pipelines, StoredList
+from tabgrad_native.wgpu_staging import Mapping, Staging
+
+TABLES = 8
+"""How many slot tables a stored list keeps its bind groups for."""
+
+STORAGE = (
+    wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
+)
+
+_set_pipeline = lib.wgpuComputePassEncoderSetPipeline
+_set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
+_dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
+
+
+class WgpuHost:
+    """A device of wgpu-py that speaks packets; see `tabgrad.hosts.host.Host`."""
+
+    def __init__(self, adapter: Any, *, diagnose: bool = False) -> None:
+        self._device = request_device(adapter)
+        self._queue = self._device.queue
+        self.hello = hello_of(adapter, self._device)
+        self.lost = False
+        self._diagnose = diagnose
+        self._packets = 0
+        self._faults: list[Fault] = []
+        self._ledger = Ledger()
+        self._buffers: dict[int, Any] = {}
+        self._pipelines = Pipelines(self._device)
+        self._lists: dict[int, StoredList] = {}
+        self._groups: dict[tuple[int, ...], Any] = {}
+        self._groups_of: dict[int, list[tuple[int, ...]]] = {}
+        self._uniform_sent = 0
+        self._uniform_end = 0
+        self._tables_of: dict[int, list[tuple[StoredList, tuple[int, ...]]]] = {}
+        self._reads: dict[int, tuple[Any, int] | None] = {}
+        self._staging = Staging(self._device)
+        self._offset = ffi.new("uint32_t[1]")
+        self._make_arena(256 * 1024)
+        self._encoder: Any = None
+        self._pass: Any = None
+        self._pass_id: Any = None
+        self._used: set[int] = set()
+        self._pending: list[int] = []
+        self._failed = False
+        self._submits = 0
+
+    # Packets
+
+    def submit(
+        self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]
+    ) -> int:
+        """Carry out a packet; returns how many queue submits it took."""
+        self._packets += 1
+        if self.lost:
+            self._fault("lost", "the device is lost", -1)
+            return 0
+        try:
+            commands = decode(packet, nbytes, blobs)
+            self._ledger.check(commands)
+        except PacketError as error:
+            self._fault("protocol", str(error), error.command)
+            return 0
+        self._submits = 0
+        self._failed = False
+        freed: list[int] = []
+        for index, command in enumerate(commands):
+            if isinstance(command, Free):
+                freed += command.ids
+                continue
+            self._guard(index, command, blobs)
+            if self._diagnose:
+                self._guard_flush(index)
+        self._guard_flush(-1)
+        self._uniform_end = self._uniform_sent = 0
+        for number in freed:
+            self._free(number)
+        return self._submits
+
+    def _guard(self, index: int, command: Command, blobs: Sequence[Buffer]) -> None:
+        try:
+            if isinstance(command, Write):
+                self._write(command.id, command.offset, command.data)
+            elif isinstance(command, WriteBlob):
+                data = memoryview(blobs[command.blob])
+                self._write(command.id, command.offset, data)
+            else:
+                _ACTIONS[type(command)](self, command)
+        except (wgpu.GPUError, HostError) as error:
+            self._caught(error, index, command)
+
+    def _guard_flush(self, index: int) -> None:
+        try:
+            self._flush()
+        except wgpu.GPUError as error:
+            self._caught(error, index, None)
+
+    def _caught(self, error: Exception, index: int, command: Command | None) -> None:
+        # As in a browser, what was encoded beside a failed command is not submitted.
+        self._abandon()
+        pipeline = command.pipeline if isinstance(command, Dispatch) else 0
+        text = str(error)
+        if "device is lost" in text.lower():
+            self._lose(index)
+        elif isinstance(error, wgpu.GPUOutOfMemoryError | MemoryError):
+            self._fault("memory", text, index)
+        elif isinstance(command, Pipeline):
+            message = compile_message(command.label, text, command.source)
+            self._fault("compile", message, index, command.id)
+        else:
+            self._fault(
+                "validation", text, index, pipeline or self._pipelines.named_in(text)
+            )
+
+    def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
+        self._faults.append(Fault(kind, message, pipeline, index, self._packets))
+
+    # Encoding
+
+    def _open(self) -> Any:
+        if self._encoder is None:
+            self._encoder = self._device.create_command_encoder()
+        return self._encoder
+
+    def _open_pass(self) -> Any:
+        if self._pass is None:
+            self._pass = self._open().begin_compute_pass()
+            self._pass_id = self._pass._internal
+        return self._pass_id
+
+    def _close_pass(self) -> None:
+        if self._pass is not None:
+            # Reset first: if `end` raises, this pass must not be ended again.
+            ending, self._pass = self._pass, None
+            ending.end()
+
+    def _abandon(self) -> None:
+        self._failed = True
+        self._encoder = None
+        self._pass = None
+        self._used.clear()
+        for token in self._pending:
+            self._reads[token] = None
+        self._pending.clear()
+
+    def _flush(self) -> None:
+        """Submit what has been encoded; the uniforms go up first, in one write."""
+        if self._encoder is None:
+            return
+        self._close_pass()
+        encoder, self._encoder = self._encoder, None
+        buffer = encoder.finish()
+        start, end = self._uniform_sent, self._uniform_end
+        if end > start:
+            self._queue.write_buffer(self._arena, start, self._arena_bytes[start:end])
+        # The uniforms of the rest of the packet go behind these, so that no bytes
+        # of the arena are written twice in one packet.
+        self._uniform_sent = end
+        self._queue.submit([buffer])
+        self._submits += 1
+        self._used.clear()
+        self._pending.clear()
+
+    def _make_arena(self, nbytes: int) -> None:
+        self._arena = self._device.create_buffer(
+            size=nbytes, usage=wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
+        )
+        self._arena_size = nbytes
+        self._arena_bytes = memoryview(bytearray(nbytes))
+        self._uniform_end = 0
+        self._uniform_sent = 0
+        self._groups = {}
+        self._groups_of = {}
+        for stored in self._lists.values():
+            stored.tables.clear()
+        self._tables_of = {}
+
+    def _put_uniform(self, data: Buffer) -> int:
+        """Place uniform words in the arena and return where."""
+        view = memoryview(data).cast("B")
+        nbytes = len(view)
+        start = self._uniform_end
+        end = start + (nbytes + SLOT - 1) // SLOT * SLOT
+        if end > self._arena_size:
+            self._flush()
+            self._make_arena(max(2 * self._arena_size, end))
+            start, end = 0, end - start
+        self._arena_bytes[start : start + nbytes] = view
+        self._uniform_end = end
+        return start
+
+    def _group(self, pipeline: Compiled, ids: tuple[int, ...], nbytes: int) -> Any:
+        """Return the bind group for these buffers, and `nbytes` of uniform words."""
+        nbytes = (nbytes + SLOT - 1) // SLOT * SLOT
+        key = (pipeline.layout.number, nbytes, *ids)
+        group = self._groups.get(key)
+        if group is not None:
+            return group
+        if pipeline.gpu is None:
+            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
+        entries = []
+        for binding, number in enumerate(ids):
+            buffer = self._buffers[number]
+            if buffer is None:
+                raise HostError(f"buffer {number} could not be allocated")
+            entry = {"binding": binding, "resource": {"buffer": buffer}}
+            entries.append(entry)
+        if nbytes:
+            resource = {"buffer": self._arena, "offset": 0, "size": nbytes}
+            entries.append({"binding": len(ids), "resource": resource})
+        group = self._device.create_bind_group(
+            layout=pipeline.layout.group, entries=entries
+        )
+        self._groups[key] = group
+        for number in set(ids):
+            self._groups_of.setdefault(number, []).append(key)
+        return group
+
+    # Commands
+
+    def _alloc(self, command: Alloc) -> None:
+        self._buffers[command.id] = None
+        limit = self.hello.limits["max_buffer_size"]
+        if command.nbytes > limit:
+            raise MemoryError(
+                f"a buffer of {command.nbytes} bytes is above the device's limit of "
+                f"{limit}"
+            )
+        # No binding may be empty, so an empty buffer gets one word.
+        self._buffers[command.id] = self._device.create_buffer(
+            size=max(command.nbytes, 4), usage=STORAGE
+        )
+
+    def _free(self, number: int) -> None:
+        for key in self._groups_of.pop(number, ()):
+            self._groups.pop(key, None)
+        for stored, slots in self._tables_of.pop(number, ()):
+            stored.tables.pop(slots, None)
+        buffer = self._buffers.pop(number)
+        if buffer is not None:
+            buffer.destroy()
+
+    def _live(self, number: int) -> Any:
+        buffer = self._buffers[number]
+        if buffer is None:
+            raise HostError(f"buffer {number} could not be allocated")
+        return buffer
+
+    def _write(self, number: int, offset: int, data: Buffer) -> None:
+        if self._failed or not len(data):
+            return
+        # A write takes effect before the next submit, so what was encoded to run
+        # earlier on the same buffer has to go first.
+        if number in self._used:
+            self._flush()
+        self._queue.write_buffer(self._live(number), offset, data)
+
+    def _copy(self, command: Copy) -> None:
+        if self._failed or not command.nbytes:
+            return
+        src, dst = self._live(command.src), self._live(command.dst)
+        encoder = self._open()
+        self._close_pass()
+        self._used.update((command.src, command.dst))
+        src_offset, dst_offset = command.src_offset, command.dst_offset
+        nbytes = command.nbytes
+        if src is dst:
+            # WebGPU does not copy inside one buffer.
+            src = self._device.create_buffer(size=nbytes, usage=STORAGE)
+            encoder.copy_buffer_to_buffer(dst, src_offset, src, 0, nbytes)
+            src_offset = 0
+        encoder.copy_buffer_to_buffer(src, src_offset, dst, dst_offset, nbytes)
+
+    def _pipeline(self, command: Pipeline) -> None:
+        self._pipelines.add(command)
+
+    def _drop_pipelines(self, command: DropPipeline) -> None:
+        for number in command.ids:
+            self._pipelines.drop(number)
+
+    def _store(self, command: Store) -> None:
+        self._lists[command.list_id] = StoredList(command, self._pipelines.by_id)
+
+    def _drop_lists(self, command: Drop) -> None:
+        for number in command.ids:
+            self._lists.pop(number).tables.clear()
+
+    def _one_dispatch(self, command: Dispatch) -> None:
+        if self._failed:
+            return
+        pipeline = self._pipelines.by_id[command.pipeline]
+        offset = -1
+        nbytes = 4 * len(command.uniform)
+        if nbytes:
+            offset = self._put_uniform(array("I", command.uniform))
+        group = self._group(pipeline, command.buffers, nbytes)
+        self._used.update(command.buffers)
+        grid = (command.gx, command.gy, command.gz)
+        self._encode([(pipeline.gpu._internal, group._internal, *grid, offset)], 0)
+
+    def _encode(self, steps: list[tuple[Any, ...]], base: int) -> None:
+        open_pass = self._open_pass()
+        offsets = self._offset
+        current = None
+        for step in steps:
+            if len(step) == 1:
+                self._copy(step[0])
+                open_pass = self._open_pass()
+                current = None
+                continue
+            pipeline, group, gx, gy, gz, offset = step
+            if pipeline is not current:
+                _set_pipeline(open_pass, pipeline)
+                current = pipeline
+            if offset < 0:
+                _set_bind_group(open_pass, 0, group, 0, ffi.NULL)
+            else:
+                offsets[0] = base + offset
+                _set_bind_group(open_pass, 0, group, 1, offsets)
+            _dispatch(open_pass, gx, gy, gz)
+
+    def _replay(self, command: Replay) -> None:
+        stored = self._lists[command.list_id]
+        stored.patch(command.patches)
+        if self._failed:
+            return
+        base = self._put_uniform(stored.image) if stored.image else 0
+        table = stored.tables.get(command.slots)
+        if table is None:
+            table = self._table(stored, command.slots)
+        self._used.update(command.slots)
+        self._encode(table, base)
+
+    def _table(
+        self, stored: StoredList, slots: tuple[int, ...]
+    ) -> list[tuple[Any, ...]]:
+        """Resolve a list's steps for these buffers, and keep the result."""
+        table: list[tuple[Any, ...]] = []
+        for step in stored.steps:
+            if isinstance(step, Copy):
+                copy = replace(step, src=slots[step.src], dst=slots[step.dst])
+                table.append((copy,))
+                continue
+            pipeline, buffers, grid, offset, nbytes = step
+            ids = tuple(slots[slot] for slot in buffers)
+            group = self._group(pipeline, ids, nbytes)
+            gpu, bound = pipeline.gpu._internal, group._internal
+            table.append((gpu, bound, *grid, offset))
+        if len(stored.tables) >= TABLES:
+            del stored.tables[next(iter(stored.tables))]
+        stored.tables[slots] = table
+        for number in set(slots):
+            self._tables_of.setdefault(number, []).append((stored, slots))
+        return table
+
+    def _read(self, command: Read) -> None:
+        self._reads[command.token] = None
+        if self._failed:
+            return
+        staging = self._staging.take(max(command.nbytes, 4))
+        if command.nbytes:
+            source = self._live(command.id)
+            encoder = self._open()
+            self._close_pass()
+            encoder.copy_buffer_to_buffer(
+                source, command.offset, staging, 0, command.nbytes
+            )
+            self._used.add(command.id)
+        self._reads[command.token] = (staging, command.nbytes)
+        self._pending.append(command.token)
+
+    # Waiting
+
+    def can_block(self) -> bool:
+        """Say yes: native programs can wait."""
+        return True
+
+    def read(self, token: int, timeout: float) -> bytes:
+        """Wait for a read's bytes."""
+        return self._mapped(*self._answer(token)).wait(timeout)
+
+    async def read_async(self, token: int, timeout: float) -> bytes:
+        """Await a read's bytes."""
+        return await self._mapped(*self._answer(token)).wait_async(timeout)
+
+    def _answer(self, token: int) -> tuple[Any, int]:
+        if self.lost:
+            raise DeviceLostError("the device is lost")
+        if token not in self._reads:
+            raise HostError(f"no read with token {token} is outstanding")
+        self._ledger.answered(token)
+        entry = self._reads.pop(token)
+        if entry is None:
+            raise HostError(f"read {token} failed with the packet it was in")
+        staging: Any
+        staging, nbytes = entry
+        return staging, nbytes
+
+    def _mapped(self, staging: Any, nbytes: int) -> Mapping:
+        return Mapping(staging, nbytes, self._staging, self._map_failed)
+
+    def _map_failed(self, error: Exception) -> HostError:
+        try:
+            self._device.create_command_encoder()
+        except wgpu.GPUError:
+            self._lose(-1)
+            return DeviceLostError("the device is lost")
+        return HostError(f"read failed: {error}")
+
+    def _lose(self, index: int) -> None:
+        self.lost = True
+        self._fault("lost", "the device is lost", index)
+
+    def _fence(self) -> Mapping:
+        """Map a buffer that the last submit wrote: the queue has run when it is there."""
+        if self.lost:
+            raise DeviceLostError("the device is lost")
+        staging = self._staging.take(4)
+        try:
+            encoder = self._device.create_command_encoder()
+            encoder.clear_buffer(staging, 0, 4)
+            self._queue.submit([encoder.finish()])
+        except wgpu.GPUError as error:
+            raise self._map_failed(error) from None
+        return self._mapped(staging, 4)
+
+    def synchronize(self, timeout: float) -> None:
+        """Wait until everything submitted has run."""
+        self._fence().wait(timeout)
+
+    async def synchronize_async(self, timeout: float) -> None:
+        """Await what `synchronize` waits for."""
+        await self._fence().wait_async(timeout)
+
+    def faults(self) -> list[Fault]:
+        """Return the faults since the last call."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    def close(self) -> None:
+        """Release the device."""
+        if not self.lost:
+            self.lost = True
+            self._device.destroy()
+
+
+_ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
+    Alloc: WgpuHost._alloc,
+    Copy: WgpuHost._copy,
+    Pipeline: WgpuHost._pipeline,
+    Dispatch: WgpuHost._one_dispatch,
+    Read: WgpuHost._read,
+    Store: WgpuHost._store,
+    Replay: WgpuHost._replay,
+    Drop: WgpuHost._drop_lists,
+    DropPipeline: WgpuHost._drop_pipelines,
+}
+
+
+def connect(*, diagnose: bool = False) -> WgpuHost:
+    """Open the fastest WebGPU device there is."""
+    return WgpuHost(request_adapter(), diagnose=diagnose)

@@ -1,0 +1,156 @@
+"""Pipelines of a wgpu-py device, and command lists stored with them."""
+
+from array import array
+from typing import Any, NamedTuple
+
+import wgpu
+
+from tabgrad.hosts.protocol import Copy, Dispatch, Pipeline, Store
+
+SLOT = 256
+"""Each dispatch's uniform words start at a multiple of this many bytes in the arena."""
+
+_TYPES = {"r": "read-only-storage", "w": "storage", "u": "uniform"}
+
+
+class Layout(NamedTuple):
+    """The layouts that one string of binding letters stands for."""
+
+    group: Any
+    whole: Any
+    number: int
+
+
+class Compiled:
+    """A compiled pipeline under one id; `gpu` is None if it did not compile."""
+
+    __slots__ = ("command", "gpu", "layout")
+
+    def __init__(self, command: Pipeline, layout: Layout) -> None:
+        self.command = command
+        self.layout = layout
+        self.gpu: Any = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two pipelines the same."""
+        return self.command.source, self.command.bindings, self.command.overrides
+
+
+class Pipelines:
+    """All pipelines by id; equal ones share one compiled pipeline."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._layouts: dict[str, Layout] = {}
+        self._shared: dict[tuple[object, ...], tuple[Any, list[int]]] = {}
+        self.by_id: dict[int, Compiled] = {}
+
+    def add(self, command: Pipeline) -> None:
+        """Compile a pipeline; on an error its id stays, without one."""
+        compiled = Compiled(command, self._layout(command.bindings))
+        self.by_id[command.id] = compiled
+        shared = self._shared.get(compiled.key)
+        if shared is None:
+            shared = (self._compile(command, compiled.layout), [])
+            self._shared[compiled.key] = shared
+        shared[1].append(command.id)
+        compiled.gpu = shared[0]
+
+    def drop(self, number: int) -> None:
+        """Forget an id, and the compiled pipeline if it was the last one to use it."""
+        compiled = self.by_id.pop(number)
+        if compiled.gpu is not None:
+            users = self._shared[compiled.key][1]
+            users.remove(number)
+            if not users:
+                del self._shared[compiled.key]
+
+    def named_in(self, text: str) -> int:
+        """Return the id of a pipeline whose label an error message quotes, or 0."""
+        for number, compiled in self.by_id.items():
+            if f"'{compiled.command.label}'" in text:
+                return number
+        return 0
+
+    def _compile(self, command: Pipeline, layout: Layout) -> Any:
+        module = self._device.create_shader_module(
+            label=command.label, code=command.source
+        )
+        return self._device.create_compute_pipeline(
+            label=command.label,
+            layout=layout.whole,
+            compute={
+                "module": module,
+                "entry_point": "main",
+                "constants": dict(command.overrides),
+            },
+        )
+
+    def _layout(self, bindings: str) -> Layout:
+        known = self._layouts.get(bindings)
+        if known is not None:
+            return known
+        entries = []
+        for binding, letter in enumerate(bindings):
+            buffer: dict[str, object] = {"type": _TYPES[letter]}
+            if letter == "u":
+                buffer["has_dynamic_offset"] = True
+            visibility = wgpu.ShaderStage.COMPUTE
+            entry = {"binding": binding, "visibility": visibility, "buffer": buffer}
+            entries.append(entry)
+        group = self._device.create_bind_group_layout(entries=entries)
+        whole = self._device.create_pipeline_layout(bind_group_layouts=[group])
+        known = self._layouts[bindings] = Layout(group, whole, len(self._layouts))
+        return known
+
+
+class Step(NamedTuple):
+    """One dispatch of a stored list; `offset` is -1 without uniform words."""
+
+    pipeline: Compiled
+    buffers: tuple[int, ...]
+    grid: tuple[int, int, int]
+    offset: int
+    nbytes: int
+
+
+class StoredList:
+    """A stored list: its steps, and its uniform words laid out as in the arena.
+
+    `tables` keeps the steps resolved for the slot tables replayed last.
+    """
+
+    __slots__ = ("_positions", "_words", "image", "steps", "tables")
+
+    def __init__(self, command: Store, pipelines: dict[int, Compiled]) -> None:
+        self.steps: list[Step | Copy] = []
+        self.tables: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+        self._positions = array("I")
+        words = array("I")
+        for nested in command.commands:
+            if isinstance(nested, Dispatch):
+                n_words = len(nested.uniform)
+                start = len(words)
+                self._positions.extend(range(start, start + n_words))
+                words.extend(nested.uniform)
+                words.extend([0] * (-n_words % (SLOT // 4)))
+                self.steps.append(
+                    Step(
+                        pipelines[nested.pipeline],
+                        nested.buffers,
+                        (nested.gx, nested.gy, nested.gz),
+                        start * 4 if n_words else -1,
+                        n_words * 4,
+                    )
+                )
+            elif isinstance(nested, Copy):
+                self.steps.append(nested)
+        self.image = bytearray(words.tobytes())
+        self._words = memoryview(self.image).cast("I")
+
+    def patch(self, patches: tuple[int, ...]) -> None:
+        """Change uniform words: index, word, index, word, ..."""
+        words, positions = self._words, self._positions
+        for i in range(0, len(patches), 2):
+            words[positions[patches[i]]] = patches[i + 1]

@@ -1,0 +1,78 @@
+"""Bringing bytes back from a wgpu-py device: staging buffers, and waits with deadlines."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import wgpu
+
+from tabgrad.core.errors import DeadlineError, HostError
+
+
+class Staging:
+    """Buffers that can be mapped, kept by size for the next read."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._free: dict[int, list[Any]] = {}
+
+    def take(self, nbytes: int) -> Any:
+        """Return a free staging buffer of at least `nbytes`."""
+        capacity = 1 << max(8, (nbytes - 1).bit_length())
+        free = self._free.setdefault(capacity, [])
+        if free:
+            return free.pop()
+        return self._device.create_buffer(
+            size=capacity, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
+        )
+
+    def give(self, buffer: Any) -> None:
+        """Take back a buffer that is no longer mapped."""
+        self._free[buffer.size].append(buffer)
+
+
+class Mapping:
+    """A staging buffer on its way to this program; wait for it once."""
+
+    def __init__(
+        self,
+        buffer: Any,
+        nbytes: int,
+        staging: Staging,
+        failed: Callable[[Exception], HostError],
+    ) -> None:
+        self._buffer = buffer
+        self._nbytes = nbytes
+        self._staging = staging
+        self._failed = failed
+        # wgpu-py's "READ" would submit once more to be sure that the copy was sent.
+        self._promise = buffer.map_async("READ_NOSYNC", 0, max(nbytes, 4))
+
+    def wait(self, timeout: float) -> bytes:
+        """Return the bytes, or raise DeadlineError."""
+        # The promise's own `sync_wait` has no deadline.
+        if not self._promise._thread_event.wait(timeout):
+            raise self._deadline(timeout)
+        return self._finish()
+
+    async def wait_async(self, timeout: float) -> bytes:
+        """Return the bytes, or raise DeadlineError."""
+        event = self._promise._thread_event
+        if not await asyncio.to_thread(event.wait, timeout):
+            raise self._deadline(timeout)
+        return self._finish()
+
+    def _deadline(self, timeout: float) -> DeadlineError:
+        return DeadlineError(f"no answer from the device within {timeout:g} s")
+
+    def _finish(self) -> bytes:
+        try:
+            self._promise.sync_wait()
+        except RuntimeError as error:
+            raise self._failed(error) from None
+        data = b""
+        if self._nbytes:
+            data = bytes(self._buffer.read_mapped(0, self._nbytes, copy=False))
+        self._buffer.unmap()
+        self._staging.give(self._buffer)
+        return data
