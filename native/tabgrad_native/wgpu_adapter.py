@@ -36,9 +36,7 @@ def request_device(adapter: Any) -> Any:
         if name in adapter.limits
     }
     try:
-        return adapter.request_device_sync(
-            required_features=features, required_limits=wanted
-        )
+        return adapter.request_device_sync(required_features=features, required_limits=wanted)
     except RuntimeError:
         return adapter.request_device_sync(required_features=[], required_limits={})
 

@@ -42,9 +42,7 @@ from tabgrad_native.wgpu_staging import Mapping, Staging
 TABLES = 8
 """How many slot tables a stored list keeps its bind groups for."""
 
-STORAGE = (
-    wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
-)
+STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 
 _set_pipeline = lib.wgpuComputePassEncoderSetPipeline
 _set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
@@ -85,9 +83,7 @@ class WgpuHost:
 
     # Packets
 
-    def submit(
-        self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]
-    ) -> int:
+    def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet; returns how many queue submits it took."""
         self._packets += 1
         if self.lost:
@@ -146,9 +142,7 @@ class WgpuHost:
             message = compile_message(command.label, text, command.source)
             self._fault("compile", message, index, command.id)
         else:
-            self._fault(
-                "validation", text, index, pipeline or self._pipelines.named_in(text)
-            )
+            self._fault("validation", text, index, pipeline or self._pipelines.named_in(text))
 
     def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
         self._faults.append(Fault(kind, message, pipeline, index, self._packets))
@@ -246,9 +240,7 @@ class WgpuHost:
         if nbytes:
             resource = {"buffer": self._arena, "offset": 0, "size": nbytes}
             entries.append({"binding": len(ids), "resource": resource})
-        group = self._device.create_bind_group(
-            layout=pipeline.layout.group, entries=entries
-        )
+        group = self._device.create_bind_group(layout=pipeline.layout.group, entries=entries)
         self._groups[key] = group
         for number in set(ids):
             self._groups_of.setdefault(number, []).append(key)
@@ -261,8 +253,7 @@ class WgpuHost:
         limit = self.hello.limits["max_buffer_size"]
         if command.nbytes > limit:
             raise MemoryError(
-                f"a buffer of {command.nbytes} bytes is above the device's limit of "
-                f"{limit}"
+                f"a buffer of {command.nbytes} bytes is above the device's limit of {limit}"
             )
         # No binding may be empty, so an empty buffer gets one word.
         self._buffers[command.id] = self._device.create_buffer(
@@ -369,9 +360,7 @@ class WgpuHost:
         self._used.update(command.slots)
         self._encode(table, base)
 
-    def _table(
-        self, stored: StoredList, slots: tuple[int, ...]
-    ) -> list[tuple[Any, ...]]:
+    def _table(self, stored: StoredList, slots: tuple[int, ...]) -> list[tuple[Any, ...]]:
         """Resolve a list's steps for these buffers, and keep the result."""
         table: list[tuple[Any, ...]] = []
         for step in stored.steps:
@@ -400,9 +389,7 @@ class WgpuHost:
             source = self._live(command.id)
             encoder = self._open()
             self._close_pass()
-            encoder.copy_buffer_to_buffer(
-                source, command.offset, staging, 0, command.nbytes
-            )
+            encoder.copy_buffer_to_buffer(source, command.offset, staging, 0, command.nbytes)
             self._used.add(command.id)
         self._reads[command.token] = (staging, command.nbytes)
         self._pending.append(command.token)

@@ -74,9 +74,7 @@ class Pipelines:
         return 0
 
     def _compile(self, command: Pipeline, layout: Layout) -> Any:
-        module = self._device.create_shader_module(
-            label=command.label, code=command.source
-        )
+        module = self._device.create_shader_module(label=command.label, code=command.source)
         return self._device.create_compute_pipeline(
             label=command.label,
             layout=layout.whole,

@@ -32,9 +32,7 @@ class Host(Protocol):
     hello: Hello
     lost: bool
 
-    def submit(
-        self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]
-    ) -> int:
+    def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet, reading all of it before returning.
 
         Returns how many queue submits it took. Never raises for what is in the packet:
@@ -157,8 +155,6 @@ def _connect_native(kind: str, diagnose: bool) -> Host:
         raise DeviceError("a browser has no CUDA: use device 'webgpu' or 'cpu'")
     module, package, extra = _NATIVE[kind]
     if importlib.util.find_spec(package) is None:
-        raise DeviceError(
-            f"device {kind!r} needs the package {package}: pip install '{extra}'"
-        )
+        raise DeviceError(f"device {kind!r} needs the package {package}: pip install '{extra}'")
     host = importlib.import_module(module).connect(diagnose=diagnose)
     return cast(Host, host)

@@ -110,13 +110,10 @@ class Ledger:
     def _span(self, number: int, offset: int, nbytes: int) -> None:
         size = self._buffers.get(number)[0]
         if (offset | nbytes) & 3:
-            raise PacketError(
-                f"offset {offset} and size {nbytes} must be multiples of 4"
-            )
+            raise PacketError(f"offset {offset} and size {nbytes} must be multiples of 4")
         if offset + nbytes > size:
             raise PacketError(
-                f"bytes {offset} to {offset + nbytes} are outside buffer {number}, "
-                f"which has {size}"
+                f"bytes {offset} to {offset + nbytes} are outside buffer {number}, which has {size}"
             )
 
     def _alloc(self, command: Alloc) -> None:
@@ -141,9 +138,7 @@ class Ledger:
     def _pipeline(self, command: Pipeline) -> None:
         letters = command.bindings
         if set(letters) - set("rwu") or "u" in letters[:-1]:
-            raise PacketError(
-                f"bindings {letters!r}: expected letters r and w, then at most one u"
-            )
+            raise PacketError(f"bindings {letters!r}: expected letters r and w, then at most one u")
         has_uniform = letters.endswith("u")
         n_buffers = len(letters) - has_uniform
         self._pipelines.add(command.id, (n_buffers, int(has_uniform)))
@@ -169,8 +164,7 @@ class Ledger:
     def _known_routine(self, command: Routine) -> None:
         if command.routine >= self._n_routines:
             raise PacketError(
-                f"routine {command.routine} does not exist: this host offers "
-                f"{self._n_routines}"
+                f"routine {command.routine} does not exist: this host offers {self._n_routines}"
             )
 
     def _routine(self, command: Routine) -> None:
@@ -198,9 +192,7 @@ class Ledger:
                     self._known_routine(nested)
             for slot in used:
                 if slot >= command.n_slots:
-                    raise PacketError(
-                        f"slot {slot} is outside the list's {command.n_slots}"
-                    )
+                    raise PacketError(f"slot {slot} is outside the list's {command.n_slots}")
         self._lists.add(command.list_id, (command.n_slots, n_words))
         self._copies[command.list_id] = tuple(
             nested for nested in command.commands if isinstance(nested, Copy)
@@ -210,8 +202,7 @@ class Ledger:
         n_slots, n_words = self._lists.get(command.list_id)
         if len(command.slots) != n_slots:
             raise PacketError(
-                f"list {command.list_id} has {n_slots} slots, "
-                f"{len(command.slots)} buffers came"
+                f"list {command.list_id} has {n_slots} slots, {len(command.slots)} buffers came"
             )
         for number in command.slots:
             self._buffers.get(number)

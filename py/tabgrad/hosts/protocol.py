@@ -225,9 +225,7 @@ class Encoder:
         p = p * 4 + 16
         self._bytes[p : p + nbytes] = view
 
-    def copy(
-        self, src: int, src_offset: int, dst: int, dst_offset: int, nbytes: int
-    ) -> None:
+    def copy(self, src: int, src_offset: int, dst: int, dst_offset: int, nbytes: int) -> None:
         """Add a Copy."""
         self._append(5, (src, src_offset, dst, dst_offset, nbytes))
 
@@ -255,9 +253,7 @@ class Encoder:
         self.dispatches += 1
         self._append(7, (pipeline, *groups, len(buffers), *buffers, *uniform))
 
-    def routine(
-        self, routine: int, buffers: Sequence[int], parameters: Sequence[int] = ()
-    ) -> None:
+    def routine(self, routine: int, buffers: Sequence[int], parameters: Sequence[int] = ()) -> None:
         """Add a Routine."""
         self.dispatches += 1
         self._append(8, (routine, len(buffers), *buffers, *parameters))
@@ -271,9 +267,7 @@ class Encoder:
         """Add a Store of `commands`, whose buffers are slot numbers below `n_slots`."""
         self.append(Store(list_id, n_slots, tuple(commands)))
 
-    def replay(
-        self, list_id: int, slots: Sequence[int], patches: Sequence[int] = ()
-    ) -> None:
+    def replay(self, list_id: int, slots: Sequence[int], patches: Sequence[int] = ()) -> None:
         """Add a Replay; `patches` is flat: index, word, index, word, ...
 
         An `array("I")` for either is copied without looking at its elements.
@@ -467,9 +461,7 @@ def decode(
 
 def _check_blob(command: WriteBlob, index: int, blobs: Sequence[Buffer]) -> None:
     if command.blob >= len(blobs):
-        raise PacketError(
-            f"WriteBlob: blob {command.blob} of {len(blobs)} does not exist", index
-        )
+        raise PacketError(f"WriteBlob: blob {command.blob} of {len(blobs)} does not exist", index)
     size = memoryview(blobs[command.blob]).nbytes
     if size != command.nbytes:
         raise PacketError(

@@ -90,9 +90,7 @@ class RecordingHost:
         """Return everything that was written down."""
         return "\n".join(self.lines)
 
-    def submit(
-        self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]
-    ) -> int:
+    def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Write down a packet and do its writes and copies."""
         self.packets += 1
         if self.lost:
@@ -175,9 +173,7 @@ class RecordingHost:
     def _put(self, number: int, offset: int, data: bytes) -> None:
         self.buffers[number][offset : offset + len(data)] = data
 
-    def _nested(
-        self, command: Copy | Dispatch | Routine, buffers: Mapping[int, bytearray]
-    ) -> None:
+    def _nested(self, command: Copy | Dispatch | Routine, buffers: Mapping[int, bytearray]) -> None:
         if isinstance(command, Copy):
             end = command.src_offset + command.nbytes
             data = buffers[command.src][command.src_offset : end]
@@ -203,9 +199,7 @@ def patched(stored: Store, patches: Sequence[int]) -> Store:
     commands: list[Copy | Dispatch | Routine] = []
     for nested in stored.commands:
         if isinstance(nested, Dispatch):
-            words = tuple(
-                changes.get(index + i, word) for i, word in enumerate(nested.uniform)
-            )
+            words = tuple(changes.get(index + i, word) for i, word in enumerate(nested.uniform))
             index += len(words)
             nested = Dispatch(
                 nested.pipeline,
@@ -242,8 +236,7 @@ def describe(command: Command) -> list[str]:
         case Dispatch(number, gx, gy, gz, buffers, uniform):
             words = f", uniform{_listed(uniform)}" if uniform else ""
             return [
-                f"dispatch pipeline {number} on {gx}x{gy}x{gz}: "
-                f"buffers{_listed(buffers)}{words}"
+                f"dispatch pipeline {number} on {gx}x{gy}x{gz}: buffers{_listed(buffers)}{words}"
             ]
         case Routine(number, buffers, parameters):
             words = f", parameters{_listed(parameters)}" if parameters else ""
@@ -255,8 +248,7 @@ def describe(command: Command) -> list[str]:
             return [f"store {number}: {n_slots} slots", *inner]
         case Replay(number, slots, patches):
             pairs = "".join(
-                f" {index}={word}"
-                for index, word in zip(patches[::2], patches[1::2], strict=True)
+                f" {index}={word}" for index, word in zip(patches[::2], patches[1::2], strict=True)
             )
             words = f", patches{pairs}" if patches else ""
             return [f"replay {number}: slots{_listed(slots)}{words}"]
