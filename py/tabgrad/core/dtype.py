@@ -1,0 +1,187 @@
+"""Dtypes and PyTorch's rules of promotion."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tabgrad.core.errors import DTypeError
+
+BOOL, INT, FLOAT, COMPLEX = 0, 1, 2, 3
+"""Categories, in the order of promotion."""
+
+
+class DType:
+    """An element type. Compare with `is`; the instances are module constants.
+
+    `itemsize` is in bytes; `name` is also NumPy's name, except for `bfloat16`, which NumPy lacks.
+    """
+
+    __slots__ = ("category", "itemsize", "name", "rank", "signed")
+
+    def __init__(self, name: str, category: int, itemsize: int, rank: int, signed: bool) -> None:
+        self.name = name
+        self.category = category
+        self.itemsize = itemsize
+        self.rank = rank
+        self.signed = signed
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether this is a real floating-point dtype."""
+        return self.category == FLOAT
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether this is a complex dtype."""
+        return self.category == COMPLEX
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values can be negative."""
+        return self.signed
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether tensors of this dtype can carry gradients."""
+        return self.category >= FLOAT
+
+    def __repr__(self) -> str:
+        return f"tabgrad.{self.name}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (by_name, (self.name,))
+
+
+bool_: Final = DType("bool", BOOL, 1, 0, False)
+uint8: Final = DType("uint8", INT, 1, 1, False)
+int8: Final = DType("int8", INT, 1, 2, True)
+uint16: Final = DType("uint16", INT, 2, 3, False)
+int16: Final = DType("int16", INT, 2, 4, True)
+uint32: Final = DType("uint32", INT, 4, 5, False)
+int32: Final = DType("int32", INT, 4, 6, True)
+uint64: Final = DType("uint64", INT, 8, 7, False)
+int64: Final = DType("int64", INT, 8, 8, True)
+float16: Final = DType("float16", FLOAT, 2, 10, True)
+bfloat16: Final = DType("bfloat16", FLOAT, 2, 11, True)
+float32: Final = DType("float32", FLOAT, 4, 12, True)
+float64: Final = DType("float64", FLOAT, 8, 13, True)
+complex64: Final = DType("complex64", COMPLEX, 8, 20, True)
+complex128: Final = DType("complex128", COMPLEX, 16, 21, True)
+
+ALL: Final = (
+    bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64,
+    float16, bfloat16, float32, float64, complex64, complex128,
+)  # fmt: skip
+NAMES: Final = {d.name: d for d in ALL}
+ALIASES: Final = {
+    "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
+    "long": int64, "cfloat": complex64, "cdouble": complex128,
+}  # fmt: skip
+
+NARROW: Final = {int64: int32, uint64: uint32, float64: float32, complex128: complex64}
+"""What a 64-bit dtype becomes on a device that has only the 32-bit one."""
+
+
+def by_name(name: str) -> DType:
+    """Return the dtype of this name, PyTorch's short names included."""
+    found = NAMES.get(name) or ALIASES.get(name)
+    if found is None:
+        raise DTypeError(f"dtype: no dtype is called {name!r}; there are {', '.join(NAMES)}")
+    return found
+
+
+_PROMOTED: dict[tuple[DType, DType], DType] = {}
+
+
+def promote(a: DType, b: DType) -> DType:
+    """Return the dtype that holds the values of both, by PyTorch's table."""
+    if a is b:
+        return a
+    found = _PROMOTED.get((a, b))
+    if found is None:
+        found = _PROMOTED[a, b] = _PROMOTED[b, a] = _promote(a, b)
+    return found
+
+
+def _promote(a: DType, b: DType) -> DType:
+    low, high = (a, b) if (a.category, a.rank) < (b.category, b.rank) else (b, a)
+    if low.category < high.category:
+        if high is complex64 and low is float64:
+            return complex128
+        return high
+    if high.category == FLOAT and {low, high} == {float16, bfloat16}:
+        return float32
+    if high.category == INT and low.signed != high.signed:
+        return _mixed_signs(low, high)
+    return high
+
+
+def _mixed_signs(a: DType, b: DType) -> DType:
+    signed, unsigned = (a, b) if a.signed else (b, a)
+    if signed.itemsize > unsigned.itemsize:
+        return signed
+    wider = {1: int16, 2: int32, 4: int64}.get(unsigned.itemsize)
+    if wider is None:
+        raise DTypeError(f"promotion: no integer dtype holds both {a!r} and {b!r}; cast one of them")
+    return wider
+
+
+class _Default:
+    """The default floating-point dtype, changeable by `set_default_dtype`."""
+
+    floating: DType = float32
+
+
+def get_default_dtype() -> DType:
+    """Return the dtype that Python floats become; `float32` unless it was set.
+
+    >>> import tabgrad as tg
+    >>> tg.get_default_dtype()
+    tabgrad.float32
+    """
+    return _Default.floating
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Set the dtype that Python floats become: a floating-point dtype."""
+    if not dtype.is_floating_point:
+        raise DTypeError(f"set_default_dtype: expected a floating-point dtype, got {dtype!r}")
+    _Default.floating = dtype
+
+
+def complex_of(dtype: DType) -> DType:
+    """Return the complex dtype whose parts are `dtype`."""
+    return complex128 if dtype is float64 else complex64
+
+
+def real_of(dtype: DType) -> DType:
+    """Return the dtype of the parts of a complex `dtype`; any other dtype unchanged."""
+    return {complex64: float32, complex128: float64}.get(dtype, dtype)
+
+
+def scalar_dtype(value: object) -> DType:
+    """Return the dtype a bare Python number becomes."""
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    if isinstance(value, float):
+        return _Default.floating
+    if isinstance(value, complex):
+        return complex_of(_Default.floating)
+    raise DTypeError(f"expected a Python number, got {type(value).__name__}")
+
+
+def with_scalar(dtype: DType, value: object) -> DType:
+    """Return the dtype of an op between a tensor of `dtype` and a Python number.
+
+    A number raises the category but never the width: `float16` stays `float16` beside `2.5`.
+    """
+    category = scalar_dtype(value).category
+    if category <= dtype.category:
+        return dtype
+    if category == FLOAT:
+        return _Default.floating
+    if category == COMPLEX:
+        return complex_of(dtype if dtype.category == FLOAT else _Default.floating)
+    return int64

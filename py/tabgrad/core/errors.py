@@ -1,0 +1,57 @@
+"""Every exception tabgrad raises that Python does not already have a name for."""
+
+
+class TabgradError(Exception):
+    """The base of tabgrad's own exceptions."""
+
+
+class HostError(TabgradError, RuntimeError):
+    """A host refused or failed to carry out a command."""
+
+
+class KernelError(HostError):
+    """A kernel did not compile; the message holds the compiler's text and the source."""
+
+
+class OutOfMemoryError(HostError, MemoryError):
+    """A device had no memory left for a buffer."""
+
+
+class DeviceLostError(HostError):
+    """The device is gone; tensors on it are lost, and a new device can be made."""
+
+
+class DeadlineError(HostError, TimeoutError):
+    """A blocking read or wait took longer than its deadline."""
+
+
+class WouldBlockError(TabgradError, RuntimeError):
+    """A value was asked for where the program cannot wait; the message names the awaitable."""
+
+
+class DeviceError(TabgradError, RuntimeError):
+    """Tensors of different devices met, or a device is not to be had here."""
+
+
+class DTypeError(TabgradError, TypeError):
+    """A dtype does not fit the op or the device."""
+
+
+class ShapeError(TabgradError, ValueError, RuntimeError):
+    """Shapes do not fit together."""
+
+
+class GradientError(TabgradError, RuntimeError):
+    """A derivative was asked for that does not exist."""
+
+
+class EscapedTensorError(TabgradError, RuntimeError):
+    """A tensor made inside a transform was used after the transform had ended."""
+
+
+class CaptureError(TabgradError, RuntimeError):
+    """Something was done inside a compiled function that a replay could not repeat."""
+
+
+class RegistryError(TabgradError, TypeError):
+    """An op's declaration lacks something that its family needs."""

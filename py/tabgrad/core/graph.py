@@ -1,0 +1,169 @@
+"""The graph of recorded ops: an arena indexed by integers.
+
+Nodes are immutable but for two steps: a node is *realised* when its value lies in a buffer, and then
+forgets its sources; and it is reused after its last reference has gone. References are counted by hand and
+released by a work list, never through chains of Python objects: dropping 100,000 nodes must not recurse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Params, Spec
+
+
+class Value:
+    """A handle on a node: it keeps the node alive."""
+
+    __slots__ = ("graph", "id")
+
+    def __init__(self, graph: Graph, id: int) -> None:
+        self.graph = graph
+        self.id = id
+
+    def __del__(self) -> None:
+        graph = self.graph
+        graph.dropped.append(self.id)
+        if not graph.busy:
+            graph.collect()
+
+
+class Graph:
+    """The nodes of one device.
+
+    For node `i`: `op[i]` (None once it is realised or an input), `params[i]`, `srcs[i]` (node ids),
+    `spec[i]`, `aux[i]` (a Python number for a constant, which is no part of the structure), `buffer[i]`
+    (what holds the value, None until realised), `handles[i]` (how many Values), `refs[i]` (handles and
+    nodes that read it), `serial[i]` (order of recording), `line[i]` (where the user recorded it).
+    """
+
+    def __init__(self) -> None:
+        self.op: list[Op | None] = [None]
+        self.params: list[Params | None] = [None]
+        self.srcs: list[tuple[int, ...]] = [()]
+        self.spec: list[Spec | None] = [None]
+        self.aux: list[Any] = [None]
+        self.buffer: list[Any] = [None]
+        self.handles: list[int] = [0]
+        self.refs: list[int] = [1]
+        self.serial: list[int] = [0]
+        self.line: list[Any] = [None]
+        self.free: list[int] = []
+        self.dropped: list[int] = []
+        self.busy = False
+        self.count = 0
+        self.recorded: list[int] = []
+
+    def add(
+        self, op: Op | None, params: Params | None, srcs: tuple[int, ...], spec: Spec,
+        aux: Any = None, line: Any = None,
+    ) -> Value:  # fmt: skip
+        """Record a node and return a handle on it."""
+        self.count += 1
+        refs = self.refs
+        for s in srcs:
+            refs[s] += 1
+        if self.free:
+            i = self.free.pop()
+            self.op[i], self.params[i], self.srcs[i], self.spec[i] = op, params, srcs, spec
+            self.aux[i], self.handles[i], refs[i], self.serial[i] = aux, 1, 1, self.count
+            self.line[i] = line
+        else:
+            i = len(refs)
+            self.op.append(op)
+            self.params.append(params)
+            self.srcs.append(srcs)
+            self.spec.append(spec)
+            self.aux.append(aux)
+            self.buffer.append(None)
+            self.handles.append(1)
+            refs.append(1)
+            self.serial.append(self.count)
+            self.line.append(line)
+        if op is not None:
+            self.recorded.append(i)
+        return Value(self, i)
+
+    def handle(self, i: int) -> Value:
+        """Return one more handle on node `i`."""
+        self.handles[i] += 1
+        self.refs[i] += 1
+        return Value(self, i)
+
+    def collect(self) -> None:
+        """Release what was dropped, and all that only it kept alive."""
+        self.busy = True
+        refs, srcs = self.refs, self.srcs
+        dropped = self.dropped
+        try:
+            while dropped:
+                i = dropped.pop()
+                self.handles[i] -= 1
+                refs[i] -= 1
+                stack = [i] if not refs[i] else []
+                while stack:
+                    i = stack.pop()
+                    for s in srcs[i]:
+                        refs[s] -= 1
+                        if not refs[s]:
+                            stack.append(s)
+                    self._erase(i)
+        finally:
+            self.busy = False
+
+    def _erase(self, i: int) -> None:
+        self.op[i] = None
+        self.params[i] = None
+        self.srcs[i] = ()
+        self.spec[i] = None
+        self.aux[i] = None
+        self.line[i] = None
+        self.buffer[i] = None
+        self.serial[i] = 0
+        self.free.append(i)
+
+    def realise(self, i: int, buffer: Any) -> None:
+        """Give node `i` its value and forget how it was made."""
+        old = self.srcs[i]
+        self.op[i] = None
+        self.params[i] = None
+        self.srcs[i] = ()
+        self.buffer[i] = buffer
+        for s in old:
+            self.handles[s] += 1
+            self.dropped.append(s)
+        if not self.busy:
+            self.collect()
+
+    def live(self) -> list[int]:
+        """Return the recorded, unrealised nodes that have handles, in order, and forget the dead ones."""
+        keep = {
+            i: self.serial[i] for i in self.recorded if self.op[i] is not None and self.handles[i] > 0
+        }
+        order = sorted(keep, key=keep.__getitem__)
+        self.recorded = order
+        return list(order)
+
+    def ancestors(self, roots: Iterable[int]) -> list[int]:
+        """Return the roots and all unrealised nodes and leaves they are made of, sources first."""
+        seen: set[int] = set()
+        stack = list(roots)
+        while stack:
+            i = stack.pop()
+            if i not in seen:
+                seen.add(i)
+                stack.extend(self.srcs[i])
+        return sorted(seen, key=self.serial.__getitem__)
+
+    def text(self, roots: Iterable[int]) -> str:
+        """Return the graph under `roots`, one readable line a node."""
+        lines = []
+        for i in self.ancestors(roots):
+            op = self.op[i]
+            name = "input" if op is None else op.name
+            args = ", ".join(f"%{s}" for s in self.srcs[i])
+            params = "".join(f" {k}={v}" for k, v in (self.params[i] or {}).items())
+            lines.append(f"%{i}: {self.spec[i]} = {name}({args}){params}")
+        return "\n".join(lines)

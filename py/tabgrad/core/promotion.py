@@ -1,0 +1,129 @@
+"""The front of element-wise ops: one function inserts casts and broadcasts, so no rule ever un-broadcasts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.shape import broadcast
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import Box, bind, constant
+
+NUMBER = (bool, int, float, complex)
+
+
+def result_dtype(*args: Any) -> dt.DType:
+    """Return the dtype of an op on these tensors and Python numbers.
+
+    Tensors with dimensions decide; a 0-d tensor, and after it a number, counts only where its category
+    (bool < int < float < complex) is higher.
+    """
+    dimensioned: dt.DType | None = None
+    zero: dt.DType | None = None
+    numbers = []
+    for a in args:
+        if not isinstance(a, Box):
+            numbers.append(a)
+        elif a.spec.shape:
+            dimensioned = a.spec.dtype if dimensioned is None else dt.promote(dimensioned, a.spec.dtype)
+        else:
+            zero = a.spec.dtype if zero is None else dt.promote(zero, a.spec.dtype)
+    found = dimensioned
+    if zero is not None and (found is None or zero.category > found.category):
+        found = zero
+    for n in numbers:
+        found = dt.scalar_dtype(n) if found is None else dt.with_scalar(found, n)
+    if found is None:
+        raise DTypeError("expected at least one tensor or number")
+    return found
+
+
+def cast(x: Any, dtype: dt.DType) -> Any:
+    """Return `x` as `dtype`, itself where it is that already."""
+    if x.spec.dtype is dtype:
+        return x
+    return REGISTRY["cast"].bind(x, dtype=dtype)
+
+
+def expand(x: Any, shape: tuple[int, ...]) -> Any:
+    """Return `x` broadcast to `shape`, itself where it has it already."""
+    if x.spec.shape == shape:
+        return x
+    return REGISTRY["expand"].bind(x, shape=shape)
+
+
+def the_device(name: str, tensors: list[Any]) -> Any:
+    """Return the one device of `tensors`; a 0-d tensor of the CPU may sit beside another device's."""
+    device = tensors[0].device
+    for t in tensors:
+        if t.device is not device:
+            raise DeviceError(
+                f"{name}: expected all tensors on one device, got "
+                f"{' and '.join(sorted({str(t.device) for t in tensors}))}; move them with .to(device)"
+            )
+    return device
+
+
+def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Apply an element-wise op to tensors and Python numbers of any shapes and dtypes that fit."""
+    if len(args) != len(op.operands):
+        raise TypeError(f"{op.name}() takes {len(op.operands)} arguments, got {len(args)}")
+    tensors = [a for a in args if isinstance(a, Box)]
+    _check(op, args, tensors)
+    device = the_device(op.name, tensors)
+    masked = op.name == "where"
+    values = args[1:] if masked else args
+    dtype = device.canonical(_operand_dtype(op, values))
+    shape = tensors[0].spec.shape
+    if any(t.spec.shape != shape for t in tensors):
+        shape = broadcast(op.name, *(t.spec.shape for t in tensors))
+    wanted = spec(shape, dtype)
+    ready = [_prepare(a, wanted, device) for a in values]
+    if masked:
+        ready.insert(0, _prepare(args[0], spec(shape, dt.bool_), device))
+    return op.bind(*ready, **params)
+
+
+def _check(op: Op, args: tuple[Any, ...], tensors: list[Any]) -> None:
+    for a in args:
+        if not isinstance(a, Box) and not isinstance(a, NUMBER):
+            raise TypeError(
+                f"{op.name}: expected tensors or Python numbers, got {type(a).__name__}; "
+                "make it a tensor with tabgrad.tensor(...)"
+            )
+    if not tensors:
+        raise TypeError(f"{op.name}: expected at least one tensor, got {', '.join(map(repr, args))}")
+
+
+def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
+    dtype = result_dtype(*values)
+    if dtype.category < dt.FLOAT and op.integers != "same":
+        if op.integers is None:
+            raise DTypeError(f"{op.name}: expected a floating-point tensor, got {dtype!r}")
+        return dt.get_default_dtype()
+    kind = "biufc"[(0, 1, 3, 4)[dtype.category]] if dtype is not dt.bool_ else "b"
+    if kind not in op.kinds:
+        raise DTypeError(f"{op.name}: not defined for {dtype!r}")
+    return dtype
+
+
+def _prepare(a: Any, wanted: Any, device: Any) -> Any:
+    if isinstance(a, Box):
+        return expand(cast(a, wanted.dtype), wanted.shape)
+    return constant(a, wanted, device)
+
+
+def call(op: Any, *args: Any, **params: Any) -> Any:
+    """Apply an element-wise op; the common cases take a short way."""
+    first = args[0]
+    if isinstance(first, Box):
+        want = first.spec
+        if op.kinds == "biufc" and (want.dtype.category >= dt.FLOAT or op.integers == "same") and op.name != "where":
+            for a in args:
+                if not isinstance(a, Box) or a.spec is not want:
+                    break
+            else:
+                return op.bind(*args, **params) if params else bind(op, args)
+    return elementwise_call(op, args, params)

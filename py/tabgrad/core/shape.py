@@ -1,0 +1,95 @@
+"""Arithmetic on shapes: broadcasting, axes, slices. Tuples of ints in, tuples of ints out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tabgrad.core.errors import ShapeError
+
+Shape = tuple[int, ...]
+
+
+def size(shape: Shape) -> int:
+    """Return the number of elements."""
+    return math.prod(shape)
+
+
+def strides(shape: Shape) -> Shape:
+    """Return the row-major strides, in elements."""
+    out: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        out.append(step)
+        step *= n
+    return tuple(reversed(out))
+
+
+def broadcast(name: str, *shapes: Shape) -> Shape:
+    """Return the shape that all `shapes` broadcast to; `name` is the op that asks, for the error."""
+    rank = max(map(len, shapes), default=0)
+    out = []
+    for axis in range(-rank, 0):
+        sizes = {s[axis] for s in shapes if len(s) >= -axis}
+        sizes.discard(1)
+        if len(sizes) > 1:
+            text = " and ".join(str(s) for s in shapes)
+            raise ShapeError(
+                f"{name}: shapes {text} do not broadcast: axis {axis} has sizes "
+                f"{' and '.join(map(str, sorted(sizes)))}; they must be equal or 1"
+            )
+        out.append(sizes.pop() if sizes else 1)
+    return tuple(out)
+
+
+def axis_index(name: str, axis: int, rank: int) -> int:
+    """Return `axis` counted from the front; raise IndexError outside [-rank, rank)."""
+    bound = max(rank, 1)
+    if not -bound <= axis < bound:
+        raise IndexError(
+            f"{name}: dim {axis} is out of range for {rank} dimensions; expected {-bound} to {bound - 1}"
+        )
+    return axis % bound
+
+
+def axes_tuple(name: str, axes: int | Iterable[int] | None, rank: int) -> Shape:
+    """Return the axes sorted from the front; None means all of them."""
+    if axes is None:
+        return tuple(range(rank))
+    if isinstance(axes, int):
+        return (axis_index(name, axes, rank),) if rank else ()
+    out = tuple(sorted(axis_index(name, a, rank) for a in axes)) if rank else ()
+    if len(set(out)) != len(out):
+        raise ShapeError(f"{name}: dim {tuple(axes)} names an axis twice")
+    return out
+
+
+def without(shape: Shape, axes: Sequence[int]) -> Shape:
+    """Return `shape` with `axes` left out."""
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def with_ones(shape: Shape, axes: Sequence[int]) -> Shape:
+    """Return `shape` with `axes` set to 1."""
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def infer_reshape(shape: Shape, new: Sequence[int]) -> Shape:
+    """Return `new` with its -1 filled in; raise ShapeError where the sizes differ."""
+    total = size(shape)
+    out = tuple(int(n) for n in new)
+    if out.count(-1) > 1:
+        raise ShapeError(f"reshape: only one size can be -1, got {out}")
+    if -1 in out:
+        rest = math.prod(n for n in out if n != -1)
+        if rest == 0 or total % rest:
+            raise ShapeError(f"reshape: {shape} has {total} elements, which {out} can't divide evenly")
+        out = tuple(total // rest if n == -1 else n for n in out)
+    if math.prod(out) != total or any(n < 0 for n in out):
+        raise ShapeError(f"reshape: {shape} has {total} elements, {out} needs {math.prod(out)}")
+    return out
+
+
+def slice_length(start: int, stop: int, step: int) -> int:
+    """Return how many indices `range(start, stop, step)` has."""
+    return len(range(start, stop, step))

@@ -1,0 +1,63 @@
+"""What is known of a tensor without its values: shape and dtype, interned."""
+
+from __future__ import annotations
+
+from tabgrad.core.dtype import DType
+from tabgrad.core.shape import Shape
+
+
+class Spec:
+    """A shape and a dtype. Interned by `spec`, so equal specs are the same object."""
+
+    __slots__ = ("dtype", "shape", "size")
+
+    def __init__(self, shape: Shape, dtype: DType) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.size = 1
+        for n in shape:
+            self.size *= n
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (spec, (self.shape, self.dtype))
+
+
+_SPECS: dict[tuple[Shape, DType], Spec] = {}
+
+
+def spec(shape: Shape, dtype: DType) -> Spec:
+    """Return the one Spec of this shape and dtype."""
+    found = _SPECS.get((shape, dtype))
+    if found is None:
+        found = _SPECS[shape, dtype] = Spec(tuple(int(n) for n in shape), dtype)
+    return found
+
+
+class Params(dict[str, object]):
+    """The static parameters of one application of an op. Interned: compare with `is`."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+NO_PARAMS = Params()
+_PARAMS: dict[tuple[object, ...], Params] = {}
+
+
+def intern_params(params: dict[str, object]) -> Params:
+    """Return the one Params equal to `params`; their values must be hashable."""
+    if not params:
+        return NO_PARAMS
+    key = (tuple(params.items()), tuple(map(type, params.values())))
+    found = _PARAMS.get(key)
+    if found is None:
+        found = _PARAMS[key] = Params(params)
+    return found

@@ -1,0 +1,167 @@
+"""The interpreter stack: where the application of an op goes.
+
+`bind` hands an op to the innermost interpreter that owns one of its arguments. An interpreter does its
+part and binds ops on the values below, until the base interpreter runs or records the op on a device.
+Interpreters live in `Mode.levels`; a tensor's `owner` is the interpreter that made it, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tabgrad.core.errors import EscapedTensorError
+from tabgrad.core.spec import NO_PARAMS, Params, Spec
+
+if TYPE_CHECKING:
+    from tabgrad.core.op import Op
+
+
+class Box:
+    """The fields of a Tensor that the core and the transforms work with.
+
+    `data` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
+    whatever its interpreter keeps at other levels. `node` is the tape node that made it, `index` which
+    of that node's outputs it is, `view` what ties a view to its base.
+    """
+
+    __slots__ = (
+        "__weakref__", "_backward_hooks", "_grad", "_name", "_retains_grad", "_version", "data",
+        "device", "index", "node", "owner", "spec", "tracked", "view",
+    )  # fmt: skip
+
+    data: Any
+    spec: Spec
+    device: Any
+    owner: Interpreter | None
+    tracked: bool
+    node: Any
+    index: int
+    view: Any
+
+
+class Interpreter(Protocol):
+    """One level of the stack."""
+
+    level: int
+
+    def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
+        """Return the tensor that `op` makes of `args`, some of which this interpreter owns."""
+        ...
+
+
+class Mode:
+    """What the current task has switched on. Immutable: a change makes a new Mode.
+
+    `levels` is the interpreter stack; `capture` the capture of a `compile` in progress;
+    `extras` holds the settings of public context managers by name.
+    """
+
+    __slots__ = ("capture", "extras", "grad", "inference", "levels")
+
+    def __init__(
+        self,
+        grad: bool = True,
+        inference: bool = False,
+        levels: tuple[Interpreter, ...] = (),
+        capture: Any = None,
+        extras: dict[str, Any] | None = None,
+    ) -> None:
+        self.grad = grad
+        self.inference = inference
+        self.levels = levels
+        self.capture = capture
+        self.extras: dict[str, Any] = extras or {}
+
+    def replace(self, **changes: Any) -> Mode:
+        """Return a copy with the named fields changed."""
+        fields = {name: getattr(self, name) for name in Mode.__slots__}
+        return Mode(**(fields | changes))
+
+    def extra(self, name: str, value: Any) -> Mode:
+        """Return a copy with one of the extras changed."""
+        return self.replace(extras={**self.extras, name: value})
+
+
+MODE: ContextVar[Mode] = ContextVar("tabgrad_mode", default=Mode())  # noqa: B039 (Mode is immutable)
+
+
+class using:  # noqa: N801 (a context manager, used like a function)
+    """Run a block under `mode`."""
+
+    __slots__ = ("mode", "token")
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode = mode
+        self.token: Token[Mode] | None = None
+
+    def __enter__(self) -> Mode:
+        self.token = MODE.set(self.mode)
+        return self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        assert self.token is not None
+        MODE.reset(self.token)
+
+
+class _Base:
+    """The slots that `tensor.py` fills: the core needs no import of Tensor."""
+
+    process: Callable[[Any, tuple[Any, ...], Params, Mode], Any]
+    wrap: Callable[..., Any]
+    constant: Callable[..., Any]
+
+
+def install(
+    process: Callable[..., Any], wrap: Callable[..., Any], constant: Callable[..., Any]
+) -> None:
+    """Set the base interpreter, the constructor of tensors, and the one of constants.
+
+    `wrap(data, spec, device, owner)` makes a Tensor; `constant(value, spec, device)` a Tensor filled
+    with a Python number.
+    """
+    _Base.process = staticmethod(process)
+    _Base.wrap = staticmethod(wrap)
+    _Base.constant = staticmethod(constant)
+
+
+def wrap(data: Any, spec: Spec, device: Any, owner: Interpreter | None = None) -> Any:
+    """Return a new Tensor around `data`."""
+    return _Base.wrap(data, spec, device, owner)
+
+
+def constant(value: Any, spec: Spec, device: Any) -> Any:
+    """Return a Tensor of `spec` filled with the Python number `value`; it costs no memory."""
+    return _Base.constant(value, spec, device)
+
+
+def zeros_like(x: Any) -> Any:
+    """Return zeros of the shape, dtype and device of `x`."""
+    return _Base.constant(0, x.spec, x.device)
+
+
+def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
+    """Apply `op` to Tensors through the interpreter stack."""
+    mode = MODE.get()
+    top: Interpreter | None = None
+    for a in args:
+        owner = a.owner
+        if owner is not None:
+            check_alive(owner, mode, op.name)
+            if top is None or owner.level > top.level:
+                top = owner
+    if top is None:
+        return _Base.process(op, args, params, mode)
+    return top.process(op, args, params)
+
+
+def check_alive(owner: Interpreter, mode: Mode, what: str) -> None:
+    """Raise EscapedTensorError unless `owner` is on the stack of `mode`."""
+    levels = mode.levels
+    level = owner.level
+    if level > len(levels) or levels[level - 1] is not owner:
+        raise EscapedTensorError(
+            f"{what}: a tensor made inside {type(owner).__name__.lower()}() was used after it had ended; "
+            "return it from the function instead of storing it outside"
+        )

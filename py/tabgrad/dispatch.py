@@ -1,0 +1,58 @@
+"""The base of the interpreter stack: runs or records an op on a device, and puts it on the tape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core import trace
+from tabgrad.core.errors import DeviceError
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Params, Spec
+from tabgrad.core.trace import Mode
+from tabgrad.transforms.tape import record
+
+
+def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
+    """Apply `op` to base tensors."""
+    device = args[0].device
+    tracked = False
+    for a in args:
+        if a.view is not None:
+            a.view.refresh(a)
+        if a.device is not device:
+            raise DeviceError(
+                f"{op.name}: expected all tensors on one device, got "
+                f"{' and '.join(str(x.device) for x in args)}; move them with .to(device)"
+            )
+        if a.tracked:
+            tracked = True
+    if mode.capture is not None:
+        mode.capture.note(args)
+    data, spec = device.backend.run(op, tuple([a.data for a in args]), tuple([a.spec for a in args]), params)
+    y = trace.wrap(data, spec, device)
+    if tracked and mode.grad and op.differentiable:
+        record(op, params, args, y, None)
+    return y
+
+
+_CONSTANTS: dict[Any, Any] = {}
+
+
+def constant(value: Any, spec: Spec, device: Any) -> Any:
+    """Return a tensor of `spec` filled with `value`, remembered: numbers recur."""
+    kind = type(value)
+    if kind is not float and kind is not int and kind is not bool and kind is not complex:
+        return trace.wrap(device.backend.constant(value, spec), spec, device)
+    key = (value, kind, spec, device) if value or kind is not float else (str(value), kind, spec, device)
+    found = _CONSTANTS.get(key)
+    if found is None:
+        if len(_CONSTANTS) > 512:
+            _CONSTANTS.clear()
+        data = device.backend.constant(value, spec)
+        found = _CONSTANTS[key] = trace.wrap(data, spec, device)
+    return found
+
+
+def forget_constants() -> None:
+    """Drop the remembered constants, so that they hold no nodes of a lost device."""
+    _CONSTANTS.clear()

@@ -1,0 +1,1 @@
+"""Declarations of the ops. Importing this package fills the registry."""

@@ -1,0 +1,371 @@
+"""Element-wise ops: one output element from the matching input elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core.dtype import DType
+from tabgrad.core.families import elementwise
+from tabgrad.core.numpy import np
+from tabgrad.ops.rounding import eq, floor, gt, lt, trunc
+
+Operand = Any
+Array = Any
+
+REAL = "biuf"
+FLOATS = "f"
+INTS = "biu"
+
+
+# -- linear --------------------------------------------------------------------------------------------
+
+
+@elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
+def copy(x: Operand) -> Array:
+    """Return `x` in memory of its own."""
+    return x
+
+
+@elementwise(code="{x}", derivative=None, integers="same")
+def stop_gradient(x: Operand) -> Array:
+    """Return `x` as a constant: no derivative of any mode or order passes."""
+    return x
+
+
+@elementwise(
+    code="cast",
+    along=lambda t, x, _y, *, dtype: cast.bind(t, dtype=x.spec.dtype) if dtype.is_differentiable else None,
+    integers="same",
+)
+def cast(x: Operand, *, dtype: DType) -> Array:
+    """Return `x` as `dtype`: floats to integers truncate, anything to bool is `x != 0`."""
+    if x.dtype.kind == "c" and not dtype.is_complex:
+        x = x.real
+    return x.astype(dtype.name)
+
+
+@elementwise(
+    code="({x} + {y})",
+    along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: t),
+    integers="same",
+)
+def add(x: Operand, y: Operand) -> Array:
+    """Return the sum of the elements."""
+    return x + y
+
+
+@elementwise(
+    code="({x} - {y})",
+    along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: neg.bind(t)),
+    integers="same",
+)
+def sub(x: Operand, y: Operand) -> Array:
+    """Return the difference of the elements."""
+    return x - y
+
+
+@elementwise(code="(-{x})", along=lambda t, _x, _y: neg.bind(t), integers="same", kinds="iufc")
+def neg(x: Operand) -> Array:
+    """Return the elements with the other sign."""
+    return -x
+
+
+@elementwise(
+    code="({x} * {y})",
+    along=(lambda t, _x, y, _z: mul.bind(t, y), lambda t, x, _y, _z: mul.bind(t, x)),
+    integers="same",
+)
+def mul(x: Operand, y: Operand) -> Array:
+    """Return the product of the elements."""
+    return x * y
+
+
+@elementwise(
+    code={"wgsl": "select({y}, {x}, {cond})", "cuda": "({cond} ? {x} : {y})"},
+    along=(
+        None,
+        lambda t, cond, _x, _y, _z: where(cond, t, 0),
+        lambda t, cond, _x, _y, _z: where(cond, 0, t),
+    ),
+    integers="same",
+)
+def where(cond: Operand, x: Operand, y: Operand) -> Array:
+    """Return `x` where `cond` holds and `y` elsewhere."""
+    return np.where(cond, x, y)
+
+
+# -- arithmetic ----------------------------------------------------------------------------------------
+
+
+@elementwise(
+    code="({x} / {y})",
+    derivative=(lambda _x, y, _z: 1 / y, lambda _x, y, z: -z / y),
+    domain=((-2.0, 2.0), (0.5, 2.0)),
+)
+def div(x: Operand, y: Operand) -> Array:
+    """Return the quotient of the elements; integers divide as floats."""
+    return x / y
+
+
+@elementwise(
+    code={"wgsl": "floor({x} / {y})", "cuda": "floor_f32({x} / {y})", "int": "floor_div_{t}({x}, {y})"},
+    derivative=None,
+    integers="same",
+    kinds="iuf",
+    domain=((-9.0, 9.0), (0.5, 3.0)),
+)
+def floor_divide(x: Operand, y: Operand) -> Array:
+    """Return the quotient rounded towards minus infinity."""
+    return np.floor_divide(x, y)
+
+
+@elementwise(
+    code={"wgsl": "remainder_f32({x}, {y})", "cuda": "remainder_f32({x}, {y})", "int": "mod_{t}({x}, {y})"},
+    derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -floor(x / y)),
+    integers="same",
+    kinds="iuf",
+    domain=((0.6, 0.9), (1.0, 2.0)),
+)
+def remainder(x: Operand, y: Operand) -> Array:
+    """Return what floor division leaves; it has the sign of `y`."""
+    return np.remainder(x, y)
+
+
+@elementwise(
+    code={"wgsl": "fmod_f32({x}, {y})", "cuda": "fmod_f32({x}, {y})", "int": "({x} % {y})"},
+    derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -trunc(x / y)),
+    integers="same",
+    kinds="iuf",
+    domain=((0.6, 0.9), (1.0, 2.0)),
+)
+def fmod(x: Operand, y: Operand) -> Array:
+    """Return what division rounded towards zero leaves; it has the sign of `x`."""
+    return np.fmod(x, y)
+
+
+@elementwise(
+    code={"wgsl": "pow_f32({x}, {y})", "cuda": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
+    derivative=(
+        lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
+        lambda x, y, z: where(x == 0, where(y == 0, -math.inf, 0), z * log(where(x == 0, 1, x))),
+    ),
+    integers="same",
+    kinds="iufc",
+    domain=((0.3, 2.0), (-2.0, 2.0)),
+)
+def pow_(x: Operand, y: Operand) -> Array:
+    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y > 0."""
+    return np.power(x, y)
+
+
+@elementwise(code="({x} * {x})", derivative=lambda x, _y: 2 * x, integers="same", kinds="iufc")
+def square(x: Operand) -> Array:
+    """Return the squares."""
+    return x * x
+
+
+@elementwise(code="(1.0 / {x})", derivative=lambda _x, y: -(y * y), domain=(0.5, 2.0))
+def reciprocal(x: Operand) -> Array:
+    """Return 1/x."""
+    return 1 / x
+
+
+@elementwise(
+    code={"wgsl": "abs({x})", "cuda": "abs_{t}({x})"},
+    derivative=lambda x, _y: sgn(x),
+    integers="same",
+    kinds="iufc",
+)
+def abs_(x: Operand) -> Array:
+    """Return the absolute values; the derivative at 0 is 0."""
+    return np.abs(x)
+
+
+@elementwise(
+    code={"wgsl": "sign_f32({x})", "cuda": "sign_f32({x})", "int": "sign_{t}({x})"},
+    derivative=lambda _x, _y: 0.0,
+    integers="same",
+    kinds="iuf",
+    domain=(0.5, 2.0),
+)
+def sign(x: Operand) -> Array:
+    """Return -1, 0 or 1 by the sign of each element."""
+    return np.sign(x)
+
+
+@elementwise(code={"wgsl": "max_f32({x}, {y})", "cuda": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+             derivative=(lambda x, y, _z: _share(gt(x, y), eq(x, y), x), lambda x, y, _z: _share(gt(y, x), eq(x, y), x)),
+             integers="same", kinds=REAL)  # fmt: skip
+def maximum(x: Operand, y: Operand) -> Array:
+    """Return the larger of the elements, nan where either is; a tie shares the derivative equally."""
+    return np.maximum(x, y)
+
+
+@elementwise(code={"wgsl": "min_f32({x}, {y})", "cuda": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+             derivative=(lambda x, y, _z: _share(lt(x, y), eq(x, y), x), lambda x, y, _z: _share(lt(y, x), eq(x, y), x)),
+             integers="same", kinds=REAL)  # fmt: skip
+def minimum(x: Operand, y: Operand) -> Array:
+    """Return the smaller of the elements, nan where either is; a tie shares the derivative equally."""
+    return np.minimum(x, y)
+
+
+def _share(wins: Any, ties: Any, like: Any) -> Any:
+    return where(wins, like * 0 + 1, 0) + where(ties, 0.5, like * 0)
+
+
+# -- exponentials and logarithms -------------------------------------------------------------------------
+
+
+@elementwise(code="exp_f32({x})", derivative=lambda _x, y: y)
+def exp(x: Operand) -> Array:
+    """Return e to the power of each element."""
+    return np.exp(x)
+
+
+@elementwise(code="exp2_f32({x})", derivative=lambda _x, y: y * math.log(2))
+def exp2(x: Operand) -> Array:
+    """Return 2 to the power of each element."""
+    return np.exp2(x)
+
+
+@elementwise(code="expm1_f32({x})", derivative=lambda _x, y: y + 1)
+def expm1(x: Operand) -> Array:
+    """Return exp(x) - 1, accurate near 0."""
+    return np.expm1(x)
+
+
+@elementwise(code="log_f32({x})", derivative=lambda x, _y: 1 / x, domain=(0.3, 3.0))
+def log(x: Operand) -> Array:
+    """Return the natural logarithm."""
+    return np.log(x)
+
+
+@elementwise(code="log2_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0))
+def log2(x: Operand) -> Array:
+    """Return the logarithm to base 2."""
+    return np.log2(x)
+
+
+@elementwise(code="log10_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0))
+def log10(x: Operand) -> Array:
+    """Return the logarithm to base 10."""
+    return np.log10(x)
+
+
+@elementwise(code="log1p_f32({x})", derivative=lambda x, _y: 1 / (1 + x), domain=(-0.7, 3.0))
+def log1p(x: Operand) -> Array:
+    """Return ln(1 + x), accurate near 0."""
+    return np.log1p(x)
+
+
+@elementwise(
+    code="logaddexp_f32({x}, {y})",
+    derivative=(lambda x, _y, z: exp(x - z), lambda _x, y, z: exp(y - z)),
+    kinds=FLOATS,
+)
+def logaddexp(x: Operand, y: Operand) -> Array:
+    """Return ln(exp(x) + exp(y)) without overflow."""
+    return np.logaddexp(x, y)
+
+
+@elementwise(code={"wgsl": "sqrt({x})", "cuda": "sqrt_f32({x})"}, derivative=lambda _x, y: 0.5 / y, domain=(0.3, 3.0))
+def sqrt(x: Operand) -> Array:
+    """Return the square root."""
+    return np.sqrt(x)
+
+
+@elementwise(
+    code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt_f32({x})"},
+    derivative=lambda x, y: -0.5 * y / x,
+    domain=(0.3, 3.0),
+)
+def rsqrt(x: Operand) -> Array:
+    """Return 1 / sqrt(x)."""
+    return 1 / np.sqrt(x)
+
+
+# -- trigonometry ----------------------------------------------------------------------------------------
+
+
+@elementwise(code="sin_f32({x})", derivative=lambda x, _y: cos(x))
+def sin(x: Operand) -> Array:
+    """Return the sine; angles are radians."""
+    return np.sin(x)
+
+
+@elementwise(code="cos_f32({x})", derivative=lambda x, _y: -sin(x))
+def cos(x: Operand) -> Array:
+    """Return the cosine; angles are radians."""
+    return np.cos(x)
+
+
+@elementwise(code="tan_f32({x})", derivative=lambda _x, y: 1 + y * y, domain=(-1.2, 1.2))
+def tan(x: Operand) -> Array:
+    """Return the tangent; angles are radians."""
+    return np.tan(x)
+
+
+@elementwise(code="asin_f32({x})", derivative=lambda x, _y: rsqrt(1 - x * x), domain=(-0.9, 0.9))
+def asin(x: Operand) -> Array:
+    """Return the inverse sine in radians."""
+    return np.arcsin(x)
+
+
+@elementwise(code="acos_f32({x})", derivative=lambda x, _y: -rsqrt(1 - x * x), domain=(-0.9, 0.9))
+def acos(x: Operand) -> Array:
+    """Return the inverse cosine in radians."""
+    return np.arccos(x)
+
+
+@elementwise(code="atan_f32({x})", derivative=lambda x, _y: 1 / (1 + x * x))
+def atan(x: Operand) -> Array:
+    """Return the inverse tangent in radians."""
+    return np.arctan(x)
+
+
+@elementwise(
+    code="atan2_f32({x}, {y})",
+    derivative=(lambda x, y, _z: y / (x * x + y * y), lambda x, y, _z: -x / (x * x + y * y)),
+    kinds=FLOATS,
+    domain=((0.3, 2.0), (-2.0, 2.0)),
+)
+def atan2(x: Operand, y: Operand) -> Array:
+    """Return the angle of the point (y, x) in radians, by quadrant."""
+    return np.arctan2(x, y)
+
+
+@elementwise(code="sinh_f32({x})", derivative=lambda x, _y: cosh(x))
+def sinh(x: Operand) -> Array:
+    """Return the hyperbolic sine."""
+    return np.sinh(x)
+
+
+@elementwise(code="cosh_f32({x})", derivative=lambda x, _y: sinh(x))
+def cosh(x: Operand) -> Array:
+    """Return the hyperbolic cosine."""
+    return np.cosh(x)
+
+
+@elementwise(code="tanh_f32({x})", derivative=lambda _x, y: 1 - y * y)
+def tanh(x: Operand) -> Array:
+    """Return the hyperbolic tangent."""
+    return np.tanh(x)
+
+
+@elementwise(code="asinh_f32({x})", derivative=lambda x, _y: rsqrt(1 + x * x))
+def asinh(x: Operand) -> Array:
+    """Return the inverse hyperbolic sine."""
+    return np.arcsinh(x)
+
+
+@elementwise(code="acosh_f32({x})", derivative=lambda x, _y: rsqrt(x * x - 1), domain=(1.2, 3.0))
+def acosh(x: Operand) -> Array:
+    """Return the inverse hyperbolic cosine."""
+    return np.arccosh(x)
+
+
+@elementwise(code="atanh_f32({x})", derivative=lambda x, _y: 1 / (1 - x * x), domain=(-0.8, 0.8))
+def atanh(x: Operand) -> Array:
+    """Return the inverse hyperbolic tangent."""
+    return np.arctanh(x)

@@ -1,0 +1,248 @@
+"""Selecting and placing by computed indices, joining, and counting up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.families import kernel, to_front
+from tabgrad.core.numpy import np
+from tabgrad.core.op import same_dtype
+from tabgrad.core.spec import Spec, spec
+from tabgrad.core.trace import bind, constant
+from tabgrad.core.spec import intern_params
+from tabgrad.ops.elementwise import add
+from tabgrad.ops.view import slice_
+
+Operand = Any
+Array = Any
+Ints = tuple[int, ...]
+
+
+# -- iota ----------------------------------------------------------------------------------------------
+
+
+def _iota_samples() -> Iterator[Any]:
+    yield (), {"size": 5, "dtype": dt.int32}
+
+
+@kernel(
+    infer=lambda like, *, size, dtype: spec((size,), dtype),
+    derivative=None,
+    batching=lambda n, args, dims, **params: to_front(counting.bind(args[0], **params), None, n),
+    samples=_iota_samples,
+)
+def counting(like: Operand, *, size: int, dtype: dt.DType) -> Array:
+    """Return 0, 1, ..., size - 1; `like` is a 0-d tensor that only tells the device."""
+    return np.arange(size, dtype=dtype.name)
+
+
+def iota(size: int, dtype: dt.DType, device: Any) -> Any:
+    """Return 0, 1, ..., size - 1 on `device`."""
+    return counting.bind(constant(0, spec((), dtype), device), size=size, dtype=dtype)
+
+
+# -- cat -----------------------------------------------------------------------------------------------
+
+
+def _cat_spec(*specs: Spec, axis: int) -> Spec:
+    first = specs[0].shape
+    for s in specs[1:]:
+        if s.shape[:axis] != first[:axis] or s.shape[axis + 1 :] != first[axis + 1 :]:
+            raise ShapeError(
+                f"cat: shapes {first} and {s.shape} may differ only in dim {axis}; reshape or expand first"
+            )
+    total = sum(s.shape[axis] for s in specs)
+    return spec((*first[:axis], total, *first[axis + 1 :]), same_dtype("cat", specs))
+
+
+def _cat_transpose(ct: Any, needs: Any, inputs: Any, _y: Any, *, axis: int) -> Any:
+    shape = ct.spec.shape
+    out, start = [], 0
+    for x, need in zip(inputs, needs, strict=True):
+        stop = start + x.spec.shape[axis]
+        starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+        stops = tuple(stop if i == axis else n for i, n in enumerate(shape))
+        out.append(slice_.bind(ct, starts=starts, stops=stops, steps=(1,) * len(shape)) if need else None)
+        start = stop
+    return tuple(out)
+
+
+def _zeros(x: Any) -> Any:
+    return constant(0, x.spec, x.device)
+
+
+def _cat_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+    filled = [_zeros(p) if t is None else t for p, t in zip(primals, tangents, strict=True)]
+    return cat.bind(*filled, axis=axis)
+
+
+def _cat_samples() -> Iterator[Any]:
+    yield ((2, 3), (2, 1)), {"axis": 1}
+    yield ((2, 3), (1, 3), (4, 3)), {"axis": 0}
+
+
+@kernel(
+    infer=_cat_spec,
+    derivative=_cat_derivative,
+    transpose=_cat_transpose,
+    batching=lambda n, args, dims, *, axis: cat.bind(
+        *(to_front(a, d, n) for a, d in zip(args, dims, strict=True)), axis=axis + 1
+    ),
+    samples=_cat_samples,
+    reads=((), False),
+)
+def cat(*xs: Operand, axis: int) -> Array:
+    """Return the operands joined along `axis`."""
+    return np.concatenate(xs, axis)
+
+
+cat.saves = lambda needs: ((False,) * len(needs), False)  # type: ignore[attr-defined]
+
+
+# -- gather and scatter ------------------------------------------------------------------------------------
+
+
+def _gather_spec(x: Spec, index: Spec, *, axis: int) -> Spec:
+    want = (*x.shape[:axis], index.shape[axis] if len(index.shape) == len(x.shape) else -1, *x.shape[axis + 1 :])
+    if index.shape != want:
+        raise ShapeError(
+            f"gather: index {index.shape} must have the shape of the input {x.shape} but for dim {axis}"
+        )
+    return spec(index.shape, x.dtype)
+
+
+def _gather_batch(n: int, args: Any, dims: Any, *, axis: int) -> Any:
+    x, index = (to_front(a, d, n) for a, d in zip(args, dims, strict=True))
+    return gather.bind(x, index, axis=axis + 1)
+
+
+def _gather_samples() -> Iterator[Any]:
+    yield ((4, 3), ("index", (2, 3), 4)), {"axis": 0}
+    yield ((2, 5), ("index", (2, 7), 5)), {"axis": 1}
+
+
+def _in_range(index: Any, n: int, name: str) -> Any:
+    if index.size and (index.min() < 0 or index.max() >= n):
+        bad = index[(index < 0) | (index >= n)].flat[0]
+        raise IndexError(f"{name}: index {bad} is out of range for a dim of size {n}")
+    return index
+
+
+@kernel(
+    infer=_gather_spec,
+    derivative=lambda p, t, _y, *, axis: gather.bind(t[0], p[1], axis=axis),
+    transpose=lambda ct, needs, inputs, _y, *, axis: (
+        scatter_add.bind(_zeros(inputs[0]), inputs[1], ct, axis=axis),
+        None,
+    ),
+    batching=_gather_batch,
+    samples=_gather_samples,
+    reads=((False, True), False),
+)
+def gather(x: Operand, index: Operand, *, axis: int) -> Array:
+    """Return y[i, j, ...] = x[i, index[i, j, ...], ...] with the index in place of coordinate `axis`.
+
+    `index` has the shape of `x` but for `axis`; indices are in [0, n).
+    """
+    return np.take_along_axis(x, _in_range(index, x.shape[axis], "gather"), axis)
+
+
+def _scatter_spec(x: Spec, index: Spec, src: Spec, *, axis: int) -> Spec:
+    _gather_spec(x, index, axis=axis)
+    if src.shape != index.shape:
+        raise ShapeError(f"scatter: src {src.shape} and index {index.shape} must have one shape")
+    return spec(x.shape, same_dtype("scatter", (x, src)))
+
+
+def _scatter_add_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+    dx, _, dsrc = tangents
+    dx = _zeros(primals[0]) if dx is None else dx
+    return dx if dsrc is None else scatter_add.bind(dx, primals[1], dsrc, axis=axis)
+
+
+def _scatter_batch(op: Any) -> Any:
+    def batching(n: int, args: Any, dims: Any, *, axis: int) -> Any:
+        return op().bind(*(to_front(a, d, n) for a, d in zip(args, dims, strict=True)), axis=axis + 1)
+
+    return batching
+
+
+def _scatter_samples() -> Iterator[Any]:
+    yield ((4, 3), ("index", (6, 3), 4), (6, 3)), {"axis": 0}
+    yield ((2, 5), ("index", (2, 3), 5), (2, 3)), {"axis": 1}
+
+
+@kernel(
+    infer=_scatter_spec,
+    derivative=_scatter_add_derivative,
+    transpose=lambda ct, needs, inputs, _y, *, axis: (
+        ct if needs[0] else None,
+        None,
+        gather.bind(ct, inputs[1], axis=axis) if needs[2] else None,
+    ),
+    batching=_scatter_batch(lambda: scatter_add),
+    samples=_scatter_samples,
+    reads=((False, True, False), False),
+)
+def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
+    """Return `x` with src[i, j, ...] added at x[i, index[i, j, ...], ...]; the transpose of `gather`.
+
+    Elements that meet in one place are added in the order of `src`, so reruns are bit-identical.
+    """
+    out = x.copy()
+    at = list(np.ix_(*map(np.arange, index.shape)))
+    at[axis] = _in_range(index, x.shape[axis], "scatter_add")
+    np.add.at(out, tuple(at), src)
+    return out
+
+
+def _unhit(x: Any, index: Any, axis: int) -> Any:
+    """1 where no index points, 0 elsewhere."""
+    ones, zeros = constant(1, x.spec, x.device), constant(0, spec(index.spec.shape, x.spec.dtype), x.device)
+    return scatter.bind(ones, index, zeros, axis=axis)
+
+
+def _scatter_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+    # repeated indices: the last one written wins, so only it passes its tangent on
+    dx, _, dsrc = tangents
+    x, index, src = primals
+    out = None
+    if dx is not None:
+        out = dx * _unhit(x, index, axis)
+    if dsrc is not None:
+        wrote = scatter.bind(constant(-1, spec(x.spec.shape, index.spec.dtype), x.device), index, _order(index, axis), axis=axis)
+        won = gather.bind(wrote, index, axis=axis).eq(_order(index, axis))
+        term = scatter_add.bind(_zeros(x), index, dsrc * won.to(src.spec.dtype), axis=axis)
+        out = term if out is None else add.bind(out, term)
+    return out
+
+
+def _order(index: Any, axis: int) -> Any:
+    from tabgrad.ops.reduction import iota_along
+
+    return iota_along(index, axis).to(index.spec.dtype)
+
+
+@kernel(
+    infer=_scatter_spec,
+    derivative=_scatter_derivative,
+    batching=_scatter_batch(lambda: scatter),
+    samples=_scatter_samples,
+    reads=((True, True, True), False),
+)
+def scatter(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
+    """Return `x` with src[i, j, ...] written at x[i, index[i, j, ...], ...]; of repeats the last one stays."""
+    out = x.copy()
+    at = list(np.ix_(*map(np.arange, index.shape)))
+    at[axis] = _in_range(index, x.shape[axis], "scatter")
+    flat = np.ravel_multi_index(np.broadcast_arrays(*at), x.shape)
+    moved = np.moveaxis(flat, axis, 0).reshape(-1)
+    values = np.moveaxis(src, axis, 0).reshape(-1)
+    out.reshape(-1)[moved] = values
+    return out
+
+
+__all__ = ["bind", "cat", "counting", "gather", "intern_params", "iota", "scatter", "scatter_add"]

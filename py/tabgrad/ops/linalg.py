@@ -1,0 +1,52 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.families import bilinear, to_front
+from tabgrad.core.numpy import np
+from tabgrad.ops.view import permute, reshape
+
+Operand = Any
+Array = Any
+Ints = tuple[int, ...]
+
+
+def transposed(x: Any) -> Any:
+    """Return `x` with its last two axes swapped."""
+    n = len(x.shape)
+    return permute.bind(x, dims=(*range(n - 2), n - 1, n - 2))
+
+
+def _matmul_shape(x: Ints, y: Ints) -> Ints:
+    if x[-1] != y[-2]:
+        raise ShapeError(f"matmul: inner sizes differ: {x} @ {y} needs {x[-1]} == {y[-2]}")
+    if x[:-2] != y[:-2]:
+        raise ShapeError(f"matmul: batch sizes differ: {x} @ {y}; expand first")
+    return (*x[:-1], y[-1])
+
+
+def _matmul_batch(n: int, args: Any, dims: Any) -> Any:
+    x, y = args
+    if dims[1] is None and len(x.spec.shape) == 3:
+        # one matrix on the right: the batch joins the rows
+        x = to_front(x, dims[0], n)
+        _, m, k = x.spec.shape
+        out = matmul.bind(reshape.bind(x, shape=(n * m, k)), y)
+        return reshape.bind(out, shape=(n, m, y.spec.shape[-1]))
+    return matmul.bind(*(to_front(a, d, n) for a, d in zip(args, dims, strict=True)))
+
+
+@bilinear(
+    shape=_matmul_shape,
+    lhs=lambda ct, _x, y: matmul.bind(ct, transposed(y)),
+    rhs=lambda ct, x, _y: matmul.bind(transposed(x), ct),
+    batching=_matmul_batch,
+    kinds="iufc",
+    samples=((((3, 4), (4, 2)), {}), (((2, 3, 4), (2, 4, 5)), {})),
+)
+def matmul(x: Operand, y: Operand) -> Array:
+    """Return the matrix product over the last two axes; the axes before are equal and batched."""
+    return np.matmul(x, y)

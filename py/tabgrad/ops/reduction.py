@@ -1,0 +1,117 @@
+"""Reductions: many elements to one, over static axes that are dropped from the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.dtype import DType
+from tabgrad.core.families import reduction
+from tabgrad.core.numpy import np
+from tabgrad.core.shape import with_ones
+from tabgrad.ops.elementwise import cast, where
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.rounding import eq
+from tabgrad.ops.view import expand, reshape
+
+Operand = Any
+Array = Any
+Ints = tuple[int, ...]
+
+
+def keep(y: Any, x: Any, axes: Ints) -> Any:
+    """Return the reduced `y` broadcast back to the shape of `x`."""
+    shape = x.shape
+    return expand.bind(reshape.bind(y, shape=with_ones(shape, axes)), shape=shape)
+
+
+@reduction(
+    kind="sum",
+    derivative=lambda dx, _x, _y, *, axes: reduce_sum.bind(dx, axes=axes),
+    transpose=lambda ct, x, *, axes: keep(ct, x, axes),
+    kinds="iufc",
+)
+def reduce_sum(x: Operand, *, axes: Ints) -> Array:
+    """Return the sum over `axes`."""
+    return x.sum(axes, dtype=x.dtype)
+
+
+def _prod_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
+    # the product of all the other elements, which division by x would lose where x is 0
+    others = _product_of_others(x, axes)
+    return reduce_sum.bind(dx * others, axes=axes)
+
+
+def _product_of_others(x: Any, axes: Ints) -> Any:
+    from tabgrad.ops.scan import product_of_others
+
+    return product_of_others(x, axes)
+
+
+@reduction(kind="prod", derivative=_prod_derivative)
+def reduce_prod(x: Operand, *, axes: Ints) -> Array:
+    """Return the product over `axes`."""
+    return x.prod(axes, dtype=x.dtype)
+
+
+def _extreme_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
+    mask = eq(x, keep(y, x, axes))
+    hits = cast(mask, dtype=x.dtype)
+    share = hits / keep(reduce_sum.bind(hits, axes=axes), x, axes)
+    return reduce_sum.bind(dx * share, axes=axes)
+
+
+@reduction(kind="max", derivative=_extreme_derivative, kinds="biuf")
+def reduce_max(x: Operand, *, axes: Ints) -> Array:
+    """Return the maximum over `axes`, nan where there is one; ties share the derivative equally."""
+    return x.max(axes)
+
+
+@reduction(kind="min", derivative=_extreme_derivative, kinds="biuf")
+def reduce_min(x: Operand, *, axes: Ints) -> Array:
+    """Return the minimum over `axes`, nan where there is one; ties share the derivative equally."""
+    return x.min(axes)
+
+
+@reduction(kind="any", derivative=None, result="bool", kinds="b")
+def reduce_any(x: Operand, *, axes: Ints) -> Array:
+    """Return whether any element over `axes` is true."""
+    return x.any(axes)
+
+
+@reduction(kind="all", derivative=None, result="bool", kinds="b")
+def reduce_all(x: Operand, *, axes: Ints) -> Array:
+    """Return whether all elements over `axes` are true."""
+    return x.all(axes)
+
+
+@reduction(kind="argmax", derivative=None, result="index", kinds="biuf")
+def argmax(x: Operand, *, axes: Ints, dtype: DType) -> Array:
+    """Return the index of the first maximum along the one axis in `axes`; a nan counts as the maximum."""
+    return x.argmax(axes[0])
+
+
+@reduction(kind="argmin", derivative=None, result="index", kinds="biuf")
+def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
+    """Return the index of the first minimum along the one axis in `axes`; a nan counts as the minimum."""
+    return x.argmin(axes[0])
+
+
+def _first_derivative(dx: Any, x: Any, _y: Any, *, axes: Ints) -> Any:
+    # routed to the first maximum alone, as max pooling does
+    (axis,) = axes
+    at = argmax.bind(x, axes=axes, dtype=x.device.index_dtype)
+    here = eq(keep(at, x, axes), iota_along(x, axis))
+    return reduce_sum.bind(where(here, dx, 0), axes=axes)
+
+
+def iota_along(x: Any, axis: int) -> Any:
+    """Return the index along `axis` at every element of `x`."""
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
+    line = iota(x.shape[axis], x.device.index_dtype, x.device)
+    return expand.bind(reshape.bind(line, shape=shape), shape=x.shape)
+
+
+@reduction(kind="max", derivative=_first_derivative, kinds="biuf")
+def first_max(x: Operand, *, axes: Ints) -> Array:
+    """Return the maximum along the one axis in `axes`; the derivative goes to the first one alone."""
+    return x.max(axes)

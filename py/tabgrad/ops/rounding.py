@@ -1,0 +1,134 @@
+"""Rounding, comparisons, logic and bits: element-wise ops whose derivative is zero or does not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.families import elementwise
+from tabgrad.core.numpy import np
+
+Operand = Any
+Array = Any
+
+
+# -- rounding: the derivative is 0 wherever it exists, as in PyTorch ----------------------------------------
+
+
+@elementwise(code={"float": "floor({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+def floor(x: Operand) -> Array:
+    """Return the largest integer not above each element."""
+    return np.floor(x)
+
+
+@elementwise(code={"float": "ceil({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+def ceil(x: Operand) -> Array:
+    """Return the smallest integer not below each element."""
+    return np.ceil(x)
+
+
+@elementwise(code={"float": "trunc({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+def trunc(x: Operand) -> Array:
+    """Return each element without its fraction."""
+    return np.trunc(x)
+
+
+@elementwise(code={"float": "round_f32({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.4))  # fmt: skip
+def round_(x: Operand) -> Array:
+    """Return the nearest integer, a half to the even one."""
+    return np.round(x)
+
+
+# -- comparisons ------------------------------------------------------------------------------------------
+
+
+@elementwise(code="({x} == {y})", derivative=None, result="bool", integers="same")
+def eq(x: Operand, y: Operand) -> Array:
+    """Return whether the elements are equal."""
+    return x == y
+
+
+@elementwise(code="({x} != {y})", derivative=None, result="bool", integers="same")
+def ne(x: Operand, y: Operand) -> Array:
+    """Return whether the elements differ; nan differs from itself."""
+    return x != y
+
+
+@elementwise(code={"wgsl": "({x} < {y})", "cuda": "({x} < {y})", "bool": "(!{x} && {y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+def lt(x: Operand, y: Operand) -> Array:
+    """Return whether x < y."""
+    return x < y
+
+
+@elementwise(code={"wgsl": "({x} <= {y})", "cuda": "({x} <= {y})", "bool": "(!{x} || {y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+def le(x: Operand, y: Operand) -> Array:
+    """Return whether x <= y."""
+    return x <= y
+
+
+@elementwise(code={"wgsl": "({x} > {y})", "cuda": "({x} > {y})", "bool": "({x} && !{y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+def gt(x: Operand, y: Operand) -> Array:
+    """Return whether x > y."""
+    return x > y
+
+
+@elementwise(code={"wgsl": "({x} >= {y})", "cuda": "({x} >= {y})", "bool": "({x} || !{y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+def ge(x: Operand, y: Operand) -> Array:
+    """Return whether x >= y."""
+    return x >= y
+
+
+@elementwise(code={"float": "is_nan({x})", "int": "false"}, derivative=None, result="bool", integers="same")
+def isnan(x: Operand) -> Array:
+    """Return whether each element is not a number."""
+    return np.isnan(x)
+
+
+@elementwise(code={"float": "is_inf({x})", "int": "false"}, derivative=None, result="bool", integers="same")
+def isinf(x: Operand) -> Array:
+    """Return whether each element is plus or minus infinity."""
+    return np.isinf(x)
+
+
+@elementwise(code={"float": "is_finite({x})", "int": "true"}, derivative=None, result="bool", integers="same")
+def isfinite(x: Operand) -> Array:
+    """Return whether each element is neither infinite nor nan."""
+    return np.isfinite(x)
+
+
+# -- logic and bits -----------------------------------------------------------------------------------------
+
+
+@elementwise(code={"bool": "(!{x})", "int": "(~{x})"}, derivative=None, integers="same", kinds="biu")
+def bitwise_not(x: Operand) -> Array:
+    """Return the complement of the bits; of a bool, the negation."""
+    return np.invert(x)
+
+
+@elementwise(code={"bool": "({x} && {y})", "int": "({x} & {y})"}, derivative=None, integers="same", kinds="biu")
+def bitwise_and(x: Operand, y: Operand) -> Array:
+    """Return the bits that are set in both."""
+    return x & y
+
+
+@elementwise(code={"bool": "({x} || {y})", "int": "({x} | {y})"}, derivative=None, integers="same", kinds="biu")
+def bitwise_or(x: Operand, y: Operand) -> Array:
+    """Return the bits that are set in either."""
+    return x | y
+
+
+@elementwise(code={"bool": "({x} != {y})", "int": "({x} ^ {y})"}, derivative=None, integers="same", kinds="biu")
+def bitwise_xor(x: Operand, y: Operand) -> Array:
+    """Return the bits that are set in one of the two."""
+    return x ^ y
+
+
+@elementwise(code={"wgsl": "({x} << u32({y}))", "cuda": "({x} << {y})"}, derivative=None, integers="same", kinds="iu", domain=((0, 9), (0, 5)))  # fmt: skip
+def bitwise_left_shift(x: Operand, y: Operand) -> Array:
+    """Return the bits moved `y` places up."""
+    return np.left_shift(x, y)
+
+
+@elementwise(code={"wgsl": "({x} >> u32({y}))", "cuda": "({x} >> {y})"}, derivative=None, integers="same", kinds="iu", domain=((0, 999), (0, 5)))  # fmt: skip
+def bitwise_right_shift(x: Operand, y: Operand) -> Array:
+    """Return the bits moved `y` places down; a signed integer keeps its sign."""
+    return np.right_shift(x, y)

@@ -1,0 +1,1 @@
+"""Calculus: reverse mode, forward mode, batching. Knows nothing of kernels or hosts."""
