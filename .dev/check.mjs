@@ -1,0 +1,79 @@
+// npm run check: everything that is judged without running the program. CI and pre-commit use it.
+
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { printLines } from "./lines.mjs";
+import { at, isMain, read, tool } from "./places.mjs";
+import { setUp } from "./setup.mjs";
+import { dim, green, main, red, run, since } from "./terminal.mjs";
+
+const PYTHON = ["py", "native", "tests"];
+const biome = (...args) => [
+  process.execPath,
+  [at("node_modules/@biomejs/biome/bin/biome"), ...args],
+];
+const webFolders = [".", "../.dev", "../tests"];
+
+function checks() {
+  const typing = existsSync(at("tests", "typing")) ? ["py", "native", "tests/typing"] : [];
+  return [
+    ["ruff check", tool("ruff"), ["check", "--quiet", ...PYTHON]],
+    ["ruff format", tool("ruff"), ["format", "--check", "--quiet", ...PYTHON]],
+    ["mypy", tool("mypy"), ["--no-error-summary", ...typing]],
+    ["import-linter", tool("lint-imports"), ["--no-logo"]],
+    ["biome", ...biome("check", "--error-on-warnings", ...webFolders), at("web")],
+    ["tsc", process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", "web/tsconfig.json"]],
+  ];
+}
+
+const fixes = () => [
+  ["ruff check", tool("ruff"), ["check", "--fix", "--quiet", ...PYTHON]],
+  ["ruff format", tool("ruff"), ["format", "--quiet", ...PYTHON]],
+  ["biome", ...biome("check", "--write", ...webFolders), at("web")],
+];
+
+async function runAll(commands) {
+  const result = { passed: 0, failed: 0, skipped: 0 };
+  for (const [name, command, args, cwd] of commands) {
+    const start = performance.now();
+    const { code, output } = await run(command, args, { cwd: cwd ?? at() });
+    if (code === 0) result.passed += 1;
+    else result.failed += 1;
+    const mark = code === 0 ? green("✓") : red("✗");
+    console.log(`${mark} ${name} ${dim(`(${since(start)})`)}${code === 0 ? "" : `\n${output}\n`}`);
+  }
+  return result;
+}
+
+/** A lock file with addresses would bind every checkout to one registry. */
+function checkLockFiles(result) {
+  const named = ["package-lock.json", "tests/bench/package-lock.json"].filter(
+    (file) => existsSync(at(file)) && read(file).includes('"resolved"'),
+  );
+  if (named.length === 0) result.passed += 1;
+  else result.failed += 1;
+  const way = "delete it and run: npm install --package-lock-only";
+  console.log(
+    named.length === 0
+      ? `${green("✓")} lock files`
+      : `${red("✗")} lock files\n${named.join(", ")} names a registry; ${way}\n`,
+  );
+}
+
+/** Run all checks; returns how many passed and failed. */
+export async function check({ fix = false } = {}) {
+  if (fix) await runAll(fixes());
+  const result = await runAll(checks());
+  checkLockFiles(result);
+  printLines();
+  return result;
+}
+
+if (isMain(import.meta.url)) {
+  await main(async () => {
+    const { values } = parseArgs({ options: { fix: { type: "boolean", default: false } } });
+    await setUp("test", ["node"]);
+    const { failed } = await check(values);
+    return failed === 0 ? 0 : 1;
+  });
+}

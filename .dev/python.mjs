@@ -1,0 +1,87 @@
+// Python: finding one, the virtual environment, and what is installed in it.
+
+import { existsSync, rmSync } from "node:fs";
+import { aptInstall, isDebian } from "./debian.mjs";
+import { at, fresh, hash, read, root, stamp, tool, venv, windows } from "./places.mjs";
+import { must, run, Stop, step } from "./terminal.mjs";
+
+const OLDEST = [3, 11];
+const PROBE = "import sys; print(*sys.version_info[:2], sys.executable, sep='\\n')";
+
+/** Ask a Python for its version; undefined where it does not run or is too old. */
+async function probe(command, args = []) {
+  const { code, output } = await run(command, [...args, "-c", PROBE]);
+  if (code !== 0) return undefined;
+  const [major, minor, executable] = output.trim().split("\n");
+  const version = [Number(major), Number(minor)];
+  const enough = version[0] === OLDEST[0] && version[1] >= OLDEST[1];
+  return enough ? { version: version.join("."), executable } : undefined;
+}
+
+async function findPython() {
+  const names = ["python3", "python3.13", "python3.12", "python3.11", "python3.14", "python"];
+  const candidates = names.map((name) => [name]);
+  if (windows) candidates.unshift(["py", ["-3"]]);
+  if (process.env.PYTHON) candidates.unshift([process.env.PYTHON]);
+  for (const [command, args] of candidates) {
+    const found = await probe(command, args);
+    if (found) return found;
+  }
+  if (await isDebian()) {
+    await aptInstall("Python", ["python3", "python3-venv"]);
+    const found = await probe("python3");
+    if (found) return found;
+  }
+  throw new Stop(
+    `No Python ${OLDEST.join(".")} or newer was found (tried: ${candidates.map((c) => c[0]).join(", ")}).\n` +
+      "Install one (python.org, your package manager, or uv), or name one: PYTHON=/path/to/python npm start",
+  );
+}
+
+async function makeVenv(python, note) {
+  const attempt = () => run(python.executable, ["-m", "venv", venv], { note });
+  let { code, output } = await attempt();
+  if (code !== 0 && output.includes("ensurepip") && (await isDebian())) {
+    await aptInstall("Python's venv module", ["python3-venv", `python${python.version}-venv`]);
+    ({ code, output } = await attempt());
+  }
+  if (code !== 0) throw new Stop(`The virtual environment could not be made in .venv:\n${output}`);
+}
+
+/** Make `.venv` unless a usable one is there; returns the version of its Python. */
+export async function setUpVenv() {
+  const present = existsSync(tool("python")) && (await probe(tool("python")));
+  if (present) return present.version;
+  const python = await findPython();
+  await step(`Virtual environment .venv (Python ${python.version})`, async (note) => {
+    rmSync(venv, { recursive: true, force: true });
+    await makeVenv(python, note);
+  });
+  return python.version;
+}
+
+/** The tables of pyproject.toml that say what is installed: not those that configure tools. */
+function requirements() {
+  const tables = read("pyproject.toml").split(/^(?=\[)/m);
+  return tables.filter((table) => /^\[(build-system|project|tool\.hatch)/.test(table)).join("");
+}
+
+/**
+ * Install the project, editable, with the extras of `npm start` or all those of `npm test`.
+ * What `test` installs is enough for `start`.
+ */
+export async function setUpPackages(version, purpose) {
+  const extras = { start: "webgpu", test: "webgpu,dev" };
+  const key = hash(requirements(), version, root);
+  if (fresh("python-test", key) || fresh(`python-${purpose}`, key)) return;
+  await step(`Python packages (${extras[purpose].replace(",", ", ")})`, (note) =>
+    must(
+      "pip could not install the project. Is a package index reachable? Pip's own words follow; " +
+        "`npm test` or `npm start` goes on from here once it works.",
+      tool("python"),
+      ["-m", "pip", "install", "--disable-pip-version-check", "-e", `.[${extras[purpose]}]`],
+      { cwd: at(), note },
+    ),
+  );
+  stamp(`python-${purpose}`, key);
+}
