@@ -1,6 +1,7 @@
 //! exp2_scale: x * 2^n for -252 <= n <= 254, in two factors so that neither overflows alone.
 //! @domain x: 0.7..1.5
 //! @error exact
+//! @internal
 fn exp2_scale(x: f32, n: i32) -> f32 {
   let half = n >> 1u;
   return x * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((n - half + 127) << 23u);
@@ -10,6 +11,7 @@ fn exp2_scale(x: f32, n: i32) -> f32 {
 //! @domain r: -0.3466..0.3466
 //! @error 2 ulp
 //! @reference np.expm1(r)
+//! @internal
 fn expm1_reduced(r: f32) -> f32 {
   var p = fma(r, 0.0001991251774597913, 0.0013941313372924924);
   p = fma(r, p, 0.008333276025950909);
@@ -24,6 +26,7 @@ fn expm1_reduced(r: f32) -> f32 {
 //! The product of n and the first part is made in integers: compilers that may reassociate
 //! would otherwise take n out of both products and add the parts back together.
 //! @error exact
+//! @internal
 fn exp_remainder(x: f32, n: i32) -> f32 {
   return fma(f32(n), -1.428606765330187e-06, fma(f32(n * 45426), -1.52587890625e-05, x));
 }
@@ -61,7 +64,8 @@ fn expm1_f32(x: f32) -> f32 {
   // 2^n (e^r - 1) + (2^n - 1), halved, because 2^128 is not a float.
   let scale = bitcast<f32>((n + 126) << 23u);
   let y = 2.0 * fma(scale, expm1_reduced(r), scale - 0.5);
-  return select(select(y, expm1_reduced(r), n == 0), x, is_nan(x));
+  let result = select(y, expm1_reduced(r), n == 0);
+  return select(result, x, is_nan(x) || x == 0.0);
 }
 
 //! log1p_reduced: ln(1 + f) for sqrt(1/2) <= 1 + f <= sqrt(2), relatively accurate at 0.
@@ -70,6 +74,7 @@ fn expm1_f32(x: f32) -> f32 {
 //! @domain f: -0.2928..0.4142
 //! @error 2 ulp
 //! @reference np.log1p(f)
+//! @internal
 fn log1p_reduced(f: f32) -> f32 {
   let s = f / (2.0 + f);
   let z = s * s;
@@ -82,12 +87,14 @@ fn log1p_reduced(f: f32) -> f32 {
 //! @domain x: 1.2e-38..3.4e38
 //! @error exact
 //! @reference np.round(np.log2(x))
+//! @internal
 fn log_exponent(x: f32) -> i32 {
   return (bitcast<i32>(x) - 0x3f3504f3) >> 23u;
 }
 
 //! log_special: the value of a logarithm at x if x is zero, negative, infinite or NaN, else y.
 //! @error exact
+//! @internal
 fn log_special(x: f32, y: f32) -> f32 {
   let magnitude = bitcast<u32>(x) & 0x7fffffffu;
   var result = select(y, nan(), sign_bit(x));

@@ -1,12 +1,14 @@
 //! head_f32: x with the low 12 bits of its significand cleared, so that products of two heads are exact.
 //! @domain x: -1e38..1e38
 //! @error exact
+//! @internal
 fn head_f32(x: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }
 
 //! log2_pair: log2(x) of a positive normal x as a sum of two floats, the first with at most 12 significant bits.
 //! @error exact
+//! @internal
 fn log2_pair(x: f32) -> vec2f {
   let e = log_exponent(x);
   let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
@@ -25,8 +27,8 @@ fn log2_pair(x: f32) -> vec2f {
   let high = head_f32(fma(2.0, s_head, rest));
   let low = fma(2.0, s_head, -high) + rest;
   let k = f32(e);
-  let product_low = fma(low, 1.4426950408889634, high * 0.00016462917148601264);
-  let product_high = high * 1.4425304117174773;
+  let product_low = fma(low, 1.4426950408889634, high * 0.00031222839606925845);
+  let product_high = high * 1.4423828125;
   let sum = head_f32(k + (product_high + product_low));
   return vec2f(sum, ((k - sum) + product_high) + product_low);
 }

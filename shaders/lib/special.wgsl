@@ -2,6 +2,7 @@
 //! @domain z: 1e-12..0.9025
 //! @error 2e-7 absolute
 //! @reference erf(np.sqrt(z)) / np.sqrt(z) - 1
+//! @internal
 fn erf_series(z: f32) -> f32 {
   var p = fma(z, 8.185081969713792e-05, -0.0008097700192593038);
   p = fma(z, p, 0.005196951795369387);
@@ -15,6 +16,7 @@ fn erf_series(z: f32) -> f32 {
 //! @domain a: 0.45..9.1
 //! @error 8 ulp
 //! @reference erfc(a)
+//! @internal
 fn erfc_tail(a: f32) -> f32 {
   let x = min(a, 10.1);
   let y = (x - 3.0) / (x + 3.0);
@@ -100,6 +102,7 @@ fn sin_pi(x: f32) -> f32 {
 
 //! lgamma_near_two: ln(gamma(2 + z)) for |z| <= 1/2.
 //! @error 2 ulp
+//! @internal
 fn lgamma_near_two(z: f32) -> f32 {
   var p = fma(z, 0.00011655216076178476, -0.00025386232300661504);
   p = fma(z, p, 0.0005047863232903183);
@@ -117,6 +120,7 @@ fn lgamma_near_two(z: f32) -> f32 {
 //! @domain x: 1e-30..1e36
 //! @error 8 ulp
 //! @reference lgamma(x)
+//! @internal
 fn lgamma_positive(x: f32) -> f32 {
   // gamma(x) = product^sign * gamma(2 + z), by steps of one toward [1.5, 2.5].
   let z = x - select(select(2.0, 3.0, x >= 2.5), 4.0, x >= 3.5);

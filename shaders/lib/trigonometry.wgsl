@@ -1,5 +1,6 @@
 //! two_over_pi_word: bits 32 * i to 32 * i + 31 after the binary point of 2/pi; 0 for i < 0.
 //! @error exact
+//! @internal
 fn two_over_pi_word(i: i32) -> u32 {
   switch i {
     case 0: { return 0xa2f9836eu; }
@@ -15,6 +16,7 @@ fn two_over_pi_word(i: i32) -> u32 {
 
 //! mul_wide: the 64-bit product of x and y, low word first.
 //! @error exact
+//! @internal
 fn mul_wide(x: u32, y: u32) -> vec2u {
   let x_low = x & 0xffffu;
   let x_high = x >> 16u;
@@ -28,6 +30,7 @@ fn mul_wide(x: u32, y: u32) -> vec2u {
 //! quarter_turns_large: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, for
 //! finite |x| >= 1, by integer arithmetic on the bits of 2/pi that x's exponent selects (Payne and Hanek 1983).
 //! @error exact
+//! @internal
 fn quarter_turns_large(x: f32) -> vec2f {
   let bits = bitcast<u32>(x);
   let significand = (bits & 0x007fffffu) | 0x00800000u;
@@ -63,6 +66,7 @@ fn quarter_turns_large(x: f32) -> vec2f {
 
 //! quarter_turns: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, |angle| <= pi/4.
 //! @error 2 ulp
+//! @internal
 fn quarter_turns(x: f32) -> vec2f {
   if (abs(x) > 8192.0 && is_finite(x)) {
     return quarter_turns_large(x);
@@ -80,6 +84,7 @@ fn quarter_turns(x: f32) -> vec2f {
 //! @domain r: -0.7854..0.7854
 //! @error 2 ulp
 //! @reference np.sin(r)
+//! @internal
 fn sin_reduced(r: f32) -> f32 {
   let z = r * r;
   return fma(r * z, fma(z, fma(z, -0.00019516475731506944, 0.00833217240869999), -0.16666655242443085), r);
@@ -89,6 +94,7 @@ fn sin_reduced(r: f32) -> f32 {
 //! @domain r: -0.7854..0.7854
 //! @error 2 ulp
 //! @reference np.cos(r)
+//! @internal
 fn cos_reduced(r: f32) -> f32 {
   let z = r * r;
   let p = fma(z, fma(z, 2.443752600811422e-05, -0.0013887359527871013), 0.04166664555668831);
@@ -137,6 +143,7 @@ fn tan_f32(x: f32) -> f32 {
 //! @domain t: 0..1
 //! @error 3 ulp
 //! @reference np.arctan(t)
+//! @internal
 fn atan_unit(t: f32) -> f32 {
   let far = t > 0.41421356;
   let v = select(t, (t - 1.0) / (t + 1.0), far);
@@ -183,6 +190,7 @@ fn atan2_f32(y: f32, x: f32) -> f32 {
 //! @domain z: 1e-8..0.25
 //! @error 1e-7 absolute
 //! @reference np.arcsin(np.sqrt(z)) / np.sqrt(z) - 1
+//! @internal
 fn asin_series(z: f32) -> f32 {
   var p = fma(z, 0.04223046451807022, 0.024141034111380577);
   p = fma(z, p, 0.04547833651304245);

@@ -13,11 +13,15 @@ import wgpu
 def device() -> wgpu.GPUDevice:
     adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
     wanted = ("max-storage-buffers-per-shader-stage", "max-compute-workgroup-storage-size")
-    return adapter.request_device_sync(required_limits={name: adapter.limits[name] for name in wanted})
+    return adapter.request_device_sync(
+        required_limits={name: adapter.limits[name] for name in wanted}
+    )
 
 
 @functools.lru_cache(maxsize=256)
-def pipeline(source: str, overrides: tuple[tuple[str, float], ...], bindings: str) -> wgpu.GPUComputePipeline:
+def pipeline(
+    source: str, overrides: tuple[tuple[str, float], ...], bindings: str
+) -> wgpu.GPUComputePipeline:
     kinds = {"r": "read-only-storage", "w": "storage", "u": "uniform"}
     entries = [
         {"binding": i, "visibility": wgpu.ShaderStage.COMPUTE, "buffer": {"type": kinds[letter]}}
@@ -60,7 +64,8 @@ class Program:
         if uniform:
             bound.append(buffer(np.array(uniform, np.uint32), uniform=True))
         entries = [
-            {"binding": i, "resource": {"buffer": b, "offset": 0, "size": b.size}} for i, b in enumerate(bound)
+            {"binding": i, "resource": {"buffer": b, "offset": 0, "size": b.size}}
+            for i, b in enumerate(bound)
         ]
         group = device().create_bind_group(layout=program.get_bind_group_layout(0), entries=entries)
         encoder = device().create_command_encoder()
@@ -86,7 +91,8 @@ def map_function(prelude: str, name: str, inputs: Sequence[np.ndarray], result: 
     types = [letters[array.dtype] for array in inputs]
     stored = "u32" if result == "bool" else result
     declared = "".join(
-        f"@group(0) @binding({i}) var<storage, read> in{i}: array<{t}>;\n" for i, t in enumerate(types)
+        f"@group(0) @binding({i}) var<storage, read> in{i}: array<{t}>;\n"
+        for i, t in enumerate(types)
     )
     arguments = ", ".join(f"in{i}[i]" for i in range(len(types)))
     source = f"""{prelude}{declared}

@@ -11,7 +11,7 @@ erfc = np.vectorize(math.erfc, otypes=[float])
 
 
 def erfinv(y: np.ndarray) -> np.ndarray:
-    """Newton's method (with Halley's correction) on erfc of |y|'s complement, which keeps tails accurate."""
+    """Halley's method, on the complement where that keeps the tail accurate."""
     y = np.asarray(y, float)
     a = np.abs(y)
     w = -np.log((1 - a) * (1 + a))
@@ -34,11 +34,11 @@ def sin_pi(x: np.ndarray) -> np.ndarray:
 
 @np.vectorize
 def lgamma(x: float) -> float:
-    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
+    return math.inf if x <= 0 and (math.isinf(x) or x == math.floor(x)) else math.lgamma(x)
 
 
 def _asymptotic(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """digamma and trigamma of x > 0, by recurrence to 20 and their asymptotic series (DLMF 5.11.2)."""
+    """digamma and trigamma of x > 0: recurrence to 20, then asymptotic series (DLMF 5.11.2)."""
     first, second, v = np.zeros_like(x), np.zeros_like(x), x.copy()
     for _ in range(20):
         small = v < 20
@@ -73,7 +73,11 @@ def threefry2x32(
     key0: np.ndarray, key1: np.ndarray, c0: np.ndarray, c1: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Threefry-2x32-20 (Salmon, Moraes, Dror, Shaw 2011), written as the paper has it: a loop."""
-    keys = [np.uint32(key0), np.uint32(key1), np.uint32(key0) ^ np.uint32(key1) ^ np.uint32(0x1BD11BDA)]
+    keys = [
+        np.uint32(key0),
+        np.uint32(key1),
+        np.uint32(key0) ^ np.uint32(key1) ^ np.uint32(0x1BD11BDA),
+    ]
     with np.errstate(over="ignore"):
         x, y = np.uint32(c0) + keys[0], np.uint32(c1) + keys[1]
         for group in range(5):
@@ -86,7 +90,7 @@ def threefry2x32(
 
 
 def bfloat16_bits(x: np.ndarray) -> np.ndarray:
-    """Round to bfloat16, nearest even, by comparing distances in float64 rather than by adding bits."""
+    """Round to bfloat16, nearest even, by comparing distances in float64."""
     x32 = np.asarray(x, np.float32)
     low = x32.view(np.uint32) >> np.uint32(16)
     down, up = (np.uint32(low + step) << np.uint32(16) for step in (np.uint32(0), np.uint32(1)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import zlib
 
-import gpu
 import numpy as np
 import pytest
-import references
+from tests.shaders import gpu, references
 
 from tabgrad.lower import library
 
@@ -28,19 +27,23 @@ def parameters(name: str) -> tuple[list[tuple[str, str]], str]:
 def float_samples(
     low: float, high: float, smallest: float, rng: np.random.Generator, count: int
 ) -> np.ndarray:
-    """Linear, logarithmic, near-integer and end-point samples of [low, high]; specials if it is unbounded."""
+    """Samples of [low, high]: linear, logarithmic, near 1, halves, ends; specials if unbounded."""
     specials = np.array([])
     if np.isinf(low):
         specials, low, high = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0]), -3e38, 3e38
     linear = rng.uniform(low / 2, high / 2, count) * 2
     reach = max(abs(low), abs(high))
-    logarithmic = np.exp(rng.uniform(np.log(smallest), np.log(reach), 2 * count)) * rng.choice([-1, 1], 2 * count)
+    logarithmic = np.exp(rng.uniform(np.log(smallest), np.log(reach), 2 * count)) * rng.choice(
+        [-1, 1], 2 * count
+    )
     near_one = 1 + rng.normal(size=count) * np.exp(rng.uniform(-16, -1, count))
     whole = np.round(rng.uniform(-12, 12, count)) / 2
     ends = np.array([low, high, 0.0, 1.0, -1.0])
     values = np.concatenate([linear, logarithmic, near_one, -near_one, whole, ends])
     values = values[(values >= low) & (values <= high)].astype(np.float32)
-    return np.concatenate([np.clip(values, np.float32(low), np.float32(high)), specials.astype(np.float32)])
+    return np.concatenate(
+        [np.clip(values, np.float32(low), np.float32(high)), specials.astype(np.float32)]
+    )
 
 
 def samples(name: str, count: int = 5000) -> list[np.ndarray]:
@@ -53,7 +56,9 @@ def samples(name: str, count: int = 5000) -> list[np.ndarray]:
         if kind == "f32":
             columns.append(float_samples(low, high, float(smallest or 1e-37), rng, count))
         else:
-            values = np.concatenate([rng.integers(int(low), int(high), 4 * count, endpoint=True), [int(low), int(high)]])
+            values = np.concatenate(
+                [rng.integers(int(low), int(high), 4 * count, endpoint=True), [int(low), int(high)]]
+            )
             columns.append(values.astype(gpu.SCALARS[kind]))
     if len(columns) == 1:
         return columns
@@ -63,7 +68,11 @@ def samples(name: str, count: int = 5000) -> list[np.ndarray]:
 
 def reference(name: str, inputs: list[np.ndarray]) -> np.ndarray:
     wide = [x.astype(float) if x.dtype == np.float32 else x for x in inputs]
-    scope = {**vars(references), **dict(zip((n for n, _ in parameters(name)[0]), wide, strict=True)), "np": np}
+    scope = {
+        **vars(references),
+        **dict(zip((n for n, _ in parameters(name)[0]), wide, strict=True)),
+        "np": np,
+    }
     with np.errstate(all="ignore"):
         return np.asarray(eval(FUNCTIONS[name].front_matter.tag("reference"), scope))
 
@@ -74,8 +83,12 @@ def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, n
     with np.errstate(all="ignore"):
         rounded = want.astype(np.float32).astype(float)
         error = np.nan_to_num(np.abs(got.astype(float) - want), nan=np.inf)
-        unit = np.spacing(np.maximum(np.abs(rounded), SMALLEST_NORMAL).astype(np.float32)).astype(float)
-        ulp = np.where((got.astype(float) == rounded) | (np.isnan(got) & np.isnan(want)), 0.0, error / unit)
+        unit = np.spacing(np.maximum(np.abs(rounded), SMALLEST_NORMAL).astype(np.float32)).astype(
+            float
+        )
+        ulp = np.where(
+            (got.astype(float) == rounded) | (np.isnan(got) & np.isnan(want)), 0.0, error / unit
+        )
         flushed = (np.abs(rounded) < SMALLEST_NORMAL) & (np.abs(got) <= SMALLEST_NORMAL)
     ulp = np.where(np.isnan(ulp), np.inf, np.where(flushed, 0.0, ulp))
     if bound == "exact":
@@ -95,11 +108,108 @@ def test_function_is_within_its_error_bound(name: str) -> None:
         got = gpu.map_function(library.functions([name]), name, inputs, result)
     else:
         wrapper = f"fn wrapped(x: f32) -> f32 {{ return {name}(); }}\n"
-        got = gpu.map_function(library.functions([name]) + wrapper, "wrapped", [np.zeros(4, np.float32)], result)
+        got = gpu.map_function(
+            library.functions([name]) + wrapper, "wrapped", [np.zeros(4, np.float32)], result
+        )
     want = reference(name, inputs)
     ulp, outside = excess(got, want, FUNCTIONS[name].front_matter.tag("error"))
     worst = np.argmax(np.where(outside, ulp + 1, 0))
     assert not outside.any(), (
         f"{name}{tuple(x[worst] for x in inputs)} gave {got[worst]!r}, expected "
-        f"{np.broadcast_to(want, got.shape)[worst]!r} ({ulp[worst]:.3g} ulp; {outside.sum()} of {got.size} outside)"
+        f"{np.broadcast_to(want, got.shape)[worst]!r} "
+        f"({ulp[worst]:.3g} ulp; {outside.sum()} of {got.size} outside)"
     )
+
+
+SPECIALS = np.array([np.nan, np.inf, 0, 1, 2, 3, 0.5, 2.5, 1e38, 1e-37, 1e8], np.float32)
+SPECIALS = np.concatenate([SPECIALS, -SPECIALS])
+AT_SPECIALS = """
+    acos_f32 acosh_f32 asin_f32 asinh_f32 atan_f32 atanh_f32 cos_f32 cosh_f32 exp2_f32 exp_f32
+    expm1_f32 log10_f32 log1p_f32 log2_f32 log_f32 sin_f32 sinh_f32 tan_f32 tanh_f32 erf_f32
+    erfc_f32 lgamma_f32 sigmoid_f32 softplus_f32 sign_f32 max_f32 min_f32 pow_f32 fmod_f32
+    remainder_f32 atan2_f32 logaddexp_f32 round_half_even_f32
+""".split()
+
+
+@pytest.mark.parametrize("name", AT_SPECIALS)
+def test_function_at_infinities_zeros_and_nan(name: str) -> None:
+    """NaN, infinities, zeros and signs, those of zeros included, are the reference's."""
+    grids = np.meshgrid(*[SPECIALS] * len(parameters(name)[0]))
+    inputs = [grid.ravel() for grid in grids]
+    got = gpu.map_function(library.functions([name]), name, inputs, "f32")
+    with np.errstate(all="ignore"):
+        want = reference(name, inputs).astype(np.float32)
+    flushed = (np.abs(want) < SMALLEST_NORMAL) & (np.abs(got) < SMALLEST_NORMAL)
+    _, outside = excess(got, want.astype(float), FUNCTIONS[name].front_matter.tag("error"))
+    # The sign of a zero sum means nothing to a logarithm.
+    signs = ~np.isnan(want) & (np.signbit(want) != np.signbit(got)) & (name != "logaddexp_f32")
+    wrong = (outside & ~flushed) | signs
+    assert not wrong.any(), "\n".join(
+        f"{name}{tuple(x[i] for x in inputs)} gave {got[i]!r}, expected {want[i]!r}"
+        for i in np.flatnonzero(wrong)[:20]
+    )
+
+
+@pytest.mark.parametrize("name", ["log2_f32", "exp2_f32", "log10_f32"])
+def test_exact_at_powers(name: str) -> None:
+    exponents = np.arange(-126, 128) if name != "log10_f32" else np.arange(0, 11)
+    powers = (10.0 if name == "log10_f32" else 2.0) ** exponents
+    source, want = (exponents, powers) if name == "exp2_f32" else (powers, exponents)
+    got = gpu.map_function(library.functions([name]), name, [source.astype(np.float32)], "f32")
+    np.testing.assert_array_equal(got, want.astype(np.float32))
+
+
+def test_pow_with_large_exponents_and_negative_bases() -> None:
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.uniform(0.4, 2.5, 20000), -rng.integers(1, 9, 3000)]).astype(np.float32)
+    y = np.concatenate([rng.uniform(-90, 90, 20000), rng.integers(-30, 30, 3000)]).astype(
+        np.float32
+    )
+    got = gpu.map_function(library.functions(["pow_f32"]), "pow_f32", [x, y], "f32")
+    ulp, outside = excess(got, np.power(x.astype(float), y.astype(float)), "4 ulp")
+    assert not outside.any(), (x[outside][:5], y[outside][:5], ulp[outside][:5])
+
+
+def test_integers_at_their_edges() -> None:
+    low = np.int32(-(2**31))
+    cases = np.array(
+        [(low, -1), (low, 3), (2**31 - 1, -2), (5, 0), (-5, 0), (-7, 2), (7, -2), (low, low)],
+        np.int32,
+    )
+    x, y = np.ascontiguousarray(cases.T)
+    with np.errstate(all="ignore"):
+        want = {"floor_divide_i32": np.floor_divide(x, y), "remainder_i32": np.remainder(x, y)}
+    for name, expected in want.items():
+        got = gpu.map_function(library.functions([name]), name, [x, y], "i32")
+        np.testing.assert_array_equal(got, expected, err_msg=name)
+
+
+def test_random_bits_agree_with_published_vectors() -> None:
+    """The known answers of the Random123 distribution (kat_vectors, threefry 2x32 20 rounds)."""
+    ones = 0xFFFFFFFF
+    vectors = [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((ones, ones), (ones, ones), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ]
+    for key, counter, want in vectors:
+        words = [np.array([w], np.uint32) for w in (*key, *counter)]
+        assert [int(w[0]) for w in references.threefry2x32(*words)] == list(want)
+        for lane, expected in zip("xy", want, strict=True):
+            body = f"return threefry2x32(a, b, c, d).{lane};"
+            wrapper = f"fn lane(a: u32, b: u32, c: u32, d: u32) -> u32 {{ {body} }}"
+            got = gpu.map_function(
+                library.functions(["threefry2x32"]) + wrapper, "lane", words, "u32"
+            )
+            assert int(got[0]) == expected
+
+
+def test_functions_without_a_reference_are_parts_of_functions_with_one() -> None:
+    covered: set[str] = set()
+    stack = list(REFERENCED)
+    while stack:
+        name = stack.pop()
+        if name not in covered:
+            covered.add(name)
+            stack.extend(FUNCTIONS[name].uses)
+    assert covered == set(FUNCTIONS)

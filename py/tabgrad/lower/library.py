@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 
+from tabgrad.core.errors import TabgradError
+
 NAME_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 FUNCTION_START = re.compile(r"^fn (\w+)\(", re.MULTILINE)
 FUNCTION = re.compile(r"((?:^//!.*\n)+)(^fn (\w+)\([\s\S]*?^}\n)", re.MULTILINE)
@@ -22,8 +24,8 @@ BLOCK = re.compile(r"^( *)//@begin (\w+)\n([\s\S]*?)^ *//@end\n", re.MULTILINE)
 ALIAS = "alias elem = f32;"
 
 
-class ShaderError(Exception):
-    """A shader file or a request for one that breaks the rules of the shaders folder."""
+class ShaderError(TabgradError):
+    """A shader file, or a request for one, breaks the rules of the shaders folder."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,15 @@ class FrontMatter:
         """Return the one value of tag `name`; it is an error if there is none or more."""
         values = self.tags.get(name, ())
         if len(values) != 1:
-            raise ShaderError(f"{self.name}: expected one @{name} in the front matter, found {len(values)}")
+            raise ShaderError(
+                f"{self.name}: expected one @{name} in the front matter, found {len(values)}"
+            )
         return values[0]
 
 
 @dataclass(frozen=True)
 class Function:
-    """One function of `shaders/lib`: its WGSL without comments, and the library functions it calls."""
+    """One function of `shaders/lib`: its WGSL without comments, and the functions it calls."""
 
     name: str
     source: str
@@ -80,7 +84,9 @@ class Kernel:
         unknown = sorted(set(blocks) - set(self.blocks))
         if unknown:
             known = ", ".join(sorted(self.blocks))
-            raise ShaderError(f"kernel {self.name}: no block named {', '.join(unknown)}; it has {known}")
+            raise ShaderError(
+                f"kernel {self.name}: no block named {', '.join(unknown)}; it has {known}"
+            )
 
         def replace(match: re.Match[str]) -> str:
             text = blocks.get(match[2], match[3])
@@ -89,7 +95,9 @@ class Kernel:
         text = BLOCK.sub(replace, self.source)
         if alias_elem != "f32":
             if ALIAS not in text:
-                raise ShaderError(f"kernel {self.name}: has no line '{ALIAS}' to replace by {alias_elem}")
+                raise ShaderError(
+                    f"kernel {self.name}: has no line '{ALIAS}' to replace by {alias_elem}"
+                )
             text = text.replace(ALIAS, f"alias elem = {alias_elem};")
         text = without_comments(text)
         defined = set(FUNCTION_START.findall(text))
@@ -100,11 +108,17 @@ class Kernel:
 
 def parse_front_matter(comment: str) -> FrontMatter:
     """Parse the `//!` lines of `comment`."""
-    lines = [line.removeprefix("//!").strip() for line in comment.splitlines() if line.startswith("//!")]
+    lines = [
+        line.removeprefix("//!").strip() for line in comment.splitlines() if line.startswith("//!")
+    ]
     name, colon, summary = lines[0].partition(":") if lines else ("", "", "")
     if not colon:
-        raise ShaderError(f"front matter must begin '//! name: what it computes', found {comment[:60]!r}")
-    text, tags, tag = [summary.strip()], {}, None
+        raise ShaderError(
+            f"front matter must begin '//! name: what it computes', found {comment[:60]!r}"
+        )
+    text = [summary.strip()]
+    tags: dict[str, list[str]] = {}
+    tag = None
     for line in lines[1:]:
         if line.startswith("@"):
             tag, _, value = line[1:].partition(" ")
@@ -113,7 +127,9 @@ def parse_front_matter(comment: str) -> FrontMatter:
             text.append(line)
         elif line:
             tags[tag][-1] += " " + line
-    return FrontMatter(name.strip(), summary.strip(), "\n".join(text), {key: tuple(v) for key, v in tags.items()})
+    return FrontMatter(
+        name.strip(), summary.strip(), "\n".join(text), {key: tuple(v) for key, v in tags.items()}
+    )
 
 
 def without_comments(text: str) -> str:
@@ -130,7 +146,9 @@ def folder() -> Traversable:
     checkout = pathlib.Path(__file__).parents[3] / "shaders"
     if checkout.is_dir():
         return checkout
-    raise ShaderError(f"no shaders: expected {packaged} in an installed package or {checkout} in a checkout")
+    raise ShaderError(
+        f"no shaders: expected {packaged} in an installed package or {checkout} in a checkout"
+    )
 
 
 @functools.cache
@@ -143,13 +161,19 @@ def all_functions() -> Mapping[str, Function]:
         text = file.read_text(encoding="utf-8")
         matches = list(FUNCTION.finditer(text))
         if len(matches) != len(FUNCTION_START.findall(text)):
-            raise ShaderError(f"lib/{file.name}: every function needs front matter and a closing brace in column 0")
+            raise ShaderError(
+                f"lib/{file.name}: every function needs front matter, and its } in column 0"
+            )
         for match in matches:
             front_matter = parse_front_matter(match[1])
             if front_matter.name != match[3]:
-                raise ShaderError(f"lib/{file.name}: front matter of {front_matter.name} stands before {match[3]}")
+                raise ShaderError(
+                    f"lib/{file.name}: front matter of {front_matter.name} stands before {match[3]}"
+                )
             if match[3] in found:
-                raise ShaderError(f"lib/{file.name}: {match[3]} is already defined in lib/{found[match[3]][2]}")
+                raise ShaderError(
+                    f"lib/{file.name}: {match[3]} is already defined in lib/{found[match[3]][2]}"
+                )
             found[match[3]] = (without_comments(match[2]), front_matter, file.name)
     return {
         name: Function(name, source, front_matter, calls(source, found, name), file_name)
