@@ -162,7 +162,7 @@ def all_functions() -> Mapping[str, Function]:
         matches = list(FUNCTION.finditer(text))
         if len(matches) != len(FUNCTION_START.findall(text)):
             raise ShaderError(
-                f"lib/{file.name}: every function needs front matter, and its } in column 0"
+                f"lib/{file.name}: every function needs front matter, ending in column 0"
             )
         for match in matches:
             front_matter = parse_front_matter(match[1])
