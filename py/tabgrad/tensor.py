@@ -48,7 +48,7 @@ _new = object.__new__
 def wrap(data: Any, spec: Spec, device: Any, owner: Any = None) -> Tensor:
     """Return a new Tensor around a payload."""
     t: Tensor = _new(Tensor)
-    t.data = data
+    t.value = data
     t.spec = spec
     t.device = device
     t.owner = owner

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 class Box:
     """The fields of a Tensor that the core and the transforms work with.
 
-    `data` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
+    `value` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
     whatever its interpreter keeps at other levels. `node` is the tape node that made it, `index` which
     of that node's outputs it is, `view` what ties a view to its base.
     """
 
     __slots__ = (
-        "__weakref__", "_backward_hooks", "_grad", "_name", "_retains_grad", "_version", "data",
-        "device", "index", "node", "owner", "spec", "tracked", "view",
+        "__weakref__", "_backward_hooks", "_grad", "_name", "_retains_grad", "_version",
+        "device", "index", "node", "owner", "spec", "tracked", "value", "view",
     )  # fmt: skip
 
-    data: Any
+    value: Any
     spec: Spec
     device: Any
     owner: Interpreter | None
@@ -118,7 +118,7 @@ def install(
 ) -> None:
     """Set the base interpreter, the constructor of tensors, and the one of constants.
 
-    `wrap(data, spec, device, owner)` makes a Tensor; `constant(value, spec, device)` a Tensor filled
+    `wrap(value, spec, device, owner)` makes a Tensor; `constant(value, spec, device)` a Tensor filled
     with a Python number.
     """
     _Base.process = staticmethod(process)
@@ -126,9 +126,9 @@ def install(
     _Base.constant = staticmethod(constant)
 
 
-def wrap(data: Any, spec: Spec, device: Any, owner: Interpreter | None = None) -> Any:
-    """Return a new Tensor around `data`."""
-    return _Base.wrap(data, spec, device, owner)
+def wrap(value: Any, spec: Spec, device: Any, owner: Interpreter | None = None) -> Any:
+    """Return a new Tensor around `value`."""
+    return _Base.wrap(value, spec, device, owner)
 
 
 def constant(value: Any, spec: Spec, device: Any) -> Any:

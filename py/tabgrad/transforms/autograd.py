@@ -35,7 +35,7 @@ class Autograd:
 
     def lower(self, x: Any) -> Any:
         """Return the value below this level."""
-        return x.data if x.owner is self else x
+        return x.value if x.owner is self else x
 
     def below(self, mode: Mode) -> Mode:
         """Return the mode under which the level below works, given the one of this level."""
@@ -44,7 +44,7 @@ class Autograd:
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Apply `op` below, and record it here."""
         mode = MODE.get()
-        lowers = tuple([a.data if a.owner is self else a for a in args])
+        lowers = tuple([a.value if a.owner is self else a for a in args])
         token = MODE.set(self.below(mode))
         try:
             y = bind(op, lowers, params)

@@ -47,12 +47,12 @@ def transpose_jvp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Para
     if out is None or out.owner is not trace:
         return (None,) * len(inputs)
     cts: list[Any] = [None] * len(trace.steps)
-    cts[out.data] = ct
-    for i in range(out.data, -1, -1):
+    cts[out.value] = ct
+    for i in range(out.value, -1, -1):
         step = trace.steps[i]
         if step is not None and cts[i] is not None:
             _step_back(trace, step, cts[i], cts)
-    return tuple(None if t is None else cts[t.data] for t in tangents)
+    return tuple(None if t is None else cts[t.value] for t in tangents)
 
 
 def _step_back(trace: Linear, step: Any, ct: Any, cts: list[Any]) -> None:
@@ -62,7 +62,7 @@ def _step_back(trace: Linear, step: Any, ct: Any, cts: list[Any]) -> None:
     found = vjp(op, ct, needs, known, None, params)
     for a, n, c in zip(args, needs, found, strict=True):
         if n:
-            cts[a.data] = accumulate(cts[a.data], c)
+            cts[a.value] = accumulate(cts[a.value], c)
 
 
 def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:

@@ -244,20 +244,20 @@ class Packed:
 def _save(x: Any, owner: Any, pack: Any) -> Any:
     if pack is not None and x.owner is owner:
         pack_hook, unpack_hook = pack
-        plain = wrap(x.data, x.spec, x.device, owner)
+        plain = wrap(x.value, x.spec, x.device, owner)
         with_pack = MODE.get()
         token = MODE.set(with_pack.extra("saved_tensors", None).replace(grad=False))
         try:
             return Packed(pack_hook(plain), unpack_hook)
         finally:
             MODE.reset(token)
-    return x.data if x.owner is owner else x
+    return x.value if x.owner is owner else x
 
 
 def _load(payload: Any, spec: Any, device: Any, owner: Any, lowered: bool) -> Any:
     if isinstance(payload, Packed):
         x = payload.unpack(payload.value)
-        return x.data if lowered else wrap(x.data, x.spec, x.device, owner)
+        return x.value if lowered else wrap(x.value, x.spec, x.device, owner)
     if lowered and owner is not None:
         return payload
     return wrap(payload, spec, device, owner)
