@@ -25,12 +25,16 @@ from tabgrad.hosts.protocol import Buffer, Fault, Hello
 class Host(Protocol):
     """Carries out packets on one device.
 
-    `lost` turns True when the device is gone; from then on `submit` does nothing, and
-    `read` raises DeviceLostError. `close` may be called twice.
+    Once `lost` is True, `submit` does nothing but add a fault, and `read` raises
+    DeviceLostError. `close` may be called twice.
     """
 
     hello: Hello
-    lost: bool
+
+    @property
+    def lost(self) -> bool:
+        """Say whether the device is gone."""
+        ...
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet, reading all of it before returning.

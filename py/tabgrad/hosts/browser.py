@@ -1,0 +1,200 @@
+"""The host of a browser tab: packets go through the JavaScript bridge to `navigator.gpu`.
+
+This is the only module that imports what Pyodide offers, and only inside functions, so it
+can be imported (and type-checked) anywhere. The bridge is JavaScript text inside the package:
+a page needs no code of its own.
+"""
+
+import pkgutil
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tabgrad.core.errors import (
+    DeadlineError,
+    DeviceError,
+    DeviceLostError,
+    HostError,
+    WouldBlockError,
+)
+from tabgrad.hosts.protocol import Adapter, Buffer, Fault, Hello
+
+# In this order each file finds above it what it imports.
+_MODULES = ("packet.js", "faults.js", "pipelines.js", "encode.js", "tabgrad.js")
+
+# What the bridge's `wait` and `settle` resolve to.
+_DONE, _DEADLINE, _LOST = 0, 1, 2
+
+
+class BrowserHost:
+    """A device of `navigator.gpu` that speaks packets; see `tabgrad.hosts.host.Host`."""
+
+    def __init__(self, bridge: Any) -> None:
+        self._bridge = bridge
+        self.hello = _hello(bridge.hello.to_py())
+        self._packet: bytearray | memoryview | None = None
+        # Looking up a method on a proxy costs twice as much as calling it.
+        self._submit = bridge.submit
+        self._fault_count = bridge.faultCount
+        self._wait = bridge.wait
+        self._take = bridge.take
+        self._done = bridge.done
+
+    @property
+    def lost(self) -> bool:
+        """Say whether the device is gone."""
+        return bool(self._bridge.lost)
+
+    def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
+        """Carry out a packet; returns how many queue submits it took."""
+        if packet is not self._packet:
+            self._bridge.pin(packet)
+            self._packet = packet
+        for blob in blobs:
+            self._bridge.blob(blob)
+        return self._submit(nbytes)  # type: ignore[no-any-return]
+
+    def can_block(self) -> bool:
+        """Say whether Python can wait for a promise here."""
+        return can_block()
+
+    def read(self, token: int, timeout: float) -> bytes:
+        """Wait for a read's bytes; raises WouldBlockError where Python cannot wait."""
+        return self._answer(token, _run_sync(self._wait, token, timeout * 1000), timeout)
+
+    async def read_async(self, token: int, timeout: float) -> bytes:
+        """Await a read's bytes."""
+        return self._answer(token, await self._wait(token, timeout * 1000), timeout)
+
+    def _answer(self, token: int, code: int, timeout: float) -> bytes:
+        if code != _DONE:
+            self._done(token)
+            raise _error(code, f"read {token}", timeout)
+        data: bytes = self._take(token).to_bytes()
+        self._done(token)
+        return data
+
+    def synchronize(self, timeout: float) -> None:
+        """Wait until everything submitted has run and its faults are known."""
+        code = _run_sync(self._bridge.settle, timeout * 1000)
+        if code != _DONE:
+            raise _error(code, "synchronize", timeout)
+
+    async def synchronize_async(self, timeout: float) -> None:
+        """Await what `synchronize` waits for."""
+        code = await self._bridge.settle(timeout * 1000)
+        if code != _DONE:
+            raise _error(code, "synchronize", timeout)
+
+    def faults(self) -> list[Fault]:
+        """Return the faults since the last call."""
+        if not self._fault_count():
+            return []
+        return [Fault(**fault) for fault in self._bridge.takeFaults().to_py()]
+
+    def close(self) -> None:
+        """Release the device."""
+        self._bridge.close()
+        self._packet = None
+
+
+def _run_sync(start: Any, *arguments: float) -> int:
+    """Wait for the promise that `start` makes; it is not started where that is impossible."""
+    from pyodide.ffi import run_sync
+
+    if not can_block():
+        raise WouldBlockError(
+            "Python cannot wait for the GPU here: use the awaitable form, or call this from "
+            "code that was started asynchronously (runPythonAsync, an async function)"
+        )
+    code: int = run_sync(start(*arguments))
+    return code
+
+
+def _error(code: int, what: str, timeout: float) -> HostError:
+    if code == _DEADLINE:
+        return DeadlineError(f"{what}: no answer from the device within {timeout:g} s")
+    if code == _LOST:
+        return DeviceLostError("the device is lost")
+    return HostError(f"{what} failed with the packet it was in")
+
+
+def _hello(hello: dict[str, Any]) -> Hello:
+    return Hello(
+        hello["protocol"],
+        hello["language"],
+        hello["limits"],
+        frozenset(hello["features"]),
+        tuple(hello["routines"]),
+        Adapter(**hello["adapter"]),
+    )
+
+
+def can_block() -> bool:
+    """Say whether Python can wait for a promise here, by JavaScript Promise Integration."""
+    from pyodide.ffi import can_run_sync
+
+    return bool(can_run_sync())
+
+
+def has_webgpu() -> bool:
+    """Say whether this browser offers WebGPU at all."""
+    import js
+
+    return bool(getattr(getattr(js, "navigator", None), "gpu", None))
+
+
+def bridge_source() -> str:
+    """Return the bridge as the text of one JavaScript module.
+
+    One module, because files of a package have no addresses that JavaScript could import.
+    """
+    imports = re.compile(r"^import\b.*?;\n", re.MULTILINE | re.DOTALL)
+    return "\n".join(imports.sub("", _file(name)) for name in _MODULES)
+
+
+def _file(name: str) -> str:
+    try:
+        data = pkgutil.get_data("tabgrad", f"_bridge/{name}")
+    except OSError:
+        data = None
+    if data is None:
+        # A checkout has the bridge where the pages have it too.
+        data = (Path(__file__).parents[3] / "web" / "bridge" / name).read_bytes()
+    return data.decode()
+
+
+async def connect_async(diagnose: bool = False) -> BrowserHost:
+    """Open the browser's fastest device."""
+    import js
+    import pyodide_js
+    from pyodide.code import run_js
+    from pyodide.ffi import JsException, to_js
+
+    blob = js.Blob.new(
+        to_js([bridge_source()]), to_js({"type": "text/javascript"}, dict_converter=_object())
+    )
+    url = js.URL.createObjectURL(blob)
+    try:
+        module = await run_js("(url) => import(url)")(url)
+        bridge = await module.connect(pyodide_js._module, diagnose)
+    except JsException as error:
+        raise DeviceError(f"no WebGPU device: {error}. Use device 'cpu'") from error
+    finally:
+        js.URL.revokeObjectURL(url)
+    return BrowserHost(bridge)
+
+
+def _object() -> Any:
+    import js
+
+    return js.Object.fromEntries
+
+
+def connect(diagnose: bool = False) -> BrowserHost:
+    """Open the browser's fastest device, waiting for it; see `can_block`."""
+    from pyodide.ffi import run_sync
+
+    host: BrowserHost = run_sync(connect_async(diagnose))
+    return host

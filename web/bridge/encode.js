@@ -1,0 +1,504 @@
+/**
+ * Carrying out the commands of a checked packet: buffers, pipelines, bind groups, the arena of
+ * uniform words, and one command encoder with one open compute pass.
+ */
+
+import {
+  ALLOC,
+  Checker,
+  COPY,
+  DISPATCH,
+  DROP,
+  FREE,
+  Ids,
+  PIPELINE,
+  READ,
+  REPLAY,
+  SLOT_WORDS,
+  STORE,
+  WRITE,
+  WRITE_BLOB,
+} from "./packet.js";
+import { Pipelines } from "./pipelines.js";
+
+/** How many slot tables a stored list keeps its bind groups for. */
+const TABLES = 8;
+
+/** Buffers from this size up are allocated under watch, so that a failure names them. */
+const WATCHED_BYTES = 1 << 20;
+
+const SLOT_BYTES = SLOT_WORDS * 4;
+/**
+ * @typedef {import("./packet.js").Blob} Blob
+ * @typedef {import("./packet.js").CopyStep} CopyStep
+ * @typedef {import("./packet.js").DispatchStep} DispatchStep
+ * @typedef {import("./packet.js").ListCommand} ListCommand
+ * @typedef {import("./packet.js").PipelineCommand} PipelineCommand
+ * @typedef {import("./pipelines.js").Layout} Layout
+ * @typedef {import("./pipelines.js").Pipeline} Pipeline
+ * @typedef {{ HEAPU8: Uint8Array<ArrayBuffer>, HEAPU32: Uint32Array<ArrayBuffer> }} Heap  read
+ *   afresh at each use: the arrays are replaced when memory grows
+ * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Group[],
+ *   tables: Table[] }} Buf  `stamp` is the submit it was last encoded into
+ * @typedef {{ key: number, layout: number, nbytes: number, ids: ArrayLike<number>,
+ *   gpu: GPUBindGroup }} Group
+ * @typedef {{ list: List, slots: Uint32Array, buffers: Buf[], groups: GPUBindGroup[] }} Table
+ *   `groups` has one entry for each dispatch of the list
+ * @typedef {DispatchStep & { of: Pipeline }} Dispatch
+ * @typedef {{ staging: GPUBuffer, nbytes: number, ready: Promise<number> }} Read
+ */
+
+/** A stored list: its steps, its uniform words laid out as in the arena. */
+class List {
+  /** @param {ListCommand} command @param {Ids<Pipeline>} pipelines */
+  constructor(command, pipelines) {
+    this.nSlots = command.nSlots;
+    this.copies = command.copies;
+    this.image = command.image;
+    this.positions = command.positions;
+    /** @type {(CopyStep | Dispatch)[]} */
+    this.steps = command.steps.map((step) =>
+      "src" in step ? step : { ...step, of: pipelines.alive(step.pipeline) },
+    );
+    /** @type {Table[]} */
+    this.tables = [];
+  }
+
+  /** The table of the slots at `words[at]`, if it is kept. @param {Uint32Array} words @param {number} at */
+  find(words, at) {
+    for (const table of this.tables) {
+      const { slots } = table;
+      let i = 0;
+      while (i < slots.length && slots[i] === words[at + i]) i++;
+      if (i === slots.length) return table;
+    }
+    return undefined;
+  }
+
+  /** @param {Uint32Array} words @param {number} at */
+  knows(words, at) {
+    return this.find(words, at) !== undefined;
+  }
+}
+
+/** Everything that packets have made on one device, and the packet being encoded. */
+export class Encoding {
+  /** @param {Heap} heap @param {GPUDevice} device @param {boolean} diagnose */
+  constructor(heap, device, diagnose) {
+    this.heap = heap;
+    this.device = device;
+    this.queue = device.queue;
+    this.diagnose = diagnose;
+    this.buffers = /** @type {Ids<Buf>} */ (new Ids("buffer"));
+    this.library = new Pipelines(device);
+    this.faults = this.library.faults;
+    this.pipelines = this.library.ids;
+    this.lists = /** @type {Ids<List>} */ (new Ids("list"));
+    this.reads = /** @type {Ids<Read>} */ (new Ids("read token"));
+    this.checker = new Checker(this.buffers, this.pipelines, this.lists, this.reads);
+    /** @type {Map<number, Group[]>} */
+    this.groups = new Map();
+    /** @type {Map<number, GPUBuffer[]>} */
+    this.staging = new Map();
+    /** @type {Read[]} */
+    this.asked = [];
+    /** @type {GPUBuffer[]} */
+    this.scraps = [];
+    /** @type {GPUCommandEncoder | null} */
+    this.encoder = null;
+    /** @type {GPUComputePassEncoder | null} */
+    this.pass = null;
+    this.offsets = new Uint32Array(1);
+    this.submits = 0;
+    this.stamp = 1;
+    this.arena = this.makeArena(1 << 18);
+    this.image = new Uint32Array(1 << 16);
+    this.used = 0;
+    this.sent = 0;
+  }
+
+  /**
+   * Carry out a packet that has been checked; its faults come later, when the promise resolves.
+   * @param {Uint32Array} words @param {number} at @param {number} count
+   * @param {Blob[]} blobs
+   */
+  run(words, at, count, blobs) {
+    const { faults } = this;
+    this.submits = 0;
+    this.asked = [];
+    /** @type {number[]} */
+    const freed = [];
+    let command = 0;
+    faults.watch();
+    try {
+      for (; command < count; command++) {
+        const header = words[at] ?? 0;
+        const end = at + 1 + (header >>> 8);
+        const tag = header & 255;
+        if (tag === FREE) for (let i = at + 1; i < end; i++) freed.push(words[i] ?? 0);
+        else if (this.diagnose) this.diagnosed(words, tag, at + 1, end, blobs, command);
+        else this.one(words, tag, at + 1, end, blobs, command);
+        at = end;
+      }
+      this.flush();
+    } catch (error) {
+      this.encoder = this.pass = null;
+      faults.add("validation", String(error), 0, command);
+    }
+    this.used = this.sent = 0;
+    const settled = faults.report();
+    for (const id of freed) this.free(id);
+    for (const scrap of this.scraps.splice(0)) scrap.destroy();
+    return settled;
+  }
+
+  /**
+   * Run one command under its own watch and submit it, so that a fault names it.
+   * @param {Uint32Array} words @param {number} tag @param {number} at @param {number} end
+   * @param {Blob[]} blobs @param {number} command
+   */
+  diagnosed(words, tag, at, end, blobs, command) {
+    this.faults.watch();
+    this.one(words, tag, at, end, blobs, command);
+    this.flush();
+    this.faults.reportInner(command, tag === DISPATCH ? (words[at] ?? 0) : 0);
+  }
+
+  /**
+   * @param {Uint32Array} words @param {number} tag @param {number} at @param {number} end
+   * @param {Blob[]} blobs @param {number} command
+   */
+  one(words, tag, at, end, blobs, command) {
+    const a = words[at] ?? 0;
+    const b = words[at + 1] ?? 0;
+    const c = words[at + 2] ?? 0;
+    const d = words[at + 3] ?? 0;
+    switch (tag) {
+      case ALLOC:
+        return this.alloc(a, b, command);
+      case WRITE:
+        return this.write(a, b, (at + 3) * 4, c);
+      case WRITE_BLOB:
+        return this.write(a, b, blobs[d]?.pointer ?? 0, c);
+      case COPY:
+        return this.copy(this.buffers.alive(a), b, this.buffers.alive(c), d, words[at + 4] ?? 0);
+      case PIPELINE:
+        return this.library.add(
+          /** @type {PipelineCommand} */ (this.checker.parsed.shift()),
+          command,
+        );
+      case DISPATCH:
+        return this.dispatch(words, at, end);
+      case READ:
+        return this.read(a, b, c, d);
+      case STORE: {
+        const list = /** @type {ListCommand} */ (this.checker.parsed.shift());
+        this.lists.live.set(list.id, new List(list, this.pipelines));
+        return;
+      }
+      case REPLAY:
+        return this.replay(words, at, end);
+      case DROP:
+        return this.drop(words.subarray(at, end));
+      default:
+        return this.library.drop(words.subarray(at, end));
+    }
+  }
+
+  // Buffers
+
+  /** @param {number} id @param {number} size @param {number} command */
+  alloc(id, size, command) {
+    const watched = size >= WATCHED_BYTES;
+    if (watched) this.faults.watch();
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    // No binding may be empty, so an empty buffer gets one word.
+    const gpu = this.device.createBuffer({ size: size || 4, usage });
+    if (watched) this.faults.reportAlloc(size, command);
+    this.buffers.live.set(id, { gpu, size, stamp: 0, groups: [], tables: [] });
+  }
+
+  /** @param {number} id */
+  free(id) {
+    const buffer = this.buffers.alive(id);
+    for (const group of buffer.groups) {
+      const same = this.groups.get(group.key);
+      const rest = same?.filter((other) => other !== group) ?? [];
+      if (rest.length) this.groups.set(group.key, rest);
+      else this.groups.delete(group.key);
+    }
+    for (const table of buffer.tables) {
+      table.list.tables = table.list.tables.filter((other) => other !== table);
+    }
+    buffer.gpu.destroy();
+    this.buffers.live.delete(id);
+  }
+
+  /** @param {number} id @param {number} offset @param {number} pointer @param {number} nbytes */
+  write(id, offset, pointer, nbytes) {
+    const buffer = this.buffers.alive(id);
+    // A write takes effect before the next submit, so what was encoded to run earlier on the
+    // same buffer has to go first.
+    if (buffer.stamp === this.stamp) this.flush();
+    if (nbytes) this.queue.writeBuffer(buffer.gpu, offset, this.heap.HEAPU8, pointer, nbytes);
+  }
+
+  /**
+   * @param {Buf} src @param {number} srcOffset @param {Buf} dst @param {number} dstOffset
+   * @param {number} nbytes
+   */
+  copy(src, srcOffset, dst, dstOffset, nbytes) {
+    if (!nbytes) return;
+    const encoder = this.closePass();
+    src.stamp = dst.stamp = this.stamp;
+    let [from, offset] = [src.gpu, srcOffset];
+    if (src === dst) {
+      // WebGPU does not copy inside one buffer.
+      from = this.device.createBuffer({
+        size: nbytes,
+        usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      });
+      this.scraps.push(from);
+      encoder.copyBufferToBuffer(src.gpu, srcOffset, from, 0, nbytes);
+      offset = 0;
+    }
+    encoder.copyBufferToBuffer(from, offset, dst.gpu, dstOffset, nbytes);
+  }
+
+  /** @param {number} token @param {number} id @param {number} offset @param {number} nbytes */
+  read(token, id, offset, nbytes) {
+    const capacity = 2 ** Math.max(8, 32 - Math.clz32(Math.max(nbytes, 4) - 1));
+    const staging =
+      this.staging.get(capacity)?.pop() ??
+      this.device.createBuffer({
+        size: capacity,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      });
+    const buffer = this.buffers.alive(id);
+    if (nbytes) this.closePass().copyBufferToBuffer(buffer.gpu, offset, staging, 0, nbytes);
+    buffer.stamp = this.stamp;
+    const read = { staging, nbytes, ready: Promise.resolve(0) };
+    this.reads.live.set(token, read);
+    this.asked.push(read);
+  }
+
+  // Pipelines and bind groups
+
+  /** @param {Uint32Array} ids */
+  drop(ids) {
+    for (const id of ids) {
+      const list = this.lists.alive(id);
+      for (const table of list.tables) this.forget(table);
+      this.lists.live.delete(id);
+    }
+  }
+
+  /** @param {Table} table */
+  forget(table) {
+    for (const buffer of table.buffers) {
+      buffer.tables = buffer.tables.filter((other) => other !== table);
+    }
+  }
+
+  /**
+   * The bind group for buffers `ids` and `nbytes` of uniform words.
+   * @param {Layout} layout @param {ArrayLike<number>} ids @param {number} nbytes
+   */
+  group(layout, ids, nbytes) {
+    const size = Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
+    const { length } = ids;
+    let key = layout.number * 31 + size;
+    for (let i = 0; i < length; i++) key = Math.imul(key ^ (ids[i] ?? 0), 0x9e3779b1) >>> 0;
+    const same = this.groups.get(key);
+    if (same !== undefined) {
+      for (const known of same) {
+        if (known.layout !== layout.number || known.nbytes !== size) continue;
+        let i = 0;
+        while (i < length && known.ids[i] === ids[i]) i++;
+        if (i === length) return known.gpu;
+      }
+    }
+    return this.makeGroup(key, layout, Array.from(ids), size);
+  }
+
+  /** @param {number} key @param {Layout} layout @param {number[]} ids @param {number} size */
+  makeGroup(key, layout, ids, size) {
+    const buffers = ids.map((id) => this.buffers.alive(id));
+    /** @type {GPUBindGroupEntry[]} */
+    const entries = buffers.map(({ gpu }, binding) => ({ binding, resource: { buffer: gpu } }));
+    if (size) {
+      entries.push({ binding: ids.length, resource: { buffer: this.arena, offset: 0, size } });
+    }
+    const gpu = this.device.createBindGroup({ layout: layout.group, entries });
+    const group = { key, layout: layout.number, nbytes: size, ids, gpu };
+    for (const buffer of new Set(buffers)) buffer.groups.push(group);
+    const same = this.groups.get(key);
+    if (same) same.push(group);
+    else this.groups.set(key, [group]);
+    return gpu;
+  }
+
+  // Encoding
+
+  /** @returns {GPUComputePassEncoder} */
+  openPass() {
+    if (this.pass === null) {
+      this.encoder ??= this.device.createCommandEncoder();
+      this.pass = this.encoder.beginComputePass();
+    }
+    return this.pass;
+  }
+
+  /** @returns {GPUCommandEncoder} */
+  closePass() {
+    if (this.pass !== null) {
+      this.pass.end();
+      this.pass = null;
+    }
+    this.encoder ??= this.device.createCommandEncoder();
+    return this.encoder;
+  }
+
+  /** Submit what has been encoded; its uniform words go up first, in one write. */
+  flush() {
+    if (this.encoder === null) return;
+    const encoder = this.closePass();
+    this.encoder = null;
+    if (this.used > this.sent) {
+      const [start, length] = [this.sent, this.used - this.sent];
+      this.queue.writeBuffer(this.arena, start * 4, this.image, start, length);
+      // The rest of the packet goes behind, so that no words are written twice in a packet.
+      this.sent = this.used;
+    }
+    this.queue.submit([encoder.finish()]);
+    this.submits++;
+    this.stamp++;
+  }
+
+  /** @param {number} size */
+  makeArena(size) {
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    return this.device.createBuffer({ size, usage });
+  }
+
+  /** Make room for `n` words in the arena and return where. @param {number} n */
+  place(n) {
+    const start = this.used;
+    const end = start + Math.ceil(n / SLOT_WORDS) * SLOT_WORDS;
+    if (end > this.image.length) {
+      this.flush();
+      const length = Math.max(2 * this.image.length, end - start);
+      this.scraps.push(this.arena);
+      this.arena = this.makeArena(length * 4);
+      this.image = new Uint32Array(length);
+      this.sent = 0;
+      this.used = end - start;
+      this.forgetGroups();
+      return 0;
+    }
+    this.used = end;
+    return start;
+  }
+
+  forgetGroups() {
+    this.groups.clear();
+    for (const buffer of this.buffers.live.values()) {
+      buffer.groups = [];
+      buffer.tables = [];
+    }
+    for (const list of this.lists.live.values()) list.tables = [];
+  }
+
+  /** @param {Uint32Array} words @param {number} at @param {number} end */
+  dispatch(words, at, end) {
+    const { gpu, layout, nBuffers } = this.pipelines.alive(words[at] ?? 0);
+    const first = at + 5;
+    const rest = first + nBuffers;
+    const n = end - rest;
+    const start = n ? this.place(n) : 0;
+    for (let i = 0; i < n; i++) this.image[start + i] = words[rest + i] ?? 0;
+    const ids = words.subarray(first, rest);
+    const group = this.group(layout, ids, n * 4);
+    for (const id of ids) this.buffers.alive(id).stamp = this.stamp;
+    const pass = this.openPass();
+    pass.setPipeline(gpu);
+    if (n) {
+      this.offsets[0] = start * 4;
+      pass.setBindGroup(0, group, this.offsets, 0, 1);
+    } else {
+      pass.setBindGroup(0, group);
+    }
+    pass.dispatchWorkgroups(words[at + 1] ?? 0, words[at + 2] ?? 0, words[at + 3] ?? 0);
+  }
+
+  /** @param {Uint32Array} words @param {number} at @param {number} end */
+  replay(words, at, end) {
+    const list = this.lists.alive(words[at] ?? 0);
+    const { image, positions } = list;
+    const first = at + 2;
+    for (let i = first + list.nSlots; i < end; i += 2) {
+      image[positions[words[i] ?? 0] ?? 0] = words[i + 1] ?? 0;
+    }
+    let base = 0;
+    if (image.length) {
+      base = this.place(image.length);
+      this.image.set(image, base);
+    }
+    const table = list.find(words, first) ?? this.makeTable(list, words, first);
+    for (const buffer of table.buffers) buffer.stamp = this.stamp;
+    this.encode(list, table, base * 4);
+  }
+
+  /** @param {List} list @param {Table} table @param {number} base */
+  encode(list, table, base) {
+    const { offsets } = this;
+    let pass = this.openPass();
+    /** @type {GPUComputePipeline | null} */
+    let current = null;
+    let i = 0;
+    for (const step of list.steps) {
+      if ("src" in step) {
+        const { buffers } = table;
+        const [src, dst] = [
+          /** @type {Buf} */ (buffers[step.src]),
+          /** @type {Buf} */ (buffers[step.dst]),
+        ];
+        this.copy(src, step.srcOffset, dst, step.dstOffset, step.nbytes);
+        pass = this.openPass();
+        current = null;
+        continue;
+      }
+      const { gpu } = step.of;
+      if (gpu !== current) {
+        pass.setPipeline(gpu);
+        current = gpu;
+      }
+      const group = table.groups[i++] ?? null;
+      if (step.offset < 0) {
+        pass.setBindGroup(0, group);
+      } else {
+        offsets[0] = base + step.offset;
+        pass.setBindGroup(0, group, offsets, 0, 1);
+      }
+      pass.dispatchWorkgroups(step.gx, step.gy, step.gz);
+    }
+  }
+
+  /** Resolve a list's bind groups for the slots at `words[at]`. @param {List} list @param {Uint32Array} words @param {number} at */
+  makeTable(list, words, at) {
+    const slots = words.slice(at, at + list.nSlots);
+    const buffers = Array.from(slots, (id) => this.buffers.alive(id));
+    const groups = [];
+    for (const step of list.steps) {
+      if ("src" in step) continue;
+      const ids = Array.from(step.slots, (slot) => slots[slot] ?? 0);
+      groups.push(this.group(step.of.layout, ids, step.nbytes));
+    }
+    const table = { list, slots, buffers, groups };
+    const oldest = list.tables.length >= TABLES ? list.tables.shift() : undefined;
+    if (oldest) this.forget(oldest);
+    list.tables.push(table);
+    for (const buffer of new Set(buffers)) buffer.tables.push(table);
+    return table;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Pipelines by id: equal ones share one compiled pipeline, and layouts are explicit, because
+ * browsers compile a source with an automatic layout anew each time.
+ */
+
+import { Faults } from "./faults.js";
+import { Ids } from "./packet.js";
+
+const BINDING_TYPES = /** @type {Record<string, GPUBufferBindingType>} */ ({
+  r: "read-only-storage",
+  w: "storage",
+  u: "uniform",
+});
+
+/**
+ * @typedef {{ group: GPUBindGroupLayout, whole: GPUPipelineLayout, number: number }} Layout
+ * @typedef {{ gpu: GPUComputePipeline, layout: Layout, label: string, nBuffers: number,
+ *   uniform: boolean, key: string }} Pipeline
+ */
+
+export class Pipelines {
+  /** @param {GPUDevice} device */
+  constructor(device) {
+    this.device = device;
+    this.faults = new Faults(device, (message) => this.namedIn(message));
+    this.ids = /** @type {Ids<Pipeline>} */ (new Ids("pipeline"));
+    /** @type {Map<string, { gpu: GPUComputePipeline, users: number }>} */
+    this.compiled = new Map();
+    /** @type {Map<string, Layout>} */
+    this.layouts = new Map();
+  }
+
+  /** @param {string} message */
+  namedIn(message) {
+    for (const [id, { label }] of this.ids.live) {
+      if (message.includes(`"${label}"`) || message.includes(`'${label}'`)) return id;
+    }
+    return 0;
+  }
+
+  /** @param {import("./packet.js").PipelineCommand} command @param {number} index */
+  add({ id, label, source, bindings, overrides }, index) {
+    const layout = this.layout(bindings);
+    const key = `${bindings}\n${JSON.stringify(overrides)}\n${source}`;
+    let known = this.compiled.get(key);
+    if (known === undefined) {
+      this.faults.watch();
+      const module = this.device.createShaderModule({ label, code: source });
+      const gpu = this.device.createComputePipeline({
+        label,
+        layout: layout.whole,
+        compute: { module, entryPoint: "main", constants: overrides },
+      });
+      this.faults.reportPipeline(module, id, label, source, index);
+      known = { gpu, users: 0 };
+      this.compiled.set(key, known);
+    }
+    known.users++;
+    const uniform = bindings.endsWith("u");
+    const nBuffers = bindings.length - Number(uniform);
+    this.ids.live.set(id, { gpu: known.gpu, layout, label, nBuffers, uniform, key });
+  }
+
+  /** @param {Uint32Array} ids */
+  drop(ids) {
+    for (const id of ids) {
+      const { key } = this.ids.alive(id);
+      const known = this.compiled.get(key);
+      if (known && --known.users === 0) this.compiled.delete(key);
+      this.ids.live.delete(id);
+    }
+  }
+
+  /** @param {string} bindings @returns {Layout} */
+  layout(bindings) {
+    let layout = this.layouts.get(bindings);
+    if (layout === undefined) {
+      const entries = [...bindings].map((letter, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: BINDING_TYPES[letter] ?? "storage", hasDynamicOffset: letter === "u" },
+      }));
+      const group = this.device.createBindGroupLayout({ entries });
+      const whole = this.device.createPipelineLayout({ bindGroupLayouts: [group] });
+      layout = { group, whole, number: this.layouts.size + 1 };
+      this.layouts.set(bindings, layout);
+    }
+    return layout;
+  }
+}

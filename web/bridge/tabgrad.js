@@ -1,0 +1,276 @@
+/**
+ * The browser's host: carries out packets with WebGPU, on a page or in a worker.
+ *
+ * Python writes packets into memory that stays in one place (`pin`) and calls `submit` with a
+ * length: nothing else crosses the border. What a packet does is in encode.js, what it may look
+ * like in packet.js.
+ */
+
+import { Encoding } from "./encode.js";
+import { PacketError, VERSION } from "./packet.js";
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render/i;
+const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);
+const LIMITS = /** @type {const} */ ([
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxUniformBufferBindingSize",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeWorkgroupsPerDimension",
+]);
+
+// What `wait` and `settle` resolve to.
+const DONE = 0;
+const DEADLINE = 1;
+const LOST = 2;
+const FAILED = 3;
+
+/**
+ * @typedef {import("./encode.js").Heap} Heap
+ * @typedef {import("./encode.js").Read} Read
+ * @typedef {{ getBuffer(type: string): { data: Uint8Array, release(): void } }} Memory  a
+ *   Python buffer
+ */
+
+/** One device: packets go in, bytes and faults come out. */
+export class Bridge {
+  /**
+   * @param {Heap} heap @param {GPUDevice} device @param {object} hello
+   * @param {boolean} diagnose
+   */
+  constructor(heap, device, hello, diagnose) {
+    this.heap = heap;
+    this.device = device;
+    this.hello = hello;
+    this.encoding = new Encoding(heap, device, diagnose);
+    this.faults = this.encoding.faults;
+    this.lost = false;
+    this.pointer = 0;
+    /** @type {{ release(): void } | null} */
+    this.pinned = null;
+    /** @type {import("./packet.js").Blob[]} */
+    this.blobs = [];
+    /** @type {Promise<unknown>} */
+    this.settled = Promise.resolve();
+    this.firefox = /firefox/i.test(globalThis.navigator?.userAgent ?? "");
+    // Only this tells of a loss: writes and submits to a lost device look healthy.
+    this.gone = device.lost.then((info) => this.lose(info.message || info.reason || "unknown"));
+    device.addEventListener?.("uncapturederror", (event) => {
+      this.faults.add("validation", event.error.message, 0, -1, 0);
+    });
+  }
+
+  /** @param {string} why */
+  lose(why) {
+    if (!this.lost) this.faults.add("lost", `the device is lost: ${why}`);
+    this.lost = true;
+    return LOST;
+  }
+
+  faultCount() {
+    return this.faults.list.length;
+  }
+
+  takeFaults() {
+    return this.faults.take();
+  }
+
+  /** Say where packets are written: Python's memory stays in place while it is pinned. @param {Memory} memory */
+  pin(memory) {
+    const view = memory.getBuffer("u8");
+    this.pinned?.release();
+    this.pinned = view;
+    this.pointer = view.data.byteOffset;
+  }
+
+  /** Add a buffer that travels beside the next packet. @param {Memory} memory */
+  blob(memory) {
+    const view = memory.getBuffer("u8");
+    this.blobs.push({ pointer: view.data.byteOffset, nbytes: view.data.byteLength });
+    view.release();
+  }
+
+  /** Carry out the pinned packet; returns how many queue submits it took. @param {number} nbytes */
+  submit(nbytes) {
+    const { encoding, faults, blobs } = this;
+    faults.packet++;
+    if (blobs.length) this.blobs = [];
+    if (this.lost) {
+      faults.add("lost", "the device is lost");
+      return 0;
+    }
+    const words = this.heap.HEAPU32;
+    const start = this.pointer >>> 2;
+    let count = 0;
+    try {
+      count = encoding.checker.check(words, start, nbytes, blobs);
+    } catch (error) {
+      if (!(error instanceof PacketError)) throw error;
+      faults.add("protocol", error.message, 0, error.command);
+      return 0;
+    }
+    this.settled = encoding.run(words, start + 3, count, blobs);
+    for (const read of encoding.asked) read.ready = this.map(read, this.settled);
+    return encoding.submits;
+  }
+
+  /**
+   * Bring a read's bytes within reach; the faults of its packet are known before they are.
+   * @param {Read} read @param {Promise<unknown>} settled
+   */
+  async map({ staging, nbytes }, settled) {
+    try {
+      await Promise.all([staging.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4)), settled]);
+      return DONE;
+    } catch (error) {
+      if (this.lost) return LOST;
+      this.faults.add("validation", `read failed: ${error}`);
+      return FAILED;
+    }
+  }
+
+  /**
+   * Wait for the answer to a read.
+   * @param {number} token @param {number} milliseconds
+   * @returns {Promise<number>} 0 done, 1 deadline, 2 lost, 3 failed
+   */
+  wait(token, milliseconds) {
+    const read = this.encoding.reads.live.get(token);
+    if (this.lost || read === undefined) return Promise.resolve(this.lost ? LOST : FAILED);
+    return this.race(read.ready, milliseconds);
+  }
+
+  /**
+   * Wait until all that was submitted has run and its faults are known.
+   * @param {number} milliseconds
+   */
+  settle(milliseconds) {
+    const ran = this.device.queue.onSubmittedWorkDone();
+    return this.race(
+      Promise.all([ran, this.settled]).then(
+        () => DONE,
+        () => FAILED,
+      ),
+      milliseconds,
+    );
+  }
+
+  /** @param {Promise<number>} ready @param {number} milliseconds */
+  async race(ready, milliseconds) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(() => resolve(DEADLINE), milliseconds);
+    });
+    // Firefox looks at finished work only every 100 ms unless something is submitted.
+    const { queue } = this.device;
+    const nudge = () => queue.submit([this.device.createCommandEncoder().finish()]);
+    const nudging = this.firefox ? setInterval(nudge, 2) : undefined;
+    try {
+      return /** @type {number} */ (await Promise.race([ready, this.gone, late]));
+    } finally {
+      clearTimeout(timer);
+      clearInterval(nudging);
+    }
+  }
+
+  /** The bytes of a read that is done: a view, good until `done`. @param {number} token */
+  take(token) {
+    const { staging, nbytes } = this.encoding.reads.alive(token);
+    return nbytes ? new Uint8Array(staging.getMappedRange(0, nbytes)) : new Uint8Array(0);
+  }
+
+  /** Forget a read; its staging buffer serves again once it is unmapped. @param {number} token */
+  done(token) {
+    const read = this.encoding.reads.live.get(token);
+    if (read === undefined) return;
+    this.encoding.reads.live.delete(token);
+    const recycle = () => {
+      const { staging } = read;
+      staging.unmap();
+      const free = this.encoding.staging.get(staging.size);
+      if (free) free.push(staging);
+      else this.encoding.staging.set(staging.size, [staging]);
+    };
+    if (!this.lost) read.ready.then((code) => code === DONE && recycle());
+  }
+
+  close() {
+    this.lost = true;
+    this.pinned?.release();
+    this.pinned = null;
+    this.device.destroy();
+  }
+}
+
+/** @param {GPUAdapter} adapter */
+function describeAdapter(adapter) {
+  /** @type {Partial<GPUAdapterInfo>} */
+  const info = adapter.info ?? {};
+  const { vendor = "", architecture = "", device = "", description = "" } = info;
+  const text = [vendor, architecture, device, description].join(" ");
+  const fallback = "isFallbackAdapter" in info ? info.isFallbackAdapter : undefined;
+  const software = Boolean(fallback) || SOFTWARE.test(text);
+  const name = description || device || [vendor, architecture].filter(Boolean).join(" ");
+  return {
+    name: name || "unknown adapter",
+    vendor,
+    architecture,
+    device,
+    description,
+    backend: "browser",
+    software,
+  };
+}
+
+/**
+ * A device with all that the adapter has of what kernels use, or with the defaults if the
+ * browser refuses that.
+ * @param {GPUAdapter} adapter
+ */
+async function requestDevice(adapter) {
+  /** @type {Record<string, number>} */
+  const requiredLimits = {};
+  for (const name of LIMITS) {
+    const value = adapter.limits[name];
+    if (value !== undefined) requiredLimits[name] = value;
+  }
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+  try {
+    return await adapter.requestDevice({ requiredFeatures, requiredLimits });
+  } catch {
+    return await adapter.requestDevice();
+  }
+}
+
+/**
+ * Open the fastest device there is.
+ * @param {Heap} heap @param {boolean} [diagnose] check after every command, which is slow
+ */
+export async function connect(heap, diagnose = false) {
+  const gpu = globalThis.navigator?.gpu;
+  if (!gpu) throw new Error("this browser has no WebGPU (navigator.gpu)");
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new Error("this browser has WebGPU, but no adapter for it");
+  const device = await requestDevice(adapter);
+  /** @type {Record<string, number>} */
+  const limits = {};
+  for (const name of [...LIMITS, /** @type {const} */ ("minUniformBufferOffsetAlignment")]) {
+    const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    limits[snake] = device.limits[name];
+  }
+  const hello = {
+    protocol: VERSION,
+    language: "wgsl",
+    limits,
+    features: [...device.features],
+    routines: [],
+    adapter: describeAdapter(adapter),
+  };
+  return new Bridge(heap, device, hello, diagnose);
+}
