@@ -1,0 +1,116 @@
+// The stages of `npm test`: what each needs, runs, and how its results are counted.
+
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { check } from "./check.mjs";
+import { at, cache, root, tool } from "./places.mjs";
+import { run } from "./terminal.mjs";
+
+const results = join(cache, "results");
+const none = { passed: 0, failed: 0, skipped: 0 };
+const minutes = (count) => count * 60_000;
+
+const add = (a, b) => ({
+  passed: a.passed + b.passed,
+  failed: a.failed + b.failed,
+  skipped: a.skipped + b.skipped,
+});
+
+/** The file that a runner writes its results to, and what it holds afterwards. */
+function resultFile(name) {
+  mkdirSync(results, { recursive: true });
+  const path = join(results, name);
+  rmSync(path, { force: true });
+  const text = () => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      return "";
+    }
+  };
+  return { path, text };
+}
+
+/** A runner that failed without saying which test did counts as one failure. */
+function settle(code, counts) {
+  const silent = code !== 0 || counts.passed + counts.failed + counts.skipped === 0;
+  return silent && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
+
+async function pytest(name, args, timeout) {
+  const file = resultFile(`${name}.xml`);
+  const options = ["-q", "--durations=5", `--junitxml=${file.path}`, "-o", "junit_family=xunit2"];
+  const { code } = await run(tool("python"), ["-m", "pytest", ...options, ...args], {
+    cwd: root,
+    live: true,
+    timeout,
+  });
+  const suite = file.text().match(/<testsuite [^>]*>/)?.[0] ?? "";
+  const count = (word) => Number(suite.match(new RegExp(`\\b${word}="(\\d+)"`))?.[1] ?? 0);
+  const failed = count("failures") + count("errors");
+  const skipped = count("skipped");
+  return settle(code, { passed: count("tests") - failed - skipped, failed, skipped });
+}
+
+async function nodeTest(folder, timeout) {
+  const files = readdirSync(at(folder)).filter((name) => /\.test\.m?js$/.test(name));
+  if (files.length === 0) return none;
+  const file = resultFile("node.tap");
+  const reporters = [
+    ["--test-reporter=spec", "--test-reporter-destination=stdout"],
+    ["--test-reporter=tap", `--test-reporter-destination=${file.path}`],
+  ].flat();
+  const paths = files.map((name) => join(folder, name));
+  const { code } = await run(process.execPath, ["--test", ...reporters, ...paths], {
+    cwd: root,
+    live: true,
+    timeout,
+  });
+  const count = (word) =>
+    Number(file.text().match(new RegExp(`^# ${word} (\\d+)$`, "m"))?.[1] ?? 0);
+  return settle(code, {
+    passed: count("pass"),
+    failed: count("fail") + count("cancelled"),
+    skipped: count("skipped"),
+  });
+}
+
+export const stages = {
+  check: {
+    about: "lint, format, types, layers: what `npm run check` says",
+    needs: ["node"],
+    run: () => check(),
+  },
+  hostless: {
+    about: "everything that needs no device: NumPy, rules, plans, packaging",
+    needs: [],
+    run: () => {
+      const elsewhere = ["--ignore=tests/protocol", "--ignore=tests/web", "-m", "not nvrtc"];
+      return pytest("hostless", elsewhere, minutes(10));
+    },
+  },
+  protocol: {
+    about: "packets, in Python and in JavaScript, over the same vectors",
+    needs: [],
+    run: async () =>
+      add(
+        await pytest("protocol", ["tests/protocol"], minutes(5)),
+        await nodeTest(join("tests", "protocol"), minutes(5)),
+      ),
+  },
+  cuda: {
+    about: "every CUDA kernel through the compiler NVRTC, which needs no GPU",
+    needs: [],
+    run: () => pytest("cuda", ["--ignore=tests/web", "-m", "nvrtc"], minutes(10)),
+  },
+  wgpu: {
+    about: "the device tests natively, with wgpu-py",
+    needs: ["vulkan"],
+    run: () => pytest("wgpu", ["--host=wgpu", "--ignore=tests/web"], minutes(15)),
+  },
+  browser: {
+    about: "inside Pyodide in Chromium, and the pages from end to end",
+    needs: ["node", "pyodide", "chromium"],
+    run: () => pytest("browser", ["--host=browser", "tests/web"], minutes(20)),
+  },
+};

@@ -1,0 +1,116 @@
+"""Which host the tests run on, known failures, and a guard against state that tests leave behind."""
+
+from __future__ import annotations
+
+import fnmatch
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+TESTS = pathlib.Path(__file__).parent
+DEVICES = {"reference": "cpu", "wgpu": "webgpu", "cuda": "cuda", "browser": "webgpu"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--host",
+        choices=tuple(DEVICES),
+        default="reference",
+        help="the host that tests run on; one that is asked for and absent is an error",
+    )
+
+
+def require_wgpu() -> str:
+    """Say which adapter wgpu-py gives; raise where there is none."""
+    import wgpu
+
+    info = wgpu.gpu.request_adapter_sync().info
+    return f"{info['device']} ({info['backend_type']}, {info['adapter_type']})"
+
+
+def require_cuda() -> str:
+    """Say which CUDA device CuPy gives; raise where there is none."""
+    import cupy
+
+    name: bytes = cupy.cuda.runtime.getDeviceProperties(0)["name"]
+    return name.decode()
+
+
+def require_browser() -> str:
+    """Say which Chromium is used; raise where there is none."""
+    from tests.web.chromium import executable
+
+    return str(executable())
+
+
+NEEDED = {"wgpu": require_wgpu, "cuda": require_cuda, "browser": require_browser}
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    host = config.getoption("--host")
+    if host not in NEEDED:
+        return f"host: {host}"
+    try:
+        return f"host: {host}, {NEEDED[host]()}"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise pytest.UsageError(f"--host={host} was asked for and is not here. {reason}") from error
+
+
+def hosts_of(item: pytest.Item) -> set[str]:
+    """The hosts a test can run on; a test without a marker needs none and runs with `reference`."""
+    if TESTS / "web" in item.path.parents:
+        return {"browser"}
+    if item.get_closest_marker("every_host"):
+        return {"reference", "wgpu", "cuda"}
+    named = {name for mark in item.iter_markers("one_host") for name in mark.args}
+    return named or {"reference"}
+
+
+def known_failures(host: str) -> list[tuple[str, str]]:
+    """Read `xfails/<host>.txt`: a pattern of test ids and a reason, with ` # ` between them."""
+    path = TESTS / "xfails" / f"{host}.txt"
+    lines = path.read_text().splitlines() if path.exists() else []
+    entries = [line.partition(" # ")[::2] for line in lines if line and not line.startswith("#")]
+    for pattern, reason in entries:
+        if not reason.strip():
+            raise pytest.UsageError(f"{path.name}: {pattern} stands there without a reason")
+    return [(pattern.strip(), reason.strip()) for pattern, reason in entries]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    host = config.getoption("--host")
+    elsewhere = [item for item in items if host not in hosts_of(item)]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if host in hosts_of(item)]
+    for pattern, reason in known_failures(host):
+        for item in items:
+            if fnmatch.fnmatchcase(item.nodeid, pattern):
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.fixture(scope="session")
+def host_name(pytestconfig: pytest.Config) -> str:
+    """The host that --host names."""
+    return str(pytestconfig.getoption("--host"))
+
+
+@pytest.fixture(scope="session")
+def device(host_name: str) -> str:
+    """The device of that host: "cpu", "webgpu" or "cuda"."""
+    return DEVICES[host_name]
+
+
+@pytest.fixture(autouse=True)
+def no_mode_left_behind() -> Iterator[None]:
+    """Fail a test that leaves an interpreter, or a switched grad mode, on the stack."""
+    yield
+    trace = sys.modules.get("tabgrad.core.trace")
+    if trace is None:
+        return
+    mode = trace.MODE.get()
+    assert not mode.levels, f"the test left interpreters behind: {mode.levels}"
+    assert mode.grad, "the test left grad mode switched off"

@@ -1,0 +1,73 @@
+"""Collects the functions of `inside/test_*.py` as tests, which run inside Pyodide."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.web.interpreter import ROOT, DeadError, InsideError
+from tests.web.stage import Stage
+
+STAGE: pytest.StashKey[Stage] = pytest.StashKey()
+
+
+class InsideItem(pytest.Item):
+    """One function, on one device, on one thread, for one case."""
+
+    def __init__(self, *, test: Callable[..., Any], args: list[str], thread: str, **rest: Any):
+        super().__init__(**rest)
+        self.test = test
+        self.args = args
+        self.thread = thread
+
+    def runtest(self) -> None:
+        stage = self.config.stash[STAGE]
+        kind = {"numpy": self.args[0] == "cpu", "thread": self.thread}
+        alone = getattr(self.test, "alone", False)
+        interpreter = stage.new_interpreter(**kind) if alone else stage.interpreter(**kind)
+        module = self.path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        seconds = getattr(self.test, "deadline", 60.0)
+        try:
+            interpreter.call(f"{module}:{self.test.__name__}", *self.args, deadline=seconds)
+        finally:
+            if alone:
+                interpreter.close()
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], **_: Any) -> Any:
+        if isinstance(excinfo.value, InsideError | DeadError):
+            return f"{type(excinfo.value).__name__}: {excinfo.value}"
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Any, int, str]:
+        return self.path, self.test.__code__.co_firstlineno - 1, self.name
+
+
+class InsideFile(pytest.File):
+    """A file of such functions. It is imported here too, so `js` is imported inside functions."""
+
+    def collect(self) -> Iterable[InsideItem]:
+        spec = importlib.util.spec_from_file_location(f"inside_{self.path.stem}", self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name, value in vars(module).items():
+            if name.startswith("test_") and callable(value):
+                yield from self.items(name, value)
+
+    def items(self, name: str, test: Any) -> Iterator[InsideItem]:
+        runs = [(device, "worker") for device in getattr(test, "runs", ("webgpu",))]
+        if getattr(test, "main_thread", False):
+            runs.append(("webgpu", "page"))
+        for device, thread in runs:
+            cases = test.cases(device) if hasattr(test, "cases") else [None]
+            for case in cases:
+                parts = [case, device, "main-thread" if thread == "page" else None]
+                label = "-".join(part for part in parts if part)
+                args = [device] if case is None else [device, case]
+                yield InsideItem.from_parent(
+                    self, name=f"{name}[{label}]", test=test, args=args, thread=thread
+                )

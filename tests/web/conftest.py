@@ -1,0 +1,74 @@
+"""Tests in Chromium: functions that run inside Pyodide, and pages driven from outside."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.web.collect import STAGE, InsideFile
+from tests.web.interpreter import ROOT
+from tests.web.stage import Stage
+
+INSIDE = pathlib.Path(__file__).parent / "inside"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STAGE] = Stage()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STAGE in config.stash:
+        config.stash[STAGE].close()
+
+
+def pytest_pycollect_makemodule(
+    module_path: pathlib.Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    if module_path.parent == INSIDE:
+        return InsideFile.from_parent(parent, path=module_path)
+    return None
+
+
+@pytest.fixture(scope="session")
+def stage(pytestconfig: pytest.Config) -> Stage:
+    """The server, the browser and the shared interpreters."""
+    return pytestconfig.stash[STAGE]
+
+
+@pytest.fixture
+def browser(stage: Stage) -> Browser:
+    """Chromium with WebGPU."""
+    return stage.browser
+
+
+@pytest.fixture
+def site_url(stage: Stage) -> str:
+    """The address of the built page, ending in a slash."""
+    return stage.site.url
+
+
+@pytest.fixture
+def page(browser: Browser, site_url: str) -> Iterator[Page]:
+    """A fresh page, not yet at `site_url`; an exception that nobody catches fails the test."""
+    uncaught: list[str] = []
+    with browser.new_context(base_url=site_url) as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+        yield page
+    assert not uncaught, f"uncaught in the page: {uncaught}"
+
+
+@pytest.fixture
+def screenshot(page: Page) -> Callable[[str], pathlib.Path]:
+    """Save what the page shows as `.cache/screenshots/<name>.png`, for people to look at."""
+
+    def save(name: str) -> pathlib.Path:
+        path = ROOT / ".cache" / "screenshots" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=path)
+        return path
+
+    return save

@@ -1,0 +1,53 @@
+"""What every page relies on: the wheel imports without NumPy, Python may block, WebGPU is there."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tests.web.inside.marks import alone, main_thread, numpy
+
+
+@numpy
+@main_thread
+def test_thread_and_numpy_are_as_asked(device):
+    import js
+
+    assert ("numpy" in sys.modules or _has_numpy()) == (device == "cpu")
+    assert hasattr(js, "navigator")
+
+
+def _has_numpy() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("numpy") is not None
+
+
+@main_thread
+def test_python_may_block(device):
+    import js
+    from pyodide.ffi import can_run_sync, run_sync
+
+    assert can_run_sync()
+    assert run_sync(js.Promise.resolve(3)) == 3
+
+
+@main_thread
+async def test_there_is_an_adapter(device):
+    import js
+
+    adapter = await js.navigator.gpu.requestAdapter()
+    assert adapter.info.architecture == "swiftshader"
+
+
+@alone
+def test_import_takes_at_most_600_ms(device):
+    before = {name for name in sys.modules if name.partition(".")[0] in ("tabgrad", "numpy")}
+    assert not before
+    start = time.perf_counter()
+    import tabgrad  # noqa: F401
+
+    took = time.perf_counter() - start
+    print(f"import tabgrad: {1000 * took:.0f} ms")
+    assert took <= 0.6
+    assert "numpy" not in sys.modules

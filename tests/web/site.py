@@ -1,0 +1,51 @@
+"""The page's files as a server gives them: built, then served from loopback by the project's own server."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Site:
+    """Serves web/dist at `/` and the tests' own pages at `/shell/`.
+
+    With `isolated=False` it sends no COOP and COEP headers, as most static hosts.
+    """
+
+    def __init__(self, isolated: bool = True) -> None:
+        mounts = ["--mount", "/=web/dist", "--mount", "/shell/=tests/web/shell"]
+        plain = [] if isolated else ["--plain"]
+        self.process = subprocess.Popen(
+            ["node", ".dev/server.mjs", *mounts, *plain],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError("the server did not start; run `node .dev/server.mjs` to see why")
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.process.terminate()
+        self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def build() -> None:
+    """Build web/dist from this checkout, so that no test runs against an old wheel."""
+    done = subprocess.run(
+        ["node", ".dev/build.mjs"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode:
+        raise RuntimeError(f"web/dist could not be built:\n{done.stdout}{done.stderr}")

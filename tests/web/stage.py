@@ -1,0 +1,59 @@
+"""What the browser tests share: one server, one Chromium, and interpreters that live on."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from tests.web.chromium import launch
+from tests.web.interpreter import Interpreter
+from tests.web.site import Site, build
+
+
+class Stage:
+    """Starts each thing when it is first wanted, and a new one in the place of what has died."""
+
+    def __init__(self) -> None:
+        self.playwright: Playwright | None = None
+        self.running: Browser | None = None
+        self.served: Site | None = None
+        self.interpreters: dict[tuple[bool, str], Interpreter] = {}
+
+    @property
+    def site(self) -> Site:
+        """The server, over a fresh build."""
+        if self.served is None:
+            build()
+            self.served = Site()
+        return self.served
+
+    @property
+    def browser(self) -> Browser:
+        """Chromium."""
+        if self.playwright is None:
+            self.playwright = sync_playwright().start()
+        if self.running is None or not self.running.is_connected():
+            self.running = launch(self.playwright)
+        return self.running
+
+    def new_interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
+        """An interpreter for one test, which closes it."""
+        return Interpreter(self.browser, self.site.url, numpy=numpy, thread=thread)
+
+    def interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
+        """The interpreter of this kind that tests share."""
+        kept = self.interpreters.get((numpy, thread))
+        if kept is None or kept.dead:
+            if kept is not None:
+                kept.close()
+            kept = self.new_interpreter(numpy=numpy, thread=thread)
+            self.interpreters[numpy, thread] = kept
+        return kept
+
+    def close(self) -> None:
+        """Stop everything."""
+        if self.running is not None:
+            self.running.close()
+        if self.playwright is not None:
+            self.playwright.stop()
+        if self.served is not None:
+            self.served.close()
