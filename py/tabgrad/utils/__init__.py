@@ -1,0 +1,1 @@
+"""What programs around a training loop need."""

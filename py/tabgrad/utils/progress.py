@@ -1,0 +1,165 @@
+"""Say how far a program has come: a progress bar, logged values, functions to try.
+
+On a terminal a bar is drawn, by tqdm where it is installed. A page, a notebook or a test
+that wants to show progress itself installs a sink and receives events instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+Event = dict[str, Any]
+Sink = Callable[[Event], None]
+
+_sink: Sink | None = None
+_numbers = itertools.count(1)
+
+
+def set_sink(sink: Sink | None) -> None:
+    """Send the events of bars made from now on to `sink`; None draws them on stderr again.
+
+    An event is a dictionary. `event` is "start" (with `total`, `desc`), "update" (with `n`,
+    the count so far), "log" (with `n`, `values`), "end", all with the number of their `bar`;
+    or "publish" (with `functions`).
+
+    >>> events = []
+    >>> set_sink(events.append)
+    >>> with bar(total=2) as b:
+    ...     b.update(2)
+    ...     b.log(loss=0.5)
+    >>> [e["event"] for e in events], events[2]["values"]
+    (['start', 'update', 'log', 'end'], {'loss': 0.5})
+    >>> set_sink(None)
+    """
+    global _sink
+    _sink = sink
+
+
+def bar(total: int | None = None, desc: str = "") -> Bar:
+    """Begin a progress bar of `total` steps, or of an unknown number; use it in a `with`.
+
+    Logged values must be Python numbers: reading a tensor for every step would make the GPU
+    wait, so log every few steps.
+
+    >>> with bar(total=100, desc="training") as b:
+    ...     for i in range(100):
+    ...         b.update()
+    ...         if b.n % 10 == 0:
+    ...             b.log(loss=1 / b.n)
+    """
+    return Bar(total, desc, _sink)
+
+
+def publish(**functions: Callable[..., Any]) -> None:
+    """Offer functions to whoever shows the progress; on a terminal this does nothing.
+
+    The page of tabgrad knows `predict`: it gets 64 numbers from 0 to 1, the rows of an 8×8
+    image, and returns the probabilities of the ten digits.
+
+    >>> publish(predict=lambda pixels: [0.1] * 10)
+    """
+    if _sink is not None:
+        _sink({"event": "publish", "functions": functions})
+
+
+class Bar:
+    """A progress bar; `n` counts the steps done. Made by `bar`."""
+
+    def __init__(self, total: int | None, desc: str, sink: Sink | None) -> None:
+        self.n = 0
+        self.total = total
+        self.desc = desc
+        self._number = next(_numbers)
+        self._closed = False
+        self._emit = sink or _terminal()
+        self._emit({"event": "start", "bar": self._number, "total": total, "desc": desc})
+
+    def update(self, n: int = 1) -> None:
+        """Count `n` more steps as done."""
+        self.n += n
+        self._emit({"event": "update", "bar": self._number, "n": self.n})
+
+    def log(self, **values: float) -> None:
+        """Show values, and record them at the step reached."""
+        numbers = {name: float(value) for name, value in values.items()}
+        self._emit({"event": "log", "bar": self._number, "n": self.n, "values": numbers})
+
+    def close(self) -> None:
+        """End the bar; leaving the `with` does it too."""
+        if not self._closed:
+            self._closed = True
+            self._emit({"event": "end", "bar": self._number})
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _terminal() -> Sink:
+    return _Tqdm() if importlib.util.find_spec("tqdm") else _Line()
+
+
+class _Tqdm:
+    """Draws one bar with tqdm."""
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                tqdm = importlib.import_module("tqdm").tqdm
+                self._bar = tqdm(total=event["total"], desc=event["desc"] or None)
+                self._values: dict[str, float] = {}
+            case "update":
+                self._bar.update(event["n"] - self._bar.n)
+            case "log":
+                self._values |= event["values"]
+                self._bar.set_postfix(self._values, refresh=False)
+            case "end":
+                self._bar.close()
+
+
+class _Line:
+    """Keeps one line of stderr up to date; writes it once, at the end, where that is no terminal."""
+
+    _PAUSE = 0.1  # seconds between two drawings
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                self._total, self._desc = event["total"], event["desc"]
+                self._n, self._values = 0, dict[str, float]()
+                self._begun = time.monotonic()
+                self._drawn, self._width = 0.0, 0
+                self._live = sys.stderr.isatty()
+            case "update":
+                self._n = event["n"]
+                if self._live and time.monotonic() - self._drawn > self._PAUSE:
+                    self._draw()
+            case "log":
+                self._values |= event["values"]
+            case "end":
+                self._draw()
+                print(file=sys.stderr, flush=True)
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        rate = self._n / max(self._drawn - self._begun, 1e-9)
+        count = f"{self._n}/{self._total}" if self._total else str(self._n)
+        parts = [f"{self._desc} {count}".strip(), f"{rate:.1f} steps/s"]
+        parts += [f"{name} {value:.4g}" for name, value in self._values.items()]
+        line = "  ".join(parts)
+        print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
+        self._width = len(line)
