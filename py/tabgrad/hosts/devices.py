@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from contextvars import Token
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
+from tabgrad.core.trace import MODE, Mode
+from tabgrad.hosts import host
 
 KINDS = ("cpu", "webgpu", "cuda")
 
@@ -15,15 +18,22 @@ class Device:
     """A place for tensors: `cpu`, `webgpu` or `cuda`, and which one of these.
 
     Made by `tabgrad.device(...)`; there is one object for each device, so compare with `is` or `==`.
+    As a context manager it is the default device of the block.
+
+    >>> import tabgrad as tg
+    >>> with tg.device("cpu"):
+    ...     tg.zeros(2).device
+    device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_warned", "index", "type")
+    __slots__ = ("_backend", "_tokens", "_warned", "index", "type")
 
     def __init__(self, type: str, index: int) -> None:
         self.type = type
         self.index = index
         self._backend: Any = None
         self._warned = False
+        self._tokens: list[Token[Mode]] = []
 
     @property
     def backend(self) -> Any:
@@ -77,6 +87,13 @@ class Device:
     def __reduce__(self) -> tuple[Any, ...]:
         return (device, (str(self),))
 
+    def __enter__(self) -> Device:
+        self._tokens.append(MODE.set(MODE.get().extra("device", self)))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        MODE.reset(self._tokens.pop())
+
 
 _DEVICES: dict[tuple[str, int], Device] = {}
 
@@ -104,6 +121,61 @@ def device(name: Any, index: int | None = None) -> Device:
     if found is None:
         found = _DEVICES[kind, at] = Device(kind, at)
     return found
+
+
+class _Default:
+    """The device of tensors that name none: what was set, else the best there is."""
+
+    chosen: Device | None = None
+
+
+def get_default_device() -> Device:
+    """Return the device that creation functions use when none is named.
+
+    That is the innermost `with device(...)`, else what `set_default_device` set, else the accelerator
+    if there is one, else the CPU.
+    """
+    inner: Device | None = MODE.get().extras.get("device")
+    if inner is not None:
+        return inner
+    if _Default.chosen is None:
+        _Default.chosen = _best()
+    return _Default.chosen
+
+
+def set_default_device(to: Any) -> None:
+    """Set the device that creation functions use when none is named; None goes back to the best one.
+
+    >>> import tabgrad as tg
+    >>> tg.set_default_device("cpu")
+    >>> tg.get_default_device()
+    device(type='cpu')
+    """
+    _Default.chosen = None if to is None else device(to)
+
+
+def is_available(kind: str) -> bool:
+    """Whether a device of this kind can be used here; opens it to find out.
+
+    >>> is_available("cpu")
+    True
+    """
+    if kind == "cpu":
+        return True
+    if kind not in host.available():
+        return False
+    try:
+        device(kind).backend  # noqa: B018 (connects)
+    except (HostError, DeviceError, WouldBlockError, ImportError):
+        return False
+    return True
+
+
+def _best() -> Device:
+    for kind in host.available():
+        if is_available(kind):
+            return device(kind)
+    return device("cpu")
 
 
 def _connect(where: Device) -> Any:
