@@ -209,7 +209,7 @@ export class Bridge {
 }
 
 /** @param {GPUAdapter} adapter */
-function describeAdapter(adapter) {
+export function describeAdapter(adapter) {
   /** @type {Partial<GPUAdapterInfo>} */
   const info = adapter.info ?? {};
   const { vendor = "", architecture = "", device = "", description = "" } = info;
