@@ -28,10 +28,12 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
             tracked = True
     if mode.capture is not None:
         mode.capture.note(args)
-    data, spec = device.backend.run(op, tuple([a.value for a in args]), tuple([a.spec for a in args]), params)
-    y = trace.wrap(data, spec, device)
-    if tracked and mode.grad and op.differentiable:
-        record(op, params, args, y, None)
+    values = tuple([a.value for a in args])
+    specs = tuple([a.spec for a in args])
+    value, spec = device.backend.run(op, values, specs, params)
+    y = trace.wrap(value, spec, device)
+    if tracked and mode.grad:
+        record(op, params, args, values, specs, y, None, mode)
     return y
 
 

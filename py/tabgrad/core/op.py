@@ -49,6 +49,7 @@ class Op:
         self.facts = facts
         self.specs: dict[Any, Spec] = {}
         self.saved: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
+        self.plans: dict[Any, Any] = {}
         self.setup(**facts)
         REGISTRY.add(self)
 

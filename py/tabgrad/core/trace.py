@@ -45,6 +45,11 @@ class Interpreter(Protocol):
     """One level of the stack."""
 
     level: int
+    name: str
+
+    def below(self, mode: Mode) -> Mode:
+        """Return the mode of the level below, given the one of this level."""
+        ...
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Return the tensor that `op` makes of `args`, some of which this interpreter owns."""
@@ -152,8 +157,15 @@ def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
             if top is None or owner.level > top.level:
                 top = owner
     if top is None:
-        return _Base.process(op, args, params, mode)
+        return _Base.process(op, args, params, descend(mode, 0) if mode.levels else mode)
     return top.process(op, args, params)
+
+
+def descend(mode: Mode, level: int) -> Mode:
+    """Return the mode under which interpreter number `level` works, 0 being the base, given that of the top."""
+    for interpreter in reversed(mode.levels[level:]):
+        mode = interpreter.below(mode)
+    return mode
 
 
 def check_alive(owner: Interpreter, mode: Mode, what: str) -> None:
@@ -162,6 +174,6 @@ def check_alive(owner: Interpreter, mode: Mode, what: str) -> None:
     level = owner.level
     if level > len(levels) or levels[level - 1] is not owner:
         raise EscapedTensorError(
-            f"{what}: a tensor made inside {type(owner).__name__.lower()}() was used after it had ended; "
+            f"{what}: a tensor made inside {owner.name} was used after it had ended; "
             "return it from the function instead of storing it outside"
         )

@@ -7,7 +7,8 @@ tape, and each `func.grad` pushes an `Autograd` level that records its own ops t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError
@@ -15,200 +16,275 @@ from tabgrad.core.families import accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, using, wrap
+from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import vjp
-from tabgrad.transforms.tape import ACCUMULATE, FREED, TAPE, record, unpack
+from tabgrad.transforms.tape import (
+    ACCUMULATE, FREED, OUTPUT, Node, free, freed_error, record, unpack,
+)  # fmt: skip
 
 
-class Autograd:
+class Autograd(Level):
     """One level of reverse mode: tensors it owns hold a Tensor of the level below."""
 
-    def __init__(self, outer: Mode) -> None:
-        self.level = len(outer.levels) + 1
-        self.outer = outer
-        self.quiet = outer if not outer.grad else outer.replace(grad=False)
+    name = "func.grad"
 
-    def lift(self, x: Any, tracked: bool = True) -> Any:
-        """Return `x` as a tensor of this level, a leaf that wants gradients where `tracked`."""
+    def below(self, mode: Mode) -> Mode:
+        """Return the mode of the level below: no_grad inside counts for all levels, outside only below."""
+        seen = self.seen
+        if seen[0] is mode:
+            return seen[1]
+        found = super().below(mode)
+        if found.grad and not self.outer.grad:
+            found = found.replace(grad=False)
+        self.seen = (mode, found)
+        return found
+
+    def inner(self) -> Mode:
+        """Return the mode inside: no_grad outside doesn't count for this level."""
+        return super().inner().replace(grad=True)
+
+    def lift(self, x: Any) -> Any:
+        """Return `x` as a leaf of this level that wants gradients, if its dtype can have any."""
         y = wrap(x, x.spec, x.device, self)
-        y.tracked = tracked and x.spec.dtype.is_differentiable
+        y.tracked = x.spec.dtype.is_differentiable
         return y
 
     def lower(self, x: Any) -> Any:
         """Return the value below this level."""
         return x.value if x.owner is self else x
 
-    def below(self, mode: Mode) -> Mode:
-        """Return the mode under which the level below works, given the one of this level."""
-        return self.outer if mode.grad else self.quiet
-
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
-        """Apply `op` below, and record it here."""
-        mode = MODE.get()
-        lowers = tuple([a.value if a.owner is self else a for a in args])
+        """Apply `op` below, and record it here; what no gradient flows through stays below."""
+        mode = self.entered(MODE.get())
+        values = tuple([a.value if a.owner is self else a for a in args])
         token = MODE.set(self.below(mode))
         try:
-            y = bind(op, lowers, params)
+            low = bind(op, values, params)
         finally:
             MODE.reset(token)
-        y = wrap(y, y.spec, y.device, self)
-        if mode.grad and op.differentiable:
-            record(op, params, args, y, self)
-        return y
+        if not mode.grad:
+            return low
+        y = wrap(low, low.spec, low.device, self)
+        record(op, params, args, values, tuple([a.spec for a in args]), y, self, mode)
+        return y if y.tracked else low
 
 
 class Walk:
     """One walk back over the tape.
 
-    `targets` are (entry, output) pairs whose cotangents are wanted, or None to add to the `.grad` of every
-    leaf. `lowered` runs the rules below the level that recorded them; `graph` records them again.
+    `targets` are nodes whose cotangents are wanted, or None to add to the `.grad` of every leaf.
+    `keep` leaves the saved tensors for another walk; `graph` records the rules; `lowered` runs the rules
+    below the level that recorded them.
     """
 
     def __init__(
-        self, targets: Sequence[tuple[int, int]] | None, keep: bool, graph: bool, lowered: bool = False
+        self, targets: Iterable[Node] | None, keep: bool, graph: bool, lowered: bool = False
     ) -> None:
-        self.targets = targets
+        self.targets = None if targets is None else set(targets)
         self.keep = keep
         self.graph = graph
         self.lowered = lowered
-        self.cts: dict[int, list[Any]] = {}
+        self.cts: dict[int, tuple[Node, Any]] = {}
         self.heap: list[int] = []
-        self.at: dict[int, int] = {}
-        self.wanted: set[int] | None = None
-        self.found: dict[tuple[int, int], Any] = {}
+        self.wanted: set[Node] | None = None
+        self.found: dict[Node, Any] = {}
+        self.anomaly = MODE.get().extras.get("anomaly")
 
-    def seed(self, entry: int, output: int, ct: Any) -> None:
-        """Add a cotangent to an output of an entry."""
-        slots = self.cts.get(entry)
-        if slots is None:
-            slots = self.cts[entry] = [None] * len(TAPE.facts[entry][3])
-            serial = -TAPE.serial[entry]
-            heapq.heappush(self.heap, serial)
-            self.at[serial] = entry
-        slots[output] = accumulate(slots[output], ct)
+    def seed(self, node: Node, ct: Any) -> None:
+        """Add a cotangent to the output of `node`."""
+        i = node.id
+        old = self.cts.get(i)
+        if old is None:
+            heapq.heappush(self.heap, -i)
+            self.cts[i] = (node, ct)
+        else:
+            self.cts[i] = (node, accumulate(old[1], ct))
+
+    def seed_output(self, node: Node, k: int, ct: Any) -> None:
+        """Add a cotangent to output `k` of a node that has several."""
+        i = node.id
+        if i not in self.cts:
+            heapq.heappush(self.heap, -i)
+            self.cts[i] = (node, [None] * len(node.entry[6]))
+        slots = self.cts[i][1]
+        slots[k] = accumulate(slots[k], ct)
 
     def run(self) -> None:
-        """Walk from the latest entry to the earliest: every use of a value comes before its making."""
+        """Walk from the latest node to the earliest: every use of a value comes before its making."""
         if self.targets is not None:
-            self.wanted = _leading_to(self.cts, {t[0] for t in self.targets})
-        while self.heap:
-            i = self.at.pop(heapq.heappop(self.heap))
-            cts = self.cts.pop(i)
-            self.visit(i, _hooked(i, cts))
+            self.wanted = _leading_to([node for node, _ in self.cts.values()], self.targets)
+        heap, pending = self.heap, self.cts
+        while heap:
+            node, ct = pending.pop(-heapq.heappop(heap))
+            self.visit(node, ct)
 
-    def visit(self, i: int, cts: list[Any]) -> None:
-        """Hand the cotangents of entry `i` to its inputs."""
+    def visit(self, node: Node, ct: Any) -> None:
+        """Hand the cotangent of `node`, or the list of them if it has several outputs, to its inputs."""
+        notes = node.notes
+        if notes is not None:
+            ct = _tensor_hooks(notes, ct)
         if self.targets is not None:
-            for k, ct in enumerate(cts):
-                if (i, k) in self.targets:
-                    self.found[i, k] = ct
+            if node in self.targets:
+                self.found[node] = ct
             assert self.wanted is not None
-            if i not in self.wanted:
+            if node not in self.wanted:
                 return
-        rule = TAPE.rule[i]
+        rule, params, edges = node.entry[:3]
+        if rule is OUTPUT:
+            self.seed_output(edges[0], params, ct)
+            return
+        if notes is not None and "pre" in notes:
+            ct = _prehooks(notes["pre"], ct)
         if rule is ACCUMULATE:
             if self.targets is None:
-                _add_to_grad(i, cts[0], self.graph)
+                add_to_grad(node.entry[3](), ct, self.graph)
+            if notes is not None:
+                _after_leaf(node, notes, ct)
             return
-        edges = TAPE.edges[i]
-        needs = tuple([s > 0 and (self.wanted is None or s in self.wanted) for s, _ in edges])
-        if True not in needs:
-            return
-        grads = self.pull(i, rule, cts, needs)
-        hooks = TAPE.hooks.get(i)
-        if hooks and "post" in hooks:
-            grads = _post_hooks(hooks["post"], grads, cts)
-        for (source, k), grad, need in zip(edges, grads, needs, strict=True):
+        wanted = self.wanted
+        if wanted is None:
+            needs = tuple([e is not None for e in edges])
+        else:
+            needs = tuple([e is not None and (e in wanted or e in self.targets) for e in edges])  # type: ignore[operator]
+        grads = self.pull(node, rule, params, ct, needs)
+        if notes is not None and "post" in notes:
+            grads = _posthooks(notes["post"], grads, ct)
+        for source, grad, need in zip(edges, grads, needs, strict=True):
             if need and grad is not None:
-                self.seed(source, k, grad)
+                self.seed(source, grad)
 
-    def pull(self, i: int, rule: Any, cts: list[Any], needs: tuple[bool, ...]) -> Any:
-        """Return the cotangents of the inputs of entry `i`."""
-        if TAPE.saved[i] is FREED or isinstance(rule, Op):
-            inputs, y = unpack(i, self.lowered, self.graph)
-            if not self.keep:
-                TAPE.saved[i] = FREED
-            return vjp(rule, cts[0], needs, inputs, y, TAPE.params[i])
-        grads = rule.apply(i, cts, needs, self.lowered, self.graph)
-        if not self.keep:
-            TAPE.saved[i] = FREED
+    def pull(self, node: Node, rule: Any, params: Any, ct: Any, needs: tuple[bool, ...]) -> Any:
+        """Return the cotangents of the inputs of `node`."""
+        try:
+            if type(ct) is not list and isinstance(rule, Op):
+                inputs, y = unpack(node, self.lowered, self.graph)
+                if not self.keep:
+                    free(node)
+                grads = vjp(rule, ct, needs, inputs, y, params)
+            else:
+                if node.entry[3] is FREED:
+                    raise freed_error(node)
+                cts = ct if type(ct) is list else [ct]
+                grads = rule.apply(node, cts, needs, self.lowered, self.graph)
+                if not self.keep:
+                    free(node)
+        except Exception as error:
+            if self.anomaly is not None:
+                self.anomaly.blame(node, error)
+            raise
+        if self.anomaly is not None:
+            self.anomaly.check(node, grads)
         return grads
 
 
-def _leading_to(roots: dict[int, Any], targets: set[int]) -> set[int]:
-    edges, serial = TAPE.edges, TAPE.serial
+def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """Return the nodes between `roots` and `targets` whose rules must run."""
     seen = set(roots)
     stack = list(roots)
     while stack:
-        for s, _ in edges[stack.pop()]:
-            if s and s not in seen:
-                seen.add(s)
-                stack.append(s)
-    wanted: set[int] = set()
-    for i in sorted(seen, key=serial.__getitem__):
-        if i in targets or any(s in wanted for s, _ in edges[i]):
-            wanted.add(i)
+        for source in stack.pop().entry[2]:
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    wanted: set[Node] = set()
+    for node in sorted(seen, key=lambda node: node.id):
+        if any(s is not None and (s in wanted or s in targets) for s in node.entry[2]):
+            wanted.add(node)
     return wanted
 
 
-def _hooked(i: int, cts: list[Any]) -> list[Any]:
-    hooks = TAPE.hooks.get(i)
-    if not hooks:
-        return cts
-    for k in range(len(cts)):
-        for fn in list(hooks.get(k, {}).values()):
-            if cts[k] is not None:
-                new = fn(cts[k])
-                cts[k] = cts[k] if new is None else new
-    for fn in list(hooks.get("pre", {}).values()):
-        new = fn(tuple(cts))
-        if new is not None:
-            cts = list(new) if isinstance(new, tuple | list) else [new]
-    for fn in list(hooks.get("capture", {}).values()):
-        fn(cts)
-    return cts
+def _tensor_hooks(notes: dict[str, Any], ct: Any) -> Any:
+    for kind in ("tensor", "retain"):
+        for fn in list(notes.get(kind, {}).values()):
+            new = fn(ct)
+            if new is not None:
+                _check_like("a tensor hook", new, ct)
+                ct = new
+    return ct
 
 
-def _post_hooks(hooks: dict[int, Any], grads: Any, cts: list[Any]) -> Any:
+def _check_like(what: str, new: Any, ct: Any) -> None:
+    spec = getattr(new, "spec", None)
+    if spec is not ct.spec:
+        raise GradientError(
+            f"{what} returned {type(new).__name__ if spec is None else spec}; "
+            f"expected None or a tensor like the gradient, {ct.spec}"
+        )
+
+
+def _prehooks(hooks: Any, ct: Any) -> Any:
     for fn in list(hooks.values()):
-        new = fn(tuple(grads), tuple(cts))
+        new = fn(tuple(ct) if type(ct) is list else (ct,))
+        if new is not None:
+            new = list(new) if isinstance(new, tuple | list) else [new]
+            ct = new if type(ct) is list else new[0]
+    return ct
+
+
+def _posthooks(hooks: Any, grads: Any, ct: Any) -> Any:
+    grads = tuple(grads)
+    for fn in list(hooks.values()):
+        new = fn(grads, tuple(ct) if type(ct) is list else (ct,))
         if new is not None:
             grads = tuple(new) if isinstance(new, tuple | list) else (new,)
     return grads
 
 
-def _add_to_grad(i: int, ct: Any, graph: bool) -> None:
-    leaf = TAPE.saved[i]()
-    if leaf is None or ct is None:
-        return
-    old = leaf._grad
-    if old is None:
-        leaf._set_grad(ct if graph else ct.detach())
-    else:
-        leaf._set_grad(accumulate(old, ct))
-    hooks = TAPE.hooks.get(i)
-    if hooks:
-        for fn in list(hooks.get("accumulated", {}).values()):
+def _after_leaf(node: Node, notes: dict[str, Any], ct: Any) -> None:
+    leaf = node.entry[3]()
+    if leaf is not None:
+        for fn in list(notes.get("accumulated", {}).values()):
             fn(leaf)
+    for fn in list(notes.get("post", {}).values()):
+        fn((), (ct,))
+
+
+_ADDING = threading.RLock()
+
+
+def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
+    """Add `ct` to the `.grad` of `leaf`: in place, unless the addition itself is to be recorded."""
+    if leaf is None or ct is None or not leaf.tracked:
+        return
+    if ct.owner is not leaf.owner:
+        raise GradientError(
+            "backward: the gradient of a tensor made outside a transform would be a tensor of the transform; "
+            "use func.grad or func.vjp inside it"
+        )
+    with _ADDING:
+        old = leaf._grad
+        if old is None:
+            # A tensor of its own: the next backward adds to it in place, which nobody else may see.
+            new = wrap(ct.value, ct.spec, ct.device, ct.owner)
+            if graph and ct.tracked:
+                new.node, new.tracked = ct.node, True
+            leaf._grad = new
+        elif graph or old.tracked:
+            leaf._grad = accumulate(old, ct)
+        else:
+            old.add_(ct)
 
 
 def pullback(
-    outputs: Sequence[tuple[int, int]], cts: Sequence[Any], inputs: Sequence[tuple[int, int]] | None,
+    outputs: Sequence[Node | None], cts: Sequence[Any], inputs: Sequence[Node | None] | None,
     keep: bool, graph: bool, lowered: bool = False,
 ) -> list[Any]:  # fmt: skip
-    """Return the cotangents of `inputs` for those of `outputs`; entries and outputs are named as in `edge`.
+    """Return the cotangents of the nodes `inputs` for those of `outputs`; `edge` gives the nodes.
 
-    With `inputs` None the gradients go to the leaves. An input nothing leads to gets None.
+    With `inputs` None the gradients go to the leaves. An input nothing leads to gets None. `lowered` runs
+    the rules below an autograd level, as the caller's mode says.
     """
     mode = MODE.get()
-    walk = Walk(inputs, keep, graph, lowered)
-    with using(mode.replace(grad=graph, inference=False)):
-        for (entry, k), ct in zip(outputs, cts, strict=True):
-            if entry:
-                walk.seed(entry, k, ct)
+    walk = Walk(None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered)
+    grad = mode.grad if lowered else graph
+    with using(mode.replace(grad=grad, inference=False)):
+        for node, ct in zip(outputs, cts, strict=True):
+            if node is not None:
+                walk.seed(node, ct)
         walk.run()
     if inputs is None:
         return []
-    return [walk.found.get(t) for t in inputs]
+    return [None if n is None else walk.found.get(n) for n in inputs]
 
 
-__all__ = ["Autograd", "GradientError", "pullback"]
+__all__ = ["Autograd", "GradientError", "Walk", "add_to_grad", "pullback"]

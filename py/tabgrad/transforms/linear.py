@@ -6,23 +6,27 @@ the linear ops the tangent meets; the record is then walked backwards through th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import ShapeOnly, accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, bind, using, wrap
+from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
+from tabgrad.transforms.levels import Level
 
 
-class Linear:
+class Linear(Level):
     """The interpreter of linear tracers: computes nothing, records what happens to them.
 
     The payload of a tracer is its number in `steps`; a step is (op, params, args), None for an input.
     """
 
-    def __init__(self, level: int) -> None:
-        self.level = level
+    name = "the transposition of a jvp"
+
+    def __init__(self, outer: Mode | None = None) -> None:
+        super().__init__(outer)
         self.steps: list[tuple[Op, Params, tuple[Any, ...]] | None] = []
 
     def tracer(self, spec: Any, device: Any) -> Any:
@@ -32,37 +36,56 @@ class Linear:
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Record `op`, which must be linear in the tracers among `args`."""
-        spec = op.infer(tuple(a.spec for a in args), params)
+        spec = op.infer(tuple([a.spec for a in args]), params)
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
+
+    def run(self, inputs: Sequence[Any], values: Sequence[Any], out: Any) -> Any:
+        """Return the value of the tracer `out` where the tracers `inputs` are `values`, None being zero."""
+        known: list[Any] = [None] * len(self.steps)
+        for x, value in zip(inputs, values, strict=True):
+            known[x.value] = value
+        for i, step in enumerate(self.steps[: out.value + 1]):
+            if step is not None:
+                known[i] = self._step(step, known)
+        return known[out.value]
+
+    def _step(self, step: Any, known: list[Any]) -> Any:
+        op, params, args = step
+        found = [known[a.value] if a.owner is self else a for a in args]
+        if all(f is None for f, a in zip(found, args, strict=True) if a.owner is self):
+            return None
+        filled = tuple([zeros_like(a) if f is None else f for f, a in zip(found, args, strict=True)])
+        return bind(op, filled, params)
+
+    def transpose(self, inputs: Sequence[Any], out: Any, ct: Any) -> list[Any]:
+        """Return the cotangents of the tracers `inputs` for the cotangent `ct` of the tracer `out`."""
+        cts: list[Any] = [None] * len(self.steps)
+        cts[out.value] = ct
+        for i in range(out.value, -1, -1):
+            step = self.steps[i]
+            if step is not None and cts[i] is not None:
+                self._step_back(step, cts[i], cts)
+        return [None if t is None else cts[t.value] for t in inputs]
+
+    def _step_back(self, step: Any, ct: Any, cts: list[Any]) -> None:
+        op, params, args = step
+        needs = tuple([a.owner is self for a in args])
+        known = [ShapeOnly(a.spec, a.device) if n else a for a, n in zip(args, needs, strict=True)]
+        for a, n, c in zip(args, needs, vjp(op, ct, needs, known, None, params), strict=True):
+            if n:
+                cts[a.value] = accumulate(cts[a.value], c)
 
 
 def transpose_jvp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
     """Return the cotangents of the inputs of `op` from its jvp rule."""
-    mode = MODE.get()
-    trace = Linear(len(mode.levels) + 1)
-    with using(mode.replace(levels=(*mode.levels, trace))):
+    trace = Linear(MODE.get())
+    with trace.inside():
         tangents = [trace.tracer(x.spec, x.device) if n else None for x, n in zip(inputs, needs, strict=True)]
         out = op.jvp(inputs, tangents, y, params)
     if out is None or out.owner is not trace:
         return (None,) * len(inputs)
-    cts: list[Any] = [None] * len(trace.steps)
-    cts[out.value] = ct
-    for i in range(out.value, -1, -1):
-        step = trace.steps[i]
-        if step is not None and cts[i] is not None:
-            _step_back(trace, step, cts[i], cts)
-    return tuple(None if t is None else cts[t.value] for t in tangents)
-
-
-def _step_back(trace: Linear, step: Any, ct: Any, cts: list[Any]) -> None:
-    op, params, args = step
-    needs = tuple(a.owner is trace for a in args)
-    known = [ShapeOnly(a.spec, a.device) if n else a for a, n in zip(args, needs, strict=True)]
-    found = vjp(op, ct, needs, known, None, params)
-    for a, n, c in zip(args, needs, found, strict=True):
-        if n:
-            cts[a.value] = accumulate(cts[a.value], c)
+    return tuple(trace.transpose(tangents, out, ct))
 
 
 def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
@@ -75,4 +98,4 @@ def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tup
     return transpose_jvp(op, ct, needs, inputs, y, params)
 
 
-__all__ = ["Linear", "bind", "transpose_jvp", "vjp"]
+__all__ = ["Linear", "transpose_jvp", "vjp"]

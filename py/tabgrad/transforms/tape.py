@@ -1,71 +1,129 @@
-"""The tape: what reverse mode remembers of each op, as an arena indexed by integers.
+"""The tape: what reverse mode remembers of each op.
 
-An entry keeps the payloads of what its rule reads, never Tensors of its own level, so it makes no reference
-cycle; entries name each other by number and are counted by hand, so a chain of any length is dropped
-without recursion.
+Every recorded op has one Node. It keeps the payloads of what its rule reads, never Tensors of its own level,
+so recording makes no reference cycle. Nodes name the nodes of their inputs; a cycle that a user's hook or
+Function closes is seen by Python's collector. A chain of any length is dropped without recursion: a node
+that dies hands its contents to a work list, which one loop empties.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
+from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import ShapeOnly
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, wrap
+from tabgrad.core.trace import MODE, Mode, using, wrap
+
+
+class Emptying:
+    """The work list of dead nodes' contents; `idle` while nobody empties it."""
+
+    def __init__(self) -> None:
+        self.work: list[Any] = []
+        self.idle = True
+
+    def run(self) -> None:
+        """Let go of everything in the list, and of what that lets go of in turn."""
+        self.idle = False
+        work = self.work
+        try:
+            while work:
+                work.pop()
+        except IndexError:  # another thread took the last one
+            pass
+        finally:
+            self.idle = True
+
+
+EMPTYING = Emptying()
 
 
 class Node:
-    """A handle on a tape entry; PyTorch's `grad_fn`."""
+    """One recorded op, or one leaf; PyTorch's `grad_fn`.
 
-    __slots__ = ("__weakref__", "id")
+    `entry` is (rule, params, edges, kept, out, specs, spec, owner, device): an Op, ACCUMULATE, OUTPUT or an
+    object with `apply`; its parameters; the Node of each input, None where it needs no gradient; the
+    payloads of the inputs and of the output that the rule reads; the Specs of inputs and output; the level.
+    `id` grows with time, so an input's is always smaller. `notes` holds hooks and the like, None at first.
+    """
 
-    def __init__(self, id: int) -> None:
-        self.id = id
+    __slots__ = ("__weakref__", "entry", "id", "notes")
 
-    def __del__(self) -> None:
-        TAPE.dropped.append(self.id)
-        if not TAPE.busy:
-            TAPE.collect()
+    entry: Any
+    id: int
+    notes: dict[str, Any] | None
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash((Node, TAPE.serial[self.id]))
+    def __del__(self, work: list[Any] = EMPTYING.work, state: Emptying = EMPTYING) -> None:
+        work.append((self.entry, self.notes))
+        if state.idle:
+            state.run()
 
     def name(self) -> str:
-        """Return the op's name, as in PyTorch: `MulBackward`."""
-        return TAPE.name(self.id)
+        """Return the op's name, as in PyTorch: `MulBackward0`."""
+        rule = self.entry[0]
+        if rule is ACCUMULATE:
+            return "AccumulateGrad"
+        if rule is OUTPUT:
+            return str(self.entry[2][0].name())
+        if hasattr(rule, "node_name"):
+            return str(rule.node_name)
+        words = rule.name.removeprefix("reduce_").split("_")
+        return "".join(word.capitalize() for word in words) + "Backward0"
 
     def __repr__(self) -> str:
-        return f"<{self.name()}>"
+        return f"<{self.name()} object at {id(self):#x}>"
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes that made the inputs, and which of their outputs each input was."""
-        return tuple((TAPE.handle(i) if i else None, k) for i, k in TAPE.edges[self.id])
+        found: list[tuple[Node | None, int]] = []
+        for e in self.entry[2]:
+            if e is not None and e.entry[0] is OUTPUT:
+                found.append((e.entry[2][0], e.entry[1]))
+            else:
+                found.append((e, 0))
+        return tuple(found)
 
-    def register_hook(self, fn: Any) -> Any:
+    @property
+    def variable(self) -> Any:
+        """The leaf whose `.grad` this node adds to; None if it is gone, AttributeError for other nodes."""
+        if self.entry[0] is not ACCUMULATE:
+            raise AttributeError(f"{self.name()} has no variable; only AccumulateGrad has")
+        return self.entry[3]()
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for users to write what they like in."""
+        found: dict[Any, Any] = notes_of(self).setdefault("metadata", {})
+        return found
+
+    def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Call `fn(grad_inputs, grad_outputs)` after this node has run; it may return new grad_inputs."""
-        return add_hook(TAPE.hooks.setdefault(self.id, {}), "post", fn)
+        return add_hook(self, "post", fn)
 
-    def register_prehook(self, fn: Any) -> Any:
+    def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Call `fn(grad_outputs)` before this node runs; it may return new grad_outputs."""
-        return add_hook(TAPE.hooks.setdefault(self.id, {}), "pre", fn)
+        return add_hook(self, "pre", fn)
 
 
 class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook away; also a context manager."""
 
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self.hooks = hooks
-        self.key = key
+    def __init__(self, hooks: dict[int, Any]) -> None:
+        self._hooks = weakref.ref(hooks) if isinstance(hooks, Hooks) else lambda: hooks
+        self.id = next(_KEYS)
 
     def remove(self) -> None:
         """Take the hook away; a second time does nothing."""
-        self.hooks.pop(self.key, None)
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -74,161 +132,169 @@ class RemovableHandle:
         self.remove()
 
 
-class _Keys:
-    next = 0
+class Hooks(dict[int, Any]):
+    """Hooks of one kind in the order they were registered."""
+
+    __slots__ = ("__weakref__",)
 
 
-def add_hook(table: dict[Any, Any], kind: Any, fn: Any) -> RemovableHandle:
-    """Add `fn` to the ordered hooks `table[kind]`."""
-    hooks = table.setdefault(kind, {})
-    _Keys.next += 1
-    hooks[_Keys.next] = fn
-    return RemovableHandle(hooks, _Keys.next)
+_KEYS = itertools.count()
 
 
-class Accumulate:
-    """Stands as the op of a leaf's entry."""
-
-    name = "accumulate_grad"
-
-
-ACCUMULATE = Accumulate()
-FREED = object()
+def notes_of(node: Node) -> dict[str, Any]:
+    """Return the notes of `node`, made when first asked for."""
+    if node.notes is None:
+        node.notes = {}
+    return node.notes
 
 
-class Tape:
-    """The entries. For entry `i`: `rule[i]` (an Op, ACCUMULATE, or an object with `apply(cts)`), `params[i]`,
-    `edges[i]` ((entry, output) of each input, (0, 0) where it needs no gradient), `saved[i]` (payloads),
-    `facts[i]` ((owner, device, input specs, output specs)), `refs[i]`, `serial[i]`, `hooks[i]`."""
+def add_hook(node: Node, kind: str, fn: Callable[..., Any]) -> RemovableHandle:
+    """Add `fn` to the hooks of `node`.
 
-    def __init__(self) -> None:
-        self.rule: list[Any] = [None]
-        self.params: list[Any] = [None]
-        self.edges: list[tuple[tuple[int, int], ...]] = [()]
-        self.saved: list[Any] = [None]
-        self.facts: list[Any] = [None]
-        self.refs: list[int] = [1]
-        self.serial: list[int] = [0]
-        self.line: list[Any] = [None]
-        self.hooks: dict[int, dict[Any, Any]] = {}
-        self.free: list[int] = []
-        self.dropped: list[int] = []
-        self.busy = False
-        self.count = 0
-
-    def add(self, rule: Any, params: Any, edges: tuple[tuple[int, int], ...], saved: Any, facts: Any) -> int:
-        """Add an entry and return its number; the caller owns one reference."""
-        self.count += 1
-        refs = self.refs
-        for s, _ in edges:
-            refs[s] += 1
-        if self.free:
-            i = self.free.pop()
-            self.rule[i], self.params[i], self.edges[i] = rule, params, edges
-            self.saved[i], self.facts[i], refs[i], self.serial[i] = saved, facts, 1, self.count
-        else:
-            i = len(refs)
-            self.rule.append(rule)
-            self.params.append(params)
-            self.edges.append(edges)
-            self.saved.append(saved)
-            self.facts.append(facts)
-            refs.append(1)
-            self.serial.append(self.count)
-            self.line.append(None)
-        return i
-
-    def handle(self, i: int) -> Node:
-        """Return one more handle on entry `i`."""
-        self.refs[i] += 1
-        return Node(i)
-
-    def collect(self) -> None:
-        """Release what was dropped, and all that only it kept alive."""
-        self.busy = True
-        refs = self.refs
-        dropped = self.dropped
-        try:
-            while dropped:
-                stack = [dropped.pop()]
-                while stack:
-                    i = stack.pop()
-                    refs[i] -= 1
-                    if not refs[i]:
-                        stack.extend([s for s, _ in self.edges[i] if s])
-                        self._erase(i)
-        finally:
-            self.busy = False
-
-    def _erase(self, i: int) -> None:
-        self.rule[i] = None
-        self.params[i] = None
-        self.edges[i] = ()
-        self.saved[i] = None
-        self.facts[i] = None
-        self.line[i] = None
-        self.serial[i] = 0
-        self.hooks.pop(i, None)
-        self.free.append(i)
-
-    def name(self, i: int) -> str:
-        """Return a name like PyTorch's for entry `i`."""
-        rule = self.rule[i]
-        if rule is ACCUMULATE:
-            return "AccumulateGrad"
-        return "".join(part.capitalize() for part in rule.name.split("_")) + "Backward"
-
-    def live(self) -> int:
-        """Return how many entries there are."""
-        return len(self.refs) - 1 - len(self.free)
+    Kinds, in the order they run: "tensor" (on the gradient of the output), "retain" (the same, always
+    last), "pre", "post", and "accumulated" for leaves.
+    """
+    hooks = notes_of(node).setdefault(kind, Hooks())
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = fn
+    return handle
 
 
-TAPE = Tape()
+class Marker:
+    """Stands as the rule of a node that no op made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
-def edge(x: Any, owner: Any) -> tuple[int, int]:
-    """Return the (entry, output) that gradients of `x` flow to, (0, 0) where none do."""
-    if not x.tracked or x.owner is not owner:
-        return (0, 0)
-    node = x.node
-    if node is None:
-        node = leaf_node(x)
-    return (node.id, x.index)
+ACCUMULATE = Marker("accumulate_grad")
+"""The rule of a leaf."""
+OUTPUT = Marker("output")
+"""The rule of one output of a node that has several; its `params` is which one."""
+FREED: Any = Marker("freed")
+"""Stands as the payloads that an earlier backward let go of."""
+
+_new = object.__new__
+_next = itertools.count(1).__next__
+
+
+def new_node(entry: tuple[Any, ...]) -> Node:
+    """Return a new Node."""
+    node = _new(Node)
+    node.id = _next()
+    node.entry = entry
+    node.notes = None
+    return node
 
 
 def leaf_node(x: Any) -> Node:
-    """Return the entry that adds to the `.grad` of the leaf `x`, made when first asked for."""
+    """Return the node that adds to the `.grad` of the leaf `x`, made when first asked for."""
     if x.node is None:
-        facts = (x.owner, x.device, (), (x.spec,))
-        x.node = Node(TAPE.add(ACCUMULATE, None, (), weakref.ref(x), facts))
-        x.index = 0
+        x.node = new_node((ACCUMULATE, None, (), weakref.ref(x), None, (), x.spec, x.owner, x.device))
     node: Node = x.node
     return node
 
 
+def edge(x: Any, owner: Any) -> Node | None:
+    """Return the node that gradients of `x` flow to, None where none do."""
+    if not x.tracked or x.owner is not owner:
+        return None
+    return x.node or leaf_node(x)
+
+
 def is_leaf(x: Any) -> bool:
     """Whether no recorded op made `x`."""
-    return x.node is None or TAPE.rule[x.node.id] is ACCUMULATE
+    return x.node is None or x.node.entry[0] is ACCUMULATE
 
 
-def record(op: Any, params: Params, args: tuple[Any, ...], y: Any, owner: Any) -> None:
-    """Put the application of `op` on the tape and tie `y` to it."""
-    edges = tuple([edge(a, owner) for a in args])
-    needs = tuple([e[0] > 0 for e in edges])
-    if True not in needs:
+def grad_fn(x: Any) -> Node | None:
+    """Return the node of the op that made `x`, None for a leaf."""
+    node: Node | None = x.node
+    if node is None or not x.tracked:
+        return None
+    rule = node.entry[0]
+    if rule is ACCUMULATE:
+        return None
+    found: Node = node.entry[2][0] if rule is OUTPUT else node
+    return found
+
+
+def record(
+    op: Any, params: Params, args: tuple[Any, ...], values: tuple[Any, ...], specs: tuple[Any, ...],
+    y: Any, owner: Any, mode: Mode,
+) -> None:  # fmt: skip
+    """Put the application of `op` on the tape and tie `y` to it, if any of `args` wants gradients.
+
+    `values` are the payloads of `args` below the level `owner`, None being the base, `specs` their Specs.
+    """
+    # This runs for each op of each training step, hence the cases by hand; the code is a key of what to keep.
+    code: Any
+    edges: tuple[Node | None, ...]
+    if len(args) == 2:
+        a, b = args
+        left = right = None
+        code = 0
+        if a.tracked and a.owner is owner:
+            left = a.node or leaf_node(a)
+            code = 1
+        if b.tracked and b.owner is owner:
+            right = b.node or leaf_node(b)
+            code += 2
+        if not code:
+            return
+        edges = (left, right)
+    elif len(args) == 1:
+        (a,) = args
+        if not a.tracked or a.owner is not owner:
+            return
+        edges = (a.node or leaf_node(a),)
+        code = 4
+    else:
+        edges = tuple([edge(a, owner) for a in args])
+        code = tuple([e is not None for e in edges])
+        if True not in code:
+            return
+    if y.spec.dtype.category < FLOAT:
         return
-    keep, keep_y = op.saves(needs)
-    pack = MODE.get().extras.get("saved_tensors")
-    saved = tuple([_save(a, owner, pack) if k else None for a, k in zip(args, keep, strict=True)])
-    out = _save(y, owner, pack) if keep_y else None
-    facts = (owner, y.device, tuple([a.spec for a in args]), (y.spec,))
-    i = TAPE.add(op, params, edges, (saved, out), facts)
-    mode = MODE.get()
-    if "anomaly" in mode.extras:
-        TAPE.line[i] = mode.extras["anomaly"]()
-    y.node = Node(i)
-    y.index = 0
+    plan = op.plans.get(code) or plan_for(op, code)
+    keep, keep_out = plan
+    if keep is ALL:
+        kept: Any = values
+    elif keep is NOTHING:
+        kept = None
+    elif keep is NO_GRADIENT:
+        return
+    else:
+        kept = tuple([v if k else None for v, k in zip(values, keep, strict=True)])
+    out = y.value if keep_out else None
+    if mode.extras:
+        packing = mode.extras.get("saved_tensors")
+        if packing is not None:
+            kept, out = pack(packing, kept, out, specs, y, owner)
+    y.node = node = _new(Node)
+    node.id = _next()
+    node.entry = (op, params, edges, kept, out, specs, y.spec, owner, y.device)
+    node.notes = None
     y.tracked = True
+    if mode.extras and "anomaly" in mode.extras:
+        notes_of(node)["line"] = mode.extras["anomaly"].line()
+
+
+ALL = Marker("all")
+NOTHING = Marker("nothing")
+NO_GRADIENT = Marker("no_gradient")
+
+
+def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
+    """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
+    if not op.differentiable:
+        op.plans[code] = found = (NO_GRADIENT, False)
+        return found
+    needs = {1: (True, False), 2: (False, True), 3: (True, True), 4: (True,)}.get(code, code)
+    keep, keep_out = op.saves(needs)
+    keep = ALL if all(keep) else tuple(keep) if any(keep) else NOTHING
+    op.plans[code] = found = (keep, keep_out)
+    return found
 
 
 class Packed:
@@ -241,53 +307,74 @@ class Packed:
         self.unpack = unpack
 
 
-def _save(x: Any, owner: Any, pack: Any) -> Any:
-    if pack is not None and x.owner is owner:
-        pack_hook, unpack_hook = pack
-        plain = wrap(x.value, x.spec, x.device, owner)
-        with_pack = MODE.get()
-        token = MODE.set(with_pack.extra("saved_tensors", None).replace(grad=False))
-        try:
-            return Packed(pack_hook(plain), unpack_hook)
-        finally:
-            MODE.reset(token)
-    return x.value if x.owner is owner else x
+def pack(packing: Any, kept: Any, out: Any, specs: Any, y: Any, owner: Any) -> tuple[Any, Any]:
+    """Return what is kept, each differentiable payload given to the user's pack hook."""
+    pack_hook, unpack_hook = packing
+
+    def one(payload: Any, spec: Any) -> Any:
+        if payload is None or spec.dtype.category < FLOAT:
+            return payload
+        return Packed(pack_hook(wrap(payload, spec, y.device, owner)), unpack_hook)
+
+    mode = MODE.get()
+    with using(mode.extra("saved_tensors", None).replace(grad=False)):
+        if kept is not None:
+            kept = tuple([one(v, s) for v, s in zip(kept, specs, strict=True)])
+        return kept, one(out, y.spec)
 
 
-def _load(payload: Any, spec: Any, device: Any, owner: Any, lowered: bool) -> Any:
-    if isinstance(payload, Packed):
+def load(payload: Any, spec: Any, device: Any, owner: Any, lowered: bool) -> Any:
+    """Return a saved payload as a Tensor of the level `owner`, or of the one below where `lowered`."""
+    if type(payload) is Packed:
         x = payload.unpack(payload.value)
-        return x.value if lowered else wrap(x.value, x.spec, x.device, owner)
-    if lowered and owner is not None:
+        if x.spec is not spec:
+            raise GradientError(
+                f"saved_tensors_hooks: the unpack hook must give back {spec}, it returned {x.spec}"
+            )
+        payload = x.value if x.owner is owner else x
+    if lowered:
         return payload
     return wrap(payload, spec, device, owner)
 
 
-def unpack(i: int, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
-    """Return the saved inputs and output of entry `i` as Tensors.
+def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
+    """Return the saved inputs and output of `node` as Tensors.
 
-    Under an autograd level, `lowered` gives the values below the level; `graph` ties the tensors to the
-    entries that made them, so that the rule itself can be differentiated.
+    `lowered` gives the values below an autograd level; `graph` ties the tensors to the nodes that made
+    them, so that the rule itself can be differentiated.
     """
-    saved = TAPE.saved[i]
-    if saved is FREED:
-        raise GradientError(
-            f"backward: the graph of {TAPE.name(i)} was freed by an earlier backward; "
-            "call that one with retain_graph=True to go through the graph again"
-        )
-    owner, device, in_specs, out_specs = TAPE.facts[i]
-    inputs: list[Any] = []
-    for payload, spec, (source, k) in zip(saved[0], in_specs, TAPE.edges[i], strict=True):
-        if payload is None:
-            inputs.append(ShapeOnly(spec, device))
-            continue
-        x = _load(payload, spec, device, owner, lowered)
-        if graph and source and not lowered:
-            x.node, x.index, x.tracked = TAPE.handle(source), k, True
-        inputs.append(x)
+    _, _, edges, kept, out, specs, spec, owner, device = node.entry
+    if kept is FREED:
+        raise freed_error(node)
+    if kept is None:
+        inputs = [ShapeOnly(s, device) for s in specs]
+    else:
+        inputs = []
+        for payload, its, source in zip(kept, specs, edges, strict=True):
+            if payload is None:
+                inputs.append(ShapeOnly(its, device))
+                continue
+            x = load(payload, its, device, owner, lowered)
+            if graph and source is not None:
+                x.node, x.tracked = source, True
+            inputs.append(x)
     y = None
-    if saved[1] is not None:
-        y = _load(saved[1], out_specs[0], device, owner, lowered)
-        if graph and not lowered:
-            y.node, y.index, y.tracked = TAPE.handle(i), 0, True
+    if out is not None:
+        y = load(out, spec, device, owner, lowered)
+        if graph:
+            y.node, y.tracked = node, True
     return inputs, y
+
+
+def free(node: Node) -> None:
+    """Let go of what `node` keeps; its edges stay."""
+    rule, params, edges, _, _, specs, spec, owner, device = node.entry
+    node.entry = (rule, params, edges, FREED, None, specs, spec, owner, device)
+
+
+def freed_error(node: Node) -> GradientError:
+    """Return the error of a second walk through `node`."""
+    return GradientError(
+        f"backward: what {node.name()} had saved was freed by an earlier backward; "
+        "give that one retain_graph=True to go through the graph again"
+    )

@@ -1,0 +1,43 @@
+"""What the interpreters of the stack share: entering, leaving, and the mode of the level below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.trace import MODE, Mode, descend, using
+
+
+class Level:
+    """One level of the interpreter stack, entered with `with level.entered_mode():`.
+
+    `outer` is the mode that the level was pushed on.
+    """
+
+    name = "a transform"
+
+    def __init__(self, outer: Mode | None = None) -> None:
+        self.outer = outer if outer is not None else MODE.get()
+        self.level = len(self.outer.levels) + 1
+        self.seen: tuple[Any, Any] = (None, None)
+
+    def below(self, mode: Mode) -> Mode:
+        """Return the mode under which the level below works, given the one of this level."""
+        seen = self.seen
+        if seen[0] is mode:
+            found: Mode = seen[1]
+            return found
+        found = mode.replace(levels=self.outer.levels)
+        self.seen = (mode, found)
+        return found
+
+    def entered(self, mode: Mode) -> Mode:
+        """Return the mode of this level where `mode` may be that of a level above."""
+        return mode if len(mode.levels) == self.level else descend(mode, self.level)
+
+    def inside(self) -> using:
+        """Return the context in which this level is on the stack."""
+        return using(self.inner())
+
+    def inner(self) -> Mode:
+        """Return the mode inside: the outer one with this level pushed."""
+        return self.outer.replace(levels=(*self.outer.levels, self))
