@@ -65,10 +65,10 @@ class WgpuHost:
         self._pipelines = Pipelines(self._device)
         self._lists: dict[int, StoredList] = {}
         self._groups: dict[tuple[int, ...], Any] = {}
-        self._groups_of: dict[int, list[tuple[int, ...]]] = {}
+        self._groups_of: dict[int, set[tuple[int, ...]]] = {}
         self._uniform_sent = 0
         self._uniform_end = 0
-        self._tables_of: dict[int, list[tuple[StoredList, tuple[int, ...]]]] = {}
+        self._tables_of: dict[int, set[tuple[StoredList, tuple[int, ...]]]] = {}
         self._reads: dict[int, tuple[Any, int] | None] = {}
         self._staging = Staging(self._device)
         self._offset = ffi.new("uint32_t[1]")
@@ -243,7 +243,7 @@ class WgpuHost:
         group = self._device.create_bind_group(layout=pipeline.layout.group, entries=entries)
         self._groups[key] = group
         for number in set(ids):
-            self._groups_of.setdefault(number, []).append(key)
+            self._groups_of.setdefault(number, set()).add(key)
         return group
 
     # Commands
@@ -262,12 +262,20 @@ class WgpuHost:
 
     def _free(self, number: int) -> None:
         for key in self._groups_of.pop(number, ()):
-            self._groups.pop(key, None)
-        for stored, slots in self._tables_of.pop(number, ()):
-            stored.tables.pop(slots, None)
+            del self._groups[key]
+            for other in set(key[2:]) - {number}:
+                self._groups_of[other].discard(key)
+        for table in list(self._tables_of.get(number, ())):
+            self._drop_table(*table)
+        self._tables_of.pop(number, None)
         buffer = self._buffers.pop(number)
         if buffer is not None:
             buffer.destroy()
+
+    def _drop_table(self, stored: StoredList, slots: tuple[int, ...]) -> None:
+        del stored.tables[slots]
+        for number in set(slots):
+            self._tables_of[number].discard((stored, slots))
 
     def _live(self, number: int) -> Any:
         buffer = self._buffers[number]
@@ -312,7 +320,9 @@ class WgpuHost:
 
     def _drop_lists(self, command: Drop) -> None:
         for number in command.ids:
-            self._lists.pop(number).tables.clear()
+            stored = self._lists.pop(number)
+            for slots in list(stored.tables):
+                self._drop_table(stored, slots)
 
     def _one_dispatch(self, command: Dispatch) -> None:
         if self._failed:
@@ -374,10 +384,10 @@ class WgpuHost:
             gpu, bound = pipeline.gpu._internal, group._internal
             table.append((gpu, bound, *grid, offset))
         if len(stored.tables) >= TABLES:
-            del stored.tables[next(iter(stored.tables))]
+            self._drop_table(stored, next(iter(stored.tables)))
         stored.tables[slots] = table
         for number in set(slots):
-            self._tables_of.setdefault(number, []).append((stored, slots))
+            self._tables_of.setdefault(number, set()).add((stored, slots))
         return table
 
     def _read(self, command: Read) -> None:

@@ -3,6 +3,7 @@
  * uniform words, and one command encoder with one open compute pass.
  */
 
+import { List } from "./list.js";
 import {
   ALLOC,
   Checker,
@@ -31,55 +32,19 @@ const SLOT_BYTES = SLOT_WORDS * 4;
 /**
  * @typedef {import("./packet.js").Blob} Blob
  * @typedef {import("./packet.js").CopyStep} CopyStep
- * @typedef {import("./packet.js").DispatchStep} DispatchStep
  * @typedef {import("./packet.js").ListCommand} ListCommand
  * @typedef {import("./packet.js").PipelineCommand} PipelineCommand
  * @typedef {import("./pipelines.js").Layout} Layout
  * @typedef {import("./pipelines.js").Pipeline} Pipeline
+ * @typedef {import("./list.js").Table} Table
  * @typedef {{ HEAPU8: Uint8Array<ArrayBuffer>, HEAPU32: Uint32Array<ArrayBuffer> }} Heap  read
  *   afresh at each use: the arrays are replaced when memory grows
- * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Group[],
- *   tables: Table[] }} Buf  `stamp` is the submit it was last encoded into
- * @typedef {{ key: number, layout: number, nbytes: number, ids: ArrayLike<number>,
+ * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Set<Group>,
+ *   tables: Set<Table> }} Buf  `stamp` is the submit it was last encoded into
+ * @typedef {{ key: number, layout: number, nbytes: number, ids: number[],
  *   gpu: GPUBindGroup }} Group
- * @typedef {{ list: List, slots: Uint32Array, buffers: Buf[], groups: GPUBindGroup[] }} Table
- *   `groups` has one entry for each dispatch of the list
- * @typedef {DispatchStep & { of: Pipeline }} Dispatch
  * @typedef {{ staging: GPUBuffer, nbytes: number, ready: Promise<number> }} Read
  */
-
-/** A stored list: its steps, its uniform words laid out as in the arena. */
-class List {
-  /** @param {ListCommand} command @param {Ids<Pipeline>} pipelines */
-  constructor(command, pipelines) {
-    this.nSlots = command.nSlots;
-    this.copies = command.copies;
-    this.image = command.image;
-    this.positions = command.positions;
-    /** @type {(CopyStep | Dispatch)[]} */
-    this.steps = command.steps.map((step) =>
-      "src" in step ? step : { ...step, of: pipelines.alive(step.pipeline) },
-    );
-    /** @type {Table[]} */
-    this.tables = [];
-  }
-
-  /** The table of the slots at `words[at]`, if it is kept. @param {Uint32Array} words @param {number} at */
-  find(words, at) {
-    for (const table of this.tables) {
-      const { slots } = table;
-      let i = 0;
-      while (i < slots.length && slots[i] === words[at + i]) i++;
-      if (i === slots.length) return table;
-    }
-    return undefined;
-  }
-
-  /** @param {Uint32Array} words @param {number} at */
-  knows(words, at) {
-    return this.find(words, at) !== undefined;
-  }
-}
 
 /** Everything that packets have made on one device, and the packet being encoded. */
 export class Encoding {
@@ -215,23 +180,30 @@ export class Encoding {
     // No binding may be empty, so an empty buffer gets one word.
     const gpu = this.device.createBuffer({ size: size || 4, usage });
     if (watched) this.faults.reportAlloc(size, command);
-    this.buffers.live.set(id, { gpu, size, stamp: 0, groups: [], tables: [] });
+    this.buffers.live.set(id, { gpu, size, stamp: 0, groups: new Set(), tables: new Set() });
   }
 
   /** @param {number} id */
   free(id) {
     const buffer = this.buffers.alive(id);
-    for (const group of buffer.groups) {
-      const same = this.groups.get(group.key);
-      const rest = same?.filter((other) => other !== group) ?? [];
-      if (rest.length) this.groups.set(group.key, rest);
-      else this.groups.delete(group.key);
-    }
-    for (const table of buffer.tables) {
-      table.list.tables = table.list.tables.filter((other) => other !== table);
-    }
+    for (const group of buffer.groups) this.dropGroup(group);
+    for (const table of buffer.tables) this.dropTable(table);
     buffer.gpu.destroy();
     this.buffers.live.delete(id);
+  }
+
+  /** @param {Group} group */
+  dropGroup(group) {
+    const rest = this.groups.get(group.key)?.filter((other) => other !== group) ?? [];
+    if (rest.length) this.groups.set(group.key, rest);
+    else this.groups.delete(group.key);
+    for (const id of group.ids) this.buffers.alive(id).groups.delete(group);
+  }
+
+  /** @param {Table} table */
+  dropTable(table) {
+    table.list.tables = table.list.tables.filter((other) => other !== table);
+    for (const buffer of table.buffers) buffer.tables.delete(table);
   }
 
   /** @param {number} id @param {number} offset @param {number} pointer @param {number} nbytes */
@@ -288,15 +260,8 @@ export class Encoding {
   drop(ids) {
     for (const id of ids) {
       const list = this.lists.alive(id);
-      for (const table of list.tables) this.forget(table);
+      for (const table of list.tables) this.dropTable(table);
       this.lists.live.delete(id);
-    }
-  }
-
-  /** @param {Table} table */
-  forget(table) {
-    for (const buffer of table.buffers) {
-      buffer.tables = buffer.tables.filter((other) => other !== table);
     }
   }
 
@@ -331,7 +296,7 @@ export class Encoding {
     }
     const gpu = this.device.createBindGroup({ layout: layout.group, entries });
     const group = { key, layout: layout.number, nbytes: size, ids, gpu };
-    for (const buffer of new Set(buffers)) buffer.groups.push(group);
+    for (const buffer of buffers) buffer.groups.add(group);
     const same = this.groups.get(key);
     if (same) same.push(group);
     else this.groups.set(key, [group]);
@@ -403,8 +368,8 @@ export class Encoding {
   forgetGroups() {
     this.groups.clear();
     for (const buffer of this.buffers.live.values()) {
-      buffer.groups = [];
-      buffer.tables = [];
+      buffer.groups.clear();
+      buffer.tables.clear();
     }
     for (const list of this.lists.live.values()) list.tables = [];
   }
@@ -495,10 +460,10 @@ export class Encoding {
       groups.push(this.group(step.of.layout, ids, step.nbytes));
     }
     const table = { list, slots, buffers, groups };
-    const oldest = list.tables.length >= TABLES ? list.tables.shift() : undefined;
-    if (oldest) this.forget(oldest);
+    const oldest = list.tables.length >= TABLES ? list.tables[0] : undefined;
+    if (oldest) this.dropTable(oldest);
     list.tables.push(table);
-    for (const buffer of new Set(buffers)) buffer.tables.push(table);
+    for (const buffer of buffers) buffer.tables.add(table);
     return table;
   }
 }

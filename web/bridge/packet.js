@@ -136,6 +136,9 @@ export class Checker {
     this.words = new Uint32Array(0);
     this.at = 0;
     this.end = 0;
+    // The command being checked, and the one inside it, for messages.
+    this.tag = 0;
+    this.inner = 0;
     /** @type {Blob[]} */
     this.blobs = [];
   }
@@ -157,11 +160,13 @@ export class Checker {
     try {
       for (; index < count; index++) {
         this.end = last;
+        this.tag = this.inner = 0;
         this.command(last);
       }
     } catch (error) {
       if (!(error instanceof PacketError)) throw error;
-      throw new PacketError(error.message, index);
+      const names = [this.tag, this.inner].filter(Boolean).map((tag) => `${NAMES[tag]}: `);
+      throw new PacketError(names.join("") + error.message, index);
     } finally {
       for (const ids of [this.buffers, this.pipelines, this.lists, this.tokens]) ids.settle();
     }
@@ -192,20 +197,25 @@ export class Checker {
     const tag = header & 255;
     const check = CHECKS[tag];
     if (check === undefined) throw new PacketError(`unknown tag ${tag}`);
+    this.tag = tag;
+    this.open(header, last);
+    check.call(this);
+    this.close();
+  }
+
+  /** Begin the payload that a header announces. @param {number} header @param {number} last */
+  open(header, last) {
     this.end = this.at + (header >>> 8);
-    try {
-      if (this.end > last) {
-        const there = last - this.at;
-        throw new PacketError(
-          `truncated: ${header >>> 8} payload words are announced and ${there} are there`,
-        );
-      }
-      check.call(this);
-      if (this.at !== this.end) throw new PacketError(`${this.end - this.at} words too many`);
-    } catch (error) {
-      if (!(error instanceof PacketError)) throw error;
-      throw new PacketError(`${NAMES[tag]}: ${error.message}`);
+    if (this.end > last) {
+      const there = last - this.at;
+      throw new PacketError(
+        `truncated: ${header >>> 8} payload words are announced and ${there} are there`,
+      );
     }
+  }
+
+  close() {
+    if (this.at !== this.end) throw new PacketError(`${this.end - this.at} words too many`);
   }
 
   /** Pass over `n` words and return where they start. @param {number} n */
@@ -391,21 +401,26 @@ export class Checker {
   nested(nSlots, end, image, positions) {
     const header = this.word();
     const tag = header & 255;
-    this.end = this.at + (header >>> 8);
-    if (this.end > end) throw new PacketError(`truncated: a nested command runs past the end`);
+    if (CHECKS[tag] === undefined) throw new PacketError(`unknown tag ${tag}`);
+    if (tag !== COPY && tag !== DISPATCH && tag !== ROUTINE) {
+      throw new PacketError(`cannot hold ${NAMES[tag]}`);
+    }
+    this.inner = tag;
+    this.open(header, end);
     const step = tag === COPY ? this.nestedCopy() : this.nestedDispatch(tag, image, positions);
-    if (this.at !== this.end) throw new PacketError(`${this.end - this.at} words too many`);
+    this.close();
     const used = "src" in step ? [step.src, step.dst] : step.slots;
     for (const slot of used) {
       if (slot >= nSlots) throw new PacketError(`slot ${slot} is outside the list's ${nSlots}`);
     }
+    this.inner = 0;
     return step;
   }
 
   nestedCopy() {
     const copy = this.copyFields();
     if ((copy.srcOffset | copy.dstOffset | copy.nbytes) & 3) {
-      throw new PacketError("Copy: offsets and size must be multiples of 4");
+      throw new PacketError("offsets and size must be multiples of 4");
     }
     return copy;
   }
@@ -413,7 +428,6 @@ export class Checker {
   /** @param {number} tag @param {number[]} image @param {number[]} positions */
   nestedDispatch(tag, image, positions) {
     if (tag === ROUTINE) this.routine();
-    if (tag !== DISPATCH) throw new PacketError(`Store cannot hold ${NAMES[tag] ?? `tag ${tag}`}`);
     const [pipeline, gx, gy, gz] = [this.word(), this.word(), this.word(), this.word()];
     const nBuffers = this.word();
     const first = this.skip(nBuffers);

@@ -15,6 +15,7 @@ from tabgrad.hosts.protocol import (
     Drop,
     DropPipeline,
     Free,
+    Nested,
     PacketError,
     Pipeline,
     Read,
@@ -176,23 +177,33 @@ class Ledger:
         self._span(command.id, command.offset, command.nbytes)
         self._tokens.add(command.token, ())
 
+    def _nested(self, command: Nested, n_slots: int) -> int:
+        """Check one command of a stored list; returns how many uniform words it has."""
+        n_words = 0
+        used: tuple[int, ...]
+        if isinstance(command, Copy):
+            used = (command.src, command.dst)
+            if (command.src_offset | command.dst_offset | command.nbytes) & 3:
+                raise PacketError("offsets and size must be multiples of 4")
+        elif isinstance(command, Dispatch):
+            used = command.buffers
+            self._bindings(command)
+            n_words = len(command.uniform)
+        else:
+            used = command.buffers
+            self._known_routine(command)
+        for slot in used:
+            if slot >= n_slots:
+                raise PacketError(f"slot {slot} is outside the list's {n_slots}")
+        return n_words
+
     def _store(self, command: Store) -> None:
         n_words = 0
         for nested in command.commands:
-            if isinstance(nested, Copy):
-                used: tuple[int, ...] = (nested.src, nested.dst)
-                if (nested.src_offset | nested.dst_offset | nested.nbytes) & 3:
-                    raise PacketError("Copy: offsets and size must be multiples of 4")
-            else:
-                used = nested.buffers
-                if isinstance(nested, Dispatch):
-                    self._bindings(nested)
-                    n_words += len(nested.uniform)
-                else:
-                    self._known_routine(nested)
-            for slot in used:
-                if slot >= command.n_slots:
-                    raise PacketError(f"slot {slot} is outside the list's {command.n_slots}")
+            try:
+                n_words += self._nested(nested, command.n_slots)
+            except PacketError as error:
+                raise PacketError(f"{type(nested).__name__}: {error}") from None
         self._lists.add(command.list_id, (command.n_slots, n_words))
         self._copies[command.list_id] = tuple(
             nested for nested in command.commands if isinstance(nested, Copy)

@@ -365,8 +365,8 @@ class _Cursor:
     def text(self) -> str:
         try:
             return self.data().decode()
-        except UnicodeDecodeError as error:
-            raise PacketError(f"text is not UTF-8: {error}", self.index) from None
+        except UnicodeDecodeError:
+            raise PacketError("text is not UTF-8", self.index) from None
 
     def overrides(self) -> tuple[tuple[str, float], ...]:
         pairs = []
@@ -382,8 +382,7 @@ class _Cursor:
         while self.position < self.end:
             command = self.command()
             if not isinstance(command, Nested):
-                name = type(command).__name__
-                raise PacketError(f"Store cannot hold {name}", self.index)
+                raise PacketError(f"cannot hold {type(command).__name__}", self.index)
             commands.append(command)
         return tuple(commands)
 
@@ -395,18 +394,17 @@ class _Cursor:
             raise PacketError(f"unknown tag {header & 255}", self.index)
         whole = self.end
         self.end = self.position + (header >> 8)
-        if self.end > whole:
-            raise PacketError(
-                f"{kind.__name__}: truncated: {header >> 8} payload words are announced "
-                f"and {whole - self.position} are there",
-                self.index,
-            )
-        values = [self.field(letter) for letter in kind.LAYOUT]
-        if self.position != self.end:
-            raise PacketError(
-                f"{kind.__name__}: {self.end - self.position} words too many",
-                self.index,
-            )
+        try:
+            if self.end > whole:
+                raise PacketError(
+                    f"truncated: {header >> 8} payload words are announced and "
+                    f"{whole - self.position} are there"
+                )
+            values = [self.field(letter) for letter in kind.LAYOUT]
+            if self.position != self.end:
+                raise PacketError(f"{self.end - self.position} words too many")
+        except PacketError as error:
+            raise PacketError(f"{kind.__name__}: {error}", self.index) from None
         self.end = whole
         return kind(*values)
 

@@ -1,0 +1,282 @@
+// The bridge over the vectors that the Python hosts are held to as well.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Bridge } from "../../web/bridge/tabgrad.js";
+import { FakeDevice, Heap } from "./gpu.mjs";
+
+const vectors = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url), "utf8"));
+const good = Object.fromEntries(vectors.good.map((vector) => [vector.name, vector]));
+
+function start({ diagnose = false } = {}) {
+  const device = new FakeDevice();
+  const heap = new Heap();
+  const bridge = new Bridge(heap, device, {}, diagnose);
+  device.log.length = 0;
+  const send = (hex, blobs = []) => {
+    const bytes = Buffer.from(hex, "hex");
+    bridge.pin(heap.put(bytes));
+    for (const blob of blobs) bridge.blob(heap.put(Buffer.from(blob, "hex")));
+    return bridge.submit(bytes.length);
+  };
+  return { bridge, device, send, log: device.log };
+}
+
+const packetOf = (...commands) => {
+  const words = commands.flatMap(([tag, ...payload]) => [tag | (payload.length << 8), ...payload]);
+  return Buffer.from(Uint32Array.of(0x74616267, 1, commands.length, ...words).buffer).toString(
+    "hex",
+  );
+};
+
+for (const { name, hex, blobs } of vectors.good) {
+  test(`good: ${name}`, async () => {
+    const { bridge, send } = start();
+    send(hex, blobs);
+    await bridge.settled;
+    assert.deepEqual(bridge.takeFaults(), []);
+  });
+}
+
+for (const { name, hex, blobs, message, command } of vectors.malformed) {
+  test(`malformed: ${name}`, () => {
+    const { bridge, send, log } = start();
+    assert.equal(send(vectors.setup), 1);
+    log.length = 0;
+    assert.equal(send(hex, blobs), 0);
+    assert.deepEqual(bridge.takeFaults(), [
+      { kind: "protocol", message, pipeline: 0, command, packet: 2 },
+    ]);
+    assert.deepEqual(log, [], "nothing of a refused packet may run");
+    // Ids of the refused packet are free, and those of the setup alive.
+    const follow = packetOf([1, 9, 16], [1, 8, 16], [11, 1, 2, 1, 2], [9, 9, 1, 0, 4]);
+    assert.equal(send(follow), 1);
+    assert.deepEqual(bridge.takeFaults(), []);
+  });
+}
+
+test("text, floats and letters of a pipeline", () => {
+  const { send, log } = start();
+  send(good.pipeline.hex);
+  assert.deepEqual(log, [
+    `module 'größe ×': "fn main() {}\\n"`,
+    `pipeline 'größe ×' {"WX":64,"é":-0.5}`,
+    `module '': ""`,
+    "pipeline '' {}",
+  ]);
+});
+
+test("writes and blobs take their bytes from the heap", () => {
+  const { send, log } = start();
+  send(good.write.hex);
+  assert.deepEqual(log, ["buffer b1: 16 bytes, usage 140", "write b1 +4: 6162636465666768"]);
+  log.length = 0;
+  const other = start();
+  other.send(good.blob.hex, good.blob.blobs);
+  assert.deepEqual(other.log, [
+    "buffer b1: 16 bytes, usage 140",
+    "write b1 +8: 61626364",
+    "write b1 +0: 3031323334353637",
+  ]);
+});
+
+test("one pass, one write of all uniform words, one submit", () => {
+  const { send, log } = start();
+  assert.equal(send(good.dispatch.hex), 1);
+  const from = log.indexOf("pass");
+  const uniform = `write b0 +0: ${"00000000ffffffff05000000".padEnd(512, "0")}`;
+  assert.deepEqual(log.slice(from - 1), [
+    "group b1 b2",
+    "pass",
+    "use 'a'",
+    "bind b1 b2",
+    "dispatch 3x2x1",
+    "group b2 b0:256",
+    "use 'b'",
+    "bind b2 b0:256 @0",
+    "dispatch 65535x1x4294967295",
+    "end",
+    uniform,
+    "submit 1",
+  ]);
+});
+
+test("a list is replayed with patches that persist, copies between dispatches", () => {
+  const { send, log } = start();
+  send(vectors.setup);
+  log.length = 0;
+  const words = (...slots) =>
+    slots.flatMap((list) => [...list, ...Array(64 - list.length).fill(0)]);
+  const hexOf = (list) => Buffer.from(Uint32Array.from(list).buffer).toString("hex");
+  assert.equal(send(packetOf([11, 1, 2, 1, 2], [11, 1, 2, 2, 1, 0, 70, 2, 90])), 1);
+  assert.deepEqual(log, [
+    "group b1 b2 b0:256",
+    "group b2 b1 b0:256",
+    "pass",
+    "use 'scaled'",
+    "bind b1 b2 b0:256 @0",
+    "dispatch 1x1x1",
+    "end",
+    "copy b1 +0 to b2 +8: 8",
+    "pass",
+    "use 'scaled'",
+    "bind b2 b1 b0:256 @256",
+    "dispatch 1x1x1",
+    "use 'scaled'",
+    "bind b2 b1 b0:256 @512",
+    "dispatch 1x1x1",
+    "end",
+    "copy b2 +0 to b1 +8: 8",
+    "pass",
+    "use 'scaled'",
+    "bind b1 b2 b0:256 @768",
+    "dispatch 1x1x1",
+    "end",
+    `write b0 +0: ${hexOf(words([7, 8], [9], [70, 8], [90]))}`,
+    "submit 1",
+  ]);
+  log.length = 0;
+  send(packetOf([11, 1, 2, 1, 2]));
+  assert.ok(log.includes(`write b0 +0: ${hexOf(words([70, 8], [90]))}`));
+  assert.ok(!log.some((line) => line.startsWith("group")), "bind groups are kept");
+});
+
+test("freeing a buffer forgets its bind groups and slot tables", () => {
+  const { bridge, send, log } = start();
+  send(vectors.setup);
+  send(packetOf([11, 1, 2, 1, 2]));
+  assert.equal(bridge.encoding.groups.size, 2);
+  send(packetOf([2, 1]));
+  assert.equal(bridge.encoding.groups.size, 0);
+  assert.deepEqual(bridge.encoding.lists.alive(1).tables, []);
+  assert.equal(bridge.encoding.buffers.alive(2).tables.size, 0);
+  assert.equal(bridge.encoding.buffers.alive(2).groups.size, 0);
+  log.length = 0;
+  send(packetOf([1, 5, 16], [11, 1, 2, 5, 2]));
+  assert.equal(log.filter((line) => line.startsWith("group")).length, 2);
+  assert.deepEqual(bridge.takeFaults(), []);
+});
+
+test("buffers are destroyed after the submit that uses them", () => {
+  const { send, log } = start();
+  send(vectors.setup);
+  log.length = 0;
+  send(packetOf([5, 1, 0, 2, 0, 4], [2, 1]));
+  assert.deepEqual(log, ["copy b1 +0 to b2 +0: 4", "submit 1", "destroy b1"]);
+});
+
+test("a write to a buffer in use goes after a submit, another does not", () => {
+  const { send, log } = start();
+  send(vectors.setup);
+  log.length = 0;
+  assert.equal(send(packetOf([5, 1, 0, 2, 0, 4], [1, 3, 16], [3, 3, 0, 4, 7])), 1);
+  assert.equal(send(packetOf([5, 1, 0, 2, 0, 4], [3, 1, 0, 4, 7], [5, 1, 0, 2, 0, 4])), 2);
+  const copy = "copy b1 +0 to b2 +0: 4";
+  assert.deepEqual(log.slice(-5), [copy, "submit 1", "write b1 +0: 07000000", copy, "submit 1"]);
+});
+
+test("more uniform words than the arena holds: it grows", () => {
+  const { bridge, send, log } = start();
+  send(vectors.setup);
+  log.length = 0;
+  const n = 3 + (1 << 18) / 256;
+  const dispatches = Array.from({ length: n }, (_, i) => [7, 2, 1, 1, 1, 2, 1, 2, i]);
+  assert.equal(send(packetOf(...dispatches)), 2);
+  assert.equal(log.filter((line) => line.startsWith("dispatch")).length, n);
+  const arenas = log.filter((line) => line.startsWith("buffer"));
+  assert.deepEqual(arenas, ["buffer b4: 524288 bytes, usage 72"]);
+  assert.deepEqual(bridge.takeFaults(), []);
+});
+
+test("staging buffers serve again", async () => {
+  const { bridge, send, log } = start();
+  send(vectors.setup);
+  for (let token = 2; token < 6; token++) {
+    send(packetOf([9, token, 1, 0, 8]));
+    assert.equal(await bridge.wait(token, 1000), 0);
+    assert.equal(bridge.take(token).length, 8);
+    bridge.done(token);
+    await bridge.settled;
+  }
+  assert.equal(
+    log.filter((line) => line.startsWith("buffer") && line.endsWith("usage 9")).length,
+    2,
+  );
+  assert.equal(await bridge.wait(77, 1000), 3, "an unknown token fails");
+});
+
+test("equal pipelines are compiled once, and forgotten with the last of them", () => {
+  const { bridge, send, log } = start();
+  send(vectors.setup);
+  const modules = () => log.filter((line) => line.startsWith("module")).length;
+  const before = modules();
+  const pipeline = (id) => {
+    const [source, letters] = [Buffer.from("source\0\0"), Buffer.from("rw\0\0")];
+    const of = (buffer) => [...new Uint32Array(new Uint8Array(buffer).buffer)];
+    return [6, id, 0, 6, ...of(source), 2, ...of(letters), 0];
+  };
+  send(packetOf(pipeline(7), pipeline(8)));
+  assert.equal(modules(), before);
+  send(packetOf([13, 1, 7, 8]));
+  assert.equal(bridge.encoding.library.compiled.size, 1);
+  send(packetOf(pipeline(9)));
+  assert.equal(modules(), before + 1);
+});
+
+test("a loss faults outstanding reads and everything later", async () => {
+  const { bridge, device, send } = start();
+  send(vectors.setup);
+  const read = bridge.encoding.reads.alive(1);
+  read.ready = new Promise(() => {});
+  const waiting = bridge.wait(1, 10_000);
+  device.lose({ reason: "unknown", message: "gone" });
+  assert.equal(await waiting, 2);
+  assert.equal(bridge.lost, true);
+  assert.equal(send(packetOf([1, 5, 16])), 0);
+  assert.equal(await bridge.wait(1, 10_000), 2);
+  assert.equal(await bridge.settle(10_000), 2);
+  const faults = bridge.takeFaults().map(({ kind, message }) => `${kind}: ${message}`);
+  assert.deepEqual(faults, ["lost: the device is lost: gone", "lost: the device is lost"]);
+});
+
+test("a read that does not come has a deadline", async () => {
+  const { bridge, send } = start();
+  send(vectors.setup);
+  bridge.encoding.reads.alive(1).ready = new Promise(() => {});
+  assert.equal(await bridge.wait(1, 5), 1);
+});
+
+test("errors of the GPU become faults of their packet", async () => {
+  const { bridge, device, send } = start();
+  send(vectors.setup);
+  await bridge.settled;
+  device.errors = [null, null, { message: 'bad use of [ComputePipeline "scaled"]' }];
+  send(packetOf([11, 1, 2, 1, 2]));
+  await bridge.settled;
+  const message = 'bad use of [ComputePipeline "scaled"]';
+  assert.deepEqual(bridge.takeFaults(), [
+    { kind: "validation", message, pipeline: 2, command: -1, packet: 2 },
+  ]);
+});
+
+test("a compile fault holds the compiler's text and the source, and hides what follows", async () => {
+  const { bridge, device, send } = start();
+  device.messages = [{ lineNum: 1, linePos: 4, type: "error", message: "no such thing" }];
+  const first = { message: "invalid" };
+  device.errors = [null, null, first, null, null, null, null, null, first];
+  send(good.pipeline.hex);
+  await bridge.settled;
+  const [fault, ...more] = bridge.takeFaults();
+  assert.equal(fault.kind, "compile");
+  assert.equal(fault.pipeline, 1);
+  assert.equal(fault.command, 0);
+  const text = "kernel 'größe ×' does not compile:\n1:4 error: no such thing\n   1 fn main() {}";
+  assert.ok(fault.message.startsWith(text), fault.message);
+  assert.deepEqual(more, []);
+});
+
+test("diagnosing submits each command by itself", () => {
+  const { send } = start({ diagnose: true });
+  assert.equal(send(good.dispatch.hex), 2);
+});
