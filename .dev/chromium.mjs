@@ -69,9 +69,9 @@ async function install() {
     return;
   }
   await step("Chromium, by Playwright", async (note) => {
-    const { code } = await run(tool("python"), ["-m", "playwright", "install", "chromium"], {
-      note,
-    });
+    const args = ["-m", "playwright", "install", "chromium"];
+    const env = { PLAYWRIGHT_NODEJS_PATH: process.execPath };
+    const { code } = await run(tool("python"), args, { note, env });
     if (code === 0) return;
     throw new Stop(
       "No Chromium was found, and Playwright could not fetch one. Do one of these and try again:\n" +

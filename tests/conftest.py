@@ -1,4 +1,4 @@
-"""Which host the tests run on, known failures, and a guard against state that tests leave behind."""
+"""Which host the tests run on, known failures, and a guard against state left behind."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class InsideItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], **_: Any) -> Any:
         if isinstance(excinfo.value, InsideError | DeadError):
             return f"{type(excinfo.value).__name__}: {excinfo.value}"
-        return super().repr_failure(excinfo)
+        return super().repr_failure(excinfo, style="short")
 
     def reportinfo(self) -> tuple[Any, int, str]:
         return self.path, self.test.__code__.co_firstlineno - 1, self.name

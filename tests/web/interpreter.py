@@ -58,9 +58,7 @@ class Interpreter:
         self.page.goto(f"{url}shell/")
         self.page.wait_for_function("globalThis.startPython !== undefined")
         options = {"files": test_files(), "numpy": numpy}
-        self.page.evaluate(
-            "(how) => { startPython(how); }", {"thread": thread, "options": options}
-        )
+        self.page.evaluate("(how) => { startPython(how); }", {"thread": thread, "options": options})
         self.wait(0, START_DEADLINE)
 
     def on_console(self, message: ConsoleMessage) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.web.chromium import launch
@@ -30,6 +33,8 @@ class Stage:
     def browser(self) -> Browser:
         """Chromium."""
         if self.playwright is None:
+            # Playwright's own copy of Node needs libraries that a small system may lack.
+            os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", shutil.which("node") or "")
             self.playwright = sync_playwright().start()
         if self.running is None or not self.running.is_connected():
             self.running = launch(self.playwright)

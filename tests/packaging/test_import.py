@@ -1,0 +1,35 @@
+"""What `import tabgrad` loads, and that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DEVICE_LIBRARIES = ["wgpu", "cupy", "js", "pyodide", "tabgrad_native"]
+
+
+def python(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_loads_no_device_library() -> None:
+    loaded = python(
+        "import sys, tabgrad; print(*{name.partition('.')[0] for name in sys.modules})"
+    ).split()
+    assert "tabgrad" in loaded
+    assert not set(loaded) & set(DEVICE_LIBRARIES)
+
+
+def test_import_needs_no_numpy() -> None:
+    assert (
+        python("import sys; sys.modules['numpy'] = None; import tabgrad; print('fine')") == "fine"
+    )
+
+
+@pytest.mark.parametrize("name", ["nn", "optim", "func", "autograd"])
+def test_the_public_packages_come_with_it(name: str) -> None:
+    assert python(f"import tabgrad; print(tabgrad.{name}.__name__)") == f"tabgrad.{name}"

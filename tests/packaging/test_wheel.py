@@ -1,0 +1,82 @@
+"""The wheel: pure Python, small, whole, and usable from where it is installed."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+LARGEST = 300_000
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def names(wheel: pathlib.Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def sources(folder: str, pattern: str) -> set[str]:
+    found = {p.relative_to(ROOT / folder).as_posix() for p in (ROOT / folder).rglob(pattern)}
+    assert found
+    return found
+
+
+def test_it_is_pure_python_and_small(wheel: pathlib.Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert wheel.stat().st_size <= LARGEST
+
+
+def test_it_holds_every_module(names: set[str]) -> None:
+    assert sources("py", "*.py") | sources("native", "*.py") <= names
+    assert "tabgrad/py.typed" in names
+
+
+def test_it_holds_the_shaders_and_the_bridge(names: set[str]) -> None:
+    assert {f"tabgrad/_shaders/{name}" for name in sources("shaders", "*.wgsl")} <= names
+    assert {f"tabgrad/_bridge/{name}" for name in sources("web/bridge", "*.js")} <= names
+
+
+def test_it_holds_nothing_else(names: set[str]) -> None:
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tabgrad", "tabgrad_native"}
+    assert not [name for name in names if name.endswith((".md", ".pyc", ".map"))]
+
+
+def test_what_it_requires(wheel: pathlib.Path, names: set[str]) -> None:
+    (path,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(zipfile.ZipFile(wheel).read(path).decode())
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert set(metadata.get_all("Provides-Extra")) == {"cuda", "dev", "numpy", "webgpu"}
+    ordinary = [r for r in metadata.get_all("Requires-Dist") if "extra ==" not in r]
+    assert ordinary == ["numpy>=1.26; platform_system != 'Emscripten'"]
+
+
+def test_it_runs_from_where_it_is_installed(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = (
+        "import tabgrad; from tabgrad.lower import library; "
+        "assert tabgrad.__file__.startswith(r'" + str(tmp_path) + "'), tabgrad.__file__; "
+        "print(len(library.all_functions()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
