@@ -1,0 +1,311 @@
+"""The lazy devices: ops are recorded, and sent to a host as plans when a value is wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.core.errors import DeviceLostError, WouldBlockError
+from tabgrad.core.graph import Graph, Value
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Params, Spec
+from tabgrad.hosts.faults import raise_faults
+from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.hosts.protocol import Encoder
+from tabgrad.hosts.replay import Stored
+from tabgrad.hosts.storage import from_storage, to_storage
+from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.fuse import Limits
+from tabgrad.lower.ir import FULL
+from tabgrad.lower.memory import nbytes
+from tabgrad.lower.plan import Plan, lower
+
+MAX_RECORDED = 8192
+"""A graph of more nodes than this is sent even though nobody has asked for a value."""
+MAX_AHEAD = 32
+"""Flushes that may be under way before the program waits for the device."""
+MAX_UPLOAD = 32 << 20
+"""Bytes of uploads that may wait for the next flush."""
+TIMEOUT = 120.0
+"""Seconds a blocking read waits."""
+
+
+class Counters:
+    """What has crossed to a host: see `tabgrad.profiler`."""
+
+    __slots__ = ("bytes_down", "bytes_up", "dispatches", "pipelines", "plans", "submits")
+
+    def __init__(self) -> None:
+        self.dispatches = self.submits = self.pipelines = self.plans = 0
+        self.bytes_up = self.bytes_down = 0
+
+
+class DeviceBackend:
+    """Records ops of one device and runs their plans on its host."""
+
+    def __init__(self, host: Any, device: Any) -> None:
+        self.host = host
+        self.device = device
+        self.graph = Graph()
+        self.encoder = Encoder()
+        self.pool = Pool(self.encoder)
+        self.counters = Counters()
+        self.dialect = _dialect(host.hello.language)
+        limits = host.hello.limits
+        self.limits = Limits(
+            buffers=limits["max_storage_buffers_per_shader_stage"], software=host.hello.adapter.software
+        )
+        self.has_float16 = host.hello.language == "cuda" or "shader-f16" in host.hello.features
+        self.plans: dict[Any, Stored] = {}
+        self.pipelines: dict[Any, int] = {}
+        self.kernels: dict[int, Any] = {}
+        self.next = 1
+        self.ahead = 0
+        self.waiting = 0
+        self.shared_leaves: dict[int, Value] = {}
+
+    # -- recording ----------------------------------------------------------------------------------------------
+
+    def run(self, op: Op, values: tuple[Value, ...], specs: tuple[Spec, ...], params: Params) -> tuple[Value, Spec]:
+        """Record `op`."""
+        graph = self.graph
+        for v in values:
+            if v.graph is not graph:
+                raise DeviceLostError(f"{op.name}: a tensor is of a device that was lost; make it anew")
+        spec = op.specs.get((specs, params)) or op.infer(specs, params)
+        if len(graph.recorded) > MAX_RECORDED and len(graph.live()) + 256 < len(graph.recorded) or self.full():
+            self.flush()
+        value = graph.add(op, params, tuple([v.id for v in values]), spec, None, user_line())
+        return value, spec
+
+    def full(self) -> bool:
+        """Whether the graph has grown past its bound."""
+        return len(self.graph.recorded) > MAX_RECORDED
+
+    def constant(self, value: Any, spec: Spec) -> Value:
+        """Record a constant: it has no buffer until somebody reads it whole."""
+        return self.graph.add(FULL, None, (), spec, value)
+
+    def upload(self, data: Any, spec: Spec) -> Value:
+        """Send bytes (in row-major order, of the dtype's natural width) to a new buffer."""
+        language = self.dialect.name
+        stored = to_storage(language, data, spec.dtype)
+        buffer = self.pool.take(nbytes(language, spec.dtype, spec.size))
+        if spec.size:
+            self.encoder.write(buffer.id, 0, stored)
+        self.waiting += buffer.nbytes
+        value = self.graph.add(None, None, (), spec)
+        self.graph.buffer[value.id] = buffer
+        if self.waiting > MAX_UPLOAD:
+            self.submit()
+        return value
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def wanted(self) -> list[int]:
+        """Return the nodes that somebody still holds and that need a buffer of their own.
+
+        Views and constants stay as they are; what a view looks at is stored in their place.
+        """
+        graph = self.graph
+        out: dict[int, None] = {}
+        for i in graph.live():
+            while True:
+                op = graph.op[i]
+                if op is None or op is FULL:
+                    break
+                if op.family != "view":
+                    out[i] = None
+                    break
+                i = graph.srcs[i][0]
+        return list(out)
+
+    def flush(self, also: Sequence[int] = ()) -> None:
+        """Compute what is wanted, and the nodes `also`, and send it off."""
+        self.graph.collect()
+        wanted = self.wanted()
+        wanted += [i for i in also if i not in wanted and self.graph.buffer[i] is None]
+        if wanted:
+            self.compute(wanted)
+        if self.encoder.commands:
+            self.submit()
+
+    def compute(self, wanted: list[int]) -> None:
+        """Lower and run the graph under `wanted`, and realise those nodes."""
+        graph = self.graph
+        order = graph.ancestors(wanted)
+        stored, inputs, values = self.prepare(order, wanted)
+        outputs = stored.run(self.encoder, self.pool, [graph.buffer[i].id for i in inputs], values)
+        self.counters.dispatches += stored.dispatches
+        self.realise(wanted, stored.plan, outputs)
+
+    def prepare(self, order: list[int], wanted: list[int]) -> tuple[Stored, list[int], list[Any]]:
+        """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms."""
+        graph = self.graph
+        position = {n: k for k, n in enumerate(order)}
+        at = position.__getitem__
+        raw = tuple(
+            [(graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n]) for n in order]
+        )
+        key = (raw, tuple([at(n) for n in wanted]))
+        stored = self.plans.get(key)
+        if stored is None:
+            plan = lower(raw, key[1], self.dialect, self.limits)  # type: ignore[arg-type]
+            values = [graph.aux[order[k]] for k, _ in plan.uniforms]
+            stored = self.plans[key] = self.store(plan, values, order)
+        else:
+            values = [graph.aux[order[k]] for k, _ in stored.plan.uniforms]
+        return stored, [n for n in order if graph.op[n] is None], values
+
+    def store(self, plan: Plan, values: list[Any], order: list[int]) -> Stored:
+        """Hand a plan to the host: its new pipelines, and its list of commands."""
+        self.counters.plans += 1
+        pipelines = []
+        for kernel in plan.kernels:
+            key = (kernel.source, kernel.bindings, kernel.overrides)
+            number = self.pipelines.get(key)
+            if number is None:
+                number = self.pipelines[key] = self.next
+                self.next += 1
+                lines = {self.graph.line[order[k]] for k in kernel.origins if k >= 0}
+                self.kernels[number] = (kernel.label, kernel.ops, {line for line in lines if line})
+                self.encoder.pipeline(number, kernel.label, kernel.source, kernel.bindings, dict(kernel.overrides))
+                self.counters.pipelines += 1
+            pipelines.append(number)
+        stored = Stored(self.next, plan)
+        self.next += 1
+        self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
+        return stored
+
+    def realise(self, wanted: list[int], plan: Plan, outputs: dict[int, Buffer]) -> None:
+        """Give the wanted nodes their buffers; several that share one become views of it."""
+        graph = self.graph
+        owners: dict[int, int] = {}
+        for slot, _, _ in plan.outputs:
+            owners[slot] = owners.get(slot, 0) + 1
+        for node, (slot, offset, spec) in zip(wanted, plan.outputs, strict=True):
+            if owners[slot] == 1 and offset == 0 and plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size):
+                graph.realise(node, outputs[slot])
+            else:
+                self.alias(node, slot, offset, plan, outputs)
+        self.shared_leaves = {}
+
+    def alias(self, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]) -> None:
+        """Make `node` a view of a part of a buffer."""
+        from tabgrad.hosts.aliases import make_view
+
+        make_view(self, node, slot, offset, plan, outputs)
+
+    def submit(self) -> None:
+        """Send the packet."""
+        if self.host.lost:
+            raise_faults(self)
+            raise DeviceLostError(f"{self.device}: the device is lost; its tensors are gone. Make new ones: "
+                                  "the next use of the device connects again")  # fmt: skip
+        self.pool.trim()
+        encoder = self.encoder
+        packet, n, blobs = encoder.finish()
+        self.counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
+        self.counters.submits += self.host.submit(packet, n, blobs)
+        encoder.reset()
+        self.waiting = 0
+        self.ahead += 1
+        raise_faults(self)
+        if self.ahead > MAX_AHEAD and self.host.can_block():
+            self.synchronize()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def ask(self, value: Value, spec: Spec) -> int:
+        """Compute `value`, ask the host for its bytes, and return the token of the answer."""
+        if value.graph is not self.graph:
+            raise DeviceLostError("read: the tensor is of a device that was lost; make it anew")
+        graph = self.graph
+        graph.collect()
+        wanted = self.wanted()
+        if graph.buffer[value.id] is None and value.id not in wanted:
+            wanted.append(value.id)
+        if wanted:
+            self.compute(wanted)
+        buffer = graph.buffer[value.id]
+        offset = 0
+        if buffer is None:
+            # it came out as part of another buffer: read it through a copy of its own
+            self.compute([value.id])
+            buffer = graph.buffer[value.id]
+        token = self.next
+        self.next += 1
+        self.encoder.read(token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size))
+        self.submit()
+        return token
+
+    def read(self, value: Value, spec: Spec) -> memoryview:
+        """Return the bytes of `value`, waiting for them."""
+        if not self.host.can_block():
+            raise WouldBlockError(
+                "reading a value of the GPU has to wait, and Python can't wait here: use `await x.item_async()`, "
+                "`await x.tolist_async()` or `await x.numpy_async()`"
+            )
+        if not spec.size:
+            return memoryview(b"")
+        token = self.ask(value, spec)
+        return self.answer(lambda: self.host.read(token, TIMEOUT), spec)
+
+    async def read_async(self, value: Value, spec: Spec) -> memoryview:
+        """Return the bytes of `value`, awaiting them."""
+        if not spec.size:
+            return memoryview(b"")
+        token = self.ask(value, spec)
+        try:
+            data = await self.host.read_async(token, TIMEOUT)
+        except Exception as e:
+            raise_faults(self, e)
+            raise
+        return self.answer(lambda: data, spec)
+
+    def answer(self, get: Any, spec: Spec) -> memoryview:
+        """Return what a read gave, after the faults that came with it."""
+        try:
+            data = get()
+        except Exception as e:
+            raise_faults(self, e)
+            raise
+        raise_faults(self)
+        self.ahead = 0
+        self.counters.bytes_down += len(data)
+        return from_storage(self.dialect.name, data, spec)
+
+    def synchronize(self) -> None:
+        """Wait until everything sent has run."""
+        self.flush()
+        self.host.synchronize(TIMEOUT)
+        self.ahead = 0
+        raise_faults(self)
+
+    async def synchronize_async(self) -> None:
+        """Await what `synchronize` waits for."""
+        self.flush()
+        await self.host.synchronize_async(TIMEOUT)
+        self.ahead = 0
+        raise_faults(self)
+
+
+def _dialect(language: str) -> Dialect:
+    if language == "wgsl":
+        from tabgrad.lower.wgsl import WGSL
+
+        return WGSL()
+    from tabgrad.lower.cuda import CUDA
+
+    return CUDA()
+
+
+def user_line() -> tuple[Any, int] | None:
+    """Return (code, instruction) of the innermost frame outside tabgrad."""
+    frame = sys._getframe(4)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith("tabgrad."):
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None

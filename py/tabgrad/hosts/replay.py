@@ -1,0 +1,112 @@
+"""Running plans: stored at the host once, replayed with a table of buffers and the words that changed."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.hosts.commands import Dispatch, Nested, Routine
+from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.lower.dialect import pack_words
+from tabgrad.lower.plan import Plan
+
+
+class Stored:
+    """A plan as a host holds it: its list, the last uniform words, and its physical temporaries.
+
+    `home[slot]` is the number of the temporary buffer that a slot shares with others whose lives don't meet.
+    """
+
+    def __init__(self, list_id: int, plan: Plan) -> None:
+        self.id = list_id
+        self.plan = plan
+        self.words: list[int] = []
+        self.values: list[Any] = []
+        self.spans: list[tuple[int, int]] = []
+        self.sizes: list[int] = []
+        self.home: dict[int, int] = {}
+        self.dispatches = len(plan.kernels)
+        self.outputs = plan.output_slots
+        self.share()
+
+    def share(self) -> None:
+        """Let temporaries whose lives don't meet share a buffer."""
+        plan = self.plan
+        free: list[int] = []
+        ends: dict[int, list[int]] = {}
+        starts: dict[int, list[int]] = {}
+        for slot, (first, last) in plan.temporaries.items():
+            starts.setdefault(first, []).append(slot)
+            ends.setdefault(last, []).append(slot)
+        for i in range(len(plan.kernels)):
+            for slot in starts.get(i, ()):
+                need = plan.nbytes[slot]
+                fitting = [t for t in free if need <= self.sizes[t] <= 2 * need + 256]
+                if fitting:
+                    best = min(fitting, key=self.sizes.__getitem__)
+                    free.remove(best)
+                else:
+                    best = len(self.sizes)
+                    self.sizes.append(need)
+                self.home[slot] = best
+            for slot in ends.get(i, ()):
+                free.append(self.home[slot])
+
+    def run(self, encoder: Any, pool: Pool, inputs: Sequence[int], values: Sequence[Any]) -> dict[int, Buffer]:
+        """Replay the plan; return the buffers of its output slots."""
+        outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}
+        temporaries = [pool.take(n) for n in self.sizes]
+        slots = list(inputs)
+        home = self.home
+        for slot in range(len(inputs), len(self.plan.nbytes)):
+            out = outputs.get(slot)
+            if out is not None:
+                slots.append(out.id)
+            elif slot in home:
+                slots.append(temporaries[home[slot]].id)
+            else:
+                slots.append(slots[0] if slots else 0)
+        encoder.replay(self.id, array("I", slots), self.patches(values))
+        return outputs
+
+    def patches(self, values: Sequence[Any]) -> array[int]:
+        """Return (index, word) of the uniform words that differ from the last run's."""
+        out = array("I")
+        if values == self.values:
+            return out
+        last = self.values
+        at = 0
+        for i, (_, kind) in enumerate(self.plan.uniforms):
+            value = values[i]
+            n = self.spans[i][1]
+            if value != last[i] or value == 0:
+                at = self.spans[i][0]
+                for k, word in enumerate(pack_words(value, kind)):
+                    if self.words[at + k] != word:
+                        self.words[at + k] = word
+                        out.append(at + k)
+                        out.append(word)
+            del n
+        self.values = list(values)
+        return out
+
+    def commands(self, pipelines: Sequence[int], values: Sequence[Any]) -> list[Nested]:
+        """Return the commands of the list, with these values in the uniforms."""
+        out: list[Nested] = []
+        self.values = list(values)
+        i = 0
+        for kernel, pipeline in zip(self.plan.kernels, pipelines, strict=True):
+            words: list[int] = []
+            for _, kind in kernel.uniforms:
+                packed = pack_words(values[i], kind)
+                self.spans.append((len(self.words) + len(words), len(packed)))
+                words.extend(packed)
+                i += 1
+            words.extend([0] * (-len(words) % 4))
+            self.words.extend(words)
+            if kernel.routine:
+                out.append(Routine(pipeline, tuple(kernel.slots), kernel.words))
+            else:
+                out.append(Dispatch(pipeline, *kernel.grid, tuple(kernel.slots), tuple(words)))
+        return out

@@ -1,0 +1,29 @@
+"""How elements lie in buffers: WebGPU keeps bools and narrow integers in a 32-bit word each."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.spec import Spec
+
+NARROW = {dt.bool_: "B", dt.uint8: "B", dt.int8: "b", dt.uint16: "H", dt.int16: "h"}
+
+
+def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:
+    """Return row-major bytes of the dtype's natural width as they are stored."""
+    code = NARROW.get(dtype)
+    if language != "wgsl" or code is None:
+        return data
+    narrow = memoryview(data).cast("B").cast(code)
+    return array("i" if dtype.signed else "I", narrow.tolist())
+
+
+def from_storage(language: str, data: Any, spec: Spec) -> memoryview:
+    """Return stored bytes as row-major bytes of the dtype's natural width."""
+    code = NARROW.get(spec.dtype)
+    if language != "wgsl" or code is None:
+        return memoryview(data).cast("B")[: spec.size * spec.dtype.itemsize]
+    wide = memoryview(data).cast("B").cast("i" if spec.dtype.signed else "I")
+    return memoryview(array(code, wide.tolist())).cast("B")

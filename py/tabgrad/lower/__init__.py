@@ -1,0 +1,1 @@
+"""From graph to plan: simplify, fuse, place in memory, print. Knows nothing of hosts."""

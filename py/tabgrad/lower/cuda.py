@@ -1,0 +1,110 @@
+"""Printing kernels as CUDA C."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.dialect import BOOL, F32, F64, I32, I64, U32, U64, Dialect
+
+STORED = {
+    dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
+    dt.int16: "short", dt.uint32: "unsigned int", dt.int32: "int", dt.uint64: "unsigned long long",
+    dt.int64: "long long", dt.float16: "__half", dt.bfloat16: "__nv_bfloat16", dt.float32: "float",
+    dt.float64: "double",
+}  # fmt: skip
+
+
+class CUDA(Dialect):
+    """CUDA C for NVRTC. Buffers hold NumPy's element sizes."""
+
+    name = "cuda"
+    types = {F32: "float", I32: "int", U32: "unsigned int", BOOL: "bool", F64: "double", I64: "long long",
+             U64: "unsigned long long"}  # fmt: skip
+
+    def let(self, name: str, kind: str, value: str) -> str:
+        """Declare a constant."""
+        return f"const {self.types[kind]} {name} = {value};"
+
+    def var(self, name: str, kind: str, value: str) -> str:
+        """Declare a variable."""
+        return f"{self.types[kind]} {name} = {value};"
+
+    def loop(self, name: str, start: str, stop: str, step: str) -> str:
+        """Open a counting loop."""
+        return f"for (unsigned int {name} = {start}; {name} < {stop}; {name} += {step}) {{"
+
+    def convert(self, value: str, source: str, target: str) -> str:
+        """Convert between compute types."""
+        if source == target:
+            return value
+        return f"({value} != 0)" if target == BOOL else f"(({self.types[target]})({value}))"
+
+    def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
+        """Read an element of a buffer as its compute type."""
+        text = f"{buffer}[{index}]"
+        if dtype is dt.bool_:
+            return f"({text} != 0)"
+        if dtype is dt.float16:
+            return f"__half2float({text})"
+        return f"__bfloat162float({text})" if dtype is dt.bfloat16 else text
+
+    def store(self, buffer: str, index: str, value: str, dtype: dt.DType) -> str:
+        """Write an element of a buffer."""
+        if dtype is dt.float16:
+            value = f"__float2half({value})"
+        elif dtype is dt.bfloat16:
+            value = f"__float2bfloat16({value})"
+        return f"{buffer}[{index}] = {value};"
+
+    def uniform(self, word: int, kind: str) -> str:
+        """Read a constant from the uniform words."""
+        pair = f"((unsigned long long)u[{word}] | ((unsigned long long)u[{word + 1}] << 32))"
+        return {
+            U32: f"u[{word}]", BOOL: f"(u[{word}] != 0u)", I32: f"((int)u[{word}])", F32: f"__uint_as_float(u[{word}])",
+            F64: f"__longlong_as_double((long long){pair})", I64: f"((long long){pair})", U64: pair,
+        }[kind]  # fmt: skip
+
+    def literal(self, value: Any, kind: str) -> str:
+        """Write a number."""
+        if kind == BOOL:
+            return "true" if value else "false"
+        if kind in (F32, F64):
+            tail = "f" if kind == F32 else ""
+            if math.isinf(value):
+                return f"{'-' if value < 0 else ''}((({self.types[kind]})INFINITY))"
+            return f"(({self.types[kind]})NAN)" if math.isnan(value) else repr(float(value)) + tail
+        if kind == I32:
+            return "(-2147483647 - 1)" if value == -(2**31) else str(int(value))
+        if kind == I64:
+            return "(-9223372036854775807LL - 1)" if value == -(2**63) else f"{int(value)}LL"
+        return f"{int(value)}{'u' if kind == U32 else 'ULL'}"
+
+    def narrow(self, value: str, dtype: dt.DType) -> str:
+        """Wrap a computed value to its dtype."""
+        if dtype is dt.float16:
+            return f"__half2float(__float2half({value}))"
+        if dtype is dt.bfloat16:
+            return f"__bfloat162float(__float2bfloat16({value}))"
+        return super().narrow(value, dtype)
+
+    def module(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int, shared: list[str], size: int, body: list[str]) -> str:
+        """Return a whole translation unit: bindings are (name, "r" or "w", dtype); `body` is the inside of the kernel."""
+        parameters = [
+            f"{'const ' if access == 'r' else ''}{STORED[dtype]}* __restrict__ {name}"
+            for name, access, dtype in bindings
+        ]
+        if uniforms:
+            parameters.append("const unsigned int* __restrict__ u")
+        text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}) {{\n'
+        text += "".join(f"  {line}\n" for line in [*(s.strip() for s in shared), *body]) + "}\n"
+        return library.prelude("cuda") + text
+
+    def shared(self, name: str, kind: str, size: int) -> str:
+        """Declare shared memory."""
+        return f"__shared__ {self.types[kind]} {name}[{size}];\n"
+
+    barrier = "__syncthreads();"
+    group_x, group_y, lane = "blockIdx.x", "blockIdx.y", "threadIdx.x"

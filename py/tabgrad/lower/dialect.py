@@ -1,0 +1,107 @@
+"""What the printers of WGSL and CUDA C have in common, and what each must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError
+
+F32, I32, U32, BOOL, F64, I64, U64 = "f32", "i32", "u32", "bool", "f64", "i64", "u64"
+"""The types values are computed in; buffers may store narrower ones."""
+
+
+class Dialect:
+    """A kernel language. Statements end up in one flat list of lines; blocks are `{` and `}` in both."""
+
+    name = ""
+    types: dict[str, str] = {}
+
+    def compute_type(self, dtype: dt.DType) -> str:
+        """Return the type that values of `dtype` are computed in."""
+        found = {
+            dt.bool_: BOOL, dt.uint8: U32, dt.uint16: U32, dt.uint32: U32, dt.int8: I32, dt.int16: I32,
+            dt.int32: I32, dt.float16: F32, dt.bfloat16: F32, dt.float32: F32, dt.float64: F64,
+            dt.int64: I64, dt.uint64: U64,
+        }.get(dtype)  # fmt: skip
+        if found is None or found not in self.types:
+            raise DTypeError(f"{self.name} has no {dtype.name}")
+        return found
+
+    def let(self, name: str, kind: str, value: str) -> str:
+        """Declare a constant."""
+        raise NotImplementedError
+
+    def var(self, name: str, kind: str, value: str) -> str:
+        """Declare a variable."""
+        raise NotImplementedError
+
+    def loop(self, name: str, start: str, stop: str, step: str) -> str:
+        """Open a counting loop."""
+        raise NotImplementedError
+
+    def convert(self, value: str, source: str, target: str) -> str:
+        """Convert between compute types."""
+        raise NotImplementedError
+
+    def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
+        """Read an element of a buffer as its compute type."""
+        raise NotImplementedError
+
+    def store(self, buffer: str, index: str, value: str, dtype: dt.DType) -> str:
+        """Write an element of a buffer."""
+        raise NotImplementedError
+
+    def uniform(self, word: int, kind: str) -> str:
+        """Read a constant from the uniform words."""
+        raise NotImplementedError
+
+    def literal(self, value: Any, kind: str) -> str:
+        """Write a number."""
+        raise NotImplementedError
+
+    def narrow(self, value: str, dtype: dt.DType) -> str:
+        """Wrap a computed value to the range (or precision) of a dtype narrower than its compute type."""
+        bits = dtype.itemsize * 8
+        if dtype in (dt.uint8, dt.uint16):
+            return f"({value} & {2**bits - 1}u)"
+        if dtype in (dt.int8, dt.int16):
+            return f"(({value} << {32 - bits}u) >> {32 - bits}u)"
+        return value
+
+    def is_narrow(self, dtype: dt.DType) -> bool:
+        """Whether `narrow` does anything for `dtype`."""
+        return dtype in (dt.uint8, dt.uint16, dt.int8, dt.int16, dt.float16, dt.bfloat16)
+
+    def words(self, kind: str) -> int:
+        """Return how many uniform words a constant of a compute type takes."""
+        return 2 if kind in (F64, I64, U64) else 1
+
+    def code(self, op: Any, dtype: dt.DType) -> str:
+        """Return the scalar expression of an element-wise op for operands of `dtype`."""
+        code = op.code
+        if isinstance(code, str):
+            return code
+        kind = ("bool", "int", "float", "complex")[dtype.category]
+        for key in (f"{self.name} {kind}", kind, self.name):
+            if key in code:
+                found: str = code[key]
+                return found
+        raise DTypeError(f"{op.name}: has no {self.name} code for {dtype.name}")
+
+
+def pack_words(value: Any, kind: str) -> tuple[int, ...]:
+    """Return a Python number as the uniform words of a compute type."""
+    import struct
+
+    if kind == F32:
+        try:
+            return (struct.unpack("<I", struct.pack("<f", value))[0],)
+        except OverflowError:
+            return (0x7F800000 if value > 0 else 0xFF800000,)
+    if kind == F64:
+        return struct.unpack("<II", struct.pack("<d", value))
+    if kind in (I64, U64):
+        v = int(value) & 0xFFFFFFFFFFFFFFFF
+        return (v & 0xFFFFFFFF, v >> 32)
+    return (int(value) & 0xFFFFFFFF,)

@@ -1,0 +1,288 @@
+"""From a group to statements: element by element, each value once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower.dialect import BOOL, U32, Dialect
+from tabgrad.lower.fuse import Group, sources
+from tabgrad.lower.index import Expr, condition, flatten, text, unflatten
+from tabgrad.lower.ir import FULL, Node
+
+Index = tuple[Expr, ...]
+
+
+class Scope:
+    """A block of statements: the variables that exist in it, and the values it has computed."""
+
+    def __init__(self, head: str, variables: set[str], guarded: bool) -> None:
+        self.head = head
+        self.variables = variables
+        self.guarded = guarded
+        self.lines: list[str] = []
+        self.values: dict[Any, str] = {}
+
+
+class Emitter:
+    """Prints the values of one group in one dialect.
+
+    `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
+    which the slots are met, and constants take uniform words in theirs, so equal work has equal text.
+    """
+
+    def __init__(self, dialect: Dialect, group: Group | None, stored: set[int], places: dict[int, tuple[int, int]]) -> None:
+        self.d = dialect
+        self.group = group
+        self.stored = stored
+        self.members = {m.id for m in group.members} if group else set()
+        self.places = places
+        self.slots: dict[int, int] = {}
+        self.access: list[list[Any]] = []
+        self.uniforms: list[tuple[int, str]] = []
+        self.words = 0
+        self.word_of: dict[int, int] = {}
+        self.scopes = [Scope("", set(), False)]
+        self.names = 0
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    @property
+    def scope(self) -> Scope:
+        """The innermost block."""
+        return self.scopes[-1]
+
+    def line(self, statement: str) -> None:
+        """Add a statement to the innermost block."""
+        self.scope.lines.append(statement)
+
+    def open(self, head: str, *variables: str, guarded: bool = False) -> None:
+        """Begin a block. Its head is written when it closes: until then values may still go before it."""
+        self.scopes.append(Scope(head, set(variables), guarded))
+
+    def close(self) -> None:
+        """End the innermost block."""
+        inner = self.scopes.pop()
+        self.line(inner.head)
+        self.scope.lines.extend("  " + line for line in inner.lines)
+        self.line("}")
+
+    def name(self) -> str:
+        """Return a fresh name."""
+        self.names += 1
+        return f"v{self.names - 1}"
+
+    def let(self, kind: str, value: str) -> str:
+        """Declare a constant and return its name."""
+        name = self.name()
+        self.line(self.d.let(name, kind, value))
+        return name
+
+    # -- buffers and constants ------------------------------------------------------------------------------------
+
+    def buffer(self, n: Node, mode: str) -> tuple[str, int]:
+        """Return the name of the binding that holds `n`, and where in it `n` begins."""
+        slot, offset = self.places[n.id]
+        i = self.slots.get(slot)
+        if i is None:
+            i = self.slots[slot] = len(self.access)
+            self.access.append([slot, mode, n.spec.dtype])
+        elif mode == "w":
+            self.access[i][1] = "w"
+        return f"b{i}", offset
+
+    def bindings(self) -> list[tuple[str, str, dt.DType]]:
+        """Return (name, access, dtype) of each binding."""
+        return [(f"b{i}", mode, dtype) for i, (_, mode, dtype) in enumerate(self.access)]
+
+    def constant(self, n: Node) -> str:
+        """Return the text that reads a constant."""
+        kind = self.d.compute_type(n.spec.dtype)
+        word = self.word_of.get(n.id)
+        if word is None:
+            word = self.word_of[n.id] = self.words
+            self.words += self.d.words(kind)
+            self.uniforms.append((n.number, kind))
+        return self.d.uniform(word, kind)
+
+    def load(self, n: Node, index: Index) -> str:
+        """Return the text that reads element `index` of a stored node."""
+        name, offset = self.buffer(n, "r")
+        return self.d.load(name, text(flatten(index, n.shape) + offset), n.spec.dtype)
+
+    def store(self, n: Node, index: Index, value: str) -> None:
+        """Write element `index` of a stored node."""
+        name, offset = self.buffer(n, "w")
+        self.line(self.d.store(name, text(flatten(index, n.shape) + offset), value, n.spec.dtype))
+
+    # -- values -----------------------------------------------------------------------------------------------------
+
+    def value(self, n: Node, index: Index) -> str:
+        """Return the text of element `index` of `n`, computing it where that was not done before."""
+        if n.op is FULL:
+            return self.constant(n)
+        key = (n.id, index)
+        for scope in reversed(self.scopes):
+            found = scope.values.get(key)
+            if found is not None:
+                return found
+        depth = self.home(index)
+        outside = self.scopes[depth + 1 :]
+        del self.scopes[depth + 1 :]
+        found = self.compute(n, index)
+        self.scope.values[key] = found
+        self.scopes.extend(outside)
+        return found
+
+    def home(self, index: Index) -> int:
+        """Return the outermost block in which all variables of `index` exist."""
+        depth = len(self.scopes) - 1
+        while depth > 0 and not self.scopes[depth].guarded:
+            if any(e.uses(v) for e in index for v in self.scopes[depth].variables):
+                break
+            depth -= 1
+        return depth
+
+    def compute(self, n: Node, index: Index) -> str:
+        """Emit the statements for element `index` of `n`."""
+        kind = self.d.compute_type(n.spec.dtype)
+        if n.op is None or (n.id in self.stored and n.id not in self.members):
+            return self.let(kind, self.load(n, index))
+        if n.family == "elementwise":
+            return self.let(kind, self.scalar(n, [self.value(s, index) for s in n.srcs]))
+        if n.family == "view":
+            return self.viewed(n, index, kind)
+        special = getattr(self, f"_{n.name}", None)
+        if special is None:
+            raise AssertionError(f"{n} can't be computed inside a kernel")
+        result: str = special(n, index, kind)
+        return result
+
+    def scalar(self, n: Node, args: list[str]) -> str:
+        """Return the scalar expression of an element-wise op."""
+        assert n.op is not None
+        source = n.srcs[-1].spec.dtype
+        kind = self.d.compute_type(source)
+        if n.name == "cast":
+            value = self.d.convert(args[0], kind, self.d.compute_type(n.spec.dtype))
+        else:
+            fields = dict(zip(n.op.operands, args, strict=True))
+            value = self.d.code(n.op, source).format(**fields, t=kind)
+            if kind == "f64":
+                value = value.replace("_f32(", "_f64(")
+        return self.d.narrow(value, n.spec.dtype) if self.d.is_narrow(n.spec.dtype) else value
+
+    def viewed(self, n: Node, index: Index, kind: str) -> str:
+        """Read through a view; where its conditions fail the value is zero."""
+        assert n.op is not None
+        inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[attr-defined]
+        tests = [condition(*c) for c in conditions]
+        if any(t is False for t in tests):
+            return self.let(kind, self.d.literal(0, kind))
+        needed = [t for t in tests if t is not True]
+        if not needed:
+            return self.value(n.srcs[0], tuple(inner))
+        return self.guarded(" && ".join(f"({t})" for t in needed), n.srcs[0], tuple(inner), kind)
+
+    def guarded(self, test: str, n: Node, index: Index, kind: str) -> str:
+        """Read `n` where `test` holds, else zero."""
+        name = self.name()
+        self.line(self.d.var(name, kind, self.d.literal(0, kind)))
+        self.open(f"if ({test}) {{", guarded=True)
+        self.line(f"{name} = {self.value(n, index)};")
+        self.close()
+        return name
+
+    def opaque(self, n: Node, value: str, size: int) -> Expr:
+        """Return a computed index as a variable that runs to `size`."""
+        from tabgrad.lower.index import var
+
+        name = f"at{self.names}"
+        self.names += 1
+        self.line(self.d.let(name, U32, value))
+        self.scope.variables.add(name)
+        return var(name, max(size, 2))
+
+    def _gather(self, n: Node, index: Index, kind: str) -> str:
+        axis: Any = n.params["axis"]
+        x, where = n.srcs
+        at = self.value(where, index)
+        size = x.shape[axis]
+        place = self.opaque(n, self.d.convert(at, self.d.compute_type(where.spec.dtype), U32), size)
+        inner = tuple(place if i == axis else e for i, e in enumerate(index))
+        return self.guarded(f"{text(place)} < {size}u", x, inner, kind)
+
+    def _cat(self, n: Node, index: Index, kind: str) -> str:
+        axis: Any = n.params["axis"]
+        name = self.name()
+        self.line(self.d.var(name, kind, self.d.literal(0, kind)))
+        for s, inner in sources(n, index):
+            test = condition(inner[axis], 0, s.shape[axis])
+            if test is False:
+                continue
+            self.open("{" if test is True else f"if ({test}) {{", guarded=True)
+            self.line(f"{name} = {self.value(s, inner)};")
+            self.close()
+        return name
+
+    def _counting(self, n: Node, index: Index, kind: str) -> str:
+        return self.let(kind, self.d.convert(f"({text(index[0])})", U32, kind))
+
+    def _random_bits(self, n: Node, index: Index, kind: str) -> str:
+        key, call = (self.value(s, ()) for s in n.srcs)
+        return self.let(kind, f"random_bits({key}, {call}, {text(flatten(index, n.shape))})")
+
+    # -- reductions -------------------------------------------------------------------------------------------------
+
+    def combine(self, h: Node, acc: str, value: str) -> list[str]:
+        """Return the statements that take `value` into the accumulator of reduction `h`."""
+        kind = h.op.kind  # type: ignore[union-attr]
+        dtype = h.srcs[0].spec.dtype
+        real = dtype.is_floating_point
+        tail = f"_{self.d.compute_type(dtype)}" if real else ""
+        if kind == "sum":
+            return [f"{acc} = {acc} + {value};"]
+        if kind == "prod":
+            return [f"{acc} = {acc} * {value};"]
+        if kind in ("any", "all") or dtype is dt.bool_:
+            sign = "||" if kind in ("any", "max") else "&&"
+            return [f"{acc} = {acc} {sign} {value};"]
+        return [f"{acc} = {kind}{tail}({acc}, {value});"]
+
+    def identity(self, h: Node) -> Any:
+        """Return the number a reduction begins with."""
+        kind = h.op.kind  # type: ignore[union-attr]
+        dtype = h.srcs[0].spec.dtype
+        if kind in ("sum", "prod"):
+            return 0 if kind == "sum" else 1
+        if kind in ("any", "all") or dtype is dt.bool_:
+            return kind in ("all", "min", "argmin")
+        low = kind in ("max", "argmax")
+        if dtype.is_floating_point:
+            return -math.inf if low else math.inf
+        bits = 8 * max(dtype.itemsize, 4)
+        if dtype.signed:
+            return -(2 ** (bits - 1)) if low else 2 ** (bits - 1) - 1
+        return 0 if low else 2**bits - 1
+
+
+def arg_better(d: Dialect, h: Node, best: str, at: str, value: str, place: str) -> str:
+    """Return the test whether (value, place) takes over from (best, at) in an argmax or argmin.
+
+    A nan beats every number, and of equals the first one stays.
+    """
+    more = ">" if h.op.kind == "argmax" else "<"  # type: ignore[union-attr]
+    dtype = h.srcs[0].spec.dtype
+    if dtype is dt.bool_:
+        more_text = f"({value} && !{best})" if more == ">" else f"(!{value} && {best})"
+        return f"({more_text} || ({value} == {best} && {place} < {at}))"
+    earlier = f"{place} < {at}"
+    plain = f"{value} {more} {best} || ({value} == {best} && {earlier})"
+    if not dtype.is_floating_point:
+        return f"({plain})"
+    nans = f"(is_nan({value}) && (!is_nan({best}) || {earlier}))"
+    return f"({nans} || (!is_nan({best}) && ({plain})))"
+
+
+__all__ = ["BOOL", "Emitter", "arg_better", "unflatten"]

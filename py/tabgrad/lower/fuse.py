@@ -1,0 +1,502 @@
+"""Where one kernel ends and the next begins.
+
+First it is decided which nodes get a buffer of their own; every one of them starts a group. Groups are then
+merged while that saves a dispatch: a reduction with the element-wise work before and after it, a product
+with its epilogue, several reductions of the same rows, outputs over the same domain. A merge is tried out
+symbolically: each value that a group keeps in registers must be asked for at the one index it is at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tabgrad.core.shape import without
+from tabgrad.lower.index import Expr, ZERO, flatten, unflatten, var
+from tabgrad.lower.ir import FULL, Node, Program
+
+MAX_OPS = 96
+"""Ops a kernel may hold: compilers slow down, and one peer's give up, on longer ones."""
+CHEAP = 3
+"""An element-wise value of no more ops than this is computed again rather than stored."""
+SMALL_CAT = 4
+"""Up to this many pieces are joined by choosing where to read; more are written side by side."""
+
+INLINE_KERNELS = frozenset({"gather", "cat", "counting", "random_bits"})
+
+
+class Mismatch(Exception):
+    """A value of the group was asked for at another index than the one it is at."""
+
+
+def is_heavy(n: Node) -> bool:
+    """Whether the node is more than one expression of the matching elements of others."""
+    if n.family == "kernel":
+        return n.name not in INLINE_KERNELS or (n.name == "cat" and len(n.srcs) > SMALL_CAT)
+    return n.family in ("reduction", "bilinear")
+
+
+def weight(n: Node) -> int:
+    """Return roughly how many instructions one element costs."""
+    if n.family == "elementwise":
+        code = str(getattr(n.op, "code", ""))
+        return 4 if "_f32(" in code else 1
+    return {"random_bits": 8, "gather": 1, "cat": 2}.get(n.name, 0)
+
+
+class Limits:
+    """What a device bears: storage buffers of one kernel, and whether its threads run in lanes of a GPU."""
+
+    def __init__(self, buffers: int = 8, software: bool = False, threads: int = 256) -> None:
+        self.buffers = buffers
+        self.software = software
+        self.threads = threads
+
+    def key(self) -> tuple[int, bool, int]:
+        """Return what plans are cached by."""
+        return (self.buffers, self.software, self.threads)
+
+
+class Group:
+    """What becomes one kernel.
+
+    `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
+    are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads.
+    """
+
+    def __init__(self, kind: str, shape: tuple[int, ...], axes: tuple[int, ...], members: list[Node]) -> None:
+        self.kind = kind
+        self.shape = shape
+        self.axes = axes
+        self.members = members
+        self.first = members[0]
+        self.heavies = [m for m in members if is_heavy(m)]
+        self.index: dict[int, tuple[Expr, ...]] = {}
+        self.loads: dict[int, Node] = {}
+        self.ops = 0
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """The axes that are not reduced."""
+        return without(self.shape, self.axes)
+
+    @property
+    def rows(self) -> int:
+        """How many elements the outer axes have."""
+        return math.prod(self.outer)
+
+    @property
+    def row_size(self) -> int:
+        """How many elements one reduction runs over."""
+        return math.prod(self.shape[a] for a in self.axes)
+
+    def outer_index(self) -> tuple[Expr, ...]:
+        """The index of row `g` in the outer axes."""
+        return unflatten(var("g", self.rows), self.outer)
+
+    def full_index(self, r: Expr | None = None) -> tuple[Expr, ...]:
+        """The index of element `r` of row `g` in the whole shape."""
+        outer = iter(self.outer_index())
+        r = var("r", self.row_size) if r is None else r
+        inner = iter(unflatten(r, tuple(self.shape[a] for a in self.axes)))
+        return tuple(next(inner) if i in self.axes else next(outer) for i in range(len(self.shape)))
+
+    def __repr__(self) -> str:
+        names = ",".join(f"%{m.id}:{m.name}" for m in self.members)
+        return f"<{self.kind} {self.shape}/{self.axes} [{names}] loads {sorted(self.loads)}>"
+
+
+def product_dims(n: Node) -> tuple[int, int, int, int]:
+    """Return (batch, rows, columns, inner) of a matmul node."""
+    x, y = n.srcs
+    return math.prod(x.shape[:-2]), x.shape[-2], y.shape[-1], x.shape[-1]
+
+
+def product_index(n: Node) -> tuple[Expr, ...]:
+    """Return the index of element (b, i, j) of a matmul node."""
+    b, m, c, _ = product_dims(n)
+    return (*unflatten(var("b", b), n.shape[:-2]), var("i", m), var("j", c))
+
+
+def operand_index(n: Node, right: bool) -> tuple[Expr, ...]:
+    """Return the index at which a matmul node reads its left or right operand."""
+    b, m, c, k = product_dims(n)
+    lead = unflatten(var("b", b), n.shape[:-2])
+    return (*lead, var("k", k), var("j", c)) if right else (*lead, var("i", m), var("k", k))
+
+
+def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr, ...]]]:
+    """Return which elements of its sources element `index` of an inlined node is made of."""
+    if n.family == "elementwise":
+        return [(s, index) for s in n.srcs]
+    if n.family == "view":
+        inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+        return [(n.srcs[0], tuple(inner))]
+    if n.name == "gather":
+        axis: Any = n.params["axis"]
+        x, at = n.srcs
+        opaque = var(f"at{n.id}", x.shape[axis])
+        return [(at, index), (x, tuple(opaque if i == axis else e for i, e in enumerate(index)))]
+    if n.name == "cat":
+        axis = n.params["axis"]
+        out, start = [], 0
+        for s in n.srcs:
+            out.append((s, tuple(e - start if i == axis else e for i, e in enumerate(index))))
+            start += s.shape[axis]
+        return out
+    if n.name == "random_bits":
+        return [(s, ()) for s in n.srcs]
+    return []
+
+
+class Fuser:
+    """Groups the nodes of one program."""
+
+    def __init__(self, p: Program, limits: Limits, stored: Iterable[int] = ()) -> None:
+        self.p = p
+        self.limits = limits
+        self.stored: set[int] = set(stored)
+        self.of: dict[int, Group] = {}
+        self.groups: list[Group] = []
+
+    def run(self) -> list[Group]:
+        """Return the groups in an order in which they can run."""
+        self.choose()
+        for n in self.p.nodes:
+            if n.id in self.stored and n.op is not None:
+                self.start(n)
+        self.merge_all()
+        self.join_siblings()
+        return self.ordered()
+
+    # -- which nodes get a buffer ---------------------------------------------------------------------------
+
+    def choose(self) -> None:
+        """Fill `stored`."""
+        stored = self.stored
+        stored.update(n.id for n in self.p.inputs)
+        stored.update(n.id for n in self.p.outputs)
+        for n in self.p.nodes:
+            if is_heavy(n):
+                stored.add(n.id)
+                if n.family != "reduction":
+                    for s in n.srcs:
+                        self.store_operand(s)
+            elif n.name == "gather":
+                self.store_operand(n.srcs[0], CHEAP)
+        masks = self.cut()
+        self.store_shared(masks)
+
+    def store_operand(self, n: Node, most: int = 0) -> None:
+        """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
+        while n.family == "view" or n.name == "cast":
+            n = n.srcs[0]
+        if n.family in ("elementwise", "kernel") and n.op is not FULL and weight(n) > most:
+            self.stored.add(n.id)
+
+    def cut(self) -> dict[int, int]:
+        """Store values where an expression would grow too long; return the ops inlined in each node."""
+        masks: dict[int, int] = {}
+        depth: dict[int, int] = {}
+        for n in self.p.nodes:
+            mask, deep = 0, 0
+            for s in n.srcs:
+                if s.id not in self.stored:
+                    mask |= masks[s.id]
+                    deep = max(deep, depth[s.id])
+            mask |= 1 << n.id if weight(n) else 0
+            if (mask.bit_count() > MAX_OPS or deep > MAX_OPS) and n.family != "view":
+                self.stored.add(n.id)
+            masks[n.id] = mask
+            depth[n.id] = deep + 1
+        return masks
+
+    def store_shared(self, masks: dict[int, int]) -> None:
+        """Store a value that several groups would compute, unless it is cheap."""
+        nodes = self.p.nodes
+        roots: dict[int, frozenset[int]] = {}
+        for n in reversed(nodes):
+            if n.id in self.stored:
+                roots[n.id] = frozenset((n.id,))
+                continue
+            found = frozenset().union(*(roots[u.id] for u in n.users)) if n.users else frozenset()
+            if n.family in ("elementwise", "kernel") and n.op is not FULL:
+                total = self.total(masks[n.id])
+                repeated = any(u.name == "expand" and u.spec.size >= 4 * n.spec.size for u in n.users)
+                if (len(found) > 1 and total > CHEAP) or (repeated and total > 8 and n.spec.size > 1):
+                    self.stored.add(n.id)
+                    found = frozenset((n.id,))
+            roots[n.id] = found
+
+    def total(self, mask: int) -> int:
+        """Return the instructions of the ops in a mask."""
+        out = 0
+        while mask:
+            low = mask & -mask
+            out += weight(self.p.nodes[low.bit_length() - 1])
+            mask ^= low
+        return out
+
+    # -- groups -----------------------------------------------------------------------------------------------
+
+    def start(self, n: Node) -> None:
+        """Give a stored node a group of its own."""
+        if n.family == "reduction":
+            axes: Any = n.params["axes"]
+            group = Group("row", n.srcs[0].shape, axes, [n])
+        elif n.family == "bilinear":
+            group = Group("product", n.shape, (), [n])
+        elif is_heavy(n):
+            group = Group("library", n.shape, (), [n])
+        else:
+            group = Group("map", n.shape, (), [n])
+        assert self.settle(group), n
+        self.of[n.id] = group
+        self.groups.append(group)
+
+    def settle(self, g: Group) -> bool:
+        """Find the index of every member and what the group loads; False where it can't be one kernel."""
+        if g.kind == "library":
+            n = g.members[0]
+            for s in n.srcs:
+                self.reach(g, s, tuple(var(f"x{i}", m) for i, m in enumerate(s.shape)), set())
+            return True
+        for h in g.heavies:
+            g.index[h.id] = product_index(h) if g.kind == "product" else g.outer_index()
+        if not g.heavies:
+            g.index[g.first.id] = g.full_index()
+        try:
+            seen: set[Any] = set()
+            for h in g.heavies:
+                for s, index in self.operands(g, h):
+                    self.reach(g, s, index, seen)
+            for m in g.members:
+                if m.id not in g.index or not is_heavy(m):
+                    self.place(g, m, seen)
+        except Mismatch:
+            return False
+        g.ops = len(seen)
+        return len(g.loads) + len(g.members) <= self.limits.buffers and g.ops <= 4 * MAX_OPS
+
+    def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
+        """Return what a heavy member reads at one step of its loop."""
+        if h.family == "bilinear":
+            return [(h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))]
+        return [(h.srcs[0], g.full_index())]
+
+    def place(self, g: Group, m: Node, seen: set[Any]) -> None:
+        """Find the index at which an element-wise member is computed."""
+        for index in self.candidates(g, m):
+            try:
+                trial = set(seen)
+                loads = dict(g.loads)
+                for s, i in sources(m, index):
+                    self.reach(g, s, i, trial)
+            except Mismatch:
+                g.loads = loads
+                continue
+            g.index[m.id] = index
+            seen |= trial
+            return
+        raise Mismatch
+
+    def candidates(self, g: Group, m: Node) -> list[tuple[Expr, ...]]:
+        """Return indices at which `m` may be computed, the likeliest first."""
+        out = []
+        if m.id in g.index:
+            return [g.index[m.id]]
+        if g.kind != "product" and m.shape == g.shape:
+            out.append(g.full_index())
+        path = self.path_index(g, m)
+        if path is not None:
+            out.append(path)
+        if g.kind == "product":
+            h = g.heavies[0]
+            if m.spec.size == h.spec.size:
+                out.append(unflatten(flatten(g.index[h.id], h.shape), m.shape))
+        else:
+            if m.spec.size == math.prod(g.shape):
+                out.append(unflatten(flatten(g.full_index(), g.shape), m.shape))
+            if m.spec.size == g.rows and g.axes:
+                out.append(unflatten(var("g", g.rows), m.shape))
+        return out
+
+    def path_index(self, g: Group, m: Node) -> tuple[Expr, ...] | None:
+        """Return the index of `m` that follows from a placed member it is made of."""
+        stack: list[tuple[Node, tuple[Node, ...]]] = [(m, ())]
+        seen = {m.id}
+        while stack:
+            n, path = stack.pop()
+            if n.id in g.index and n is not m:
+                return _forward(g.index[n.id], n.shape, path)
+            if n is not m and n.id in self.stored and all(n is not k for k in g.members):
+                continue
+            steps = (n, *path) if n.name in ("reshape", "permute") else path
+            if n.family == "elementwise" or n.name in ("reshape", "permute"):
+                for s in n.srcs:
+                    if s.id not in seen and s.op is not FULL:
+                        seen.add(s.id)
+                        stack.append((s, steps))
+        return None
+
+    def reach(self, g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any]) -> None:
+        """Walk what element `index` of `n` is made of; raise Mismatch where the group can't compute it."""
+        stack = [(n, index)]
+        members = {m.id for m in g.members}
+        while stack:
+            n, index = stack.pop()
+            if n.op is FULL or (n.id, index) in seen:
+                continue
+            if n.id in members and is_heavy(n):
+                if g.index.get(n.id) != index:
+                    raise Mismatch
+                continue
+            if n.op is None or (n.id in self.stored and n.id not in members):
+                g.loads[n.id] = n
+                continue
+            seen.add((n.id, index))
+            stack.extend(sources(n, index))
+
+    # -- merging ------------------------------------------------------------------------------------------------
+
+    def merge_all(self) -> None:
+        """Merge each group with those it reads, as long as that works."""
+        for n in self.p.nodes:
+            group = self.of.get(n.id)
+            if group is None:
+                continue
+            tried: set[int] = set()
+            again = True
+            while again:
+                again = False
+                for source in sorted(group.loads.values(), key=lambda s: -s.id):
+                    producer = self.of.get(source.id)
+                    if producer is None or producer is group or id(producer) in tried:
+                        continue
+                    tried.add(id(producer))
+                    merged = self.merged(producer, group)
+                    if merged is not None:
+                        self.replace((producer, group), merged)
+                        group, again, tried = merged, True, set()
+                        break
+
+    def merged(self, a: Group, b: Group) -> Group | None:
+        """Return one group that does the work of `a` and then `b`, if there is one."""
+        kinds = (a.kind, b.kind)
+        if "library" in kinds or kinds.count("product") == 2 or "product" in kinds and "row" in kinds:
+            return None
+        members = sorted({m.id: m for m in (*a.members, *b.members)}.values(), key=lambda m: m.id)
+        if len(members) > 2 * self.limits.buffers or not self.fits(a, b) or self.between(a, b):
+            return None
+        lead = a if a.kind in ("product", "row") or b.kind == "map" else b
+        group = Group(lead.kind, lead.shape, lead.axes, members)
+        group.first = lead.first
+        return group if self.settle(group) else None
+
+    def fits(self, a: Group, b: Group) -> bool:
+        """Whether the domains can agree."""
+        if a.kind == b.kind == "row":
+            return (a.shape, a.axes) == (b.shape, b.axes) and self.rows_bear(a)
+        if a.kind == b.kind == "map":
+            return math.prod(a.shape) == math.prod(b.shape)
+        row = a if a.kind == "row" else b if b.kind == "row" else None
+        if row is not None:
+            other = b if row is a else a
+            size = math.prod(other.shape)
+            if size == row.rows:
+                return True
+            return size == math.prod(row.shape) and self.rows_bear(row)
+        product = a if a.kind == "product" else b
+        other = b if product is a else a
+        return product is a and math.prod(other.shape) == product.heavies[0].spec.size
+
+    def rows_bear(self, g: Group) -> bool:
+        """Whether whole rows can be left to one thread or workgroup each."""
+        return g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
+
+    def between(self, a: Group, b: Group) -> bool:
+        """Whether some other group must run after `a` and before `b` (or `b` before `a`)."""
+        inside = {m.id for m in (*a.members, *b.members)}
+        stack = [self.of[s] for g in (a, b) for s in g.loads if s in self.of and s not in inside]
+        seen: set[int] = set()
+        while stack:
+            g = stack.pop()
+            if id(g) in seen:
+                continue
+            seen.add(id(g))
+            for s in g.loads:
+                if s in inside:
+                    return True
+                if s in self.of:
+                    stack.append(self.of[s])
+        return False
+
+    def replace(self, old: tuple[Group, Group], new: Group) -> None:
+        """Put a merged group in the place of two."""
+        self.groups = [g for g in self.groups if g is not old[0] and g is not old[1]]
+        self.groups.append(new)
+        for m in new.members:
+            self.of[m.id] = new
+
+    def join_siblings(self) -> None:
+        """Merge groups over one domain that read the same things and don't wait for each other."""
+        again = True
+        while again:
+            again = False
+            readers: dict[int, list[Group]] = {}
+            for g in self.groups:
+                if g.kind in ("map", "row"):
+                    for s in g.loads:
+                        readers.setdefault(s, []).append(g)
+            for sharing in readers.values():
+                pair = self.sibling_pair(sharing[:8])
+                if pair is not None:
+                    self.replace(*pair)
+                    again = True
+                    break
+
+    def sibling_pair(self, sharing: list[Group]) -> Any:
+        """Return two of these groups that can be one, and that one."""
+        for i, a in enumerate(sharing):
+            for b in sharing[i + 1 :]:
+                same = a.kind == b.kind and (a.kind == "row" or math.prod(a.shape) == math.prod(b.shape))
+                if same and a is not b and self.fits(a, b):
+                    merged = self.merged(a, b)
+                    if merged is not None:
+                        return (a, b), merged
+        return None
+
+    # -- the result ---------------------------------------------------------------------------------------------
+
+    def ordered(self) -> list[Group]:
+        """Return the groups, each after those it reads."""
+        done: set[int] = set()
+        out: list[Group] = []
+        for start in sorted(self.groups, key=lambda g: max(m.id for m in g.members)):
+            stack = [(start, False)]
+            while stack:
+                g, ready = stack.pop()
+                if id(g) in done:
+                    continue
+                if ready:
+                    done.add(id(g))
+                    out.append(g)
+                    continue
+                stack.append((g, True))
+                stack.extend((self.of[s], False) for s in g.loads if s in self.of and id(self.of[s]) not in done)
+        return out
+
+
+def _forward(index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]) -> tuple[Expr, ...]:
+    for v in path:
+        if v.name == "reshape":
+            index = unflatten(flatten(index, shape), v.shape)
+        else:
+            dims: Any = v.params["dims"]
+            index = tuple(index[d] for d in dims)
+        shape = v.shape
+    return index
+
+
+__all__ = ["ZERO", "Fuser", "Group", "Limits", "Node", "is_heavy", "operand_index", "product_dims"]

@@ -1,0 +1,266 @@
+"""Index expressions: integers made of loop variables, kept in a normal form.
+
+An expression is a constant plus a sum of coefficient times atom; an atom is a variable, or the quotient or
+remainder of an expression by a constant. Bounds are tracked, so that the divisions which reshapes bring
+in cancel: flattening and unflattening the same way leaves the variable itself. Values are printed as u32:
+an expression that can be negative is only used behind a condition, where wrapping around fails it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+class Atom:
+    """A variable (`n` is 0), or `of // n`, or `of % n`."""
+
+    __slots__ = ("hi", "id", "kind", "lo", "n", "name", "of")
+
+    def __init__(self, kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int, id: int) -> None:
+        self.kind, self.name, self.of, self.n = kind, name, of, n
+        self.lo, self.hi, self.id = lo, hi, id
+
+
+class Expr:
+    """A normalised integer expression; compare with `==`."""
+
+    __slots__ = ("_hash", "const", "hi", "lo", "terms")
+
+    def __init__(self, const: int, terms: tuple[tuple[Atom, int], ...]) -> None:
+        self.const = const
+        self.terms = terms
+        lo = hi = const
+        for atom, c in terms:
+            lo += c * (atom.lo if c > 0 else atom.hi)
+            hi += c * (atom.hi if c > 0 else atom.lo)
+        self.lo = lo
+        self.hi = hi
+        self._hash = hash((const, tuple((a.id, c) for a, c in terms)))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            return not self.terms and self.const == other
+        return (
+            isinstance(other, Expr)
+            and self._hash == other._hash
+            and self.const == other.const
+            and [(a.id, c) for a, c in self.terms] == [(a.id, c) for a, c in other.terms]
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __add__(self, other: Any) -> Expr:
+        if isinstance(other, int):
+            return Expr(self.const + other, self.terms) if other else self
+        return _combine(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Expr:
+        if isinstance(other, int):
+            return Expr(self.const - other, self.terms) if other else self
+        return _combine(self, other, -1)
+
+    def __rsub__(self, other: int) -> Expr:
+        return self * -1 + other
+
+    def __mul__(self, k: int) -> Expr:
+        if k == 1:
+            return self
+        if k == 0:
+            return ZERO
+        return Expr(self.const * k, tuple((a, c * k) for a, c in self.terms))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, n: int) -> Expr:
+        return _divide(self, n)
+
+    def __mod__(self, n: int) -> Expr:
+        return _modulo(self, n)
+
+    def uses(self, name: str) -> bool:
+        """Whether the variable `name` occurs."""
+        return any(
+            (a.name == name if a.of is None else a.of.uses(name)) for a, _ in self.terms
+        )
+
+    def __repr__(self) -> str:
+        return text(self)
+
+
+ZERO = Expr(0, ())
+
+
+class _Atoms:
+    """The atoms made so far, so that equal ones are one object."""
+
+    table: dict[Any, Atom] = {}
+
+
+def _atom(kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int) -> Atom:
+    key = (kind, name, of, n, lo, hi)
+    found = _Atoms.table.get(key)
+    if found is None:
+        found = _Atoms.table[key] = Atom(kind, name, of, n, lo, hi, len(_Atoms.table))
+    return found
+
+
+def var(name: str, size: int) -> Expr:
+    """Return the variable `name`, which runs from 0 to size - 1."""
+    if size <= 1:
+        return ZERO
+    return Expr(0, ((_atom("var", name, None, 0, 0, size - 1), 1),))
+
+
+def const(value: int) -> Expr:
+    """Return the constant `value`."""
+    return Expr(value, ())
+
+
+def _combine(a: Expr, b: Expr, sign: int) -> Expr:
+    table: dict[int, tuple[Atom, int]] = {t.id: (t, c) for t, c in a.terms}
+    for t, c in b.terms:
+        old = table.get(t.id)
+        total = (old[1] if old else 0) + sign * c
+        if total:
+            table[t.id] = (t, total)
+        elif old:
+            del table[t.id]
+    return _rejoin(a.const + sign * b.const, table)
+
+
+def _rejoin(constant: int, table: dict[int, tuple[Atom, int]]) -> Expr:
+    """Put x % n + n * (x // n) back together."""
+    for t, c in list(table.values()):
+        if t.kind != "mod":
+            continue
+        assert t.of is not None
+        whole = t.of // t.n
+        if len(whole.terms) == 1 and whole.const == 0 and whole.terms[0][1] == 1:
+            partner = whole.terms[0][0]
+            have = table.get(partner.id)
+            if have is not None and have[1] == c * t.n:
+                del table[partner.id], table[t.id]
+                return _combine(Expr(constant, _sorted(table)), t.of * c, 1)
+        for u, d in list(table.values()):
+            if u.kind == "mod" and d == c * t.n and u.of == whole and u is not t:
+                del table[u.id], table[t.id]
+                return _combine(Expr(constant, _sorted(table)), (t.of % (t.n * u.n)) * c, 1)
+    return Expr(constant, _sorted(table))
+
+
+def _sorted(table: dict[int, tuple[Atom, int]]) -> tuple[tuple[Atom, int], ...]:
+    return tuple(table[k] for k in sorted(table))
+
+
+def _divide(e: Expr, n: int) -> Expr:
+    if n == 1 or e is ZERO:
+        return e
+    if e.lo >= 0:
+        if e.hi < n:
+            return ZERO
+        out = [(a, c // n) for a, c in e.terms if c % n == 0]
+        rest = Expr(e.const % n, tuple((a, c) for a, c in e.terms if c % n))
+        if out or e.const >= n:
+            if rest.lo >= 0:
+                return Expr(e.const // n, tuple(out)) + _divide(rest, n)
+        if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1 and e.terms[0][0].kind == "div":
+            inner = e.terms[0][0]
+            assert inner.of is not None
+            return _divide(inner.of, inner.n * n)
+        g = math.gcd(n, *(c for _, c in e.terms))
+        if g > 1:
+            return _divide(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g)
+    elif not e.terms:
+        return const(e.const // n)
+    return Expr(0, ((_atom("div", "", e, n, e.lo // n, e.hi // n), 1),))
+
+
+def _modulo(e: Expr, n: int) -> Expr:
+    if n == 1:
+        return ZERO
+    if e.lo >= 0:
+        if e.hi < n:
+            return e
+        rest = Expr(e.const % n, tuple((a, c % n) for a, c in e.terms if c % n))
+        if rest.hi < n and rest.lo >= 0:
+            return rest
+        if rest != e and rest.lo >= 0:
+            e = rest
+        if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1:
+            inner = e.terms[0][0]
+            if inner.kind == "mod" and inner.n % n == 0:
+                assert inner.of is not None
+                return _modulo(inner.of, n)
+        g = math.gcd(n, e.const, *(c for _, c in e.terms))
+        if g > 1:
+            return _modulo(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g) * g
+    elif not e.terms:
+        return const(e.const % n)
+    return Expr(0, ((_atom("mod", "", e, n, 0, n - 1), 1),))
+
+
+def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:
+    """Return the coordinates of row-major position `flat` in `shape`."""
+    out = []
+    step = math.prod(shape)
+    for n in shape:
+        if n == 0:
+            out.append(ZERO)
+            continue
+        step //= n
+        out.append(ZERO if n == 1 else (flat // step) % n)
+    return tuple(out)
+
+
+def flatten(index: tuple[Any, ...], shape: tuple[int, ...]) -> Expr:
+    """Return the row-major position of `index` in `shape`."""
+    out = ZERO
+    step = 1
+    for e, n in zip(reversed(index), reversed(shape), strict=True):
+        out = out + e * step
+        step *= n
+    return out
+
+
+def text(e: Expr) -> str:
+    """Return the expression in u32 arithmetic, as WGSL and CUDA C both write it."""
+    out = ""
+    for atom, c in sorted(e.terms, key=lambda t: t[1] < 0):
+        k = abs(c)
+        piece = _atom_text(atom)
+        piece = piece if k == 1 else f"{piece} * {k}u"
+        if c < 0:
+            out = f"{out} - {piece}" if out else f"0u - {piece}"
+        else:
+            out = f"{out} + {piece}" if out else piece
+    if e.const > 0:
+        out = f"{out} + {e.const}u" if out else f"{e.const}u"
+    elif e.const < 0:
+        out = f"{out} - {-e.const}u" if out else f"0u - {-e.const}u"
+    return out or "0u"
+
+
+def _atom_text(a: Atom) -> str:
+    if a.of is None:
+        return a.name
+    inner = text(a.of)
+    if len(a.of.terms) > 1 or a.of.const or a.of.terms[0][1] != 1:
+        inner = f"({inner})"
+    return f"({inner} {'/' if a.kind == 'div' else '%'} {a.n}u)"
+
+
+def condition(e: Expr, lo: int, hi: int) -> str | bool:
+    """Return the text of lo <= e < hi, or the bool it always is."""
+    if hi <= lo or e.hi < lo or e.lo >= hi:
+        return False
+    if e.lo >= lo and e.hi < hi:
+        return True
+    if hi - lo == 1:
+        return f"({text(e - lo)}) == 0u"
+    if e.lo >= lo:
+        return f"({text(e)}) < {hi}u"
+    return f"({text(e - lo)}) < {hi - lo}u"

@@ -1,0 +1,126 @@
+"""The program that lowering works on: the nodes of one flush, rewritten as they are built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.op import Op
+from tabgrad.core.spec import NO_PARAMS, Params, Spec
+
+
+class Full(Op):
+    """The pseudo-op of a constant: its value is no part of the structure, it travels as a uniform."""
+
+    family = "constant"
+
+    def __init__(self) -> None:
+        self.name = "full"
+        self.specs = {}
+
+    def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
+        """A constant is recorded with its spec."""
+        raise NotImplementedError
+
+
+FULL = Full()
+
+
+class Node:
+    """One value of a program.
+
+    `op` is None for an input (`number` says which) and FULL for a constant (`number` is the raw node whose
+    value fills it). `users` are the nodes that read this one, `origin` the raw node it was made for.
+    """
+
+    __slots__ = ("id", "number", "op", "origin", "params", "spec", "srcs", "users")
+
+    def __init__(self, id: int, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int) -> None:
+        self.id = id
+        self.op = op
+        self.params = params
+        self.srcs = srcs
+        self.spec = spec
+        self.number = number
+        self.origin = -1
+        self.users: list[Node] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return self.spec.shape
+
+    @property
+    def family(self) -> str:
+        """The family of the op; "input" where there is none."""
+        return "input" if self.op is None else self.op.family
+
+    @property
+    def name(self) -> str:
+        """The name of the op."""
+        return "input" if self.op is None else self.op.name
+
+    def __repr__(self) -> str:
+        args = ", ".join(f"%{s.id}" for s in self.srcs)
+        params = "".join(f" {k}={v}" for k, v in self.params.items())
+        return f"%{self.id}: {self.spec} = {self.name}({args}){params}"
+
+
+RawNode = tuple[Op | None, Params | None, tuple[int, ...], Spec]
+"""A recorded node as flushed: op, params, positions of its sources, spec."""
+
+
+class Program:
+    """Nodes in order, what is wanted of them, and how many inputs they have."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.outputs: list[Node] = []
+        self.inputs: list[Node] = []
+        self.known: dict[Any, Node] = {}
+        self.origin = -1
+
+    def input(self, spec: Spec) -> Node:
+        """Add an input: a value that lies in a buffer."""
+        node = self._add(None, NO_PARAMS, (), spec, len(self.inputs))
+        self.inputs.append(node)
+        return node
+
+    def constant(self, number: int, spec: Spec) -> Node:
+        """Add a constant. Each use has its own, so equal numbers never change the structure."""
+        return self._add(FULL, NO_PARAMS, (), spec, number)
+
+    def add(self, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
+        """Add an op; the same op on the same nodes is the same node."""
+        key = (op, params, tuple(s.id for s in srcs))
+        found = self.known.get(key)
+        if found is None:
+            spec = op.infer(tuple(s.spec for s in srcs), params)
+            found = self.known[key] = self._add(op, params, srcs, spec, -1)
+        return found
+
+    def _add(self, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int) -> Node:
+        node = Node(len(self.nodes), op, params, srcs, spec, number)
+        node.origin = self.origin
+        self.nodes.append(node)
+        return node
+
+    def finish(self) -> None:
+        """Drop what no output needs, renumber, and note the users."""
+        needed: set[int] = set()
+        stack = list(self.outputs)
+        while stack:
+            n = stack.pop()
+            if n.id not in needed:
+                needed.add(n.id)
+                stack.extend(n.srcs)
+        self.nodes = [n for n in self.nodes if n.id in needed or n.op is None]
+        for i, n in enumerate(self.nodes):
+            n.id = i
+            n.users = []
+        for n in self.nodes:
+            for s in n.srcs:
+                s.users.append(n)
+        self.known = {}
+
+    def __str__(self) -> str:
+        return "\n".join(map(repr, self.nodes)) + "\noutputs " + " ".join(f"%{n.id}" for n in self.outputs)

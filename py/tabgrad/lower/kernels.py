@@ -1,0 +1,440 @@
+"""From a group to a kernel: the text, what it binds, and how many workgroups it takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.dialect import U32, Dialect
+from tabgrad.lower.emit import Emitter, arg_better
+from tabgrad.lower.fuse import Group, Limits, product_dims
+from tabgrad.lower.index import Expr, flatten, text, unflatten, var
+from tabgrad.lower.ir import Node
+
+GRID = 65535
+"""Workgroups in one dimension of a grid."""
+BLOCK = 64
+"""Threads of a workgroup where they don't work together."""
+
+
+@dataclass
+class Kernel:
+    """One dispatch of a plan.
+
+    `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
+    of the words, `ops` the names of what it computes and `lines` where the user wrote them.
+    """
+
+    label: str
+    source: str
+    bindings: str
+    slots: list[int]
+    grid: tuple[int, int, int]
+    overrides: tuple[tuple[str, float], ...] = ()
+    uniforms: list[tuple[int, str]] = field(default_factory=list)
+    ops: tuple[str, ...] = ()
+    origins: tuple[int, ...] = ()
+    routine: str = ""
+    words: tuple[int, ...] = ()
+
+
+def grid_of(groups: int) -> tuple[int, int, int]:
+    """Return a grid of at least `groups` workgroups, folded past the limit of one dimension."""
+    if groups <= GRID:
+        return (max(groups, 1), 1, 1)
+    rows = math.ceil(groups / GRID)
+    return (math.ceil(groups / rows), rows, 1)
+
+
+class KernelPrinter:
+    """Prints the kernels of one plan."""
+
+    def __init__(self, dialect: Dialect, limits: Limits, stored: set[int], places: dict[int, tuple[int, int]]) -> None:
+        self.d = dialect
+        self.limits = limits
+        self.stored = stored
+        self.places = places
+
+    def kernel(self, g: Group, needed: set[int]) -> Kernel:
+        """Return the kernel of a group; `needed` are the members that must be written to their buffers."""
+        writes = [m for m in g.members if m.id in needed]
+        e = Emitter(self.d, g, self.stored, self.places)
+        if g.kind == "product":
+            return self.product(g, e, writes)
+        if g.kind == "library":
+            make = getattr(self, "_" + g.members[0].name)
+            kernel: Kernel = make(g.members[0], e)
+            return kernel
+        lanes = self.lanes(g)
+        if lanes == 1:
+            return self.threads(g, e, writes)
+        return self.workgroups(g, e, writes, lanes)
+
+    def lanes(self, g: Group) -> int:
+        """Return how many threads share a row."""
+        if g.kind == "map" or self.limits.software or g.row_size <= 16 or (g.rows >= 65536 and g.row_size <= 64):
+            return 1
+        return int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size))))
+
+    # -- one thread an element or a row -----------------------------------------------------------------------------
+
+    def threads(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
+        """A kernel in which every thread has an element of a map, or a row, to itself."""
+        count = g.rows if g.kind == "row" else math.prod(g.shape)
+        grid = grid_of(math.ceil(count / BLOCK))
+        self.thread_index(e, grid, count)
+        if g.kind == "map":
+            for m in writes:
+                e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+        else:
+            self.rows(g, e, writes, "0u", "1u")
+        return self.finish(g, e, grid, BLOCK, [])
+
+    def thread_index(self, e: Emitter, grid: tuple[int, int, int], count: int) -> None:
+        """Declare `g`, the number of the thread, and leave where there is no work for it."""
+        d = self.d
+        group = d.group_x if grid[1] == 1 else f"({d.group_y} * {grid[0]}u + {d.group_x})"
+        e.line(d.let("g", U32, f"{group} * {BLOCK}u + {d.lane}"))
+        e.line(f"if (g >= {count}u) {{ return; }}")
+
+    def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: str) -> None:
+        """Emit the loops of a row group: one for each phase of reductions, the last one with the writes."""
+        r = var("r", g.row_size)
+        full = [m for m in writes if any(x.uses("r") for x in g.index[m.id])]
+        if g.row_size == 1:
+            full = [m for m in writes if not any(m is h for h in g.heavies)]
+        for phase in phases(g):
+            self.phase(g, e, phase, r, start, step)
+        if full:
+            e.open(self.d.loop("r", start, f"{g.row_size}u", step), "r")
+            for m in full:
+                e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+            e.close()
+        rest = [m for m in writes if m not in full]
+        if rest and step != "1u":
+            e.open(f"if ({self.d.lane} == 0u) {{", guarded=True)
+        for m in rest:
+            e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+        if rest and step != "1u":
+            e.close()
+
+    def phase(self, g: Group, e: Emitter, heavies: list[Node], r: Expr, start: str, step: str) -> None:
+        """Emit one loop that runs reductions which don't wait for each other."""
+        d = self.d
+        accs = []
+        for h in heavies:
+            kind = d.compute_type(h.srcs[0].spec.dtype)
+            acc = e.name()
+            e.line(d.var(acc, kind, d.literal(e.identity(h), kind)))
+            at = ""
+            if is_arg(h):
+                at = e.name()
+                e.line(d.var(at, U32, f"{g.row_size}u"))
+            accs.append((h, acc, at, kind))
+        e.open(d.loop("r", start, f"{g.row_size}u", step), "r")
+        for h, acc, at, _ in accs:
+            value = e.value(h.srcs[0], g.full_index())
+            if at:
+                e.line(f"if ({arg_better(d, h, acc, at, value, 'r')} || {at} == {g.row_size}u) {{ {acc} = {value}; {at} = r; }}")
+            else:
+                for statement in e.combine(h, acc, value):
+                    e.line(statement)
+        e.close()
+        for h, acc, at, kind in accs:
+            if step != "1u":
+                self.across(e, h, acc, at, kind)
+            result = d.convert(at, U32, d.compute_type(h.spec.dtype)) if at else acc
+            e.scope.values[h.id, g.index[h.id]] = result
+
+    # -- one workgroup a row ----------------------------------------------------------------------------------------
+
+    def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> Kernel:
+        """A kernel in which the threads of a workgroup share each row."""
+        d = self.d
+        grid = grid_of(g.rows)
+        self.size = lanes
+        self.shared: list[str] = []
+        e.line(d.let("g", U32, d.group_x if grid[1] == 1 else f"{d.group_y} * {grid[0]}u + {d.group_x}"))
+        if grid[0] * grid[1] > g.rows:
+            e.line(f"if (g >= {g.rows}u) {{ return; }}")
+        self.rows(g, e, writes, d.lane, f"{lanes}u")
+        return self.finish(g, e, grid, lanes, self.shared)
+
+    def across(self, e: Emitter, h: Node, acc: str, at: str, kind: str) -> None:
+        """Emit the tree that brings the accumulators of a workgroup together."""
+        d, lane = self.d, self.d.lane
+        name = f"sh{len(self.shared)}"
+        self.shared.append(d.shared(name, kind, self.size))
+        place = f"sh{len(self.shared)}" if at else ""
+        if at:
+            self.shared.append(d.shared(place, U32, self.size))
+        boolean = kind == "bool"
+        put = (lambda v: f"select(0u, 1u, {v})") if boolean and d.name == "wgsl" else (lambda v: v)
+        take = (lambda v: f"({v} != 0u)") if boolean and d.name == "wgsl" else (lambda v: v)
+        e.line(f"{name}[{lane}] = {put(acc)};")
+        if at:
+            e.line(f"{place}[{lane}] = {at};")
+        e.line(d.barrier)
+        half = self.size // 2
+        while half:
+            other = e.name()
+            e.line(f"if ({lane} < {half}u) {{")
+            e.line("  " + d.let(other, kind, take(f"{name}[{lane} + {half}u]")))
+            if at:
+                spot = e.name()
+                e.line("  " + d.let(spot, U32, f"{place}[{lane} + {half}u]"))
+                e.line(f"  if ({arg_better(d, h, acc, at, other, spot)}) {{ {acc} = {other}; {at} = {spot}; }}")
+                e.line(f"  {place}[{lane}] = {at};")
+            else:
+                for statement in e.combine(h, acc, other):
+                    e.line("  " + statement)
+            e.line(f"  {name}[{lane}] = {put(acc)};")
+            e.line("}")
+            e.line(d.barrier)
+            half //= 2
+        e.line(f"{acc} = {take(f'{name}[0]')};")
+        if at:
+            e.line(f"{at} = {place}[0];")
+
+    # -- products -----------------------------------------------------------------------------------------------------
+
+    def product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
+        """A matrix product with its prologues read in place and its epilogue applied before the store."""
+        h = g.heavies[0]
+        name = "matmul_direct" if self.limits.software else "matmul"
+        if self.d.name == "cuda" or name not in library.kernel_names():
+            return self.plain_product(g, e, writes)
+        b, m, n, k = product_dims(h)
+        kernel = library.kernel(name)
+        blocks = {
+            "load_lhs": self.operand(e, "load_lhs", g, h.srcs[0], ("b", "i", "k")),
+            "load_rhs": self.operand(e, "load_rhs", g, h.srcs[1], ("b", "k", "j")),
+            "store": self.epilogue(e, g, h, writes),
+            "dims": f"const BATCH: u32 = {b}u;\nconst M: u32 = {m}u;\nconst N: u32 = {n}u;\nconst K: u32 = {k}u;\n",
+        }
+        blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
+        source = kernel.with_blocks(blocks)
+        return self.package(g, e, source, library.product_grid(name, b, m, n, k))
+
+    def operand(self, e: Emitter, name: str, g: Group, n: Node, arguments: tuple[str, str, str]) -> str:
+        """Return the function that reads one element of an operand."""
+        from tabgrad.lower.fuse import operand_index
+
+        index = operand_index(g.heavies[0], name == "load_rhs")
+        body = self.function(e, lambda: f"return {e.value(n, index)};")
+        return f"fn {name}({', '.join(f'{a}: u32' for a in arguments)}) -> elem {{\n{body}}}\n"
+
+    def epilogue(self, e: Emitter, g: Group, h: Node, writes: list[Node]) -> str:
+        """Return the function that takes one finished element."""
+
+        def emit() -> str:
+            e.scope.values[h.id, g.index[h.id]] = self.d.narrow("acc", h.spec.dtype)
+            for m in writes:
+                e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+            return ""
+
+        return f"fn store(b: u32, i: u32, j: u32, acc: elem) {{\n{self.function(e, emit)}}}\n"
+
+    def function(self, e: Emitter, emit: Any) -> str:
+        """Return the lines of a function whose arguments are the index variables."""
+        from tabgrad.lower.emit import Scope
+
+        outside, e.scopes = e.scopes, [Scope("", set(), False)]
+        last = emit()
+        lines = [*e.scope.lines, *([last] if last else [])]
+        e.scopes = outside
+        return "".join(f"  {line}\n" for line in lines)
+
+    def plain_product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
+        """A product with one thread an element, for hosts whose own routine can't read the operands in place."""
+        h = g.heavies[0]
+        b, m, n, k = product_dims(h)
+        count = b * m * n
+        grid = grid_of(math.ceil(count / BLOCK))
+        self.thread_index(e, grid, count)
+        for name, at in (("b", f"g / {m * n}u"), ("i", f"g / {n}u % {m}u"), ("j", f"g % {n}u")):
+            e.line(self.d.let(name, U32, at))
+        kind = self.d.compute_type(h.spec.dtype)
+        e.line(self.d.var("acc", kind, self.d.literal(0, kind)))
+        e.open(self.d.loop("k", "0u", f"{k}u", "1u"), "k")
+        (left, li), (right, ri) = _operands(h)
+        e.line(f"acc = acc + {e.value(left, li)} * {e.value(right, ri)};")
+        e.close()
+        e.scope.values[h.id, g.index[h.id]] = self.d.narrow("acc", h.spec.dtype)
+        for m_ in writes:
+            e.store(m_, g.index[m_.id], e.value(m_, g.index[m_.id]))
+        return self.finish(g, e, grid, BLOCK, [])
+
+    # -- ops with a loop of their own ------------------------------------------------------------------------------------
+
+    def _scatter_add(self, n: Node, e: Emitter) -> Kernel:
+        return self.scatter(n, e, "add")
+
+    def _scatter(self, n: Node, e: Emitter) -> Kernel:
+        return self.scatter(n, e, "set")
+
+    def scatter(self, n: Node, e: Emitter, how: str) -> Kernel:
+        """One thread a line along the axis: it copies the line, then places its elements in order."""
+        d = self.d
+        axis: Any = n.params["axis"]
+        x, index, src = n.srcs
+        lines = tuple(s for i, s in enumerate(index.shape) if i != axis)
+        full = tuple(s for i, s in enumerate(x.shape) if i != axis)
+        grid = grid_of(math.ceil(math.prod(full) / BLOCK))
+        self.thread_index(e, grid, math.prod(full))
+        outer = list(unflatten(var("g", math.prod(full)), full))
+        e.open(d.loop("t", "0u", f"{x.shape[axis]}u", "1u"), "t")
+        at = _insert(outer, axis, var("t", x.shape[axis]))
+        e.store(n, at, e.value(x, at))
+        e.close()
+        assert lines == full or not math.prod(lines)
+        e.open(d.loop("s", "0u", f"{index.shape[axis]}u", "1u"), "s")
+        place = _insert(outer, axis, var("s", index.shape[axis]))
+        spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
+        to = e.opaque(n, spot, x.shape[axis])
+        value = e.value(src, place)
+        e.open(f"if ({text(to)} < {x.shape[axis]}u) {{", guarded=True)
+        target = _insert(outer, axis, to)
+        if how == "add":
+            name, offset = e.buffer(n, "w")
+            old = d.load(name, text(flatten(target, n.shape) + offset), n.spec.dtype)
+            value = f"({old} + {value})"
+        e.store(n, target, value)
+        e.close()
+        e.close()
+        return self.finish(None, e, grid, BLOCK, [], n)
+
+    def _cat(self, n: Node, e: Emitter) -> Kernel:
+        raise AssertionError("a long cat is written piece by piece")
+
+    def _cumsum(self, n: Node, e: Emitter) -> Kernel:
+        """One thread a line: a running sum."""
+        d = self.d
+        axis: Any = n.params["axis"]
+        (x,) = n.srcs
+        outer_shape = tuple(s for i, s in enumerate(x.shape) if i != axis)
+        rows = math.prod(outer_shape)
+        grid = grid_of(math.ceil(rows / BLOCK))
+        self.thread_index(e, grid, rows)
+        outer = list(unflatten(var("g", rows), outer_shape))
+        kind = d.compute_type(n.spec.dtype)
+        e.line(d.var("acc", kind, d.literal(0, kind)))
+        e.open(d.loop("t", "0u", f"{x.shape[axis]}u", "1u"), "t")
+        at = _insert(outer, axis, var("t", x.shape[axis]))
+        e.line(f"acc = acc + {e.value(x, at)};")
+        e.store(n, at, d.narrow("acc", n.spec.dtype))
+        e.close()
+        return self.finish(None, e, grid, BLOCK, [], n)
+
+    def _argsort(self, n: Node, e: Emitter) -> Kernel:
+        """One thread an element: its rank is how many come before it; stable."""
+        d = self.d
+        axis: Any = n.params["axis"]
+        (x,) = n.srcs
+        size = x.shape[axis]
+        count = math.prod(x.shape)
+        grid = grid_of(math.ceil(count / BLOCK))
+        self.thread_index(e, grid, count)
+        index = unflatten(var("g", count), x.shape)
+        mine = e.value(x, index)
+        e.line(d.var("rank", U32, "0u"))
+        e.line(d.let("own", U32, text(index[axis])))
+        e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
+        other = e.value(x, tuple(var("t", size) if i == axis else q for i, q in enumerate(index)))
+        e.line(f"if ({_before(d, n, other, mine)}) {{ rank = rank + 1u; }}")
+        e.close()
+        rank = e.opaque(n, "rank", size)
+        target = tuple(rank if i == axis else q for i, q in enumerate(index))
+        e.store(n, target, d.convert("own", U32, d.compute_type(n.spec.dtype)))
+        return self.finish(None, e, grid, BLOCK, [], n)
+
+    # -- packaging ----------------------------------------------------------------------------------------------------------
+
+    def finish(self, g: Group | None, e: Emitter, grid: tuple[int, int, int], size: int, shared: list[str], n: Node | None = None) -> Kernel:
+        """Return the kernel whose main has been emitted."""
+        source = self.d.module(e.bindings(), e.words, shared, size, e.scope.lines)  # type: ignore[attr-defined]
+        return self.package(g, e, source, grid, (("WX", float(size)),) if self.d.name == "cuda" else (), n)
+
+    def package(
+        self, g: Group | None, e: Emitter, source: str, grid: tuple[int, int, int],
+        overrides: tuple[tuple[str, float], ...] = (), n: Node | None = None,
+    ) -> Kernel:  # fmt: skip
+        """Return a kernel of this text."""
+        members = g.members if g else [n]  # type: ignore[list-item]
+        ops = tuple(m.name for m in members if m is not None)
+        label = "+".join(ops[:6]) + ("+..." if len(ops) > 6 else "")
+        letters = "".join(mode for _, mode, _ in e.bindings()) + ("u" if e.words else "")
+        return Kernel(
+            label, source, letters, [slot for slot, _, _ in e.access], grid, overrides, e.uniforms, ops,
+            tuple(m.origin for m in members if m is not None),
+        )
+
+
+def phases(g: Group) -> list[list[Node]]:
+    """Return the reductions of a row group in steps, each after those it depends on."""
+    level: dict[int, int] = {}
+    inside = {h.id for h in g.heavies}
+    lowest = min((h.id for h in g.heavies), default=0)
+    depth: dict[int, int] = {}
+
+    def deepest(n: Node) -> int:
+        stack = [n]
+        while stack:
+            top = stack[-1]
+            if top.id in depth or top.id < lowest:
+                depth.setdefault(top.id, 0)
+                stack.pop()
+                continue
+            waiting = [s for s in top.srcs if s.id not in depth]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            below = max((depth[s.id] for s in top.srcs), default=0)
+            depth[top.id] = below + (1 if top.id in inside else 0)
+            stack.pop()
+        return depth[n.id]
+
+    for h in g.heavies:
+        level[h.id] = deepest(h)
+    steps: dict[int, list[Node]] = {}
+    for h in g.heavies:
+        steps.setdefault(level[h.id], []).append(h)
+    return [steps[k] for k in sorted(steps)]
+
+
+def is_arg(h: Node) -> bool:
+    """Whether a reduction gives a place instead of a value."""
+    return h.op.kind in ("argmax", "argmin")  # type: ignore[union-attr]
+
+
+def _operands(h: Node) -> Any:
+    from tabgrad.lower.fuse import operand_index
+
+    return (h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))
+
+
+def _insert(outer: list[Expr], axis: int, e: Expr) -> tuple[Expr, ...]:
+    return (*outer[:axis], e, *outer[axis:])
+
+
+def _before(d: Dialect, n: Node, other: str, mine: str) -> str:
+    """Return the test whether `other` at t comes before `mine` at `own`; nan comes last, or first descending."""
+    dtype = n.srcs[0].spec.dtype
+    down = bool(n.params.get("descending"))
+    if dtype is dt.bool_:
+        less = f"({other} && !{mine})" if down else f"(!{other} && {mine})"
+        same = f"({other} == {mine})"
+    else:
+        less = f"({other} {'>' if down else '<'} {mine})"
+        same = f"({other} == {mine})"
+    if dtype.is_floating_point:
+        nans = f"(is_nan({other}) && !is_nan({mine}))" if down else f"(!is_nan({other}) && is_nan({mine}))"
+        less = f"({less} || {nans})"
+        same = f"({same} || (is_nan({other}) && is_nan({mine})))"
+    return f"{less} || ({same} && t < own)"
+
+
+__all__ = ["Kernel", "KernelPrinter", "grid_of"]

@@ -1,0 +1,106 @@
+"""Where values lie: a slot for each stored node, pieces of a long `cat` side by side in one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import NO_PARAMS
+from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.fuse import is_heavy
+from tabgrad.lower.ir import FULL, Node, Program
+
+
+def settle_cats(p: Program) -> dict[Node, tuple[Node, int]]:
+    """Let the producers of the pieces of each long cat write straight into it.
+
+    Returns, for each piece, the cat and the offset in it, in elements. A piece that can't be written in
+    place (an input, a view that moves elements, a piece of two cats) is copied.
+    """
+    inside: dict[Node, tuple[Node, int]] = {}
+    for cat in [n for n in p.nodes if n.name == "cat" and is_heavy(n)]:
+        pieces = []
+        at = 0
+        for s in cat.srcs:
+            piece = _base(s)
+            if piece in inside or not _in_place(piece):
+                piece = p._add(REGISTRY["copy"], NO_PARAMS, (s,), s.spec, -1)
+            inside[piece] = (cat, at)
+            pieces.append(piece)
+            at += s.spec.size
+        cat.srcs = tuple(pieces)
+    if inside:
+        _reorder(p)
+    return inside
+
+
+def _base(n: Node) -> Node:
+    while n.name == "reshape":
+        n = n.srcs[0]
+    return n
+
+
+def _in_place(n: Node) -> bool:
+    if n.op is None or n.op is FULL or n.family == "view":
+        return False
+    return not (n.name == "cat" and is_heavy(n))
+
+
+def _reorder(p: Program) -> None:
+    """Put the nodes back in order after copies were added, and note the users again."""
+    order: list[Node] = []
+    done: set[int] = set()
+    for root in [*p.inputs, *p.outputs]:
+        stack = [(root, False)]
+        while stack:
+            n, ready = stack.pop()
+            if ready:
+                order.append(n)
+            elif n.id not in done:
+                done.add(n.id)
+                stack.append((n, True))
+                stack.extend((s, False) for s in reversed(n.srcs) if s.id not in done)
+    for i, n in enumerate(order):
+        n.id = i
+        n.users = []
+    for n in order:
+        for s in n.srcs:
+            s.users.append(n)
+    p.nodes = order
+
+
+class Memory:
+    """The slots of a plan: inputs first, then outputs and temporaries."""
+
+    def __init__(self, p: Program, dialect: Dialect, inside: dict[Node, tuple[Node, int]]) -> None:
+        self.dialect = dialect
+        self.places: dict[int, tuple[int, int]] = {}
+        self.bytes: list[int] = []
+        self.inside = inside
+        for n in p.inputs:
+            self.places[n.id] = (self.slot(n), 0)
+
+    def slot(self, n: Node) -> int:
+        """Make a slot that holds `n`."""
+        self.bytes.append(nbytes(self.dialect.name, n.spec.dtype, n.spec.size))
+        return len(self.bytes) - 1
+
+    def place(self, n: Node) -> None:
+        """Give a stored node its place."""
+        if n.id in self.places:
+            return
+        home = self.inside.get(n)
+        if home is None:
+            self.places[n.id] = (self.slot(n), 0)
+            return
+        cat, at = home
+        self.place(cat)
+        slot, base = self.places[cat.id]
+        self.places[n.id] = (slot, base + at)
+
+
+def nbytes(language: str, dtype: Any, size: int) -> int:
+    """Return the bytes of `size` elements in a buffer, padded to four."""
+    each = max(dtype.itemsize, 4) if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
+    return max(4, math.ceil(size * each / 4) * 4)

@@ -1,0 +1,84 @@
+"""The finished plan: kernels in order, the slots they bind, and what the outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tabgrad.core.spec import Spec
+from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.fuse import Fuser, Limits
+from tabgrad.lower.ir import Program, RawNode
+from tabgrad.lower.kernels import Kernel, KernelPrinter
+from tabgrad.lower.memory import Memory, settle_cats
+from tabgrad.lower.simplify import build
+
+
+@dataclass
+class Plan:
+    """What a graph is lowered to. It holds no buffers: slots are bound to them when it runs.
+
+    Slots 0 to `inputs` - 1 are the inputs; `nbytes` has the size of each slot; `outputs` gives the (slot,
+    offset in elements, spec) of each; `temporaries` maps the other slots to (first, last) kernel that uses them.
+    `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel.
+    """
+
+    kernels: list[Kernel]
+    inputs: int
+    nbytes: list[int]
+    outputs: list[tuple[int, int, Spec]]
+    temporaries: dict[int, tuple[int, int]]
+    uniforms: list[tuple[int, str]]
+    program: str = ""
+    state: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def output_slots(self) -> list[int]:
+        """The slots that must outlive the plan."""
+        return sorted({slot for slot, _, _ in self.outputs})
+
+    def __str__(self) -> str:
+        lines = [
+            f"{i:3} {k.label} {k.grid} {k.bindings} {k.slots}" for i, k in enumerate(self.kernels)
+        ]
+        return "\n".join(lines)
+
+
+def lower(raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits) -> Plan:
+    """Return the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`."""
+    p = build(raw, wanted)
+    inside = settle_cats(p)
+    fuser = Fuser(p, limits, {n.id for n in inside})
+    groups = fuser.run()
+    needed = {o.id for o in p.outputs} | {n.id for n in inside}
+    for g in groups:
+        needed.update(g.loads)
+    memory = Memory(p, dialect, inside)
+    for g in groups:
+        for m in g.members:
+            if m.id in needed:
+                memory.place(m)
+    printer = KernelPrinter(dialect, limits, fuser.stored, memory.places)
+    kernels = [
+        printer.kernel(g, needed) for g in groups if g.members[0].name != "cat" or g.kind != "library"
+    ]
+    kernels = [k for k in kernels if k.grid[0] and k.slots]
+    return Plan(
+        kernels,
+        len(p.inputs),
+        memory.bytes,
+        [(*memory.places[o.id], o.spec) for o in p.outputs],
+        _lifetimes(p, kernels, memory),
+        [u for k in kernels for u in k.uniforms],
+        str(p),
+    )
+
+
+def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:
+    kept = {memory.places[o.id][0] for o in p.outputs}
+    spans: dict[int, tuple[int, int]] = {}
+    for i, k in enumerate(kernels):
+        for slot in k.slots:
+            if slot >= len(p.inputs) and slot not in kept:
+                spans[slot] = (spans.get(slot, (i, i))[0], i)
+    return spans

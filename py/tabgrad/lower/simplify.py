@@ -1,0 +1,253 @@
+"""Rewrites, applied while a program is built: each rule looks at one op and its sources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
+from tabgrad.lower.fuse import SMALL_CAT
+from tabgrad.lower.ir import FULL, Node, Program, RawNode
+
+Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
+RULES: dict[str, Rule] = {}
+
+LONG_ROW = 4096
+"""Reductions of a few rows longer than this are done in two steps."""
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rewrite for the ops called `names`."""
+
+    def add(fn: Rule) -> Rule:
+        for name in names:
+            RULES[name] = fn
+        return fn
+
+    return add
+
+
+def apply(p: Program, name: str, *srcs: Node, **params: Any) -> Node:
+    """Add the op called `name`, rewritten where a rule applies."""
+    return make(p, REGISTRY[name], intern_params(params), srcs)
+
+
+def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
+    """Add `op`, rewritten where a rule applies."""
+    if op.family == "view" and srcs[0].op is FULL and op.name not in ("pad", "unwindow"):
+        shape = op.infer((srcs[0].spec,), params)
+        return p.constant(srcs[0].number, shape)
+    found = RULES.get(op.name)
+    if found is not None:
+        new = found(p, params, srcs)
+        if new is not None:
+            return new
+    return p.add(op, params, srcs)
+
+
+def build(raw: Sequence[RawNode], outputs: Sequence[int]) -> Program:
+    """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted."""
+    p = Program()
+    made: list[Node | None] = []
+    for i, (op, params, srcs, its_spec) in enumerate(raw):
+        p.origin = i
+        if op is None:
+            made.append(p.input(its_spec))
+        elif op is FULL:
+            made.append(None)
+        else:
+            args = tuple(made[s] or p.constant(s, raw[s][3]) for s in srcs)
+            node = make(p, op, params or NO_PARAMS, args)
+            assert node.spec is its_spec, (op, its_spec, node)
+            made.append(node)
+    taken: set[int] = set()
+    for o in outputs:
+        node = made[o] or p.constant(o, raw[o][3])
+        if node.op is None or node.op is FULL or node.op.family == "view" or node.id in taken:
+            node = p._add(REGISTRY["copy"], NO_PARAMS, (node,), node.spec, -1)
+        taken.add(node.id)
+        p.outputs.append(node)
+    p.finish()
+    return p
+
+
+# -- views -----------------------------------------------------------------------------------------------
+
+
+@rule("reshape")
+def _reshape(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    (x,) = srcs
+    if x.shape == params["shape"]:
+        return x
+    if x.name == "reshape":
+        return apply(p, "reshape", x.srcs[0], **params)
+    return None
+
+
+@rule("permute")
+def _permute(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    (x,) = srcs
+    dims: Any = params["dims"]
+    if dims == tuple(range(len(dims))):
+        return x
+    if x.name == "permute":
+        inner: Any = x.params["dims"]
+        return apply(p, "permute", x.srcs[0], dims=tuple(inner[d] for d in dims))
+    return None
+
+
+@rule("expand", "slice", "pad", "flip")
+def _same(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    (x,) = srcs
+    if "shape" in params:
+        return x if params["shape"] == x.shape else None
+    if "axes" in params:
+        axes: Any = params["axes"]
+        return x if all(x.shape[a] == 1 for a in axes) else None
+    if "starts" in params:
+        whole = params["starts"] == (0,) * len(x.shape) and params["stops"] == x.shape
+        return x if whole and params["steps"] == (1,) * len(x.shape) else None
+    nothing = all(v == (0,) * len(x.shape) for v in params.values())
+    return x if nothing else None
+
+
+@rule("copy", "stop_gradient")
+def _alias(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    return srcs[0]
+
+
+@rule("cast")
+def _cast(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    return srcs[0] if srcs[0].spec.dtype is params["dtype"] else None
+
+
+@rule("cat")
+def _cat(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    """The pieces of one tensor, joined in their order, are that tensor."""
+    axis: Any = params["axis"]
+    kept = tuple(s for s in srcs if s.shape[axis]) or srcs[:1]
+    if len(kept) == 1:
+        return kept[0]
+    if len(kept) < len(srcs):
+        return apply(p, "cat", *kept, axis=axis)
+    if any(s.name != "slice" or s.srcs[0] is not kept[0].srcs[0] for s in kept):
+        return _outermost(p, kept, axis)
+    base, at = kept[0].srcs[0], 0
+    for s in kept:
+        starts: Any = s.params["starts"]
+        if starts[axis] != at or s.params["steps"] != (1,) * len(s.shape):
+            return None
+        if any(s.shape[i] != n for i, n in enumerate(base.shape) if i != axis):
+            return None
+        at += s.shape[axis]
+    return base if at == base.shape[axis] else None
+
+
+def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
+    """Join many pieces along the first axis, where each is one run of memory."""
+    if len(srcs) <= SMALL_CAT or math.prod(srcs[0].shape[:axis]) == 1:
+        return None
+    rank = len(srcs[0].shape)
+    front = (axis, *(i for i in range(rank) if i != axis))
+    back = (*range(1, axis + 1), 0, *range(axis + 1, rank))
+    turned = [apply(p, "permute", s, dims=front) for s in srcs]
+    return apply(p, "permute", apply(p, "cat", *turned, axis=0), dims=back)
+
+
+# -- reductions --------------------------------------------------------------------------------------------
+
+
+@rule("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "first_max")
+def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    (x,) = srcs
+    axes: Any = params["axes"]
+    if all(x.shape[a] == 1 for a in axes):
+        return apply(p, "reshape", x, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes))
+    return None
+
+
+def _two_steps(name: str) -> Rule:
+    def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+        unit = _unit(p, params, srcs)
+        if unit is not None:
+            return unit
+        (x,) = srcs
+        axes: Any = params["axes"]
+        row = math.prod(x.shape[a] for a in axes)
+        rows = math.prod(x.shape) // max(row, 1)
+        if row <= LONG_ROW or rows > 256:
+            return None
+        keep = tuple(i for i in range(len(x.shape)) if i not in axes)
+        parts = _parts(row)
+        if parts == 1:
+            return None
+        lead = tuple(x.shape[i] for i in keep)
+        flat = apply(p, "reshape", apply(p, "permute", x, dims=(*keep, *axes)), shape=(*lead, parts, row // parts))
+        first = apply(p, name, flat, axes=(len(keep) + 1,))
+        return apply(p, name, first, axes=(len(keep),))
+
+    return split
+
+
+def _parts(n: int) -> int:
+    root = int(math.sqrt(n))
+    return next((d for d in range(min(root, 1024), 15, -1) if n % d == 0), 1)
+
+
+for _name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all"):
+    RULES[_name] = _two_steps(_name)
+
+
+# -- products ------------------------------------------------------------------------------------------------
+
+
+@rule("matmul")
+def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    """A product with a single row or column is a reduction; a shared right operand joins batch and rows."""
+    x, y = srcs
+    *batch, m, k = x.shape
+    n = y.shape[-1]
+    if m == 1 or n == 1 or k == 1:
+        lead = tuple(batch)
+        left = apply(p, "expand", apply(p, "reshape", x, shape=(*lead, m, 1, k)), shape=(*lead, m, n, k))
+        turned = apply(p, "permute", y, dims=(*range(len(lead)), len(lead) + 1, len(lead)))
+        right = apply(p, "expand", apply(p, "reshape", turned, shape=(*lead, 1, n, k)), shape=(*lead, m, n, k))
+        return apply(p, "reduce_sum", apply(p, "mul", left, right), axes=(len(lead) + 2,))
+    if y.name == "expand" and batch and y.srcs[0].shape in ((k, n), (*(1,) * len(batch), k, n)):
+        one = apply(p, "reshape", y.srcs[0], shape=(k, n))
+        rows = apply(p, "reshape", x, shape=(math.prod(batch) * m, k))
+        return apply(p, "reshape", apply(p, "matmul", rows, one), shape=(*batch, m, n))
+    return None
+
+
+@rule("conv")
+def _conv(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    """Convolution is a product of the weights with windows that are read in place (implicit GEMM)."""
+    x, w = srcs
+    facts: dict[str, Any] = dict(params)
+    groups = facts["groups"]
+    n, c = x.shape[:2]
+    outs, kernel = w.shape[0], w.shape[2:]
+    d = len(kernel)
+    low = (0, 0, *(a for a, _ in facts["padding"]))
+    high = (0, 0, *(b for _, b in facts["padding"]))
+    padded = apply(p, "pad", x, low=low, high=high, interior=(0, 0, *(k - 1 for k in facts["lhs_dilations"])))
+    size = padded.shape[2:]
+    wide = apply(p, "reshape", padded, shape=(n, c, *size, *(1,) * d))
+    wide = apply(p, "expand", wide, shape=(n, c, *size, *kernel))
+    windows = apply(p, "rewindow", wide, sizes=kernel, strides=facts["strides"], dilations=facts["dilations"])
+    spatial = windows.shape[2 : 2 + d]
+    split = apply(p, "reshape", windows, shape=(n, groups, c // groups, *spatial, *kernel))
+    order = (1, 2, *range(3 + d, 3 + 2 * d), 0, *range(3, 3 + d))
+    inner, places = c // groups * math.prod(kernel), n * math.prod(spatial)
+    columns = apply(p, "reshape", apply(p, "permute", split, dims=order), shape=(groups, inner, places))
+    weights = apply(p, "reshape", w, shape=(groups, outs // groups, inner))
+    y = apply(p, "matmul", weights, columns)
+    y = apply(p, "reshape", y, shape=(groups, outs // groups, n, *spatial))
+    y = apply(p, "permute", y, dims=(2, 0, 1, *range(3, 3 + d)))
+    return apply(p, "reshape", y, shape=(n, outs, *spatial))
+
+
+__all__ = ["apply", "build", "make", "rule", "spec"]

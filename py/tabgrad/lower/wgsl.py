@@ -1,0 +1,111 @@
+"""Printing kernels as WGSL."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.dialect import BOOL, F32, I32, U32, Dialect
+
+STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
+          dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.float32: "f32"}  # fmt: skip
+
+
+class WGSL(Dialect):
+    """The WebGPU shading language. Bools and narrow integers lie in a 32-bit word each."""
+
+    name = "wgsl"
+    types = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
+
+    def let(self, name: str, kind: str, value: str) -> str:
+        """Declare a constant."""
+        return f"let {name}: {kind} = {value};"
+
+    def var(self, name: str, kind: str, value: str) -> str:
+        """Declare a variable."""
+        return f"var {name}: {kind} = {value};"
+
+    def loop(self, name: str, start: str, stop: str, step: str) -> str:
+        """Open a counting loop."""
+        return f"for (var {name}: u32 = {start}; {name} < {stop}; {name} += {step}) {{"
+
+    def convert(self, value: str, source: str, target: str) -> str:
+        """Convert between compute types."""
+        if source == target:
+            return value
+        if target == BOOL:
+            zero = {F32: "0.0", I32: "0i", U32: "0u"}[source]
+            return f"({value} != {zero})"
+        return f"{target}({value})"
+
+    def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
+        """Read an element of a buffer as its compute type."""
+        text = f"{buffer}[{index}]"
+        if dtype is dt.bool_:
+            return f"({text} != 0u)"
+        return f"f32({text})" if dtype is dt.float16 else text
+
+    def store(self, buffer: str, index: str, value: str, dtype: dt.DType) -> str:
+        """Write an element of a buffer."""
+        if dtype is dt.bool_:
+            value = f"select(0u, 1u, {value})"
+        elif dtype is dt.float16:
+            value = f"f16({value})"
+        return f"{buffer}[{index}] = {value};"
+
+    def uniform(self, word: int, kind: str) -> str:
+        """Read a constant from the uniform words."""
+        text = f"u[{word // 4}].{'xyzw'[word % 4]}"
+        return {U32: text, BOOL: f"({text} != 0u)", I32: f"bitcast<i32>({text})", F32: f"bitcast<f32>({text})"}[kind]
+
+    def literal(self, value: Any, kind: str) -> str:
+        """Write a number."""
+        if kind == BOOL:
+            return "true" if value else "false"
+        if kind == F32:
+            if math.isinf(value):
+                return "inf()" if value > 0 else "(-inf())"
+            return "nan()" if math.isnan(value) else repr(float(value)) + "f"
+        if kind == I32:
+            return "(-2147483647i - 1i)" if value == -(2**31) else f"{int(value)}i"
+        return f"{int(value)}u"
+
+    def narrow(self, value: str, dtype: dt.DType) -> str:
+        """Wrap a computed value to its dtype."""
+        return f"f32(f16({value}))" if dtype is dt.float16 else super().narrow(value, dtype)
+
+    def module(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int, shared: list[str], size: int, body: list[str]) -> str:
+        """Return a whole module: bindings are (name, "r" or "w", dtype); `body` is the inside of main."""
+        text = self.bindings(bindings, uniforms) + "".join(shared)
+        text += (
+            f"@compute @workgroup_size({size})\n"
+            "fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {\n"
+        )
+        text += "".join(f"  {line}\n" for line in body) + "}\n"
+        return self.with_library(text)
+
+    def bindings(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int) -> str:
+        """Return the declarations of the buffers and of the uniform words."""
+        text = ""
+        for i, (name, access, dtype) in enumerate(bindings):
+            mode = "read" if access == "r" else "read_write"
+            text += f"@group(0) @binding({i}) var<storage, {mode}> {name}: array<{STORED[dtype]}>;\n"
+        if uniforms:
+            vectors = (uniforms + 3) // 4
+            text += f"@group(0) @binding({len(bindings)}) var<uniform> u: array<vec4<u32>, {vectors}>;\n"
+        return text
+
+    def with_library(self, text: str) -> str:
+        """Prepend the library functions that `text` calls, and the extensions it needs."""
+        full = library.functions(library.names_used(text)) + text
+        return ("enable f16;\n" if "f16" in full.replace("f16x", "") else "") + full
+
+    def shared(self, name: str, kind: str, size: int) -> str:
+        """Declare workgroup memory."""
+        stored = "u32" if kind == BOOL else kind
+        return f"var<workgroup> {name}: array<{stored}, {size}>;\n"
+
+    barrier = "workgroupBarrier();"
+    group_x, group_y, lane = "wg.x", "wg.y", "lid.x"
