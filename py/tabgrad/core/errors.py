@@ -55,3 +55,7 @@ class CaptureError(TabgradError, RuntimeError):
 
 class RegistryError(TabgradError, TypeError):
     """An op's declaration lacks something that its family needs."""
+
+
+class TransformError(TabgradError, RuntimeError):
+    """A function did something that the transform applied to it can't follow."""

@@ -102,3 +102,10 @@ def map(fn: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
             raise ValueError(f"tree.map: structures differ: {structure} and {its}")
         others.append(found)
     return unflatten(structure, [fn(*each) for each in zip(first, *others, strict=True)])
+
+
+def count(structure: Structure) -> int:
+    """Return how many leaves a tree of this structure has."""
+    if structure is LEAF:
+        return 1
+    return 0 if structure is None else sum(count(child) for child in structure[2])

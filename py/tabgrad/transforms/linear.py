@@ -40,15 +40,20 @@ class Linear(Level):
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 
-    def run(self, inputs: Sequence[Any], values: Sequence[Any], out: Any) -> Any:
-        """Return the value of the tracer `out` where the tracers `inputs` are `values`, None being zero."""
+    def replay(self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+        """Return the values of the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
+
+        An output that no tracer went into is returned as it is.
+        """
         known: list[Any] = [None] * len(self.steps)
         for x, value in zip(inputs, values, strict=True):
             known[x.value] = value
-        for i, step in enumerate(self.steps[: out.value + 1]):
+        mine = [y is not None and y.owner is self for y in outputs]
+        last = max([y.value for y, own in zip(outputs, mine, strict=True) if own], default=-1)
+        for i, step in enumerate(self.steps[: last + 1]):
             if step is not None:
                 known[i] = self._step(step, known)
-        return known[out.value]
+        return [known[y.value] if own else y for y, own in zip(outputs, mine, strict=True)]
 
     def _step(self, step: Any, known: list[Any]) -> Any:
         op, params, args = step
