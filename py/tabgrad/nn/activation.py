@@ -1,0 +1,361 @@
+"""Activations: element-wise functions, and softmax and its kin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+import tabgrad.nn.functional as F
+from tabgrad.nn import init
+from tabgrad.nn.module import Module
+from tabgrad.nn.parameter import Parameter
+
+Tensor = tg.Tensor
+
+
+class _Activation(Module):
+    """Prints its parameters, `inplace` only where it is on."""
+
+    shown: tuple[str, ...] = ()
+
+    def extra_repr(self) -> str:
+        """The parameters."""
+        parts = [f"{name}={getattr(self, name)!r}" for name in self.shown]
+        if self.__dict__.get("inplace"):
+            parts.append("inplace=True")
+        return ", ".join(parts)
+
+
+class _MaybeInplace(_Activation):
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+
+class ReLU(_MaybeInplace):
+    """max(0, x).
+
+    >>> import tabgrad as tg
+    >>> tg.nn.ReLU()(tg.tensor([-1.0, 2.0], device="cpu"))
+    tensor([0., 2.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.relu(input, inplace=self.inplace)
+
+
+class ReLU6(_MaybeInplace):
+    """min(max(0, x), 6)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.relu6(input, inplace=self.inplace)
+
+
+class SiLU(_MaybeInplace):
+    """x · sigmoid(x), also called swish."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.silu(input, inplace=self.inplace)
+
+
+class Mish(_MaybeInplace):
+    """x · tanh(softplus(x)) (Misra 2019)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.mish(input, inplace=self.inplace)
+
+
+class Hardswish(_MaybeInplace):
+    """x · relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.hardswish(input, inplace=self.inplace)
+
+
+class Hardsigmoid(_MaybeInplace):
+    """relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.hardsigmoid(input, inplace=self.inplace)
+
+
+class SELU(_MaybeInplace):
+    """The self-normalising ELU (Klambauer et al. 2017)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.selu(input, inplace=self.inplace)
+
+
+class ELU(_Activation):
+    """x where positive, else alpha · (exp(x) − 1)."""
+
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.elu(input, self.alpha, self.inplace)
+
+
+class CELU(_Activation):
+    """max(0, x) + min(0, alpha · (exp(x / alpha) − 1))."""
+
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.celu(input, self.alpha, self.inplace)
+
+
+class LeakyReLU(_Activation):
+    """x where positive, else negative_slope · x."""
+
+    shown = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
+
+
+class RReLU(_Activation):
+    """A leaky ReLU whose slope is drawn from [lower, upper] in training, and their mean otherwise."""
+
+    shown = ("lower", "upper")
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
+class Hardtanh(_Activation):
+    """x clamped to [min_val, max_val]."""
+
+    shown = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if min_val >= max_val:
+            raise ValueError(f"Hardtanh: expected min_val < max_val, got {min_val} and {max_val}")
+        self.min_val = min_val
+        self.max_val = max_val
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class Threshold(_Activation):
+    """x where above `threshold`, else `value`."""
+
+    shown = ("threshold", "value")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.value = value
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+
+class PReLU(_Activation):
+    """A leaky ReLU whose slope is learned: one for all, or one for each channel (axis 1)."""
+
+    shown = ("num_parameters",)
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = Parameter(tg.empty(num_parameters, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the slope to its initial value."""
+        init.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.prelu(input, self.weight)
+
+
+class GELU(_Activation):
+    """x · Φ(x), Φ being the normal distribution function; `approximate="tanh"` for the usual formula."""
+
+    shown = ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.gelu(input, approximate=self.approximate)
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(−x))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return tg.sigmoid(input)
+
+
+class LogSigmoid(_Activation):
+    """log(sigmoid(x)), without overflow."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.logsigmoid(input)
+
+
+class Tanh(_Activation):
+    """tanh(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return tg.tanh(input)
+
+
+class Tanhshrink(_Activation):
+    """x − tanh(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.tanhshrink(input)
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.softsign(input)
+
+
+class Softplus(_Activation):
+    """log(1 + exp(beta · x)) / beta, and x where beta · x is above `threshold`."""
+
+    shown = ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta = beta
+        self.threshold = threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.softplus(input, self.beta, self.threshold)
+
+
+class Hardshrink(_Activation):
+    """x where |x| > lambd, else 0."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """The threshold."""
+        return f"{self.lambd}"
+
+
+class Softshrink(Hardshrink):
+    """x brought nearer to 0 by lambd, 0 where it would pass it."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.softshrink(input, self.lambd)
+
+
+class GLU(_Activation):
+    """a · sigmoid(b), a and b being the halves of the input along `dim`."""
+
+    shown = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Halve the axis `dim`."""
+        return F.glu(input, self.dim)
+
+
+class Softmax(_Activation):
+    """exp(x) over its sum along `dim`."""
+
+    shown = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise along `dim`."""
+        return F.softmax(input, self.dim)
+
+
+class Softmin(Softmax):
+    """The softmax of −x."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise along `dim`."""
+        return F.softmin(input, self.dim)
+
+
+class LogSoftmax(Softmax):
+    """The logarithm of the softmax, computed without losing small probabilities."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise along `dim`."""
+        return F.log_softmax(input, self.dim)
+
+
+class Softmax2d(_Activation):
+    """The softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise over the channels."""
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        return F.softmax(input, -3)

@@ -1,0 +1,496 @@
+"""Module: a function with parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self, cast
+
+import tabgrad as tg
+from tabgrad.core.trace import MODE
+from tabgrad.nn import hooks, state
+from tabgrad.nn.parameter import Buffer, Parameter
+from tabgrad.utils.hooks import RemovableHandle
+
+Tensor = tg.Tensor
+
+
+class Module:
+    """The base of layers and models: keeps parameters, buffers and submodules assigned as attributes.
+
+    A subclass calls `super().__init__()` before it assigns any, and defines `forward`.
+
+    >>> import tabgrad as tg
+    >>> class Scale(tg.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = tg.nn.Parameter(tg.tensor(2.0, device="cpu"))
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> Scale()(tg.tensor(3.0, device="cpu")).item()
+    6.0
+    >>> [name for name, _ in Scale().named_parameters()]
+    ['factor']
+    """
+
+    training: bool
+    _version: int = 1
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent_buffers_set: set[str]
+    _hooks: hooks.Hooks
+
+    def __init__(self) -> None:
+        for name, value in (
+            ("training", True),
+            ("_parameters", {}),
+            ("_buffers", {}),
+            ("_modules", {}),
+            ("_non_persistent_buffers_set", set()),
+            ("_hooks", {}),
+        ):
+            object.__setattr__(self, name, value)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the result; every subclass defines it."""
+        raise NotImplementedError(
+            f"Module [{type(self).__name__}] is missing the required \"forward\" function"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        capture = MODE.get().capture
+        if capture is not None:
+            capture.note_module(self)
+        if self._hooks or hooks.GLOBAL:
+            return hooks.call(self, args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    # Attributes
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            kept = fields.get(table)
+            if kept is not None and name in kept:
+                return kept[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        fields = self.__dict__
+        for kind, table, register in _KEPT:
+            kept = fields.get(table)
+            if isinstance(value, kind):
+                if kept is None:
+                    raise AttributeError(
+                        f"cannot assign a {kind.__name__.lower()} before Module.__init__() call; "
+                        f"call super().__init__() first in {type(self).__name__}.__init__"
+                    )
+                self._forget(name)
+                register(self, name, value)
+                return
+            if kept and name in kept:
+                if value is not None and not (kind is Buffer and isinstance(value, Tensor)):
+                    wanted = "Tensor" if kind is Buffer else kind.__name__
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as {table[1:-1]} '{name}' "
+                        f"(expected {wanted} or None)"
+                    )
+                kept[name] = value
+                return
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if not self._forget(name):
+            object.__delattr__(self, name)
+
+    def _forget(self, name: str) -> bool:
+        self._non_persistent_buffers_set.discard(name)
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                return True
+        if name in self.__dict__:
+            del self.__dict__[name]
+            return True
+        return False
+
+    def __dir__(self) -> list[str]:
+        kept = (*self._parameters, *self._buffers, *self._modules)
+        return sorted({*object.__dir__(self), *kept})
+
+    # Registration
+
+    def _check_name(self, kind: str, name: str) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(
+                f"cannot assign a {kind} before Module.__init__() call; "
+                f"call super().__init__() first in {type(self).__name__}.__init__"
+            )
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string, got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f"{kind} name can't contain \".\", got: {name!r}")
+        if not name:
+            raise KeyError(f"{kind} name can't be empty string \"\"")
+        kept = name in self._parameters or name in self._buffers or name in self._modules
+        if not kept and hasattr(self, name):
+            raise KeyError(f"attribute '{name}' already exists; choose another {kind} name")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Keep `param` under `name`; None holds the name for a parameter that is not there."""
+        self._check_name("parameter", name)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(expected nn.Parameter or None)"
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"cannot assign non-leaf Tensor to parameter '{name}': model parameters must be "
+                "created explicitly; to express it as a function of another tensor, compute the "
+                "value in the forward() method"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Keep `tensor` under `name`: moved with the module and saved if `persistent`, but not trained."""
+        self._check_name("buffer", name)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(expected Tensor or None)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._non_persistent_buffers_set.discard(name)
+        else:
+            self._non_persistent_buffers_set.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Keep `module` under `name`."""
+        self._check_name("module", name)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._modules[name] = module
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Keep `module` under `name`; the same as `add_module`."""
+        self.add_module(name, module)
+
+    # Traversal
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield every module with its dotted name, this one first; one that occurs twice comes once."""
+        seen = set() if memo is None else memo
+        if self in seen:
+            return
+        if remove_duplicate:
+            seen.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                below = f"{prefix}.{name}" if prefix else name
+                yield from child.named_modules(seen, below, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield every module, this one first."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the direct submodules with their names."""
+        seen: set[Module] = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """Yield the direct submodules."""
+        return (child for _, child in self.named_children())
+
+    def _named(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, module in modules:
+            for name, value in getattr(module, table).items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield the parameters with their dotted names."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield the parameters, those of submodules too if `recurse`."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield the buffers with their dotted names."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield the buffers, those of submodules too if `recurse`."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the submodule of this dotted name; raises AttributeError where there is none."""
+        module = self
+        for part in target.split(".") if target else ():
+            found = getattr(module, part, None)
+            if not isinstance(found, Module):
+                raise AttributeError(f"{type(module).__name__} has no submodule `{part}`")
+            module = found
+        return module
+
+    def _get(self, target: str, table: str, kind: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = getattr(module, table).get(name)
+        if found is None:
+            raise AttributeError(f"{type(module).__name__} has no {kind} `{name}`")
+        return found
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter of this dotted name; raises AttributeError where there is none."""
+        return cast(Parameter, self._get(target, "_parameters", "parameter"))
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer of this dotted name; raises AttributeError where there is none."""
+        return cast(Tensor, self._get(target, "_buffers", "buffer"))
+
+    # Changes of all at once
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every submodule and then on this one; typically to initialise."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for module in self.modules() if recurse else (self,):
+            for param in module._parameters.values():
+                if param is None:
+                    continue
+                grad = param.grad
+                param.data = fn(param.data)
+                if grad is not None:
+                    param.grad = fn(grad.data).requires_grad_(grad.requires_grad)
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move parameters and buffers to a device, cast the floating-point ones to a dtype, or both.
+
+        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`. The parameters stay the same objects.
+        """
+        device, dtype = _destination(*args, **kwargs)
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got {dtype}"
+            )
+
+        def move(t: Tensor) -> Tensor:
+            cast_it = dtype is not None and (t.is_floating_point() or t.is_complex())
+            return t.to(device or t.device, dtype if cast_it else t.dtype)
+
+        return self._apply(move)
+
+    def type(self, dst_type: tg.dtype) -> Self:
+        """Cast every parameter and buffer to `dst_type`."""
+        return self._apply(lambda t: t.to(dst_type))
+
+    def _float_to(self, dtype: tg.dtype) -> Self:
+        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+
+    def float(self) -> Self:
+        """Cast the floating-point parameters and buffers to float32."""
+        return self._float_to(tg.float32)
+
+    def double(self) -> Self:
+        """Cast the floating-point parameters and buffers to float64."""
+        return self._float_to(tg.float64)
+
+    def half(self) -> Self:
+        """Cast the floating-point parameters and buffers to float16."""
+        return self._float_to(tg.float16)
+
+    def bfloat16(self) -> Self:
+        """Cast the floating-point parameters and buffers to bfloat16."""
+        return self._float_to(tg.bfloat16)
+
+    def cpu(self) -> Self:
+        """Move parameters and buffers to the CPU."""
+        return self._apply(lambda t: t.cpu())
+
+    def cuda(self, device: int | None = None) -> Self:
+        """Move parameters and buffers to a CUDA device."""
+        return self.to(tg.device("cuda", device))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Move parameters and buffers to a device without their values."""
+        return self._apply(lambda t: tg.empty_like(t, device=device), recurse)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, which dropout, batch norm and the like ask for."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode: `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Say whether the parameters are to be trained."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or make them zero."""
+        for p in self.parameters():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad = tg.zeros_like(p.grad)
+
+    # State dicts
+
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Return parameters and persistent buffers by dotted name, detached unless `keep_vars`."""
+        return state.state_dict(self, destination, prefix, keep_vars)
+
+    def load_state_dict(
+        self, state_dict: Any, strict: bool = True, assign: bool = False
+    ) -> state.IncompatibleKeys:
+        """Copy a state dict in (or take its tensors over, with `assign`); return the keys that did not fit.
+
+        With `strict`, missing and unexpected keys raise RuntimeError; shapes that differ always do.
+        """
+        return state.load_state_dict(self, state_dict, strict, assign)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        state.save_own(self, destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        state.load_own(
+            self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def get_extra_state(self) -> Any:
+        """Return what a subclass wants in its state dict beside tensors; `set_extra_state` takes it back."""
+        raise RuntimeError("get_extra_state: this module has no extra state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` returned."""
+        raise RuntimeError("set_extra_state: this module has no extra state")
+
+    # Hooks
+
+    def _hook(
+        self, kind: str, hook: Any, prepend: bool = False, with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:  # fmt: skip
+        return hooks.register(self._hooks, kind, hooks.Hook(hook, with_kwargs, always_call), prepend)
+
+    def register_forward_pre_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns, if not None, becomes the arguments."""
+        return self._hook("forward_pre", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:  # fmt: skip
+        """Call `hook(module, args, output)` after forward; what it returns, if not None, is the output."""
+        return self._hook("forward", hook, prepend, with_kwargs, always_call)
+
+    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` in backward, before the gradients of the inputs are computed."""
+        return self._hook("backward_pre", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known."""
+        return self._hook("backward", hook, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before the state dict is made."""
+        return self._hook("state_dict_pre", hook)
+
+    def register_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` on the state dict; it may change it."""
+        return self._hook("state_dict_post", hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` first."""
+        return self._hook("load_state_dict_pre", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
+        return self._hook("load_state_dict_post", hook)
+
+    # Text
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses of the printed module."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        below = []
+        for name, child in self._modules.items():
+            below.append(f"({name}): " + repr(child).replace("\n", "\n  "))
+        if len(lines) == 1 and not below:
+            return f"{self._get_name()}({lines[0]})"
+        lines += below
+        inside = "\n  " + "\n  ".join(lines) + "\n" if lines else ""
+        return f"{self._get_name()}({inside})"
+
+
+_KEPT: tuple[tuple[type, str, Callable[[Any, str, Any], None]], ...] = (
+    (Parameter, "_parameters", Module.register_parameter),
+    (Module, "_modules", Module.add_module),
+    (Buffer, "_buffers", lambda m, name, b: m.register_buffer(name, b, b.persistent)),
+)
+
+
+def _destination(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    device, dtype = kwargs.get("device"), kwargs.get("dtype")
+    for a in args:
+        if isinstance(a, Tensor):
+            device, dtype = a.device, a.dtype
+        elif isinstance(a, tg.dtype):
+            dtype = a
+        elif a is not None and not isinstance(a, bool):
+            device = a
+    return None if device is None else tg.device(device), dtype

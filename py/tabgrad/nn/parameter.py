@@ -1,0 +1,64 @@
+"""Parameters and buffers: the tensors that a Module keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+
+
+class Parameter(tg.Tensor):
+    """A leaf Tensor that a Module registers as a parameter when it is assigned as an attribute.
+
+    `data` is the initial value; its history is not kept, and in-place changes of the parameter do not
+    reach `data`.
+
+    >>> import tabgrad as tg
+    >>> w = tg.nn.Parameter(tg.tensor([1.0, 2.0], device="cpu"))
+    >>> w
+    Parameter containing:
+    tensor([1., 2.], requires_grad=True)
+    """
+
+    __slots__ = ("__dict__",)
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        """Return a parameter with the value of `data`."""
+        return tg.Tensor._make_subclass(cls, _value(data), requires_grad)
+
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        found = memo.get(id(self))
+        if found is None:
+            found = memo[id(self)] = type(self)(self.detach().clone(), self.requires_grad)
+        return found
+
+
+class Buffer(tg.Tensor):
+    """A Tensor that a Module registers as a buffer when it is assigned as an attribute."""
+
+    __slots__ = ("__dict__",)
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
+        """Return a buffer with the value of `data`; one that is not persistent is not in state dicts."""
+        made = tg.Tensor._make_subclass(cls, _value(data), False)
+        made.persistent = persistent
+        return made
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        pass
+
+
+def _value(data: Any) -> tg.Tensor:
+    if data is None:
+        return tg.empty(0)
+    if not isinstance(data, tg.Tensor):
+        raise TypeError(
+            f"Parameter: expected a tensor, got {type(data).__name__}; make one with tabgrad.tensor(...)"
+        )
+    return data

@@ -1,0 +1,192 @@
+"""State dicts of modules: writing and reading."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tabgrad as tg
+from tabgrad.nn import hooks
+from tabgrad.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tabgrad.nn.module import Module
+
+EXTRA = "_extra_state"
+
+
+class IncompatibleKeys(NamedTuple):
+    """The keys of a state dict that did not fit a module."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return (
+            f"_IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
+
+
+class StateDict(OrderedDict[str, Any]):
+    """A state dict; `_metadata` holds the versions of the modules by prefix."""
+
+    _metadata: dict[str, dict[str, Any]]
+
+
+def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -> Any:
+    """Write the state of `module` and its submodules into `destination`, made if None, and return it."""
+    if destination is None:
+        destination = StateDict()
+        destination._metadata = {}
+    metadata = {"version": module._version}
+    if hasattr(destination, "_metadata"):
+        destination._metadata[prefix[:-1]] = metadata
+    for hook in hooks.of_kind(module, "state_dict_pre"):
+        hook.fn(module, prefix, keep_vars)
+    module._save_to_state_dict(destination, prefix, keep_vars)
+    for name, child in module._modules.items():
+        if child is not None:
+            child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in hooks.of_kind(module, "state_dict_post"):
+        hook.fn(module, destination, prefix, metadata)
+    return destination
+
+
+def _persistent(module: Module) -> dict[str, Any]:
+    skip = module._non_persistent_buffers_set
+    kept = {name: b for name, b in module._buffers.items() if name not in skip}
+    return {name: t for name, t in {**module._parameters, **kept}.items() if t is not None}
+
+
+def _has_extra(module: Module) -> bool:
+    from tabgrad.nn.module import Module
+
+    return type(module).get_extra_state is not Module.get_extra_state
+
+
+def save_own(module: Module, destination: Any, prefix: str, keep_vars: bool) -> None:
+    """Write the tensors of `module` itself."""
+    for name, t in _persistent(module).items():
+        destination[prefix + name] = t if keep_vars else t.detach()
+    if _has_extra(module):
+        destination[prefix + EXTRA] = module.get_extra_state()
+
+
+class _Loading:
+    """One `load_state_dict`: what is gathered on the way."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
+        self.errors: list[str] = []
+
+    def load(self, module: Module, given: Any, metadata: Any, prefix: str) -> None:
+        local = dict(metadata.get(prefix[:-1], {}))
+        for hook in hooks.of_kind(module, "load_state_dict_pre"):
+            hook.fn(
+                module, given, prefix, local, True, self.missing, self.unexpected, self.errors
+            )  # fmt: skip
+        if metadata.get("assign"):
+            local["assign_to_params_buffers"] = True
+        module._load_from_state_dict(
+            given, prefix, local, True, self.missing, self.unexpected, self.errors
+        )
+        for name, child in module._modules.items():
+            if child is not None:
+                self.load(child, given, metadata, f"{prefix}{name}.")
+        keys = IncompatibleKeys(self.missing, self.unexpected)
+        for hook in hooks.of_kind(module, "load_state_dict_post"):
+            hook.fn(module, keys)
+
+
+def load_state_dict(module: Module, given: Any, strict: bool, assign: bool) -> IncompatibleKeys:
+    """Read `given` into `module`; see `Module.load_state_dict`."""
+    if not hasattr(given, "items"):
+        raise TypeError(f"Expected state_dict to be dict-like, got {type(given).__name__}.")
+    metadata = dict(getattr(given, "_metadata", {}))
+    if assign:
+        metadata["assign"] = {"": True}
+    loading = _Loading(strict)
+    loading.load(module, dict(given), metadata, "")
+    if strict:
+        if loading.unexpected:
+            loading.errors.insert(
+                0, f"Unexpected key(s) in state_dict: {_quoted(loading.unexpected)}. "
+            )
+        if loading.missing:
+            loading.errors.insert(0, f"Missing key(s) in state_dict: {_quoted(loading.missing)}. ")
+    if loading.errors:
+        raise RuntimeError(
+            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t"
+            + "\n\t".join(loading.errors)
+        )
+    return IncompatibleKeys(loading.missing, loading.unexpected)
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f'"{k}"' for k in keys)
+
+
+def load_own(
+    module: Module, given: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
+    missing: list[str], unexpected: list[str], errors: list[str],
+) -> None:  # fmt: skip
+    """Read the tensors of `module` itself."""
+    own = _persistent(module)
+    assign = local_metadata.get("assign_to_params_buffers", False)
+    for name, t in own.items():
+        key = prefix + name
+        if key not in given:
+            if strict:
+                missing.append(key)
+            continue
+        _take(module, name, key, t, given[key], assign, errors)
+    if _has_extra(module):
+        if prefix + EXTRA in given:
+            module.set_extra_state(given[prefix + EXTRA])
+        elif strict:
+            missing.append(prefix + EXTRA)
+    if not strict:
+        return
+    known = {*own, *module._modules}
+    for key in given:
+        if key.startswith(prefix) and key != prefix + EXTRA:
+            rest = key[len(prefix) :].split(".", 1)
+            if len(rest) > 1 and rest[0] in module._modules:
+                continue
+            if rest[0] not in known or (len(rest) == 1 and rest[0] not in own):
+                unexpected.append(key)
+        elif key == prefix + EXTRA and not _has_extra(module):
+            unexpected.append(key)
+
+
+def _take(
+    module: Module, name: str, key: str, t: Any, value: Any, assign: bool, errors: list[str]
+) -> None:
+    if not isinstance(value, tg.Tensor):
+        errors.append(
+            f'While copying the parameter named "{key}", expected a Tensor from the checkpoint but '
+            f"received {type(value).__name__}"
+        )
+        return
+    lazy = getattr(t, "materialize", None)
+    if lazy is not None and not hasattr(value, "materialize"):
+        lazy(value.shape)
+    elif tuple(value.shape) != tuple(t.shape):
+        errors.append(
+            f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from "
+            f"checkpoint, the shape in current model is {tuple(t.shape)}."
+        )
+        return
+    if not assign:
+        with tg.no_grad():
+            t.copy_(value)
+    elif name in module._parameters:
+        taken = value if isinstance(value, Parameter) else Parameter(value, t.requires_grad)
+        module._parameters[name] = taken
+    else:
+        module._buffers[name] = value

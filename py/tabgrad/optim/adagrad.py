@@ -1,0 +1,115 @@
+"""Steps scaled by sums and running means of squared gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.optim.flat import Flat
+from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.sgd import decayed
+
+Tensor = tg.Tensor
+
+
+class Adagrad(Optimizer):
+    """w ← w − lr_t · g / (√Σg² + eps), lr_t = lr / (1 + (t − 1) · lr_decay) (Duchi et al. 2011)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+        initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, epsilon=eps)
+        nonnegative(initial_accumulator_value=initial_accumulator_value)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        flat.count()
+        now = flat.numbers
+        total = flat.tensor("sum", group["initial_accumulator_value"])
+        total.copy_(total + g * g)
+        rate = flat.number(lambda: group["lr"] / (1 + (now["step"] - 1) * group["lr_decay"]))
+        return w - rate * (g / (total.sqrt() + group["eps"]))
+
+
+class Adadelta(Optimizer):
+    """w ← w − lr · d, d = g · √(u + eps) / √(v + eps), u and v the running means of d² and g² (Zeiler
+    2012)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6,
+        weight_decay: float = 0, *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        if not 0 <= rho <= 1:
+            raise ValueError(f"Invalid rho value: {rho}")
+        super().__init__(
+            params,
+            {
+                "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        flat.count()
+        rho, eps = group["rho"], group["eps"]
+        v, u = flat.tensor("square_avg"), flat.tensor("acc_delta")
+        v.copy_(rho * v + (1 - rho) * (g * g))
+        delta = (u + eps).sqrt() / (v + eps).sqrt() * g
+        u.copy_(rho * u + (1 - rho) * (delta * delta))
+        return w - flat.number(lambda: group["lr"]) * delta
+
+
+class RMSprop(Optimizer):
+    """w ← w − lr · g / (√v + eps), v the running mean of g² (Hinton 2012).
+
+    `centered` subtracts the square of the running mean of g from v; `momentum` applies to the steps.
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0, momentum: float = 0, centered: bool = False, *,
+        maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+                "weight_decay": weight_decay, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        flat.count()
+        alpha = group["alpha"]
+        v = flat.tensor("square_avg")
+        v.copy_(alpha * v + (1 - alpha) * (g * g))
+        variance = v
+        if group["centered"]:
+            mean = flat.tensor("grad_avg")
+            mean.copy_(mean + (1 - alpha) * (g - mean))
+            variance = v - mean * mean
+        step = g / (variance.sqrt() + group["eps"])
+        if group["momentum"]:
+            buffer = flat.tensor("momentum_buffer")
+            buffer.copy_(flat.number(lambda: group["momentum"]) * buffer + step)
+            step = buffer
+        return w - flat.number(lambda: group["lr"]) * step

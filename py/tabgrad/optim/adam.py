@@ -1,0 +1,210 @@
+"""Adam and its relatives: steps scaled by running moments of the gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.optim.flat import Flat
+from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, fractions, nonnegative
+from tabgrad.optim.sgd import decayed, shrunk
+
+Tensor = tg.Tensor
+Betas = tuple[float, float]
+
+
+def moments(g: Tensor, flat: Flat, group: Group) -> tuple[Tensor, Tensor]:
+    """Count the step and return the new running means of g and g²."""
+    flat.count()
+    m, v = flat.tensor("exp_avg"), flat.tensor("exp_avg_sq")
+    beta2 = group["betas"][1]
+    m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
+    v.copy_(beta2 * v + (1 - beta2) * (g * g))
+    return m, v
+
+
+def decay(w: Tensor, g: Tensor, flat: Flat, group: Group) -> tuple[Tensor, Tensor]:
+    """Apply weight decay: to the parameters if the group says decoupled, else to the gradients."""
+    if group["decoupled_weight_decay"]:
+        return shrunk(w, flat, group), g
+    return w, decayed(w, g, flat, group)
+
+
+class Adam(Optimizer):
+    """w ← w − lr · m̂ / (√v̂ + eps), m̂ and v̂ the bias-corrected running means of g and g² (Kingma and Ba
+    2015).
+
+    `amsgrad` uses the largest v so far (Reddi et al. 2018); `weight_decay` adds weight_decay · w to g.
+
+    >>> import tabgrad as tg
+    >>> w = tg.tensor([1.0, -2.0], device="cpu", requires_grad=True)
+    >>> optimizer = tg.optim.Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([ 0.5000, -1.5000], requires_grad=True)
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False,
+        decoupled_weight_decay: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        fractions("beta", betas)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "amsgrad": amsgrad, "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        w, g = decay(w, g, flat, group)
+        m, v = moments(g, flat, group)
+        if group["amsgrad"]:
+            largest = flat.tensor("max_exp_avg_sq")
+            largest.copy_(tg.maximum(largest, v))
+            v = largest
+        now = flat.numbers
+        scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
+        size = flat.number(lambda: group["lr"] / (1 - group["betas"][0] ** now["step"]))
+        return w - size * (m / (v.sqrt() * scale + group["eps"]))
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: w ← w − lr · weight_decay · w (Loshchilov and Hutter
+    2019)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
+            decoupled_weight_decay=True, **options,
+        )  # fmt: skip
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov momentum, whose weight follows a schedule (Dozat 2016)."""
+
+    def __init__(
+        self, params: Params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False, *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
+        fractions("beta", betas)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "momentum_decay": momentum_decay,
+                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        w, g = decay(w, g, flat, group)
+        m, v = moments(g, flat, group)
+        now = flat.numbers
+
+        def mu(t: float) -> float:
+            weight: float = group["betas"][0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
+            return weight
+
+        def advance() -> None:
+            now["mu_product"] = now.get("mu_product", 1.0) * mu(now["step"])
+
+        def of_g() -> float:
+            return group["lr"] * (1 - mu(now["step"])) / (1 - now["mu_product"])  # type: ignore[no-any-return]
+
+        def of_m() -> float:
+            after = mu(now["step"] + 1)
+            return group["lr"] * after / (1 - now["mu_product"] * after)  # type: ignore[no-any-return]
+
+        flat.change(advance)
+        scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
+        size = v.sqrt() * scale + group["eps"]
+        return w - (flat.number(of_g) * g + flat.number(of_m) * m) / size
+
+
+class RAdam(Optimizer):
+    """Adam that begins as momentum, until the variance of its step sizes is known (Liu et al. 2020)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, decoupled_weight_decay: bool = False, *, maximize: bool = False,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        fractions("beta", betas)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        w, g = decay(w, g, flat, group)
+        m, v = moments(g, flat, group)
+        now = flat.numbers
+
+        def adaptive() -> float:
+            t, beta2 = now["step"], group["betas"][1]
+            last = 2 / (1 - beta2) - 1
+            rho = last - 2 * t * beta2**t / (1 - beta2**t)
+            if rho <= 5:
+                return 0.0
+            rectified = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
+            return math.sqrt((1 - beta2**t) * rectified)
+
+        def rate() -> float:
+            return group["lr"] / (1 - group["betas"][0] ** now["step"])  # type: ignore[no-any-return]
+
+        # Both kinds of step are in the formula, one of them times zero: a replay takes no branches.
+        by_variance = flat.number(lambda: rate() * adaptive())
+        plain = flat.number(lambda: rate() * (adaptive() == 0))
+        return w - m * (by_variance / (v.sqrt() + group["eps"]) + plain)
+
+
+class Adamax(Optimizer):
+    """Adam with the running maximum of |g| in place of √v̂ (Kingma and Ba 2015)."""
+
+    def __init__(
+        self, params: Params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        fractions("beta", betas)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        flat.count()
+        m, largest = flat.tensor("exp_avg"), flat.tensor("exp_inf")
+        m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
+        largest.copy_(tg.maximum(group["betas"][1] * largest, g.abs() + group["eps"]))
+        now = flat.numbers
+        size = flat.number(lambda: group["lr"] / (1 - group["betas"][0] ** now["step"]))
+        return w - size * (m / largest)

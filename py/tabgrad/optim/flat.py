@@ -1,0 +1,241 @@
+"""Parameters that are updated as one vector, and the optimizer state that goes with them.
+
+A step over many small tensors costs one kernel when they lie side by side, so parameters of one dtype and
+device whose counters agree form a `Flat`; its state is kept flat, and shown by parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core.capture import live_scalar, on_replay
+from tabgrad.core.trace import MODE, using
+
+Tensor = tg.Tensor
+Number = int | float
+
+
+class Flat:
+    """Parameters side by side. `tensors` is their state, one element for each element; `numbers` their
+    counters; a name that begins with an underscore is not shown.
+
+    In a compiled step the state tensors are what is carried from replay to replay, so they are made
+    outside of the capture and only ever changed in place.
+    """
+
+    def __init__(self, params: list[Tensor]) -> None:
+        self.params = params
+        self.shapes = [tuple(p.shape) for p in params]
+        self.bounds = [0]
+        for p in params:
+            self.bounds.append(self.bounds[-1] + p.numel())
+        self.dtype = params[0].dtype
+        self.device = params[0].device
+        self.tensors: dict[str, Tensor] = {}
+        self.numbers: dict[str, Number] = {}
+        self.retired = False
+
+    def tensor(self, name: str, fill: float = 0.0) -> Tensor:
+        """Return the state of this name, filled with `fill` when it is first asked for."""
+        found = self.tensors.get(name)
+        if found is None:
+            with using(MODE.get().replace(capture=None)):
+                found = tg.full((self.bounds[-1],), fill, dtype=self.dtype, device=self.device)
+            self.tensors[name] = found
+        return found
+
+    def number(self, getter: Callable[[], Number]) -> Tensor:
+        """Return a 0-d tensor of a number that changes from step to step."""
+
+        def ask() -> Number:
+            self.check()
+            return getter()
+
+        value: Tensor = live_scalar(ask, self.dtype, self.device)
+        return value
+
+    def count(self, name: str = "step") -> None:
+        """Add one to a counter, now and at each replay."""
+        self.change(lambda: self.numbers.update({name: self.numbers.get(name, 0) + 1}))
+
+    def change(self, change: Callable[[], None]) -> None:
+        """Change counters, now and at each replay."""
+        on_replay(change)
+
+    def check(self) -> None:
+        """Raise RuntimeError if the state has moved elsewhere since the step was compiled."""
+        if self.retired:
+            raise RuntimeError(
+                "optimizer: since this step was compiled, a step was taken with gradients for other "
+                "parameters, which rearranged the state; compile the step again"
+            )
+
+    def values(self) -> Tensor:
+        """Return the parameters as one vector."""
+        return _join(self.params)
+
+    def gradients(self) -> Tensor:
+        """Return the gradients as one vector."""
+        grads: list[Tensor] = []
+        for p in self.params:
+            grad = p.grad
+            assert grad is not None
+            grads.append(grad)
+        return _join(grads)
+
+    def write(self, new: Tensor) -> None:
+        """Give each parameter its part of the vector `new`."""
+        for p, part in zip(self.params, self.split(new), strict=True):
+            p.copy_(part)
+
+    def split(self, vector: Tensor) -> Iterator[Tensor]:
+        """Yield the parts of a vector in the shapes of the parameters."""
+        for i in range(len(self.params)):
+            yield self.part(vector, i)
+
+    def part(self, vector: Tensor, i: int) -> Tensor:
+        """Return the part of a vector that belongs to parameter `i`, in its shape."""
+        if len(self.params) > 1:
+            vector = vector[self.bounds[i] : self.bounds[i + 1]]
+        return vector if len(self.shapes[i]) == 1 else vector.reshape(self.shapes[i])
+
+
+def _join(tensors: list[Tensor]) -> Tensor:
+    rows = [t if t.ndim == 1 else t.reshape(-1) for t in tensors]
+    return rows[0] if len(rows) == 1 else tg.cat(rows)
+
+
+class ParameterState(MutableMapping[str, Any]):
+    """The state of one parameter of a Flat, as a dict; tensors are views, so changing them works."""
+
+    def __init__(self, states: States, flat: Flat, i: int) -> None:
+        self.states, self.flat, self.i = states, flat, i
+
+    def _names(self) -> list[str]:
+        names = [*self.flat.numbers, *self.flat.tensors]
+        return [n for n in names if not n.startswith("_")]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.flat.numbers:
+            return self.flat.numbers[name]
+        return self.flat.part(self.flat.tensors[name], self.i)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self.flat.tensors:
+            with tg.no_grad():
+                self.flat.part(self.flat.tensors[name], self.i).copy_(value)
+            return
+        p = self.flat.params[self.i]
+        self.states.dissolve(self.flat)
+        self.states.loose[p][name] = value
+
+    def __delitem__(self, name: str) -> None:
+        p = self.flat.params[self.i]
+        self.states.dissolve(self.flat)
+        del self.states.loose[p][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class States(MutableMapping[Tensor, Any]):
+    """The state of an optimizer by parameter; an absent one is an empty dict.
+
+    Parameters that belong to a Flat have theirs there, the others in the dict `loose`.
+    """
+
+    def __init__(self) -> None:
+        self.loose: dict[Tensor, dict[str, Any]] = {}
+        self.home: dict[Tensor, tuple[Flat, int]] = {}
+
+    def __getitem__(self, p: Tensor) -> Any:
+        home = self.home.get(p)
+        return self.loose.setdefault(p, {}) if home is None else ParameterState(self, *home)
+
+    def __setitem__(self, p: Tensor, value: Any) -> None:
+        if p in self.home:
+            self.dissolve(self.home[p][0])
+        self.loose[p] = value
+
+    def __delitem__(self, p: Tensor) -> None:
+        if p in self.home:
+            self.dissolve(self.home[p][0])
+        del self.loose[p]
+
+    def __contains__(self, p: object) -> bool:
+        return p in self.home or p in self.loose
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter([*self.home, *self.loose])
+
+    def __len__(self) -> int:
+        return len(self.home) + len(self.loose)
+
+    def dissolve(self, flat: Flat) -> None:
+        """Hand the state of a Flat back to its parameters, one by one."""
+        flat.retired = True
+        for i, p in enumerate(flat.params):
+            del self.home[p]
+            own: dict[str, Any] = dict(flat.numbers)
+            with tg.no_grad():
+                own |= {name: flat.part(t, i) for name, t in flat.tensors.items()}
+            self.loose[p] = own
+
+    def gather(self, params: list[Tensor]) -> list[Flat]:
+        """Return Flats that hold exactly these parameters, rearranging what there is."""
+        for flat in {id(h[0]): h[0] for p in params if (h := self.home.get(p))}.values():
+            self.dissolve(flat)
+        groups: dict[Any, list[Tensor]] = {}
+        for p in params:
+            own = self.loose.setdefault(p, {})
+            tensors = tuple(sorted(n for n, v in own.items() if isinstance(v, Tensor)))
+            numbers = tuple(
+                sorted((n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None)
+            )
+            groups.setdefault((p.dtype, p.device, tensors, numbers), []).append(p)
+        return [self._settle(members, key[2], key[3]) for key, members in groups.items()]
+
+    def _settle(self, members: list[Tensor], tensors: Any, numbers: Any) -> Flat:
+        flat = Flat(members)
+        flat.numbers = dict(numbers)
+        with using(MODE.get().replace(capture=None)), tg.no_grad():
+            for name in tensors:
+                flat.tensors[name] = _join([self.loose[p][name] for p in members]).clone()
+        for i, p in enumerate(members):
+            del self.loose[p]
+            self.home[p] = (flat, i)
+        return flat
+
+    def load(self, given: dict[Tensor, dict[str, Any]]) -> None:
+        """Replace all state; a Flat whose parameters still agree keeps its place, so that a compiled
+        step goes on with the loaded values."""
+        for flat in {id(h[0]): h[0] for h in self.home.values()}.values():
+            if not _refill(flat, given):
+                self.dissolve(flat)
+        self.loose = {p: dict(own) for p, own in given.items() if p not in self.home}
+
+
+def _refill(flat: Flat, given: dict[Tensor, dict[str, Any]]) -> bool:
+    owns = [given.get(p) for p in flat.params]
+    first = owns[0]
+    if first is None:
+        return False
+    numbers = {n: v for n, v in first.items() if not isinstance(v, Tensor)}
+    for own in owns:
+        if own is None or set(own) != set(first) or any(own[n] != v for n, v in numbers.items()):
+            return False
+    if set(first) - set(numbers) != set(flat.tensors):
+        return False
+    flat.numbers.update(numbers)
+    with tg.no_grad():
+        for name, t in flat.tensors.items():
+            t.copy_(_join([own[name] for own in owns if own is not None]))
+    return True

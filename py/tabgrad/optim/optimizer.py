@@ -1,0 +1,326 @@
+"""The base of optimizers: parameter groups, state, hooks, and the step over whole groups."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import tabgrad as tg
+from tabgrad.core.trace import MODE
+from tabgrad.optim.flat import Flat, States
+from tabgrad.utils.hooks import RemovableHandle
+
+Tensor = tg.Tensor
+Group = dict[str, Any]
+Closure = Callable[[], Any]
+Params = Iterable[Any]
+
+FLAGS = ("foreach", "fused", "capturable")
+"""PyTorch's choices among implementations. There is one here, which is all of these at once."""
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required: Any = _Required()
+"""Stands in `defaults` for an option that each group must give."""
+
+
+def flags(given: dict[str, Any]) -> None:
+    """Accept the options that choose an implementation; refuse what is not an option."""
+    for name, value in given.items():
+        if name == "differentiable":
+            if value:
+                raise ValueError(
+                    "differentiable=True: optimizers change parameters in place; to differentiate "
+                    "through updates, write them with tabgrad.func.grad"
+                )
+        elif name not in FLAGS:
+            raise TypeError(f"optimizer: unexpected option {name!r}")
+
+
+def nonnegative(**options: float) -> None:
+    """Raise ValueError for an option below zero."""
+    for name, value in options.items():
+        if isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}: expected a number, got a tensor; numbers may change between steps here, "
+                "compiled ones too: assign optimizer.param_groups[i][...]"
+            )
+        if not value >= 0:
+            what = "learning rate" if name == "lr" else f"{name} value"
+            raise ValueError(f"Invalid {what}: {value}")
+
+
+def fractions(name: str, values: tuple[float, ...]) -> None:
+    """Raise ValueError unless all `values` are in [0, 1)."""
+    for i, value in enumerate(values):
+        if not 0 <= value < 1:
+            raise ValueError(f"Invalid {name} parameter at index {i}: {value}")
+
+
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(step)
+    def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        self._stepping = True
+        try:
+            for hook in list(self._hooks["step_pre"].values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            result = step(self, *args, **kwargs)
+            self._opt_called = True
+            for hook in list(self._hooks["step_post"].values()):
+                hook(self, args, kwargs)
+        finally:
+            self._stepping = False
+        if MODE.get().capture is None:
+            self._flush()
+        return result
+
+    return hooked
+
+
+class Optimizer:
+    """Changes parameters by their gradients.
+
+    `params` is an iterable of tensors, of (name, tensor) pairs, or of dicts that each hold "params" and
+    options of their own; `defaults` the options of groups that do not say otherwise. A subclass defines
+    `update`, or `step` itself.
+    """
+
+    state: States
+    param_groups: list[Group]
+    _kinds: ClassVar = (
+        "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_pre", "load_post",
+    )  # fmt: skip
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state = States()
+        self.param_groups = []
+        self._flats: dict[int, tuple[list[Tensor], list[Flat]]] = {}
+        self._hooks: dict[str, dict[int, Any]] = {kind: {} for kind in self._kinds}
+        self._next_hook = 0
+        self._stepping = False
+        self._opt_called = False
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {type(params).__name__}"
+            )
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def __init_subclass__(cls) -> None:
+        if "step" in cls.__dict__:
+            cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with options of their own, for example layers that are unfrozen later."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        group = dict(param_group)
+        given = group["params"]
+        if isinstance(given, Tensor):
+            given = [given]
+        elif isinstance(given, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering "
+                "of tensors in sets will change between runs; use a list instead"
+            )
+        given = list(given)
+        if given and isinstance(given[0], tuple):
+            group["param_names"] = [name for name, _ in given]
+            given = [p for _, p in given]
+        group["params"] = given
+        self._check_params(given)
+        for name, value in self.defaults.items():
+            if value is required and name not in group:
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                )
+            group.setdefault(name, value)
+        self.param_groups.append(group)
+
+    def _check_params(self, given: list[Any]) -> None:
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in given:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one is {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+            if id(p) in known:
+                raise ValueError("some parameters appear in more than one parameter group, or twice")
+            known.add(id(p))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or make them zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p._grad = None
+                elif p.grad is not None:
+                    p.grad = tg.zeros_like(p.grad)
+
+    # The step
+
+    @_with_hooks
+    def step(self, closure: Closure | None = None) -> Any:
+        """Change the parameters once; return what `closure`, which computes the loss anew, returned."""
+        loss = None
+        if closure is not None:
+            with tg.enable_grad():
+                loss = closure()
+        with tg.no_grad():
+            for i, group in enumerate(self.param_groups):
+                for flat in self._arrange(i, group):
+                    w, g = flat.values(), flat.gradients()
+                    flat.write(self.update(w, -g if group.get("maximize") else g, flat, group))
+        return loss
+
+    def _arrange(self, i: int, group: Group) -> list[Flat]:
+        """Return the Flats of the parameters that have gradients: those of the last step if they fit."""
+        active = [p for p in group["params"] if p.grad is not None]
+        known = self._flats.get(i)
+        if known is not None and len(known[0]) == len(active):
+            if all([a is b for a, b in zip(known[0], active, strict=True)]) and not any(
+                [flat.retired for flat in known[1]]
+            ):
+                return known[1]
+        flats = self.state.gather(active)
+        self._flats[i] = (active, flats)
+        return flats
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """Return the new parameters, given those `w` and the gradients `g` as vectors; change the state
+        in place."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither update nor step")
+
+    def _flush(self) -> None:
+        seen = set()
+        for group in self.param_groups:
+            if group["params"]:
+                device = group["params"][0].device
+                if device not in seen:
+                    seen.add(device)
+                    device.backend.flush()
+
+    # State dicts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state by parameter number, and the groups with numbers in place of parameters."""
+        for hook in list(self._hooks["state_dict_pre"].values()):
+            hook(self)
+        number: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            packed = {k: v for k, v in group.items() if k != "params"}
+            packed["params"] = [number.setdefault(id(p), len(number)) for p in group["params"]]
+            groups.append(packed)
+        by_number = {
+            number[id(p)]: dict(self.state[p])
+            for p in sorted(self.state, key=lambda p: number.get(id(p), -1))
+            if id(p) in number and self.state[p]
+        }
+        packed_all: dict[str, Any] = {"state": by_number, "param_groups": groups}
+        for hook in list(self._hooks["state_dict_post"].values()):
+            changed = hook(self, packed_all)
+            packed_all = packed_all if changed is None else changed
+        return packed_all
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state dict; tensors are copied to the dtype and device of their parameters."""
+        given = dict(state_dict)
+        for hook in list(self._hooks["load_pre"].values()):
+            changed = hook(self, given)
+            given = given if changed is None else changed
+        theirs, ours = given["param_groups"], self.param_groups
+        if len(theirs) != len(ours):
+            raise ValueError(
+                "loaded state dict has a different number of parameter groups: "
+                f"{len(theirs)}, here are {len(ours)}"
+            )
+        params: dict[int, Tensor] = {}
+        for i, (new, old) in enumerate(zip(theirs, ours, strict=True)):
+            if len(new["params"]) != len(old["params"]):
+                raise ValueError(
+                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    f"optimizer's group {i}: {len(new['params'])}, here are {len(old['params'])}"
+                )
+            params.update(zip(new["params"], old["params"], strict=True))
+        self.state.load({params[k]: _loaded(params[k], own) for k, own in given["state"].items()})
+        for new, old in zip(theirs, ours, strict=True):
+            old.update({k: v for k, v in new.items() if k != "params"})
+        for hook in list(self._hooks["load_post"].values()):
+            hook(self)
+
+    # Hooks
+
+    def _hook(self, kind: str, hook: Any, prepend: bool = False) -> RemovableHandle:
+        table = self._hooks[kind]
+        self._next_hook += 1
+        later = dict(table) if prepend else {}
+        if prepend:
+            table.clear()
+        table[self._next_hook] = hook
+        table.update(later)
+        return RemovableHandle(table, self._next_hook)
+
+    def register_step_pre_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
+        return self._hook("step_pre", hook)
+
+    def register_step_post_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return self._hook("step_post", hook)
+
+    def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` before a state dict is made."""
+        return self._hook("state_dict_pre", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` on each state dict; it may return another."""
+        return self._hook("state_dict_post", hook, prepend)
+
+    def register_load_state_dict_pre_hook(
+        self, hook: Any, prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` before loading; it may return another."""
+        return self._hook("load_pre", hook, prepend)
+
+    def register_load_state_dict_post_hook(
+        self, hook: Any, prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer)` after loading."""
+        return self._hook("load_post", hook, prepend)
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"\nParameter Group {i}\n")
+            lines += [f"    {k}: {group[k]}\n" for k in sorted(group) if k != "params"]
+        return f"{type(self).__name__} ({''.join(lines)})"
+
+
+def _loaded(p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in own.items():
+        if isinstance(value, Tensor):
+            if value.ndim == 0 and p.ndim > 0:
+                value = value.item()
+            elif value.is_floating_point():
+                value = value.detach().to(device=p.device, dtype=p.dtype)
+            else:
+                value = value.detach().to(device=p.device)
+        if value is not None:
+            out[name] = value
+    return out

@@ -1,0 +1,84 @@
+"""Resilient propagation, and averaged gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.optim.flat import Flat
+from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.sgd import decayed
+
+Tensor = tg.Tensor
+
+
+class Rprop(Optimizer):
+    """Steps of a size of their own for each element, by the sign of the gradient alone (Riedmiller and Braun
+    1993).
+
+    A size grows by etas[1] while the sign stays and shrinks by etas[0] when it changes, within
+    `step_sizes`; after a change the element rests for one step.
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr)
+        if not 0 < etas[0] < 1 < etas[1]:
+            raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
+        super().__init__(
+            params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+        )
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        flat.count()
+        less, more = group["etas"]
+        before, size = flat.tensor("prev"), flat.tensor("step_size", group["lr"])
+        agreement = g * before
+        factor = tg.where(agreement > 0, more, tg.where(agreement < 0, less, 1.0))
+        size.copy_((size * factor).clamp(*group["step_sizes"]))
+        g = tg.where(agreement < 0, 0.0, g)
+        before.copy_(g)
+        return w - g.sign() * size
+
+
+class ASGD(Optimizer):
+    """Gradient descent that also keeps the average `ax` of the parameters after step `t0` (Polyak and
+    Juditsky 1992)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
+        t0: float = 1e6, weight_decay: float = 0, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, weight_decay=weight_decay)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        now = flat.numbers
+        now.setdefault("eta", group["lr"])
+        now.setdefault("mu", 1.0)
+        flat.count()
+        average = flat.tensor("ax")
+        eta = flat.number(lambda: now["eta"])
+        w = w - flat.number(lambda: now["eta"] * group["lambd"]) * w - eta * g
+        average.copy_(average + flat.number(lambda: now["mu"]) * (w - average))
+
+        def advance() -> None:
+            t = now["step"]
+            now["eta"] = group["lr"] / (1 + group["lambd"] * group["lr"] * t) ** group["alpha"]
+            now["mu"] = 1 / max(1, t - group["t0"])
+
+        flat.change(advance)
+        return w

@@ -1,0 +1,73 @@
+"""Gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.optim.flat import Flat
+from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+
+Tensor = tg.Tensor
+
+
+def decayed(w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+    """Return the gradient with that of ½ weight_decay |w|² added."""
+    if not group["weight_decay"]:
+        return g
+    return g + flat.number(lambda: group["weight_decay"]) * w
+
+
+def shrunk(w: Tensor, flat: Flat, group: Group) -> Tensor:
+    """Return the parameters after decoupled weight decay: w − lr · weight_decay · w."""
+    if not group["weight_decay"]:
+        return w
+    return w - flat.number(lambda: group["lr"] * group["weight_decay"]) * w
+
+
+class SGD(Optimizer):
+    """w ← w − lr · v, with v ← momentum · v + (1 − dampening) · g and v = g in the first step.
+
+    `nesterov` takes g + momentum · v instead of v; `weight_decay` adds weight_decay · w to g;
+    `maximize` turns g around.
+
+    >>> import tabgrad as tg
+    >>> w = tg.tensor([1.0, 2.0], device="cpu", requires_grad=True)
+    >>> optimizer = tg.optim.SGD([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0., 0.], requires_grad=True)
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
+        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        flags(options)
+        nonnegative(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(
+            params,
+            {
+                "lr": lr, "momentum": momentum, "dampening": dampening,
+                "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
+        """One step."""
+        g = decayed(w, g, flat, group)
+        if group["momentum"]:
+            momentum = flat.number(lambda: group["momentum"])
+            v = flat.tensor("momentum_buffer")
+            if group["dampening"]:
+                flat.numbers.setdefault("_step", 0)
+                flat.count("_step")
+                first = lambda: flat.numbers["_step"] == 1  # noqa: E731
+                v.copy_(momentum * v + flat.number(lambda: 1 - (not first()) * group["dampening"]) * g)
+            else:
+                v.copy_(momentum * v + g)
+            g = g + momentum * v if group["nesterov"] else v
+        return w - flat.number(lambda: group["lr"]) * g

@@ -1,0 +1,3 @@
+"""What registering a hook returns."""
+
+from tabgrad.transforms.tape import RemovableHandle as RemovableHandle
