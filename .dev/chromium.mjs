@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { aptInstall, isDebian } from "./debian.mjs";
+import { isDebian } from "./debian.mjs";
 import { cache, tool, windows } from "./places.mjs";
 import { run, Stop, step } from "./terminal.mjs";
 
@@ -63,12 +63,12 @@ function find() {
   return named ?? [...installedPlaces(), ...playwrightPlaces()].find((place) => existsSync(place));
 }
 
-async function install() {
-  if ((await isDebian()) && process.getuid?.() === 0) {
-    await aptInstall("Chromium", ["chromium", "fonts-dejavu-core"]);
-    return;
-  }
-  await step("Chromium, by Playwright", async (note) => {
+/** The Debian packages without which there is no Chromium here. */
+export const missingForChromium = () =>
+  !isDebian() || find() ? [] : ["chromium", "fonts-dejavu-core"];
+
+function install() {
+  return step("Chromium, by Playwright", async (note) => {
     const args = ["-m", "playwright", "install", "chromium"];
     const env = { PLAYWRIGHT_NODEJS_PATH: process.execPath };
     const { code } = await run(tool("python"), args, { note, env });
@@ -76,9 +76,8 @@ async function install() {
     throw new Stop(
       "No Chromium was found, and Playwright could not fetch one. Do one of these and try again:\n" +
         "    install Chrome, Chromium or Edge\n" +
-        ((await isDebian()) ? "    sudo apt-get install -y chromium\n" : "") +
-        "    CHROMIUM=/path/to/chrome npm test\n" +
-        "or leave that stage out: npm test -- --only hostless,wgpu,protocol",
+        "    name one: CHROMIUM=/path/to/chrome npm test\n" +
+        "    leave that stage out: npm test -- --only check,hostless,protocol,cuda,wgpu",
     );
   });
 }
@@ -87,9 +86,7 @@ async function install() {
 export async function setUpChromium() {
   if (!find()) await install();
   const place = find();
-  if (!place)
-    throw new Stop("Chromium was installed, yet is in none of the usual places: set CHROMIUM.");
+  if (!place) throw new Stop("Chromium is in none of the usual places: name it with CHROMIUM=...");
   mkdirSync(cache, { recursive: true });
   writeFileSync(join(cache, "chromium"), place);
-  return place;
 }

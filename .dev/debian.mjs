@@ -1,30 +1,28 @@
 // Debian and its relatives: installing system packages, as root or by telling how.
 
-import { existsSync } from "node:fs";
-import { must, run, Stop, step } from "./terminal.mjs";
-
-const environment = { DEBIAN_FRONTEND: "noninteractive" };
-let updated = false;
+import { existsSync, readFileSync } from "node:fs";
+import { must, Stop, step } from "./terminal.mjs";
 
 /** Whether this machine installs its packages with apt-get. */
-export async function isDebian() {
-  return existsSync("/etc/debian_version") && (await run("apt-get", ["--version"])).code === 0;
-}
+export const hasApt = () => existsSync("/etc/debian_version") && existsSync("/usr/bin/apt-get");
+
+/** Whether it is Debian itself; Ubuntu's `chromium` is not a browser but a stub for snap. */
+export const isDebian = () =>
+  hasApt() && /^ID="?debian"?$/m.test(readFileSync("/etc/os-release", "utf8"));
 
 /** Install packages; a user who is not root is told the command instead. */
-export async function aptInstall(what, packages) {
+export async function aptInstall(packages) {
+  const list = packages.join(" ");
   if (process.getuid?.() !== 0) {
     throw new Stop(
-      `${what} is missing, and installing it needs root:\n\n` +
-        `    sudo apt-get update && sudo apt-get install -y ${packages.join(" ")}\n`,
+      "System packages are missing, and installing them needs root. Run this, then try again:\n\n" +
+        `    sudo apt-get update && sudo apt-get install -y ${list}\n`,
     );
   }
-  await step(`${what}: apt-get install ${packages.join(" ")}`, async (note) => {
-    if (!updated) {
-      await must("apt-get update failed.", "apt-get", ["update"], { note, env: environment });
-      updated = true;
-    }
+  await step(`System packages: ${list}`, async (note) => {
+    const options = { note, env: { DEBIAN_FRONTEND: "noninteractive" } };
+    await must("apt-get update failed.", "apt-get", ["update"], options);
     const args = ["install", "-y", "--no-install-recommends", ...packages];
-    await must(`${what} could not be installed.`, "apt-get", args, { note, env: environment });
+    await must("apt-get could not install them.", "apt-get", args, options);
   });
 }

@@ -1,7 +1,6 @@
 // Python: finding one, the virtual environment, and what is installed in it.
 
 import { existsSync, rmSync } from "node:fs";
-import { aptInstall, isDebian } from "./debian.mjs";
 import { at, fresh, hash, read, root, stamp, tool, venv, windows } from "./places.mjs";
 import { must, run, Stop, step } from "./terminal.mjs";
 
@@ -18,44 +17,50 @@ async function probe(command, args = []) {
   return enough ? { version: version.join("."), executable } : undefined;
 }
 
-async function findPython() {
+function candidates() {
   const names = ["python3", "python3.13", "python3.12", "python3.11", "python3.14", "python"];
-  const candidates = names.map((name) => [name]);
-  if (windows) candidates.unshift(["py", ["-3"]]);
-  if (process.env.PYTHON) candidates.unshift([process.env.PYTHON]);
-  for (const [command, args] of candidates) {
+  const all = names.map((name) => [name]);
+  if (windows) all.unshift(["py", ["-3"]]);
+  return process.env.PYTHON ? [[process.env.PYTHON], ...all] : all;
+}
+
+async function findPython() {
+  for (const [command, args] of candidates()) {
     const found = await probe(command, args);
     if (found) return found;
   }
-  if (await isDebian()) {
-    await aptInstall("Python", ["python3", "python3-venv"]);
-    const found = await probe("python3");
-    if (found) return found;
-  }
-  throw new Stop(
-    `No Python ${OLDEST.join(".")} or newer was found (tried: ${candidates.map((c) => c[0]).join(", ")}).\n` +
-      "Install one (python.org, your package manager, or uv), or name one: PYTHON=/path/to/python npm start",
-  );
+  return undefined;
 }
 
-async function makeVenv(python, note) {
-  const attempt = () => run(python.executable, ["-m", "venv", venv], { note });
-  let { code, output } = await attempt();
-  if (code !== 0 && output.includes("ensurepip") && (await isDebian())) {
-    await aptInstall("Python's venv module", ["python3-venv", `python${python.version}-venv`]);
-    ({ code, output } = await attempt());
-  }
-  if (code !== 0) throw new Stop(`The virtual environment could not be made in .venv:\n${output}`);
+/** The Python of `.venv`, if there is one that runs. */
+const present = async () => (existsSync(tool("python")) ? probe(tool("python")) : undefined);
+
+/** The Debian packages without which no virtual environment can be made here. */
+export async function missingForPython() {
+  if (await present()) return [];
+  const python = await findPython();
+  if (!python) return ["python3", "python3-venv"];
+  const { code } = await run(python.executable, ["-c", "import ensurepip"]);
+  return code === 0 ? [] : [`python${python.version}-venv`];
 }
 
 /** Make `.venv` unless a usable one is there; returns the version of its Python. */
 export async function setUpVenv() {
-  const present = existsSync(tool("python")) && (await probe(tool("python")));
-  if (present) return present.version;
+  const ready = await present();
+  if (ready) return ready.version;
   const python = await findPython();
+  if (!python) {
+    const tried = candidates().map(([command]) => command);
+    throw new Stop(
+      `No Python ${OLDEST.join(".")} or newer was found (tried: ${tried.join(", ")}).\n` +
+        "Install one (python.org, your package manager, or uv), or name one with the environment " +
+        "variable PYTHON: PYTHON=/path/to/python npm start",
+    );
+  }
   await step(`Virtual environment .venv (Python ${python.version})`, async (note) => {
     rmSync(venv, { recursive: true, force: true });
-    await makeVenv(python, note);
+    const args = ["-m", "venv", venv];
+    await must("The virtual environment could not be made.", python.executable, args, { note });
   });
   return python.version;
 }

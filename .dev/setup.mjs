@@ -1,12 +1,13 @@
 // Set-up: everything that `npm start` and `npm test` need, made or found once.
 
-import { setUpChromium } from "./chromium.mjs";
+import { missingForChromium, setUpChromium } from "./chromium.mjs";
+import { aptInstall, hasApt } from "./debian.mjs";
 import { setUpNode } from "./node.mjs";
 import { setUpNumpy } from "./numpy.mjs";
 import { isMain } from "./places.mjs";
-import { setUpPackages, setUpVenv } from "./python.mjs";
+import { missingForPython, setUpPackages, setUpVenv } from "./python.mjs";
 import { main } from "./terminal.mjs";
-import { setUpVulkan } from "./vulkan.mjs";
+import { missingForVulkan, setUpVulkan } from "./vulkan.mjs";
 
 const steps = {
   node: () => setUpNode(),
@@ -15,13 +16,22 @@ const steps = {
   vulkan: setUpVulkan,
 };
 
+/** Install all that is missing of the system at once, so that nobody is sent for it three times. */
+async function setUpSystem(needs) {
+  if (!hasApt()) return;
+  const missing = await missingForPython();
+  if (needs.includes("chromium")) missing.push(...missingForChromium());
+  if (needs.includes("vulkan")) missing.push(...(await missingForVulkan()));
+  if (missing.length > 0) await aptInstall(missing);
+}
+
 /**
  * Bring the checkout to where a command can run. `purpose` is "start" or "test"; `needs` names
  * what is wanted beside Python: node, pyodide, chromium, vulkan.
  */
 export async function setUp(purpose, needs) {
-  const version = await setUpVenv();
-  await setUpPackages(version, purpose);
+  await setUpSystem(needs);
+  await setUpPackages(await setUpVenv(), purpose);
   for (const [name, work] of Object.entries(steps)) {
     if (needs.includes(name)) await work();
   }

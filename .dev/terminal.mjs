@@ -5,7 +5,6 @@ import { createInterface } from "node:readline";
 
 const fancy = Boolean(process.stdout.isTTY) && !process.env.CI && !process.env.NO_COLOR;
 const grouped = process.platform !== "win32";
-const FOREVER = 2 ** 31 - 1;
 const colour = (code) => (text) => (fancy ? `\x1b[${code}m${text}\x1b[0m` : text);
 export const bold = colour(1);
 export const dim = colour(2);
@@ -63,10 +62,27 @@ function end(child) {
   }
 }
 
+/** End `child` after `timeout` milliseconds, or when this process is stopped. */
+function guard(child, timeout) {
+  const stop = () => {
+    end(child);
+    process.exit(130);
+  };
+  const timer = setTimeout(() => {
+    console.log(red(`No end after ${timeout / 60_000} minutes: ${child.spawnargs.join(" ")}`));
+    end(child);
+  }, timeout);
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  child.once("close", () => {
+    clearTimeout(timer);
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  });
+}
+
 /**
  * Run a program. Resolves to `{ code, output }`; never rejects because of an exit status.
  * Without `live`, its output is collected and given to `note` line by line; with it, the
- * program writes to the terminal itself. After `timeout` milliseconds it is ended, with code 124.
+ * program writes to the terminal itself. After `timeout` milliseconds it is ended.
  */
 export function run(command, args, options = {}) {
   const { cwd, env, note, live = false, shell = false, timeout } = options;
@@ -75,26 +91,11 @@ export function run(command, args, options = {}) {
       cwd,
       env: { ...process.env, ...env },
       shell,
-      // A group of its own, so that its browsers and servers end with it; Ctrl-C is passed on.
+      // In a group of its own, so that its browsers and servers can be ended with it.
       detached: grouped && timeout !== undefined,
       stdio: live ? ["ignore", "inherit", "inherit"] : ["ignore", "pipe", "pipe"],
     });
-    let late = false;
-    const stop = () => {
-      end(child);
-      process.exit(130);
-    };
-    const timer = setTimeout(() => {
-      late = true;
-      console.log(red(`${command} did not end within ${timeout / 60_000} minutes.`));
-      end(child);
-    }, timeout ?? FOREVER);
-    if (timeout !== undefined) process.once("SIGINT", stop).once("SIGTERM", stop);
-    const settle = (result) => {
-      clearTimeout(timer);
-      process.off("SIGINT", stop).off("SIGTERM", stop);
-      resolve(late ? { ...result, code: 124 } : result);
-    };
+    if (timeout !== undefined) guard(child, timeout);
     const lines = [];
     for (const stream of live ? [] : [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
@@ -102,9 +103,9 @@ export function run(command, args, options = {}) {
         note?.(line);
       });
     }
-    child.on("error", (error) => settle({ code: 127, output: error.message }));
+    child.on("error", (error) => resolve({ code: 127, output: error.message }));
     child.on("close", (code, signal) =>
-      settle({ code: code ?? 128, output: lines.join("\n") + (signal ? `\n${signal}` : "") }),
+      resolve({ code: code ?? 128, output: lines.join("\n") + (signal ? `\n${signal}` : "") }),
     );
   });
 }

@@ -1,7 +1,6 @@
 // A Vulkan driver for wgpu-py on Linux. macOS has Metal and Windows Direct3D: nothing to do.
 
 import { existsSync, readdirSync } from "node:fs";
-import { aptInstall, isDebian } from "./debian.mjs";
 import { run, Stop } from "./terminal.mjs";
 
 const driverFolders = [
@@ -20,18 +19,19 @@ async function hasLoader() {
   return code !== 0 || output.includes("libvulkan.so.1");
 }
 
-/** Find a Vulkan loader and driver, or install Mesa's (llvmpipe where there is no GPU). */
+/** The Debian packages without which wgpu-py finds no device here. */
+export async function missingForVulkan() {
+  if (process.platform !== "linux" || (hasDriver() && (await hasLoader()))) return [];
+  return ["mesa-vulkan-drivers", "libvulkan1"];
+}
+
+/** Stop, with the way out, where there is no Vulkan loader or driver. */
 export async function setUpVulkan() {
-  if (process.platform !== "linux") return;
-  if (hasDriver() && (await hasLoader())) return;
-  if (await isDebian()) {
-    await aptInstall("A Vulkan driver", ["mesa-vulkan-drivers", "libvulkan1"]);
-    return;
-  }
+  if ((await missingForVulkan()).length === 0) return;
   throw new Stop(
-    "No Vulkan driver was found, which wgpu-py needs. Install your GPU's, or Mesa's software driver:\n" +
+    "No Vulkan driver was found, which wgpu-py needs. Install your GPU's, or Mesa's software one:\n" +
       "    Fedora: sudo dnf install mesa-vulkan-drivers vulkan-loader\n" +
       "    Arch:   sudo pacman -S vulkan-swrast vulkan-icd-loader\n" +
-      "or leave that stage out: npm test -- --only hostless,protocol,browser",
+      "or leave that stage out: npm test -- --only check,hostless,protocol,cuda,browser",
   );
 }

@@ -1,4 +1,4 @@
-"""The page's files as a server gives them: built, then served from loopback by the project's own server."""
+"""The page's files: built, then served from loopback by the project's own server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a test that runs inside Pyodide may ask for. Without a mark: `webgpu`, no NumPy, in a worker."""
+"""What a test that runs inside Pyodide may ask for.
+
+Without a mark it runs once: on `webgpu`, without NumPy, in a worker, for at most a minute.
+"""
 
 from __future__ import annotations
 

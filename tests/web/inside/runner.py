@@ -9,7 +9,7 @@ import traceback
 
 
 def describe(error: BaseException) -> str:
-    """A traceback; for a bare failed assert with the local variables, since no rewriting happened."""
+    """A traceback; with the local variables for a bare assert, since nothing rewrites those."""
     bare = isinstance(error, AssertionError) and not error.args
     stack = traceback.TracebackException.from_exception(error, capture_locals=bare)
     # The first frame is this file's.
