@@ -18,7 +18,7 @@ FLOATS = "f"
 INTS = "biu"
 
 
-# -- linear --------------------------------------------------------------------------------------------
+# -- linear ----------------------------------------------------------------------------------------
 
 
 @elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
@@ -35,7 +35,9 @@ def stop_gradient(x: Operand) -> Array:
 
 @elementwise(
     code="cast",
-    along=lambda t, x, _y, *, dtype: cast.bind(t, dtype=x.spec.dtype) if dtype.is_differentiable else None,
+    along=lambda t, x, _y, *, dtype: (
+        cast.bind(t, dtype=x.spec.dtype) if dtype.is_differentiable else None
+    ),
     integers="same",
 )
 def cast(x: Operand, *, dtype: DType) -> Array:
@@ -46,7 +48,7 @@ def cast(x: Operand, *, dtype: DType) -> Array:
 
 
 @elementwise(
-    code="({x} + {y})",
+    code={"wgsl": "({x} + {y})", "cuda": "({x} + {y})", "bool": "({x} || {y})"},
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: t),
     integers="same",
 )
@@ -72,7 +74,7 @@ def neg(x: Operand) -> Array:
 
 
 @elementwise(
-    code="({x} * {y})",
+    code={"wgsl": "({x} * {y})", "cuda": "({x} * {y})", "bool": "({x} && {y})"},
     along=(lambda t, _x, y, _z: mul.bind(t, y), lambda t, x, _y, _z: mul.bind(t, x)),
     integers="same",
 )
@@ -95,12 +97,15 @@ def where(cond: Operand, x: Operand, y: Operand) -> Array:
     return np.where(cond, x, y)
 
 
-# -- arithmetic ----------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------
 
 
 @elementwise(
     code="({x} / {y})",
-    derivative=(lambda _x, y, _z: 1 / y, lambda _x, y, z: -z / y),
+    along=(
+        lambda t, _x, y, _z: div.bind(t, y),
+        lambda t, _x, y, z: neg.bind(mul.bind(div.bind(t, y), z)),
+    ),
     domain=((-2.0, 2.0), (0.5, 2.0)),
 )
 def div(x: Operand, y: Operand) -> Array:
@@ -109,7 +114,7 @@ def div(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "floor({x} / {y})", "cuda": "floor_f32({x} / {y})", "int": "floor_div_{t}({x}, {y})"},
+    code={"float": "floor_divide_f32({x}, {y})", "int": "floor_divide_{t}({x}, {y})"},
     derivative=None,
     integers="same",
     kinds="iuf",
@@ -121,7 +126,7 @@ def floor_divide(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "remainder_f32({x}, {y})", "cuda": "remainder_f32({x}, {y})", "int": "mod_{t}({x}, {y})"},
+    code={"float": "remainder_f32({x}, {y})", "int": "remainder_{t}({x}, {y})"},
     derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -floor(x / y)),
     integers="same",
     kinds="iuf",
@@ -133,7 +138,7 @@ def remainder(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "fmod_f32({x}, {y})", "cuda": "fmod_f32({x}, {y})", "int": "({x} % {y})"},
+    code={"float": "fmod_f32({x}, {y})", "int": "({x} % {y})"},
     derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -trunc(x / y)),
     integers="same",
     kinds="iuf",
@@ -145,7 +150,7 @@ def fmod(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "pow_f32({x}, {y})", "cuda": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
+    code={"float": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
     derivative=(
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
         lambda x, y, z: where(x == 0, where(y == 0, -math.inf, 0), z * log(where(x == 0, 1, x))),
@@ -172,10 +177,10 @@ def reciprocal(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "abs({x})", "cuda": "abs_{t}({x})"},
-    derivative=lambda x, _y: sgn(x),
+    code={"wgsl": "abs({x})", "cuda float": "fabs({x})", "cuda int": "({x} < 0 ? -{x} : {x})"},
+    derivative=lambda x, _y: sign(x),
     integers="same",
-    kinds="iufc",
+    kinds="iuf",
 )
 def abs_(x: Operand) -> Array:
     """Return the absolute values; the derivative at 0 is 0."""
@@ -183,7 +188,11 @@ def abs_(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "sign_f32({x})", "cuda": "sign_f32({x})", "int": "sign_{t}({x})"},
+    code={
+        "float": "sign_f32({x})",
+        "wgsl int": "({t}({x} > {t}(0)) - {t}({x} < {t}(0)))",
+        "cuda int": "(({x} > 0) - ({x} < 0))",
+    },
     derivative=lambda _x, _y: 0.0,
     integers="same",
     kinds="iuf",
@@ -194,27 +203,39 @@ def sign(x: Operand) -> Array:
     return np.sign(x)
 
 
-@elementwise(code={"wgsl": "max_f32({x}, {y})", "cuda": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
-             derivative=(lambda x, y, _z: _share(gt(x, y), eq(x, y), x), lambda x, y, _z: _share(gt(y, x), eq(x, y), x)),
-             integers="same", kinds=REAL)  # fmt: skip
+def _winner(t: Any, wins: Any, ties: Any) -> Any:
+    return where(wins, t, where(ties, t * 0.5, 0))
+
+
+@elementwise(
+    code={"float": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    along=(
+        lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
+        lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
+    ),
+    integers="same",
+    kinds=REAL,
+)
 def maximum(x: Operand, y: Operand) -> Array:
     """Return the larger of the elements, nan where either is; a tie shares the derivative equally."""
     return np.maximum(x, y)
 
 
-@elementwise(code={"wgsl": "min_f32({x}, {y})", "cuda": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
-             derivative=(lambda x, y, _z: _share(lt(x, y), eq(x, y), x), lambda x, y, _z: _share(lt(y, x), eq(x, y), x)),
-             integers="same", kinds=REAL)  # fmt: skip
+@elementwise(
+    code={"float": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    along=(
+        lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
+        lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
+    ),
+    integers="same",
+    kinds=REAL,
+)
 def minimum(x: Operand, y: Operand) -> Array:
     """Return the smaller of the elements, nan where either is; a tie shares the derivative equally."""
     return np.minimum(x, y)
 
 
-def _share(wins: Any, ties: Any, like: Any) -> Any:
-    return where(wins, like * 0 + 1, 0) + where(ties, 0.5, like * 0)
-
-
-# -- exponentials and logarithms -------------------------------------------------------------------------
+# -- exponentials and logarithms -------------------------------------------------------------------
 
 
 @elementwise(code="exp_f32({x})", derivative=lambda _x, y: y)
@@ -241,13 +262,17 @@ def log(x: Operand) -> Array:
     return np.log(x)
 
 
-@elementwise(code="log2_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0))
+@elementwise(
+    code="log2_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0)
+)
 def log2(x: Operand) -> Array:
     """Return the logarithm to base 2."""
     return np.log2(x)
 
 
-@elementwise(code="log10_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0))
+@elementwise(
+    code="log10_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0)
+)
 def log10(x: Operand) -> Array:
     """Return the logarithm to base 10."""
     return np.log10(x)
@@ -269,14 +294,18 @@ def logaddexp(x: Operand, y: Operand) -> Array:
     return np.logaddexp(x, y)
 
 
-@elementwise(code={"wgsl": "sqrt({x})", "cuda": "sqrt_f32({x})"}, derivative=lambda _x, y: 0.5 / y, domain=(0.3, 3.0))
+@elementwise(
+    code={"wgsl": "sqrt({x})", "cuda": "sqrt({x})"},
+    derivative=lambda _x, y: 0.5 / y,
+    domain=(0.3, 3.0),
+)
 def sqrt(x: Operand) -> Array:
     """Return the square root."""
     return np.sqrt(x)
 
 
 @elementwise(
-    code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt_f32({x})"},
+    code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt({x})"},
     derivative=lambda x, y: -0.5 * y / x,
     domain=(0.3, 3.0),
 )
@@ -285,7 +314,7 @@ def rsqrt(x: Operand) -> Array:
     return 1 / np.sqrt(x)
 
 
-# -- trigonometry ----------------------------------------------------------------------------------------
+# -- trigonometry ----------------------------------------------------------------------------------
 
 
 @elementwise(code="sin_f32({x})", derivative=lambda x, _y: cos(x))

@@ -10,9 +10,8 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.numpy import np
 from tabgrad.core.op import same_dtype
-from tabgrad.core.spec import Spec, spec
+from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.core.trace import bind, constant
-from tabgrad.core.spec import intern_params
 from tabgrad.ops.elementwise import add
 from tabgrad.ops.view import slice_
 
@@ -21,7 +20,7 @@ Array = Any
 Ints = tuple[int, ...]
 
 
-# -- iota ----------------------------------------------------------------------------------------------
+# -- iota ------------------------------------------------------------------------------------------
 
 
 def _iota_samples() -> Iterator[Any]:
@@ -44,7 +43,7 @@ def iota(size: int, dtype: dt.DType, device: Any) -> Any:
     return counting.bind(constant(0, spec((), dtype), device), size=size, dtype=dtype)
 
 
-# -- cat -----------------------------------------------------------------------------------------------
+# -- cat -------------------------------------------------------------------------------------------
 
 
 def _cat_spec(*specs: Spec, axis: int) -> Spec:
@@ -65,7 +64,9 @@ def _cat_transpose(ct: Any, needs: Any, inputs: Any, _y: Any, *, axis: int) -> A
         stop = start + x.spec.shape[axis]
         starts = tuple(start if i == axis else 0 for i in range(len(shape)))
         stops = tuple(stop if i == axis else n for i, n in enumerate(shape))
-        out.append(slice_.bind(ct, starts=starts, stops=stops, steps=(1,) * len(shape)) if need else None)
+        out.append(
+            slice_.bind(ct, starts=starts, stops=stops, steps=(1,) * len(shape)) if need else None
+        )
         start = stop
     return tuple(out)
 
@@ -102,11 +103,15 @@ def cat(*xs: Operand, axis: int) -> Array:
 cat.saves = lambda needs: ((False,) * len(needs), False)  # type: ignore[attr-defined]
 
 
-# -- gather and scatter ------------------------------------------------------------------------------------
+# -- gather and scatter ----------------------------------------------------------------------------
 
 
 def _gather_spec(x: Spec, index: Spec, *, axis: int) -> Spec:
-    want = (*x.shape[:axis], index.shape[axis] if len(index.shape) == len(x.shape) else -1, *x.shape[axis + 1 :])
+    want = (
+        *x.shape[:axis],
+        index.shape[axis] if len(index.shape) == len(x.shape) else -1,
+        *x.shape[axis + 1 :],
+    )
     if index.shape != want:
         raise ShapeError(
             f"gather: index {index.shape} must have the shape of the input {x.shape} but for dim {axis}"
@@ -165,7 +170,9 @@ def _scatter_add_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) 
 
 def _scatter_batch(op: Any) -> Any:
     def batching(n: int, args: Any, dims: Any, *, axis: int) -> Any:
-        return op().bind(*(to_front(a, d, n) for a, d in zip(args, dims, strict=True)), axis=axis + 1)
+        return op().bind(
+            *(to_front(a, d, n) for a, d in zip(args, dims, strict=True)), axis=axis + 1
+        )
 
     return batching
 
@@ -201,7 +208,10 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
 
 def _unhit(x: Any, index: Any, axis: int) -> Any:
     """1 where no index points, 0 elsewhere."""
-    ones, zeros = constant(1, x.spec, x.device), constant(0, spec(index.spec.shape, x.spec.dtype), x.device)
+    ones, zeros = (
+        constant(1, x.spec, x.device),
+        constant(0, spec(index.spec.shape, x.spec.dtype), x.device),
+    )
     return scatter.bind(ones, index, zeros, axis=axis)
 
 
@@ -213,7 +223,12 @@ def _scatter_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> A
     if dx is not None:
         out = dx * _unhit(x, index, axis)
     if dsrc is not None:
-        wrote = scatter.bind(constant(-1, spec(x.spec.shape, index.spec.dtype), x.device), index, _order(index, axis), axis=axis)
+        wrote = scatter.bind(
+            constant(-1, spec(x.spec.shape, index.spec.dtype), x.device),
+            index,
+            _order(index, axis),
+            axis=axis,
+        )
         won = gather.bind(wrote, index, axis=axis).eq(_order(index, axis))
         term = scatter_add.bind(_zeros(x), index, dsrc * won.to(src.spec.dtype), axis=axis)
         out = term if out is None else add.bind(out, term)

@@ -62,7 +62,9 @@ def _batched_keys(n: int, args: Any, dims: Any, shape: Ints) -> Any:
     draws = []
     for i in range(n):
         pick = [_at(x, i) for x in (keys, calls)]
-        draws.append(REGISTRY["reshape"].bind(random_bits.bind(*pick, shape=shape), shape=(1, *shape)))
+        draws.append(
+            REGISTRY["reshape"].bind(random_bits.bind(*pick, shape=shape), shape=(1, *shape))
+        )
     return stack.bind(*draws, axis=0)
 
 

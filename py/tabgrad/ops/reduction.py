@@ -6,7 +6,6 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
-from tabgrad.core.numpy import np
 from tabgrad.core.shape import with_ones
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota

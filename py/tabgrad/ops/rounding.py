@@ -11,7 +11,7 @@ Operand = Any
 Array = Any
 
 
-# -- rounding: the derivative is 0 wherever it exists, as in PyTorch ----------------------------------------
+# -- rounding: the derivative is 0 wherever it exists, as in PyTorch -------------------------------
 
 
 @elementwise(code={"float": "floor({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
@@ -32,13 +32,13 @@ def trunc(x: Operand) -> Array:
     return np.trunc(x)
 
 
-@elementwise(code={"float": "round_f32({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.4))  # fmt: skip
+@elementwise(code={"float": "round_half_even_f32({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.4))  # fmt: skip
 def round_(x: Operand) -> Array:
     """Return the nearest integer, a half to the even one."""
     return np.round(x)
 
 
-# -- comparisons ------------------------------------------------------------------------------------------
+# -- comparisons -----------------------------------------------------------------------------------
 
 
 @elementwise(code="({x} == {y})", derivative=None, result="bool", integers="same")
@@ -77,46 +77,78 @@ def ge(x: Operand, y: Operand) -> Array:
     return x >= y
 
 
-@elementwise(code={"float": "is_nan({x})", "int": "false"}, derivative=None, result="bool", integers="same")
+@elementwise(
+    code={"float": "is_nan({x})", "int": "false", "bool": "false"},
+    derivative=None,
+    result="bool",
+    integers="same",
+)
 def isnan(x: Operand) -> Array:
     """Return whether each element is not a number."""
     return np.isnan(x)
 
 
-@elementwise(code={"float": "is_inf({x})", "int": "false"}, derivative=None, result="bool", integers="same")
+@elementwise(
+    code={"float": "is_inf({x})", "int": "false", "bool": "false"},
+    derivative=None,
+    result="bool",
+    integers="same",
+)
 def isinf(x: Operand) -> Array:
     """Return whether each element is plus or minus infinity."""
     return np.isinf(x)
 
 
-@elementwise(code={"float": "is_finite({x})", "int": "true"}, derivative=None, result="bool", integers="same")
+@elementwise(
+    code={"float": "is_finite({x})", "int": "true", "bool": "true"},
+    derivative=None,
+    result="bool",
+    integers="same",
+)
 def isfinite(x: Operand) -> Array:
     """Return whether each element is neither infinite nor nan."""
     return np.isfinite(x)
 
 
-# -- logic and bits -----------------------------------------------------------------------------------------
+# -- logic and bits --------------------------------------------------------------------------------
 
 
-@elementwise(code={"bool": "(!{x})", "int": "(~{x})"}, derivative=None, integers="same", kinds="biu")
+@elementwise(
+    code={"bool": "(!{x})", "int": "(~{x})"}, derivative=None, integers="same", kinds="biu"
+)
 def bitwise_not(x: Operand) -> Array:
     """Return the complement of the bits; of a bool, the negation."""
     return np.invert(x)
 
 
-@elementwise(code={"bool": "({x} && {y})", "int": "({x} & {y})"}, derivative=None, integers="same", kinds="biu")
+@elementwise(
+    code={"bool": "({x} && {y})", "int": "({x} & {y})"},
+    derivative=None,
+    integers="same",
+    kinds="biu",
+)
 def bitwise_and(x: Operand, y: Operand) -> Array:
     """Return the bits that are set in both."""
     return x & y
 
 
-@elementwise(code={"bool": "({x} || {y})", "int": "({x} | {y})"}, derivative=None, integers="same", kinds="biu")
+@elementwise(
+    code={"bool": "({x} || {y})", "int": "({x} | {y})"},
+    derivative=None,
+    integers="same",
+    kinds="biu",
+)
 def bitwise_or(x: Operand, y: Operand) -> Array:
     """Return the bits that are set in either."""
     return x | y
 
 
-@elementwise(code={"bool": "({x} != {y})", "int": "({x} ^ {y})"}, derivative=None, integers="same", kinds="biu")
+@elementwise(
+    code={"bool": "({x} != {y})", "int": "({x} ^ {y})"},
+    derivative=None,
+    integers="same",
+    kinds="biu",
+)
 def bitwise_xor(x: Operand, y: Operand) -> Array:
     """Return the bits that are set in one of the two."""
     return x ^ y

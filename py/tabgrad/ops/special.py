@@ -1,4 +1,8 @@
-"""Special functions and activations, element by element."""
+"""Special functions and activations, element by element.
+
+What is an op here, rather than made of others, is so for its accuracy or because training meets it at every
+layer: an op keeps one tensor for its derivative where a chain of five would keep five.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,214 @@ from typing import Any
 
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
-from tabgrad.ops.elementwise import exp, mul, where
-from tabgrad.ops.rounding import gt
+from tabgrad.ops import special_numpy as oracle
+from tabgrad.ops.elementwise import (
+    add,
+    div,
+    exp,
+    log,
+    mul,
+    neg,
+    pow_,
+    reciprocal,
+    sin,
+    square,
+    sub,
+    where,
+)
+from tabgrad.ops.rounding import eq, gt, le, lt
 
 Operand = Any
 Array = Any
 
+SQRT_HALF = math.sqrt(0.5)
+TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+INVERSE_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 
-@elementwise(code="erf_f32({x})", derivative=lambda x, _y: exp(-(x * x)) * (2 / math.sqrt(math.pi)), kinds="f")
+
+# -- the error function ----------------------------------------------------------------------------
+
+
+@elementwise(
+    code="erf_f32({x})",
+    derivative=lambda x, _y: mul(exp(neg(square(x))), TWO_OVER_SQRT_PI),
+    kinds="f",
+)
 def erf(x: Operand) -> Array:
     """Return the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    return np.vectorize(math.erf, otypes=[x.dtype])(x)
+    return oracle.each(math.erf, x)
 
 
-@elementwise(code="erfc_f32({x})", derivative=lambda x, _y: exp(-(x * x)) * (-2 / math.sqrt(math.pi)), kinds="f")
+@elementwise(
+    code="erfc_f32({x})",
+    derivative=lambda x, _y: mul(exp(neg(square(x))), -TWO_OVER_SQRT_PI),
+    kinds="f",
+)
 def erfc(x: Operand) -> Array:
     """Return 1 - erf(x), accurate for large x."""
-    return np.vectorize(math.erfc, otypes=[x.dtype])(x)
+    return oracle.each(math.erfc, x)
 
 
-@elementwise(code="sigmoid_f32({x})", derivative=lambda _x, y: y * (1 - y), kinds="f")
+@elementwise(
+    code="erfinv_f32({x})",
+    derivative=lambda _x, y: mul(exp(square(y)), 1 / TWO_OVER_SQRT_PI),
+    kinds="f",
+    domain=(-0.9, 0.9),
+)
+def erfinv(x: Operand) -> Array:
+    """Return the inverse of the error function; -1 and 1 give infinities, anything beyond nan."""
+    return oracle.erfinv(x)
+
+
+# -- the gamma function ----------------------------------------------------------------------------
+
+
+@elementwise(
+    code="lgamma_f32({x})", derivative=lambda x, _y: digamma(x), kinds="f", domain=(0.3, 4.0)
+)
+def lgamma(x: Operand) -> Array:
+    """Return the logarithm of the absolute value of the gamma function."""
+    return oracle.lgamma(x)
+
+
+@elementwise(
+    code="digamma_f32({x})", derivative=lambda x, _y: trigamma(x), kinds="f", domain=(0.3, 4.0)
+)
+def digamma(x: Operand) -> Array:
+    """Return the derivative of lgamma; nan at the negative integers."""
+    return oracle.digamma(x)
+
+
+@elementwise(
+    code="trigamma_f32({x})", derivative=lambda x, _y: polygamma(2, x), kinds="f", domain=(0.3, 4.0)
+)
+def trigamma(x: Operand) -> Array:
+    """Return the second derivative of lgamma."""
+    return oracle.trigamma(x)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """Return the n-th derivative of digamma at `x`; from the second on, `x` must be positive.
+
+    Ten steps of the recurrence, then the asymptotic series DLMF 5.15.8.
+    """
+    if n < 0:
+        raise ValueError(f"polygamma: n must not be negative, got {n}")
+    if n < 2:
+        return trigamma(x) if n else digamma(x)
+    total = pow_(x, float(-n - 1))
+    for k in range(1, 10):
+        total = add(total, pow_(add(x, k), float(-n - 1)))
+    v = add(x, 10)
+    r = reciprocal(v)
+    tail = add(div(pow_(v, float(-n)), n), mul(pow_(v, float(-n - 1)), 0.5))
+    power = pow_(v, float(-n - 2))
+    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
+        factor = bernoulli * math.prod(range(n + 1, n + 2 * k)) / math.factorial(2 * k)
+        tail = add(tail, mul(power, factor))
+        power = mul(power, square(r))
+    y = mul(add(total, tail), (-1.0) ** (n + 1) * math.factorial(n))
+    return where(gt(x, 0), y, math.nan)
+
+
+# -- products with logarithms ----------------------------------------------------------------------
+
+
+@elementwise(
+    code={
+        "wgsl": "select({x} * log_f32({y}), {x}, {x} == 0.0 && !is_nan({y}))",
+        "cuda": "({x} == 0 && !is_nan({y}) ? {x} : {x} * log_f32({y}))",
+    },
+    derivative=(
+        lambda x, y, _z: where(eq(x, 0), where(le(y, 0), 0, log(y)), log(y)),
+        lambda x, y, _z: div(x, y),
+    ),
+    kinds="f",
+    domain=((0.2, 2.0), (0.3, 3.0)),
+)
+def xlogy(x: Operand, y: Operand) -> Array:
+    """Return x * ln(y), 0 where x is 0."""
+    return np.where((x == 0) & ~np.isnan(y), x, x * np.log(y))
+
+
+def xlog1py(x: Any, y: Any) -> Any:
+    """Return x * ln(1 + y), 0 where x is 0."""
+    from tabgrad.ops.elementwise import log1p
+
+    zero = eq(x, 0)
+    return where(zero, 0, mul(x, log1p(where(zero, 0, y))))
+
+
+def entr(x: Any) -> Any:
+    """Return -x * ln(x); 0 at 0, -inf below."""
+    return where(lt(x, 0), -math.inf, neg(xlogy(x, x)))
+
+
+# -- sigmoid and its relatives ---------------------------------------------------------------------
+
+
+@elementwise(code="sigmoid_f32({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
 def sigmoid(x: Operand) -> Array:
     """Return 1 / (1 + exp(-x)), without overflow."""
     return np.exp(-np.logaddexp(0, -x))
 
 
+@elementwise(code="softplus_f32({x})", derivative=lambda x, _y: sigmoid(x), kinds="f")
+def softplus(x: Operand) -> Array:
+    """Return ln(1 + exp(x)), without overflow."""
+    return np.logaddexp(x, 0)
+
+
 @elementwise(
-    code={"wgsl": "max_f32({x}, {x} * 0.0)", "cuda": "max_f32({x}, {x} * 0)", "int": "max({x}, {x} * 0)"},
+    code="({x} * sigmoid_f32({x}))", derivative=lambda x, y: _silu_slope(sigmoid(x), y), kinds="f"
+)
+def silu(x: Operand) -> Array:
+    """Return x * sigmoid(x)."""
+    return x * np.exp(-np.logaddexp(0, -x))
+
+
+def _silu_slope(s: Any, y: Any) -> Any:
+    return add(s, mul(y, sub(1, s)))
+
+
+@elementwise(
+    code="(0.5 * {x} * erfc_f32({x} * -0.70710678118654752))",
+    derivative=lambda x, _y: _gelu_slope(x),
+    kinds="f",
+)
+def gelu_erf(x: Operand) -> Array:
+    """Return x times the normal distribution function of x."""
+    return 0.5 * x * oracle.each(math.erfc, x * -SQRT_HALF)
+
+
+def _gelu_slope(x: Any) -> Any:
+    share = mul(erfc(mul(x, -SQRT_HALF)), 0.5)
+    return add(share, mul(x, mul(exp(mul(square(x), -0.5)), INVERSE_SQRT_2PI)))
+
+
+GELU_A, GELU_B = 2 * math.sqrt(2 / math.pi), 0.044715
+
+
+@elementwise(
+    code="({x} * sigmoid_f32({x} * (1.5957691216057308 + 0.071354816272600249 * {x} * {x})))",
+    derivative=lambda x, y: _gelu_tanh_slope(x, y),
+    kinds="f",
+)
+def gelu_tanh(x: Operand) -> Array:
+    """Return x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2, an approximation of `gelu_erf`."""
+    return x * np.exp(-np.logaddexp(0, -x * (GELU_A + GELU_A * GELU_B * x * x)))
+
+
+def _gelu_tanh_slope(x: Any, y: Any) -> Any:
+    # with s the sigmoid of u(x): (x s)' = s + x s (1 - s) u'
+    squared = square(x)
+    s = sigmoid(mul(x, add(mul(squared, GELU_A * GELU_B), GELU_A)))
+    slope = add(mul(squared, 3 * GELU_A * GELU_B), GELU_A)
+    return add(s, mul(mul(y, sub(1, s)), slope))
+
+
+@elementwise(
+    code={"float": "max_f32({x}, {x} * 0.0)", "int": "max({x}, {x} * 0)"},
     along=lambda t, _x, y: where(gt(y, 0), t, 0),
     integers="same",
     kinds="iuf",
@@ -44,4 +229,17 @@ def relu(x: Operand) -> Array:
     return np.maximum(x, 0)
 
 
-__all__ = ["erf", "erfc", "mul", "relu", "sigmoid"]
+def sinc(x: Any) -> Any:
+    """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
+    u = mul(x, math.pi)
+    squared = square(u)
+    near = lt(squared, 1e-4)
+    series = add(mul(squared, add(mul(squared, 1 / 120), -1 / 6)), 1)
+    safe = where(near, 1, u)
+    return where(near, series, div(sin(safe), safe))
+
+
+__all__ = [
+    "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf", "gelu_tanh", "lgamma", "polygamma",
+    "relu", "sigmoid", "silu", "sinc", "softplus", "trigamma", "xlog1py", "xlogy",
+]  # fmt: skip

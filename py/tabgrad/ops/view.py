@@ -19,7 +19,7 @@ def _sum(x: Any, axes: Ints) -> Any:
     return REGISTRY["reduce_sum"].bind(x, axes=axes) if axes else x
 
 
-# -- reshape -------------------------------------------------------------------------------------------
+# -- reshape ---------------------------------------------------------------------------------------
 
 
 def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
@@ -44,7 +44,7 @@ def reshape(x: Operand, *, shape: Ints) -> Array:
     return x.reshape(shape)
 
 
-# -- permute -------------------------------------------------------------------------------------------
+# -- permute ---------------------------------------------------------------------------------------
 
 
 def _inverse(dims: Ints) -> Ints:
@@ -66,7 +66,7 @@ def permute(x: Operand, *, dims: Ints) -> Array:
     return np.transpose(x, dims)
 
 
-# -- expand --------------------------------------------------------------------------------------------
+# -- expand ----------------------------------------------------------------------------------------
 
 
 def _expand_index(i: Any, source: Ints, *, shape: Ints) -> Any:
@@ -110,7 +110,7 @@ def _expand_batch(self: Any, n: int, args: Any, dims: Any, params: Any) -> Any:
     return expand.bind(x, shape=(n, *shape))
 
 
-# -- slice, flip, pad -----------------------------------------------------------------------------------
+# -- slice, flip, pad ------------------------------------------------------------------------------
 
 
 def _slice_shape(source: Ints, *, starts: Ints, stops: Ints, steps: Ints) -> Ints:
@@ -119,7 +119,9 @@ def _slice_shape(source: Ints, *, starts: Ints, stops: Ints, steps: Ints) -> Int
 
 def _slice_transpose(ct: Any, x: Any, *, starts: Ints, stops: Ints, steps: Ints) -> Any:
     shape = ct.spec.shape
-    last = tuple(a + (n - 1) * s if n else a - 1 for a, n, s in zip(starts, shape, steps, strict=True))
+    last = tuple(
+        a + (n - 1) * s if n else a - 1 for a, n, s in zip(starts, shape, steps, strict=True)
+    )
     high = tuple(n - 1 - e for n, e in zip(x.shape, last, strict=True))
     return pad.bind(ct, low=starts, high=high, interior=tuple(s - 1 for s in steps))
 
@@ -139,6 +141,19 @@ def _slice_transpose(ct: Any, x: Any, *, starts: Ints, stops: Ints, steps: Ints)
 def slice_(x: Operand, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
     """Return x[start:stop:step] along every axis; steps are positive, bounds within the axis."""
     return x[tuple(slice(*s) for s in zip(starts, stops, steps, strict=True))]
+
+
+def part(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+    """Return x[start:stop:step] along one axis, `x` itself where that is all of it."""
+    shape = x.spec.shape
+    if start == 0 and stop == shape[axis] and step == 1:
+        return x
+    return slice_.bind(
+        x,
+        starts=tuple(start if i == axis else 0 for i in range(len(shape))),
+        stops=tuple(stop if i == axis else n for i, n in enumerate(shape)),
+        steps=tuple(step if i == axis else 1 for i in range(len(shape))),
+    )
 
 
 @view(
@@ -189,7 +204,9 @@ def _pad_transpose(ct: Any, x: Any, *, low: Ints, high: Ints, interior: Ints) ->
         ct = pad.bind(ct, low=before, high=after, interior=(0,) * len(full))
     starts = tuple(max(0, a) for a in low)
     steps = tuple(k + 1 for k in interior)
-    stops = tuple(a + (n - 1) * s + 1 if n else a for a, n, s in zip(starts, shape, steps, strict=True))
+    stops = tuple(
+        a + (n - 1) * s + 1 if n else a for a, n, s in zip(starts, shape, steps, strict=True)
+    )
     return slice_.bind(ct, starts=starts, stops=stops, steps=steps)
 
 
@@ -211,7 +228,9 @@ def pad(x: Operand, *, low: Ints, high: Ints, interior: Ints) -> Array:
     source, target = [], []
     for n, m, a, k in zip(x.shape, out.shape, low, interior, strict=True):
         first = max(0, -(a // (k + 1)))
-        count = len(range(a + first * (k + 1), min(m, a + (n - 1) * (k + 1) + 1), k + 1)) if n else 0
+        count = (
+            len(range(a + first * (k + 1), min(m, a + (n - 1) * (k + 1) + 1), k + 1)) if n else 0
+        )
         source.append(slice(first, first + count))
         at = a + first * (k + 1)
         target.append(slice(at, at + count * (k + 1), k + 1) if count else slice(0, 0))
@@ -219,7 +238,7 @@ def pad(x: Operand, *, low: Ints, high: Ints, interior: Ints) -> Array:
     return out
 
 
-# -- windows --------------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 # Sliding windows over the last axes are `rewindow` of an `expand`; folding is a sum of `unwindow`.
 
 
@@ -227,7 +246,8 @@ def _rewindow_shape(source: Ints, *, sizes: Ints, strides: Ints, dilations: Ints
     n = len(sizes)
     lead, spatial = source[: len(source) - 2 * n], source[len(source) - 2 * n : len(source) - n]
     counts = tuple(
-        (m - (k - 1) * d - 1) // s + 1 for m, k, s, d in zip(spatial, sizes, strides, dilations, strict=True)
+        (m - (k - 1) * d - 1) // s + 1
+        for m, k, s, d in zip(spatial, sizes, strides, dilations, strict=True)
     )
     return (*lead, *counts, *sizes)
 
@@ -268,7 +288,9 @@ def _unwindow_index(i: Any, source: Ints, *, spatial: Ints, strides: Ints, dilat
 def rewindow(x: Operand, *, sizes: Ints, strides: Ints, dilations: Ints) -> Array:
     """Return y[..., o, k] = x[..., o * stride + k * dilation, k] over pairs of spatial and window axes."""
     shape = _rewindow_shape(x.shape, sizes=sizes, strides=strides, dilations=dilations)
-    index, _ = _rewindow_index(np.ix_(*map(np.arange, shape)), x.shape, sizes=sizes, strides=strides, dilations=dilations)
+    index, _ = _rewindow_index(
+        np.ix_(*map(np.arange, shape)), x.shape, sizes=sizes, strides=strides, dilations=dilations
+    )
     return x[index]
 
 
@@ -291,9 +313,15 @@ def _unwindow_shape(source: Ints, *, spatial: Ints, strides: Ints, dilations: In
 def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Array:
     """Return the transpose of `rewindow`: y[..., o * stride + k * dilation, k] = x[..., o, k], else 0."""
     n = len(spatial)
-    out = np.zeros(_unwindow_shape(x.shape, spatial=spatial, strides=strides, dilations=dilations), x.dtype)
+    out = np.zeros(
+        _unwindow_shape(x.shape, spatial=spatial, strides=strides, dilations=dilations), x.dtype
+    )
     index, _ = _rewindow_index(
-        np.ix_(*map(np.arange, x.shape)), out.shape, sizes=x.shape[len(x.shape) - n :], strides=strides, dilations=dilations
+        np.ix_(*map(np.arange, x.shape)),
+        out.shape,
+        sizes=x.shape[len(x.shape) - n :],
+        strides=strides,
+        dilations=dilations,
     )
     out[index] = x
     return out
@@ -301,4 +329,16 @@ def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Ar
 
 expand.batch = _expand_batch.__get__(expand)  # type: ignore[attr-defined]
 
-__all__ = ["expand", "flip", "math", "pad", "permute", "reshape", "rewindow", "size", "slice_", "unwindow"]
+__all__ = [
+    "expand",
+    "flip",
+    "math",
+    "pad",
+    "part",
+    "permute",
+    "reshape",
+    "rewindow",
+    "size",
+    "slice_",
+    "unwindow",
+]

@@ -1,0 +1,1 @@
+"""Functions made of other ops, with no rules of their own: their derivatives follow from their parts."""

@@ -1,0 +1,196 @@
+"""Activations that are made of other ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.shape import axis_index
+from tabgrad.ops.composite.norms import along
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    div,
+    expm1,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    sub,
+    tanh,
+    where,
+)
+from tabgrad.ops.rounding import gt, lt
+from tabgrad.ops.special import gelu_erf, gelu_tanh, relu, sigmoid, silu, softplus
+from tabgrad.ops.view import part
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """Return x times the normal distribution function of x; "tanh" approximates it.
+
+    >>> import tabgrad as tg
+    >>> tg.nn.functional.gelu(tg.tensor([1.0], device="cpu"))
+    tensor([0.8413])
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
+
+
+def elu(input: Any, alpha: float = 1.0) -> Any:
+    """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
+    return where(gt(input, 0), input, mul(expm1(minimum(input, 0)), alpha))
+
+
+def selu(input: Any) -> Any:
+    """Return the self-normalising exponential unit."""
+    return mul(where(gt(input, 0), input, mul(expm1(minimum(input, 0)), _SELU_ALPHA)), _SELU_SCALE)
+
+
+def celu(input: Any, alpha: float = 1.0) -> Any:
+    """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    if alpha == 0:
+        raise ValueError("celu: alpha must not be 0")
+    return where(gt(input, 0), input, mul(expm1(mul(minimum(input, 0), 1 / alpha)), alpha))
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+    """Return x where positive, negative_slope * x elsewhere."""
+    return where(gt(input, 0), input, mul(input, negative_slope))
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """Return x where positive, weight * x elsewhere; `weight` has one element, or one for each channel (axis 1)."""
+    shape = input.spec.shape
+    if weight.spec.size != 1:
+        channels = shape[1] if len(shape) > 1 else 1
+        if weight.spec.shape != (channels,):
+            raise ShapeError(
+                f"prelu: weight must have 1 element or one for each of the {channels} channels of {shape}, "
+                f"got {weight.spec.shape}"
+            )
+        weight = along(weight, input, 1)
+    return where(gt(input, 0), input, mul(input, weight))
+
+
+def relu6(input: Any) -> Any:
+    """Return min(max(x, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """Return x kept between the bounds; the derivative is 0 at them and beyond."""
+    if max_val <= min_val:
+        raise ValueError(
+            f"hardtanh: max_val must be larger than min_val, got {min_val} and {max_val}"
+        )
+    return where(gt(input, min_val), where(lt(input, max_val), input, max_val), min_val)
+
+
+def hardsigmoid(input: Any) -> Any:
+    """Return x / 6 + 1/2, kept between 0 and 1."""
+    return mul(hardtanh(add(input, 3), 0.0, 6.0), 1 / 6)
+
+
+def hardswish(input: Any) -> Any:
+    """Return x * hardsigmoid(x)."""
+    return mul(input, hardsigmoid(input))
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """Return x where |x| > lambd, 0 elsewhere."""
+    return where(gt(abs_(input), lambd), input, 0)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """Return x moved by lambd towards 0, and 0 within lambd of it."""
+    if lambd < 0:
+        raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
+    return where(
+        gt(input, lambd), sub(input, lambd), where(lt(input, -lambd), add(input, lambd), 0)
+    )
+
+
+def tanhshrink(input: Any) -> Any:
+    """Return x - tanh(x)."""
+    return sub(input, tanh(input))
+
+
+def softsign(input: Any) -> Any:
+    """Return x / (1 + |x|)."""
+    return div(input, add(abs_(input), 1))
+
+
+def threshold(input: Any, threshold: float, value: float) -> Any:
+    """Return x where it is above `threshold`, `value` elsewhere."""
+    return where(gt(input, threshold), input, value)
+
+
+def logsigmoid(input: Any) -> Any:
+    """Return ln(sigmoid(x)), without overflow."""
+    return neg(softplus(neg(input)))
+
+
+def scaled_softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """Return ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
+    scaled = input if beta == 1 else mul(input, beta)
+    y = softplus(scaled)
+    return where(gt(scaled, threshold), input, y if beta == 1 else mul(y, 1 / beta))
+
+
+def mish(input: Any) -> Any:
+    """Return x * tanh(softplus(x))."""
+    return mul(input, tanh(softplus(input)))
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """Return ln(p / (1 - p)); with `eps` the input is first kept in [eps, 1 - eps]."""
+    from tabgrad.ops.elementwise import log
+
+    if eps is not None:
+        input = maximum(minimum(input, 1 - eps), eps)
+    return log(div(input, sub(1, input)))
+
+
+def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
+    shape = input.spec.shape
+    axis = axis_index(name, dim, len(shape))
+    if not shape or shape[axis] % 2:
+        raise ShapeError(f"{name}: dim {dim} of {shape} must be even, to be split into two halves")
+    n = shape[axis] // 2
+    return part(input, axis, 0, n), part(input, axis, n, 2 * n)
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    """Return a * sigmoid(b) for the two halves a and b of `dim`."""
+    a, b = _halves("glu", input, dim)
+    return mul(a, sigmoid(b))
+
+
+def swiglu(input: Any, dim: int = -1) -> Any:
+    """Return silu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("swiglu", input, dim)
+    return mul(silu(a), b)
+
+
+def geglu(input: Any, dim: int = -1, approximate: str = "none") -> Any:
+    """Return gelu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("geglu", input, dim)
+    return mul(gelu(a, approximate), b)
+
+
+def reglu(input: Any, dim: int = -1) -> Any:
+    """Return relu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("reglu", input, dim)
+    return mul(relu(a), b)
+
+
+__all__ = [
+    "celu", "elu", "geglu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "logit", "logsigmoid", "mish", "prelu", "reglu", "relu", "relu6",
+    "scaled_softplus", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "swiglu",
+    "tanhshrink", "threshold",
+]  # fmt: skip

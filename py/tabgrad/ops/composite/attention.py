@@ -1,0 +1,90 @@
+"""Scaled dot-product attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.shape import broadcast
+from tabgrad.ops.composite.rows import softmax
+from tabgrad.ops.elementwise import add, div, exp, maximum, mul, stop_gradient, sub, where
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.linalg import matmul, transposed
+from tabgrad.ops.reduction import keep, reduce_max, reduce_sum
+from tabgrad.ops.rounding import eq, ge
+from tabgrad.ops.view import expand, reshape
+
+
+def _wide(x: Any, lead: tuple[int, ...]) -> Any:
+    shape = (*lead, *x.spec.shape[-2:])
+    return x if x.spec.shape == shape else expand.bind(x, shape=shape)
+
+
+def _repeated(x: Any, heads: int, name: str) -> Any:
+    """Return `x` [..., h, S, E] with each head repeated to make `heads`."""
+    *lead, h, s, e = x.spec.shape
+    if h == heads:
+        return x
+    if heads % h:
+        raise ShapeError(
+            f"scaled_dot_product_attention: {heads} query heads are no multiple of {h} {name} heads"
+        )
+    x = reshape.bind(x, shape=(*lead, h, 1, s, e))
+    x = expand.bind(x, shape=(*lead, h, heads // h, s, e))
+    return reshape.bind(x, shape=(*lead, heads, s, e))
+
+
+def _lines(scores: Any) -> tuple[Any, Any]:
+    """Return the query's and the key's place at every score."""
+    shape, kind = scores.spec.shape, scores.device.index_dtype
+    rows, columns = shape[-2:]
+    i = reshape.bind(iota(rows, kind, scores.device), shape=(rows, 1))
+    return expand.bind(i, shape=shape), expand.bind(iota(columns, kind, scores.device), shape=shape)
+
+
+def _safe_softmax(x: Any) -> Any:
+    # a row that is masked out everywhere gives zeros, as in PyTorch
+    last = (len(x.spec.shape) - 1,)
+    high = maximum(stop_gradient(reduce_max.bind(x, axes=last)), -3.4e38)
+    e = exp(sub.bind(x, keep(high, x, last)))
+    total = reduce_sum.bind(e, axes=last)
+    return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))
+
+
+def attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False, drop: Callable[[Any], Any] | None = None,
+) -> Any:  # fmt: skip
+    """Return softmax(query @ key.T * scale + mask) @ value; `drop` is applied to the probabilities.
+
+    query [..., L, E], key [..., S, E], value [..., S, Ev] with leading sizes that broadcast. A bool mask
+    keeps where it is true, any other is added. `is_causal` lets query i see the keys up to i.
+    """
+    name = "scaled_dot_product_attention"
+    if query.spec.shape[-1] != key.spec.shape[-1] or key.spec.shape[-2] != value.spec.shape[-2]:
+        raise ShapeError(
+            f"{name}: expected query [..., L, E], key [..., S, E], value [..., S, Ev], "
+            f"got {query.spec.shape}, {key.spec.shape}, {value.spec.shape}"
+        )
+    if is_causal and attn_mask is not None:
+        raise ValueError(f"{name}: pass either attn_mask or is_causal=True, not both")
+    if enable_gqa:
+        heads = query.spec.shape[-3]
+        key, value = _repeated(key, heads, "key"), _repeated(value, heads, "value")
+    lead = broadcast(name, *(t.spec.shape[:-2] for t in (query, key, value)))
+    query, key, value = (_wide(t, lead) for t in (query, key, value))
+    factor = 1 / math.sqrt(query.spec.shape[-1]) if scale is None else scale
+    scores = mul(matmul.bind(query, transposed(key)), factor)
+    if is_causal:
+        row, column = _lines(scores)
+        scores = where(ge(row, column), scores, -math.inf)
+    elif attn_mask is not None:
+        masked = attn_mask.spec.dtype is dt.bool_
+        scores = where(attn_mask, scores, -math.inf) if masked else add(scores, attn_mask)
+    weights = softmax(scores, -1) if attn_mask is None else _safe_softmax(scores)
+    if drop is not None:
+        weights = drop(weights)
+    return matmul.bind(weights, value)

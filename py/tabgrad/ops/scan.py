@@ -1,0 +1,219 @@
+"""Running results along one axis: sums, linear recurrences, extremes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.families import kernel, to_front
+from tabgrad.core.numpy import np
+from tabgrad.core.op import same_dtype
+from tabgrad.core.shape import size, without
+from tabgrad.core.spec import Spec, spec
+from tabgrad.core.trace import constant
+from tabgrad.ops.elementwise import exp, where
+from tabgrad.ops.indexing import cat, gather
+from tabgrad.ops.rounding import eq
+from tabgrad.ops.view import pad, part, permute, reshape
+
+Operand = Any
+Array = Any
+Ints = tuple[int, ...]
+
+
+def _batch(name: str) -> Any:
+    """Return the batching rule of a scan: the same axis, one further back."""
+
+    def batching(n: int, args: Any, dims: Any, *, axis: int, **params: Any) -> Any:
+        fronts = [to_front(a, d, n) for a, d in zip(args, dims, strict=True)]
+        return globals()[name].bind(*fronts, axis=axis + 1, **params)
+
+    return batching
+
+
+def _samples(count: int = 1, **params: Any) -> Any:
+    def samples() -> Iterator[Any]:
+        yield ((3, 4),) * count, {"axis": 1, "reverse": False, **params}
+        yield ((3, 2),) * count, {"axis": 0, "reverse": True, **params}
+        yield ((2, 1),) * count, {"axis": 1, "reverse": False, **params}
+        yield ((2, 0),) * count, {"axis": 1, "reverse": True, **params}
+
+    return samples
+
+
+def _from(x: Array, axis: int, reverse: bool) -> Array:
+    return np.flip(x, axis) if reverse else x
+
+
+# -- sums ------------------------------------------------------------------------------------------
+
+
+@kernel(
+    infer=lambda x, *, axis, reverse: x,
+    derivative=lambda p, t, _y, *, axis, reverse: cumsum.bind(t[0], axis=axis, reverse=reverse),
+    transpose=lambda ct, needs, inputs, _y, *, axis, reverse: (
+        cumsum.bind(ct, axis=axis, reverse=not reverse),
+    ),
+    batching=_batch("cumsum"),
+    samples=_samples(),
+    reads=((False,), False),
+)
+def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
+    """Return the sum of the elements up to and including each one along `axis`; `reverse` starts at the end."""
+    return _from(np.cumsum(_from(x, axis, reverse), axis, dtype=x.dtype), axis, reverse)
+
+
+# -- linear recurrences ----------------------------------------------------------------------------
+
+
+def shifted(x: Any, axis: int, reverse: bool, fill: Any) -> Any:
+    """Return the element before each one in the order of the scan, `fill` before the first."""
+    n = x.spec.shape[axis]
+    if not n:
+        return x
+    first = spec(tuple(1 if i == axis else m for i, m in enumerate(x.spec.shape)), x.spec.dtype)
+    edge = constant(fill, first, x.device)
+    rest = part(x, axis, 1, n) if reverse else part(x, axis, 0, n - 1)
+    return cat.bind(*((rest, edge) if reverse else (edge, rest)), axis=axis)
+
+
+def _linear_derivative(primals: Any, tangents: Any, y: Any, *, axis: int, reverse: bool) -> Any:
+    (a, _), (da, db) = primals, tangents
+    drive = db
+    if da is not None:
+        drive = da * shifted(y, axis, reverse, 0)
+        drive = drive if db is None else drive + db
+    return linear_scan.bind(a, drive, axis=axis, reverse=reverse)
+
+
+def _linear_transpose(ct: Any, needs: Any, inputs: Any, y: Any, *, axis: int, reverse: bool) -> Any:
+    # the cotangent runs the other way, through the factor of the following element
+    a = inputs[0]
+    back = linear_scan.bind(shifted(a, axis, not reverse, 0), ct, axis=axis, reverse=not reverse)
+    return (back * shifted(y, axis, reverse, 0) if needs[0] else None, back if needs[1] else None)
+
+
+def _linear_spec(a: Spec, b: Spec, *, axis: int, reverse: bool) -> Spec:
+    same_dtype("linear_scan", (a, b))
+    return b
+
+
+@kernel(
+    infer=_linear_spec,
+    derivative=_linear_derivative,
+    transpose=_linear_transpose,
+    batching=_batch("linear_scan"),
+    samples=_samples(2),
+)
+def linear_scan(a: Operand, b: Operand, *, axis: int, reverse: bool) -> Array:
+    """Return y with y[i] = a[i] * y[i - 1] + b[i] along `axis`, starting from 0 (so a[0] is not used).
+
+    Running products, their derivatives, exponential averages and gated recurrences are all of this form.
+    """
+    a, b = (np.moveaxis(_from(z, axis, reverse), axis, 0) for z in (a, b))
+    y = np.array(b)
+    for i in range(1, y.shape[0]):
+        y[i] += a[i] * y[i - 1]
+    return _from(np.moveaxis(y, 0, axis), axis, reverse)
+
+
+linear_scan.saves = lambda needs: ((True, False), needs[0])  # type: ignore[attr-defined]
+
+
+def cumprod(x: Any, axis: int, reverse: bool = False) -> Any:
+    """Return the product of the elements up to and including each one; exact where there are zeros."""
+    shape = x.spec.shape
+    n = shape[axis]
+    if not n:
+        return x
+    first = part(x, axis, n - 1, n) if reverse else part(x, axis, 0, 1)
+    low = tuple(n - 1 if i == axis and reverse else 0 for i in range(len(shape)))
+    high = tuple(n - 1 if i == axis and not reverse else 0 for i in range(len(shape)))
+    start = pad.bind(first, low=low, high=high, interior=(0,) * len(shape)) if n > 1 else first
+    return linear_scan.bind(x, start, axis=axis, reverse=reverse)
+
+
+def product_of_others(x: Any, axes: Ints) -> Any:
+    """Return, for each element, the product of all the others over `axes`, without division.
+
+    Products from both sides, so that zeros are right, and derivatives of any order with them.
+    """
+    shape = x.spec.shape
+    order = (*(i for i in range(len(shape)) if i not in axes), *axes)
+    rows = reshape.bind(
+        permute.bind(x, dims=order),
+        shape=(*without(shape, axes), size(tuple(shape[i] for i in axes))),
+    )
+    last = len(rows.spec.shape) - 1
+    before = cumprod(shifted(rows, last, False, 1), last)
+    after = cumprod(shifted(rows, last, True, 1), last, reverse=True)
+    out = reshape.bind(before * after, shape=tuple(shape[i] for i in order))
+    back = tuple(order.index(i) for i in range(len(shape)))
+    return permute.bind(out, dims=back)
+
+
+# -- log-sum-exp -----------------------------------------------------------------------------------
+
+
+def _logcumsumexp_derivative(
+    primals: Any, tangents: Any, y: Any, *, axis: int, reverse: bool
+) -> Any:
+    # every factor is at most 1, so nothing overflows
+    x = primals[0]
+    level = where(eq(y, float("-inf")), 0, y)
+    carry = exp(shifted(y, axis, reverse, float("-inf")) - level)
+    return linear_scan.bind(carry, exp(x - level) * tangents[0], axis=axis, reverse=reverse)
+
+
+@kernel(
+    infer=lambda x, *, axis, reverse: x,
+    derivative=_logcumsumexp_derivative,
+    batching=_batch("logcumsumexp"),
+    samples=_samples(),
+)
+def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
+    """Return the logarithm of the running sum of exp(x) along `axis`, without overflow."""
+    return _from(np.logaddexp.accumulate(_from(x, axis, reverse), axis), axis, reverse)
+
+
+# -- extremes --------------------------------------------------------------------------------------
+
+
+@kernel(
+    infer=lambda x, *, axis, least, dtype: spec(x.shape, dtype),
+    derivative=None,
+    batching=_batch("running_extreme"),
+    samples=lambda: (
+        (s, {"axis": 1, "least": least, "dtype": dt.int64})
+        for s in (((3, 4),), ((2, 1),), ((2, 0),))
+        for least in (False, True)
+    ),
+)
+def running_extreme(x: Operand, *, axis: int, least: bool, dtype: dt.DType) -> Array:
+    """Return the index of the largest (`least`: smallest) element so far; of ties the latest, a nan stays."""
+    rows = np.moveaxis(x, axis, 0)
+    out = np.zeros(rows.shape, dtype=dtype.name)
+    if not rows.size:
+        return np.moveaxis(out, 0, axis)
+    best = rows[0].copy()
+    for i in range(1, rows.shape[0]):
+        new = rows[i]
+        wins = (new <= best) if least else (new >= best)
+        if x.dtype.kind == "f":
+            wins |= np.isnan(new)
+        out[i] = np.where(wins, i, out[i - 1])
+        best = np.where(wins, new, best)
+    return np.moveaxis(out, 0, axis)
+
+
+def cumextreme(x: Any, axis: int, least: bool) -> tuple[Any, Any]:
+    """Return the running maximum (`least`: minimum) along `axis`, and its index."""
+    index = running_extreme.bind(x, axis=axis, least=least, dtype=x.device.index_dtype)
+    return gather.bind(x, index, axis=axis), index
+
+
+__all__ = [
+    "cumextreme", "cumprod", "cumsum", "linear_scan", "logcumsumexp", "product_of_others",
+    "running_extreme", "shifted",
+]  # fmt: skip
