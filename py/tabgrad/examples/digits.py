@@ -8,9 +8,8 @@ The page of tabgrad opens with this file. It runs natively as it stands:
 import argparse
 from typing import NamedTuple
 
-import tabgrad.nn.functional as F
-
 import tabgrad as tg
+import tabgrad.nn.functional as F
 from tabgrad import nn, optim
 from tabgrad.examples import load_digits
 from tabgrad.utils import progress
@@ -73,7 +72,7 @@ def train(epochs: int = 20, seed: int = 0) -> Trained:
                     losses.append(loss.item())
                     bar.log(loss=losses[-1])
             accuracies.append(accuracy())
-            bar.log(accuracy=accuracies[-1])
+            bar.log(held_out_accuracy=accuracies[-1])
     return Trained(model, losses, accuracies)
 
 

@@ -1,0 +1,140 @@
+/** Curves of logged values, one chart for each name. */
+
+import UPlot from "uplot";
+import { colour, onColours } from "./page.js";
+
+const LINES = ["--line-1", "--line-2", "--line-3", "--line-4"];
+const MOST = LINES.length; // charts; further names are not drawn
+
+/** @typedef {{ element: HTMLElement, latest: HTMLElement, box: HTMLElement, plot: UPlot,
+ *   steps: number[], values: (number | null)[] }} Chart */
+
+export class Charts {
+  used = false; // whether anything has been logged
+
+  /** @param {HTMLElement} parent @param {string[]} expected names that have a chart from the start */
+  constructor(parent, expected) {
+    this.parent = parent;
+    this.expected = expected;
+    /** @type {Map<string, Chart>} */
+    this.charts = new Map();
+    new ResizeObserver(() => this.resize()).observe(parent);
+    onColours(() => this.rebuild());
+  }
+
+  reset() {
+    this.clear();
+    for (const name of this.expected) this.create(name, [], []);
+    this.used = false;
+  }
+
+  clear() {
+    for (const { plot } of this.charts.values()) plot.destroy();
+    this.charts.clear();
+    this.parent.replaceChildren();
+  }
+
+  /** Colours are drawn into the canvas, so new colours need new charts. */
+  rebuild() {
+    const kept = [...this.charts].map(([name, { steps, values }]) => ({ name, steps, values }));
+    this.clear();
+    for (const { name, steps, values } of kept) this.create(name, steps, values);
+    this.draw();
+  }
+
+  /** @param {number} step @param {Record<string, number>} values */
+  add(step, values) {
+    // The first log tells which charts there really are.
+    if (!this.used && !Object.keys(values).some((name) => this.charts.has(name))) this.clear();
+    this.used = true;
+    for (const [name, value] of Object.entries(values)) {
+      if (!this.charts.has(name) && this.charts.size < MOST) this.create(name, [], []);
+      const chart = this.charts.get(name);
+      if (!chart) continue;
+      chart.steps.push(step);
+      chart.values.push(Number.isFinite(value) ? value : null);
+      chart.latest.textContent = format(name, value);
+    }
+  }
+
+  draw() {
+    for (const [name, { plot, steps, values, box }] of this.charts) {
+      plot.setData([steps, values]);
+      const last = values.at(-1);
+      const now = last == null ? "no values yet" : `${format(name, last)} at step ${steps.at(-1)}`;
+      box.setAttribute("aria-label", `Curve of ${title(name).toLowerCase()}: ${now}`);
+    }
+  }
+
+  resize() {
+    for (const { plot, box } of this.charts.values()) {
+      plot.setSize({ width: box.clientWidth, height: box.clientHeight });
+    }
+  }
+
+  /** @param {string} name @param {number[]} steps @param {(number | null)[]} values */
+  create(name, steps, values) {
+    const element = document.createElement("div");
+    element.className = "chart";
+    const heading = document.createElement("h3");
+    const swatch = document.createElement("span");
+    const line = LINES[this.charts.size] ?? "--line-1";
+    swatch.className = "swatch";
+    swatch.style.background = `var(${line})`;
+    const latest = document.createElement("output");
+    const last = values.at(-1);
+    latest.textContent = last == null ? "" : format(name, last);
+    heading.append(swatch, title(name));
+    const box = document.createElement("div");
+    box.className = "plot";
+    box.setAttribute("role", "img");
+    element.append(heading, latest, box);
+    this.parent.append(element);
+    const plot = new UPlot(options(name, line, box), [steps, values], box);
+    this.charts.set(name, { element, latest, box, plot, steps, values });
+  }
+}
+
+/** @param {string} name */
+const isShare = (name) => /accuracy|share|fraction/.test(name);
+
+/** @param {string} name */
+function title(name) {
+  const words = name.replaceAll("_", " ").replace("held out", "held-out");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** @param {string} name @param {number} value */
+function format(name, value) {
+  if (isShare(name)) return `${(value * 100).toFixed(1)} %`;
+  return Math.abs(value) >= 0.001 || value === 0 ? value.toPrecision(3) : value.toExponential(1);
+}
+
+/** @param {string} name @param {string} line @param {HTMLElement} box @returns {UPlot.Options} */
+function options(name, line, box) {
+  const share = isShare(name);
+  const grid = { stroke: colour("--grid"), width: 1 };
+  const axis = { stroke: colour("--muted"), grid, ticks: { show: false }, font: "11px Inter" };
+  /** @type {UPlot.Axis} */
+  const y = { ...axis, size: 42, space: 28 };
+  if (share) y.values = (_, marks) => marks.map((mark) => `${Math.round(mark * 100)} %`);
+  return {
+    width: box.clientWidth,
+    height: box.clientHeight,
+    padding: [8, 14, 0, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    scales: { x: { time: false, range: stepRange }, y: { range: share ? shareRange : lossRange } },
+    axes: [{ ...axis, size: 24, space: 56 }, y],
+    series: [{}, { stroke: colour(line), width: 2, points: { show: false }, spanGaps: false }],
+  };
+}
+
+/** @type {UPlot.Range.Function} */
+const stepRange = (_, min, max) => (max > min ? [min, max] : [0, 100]);
+
+/** @type {UPlot.Range.Function} */
+const shareRange = (_, min) => [min == null ? 0 : Math.max(Math.floor(min * 10 - 0.5) / 10, 0), 1];
+
+/** @type {UPlot.Range.Function} */
+const lossRange = (_, min, max) => (max == null ? [0, 2.5] : [Math.min(min, 0), max * 1.05 || 1]);

@@ -1,0 +1,79 @@
+/** The Python editor. */
+
+import { autocompletion, closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { python } from "@codemirror/lang-python";
+import {
+  bracketMatching,
+  HighlightStyle,
+  indentOnInput,
+  indentUnit,
+  syntaxHighlighting,
+} from "@codemirror/language";
+import { EditorState } from "@codemirror/state";
+import {
+  drawSelection,
+  EditorView,
+  highlightActiveLine,
+  highlightActiveLineGutter,
+  keymap,
+  lineNumbers,
+} from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+
+// Colours come from the style sheet, so that light and dark need nothing here.
+const colours = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword], color: "var(--code-keyword)" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--code-string)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--code-number)" },
+  { tag: [tags.lineComment, tags.comment], color: "var(--code-comment)" },
+  {
+    tag: [tags.function(tags.definition(tags.variableName)), tags.definition(tags.className)],
+    color: "var(--code-name)",
+  },
+  { tag: [tags.className, tags.typeName], color: "var(--code-name)" },
+  { tag: tags.meta, color: "var(--code-keyword)" },
+]);
+
+/**
+ * @param {HTMLElement} parent @param {string} text @param {() => void} run what Ctrl-Enter does
+ */
+export function createEditor(parent, text, run) {
+  const start = () => {
+    run();
+    return true;
+  };
+  const extensions = [
+    lineNumbers(),
+    highlightActiveLineGutter(),
+    highlightActiveLine(),
+    history(),
+    drawSelection(),
+    indentOnInput(),
+    indentUnit.of("    "),
+    bracketMatching(),
+    closeBrackets(),
+    autocompletion({ activateOnTyping: false }),
+    python(),
+    syntaxHighlighting(colours),
+    EditorView.contentAttributes.of({
+      "aria-label": "Python program. Control-Enter runs it; Escape, then Tab leaves the editor.",
+      spellcheck: "false",
+      autocapitalize: "off",
+    }),
+    keymap.of([
+      { key: "Mod-Enter", run: start },
+      ...closeBracketsKeymap,
+      ...defaultKeymap,
+      ...historyKeymap,
+      indentWithTab,
+    ]),
+  ];
+  const state = (/** @type {string} */ doc) => EditorState.create({ doc, extensions });
+  const view = new EditorView({ parent, state: state(text) });
+  return {
+    text: () => view.state.doc.toString(),
+    /** Begin afresh with another text. @param {string} doc */
+    show: (doc) => view.setState(state(doc)),
+  };
+}

@@ -1,0 +1,110 @@
+/** The page: an editor, a worker that runs what is in it, and panels that show what comes of it. */
+
+import { createEditor } from "./editor.js";
+import { OutputPanel } from "./output.js";
+import { byId } from "./page.js";
+import { PredictionPanel } from "./prediction.js";
+import { programs } from "./programs.js";
+import { Session } from "./session.js";
+import { TrainingPanel } from "./training.js";
+
+/** @typedef {import("./messages.js").Device} Device */
+/** @typedef {import("./messages.js").FromWorker} FromWorker */
+
+const STAGES = /** @type {Record<string, string>} */ ({
+  python: "Starting Python…",
+  library: "Loading tabgrad…",
+  numpy: "Loading NumPy…",
+  queued: "Runs as soon as Python has started…",
+});
+
+const output = new OutputPanel(byId("output"));
+const training = new TrainingPanel();
+const prediction = new PredictionPanel((pixels) => session.call("predict", pixels));
+const runButton = byId("run");
+const stage = byId("stage");
+
+let program = programs[0] ?? { name: "program.py", title: "", source: "" };
+let published = false;
+let began = 0;
+
+const editor = createEditor(byId("editor"), program.source, () => {
+  if (!session.busy) run();
+});
+
+const session = new Session(new URL("./", location.href), {
+  state: (state, name) => {
+    runButton.dataset.action = session.busy ? "stop" : "run";
+    byId("run-label").textContent = session.busy ? "Stop" : "Run";
+    if (state === "running") stage.textContent = "Running…";
+    else if (state !== "ready") stage.textContent = STAGES[name] ?? STAGES.python ?? "";
+    else if (stage.textContent?.endsWith("…")) stage.textContent = "Ready";
+  },
+  message: receive,
+  ended,
+});
+
+/** @param {FromWorker} message */
+function receive(message) {
+  if (message.type === "output") output.write(message.stream, message.text);
+  else if (message.type === "device") showDevice(message.device);
+  else if (message.type === "progress") {
+    training.show(message.events);
+    published ||= message.events.some((e) => e.event === "publish" && e.names.includes("predict"));
+  }
+}
+
+function run() {
+  output.clear();
+  training.reset();
+  published = false;
+  prediction.disable("Ready to draw on when the program has finished");
+  began = performance.now();
+  session.run(program.name, editor.text());
+  // On a phone the panels lie below the editor.
+  if (matchMedia("(max-width: 60rem)").matches) byId("training").scrollIntoView();
+}
+
+/** @type {import("./session.js").Listener["ended"]} */
+function ended(outcome, why) {
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const words = {
+    finished: `Finished in ${seconds} s`,
+    failed: "Ended with an error",
+    stopped: "Stopped",
+    restarted: "Stopped",
+    broken: "Broken",
+  };
+  stage.textContent = words[outcome];
+  if (outcome === "stopped") output.note("Stopped.");
+  if (outcome === "restarted") {
+    output.note("Stopped. Python starts afresh: what the program had made is gone.");
+  }
+  if (outcome === "broken") output.note(why);
+  if (published && (outcome === "finished" || outcome === "failed")) prediction.enable();
+  else prediction.disable("Train the network first, then draw here");
+}
+
+/** @param {Device} device */
+function showDevice({ kind, name, software, reason }) {
+  byId("device-name").textContent = kind === "webgpu" ? `WebGPU: ${name}` : `cpu: ${name}`;
+  byId("device").dataset.kind = software ? "software" : "gpu";
+  const notice = byId("notice");
+  if (kind === "cpu") {
+    notice.textContent = `${reason} Programs train on the processor instead, with NumPy: slower, but with the same results.`;
+  } else if (software) {
+    notice.textContent = `This browser runs WebGPU on the processor (${name}), not on a GPU: everything works, only slower.`;
+  }
+  notice.hidden = !software;
+}
+
+const picker = /** @type {HTMLSelectElement} */ (byId("program"));
+picker.append(...programs.map(({ title }, i) => new Option(title, String(i))));
+picker.addEventListener("change", () => {
+  program = programs[Number(picker.value)] ?? program;
+  editor.show(program.source);
+});
+
+runButton.addEventListener("click", () => (session.busy ? session.stop() : run()));
+byId("clear-output").addEventListener("click", () => output.clear());
+session.start();

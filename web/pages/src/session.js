@@ -1,0 +1,173 @@
+/** One worker after another: runs programs, stops them, begins afresh when one is beyond help. */
+
+/** @typedef {import("./messages.js").FromWorker} FromWorker */
+/** @typedef {import("./messages.js").ToWorker} ToWorker */
+/** @typedef {import("./messages.js").Outcome} Outcome */
+/** @typedef {"starting" | "ready" | "running" | "broken"} State */
+
+// A program that has not stopped by then is stopped together with its worker.
+const PATIENCE = 300; // milliseconds
+const INTERRUPT = 2; // SIGINT, where Python looks for it
+
+/**
+ * @typedef {{
+ *   state(state: State, stage: string): void,
+ *   message(message: FromWorker): void,
+ *   ended(outcome: Outcome | "restarted" | "broken", why: string): void,
+ * }} Listener  `ended` follows every run, however it ends
+ */
+
+export class Session {
+  /** @param {URL} base where worker.js lies @param {Listener} listener */
+  constructor(base, listener) {
+    this.base = base;
+    this.listener = listener;
+    /** @type {Worker | null} */
+    this.worker = null;
+    /** @type {State} */
+    this.state = "starting";
+    /** @type {{ name: string, source: string } | null} a program that waits for Python */
+    this.queued = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.deadline = undefined;
+    this.calls = 0;
+    /** @type {Map<number, { resolve(values: number[]): void, reject(error: Error): void }>} */
+    this.answers = new Map();
+    // Only an isolated page has memory that it shares with its worker.
+    this.interrupt = globalThis.crossOriginIsolated ? new SharedArrayBuffer(1) : null;
+  }
+
+  get busy() {
+    return this.state === "running" || this.queued !== null;
+  }
+
+  start() {
+    // A worker made from a blob inherits the page's security policy, one with an address would not.
+    const source = `import ${JSON.stringify(new URL("worker.js", this.base).href)};`;
+    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module", name: "python" });
+    worker.onmessage = ({ data }) => this.receive(worker, data);
+    worker.onerror = (event) => {
+      const message = event.message || "The worker could not be loaded.";
+      this.receive(worker, { type: "failed", message });
+    };
+    this.worker = worker;
+    if (this.interrupt) new Uint8Array(this.interrupt)[0] = 0;
+    this.enter("starting", "python");
+    this.send({ type: "start", base: this.base.href, interrupt: this.interrupt });
+  }
+
+  /** @param {State} state */
+  enter(state, stage = "") {
+    this.state = state;
+    this.listener.state(state, stage);
+  }
+
+  /** @param {ToWorker} message */
+  send(message) {
+    this.worker?.postMessage(message);
+  }
+
+  /** @param {Worker} worker @param {FromWorker} message */
+  receive(worker, message) {
+    // What a worker sent before it was given up no longer counts.
+    if (worker !== this.worker) return;
+    if (message.type === "stage") this.reached(message.stage);
+    else if (message.type === "done") this.finish(message.outcome);
+    else if (message.type === "answer") this.answer(message);
+    else if (message.type === "failed") this.fail(message.message);
+    else this.listener.message(message);
+  }
+
+  /** @param {string} stage */
+  reached(stage) {
+    if (stage !== "ready") return this.enter("starting", stage);
+    this.enter("ready");
+    const program = this.queued;
+    this.queued = null;
+    if (program) this.run(program.name, program.source);
+  }
+
+  /** Run a program, as soon as Python is there. @param {string} name @param {string} source */
+  run(name, source) {
+    if (this.state === "running") return;
+    if (this.state === "broken") this.start();
+    if (this.state === "starting") {
+      this.queued = { name, source };
+      this.listener.state(this.state, "queued");
+      return;
+    }
+    if (this.interrupt) new Uint8Array(this.interrupt)[0] = 0;
+    this.enter("running");
+    this.send({ type: "run", name, source });
+  }
+
+  /** Stop the program: by asking it if that helps, otherwise with its worker. */
+  stop() {
+    if (this.queued) {
+      this.queued = null;
+      this.listener.ended("stopped", "");
+      this.listener.state(this.state, "");
+      return;
+    }
+    if (this.state !== "running" || this.deadline !== undefined) return;
+    if (this.interrupt) new Uint8Array(this.interrupt)[0] = INTERRUPT;
+    this.send({ type: "stop" });
+    this.deadline = setTimeout(() => {
+      this.drop("the program was stopped");
+      this.listener.ended("restarted", "");
+      this.start();
+    }, PATIENCE);
+  }
+
+  /** @param {Outcome} outcome */
+  finish(outcome) {
+    clearTimeout(this.deadline);
+    this.deadline = undefined;
+    this.enter("ready");
+    this.listener.ended(outcome, "");
+  }
+
+  /** Give up the worker. @param {string} why */
+  drop(why) {
+    clearTimeout(this.deadline);
+    this.deadline = undefined;
+    this.worker?.terminate();
+    this.worker = null;
+    for (const { reject } of this.answers.values()) reject(new Error(why));
+    this.answers.clear();
+  }
+
+  /** @param {string} message */
+  fail(message) {
+    const wasStarting = this.state === "starting";
+    this.drop(message);
+    this.queued = null;
+    this.enter("broken");
+    this.listener.ended("broken", message);
+    // Where starting fails, starting again at once would fail for ever.
+    if (!wasStarting) this.start();
+  }
+
+  /**
+   * Call a function that the program has published.
+   * @param {string} name @param {number[]} values
+   * @returns {Promise<number[]>}
+   */
+  call(name, values) {
+    if (this.state !== "ready") return Promise.reject(new Error("no program is ready"));
+    const id = ++this.calls;
+    return new Promise((resolve, reject) => {
+      this.answers.set(id, { resolve, reject });
+      this.send({ type: "call", id, name, values });
+    });
+  }
+
+  /** @param {Extract<FromWorker, { type: "answer" }>} message */
+  answer({ id, values, error }) {
+    const waiting = this.answers.get(id);
+    this.answers.delete(id);
+    if (values) waiting?.resolve(values);
+    else waiting?.reject(new Error(error));
+  }
+}

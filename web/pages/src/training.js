@@ -1,0 +1,89 @@
+/** The training panel: how far, how fast, and the curves of what is logged. */
+
+import { Charts } from "./charts.js";
+import { byId } from "./page.js";
+
+/** @typedef {import("./messages.js").ProgressEvent} ProgressEvent */
+
+const SPAN = 2000; // milliseconds over which the speed is taken
+
+export class TrainingPanel {
+  number = 0; // of the bar that is shown
+  began = 0;
+  /** @type {number | null} */
+  total = null;
+  /** @type {{ n: number, time: number }[]} */
+  recent = [];
+
+  constructor() {
+    this.bar = /** @type {HTMLProgressElement} */ (byId("progress"));
+    this.count = byId("count");
+    this.rate = byId("rate");
+    this.charts = new Charts(byId("charts"), ["loss", "held_out_accuracy"]);
+    this.reset();
+  }
+
+  reset() {
+    this.number = 0;
+    this.recent = [];
+    this.bar.value = 0;
+    this.count.textContent = "Not run yet";
+    this.rate.textContent = "";
+    this.charts.reset();
+  }
+
+  /** @param {ProgressEvent[]} events */
+  show(events) {
+    for (const event of events) this.take(event);
+    this.charts.draw();
+  }
+
+  /** @param {ProgressEvent} event */
+  take(event) {
+    if (event.event === "start") this.begin(event);
+    else if (event.event === "publish" || event.bar !== this.number) return;
+    else if (event.event === "update") this.update(event.n, event.time);
+    else if (event.event === "log") this.charts.add(event.n, event.values);
+    else this.end(event.time);
+  }
+
+  /** @param {Extract<ProgressEvent, { event: "start" }>} event */
+  begin({ bar, total, time }) {
+    this.number = bar;
+    this.began = time;
+    this.total = total;
+    this.recent = [{ n: 0, time }];
+    if (total === null) this.bar.removeAttribute("value");
+    else this.bar.value = 0;
+    this.update(0, time);
+  }
+
+  /** @param {number} n @param {number} time */
+  update(n, time) {
+    if (this.total !== null) this.bar.value = this.total ? n / this.total : 1;
+    const whole = this.total === null ? "" : ` of ${grouped(this.total)}`;
+    this.count.textContent = `${grouped(n)}${whole} steps`;
+    this.recent.push({ n, time });
+    while (this.recent.length > 2 && time - (this.recent[0]?.time ?? 0) > SPAN) this.recent.shift();
+    const first = this.recent.at(0) ?? { n: 0, time };
+    if (time > first.time) this.rate.textContent = perSecond((n - first.n) / (time - first.time));
+  }
+
+  /** @param {number} time */
+  end(time) {
+    const n = this.recent.at(-1)?.n ?? 0;
+    const seconds = (time - this.began) / 1000;
+    if (this.total === null) this.bar.value = 1;
+    this.count.textContent = `${grouped(n)} steps in ${seconds.toFixed(1)} s`;
+    if (seconds > 0) this.rate.textContent = perSecond(n / seconds / 1000);
+  }
+}
+
+/** @param {number} n */
+const grouped = (n) => n.toLocaleString("en");
+
+/** @param {number} perMillisecond */
+function perSecond(perMillisecond) {
+  const rate = perMillisecond * 1000;
+  return `${rate >= 100 ? grouped(Math.round(rate)) : rate.toPrecision(2)} steps/s`;
+}

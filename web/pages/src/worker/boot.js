@@ -1,0 +1,90 @@
+/** Starts Python in the worker: Pyodide, tabgrad, and NumPy where there is no GPU. */
+
+/// <reference path="../text.d.ts" />
+import runnerSource from "./runner.py";
+
+/**
+ * @typedef {import("pyodide").PyodideInterface} Pyodide
+ * @typedef {{
+ *   run(source: string, name: string, device: string | null): Promise<string>,
+ *   call(name: string, values: number[]): Promise<number[]>,
+ * }} Runner
+ * @typedef {{
+ *   emit(json: string): void,
+ *   pause(): Promise<void>,
+ *   stopping(): boolean,
+ * }} Page  what the runner may ask of the worker
+ * @typedef {{ tabgrad: string, numpy: string }} Wheels
+ */
+
+/** @param {URL} url */
+async function fetched(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.pathname} is missing (${response.status})`);
+  return response;
+}
+
+/**
+ * @param {URL} base where the page lies
+ * @returns {Promise<Pyodide>}
+ */
+export async function startPython(base) {
+  const folder = new URL("pyodide/", base);
+  /** @type {typeof import("pyodide")} */
+  const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
+  return loadPyodide({ indexURL: folder.href });
+}
+
+/** The wheels beside the page. */
+export class Shelf {
+  /** @param {URL} base */
+  constructor(base) {
+    this.folder = new URL("wheels/", base);
+    /** @type {Promise<Wheels>} */
+    this.index = fetched(new URL("index.json", this.folder)).then((answer) => answer.json());
+    this.tabgrad = this.index.then(async ({ tabgrad }) => {
+      const answer = await fetched(new URL(tabgrad, this.folder));
+      return answer.arrayBuffer();
+    });
+    // Whoever awaits these gets the error; until then it is not unhandled.
+    this.tabgrad.catch(() => {});
+  }
+
+  /** @param {Pyodide} pyodide */
+  async loadTabgrad(pyodide) {
+    pyodide.unpackArchive(await this.tabgrad, "wheel");
+  }
+
+  /** @param {Pyodide} pyodide */
+  async loadNumPy(pyodide) {
+    const { numpy } = await this.index;
+    const quiet = () => {};
+    await pyodide.loadPackage(new URL(numpy, this.folder).href, {
+      messageCallback: quiet,
+      checkIntegrity: false,
+    });
+  }
+}
+
+/**
+ * @param {Pyodide} pyodide @param {Page} page @param {Shelf} shelf
+ * @returns {Runner}
+ */
+export function startRunner(pyodide, page, shelf) {
+  pyodide.registerJsModule("tabgrad_page", { ...page, load_numpy: () => shelf.loadNumPy(pyodide) });
+  const names = pyodide.toPy({});
+  pyodide.runPython(runnerSource, { globals: names, filename: "runner.py" });
+  const run = names.get("run");
+  const call = names.get("call");
+  return {
+    run: (source, name, device) => run(source, name, device ?? undefined),
+    call: async (name, values) => {
+      const argument = pyodide.toPy(values);
+      const answer = await call(name, argument);
+      argument.destroy();
+      const numbers = answer.toJs();
+      answer.destroy();
+      return numbers;
+    },
+  };
+}

@@ -1,0 +1,64 @@
+/**
+ * What a program prints, on its way to the page: at once if it is little, in large pieces if it is
+ * a flood, so that neither a long silence nor an endless loop of prints holds up the page.
+ */
+
+const WINDOW = 50; // milliseconds
+const PROMPT = 20; // messages in one window that are sent at once
+const MOST = 1 << 16; // characters kept between two windows; what is older is dropped
+
+/** @typedef {"out" | "err"} Stream */
+
+export class Output {
+  /** @param {(stream: Stream, text: string) => void} send */
+  constructor(send) {
+    this.send = send;
+    this.began = 0;
+    this.sent = 0;
+    /** @type {{ stream: Stream, text: string }[]} */
+    this.waiting = [];
+    this.length = 0;
+  }
+
+  /** A writer for one of Python's streams. @param {Stream} stream */
+  writer(stream) {
+    const decoder = new TextDecoder();
+    return (/** @type {Uint8Array} */ bytes) => {
+      this.write(stream, decoder.decode(bytes, { stream: true }));
+      return bytes.length;
+    };
+  }
+
+  /** @param {Stream} stream @param {string} text */
+  write(stream, text) {
+    const now = performance.now();
+    const fresh = now - this.began >= WINDOW;
+    if (fresh) {
+      this.began = now;
+      this.sent = 0;
+    }
+    this.keep(stream, text);
+    if (fresh || this.sent < PROMPT) {
+      this.sent++;
+      this.flush();
+    }
+  }
+
+  /** @param {Stream} stream @param {string} text */
+  keep(stream, text) {
+    const last = this.waiting.at(-1);
+    if (last?.stream === stream) last.text += text;
+    else this.waiting.push({ stream, text });
+    this.length += text.length;
+    if (this.length <= 2 * MOST) return;
+    const newest = this.waiting.at(-1)?.text.slice(-MOST) ?? "";
+    this.waiting = [{ stream, text: `… output was skipped here …\n${newest}` }];
+    this.length = newest.length;
+  }
+
+  flush() {
+    for (const { stream, text } of this.waiting) this.send(stream, text);
+    this.waiting = [];
+    this.length = 0;
+  }
+}
