@@ -13,7 +13,7 @@ from typing import Any
 import wgpu
 from wgpu.backends.wgpu_native import ffi, lib
 
-from tabgrad.core.errors import DeviceLostError, HostError
+from tabgrad.core.errors import DeviceLostError, HostError, OutOfMemoryError
 from tabgrad.hosts.host import compile_message
 from tabgrad.hosts.ledger import Ledger
 from tabgrad.hosts.protocol import (
@@ -104,8 +104,8 @@ class WgpuHost:
                 continue
             self._guard(index, command, blobs)
             if self._diagnose:
-                self._guard_flush(index)
-        self._guard_flush(-1)
+                self._guard_flush(index, command)
+        self._guard_flush(-1, None)
         self._uniform_end = self._uniform_sent = 0
         for number in freed:
             self._free(number)
@@ -123,11 +123,11 @@ class WgpuHost:
         except (wgpu.GPUError, HostError) as error:
             self._caught(error, index, command)
 
-    def _guard_flush(self, index: int) -> None:
+    def _guard_flush(self, index: int, command: Command | None) -> None:
         try:
             self._flush()
         except wgpu.GPUError as error:
-            self._caught(error, index, None)
+            self._caught(error, index, command)
 
     def _caught(self, error: Exception, index: int, command: Command | None) -> None:
         # As in a browser, what was encoded beside a failed command is not submitted.
@@ -252,12 +252,12 @@ class WgpuHost:
         self._buffers[command.id] = None
         limit = self.hello.limits["max_buffer_size"]
         if command.nbytes > limit:
-            raise MemoryError(
+            raise OutOfMemoryError(
                 f"a buffer of {command.nbytes} bytes is above the device's limit of {limit}"
             )
         # No binding may be empty, so an empty buffer gets one word.
         self._buffers[command.id] = self._device.create_buffer(
-            size=max(command.nbytes, 4), usage=STORAGE
+            label=f"buffer {command.id}", size=max(command.nbytes, 4), usage=STORAGE
         )
 
     def _free(self, number: int) -> None:
@@ -436,7 +436,7 @@ class WgpuHost:
 
     def _map_failed(self, error: Exception) -> HostError:
         try:
-            self._device.create_command_encoder()
+            self._device.create_command_encoder().finish()
         except wgpu.GPUError:
             self._lose(-1)
             return DeviceLostError("the device is lost")

@@ -46,7 +46,11 @@ class Mapping:
         self._staging = staging
         self._failed = failed
         # wgpu-py's "READ" would submit once more to be sure that the copy was sent.
-        self._promise = buffer.map_async("READ_NOSYNC", 0, max(nbytes, 4))
+        try:
+            self._promise = buffer.map_async("READ_NOSYNC", 0, max(nbytes, 4))
+        except (wgpu.GPUError, RuntimeError, AttributeError) as error:
+            # AttributeError: wgpu-py takes away the poller of a destroyed device.
+            raise failed(error) from None
 
     def wait(self, timeout: float) -> bytes:
         """Return the bytes, or raise DeadlineError."""

@@ -178,7 +178,7 @@ export class Encoding {
     if (watched) this.faults.watch();
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     // No binding may be empty, so an empty buffer gets one word.
-    const gpu = this.device.createBuffer({ size: size || 4, usage });
+    const gpu = this.device.createBuffer({ label: `buffer ${id}`, size: size || 4, usage });
     if (watched) this.faults.reportAlloc(size, command);
     this.buffers.live.set(id, { gpu, size, stamp: 0, groups: new Set(), tables: new Set() });
   }
@@ -376,7 +376,7 @@ export class Encoding {
 
   /** @param {Uint32Array} words @param {number} at @param {number} end */
   dispatch(words, at, end) {
-    const { gpu, layout, nBuffers } = this.pipelines.alive(words[at] ?? 0);
+    const { compiled, layout, nBuffers } = this.pipelines.alive(words[at] ?? 0);
     const first = at + 5;
     const rest = first + nBuffers;
     const n = end - rest;
@@ -385,15 +385,17 @@ export class Encoding {
     const ids = words.subarray(first, rest);
     const group = this.group(layout, ids, n * 4);
     for (const id of ids) this.buffers.alive(id).stamp = this.stamp;
+    const [gx = 0, gy = 0, gz = 0] = [words[at + 1], words[at + 2], words[at + 3]];
+    if (!(gx && gy && gz)) return;
     const pass = this.openPass();
-    pass.setPipeline(gpu);
+    pass.setPipeline(compiled.gpu);
     if (n) {
       this.offsets[0] = start * 4;
       pass.setBindGroup(0, group, this.offsets, 0, 1);
     } else {
       pass.setBindGroup(0, group);
     }
-    pass.dispatchWorkgroups(words[at + 1] ?? 0, words[at + 2] ?? 0, words[at + 3] ?? 0);
+    pass.dispatchWorkgroups(gx, gy, gz);
   }
 
   /** @param {Uint32Array} words @param {number} at @param {number} end */
@@ -433,7 +435,7 @@ export class Encoding {
         current = null;
         continue;
       }
-      const { gpu } = step.of;
+      const { gpu } = step.of.compiled;
       if (gpu !== current) {
         pass.setPipeline(gpu);
         current = gpu;

@@ -77,14 +77,15 @@ export class Faults {
   /**
    * Close the scopes of a pipeline's making; a fault has the compiler's text and the source.
    * @param {GPUShaderModule} module @param {number} id @param {string} label
-   * @param {string} source @param {number} command
+   * @param {string} source @param {number} command @param {() => void} failed
    */
-  reportPipeline(module, id, label, source, command) {
+  reportPipeline(module, id, label, source, command, failed) {
     const { packet } = this;
     const errors = this.unwatch();
     const look = async () => {
       const error = (await errors).find((found) => found);
       if (!error) return;
+      failed();
       const info = await module.getCompilationInfo();
       const lines = info.messages.map((m) => `${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`);
       const text = lines.length ? lines.join("\n") : error.message;

@@ -20,9 +20,9 @@ export class List {
     this.image = command.image;
     this.positions = command.positions;
     /** @type {(CopyStep | Dispatch)[]} */
-    this.steps = command.steps.map((step) =>
-      "src" in step ? step : { ...step, of: pipelines.alive(step.pipeline) },
-    );
+    this.steps = command.steps
+      .filter((step) => "src" in step || step.gx * step.gy * step.gz > 0)
+      .map((step) => ("src" in step ? step : { ...step, of: pipelines.alive(step.pipeline) }));
     /** @type {Table[]} */
     this.tables = [];
   }

@@ -14,8 +14,9 @@ const BINDING_TYPES = /** @type {Record<string, GPUBufferBindingType>} */ ({
 
 /**
  * @typedef {{ group: GPUBindGroupLayout, whole: GPUPipelineLayout, number: number }} Layout
- * @typedef {{ gpu: GPUComputePipeline, layout: Layout, label: string, nBuffers: number,
- *   uniform: boolean, key: string }} Pipeline
+ * @typedef {{ gpu: GPUComputePipeline, users: number, key: string }} Compiled
+ * @typedef {{ compiled: Compiled, layout: Layout, label: string, nBuffers: number,
+ *   uniform: boolean }} Pipeline
  */
 
 export class Pipelines {
@@ -24,7 +25,7 @@ export class Pipelines {
     this.device = device;
     this.faults = new Faults(device, (message) => this.namedIn(message));
     this.ids = /** @type {Ids<Pipeline>} */ (new Ids("pipeline"));
-    /** @type {Map<string, { gpu: GPUComputePipeline, users: number }>} */
+    /** @type {Map<string, Compiled>} */
     this.compiled = new Map();
     /** @type {Map<string, Layout>} */
     this.layouts = new Map();
@@ -51,24 +52,31 @@ export class Pipelines {
         layout: layout.whole,
         compute: { module, entryPoint: "main", constants: overrides },
       });
-      this.faults.reportPipeline(module, id, label, source, index);
-      known = { gpu, users: 0 };
-      this.compiled.set(key, known);
+      const compiled = { gpu, users: 0, key };
+      // The next attempt at the same source has to fail by itself, with its own fault.
+      const failed = () => this.forget(compiled);
+      this.faults.reportPipeline(module, id, label, source, index, failed);
+      this.compiled.set(key, compiled);
+      known = compiled;
     }
     known.users++;
     const uniform = bindings.endsWith("u");
     const nBuffers = bindings.length - Number(uniform);
-    this.ids.live.set(id, { gpu: known.gpu, layout, label, nBuffers, uniform, key });
+    this.ids.live.set(id, { compiled: known, layout, label, nBuffers, uniform });
   }
 
   /** @param {Uint32Array} ids */
   drop(ids) {
     for (const id of ids) {
-      const { key } = this.ids.alive(id);
-      const known = this.compiled.get(key);
-      if (known && --known.users === 0) this.compiled.delete(key);
+      const { compiled } = this.ids.alive(id);
+      if (--compiled.users === 0) this.forget(compiled);
       this.ids.live.delete(id);
     }
+  }
+
+  /** @param {Compiled} compiled */
+  forget(compiled) {
+    if (this.compiled.get(compiled.key) === compiled) this.compiled.delete(compiled.key);
   }
 
   /** @param {string} bindings @returns {Layout} */

@@ -128,7 +128,9 @@ export class Bridge {
       await Promise.all([staging.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4)), settled]);
       return DONE;
     } catch (error) {
-      if (this.lost) return LOST;
+      // A read is the first to notice a loss; the browser says so a moment later.
+      const moment = new Promise((resolve) => setTimeout(() => resolve(FAILED), 100));
+      if ((await Promise.race([this.gone, moment])) === LOST) return LOST;
       this.faults.add("validation", `read failed: ${error}`);
       return FAILED;
     }

@@ -38,7 +38,8 @@ class RecordingHost:
     """Keeps every packet as `commands` and as `lines` of text.
 
     `answers` gives the bytes of single read tokens; other reads see the buffer, which
-    starts as zeros. `run(command, buffers)` is called for each dispatch and routine.
+    starts as zeros. `run(command, buffers)` is called for each dispatch and routine;
+    `pipelines` has what was compiled, by id.
 
     >>> from tabgrad.hosts.protocol import Encoder
     >>> host, encoder = RecordingHost(), Encoder()
@@ -79,6 +80,7 @@ class RecordingHost:
         self.commands: list[Command] = []
         self.lines: list[str] = []
         self.buffers: dict[int, bytearray] = {}
+        self.pipelines: dict[int, Pipeline] = {}
         self._answers = dict(answers or {})
         self._run = run
         self._ledger = Ledger(len(routines))
@@ -138,10 +140,13 @@ class RecordingHost:
         return faults
 
     def synchronize(self, timeout: float) -> None:
-        """Do nothing."""
+        """Return at once: there is nothing to wait for."""
+        if self.lost:
+            raise DeviceLostError("the device is lost")
 
     async def synchronize_async(self, timeout: float) -> None:
-        """Do nothing."""
+        """Return at once: there is nothing to wait for."""
+        self.synchronize(timeout)
 
     def close(self) -> None:
         """Forget all buffers."""
@@ -163,6 +168,9 @@ class RecordingHost:
             end = command.offset + command.nbytes
             data = bytes(self.buffers[command.id][command.offset : end])
             self._reads[command.token] = self._answers.pop(command.token, data)
+        elif isinstance(command, Pipeline):
+            # Kept for good: lists stored with a dropped pipeline still run.
+            self.pipelines[command.id] = command
         elif isinstance(command, Store):
             self._lists[command.list_id] = command
         elif isinstance(command, Replay):

@@ -1,0 +1,551 @@
+"""What every host must do, each law a coroutine over a Bench; run by test_hosts.py and in Pyodide.
+
+`ON_GPU` are the laws that only a host with a device can be held to.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Awaitable, Callable
+
+from tabgrad.core.errors import DeadlineError, DeviceLostError, HostError
+from tabgrad.hosts.protocol import INLINE_BYTES, Copy, Dispatch
+from tests.hosts.bench import Bench, floats, word
+
+Law = Callable[[Bench], Awaitable[None]]
+
+
+async def raises(kind: type[Exception], awaitable: Awaitable[object]) -> Exception:
+    """The exception of `kind` that awaiting raises."""
+    try:
+        value = await awaitable
+    except kind as error:
+        return error
+    raise AssertionError(f"expected {kind.__name__}, got {value!r}")
+
+
+# Data
+
+
+async def written_bytes_are_read_back(bench: Bench) -> None:
+    x = bench.buffer(b"0123456789abcdef")
+    bench.encoder.write(x, 4, b"WXYZ")
+    assert await bench.read(x, 16) == b"0123WXYZ89abcdef"
+    assert await bench.read(x, 8, offset=4) == b"WXYZ89ab"
+
+
+async def large_writes_travel_beside_the_packet(bench: Bench) -> None:
+    data = array("I", range(INLINE_BYTES)).tobytes()
+    x = bench.buffer(data)
+    y = bench.buffer(bytearray(data[::-1]))
+    bench.encoder.write(y, 8, memoryview(data)[:65536])
+    assert len(bench.encoder.blobs) == 3
+    assert await bench.read(x, len(data)) == data
+    assert await bench.read(y, len(data)) == data[::-1][:8] + data[:65536] + data[::-1][65544:]
+
+
+async def data_of_a_broken_word_is_padded(bench: Bench) -> None:
+    x = bench.buffer(b"........")
+    bench.encoder.write(x, 0, b"abcde")
+    assert await bench.read(x, 8) == b"abcde\0\0\0"
+
+
+async def bytes_are_copied_between_buffers(bench: Bench) -> None:
+    x, y = bench.buffer(b"0123456789abcdef"), bench.buffer(b"................")
+    bench.encoder.copy(x, 4, y, 8, 8)
+    assert await bench.read(y, 16) == b"........456789ab"
+
+
+async def bytes_are_copied_inside_a_buffer(bench: Bench) -> None:
+    """As if there were a second buffer: the ranges may overlap."""
+    x, y = bench.buffer(b"0123456789abcdef"), bench.buffer(b"0123456789abcdef")
+    bench.encoder.copy(x, 0, x, 4, 12)
+    bench.encoder.copy(y, 4, y, 0, 12)
+    assert await bench.read(x, 16) == b"01230123456789ab"
+    assert await bench.read(y, 16) == b"456789abcdefcdef"
+
+
+async def nothing_can_be_allocated_written_copied_and_read(bench: Bench) -> None:
+    x, y = bench.buffer(), bench.buffer(b"abcd")
+    bench.encoder.write(x, 0, b"")
+    bench.encoder.copy(x, 0, y, 4, 0)
+    assert await bench.read(x, 0) == b""
+    assert await bench.read(y, 0, offset=4) == b""
+    assert await bench.read(y, 4) == b"abcd"
+    assert await bench.faults() == []
+
+
+async def reads_are_answered_in_any_order(bench: Bench) -> None:
+    x = bench.buffer(b"abcdefgh")
+    first, second = bench.ask(x, 4), bench.ask(x, 4, offset=4)
+    bench.send()
+    third = bench.ask(x, 8)
+    bench.send()
+    assert await bench.answer(third) == b"abcdefgh"
+    assert await bench.answer(second) == b"efgh"
+    assert await bench.answer(first) == b"abcd"
+
+
+async def an_answer_is_given_once(bench: Bench) -> None:
+    x = bench.buffer(b"abcd")
+    token = bench.ask(x, 4)
+    bench.send()
+    await bench.answer(token)
+    await raises(HostError, bench.host.read_async(token, 1.0))
+    await raises(HostError, bench.host.read_async(bench.id(), 1.0))
+    bench.encoder.read(token, x, 0, 4)
+    bench.send()
+    assert await bench.answer(token) == b"abcd"
+
+
+async def a_freed_buffer_serves_the_commands_before(bench: Bench) -> None:
+    x, y = bench.buffer(floats(1, 2, 3)), bench.buffer(nbytes=12)
+    bench.encoder.dispatch(bench.kernel("scale"), (1, 1, 1), (x, y), (3, word(2)))
+    bench.encoder.free([x])
+    assert await bench.floats(y, 3) == [2, 4, 6]
+    bench.encoder.free([y])
+    bench.send()
+    assert await bench.faults() == []
+
+
+async def many_buffers_come_and_go(bench: Bench) -> None:
+    scale = bench.kernel("scale")
+    x = bench.buffer(floats(1, 2, 3, 4))
+    for _ in range(50):
+        y = bench.buffer(nbytes=16)
+        bench.encoder.dispatch(scale, (1, 1, 1), (x, y), (4, word(2)))
+        bench.encoder.dispatch(scale, (1, 1, 1), (y, x), (4, word(0.5)))
+        bench.encoder.free([y])
+        bench.send()
+    assert await bench.floats(x, 4) == [1, 2, 3, 4]
+    assert await bench.faults() == []
+
+
+# Order
+
+
+async def commands_run_in_order(bench: Bench) -> None:
+    x = bench.buffer(floats(1, 1, 1))
+    increment = bench.kernel("increment")
+    bench.encoder.dispatch(increment, (2, 1, 1), (x,))
+    before = bench.ask(x, 12)
+    bench.encoder.dispatch(increment, (3, 1, 1), (x,))
+    bench.encoder.copy(x, 0, x, 8, 4)
+    bench.encoder.dispatch(increment, (3, 1, 1), (x,))
+    after = bench.ask(x, 12)
+    assert bench.send() == 1
+    assert await bench.answer(before) == floats(2, 2, 1)
+    assert await bench.answer(after) == floats(4, 4, 4)
+
+
+async def a_write_after_a_dispatch_waits_for_it(bench: Bench) -> None:
+    x, y, z = bench.buffer(floats(1)), bench.buffer(nbytes=4), bench.buffer(nbytes=4)
+    scale = bench.kernel("scale")
+    bench.encoder.dispatch(scale, (1, 1, 1), (x, y), (1, word(10)))
+    bench.encoder.write(x, 0, floats(7))
+    bench.encoder.dispatch(scale, (1, 1, 1), (x, z), (1, word(100)))
+    bench.encoder.write(y, 0, floats(5))
+    bench.send()
+    assert await bench.floats(z, 1) == [700]
+    assert await bench.floats(x, 1) == [7]
+    assert await bench.floats(y, 1) == [5]
+
+
+async def a_write_between_keeps_uniform_words_apart(bench: Bench) -> None:
+    x = bench.buffer(floats(1))
+    outs = [bench.buffer(nbytes=4) for _ in range(6)]
+    scale = bench.kernel("scale")
+    for i, y in enumerate(outs):
+        bench.encoder.write(x, 0, floats(i + 1))
+        bench.encoder.dispatch(scale, (1, 1, 1), (x, y), (1, word(10 + i)))
+    bench.send()
+    values = [(await bench.floats(y, 1))[0] for y in outs]
+    assert values == [(i + 1) * (10 + i) for i in range(6)]
+
+
+async def each_dispatch_has_its_own_uniform_words(bench: Bench) -> None:
+    """Enough of them that a host's first arena is too small."""
+    n = 1500
+    x = bench.buffer(floats(1))
+    outs = [bench.buffer(nbytes=4) for _ in range(n)]
+    scale = bench.kernel("scale")
+    for i, y in enumerate(outs):
+        bench.encoder.dispatch(scale, (1, 1, 1), (x, y), (1, word(i)))
+    whole = bench.buffer(nbytes=4 * n)
+    for i, y in enumerate(outs):
+        bench.encoder.copy(y, 0, whole, 4 * i, 4)
+    assert await bench.floats(whole, n) == list(range(n))
+    bench.encoder.free([*outs, whole])
+    bench.send()
+    await bench.usable()
+
+
+async def uniform_words_may_be_many(bench: Bench) -> None:
+    values = [float(i) for i in range(320)]
+    x = bench.buffer(nbytes=1280)
+    words = tuple(word(value) for value in values)
+    bench.encoder.dispatch(bench.kernel("fill"), (320, 1, 1), (x,), words)
+    assert await bench.floats(x, 320) == values
+
+
+async def an_empty_grid_does_nothing(bench: Bench) -> None:
+    x = bench.buffer(floats(1))
+    increment = bench.kernel("increment")
+    for grid in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        bench.encoder.dispatch(increment, grid, (x,))
+    assert await bench.floats(x, 1) == [1]
+    assert await bench.faults() == []
+
+
+# Pipelines
+
+
+async def overrides_are_set(bench: Bench) -> None:
+    x = bench.buffer(nbytes=4)
+    given = bench.kernel("override", N=3, SHIFT=0.25)
+    other = bench.kernel("override", N=7, SHIFT=-0.5)
+    bench.encoder.dispatch(given, (1, 1, 1), (x,))
+    assert await bench.floats(x, 1) == [3.25]
+    bench.encoder.dispatch(other, (1, 1, 1), (x,))
+    assert await bench.floats(x, 1) == [6.5]
+
+
+async def equal_pipelines_live_on_their_own(bench: Bench) -> None:
+    x = bench.buffer(floats(0))
+    first, second = bench.kernel("increment"), bench.kernel("increment")
+    bench.encoder.dispatch(first, (1, 1, 1), (x,))
+    bench.encoder.drop_pipelines([first])
+    bench.encoder.dispatch(second, (1, 1, 1), (x,))
+    bench.send()
+    bench.encoder.drop_pipelines([second])
+    bench.encoder.dispatch(bench.kernel("increment"), (1, 1, 1), (x,))
+    assert await bench.floats(x, 1) == [3]
+
+
+# Stored lists
+
+
+def chain(bench: Bench) -> tuple[int, int]:
+    """A list that scales slot 0 into slot 1 and slot 1 into slot 2, copying in between."""
+    scale, number = bench.kernel("scale"), bench.id()
+    commands = (
+        Dispatch(scale, 1, 1, 1, (0, 1), (2, word(2))),
+        Copy(1, 0, 1, 8, 4),
+        Dispatch(scale, 1, 1, 1, (1, 2), (3, word(3))),
+    )
+    bench.encoder.store(number, 3, commands)
+    return number, scale
+
+
+async def a_list_is_replayed_with_any_buffers(bench: Bench) -> None:
+    number, _ = chain(bench)
+    x, y = bench.buffer(floats(1, 10)), bench.buffer(nbytes=12)
+    z = bench.buffer(nbytes=12)
+    bench.encoder.replay(number, (x, y, z))
+    assert bench.send() == 1
+    assert await bench.floats(z, 3) == [6, 60, 6]
+    other = bench.buffer(floats(5, 7))
+    bench.encoder.replay(number, array("I", [other, y, z]))
+    assert await bench.floats(z, 3) == [30, 42, 30]
+    bench.encoder.replay(number, (z, y, other_out := bench.buffer(nbytes=12)))
+    assert await bench.floats(other_out, 3) == [180, 252, 180]
+
+
+async def patches_persist(bench: Bench) -> None:
+    number, _ = chain(bench)
+    x, y = bench.buffer(floats(1, 10)), bench.buffer(nbytes=12)
+    z, last = bench.buffer(nbytes=12), bench.buffer(nbytes=12)
+    bench.encoder.replay(number, (x, y, z), (1, word(5), 3, word(7)))
+    assert await bench.floats(z, 2) == [35, 350]
+    bench.encoder.replay(number, (x, y, z), array("I", [1, word(1)]))
+    bench.encoder.replay(number, (x, y, last), (3, word(-1)))
+    bench.send()
+    assert await bench.floats(z, 2) == [7, 70]
+    assert await bench.floats(last, 2) == [-1, -10]
+    bench.encoder.replay(number, (x, y, z))
+    assert await bench.floats(z, 2) == [-1, -10]
+
+
+async def a_list_outlives_its_pipelines_and_buffers(bench: Bench) -> None:
+    number, scale = chain(bench)
+    for i in range(12):
+        x, y, z = bench.buffer(floats(i, 1)), bench.buffer(nbytes=12), bench.buffer(nbytes=12)
+        bench.encoder.replay(number, (x, y, z))
+        if i == 3:
+            bench.encoder.drop_pipelines([scale])
+        assert await bench.floats(z, 2) == [6 * i, 6]
+        if i % 2:
+            bench.encoder.free([x, y, z])
+    bench.encoder.drop([number])
+    bench.send()
+    assert await bench.faults() == []
+
+
+async def lists_without_dispatches_or_uniform_words(bench: Bench) -> None:
+    empty, copies, plain = bench.id(), bench.id(), bench.id()
+    increment = bench.kernel("increment")
+    bench.encoder.store(empty, 0, ())
+    bench.encoder.store(copies, 2, (Copy(0, 0, 1, 4, 4), Copy(0, 0, 0, 4, 4)))
+    bench.encoder.store(plain, 1, (Dispatch(increment, 2, 1, 1, (0,)),) * 3)
+    x, y = bench.buffer(floats(1, 2)), bench.buffer(floats(3, 4))
+    bench.encoder.replay(empty, ())
+    bench.encoder.replay(copies, (x, y))
+    bench.encoder.replay(plain, (y,))
+    bench.send()
+    assert await bench.floats(x, 2) == [1, 1]
+    assert await bench.floats(y, 2) == [6, 4]
+
+
+async def a_write_between_replays_waits(bench: Bench) -> None:
+    number, _ = chain(bench)
+    x, y = bench.buffer(floats(1, 10)), bench.buffer(nbytes=12)
+    z, last = bench.buffer(nbytes=12), bench.buffer(nbytes=12)
+    bench.encoder.replay(number, (x, y, z))
+    bench.encoder.write(x, 0, floats(2, 20))
+    bench.encoder.replay(number, (x, y, last), (1, word(100)))
+    bench.send()
+    assert await bench.floats(z, 2) == [6, 60]
+    assert await bench.floats(last, 2) == [600, 6000]
+
+
+# Faults
+
+
+async def a_refused_packet_does_nothing(bench: Bench) -> None:
+    x = bench.buffer(floats(1))
+    increment = bench.kernel("increment")
+    bench.send()
+    y = bench.buffer(floats(2))
+    bench.encoder.write(x, 0, floats(9))
+    bench.encoder.dispatch(increment, (1, 1, 1), (x,))
+    bench.encoder.free([4_000_000_000])
+    assert bench.send() == 0
+    fault = await bench.only_fault()
+    assert (fault.kind, fault.command) == ("protocol", 4)
+    assert "unknown buffer 4000000000" in fault.message
+    assert await bench.floats(x, 1) == [1]
+    bench.encoder.alloc(y, 4)
+    bench.send()
+    await bench.usable()
+
+
+async def a_kernel_that_does_not_compile_says_why(bench: Bench) -> None:
+    bench.buffer(nbytes=4)
+    broken = bench.kernel("broken")
+    bench.send()
+    fault = await bench.only_fault()
+    assert (fault.kind, fault.pipeline, fault.command) == ("compile", broken, 1)
+    assert "'broken'" in fault.message
+    assert "no_such_name" in fault.message
+    assert "   1 " + bench.source("broken").splitlines()[0] in fault.message
+    await bench.usable()
+
+
+async def a_kernel_that_did_not_compile_cannot_run(bench: Bench) -> None:
+    x = bench.buffer(floats(1))
+    broken = bench.kernel("broken")
+    bench.encoder.dispatch(broken, (1, 1, 1), ())
+    token = bench.ask(x, 4)
+    bench.send()
+    faults = await bench.faults()
+    assert faults[0].kind == "compile", faults
+    try:
+        await bench.answer(token)
+    except HostError:
+        pass
+    bench.host.faults()
+    bench.encoder.dispatch(broken, (1, 1, 1), ())
+    bench.send()
+    assert [fault.kind for fault in await bench.faults()] != []
+    await bench.usable()
+
+
+async def a_buffer_above_the_limit_is_a_memory_fault(bench: Bench) -> None:
+    limit = bench.host.hello.limits["max_buffer_size"]
+    number, nbytes = bench.id(), min(limit + 4, 2**32 - 4) & -4
+    bench.encoder.alloc(number, nbytes)
+    bench.send()
+    faults = await bench.faults()
+    assert faults[0].kind == "memory", faults
+    assert str(nbytes) in faults[0].message
+    bench.encoder.free([number])
+    bench.send()
+    assert await bench.faults() == []
+    await bench.usable()
+
+
+async def more_buffers_than_the_limit_is_a_fault(bench: Bench) -> None:
+    n = bench.host.hello.limits["max_storage_buffers_per_shader_stage"] + 1
+    bindings = "\n".join(
+        f"@group(0) @binding({i}) var<storage, read_write> x{i}: array<f32>;" for i in range(n)
+    )
+    body = "\n".join(f"  x{i}[0] = {i}.0;" for i in range(n))
+    source = f"{bindings}\n@compute @workgroup_size(1)\nfn main() {{\n{body}\n}}\n"
+    number = bench.id()
+    bench.encoder.pipeline(number, "too many", source, "w" * n)
+    bench.send()
+    faults = await bench.faults()
+    assert faults[0].kind == "compile", faults
+    assert faults[0].pipeline == number
+    await bench.usable()
+
+
+async def misuse_names_the_kernel(bench: Bench) -> None:
+    """One buffer as read-only and as writable storage in one dispatch."""
+    x = bench.buffer(floats(1, 2))
+    scale = bench.kernel("scale")
+    bench.encoder.dispatch(scale, (1, 1, 1), (x, x), (2, word(3)))
+    bench.send()
+    faults = await bench.faults()
+    assert faults[0].kind == "validation", faults
+    assert faults[0].message
+    await bench.usable()
+
+
+async def a_read_of_a_failed_packet_is_no_answer(bench: Bench) -> None:
+    """Either it raises, or the fault is known before the bytes are."""
+    x = bench.buffer(floats(1, 2))
+    scale = bench.kernel("scale")
+    bench.encoder.dispatch(scale, (1, 1, 1), (x, x), (2, word(3)))
+    token = bench.ask(x, 8)
+    bench.send()
+    try:
+        await bench.answer(token)
+    except HostError:
+        pass
+    assert [fault.kind for fault in bench.host.faults()] != []
+    await bench.usable()
+
+
+# Waiting
+
+
+async def a_read_has_a_deadline(bench: Bench) -> None:
+    """Rounds double until a read takes longer than its deadline, on whatever the host runs."""
+    spin, rounds = bench.kernel("spin"), 1 << 16
+    x = bench.buffer(nbytes=16)
+    while True:
+        bench.encoder.dispatch(spin, (256, 1, 1), (x,), (rounds,))
+        token = bench.ask(x, 16)
+        bench.send()
+        try:
+            await bench.host.read_async(token, 0.05)
+        except DeadlineError as error:
+            assert "0.05 s" in str(error)  # noqa: PT017
+            break
+        rounds *= 2
+        assert rounds < 1 << 31
+    await raises(HostError, bench.host.read_async(token, 1.0))
+    await bench.usable()
+
+
+async def synchronizing_waits_for_all(bench: Bench) -> None:
+    x = bench.buffer(floats(0))
+    increment = bench.kernel("increment")
+    for _ in range(20):
+        bench.encoder.dispatch(increment, (1, 1, 1), (x,))
+        bench.send()
+    await bench.host.synchronize_async(30.0)
+    assert await bench.floats(x, 1) == [20]
+
+
+async def blocking_reads(bench: Bench) -> None:
+    assert bench.host.can_block()
+    x = bench.buffer(b"abcd")
+    token = bench.ask(x, 4)
+    bench.send()
+    assert bench.host.read(token, 30.0) == b"abcd"
+    bench.host.synchronize(30.0)
+    assert bench.host.faults() == []
+
+
+async def hello_says_what_the_host_is(bench: Bench) -> None:
+    hello = bench.host.hello
+    assert hello.protocol == 1
+    assert hello.language in ("wgsl", "cuda")
+    assert hello.limits["max_buffer_size"] >= 1 << 28
+    assert hello.limits["max_storage_buffers_per_shader_stage"] >= 8
+    assert all(isinstance(value, int) for value in hello.limits.values())
+    assert hello.adapter.name
+    assert isinstance(hello.adapter.software, bool)
+    assert isinstance(hello.features, frozenset)
+
+
+# Loss: each of these leaves its host lost
+
+
+async def a_loss_faults_everything(bench: Bench, lose: Callable[[], None]) -> None:
+    x = bench.buffer(b"abcd")
+    token = bench.ask(x, 4)
+    bench.send()
+    lose()
+    await raises(DeviceLostError, bench.host.read_async(token, 10.0))
+    bench.encoder.write(x, 0, b"efgh")
+    assert bench.send() == 0
+    assert bench.host.lost
+    faults = bench.host.faults()
+    assert faults
+    assert {fault.kind for fault in faults} == {"lost"}
+    await raises(DeviceLostError, bench.host.synchronize_async(10.0))
+    await raises(DeviceLostError, bench.host.read_async(token, 10.0))
+    bench.host.close()
+    bench.host.close()
+
+
+async def diagnosing_names_command_and_kernel(bench: Bench) -> None:
+    """For a host that was connected with `diagnose=True`."""
+    x, y = bench.buffer(floats(1, 2)), bench.buffer(nbytes=8)
+    scale = bench.kernel("scale")
+    bench.encoder.dispatch(scale, (1, 1, 1), (x, y), (2, word(3)))
+    bench.encoder.dispatch(scale, (1, 1, 1), (y, y), (2, word(3)))
+    bench.send()
+    faults = await bench.faults()
+    assert [(fault.kind, fault.command, fault.pipeline) for fault in faults] == [
+        ("validation", 5, scale)
+    ]
+    assert struct.unpack("<2f", await bench.read(y, 8)) == (3, 6)
+
+
+HOSTLESS: tuple[Law, ...] = (
+    written_bytes_are_read_back,
+    large_writes_travel_beside_the_packet,
+    data_of_a_broken_word_is_padded,
+    bytes_are_copied_between_buffers,
+    bytes_are_copied_inside_a_buffer,
+    nothing_can_be_allocated_written_copied_and_read,
+    reads_are_answered_in_any_order,
+    an_answer_is_given_once,
+    a_freed_buffer_serves_the_commands_before,
+    many_buffers_come_and_go,
+    commands_run_in_order,
+    a_write_after_a_dispatch_waits_for_it,
+    a_write_between_keeps_uniform_words_apart,
+    each_dispatch_has_its_own_uniform_words,
+    uniform_words_may_be_many,
+    an_empty_grid_does_nothing,
+    overrides_are_set,
+    equal_pipelines_live_on_their_own,
+    a_list_is_replayed_with_any_buffers,
+    patches_persist,
+    a_list_outlives_its_pipelines_and_buffers,
+    lists_without_dispatches_or_uniform_words,
+    a_write_between_replays_waits,
+    a_refused_packet_does_nothing,
+    synchronizing_waits_for_all,
+    blocking_reads,
+    hello_says_what_the_host_is,
+)
+
+ON_GPU: tuple[Law, ...] = (
+    a_kernel_that_does_not_compile_says_why,
+    a_kernel_that_did_not_compile_cannot_run,
+    a_buffer_above_the_limit_is_a_memory_fault,
+    a_read_has_a_deadline,
+)
+
+WEBGPU: tuple[Law, ...] = (
+    more_buffers_than_the_limit_is_a_fault,
+    misuse_names_the_kernel,
+    a_read_of_a_failed_packet_is_no_answer,
+)

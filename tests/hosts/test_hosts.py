@@ -1,0 +1,132 @@
+"""The laws of hosts, for the host that --host names; Pyodide runs them in tests/web/inside."""
+
+import asyncio
+import gc
+
+import pytest
+
+from tabgrad.core.errors import DeviceError, HostError, KernelError
+from tabgrad.hosts.host import available, connect, connect_async, error_of
+from tabgrad.hosts.protocol import Fault
+from tabgrad.hosts.recording import RecordingHost
+from tests.hosts import laws
+from tests.hosts.bench import Bench, Emulator
+
+KINDS = {"wgpu": "webgpu", "cuda": "cuda"}
+
+
+def open_host(name, **options):
+    if name == "reference":
+        emulator = Emulator()
+        host = RecordingHost(run=emulator)
+        host.pipelines = emulator.pipelines
+        return host
+    return connect(KINDS[name], **options)
+
+
+@pytest.fixture(scope="module")
+def shared_host(host_name):
+    host = open_host(host_name)
+    yield host
+    host.close()
+
+
+def run(law, bench, *rest):
+    asyncio.run(law(bench, *rest))
+
+
+def ids(law):
+    return law.__name__
+
+
+@pytest.mark.every_host
+@pytest.mark.parametrize("law", laws.HOSTLESS, ids=ids)
+def test_law(law, shared_host):
+    bench = Bench(shared_host)
+    run(law, bench)
+    assert shared_host.faults() == []
+
+
+@pytest.mark.one_host("wgpu", "cuda")
+@pytest.mark.parametrize("law", laws.ON_GPU, ids=ids)
+def test_law_of_devices(law, shared_host):
+    run(law, Bench(shared_host))
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.parametrize("law", laws.WEBGPU, ids=ids)
+def test_law_of_webgpu(law, shared_host):
+    run(law, Bench(shared_host))
+
+
+@pytest.mark.one_host("reference", "wgpu")
+def test_loss(host_name):
+    host = open_host(host_name)
+
+    def lose():
+        if host_name == "reference":
+            host.fail("lost", "pulled out")
+        else:
+            host._device.destroy()
+
+    run(laws.a_loss_faults_everything, Bench(host), lose)
+    after = open_host(host_name)
+    run(laws.written_bytes_are_read_back, Bench(after))
+    after.close()
+
+
+@pytest.mark.one_host("wgpu")
+def test_diagnosing(host_name):
+    host = open_host(host_name, diagnose=True)
+    run(laws.diagnosing_names_command_and_kernel, Bench(host))
+    host.close()
+
+
+@pytest.mark.one_host("wgpu")
+def test_bind_groups_and_tables_of_freed_buffers_are_forgotten(host_name):
+    host = open_host(host_name)
+    bench = Bench(host)
+    number, _ = laws.chain(bench)
+    x = bench.buffer(nbytes=12)
+    for _ in range(20):
+        y, z = bench.buffer(nbytes=12), bench.buffer(nbytes=12)
+        bench.encoder.replay(number, (x, y, z))
+        bench.encoder.free([y, z])
+        bench.send()
+    assert host._groups == {}
+    assert host._groups_of == {x: set()}
+    assert host._tables_of == {x: set()}
+    assert host._lists[number].tables == {}
+    for _ in range(20):
+        bench.encoder.replay(number, (x, *(bench.buffer(nbytes=12) for _ in "yz")))
+        bench.send()
+    assert len(host._lists[number].tables) == 8
+    assert len(host._tables_of[x]) == 8
+    assert host.faults() == []
+    host.close()
+    gc.collect()
+
+
+@pytest.mark.one_host("wgpu")
+def test_connecting_without_waiting():
+    host = asyncio.run(connect_async("webgpu"))
+    assert host.hello.language == "wgsl"
+    host.close()
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(DeviceError, match="no host of kind 'tpu': there are 'webgpu' and 'cuda'"):
+        connect("tpu")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert available() == ()
+    with pytest.raises(DeviceError, match=r"pip install 'tabgrad\[webgpu\]'"):
+        connect("webgpu")
+
+
+def test_faults_become_exceptions():
+    assert isinstance(error_of(Fault("compile", "x")), KernelError)
+    assert type(error_of(Fault("protocol", "x"))) is HostError
+    assert isinstance(error_of(Fault("memory", "x")), MemoryError)
