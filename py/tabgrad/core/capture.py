@@ -29,3 +29,18 @@ def on_replay(change: Callable[[], None]) -> None:
     if capture is not None:
         capture.on_replay(change)
     change()
+
+
+def guard(getter: Callable[[], Any]) -> None:
+    """Trace the step being compiled anew whenever the hashable value of `getter()` has changed."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.guard(getter)
+
+
+def clear_grad(x: Any) -> None:
+    """Drop the gradient of `x`, now and at each replay of the step being compiled."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.note_grad(x, cleared=True)
+    x._grad = None

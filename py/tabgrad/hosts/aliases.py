@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.core.dtype import DType
+from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.spec import intern_params, spec
+from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.plan import Plan
+
+
+def flat_spec(language: str, nbytes: int, dtype: DType) -> Spec:
+    """Return the spec of a whole buffer of `nbytes`."""
+    each = 4 if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
+    return spec((nbytes // each,), dtype)
+
+
+def slice_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
+    """Return elements `offset` and on of a flat leaf, as many as `its` has."""
+    part = intern_params({"starts": (offset,), "stops": (offset + its.size,), "steps": (1,)})
+    return graph.add(REGISTRY["slice"], part, (leaf.id,), spec((its.size,), its.dtype))
+
+
+def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
+    """Return a node of spec `its` that begins at element `offset` of a leaf."""
+    if len(graph.spec[leaf.id].shape) != 1:  # type: ignore[union-attr]
+        whole = graph.spec[leaf.id]
+        flat = intern_params({"shape": (whole.size,)})  # type: ignore[union-attr]
+        leaf = graph.add(REGISTRY["reshape"], flat, (leaf.id,), spec((whole.size,), its.dtype))  # type: ignore[union-attr]
+    piece = slice_of(graph, leaf, offset, its)
+    return graph.add(REGISTRY["reshape"], intern_params({"shape": its.shape}), (piece.id,), its)
 
 
 def make_view(backend: Any, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]) -> None:
@@ -16,12 +40,10 @@ def make_view(backend: Any, node: int, slot: int, offset: int, plan: Plan, outpu
     its = graph.spec[node]
     leaf = backend.shared_leaves.get(slot)
     if leaf is None or graph.buffer[leaf.id] is not outputs[slot]:
-        each = 4 if backend.dialect.name == "wgsl" and its.dtype.name != "float16" else its.dtype.itemsize
-        leaf = graph.add(None, None, (), spec((plan.nbytes[slot] // each,), its.dtype))
+        leaf = graph.add(None, None, (), flat_spec(backend.dialect.name, plan.nbytes[slot], its.dtype))
         graph.buffer[leaf.id] = outputs[slot]
         backend.shared_leaves[slot] = leaf
-    part = intern_params({"starts": (offset,), "stops": (offset + its.size,), "steps": (1,)})
-    piece = graph.add(REGISTRY["slice"], part, (leaf.id,), spec((its.size,), its.dtype))
+    piece = slice_of(graph, leaf, offset, its)
     old = graph.srcs[node]
     graph.op[node] = REGISTRY["reshape"]
     graph.params[node] = intern_params({"shape": its.shape})

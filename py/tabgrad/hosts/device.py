@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.core.errors import DeviceLostError, WouldBlockError
+from tabgrad.core.errors import CaptureError, DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
+from tabgrad.core.trace import MODE
+from tabgrad.hosts.aliases import flat_spec, make_view, part_of
 from tabgrad.hosts.faults import raise_faults
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
@@ -63,6 +65,7 @@ class DeviceBackend:
         self.next = 1
         self.ahead = 0
         self.waiting = 0
+        self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
 
     # -- recording ----------------------------------------------------------------------------------------------
@@ -74,14 +77,17 @@ class DeviceBackend:
             if v.graph is not graph:
                 raise DeviceLostError(f"{op.name}: a tensor is of a device that was lost; make it anew")
         spec = op.specs.get((specs, params)) or op.infer(specs, params)
-        if len(graph.recorded) > MAX_RECORDED and len(graph.live()) + 256 < len(graph.recorded) or self.full():
-            self.flush()
+        if len(graph.recorded) > self.bound:
+            self.relieve()
         value = graph.add(op, params, tuple([v.id for v in values]), spec, None, user_line())
         return value, spec
 
-    def full(self) -> bool:
-        """Whether the graph has grown past its bound."""
-        return len(self.graph.recorded) > MAX_RECORDED
+    def relieve(self) -> None:
+        """Send a graph that has grown past its bound, unless a capture needs it whole."""
+        self.graph.live()
+        if MODE.get().capture is None:
+            self.flush()
+        self.bound = len(self.graph.recorded) + MAX_RECORDED
 
     def constant(self, value: Any, spec: Spec) -> Value:
         """Record a constant: it has no buffer until somebody reads it whole."""
@@ -191,10 +197,32 @@ class DeviceBackend:
                 self.alias(node, slot, offset, plan, outputs)
         self.shared_leaves = {}
 
+    def results(self, plan: Plan, outputs: dict[int, Buffer], specs: Sequence[Spec]) -> list[Value]:
+        """Return new nodes for the outputs of a plan that was replayed."""
+        graph = self.graph
+        leaves: dict[int, Value] = {}
+        out = []
+        for slot, offset, spec in plan.outputs:
+            whole = plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size)
+            if slot not in leaves:
+                flat = spec if whole else flat_spec(self.dialect.name, plan.nbytes[slot], spec.dtype)
+                leaves[slot] = graph.add(None, None, (), flat)
+                graph.buffer[leaves[slot].id] = outputs[slot]
+            leaf = leaves[slot]
+            out.append(leaf if graph.spec[leaf.id] is spec else part_of(graph, leaf, offset, spec))
+        return out
+
+    def pending(self) -> bool:
+        """Whether anything recorded waits to be computed."""
+        return bool(self.graph.recorded) and bool(self.wanted())
+
+    def submit_pending(self) -> None:
+        """Send the packet if there is anything in it."""
+        if self.encoder.commands:
+            self.submit()
+
     def alias(self, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]) -> None:
         """Make `node` a view of a part of a buffer."""
-        from tabgrad.hosts.aliases import make_view
-
         make_view(self, node, slot, offset, plan, outputs)
 
     def submit(self) -> None:
@@ -219,6 +247,11 @@ class DeviceBackend:
 
     def ask(self, value: Value, spec: Spec) -> int:
         """Compute `value`, ask the host for its bytes, and return the token of the answer."""
+        if MODE.get().capture is not None:
+            raise CaptureError(
+                "a value was read inside a compiled function, where it has none yet: return the tensor and "
+                "read it outside"
+            )
         if value.graph is not self.graph:
             raise DeviceLostError("read: the tensor is of a device that was lost; make it anew")
         graph = self.graph

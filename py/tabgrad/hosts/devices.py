@@ -178,6 +178,11 @@ def _best() -> Device:
     return device("cpu")
 
 
+def connected() -> list[Device]:
+    """Return the devices that have been used."""
+    return [d for d in _DEVICES.values() if d._backend is not None]
+
+
 def _connect(where: Device) -> Any:
     if where.type == "cpu":
         from tabgrad.hosts.reference import NumPyBackend

@@ -1,0 +1,91 @@
+"""Counting what crosses to the devices: dispatches, submits, compiles, bytes; and the memory in use.
+
+Counts, unlike timings, are the same at every run: they are what to watch when a program should be fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tabgrad.hosts.devices import connected
+
+
+@dataclass
+class Counts:
+    """Dispatches, queue submits, pipelines compiled, plans made, and bytes moved to and from the devices."""
+
+    dispatches: int = 0
+    submits: int = 0
+    pipelines: int = 0
+    plans: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass
+class Memory:
+    """Buffers and bytes that tensors hold, the most bytes they have held, and the bytes kept for reuse."""
+
+    buffers: int = 0
+    bytes: int = 0
+    peak: int = 0
+    spare: int = 0
+
+
+def counters() -> Counts:
+    """Return the counts since the program began, over all devices."""
+    total = Counts()
+    for device in connected():
+        counted = getattr(device.backend, "counters", None)
+        if counted is not None:
+            for f in fields(Counts):
+                setattr(total, f.name, getattr(total, f.name) + getattr(counted, f.name))
+    return total
+
+
+class count:  # noqa: N801 (a context manager, used like a function)
+    """Count what a block of code sends: `with profiler.count() as c: ...`, then `c.dispatches` and so on.
+
+    Work that is still recorded when the block ends is not counted: read a value in it, or synchronize.
+
+    >>> import tabgrad as tg
+    >>> with tg.profiler.count() as c:
+    ...     x = tg.ones(3, device="cpu") + 1
+    >>> c.dispatches
+    0
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.start = Counts()
+
+    def __enter__(self) -> Counts:
+        self.start = counters()
+        return self.counts
+
+    def __exit__(self, *exc: object) -> None:
+        now = counters()
+        for f in fields(Counts):
+            setattr(self.counts, f.name, getattr(now, f.name) - getattr(self.start, f.name))
+
+
+def memory(reset_peak: bool = False) -> Memory:
+    """Return the buffers in use over all GPU devices; arrays of `cpu` are NumPy's.
+
+    `reset_peak` starts a new peak from what is in use now.
+    """
+    total = Memory()
+    for device in connected():
+        backend: Any = device.backend
+        pool = getattr(backend, "pool", None)
+        if pool is None:
+            continue
+        backend.graph.collect()
+        total.buffers += pool.live
+        total.bytes += pool.live_bytes
+        total.peak += pool.peak_bytes
+        total.spare += pool.spare_bytes
+        if reset_peak:
+            pool.peak_bytes = pool.live_bytes
+    return total
