@@ -29,7 +29,7 @@ def test_files() -> dict[str, str]:
         path
         for pattern in ("*.py", "*.json")
         for path in (ROOT / "tests").rglob(pattern)
-        if "node_modules" not in path.parts
+        if "bench" not in path.parts
     )
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
 
