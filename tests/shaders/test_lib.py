@@ -11,6 +11,8 @@ from tests.shaders import gpu, references
 
 from tabgrad.lower import library
 
+pytestmark = pytest.mark.one_host("wgpu")
+
 FUNCTIONS = library.all_functions()
 REFERENCED = sorted(name for name, f in FUNCTIONS.items() if "reference" in f.front_matter.tags)
 SIGNATURE = re.compile(r"^fn \w+\(([^)]*)\) -> (\w+) \{")
