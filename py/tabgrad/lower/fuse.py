@@ -46,16 +46,16 @@ def weight(n: Node) -> int:
 
 
 class Limits:
-    """What a device bears: storage buffers of one kernel, and whether its threads run in lanes of a GPU."""
+    """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
+    the processor's own cores, whether subgroups offer quad operations, and threads of a workgroup."""
 
-    def __init__(self, buffers: int = 8, software: bool = False, threads: int = 256) -> None:
+    def __init__(
+        self, buffers: int = 8, software: bool = False, quads: bool = False, threads: int = 256
+    ) -> None:
         self.buffers = buffers
         self.software = software
+        self.quads = quads
         self.threads = threads
-
-    def key(self) -> tuple[int, bool, int]:
-        """Return what plans are cached by."""
-        return (self.buffers, self.software, self.threads)
 
 
 class Group:

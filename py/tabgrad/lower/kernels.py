@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.lower import library
+from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.emit import Emitter, arg_better
 from tabgrad.lower.fuse import Group, Limits, product_dims
@@ -208,16 +208,17 @@ class KernelPrinter:
         if self.d.name == "cuda" or name not in library.kernel_names():
             return self.plain_product(g, e, writes)
         b, m, n, k = product_dims(h)
-        kernel = library.kernel(name)
         blocks = {
             "load_lhs": self.operand(e, "load_lhs", g, h.srcs[0], ("b", "i", "k")),
             "load_rhs": self.operand(e, "load_rhs", g, h.srcs[1], ("b", "k", "j")),
             "store": self.epilogue(e, g, h, writes),
-            "dims": f"const BATCH: u32 = {b}u;\nconst M: u32 = {m}u;\nconst N: u32 = {n}u;\nconst K: u32 = {k}u;\n",
+            "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
         blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
-        source = kernel.with_blocks(blocks)
-        return self.package(g, e, source, library.product_grid(name, b, m, n, k))
+        tile = tiles.direct_tile(m, n, k, self.limits.quads)
+        blocks["tile"] = tiles.direct_body(tile, k)
+        source = library.kernel(name).with_blocks(blocks)
+        return self.package(g, e, source, grid_of(b * tiles.direct_groups(tile, m, n)))
 
     def operand(self, e: Emitter, name: str, g: Group, n: Node, arguments: tuple[str, str, str]) -> str:
         """Return the function that reads one element of an operand."""
