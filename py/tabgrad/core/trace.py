@@ -85,8 +85,11 @@ class Mode:
         return Mode(**(fields | changes))
 
     def extra(self, name: str, value: Any) -> Mode:
-        """Return a copy with one of the extras changed."""
-        return self.replace(extras={**self.extras, name: value})
+        """Return a copy with one of the extras changed, or taken away where `value` is None."""
+        extras = {**self.extras, name: value}
+        if value is None:
+            del extras[name]
+        return self.replace(extras=extras)
 
 
 MODE: ContextVar[Mode] = ContextVar("tabgrad_mode", default=Mode())  # noqa: B039 (Mode is immutable)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from tabgrad.core.errors import GradientError
@@ -88,6 +89,8 @@ class Walk:
         self.heap: list[int] = []
         self.wanted: set[Node] | None = None
         self.found: dict[Node, Any] = {}
+        self.roots: list[Node] = []
+        self.at_end: list[Callable[[], Any]] = []
         self.anomaly = MODE.get().extras.get("anomaly")
 
     def seed(self, node: Node, ct: Any) -> None:
@@ -109,10 +112,19 @@ class Walk:
         slots = self.cts[i][1]
         slots[k] = accumulate(slots[k], ct)
 
+    def reaches(self, nodes: Iterable[Node]) -> list[bool]:
+        """Return whether the walk computes the gradient of each of `nodes`."""
+        if self.targets is None:
+            seen = _reachable(self.roots)
+            return [node in seen for node in nodes]
+        assert self.wanted is not None
+        return [node in self.wanted or node in self.targets for node in nodes]
+
     def run(self) -> None:
         """Walk from the latest node to the earliest: every use of a value comes before its making."""
+        self.roots = [node for node, _ in self.cts.values()]
         if self.targets is not None:
-            self.wanted = _leading_to([node for node, _ in self.cts.values()], self.targets)
+            self.wanted = _leading_to(self.roots, self.targets)
         heap, pending = self.heap, self.cts
         while heap:
             node, ct = pending.pop(-heapq.heappop(heap))
@@ -177,8 +189,8 @@ class Walk:
         return grads
 
 
-def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
-    """Return the nodes between `roots` and `targets` whose rules must run."""
+def _reachable(roots: Sequence[Node]) -> set[Node]:
+    """Return `roots` and all nodes that they come from."""
     seen = set(roots)
     stack = list(roots)
     while stack:
@@ -186,6 +198,12 @@ def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
             if source is not None and source not in seen:
                 seen.add(source)
                 stack.append(source)
+    return seen
+
+
+def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """Return the nodes between `roots` and `targets` whose rules must run."""
+    seen = _reachable(roots)
     wanted: set[Node] = set()
     for node in sorted(seen, key=lambda node: node.id):
         if any(s is not None and (s in wanted or s in targets) for s in node.entry[2]):
@@ -239,6 +257,9 @@ def _after_leaf(node: Node, notes: dict[str, Any], ct: Any) -> None:
         fn((), (ct,))
 
 
+WALK: ContextVar[Any] = ContextVar("tabgrad_walk", default=None)
+"""The walk that hooks are called from."""
+
 _ADDING = threading.RLock()
 
 
@@ -281,7 +302,13 @@ def pullback(
         for node, ct in zip(outputs, cts, strict=True):
             if node is not None:
                 walk.seed(node, ct)
-        walk.run()
+        token = WALK.set(walk)
+        try:
+            walk.run()
+        finally:
+            WALK.reset(token)
+            for end in walk.at_end:
+                end()
     if inputs is None:
         return []
     return [None if n is None else walk.found.get(n) for n in inputs]

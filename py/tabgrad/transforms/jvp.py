@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, bind, wrap
+from tabgrad.core.trace import MODE, bind, wrap
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.tape import record
 
@@ -19,9 +19,9 @@ class Forward(Level):
 
     name = "func.jvp"
 
-    def __init__(self, outer: Mode | None = None, name: str = "func.jvp") -> None:
-        super().__init__(outer)
-        self.name = name
+    def lower(self, x: Any) -> Any:
+        """Return the primal of `x`."""
+        return self.parts(x)[0]
 
     def lift(self, primal: Any, tangent: Any) -> Any:
         """Return the tensor of this level with these parts."""

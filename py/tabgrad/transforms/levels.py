@@ -14,6 +14,8 @@ class Level:
     """
 
     name = "a transform"
+    walks = False
+    """Whether `.backward()` may be called while this level is on the stack."""
 
     def __init__(self, outer: Mode | None = None) -> None:
         self.outer = outer if outer is not None else MODE.get()

@@ -9,7 +9,6 @@ that dies hands its contents to a work list, which one loop empties.
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import ShapeOnly
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, using, wrap
+from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 
 
 class Emptying:
@@ -84,10 +83,7 @@ class Node:
         """The nodes that made the inputs, and which of their outputs each input was."""
         found: list[tuple[Node | None, int]] = []
         for e in self.entry[2]:
-            if e is not None and e.entry[0] is OUTPUT:
-                found.append((e.entry[2][0], e.entry[1]))
-            else:
-                found.append((e, 0))
+            found.append((None, 0) if e is None else output_of(e))
         return tuple(found)
 
     @property
@@ -212,11 +208,13 @@ def grad_fn(x: Any) -> Node | None:
     node: Node | None = x.node
     if node is None or not x.tracked:
         return None
-    rule = node.entry[0]
-    if rule is ACCUMULATE:
-        return None
-    found: Node = node.entry[2][0] if rule is OUTPUT else node
-    return found
+    return None if node.entry[0] is ACCUMULATE else output_of(node)[0]
+
+
+def output_of(node: Node) -> tuple[Node, int]:
+    """Return the node of the op and which of its outputs `node` stands for."""
+    rule, k, edges = node.entry[:3]
+    return (edges[0], k) if rule is OUTPUT else (node, 0)
 
 
 def record(
@@ -366,10 +364,50 @@ def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
     return inputs, y
 
 
+def record_call(
+    rule: Any, args: tuple[Any, ...], outputs: tuple[Any, ...], owner: Any, kept: Any = None, params: Any = None
+) -> Node | None:
+    """Put a call with any number of outputs on the tape and tie those of a differentiable dtype to it.
+
+    `rule.apply(node, cts, needs, lowered, graph)` gives the cotangents of `args` for a list of those of
+    `outputs`, None where an output has none; `rule.node_name` names it. `kept` is freed by a backward that
+    doesn't retain the graph. Returns None where no argument wants gradients.
+    """
+    edges = tuple([edge(a, owner) if isinstance(a, Box) else None for a in args])
+    if all(e is None for e in edges):
+        return None
+    specs = tuple([a.spec if isinstance(a, Box) else None for a in args])
+    device = outputs[0].device
+    if len(outputs) == 1:
+        (y,) = outputs
+        node = new_node((rule, params, edges, kept, None, specs, y.spec, owner, y.device))
+        if y.spec.dtype.category >= FLOAT:
+            y.node, y.tracked = node, True
+        return node
+    node = new_node((rule, params, edges, kept, None, specs, tuple([y.spec for y in outputs]), owner, device))
+    ports = []
+    for k, y in enumerate(outputs):
+        port = new_node((OUTPUT, k, (node,), None, None, (), y.spec, owner, y.device))
+        if y.spec.dtype.category >= FLOAT:
+            y.node, y.tracked = port, True
+        ports.append(weakref.ref(port))
+    notes_of(node)["outputs"] = ports
+    return node
+
+
+def moved(x: Any, before: Node | None) -> None:
+    """Tell that `x` was changed in place, `before` being its node until then: what it retains goes along."""
+    if x._retains_grad and before is not None and x.node is not None and before.notes is not None:
+        retain = before.notes.pop("retain", None)
+        if retain is not None:
+            notes_of(x.node)["retain"] = retain
+
+
 def free(node: Node) -> None:
-    """Let go of what `node` keeps; its edges stay."""
-    rule, params, edges, _, _, specs, spec, owner, device = node.entry
-    node.entry = (rule, params, edges, FREED, None, specs, spec, owner, device)
+    """Let go of what `node` keeps, if anything; its edges stay."""
+    rule, params, edges, kept, out, specs, spec, owner, device = node.entry
+    if kept is not None or out is not None:
+        node.entry = (rule, params, edges, FREED, None, specs, spec, owner, device)
 
 
 def freed_error(node: Node) -> GradientError:

@@ -43,8 +43,7 @@ class Batch(Level):
         if seen[0] is mode:
             outer: Mode = seen[1]
             return outer
-        extras = {**mode.extras, "draw": self.outer.extras.get("draw")}
-        found = mode.replace(levels=self.outer.levels, extras=extras)
+        found = super().below(mode).extra("draw", self.outer.extras.get("draw"))
         self.seen = (mode, found)
         return found
 

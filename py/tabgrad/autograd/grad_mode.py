@@ -1,0 +1,256 @@
+"""Switching the recording of gradients off and on, for a thread or an asyncio task."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tabgrad.core.trace import MODE, Mode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ModeChange:
+    """A context manager that changes the mode, and a decorator of functions, generators and coroutines."""
+
+    def __init__(self) -> None:
+        self._entered: list[tuple[Mode, Mode]] = []
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode inside."""
+        raise NotImplementedError
+
+    def restored(self, mode: Mode, before: Mode) -> Mode:
+        """Return the mode after, given the one at the end and the one before."""
+        return mode.replace(grad=before.grad, inference=before.inference)
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one, for one call of a decorated function."""
+        return type(self)()
+
+    def __enter__(self) -> Any:
+        before = MODE.get()
+        inside = self.changed(before)
+        self._entered.append((before, inside))
+        MODE.set(inside)
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        before, inside = self._entered.pop()
+        now = MODE.get()
+        MODE.set(before if now is inside else self.restored(now, before))
+
+    def __call__(self, fn: F) -> F:
+        """Return `fn` running under the changed mode."""
+        if inspect.isclass(fn):
+            raise TypeError(
+                f"{type(self).__name__}: decorates functions, not the class {fn.__name__}; "
+                "decorate its methods"
+            )
+        if inspect.iscoroutinefunction(fn):
+            return self._coroutine(fn)  # type: ignore[return-value]
+        if inspect.isasyncgenfunction(fn):
+            return self._async_generator(fn)  # type: ignore[return-value]
+        if inspect.isgeneratorfunction(fn):
+            return self._generator(fn)  # type: ignore[return-value]
+
+        @functools.wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.again():
+                return fn(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    def _coroutine(self, fn: Any) -> Any:
+        @functools.wraps(fn)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with self.again():
+                return await fn(*args, **kwargs)
+
+        return call
+
+    def _generator(self, fn: Any) -> Any:
+        # the mode holds while the generator runs, and the caller's own between its steps
+        @functools.wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            generator = fn(*args, **kwargs)
+            step: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+            try:
+                while True:
+                    with self.again():
+                        item = step()
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        with self.again():
+                            generator.close()
+                        raise
+                    except BaseException as error:
+                        step = functools.partial(generator.throw, error)
+                    else:
+                        step = functools.partial(generator.send, sent)
+            except StopIteration as stop:
+                return stop.value
+
+        return call
+
+    def _async_generator(self, fn: Any) -> Any:
+        @functools.wraps(fn)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            generator = fn(*args, **kwargs)
+            step: Callable[[], Any] = generator.__anext__
+            try:
+                while True:
+                    with self.again():
+                        item = await step()
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        with self.again():
+                            await generator.aclose()
+                        raise
+                    except BaseException as error:
+                        step = functools.partial(generator.athrow, error)
+                    else:
+                        step = functools.partial(generator.asend, sent)
+            except StopAsyncIteration:
+                return
+
+        return call
+
+
+class no_grad(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+    """Record nothing for gradients inside: results don't require grad.
+
+    A context manager, and a decorator. It holds for the current thread or asyncio task.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor(1.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __new__(cls, orig_func: Any = None) -> Any:
+        """Decorate `orig_func` where the name is used as a decorator without parentheses."""
+        made = super().__new__(cls)
+        if orig_func is None:
+            return made
+        made.__init__()
+        return made(orig_func)
+
+    def __init__(self, orig_func: Any = None) -> None:
+        super().__init__()
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with gradients off."""
+        return mode.replace(grad=False)
+
+
+class enable_grad(no_grad):  # noqa: N801 (PyTorch's name; used like a function)
+    """Record for gradients inside, also under `no_grad`; see there.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor(1.0, requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with gradients on."""
+        return mode.replace(grad=True)
+
+
+class set_grad_enabled(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+    """Switch the recording for gradients on or off: at once, and until the end of the block if used with one.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor(1.0, requires_grad=True)
+    >>> with tg.set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self.before = MODE.get()
+        MODE.set(self.changed(self.before))
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with gradients as asked."""
+        return mode.replace(grad=self.mode)
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one."""
+        return set_grad_enabled(self.mode)
+
+    def __enter__(self) -> None:
+        self._entered.append((self.before, MODE.get()))
+
+    def __call__(self, fn: F) -> F:
+        """Return `fn` running under the mode, which the decoration itself leaves as it was."""
+        MODE.set(self.restored(MODE.get(), self.before))
+        return super().__call__(fn)
+
+
+class inference_mode(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+    """Like `no_grad`, for code whose results never meet gradients again.
+
+    >>> import tabgrad as tg
+    >>> with tg.inference_mode():
+    ...     tg.is_inference_mode_enabled()
+    True
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Decorate `mode` where the name is used as a decorator without parentheses."""
+        made = super().__new__(cls)
+        if isinstance(mode, bool):
+            return made
+        made.__init__()
+        return made(mode)
+
+    def __init__(self, mode: Any = True) -> None:
+        super().__init__()
+        self.mode = mode if isinstance(mode, bool) else True
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with gradients off, or back on where this was made with False."""
+        return mode.replace(grad=not self.mode, inference=self.mode)
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one."""
+        return inference_mode(self.mode)
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operations are recorded for gradients now, in this thread or task."""
+    return MODE.get().grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Return whether `inference_mode` is on, in this thread or task."""
+    return MODE.get().inference
+
+
+class set_multithreading_enabled(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+    """Accepted for PyTorch's sake: backward always runs in the thread that calls it."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode unchanged."""
+        return mode
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one."""
+        return set_multithreading_enabled(self.mode)

@@ -1,0 +1,9 @@
+"""Transforms of functions, nested in any way; PyTorch's `func`."""
+
+from tabgrad.transforms.functional import (
+    grad as grad, grad_and_value as grad_and_value, jvp as jvp, linearize as linearize, vjp as vjp,
+)  # fmt: skip
+from tabgrad.transforms.jacobian import (
+    hessian as hessian, hvp as hvp, jacfwd as jacfwd, jacrev as jacrev,
+)  # fmt: skip
+from tabgrad.transforms.vmap import vmap as vmap

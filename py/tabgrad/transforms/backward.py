@@ -1,0 +1,237 @@
+"""What `Tensor.backward`, `autograd.backward` and `autograd.grad` do: check, walk, hand out."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tabgrad.core import tree
+from tabgrad.core.errors import GradientError, TransformError
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.trace import MODE, Box, check_alive, constant, wrap, zeros_like
+from tabgrad.transforms.autograd import Walk, add_to_grad, pullback
+from tabgrad.transforms.tape import ACCUMULATE, Node, edge, notes_of, output_of
+from tabgrad.transforms.vmap import Batch
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph: output `output_nr` of `node`. Stands for the tensor that was made there."""
+
+    node: Node
+    output_nr: int
+
+
+def get_gradient_edge(tensor: Any) -> GradientEdge:
+    """Return the place in the graph that `tensor` comes from, which outlives the tensor."""
+    node = _node_of(tensor)
+    if node is None:
+        raise GradientError("get_gradient_edge: expected a tensor that requires grad")
+    return GradientEdge(*output_of(node))
+
+
+def _node_of(x: Any) -> Node | None:
+    if isinstance(x, GradientEdge):
+        outputs = (x.node.notes or {}).get("outputs")
+        return outputs[x.output_nr]() if outputs else x.node
+    if x.view is not None:
+        x.view.refresh(x)
+    return edge(x, x.owner)
+
+
+def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
+    """Return the tensors and edges in `value`, and the structure to give results in."""
+    if isinstance(value, Box | GradientEdge):
+        return [value], None
+    if isinstance(value, tuple | list) and all(isinstance(x, Box | GradientEdge) for x in value):
+        return list(value), None
+    found, structure = tree.flatten(value)
+    for x in found:
+        if not isinstance(x, Box):
+            raise TypeError(f"{name}: expected {what} to hold only tensors, got {type(x).__name__}")
+    return found, structure
+
+
+def _outputs(name: str, value: Any) -> tuple[list[Any], list[Node]]:
+    outputs, _ = _leaves(name, "the outputs", value)
+    mode = MODE.get()
+    nodes = []
+    for i, x in enumerate(outputs):
+        if isinstance(x, Box) and x.owner is not None:
+            check_alive(x.owner, mode, name)
+        node = _node_of(x)
+        if node is None:
+            raise GradientError(
+                f"{name}: tensor {i} does not require grad and no op with a gradient made it; "
+                "set requires_grad=True on what it is computed from, and compute it outside no_grad()"
+            )
+        nodes.append(node)
+    return outputs, nodes
+
+
+def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) -> list[Any]:
+    if given is None:
+        given = [None] * len(outputs)
+    elif isinstance(given, Box):
+        given = [given]
+    else:
+        given = list(given) if isinstance(given, tuple | list) else tree.leaves(given)
+    if len(given) != len(outputs):
+        raise GradientError(f"{name}: got {len(outputs)} tensors and {len(given)} gradients for them")
+    return [
+        _cotangent(name, i, node.entry[6], ct, node.entry[8])
+        for i, (node, ct) in enumerate(zip(nodes, given, strict=True))
+    ]
+
+
+def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
+    if ct is None:
+        if spec.size != 1 or spec.dtype.is_complex:
+            raise GradientError(
+                f"{name}: the gradient of tensor {i} can be left out only for a real scalar, this is {spec}; "
+                "give one of its shape, or reduce the tensor first"
+            )
+        return constant(1.0, spec, device)
+    if not isinstance(ct, Box):
+        raise TypeError(f"{name}: expected a tensor or None as gradient {i}, got {type(ct).__name__}")
+    if ct.spec.shape != spec.shape:
+        raise GradientError(
+            f"{name}: gradient {i} has shape {ct.spec.shape} but its tensor has shape {spec.shape}; "
+            "they must be equal"
+        )
+    if ct.spec.dtype is not spec.dtype:
+        if ct.spec.dtype.is_complex and not spec.dtype.is_complex:
+            raise GradientError(f"{name}: gradient {i} is {ct.spec.dtype!r} but its tensor {spec.dtype!r}")
+        return REGISTRY["cast"].bind(ct, dtype=spec.dtype)
+    return ct
+
+
+def backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    inputs: Any = None,
+) -> None:  # fmt: skip
+    """Add the gradients of `tensors` to the `.grad` of the leaves, or of `inputs` only where given.
+
+    `grad_tensors` are the cotangents, one for each of `tensors`; a scalar's may be left out. The graph is
+    freed unless `retain_graph`; `create_graph` records the gradients' own graph.
+    """
+    if any(not level.walks for level in MODE.get().levels):
+        raise TransformError(
+            "backward: can't be called inside a function that is being transformed; "
+            "use func.grad or func.vjp there"
+        )
+    outputs, nodes = _outputs("backward", tensors)
+    cts = _cotangents("backward", outputs, nodes, grad_tensors)
+    keep = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        pullback(nodes, cts, None, keep, create_graph)
+        return
+    wanted, _ = _leaves("backward", "the inputs", inputs)
+    if not wanted:
+        raise GradientError("backward: inputs must name at least one tensor; leave it out to mean all leaves")
+    targets = _input_nodes("backward", wanted)
+    found = pullback(nodes, cts, targets, keep, create_graph)
+    for x, node, ct in zip(wanted, targets, found, strict=True):
+        leaf = node.entry[3]() if node.entry[0] is ACCUMULATE else x
+        add_to_grad(leaf, ct, create_graph)
+        for fn in list((node.notes or {}).get("accumulated", {}).values()):
+            fn(leaf)
+
+
+def _input_nodes(name: str, inputs: Sequence[Any]) -> list[Node]:
+    nodes = []
+    for i, x in enumerate(inputs):
+        node = _node_of(x)
+        if node is None:
+            raise GradientError(
+                f"{name}: input {i} does not require grad; call requires_grad_() on it before computing with it"
+            )
+        nodes.append(node)
+    return nodes
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+    create_graph: bool = False, allow_unused: bool | None = None, is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:  # fmt: skip
+    """Return the gradients of `outputs` with respect to `inputs`, and leave every `.grad` alone.
+
+    A tuple with one tensor for each input; a dict or another tree of inputs gets its own structure. An input
+    that the outputs don't depend on raises, is None with `allow_unused`, zeros with `materialize_grads`.
+    With `is_grads_batched` the `grad_outputs` have one more axis in front, and so have the results: one
+    vector-Jacobian product for each entry, computed at once.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> tg.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: materialize_grads=True fills unused inputs with zeros, so allow_unused can't be False")
+    wanted, structure = _leaves("grad", "the inputs", inputs)
+    if not wanted:
+        raise GradientError("grad: inputs must name at least one tensor")
+    outs, nodes = _outputs("grad", outputs)
+    targets = _input_nodes("grad", wanted)
+    keep = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        found = _batched(outs, nodes, targets, grad_outputs, keep, create_graph)
+    else:
+        cts = _cotangents("grad", outs, nodes, grad_outputs)
+        found = pullback(nodes, cts, targets, keep, create_graph)
+    unused = bool(allow_unused) or materialize_grads
+    results = [_result(i, x, g, unused, materialize_grads) for i, (x, g) in enumerate(zip(wanted, found, strict=True))]
+    if not create_graph:
+        results = [_untied(g) for g in results]
+    return tuple(results) if structure is None else tree.unflatten(structure, results)
+
+
+def _result(i: int, x: Any, g: Any, unused: bool, materialize: bool) -> Any:
+    if g is None and not unused:
+        raise GradientError(
+            f"grad: the outputs don't depend on input {i}; pass allow_unused=True to get None for it, "
+            "or materialize_grads=True to get zeros"
+        )
+    return zeros_like(x) if g is None and materialize else g
+
+
+def _untied(g: Any) -> Any:
+    """A cotangent that came through unchanged may be the caller's own tensor, with a graph behind it."""
+    return g if g is None or not g.tracked else wrap(g.value, g.spec, g.device, g.owner)
+
+
+def _batched(outs: list[Any], nodes: list[Node], targets: list[Node], given: Any, keep: bool, graph: bool) -> list[Any]:
+    if given is None:
+        raise GradientError("grad: is_grads_batched=True needs grad_outputs with a batch axis in front")
+    given = [given] if isinstance(given, Box) else list(given)
+    sizes = {ct.spec.shape[0] for ct in given if ct is not None and ct.spec.shape}
+    if len(sizes) != 1:
+        raise GradientError(
+            f"grad: with is_grads_batched=True all grad_outputs need one batch size in front, got {sorted(sizes)}"
+        )
+    level = Batch(sizes.pop(), "error")
+    with level.inside():
+        cts = _cotangents("grad", outs, nodes, [None if ct is None else level.lift(ct, 0) for ct in given])
+        found = pullback(nodes, cts, targets, keep, graph)
+    return [None if g is None else level.lower(g, 0) for g in found]
+
+
+def retain_grad(x: Any) -> None:
+    """Make backward fill in `x.grad` though `x` is no leaf."""
+    if not x.tracked:
+        raise GradientError("retain_grad: expected a tensor that requires grad")
+    node = _node_of(x)
+    assert node is not None
+    if node.entry[0] is ACCUMULATE or x._retains_grad:
+        return
+    at = weakref.ref(x)
+    notes_of(node).setdefault("retain", {})[0] = lambda ct: _retain(at(), ct)
+    x._retains_grad = True
+
+
+def _retain(x: Any, ct: Any) -> None:
+    add_to_grad(x, ct, MODE.get().grad)
+
+
+__all__ = ["GradientEdge", "Walk", "backward", "get_gradient_edge", "grad", "retain_grad"]
