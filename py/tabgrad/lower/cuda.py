@@ -12,7 +12,7 @@ from tabgrad.lower.dialect import BOOL, F32, F64, I32, I64, U32, U64, Dialect
 STORED = {
     dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
     dt.int16: "short", dt.uint32: "unsigned int", dt.int32: "int", dt.uint64: "unsigned long long",
-    dt.int64: "long long", dt.float16: "__half", dt.bfloat16: "__nv_bfloat16", dt.float32: "float",
+    dt.int64: "long long", dt.float16: "unsigned short", dt.bfloat16: "unsigned short", dt.float32: "float",
     dt.float64: "double",
 }  # fmt: skip
 
@@ -48,15 +48,15 @@ class CUDA(Dialect):
         if dtype is dt.bool_:
             return f"({text} != 0)"
         if dtype is dt.float16:
-            return f"__half2float({text})"
-        return f"__bfloat162float({text})" if dtype is dt.bfloat16 else text
+            return f"f32_from_f16_bits({text})"
+        return f"f32_from_bf16_bits({text})" if dtype is dt.bfloat16 else text
 
     def store(self, buffer: str, index: str, value: str, dtype: dt.DType) -> str:
         """Write an element of a buffer."""
         if dtype is dt.float16:
-            value = f"__float2half({value})"
+            value = f"f16_bits_from_f32({value})"
         elif dtype is dt.bfloat16:
-            value = f"__float2bfloat16({value})"
+            value = f"bf16_bits_from_f32({value})"
         return f"{buffer}[{index}] = {value};"
 
     def uniform(self, word: int, kind: str) -> str:
@@ -73,9 +73,10 @@ class CUDA(Dialect):
             return "true" if value else "false"
         if kind in (F32, F64):
             tail = "f" if kind == F32 else ""
+            wide = "" if kind == F32 else "_f64"
             if math.isinf(value):
-                return f"{'-' if value < 0 else ''}((({self.types[kind]})INFINITY))"
-            return f"(({self.types[kind]})NAN)" if math.isnan(value) else repr(float(value)) + tail
+                return f"{'-' if value < 0 else ''}inf{wide}()"
+            return f"nan{wide}()" if math.isnan(value) else repr(float(value)) + tail
         if kind == I32:
             return "(-2147483647 - 1)" if value == -(2**31) else str(int(value))
         if kind == I64:
@@ -85,9 +86,9 @@ class CUDA(Dialect):
     def narrow(self, value: str, dtype: dt.DType) -> str:
         """Wrap a computed value to its dtype."""
         if dtype is dt.float16:
-            return f"__half2float(__float2half({value}))"
+            return f"f32_from_f16_bits(f16_bits_from_f32({value}))"
         if dtype is dt.bfloat16:
-            return f"__bfloat162float(__float2bfloat16({value}))"
+            return f"f32_from_bf16_bits(bf16_bits_from_f32({value}))"
         return super().narrow(value, dtype)
 
     def module(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int, shared: list[str], size: int, body: list[str]) -> str:
