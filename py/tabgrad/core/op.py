@@ -91,6 +91,11 @@ class Op:
         """Return the result for NumPy arrays; `spec` is what `infer` said."""
         return self.fn(*arrays, **params)
 
+    def check(self) -> None:
+        """Raise RegistryError where the declaration lacks something, or does not fit together."""
+        if not (self.__doc__ or "").strip():
+            raise RegistryError(f"{self.name}: has no docstring; say what it computes")
+
     def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
         """Return the tangent of the result."""
         raise NotImplementedError
@@ -112,16 +117,32 @@ class Op:
 
 
 class Registry:
-    """Every op by name. Frozen once `tabgrad.ops` is imported; users' ops come in through `extend`."""
+    """Every op by name.
+
+    While `tabgrad.ops` is imported its rules may name ops that come later. `freeze` ends that: an op added
+    afterwards is checked at once.
+    """
 
     def __init__(self) -> None:
         self.ops: dict[str, Op] = {}
+        self.frozen = False
 
     def add(self, op: Op) -> None:
         """Register `op`; a name is used once."""
         if op.name in self.ops:
             raise RegistryError(f"{op.name}: an op of this name is declared in {self.ops[op.name].__module__}")
+        if self.frozen:
+            op.check()
         self.ops[op.name] = op
+
+    def freeze(self) -> None:
+        """Say that all of tabgrad's own ops are declared."""
+        self.frozen = True
+
+    def check(self) -> None:
+        """Raise RegistryError for the first op that lacks something its family needs."""
+        for op in self:
+            op.check()
 
     def __getitem__(self, name: str) -> Op:
         return self.ops[name]

@@ -1,1 +1,23 @@
 """Declarations of the ops. Importing this package fills the registry."""
+
+from tabgrad.core.op import REGISTRY
+from tabgrad.ops import (
+    conv,
+    elementwise,
+    indexing,
+    linalg,
+    random,
+    reduction,
+    rounding,
+    scan,
+    sorting,
+    special,
+    view,
+)  # fmt: skip
+
+REGISTRY.freeze()
+
+__all__ = [
+    "conv", "elementwise", "indexing", "linalg", "random", "reduction", "rounding", "scan", "sorting", "special",
+    "view",
+]  # fmt: skip

@@ -83,7 +83,7 @@ def _class_axis(name: str, input: Any, target: Any) -> int:
     return axis
 
 
-def _one_hot_mask(input: Any, target: Any, axis: int) -> Any:
+def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
     """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
@@ -127,7 +127,7 @@ def nll_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     axis = _class_axis("nll_loss", input, target)
-    mask = _one_hot_mask(input, target, axis)
+    mask = one_hot_mask(input, target, axis)
     loss = _guard(neg(_picked(input, mask, axis)), target, input.spec.shape[axis], ignore_index)
     if weight is None and reduction != "mean":
         return reduced(loss, reduction)
@@ -165,7 +165,7 @@ def cross_entropy(
     axis = _class_axis("cross_entropy", input, target)
     z = sub.bind(input, top(input, (axis,)))
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
-    mask = _one_hot_mask(input, target, axis)
+    mask = one_hot_mask(input, target, axis)
     classes = input.spec.shape[axis]
     loss = _guard(sub.bind(total, _picked(z, mask, axis)), target, classes, ignore_index)
     if weight is None and not label_smoothing and reduction != "mean":

@@ -11,8 +11,7 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import where
 from tabgrad.ops.indexing import cat
-from tabgrad.ops.view import expand, flip, part
-from tabgrad.ops.view import pad as pad_zeros
+from tabgrad.ops.view import expand, flip, pad as pad_zeros, part
 
 Pairs = tuple[tuple[int, int], ...]
 

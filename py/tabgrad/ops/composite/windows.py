@@ -312,6 +312,21 @@ def adaptive_max_pool(
 # -- back from windows -----------------------------------------------------------------------------
 
 
+def unpooled_sizes(
+    name: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Ints:
+    """Return the spatial sizes that pooling came from, the smallest unless `output_size` is given."""
+    kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
+    strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
+    pads = each_axis(f"{name}: padding", padding, n)
+    if output_size is not None:
+        return tuple(int(m) for m in tuple(output_size)[-n:])
+    spatial = x.spec.shape[len(x.spec.shape) - n :]
+    return tuple(
+        (m - 1) * s - 2 * p + k for m, k, s, p in zip(spatial, kernel, strides, pads, strict=True)
+    )
+
+
 def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     """Return zeros of the spatial `sizes` with the elements of `x` at `indices`."""
     shape = x.spec.shape
@@ -380,5 +395,5 @@ def window_sum(x: Any, axis: int, count: int, before: int, after: int) -> Any:
 
 __all__ = [
     "adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "each_axis", "fold", "lp_pool", "max_pool",
-    "max_unpool", "unfold", "window_sum", "windows",
+    "max_unpool", "unfold", "unpooled_sizes", "window_sum", "windows",
 ]  # fmt: skip

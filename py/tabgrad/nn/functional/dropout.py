@@ -1,0 +1,162 @@
+"""Dropout and other functions that draw random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
+from tabgrad.ops.composite.rows import softmax
+from tabgrad.ops.elementwise import add, log, maximum, mul, neg, stop_gradient, sub, where
+from tabgrad.ops.reduction import argmax, iota_along, keep
+from tabgrad.ops.rounding import eq, ge
+from tabgrad.ops.view import expand
+from tabgrad.tensor import Tensor
+
+
+def _check(name: str, p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{name}: p must be a probability from 0 to 1, got {p}")
+
+
+def _into(input: Tensor, y: Any, inplace: bool) -> Any:
+    return input.copy_(y) if inplace else y
+
+
+def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Any:
+    """Return True with probability 1 - p, as one draw of `shape` repeated over `x`."""
+    u = tg.rand(*shape, dtype=dt.float32, device=x.device)
+    mask = ge(u, p)
+    return mask if shape == x.spec.shape else expand.bind(mask, shape=x.spec.shape)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Return `input` with each element zeroed with probability `p` and the others scaled by 1 / (1 - p).
+
+    >>> import tabgrad as tg
+    >>> tg.nn.functional.dropout(tg.ones(3, device="cpu"), 0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    _check("dropout", p)
+    if not training or p == 0.0:
+        return input
+    if p == 1.0:
+        return _into(input, mul(input, 0.0), inplace)
+    mask = _kept(input, p, input.spec.shape)
+    return _into(input, where(mask, mul(input, 1 / (1 - p)), 0), inplace)
+
+
+def _channels(name: str, input: Tensor, n: int, p: float, training: bool, inplace: bool) -> Tensor:
+    _check(name, p)
+    shape = input.spec.shape
+    if len(shape) not in (n + 1, n + 2):
+        raise ShapeError(f"{name}: expected an input of {n + 1} or {n + 2} dimensions, got {shape}")
+    if not training or p == 0.0:
+        return input
+    lead = shape[: len(shape) - n]
+    mask = _kept(input, p, (*lead, *(1,) * n))
+    factor = 0.0 if p == 1.0 else 1 / (1 - p)
+    return _into(input, where(mask, mul(input, factor), 0), inplace)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Return `input` [N, C, L] (or [C, L]) with whole channels zeroed."""
+    return _channels("dropout1d", input, 1, p, training, inplace)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Return `input` [N, C, H, W] (or [C, H, W]) with whole channels zeroed."""
+    return _channels("dropout2d", input, 2, p, training, inplace)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Return `input` [N, C, D, H, W] (or [C, D, H, W]) with whole channels zeroed."""
+    return _channels("dropout3d", input, 3, p, training, inplace)
+
+
+_ALPHA = -1.7580993408473766
+"""What a dropped element becomes: the lower limit of selu."""
+
+
+def _alpha(
+    input: Tensor, p: float, shape: tuple[int, ...], training: bool, inplace: bool
+) -> Tensor:
+    if not training or p == 0.0:
+        return input
+    if p == 1.0:
+        return _into(input, mul(input, 0.0), inplace)
+    a = 1 / ((1 - p) * (1 + p * _ALPHA * _ALPHA)) ** 0.5
+    y = where(_kept(input, p, shape), input, _ALPHA)
+    return _into(input, add(mul(y, a), -a * p * _ALPHA), inplace)
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Return `input` with elements dropped so that mean and variance stay, for selu networks."""
+    _check("alpha_dropout", p)
+    return _alpha(input, p, input.spec.shape, training, inplace)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Return `alpha_dropout` of whole channels of `input` [N, C, ...]."""
+    _check("feature_alpha_dropout", p)
+    shape = input.spec.shape
+    if len(shape) < 2:
+        raise ShapeError(f"feature_alpha_dropout: expected an input [N, C, ...], got {shape}")
+    return _alpha(input, p, (*shape[:2], *(1,) * (len(shape) - 2)), training, inplace)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """Return x where it is not negative, and x times a slope elsewhere: random in training, else the mean."""
+    if upper < lower:
+        raise ValueError(f"rrelu: lower {lower} must not exceed upper {upper}")
+    if training:
+        u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device)
+        slope: Any = add(mul(u, upper - lower), lower)
+    else:
+        slope = (lower + upper) / 2
+    return _into(input, where(ge(input, 0), input, mul(input, slope)), inplace)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """Return a sample of the Gumbel-softmax distribution of temperature `tau` along `dim`.
+
+    With `hard` the sample is one-hot and its derivative that of the soft one.
+    """
+    u = tg.rand(*logits.spec.shape, dtype=dt.float32, device=logits.device)
+    # u is below 1, so 1 - u never is 0; the floor keeps the outer logarithm finite
+    wait = maximum(neg(log(sub(1, u))), 1e-20)
+    soft = softmax(mul(sub(logits, log(wait)), 1 / tau), dim)
+    if not hard:
+        return soft
+    axis = dim % len(soft.spec.shape)
+    best = argmax.bind(stop_gradient(soft), axes=(axis,), dtype=soft.device.index_dtype)
+    one = constant(1, spec(soft.spec.shape, soft.spec.dtype), soft.device)
+    hot = where(eq(keep(best, soft, (axis,)), iota_along(soft, axis)), one, 0)
+    return add(sub(hot, stop_gradient(soft)), soft)
+
+
+__all__ = [
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "gumbel_softmax", "rrelu",
+]  # fmt: skip

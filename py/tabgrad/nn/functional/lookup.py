@@ -1,0 +1,154 @@
+"""Rows of tables: embeddings, bags of them, one-hot codes; and attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core.errors import ShapeError
+from tabgrad.nn.functional.dropout import dropout
+from tabgrad.ops.composite import attention, lookup
+from tabgrad.ops.composite.norms import mean
+from tabgrad.ops.elementwise import div, maximum, mul, where
+from tabgrad.ops.indexing import scatter_add
+from tabgrad.ops.reduction import first_max, reduce_sum
+from tabgrad.ops.rounding import eq, ne
+from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor import Tensor
+
+
+def embedding(
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
+
+    `padding_idx` is a row that gets no gradient. With `max_norm` the rows that are read are first scaled down
+    in place to that norm.
+
+    >>> import tabgrad as tg
+    >>> table = tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu")
+    >>> tg.nn.functional.embedding(tg.tensor([1, 0], device="cpu"), table)
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if sparse or scale_grad_by_freq:
+        raise NotImplementedError(
+            "embedding: sparse gradients and scale_grad_by_freq are not available; leave them False"
+        )
+    if max_norm is not None:
+        _renormalize(input, weight, max_norm, norm_type)
+    return lookup.embedding(input, weight, padding_idx)
+
+
+def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> None:
+    with tg.no_grad():
+        norms = lookup.vector_norm(weight, p, (1,))
+        used = tg.zeros(weight.shape[0], dtype=weight.dtype, device=weight.device)
+        flat = input.reshape(-1)
+        one = tg.ones(flat.shape[0], dtype=weight.dtype, device=weight.device)
+        used = scatter_add.bind(used, flat, one, axis=0)
+        factor = where(norms > max_norm, div(max_norm, norms + 1e-7), 1.0)
+        factor = where(ne(used, 0), factor, 1.0)
+        weight.copy_(mul(weight, reshape.bind(factor, shape=(weight.shape[0], 1))))
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Return 1 at the class of each integer and 0 elsewhere, along a new last axis.
+
+    Without `num_classes` there are as many as the largest integer needs, which reads the tensor back.
+
+    >>> import tabgrad as tg
+    >>> tg.nn.functional.one_hot(tg.tensor([0, 2], device="cpu"), 3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if num_classes == -1:
+        if not tensor.spec.size:
+            raise ShapeError("one_hot: num_classes must be given for an empty tensor")
+        num_classes = int(tensor.max().item()) + 1
+    if num_classes < 1:
+        raise ValueError(f"one_hot: num_classes must be positive, got {num_classes}")
+    return lookup.one_hot(tensor, num_classes)
+
+
+def embedding_bag(
+    input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+    per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Return the sum, mean or maximum of the rows of `weight` in each bag.
+
+    `input` [B, n] holds bags of equal length, or [n] bags that begin at `offsets`. `per_sample_weights` scale
+    the rows of a sum; rows of `padding_idx` are left out.
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
+    if per_sample_weights is not None and mode != "sum":
+        raise ValueError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
+    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if len(input.shape) == 1:
+        if offsets is None:
+            raise ValueError("embedding_bag: a 1-d input needs offsets")
+        return _ragged(
+            input, rows, offsets, mode, per_sample_weights, include_last_offset, padding_idx
+        )
+    if per_sample_weights is not None:
+        rows = mul(rows, reshape.bind(per_sample_weights, shape=(*input.shape, 1)))
+    if padding_idx is None:
+        if mode == "max":
+            return first_max.bind(rows, axes=(1,))
+        return mean(rows, (1,)) if mode == "mean" else reduce_sum.bind(rows, axes=(1,))
+    keep = reshape.bind(ne(input, padding_idx % weight.shape[0]), shape=(*input.shape, 1))
+    if mode == "max":
+        best = first_max.bind(where(keep, rows, -float("inf")), axes=(1,))
+        return where(eq(best, -float("inf")), 0, best)
+    total = reduce_sum.bind(where(keep, rows, 0), axes=(1,))
+    count = reduce_sum.bind(keep.to(rows.dtype), axes=(1,))
+    return div(total, maximum(count, 1)) if mode == "mean" else total
+
+
+def _ragged(
+    input: Tensor, rows: Any, offsets: Tensor, mode: str, weights: Tensor | None, last: bool, padding: int | None
+) -> Any:  # fmt: skip
+    if mode == "max":
+        raise NotImplementedError(
+            "embedding_bag: mode='max' needs a 2-d input of bags of equal length"
+        )
+    bags = offsets.shape[0] - (1 if last else 0)
+    n, width = rows.spec.shape
+    place = tg.arange(n, device=rows.device)
+    bag = tg.searchsorted(offsets[:bags], place, right=True) - 1
+    share = tg.ones(n, dtype=rows.dtype, device=rows.device) if weights is None else weights
+    if padding is not None:
+        share = where(ne(input, padding), share, 0)
+    rows = mul(rows, reshape.bind(share, shape=(n, 1)))
+    wide = expand.bind(reshape.bind(bag, shape=(n, 1)), shape=(n, width))
+    empty = tg.zeros(bags, width, dtype=rows.dtype, device=rows.device)
+    total = scatter_add.bind(empty, wide, rows, axis=0)
+    if mode == "sum":
+        return total
+    count = scatter_add.bind(
+        tg.zeros(bags, dtype=rows.dtype, device=rows.device), bag, share, axis=0
+    )
+    return div(total, reshape.bind(maximum(count, 1), shape=(bags, 1)))
+
+
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return softmax(query @ key.T * scale + mask) @ value, with dropout on the probabilities.
+
+    query [..., L, E], key [..., S, E], value [..., S, Ev]; `scale` is 1 / sqrt(E) unless given. A bool mask
+    keeps where it is true, any other is added; `is_causal` lets query i see the keys up to i. With
+    `enable_gqa` groups of query heads share a key and value head.
+
+    >>> import tabgrad as tg
+    >>> q = tg.ones(1, 2, 3, device="cpu")
+    >>> tg.nn.functional.scaled_dot_product_attention(q, q, q).shape
+    (1, 2, 3)
+    """
+    drop = (lambda weights: dropout(weights, dropout_p)) if dropout_p > 0 else None
+    return attention.attention(query, key, value, attn_mask, is_causal, scale, enable_gqa, drop)

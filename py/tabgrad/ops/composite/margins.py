@@ -1,0 +1,168 @@
+"""Losses of margins and of similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.core.errors import ShapeError
+from tabgrad.ops.composite.activations import logsigmoid
+from tabgrad.ops.composite.lookup import pairwise_distance
+from tabgrad.ops.composite.losses import legacy_reduction, one_hot_mask, reduced
+from tabgrad.ops.composite.norms import along
+from tabgrad.ops.elementwise import add, cast, div, minimum, mul, neg, sqrt, square, sub, where
+from tabgrad.ops.indexing import gather
+from tabgrad.ops.reduction import reduce_sum
+from tabgrad.ops.rounding import bitwise_and, bitwise_not, eq, lt, ne
+from tabgrad.ops.scan import cumsum
+from tabgrad.ops.special import relu, softplus
+from tabgrad.ops.view import expand, reshape
+
+
+def margin_ranking_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
+    loss = relu(add(mul(target, sub(input2, input1)), margin))
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def hinge_embedding_loss(
+    input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the input where the target is 1, and max(0, margin - input) where it is -1."""
+    zero = mul(input, 0)
+    loss = add(
+        where(eq(target, 1), zero, relu(sub(margin, input))), where(eq(target, -1), zero, input)
+    )
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def soft_margin_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return ln(1 + exp(-target * input)); `target` is 1 or -1."""
+    loss = softplus(neg(mul(target, input)))
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
+    last = len(input1.spec.shape) - 1
+    if last > 1 or input1.spec.shape != input2.spec.shape:
+        raise ShapeError(
+            f"cosine_embedding_loss: expected two inputs [N, D] or [D], got {input1.spec.shape} and "
+            f"{input2.spec.shape}"
+        )
+    tiny = 1e-12
+    product = reduce_sum.bind(mul(input1, input2), axes=(last,))
+    norms = [add(reduce_sum.bind(square(x), axes=(last,)), tiny) for x in (input1, input2)]
+    cosine = div(product, sqrt(mul(*norms)))
+    loss = where(eq(target, 1), sub(1, cosine), 0)
+    loss = add(loss, where(eq(target, -1), relu(sub(cosine, margin)), 0))
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def triplet_margin_loss(
+    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
+    return triplet_margin_with_distance_loss(
+        anchor, positive, negative, distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
+        margin=margin, swap=swap, reduction=legacy_reduction(size_average, reduce, reduction),
+    )  # fmt: skip
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Any, positive: Any, negative: Any, *,
+    distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the triplet loss with a distance of your own; `swap` takes the nearer of two negatives."""
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = minimum(far, distance(positive, negative))
+    return reduced(relu(add(sub(near, far), margin)), reduction)
+
+
+def multi_margin_loss(
+    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
+    axis = len(input.spec.shape) - 1
+    mask = one_hot_mask(input, target, axis)
+    own = reduce_sum.bind(where(mask, input, 0), axes=(axis,))
+    own = reshape.bind(own, shape=(*own.spec.shape, 1))
+    gap = relu(add(sub(input, own), margin))
+    gap = gap if p == 1 else square(gap)
+    if weight is not None:
+        chosen = reduce_sum.bind(where(mask, along(weight, input, axis), 0), axes=(axis,))
+        gap = mul(gap, reshape.bind(chosen, shape=own.spec.shape))
+    loss = reduce_sum.bind(where(mask, 0, gap), axes=(axis,))
+    loss = mul(loss, 1 / input.spec.shape[axis])
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def multilabel_margin_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
+    rows = (
+        input if len(input.spec.shape) == 2 else reshape.bind(input, shape=(1, *input.spec.shape))
+    )
+    n, c = rows.spec.shape
+    target = reshape.bind(target, shape=(n, c))
+    kind = input.device.index_dtype
+    ended = cumsum.bind(cast.bind(lt(target, 0), dtype=kind), axis=1, reverse=False)
+    listed = eq(ended, 0)
+    at = cast(where(listed, target, 0), dtype=kind)
+    picked = gather.bind(rows, at, axis=1)
+    # is_label[n, c]: some listed label names class c
+    wide = (n, c, c)
+    hits = bitwise_and(
+        one_hot_mask(expand.bind(reshape.bind(rows, shape=(n, 1, c)), shape=wide), at, 2),
+        expand.bind(reshape.bind(listed, shape=(n, c, 1)), shape=wide),
+    )
+    labels = ne(reduce_sum.bind(cast.bind(hits, dtype=kind), axes=(1,)), 0)
+    gap = relu(
+        add(sub(reshape.bind(rows, shape=(n, 1, c)), reshape.bind(picked, shape=(n, c, 1))), 1)
+    )
+    counts = bitwise_and(
+        expand.bind(reshape.bind(listed, shape=(n, c, 1)), shape=wide),
+        expand.bind(reshape.bind(bitwise_not(labels), shape=(n, 1, c)), shape=wide),
+    )
+    loss = mul(reduce_sum.bind(where(counts, gap, 0), axes=(1, 2)), 1 / c)
+    loss = loss if len(input.spec.shape) == 2 else reshape.bind(loss, shape=())
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+def multilabel_soft_margin_loss(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""
+    loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))
+    loss = loss if weight is None else mul(loss, weight)
+    last = len(loss.spec.shape) - 1
+    loss = mul(reduce_sum.bind(loss, axes=(last,)), 1 / loss.spec.shape[last])
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+
+
+__all__ = [
+    "cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "soft_margin_loss",
+    "triplet_margin_loss", "triplet_margin_with_distance_loss",
+]  # fmt: skip

@@ -1,0 +1,273 @@
+"""Resizing and sampling of images.
+
+Linear and cubic resizing is a product with a matrix of weights for each axis, made of comparisons of
+coordinates: its derivatives are products again, and nothing is scattered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.core.dtype import float32, promote
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import cast
+from tabgrad.core.shape import size
+from tabgrad.core.trace import constant
+from tabgrad.ops.composite.padding import pad
+from tabgrad.ops.composite.windows import adaptive_avg_pool
+from tabgrad.ops.elementwise import abs_, add, div, maximum, minimum, mul, sub, where
+from tabgrad.ops.indexing import cat, gather, iota
+from tabgrad.ops.linalg import matmul
+from tabgrad.ops.reduction import keep, reduce_sum
+from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, le, lt, round_
+from tabgrad.ops.special import relu
+from tabgrad.ops.view import expand, part, permute, reshape
+
+Ints = tuple[int, ...]
+AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
+MODES = ("nearest", "nearest-exact", "area", *AXES)
+
+
+def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | None]]:
+    spatial = x.spec.shape[2:]
+    n = len(spatial)
+    if (size_ is None) == (scale_factor is None):
+        raise ValueError("interpolate: expected either size or scale_factor")
+    if size_ is not None:
+        given = (size_,) * n if isinstance(size_, int) else tuple(size_)
+        if len(given) != n:
+            raise ShapeError(
+                f"interpolate: expected {n} sizes for an input {x.spec.shape}, got {given}"
+            )
+        return tuple(int(s) for s in given), [None] * n
+    factors = [scale_factor] * n if isinstance(scale_factor, int | float) else list(scale_factor)
+    if len(factors) != n:
+        raise ShapeError(
+            f"interpolate: expected {n} scale factors for an input {x.spec.shape}, got {tuple(factors)}"
+        )
+    out = tuple(math.floor(m * f) for m, f in zip(spatial, factors, strict=True))
+    return out, [float(f) for f in factors]
+
+
+def interpolate(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> Any:  # fmt: skip
+    """Return `input` [N, C, ...] resized to `size`, or by `scale_factor`, along its last axes.
+
+    Modes: "nearest", "nearest-exact", "area", "linear" (one spatial axis), "bilinear" and "bicubic" (two),
+    "trilinear" (three). `align_corners` lets the corners of input and output coincide; `antialias` widens the
+    kernel where the image shrinks.
+    """
+    if mode not in MODES:
+        raise ValueError(f"interpolate: mode must be one of {', '.join(MODES)}, got {mode!r}")
+    n = len(input.spec.shape) - 2
+    if n < 1 or AXES.get(mode, n) != n:
+        raise ShapeError(
+            f"interpolate: mode {mode!r} needs an input of {AXES.get(mode, 1) + 2} dimensions, "
+            f"got {input.spec.shape}"
+        )
+    if align_corners is not None and mode not in AXES:
+        raise ValueError(f"interpolate: align_corners has no meaning for mode {mode!r}")
+    sizes, factors = _sizes(input, size, scale_factor)
+    if recompute_scale_factor:
+        factors = [None] * n
+    if mode == "area":
+        return adaptive_avg_pool("interpolate", n, input, sizes)
+    for i, (out, factor) in enumerate(zip(sizes, factors, strict=True)):
+        axis, m = 2 + i, input.spec.shape[2 + i]
+        ratio = m / out if factor is None else 1 / factor
+        if mode in ("nearest", "nearest-exact"):
+            input = _nearest(input, axis, out, ratio, mode == "nearest-exact")
+        elif out != m or ratio != 1:
+            input = _by_matrix(
+                input, axis, out, ratio, mode == "bicubic", bool(align_corners), antialias
+            )
+    return input
+
+
+def _nearest(x: Any, axis: int, out: int, ratio: float, centered: bool) -> Any:
+    shape = x.spec.shape
+    m = shape[axis]
+    if out % m == 0 and ratio == m / out:
+        # repeating is a view
+        k = out // m
+        wide = reshape.bind(x, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :]))
+        wide = expand.bind(wide, shape=(*shape[: axis + 1], k, *shape[axis + 1 :]))
+        return reshape.bind(wide, shape=(*shape[:axis], out, *shape[axis + 1 :]))
+    line = _line(out, (out,), x)
+    place = floor(mul(add(line, 0.5) if centered else line, ratio))
+    place = cast(minimum(place, m - 1), x.device.index_dtype)
+    wide = reshape.bind(place, shape=tuple(out if i == axis else 1 for i in range(len(shape))))
+    at = expand.bind(wide, shape=tuple(out if i == axis else n for i, n in enumerate(shape)))
+    return gather.bind(x, at, axis=axis)
+
+
+# -- weights -------------------------------------------------------------------------------------------
+
+
+def _horner(d: Any, *coefficients: float) -> Any:
+    y = add(mul(d, coefficients[0]), coefficients[1])
+    for c in coefficients[2:]:
+        y = add(mul(d, y), c)
+    return y
+
+
+def _cubic(d: Any, a: float) -> Any:
+    """Return the cubic convolution kernel (Keys 1981) at the distance `d`."""
+    near = _horner(d, a + 2, -(a + 3), 0, 1)
+    far = _horner(d, a, -5 * a, 8 * a, -4 * a)
+    return where(le(d, 1), near, where(lt(d, 2), far, 0))
+
+
+def _hat(d: Any) -> Any:
+    return relu(sub(1, d))
+
+
+def _line(n: int, shape: Ints, x: Any, start: int = 0) -> Any:
+    """Return start, start + 1, ... as floats along the axis of `shape` that is not 1."""
+    kind = promote(x.spec.dtype, float32)
+    line = cast(iota(n, x.device.index_dtype, x.device), kind)
+    line = reshape.bind(line, shape=shape)
+    return add(line, start) if start else line
+
+
+def _weights(
+    x: Any, m: int, out: int, ratio: float, cubic: bool, corners: bool, antialias: bool
+) -> Any:
+    """Return the [m, out] matrix that resizes an axis; cubic ones reach two elements beyond each end."""
+    if corners:
+        ratio = (m - 1) / (out - 1) if out > 1 else 0.0
+    place = _line(out, (1, out), x)
+    if antialias:
+        wide = max(ratio, 1.0)
+        d = mul(abs_(sub(_line(m, (m, 1), x), add(mul(place, ratio), 0.5 * ratio - 0.5))), 1 / wide)
+        w = _cubic(d, -0.5) if cubic else _hat(d)
+        return div(w, keep(reduce_sum.bind(w, axes=(0,)), w, (0,)))
+    source = mul(place, ratio) if corners else add(mul(place, ratio), 0.5 * ratio - 0.5)
+    if cubic:
+        return _cubic(abs_(sub(_line(m + 4, (m + 4, 1), x, -2), source)), -0.75)
+    source = minimum(maximum(source, 0), m - 1)
+    return _hat(abs_(sub(_line(m, (m, 1), x), source)))
+
+
+def _by_matrix(
+    x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool, antialias: bool
+) -> Any:
+    rank = len(x.spec.shape)
+    w = cast(_weights(x, x.spec.shape[axis], out, ratio, cubic, corners, antialias), x.spec.dtype)
+    if cubic and not antialias:
+        x = pad(x, (*(0,) * (2 * (rank - 1 - axis)), 2, 2), "replicate")
+    order = (*(i for i in range(rank) if i != axis), axis)
+    rows = permute.bind(x, dims=order)
+    lead, m = rows.spec.shape[:-1], rows.spec.shape[-1]
+    y = matmul.bind(reshape.bind(rows, shape=(size(lead), m)), w)
+    y = reshape.bind(y, shape=(*lead, out))
+    return permute.bind(y, dims=tuple(order.index(i) for i in range(rank)))
+
+
+# -- sampling at given places ----------------------------------------------------------------------------
+
+
+def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
+    """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` [N, C, ...] to."""
+    n = len(size) - 2
+    batch = theta.spec.shape[0]
+    if theta.spec.shape != (size[0], n, n + 1):
+        raise ShapeError(
+            f"affine_grid: expected theta ({size[0]}, {n}, {n + 1}) for size {tuple(size)}, got {theta.spec.shape}"
+        )
+    spatial = tuple(int(s) for s in size[2:])
+    columns = []
+    for i in reversed(range(n)):
+        m = spatial[i]
+        line = cast(iota(m, theta.device.index_dtype, theta.device), theta.spec.dtype)
+        line = sub(mul(line, 2 / (m - 1) if m > 1 else 0.0), 1 if m > 1 else 0)
+        line = line if align_corners else mul(line, (m - 1) / m)
+        line = reshape.bind(line, shape=tuple(m if k == i else 1 for k in range(n)))
+        columns.append(
+            reshape.bind(expand.bind(line, shape=spatial), shape=(math.prod(spatial), 1))
+        )
+    columns.append(add(mul(columns[0], 0), 1))
+    base = cat.bind(*columns, axis=1)
+    base = expand.bind(base, shape=(batch, *base.spec.shape))
+    y = matmul.bind(base, permute.bind(theta, dims=(0, 2, 1)))
+    return reshape.bind(y, shape=(batch, *spatial, n))
+
+
+def _unnormalized(g: Any, m: int, corners: bool) -> Any:
+    return mul(add(g, 1), (m - 1) / 2) if corners else add(mul(g, m / 2), (m - 1) / 2)
+
+
+def _reflected(p: Any, m: int, corners: bool) -> Any:
+    low, span = (0.0, m - 1) if corners else (-0.5, m)
+    if span == 0:
+        return mul(p, 0)
+    d = abs_(sub(p, low))
+    turn = floor(mul(d, 1 / span))
+    rest = sub(d, mul(turn, span))
+    odd = eq(sub(turn, mul(floor(mul(turn, 0.5)), 2)), 1)
+    return add(where(odd, sub(span, rest), rest), low)
+
+
+def grid_sample(
+    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+) -> Any:  # fmt: skip
+    """Return `input` [N, C, ...] read at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
+
+    Modes "bilinear" and "nearest"; beyond the border "zeros", the "border" itself, or its "reflection".
+    """
+    n = len(input.spec.shape) - 2
+    if n not in (2, 3) or grid.spec.shape[0] != input.spec.shape[0] or grid.spec.shape[-1] != n:
+        raise ShapeError(
+            f"grid_sample: expected a grid [N, ..., {n}] for an input {input.spec.shape}, got {grid.spec.shape}"
+        )
+    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
+        raise ValueError(f"grid_sample: unknown mode {mode!r} or padding_mode {padding_mode!r}")
+    batch, spatial, out = input.spec.shape[0], input.spec.shape[2:], grid.spec.shape[1:-1]
+    flat = reshape.bind(grid, shape=(batch, size(out), n))
+    places = []
+    for i, m in enumerate(spatial):
+        p = reshape.bind(part(flat, 2, n - 1 - i, n - i), shape=(batch, size(out)))
+        p = _unnormalized(p, m, bool(align_corners))
+        if padding_mode == "reflection":
+            p = _reflected(p, m, bool(align_corners))
+        if padding_mode != "zeros":
+            p = minimum(maximum(p, 0), m - 1)
+        places.append(p)
+    y = _sampled(input, places, spatial, mode == "nearest")
+    return reshape.bind(y, shape=(*input.spec.shape[:2], *out))
+
+
+def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
+    """Return the weighted sum of the elements around `places`: [N, C, L]."""
+    lows = [round_(p) if nearest else floor(p) for p in places]
+    total: Any = None
+    for corner in range(1 if nearest else 2 ** len(spatial)):
+        index: Any = None
+        weight: Any = None
+        for i, m in enumerate(spatial):
+            up = corner >> i & 1
+            at = add(lows[i], 1) if up else lows[i]
+            inside = bitwise_and(ge(at, 0), le(at, m - 1))
+            share = constant(1, at.spec, at.device) if nearest else sub(1, abs_(sub(places[i], at)))
+            share = where(inside, share, 0)
+            weight = share if weight is None else mul(weight, share)
+            safe = cast(where(inside, at, 0), x.device.index_dtype)
+            index = safe if index is None else add(mul(index, m), safe)
+        term = _rows(x, index, weight)
+        total = term if total is None else add(total, term)
+    return total
+
+
+def _rows(x: Any, index: Any, weight: Any) -> Any:
+    batch, channels = x.spec.shape[:2]
+    wide = (batch, channels, index.spec.shape[1])
+    rows = reshape.bind(x, shape=(batch, channels, size(x.spec.shape[2:])))
+    at, share = (
+        expand.bind(reshape.bind(t, shape=(batch, 1, wide[2])), shape=wide) for t in (index, weight)
+    )
+    return mul(gather.bind(rows, at, axis=2), share)
