@@ -23,6 +23,8 @@ CHEAP = 3
 SMALL_CAT = 4
 """Up to this many pieces are joined by choosing where to read; more are written side by side."""
 
+WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2}
+
 INLINE_KERNELS = frozenset({"gather", "cat", "counting", "random_bits"})
 
 
@@ -39,10 +41,11 @@ def is_heavy(n: Node) -> bool:
 
 def weight(n: Node) -> int:
     """Return roughly how many instructions one element costs."""
-    if n.family == "elementwise":
+    found = WEIGHTS.get(n.name)
+    if found is None:
         code = str(getattr(n.op, "code", ""))
-        return 4 if "_f32(" in code else 1
-    return {"random_bits": 8, "gather": 1, "cat": 2}.get(n.name, 0)
+        found = WEIGHTS[n.name] = 0 if n.family != "elementwise" else 4 if "_f32(" in code else 1
+    return found
 
 
 class Limits:
@@ -222,9 +225,11 @@ class Fuser:
                 continue
             found = frozenset().union(*(roots[u.id] for u in n.users)) if n.users else frozenset()
             if n.family in ("elementwise", "kernel") and n.op is not FULL:
-                total = self.total(masks[n.id])
-                repeated = any(u.name == "expand" and u.spec.size >= 4 * n.spec.size for u in n.users)
-                if (len(found) > 1 and total > CHEAP) or (repeated and total > 8 and n.spec.size > 1):
+                repeated = n.spec.size > 1 and any(
+                    u.name == "expand" and u.spec.size >= 4 * n.spec.size for u in n.users
+                )
+                dear = CHEAP if len(found) > 1 else 8 if repeated else MAX_OPS * 8
+                if dear < MAX_OPS * 8 and self.total(masks[n.id]) > dear:
                     self.stored.add(n.id)
                     found = frozenset((n.id,))
             roots[n.id] = found
