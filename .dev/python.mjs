@@ -71,6 +71,9 @@ function requirements() {
   return tables.filter((table) => /^\[(build-system|project|tool\.hatch)/.test(table)).join("");
 }
 
+/** What builds the wheel, as pyproject.toml names it. */
+const builder = () => read("pyproject.toml").match(/^requires = \["([^"]+)"\]$/m)[1];
+
 /**
  * Install the project, editable, with the extras of `npm start` or all those of `npm test`.
  * What `test` installs is enough for `start`.
@@ -84,7 +87,15 @@ export async function setUpPackages(version, purpose) {
       "pip could not install the project. Is a package index reachable? Pip's own words follow; " +
         "`npm test` or `npm start` goes on from here once it works.",
       tool("python"),
-      ["-m", "pip", "install", "--disable-pip-version-check", "-e", `.[${extras[purpose]}]`],
+      [
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        builder(),
+        "-e",
+        `.[${extras[purpose]}]`,
+      ],
       { cwd: at(), note },
     ),
   );
