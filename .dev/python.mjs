@@ -82,20 +82,14 @@ export async function setUpPackages(version, purpose) {
   const extras = { start: "webgpu", test: "webgpu,dev" };
   const key = hash(requirements(), version, root);
   if (fresh("python-test", key) || fresh(`python-${purpose}`, key)) return;
+  const install = ["-m", "pip", "install", "--disable-pip-version-check"];
+  const wanted = [builder(), "-e", `.[${extras[purpose]}]`];
   await step(`Python packages (${extras[purpose].replace(",", ", ")})`, (note) =>
     must(
       "pip could not install the project. Is a package index reachable? Pip's own words follow; " +
         "`npm test` or `npm start` goes on from here once it works.",
       tool("python"),
-      [
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        builder(),
-        "-e",
-        `.[${extras[purpose]}]`,
-      ],
+      [...install, ...wanted],
       { cwd: at(), note },
     ),
   );
