@@ -18,7 +18,7 @@ export class Charts {
     this.expected = expected;
     /** @type {Map<string, Chart>} */
     this.charts = new Map();
-    new ResizeObserver(() => this.resize()).observe(parent);
+    this.sizes = new ResizeObserver(() => this.resize());
     onColours(() => this.rebuild());
   }
 
@@ -30,6 +30,7 @@ export class Charts {
 
   clear() {
     for (const { plot } of this.charts.values()) plot.destroy();
+    this.sizes.disconnect();
     this.charts.clear();
     this.parent.replaceChildren();
   }
@@ -91,6 +92,7 @@ export class Charts {
     element.append(heading, latest, box);
     this.parent.append(element);
     const plot = new UPlot(options(name, line, box), [steps, values], box);
+    this.sizes.observe(box);
     this.charts.set(name, { element, latest, box, plot, steps, values });
   }
 }

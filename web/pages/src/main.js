@@ -80,7 +80,7 @@ function ended(outcome, why) {
   if (outcome === "restarted") {
     output.note("Stopped. Python starts afresh: what the program had made is gone.");
   }
-  if (outcome === "broken") output.note(why);
+  if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
   if (published && (outcome === "finished" || outcome === "failed")) prediction.enable();
   else prediction.disable("Train the network first, then draw here");
 }

@@ -1,73 +1,90 @@
-/** The output panel: lines as plain text, the newest in view. */
+/** The output panel: plain text, the newest in view. */
 
-const MOST_LINES = 2000;
+const MOST_LINES = 1000;
+const PAUSE = 80; // milliseconds between two drawings: an endless flood must not hold up the page
 
 /** @typedef {"out" | "err" | "note"} Kind */
+/** @typedef {{ element: HTMLElement, lines: number }} Block  some lines of one kind */
 
 export class OutputPanel {
+  /** @type {Block[]} */
+  blocks = [];
+  lines = 0;
+  /** @type {{ kind: Kind, text: string }[]} */
+  waiting = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  timer = undefined;
+  drawn = 0;
+
   /** @param {HTMLElement} element */
   constructor(element) {
     this.element = element;
-    /** @type {HTMLElement | null} the line that is still being written */
-    this.open = null;
-    /** @type {{ kind: Kind, text: string }[]} */
-    this.waiting = [];
-    this.frame = 0;
   }
 
   /** @param {Kind} kind @param {string} text */
   write(kind, text) {
-    this.waiting.push({ kind, text });
-    this.frame ||= requestAnimationFrame(() => this.draw());
+    const last = this.waiting.at(-1);
+    if (last?.kind === kind) last.text += text;
+    else this.waiting.push({ kind, text });
+    const wait = Math.max(this.drawn + PAUSE - performance.now(), 0);
+    this.timer ??= setTimeout(() => this.draw(), wait);
   }
 
   /** Write a line of the page's own. @param {string} text */
   note(text) {
-    this.write("note", `${this.open ? "\n" : ""}${text}\n`);
+    this.write("note", `${text}\n`);
   }
 
   clear() {
     this.waiting = [];
-    this.open = null;
+    this.blocks = [];
+    this.lines = 0;
     this.element.replaceChildren();
   }
 
   draw() {
-    this.frame = 0;
+    this.timer = undefined;
     const { element } = this;
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 24;
     for (const { kind, text } of this.waiting) this.append(kind, text);
     this.waiting = [];
-    while (element.childElementCount > MOST_LINES) element.firstElementChild?.remove();
     if (atEnd) element.scrollTop = element.scrollHeight;
+    this.drawn = performance.now();
   }
 
   /** @param {Kind} kind @param {string} text */
   append(kind, text) {
-    const lines = text.split("\n");
-    // Lines that would be removed at once are not made.
-    const visible = lines.slice(-MOST_LINES);
-    visible.forEach((line, i) => {
-      if (!this.open || this.open.dataset.kind !== kind) this.open = this.line(kind);
-      // A carriage return begins the line again, as a terminal does.
-      const whole = this.open.textContent + line;
-      this.open.textContent = whole.slice(whole.lastIndexOf("\r", whole.length - 2) + 1);
-      if (i < visible.length - 1) {
-        this.open.append("\n");
-        this.open = null;
-      }
-    });
-    if (this.open?.textContent === "") {
-      this.open.remove();
-      this.open = null;
+    const last = this.blocks.at(-1)?.element;
+    const written = last?.textContent ?? "";
+    // A line that is still being written goes on.
+    if (last?.dataset.kind === kind && !written.endsWith("\n")) {
+      this.forget(this.blocks.pop());
+      text = written + text;
     }
+    const end = text.lastIndexOf("\n") + 1;
+    if (end > 0) this.add(kind, text.slice(0, end));
+    if (end < text.length) this.add(kind, text.slice(end));
+    while (this.lines - (this.blocks[0]?.lines ?? 0) > MOST_LINES) this.forget(this.blocks.shift());
   }
 
-  /** @param {Kind} kind */
-  line(kind) {
-    const line = document.createElement("span");
-    line.dataset.kind = kind;
-    this.element.append(line);
-    return line;
+  /** @param {Kind} kind @param {string} text */
+  add(kind, text) {
+    const lines = text.split("\n");
+    const kept = lines.slice(-MOST_LINES - 1).map(overwritten);
+    const element = document.createElement("div");
+    element.dataset.kind = kind;
+    element.textContent = kept.join("\n");
+    this.element.append(element);
+    this.blocks.push({ element, lines: kept.length });
+    this.lines += kept.length;
+  }
+
+  /** @param {Block | undefined} block */
+  forget(block) {
+    block?.element.remove();
+    this.lines -= block?.lines ?? 0;
   }
 }
+
+/** A carriage return begins the line again, as on a terminal. @param {string} line */
+const overwritten = (line) => line.slice(line.lastIndexOf("\r", line.length - 2) + 1);

@@ -5,9 +5,11 @@
 /** @typedef {import("./messages.js").Outcome} Outcome */
 /** @typedef {"starting" | "ready" | "running" | "broken"} State */
 
-// A program that has not stopped by then is stopped together with its worker.
-const PATIENCE = 300; // milliseconds
-const INTERRUPT = 2; // SIGINT, where Python looks for it
+// A stop is asked for; then, where the page shares memory with the worker, Python is interrupted;
+// then the worker is ended. Milliseconds after the visitor's click.
+const INTERRUPT_AFTER = 60;
+const END_AFTER = 300;
+const SIGINT = 2;
 
 /**
  * @typedef {{
@@ -28,8 +30,8 @@ export class Session {
     this.state = "starting";
     /** @type {{ name: string, source: string } | null} a program that waits for Python */
     this.queued = null;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.deadline = undefined;
+    /** @type {ReturnType<typeof setTimeout>[]} what happens if a stop is not obeyed */
+    this.threats = [];
     this.calls = 0;
     /** @type {Map<number, { resolve(values: number[]): void, reject(error: Error): void }>} */
     this.answers = new Map();
@@ -110,28 +112,34 @@ export class Session {
       this.listener.state(this.state, "");
       return;
     }
-    if (this.state !== "running" || this.deadline !== undefined) return;
-    if (this.interrupt) new Uint8Array(this.interrupt)[0] = INTERRUPT;
+    if (this.state !== "running" || this.threats.length > 0) return;
     this.send({ type: "stop" });
-    this.deadline = setTimeout(() => {
+    const interrupt = setTimeout(() => {
+      if (this.interrupt) new Uint8Array(this.interrupt)[0] = SIGINT;
+    }, INTERRUPT_AFTER);
+    const end = setTimeout(() => {
       this.drop("the program was stopped");
       this.listener.ended("restarted", "");
       this.start();
-    }, PATIENCE);
+    }, END_AFTER);
+    this.threats = [interrupt, end];
+  }
+
+  relent() {
+    this.threats.forEach(clearTimeout);
+    this.threats = [];
   }
 
   /** @param {Outcome} outcome */
   finish(outcome) {
-    clearTimeout(this.deadline);
-    this.deadline = undefined;
+    this.relent();
     this.enter("ready");
     this.listener.ended(outcome, "");
   }
 
   /** Give up the worker. @param {string} why */
   drop(why) {
-    clearTimeout(this.deadline);
-    this.deadline = undefined;
+    this.relent();
     this.worker?.terminate();
     this.worker = null;
     for (const { reject } of this.answers.values()) reject(new Error(why));

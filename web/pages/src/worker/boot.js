@@ -7,6 +7,7 @@ import runnerSource from "./runner.py";
  * @typedef {import("pyodide").PyodideInterface} Pyodide
  * @typedef {{
  *   run(source: string, name: string, device: string | null): Promise<string>,
+ *   cancel(): void,
  *   call(name: string, values: number[]): Promise<number[]>,
  * }} Runner
  * @typedef {{
@@ -75,9 +76,11 @@ export function startRunner(pyodide, page, shelf) {
   const names = pyodide.toPy({});
   pyodide.runPython(runnerSource, { globals: names, filename: "runner.py" });
   const run = names.get("run");
+  const cancel = names.get("cancel");
   const call = names.get("call");
   return {
     run: (source, name, device) => run(source, name, device ?? undefined),
+    cancel: () => cancel(),
     call: async (name, values) => {
       const argument = pyodide.toPy(values);
       const answer = await call(name, argument);

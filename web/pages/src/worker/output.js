@@ -5,7 +5,7 @@
 
 const WINDOW = 50; // milliseconds
 const PROMPT = 20; // messages in one window that are sent at once
-const MOST = 1 << 16; // characters kept between two windows; what is older is dropped
+const MOST = 1 << 13; // characters kept between two windows; what is older is dropped
 
 /** @typedef {"out" | "err"} Stream */
 

@@ -6,6 +6,7 @@ NumPy's wheel.
 """
 
 import ast
+import asyncio
 import importlib
 import importlib.machinery
 import json
@@ -27,6 +28,7 @@ PAUSE = 0.05  # seconds between two messages of progress
 COROUTINE = 0x80  # the flag of code with an await at its top level
 
 published: dict[str, Callable[..., Any]] = {}
+awaiting: asyncio.Task[Any] | None = None  # the program, while it is at an await of its own
 
 
 class Feed:
@@ -91,6 +93,7 @@ sys.meta_path.append(NumPyOnDemand())
 
 async def run(source: str, name: str, device: str | None) -> str:
     """Run a program as `__main__`; returns "finished", "failed" or "stopped"."""
+    global awaiting
     module = types.ModuleType("__main__")
     module.__file__ = name
     sys.modules["__main__"] = module
@@ -103,8 +106,9 @@ async def run(source: str, name: str, device: str | None) -> str:
         code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         result = eval(code, module.__dict__)
         if code.co_flags & COROUTINE:
+            awaiting = asyncio.current_task()
             await result
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return "stopped"
     except SystemExit as error:
         if error.code in (None, 0):
@@ -116,10 +120,17 @@ async def run(source: str, name: str, device: str | None) -> str:
         print(explain(error, name), end="", file=sys.stderr)
         return "failed"
     finally:
+        awaiting = None
         feed.flush()
         sys.stdout.flush()
         sys.stderr.flush()
     return "finished"
+
+
+def cancel() -> None:
+    """Stop the program if it is waiting for something of its own."""
+    if awaiting is not None:
+        awaiting.cancel()
 
 
 def explain(error: BaseException, name: str) -> str:

@@ -102,5 +102,8 @@ addEventListener("message", (/** @type {MessageEvent<ToWorker>} */ { data }) => 
     started.catch(failed);
   } else if (data.type === "run") run(data).catch(failed);
   else if (data.type === "call") call(data).catch(failed);
-  else stopping = true;
+  else {
+    stopping = true;
+    started?.then(({ runner }) => runner.cancel()).catch(failed);
+  }
 });
