@@ -178,6 +178,17 @@ def _best() -> Device:
     return device("cpu")
 
 
+async def connect_async(name: Any) -> Device:
+    """Connect to a device where Python can't wait, and return it: a no-op if it is connected already."""
+    where = device(name)
+    if where._backend is None and where.type != "cpu":
+        from tabgrad.hosts import host
+        from tabgrad.hosts.device import DeviceBackend
+
+        where._backend = DeviceBackend(await host.connect_async(where.type), where)
+    return where
+
+
 def connected() -> list[Device]:
     """Return the devices that have been used."""
     return [d for d in _DEVICES.values() if d._backend is not None]
