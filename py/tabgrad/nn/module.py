@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self, cast
 
 import tabgrad as tg
+from tabgrad.core.capture import clear_grad
 from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
 from tabgrad.nn.parameter import Buffer, Parameter
@@ -370,7 +371,7 @@ class Module:
         """Drop the gradients of all parameters, or make them zero."""
         for p in self.parameters():
             if set_to_none:
-                p.grad = None
+                clear_grad(p)
             elif p.grad is not None:
                 p.grad = tg.zeros_like(p.grad)
 

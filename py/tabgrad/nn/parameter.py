@@ -54,6 +54,49 @@ class Buffer(tg.Tensor):
         pass
 
 
+class Uninitialized:
+    """A parameter or buffer whose shape is not known yet; `materialize` makes it an ordinary one."""
+
+    __slots__ = ()
+
+
+class UninitializedParameter(Parameter, Uninitialized):
+    """A parameter of a lazy module: it gets its shape from the first input."""
+
+    __slots__ = ()
+
+    def __new__(  # type: ignore[misc]
+        cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
+    ) -> UninitializedParameter:
+        """Return a parameter without a shape."""
+        empty = tg.empty(0, device=device, dtype=dtype)
+        return tg.Tensor._make_subclass(cls, empty, requires_grad)
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        pass
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary Parameter of this shape, its values not yet set."""
+        made = tg.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.data = made
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UninitializedParameter:
+        found = memo.get(id(self))
+        if found is None:
+            found = UninitializedParameter(self.requires_grad, self.device, self.dtype)
+            memo[id(self)] = found
+        return found
+
+
+def is_lazy(tensor: Any) -> bool:
+    """Whether `tensor` is a parameter without a shape."""
+    return isinstance(tensor, Uninitialized)
+
+
 def _value(data: Any) -> tg.Tensor:
     if data is None:
         return tg.empty(0)

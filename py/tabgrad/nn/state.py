@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.nn import hooks
-from tabgrad.nn.parameter import Parameter
+from tabgrad.nn.parameter import Parameter, UninitializedParameter
 
 if TYPE_CHECKING:
     from tabgrad.nn.module import Module
@@ -70,7 +70,8 @@ def _has_extra(module: Module) -> bool:
 def save_own(module: Module, destination: Any, prefix: str, keep_vars: bool) -> None:
     """Write the tensors of `module` itself."""
     for name, t in _persistent(module).items():
-        destination[prefix + name] = t if keep_vars else t.detach()
+        whole = keep_vars or isinstance(t, UninitializedParameter)
+        destination[prefix + name] = t if whole else t.detach()
     if _has_extra(module):
         destination[prefix + EXTRA] = module.get_extra_state()
 
@@ -173,9 +174,12 @@ def _take(
             f"received {type(value).__name__}"
         )
         return
-    lazy = getattr(t, "materialize", None)
-    if lazy is not None and not hasattr(value, "materialize"):
-        lazy(value.shape)
+    if isinstance(value, UninitializedParameter):
+        if not isinstance(t, UninitializedParameter):
+            errors.append(f"{key}: the checkpoint was made before this lazy parameter had a shape")
+        return
+    if isinstance(t, UninitializedParameter):
+        t.materialize(value.shape)
     elif tuple(value.shape) != tuple(t.shape):
         errors.append(
             f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from "

@@ -3,7 +3,11 @@
 from tabgrad.optim import lr_scheduler as lr_scheduler
 from tabgrad.optim.adagrad import Adadelta as Adadelta, Adagrad as Adagrad, RMSprop as RMSprop
 from tabgrad.optim.adam import (
-    Adam as Adam, Adamax as Adamax, AdamW as AdamW, NAdam as NAdam, RAdam as RAdam,
+    Adam as Adam,
+    Adamax as Adamax,
+    AdamW as AdamW,
+    NAdam as NAdam,
+    RAdam as RAdam,
 )  # fmt: skip
 from tabgrad.optim.optimizer import Optimizer as Optimizer
 from tabgrad.optim.rprop import ASGD as ASGD, Rprop as Rprop

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.core.capture import live_scalar, on_replay
+from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 
 Tensor = tg.Tensor
@@ -48,12 +48,7 @@ class Flat:
 
     def number(self, getter: Callable[[], Number]) -> Tensor:
         """Return a 0-d tensor of a number that changes from step to step."""
-
-        def ask() -> Number:
-            self.check()
-            return getter()
-
-        value: Tensor = live_scalar(ask, self.dtype, self.device)
+        value: Tensor = live_scalar(getter, self.dtype, self.device)
         return value
 
     def count(self, name: str = "step") -> None:
@@ -64,13 +59,9 @@ class Flat:
         """Change counters, now and at each replay."""
         on_replay(change)
 
-    def check(self) -> None:
-        """Raise RuntimeError if the state has moved elsewhere since the step was compiled."""
-        if self.retired:
-            raise RuntimeError(
-                "optimizer: since this step was compiled, a step was taken with gradients for other "
-                "parameters, which rearranged the state; compile the step again"
-            )
+    def guard(self) -> None:
+        """Have a compiled step traced anew when the state has moved to other Flats."""
+        guard(lambda: self.retired)
 
     def values(self) -> Tensor:
         """Return the parameters as one vector."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
+from tabgrad.core.capture import clear_grad, guard
 from tabgrad.core.trace import MODE
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle
@@ -18,6 +19,12 @@ Params = Iterable[Any]
 
 FLAGS = ("foreach", "fused", "capturable")
 """PyTorch's choices among implementations. There is one here, which is all of these at once."""
+
+
+LIVE = frozenset(
+    ("params", "param_names", "lr", "initial_lr", "weight_decay", "momentum", "betas")
+)
+"""Options of a group that a step reads as live numbers, and what is no option at all."""
 
 
 class _Required:
@@ -167,7 +174,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
-                    p._grad = None
+                    clear_grad(p)
                 elif p.grad is not None:
                     p.grad = tg.zeros_like(p.grad)
 
@@ -182,7 +189,9 @@ class Optimizer:
                 loss = closure()
         with tg.no_grad():
             for i, group in enumerate(self.param_groups):
+                guard(functools.partial(self._static, group))
                 for flat in self._arrange(i, group):
+                    flat.guard()
                     w, g = flat.values(), flat.gradients()
                     flat.write(self.update(w, -g if group.get("maximize") else g, flat, group))
         return loss
@@ -199,6 +208,14 @@ class Optimizer:
         flats = self.state.gather(active)
         self._flats[i] = (active, flats)
         return flats
+
+    def _static(self, group: Group) -> tuple[Any, ...]:
+        """Return what of a group's options the formula depends on, other than through live numbers."""
+        betas = group.get("betas")
+        return (
+            bool(group.get("weight_decay")), bool(group.get("momentum")), betas and betas[1],
+            *[v for k, v in group.items() if k not in LIVE],
+        )  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """Return the new parameters, given those `w` and the gradients `g` as vectors; change the state

@@ -1,1 +1,17 @@
 """Schedules of the learning rate."""
+
+from tabgrad.optim.lr_scheduler.base import LRScheduler as LRScheduler
+from tabgrad.optim.lr_scheduler.combined import (
+    ChainedScheduler as ChainedScheduler, ReduceLROnPlateau as ReduceLROnPlateau,
+    SequentialLR as SequentialLR,
+)  # fmt: skip
+from tabgrad.optim.lr_scheduler.cosine import (
+    CosineAnnealingLR as CosineAnnealingLR,
+    CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts,
+)  # fmt: skip
+from tabgrad.optim.lr_scheduler.cycles import CyclicLR as CyclicLR, OneCycleLR as OneCycleLR
+from tabgrad.optim.lr_scheduler.decay import (
+    ConstantLR as ConstantLR, ExponentialLR as ExponentialLR, LambdaLR as LambdaLR,
+    LinearLR as LinearLR, MultiplicativeLR as MultiplicativeLR, MultiStepLR as MultiStepLR,
+    PolynomialLR as PolynomialLR, StepLR as StepLR,
+)  # fmt: skip

@@ -1,0 +1,168 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tabgrad as tg
+import tabgrad.nn.functional as F
+from tabgrad.nn import init
+from tabgrad.nn.linear import Linear
+from tabgrad.nn.module import Module
+from tabgrad.nn.parameter import Parameter
+
+Tensor = tg.Tensor
+
+
+class MultiheadAttention(Module):
+    """softmax(q kᵀ / √head_dim + masks) v in `num_heads` parallel projections (Vaswani et al. 2017).
+
+    Inputs are (T, N, embed_dim), (N, T, embed_dim) with `batch_first`, or (T, embed_dim). `kdim` and `vdim`
+    are the sizes of keys and values where they differ. `add_bias_kv` appends a learned key and value,
+    `add_zero_attn` a zero one.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
+        add_bias_kv: bool = False, add_zero_attn: bool = False, kdim: int | None = None,
+        vdim: int | None = None, batch_first: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim must be a positive multiple of num_heads, got {embed_dim} and {num_heads}"
+            )
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.embed_dim = embed_dim
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.add_zero_attn = add_zero_attn
+        together = self.kdim == self.vdim == embed_dim
+        shapes: dict[str, tuple[int, ...] | None] = {
+            "in_proj_weight": (3 * embed_dim, embed_dim) if together else None,
+            "q_proj_weight": None if together else (embed_dim, embed_dim),
+            "k_proj_weight": None if together else (embed_dim, self.kdim),
+            "v_proj_weight": None if together else (embed_dim, self.vdim),
+            "in_proj_bias": (3 * embed_dim,) if bias else None,
+            "bias_k": (1, 1, embed_dim) if add_bias_kv else None,
+            "bias_v": (1, 1, embed_dim) if add_bias_kv else None,
+        }
+        for name, shape in shapes.items():
+            new = None if shape is None else Parameter(tg.empty(shape, **where))
+            self.register_parameter(name, new)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **where)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        for name, p in self._parameters.items():
+            if p is not None and name.endswith("weight"):
+                init.xavier_uniform_(p)
+            elif p is not None and name.startswith("bias_"):
+                init.xavier_normal_(p)
+        if self.in_proj_bias is not None:
+            init.zeros_(self.in_proj_bias)
+            init.zeros_(self.out_proj.bias)
+
+    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        bias: Any = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        if self.in_proj_weight is None:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        elif query is key and key is value:
+            return list(F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1))
+        else:
+            weights = self.in_proj_weight.chunk(3)
+        return [
+            F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, bias, strict=True)
+        ]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Return (N, heads, T, head_dim) of (N, T, embed_dim)."""
+        return x.reshape(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
+
+    def _extended(
+        self, k: Tensor, v: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        n = k.shape[0]
+        if self.bias_k is not None:
+            k = tg.cat([k, self.bias_k.expand(n, 1, -1)], 1)
+            v = tg.cat([v, self.bias_v.expand(n, 1, -1)], 1)
+            mask = None if mask is None else F.pad(mask, (0, 1))
+        if self.add_zero_attn:
+            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+            mask = None if mask is None else F.pad(mask, (0, 1))
+        return k, v, mask
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
+        need_weights: bool = True, attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True, is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """Return (output, weights); weights are None without `need_weights`, and the mean over the heads
+        unless `average_attn_weights` is off.
+
+        `key_padding_mask` (N, S) and `attn_mask` (T, S) or (N · heads, T, S) are True where attention is
+        not allowed, or are added to the scores. `is_causal` is a hint that `attn_mask` is the causal one.
+        """
+        if is_causal and attn_mask is None:
+            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+        single = query.ndim == 2
+        same = query is key and key is value
+        axis = 0 if single else 1
+        if single or not self.batch_first:
+            query, key, value = (
+                x.unsqueeze(0) if single else x.transpose(0, 1) for x in (query, key, value)
+            )
+            if same:
+                key = value = query
+        if single and key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+        q, k, v = self._project(query, key, value)
+        mask = self._mask(attn_mask, key_padding_mask, q)
+        k, v, mask = self._extended(k, v, mask)
+        y, weights = self._attend(self._heads(q), self._heads(k), self._heads(v), mask, need_weights)
+        y = self.out_proj(y.transpose(1, 2).reshape(*q.shape))
+        if weights is not None:
+            weights = weights.mean(1) if average_attn_weights else weights
+            weights = weights.squeeze(0) if single else weights
+        if single:
+            y = y.squeeze(0)
+        elif not self.batch_first:
+            y = y.transpose(0, axis)
+        return y, weights
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        p = self.dropout if self.training else 0.0
+        if not need_weights:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p), None
+        scores = (q / math.sqrt(self.head_dim)) @ k.transpose(-2, -1)
+        weights = F.softmax(scores if mask is None else scores + mask, -1)
+        weights = F.dropout(weights, p) if p else weights
+        return weights @ v, weights
+
+    def _mask(
+        self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor
+    ) -> Tensor | None:
+        """Return what is added to the scores (N, heads, T, S), or None."""
+        total = None
+        if attn_mask is not None:
+            total = _additive(attn_mask, q.dtype)
+            if total.ndim == 3:
+                total = total.reshape(-1, self.num_heads, *total.shape[1:])
+        if key_padding_mask is not None:
+            padding = _additive(key_padding_mask, q.dtype)[:, None, None, :]
+            total = padding if total is None else total + padding
+        return total
+
+
+def _additive(mask: Tensor, dtype: tg.dtype) -> Tensor:
+    if mask.dtype is tg.bool:
+        zero = tg.zeros((), dtype=dtype, device=mask.device)
+        return tg.where(mask, float("-inf"), zero)
+    return mask.to(dtype)

@@ -1,0 +1,152 @@
+"""Tables of vectors, looked up by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+import tabgrad.nn.functional as F
+from tabgrad.nn import init
+from tabgrad.nn.module import Module
+from tabgrad.nn.parameter import Parameter
+
+Tensor = tg.Tensor
+
+
+class _Table(Module):
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None,
+        max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool,
+        given: Tensor | None, device: Any, dtype: Any,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"padding_idx must be within num_embeddings ({num_embeddings}), got {padding_idx}"
+                )
+            padding_idx %= num_embeddings
+        if sparse:
+            raise NotImplementedError(
+                "sparse=True: gradients are dense here; leave the option out"
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
+        if given is None:
+            shape = (num_embeddings, embedding_dim)
+            self.weight = Parameter(tg.empty(shape, device=device, dtype=dtype))
+            self.reset_parameters()
+        else:
+            if tuple(given.shape) != (num_embeddings, embedding_dim):
+                raise ValueError(
+                    f"_weight: expected shape {(num_embeddings, embedding_dim)}, "
+                    f"got {tuple(given.shape)}"
+                )
+            self.weight = Parameter(given)
+
+    def reset_parameters(self) -> None:
+        """Draw normal numbers; the vector of the padding index is zero."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with tg.no_grad():
+                self.weight[self.padding_idx].fill_(0)
+
+    def extra_repr(self) -> str:
+        """Sizes, and what differs from the defaults."""
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        for name, usual in (
+            ("padding_idx", None), ("max_norm", None), ("norm_type", 2),
+            ("scale_grad_by_freq", False), ("sparse", False),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value != usual:
+                text += f", {name}={value}"
+        return text
+
+
+class Embedding(_Table):
+    """Row i of `weight` for each index i: (*) to (*, embedding_dim).
+
+    The row `padding_idx` gets no gradient; rows longer than `max_norm` are shortened when looked up;
+    `scale_grad_by_freq` divides gradients by how often an index occurs.
+
+    >>> import tabgrad as tg
+    >>> table = tg.nn.Embedding(10, 3, device="cpu")
+    >>> table(tg.tensor([[1, 2], [4, 9]], device="cpu")).shape
+    tabgrad.Size([2, 2, 3])
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+        sparse: bool = False, _weight: Tensor | None = None, _freeze: bool = False,
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, device, dtype,
+        )  # fmt: skip
+        self.weight.requires_grad_(not _freeze)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the rows."""
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
+            self.scale_grad_by_freq, self.sparse,
+        )  # fmt: skip
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None,
+        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Embedding:  # fmt: skip
+        """Return an Embedding with the rows of `embeddings`, not trained unless `freeze` is off."""
+        if embeddings.ndim != 2:
+            raise ValueError(
+                f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}"
+            )
+        rows, columns = embeddings.shape
+        return cls(
+            rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
+            _weight=embeddings, _freeze=freeze,
+        )  # fmt: skip
+
+
+class EmbeddingBag(_Table):
+    """The sum, mean or max over bags of rows, without the rows in between.
+
+    A 2-D input holds one bag in each row; a 1-D one needs `offsets`, where each bag begins.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
+        sparse: bool = False, _weight: Tensor | None = None, include_last_offset: bool = False,
+        padding_idx: int | None = None, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, device, dtype,
+        )  # fmt: skip
+        self.mode = mode
+        self.include_last_offset = include_last_offset
+
+    def forward(
+        self, input: Tensor, offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Return one vector for each bag."""
+        return F.embedding_bag(
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
+            self.mode, self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """Sizes, what differs from the defaults, and the mode."""
+        return super().extra_repr() + f", mode={self.mode!r}"

@@ -1,0 +1,344 @@
+"""Normalisation over the batch, the features, groups of channels, or single images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tabgrad as tg
+import tabgrad.nn.functional as F
+from tabgrad.nn import init
+from tabgrad.nn.module import Module
+from tabgrad.nn.parameter import Parameter
+
+Tensor = tg.Tensor
+
+
+class _ByChannel(Module):
+    """What batch and instance norm share: statistics by channel (axis 1), running ones on request."""
+
+    _version = 2
+    dims: tuple[int, ...] = ()
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+    weight: Any
+    bias: Any
+
+    def __init__(
+        self, num_features: int, eps: float, momentum: float | None, affine: bool,
+        track_running_stats: bool, device: Any, dtype: Any,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self._make(device, dtype)
+        self.reset_parameters()
+
+    def _make(self, device: Any, dtype: Any) -> None:
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        n = self.num_features
+        for name in ("weight", "bias"):
+            new = Parameter(tg.empty(n, **where)) if self.affine else None
+            self.register_parameter(name, new)
+        tracked = self.track_running_stats
+        self.register_buffer("running_mean", tg.zeros(n, **where) if tracked else None)
+        self.register_buffer("running_var", tg.ones(n, **where) if tracked else None)
+        count = tg.zeros((), dtype=_count_dtype(device), device=device) if tracked else None
+        self.register_buffer("num_batches_tracked", count)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics."""
+        if self.track_running_stats:
+            for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+                with tg.no_grad():
+                    getattr(self, name).fill_(value)
+
+    def reset_parameters(self) -> None:
+        """Set weights to one and biases to zero, and forget the running statistics."""
+        self.reset_running_stats()
+        if self.affine:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim not in self.dims:
+            wanted = " or ".join(f"{n}D" for n in self.dims)
+            raise ValueError(
+                f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input)"
+            )
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        key = prefix + "num_batches_tracked"
+        old = local_metadata.get("version") is None or local_metadata["version"] < 2
+        if old and self.track_running_stats and key not in state_dict:
+            state_dict[key] = self.num_batches_tracked
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+def _count_dtype(device: Any) -> tg.dtype:
+    where = tg.get_default_device() if device is None else tg.device(device)
+    return where.index_dtype
+
+
+class _BatchNorm(_ByChannel):
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+        affine: bool = True, track_running_stats: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
+        self._check(input)
+        factor: Any = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            with tg.no_grad():
+                self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                return self._cumulative(input)
+        by_batch = self.training or self.running_mean is None
+        keep = not self.training or self.track_running_stats
+        return F.batch_norm(
+            input, self.running_mean if keep else None, self.running_var if keep else None,
+            self.weight, self.bias, by_batch, factor, self.eps,
+        )  # fmt: skip
+
+    def _cumulative(self, input: Tensor) -> Tensor:
+        # The weight of this batch is one over a count that lives on the device, so it is not read:
+        # the running means are moved by hand from statistics that F.batch_norm leaves with momentum 1.
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        mean, var = tg.zeros_like(self.running_mean), tg.ones_like(self.running_var)
+        y = F.batch_norm(input, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        with tg.no_grad():
+            share = 1.0 / self.num_batches_tracked.to(mean.dtype)
+            self.running_mean.add_((mean - self.running_mean) * share)
+            self.running_var.add_((var - self.running_var) * share)
+        return y
+
+
+class BatchNorm1d(_BatchNorm):
+    """(x − mean) / √(var + eps) · weight + bias by channel of (N, C) or (N, C, L) (Ioffe and Szegedy 2015).
+
+    The variance that normalises is biased, the running one is not. The running statistics move by
+    `momentum` towards those of each batch; with momentum None they are the mean over all batches.
+    """
+
+    dims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation by channel of (N, C, H, W); see BatchNorm1d."""
+
+    dims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation by channel of (N, C, D, H, W); see BatchNorm1d."""
+
+    dims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of (N, C, ...) of any rank; there is one process, so it is BatchNorm."""
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+
+
+class _InstanceNorm(_ByChannel):
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
+        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each image by itself; one without batch axis too."""
+        self._check(input)
+        single = input.ndim == self.dims[0]
+        x = input.unsqueeze(0) if single else input
+        if x.shape[1] != self.num_features and self.affine:
+            raise ValueError(
+                f"expected input's size at dim=1 to match num_features ({self.num_features}), "
+                f"but got: {x.shape[1]}."
+            )
+        y = F.instance_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias,
+            self.training or not self.track_running_stats, self.momentum or 0.0, self.eps,
+        )  # fmt: skip
+        return y.squeeze(0) if single else y
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Normalisation of each channel of each sequence in (N, C, L) or (C, L) (Ulyanov et al. 2016)."""
+
+    dims = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Normalisation of each channel of each image in (N, C, H, W) or (C, H, W)."""
+
+    dims = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Normalisation of each channel of each volume in (N, C, D, H, W) or (C, D, H, W)."""
+
+    dims = (4, 5)
+
+
+class LayerNorm(Module):
+    """(x − mean) / √(var + eps) · weight + bias over the last axes, of sizes `normalized_shape` (Ba et al.
+    2016)."""
+
+    bias: Any
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float = 1e-5,
+        elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.normalized_shape = _sizes(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        for name, there in (("weight", True), ("bias", bias)):
+            new = None
+            if elementwise_affine and there:
+                new = Parameter(tg.empty(self.normalized_shape, device=device, dtype=dtype))
+            self.register_parameter(name, new)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weight to one and the bias to zero."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise over the last axes."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        text = f"{self.normalized_shape}, eps={self.eps}"
+        return text + f", elementwise_affine={self.elementwise_affine}" + (
+            f", bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(Module):
+    """x / √(mean(x²) + eps) · weight over the last axes (Zhang and Sennrich 2019).
+
+    `eps` None is the machine epsilon of the input's dtype.
+    """
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float | None = None,
+        elementwise_affine: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.normalized_shape = _sizes(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        new = None
+        if elementwise_affine:
+            new = Parameter(tg.empty(self.normalized_shape, device=device, dtype=dtype))
+        self.register_parameter("weight", new)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weight to one."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise over the last axes."""
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class GroupNorm(Module):
+    """Normalisation over groups of channels of (N, C, ...), weight and bias by channel (Wu and He 2018)."""
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if num_channels % num_groups:
+            raise ValueError(
+                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        for name in ("weight", "bias"):
+            new = Parameter(tg.empty(num_channels, device=device, dtype=dtype)) if affine else None
+            self.register_parameter(name, new)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weights to one and biases to zero."""
+        if self.affine:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each group of channels."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class LocalResponseNorm(Module):
+    """x / (k + alpha · mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
+
+    def __init__(
+        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise over neighbouring channels."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def _sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)

@@ -1,0 +1,260 @@
+"""Transformers (Vaswani et al. 2017): layers, stacks of them, and the whole."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import tabgrad as tg
+import tabgrad.nn.functional as F
+from tabgrad.nn import init
+from tabgrad.nn.attention import MultiheadAttention
+from tabgrad.nn.containers import ModuleList
+from tabgrad.nn.dropout import Dropout
+from tabgrad.nn.linear import Linear
+from tabgrad.nn.module import Module
+from tabgrad.nn.norm import LayerNorm
+
+Tensor = tg.Tensor
+Mask = Tensor | None
+Activation = str | Callable[[Tensor], Tensor]
+
+
+def _activation(given: Activation) -> Callable[[Tensor], Tensor]:
+    if callable(given):
+        return given
+    if given not in ("relu", "gelu"):
+        raise RuntimeError(f"activation should be relu/gelu, not {given}")
+    return F.relu if given == "relu" else F.gelu
+
+
+class _Layer(Module):
+    """What encoder and decoder layers share: a residual feed-forward block, and norms before or after."""
+
+    def _feed_forward(
+        self, d_model: int, dim_feedforward: int, dropout: float, activation: Activation,
+        norm_first: bool, bias: bool, where: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **where)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **where)
+        self.norm_first = norm_first
+        self.activation = _activation(activation)
+
+    def _residual(
+        self, x: Tensor, norm: Module, dropout: Module, block: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        if self.norm_first:
+            return x + dropout(block(norm(x)))
+        y: Tensor = norm(x + dropout(block(x)))
+        return y
+
+    def _feed(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear2(self.dropout(self.activation(self.linear1(x))))
+        return y
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention and a feed-forward network, each with residual, dropout and layer norm.
+
+    >>> import tabgrad as tg
+    >>> layer = tg.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, device="cpu")
+    >>> layer(tg.zeros(3, 5, 8, device="cpu")).shape
+    tabgrad.Size([3, 5, 8])
+    """
+
+    def __init__(
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias=bias, batch_first=batch_first, **where
+        )
+        self._feed_forward(
+            d_model, dim_feedforward, dropout, activation, norm_first, bias, where
+        )
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where)
+        self.dropout1 = Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
+
+    def forward(
+        self, src: Tensor, src_mask: Mask = None, src_key_padding_mask: Mask = None,
+        is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Return the layer's output, in the shape of `src`."""
+
+        def attend(x: Tensor) -> Tensor:
+            y: Tensor = self.self_attn(
+                x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask,
+                need_weights=False, is_causal=is_causal,
+            )[0]  # fmt: skip
+            return y
+
+        x = self._residual(src, self.norm1, self.dropout1, attend)
+        return self._residual(x, self.norm2, self.dropout2, self._feed)
+
+
+class TransformerDecoderLayer(_Layer):
+    """Self-attention, attention to the encoder's output, and a feed-forward network."""
+
+    def __init__(
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        for name in ("self_attn", "multihead_attn"):
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias=bias, batch_first=batch_first, **where
+            )
+            self.add_module(name, attention)
+        self._feed_forward(
+            d_model, dim_feedforward, dropout, activation, norm_first, bias, where
+        )
+        for i in (1, 2, 3):
+            self.add_module(f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **where))
+        for i in (1, 2, 3):
+            self.add_module(f"dropout{i}", Dropout(dropout))
+
+    def forward(
+        self, tgt: Tensor, memory: Tensor, tgt_mask: Mask = None, memory_mask: Mask = None,
+        tgt_key_padding_mask: Mask = None, memory_key_padding_mask: Mask = None,
+        tgt_is_causal: bool = False, memory_is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Return the layer's output, in the shape of `tgt`; `memory` is the encoder's output."""
+
+        def attend(x: Tensor) -> Tensor:
+            y: Tensor = self.self_attn(
+                x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask,
+                is_causal=tgt_is_causal, need_weights=False,
+            )[0]  # fmt: skip
+            return y
+
+        def attend_memory(x: Tensor) -> Tensor:
+            y: Tensor = self.multihead_attn(
+                x, memory, memory, attn_mask=memory_mask,
+                key_padding_mask=memory_key_padding_mask, is_causal=memory_is_causal,
+                need_weights=False,
+            )[0]  # fmt: skip
+            return y
+
+        x = self._residual(tgt, self.norm1, self.dropout1, attend)
+        x = self._residual(x, self.norm2, self.dropout2, attend_memory)
+        return self._residual(x, self.norm3, self.dropout3, self._feed)
+
+
+def _copies(layer: Module, n: int) -> ModuleList:
+    return ModuleList([copy.deepcopy(layer) for _ in range(n)])
+
+
+class TransformerEncoder(Module):
+    """`num_layers` copies of an encoder layer, and a last norm if given."""
+
+    def __init__(
+        self, encoder_layer: Module, num_layers: int, norm: Module | None = None,
+        enable_nested_tensor: bool = True, mask_check: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.layers = _copies(encoder_layer, num_layers)
+        self.num_layers = num_layers
+        self.norm = norm
+
+    def forward(
+        self, src: Tensor, mask: Mask = None, src_key_padding_mask: Mask = None,
+        is_causal: bool | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Pass `src` through all layers."""
+        for layer in self.layers:
+            src = layer(
+                src, src_mask=mask, src_key_padding_mask=src_key_padding_mask,
+                is_causal=bool(is_causal),
+            )  # fmt: skip
+        return src if self.norm is None else self.norm(src)
+
+
+class TransformerDecoder(Module):
+    """`num_layers` copies of a decoder layer, and a last norm if given."""
+
+    def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+        super().__init__()
+        self.layers = _copies(decoder_layer, num_layers)
+        self.num_layers = num_layers
+        self.norm = norm
+
+    def forward(
+        self, tgt: Tensor, memory: Tensor, tgt_mask: Mask = None, memory_mask: Mask = None,
+        tgt_key_padding_mask: Mask = None, memory_key_padding_mask: Mask = None,
+        tgt_is_causal: bool | None = None, memory_is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Pass `tgt` through all layers, each of which looks at `memory`."""
+        for layer in self.layers:
+            tgt = layer(
+                tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
+                memory_key_padding_mask, bool(tgt_is_causal), memory_is_causal,
+            )  # fmt: skip
+        return tgt if self.norm is None else self.norm(tgt)
+
+
+class Transformer(Module):
+    """An encoder and a decoder; embeddings, positions and the output layer are yours to add."""
+
+    def __init__(
+        self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: Activation = "relu", custom_encoder: Any = None, custom_decoder: Any = None,
+        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False,
+        bias: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        options: tuple[Any, ...] = (
+            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first,
+            norm_first, bias,
+        )  # fmt: skip
+        self.encoder = custom_encoder or TransformerEncoder(
+            TransformerEncoderLayer(*options, **where), num_encoder_layers,
+            LayerNorm(d_model, layer_norm_eps, bias=bias, **where),
+        )  # fmt: skip
+        self.decoder = custom_decoder or TransformerDecoder(
+            TransformerDecoderLayer(*options, **where), num_decoder_layers,
+            LayerNorm(d_model, layer_norm_eps, bias=bias, **where),
+        )  # fmt: skip
+        self.d_model = d_model
+        self.nhead = nhead
+        self.batch_first = batch_first
+        for p in self.parameters():
+            if p.ndim > 1:
+                init.xavier_uniform_(p)
+
+    def forward(
+        self, src: Tensor, tgt: Tensor, src_mask: Mask = None, tgt_mask: Mask = None,
+        memory_mask: Mask = None, src_key_padding_mask: Mask = None,
+        tgt_key_padding_mask: Mask = None, memory_key_padding_mask: Mask = None,
+        src_is_causal: bool | None = None, tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Return the decoder's output for `tgt`, given the encoder's for `src`."""
+        if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+            raise RuntimeError(
+                f"the feature number of src and tgt must be equal to d_model ({self.d_model}), "
+                f"got {src.shape[-1]} and {tgt.shape[-1]}"
+            )
+        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
+        y: Tensor = self.decoder(
+            tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
+            tgt_is_causal, memory_is_causal,
+        )  # fmt: skip
+        return y
+
+    @staticmethod
+    def generate_square_subsequent_mask(
+        sz: int, device: Any = None, dtype: tg.dtype | None = None
+    ) -> Tensor:
+        """Return a (sz, sz) mask with −inf above the diagonal and zeros elsewhere."""
+        return tg.full((sz, sz), float("-inf"), dtype=dtype, device=device).triu(1)

@@ -1,0 +1,168 @@
+"""Schedules made of others, and the one that waits for a plateau."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.optim.lr_scheduler.base import LRScheduler
+from tabgrad.optim.optimizer import Optimizer
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after the other: the next begins at each of `milestones`, with its own epoch 0."""
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int],
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if not schedulers:
+            raise ValueError("SequentialLR expects at least one scheduler to be chained, got none")
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"SequentialLR expects {len(schedulers) - 1} milestones, one less than schedulers, "
+                f"got {len(milestones)}"
+            )
+        for s in schedulers:
+            if s.optimizer is not optimizer:
+                raise ValueError(
+                    "SequentialLR expects all schedulers to belong to the same optimizer"
+                )
+        self._schedulers = schedulers
+        self._milestones = milestones
+        self.optimizer = optimizer
+        self.last_epoch = last_epoch + 1
+        # Every schedule took its first step when it was made; only that of the first one is to count.
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        for s in schedulers:
+            s.last_epoch -= 1
+        first = schedulers[0]
+        first._step_count = 0
+        first.step()
+        self._last_lr = first.get_last_lr()
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go one step further."""
+        self.last_epoch += 1
+        i = bisect_right(self._milestones, self.last_epoch)
+        now = self._schedulers[i]
+        if i > 0 and self._milestones[i - 1] == self.last_epoch:
+            now.step(0)
+        else:
+            now.step()
+        self._last_lr = now.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with those of the schedules in it."""
+        state = super().state_dict()
+        state["_schedulers"] = [s.state_dict() for s in self._schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state dict."""
+        rest = dict(state_dict)
+        for s, own in zip(self._schedulers, rest.pop("_schedulers"), strict=True):
+            s.load_state_dict(own)
+        super().load_state_dict(rest)
+
+
+class ChainedScheduler(LRScheduler):
+    """Several schedules at once: each starts from the rate that the one before it set."""
+
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
+        if not schedulers:
+            raise ValueError(
+                "ChainedScheduler expects at least one scheduler to be chained, got none"
+            )
+        self.optimizer = optimizer or schedulers[0].optimizer
+        for s in schedulers:
+            if s.optimizer is not self.optimizer:
+                raise ValueError(
+                    "ChainedScheduler expects all schedulers to belong to the same optimizer"
+                )
+        self._schedulers = list(schedulers)
+        self._last_lr = self._present()
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go one step further."""
+        for s in self._schedulers:
+            s.step()
+        self._last_lr = self._present()
+
+    state_dict = SequentialLR.state_dict
+    load_state_dict = SequentialLR.load_state_dict
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """Times `factor` when a number has not improved for `patience` epochs.
+
+    `step(metric)` takes the number: a Python number, since a decision depends on it. `threshold` is by how
+    much is better, relative or absolute; `cooldown` epochs pass before counting begins again.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
+        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0,
+        min_lr: float | list[float] = 0, eps: float = 1e-8,
+    ) -> None:  # fmt: skip
+        if factor >= 1.0:
+            raise ValueError("Factor should be < 1.0.")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode {mode} is unknown!")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold mode {threshold_mode} is unknown!")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        groups = optimizer.param_groups
+        if isinstance(min_lr, (list, tuple)) and len(min_lr) != len(groups):
+            raise ValueError(f"expected {len(groups)} min_lrs, got {len(min_lr)}")
+        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
+        self.optimizer = optimizer
+        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
+        self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
+        self.last_epoch = 0
+        self._last_lr = self._present()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = math.inf if self.mode == "min" else -math.inf
+        self.cooldown_counter = 0
+        self.num_bad_epochs = 0
+
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether bad epochs are not counted now."""
+        return self.cooldown_counter > 0
+
+    def is_better(self, a: float, best: float) -> bool:
+        """Whether `a` improves on `best`."""
+        sign = -1 if self.mode == "min" else 1
+        if self.threshold_mode == "rel":
+            return sign * a > sign * best * (1 + sign * self.threshold)
+        return sign * a > sign * best + self.threshold
+
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Take the number of an epoch."""
+        current = float(metrics)
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        if self.is_better(current, self.best):
+            self.best = current
+            self.num_bad_epochs = 0
+        else:
+            self.num_bad_epochs += 1
+        if self.in_cooldown:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                new = max(group["lr"] * self.factor, least)
+                if group["lr"] - new > self.eps:
+                    group["lr"] = new
+            self.cooldown_counter = self.cooldown
+            self.num_bad_epochs = 0
+        self._last_lr = self._present()

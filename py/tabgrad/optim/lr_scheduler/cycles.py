@@ -1,0 +1,192 @@
+"""Schedules that rise and fall by batches, momentum going the other way (Smith 2017, Smith and Topin 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tabgrad.optim.lr_scheduler.base import LRScheduler
+from tabgrad.optim.optimizer import Group, Optimizer
+
+PerGroup = float | Sequence[float]
+
+
+def _each(name: str, value: PerGroup, groups: list[Group]) -> list[float]:
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(groups):
+            raise ValueError(f"{name} must have the length {len(groups)}, got {len(value)}")
+        return list(value)
+    return [value] * len(groups)  # type: ignore[list-item]
+
+
+def _momentum(group: Group) -> float:
+    return float(group["betas"][0] if "betas" in group else group["momentum"])
+
+
+def _set_momentum(group: Group, value: float) -> None:
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
+
+
+def _need_momentum(optimizer: Optimizer) -> None:
+    if not {"momentum", "betas"} & set(optimizer.defaults):
+        raise ValueError(
+            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+        )
+
+
+class CyclicLR(LRScheduler):
+    """Between `base_lr` and `max_lr` in triangles: `step_size_up` batches up, `step_size_down` down.
+
+    `mode` "triangular2" halves the height after each cycle, "exp_range" times it by gamma^batches;
+    `scale_fn`, of the cycle or of the batch by `scale_mode`, does as it says.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, base_lr: PerGroup, max_lr: PerGroup, step_size_up: int = 2000,
+        step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
+        cycle_momentum: bool = True, base_momentum: PerGroup = 0.8, max_momentum: PerGroup = 0.9,
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        groups = optimizer.param_groups
+        lows = _each("base_lr", base_lr, groups)
+        if last_epoch == -1:
+            for group, low in zip(groups, lows, strict=True):
+                group["lr"] = low
+        self.max_lrs = _each("max_lr", max_lr, groups)
+        down = step_size_up if step_size_down is None else step_size_down
+        self.total_size = float(step_size_up + down)
+        self.step_ratio = step_size_up / self.total_size
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.mode = mode
+        self.gamma = gamma
+        self.scale_mode = scale_mode if scale_fn or mode != "exp_range" else "iterations"
+        self._scale_fn = scale_fn
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            _need_momentum(optimizer)
+            self.base_momentums = _each("base_momentum", base_momentum, groups)
+            self.max_momentums = _each("max_momentum", max_momentum, groups)
+            if last_epoch == -1:
+                for group, high in zip(groups, self.max_momentums, strict=True):
+                    _set_momentum(group, high)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = lows
+
+    def scale_fn(self, x: float) -> float:
+        """The height of the cycle (or batch) `x`."""
+        if self._scale_fn is not None:
+            return self._scale_fn(x)
+        if self.mode == "triangular2":
+            return 1 / (2.0 ** (x - 1))
+        return float(self.gamma**x) if self.mode == "exp_range" else 1.0
+
+    def get_lr(self) -> list[float]:
+        """The rates of this batch; the momentum is set too."""
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1 + self.last_epoch / self.total_size - cycle
+        rise = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height = rise * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            pairs = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (low, high) in zip(self.optimizer.param_groups, pairs, strict=True):
+                _set_momentum(group, high - (high - low) * height)
+        pairs = zip(self.base_lrs, self.max_lrs, strict=True)
+        return [low + (high - low) * height for low, high in pairs]
+
+
+class OneCycleLR(LRScheduler):
+    """One cycle over the whole training: up to `max_lr`, down to far below the initial rate.
+
+    The number of batches is `total_steps`, or epochs · steps_per_epoch. It begins at max_lr / div_factor,
+    reaches max_lr after the share `pct_start`, and ends at a `final_div_factor`-th of where it began;
+    `three_phase` goes back to the beginning first, in mirror image.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, max_lr: PerGroup, total_steps: int | None = None,
+        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+        anneal_strategy: str = "cos", cycle_momentum: bool = True,
+        base_momentum: PerGroup = 0.85, max_momentum: PerGroup = 0.95, div_factor: float = 25.0,
+        final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        self.total_steps = _steps(total_steps, epochs, steps_per_epoch)
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
+            )
+        self.anneal_strategy = anneal_strategy
+        self.cycle_momentum = cycle_momentum
+        self.phases = _phases(self.total_steps, pct_start, three_phase)
+        groups = optimizer.param_groups
+        if last_epoch == -1:
+            for group, high in zip(groups, _each("max_lr", max_lr, groups), strict=True):
+                group["initial_lr"] = high / div_factor
+                group["max_lr"] = high
+                group["min_lr"] = group["initial_lr"] / final_div_factor
+        if cycle_momentum:
+            _need_momentum(optimizer)
+            if last_epoch == -1:
+                lows = _each("base_momentum", base_momentum, groups)
+                highs = _each("max_momentum", max_momentum, groups)
+                for group, low, high in zip(groups, lows, highs, strict=True):
+                    _set_momentum(group, high)
+                    group["base_momentum"], group["max_momentum"] = low, high
+        super().__init__(optimizer, last_epoch)
+
+    def _between(self, start: float, end: float, share: float) -> float:
+        if self.anneal_strategy == "linear":
+            return start + (end - start) * share
+        return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+    def get_lr(self) -> list[float]:
+        """The rates of this batch; the momentum is set too."""
+        at = self.last_epoch
+        if at > self.total_steps:
+            raise ValueError(
+                f"Tried to step {at} times. The specified number of total steps is {self.total_steps}"
+            )
+        begin = 0.0
+        for i, (end, *names) in enumerate(self.phases):
+            if at <= end or i == len(self.phases) - 1:
+                break
+            begin = end
+        share = (at - begin) / (end - begin)
+        rates = []
+        for group in self.optimizer.param_groups:
+            a, b, c, d = (group.get(name) for name in names)
+            rates.append(self._between(a, b, share))  # type: ignore[arg-type]
+            if self.cycle_momentum:
+                _set_momentum(group, self._between(c, d, share))  # type: ignore[arg-type]
+        return rates
+
+
+def _steps(total: int | None, epochs: int | None, per_epoch: int | None) -> int:
+    if total is None:
+        if epochs is None or per_epoch is None:
+            raise ValueError(
+                "You must define either total_steps OR (epochs AND steps_per_epoch)"
+            )
+        total = epochs * per_epoch
+    if not isinstance(total, int) or total <= 0:
+        raise ValueError(f"Expected positive integer total_steps, but got {total}")
+    return total
+
+
+def _phases(total: int, share: float, three: bool) -> list[tuple[Any, ...]]:
+    """Return (end, lr from, lr to, momentum from, momentum to) of each phase, by the group's names."""
+    up = ("initial_lr", "max_lr", "max_momentum", "base_momentum")
+    top = float(share * total) - 1
+    if not three:
+        down = ("max_lr", "min_lr", "base_momentum", "max_momentum")
+        return [(top, *up), (total - 1, *down)]
+    back = ("max_lr", "initial_lr", "base_momentum", "max_momentum")
+    out = ("initial_lr", "min_lr", "max_momentum", "max_momentum")
+    return [(top, *up), (float(2 * share * total) - 2, *back), (total - 1, *out)]
