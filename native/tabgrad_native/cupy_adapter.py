@@ -1,0 +1,37 @@
+"""What a CUDA device says of itself, through CuPy."""
+
+from typing import Any
+
+from tabgrad.hosts.protocol import LIMITS, VERSION, Adapter, Hello
+from tabgrad_native.cupy_lists import ALIGN_WORDS
+from tabgrad_native.cupy_routines import NAMES
+
+
+def hello_of(cupy: Any) -> Hello:
+    """Describe the current device."""
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+    sizes = properties["maxThreadsDim"]
+    # A size in a packet is one word.
+    largest = min(int(properties["totalGlobalMem"]), 2**32 - 4) & -4
+    limits = {
+        **LIMITS,
+        "max_buffer_size": largest,
+        "max_storage_buffer_binding_size": largest,
+        # A kernel takes 4 KiB of arguments.
+        "max_storage_buffers_per_shader_stage": 128,
+        "max_uniform_buffer_binding_size": 1 << 24,
+        "max_compute_workgroup_size_x": int(sizes[0]),
+        "max_compute_workgroup_size_y": int(sizes[1]),
+        "max_compute_workgroup_size_z": int(sizes[2]),
+        "max_compute_invocations_per_workgroup": int(properties["maxThreadsPerBlock"]),
+        "max_compute_workgroup_storage_size": int(properties["sharedMemPerBlock"]),
+        "min_uniform_buffer_offset_alignment": 4 * ALIGN_WORDS,
+    }
+    adapter = Adapter(
+        name=properties["name"].decode(),
+        vendor="nvidia",
+        architecture=f"sm_{properties['major']}{properties['minor']}",
+        backend="cuda",
+    )
+    features = frozenset({"shader-f16", "shader-f64", "subgroups"})
+    return Hello(VERSION, "cuda", limits, features, NAMES, adapter)

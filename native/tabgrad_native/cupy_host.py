@@ -1,0 +1,440 @@
+"""Carries out packets with CuPy: kernels in CUDA C, cuBLAS, and CUDA graphs for replays.
+
+What a kernel must look like and what the routines take is in native/README.md.
+"""
+
+import asyncio
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy
+
+from tabgrad.core.errors import (
+    DeadlineError,
+    DeviceError,
+    DeviceLostError,
+    HostError,
+    OutOfMemoryError,
+)
+from tabgrad.hosts.host import compile_message
+from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.protocol import (
+    Alloc,
+    Buffer,
+    Command,
+    Copy,
+    Dispatch,
+    Drop,
+    DropPipeline,
+    Fault,
+    Free,
+    Nested,
+    PacketError,
+    Pipeline,
+    Read,
+    Replay,
+    Routine,
+    Store,
+    Write,
+    WriteBlob,
+    decode,
+)
+from tabgrad_native.cupy_adapter import hello_of
+from tabgrad_native.cupy_lists import Kernel, Launch, StoredList, Table, place
+from tabgrad_native.cupy_routines import NAMES, Routines
+
+TABLES = 8
+"""How many slot tables a stored list keeps its launches and graphs for."""
+
+# Errors after which a CUDA context does nothing any more.
+_FATAL = frozenset({46, 214, 215, 219, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999})
+
+
+class CupyHost:
+    """A CUDA device that speaks packets; see `tabgrad.hosts.host.Host`."""
+
+    def __init__(self, cupy: Any, *, diagnose: bool = False) -> None:
+        self._cupy = cupy
+        self._runtime = cupy.cuda.runtime
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._pool = cupy.cuda.MemoryPool()
+        self._routines = Routines(cupy)
+        self.hello = hello_of(cupy)
+        self.lost = False
+        self._diagnose = diagnose
+        self._packets = 0
+        self._faults: list[Fault] = []
+        self._ledger = Ledger(len(NAMES))
+        self._buffers: dict[int, Any] = {}
+        self._kernels: dict[int, Kernel] = {}
+        self._lists: dict[int, StoredList] = {}
+        self._tables_of: dict[int, set[tuple[StoredList, tuple[int, ...]]]] = {}
+        self._reads: dict[int, tuple[Any, int, Any] | None] = {}
+        self._arena: Any = None
+        self._arena_words = 0
+        self._starts: Iterator[int] = iter(())
+        self._failed = False
+
+    # Packets
+
+    def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
+        """Carry out a packet; a CUDA stream has no queue submits, so this returns 1."""
+        self._packets += 1
+        if self.lost:
+            self._fault("lost", "the device is lost", -1)
+            return 0
+        try:
+            commands = decode(packet, nbytes, blobs)
+            self._ledger.check(commands)
+        except PacketError as error:
+            self._fault("protocol", str(error), error.command)
+            return 0
+        self._failed = False
+        freed: list[int] = []
+        with self._stream:
+            self._guard(-1, None, lambda: self._send_uniforms(commands))
+            for index, command in enumerate(commands):
+                if isinstance(command, Free):
+                    freed += command.ids
+                else:
+                    self._guard(index, command, partial(self._do, command, blobs))
+            for number in freed:
+                self._free(number)
+        return 1
+
+    def _guard(self, index: int, command: Command | None, work: Launch) -> None:
+        try:
+            work()
+            if self._diagnose:
+                self._stream.synchronize()
+        except Exception as error:
+            self._caught(error, index, command)
+
+    def _caught(self, error: Exception, index: int, command: Command | None) -> None:
+        # What follows a failed command in its packet may depend on it: none of it runs.
+        self._failed = True
+        pipeline = command.pipeline if isinstance(command, Dispatch) else 0
+        cuda = self._cupy.cuda
+        if getattr(error, "status", 0) in _FATAL:
+            self._lose(str(error), index, pipeline)
+        elif isinstance(error, OutOfMemoryError | cuda.memory.OutOfMemoryError):
+            self._fault("memory", str(error), index)
+        elif isinstance(error, cuda.compiler.CompileException):
+            assert isinstance(command, Pipeline)
+            message = compile_message(command.label, error.get_message(), command.source)
+            self._fault("compile", message, index, command.id)
+        elif isinstance(error, HostError) or hasattr(error, "status"):
+            self._fault("validation", str(error), index, pipeline)
+        else:
+            raise error
+
+    def _lose(self, why: str, index: int = -1, pipeline: int = 0) -> None:
+        if not self.lost:
+            self._fault("lost", f"the device is lost: {why}", index, pipeline)
+        self.lost = True
+
+    def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
+        self._faults.append(Fault(kind, message, pipeline, index, self._packets))
+
+    def _do(self, command: Command, blobs: Sequence[Buffer]) -> None:
+        if isinstance(command, Write):
+            self._write(command.id, command.offset, command.data)
+        elif isinstance(command, WriteBlob):
+            self._write(command.id, command.offset, blobs[command.blob])
+        elif isinstance(command, Copy | Dispatch | Routine):
+            if self._failed:
+                return
+            offset, kernel = 0, None
+            if isinstance(command, Dispatch):
+                kernel = self._kernels[command.pipeline]
+                if command.uniform:
+                    offset = self._arena.ptr + 4 * next(self._starts)
+            self._launch(command, self._live, kernel, offset)()
+        else:
+            _ACTIONS[type(command)](self, command)
+
+    def _send_uniforms(self, commands: Sequence[Command]) -> None:
+        """Bring the uniform words of all dispatches to the arena, in one copy."""
+        words = array("I")
+        starts = [
+            place(words, command.uniform)
+            for command in commands
+            if isinstance(command, Dispatch) and command.uniform
+        ]
+        self._starts = iter(starts)
+        if not words:
+            return
+        if len(words) > self._arena_words:
+            self._arena_words = max(2 * self._arena_words, len(words), 4096)
+            self._arena = self._pool.malloc(4 * self._arena_words)
+        self._upload(self._arena.ptr, words)
+
+    def _upload(self, pointer: int, data: Buffer) -> None:
+        # From memory that is not pinned this returns when the bytes have been taken.
+        host = numpy.frombuffer(data, numpy.uint8)
+        kind = self._runtime.memcpyHostToDevice
+        self._runtime.memcpyAsync(pointer, host.ctypes.data, host.size, kind, self._stream.ptr)
+
+    # Commands
+
+    def _live(self, number: int) -> Any:
+        buffer = self._buffers[number]
+        if buffer is None:
+            raise HostError(f"buffer {number} could not be allocated")
+        return buffer
+
+    def _alloc(self, command: Alloc) -> None:
+        self._buffers[command.id] = None
+        limit = self.hello.limits["max_buffer_size"]
+        if command.nbytes > limit:
+            raise OutOfMemoryError(
+                f"a buffer of {command.nbytes} bytes is above the device's limit of {limit}"
+            )
+        self._buffers[command.id] = self._pool.malloc(max(command.nbytes, 4))
+
+    def _free(self, number: int) -> None:
+        for stored, slots in list(self._tables_of.get(number, ())):
+            self._drop_table(stored, slots)
+        self._tables_of.pop(number, None)
+        # The pool hands memory out again in the order of the stream.
+        del self._buffers[number]
+
+    def _drop_table(self, stored: StoredList, slots: tuple[int, ...]) -> None:
+        del stored.tables[slots]
+        for number in set(slots):
+            self._tables_of[number].discard((stored, slots))
+
+    def _write(self, number: int, offset: int, data: Buffer) -> None:
+        if not self._failed and memoryview(data).nbytes:
+            self._upload(self._live(number).ptr + offset, data)
+
+    def _pipeline(self, command: Pipeline) -> None:
+        kernel = Kernel(command)
+        self._kernels[command.id] = kernel
+        options = ["--std=c++17"]
+        for name, value in command.overrides:
+            text = str(int(value)) if value == int(value) else repr(value)
+            options.append(f"-D{name}=({text})")
+        module = self._cupy.RawModule(code=command.source, options=tuple(options))
+        module.compile()
+        kernel.function = module.get_function("main_kernel")
+
+    def _drop_pipelines(self, command: DropPipeline) -> None:
+        for number in command.ids:
+            del self._kernels[number]
+
+    def _launch(
+        self, command: Nested, live: Callable[[int], Any], kernel: Kernel | None, offset: int
+    ) -> Launch:
+        """Return the call that does a command with buffers `live(number)`."""
+        if isinstance(command, Copy):
+            return self._copy(command, live(command.src), live(command.dst))
+        buffers = [live(number) for number in command.buffers]
+        if isinstance(command, Routine):
+            run, routine, words = self._routines.run, command.routine, command.parameters
+            return lambda: run(routine, buffers, words)
+        assert kernel is not None
+        if kernel.function is None:
+            raise HostError(f"kernel {kernel.command.label!r} did not compile")
+        grid, block = (command.gx, command.gy, command.gz), kernel.block
+        if not all(grid):
+            return lambda: None
+        args = tuple(buffer.ptr for buffer in buffers)
+        args += (offset,) if command.uniform else ()
+        function = kernel.function
+        return lambda: function(grid, block, args)
+
+    def _copy(self, command: Copy, src: Any, dst: Any) -> Launch:
+        nbytes = command.nbytes
+        start, stop = src.ptr + command.src_offset, dst.ptr + command.dst_offset
+        kind, copy = self._runtime.memcpyDeviceToDevice, self._runtime.memcpyAsync
+        stream = self._stream.ptr
+        if not nbytes:
+            return lambda: None
+        if abs(start - stop) >= nbytes:
+            return lambda: copy(stop, start, nbytes, kind, stream)
+        between = self._pool.malloc(nbytes)
+
+        def twice() -> None:
+            copy(between.ptr, start, nbytes, kind, stream)
+            copy(stop, between.ptr, nbytes, kind, stream)
+
+        return twice
+
+    def _store(self, command: Store) -> None:
+        stored = self._lists[command.list_id] = StoredList(command, self._kernels)
+        if stored.words:
+            stored.device_words = self._pool.malloc(4 * len(stored.words))
+            self._upload(stored.device_words.ptr, stored.words)
+
+    def _drop_lists(self, command: Drop) -> None:
+        for number in command.ids:
+            stored = self._lists.pop(number)
+            for slots in list(stored.tables):
+                self._drop_table(stored, slots)
+
+    def _replay(self, command: Replay) -> None:
+        stored = self._lists[command.list_id]
+        if command.patches:
+            stored.patch(command.patches)
+            self._upload(stored.device_words.ptr, stored.words)
+        if self._failed:
+            return
+        table = stored.tables.get(command.slots)
+        if table is None:
+            table = self._table(stored, command.slots)
+        table.runs += 1
+        if table.runs == 2:
+            self._capture(stored, table)
+        if table.graph is not None:
+            table.graph.launch(self._stream)
+            return
+        for launch in table.launches:
+            launch()
+
+    def _table(self, stored: StoredList, slots: tuple[int, ...]) -> Table:
+        dispatches = zip(stored.kernels, stored.starts, strict=True)
+        base = stored.device_words.ptr if stored.device_words is not None else 0
+        launches = []
+        for nested in stored.command.commands:
+            kernel, start = next(dispatches) if isinstance(nested, Dispatch) else (None, 0)
+            offset = base + 4 * start
+            launches.append(
+                self._launch(nested, lambda slot: self._live(slots[slot]), kernel, offset)
+            )
+        if len(stored.tables) >= TABLES:
+            self._drop_table(stored, next(iter(stored.tables)))
+        table = stored.tables[slots] = Table(launches)
+        for number in set(slots):
+            self._tables_of.setdefault(number, set()).add((stored, slots))
+        return table
+
+    def _capture(self, stored: StoredList, table: Table) -> None:
+        """Record a table's launches as a CUDA graph, where all of them can be."""
+        for nested in stored.command.commands:
+            if isinstance(nested, Routine) and not Routines.capturable(nested.routine):
+                return
+        if len(table.launches) < 2:
+            return
+        self._stream.begin_capture()
+        try:
+            for launch in table.launches:
+                launch()
+        finally:
+            table.graph = self._stream.end_capture()
+
+    def _read(self, command: Read) -> None:
+        self._reads[command.token] = None
+        if self._failed:
+            return
+        pinned = self._cupy.cuda.alloc_pinned_memory(max(command.nbytes, 4))
+        if command.nbytes:
+            source = self._live(command.id).ptr + command.offset
+            kind = self._runtime.memcpyDeviceToHost
+            stream = self._stream.ptr
+            self._runtime.memcpyAsync(pinned.ptr, source, command.nbytes, kind, stream)
+        self._reads[command.token] = (pinned, command.nbytes, self._stream.record())
+
+    # Waiting
+
+    def can_block(self) -> bool:
+        """Say yes: native programs can wait."""
+        return True
+
+    def read(self, token: int, timeout: float) -> bytes:
+        """Wait for a read's bytes."""
+        pinned, nbytes, event = self._answer(token)
+        self._wait(event, timeout)
+        return bytes(memoryview(pinned)[:nbytes])
+
+    async def read_async(self, token: int, timeout: float) -> bytes:
+        """Await a read's bytes."""
+        pinned, nbytes, event = self._answer(token)
+        await self._wait_async(event, timeout)
+        return bytes(memoryview(pinned)[:nbytes])
+
+    def _answer(self, token: int) -> tuple[Any, int, Any]:
+        if self.lost:
+            raise DeviceLostError("the device is lost")
+        if token not in self._reads:
+            raise HostError(f"no read with token {token} is outstanding")
+        self._ledger.answered(token)
+        entry = self._reads.pop(token)
+        if entry is None:
+            raise HostError(f"read {token} failed with the packet it was in")
+        return entry
+
+    def _polls(self, event: Any, timeout: float) -> Iterator[float]:
+        """Yield how long to sleep before looking again, until `event` has come."""
+        start = time.monotonic()
+        while True:
+            try:
+                if event.done:
+                    return
+            except self._runtime.CUDARuntimeError as error:
+                self._lose(str(error))
+                raise DeviceLostError(f"the device is lost: {error}") from None
+            waited = time.monotonic() - start
+            if waited > timeout:
+                raise DeadlineError(f"no answer from the device within {timeout:g} s")
+            yield 0.0 if waited < 0.001 else 0.0002
+
+    def _wait(self, event: Any, timeout: float) -> None:
+        for seconds in self._polls(event, timeout):
+            time.sleep(seconds)
+
+    async def _wait_async(self, event: Any, timeout: float) -> None:
+        for seconds in self._polls(event, timeout):
+            await asyncio.sleep(seconds)
+
+    def _fence(self) -> Any:
+        if self.lost:
+            raise DeviceLostError("the device is lost")
+        return self._stream.record()
+
+    def synchronize(self, timeout: float) -> None:
+        """Wait until everything submitted has run."""
+        self._wait(self._fence(), timeout)
+
+    async def synchronize_async(self, timeout: float) -> None:
+        """Await what `synchronize` waits for."""
+        await self._wait_async(self._fence(), timeout)
+
+    def faults(self) -> list[Fault]:
+        """Return the faults since the last call."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    def close(self) -> None:
+        """Release the memory of the device."""
+        self.lost = True
+        self._buffers.clear()
+        self._lists.clear()
+        self._tables_of.clear()
+        self._arena = None
+        self._pool.free_all_blocks()
+
+
+_ACTIONS: dict[type[Command], Callable[[CupyHost, Any], None]] = {
+    Alloc: CupyHost._alloc,
+    Pipeline: CupyHost._pipeline,
+    Read: CupyHost._read,
+    Store: CupyHost._store,
+    Replay: CupyHost._replay,
+    Drop: CupyHost._drop_lists,
+    DropPipeline: CupyHost._drop_pipelines,
+}
+
+
+def connect(*, diagnose: bool = False) -> CupyHost:
+    """Open the current CUDA device."""
+    import cupy
+
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(f"no CUDA device: {error}. Use device 'webgpu' or 'cpu'") from error
+    return CupyHost(cupy, diagnose=diagnose)

@@ -1,0 +1,73 @@
+"""Kernels of the CUDA host, and command lists stored with them."""
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tabgrad.hosts.protocol import Dispatch, Pipeline, Store
+
+ALIGN_WORDS = 4
+"""Each dispatch's uniform words start at a multiple of this many words."""
+
+Launch = Callable[[], None]
+
+
+def place(words: "array[int]", uniform: Sequence[int]) -> int:
+    """Append uniform words, aligned for the next ones, and return where they start."""
+    start = len(words)
+    words.extend(uniform)
+    words.extend([0] * (-len(words) % ALIGN_WORDS))
+    return start
+
+
+class Kernel:
+    """A compiled pipeline; `function` is None if it did not compile."""
+
+    __slots__ = ("block", "command", "function")
+
+    def __init__(self, command: Pipeline) -> None:
+        self.command = command
+        given = dict(command.overrides)
+        self.block = tuple(int(given.get(name, 1)) for name in ("WX", "WY", "WZ"))
+        self.function: Any = None
+
+
+class Table:
+    """A list's launches for one table of slots; the second run records them as a graph."""
+
+    __slots__ = ("graph", "launches", "runs")
+
+    def __init__(self, launches: list[Launch]) -> None:
+        self.launches = launches
+        self.runs = 0
+        self.graph: Any = None
+
+
+class StoredList:
+    """A stored list; its uniform words live on the device, so that a graph finds them.
+
+    `kernels` are those its dispatches name, kept although their ids may be dropped; `starts`
+    is where the uniform words of each dispatch are in `words`.
+    """
+
+    __slots__ = ("_positions", "command", "device_words", "kernels", "starts", "tables", "words")
+
+    def __init__(self, command: Store, kernels: dict[int, Kernel]) -> None:
+        self.command = command
+        self.kernels: list[Kernel] = []
+        self.starts: list[int] = []
+        self.words = array("I")
+        self.device_words: Any = None
+        self.tables: dict[tuple[int, ...], Table] = {}
+        self._positions = array("I")
+        for nested in command.commands:
+            if isinstance(nested, Dispatch):
+                start = place(self.words, nested.uniform)
+                self._positions.extend(range(start, start + len(nested.uniform)))
+                self.starts.append(start)
+                self.kernels.append(kernels[nested.pipeline])
+
+    def patch(self, patches: Sequence[int]) -> None:
+        """Change uniform words on the host's side: index, word, index, word, ..."""
+        for i in range(0, len(patches), 2):
+            self.words[self._positions[patches[i]]] = patches[i + 1]

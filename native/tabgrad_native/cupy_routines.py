@@ -1,0 +1,148 @@
+"""The routines of the CUDA host: library calls on numbered buffers.
+
+Parameters are words. `dtype` is an index into DTYPES. Arrays are dense and row-major.
+
+    matmul   buffers lhs, rhs, out; dtype, batch, m, n, k, flags, lhs_stride, rhs_stride
+             out[b] = lhs[b] @ rhs[b]; flag 1: lhs[b] is stored (k, m), flag 2: rhs[b] is stored
+             (n, k); strides are elements from one matrix to the next, 0 to use one for all
+    argsort  buffers x, out; dtype, rows, n, descending, out_dtype
+             stable, along the last axis of (rows, n); NaN counts as greater than all numbers
+    cumsum   buffers x, out; dtype, outer, n, inner
+             along the middle axis of (outer, n, inner)
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from tabgrad.core.errors import HostError
+
+DTYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
+
+NAMES = ("matmul", "argsort", "cumsum")
+
+# The cuBLAS type of the data, its type of computing, and the dtype of alpha and beta.
+_GEMM = {
+    "float16": ("CUDA_R_16F", "CUBLAS_COMPUTE_32F", "float32"),
+    "bfloat16": ("CUDA_R_16BF", "CUBLAS_COMPUTE_32F", "float32"),
+    "float32": ("CUDA_R_32F", "CUBLAS_COMPUTE_32F", "float32"),
+    "float64": ("CUDA_R_64F", "CUBLAS_COMPUTE_64F", "float64"),
+    "complex64": ("CUDA_C_32F", "CUBLAS_COMPUTE_32F", "complex64"),
+    "complex128": ("CUDA_C_64F", "CUBLAS_COMPUTE_64F", "complex128"),
+}
+_SIZES = {"bfloat16": 2}
+
+
+class Routines:
+    """Calls libraries on the current stream; `run` takes pointers of CuPy's memory."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+        self._cublas: Any = None
+        self._scalars = {dtype: numpy.array([1, 0], dtype) for _, _, dtype in _GEMM.values()}
+
+    @staticmethod
+    def capturable(routine: int) -> bool:
+        """Say whether a routine can be part of a CUDA graph: it may not allocate."""
+        return NAMES[routine] == "matmul"
+
+    def run(self, routine: int, pointers: Sequence[Any], words: Sequence[int]) -> None:
+        """Call a routine."""
+        getattr(self, "_" + NAMES[routine])(*pointers, *words)
+
+    def _matmul(
+        self,
+        lhs: Any,
+        rhs: Any,
+        out: Any,
+        dtype: int,
+        batch: int,
+        m: int,
+        n: int,
+        k: int,
+        flags: int,
+        lhs_stride: int,
+        rhs_stride: int,
+    ) -> None:
+        if not batch * m * n:
+            return
+        name = DTYPES[dtype]
+        if name not in _GEMM:
+            raise HostError(f"matmul: cuBLAS has no product of {name}")
+        if not k:
+            size = _SIZES.get(name) or numpy.dtype(name).itemsize
+            out.memset_async(0, batch * m * n * size)
+            return
+        cublas, kind, compute, scalars = self._gemm(name)
+        trans = (cublas.CUBLAS_OP_N, cublas.CUBLAS_OP_T)
+        flip_lhs, flip_rhs = flags & 1, flags >> 1 & 1
+        # cuBLAS counts columns first: it computes the transpose of out from the right
+        # operand, then the left, each seen transposed.
+        cublas.gemmStridedBatchedEx(
+            self._cupy.cuda.device.get_cublas_handle(),
+            trans[flip_rhs],
+            trans[flip_lhs],
+            *(n, m, k),
+            scalars,
+            *(rhs.ptr, kind, k if flip_rhs else n, rhs_stride),
+            *(lhs.ptr, kind, m if flip_lhs else k, lhs_stride),
+            scalars + self._scalars[_GEMM[name][2]].itemsize,
+            *(out.ptr, kind, n, m * n),
+            batch,
+            compute,
+            cublas.CUBLAS_GEMM_DEFAULT,
+        )
+
+    def _gemm(self, name: str) -> tuple[Any, int, int, int]:
+        """Return cuBLAS, its codes for a dtype, and the address of alpha."""
+        if self._cublas is None:
+            self._cublas = importlib.import_module("cupy_backends.cuda.libs.cublas")
+        kind, compute, scalar = _GEMM[name]
+        kind_code: int = getattr(self._cupy.cuda.runtime, kind)
+        compute_code: int = getattr(self._cublas, compute)
+        return self._cublas, kind_code, compute_code, self._scalars[scalar].ctypes.data
+
+    def _array(self, pointer: Any, shape: tuple[int, ...], dtype: int) -> Any:
+        name = DTYPES[dtype]
+        if name == "bfloat16":
+            raise HostError("argsort and cumsum: bfloat16 is not offered; cast to float32")
+        return self._cupy.ndarray(shape, dtype=name, memptr=pointer)
+
+    def _argsort(
+        self, x: Any, out: Any, dtype: int, rows: int, n: int, descending: int, out_dtype: int
+    ) -> None:
+        values = self._array(x, (rows, n), dtype)
+        target = self._array(out, (rows, n), out_dtype)
+        if not rows * n:
+            return
+        if descending:
+            # Sorting the reversed row ascending and reversing that keeps equals in order.
+            order = self._cupy.argsort(values[:, ::-1], axis=-1, kind="stable")
+            target[...] = n - 1 - order[:, ::-1]
+        else:
+            target[...] = self._cupy.argsort(values, axis=-1, kind="stable")
+
+    def _cumsum(self, x: Any, out: Any, dtype: int, outer: int, n: int, inner: int) -> None:
+        if not outer * n * inner:
+            return
+        values = self._array(x, (outer, n, inner), dtype)
+        target = self._array(out, (outer, n, inner), dtype)
+        target[...] = self._cupy.cumsum(values, axis=1, dtype=target.dtype)
