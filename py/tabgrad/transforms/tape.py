@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.dtype import FLOAT
@@ -365,39 +365,41 @@ def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
 
 
 def record_call(
-    rule: Any, args: tuple[Any, ...], outputs: tuple[Any, ...], owner: Any, kept: Any = None, params: Any = None
-) -> Node | None:
-    """Put a call with any number of outputs on the tape and tie those of a differentiable dtype to it.
+    rule: Any, args: Sequence[Any], outputs: Sequence[Any], owner: Any, kept: Any = None,
+    tied: Sequence[bool] | None = None,
+) -> Node | None:  # fmt: skip
+    """Put a call with any number of outputs on the tape and tie the tensors among them to it.
 
-    `rule.apply(node, cts, needs, lowered, graph)` gives the cotangents of `args` for a list of those of
-    `outputs`, None where an output has none; `rule.node_name` names it. `kept` is freed by a backward that
-    doesn't retain the graph. Returns None where no argument wants gradients.
+    `rule.apply(node, cts, needs, lowered, graph)` gives the cotangents of `args` for the list of those of
+    `outputs`, None where there is none; `rule.node_name` names it. `kept` is freed by a backward that doesn't
+    retain the graph. `tied` says which outputs carry gradients; those of other dtypes never do. Returns
+    None where no argument wants gradients.
     """
     edges = tuple([edge(a, owner) if isinstance(a, Box) else None for a in args])
     if all(e is None for e in edges):
         return None
     specs = tuple([a.spec if isinstance(a, Box) else None for a in args])
-    device = outputs[0].device
-    if len(outputs) == 1:
-        (y,) = outputs
-        node = new_node((rule, params, edges, kept, None, specs, y.spec, owner, y.device))
-        if y.spec.dtype.category >= FLOAT:
-            y.node, y.tracked = node, True
-        return node
-    node = new_node((rule, params, edges, kept, None, specs, tuple([y.spec for y in outputs]), owner, device))
-    ports = []
-    for k, y in enumerate(outputs):
+    found = [y if isinstance(y, Box) else None for y in outputs]
+    device = next(x.device for x in (*found, *args) if isinstance(x, Box))
+    out_specs = tuple([None if y is None else y.spec for y in found])
+    node = new_node((rule, None, edges, kept, None, specs, out_specs, owner, device))
+    ports: list[Any] = []
+    for k, y in enumerate(found):
+        ports.append(lambda: None)
+        if y is None or y.spec.dtype.category < FLOAT or (tied is not None and not tied[k]):
+            continue
         port = new_node((OUTPUT, k, (node,), None, None, (), y.spec, owner, y.device))
-        if y.spec.dtype.category >= FLOAT:
-            y.node, y.tracked = port, True
-        ports.append(weakref.ref(port))
+        before = y.node
+        y.node, y.tracked = port, True
+        moved(y, before)
+        ports[k] = weakref.ref(port)
     notes_of(node)["outputs"] = ports
     return node
 
 
 def moved(x: Any, before: Node | None) -> None:
     """Tell that `x` was changed in place, `before` being its node until then: what it retains goes along."""
-    if x._retains_grad and before is not None and x.node is not None and before.notes is not None:
+    if before is not None and before.notes is not None and x.node is not None:
         retain = before.notes.pop("retain", None)
         if retain is not None:
             notes_of(x.node)["retain"] = retain

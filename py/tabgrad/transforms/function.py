@@ -1,0 +1,560 @@
+"""Functions with derivatives of the user's own; PyTorch's `autograd.Function`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from tabgrad.core.errors import GradientError, TransformError
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
+from tabgrad.transforms.tape import Node, is_leaf, load, pack, record_call
+
+
+class FunctionCtx:
+    """What a Function's forward hands to its backward. Attributes of any name can be set on it."""
+
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def __init__(self) -> None:
+        self._to_save: tuple[Any, ...] = ()
+        self._for_forward: tuple[Any, ...] = ()
+        self._loaded: tuple[Any, ...] | None = None
+        self._dirty: tuple[Any, ...] = ()
+        self._constant: tuple[Any, ...] = ()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Save inputs and outputs (or None) for `saved_tensors`; call it once."""
+        self._to_save = _only_tensors("save_for_backward", tensors)
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Save inputs and outputs (or None) for the `saved_tensors` of `jvp`; call it once."""
+        self._for_forward = _only_tensors("save_for_forward", tensors)
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Say which inputs forward has changed in place; they must be among the outputs."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Say which outputs have no gradient."""
+        self._constant = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Say whether backward and jvp get zeros, as they do unless told otherwise, or None."""
+        self._materialize = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What was saved, in its order."""
+        return self._to_save if self._loaded is None else self._loaded
+
+
+def _only_tensors(name: str, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+    for t in tensors:
+        if t is not None and not isinstance(t, Box):
+            raise TypeError(
+                f"{name}: expected tensors or None, got {type(t).__name__}; set other things as attributes of ctx"
+            )
+    return tensors
+
+
+class Function:
+    """A differentiable function with a derivative of its own. Subclass it; call it by `apply`.
+
+    Either `forward(ctx, *args)`, or `forward(*args)` with `setup_context(ctx, inputs, output)`, which the
+    transforms of `tabgrad.func` need. `backward(ctx, *grad_outputs)` returns one gradient (or None) for each
+    argument of forward; `jvp(ctx, *tangents)` one tangent for each output. Under vmap, `vmap(info, in_dims,
+    *args)` returns (output, out_dims), or `generate_vmap_rule = True` makes that from the others.
+
+    >>> import tabgrad as tg
+    >>> class Double(tg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return x * 2
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         return grad * 2
+    >>> x = tg.tensor(1.0, requires_grad=True)
+    >>> Double.apply(x).backward()
+    >>> x.grad
+    tensor(2.)
+    """
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs: a tensor or a tuple."""
+        raise NotImplementedError("a Function needs a forward static method")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Save on `ctx` what backward needs."""
+        raise NotImplementedError("setup_context is not implemented")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return the gradients of the arguments."""
+        raise NotImplementedError(
+            "a Function needs a backward (or vjp) static method to be used with reverse mode"
+        )
+
+    @staticmethod
+    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+        """Another name for backward."""
+        raise NotImplementedError
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Return the tangents of the outputs."""
+        raise NotImplementedError("a Function needs a jvp static method to be used with forward mode")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        """Return the batched outputs and their batch dims."""
+        raise NotImplementedError
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Call the function: its forward now, its backward when gradients are asked for."""
+        call = FunctionCall(ClassRules(cls))
+        outputs = apply(call, list(args))
+        return outputs[0] if call.single[0] else tuple(outputs)
+
+
+class ClassRules:
+    """The rules of a Function class, in the form that FunctionCall uses."""
+
+    def __init__(self, cls: type[Function]) -> None:
+        self.cls = cls
+        self.name = cls.__name__
+        self.split = cls.setup_context is not Function.setup_context
+        self.backward: Any = cls.vjp if cls.vjp is not Function.vjp else cls.backward
+        self.jvp: Any = cls.jvp
+
+    def forward(self, ctx: FunctionCtx, args: Sequence[Any]) -> Any:
+        """Return what the class's forward returns, `ctx` being set up."""
+        if not self.split:
+            return self.cls.forward(ctx, *args)
+        out = self.cls.forward(*args)
+        self.cls.setup_context(ctx, tuple(args), out)
+        return out
+
+    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, level: Any) -> None:
+        """Set up `ctx` at a level above the one where forward ran."""
+        if not self.split:
+            raise TransformError(
+                f"{self.name}: inside {level.name} a Function needs forward(*args) and "
+                "setup_context(ctx, inputs, output) in place of forward(ctx, *args)"
+            )
+        self.cls.setup_context(ctx, tuple(args), out)
+
+    def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
+        """Return what the class's vmap returns, None where it has none."""
+        if self.cls.vmap is Function.vmap:
+            return None
+        return self.cls.vmap(VmapInfo(level.size, level.randomness), dims, *args)
+
+    def vmapped(self, level: Any, dims: tuple[Any, ...]) -> VmappedRules:
+        """Return the rules of the function applied to each element of a batch."""
+        if not self.cls.generate_vmap_rule:
+            raise TransformError(
+                f"{self.name}: has no rule for vmap; define a vmap static method, or set generate_vmap_rule = True"
+            )
+        return VmappedRules(self, level.size, level.randomness, dims)
+
+
+class VmapInfo(NamedTuple):
+    """What a Function's vmap is told."""
+
+    batch_size: int
+    randomness: str
+
+
+class FunctionCall(Call):
+    """One application of a Function. `single` holds whether its output is no tuple, once that is known."""
+
+    def __init__(self, rules: Any, single: list[bool] | None = None) -> None:
+        self.rules = rules
+        self.name = rules.name
+        self.single: list[bool] = [] if single is None else single
+        self.ctx: FunctionCtx | None = None
+
+    def outputs(self, out: Any) -> list[Any]:
+        """Return the outputs as a list, and remember whether they were one."""
+        self.single[:] = [not isinstance(out, tuple)]
+        return list(out) if isinstance(out, tuple) else [out]
+
+    def packed(self, outputs: Sequence[Any]) -> Any:
+        """Return the outputs in the form that forward gave them."""
+        return outputs[0] if self.single[0] else tuple(outputs)
+
+    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
+        """Run forward without recording, and record the call."""
+        ctx = self.ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
+        with using(mode.replace(grad=False)):
+            outputs = self.outputs(self.rules.forward(ctx, args))
+        return self.recorded(ctx, args, outputs, None, mode)
+
+    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+        """Run forward below and set up a context of this level."""
+        low = lowered_call(self, level, lower_all(level, args), mode)
+        outputs = lift_outputs(level, low)
+        ctx = self.new_ctx(args, outputs, level, mode)
+        return self.recorded(ctx, args, outputs, level, mode)
+
+    def new_ctx(self, args: list[Any], outputs: list[Any], level: Any, mode: Mode) -> FunctionCtx:
+        """Return a context set up for `args` and `outputs` of this level."""
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
+        with using(mode.replace(grad=False)):
+            self.rules.setup(ctx, args, self.packed(outputs), level)
+        if ctx._dirty:
+            raise TransformError(f"{self.name}: mark_dirty can't be used inside {level.name}")
+        return ctx
+
+    def recorded(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode) -> list[Any]:
+        """Return the outputs, tied to the tape where an argument wants gradients."""
+        outputs = [_fresh(y, args, ctx, owner) for y in outputs]
+        if not mode.grad or not any(isinstance(a, Box) and a.tracked and a.owner is owner for a in args):
+            return outputs
+        for x in ctx._dirty:
+            if x.tracked and is_leaf(x):
+                raise GradientError(
+                    f"{self.name}: forward changed a leaf that requires grad in place; "
+                    "call it on a clone() of the leaf"
+                )
+        tied = [not any(y is c for c in ctx._constant) for y in outputs]
+        slots = [_slot(x, args, outputs, owner) for x in ctx._to_save]
+        kept = _packed(slots, owner, mode)
+        ctx._to_save = ctx._for_forward = ctx._dirty = ctx._constant = ()
+        record_call(FunctionRule(self.rules, ctx), args, outputs, owner, kept, tied)
+        return outputs
+
+    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+        """Run forward below, and jvp beside it."""
+        parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
+        primals = [p for p, _ in parts]
+        outputs = lowered_call(self, level, primals, mode)
+        with using(level.below(mode)) as below:
+            if getattr(self.rules, "split", True):
+                ctx = self.new_ctx(primals, outputs, level, below)
+            else:
+                assert self.ctx is not None
+                ctx = self.ctx
+            ctx._loaded = ctx._for_forward or ctx._to_save
+            tangents = [
+                zeros_like(p)
+                if t is None and ctx._materialize and isinstance(p, Box) and p.spec.dtype.is_differentiable
+                else t
+                for p, t in parts
+            ]
+            found = self.rules.jvp(ctx, *tangents)
+        found = list(found) if isinstance(found, tuple) else [found]
+        if len(found) != len(outputs):
+            raise GradientError(
+                f"{self.name}: jvp must return a tangent for each of the {len(outputs)} outputs, got {len(found)}"
+            )
+        return [y if t is None or not isinstance(y, Box) else level.lift(y, t) for y, t in zip(outputs, found, strict=True)]
+
+    def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+        """Apply the batching rule, or the call made of the batched rules."""
+        pairs = [a.value if isinstance(a, Box) and a.owner is level else (a, None) for a in args]
+        low, dims = [p[0] for p in pairs], tuple([p[1] for p in pairs])
+        with using(level.below(mode)):
+            found = self.rules.batched(level, dims, low)
+        if found is None:
+            call = FunctionCall(self.rules.vmapped(level, dims), self.single)
+            outputs = lowered_call(call, level, low, mode)
+            return [level.lift(y, 0) if isinstance(y, Box) else y for y in outputs]
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TransformError(f"{self.name}: vmap must return (output, out_dims)")
+        outputs = self.outputs(found[0])
+        out_dims = found[1] if isinstance(found[1], tuple | list) else [found[1]] * len(outputs)
+        return [y if d is None else level.lift(y, d % len(y.spec.shape)) for y, d in zip(outputs, out_dims, strict=True)]
+
+
+def _fresh(y: Any, args: list[Any], ctx: FunctionCtx, owner: Any) -> Any:
+    """Return an output as a tensor of its own: an input that is returned must not become another leaf."""
+    if not isinstance(y, Box):
+        return y
+    if any(y is d for d in ctx._dirty):
+        return y
+    if any(y is a for a in args) or y.node is not None or y.tracked:
+        fresh = wrap(y.value, y.spec, y.device, y.owner)
+        ctx._constant = tuple([fresh if c is y else c for c in ctx._constant])
+        ctx._to_save = tuple([fresh if s is y and not any(s is a for a in args) else s for s in ctx._to_save])
+        return fresh
+    return y
+
+
+def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
+    """Return what is kept of a saved tensor: (its place, payload, Spec, device), or None.
+
+    The place is its number among the inputs, ~number among the outputs, or None for another tensor.
+    """
+    if x is None:
+        return None
+    place = next((i for i, a in enumerate(args) if a is x), None)
+    if place is None:
+        place = next((~k for k, y in enumerate(outputs) if y is x), None)
+    return place, (x.value if x.owner is owner else x), x.spec, x.device
+
+
+def _packed(slots: list[Any], owner: Any, mode: Mode) -> Any:
+    packing = mode.extras.get("saved_tensors")
+    if packing is None:
+        return slots or None
+    found = []
+    for slot in slots:
+        if slot is not None:
+            place, payload, spec, device = slot
+            like = wrap(payload, spec, device, owner)
+            payload = pack(packing, (payload,), None, (spec,), like, owner)[0][0]
+            slot = place, payload, spec, device
+        found.append(slot)
+    return found or None
+
+
+class FunctionRule:
+    """The rule of a Function's node on the tape."""
+
+    def __init__(self, rules: Any, ctx: FunctionCtx) -> None:
+        self.rules = rules
+        self.ctx = ctx
+        self.node_name = rules.name + "Backward"
+
+    def apply(self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool) -> list[Any]:
+        """Return what backward returns for the cotangents `cts`, checked."""
+        _, _, edges, kept, _, specs, out_specs, owner, device = node.entry
+        ctx = self.ctx
+        ctx.needs_input_grad = needs
+        if ctx._materialize:
+            cts = [
+                constant(0, s, device) if ct is None and s is not None and s.dtype.is_differentiable else ct
+                for ct, s in zip(cts, out_specs, strict=True)
+            ]
+        ctx._loaded = tuple(
+            [_loaded(slot, node, edges, owner, lowered, graph) for slot in kept or ()]
+        )
+        try:
+            found = self.rules.backward(ctx, *cts)
+        finally:
+            ctx._loaded = None
+        return _checked(self.node_name, found, specs, needs)
+
+
+def _loaded(slot: Any, node: Node, edges: Any, owner: Any, lowered: bool, graph: bool) -> Any:
+    if slot is None:
+        return None
+    place, payload, spec, device = slot
+    x = load(payload, spec, device, owner, lowered)
+    if graph and place is not None:
+        source = edges[place] if place >= 0 else (node.notes or {})["outputs"][~place]()
+        if source is not None:
+            x.node, x.tracked = source, True
+    return x
+
+
+def _checked(name: str, found: Any, specs: Any, needs: tuple[bool, ...]) -> list[Any]:
+    grads = list(found) if isinstance(found, tuple | list) else [found]
+    n = len(specs)
+    if len(grads) < n or any(g is not None for g in grads[n:]):
+        raise GradientError(
+            f"{name}: backward must return a gradient or None for each of the {n} arguments of forward, "
+            f"it returned {len(grads)}"
+        )
+    return [_fitted(name, i, g, specs[i], needs[i]) for i, g in enumerate(grads[:n])]
+
+
+def _fitted(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
+    if g is None:
+        return None
+    if spec is None:
+        raise GradientError(f"{name}: backward must return None for argument {i}, which is no tensor")
+    if not need:
+        return None
+    if not isinstance(g, Box):
+        raise TypeError(f"{name}: backward returned {type(g).__name__} for argument {i}; expected a tensor or None")
+    if g.spec.shape != spec.shape:
+        g = _summed(name, i, g, spec)
+    return g if g.spec.dtype is spec.dtype else REGISTRY["cast"].bind(g, dtype=spec.dtype)
+
+
+def _summed(name: str, i: int, g: Any, spec: Any) -> Any:
+    """Return `g` summed to the shape of `spec` where that shape broadcasts to its own."""
+    shape, want = g.spec.shape, spec.shape
+    lead = len(shape) - len(want)
+    if lead < 0 or any(w not in (1, n) for w, n in zip(want, shape[max(lead, 0) :], strict=True)):
+        raise GradientError(
+            f"{name}: backward returned a gradient of shape {shape} for argument {i}; expected {want}"
+        )
+    axes = tuple(k for k, n in enumerate(shape) if k < lead or (want[k - lead] == 1 and n != 1))
+    g = REGISTRY["reduce_sum"].bind(g, axes=axes) if axes else g
+    return REGISTRY["reshape"].bind(g, shape=want)
+
+
+class VmappedRules:
+    """The rules of a function applied to each element of a batch, made from those of the function."""
+
+    split = True
+
+    def __init__(self, rules: Any, size: int, randomness: str, dims: tuple[Any, ...]) -> None:
+        self.rules = rules
+        self.name = rules.name
+        self.size = size
+        self.randomness = randomness
+        self.dims = dims
+
+    def level(self) -> Any:
+        """Return a new level of batching."""
+        from tabgrad.transforms.vmap import Batch
+
+        return Batch(self.size, self.randomness)
+
+    def forward(self, ctx: FunctionCtx, args: Sequence[Any]) -> Any:
+        """Run the function's forward on the batch, and set up `ctx`."""
+        level = self.level()
+        with level.inside():
+            lifted = self.lifted(level, args)
+            inner = FunctionCtx()
+            inner.needs_input_grad = ctx.needs_input_grad
+            out = self.rules.forward(inner, lifted)
+            outs = out if isinstance(out, tuple) else (out,)
+        low = [level.lower(y, 0) if isinstance(y, Box) else y for y in outs]
+        self.keep(ctx, inner, level, args, lifted, low, outs)
+        return tuple(low) if isinstance(out, tuple) else low[0]
+
+    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, above: Any) -> None:
+        """Set up `ctx` at a level above the one where forward ran."""
+        level = self.level()
+        low = list(out) if isinstance(out, tuple) else [out]
+        with level.inside():
+            lifted = self.lifted(level, args)
+            outs = tuple([level.lift(y, 0) if isinstance(y, Box) else y for y in low])
+            inner = FunctionCtx()
+            inner.needs_input_grad = ctx.needs_input_grad
+            self.rules.setup(inner, lifted, outs if isinstance(out, tuple) else outs[0], above)
+        self.keep(ctx, inner, level, args, lifted, low, outs)
+
+    def lifted(self, level: Any, args: Sequence[Any]) -> list[Any]:
+        """Return the arguments as tensors of `level`."""
+        return [a if d is None else level.lift(a, d) for a, d in zip(args, self.dims, strict=True)]
+
+    def keep(
+        self, ctx: Any, inner: FunctionCtx, level: Any, args: Any, lifted: Any, low: Any, outs: Any
+    ) -> None:
+        """Save on `ctx` what the inner function saved."""
+        known = [(b, a, d) for a, b, d in zip(args, lifted, self.dims, strict=True)]
+        known += [(b, a, 0) for a, b in zip(low, outs, strict=True)]
+
+        def outward(saved: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
+            tensors, dims = [], []
+            for s in saved:
+                match = next(((a, d) for b, a, d in known if b is s), None)
+                if match is None:
+                    own = isinstance(s, Box) and s.owner is level
+                    match = (level.lower(s, 0), 0) if own else (s, None)
+                tensors.append(match[0])
+                dims.append(match[1])
+            return tuple(tensors), dims
+
+        saved, ctx.saved_dims = outward(inner._to_save)
+        forward, ctx.forward_dims = outward(inner._for_forward)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*forward)
+        ctx.mark_non_differentiable(*outward(inner._constant)[0])
+        if inner._dirty:
+            raise TransformError(f"{self.name}: mark_dirty can't be used inside func.vmap")
+        ctx.set_materialize_grads(inner._materialize)
+        inner._to_save = inner._for_forward = inner._constant = ()
+        ctx.inner = inner
+
+    def backward(self, ctx: Any, *cts: Any) -> tuple[Any, ...]:
+        """Run the function's backward on the batch."""
+        level = self.level()
+        inner = ctx.inner
+        with level.inside():
+            inner.needs_input_grad = ctx.needs_input_grad
+            inner._loaded = tuple(
+                [s if d is None else level.lift(s, d) for s, d in zip(ctx.saved_tensors, ctx.saved_dims, strict=True)]
+            )
+            lifted = [level.lift(ct, 0) if isinstance(ct, Box) else ct for ct in cts]
+            try:
+                found = self.rules.backward(inner, *lifted)
+            finally:
+                inner._loaded = None
+        grads = list(found) if isinstance(found, tuple | list) else [found]
+        out = [self.lowered_grad(level, g, d) for g, d in zip(grads, self.dims, strict=False)]
+        return tuple(out + grads[len(out) :])
+
+    def lowered_grad(self, level: Any, g: Any, dim: int | None) -> Any:
+        """Return the gradient of an argument: summed over the batch where all elements share the argument."""
+        if g is None or not isinstance(g, Box):
+            return g
+        if dim is not None:
+            return level.lower(g, dim)
+        return REGISTRY["reduce_sum"].bind(level.lower(g, 0), axes=(0,))
+
+    def jvp(self, ctx: Any, *tangents: Any) -> Any:
+        """Run the function's jvp on the batch."""
+        level = self.level()
+        inner = ctx.inner
+        dims = ctx.forward_dims or ctx.saved_dims
+        with level.inside():
+            inner._loaded = tuple(
+                [s if d is None else level.lift(s, d) for s, d in zip(ctx.saved_tensors, dims, strict=True)]
+            )
+            lifted = [
+                t if d is None or t is None else level.lift(t, d)
+                for t, d in zip(tangents, self.dims, strict=True)
+            ]
+            out = self.rules.jvp(inner, *lifted)
+        outs = out if isinstance(out, tuple) else (out,)
+        low = [None if t is None else level.lower(t, 0) for t in outs]
+        return tuple(low) if isinstance(out, tuple) else low[0]
+
+    def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
+        """There is no rule written by hand."""
+        return None
+
+    def vmapped(self, level: Any, dims: tuple[Any, ...]) -> VmappedRules:
+        """Return the rules of this applied to each element of another batch."""
+        return VmappedRules(self, level.size, level.randomness, dims)
+
+
+class _Once:
+    """The rule of gradients that a once-differentiable backward returned."""
+
+    def __init__(self, name: str) -> None:
+        self.node_name = name
+
+    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> Any:
+        raise GradientError(
+            f"{self.node_name}: its backward is marked once_differentiable, so it has no second derivative"
+        )
+
+
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a Function's backward as one that can't be differentiated again; a second derivative raises."""
+
+    @functools.wraps(fn)
+    def call(ctx: Any, *args: Any) -> Any:
+        mode = MODE.get()
+        with using(mode.replace(grad=False)):
+            found = fn(ctx, *args)
+        if not mode.grad:
+            return found
+        sources = [a for a in (*args, *(ctx.saved_tensors or ())) if isinstance(a, Box) and a.tracked]
+        if not sources:
+            return found
+        outputs = list(found) if isinstance(found, tuple | list) else [found]
+        outputs = [wrap(y.value, y.spec, y.device, y.owner) if isinstance(y, Box) else y for y in outputs]
+        record_call(_Once(fn.__qualname__), sources, outputs, sources[0].owner)
+        return tuple(outputs) if isinstance(found, tuple | list) else outputs[0]
+
+    return call
