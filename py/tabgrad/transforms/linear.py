@@ -63,15 +63,19 @@ class Linear(Level):
         filled = tuple([zeros_like(a) if f is None else f for f, a in zip(found, args, strict=True)])
         return bind(op, filled, params)
 
-    def transpose(self, inputs: Sequence[Any], out: Any, ct: Any) -> list[Any]:
-        """Return the cotangents of the tracers `inputs` for the cotangent `ct` of the tracer `out`."""
-        cts: list[Any] = [None] * len(self.steps)
-        cts[out.value] = ct
-        for i in range(out.value, -1, -1):
+    def transpose(self, inputs: Sequence[Any], outputs: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+        """Return the cotangents of the tracers `inputs` for those of `outputs`, None being zero."""
+        found: list[Any] = [None] * len(self.steps)
+        last = -1
+        for y, ct in zip(outputs, cts, strict=True):
+            if y is not None and y.owner is self and ct is not None:
+                found[y.value] = accumulate(found[y.value], ct)
+                last = max(last, y.value)
+        for i in range(last, -1, -1):
             step = self.steps[i]
-            if step is not None and cts[i] is not None:
-                self._step_back(step, cts[i], cts)
-        return [None if t is None else cts[t.value] for t in inputs]
+            if step is not None and found[i] is not None:
+                self._step_back(step, found[i], found)
+        return [None if t is None else found[t.value] for t in inputs]
 
     def _step_back(self, step: Any, ct: Any, cts: list[Any]) -> None:
         op, params, args = step
@@ -88,9 +92,7 @@ def transpose_jvp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Para
     with trace.inside():
         tangents = [trace.tracer(x.spec, x.device) if n else None for x, n in zip(inputs, needs, strict=True)]
         out = op.jvp(inputs, tangents, y, params)
-    if out is None or out.owner is not trace:
-        return (None,) * len(inputs)
-    return tuple(trace.transpose(tangents, out, ct))
+    return tuple(trace.transpose(tangents, [out], [ct]))
 
 
 def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
