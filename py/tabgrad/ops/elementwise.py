@@ -61,6 +61,7 @@ def add(x: Operand, y: Operand) -> Array:
     code="({x} - {y})",
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: neg.bind(t)),
     integers="same",
+    kinds="iufc",
 )
 def sub(x: Operand, y: Operand) -> Array:
     """Return the difference of the elements."""

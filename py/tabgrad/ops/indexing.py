@@ -24,7 +24,7 @@ Ints = tuple[int, ...]
 
 
 def _iota_samples() -> Iterator[Any]:
-    yield (), {"size": 5, "dtype": dt.int32}
+    yield ((),), {"size": 5, "dtype": dt.int32}
 
 
 @kernel(

@@ -1,0 +1,183 @@
+"""Running cases on a device: pure Python, so that it runs where there is neither NumPy nor pytest.
+
+A case is plain data (JSON): an op, its static parameters, the inputs, what to do (`check`), and the results
+that `cpu` computed in float64. See `cases.py`, which makes them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tabgrad as tg
+from tabgrad import func
+from tabgrad.core import dtype as dt
+from tabgrad.core.op import REGISTRY
+from tabgrad.transforms import backward
+
+Case = dict[str, Any]
+
+
+def frozen(value: Any) -> Any:
+    """Return a parameter as it was before it became JSON: tuples for lists, dtypes for their names."""
+    if isinstance(value, list):
+        return tuple(frozen(v) for v in value)
+    if isinstance(value, dict):
+        return dt.by_name(value["dtype"])
+    return value
+
+
+def params_of(case: Case) -> dict[str, Any]:
+    """Return the static parameters of a case."""
+    return {k: frozen(v) for k, v in case["params"].items()}
+
+
+def _nested(data: list[Any], shape: list[int]) -> Any:
+    for n in reversed(shape[1:]):
+        data = [data[i : i + n] for i in range(0, len(data), n)]
+    return data if shape else data[0]
+
+
+def build(record: dict[str, Any], device: str, grad: bool = False) -> Any:
+    """Return the tensor of a record: its numbers, then the views it is seen through."""
+    dtype = dt.by_name(record["dtype"])
+    shape = record["shape"]
+    where = tg.device(device)
+    kind = where.canonical(dtype)
+    if 0 in shape:
+        x = tg.zeros(*shape, dtype=kind, device=where)
+    else:
+        x = tg.tensor(_nested(record["data"], shape), dtype=kind, device=where)
+    if grad:
+        x.requires_grad = True
+    return x
+
+
+def seen(x: Any, record: dict[str, Any]) -> Any:
+    """Return `x` through the views of its record."""
+    for name, params in record.get("views", ()):
+        x = REGISTRY[name].bind(x, **{k: frozen(v) for k, v in params.items()})
+    return x
+
+
+def application(case: Case) -> Any:
+    """Return the function that applies the op of a case, through its public front where it says so."""
+    op, params = REGISTRY[case["op"]], params_of(case)
+    return (
+        (lambda *xs: op(*xs, **params))
+        if case.get("front")
+        else (lambda *xs: op.bind(*xs, **params))
+    )
+
+
+def run(case: Case, device: str) -> list[Any]:
+    """Return the results of a case as tensors on `device`."""
+    return CHECKS[case["check"]](case, device)
+
+
+def forward(case: Case, device: str) -> list[Any]:
+    """The value."""
+    return [application(case)(*(seen(build(r, device), r) for r in case["inputs"]))]
+
+
+def _doubled(case: Case, device: str) -> tuple[list[Any], list[Any], Any]:
+    """Return leaves, the inputs 2 * leaf that the op gets, and its result: gradients must flow on."""
+    leaves, inputs = [], []
+    for r in case["inputs"]:
+        smooth = r.get("differentiable")
+        x = build(r, device, bool(smooth))
+        if smooth:
+            leaves.append(x)
+            x = x * 2
+        inputs.append(seen(x, r))
+    return leaves, inputs, application(case)(*inputs)
+
+
+def reverse(case: Case, device: str) -> list[Any]:
+    """The gradients of the leaves for a given cotangent."""
+    leaves, _, y = _doubled(case, device)
+    ct = build(case["cotangent"], device)
+    return list(backward.grad(y, leaves, ct, materialize_grads=True))
+
+
+def second(case: Case, device: str) -> list[Any]:
+    """The derivative, along a given direction, of the gradients."""
+    leaves, _, y = _doubled(case, device)
+    ct = build(case["cotangent"], device)
+    found = backward.grad(y, leaves, ct, create_graph=True, materialize_grads=True)
+    along = [build(r, device) for r in case["tangents"]]
+    pairs = [(g, v) for g, v in zip(found, along, strict=True) if g.requires_grad]
+    if not pairs:
+        return [x * 0 for x in leaves]
+    outputs, cts = zip(*pairs, strict=True)
+    return list(backward.grad(outputs, leaves, cts, materialize_grads=True))
+
+
+def jvp(case: Case, device: str) -> list[Any]:
+    """The tangent of the result, forward."""
+    fixed = [seen(build(r, device), r) for r in case["inputs"]]
+    at = [i for i, r in enumerate(case["inputs"]) if r.get("differentiable")]
+    apply = application(case)
+
+    def function(*xs: Any) -> Any:
+        args = list(fixed)
+        for i, x in zip(at, xs, strict=True):
+            args[i] = x
+        return apply(*args)
+
+    tangents = tuple(build(r, device) for r in case["tangents"])
+    return [func.jvp(function, tuple(fixed[i] for i in at), tangents)[1]]
+
+
+def vmap(case: Case, device: str) -> list[Any]:
+    """The results for a batch along the given axis of each input, None for none."""
+    inputs = [seen(build(r, device), r) for r in case["inputs"]]
+    dims = tuple(case["dims"])
+    return [func.vmap(application(case), in_dims=dims)(*inputs)]
+
+
+CHECKS = {"forward": forward, "reverse": reverse, "second": second, "jvp": jvp, "vmap": vmap}
+
+
+# -- comparing ----------------------------------------------------------------------------------------------
+
+
+def flat(values: Any) -> list[Any]:
+    """Return the numbers of a nested list, in order."""
+    if not isinstance(values, list):
+        return [values]
+    return [v for inner in values for v in flat(inner)]
+
+
+def close(got: Any, want: Any, rtol: float, atol: float) -> bool:
+    """Whether two numbers agree; nan agrees with nan, an infinity with itself."""
+    if isinstance(want, bool) or isinstance(want, int) or isinstance(got, bool):
+        return bool(got == want)
+    if math.isnan(want) or math.isnan(got):
+        return math.isnan(want) and math.isnan(got)
+    if math.isinf(want) or math.isinf(got):
+        return bool(want == got)
+    return abs(got - want) <= atol + rtol * abs(want)
+
+
+def complaint(case: Case, results: list[tuple[tuple[int, ...], list[Any]]]) -> str:
+    """Return what is wrong with the results (shape and numbers) of a case, "" if nothing is."""
+    if len(results) != len(case["expected"]):
+        return f"{len(results)} results for {len(case['expected'])} expected ones"
+    for k, ((shape, numbers), want) in enumerate(zip(results, case["expected"], strict=True)):
+        if list(shape) != want["shape"]:
+            return f"result {k}: shape {tuple(shape)}, expected {tuple(want['shape'])}"
+        for i, (g, w) in enumerate(zip(numbers, want["data"], strict=True)):
+            if not close(g, w, case["rtol"], case["atol"]):
+                return f"result {k}, element {i}: {g!r}, expected {w!r}\n  got  {numbers}\n  want {want['data']}"
+    return ""
+
+
+def check(case: Case, device: str) -> str:
+    """Run a case and return what is wrong, "" if nothing is; waits for the device."""
+    return complaint(case, [(y.shape, flat(y.tolist())) for y in run(case, device)])
+
+
+async def check_async(case: Case, device: str) -> str:
+    """Run a case where the program can't wait; what `check` does, with awaited reads."""
+    return complaint(case, [(y.shape, flat(await y.tolist_async())) for y in run(case, device)])
