@@ -14,7 +14,8 @@ def device() -> wgpu.GPUDevice:
     adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
     wanted = ("max-storage-buffers-per-shader-stage", "max-compute-workgroup-storage-size")
     return adapter.request_device_sync(
-        required_limits={name: adapter.limits[name] for name in wanted}
+        required_features=["subgroup"],
+        required_limits={name: adapter.limits[name] for name in wanted},
     )
 
 
@@ -30,7 +31,8 @@ def pipeline(
     layout = device().create_pipeline_layout(
         bind_group_layouts=[device().create_bind_group_layout(entries=entries)]
     )
-    module = device().create_shader_module(code=source)
+    # wgpu's compiler knows the functions of subgroups, but not yet the directive WGSL wants.
+    module = device().create_shader_module(code=source.replace("enable subgroups;\n", ""))
     compute = {"module": module, "entry_point": "main", "constants": dict(overrides)}
     return device().create_compute_pipeline(layout=layout, compute=compute)
 

@@ -7,9 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
-from tests.shaders import gpu, references
 
 from tabgrad.lower import library
+from tests.shaders import gpu, references
 
 pytestmark = pytest.mark.one_host("wgpu")
 

@@ -7,9 +7,9 @@ import importlib.metadata
 import pathlib
 
 import pytest
-from tests.shaders.test_lib import FUNCTIONS, parameters
 
 from tabgrad.lower import library
+from tests.shaders.test_lib import FUNCTIONS, parameters
 
 CUDA_TYPES = {"f32": "float", "i32": "int", "u32": "unsigned", "bool": "bool", "vec2u": "uint2"}
 PUBLIC = sorted(name for name, f in FUNCTIONS.items() if "internal" not in f.front_matter.tags)

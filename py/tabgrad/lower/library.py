@@ -102,8 +102,7 @@ class Kernel:
         text = without_comments(text)
         defined = set(FUNCTION_START.findall(text))
         prelude = functions(sorted(names_used(text) - defined))
-        directive = "enable f16;\n" if re.search(r"\bf16\b", prelude + text) else ""
-        return directive + prelude + text
+        return directives(prelude + text) + prelude + text
 
 
 def parse_front_matter(comment: str) -> FrontMatter:
@@ -136,6 +135,12 @@ def without_comments(text: str) -> str:
     """Drop comments and blank lines, so that editing a comment does not cause a new compile."""
     lines = (line.split("//", 1)[0].rstrip() for line in text.splitlines())
     return "".join(line + "\n" for line in lines if line)
+
+
+def directives(text: str) -> str:
+    """Return the `enable` lines that `text` needs at its head."""
+    needed = {"f16": r"\bf16\b", "subgroups": r"\b(subgroup|quad)[A-Z]\w*\("}
+    return "".join(f"enable {name};\n" for name, sign in needed.items() if re.search(sign, text))
 
 
 def folder() -> Traversable:

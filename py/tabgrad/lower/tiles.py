@@ -1,0 +1,325 @@
+"""The unrolled bodies of the product kernels, for any size of tile.
+
+A tile's accumulators must be separate variables (arrays indexed by a loop variable spill), so
+their number is fixed in the text. `shaders/kernels/matmul*.wgsl` hold the text for one size
+between `//@begin tile` and `//@end`; the functions here write that block for the size that
+suits the shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class DirectTile:
+    """How `matmul_direct` is unrolled.
+
+    Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and `unroll`
+    steps of k are made at once. With `quad` they share the loads of lhs by subgroup operations.
+    """
+
+    rows: int
+    columns: int
+    unroll: int
+    quad: bool
+
+
+@dataclass(frozen=True)
+class SharedTile:
+    """How `matmul` is unrolled: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
+    at a time through workgroup memory; each of its threads `height` x `width` of them."""
+
+    rows: int
+    columns: int
+    depth: int
+    height: int
+    width: int
+
+    @property
+    def threads(self) -> int:
+        """The size of the workgroup."""
+        return self.rows // self.height * (self.columns // self.width)
+
+
+DIRECT_GROUP = 8
+"""Invocations in a workgroup of `matmul_direct`: two quads, and one subgroup of llvmpipe."""
+
+
+def fit(
+    name: str, m: int, n: int, k: int, quad: bool, hoisted: frozenset[str] = NONE
+) -> tuple[str, int]:
+    """Return the `tile` block of the product kernel `name` for an m x n product over k, and how
+    many workgroups each entry of the batch takes.
+
+    `quad` says that the device has subgroups; the text then calls `quadBroadcast`.
+
+    >>> text, groups = fit("matmul_direct", 64, 64, 64, quad=True)
+    >>> "quadBroadcast" in text
+    True
+    """
+    if name == "matmul_direct":
+        tile = direct_tile(m, n, k, quad)
+        return direct_body(tile, k, hoisted), direct_groups(tile, m, n)
+    shared = shared_tile(m, n)
+    return shared_body(shared, k, hoisted), shared_groups(shared, m, n)
+
+
+# -- in registers only ---------------------------------------------------------------------------
+
+
+def direct_tile(m: int, n: int, k: int, quad: bool) -> DirectTile:
+    """Return the tile with the least estimated time for an m x n product over k.
+
+    The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
+    load from a buffer costs ten multiply-adds, and carrying an accumulator to the next turn of the
+    loop two. Compiling is charged as if the kernel ran fifty times.
+    """
+    best: tuple[float, DirectTile] | None = None
+    for rows in (1, 2, 4, 8, 16):
+        for columns in (1, 2, 3, 4, 8):
+            for unroll in sorted({1, min(2, k), min(4, k)}):
+                shared = quad and rows >= 4
+                if rows * columns * unroll > 256 or rows * columns > (128 if quad else 64):
+                    continue
+                loads = (rows / 4 if shared else rows) + columns
+                step = 9 * loads + rows + rows * columns * (0.9 + 1.8 / unroll)
+                # Fewer tiles than this leave cores idle.
+                tiles = max(16, math.ceil(m / rows) * math.ceil(n / (4 * columns)))
+                running = tiles * (step * k + 40 * rows * columns)
+                compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / 50
+                if best is None or running + compiling < best[0]:
+                    best = (running + compiling, DirectTile(rows, columns, unroll, shared))
+    assert best is not None
+    return best[1]
+
+
+def direct_body(tile: DirectTile, k: int, hoisted: frozenset[str] = NONE) -> str:
+    """Return the `tile` block of `matmul_direct` for an inner size of k.
+
+    `hoisted` names the operands ("lhs", "rhs") whose blocks split their index, see `hoisting`.
+    """
+    rows, columns, unroll = tile.rows, tile.columns, tile.unroll
+    held = rows // 4 if tile.quad else rows
+    lines = [
+        f"const TILE_ROWS = {rows}u;",
+        f"const TILE_COLUMNS = {4 * columns}u;",
+        "const ACROSS = (N + TILE_COLUMNS - 1u) / TILE_COLUMNS;",
+        "const TILES = (M + TILE_ROWS - 1u) / TILE_ROWS * ACROSS;",
+        f"const GROUPS = (TILES + {DIRECT_GROUP // 4 - 1}u) / {DIRECT_GROUP // 4}u;",
+        "",
+        f"@compute @workgroup_size({DIRECT_GROUP})",
+        "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
+        "        @builtin(local_invocation_index) local: u32) {",
+        "  let place = group.y * groups.x + group.x;",
+        "  if (place >= BATCH * GROUPS) { return; }",
+        "  let b = place / GROUPS;",
+        f"  let wanted = place % GROUPS * {DIRECT_GROUP // 4}u + local / 4u;",
+        "  // Broadcasts want all of a quad, so a surplus tile is computed and not stored.",
+        "  let tile = min(wanted, TILES - 1u);",
+        "  let lane = local % 4u;",
+        "  let top = tile / ACROSS * TILE_ROWS;",
+        "  let left = tile % ACROSS * TILE_COLUMNS + lane;",
+    ]
+    row = "lhs_row(b, %s)" if "lhs" in hoisted else "%s"
+    column = "rhs_column(b, %s)" if "rhs" in hoisted else "%s"
+    for r in range(held):
+        at = f"min(top + {f'{4 * r}u + lane' if tile.quad else f'{r}u'}, M - 1u)"
+        lines.append(f"  let i{r} = {row % at};")
+    for c in range(columns):
+        lines.append(f"  let j{c} = {column % f'min(left + {4 * c}u, N - 1u)'};")
+    lines += [f"  var c{r}_{c} = elem();" for r in range(rows) for c in range(columns)]
+    whole = k - k % unroll
+    if whole:
+        lines.append(f"  for (var k = 0u; k < {whole}u; k += {unroll}u) {{")
+        lines += [
+            f"    {line}"
+            for line in direct_steps(tile, ["k", *(f"k + {s}u" for s in range(1, unroll))], hoisted)
+        ]
+        lines.append("  }")
+    if k > whole:
+        lines.append("  {")
+        lines += [
+            f"    {line}"
+            for line in direct_steps(tile, [f"{s}u" for s in range(whole, k)], hoisted)
+        ]
+        lines.append("  }")
+    lines += direct_ending(rows, columns)
+    return "\n".join(lines) + "\n"
+
+
+def hoisting(blocks: Mapping[str, str]) -> frozenset[str]:
+    """Return which operands' blocks split their index into parts that are computed once.
+
+    Such a block defines, for lhs, `lhs_row(b, i)`, `lhs_step(b, k)` and `load_lhs(row, step)`,
+    where row and step are what the first two return; for rhs, `rhs_column(b, j)`,
+    `rhs_step(b, k)` and `load_rhs(step, column)`.
+    """
+    return frozenset(
+        side for side in ("lhs", "rhs") if f"fn {side}_step(" in blocks.get(f"load_{side}", "")
+    )
+
+
+def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) -> list[str]:
+    """Return the lines that add the products of all `steps` of k to the accumulators."""
+    rows, columns, places = tile.rows, tile.columns, range(len(steps))
+    lines = [
+        f"let {side}{s} = {side}_step(b, {k});"
+        for side in sorted(hoisted)
+        for s, k in enumerate(steps)
+    ]
+    load_lhs = "load_lhs({i}, lhs{s})" if "lhs" in hoisted else "load_lhs(b, {i}, {k})"
+    load_rhs = "load_rhs(rhs{s}, {j})" if "rhs" in hoisted else "load_rhs(b, {k}, {j})"
+    for s, k in enumerate(steps):
+        lines += [f"let r{c}_{s} = {load_rhs.format(k=k, s=s, j=f'j{c}')};" for c in range(columns)]
+    for r in range(rows):
+        name, held = (f"v{r // 4}", f"i{r // 4}") if tile.quad else (f"l{r}", f"i{r}")
+        if r % 4 == 0 or not tile.quad:
+            for s, k in enumerate(steps):
+                lines.append(f"let {name}_{s} = {load_lhs.format(k=k, s=s, i=held)};")
+        if tile.quad:
+            lines += [f"let l{r}_{s} = quadBroadcast(v{r // 4}_{s}, {r % 4}u);" for s in places]
+        for c in range(columns):
+            products = " + ".join(f"l{r}_{s} * r{c}_{s}" for s in places)
+            lines.append(f"c{r}_{c} += {products};")
+    return lines
+
+
+def direct_ending(rows: int, columns: int) -> list[str]:
+    """Return the lines that store a tile: a loop, since each copy of `store` takes compile time."""
+    names = [f"c{r}_{c}" for r in range(rows) for c in range(columns)]
+    chunks = [", ".join(names[at : at + 8]) for at in range(0, len(names), 8)]
+    return [
+        f"  var done = array<elem, {rows * columns}>(",
+        *(f"    {chunk}," for chunk in chunks),
+        "  );",
+        f"  for (var e = 0u; e < {rows * columns}u; e++) {{",
+        f"    let i = top + e / {columns}u;",
+        f"    let j = left + e % {columns}u * 4u;",
+        "    if (i < M && j < N && wanted < TILES) { store(b, i, j, done[e]); }",
+        "  }",
+        "}",
+    ]
+
+
+def direct_groups(tile: DirectTile, m: int, n: int) -> int:
+    """Return how many workgroups one batch entry takes."""
+    tiles = math.ceil(m / tile.rows) * math.ceil(n / (4 * tile.columns))
+    return math.ceil(tiles / (DIRECT_GROUP // 4))
+
+
+# -- through workgroup memory ----------------------------------------------------------------------
+
+
+def shared_tile(m: int, n: int) -> SharedTile:
+    """Return the largest tile that still makes enough workgroups to fill a GPU."""
+    for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4)):
+        if shared_groups(tile, m, n) >= 64:
+            return tile
+    return SharedTile(32, 32, 16, 4, 4)
+
+
+def shared_groups(tile: SharedTile, m: int, n: int) -> int:
+    """Return how many workgroups one batch entry takes."""
+    return math.ceil(m / tile.rows) * math.ceil(n / tile.columns)
+
+
+def shared_body(tile: SharedTile, k: int, hoisted: frozenset[str] = NONE) -> str:
+    """Return the `tile` block of `matmul` for an inner size of k."""
+    lines = [
+        f"const TILE_ROWS = {tile.rows}u;",
+        f"const TILE_COLUMNS = {tile.columns}u;",
+        f"const TILE_DEPTH = {tile.depth}u;",
+        "const ACROSS = (N + TILE_COLUMNS - 1u) / TILE_COLUMNS;",
+        "const GROUPS = (M + TILE_ROWS - 1u) / TILE_ROWS * ACROSS;",
+        "",
+        "// Four neighbouring rows, or columns, of one step of k in each vector.",
+        f"var<workgroup> lhs_tile: array<vec4<elem>, {tile.rows * tile.depth // 4}>;",
+        f"var<workgroup> rhs_tile: array<vec4<elem>, {tile.columns * tile.depth // 4}>;",
+        "",
+        f"@compute @workgroup_size({tile.threads})",
+        "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
+        "        @builtin(local_invocation_index) local: u32) {",
+        "  let place = group.y * groups.x + group.x;",
+        "  if (place >= BATCH * GROUPS) { return; }",
+        "  let b = place / GROUPS;",
+        "  let top = place % GROUPS / ACROSS * TILE_ROWS;",
+        "  let left = place % ACROSS * TILE_COLUMNS;",
+        f"  let row = local / {tile.columns // tile.width}u;",
+        f"  let column = local % {tile.columns // tile.width}u;",
+    ]
+    tall, wide = tile.height // 4, tile.width // 4
+    lines += [f"  var c{r}_{c} = vec4<elem>();" for r in range(tile.height) for c in range(wide)]
+    lines.append("  for (var k0 = 0u; k0 < K; k0 += TILE_DEPTH) {")
+    lines += [f"    {line}" for line in shared_fill(tile)]
+    lines += ["    workgroupBarrier();", "    for (var s = 0u; s < TILE_DEPTH; s++) {"]
+    across, down = tile.columns // tile.width, tile.rows // tile.height
+    # Vectors of one thread lie a workgroup apart, so that neighbours read neighbouring words.
+    for v in range(tall):
+        lines.append(f"      let l{v} = lhs_tile[s * {tile.rows // 4}u + row + {v * down}u];")
+    for v in range(wide):
+        lines.append(
+            f"      let r{v} = rhs_tile[s * {tile.columns // 4}u + column + {v * across}u];"
+        )
+    for r in range(tile.height):
+        for c in range(wide):
+            lines.append(f"      c{r}_{c} += l{r // 4}.{'xyzw'[r % 4]} * r{c};")
+    lines += ["    }", "    workgroupBarrier();", "  }"]
+    for r in range(tile.height):
+        for c in range(wide):
+            i = f"top + (row + {r // 4 * down}u) * 4u + {r % 4}u"
+            j = f"left + (column + {c * across}u) * 4u"
+            lines.append(f"  store_four(b, {i}, {j}, c{r}_{c});")
+    lines += ["}", "", *shared_functions(tile, k, hoisted)]
+    return "\n".join(lines) + "\n"
+
+
+def shared_functions(tile: SharedTile, k: int, hoisted: frozenset[str]) -> list[str]:
+    """Return the functions that load and store four neighbours."""
+    lines = []
+    for side, letter, size in (("lhs", "i", "M"), ("rhs", "j", "N")):
+        at = f"min({letter} + %du, {size} - 1u)"
+        load = {
+            ("lhs", False): f"load_lhs(b, {at}, k)",
+            ("rhs", False): f"load_rhs(b, k, {at})",
+            ("lhs", True): f"load_lhs(lhs_row(b, {at}), step)",
+            ("rhs", True): f"load_rhs(step, rhs_column(b, {at}))",
+        }[side, side in hoisted]
+        lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> vec4<elem> {{")
+        if k % tile.depth:
+            lines.append("  if (k >= K) { return vec4<elem>(); }")
+        if side in hoisted:
+            lines.append(f"  let step = {side}_step(b, k);")
+        lines += ["  return vec4<elem>(", *(f"    {load % e}," for e in range(4)), "  );", "}", ""]
+    lines += [
+        "fn store_four(b: u32, i: u32, j: u32, acc: vec4<elem>) {",
+        "  if (i >= M) { return; }",
+    ]
+    for e in range(4):
+        lines.append(f"  if (j + {e}u < N) {{ store(b, i, j + {e}u, acc.{'xyzw'[e]}); }}")
+    return [*lines, "}"]
+
+
+def shared_fill(tile: SharedTile) -> list[str]:
+    """Return the lines that bring the next `depth` steps of both operands to workgroup memory.
+
+    Neighbouring invocations load neighbouring k of lhs and neighbouring columns of rhs, which is
+    how both lie in memory if they are not transposed.
+    """
+    lines = []
+    for side, origin, extent in (("lhs", "top", tile.rows), ("rhs", "left", tile.columns)):
+        fours, depth = extent // 4, tile.depth
+        lines.append(f"for (var v = local; v < {fours * depth}u; v += {tile.threads}u) {{")
+        s, four = (
+            (f"v % {depth}u", f"v / {depth}u")
+            if side == "lhs"
+            else (f"v / {fours}u", f"v % {fours}u")
+        )
+        lines += [f"  let s = {s};", f"  let four = {four};"]
+        value = f"{side}_four(b, {origin} + four * 4u, k0 + s)"
+        lines += [f"  {side}_tile[s * {fours}u + four] = {value};", "}"]
+    return lines

@@ -1,0 +1,143 @@
+"""The product kernels, in every shape of tile, against NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tabgrad.lower import library, tiles
+from tests.shaders import gpu
+
+KERNELS = ("matmul", "matmul_direct")
+
+
+def blocks_of(b: int, m: int, n: int, k: int, lhs: str, rhs: str) -> dict[str, str]:
+    return {
+        "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
+        "load_lhs": f"fn load_lhs(b: u32, i: u32, k: u32) -> elem {{ return lhs[{lhs}]; }}\n",
+        "load_rhs": f"fn load_rhs(b: u32, k: u32, j: u32) -> elem {{ return rhs[{rhs}]; }}\n",
+    }
+
+
+def run(
+    source: str, groups: int, lhs: np.ndarray, rhs: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    out = np.full(shape, 99, lhs.dtype)
+    program = gpu.Program({"lhs": lhs, "rhs": rhs, "out": out})
+    program.dispatch(source, (math.ceil(groups / 3), 3, 1), ["lhs", "rhs"], ["out"])
+    return program.read("out")
+
+
+def operands(b: int, m: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(m * 1000 + n)
+    shapes = ((b, m, k), (b, k, n))
+    return tuple(rng.uniform(-1, 1, shape).astype(np.float32) for shape in shapes)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_file_as_it_stands(name: str) -> None:
+    lhs, rhs = operands(2, 7, 10, 6)
+    got = run(library.kernel(name).source, 8, lhs, rhs, (2, 7, 10))
+    np.testing.assert_allclose(got, lhs @ rhs, rtol=1e-5, atol=1e-6)
+
+
+def test_the_files_hold_what_the_tile_writer_writes() -> None:
+    direct = tiles.direct_body(tiles.DirectTile(4, 2, 2, False), 6)
+    assert library.kernel("matmul_direct").blocks["tile"] == direct
+    shared = tiles.shared_body(tiles.SharedTile(32, 32, 16, 4, 4), 6)
+    assert library.kernel("matmul").blocks["tile"] == shared
+
+
+SHAPES = [
+    (1, 1, 1, 1),
+    (3, 5, 3, 7),
+    (1, 64, 64, 64),
+    (2, 33, 70, 19),
+    (1, 128, 10, 33),
+    (1, 9, 300, 4),
+]
+
+
+@pytest.mark.parametrize("quad", [False, True])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_fitted_tiles(name: str, shape: tuple[int, int, int, int], quad: bool) -> None:
+    b, m, n, k = shape
+    lhs, rhs = operands(*shape)
+    blocks = blocks_of(*shape, "(b * M + i) * K + k", "(b * K + k) * N + j")
+    blocks["tile"], groups = tiles.fit(name, m, n, k, quad)
+    source = library.kernel(name).with_blocks(blocks)
+    assert run(source, b * groups, lhs, rhs, (b, m, n)) == pytest.approx(
+        lhs @ rhs, rel=1e-4, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "tile",
+    [
+        tiles.DirectTile(1, 1, 1, False),
+        tiles.DirectTile(2, 3, 2, False),
+        tiles.DirectTile(4, 1, 1, True),
+        tiles.DirectTile(8, 4, 4, True),
+        tiles.DirectTile(16, 8, 1, True),
+        tiles.SharedTile(32, 32, 16, 4, 4),
+        tiles.SharedTile(64, 64, 16, 4, 4),
+        tiles.SharedTile(128, 128, 8, 8, 8),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("hoisted", [False, True])
+def test_each_tile_with_transposed_operands_and_an_epilogue(
+    tile: tiles.DirectTile | tiles.SharedTile, hoisted: bool
+) -> None:
+    b, m, n, k = 2, 67, 45, 11
+    lhs, rhs = operands(b, m, n, k)
+    blocks = blocks_of(b, m, n, k, "(b * K + k) * M + i", "(b * N + j) * K + k")
+    if hoisted:
+        blocks["load_lhs"] = """
+fn lhs_row(b: u32, i: u32) -> u32 { return b * K * M + i; }
+fn lhs_step(b: u32, k: u32) -> u32 { return k * M; }
+fn load_lhs(row: u32, step: u32) -> elem { return lhs[row + step]; }
+"""
+        blocks["load_rhs"] = """
+fn rhs_column(b: u32, j: u32) -> vec2u { return vec2u((b * N + j) * K, j); }
+fn rhs_step(b: u32, k: u32) -> u32 { return k; }
+fn load_rhs(step: u32, column: vec2u) -> elem { return rhs[column.x + step]; }
+"""
+    blocks["store"] = """
+fn store(b: u32, i: u32, j: u32, acc: elem) { out[(b * N + j) * M + i] += tanh_f32(acc); }
+"""
+    sides = tiles.hoisting(blocks)
+    assert bool(sides) == hoisted
+    if isinstance(tile, tiles.DirectTile):
+        name, groups = "matmul_direct", tiles.direct_groups(tile, m, n)
+        blocks["tile"] = tiles.direct_body(tile, k, sides)
+    else:
+        name, groups = "matmul", tiles.shared_groups(tile, m, n)
+        blocks["tile"] = tiles.shared_body(tile, k, sides)
+    source = library.kernel(name).with_blocks(blocks)
+    turned = [np.ascontiguousarray(x.transpose(0, 2, 1)) for x in (lhs, rhs)]
+    got = run(source, b * groups, turned[0], turned[1], (b, n, m))
+    want = 99 + np.tanh(lhs.astype(float) @ rhs).transpose(0, 2, 1)
+    np.testing.assert_allclose(got, want, rtol=2e-6)
+
+
+def test_another_type_of_element() -> None:
+    lhs, rhs = (x.astype(np.int32) for x in np.indices((2, 9, 9))[:2] - 3)
+    blocks = blocks_of(1, 9, 9, 9, "i * K + k", "k * N + j")
+    blocks["bindings"] = library.kernel("matmul").blocks["bindings"]
+    for name in KERNELS:
+        blocks["tile"], groups = tiles.fit(name, 9, 9, 9, True)
+        source = library.kernel(name).with_blocks(blocks, alias_elem="i32")
+        got = run(source, groups, lhs[0], rhs[0], (9, 9))
+        np.testing.assert_array_equal(got, lhs[0] @ rhs[0])
+
+
+def test_large_products_take_large_tiles_and_small_ones_small() -> None:
+    large, small = tiles.direct_tile(512, 512, 512, True), tiles.direct_tile(8, 8, 8, True)
+    assert large.rows * large.columns >= 64
+    assert small.rows * small.columns <= 8
+    assert tiles.shared_tile(1024, 1024).rows == 128
+    assert tiles.shared_tile(64, 64).rows == 32
