@@ -11,8 +11,9 @@ from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.emit import Emitter, arg_better
 from tabgrad.lower.fuse import Group, Limits, product_dims
-from tabgrad.lower.index import Expr, flatten, text, unflatten, var
+from tabgrad.lower.index import Expr, var
 from tabgrad.lower.ir import Node
+from tabgrad.lower.lines import PRINTERS, threads_of
 
 GRID = 65535
 """Workgroups in one dimension of a grid."""
@@ -65,9 +66,7 @@ class KernelPrinter:
         if g.kind == "product":
             return self.product(g, e, writes)
         if g.kind == "library":
-            make = getattr(self, "_" + g.members[0].name)
-            kernel: Kernel = make(g.members[0], e)
-            return kernel
+            return self.lines(g.members[0], e)
         lanes = self.lanes(g)
         if lanes == 1:
             return self.threads(g, e, writes)
@@ -215,10 +214,9 @@ class KernelPrinter:
             "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
         blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
-        tile = tiles.direct_tile(m, n, k, self.limits.quads)
-        blocks["tile"] = tiles.direct_body(tile, k)
+        blocks["tile"], groups = tiles.fit(name, m, n, k, self.limits.quads)
         source = library.kernel(name).with_blocks(blocks)
-        return self.package(g, e, source, grid_of(b * tiles.direct_groups(tile, m, n)))
+        return self.package(g, e, source, grid_of(b * groups))
 
     def operand(self, e: Emitter, name: str, g: Group, n: Node, arguments: tuple[str, str, str]) -> str:
         """Return the function that reads one element of an operand."""
@@ -269,90 +267,15 @@ class KernelPrinter:
             e.store(m_, g.index[m_.id], e.value(m_, g.index[m_.id]))
         return self.finish(g, e, grid, BLOCK, [])
 
-    # -- ops with a loop of their own ------------------------------------------------------------------------------------
+    # -- packaging ----------------------------------------------------------------------------------------------------------
 
-    def _scatter_add(self, n: Node, e: Emitter) -> Kernel:
-        return self.scatter(n, e, "add")
-
-    def _scatter(self, n: Node, e: Emitter) -> Kernel:
-        return self.scatter(n, e, "set")
-
-    def scatter(self, n: Node, e: Emitter, how: str) -> Kernel:
-        """One thread a line along the axis: it copies the line, then places its elements in order."""
-        d = self.d
-        axis: Any = n.params["axis"]
-        x, index, src = n.srcs
-        lines = tuple(s for i, s in enumerate(index.shape) if i != axis)
-        full = tuple(s for i, s in enumerate(x.shape) if i != axis)
-        grid = grid_of(math.ceil(math.prod(full) / BLOCK))
-        self.thread_index(e, grid, math.prod(full))
-        outer = list(unflatten(var("g", math.prod(full)), full))
-        e.open(d.loop("t", "0u", f"{x.shape[axis]}u", "1u"), "t")
-        at = _insert(outer, axis, var("t", x.shape[axis]))
-        e.store(n, at, e.value(x, at))
-        e.close()
-        assert lines == full or not math.prod(lines)
-        e.open(d.loop("s", "0u", f"{index.shape[axis]}u", "1u"), "s")
-        place = _insert(outer, axis, var("s", index.shape[axis]))
-        spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
-        to = e.opaque(n, spot, x.shape[axis])
-        value = e.value(src, place)
-        e.open(f"if ({text(to)} < {x.shape[axis]}u) {{", guarded=True)
-        target = _insert(outer, axis, to)
-        if how == "add":
-            name, offset = e.buffer(n, "w")
-            old = d.load(name, text(flatten(target, n.shape) + offset), n.spec.dtype)
-            value = f"({old} + {value})"
-        e.store(n, target, value)
-        e.close()
-        e.close()
-        return self.finish(None, e, grid, BLOCK, [], n)
-
-    def _cat(self, n: Node, e: Emitter) -> Kernel:
-        raise AssertionError("a long cat is written piece by piece")
-
-    def _cumsum(self, n: Node, e: Emitter) -> Kernel:
-        """One thread a line: a running sum."""
-        d = self.d
-        axis: Any = n.params["axis"]
-        (x,) = n.srcs
-        outer_shape = tuple(s for i, s in enumerate(x.shape) if i != axis)
-        rows = math.prod(outer_shape)
-        grid = grid_of(math.ceil(rows / BLOCK))
-        self.thread_index(e, grid, rows)
-        outer = list(unflatten(var("g", rows), outer_shape))
-        kind = d.compute_type(n.spec.dtype)
-        e.line(d.var("acc", kind, d.literal(0, kind)))
-        e.open(d.loop("t", "0u", f"{x.shape[axis]}u", "1u"), "t")
-        at = _insert(outer, axis, var("t", x.shape[axis]))
-        e.line(f"acc = acc + {e.value(x, at)};")
-        e.store(n, at, d.narrow("acc", n.spec.dtype))
-        e.close()
-        return self.finish(None, e, grid, BLOCK, [], n)
-
-    def _argsort(self, n: Node, e: Emitter) -> Kernel:
-        """One thread an element: its rank is how many come before it; stable."""
-        d = self.d
-        axis: Any = n.params["axis"]
-        (x,) = n.srcs
-        size = x.shape[axis]
-        count = math.prod(x.shape)
+    def lines(self, n: Node, e: Emitter) -> Kernel:
+        """A kernel in which every thread walks a line of the input (or has an element) to itself."""
+        count = threads_of(n)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
-        index = unflatten(var("g", count), x.shape)
-        mine = e.value(x, index)
-        e.line(d.var("rank", U32, "0u"))
-        e.line(d.let("own", U32, text(index[axis])))
-        e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
-        other = e.value(x, tuple(var("t", size) if i == axis else q for i, q in enumerate(index)))
-        e.line(f"if ({_before(d, n, other, mine)}) {{ rank = rank + 1u; }}")
-        e.close()
-        rank = e.opaque(n, "rank", size)
-        target = tuple(rank if i == axis else q for i, q in enumerate(index))
-        e.store(n, target, d.convert("own", U32, d.compute_type(n.spec.dtype)))
+        PRINTERS[n.name](self.d, n, e, count)
         return self.finish(None, e, grid, BLOCK, [], n)
-
-    # -- packaging ----------------------------------------------------------------------------------------------------------
 
     def finish(self, g: Group | None, e: Emitter, grid: tuple[int, int, int], size: int, shared: list[str], n: Node | None = None) -> Kernel:
         """Return the kernel whose main has been emitted."""
@@ -415,27 +338,6 @@ def _operands(h: Node) -> Any:
     from tabgrad.lower.fuse import operand_index
 
     return (h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))
-
-
-def _insert(outer: list[Expr], axis: int, e: Expr) -> tuple[Expr, ...]:
-    return (*outer[:axis], e, *outer[axis:])
-
-
-def _before(d: Dialect, n: Node, other: str, mine: str) -> str:
-    """Return the test whether `other` at t comes before `mine` at `own`; nan comes last, or first descending."""
-    dtype = n.srcs[0].spec.dtype
-    down = bool(n.params.get("descending"))
-    if dtype is dt.bool_:
-        less = f"({other} && !{mine})" if down else f"(!{other} && {mine})"
-        same = f"({other} == {mine})"
-    else:
-        less = f"({other} {'>' if down else '<'} {mine})"
-        same = f"({other} == {mine})"
-    if dtype.is_floating_point:
-        nans = f"(is_nan({other}) && !is_nan({mine}))" if down else f"(!is_nan({other}) && is_nan({mine}))"
-        less = f"({less} || {nans})"
-        same = f"({same} || (is_nan({other}) && is_nan({mine})))"
-    return f"{less} || ({same} && t < own)"
 
 
 __all__ = ["Kernel", "KernelPrinter", "grid_of"]
