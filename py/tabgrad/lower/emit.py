@@ -111,6 +111,11 @@ class Emitter:
         name, offset = self.buffer(n, "r")
         return self.d.load(name, text(flatten(index, n.shape) + offset), n.spec.dtype)
 
+    def reload(self, n: Node, index: Index) -> str:
+        """Return the text that reads back an element this kernel has written."""
+        name, offset = self.buffer(n, "w")
+        return self.d.load(name, text(flatten(index, n.shape) + offset), n.spec.dtype)
+
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")

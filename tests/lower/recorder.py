@@ -1,0 +1,23 @@
+"""A device without a GPU: it records, lowers and prints, and its host writes packets down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.hosts.device import DeviceBackend
+from tabgrad.hosts.devices import Device
+from tabgrad.hosts.recording import RecordingHost
+from tabgrad.lower.plan import Plan
+
+
+def device(**changes: Any) -> Device:
+    """Return a webgpu device of its own whose host only records."""
+    where = Device("webgpu", 0)
+    where._backend = DeviceBackend(RecordingHost(**changes), where)
+    return where
+
+
+def last_plan(where: Device) -> Plan:
+    """Return the plan made last."""
+    plan: Plan = list(where.backend.plans.values())[-1].plan
+    return plan
