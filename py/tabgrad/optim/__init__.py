@@ -1,6 +1,7 @@
 """Optimizers, with PyTorch's names, arguments and state dicts."""
 
 from tabgrad.optim import lr_scheduler as lr_scheduler
+from tabgrad.optim.adafactor import Adafactor as Adafactor
 from tabgrad.optim.adagrad import Adadelta as Adadelta, Adagrad as Adagrad, RMSprop as RMSprop
 from tabgrad.optim.adam import (
     Adam as Adam,
@@ -9,6 +10,8 @@ from tabgrad.optim.adam import (
     NAdam as NAdam,
     RAdam as RAdam,
 )  # fmt: skip
+from tabgrad.optim.lbfgs import LBFGS as LBFGS
+from tabgrad.optim.muon import Muon as Muon
 from tabgrad.optim.optimizer import Optimizer as Optimizer
 from tabgrad.optim.rprop import ASGD as ASGD, Rprop as Rprop
 from tabgrad.optim.sgd import SGD as SGD

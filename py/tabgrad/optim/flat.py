@@ -211,7 +211,14 @@ class States(MutableMapping[Tensor, Any]):
         for flat in {id(h[0]): h[0] for h in self.home.values()}.values():
             if not _refill(flat, given):
                 self.dissolve(flat)
-        self.loose = {p: dict(own) for p, own in given.items() if p not in self.home}
+        for p in [p for p in self.loose if p not in given]:
+            del self.loose[p]
+        for p, own in given.items():
+            if p not in self.home:
+                # the same dict: a compiled step may hold on to it
+                mine = self.loose.setdefault(p, {})
+                mine.clear()
+                mine.update(own)
 
 
 def _refill(flat: Flat, given: dict[Tensor, dict[str, Any]]) -> bool:

@@ -66,8 +66,9 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
     def batch(self, indices: list[int]) -> tuple[tg.Tensor, ...]:
         """Return the rows `indices` of each tensor."""
         first = self.tensors[0]
-        if indices and indices == list(range(indices[0], indices[0] + len(indices))):
-            return self[indices[0] : indices[0] + len(indices)]
+        start = indices[0] if indices else -1
+        if start >= 0 and indices == list(range(start, start + len(indices))):
+            return self[start : start + len(indices)]
         at = tg.tensor(indices, device=first.device)
         same = [at if t.device == first.device else at.to(t.device) for t in self.tensors]
         return tuple(t[i] for t, i in zip(self.tensors, same, strict=True))

@@ -1,0 +1,110 @@
+"""`python -m tabgrad info`: what this machine has for tabgrad to run on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core.errors import TabgradError
+from tabgrad.hosts import host as hosts
+from tabgrad.hosts.devices import KINDS
+
+PACKAGES = ("numpy", "wgpu", "cupy", "cupy-cuda13x", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, tabgrad, and the packages it can use."""
+    found = {
+        "tabgrad": tg.__version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "platform": platform.platform(),
+    }
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def device(kind: str) -> dict[str, Any]:
+    """Return what one kind of device is here; `error` says why there is none."""
+    if kind == "cpu":
+        if find_spec("numpy") is None:
+            return {"error": "device 'cpu' needs NumPy: pip install 'tabgrad[numpy]'"}
+        return {"language": "NumPy", "processor": platform.processor() or platform.machine()}
+    try:
+        host = hosts.connect(kind)
+    except (TabgradError, ImportError, OSError, RuntimeError) as error:
+        return {"error": str(error) or type(error).__name__}
+    try:
+        hello = host.hello
+        return {
+            "language": hello.language,
+            "adapter": asdict(hello.adapter),
+            "protocol": hello.protocol,
+            "features": sorted(hello.features),
+            "routines": list(hello.routines),
+            "limits": dict(hello.limits),
+        }
+    finally:
+        host.close()
+
+
+def report() -> dict[str, Any]:
+    """Return everything that `info` prints."""
+    return {"versions": versions(), "devices": {kind: device(kind) for kind in KINDS}}
+
+
+def text(facts: dict[str, Any]) -> str:
+    """Return the report for people to read."""
+    lines = [f"{name:<14}{value}" for name, value in facts["versions"].items()]
+    for kind, about in facts["devices"].items():
+        if "error" in about:
+            lines += ["", f"device {kind}: not available", f"  {about['error']}"]
+            continue
+        lines += ["", f"device {kind}"]
+        for name, value in about.items():
+            if isinstance(value, dict):
+                lines.append(f"  {name}")
+                lines += [f"    {k:<42}{_shown(v)}" for k, v in value.items() if v != ""]
+            else:
+                lines.append(f"  {name:<11} {_shown(value)}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tabgrad", description=tg.__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    info = commands.add_parser(
+        "info", help="print devices, adapters, features, limits and versions"
+    )
+    info.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    facts = report()
+    print(json.dumps(facts, indent=2) if args.json else text(facts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
