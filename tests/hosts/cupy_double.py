@@ -126,7 +126,9 @@ class RawModule:
         def function(grid: tuple, block: tuple, args: tuple) -> None:
             assert self.cupy.inside, "launched outside its stream"
             assert all(type(arg) is int for arg in args)
-            self.cupy.do(lambda: kernel(self.options, grid, block, *args))
+            # CuPy launches at least one block.
+            at_least = tuple(max(1, size) for size in grid)
+            self.cupy.do(lambda: kernel(self.options, at_least, block, *args))
 
         return function
 
@@ -177,6 +179,9 @@ class Cublas(types.ModuleType):
         scalar = numpy.float64 if compute == 70 else numpy.float32
         assert handle == "handle"
         assert [load(alpha, (1,), scalar)[0], load(beta, (1,), scalar)[0]] == [1, 0]
+        assert lda >= max(1, k if transa else m)
+        assert ldb >= max(1, n if transb else k)
+        assert ldc >= max(1, m)
         size = numpy.dtype(kind).itemsize
         for i in range(batch):
             left = columns(a + i * a_stride * size, (k, m) if transa else (m, k), lda, kind)

@@ -121,6 +121,17 @@ def test_argsort_is_stable_both_ways(bench):
     assert got.tolist() == [[0, 4, 2, 1, 3], [2, 0, 1, 4, 3]]
 
 
+def test_argsort_of_unsigned_numbers_and_nan(bench):
+    x = bench.buffer(np.array([0, 7, 0], np.uint32).tobytes())
+    y = bench.buffer(np.array([1, np.nan, -np.inf], np.float32).tobytes())
+    out = [bench.buffer(nbytes=12) for _ in range(3)]
+    bench.encoder.routine(1, (x, out[0]), (CODE["uint32"], 1, 3, 1, CODE["int32"]))
+    bench.encoder.routine(1, (y, out[1]), (CODE["float32"], 1, 3, 0, CODE["int32"]))
+    bench.encoder.routine(1, (y, out[2]), (CODE["float32"], 1, 3, 1, CODE["int32"]))
+    got = [np.frombuffer(asyncio.run(bench.read(z, 12)), np.int32).tolist() for z in out]
+    assert got == [[1, 0, 2], [2, 0, 1], [1, 0, 2]]
+
+
 def test_cumsum_along_a_middle_axis(bench):
     values = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
     x, out = bench.buffer(values.tobytes()), bench.buffer(nbytes=96)

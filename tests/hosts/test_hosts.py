@@ -10,7 +10,7 @@ from tabgrad.hosts.host import available, connect, connect_async, error_of
 from tabgrad.hosts.protocol import Fault
 from tabgrad.hosts.recording import RecordingHost
 from tests.hosts import laws
-from tests.hosts.bench import Bench, Emulator
+from tests.hosts.bench import Bench, Emulator, floats
 
 KINDS = {"wgpu": "webgpu", "cuda": "cuda"}
 
@@ -80,6 +80,23 @@ def test_diagnosing(host_name):
     host = open_host(host_name, diagnose=True)
     run(laws.diagnosing_names_command_and_kernel, Bench(host))
     host.close()
+
+
+@pytest.mark.one_host("wgpu")
+def test_what_follows_a_failed_command_in_its_packet_does_not_run(shared_host):
+    bench = Bench(shared_host)
+    x = bench.buffer(floats(1))
+    increment = bench.kernel("increment")
+    bench.send()
+    broken = bench.kernel("broken")
+    bench.encoder.dispatch(increment, (1, 1, 1), (x,))
+    bench.encoder.write(x, 0, floats(9))
+    token = bench.ask(x, 4)
+    assert bench.send() == 0
+    assert [fault.pipeline for fault in shared_host.faults()] == [broken]
+    with pytest.raises(HostError, match="failed with the packet"):
+        shared_host.read(token, 1.0)
+    assert asyncio.run(bench.floats(x, 1)) == [1]
 
 
 @pytest.mark.one_host("wgpu")
