@@ -6,8 +6,9 @@
 //!
 //! @bindings   0 lhs read   1 rhs read   2 out write
 //! @dispatch   BATCH * GROUPS workgroups, folded over x and y
-//! @blocks     bindings; dims; load_lhs, load_rhs: called for valid indices only; store: called once
-//!             for each element of out; tile
+//! @blocks     bindings; dims; load_lhs, load_rhs: called for valid indices only, and best without a
+//!             `return` before the end, which some compilers take seconds to inline; store: called
+//!             once for each element of out; tile. A load may split its index, see `tiles.hoisting`.
 //! @reference  np.matmul(lhs, rhs)
 
 alias elem = f32;

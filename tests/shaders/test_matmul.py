@@ -10,6 +10,8 @@ import pytest
 from tabgrad.lower import library, tiles
 from tests.shaders import gpu
 
+pytestmark = pytest.mark.one_host("wgpu")
+
 KERNELS = ("matmul", "matmul_direct")
 
 
@@ -67,7 +69,7 @@ def test_fitted_tiles(name: str, shape: tuple[int, int, int, int], quad: bool) -
     b, m, n, k = shape
     lhs, rhs = operands(*shape)
     blocks = blocks_of(*shape, "(b * M + i) * K + k", "(b * K + k) * N + j")
-    blocks["tile"], groups = tiles.fit(name, m, n, k, quad)
+    blocks["tile"], groups = tiles.fit(name, m, n, k, quad, batch=b)
     source = library.kernel(name).with_blocks(blocks)
     assert run(source, b * groups, lhs, rhs, (b, m, n)) == pytest.approx(
         lhs @ rhs, rel=1e-4, abs=1e-5
@@ -136,8 +138,8 @@ def test_another_type_of_element() -> None:
 
 
 def test_large_products_take_large_tiles_and_small_ones_small() -> None:
-    large, small = tiles.direct_tile(512, 512, 512, True), tiles.direct_tile(8, 8, 8, True)
+    large, small = (tiles.direct_tile((1, size, size, size), True) for size in (512, 8))
     assert large.rows * large.columns >= 64
     assert small.rows * small.columns <= 8
-    assert tiles.shared_tile(1024, 1024).rows == 128
-    assert tiles.shared_tile(64, 64).rows == 32
+    assert tiles.shared_tile(1, 1024, 1024).rows == 128
+    assert tiles.shared_tile(1, 64, 64).rows == 32

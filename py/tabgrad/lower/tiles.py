@@ -51,34 +51,36 @@ DIRECT_GROUP = 8
 
 
 def fit(
-    name: str, m: int, n: int, k: int, quad: bool, hoisted: frozenset[str] = NONE
+    name: str, m: int, n: int, k: int, quad: bool, hoisted: frozenset[str] = NONE, batch: int = 1
 ) -> tuple[str, int]:
-    """Return the `tile` block of the product kernel `name` for an m x n product over k, and how
-    many workgroups each entry of the batch takes.
+    """Return the `tile` block of the product kernel `name` for `batch` m x n products over k, and
+    how many workgroups each entry of the batch takes.
 
-    `quad` says that the device has subgroups; the text then calls `quadBroadcast`.
+    `quad` says that the device has subgroups: the text of `matmul_direct` then calls
+    `quadBroadcast`.
 
     >>> text, groups = fit("matmul_direct", 64, 64, 64, quad=True)
     >>> "quadBroadcast" in text
     True
     """
     if name == "matmul_direct":
-        tile = direct_tile(m, n, k, quad)
+        tile = direct_tile((batch, m, n, k), quad)
         return direct_body(tile, k, hoisted), direct_groups(tile, m, n)
-    shared = shared_tile(m, n)
+    shared = shared_tile(batch, m, n)
     return shared_body(shared, k, hoisted), shared_groups(shared, m, n)
 
 
 # -- in registers only ---------------------------------------------------------------------------
 
 
-def direct_tile(m: int, n: int, k: int, quad: bool) -> DirectTile:
-    """Return the tile with the least estimated time for an m x n product over k.
+def direct_tile(dims: tuple[int, int, int, int], quad: bool) -> DirectTile:
+    """Return the tile with the least estimated time for a product of `dims`.
 
     The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
     load from a buffer costs ten multiply-adds, and carrying an accumulator to the next turn of the
-    loop two. Compiling is charged as if the kernel ran fifty times.
+    loop two. Compiling is shared out among the runs.
     """
+    batch, m, n, k = dims
     best: tuple[float, DirectTile] | None = None
     for rows in (1, 2, 4, 8, 16):
         for columns in (1, 2, 3, 4, 8):
@@ -89,9 +91,9 @@ def direct_tile(m: int, n: int, k: int, quad: bool) -> DirectTile:
                 loads = (rows / 4 if shared else rows) + columns
                 step = 9 * loads + rows + rows * columns * (0.9 + 1.8 / unroll)
                 # Fewer tiles than this leave cores idle.
-                tiles = max(16, math.ceil(m / rows) * math.ceil(n / (4 * columns)))
+                tiles = max(16, batch * math.ceil(m / rows) * math.ceil(n / (4 * columns)))
                 running = tiles * (step * k + 40 * rows * columns)
-                compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / 50
+                compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / runs
                 if best is None or running + compiling < best[0]:
                     best = (running + compiling, DirectTile(rows, columns, unroll, shared))
     assert best is not None
@@ -215,10 +217,10 @@ def direct_groups(tile: DirectTile, m: int, n: int) -> int:
 # -- through workgroup memory ----------------------------------------------------------------------
 
 
-def shared_tile(m: int, n: int) -> SharedTile:
+def shared_tile(batch: int, m: int, n: int) -> SharedTile:
     """Return the largest tile that still makes enough workgroups to fill a GPU."""
     for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4)):
-        if shared_groups(tile, m, n) >= 64:
+        if batch * shared_groups(tile, m, n) >= 64:
             return tile
     return SharedTile(32, 32, 16, 4, 4)
 
