@@ -29,6 +29,8 @@ MAX_AHEAD = 32
 """Flushes that may be under way before the program waits for the device."""
 MAX_UPLOAD = 32 << 20
 """Bytes of uploads that may wait for the next flush."""
+OFTEN, SELDOM = 40, 4
+"""How often a captured plan, and any other, is expected to run."""
 TIMEOUT = 120.0
 """Seconds a blocking read waits."""
 
@@ -56,7 +58,9 @@ class DeviceBackend:
         self.dialect = _dialect(host.hello.language)
         limits = host.hello.limits
         self.limits = Limits(
-            buffers=limits["max_storage_buffers_per_shader_stage"], software=host.hello.adapter.software
+            buffers=limits["max_storage_buffers_per_shader_stage"],
+            software=host.hello.adapter.software,
+            quads="subgroups" in host.hello.features,
         )
         self.has_float16 = host.hello.language == "cuda" or "shader-f16" in host.hello.features
         self.plans: dict[Any, Stored] = {}
@@ -146,17 +150,21 @@ class DeviceBackend:
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
 
-    def prepare(self, order: list[int], wanted: list[int]) -> tuple[Stored, list[int], list[Any]]:
-        """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms."""
+    def prepare(self, order: list[int], wanted: list[int], often: bool = False) -> tuple[Stored, list[int], list[Any]]:
+        """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms.
+
+        One that will run `often` may take longer to compile.
+        """
         graph = self.graph
         position = {n: k for k, n in enumerate(order)}
         at = position.__getitem__
         raw = tuple(
             [(graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n]) for n in order]
         )
-        key = (raw, tuple([at(n) for n in wanted]))
+        key = (raw, tuple([at(n) for n in wanted]), often)
         stored = self.plans.get(key)
         if stored is None:
+            self.limits.runs = OFTEN if often else SELDOM
             plan = lower(raw, key[1], self.dialect, self.limits)  # type: ignore[arg-type]
             values = [graph.aux[order[k]] for k, _ in plan.uniforms]
             stored = self.plans[key] = self.store(plan, values, order)

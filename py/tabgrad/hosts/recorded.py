@@ -70,7 +70,7 @@ class Replayable:
         places = {v.id: position.get(v.id) for v in live if v is not None}
         self.stored: Any = None
         if wanted:
-            self.stored, _, values = backend.prepare(order, list(wanted))
+            self.stored, _, values = backend.prepare(order, list(wanted), often=True)
             self.live = [
                 [u for u, (k, _) in enumerate(self.stored.plan.uniforms) if v is not None and k == places[v.id]]
                 for v in live

@@ -50,15 +50,17 @@ def weight(n: Node) -> int:
 
 class Limits:
     """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
-    the processor's own cores, whether subgroups offer quad operations, and threads of a workgroup."""
+    the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, and how
+    often a plan is expected to run (what compiling may cost)."""
 
     def __init__(
-        self, buffers: int = 8, software: bool = False, quads: bool = False, threads: int = 256
+        self, buffers: int = 8, software: bool = False, quads: bool = False, threads: int = 256, runs: int = 4
     ) -> None:
         self.buffers = buffers
         self.software = software
         self.quads = quads
         self.threads = threads
+        self.runs = runs
 
 
 class Group:

@@ -226,6 +226,21 @@ def flatten(index: tuple[Any, ...], shape: tuple[int, ...]) -> Expr:
     return out
 
 
+def separate(e: Expr, first: str, second: str) -> tuple[Expr, Expr] | None:
+    """Return two expressions that add up to `e`, the first without the variable `second`, the second without
+    `first`; None where a term needs both."""
+    left, right = [], []
+    for atom, c in e.terms:
+        one = Expr(0, ((atom, c),))
+        if not one.uses(second):
+            left.append((atom, c))
+        elif not one.uses(first):
+            right.append((atom, c))
+        else:
+            return None
+    return Expr(e.const, tuple(left)), Expr(0, tuple(right))
+
+
 def text(e: Expr) -> str:
     """Return the expression in u32 arithmetic, as WGSL and CUDA C both write it."""
     out = ""

@@ -9,9 +9,9 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import U32, Dialect
-from tabgrad.lower.emit import Emitter, arg_better
-from tabgrad.lower.fuse import Group, Limits, product_dims
-from tabgrad.lower.index import Expr, var
+from tabgrad.lower.emit import Emitter, Scope, arg_better
+from tabgrad.lower.fuse import Group, Limits, operand_index, product_dims
+from tabgrad.lower.index import Expr, condition, flatten, separate, text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.lines import PRINTERS, threads_of
 
@@ -207,24 +207,52 @@ class KernelPrinter:
         if self.d.name == "cuda" or name not in library.kernel_names():
             return self.plain_product(g, e, writes)
         b, m, n, k = product_dims(h)
+        left, right = h.srcs
         blocks = {
-            "load_lhs": self.operand(e, "load_lhs", g, h.srcs[0], ("b", "i", "k")),
-            "load_rhs": self.operand(e, "load_rhs", g, h.srcs[1], ("b", "k", "j")),
+            "load_lhs": self.split(e, g, left, "lhs") or self.operand(e, g, left, "lhs"),
+            "load_rhs": self.split(e, g, right, "rhs") or self.operand(e, g, right, "rhs"),
             "store": self.epilogue(e, g, h, writes),
             "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
         blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
-        blocks["tile"], groups = tiles.fit(name, m, n, k, self.limits.quads)
+        body, groups = tiles.fit(name, (b, m, n, k), self.limits.quads, tiles.hoisting(blocks), self.limits.runs)
+        blocks["tile"] = body
         source = library.kernel(name).with_blocks(blocks)
-        return self.package(g, e, source, grid_of(b * groups))
+        return self.package(g, e, source, grid_of(groups))
 
-    def operand(self, e: Emitter, name: str, g: Group, n: Node, arguments: tuple[str, str, str]) -> str:
+    def split(self, e: Emitter, g: Group, n: Node, side: str) -> str:
+        """Return the functions that read an operand at a sum of two parts of its index, if it is one.
+
+        One part is that of the row (or column) and one that of the step of k: a thread computes the first
+        once.
+        """
+        index: tuple[Expr, ...] = operand_index(g.heavies[0], side == "rhs")
+        while n.family == "view" and n.id not in self.stored:
+            index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+            if any(condition(*c) is not True for c in conditions):
+                return ""
+            n = n.srcs[0]
+        if n.id not in self.stored:
+            return ""
+        own, other = ("i", "row") if side == "lhs" else ("j", "column")
+        parts = separate(flatten(index, n.shape), own, "k")
+        if parts is None:
+            return ""
+        name, offset = e.buffer(n, "r")
+        read = self.d.load(name, f"{other} + step" + (f" + {offset}u" if offset else ""), n.spec.dtype)
+        order = f"{other}: u32, step: u32" if side == "lhs" else f"step: u32, {other}: u32"
+        return (
+            f"fn {side}_{other}(b: u32, {own}: u32) -> u32 {{ return {text(parts[0])}; }}\n"
+            f"fn {side}_step(b: u32, k: u32) -> u32 {{ return {text(parts[1])}; }}\n"
+            f"fn load_{side}({order}) -> elem {{ return {read}; }}\n"
+        )
+
+    def operand(self, e: Emitter, g: Group, n: Node, side: str) -> str:
         """Return the function that reads one element of an operand."""
-        from tabgrad.lower.fuse import operand_index
-
-        index = operand_index(g.heavies[0], name == "load_rhs")
+        index = operand_index(g.heavies[0], side == "rhs")
         body = self.function(e, lambda: f"return {e.value(n, index)};")
-        return f"fn {name}({', '.join(f'{a}: u32' for a in arguments)}) -> elem {{\n{body}}}\n"
+        arguments = "b: u32, i: u32, k: u32" if side == "lhs" else "b: u32, k: u32, j: u32"
+        return f"fn load_{side}({arguments}) -> elem {{\n{body}}}\n"
 
     def epilogue(self, e: Emitter, g: Group, h: Node, writes: list[Node]) -> str:
         """Return the function that takes one finished element."""
@@ -239,8 +267,6 @@ class KernelPrinter:
 
     def function(self, e: Emitter, emit: Any) -> str:
         """Return the lines of a function whose arguments are the index variables."""
-        from tabgrad.lower.emit import Scope
-
         outside, e.scopes = e.scopes, [Scope("", set(), False)]
         last = emit()
         lines = [*e.scope.lines, *([last] if last else [])]
@@ -335,8 +361,6 @@ def is_arg(h: Node) -> bool:
 
 
 def _operands(h: Node) -> Any:
-    from tabgrad.lower.fuse import operand_index
-
     return (h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))
 
 

@@ -73,7 +73,7 @@ def fit(
 # -- in registers only ---------------------------------------------------------------------------
 
 
-def direct_tile(dims: tuple[int, int, int, int], quad: bool) -> DirectTile:
+def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> DirectTile:
     """Return the tile with the least estimated time for a product of `dims`.
 
     The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
