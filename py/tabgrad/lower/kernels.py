@@ -215,10 +215,12 @@ class KernelPrinter:
             "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
         blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
-        body, groups = tiles.fit(name, (b, m, n, k), self.limits.quads, tiles.hoisting(blocks), self.limits.runs)
+        body, groups = tiles.fit(
+            name, m, n, k, self.limits.quads, tiles.hoisting(blocks), b, self.limits.runs
+        )
         blocks["tile"] = body
         source = library.kernel(name).with_blocks(blocks)
-        return self.package(g, e, source, grid_of(groups))
+        return self.package(g, e, source, grid_of(b * groups))
 
     def split(self, e: Emitter, g: Group, n: Node, side: str) -> str:
         """Return the functions that read an operand at a sum of two parts of its index, if it is one.

@@ -51,20 +51,22 @@ DIRECT_GROUP = 8
 
 
 def fit(
-    name: str, m: int, n: int, k: int, quad: bool, hoisted: frozenset[str] = NONE, batch: int = 1
+    name: str, m: int, n: int, k: int, quad: bool, hoisted: frozenset[str] = NONE, batch: int = 1,
+    runs: int = 50,
 ) -> tuple[str, int]:
     """Return the `tile` block of the product kernel `name` for `batch` m x n products over k, and
     how many workgroups each entry of the batch takes.
 
     `quad` says that the device has subgroups: the text of `matmul_direct` then calls
-    `quadBroadcast`.
+    `quadBroadcast`. `runs` is how often the kernel is expected to run: a larger tile is faster, but
+    takes longer to compile.
 
     >>> text, groups = fit("matmul_direct", 64, 64, 64, quad=True)
     >>> "quadBroadcast" in text
     True
     """
     if name == "matmul_direct":
-        tile = direct_tile((batch, m, n, k), quad)
+        tile = direct_tile((batch, m, n, k), quad, runs)
         return direct_body(tile, k, hoisted), direct_groups(tile, m, n)
     shared = shared_tile(batch, m, n)
     return shared_body(shared, k, hoisted), shared_groups(shared, m, n)
