@@ -69,7 +69,7 @@ def test_fitted_tiles(name: str, shape: tuple[int, int, int, int], quad: bool) -
     b, m, n, k = shape
     lhs, rhs = operands(*shape)
     blocks = blocks_of(*shape, "(b * M + i) * K + k", "(b * K + k) * N + j")
-    blocks["tile"], groups = tiles.fit(name, shape, quad)
+    blocks["tile"], groups = tiles.fit(name, m, n, k, quad, batch=b)
     source = library.kernel(name).with_blocks(blocks)
     assert run(source, b * groups, lhs, rhs, (b, m, n)) == pytest.approx(
         lhs @ rhs, rel=1e-4, abs=1e-5
@@ -131,7 +131,7 @@ def test_another_type_of_element() -> None:
     blocks = blocks_of(1, 9, 9, 9, "i * K + k", "k * N + j")
     blocks["bindings"] = library.kernel("matmul").blocks["bindings"]
     for name in KERNELS:
-        blocks["tile"], groups = tiles.fit(name, (1, 9, 9, 9), True)
+        blocks["tile"], groups = tiles.fit(name, 9, 9, 9, True)
         source = library.kernel(name).with_blocks(blocks, alias_elem="i32")
         got = run(source, groups, lhs[0], rhs[0], (9, 9))
         np.testing.assert_array_equal(got, lhs[0] @ rhs[0])

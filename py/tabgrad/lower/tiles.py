@@ -52,28 +52,29 @@ DIRECT_GROUP = 8
 
 def fit(
     name: str,
-    dims: tuple[int, int, int, int],
+    m: int,
+    n: int,
+    k: int,
     quad: bool,
     hoisted: frozenset[str] = NONE,
+    batch: int = 1,
     runs: int = 50,
 ) -> tuple[str, int]:
-    """Return the `tile` block of the product kernel `name` that suits `dims`, and how many
-    workgroups the product takes.
+    """Return the `tile` block of the product kernel `name` for `batch` m x n products over k, and
+    how many workgroups each entry of the batch takes.
 
-    `dims` are batch, rows, columns and inner size; `quad` says that the device has subgroups: the
-    text of `matmul_direct` then calls `quadBroadcast`. `runs` is how often the kernel is expected
-    to run once it is compiled.
+    `quad` says that the device has subgroups: the text of `matmul_direct` then calls
+    `quadBroadcast`. `runs` is how often the kernel is expected to run once it is compiled.
 
-    >>> text, groups = fit("matmul_direct", (1, 64, 64, 64), quad=True)
+    >>> text, groups = fit("matmul_direct", 64, 64, 64, quad=True)
     >>> "quadBroadcast" in text
     True
     """
-    batch, m, n, k = dims
     if name == "matmul_direct":
-        tile = direct_tile(dims, quad, runs)
-        return direct_body(tile, k, hoisted), batch * direct_groups(tile, m, n)
+        tile = direct_tile((batch, m, n, k), quad, runs)
+        return direct_body(tile, k, hoisted), direct_groups(tile, m, n)
     shared = shared_tile(batch, m, n)
-    return shared_body(shared, k, hoisted), batch * shared_groups(shared, m, n)
+    return shared_body(shared, k, hoisted), shared_groups(shared, m, n)
 
 
 # -- in registers only ---------------------------------------------------------------------------
