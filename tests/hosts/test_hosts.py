@@ -2,10 +2,14 @@
 
 import asyncio
 import gc
+import re
+import subprocess
+import sys
 
 import pytest
 
 from tabgrad.core.errors import DeviceError, HostError, KernelError
+from tabgrad.hosts.browser import bridge_source
 from tabgrad.hosts.host import available, connect, connect_async, error_of
 from tabgrad.hosts.protocol import Fault
 from tabgrad.hosts.recording import RecordingHost
@@ -147,3 +151,20 @@ def test_faults_become_exceptions():
     assert isinstance(error_of(Fault("compile", "x")), KernelError)
     assert type(error_of(Fault("protocol", "x"))) is HostError
     assert isinstance(error_of(Fault("memory", "x")), MemoryError)
+
+
+def test_finding_hosts_loads_none_of_them():
+    code = (
+        "import sys, tabgrad.hosts.host as host, tabgrad.hosts.browser; host.available();"
+        "print(sorted({'wgpu', 'cupy', 'js', 'pyodide', 'tabgrad_native'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_bridge_is_one_module_without_imports():
+    source = bridge_source()
+    assert not re.search(r"^import\b", source, re.MULTILINE)
+    assert "export async function connect(" in source
+    names = re.findall(r"^(?:export )?(?:class|const|(?:async )?function) (\w+)", source, re.MULTILINE)
+    assert len(names) == len(set(names)), "two files of the bridge use the same name"

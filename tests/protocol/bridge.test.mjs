@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Bridge } from "../../web/bridge/tabgrad.js";
+import { Bridge, connect } from "../../web/bridge/tabgrad.js";
 import { FakeDevice, Heap } from "./gpu.mjs";
 
 const vectors = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url), "utf8"));
@@ -279,4 +279,66 @@ test("a compile fault holds the compiler's text and the source, and hides what f
 test("diagnosing submits each command by itself", () => {
   const { send } = start({ diagnose: true });
   assert.equal(send(good.dispatch.hex), 2);
+});
+
+/** Put `gpu` where a browser has it. */
+function browserWith(gpu) {
+  Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
+}
+
+/** An adapter; `refuse` makes it refuse every device but one with the default limits. */
+function adapterOf({ info, refuse = false, features = [] }) {
+  const asked = [];
+  const requestDevice = async (wanted) => {
+    asked.push(wanted);
+    if (refuse && wanted) throw new TypeError("refused");
+    const device = new FakeDevice();
+    device.features = new Set(wanted?.requiredFeatures);
+    device.limits = { ...device.limits, ...wanted?.requiredLimits };
+    return device;
+  };
+  const limits = { maxBufferSize: 1 << 30, maxStorageBuffersPerShaderStage: 10 };
+  return { asked, info, limits, features: new Set(features), requestDevice };
+}
+
+test("connecting asks for all that the adapter has of what kernels use", async () => {
+  const info = { vendor: "acme", architecture: "gen-9", device: "", description: "" };
+  const adapter = adapterOf({ info, features: ["shader-f16", "depth-clip-control"] });
+  browserWith({ requestAdapter: async () => adapter });
+  const { hello } = await connect(new Heap());
+  assert.deepEqual(adapter.asked[0].requiredFeatures, ["shader-f16"]);
+  assert.deepEqual(adapter.asked[0].requiredLimits, adapter.limits);
+  assert.deepEqual(hello.features, ["shader-f16"]);
+  assert.equal(hello.limits.max_buffer_size, 1 << 30);
+  assert.equal(hello.limits.max_storage_buffers_per_shader_stage, 10);
+  assert.equal(hello.adapter.name, "acme gen-9");
+  assert.equal(hello.adapter.software, false);
+});
+
+test("a device that is refused is asked for with the defaults, and needs no info", async () => {
+  const adapter = adapterOf({ info: undefined, refuse: true, features: ["subgroups"] });
+  browserWith({ requestAdapter: async () => adapter });
+  const { hello } = await connect(new Heap());
+  assert.equal(adapter.asked.length, 2);
+  assert.deepEqual(hello.features, []);
+  assert.equal(hello.adapter.name, "unknown adapter");
+});
+
+test("software adapters are known by name or by their own word", async () => {
+  const softwareOf = async (info) => {
+    browserWith({ requestAdapter: async () => adapterOf({ info }) });
+    return (await connect(new Heap())).hello.adapter.software;
+  };
+  assert.equal(await softwareOf({ vendor: "google", architecture: "swiftshader" }), true);
+  assert.equal(await softwareOf({ description: "llvmpipe (LLVM 15)" }), true);
+  assert.equal(await softwareOf({ description: "Microsoft Basic Render Driver" }), true);
+  assert.equal(await softwareOf({ vendor: "x", isFallbackAdapter: true }), true);
+  assert.equal(await softwareOf({ vendor: "nvidia", isFallbackAdapter: false }), false);
+});
+
+test("no WebGPU and no adapter are told apart", async () => {
+  browserWith(undefined);
+  await assert.rejects(connect(new Heap()), /no WebGPU/);
+  browserWith({ requestAdapter: async () => null });
+  await assert.rejects(connect(new Heap()), /no adapter/);
 });

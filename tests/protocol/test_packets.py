@@ -5,9 +5,7 @@ import struct
 from array import array
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.protocol import vectors
+from hypothesis import given, settings, strategies as st
 
 from tabgrad.hosts.protocol import (
     COMMANDS,
@@ -28,6 +26,7 @@ from tabgrad.hosts.protocol import (
     decode,
 )
 from tabgrad.hosts.recording import RecordingHost
+from tests.protocol import vectors
 
 
 def read(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.hosts import laws
-from tests.hosts.bench import Bench
+from tests.hosts.bench import Bench, floats
 from tests.web.inside.marks import each, main_thread
 
 LAWS = {law.__name__: law for law in (*laws.HOSTLESS, *laws.ON_GPU, *laws.WEBGPU)}
@@ -85,3 +85,40 @@ async def test_what_cannot_wait_says_so(device):
     assert len(caught) == 3, caught
     assert "connect_async" in caught[0]
     assert await bench.answer(token) == b"abcd"
+
+
+async def test_the_heap_may_grow_between_packets(device):
+    """Memory that grows moves: no pointer or view may be kept across it."""
+    bench = Bench(await shared_host())
+    number, _ = laws.chain(bench)
+    x, y, z = (bench.buffer(nbytes=12) for _ in "xyz")
+    bench.send()
+    hoard = []
+    for i in range(4):
+        hoard.append(bytearray(48 << 20))
+        bench.encoder.write(x, 0, floats(i, 1, 0))
+        bench.encoder.replay(number, (x, y, z))
+        assert await bench.floats(z, 2) == [6 * i, 6]
+    large = bytes(range(256)) * 32768
+    token = bench.ask(bench.buffer(large), len(large))
+    bench.send()
+    hoard.append(bytearray(96 << 20))
+    assert await bench.answer(token) == large
+    assert await bench.faults() == []
+
+
+async def test_a_browser_without_an_adapter_says_so(device):
+    import js
+    from pyodide.code import run_js
+
+    from tabgrad.core.errors import DeviceError
+    from tabgrad.hosts.host import connect_async
+
+    run_js("navigator.gpu.requestAdapter = async () => null")
+    try:
+        error = await laws.raises(DeviceError, connect_async("webgpu"))
+        assert "no adapter" in str(error)
+        assert "device 'cpu'" in str(error)
+    finally:
+        js.Reflect.deleteProperty(js.navigator.gpu, "requestAdapter")
+    (await connect_async("webgpu")).close()
