@@ -200,10 +200,16 @@ class VjpCall(Call):
         return found
 
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """There is no forward derivative."""
-        raise TransformError(
-            f"{self.name}: a custom_vjp has no forward derivative; use reverse mode, or custom_jvp"
-        )
+        """Run fwd below, and bwd transposed, which is the forward derivative."""
+        parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
+        with using(level.below(mode)):
+            outs, residuals = self.fwd([p for p, _ in parts])
+            trace = Linear(MODE.get())
+            with trace.inside():
+                tracers = [trace.tracer(y.spec, y.device) if isinstance(y, Box) else None for y in outs]
+                grads = self.bwd(residuals, tracers)
+            tangents = trace.transpose(tracers, grads, [t for _, t in parts])
+        return [y if t is None else level.lift(y, t) for y, t in zip(outs, tangents, strict=True)]
 
     def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the call made of the batched functions."""
@@ -405,12 +411,9 @@ class JvpCall(Call):
             primals = [p.value if isinstance(p, Box) else p for p in primals]
         trace = Linear(MODE.get())
         with trace.inside():
-            tracers = [trace.tracer(p.spec, p.device) if n else None for p, n in zip(primals, needs, strict=True)]
-            tangents = [
-                t if t is not None or not isinstance(p, Box) else zeros_like(p)
-                for p, t in zip(primals, tracers, strict=True)
-            ]
-            _, outs = self.rule(primals, tangents)
+            tracers = [trace.tracer(p.spec, p.device) if isinstance(p, Box) else p for p in primals]
+            _, outs = self.rule(primals, tracers)
+            tracers = [t if need else None for t, need in zip(tracers, needs, strict=True)]
         return trace.transpose(tracers, outs, cts)
 
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.core.errors import GradientError
-from tabgrad.core.families import ShapeOnly, accumulate
+from tabgrad.core.errors import GradientError, TransformError
+from tabgrad.core.families import Kernel, ShapeOnly, accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
@@ -23,7 +23,7 @@ class Linear(Level):
     The payload of a tracer is its number in `steps`; a step is (op, params, args), None for an input.
     """
 
-    name = "the transposition of a jvp"
+    name = "the transposition of a derivative"
 
     def __init__(self, outer: Mode | None = None) -> None:
         super().__init__(outer)
@@ -36,9 +36,23 @@ class Linear(Level):
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Record `op`, which must be linear in the tracers among `args`."""
+        self.check(op, args)
         spec = op.infer(tuple([a.spec for a in args]), params)
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
+
+    def check(self, op: Op, args: tuple[Any, ...]) -> None:
+        """Raise TransformError where `op` is seen not to be linear in the tracers: its derivative reads one."""
+        mine = tuple([a.owner is self for a in args])
+        if op.linear and isinstance(op, Kernel) and op.saved_always is None:
+            return
+        read, reads_output = op.saves(mine)
+        affine = op.name in ("add", "sub") and False in mine
+        if affine or reads_output or any(m and r for m, r in zip(mine, read, strict=True)):
+            raise TransformError(
+                f"{self.name}: the rule must be linear in what it is given, but {op.name} is not; "
+                "use a rule that is linear, or the other mode of differentiation"
+            )
 
     def replay(self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """Return the values of the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
