@@ -6,16 +6,18 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { compileWheel } from "./bytecode.mjs";
 import { NUMPY_WHEEL, numpyWheel } from "./numpy.mjs";
-import { at, cache, dist, isMain, tool } from "./places.mjs";
+import { at, cache, dist, fresh, hash, isMain, read, stamp, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
 import { main, must, Stop, step } from "./terminal.mjs";
 
@@ -39,21 +41,31 @@ function place(source, target) {
 /** Build the wheel of this checkout into `folder` and return its file name. */
 async function buildWheel(folder, note) {
   mkdirSync(cache, { recursive: true });
-  const fresh = mkdtempSync(join(cache, "wheel-"));
+  const made = mkdtempSync(join(cache, "wheel-"));
   try {
     await must(
       "The wheel could not be built.",
       tool("python"),
-      ["-m", "hatchling", "build", "-t", "wheel", "-d", fresh],
+      ["-m", "hatchling", "build", "-t", "wheel", "-d", made],
       { cwd: at(), note },
     );
-    const name = readdirSync(fresh).find((file) => file.endsWith(".whl"));
+    const name = readdirSync(made).find((file) => file.endsWith(".whl"));
     if (!name) throw new Stop("hatchling built no wheel.");
-    renameSync(join(fresh, name), join(folder, name));
+    renameSync(join(made, name), join(folder, name));
     return name;
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
+    rmSync(made, { recursive: true, force: true });
   }
+}
+
+/** Put the bytecode of a wheel beside it, made anew only when the wheel has changed. */
+async function placeBytecode(wheel) {
+  const target = wheel.replace(/\.whl$/, ".bytecode.zip");
+  const key = hash(readFileSync(wheel), read("node_modules", "pyodide", "package.json"));
+  if (existsSync(target) && fresh("bytecode", key)) return basename(target);
+  writeFileSync(target, await compileWheel(wheel));
+  stamp("bytecode", key);
+  return basename(target);
 }
 
 /** Put the wheels side by side, with an index of their names, so that the page finds them. */
@@ -61,12 +73,14 @@ async function placeWheels(note) {
   const folder = join(dist, "wheels");
   mkdirSync(folder, { recursive: true });
   const tabgrad = await buildWheel(folder, note);
+  note(`${tabgrad}: bytecode`);
+  const bytecode = await placeBytecode(join(folder, tabgrad));
   place(numpyWheel, join(folder, NUMPY_WHEEL));
-  const index = { tabgrad, numpy: NUMPY_WHEEL };
-  writeFileSync(join(folder, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
+  const index = { tabgrad, bytecode, numpy: NUMPY_WHEEL };
   for (const name of readdirSync(folder)) {
-    if (name.endsWith(".whl") && !Object.values(index).includes(name)) rmSync(join(folder, name));
+    if (!Object.values(index).includes(name)) rmSync(join(folder, name));
   }
+  writeFileSync(join(folder, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
   return tabgrad;
 }
 

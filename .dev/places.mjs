@@ -20,8 +20,12 @@ export const tool = (name) =>
 /** Whether the module with this `import.meta.url` is the script that was started. */
 export const isMain = (url) => url === pathToFileURL(process.argv[1] ?? "").href;
 
-export const hash = (...texts) =>
-  createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 32);
+/** A key over texts and bytes. */
+export function hash(...parts) {
+  const sum = createHash("sha256");
+  for (const part of parts) sum.update(part).update("\0");
+  return sum.digest("hex").slice(0, 32);
+}
 
 export const read = (...parts) => readFileSync(at(...parts), "utf8");
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from email.message import Message
 
@@ -45,11 +48,25 @@ def test_pyodide_comes_from_the_same_origin(site_url: str, path: str, kind: str)
     assert len(body) == int(headers["Content-Length"]) > 0
 
 
-def test_the_index_names_wheels_that_are_there(site_url: str) -> None:
-    index = json.loads(get(f"{site_url}wheels/index.json")[1])
-    assert set(index) == {"tabgrad", "numpy"}
+def archive(site_url: str, name: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(get(f"{site_url}wheels/{name}")[1]))
+
+
+@pytest.fixture
+def index(site_url: str) -> dict[str, str]:
+    return json.loads(get(f"{site_url}wheels/index.json")[1])
+
+
+def test_the_index_names_archives_that_are_there(site_url: str, index: dict[str, str]) -> None:
+    assert set(index) == {"tabgrad", "bytecode", "numpy"}
     for name in index.values():
-        assert get(f"{site_url}wheels/{name}")[1].startswith(b"PK")
+        assert archive(site_url, name).testzip() is None
+
+
+def test_every_module_has_bytecode_beside_the_wheel(site_url: str, index: dict[str, str]) -> None:
+    modules = {n for n in archive(site_url, index["tabgrad"]).namelist() if n.endswith(".py")}
+    compiled = archive(site_url, index["bytecode"]).namelist()
+    assert {importlib.util.source_from_cache(name) for name in compiled} == modules
 
 
 def test_the_origin_is_isolated_unless_asked_otherwise(site_url: str, plain: Site) -> None:

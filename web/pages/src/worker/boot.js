@@ -15,7 +15,7 @@ import runnerSource from "./runner.py";
  *   pause(): Promise<void>,
  *   stopping(): boolean,
  * }} Page  what the runner may ask of the worker
- * @typedef {{ tabgrad: string, numpy: string }} Wheels
+ * @typedef {{ tabgrad: string, bytecode: string, numpy: string }} Wheels
  */
 
 /** @param {URL} url */
@@ -43,9 +43,10 @@ export class Shelf {
     this.folder = new URL("wheels/", base);
     /** @type {Promise<Wheels>} */
     this.index = fetched(new URL("index.json", this.folder)).then((answer) => answer.json());
-    this.tabgrad = this.index.then(async ({ tabgrad }) => {
-      const answer = await fetched(new URL(tabgrad, this.folder));
-      return answer.arrayBuffer();
+    this.tabgrad = this.index.then(async ({ tabgrad, bytecode }) => {
+      const bytes = async (/** @type {string} */ name) =>
+        (await fetched(new URL(name, this.folder))).arrayBuffer();
+      return Promise.all([bytes(tabgrad), bytes(bytecode)]);
     });
     // Whoever awaits these gets the error; until then it is not unhandled.
     this.tabgrad.catch(() => {});
@@ -53,7 +54,10 @@ export class Shelf {
 
   /** @param {Pyodide} pyodide */
   async loadTabgrad(pyodide) {
-    pyodide.unpackArchive(await this.tabgrad, "wheel");
+    const [wheel, bytecode] = await this.tabgrad;
+    pyodide.unpackArchive(wheel, "wheel");
+    // Without it Python would compile every module anew at each start of the page.
+    pyodide.unpackArchive(bytecode, "zip");
   }
 
   /** @param {Pyodide} pyodide */
