@@ -127,18 +127,50 @@ class Emitter:
         """Return the text of element `index` of `n`, computing it where that was not done before."""
         if n.op is FULL:
             return self.constant(n)
+        found = self.known(n, index)
+        if found is None:
+            for m, i in self.below(n, index):
+                if self.known(m, i) is None:
+                    self.settle(m, i)
+            found = self.settle(n, index)
+        return found
+
+    def known(self, n: Node, index: Index) -> str | None:
+        """Return the name of a value that is there already."""
         key = (n.id, index)
         for scope in reversed(self.scopes):
             found = scope.values.get(key)
             if found is not None:
                 return found
+        return None
+
+    def settle(self, n: Node, index: Index) -> str:
+        """Compute a value in the outermost block that can."""
         depth = self.home(index)
         outside = self.scopes[depth + 1 :]
         del self.scopes[depth + 1 :]
         found = self.compute(n, index)
-        self.scope.values[key] = found
+        self.scope.values[n.id, index] = found
         self.scopes.extend(outside)
         return found
+
+    def below(self, n: Node, index: Index) -> list[tuple[Node, Index]]:
+        """Return what `n` is made of through plain element-wise ops, deepest first, so that a long chain is
+        emitted without recursion."""
+        out: list[tuple[Node, Index]] = []
+        seen: set[Any] = set()
+        stack = [(n, False)]
+        while stack:
+            m, ready = stack.pop()
+            if ready:
+                out.append((m, index))
+            elif m.id not in seen and m.family == "elementwise" and self.known(m, index) is None:
+                seen.add(m.id)
+                if m.id in self.stored and m.id not in self.members:
+                    continue
+                stack.append((m, True))
+                stack.extend((s, False) for s in reversed(m.srcs))
+        return out[:-1]
 
     def home(self, index: Index) -> int:
         """Return the outermost block in which all variables of `index` exist."""

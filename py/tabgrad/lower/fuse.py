@@ -284,7 +284,7 @@ class Fuser:
         except Mismatch:
             return False
         g.ops = len(seen)
-        return len(g.loads) + len(g.members) <= self.limits.buffers and g.ops <= 4 * MAX_OPS
+        return len(g.loads) + len(g.members) <= self.limits.buffers and g.ops <= 3 * MAX_OPS
 
     def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
         """Return what a heavy member reads at one step of its loop."""
