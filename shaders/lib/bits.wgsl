@@ -95,3 +95,21 @@ fn nextafter_f32(x: f32, y: f32) -> f32 {
   let result = bitcast<f32>(select(moved, bitcast<u32>(y), x == y));
   return select(select(result, y, is_nan(y)), x, is_nan(x));
 }
+
+//! sort_key_f32: an unsigned integer that sorts as x does, zeros of both signs alike and NaN last.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference sort_key(x)
+fn sort_key_f32(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  let key = select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+  return select(select(key, 0x80000000u, bits == 0x80000000u), 0xffffffffu, is_nan(x));
+}
+
+//! sort_key_i32: an unsigned integer that sorts as x does.
+//! @domain x: -2147483648..2147483647 integer
+//! @error exact
+//! @reference (x.astype(np.int64) + 2**31).astype(np.uint32)
+fn sort_key_i32(x: i32) -> u32 {
+  return bitcast<u32>(x) ^ 0x80000000u;
+}

@@ -192,6 +192,18 @@ LIBRARY unsigned u32_from_f32(float x) {
   return x >= 4294967296.0f ? 4294967295u : (unsigned)x;
 }
 
+LIBRARY unsigned sort_key_f32(float x) {
+  unsigned bits = __float_as_uint(x);
+  if (is_nan(x)) return 0xffffffffu;
+  return bits == 0x80000000u ? bits : bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+LIBRARY unsigned long long sort_key_f64(double x) {
+  unsigned long long bits = (unsigned long long)__double_as_longlong(x), top = 1ULL << 63;
+  if (is_nan(x)) return ~0ULL;
+  return bits == top ? bits : bits >> 63 ? ~bits : bits | top;
+}
+LIBRARY unsigned sort_key_i32(int x) { return (unsigned)x ^ 0x80000000u; }
+
 LIBRARY unsigned rotate_left(unsigned x, int n) { return (x << n) | (x >> (32 - n)); }
 LIBRARY uint2 threefry2x32(unsigned key0, unsigned key1, unsigned c0, unsigned c1) {
   const unsigned keys[3] = {key0, key1, key0 ^ key1 ^ 0x1bd11bdau};

@@ -103,3 +103,10 @@ def bfloat16_bits(x: np.ndarray) -> np.ndarray:
 
 def half_bits(x: np.ndarray) -> np.ndarray:
     return np.asarray(x, np.float32).astype(np.float16).view(np.uint16).astype(np.uint32)
+
+
+def sort_key(x: np.ndarray) -> np.ndarray:
+    """What IEEE's total order makes of the bits, but for zeros, which are equal, and NaN, last."""
+    signed = (np.asarray(x, np.float32) + np.float32(0)).view(np.int32).astype(np.int64)
+    key = np.where(signed < 0, -(signed + 2**31) - 1, signed) + 2**31
+    return np.where(np.isnan(x), 2**32 - 1, key).astype(np.uint32)

@@ -50,7 +50,7 @@ def compile_cuda(source: str) -> bytes:
 def caller(name: str, wide: bool = False) -> str:
     """A kernel that calls `name`, or its f64 twin, and compiles only if it has the right type."""
     kinds, result = parameters(name)
-    types = {**CUDA_TYPES, "f32": "double"} if wide else CUDA_TYPES
+    types = {**CUDA_TYPES, "f32": "double", "u32": "unsigned long long"} if wide else CUDA_TYPES
     name = name.replace("_f32", "_f64") if wide else name
     declared = "".join(f"const {types[kind]}* a{i}, " for i, (_, kind) in enumerate(kinds))
     call = f"{name}({', '.join(f'a{i}[0]' for i in range(len(kinds)))})"
