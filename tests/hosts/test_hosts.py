@@ -166,5 +166,7 @@ def test_the_bridge_is_one_module_without_imports():
     source = bridge_source()
     assert not re.search(r"^import\b", source, re.MULTILINE)
     assert "export async function connect(" in source
-    names = re.findall(r"^(?:export )?(?:class|const|(?:async )?function) (\w+)", source, re.MULTILINE)
+    names = re.findall(
+        r"^(?:export )?(?:class|const|(?:async )?function) (\w+)", source, re.MULTILINE
+    )
     assert len(names) == len(set(names)), "two files of the bridge use the same name"

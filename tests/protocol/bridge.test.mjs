@@ -6,8 +6,14 @@ import { test } from "node:test";
 import { Bridge, connect } from "../../web/bridge/tabgrad.js";
 import { FakeDevice, Heap } from "./gpu.mjs";
 
-const vectors = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url), "utf8"));
-const good = Object.fromEntries(vectors.good.map((vector) => [vector.name, vector]));
+const file = readFileSync(new URL("vectors.jsonl", import.meta.url), "utf8");
+const lines = file
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line));
+const ofKind = (kind) => lines.filter((vector) => vector.kind === kind);
+const setup = ofKind("setup")[0].hex;
+const good = Object.fromEntries(ofKind("good").map((vector) => [vector.name, vector]));
 
 function start({ diagnose = false } = {}) {
   const device = new FakeDevice();
@@ -30,7 +36,7 @@ const packetOf = (...commands) => {
   );
 };
 
-for (const { name, hex, blobs } of vectors.good) {
+for (const { name, hex, blobs } of Object.values(good)) {
   test(`good: ${name}`, async () => {
     const { bridge, send } = start();
     send(hex, blobs);
@@ -39,10 +45,10 @@ for (const { name, hex, blobs } of vectors.good) {
   });
 }
 
-for (const { name, hex, blobs, message, command } of vectors.malformed) {
+for (const { name, hex, blobs, message, command } of ofKind("malformed")) {
   test(`malformed: ${name}`, () => {
     const { bridge, send, log } = start();
-    assert.equal(send(vectors.setup), 1);
+    assert.equal(send(setup), 1);
     log.length = 0;
     assert.equal(send(hex, blobs), 0);
     assert.deepEqual(bridge.takeFaults(), [
@@ -104,7 +110,7 @@ test("one pass, one write of all uniform words, one submit", () => {
 
 test("a list is replayed with patches that persist, copies between dispatches", () => {
   const { send, log } = start();
-  send(vectors.setup);
+  send(setup);
   log.length = 0;
   const words = (...slots) =>
     slots.flatMap((list) => [...list, ...Array(64 - list.length).fill(0)]);
@@ -144,7 +150,7 @@ test("a list is replayed with patches that persist, copies between dispatches", 
 
 test("freeing a buffer forgets its bind groups and slot tables", () => {
   const { bridge, send, log } = start();
-  send(vectors.setup);
+  send(setup);
   send(packetOf([11, 1, 2, 1, 2]));
   assert.equal(bridge.encoding.groups.size, 2);
   send(packetOf([2, 1]));
@@ -160,7 +166,7 @@ test("freeing a buffer forgets its bind groups and slot tables", () => {
 
 test("buffers are destroyed after the submit that uses them", () => {
   const { send, log } = start();
-  send(vectors.setup);
+  send(setup);
   log.length = 0;
   send(packetOf([5, 1, 0, 2, 0, 4], [2, 1]));
   assert.deepEqual(log, ["copy b1 +0 to b2 +0: 4", "submit 1", "destroy b1"]);
@@ -168,7 +174,7 @@ test("buffers are destroyed after the submit that uses them", () => {
 
 test("a write to a buffer in use goes after a submit, another does not", () => {
   const { send, log } = start();
-  send(vectors.setup);
+  send(setup);
   log.length = 0;
   assert.equal(send(packetOf([5, 1, 0, 2, 0, 4], [1, 3, 16], [3, 3, 0, 4, 7])), 1);
   assert.equal(send(packetOf([5, 1, 0, 2, 0, 4], [3, 1, 0, 4, 7], [5, 1, 0, 2, 0, 4])), 2);
@@ -178,7 +184,7 @@ test("a write to a buffer in use goes after a submit, another does not", () => {
 
 test("more uniform words than the arena holds: it grows", () => {
   const { bridge, send, log } = start();
-  send(vectors.setup);
+  send(setup);
   log.length = 0;
   const n = 3 + (1 << 18) / 256;
   const dispatches = Array.from({ length: n }, (_, i) => [7, 2, 1, 1, 1, 2, 1, 2, i]);
@@ -191,7 +197,7 @@ test("more uniform words than the arena holds: it grows", () => {
 
 test("staging buffers serve again", async () => {
   const { bridge, send, log } = start();
-  send(vectors.setup);
+  send(setup);
   for (let token = 2; token < 6; token++) {
     send(packetOf([9, token, 1, 0, 8]));
     assert.equal(await bridge.wait(token, 1000), 0);
@@ -208,7 +214,7 @@ test("staging buffers serve again", async () => {
 
 test("equal pipelines are compiled once, and forgotten with the last of them", () => {
   const { bridge, send, log } = start();
-  send(vectors.setup);
+  send(setup);
   const modules = () => log.filter((line) => line.startsWith("module")).length;
   const before = modules();
   const pipeline = (id) => {
@@ -226,7 +232,7 @@ test("equal pipelines are compiled once, and forgotten with the last of them", (
 
 test("a loss faults outstanding reads and everything later", async () => {
   const { bridge, device, send } = start();
-  send(vectors.setup);
+  send(setup);
   const read = bridge.encoding.reads.alive(1);
   read.ready = new Promise(() => {});
   const waiting = bridge.wait(1, 10_000);
@@ -242,14 +248,14 @@ test("a loss faults outstanding reads and everything later", async () => {
 
 test("a read that does not come has a deadline", async () => {
   const { bridge, send } = start();
-  send(vectors.setup);
+  send(setup);
   bridge.encoding.reads.alive(1).ready = new Promise(() => {});
   assert.equal(await bridge.wait(1, 5), 1);
 });
 
 test("errors of the GPU become faults of their packet", async () => {
   const { bridge, device, send } = start();
-  send(vectors.setup);
+  send(setup);
   await bridge.settled;
   device.errors = [null, null, { message: 'bad use of [ComputePipeline "scaled"]' }];
   send(packetOf([11, 1, 2, 1, 2]));

@@ -1,6 +1,5 @@
 """Packets as Python writes and reads them."""
 
-import json
 import struct
 from array import array
 
@@ -29,10 +28,6 @@ from tabgrad.hosts.recording import RecordingHost
 from tests.protocol import vectors
 
 
-def read(name):
-    return json.loads(vectors.FILE.read_text("utf-8"))[name]
-
-
 def test_vectors_are_up_to_date():
     assert vectors.FILE.read_text("utf-8") == vectors.text()
 
@@ -49,7 +44,7 @@ def test_a_packet_written_out_by_hand():
     assert blobs == []
 
 
-@pytest.mark.parametrize("case", read("good"), ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", vectors.read("good"), ids=lambda case: case["name"])
 def test_good_packets_decode(case):
     blobs = [bytes.fromhex(blob) for blob in case["blobs"]]
     commands = decode(bytes.fromhex(case["hex"]), None, blobs)
@@ -57,7 +52,7 @@ def test_good_packets_decode(case):
     assert [vectors.plain(command) for command in commands] == case["commands"]
 
 
-@pytest.mark.parametrize("case", read("good"), ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", vectors.read("good"), ids=lambda case: case["name"])
 def test_the_encoder_writes_the_same_words(case):
     encoder = Encoder(capacity=4)
     blobs = [bytes.fromhex(blob) for blob in case["blobs"]]
@@ -101,10 +96,10 @@ def vars_of(command):
     return [getattr(command, name) for name in type(command).__slots__]
 
 
-@pytest.mark.parametrize("case", read("malformed"), ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", vectors.read("malformed"), ids=lambda case: case["name"])
 def test_malformed_packets_are_refused_whole(case):
     host = RecordingHost()
-    setup = bytes.fromhex(read("setup"))
+    setup = bytes.fromhex(vectors.read("setup")[0]["hex"])
     assert host.submit(setup, len(setup), []) == 1
     before = (host.text(), {number: bytes(data) for number, data in host.buffers.items()})
     bad = bytes.fromhex(case["hex"])

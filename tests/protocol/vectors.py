@@ -1,4 +1,4 @@
-"""Packets that every host reads alike, and `vectors.json`, where JavaScript finds them too.
+"""Packets that every host reads alike, and `vectors.jsonl`, where JavaScript finds them too.
 
 Written by `python -m tests.protocol.vectors`.
 `good` are packets with the commands they hold; `malformed` are packets that a host refuses, with
@@ -33,7 +33,7 @@ from tabgrad.hosts.protocol import (
     command_words,
 )
 
-FILE = pathlib.Path(__file__).with_name("vectors.json")
+FILE = pathlib.Path(__file__).with_name("vectors.jsonl")
 
 SETUP: list[Command] = [
     Alloc(1, 16),
@@ -288,28 +288,25 @@ def bad_packet(case: Bad) -> bytes:
 
 
 def text() -> str:
-    """What `vectors.json` holds."""
-    good = [
-        {
-            "name": name,
-            "hex": packet(commands).hex(),
-            "blobs": [blob.hex() for blob in BLOBS.get(name, [])],
-            "commands": [plain(command) for command in commands],
-        }
-        for name, commands in GOOD.items()
-    ]
-    malformed = [
-        {
-            "name": name,
-            "hex": bad_packet(case).hex(),
-            "blobs": [blob.hex() for blob in case.blobs],
-            "message": case.message,
-            "command": case.command,
-        }
-        for name, case in MALFORMED.items()
-    ]
-    whole = {"setup": packet(SETUP).hex(), "good": good, "malformed": malformed}
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    """What `vectors.jsonl` holds: one packet a line, as JSON."""
+    lines: list[dict[str, Any]] = [{"kind": "setup", "hex": packet(SETUP).hex()}]
+    for name, commands in GOOD.items():
+        blobs = [blob.hex() for blob in BLOBS.get(name, [])]
+        fields = [plain(command) for command in commands]
+        good = {"hex": packet(commands).hex(), "blobs": blobs, "commands": fields}
+        lines.append({"kind": "good", "name": name, **good})
+    for name, case in MALFORMED.items():
+        blobs = [blob.hex() for blob in case.blobs]
+        bad = {"hex": bad_packet(case).hex(), "blobs": blobs}
+        told = {"message": case.message, "command": case.command}
+        lines.append({"kind": "malformed", "name": name, **bad, **told})
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def read(kind: str) -> list[dict[str, Any]]:
+    """The vectors of a kind, from the file."""
+    lines = map(json.loads, FILE.read_text("utf-8").splitlines())
+    return [line for line in lines if line["kind"] == kind]
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ class BrowserHost:
             self._packet = packet
         for blob in blobs:
             self._bridge.blob(blob)
-        return self._submit(nbytes)  # type: ignore[no-any-return]
+        submits: int = self._submit(nbytes)
+        return submits
 
     def can_block(self) -> bool:
         """Say whether Python can wait for a promise here."""
