@@ -27,9 +27,11 @@ def frozen(value: Any) -> Any:
     return value
 
 
-def params_of(case: Case) -> dict[str, Any]:
-    """Return the static parameters of a case."""
-    return {k: frozen(v) for k, v in case["params"].items()}
+def params_of(case: Case, device: str) -> dict[str, Any]:
+    """Return the static parameters of a case, with the dtypes that the device has for them."""
+    found = {k: frozen(v) for k, v in case["params"].items()}
+    where = tg.device(device)
+    return {k: where.canonical(v) if isinstance(v, dt.DType) else v for k, v in found.items()}
 
 
 def _nested(data: list[Any], shape: list[int]) -> Any:
@@ -60,9 +62,9 @@ def seen(x: Any, record: dict[str, Any]) -> Any:
     return x
 
 
-def application(case: Case) -> Any:
+def application(case: Case, device: str) -> Any:
     """Return the function that applies the op of a case, through its public front where it says so."""
-    op, params = REGISTRY[case["op"]], params_of(case)
+    op, params = REGISTRY[case["op"]], params_of(case, device)
     return (
         (lambda *xs: op(*xs, **params))
         if case.get("front")
@@ -77,7 +79,7 @@ def run(case: Case, device: str) -> list[Any]:
 
 def forward(case: Case, device: str) -> list[Any]:
     """The value."""
-    return [application(case)(*(seen(build(r, device), r) for r in case["inputs"]))]
+    return [application(case, device)(*(seen(build(r, device), r) for r in case["inputs"]))]
 
 
 def _doubled(case: Case, device: str) -> tuple[list[Any], list[Any], Any]:
@@ -90,7 +92,7 @@ def _doubled(case: Case, device: str) -> tuple[list[Any], list[Any], Any]:
             leaves.append(x)
             x = x * 2
         inputs.append(seen(x, r))
-    return leaves, inputs, application(case)(*inputs)
+    return leaves, inputs, application(case, device)(*inputs)
 
 
 def reverse(case: Case, device: str) -> list[Any]:
@@ -117,7 +119,7 @@ def jvp(case: Case, device: str) -> list[Any]:
     """The tangent of the result, forward."""
     fixed = [seen(build(r, device), r) for r in case["inputs"]]
     at = [i for i, r in enumerate(case["inputs"]) if r.get("differentiable")]
-    apply = application(case)
+    apply = application(case, device)
 
     def function(*xs: Any) -> Any:
         args = list(fixed)
@@ -133,7 +135,7 @@ def vmap(case: Case, device: str) -> list[Any]:
     """The results for a batch along the given axis of each input, None for none."""
     inputs = [seen(build(r, device), r) for r in case["inputs"]]
     dims = tuple(case["dims"])
-    return [func.vmap(application(case), in_dims=dims)(*inputs)]
+    return [func.vmap(application(case, device), in_dims=dims)(*inputs)]
 
 
 CHECKS = {"forward": forward, "reverse": reverse, "second": second, "jvp": jvp, "vmap": vmap}

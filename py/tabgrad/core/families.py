@@ -82,6 +82,29 @@ class Elementwise(Op):
         self.kinds = kinds
         self.tolerance = tolerance
 
+    def check(self) -> None:
+        """The code of every language and kind of dtype must exist and name only operands."""
+        super().check()
+        bounds = self.domain if isinstance(self.domain[0], tuple) else (self.domain,) * len(self.operands)
+        if self.name != "where" and len(bounds) != len(self.operands):
+            raise RegistryError(f"{self.name}: {len(self.operands)} operands but {len(bounds)} domains")
+        fields = dict.fromkeys(self.operands, "x")
+        for letter in self.kinds.replace("c", ""):
+            kind = {"b": "bool", "i": "int", "u": "int", "f": "float"}[letter]
+            if kind != "float" and self.integers != "same":
+                continue
+            for language in ("wgsl", "cuda"):
+                keys = (f"{language} {kind}", kind, language)
+                found = self.code
+                if isinstance(found, dict):
+                    found = next((self.code[k] for k in keys if k in self.code), None)  # type: ignore[index]
+                if found is None:
+                    raise RegistryError(f"{self.name}: has no {language} code for {kind} operands")
+                try:
+                    found.format(**fields, t="f32")
+                except (KeyError, IndexError, ValueError) as e:
+                    raise RegistryError(f"{self.name}: the code {found!r} names no operand: {e}") from e
+
     @property
     def differentiable(self) -> bool:
         """Whether any operand has a derivative."""
@@ -184,6 +207,18 @@ class View(Op):
         self.shape, self.index, self.transpose, self.lift = shape, index, transpose, lift
         self.samples = samples
 
+    def check(self) -> None:
+        """On every sample: an index for every axis, and the lifted view is the view with one axis in front."""
+        super().check()
+        for source, params in self.samples:
+            shape = self.shape(source, **params)
+            index, _ = self.index((0,) * len(shape), source, **params)
+            if len(index) != len(source):
+                raise RegistryError(f"{self.name}: {len(index)} indices for an input of shape {source}")
+            lifted = self.shape((7, *source), **self.lift(7, **params))
+            if self.name != "expand" and lifted != (7, *shape):
+                raise RegistryError(f"{self.name}: lifted, {source} becomes {lifted} instead of {(7, *shape)}")
+
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """Only the shape changes."""
         return spec(self.shape(specs[0].shape, **params), specs[0].dtype)
@@ -226,6 +261,12 @@ class Reduction(Op):
         self.kind, self.derivative, self.transpose = kind, derivative, transpose
         self.linear = transpose is not None
         self.result, self.kinds, self.domain = result, kinds, domain
+
+    def check(self) -> None:
+        """The combination must be one that the printers know."""
+        super().check()
+        if self.kind not in ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin"):
+            raise RegistryError(f"{self.name}: {self.kind!r} is no combination of a reduction")
 
     @property
     def differentiable(self) -> bool:

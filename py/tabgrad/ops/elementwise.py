@@ -68,7 +68,12 @@ def sub(x: Operand, y: Operand) -> Array:
     return x - y
 
 
-@elementwise(code={"int": "(0 - {x})", "float": "(-{x})"}, along=lambda t, _x, _y: neg.bind(t), integers="same", kinds="iufc")
+@elementwise(
+    code={"int": "(0 - {x})", "float": "(-{x})"},
+    along=lambda t, _x, _y: neg.bind(t),
+    integers="same",
+    kinds="iufc",
+)
 def neg(x: Operand) -> Array:
     """Return the elements with the other sign."""
     return -x

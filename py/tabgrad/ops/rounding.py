@@ -47,7 +47,12 @@ def eq(x: Operand, y: Operand) -> Array:
     return x == y
 
 
-@elementwise(code="({x} != {y})", derivative=None, result="bool", integers="same")
+@elementwise(
+    code={"wgsl": "(!({x} == {y}))", "cuda": "({x} != {y})"},
+    derivative=None,
+    result="bool",
+    integers="same",
+)
 def ne(x: Operand, y: Operand) -> Array:
     """Return whether the elements differ; nan differs from itself."""
     return x != y

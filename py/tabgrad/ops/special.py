@@ -14,6 +14,7 @@ from tabgrad.core.numpy import np
 from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (
     add,
+    cos,
     div,
     exp,
     log,
@@ -26,7 +27,7 @@ from tabgrad.ops.elementwise import (
     sub,
     where,
 )
-from tabgrad.ops.rounding import eq, gt, le, lt
+from tabgrad.ops.rounding import eq, gt, le, lt, round_
 
 Operand = Any
 Array = Any
@@ -98,27 +99,49 @@ def trigamma(x: Operand) -> Array:
 
 
 def polygamma(n: int, x: Any) -> Any:
-    """Return the n-th derivative of digamma at `x`; from the second on, `x` must be positive.
+    """Return the n-th derivative of digamma at `x`.
 
-    Ten steps of the recurrence, then the asymptotic series DLMF 5.15.8.
+    Ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and the reflection 5.15.6 where x <= 0.
     """
     if n < 0:
         raise ValueError(f"polygamma: n must not be negative, got {n}")
     if n < 2:
         return trigamma(x) if n else digamma(x)
+    negative = le(x, 0)
+    y = _polygamma_of_positive(n, where(negative, sub(1, x), x))
+    turn = mul(sub(x, round_(x)), math.pi)
+    turn = where(negative, turn, 1)
+    reflected = sub(mul(y, (-1.0) ** n), _cotangent_derivative(n, div(cos(turn), sin(turn))))
+    return where(negative, reflected, y)
+
+
+def _polygamma_of_positive(n: int, x: Any) -> Any:
     total = pow_(x, float(-n - 1))
     for k in range(1, 10):
         total = add(total, pow_(add(x, k), float(-n - 1)))
     v = add(x, 10)
-    r = reciprocal(v)
-    tail = add(div(pow_(v, float(-n)), n), mul(pow_(v, float(-n - 1)), 0.5))
-    power = pow_(v, float(-n - 2))
+    tail = add(mul(pow_(v, float(-n)), 1 / n), mul(pow_(v, float(-n - 1)), 0.5))
+    power, shrink = pow_(v, float(-n - 2)), square(reciprocal(v))
     for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
         factor = bernoulli * math.prod(range(n + 1, n + 2 * k)) / math.factorial(2 * k)
         tail = add(tail, mul(power, factor))
-        power = mul(power, square(r))
-    y = mul(add(total, tail), (-1.0) ** (n + 1) * math.factorial(n))
-    return where(gt(x, 0), y, math.nan)
+        power = mul(power, shrink)
+    return mul(add(total, tail), (-1.0) ** (n + 1) * math.factorial(n))
+
+
+def _cotangent_derivative(n: int, c: Any) -> Any:
+    """Return pi times the n-th derivative of cot(pi x), a polynomial in c = cot(pi x)."""
+    polynomial = [0.0, math.pi]
+    for _ in range(n):
+        new = [0.0] * (len(polynomial) + 1)
+        for k, a in enumerate(polynomial[1:], 1):
+            new[k - 1] -= math.pi * k * a
+            new[k + 1] -= math.pi * k * a
+        polynomial = new
+    y: Any = polynomial[-1]
+    for a in reversed(polynomial[:-1]):
+        y = add(mul(c, y), a)
+    return y
 
 
 # -- products with logarithms ----------------------------------------------------------------------
