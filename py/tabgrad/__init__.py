@@ -1,19 +1,157 @@
-"""tabgrad: PyTorch's API with every derivative, on the GPU of a browser tab and natively."""
+"""tabgrad: PyTorch's API with every derivative, on the GPU of a browser tab and natively.
+
+Every public name is listed here. `import tabgrad` loads neither NumPy nor a host.
+"""
+
+# ruff: noqa: I001 (names stand by topic)
 
 # first: the function `tensor` then takes the place of the submodule's name
-from tabgrad.tensor import Tensor as Tensor  # isort: split
+from tabgrad.tensor import Tensor as Tensor
 
 from tabgrad.core.dtype import (
-    bfloat16 as bfloat16, bool_ as bool, complex64 as complex64, complex128 as complex128,
-    float16 as float16, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype,
-    int8 as int8, int16 as int16, int32 as int32, int64 as int64,
-    set_default_dtype as set_default_dtype, uint8 as uint8, uint16 as uint16, uint32 as uint32,
-    uint64 as uint64,
+    DType as DType, DType as dtype, bfloat16 as bfloat16, bool_ as bool, complex64 as complex64,
+    complex128 as complex128, float16 as float16, float32 as float32, float64 as float64,
+    get_default_dtype as get_default_dtype, int8 as int8, int16 as int16, int32 as int32,
+    int64 as int64, set_default_dtype as set_default_dtype, uint8 as uint8, uint16 as uint16,
+    uint32 as uint32, uint64 as uint64, float64 as double, float32 as float, float16 as half,
+    int32 as int, int64 as long, int16 as short, complex64 as cfloat, complex128 as cdouble,
 )  # fmt: skip
-from tabgrad.functions.creation import full as full, ones as ones, tensor as tensor, zeros as zeros
+from tabgrad.core.errors import (
+    CaptureError as CaptureError, DeadlineError as DeadlineError, DeviceError as DeviceError,
+    DeviceLostError as DeviceLostError, DTypeError as DTypeError,
+    EscapedTensorError as EscapedTensorError, GradientError as GradientError,
+    HostError as HostError, KernelError as KernelError, OutOfMemoryError as OutOfMemoryError,
+    RegistryError as RegistryError, ShapeError as ShapeError, TabgradError as TabgradError,
+    TransformError as TransformError, WouldBlockError as WouldBlockError,
+)  # fmt: skip
+from tabgrad.functions.arithmetic import (
+    abs as abs, absolute as absolute, acos as acos, arccos as arccos, acosh as acosh,
+    arccosh as arccosh, add as add, addcdiv as addcdiv, addcmul as addcmul, asin as asin,
+    arcsin as arcsin, asinh as asinh, arcsinh as arcsinh, atan as atan, arctan as arctan,
+    atan2 as atan2, arctan2 as arctan2, atanh as atanh, arctanh as arctanh,
+    bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
+    bitwise_not as bitwise_not, bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil,
+    clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip,
+    copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
+    div as div, divide as divide, erf as erf, erfc as erfc, erfinv as erfinv, exp as exp,
+    exp2 as exp2, expm1 as expm1, fix as fix, float_power as float_power, floor as floor,
+    floor_divide as floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac,
+    heaviside as heaviside, hypot as hypot, ldexp as ldexp, lerp as lerp, lgamma as lgamma,
+    log as log, log10 as log10, log1p as log1p, log2 as log2, logaddexp as logaddexp,
+    logaddexp2 as logaddexp2, logit as logit, maximum as maximum, minimum as minimum, mul as mul,
+    multiply as multiply, nan_to_num as nan_to_num, neg as neg, negative as negative,
+    positive as positive, pow as pow, rad2deg as rad2deg, reciprocal as reciprocal, relu as relu,
+    remainder as remainder, round as round, rsqrt as rsqrt, rsub as rsub, sgn as sgn,
+    sigmoid as sigmoid, sign as sign, signbit as signbit, sin as sin, sinc as sinc, sinh as sinh,
+    sqrt as sqrt, square as square, sub as sub, subtract as subtract, tan as tan, tanh as tanh,
+    true_divide as true_divide, trunc as trunc, xlogy as xlogy,
+)  # fmt: skip
+from tabgrad.functions.comparison import (
+    allclose as allclose, eq as eq, equal as equal, ge as ge, greater as greater,
+    greater_equal as greater_equal, gt as gt, isclose as isclose, isfinite as isfinite,
+    isin as isin, isinf as isinf, isnan as isnan, isneginf as isneginf, isposinf as isposinf,
+    isreal as isreal, le as le, less as less, less_equal as less_equal,
+    logical_and as logical_and, logical_not as logical_not, logical_or as logical_or,
+    logical_xor as logical_xor, lt as lt, masked_fill as masked_fill, ne as ne,
+    not_equal as not_equal, where as where,
+)  # fmt: skip
+from tabgrad.functions.conversion import (
+    can_cast as can_cast, is_complex as is_complex, is_floating_point as is_floating_point,
+    is_nonzero as is_nonzero, is_signed as is_signed, is_tensor as is_tensor, numel as numel,
+    promote_types as promote_types, result_type as result_type,
+)  # fmt: skip
+from tabgrad.functions.creation import (
+    as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like,
+    from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like,
+    ones as ones, ones_like as ones_like, tensor as tensor, zeros as zeros,
+    zeros_like as zeros_like,
+)  # fmt: skip
+from tabgrad.functions.diagonals import (
+    diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,
+    trace as trace,
+)  # fmt: skip
+from tabgrad.functions.einsum import (
+    einsum as einsum,
+)  # fmt: skip
+from tabgrad.functions.generator import (
+    Generator as Generator, default_generator as default_generator, fork_rng as fork_rng,
+    get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed,
+    seed as seed, set_rng_state as set_rng_state,
+)  # fmt: skip
+from tabgrad.functions.joining import (
+    cat as cat, chunk as chunk, column_stack as column_stack, concat as concat,
+    concatenate as concatenate, dsplit as dsplit, dstack as dstack, hsplit as hsplit,
+    hstack as hstack, narrow as narrow, repeat_interleave as repeat_interleave,
+    row_stack as row_stack, select as select, split as split, stack as stack,
+    tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as vstack,
+)  # fmt: skip
+from tabgrad.functions.limits import (
+    finfo as finfo, iinfo as iinfo,
+)  # fmt: skip
+from tabgrad.functions.linear import (
+    addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm,
+    bmm as bmm, cartesian_prod as cartesian_prod, chain_matmul as chain_matmul, cross as cross,
+    dot as dot, ger as ger, inner as inner, kron as kron, matmul as matmul, mm as mm, mv as mv,
+    outer as outer, tensordot as tensordot, vdot as vdot,
+)  # fmt: skip
+from tabgrad.functions.nonzero import (
+    argwhere as argwhere, masked_select as masked_select, nonzero as nonzero,
+)  # fmt: skip
+from tabgrad.functions.ordering import (
+    argsort as argsort, bincount as bincount, bucketize as bucketize, corrcoef as corrcoef,
+    cov as cov, cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum,
+    diff as diff, histc as histc, histogram as histogram, kthvalue as kthvalue,
+    logcumsumexp as logcumsumexp, median as median, mode as mode, msort as msort,
+    nanmedian as nanmedian, quantile as quantile, searchsorted as searchsorted, sort as sort,
+    topk as topk, unique as unique, unique_consecutive as unique_consecutive,
+)  # fmt: skip
+from tabgrad.functions.ranges import (
+    arange as arange, eye as eye, linspace as linspace, logspace as logspace,
+    meshgrid as meshgrid, tril as tril, tril_indices as tril_indices, triu as triu,
+    triu_indices as triu_indices, vander as vander,
+)  # fmt: skip
+from tabgrad.functions.reductions import (
+    all as all, amax as amax, amin as amin, aminmax as aminmax, any as any, argmax as argmax,
+    argmin as argmin, count_nonzero as count_nonzero, dist as dist, log_softmax as log_softmax,
+    logsumexp as logsumexp, max as max, mean as mean, min as min, nanmean as nanmean,
+    nansum as nansum, norm as norm, prod as prod, softmax as softmax, std as std,
+    std_mean as std_mean, sum as sum, var as var, var_mean as var_mean,
+)  # fmt: skip
+from tabgrad.functions.sampling import (
+    bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson,
+    rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like,
+    randn as randn, randn_like as randn_like, randperm as randperm,
+)  # fmt: skip
+from tabgrad.functions.selecting import (
+    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill,
+    index_put as index_put, index_select as index_select, masked_scatter as masked_scatter,
+    put as put, scatter as scatter, scatter_add as scatter_add, scatter_reduce as scatter_reduce,
+    select_scatter as select_scatter, slice_scatter as slice_scatter, take as take,
+    take_along_dim as take_along_dim,
+)  # fmt: skip
+from tabgrad.functions.shaping import (
+    adjoint as adjoint, atleast_1d as atleast_1d, atleast_2d as atleast_2d,
+    atleast_3d as atleast_3d, broadcast_shapes as broadcast_shapes,
+    broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, clone as clone,
+    flatten as flatten, flip as flip, fliplr as fliplr, flipud as flipud, movedim as movedim,
+    moveaxis as moveaxis, permute as permute, ravel as ravel, reshape as reshape, roll as roll,
+    rot90 as rot90, squeeze as squeeze, swapaxes as swapaxes, swapdims as swapdims, t as t,
+    tile as tile, transpose as transpose, unflatten as unflatten, unsqueeze as unsqueeze,
+)  # fmt: skip
+from tabgrad.functions.size import (
+    Size as Size,
+)  # fmt: skip
 from tabgrad.hosts.devices import (
-    device as device, get_default_device as get_default_device,
+    Device as Device, device as device, get_default_device as get_default_device,
     set_default_device as set_default_device,
 )  # fmt: skip
+from tabgrad.printing import (
+    get_printoptions as get_printoptions, printoptions as printoptions,
+    set_printoptions as set_printoptions,
+)  # fmt: skip
+from math import e as e, inf as inf, nan as nan, pi as pi
+
+newaxis = None
 
 __version__ = "0.1.0"

@@ -17,8 +17,6 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
     device = args[0].device
     tracked = False
     for a in args:
-        if a.view is not None:
-            a.view.refresh(a)
         if a.device is not device:
             raise DeviceError(
                 f"{op.name}: expected all tensors on one device, got "

@@ -2,138 +2,462 @@
 
 from __future__ import annotations
 
+import builtins
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tabgrad import dispatch
+from tabgrad import dispatch, printing
+from tabgrad.core import dtype as dt
 from tabgrad.core import trace
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import GradientError
-from tabgrad.core.shape import axes_tuple, with_ones
-from tabgrad.core.spec import Spec
-from tabgrad.core.trace import Box
-from tabgrad.functions import literals
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import linalg, reduction, view
-from tabgrad.ops import rounding as r
+from tabgrad.core.errors import GradientError, ShapeError
+from tabgrad.core.spec import NO_PARAMS, Spec
+from tabgrad.core.trace import Box, bind, constant
+from tabgrad.functions import (
+    aliasing, arithmetic, comparison, creation, indexing, inplace, joining, linear, literals, reading,
+    reductions, shaping,
+)  # fmt: skip
+from tabgrad.functions.arguments import axis
+from tabgrad.functions.inplace import InPlaceMethods
+from tabgrad.functions.methods import Methods
+from tabgrad.functions.size import Size, size_of
+from tabgrad.ops import elementwise
+from tabgrad.transforms import backward as reverse
 from tabgrad.transforms import tape
-from tabgrad.transforms.autograd import pullback
+
+FLOAT = dt.FLOAT
 
 
-class Tensor(Box):
-    """An n-dimensional array on a device; made by `tabgrad.tensor` and the other creation functions."""
+def _operand(other: Any) -> Any:
+    """Return what stands on the other side of an operator, NotImplemented where it is no operand."""
+    if isinstance(other, Box | int | float | complex):
+        return other
+    if hasattr(other, "item") and getattr(other, "shape", None) == ():
+        return other.item()  # a NumPy scalar
+    return NotImplemented
+
+
+def _operator(
+    fn: Callable[..., Any], op: Any = None, swapped: bool = False
+) -> Callable[[Any, Any], Any]:
+    """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
+
+    def method(self: Any, other: Any) -> Any:
+        if op is not None and self.spec.dtype.category >= FLOAT:
+            want = self.spec
+            kind = other.__class__
+            if kind is float or kind is int:
+                other = constant(other, want, self.device)
+                return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
+            if isinstance(other, Box) and other.spec is want:
+                return bind(op, (self, other), NO_PARAMS)
+        other = _operand(other)
+        if other is NotImplemented:
+            return other
+        return fn(other, self) if swapped else fn(self, other)
+
+    method.__doc__ = fn.__doc__
+    return method
+
+
+def _assigning(name: str) -> Callable[[Any, Any], Any]:
+    """Return the method of an assigning operator."""
+    write = getattr(InPlaceMethods, name)
+
+    def method(self: Any, other: Any) -> Any:
+        other = _operand(other)
+        return other if other is NotImplemented else write(self, other)
+
+    return method
+
+
+class Tensor(Methods, InPlaceMethods, Box):
+    """An n-dimensional array on a device, made by `tabgrad.tensor` and the other creation functions.
+
+    Values never change: an in-place method gives the tensor new ones, and its views see them.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([1.0, 2.0], device="cpu", requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
 
     __slots__ = ()
+    __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
+
+    def __new__(cls, *args: Any, device: Any = None) -> Any:
+        """Return a float tensor of the given numbers, or zeros of the given sizes: PyTorch's old way."""
+        if len(args) == 1 and not isinstance(args[0], builtins.int):
+            return creation.tensor(args[0], dtype=dt.get_default_dtype(), device=device)
+        return creation.empty(*args, device=device)
+
+    @staticmethod
+    def _make_subclass(cls: Any, data: Any, require_grad: builtins.bool = False) -> Any:
+        """Return a leaf of the class `cls` with the values of `data`."""
+        aliasing.refreshed(data)
+        made = wrap(data.value, data.spec, data.device, data.owner, cls)
+        if require_grad:
+            made.requires_grad = True
+        return made
+
+    # -- what it is
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the axes."""
-        return self.spec.shape
+    def shape(self) -> Size:
+        """The sizes of the dims."""
+        return size_of(self.spec.shape)
+
+    def size(self, dim: builtins.int | None = None) -> Any:
+        """Return the sizes of the dims, or that of one."""
+        shape = self.spec.shape
+        if dim is None:
+            return size_of(shape)
+        if not shape:
+            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        return shape[axis("size", dim, len(shape))]
 
     @property
     def dtype(self) -> DType:
         """The element type."""
         return self.spec.dtype
 
-    __add__ = __radd__ = lambda x, y: e.add(x, y)
-    __mul__ = __rmul__ = lambda x, y: e.mul(x, y)
-    __sub__ = lambda x, y: e.sub(x, y)
-    __rsub__ = lambda x, y: e.sub(y, x)
-    __truediv__ = lambda x, y: e.div(x, y)
-    __rtruediv__ = lambda x, y: e.div(y, x)
-    __neg__ = lambda x: e.neg(x)
-    __pow__ = lambda x, y: e.pow_(x, y)
-    __matmul__ = lambda x, y: linalg.matmul.bind(x, y)
-    __gt__ = lambda x, y: r.gt(x, y)
-    __lt__ = lambda x, y: r.lt(x, y)
-    __eq__ = lambda x, y: r.eq(x, y)
-    __hash__ = object.__hash__
-    eq = __eq__
+    @property
+    def ndim(self) -> builtins.int:
+        """The number of dims."""
+        return len(self.spec.shape)
+
+    def dim(self) -> builtins.int:
+        """Return the number of dims."""
+        return len(self.spec.shape)
+
+    ndimension = dim
+
+    def numel(self) -> builtins.int:
+        """Return the number of elements."""
+        return self.spec.size
+
+    nelement = numel
 
     @property
-    def requires_grad(self) -> bool:
-        """Whether gradients of this tensor are wanted."""
+    def itemsize(self) -> builtins.int:
+        """The size of an element in bytes."""
+        return self.spec.dtype.itemsize
+
+    def element_size(self) -> builtins.int:
+        """Return the size of an element in bytes."""
+        return self.spec.dtype.itemsize
+
+    @property
+    def nbytes(self) -> builtins.int:
+        """The size of all elements in bytes."""
+        return self.spec.size * self.spec.dtype.itemsize
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """Whether the tensor is on a CUDA device."""
+        return bool(self.device.type == "cuda")
+
+    @property
+    def is_cpu(self) -> builtins.bool:
+        """Whether the tensor is on the CPU."""
+        return bool(self.device.type == "cpu")
+
+    def get_device(self) -> builtins.int:
+        """Return the index of the device, -1 for the CPU."""
+        return -1 if self.is_cpu else int(self.device.index)
+
+    def data_ptr(self) -> builtins.int:
+        """Return a number that tensors sharing memory share, and others don't."""
+        its = self.alias
+        if its.__class__ is aliasing.View:
+            return int(its.base.data_ptr()) + its.strides[1] * self.itemsize
+        return id(self if its is None else its)
+
+    def _is_view(self) -> builtins.bool:
+        return self.alias.__class__ is aliasing.View
+
+    @property
+    def _base(self) -> Any:
+        """The tensor that this one is a view of, None if it is none."""
+        return self.alias.base if self._is_view() else None
+
+    # -- gradients
+
+    @property
+    def requires_grad(self) -> builtins.bool:
+        """Whether gradients of this tensor are wanted; can be set on leaves."""
         return self.tracked
 
     @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        if not tape.is_leaf(self):
-            raise GradientError("requires_grad: can only be changed on leaf tensors; use detach()")
+    def requires_grad(self, value: builtins.bool) -> None:
+        if not tape.is_leaf(self) and value is not self.tracked:
+            raise GradientError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
         if value and not self.spec.dtype.is_differentiable:
             raise GradientError(
-                f"requires_grad: only floating-point tensors can, this is {self.spec.dtype!r}"
+                "only Tensors of floating point and complex dtype can require gradients, this one is "
+                f"{self.spec.dtype!r}"
             )
-        self.tracked = bool(value)
+        self.tracked = builtins.bool(value)
 
     @property
     def grad(self) -> Any:
-        """The gradient that backward() has added up, None before."""
-        return self._grad
+        """The gradient that backward() has added up, None before; can be set."""
+        found = self._grad
+        if found is None and self.tracked and not tape.is_leaf(self):
+            if "retain" not in (self.node.notes or ()):
+                warnings.warn(
+                    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                    "attribute won't be populated during autograd.backward(). Use .retain_grad() on it first.",
+                    stacklevel=2,
+                )
+        return found
 
     @grad.setter
     def grad(self, value: Any) -> None:
+        if value is not None:
+            self._check_grad(value)
         self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def _check_grad(self, value: Any) -> None:
+        if not isinstance(value, Box):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+        if value is self:
+            raise GradientError("can't assign Variable as its own grad")
+        if value.spec.dtype is not self.spec.dtype:
+            raise GradientError(
+                f"assigned grad has data of a different type: {value.spec.dtype!r}, not {self.spec.dtype!r}"
+            )
+        if value.device is not self.device:
+            raise GradientError(
+                f"assigned grad has data located on a different device: {value.device}, not {self.device}"
+            )
+        if value.spec is not self.spec:
+            raise GradientError(
+                f"assigned grad has data of a different size: {value.spec.shape}, not {self.spec.shape}"
+            )
 
     def _set_grad(self, value: Any) -> None:
         self._grad = value
 
-    def detach(self) -> Tensor:
-        """Return the same values as a constant."""
-        return wrap(self.value, self.spec, self.device)
+    @property
+    def grad_fn(self) -> Any:
+        """The tape node of the op that made this tensor, None for a leaf."""
+        aliasing.refreshed(self)
+        return tape.grad_fn(self)
 
-    def clone(self) -> Any:
-        """Return a copy."""
-        return e.copy.bind(self)
+    @property
+    def is_leaf(self) -> builtins.bool:
+        """Whether no recorded op made this tensor."""
+        return not self.tracked or tape.is_leaf(self)
 
-    def to(self, dtype: Any = None, device: Any = None) -> Any:
-        """Return the values as another dtype."""
-        return self if dtype in (None, self.spec.dtype) else e.cast.bind(self, dtype=dtype)
+    @property
+    def output_nr(self) -> builtins.int:
+        """Which output of its `grad_fn` this tensor is."""
+        node = self.node
+        return builtins.int(node.entry[1]) if node is not None and node.entry[0] is tape.OUTPUT else 0
 
-    def sum(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return the sum over `dim`."""
-        axes = axes_tuple("sum", dim, len(self.spec.shape))
-        y = reduction.reduce_sum.bind(self, axes=axes)
-        return view.reshape.bind(y, shape=with_ones(self.spec.shape, axes)) if keepdim else y
+    @property
+    def retains_grad(self) -> builtins.bool:
+        """Whether `retain_grad` was called on this tensor, which is no leaf."""
+        return self.node is not None and "retain" in (self.node.notes or ())
 
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False) -> None:
-        """Add the gradients of this scalar to the `.grad` of the leaves."""
-        if gradient is None:
-            gradient = trace.constant(1.0, self.spec, self.device)
-        keep = create_graph if retain_graph is None else retain_graph
-        pullback([tape.edge(self, None)], [gradient], None, keep, create_graph)
+    def _hookable(self, what: str) -> Any:
+        if not self.tracked:
+            raise GradientError(f"cannot {what} on a tensor that doesn't require gradient")
+        return self.node or tape.leaf_node(self)
 
-    def tolist(self) -> Any:
-        """Return the values as nested lists."""
-        data = self.device.backend.read(self.value, self.spec)
-        return literals.nest(literals.decode(data, self.spec.dtype), self.spec.shape)
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor in `.grad` though it is no leaf."""
+        node = self._hookable("retain_grad()")
+        if tape.is_leaf(self) or self.retains_grad:
+            return
+        ref = weakref.ref(self)
 
-    def item(self) -> Any:
-        """Return the one value as a Python number."""
-        x = self.tolist()
-        while isinstance(x, list):
-            (x,) = x
-        return x
+        def keep(ct: Any) -> None:
+            x = ref()
+            if x is not None:
+                x._grad = ct if x._grad is None else x._grad + ct
+
+        tape.add_hook(node, "retain", keep)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> tape.RemovableHandle:
+        """Call `hook(grad)` whenever this tensor's gradient is known; it may return another one."""
+        return tape.add_hook(self._hookable("register a hook"), "tensor", hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> tape.RemovableHandle:
+        """Call `hook(tensor)` whenever a gradient has been added to the `.grad` of this leaf."""
+        node = self._hookable("register a hook")
+        if not tape.is_leaf(self):
+            raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return tape.add_hook(node, "accumulated", hook)
+
+    def backward(
+        self, gradient: Any = None, retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False, inputs: Any = None,
+    ) -> None:  # fmt: skip
+        """Add the gradients of this tensor to the `.grad` of the leaves, or of `inputs`.
+
+        A tensor with more than one element needs its cotangent, `gradient`. The graph is freed unless
+        `retain_graph`; with `create_graph` the gradients can be differentiated again.
+        """
+        aliasing.refreshed(self)
+        reverse.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    @property
+    def data(self) -> Any:
+        """The tensor without its history, sharing its values; can be set."""
+        return aliasing.detach(self)
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        inplace.set_data(self, new)
+
+    # -- Python's protocols
 
     def __repr__(self) -> str:
-        return f"tensor({self.tolist()})"
+        return printing.text(self)
+
+    def __format__(self, spec: str) -> str:
+        if not self.spec.shape and spec:
+            return str(format(reading.item(self), spec))
+        return object.__format__(self, spec)
+
+    def __len__(self) -> builtins.int:
+        if not self.spec.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.spec.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.spec.shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(joining.unbind(self))
+
+    def __contains__(self, element: Any) -> builtins.bool:
+        return bool(reading.to_bool(reductions.any(comparison.eq(self, element))))
+
+    def __reversed__(self) -> Any:
+        return shaping.flip(self, 0) if self.spec.shape else self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raw = bytes(reading.data(self, "pickle"))
+        s = self.spec
+        return _rebuild, (type(self), raw, s.shape, s.dtype, str(self.device), self.tracked)
+
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
+        if not self.is_leaf:
+            raise GradientError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol"
+            )
+        found = memo.get(id(self))
+        if found is None:
+            found = memo[id(self)] = wrap(aliasing.refreshed(self).value, self.spec, self.device, self.owner)
+            found.tracked = self.tracked
+            if self._grad is not None:
+                found._grad = self._grad.__deepcopy__(memo)
+        return found
+
+    def __copy__(self) -> Any:
+        return self.view_as(self)
+
+    __hash__ = object.__hash__
+    __bool__ = reading.to_bool
+    __int__ = reading.to_int
+    __float__ = reading.to_float
+    __complex__ = reading.to_complex
+    __index__ = reading.to_index
+    __array__ = reading.to_array
+    __getitem__ = indexing.getitem
+    __setitem__ = indexing.setitem
+
+    __add__ = __radd__ = _operator(arithmetic.add, elementwise.add)
+    __mul__ = __rmul__ = _operator(arithmetic.mul, elementwise.mul)
+    __sub__ = _operator(arithmetic.sub, elementwise.sub)
+    __rsub__ = _operator(arithmetic.sub, elementwise.sub, True)
+    __truediv__ = _operator(arithmetic.div, elementwise.div)
+    __rtruediv__ = _operator(arithmetic.div, elementwise.div, True)
+    __floordiv__ = _operator(arithmetic.floor_divide)
+    __rfloordiv__ = _operator(arithmetic.floor_divide, None, True)
+    __mod__ = _operator(arithmetic.remainder)
+    __rmod__ = _operator(arithmetic.remainder, None, True)
+    __pow__ = _operator(arithmetic.pow)
+    __rpow__ = _operator(arithmetic.pow, None, True)
+    __matmul__ = linear.matmul
+    __and__ = __rand__ = _operator(arithmetic.bitwise_and)
+    __or__ = __ror__ = _operator(arithmetic.bitwise_or)
+    __xor__ = __rxor__ = _operator(arithmetic.bitwise_xor)
+    __lshift__ = _operator(arithmetic.bitwise_left_shift)
+    __rlshift__ = _operator(arithmetic.bitwise_left_shift, None, True)
+    __rshift__ = _operator(arithmetic.bitwise_right_shift)
+    __rrshift__ = _operator(arithmetic.bitwise_right_shift, None, True)
+    __lt__ = _operator(comparison.lt)
+    __le__ = _operator(comparison.le)
+    __gt__ = _operator(comparison.gt)
+    __ge__ = _operator(comparison.ge)
+    __eq__ = _operator(comparison.eq)
+    __ne__ = _operator(comparison.ne)
+    __neg__ = arithmetic.neg
+    __pos__ = arithmetic.positive
+    __abs__ = arithmetic.abs
+    __invert__ = arithmetic.bitwise_not
+    __iadd__ = _assigning("add_")
+    __isub__ = _assigning("sub_")
+    __imul__ = _assigning("mul_")
+    __itruediv__ = _assigning("div_")
+    __ifloordiv__ = _assigning("floor_divide_")
+    __imod__ = _assigning("remainder_")
+    __ipow__ = _assigning("pow_")
+    __iand__ = _assigning("bitwise_and_")
+    __ior__ = _assigning("bitwise_or_")
+    __ixor__ = _assigning("bitwise_xor_")
+    __ilshift__ = _assigning("bitwise_left_shift_")
+    __irshift__ = _assigning("bitwise_right_shift_")
+
+    detach = aliasing.detach
+    T = property(shaping.transposed)
+    mT = property(shaping.matrix_transposed)  # noqa: N815 (PyTorch's name)
+    H = property(shaping.matrix_transposed)
 
 
 _new = object.__new__
 
 
-def wrap(value: Any, spec: Spec, device: Any, owner: Any = None) -> Tensor:
+def wrap(value: Any, spec: Spec, device: Any, owner: Any = None, kind: type[Tensor] = Tensor) -> Any:
     """Return a new Tensor around a payload."""
-    t: Tensor = _new(Tensor)
+    t = _new(kind)
     t.value = value
     t.spec = spec
     t.device = device
     t.owner = owner
     t.tracked = False
     t.node = None
-    t.index = 0
-    t.view = None
+    t.alias = None
     t._grad = None
     t._version = 0
     return t
+
+
+def _rebuild(
+    kind: type[Tensor], raw: bytes, shape: tuple[int, ...], dtype: DType, device: str, tracked: bool
+) -> Any:
+    """Return the tensor that was pickled; it goes back to its device."""
+    where = creation.place(device)
+    target = where.canonical(dtype)
+    if target is not dtype:
+        raw = literals.encode(literals.decode(raw, dtype), target)
+    made = creation.upload(raw, shape, target, where)
+    out = wrap(made.value, made.spec, made.device, None, kind)
+    out.tracked = tracked
+    return out
 
 
 trace.install(dispatch.process, wrap, dispatch.constant)

@@ -33,7 +33,7 @@ class DeviceError(TabgradError, RuntimeError):
     """Tensors of different devices met, or a device is not to be had here."""
 
 
-class DTypeError(TabgradError, TypeError):
+class DTypeError(TabgradError, TypeError, RuntimeError):
     """A dtype does not fit the op or the device."""
 
 

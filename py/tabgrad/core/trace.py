@@ -22,13 +22,14 @@ class Box:
     """The fields of a Tensor that the core and the transforms work with.
 
     `value` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
-    whatever its interpreter keeps at other levels. `node` is the tape node that made it, `index` which
-    of that node's outputs it is, `view` what ties a view to its base.
+    whatever its interpreter keeps at other levels. `node` is the tape node that made it. `alias` is what
+    ties a view to its base, or a tensor to its detached siblings: `alias.refresh(x)` brings `x` up to date
+    with them, and `bind` calls it. `_version` counts the writes in place.
     """
 
     __slots__ = (
-        "__weakref__", "_backward_hooks", "_grad", "_name", "_retains_grad", "_version",
-        "device", "index", "node", "owner", "spec", "tracked", "value", "view",
+        "__weakref__", "_grad", "_version", "alias", "device", "node", "owner", "spec", "tracked",
+        "value",
     )  # fmt: skip
 
     value: Any
@@ -37,8 +38,9 @@ class Box:
     owner: Interpreter | None
     tracked: bool
     node: Any
-    index: int
-    view: Any
+    alias: Any
+    _grad: Any
+    _version: int
 
 
 class Interpreter(Protocol):
@@ -154,6 +156,8 @@ def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     mode = MODE.get()
     top: Interpreter | None = None
     for a in args:
+        if a.alias is not None:
+            a.alias.refresh(a)
         owner = a.owner
         if owner is not None:
             check_alive(owner, mode, op.name)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError
-from tabgrad.core.spec import spec
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.numpy import np
+from tabgrad.core.promotion import NUMBER
+from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import Box, constant, wrap
 from tabgrad.functions import literals
-from tabgrad.hosts.devices import Device, device as device_of, get_default_device
+from tabgrad.functions.arguments import fits, number, sizes
+from tabgrad.hosts.devices import Device, get_default_device
+from tabgrad.hosts.devices import device as device_of
+from tabgrad.ops import elementwise
+from tabgrad.ops import view as views
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 def place(device: Any) -> Device:
@@ -27,160 +34,331 @@ def require(x: Any, requires_grad: bool) -> Any:
     return x
 
 
-def sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the shape given as separate ints or as one sequence."""
-    if len(size) == 1 and not hasattr(size[0], "__index__"):
-        size = tuple(size[0])
-    out = tuple([n.__index__() for n in size])
-    for n in out:
-        if n < 0:
-            raise ValueError(f"{name}: sizes must not be negative, got {out}")
-    return out
-
-
-def upload(data: bytes, shape: tuple[int, ...], dtype: dt.DType, where: Device) -> Tensor:
+def upload(data: Any, shape: tuple[int, ...], dtype: DType, where: Device) -> Tensor:
     """Return a tensor of the row-major bytes `data`."""
     s = spec(shape, dtype)
     return wrap(where.backend.upload(data, s), s, where)
 
 
 def tensor(
-    data: Any, *, dtype: dt.DType | None = None, device: Any = None, requires_grad: bool = False,
+    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a new tensor that holds a copy of `data`.
 
     `data` is a number, nested sequences of numbers or 0-d tensors, a tensor, a NumPy array, or anything
-    with a buffer. Python floats become the default dtype and ints int64. Raises ValueError for ragged
+    with a buffer. Python floats become the default dtype, ints int64. Raises ValueError for ragged
     nesting and OverflowError for an integer that does not fit.
 
     >>> import tabgrad as tg
-    >>> tg.tensor([[1, 2], [3, 4]]).shape
-    (2, 2)
+    >>> tg.tensor([[1, 2], [3, 4]], device="cpu")
+    tensor([[1, 2],
+            [3, 4]])
     """
     if isinstance(data, Box):
-        out = data.detach().clone().to(device=device, dtype=dtype)
-        return require(out, requires_grad)
-    where = place(device)
+        source: Any = data
+        out = source.detach().to(device=device, dtype=dtype)
+        return require(wrap(out.value, out.spec, out.device, out.owner), requires_grad)
+    return require(_new(data, dtype, place(device)), requires_grad)
+
+
+def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
     asked = dtype is not None
-    if isinstance(data, int | float | complex) and type(data) in (bool, int, float, complex):
-        found = dtype or dt.scalar_dtype(data)
-        target = where.canonical(found, asked)
-        return require(upload(literals.encode([data], target), (), target, where), requires_grad)
+    if type(data) in NUMBER:
+        target = where.canonical(dtype or dt.scalar_dtype(data), asked)
+        return upload(literals.encode([data], target), (), target, where)
     if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
-        return require(from_array(data, dtype, where), requires_grad)
+        return from_array(data, dtype, where)
     if not literals.is_nested(data) or hasattr(data, "typecode"):
-        return require(from_buffer(data, dtype, where), requires_grad)
+        if isinstance(data, NUMBER):
+            return _new(plain(data), dtype, where)
+        return from_buffer(data, dtype, where)
     shape, leaves = literals.flatten(data)
-    leaves = [plain(x) for x in leaves]
-    target = where.canonical(dtype or literals.number_dtype(leaves), asked)
-    return require(upload(literals.encode(leaves, target), shape, target, where), requires_grad)
+    if any(isinstance(x, Box) and x.spec.shape for x in leaves):
+        raise ValueError("only one element tensors can be converted to Python scalars; use stack(...)")
+    found = dtype or literals.number_dtype([plain(x) if type(x) not in NUMBER else x for x in leaves])
+    if any(isinstance(x, Box) for x in leaves) and dtype is None:
+        found = _promoted(leaves, found)
+    leaves = [x if type(x) in NUMBER else plain(x) for x in leaves]
+    target = where.canonical(found, asked)
+    return upload(literals.encode(leaves, target), shape, target, where)
+
+
+def _promoted(leaves: list[Any], found: DType) -> DType:
+    for x in leaves:
+        if isinstance(x, Box):
+            found = dt.promote(found, x.spec.dtype)
+    return found
 
 
 def plain(x: Any) -> Any:
     """Return an element of a nested list as a Python number."""
-    if type(x) in (bool, int, float, complex):
-        return x
-    if isinstance(x, bool | int | float | complex):
-        return next(kind(x) for kind in (int, float, complex) if isinstance(x, kind))
-    if hasattr(x, "item"):
-        return x.item()
-    raise TypeError(f"tensor: expected numbers in the nested sequence, got {type(x).__name__}")
+    if isinstance(x, bool):
+        return bool(x)
+    for kind in (int, float, complex):
+        if isinstance(x, kind):
+            return kind(x)
+    if isinstance(x, str | bytes) or x is None:
+        raise TypeError(f"tensor: expected numbers in the nested sequence, got {type(x).__name__}")
+    return number("tensor", x)
 
 
-def from_array(data: Any, dtype: dt.DType | None, where: Device) -> Tensor:
+def from_array(data: Any, dtype: DType | None, where: Device) -> Tensor:
     """Return a tensor with a copy of a NumPy array's elements."""
-    from tabgrad.core.numpy import np
-
     a = np.asarray(data)
-    if a.dtype.kind not in "biufc" or a.dtype.name not in dt.NAMES:
+    if a.dtype.name not in dt.NAMES:
         raise DTypeError(
-            f"tensor: an array of dtype {a.dtype.name} has no tabgrad dtype; there are {', '.join(dt.NAMES)}"
+            f"tensor: an array of dtype {a.dtype.name} has no tabgrad dtype; "
+            f"there are {', '.join(dt.NAMES)}"
         )
     target = where.canonical(dtype or dt.by_name(a.dtype.name), dtype is not None)
-    if target is not dt.bfloat16:
-        with np.errstate(all="ignore"):
-            a = _fitting(np, a, target)
-        return upload(a.tobytes(), a.shape, target, where)
-    return upload(literals.encode(a.ravel().tolist(), target), a.shape, target, where)
-
-
-def _fitting(np: Any, a: Any, target: dt.DType) -> Any:
+    if target is dt.bfloat16:
+        return upload(literals.encode(a.ravel().tolist(), target), a.shape, target, where)
     if a.dtype.kind in "iu" and target.category == dt.INT and a.size:
-        limits = np.iinfo(target.name)
-        low, high = int(a.min()), int(a.max())
-        if low < int(limits.min) or high > int(limits.max):
-            bad = low if low < int(limits.min) else high
-            raise OverflowError(f"tensor: {bad} does not fit {target!r}")
+        fits("tensor", a.min().item(), target)
+        fits("tensor", a.max().item(), target)
     if a.dtype.kind == "c" and not target.is_complex:
         a = a.real
-    return np.ascontiguousarray(a, dtype=target.name).reshape(a.shape)
+    with np.errstate(all="ignore"):
+        a = a.astype(target.name)
+    return upload(a.tobytes(), a.shape, target, where)
 
 
-def from_buffer(data: Any, dtype: dt.DType | None, where: Device) -> Tensor:
+def from_buffer(data: Any, dtype: DType | None, where: Device) -> Tensor:
     """Return a tensor with a copy of a buffer's elements; its format gives dtype and shape."""
     try:
         view = memoryview(data)
     except TypeError:
         raise TypeError(
-            f"tensor: expected a number, nested sequences, an array or a buffer, got {type(data).__name__}"
+            "tensor: expected a number, nested sequences, an array or a buffer, "
+            f"got {type(data).__name__}"
         ) from None
     found = literals.buffer_dtype(view)
     target = where.canonical(dtype or found, dtype is not None)
-    shape = tuple(view.shape or ())
     raw = view.tobytes()
     if target is not found:
         raw = literals.encode(literals.decode(raw, found), target)
-    return upload(raw, shape, target, where)
+    return upload(raw, tuple(view.shape or ()), target, where)
 
 
-def full(
-    size: Any, fill_value: Any, *, dtype: dt.DType | None = None, device: Any = None,
+def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+    """Return `data` as a tensor: a tensor of this dtype and device is returned itself.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([1.0], device="cpu")
+    >>> tg.as_tensor(x) is x
+    True
+    """
+    if isinstance(data, Box):
+        source: Any = data
+        return source.to(device=device, dtype=dtype)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(
+    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor of this size filled with `fill_value`, whose type gives the dtype."""
-    return filled("full", sizes("full", (size,)), fill_value, dtype, device, requires_grad)
+    """Return `obj` as a tensor, copied if `copy`; what is no tensor is always copied."""
+    if isinstance(obj, Box) and not copy:
+        return require(as_tensor(obj, dtype, device), requires_grad)
+    return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def filled(name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Return a tensor filled with a Python number."""
+def from_numpy(ndarray: Any) -> Tensor:
+    """Return a tensor of a NumPy array's elements, on the default device.
+
+    Unlike in PyTorch it is a copy: later changes of the array are not seen.
+    """
+    return from_array(ndarray, None, get_default_device())
+
+
+def frombuffer(
+    buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """Return a 1-d tensor of `count` elements (-1: all) of the bytes of `buffer` from `offset` on.
+
+    Unlike in PyTorch it is a copy.
+
+    >>> import tabgrad as tg
+    >>> tg.frombuffer(b"abc", dtype=tg.uint8).tolist()
+    [97, 98, 99]
+    """
+    raw = memoryview(buffer).cast("B")[offset:]
+    n = len(raw) // dtype.itemsize if count < 0 else count
+    if n * dtype.itemsize > len(raw):
+        raise ValueError(f"frombuffer: {n} elements of {dtype!r} need {n * dtype.itemsize} bytes, "
+                         f"there are {len(raw)}")  # fmt: skip
+    where = get_default_device()
+    target = where.canonical(dtype, True)
+    data = bytes(raw[: n * dtype.itemsize])
+    if target is not dtype:
+        data = literals.encode(literals.decode(data, dtype), target)
+    return require(upload(data, (n,), target, where), requires_grad)
+
+
+# -- filled ----------------------------------------------------------------------------------------------
+
+
+def filled(shape: tuple[int, ...], value: Any, dtype: DType, where: Device) -> Tensor:
+    """Return a tensor of `shape` filled with a Python number that `dtype` holds."""
+    s: Spec = spec(shape, dtype)
+    # wrapped anew: remembered constants are shared, and a user's tensor can be written to
+    return wrap(constant(value, s, where).value, s, where)
+
+
+def _filled(
+    name: str, size: tuple[Any, ...], value: float, dtype: DType | None, device: Any, grad: bool
+) -> Tensor:
     where = place(device)
-    if isinstance(value, Box):
-        value = value.item()
-    target = where.canonical(dtype or dt.scalar_dtype(value), dtype is not None)
-    s = spec(shape, target)
-    # wrapped anew: remembered constants are shared, and a tensor of the user's can be written to
-    return require(wrap(constant(fits(value, target), s, where).value, s, where), requires_grad)
-
-
-def fits(value: Any, dtype: dt.DType) -> Any:
-    """Return `value` as a number of the kind of `dtype`; raise OverflowError where an integer can't hold it."""
-    if dtype.category == dt.INT:
-        value = int(value)
-        bits = 8 * dtype.itemsize
-        low = -(1 << (bits - 1)) if dtype.signed else 0
-        if not low <= value < low + (1 << bits):
-            raise OverflowError(
-                f"{value} does not fit {dtype!r}, which holds {low} to {low + (1 << bits) - 1}"
-            )
-        return value
-    if dtype is dt.bool_:
-        return bool(value)
-    return complex(value) if dtype.is_complex else float(value)
+    target = where.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    return require(filled(sizes(name, size), fits(name, value, target), target, where), grad)
 
 
 def zeros(
-    *size: Any, dtype: dt.DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return zeros of this size, in the default dtype unless told."""
-    return filled("zeros", sizes("zeros", size), 0.0, dtype, device, requires_grad)
+    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return zeros of this size, in the default dtype unless told.
+
+    >>> import tabgrad as tg
+    >>> tg.zeros(2, 3, device="cpu")
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return _filled("zeros", args if size is None else (size,), 0.0, dtype, device, requires_grad)
 
 
 def ones(
-    *size: Any, dtype: dt.DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Return ones of this size, in the default dtype unless told."""
-    return filled("ones", sizes("ones", size), 1.0, dtype, device, requires_grad)
+    return _filled("ones", args if size is None else (size,), 1.0, dtype, device, requires_grad)
 
 
-__all__ = ["full", "math", "ones", "tensor", "zeros"]
+def empty(
+    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of this size whose values mean nothing; here they are zeros."""
+    return _filled("empty", args if size is None else (size,), 0.0, dtype, device, requires_grad)
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of this size filled with `fill_value`, whose type gives the dtype.
+
+    >>> import tabgrad as tg
+    >>> tg.full((2,), 7, device="cpu")
+    tensor([7, 7])
+    """
+    shape = sizes("full", (size,))
+    if isinstance(fill_value, Box):
+        return require(_full_of(shape, fill_value, dtype, device), requires_grad)
+    value = number("full", fill_value)
+    where = place(device)
+    target = where.canonical(dtype or dt.scalar_dtype(value), dtype is not None)
+    return require(filled(shape, fits("full", value, target), target, where), requires_grad)
+
+
+def _full_of(shape: tuple[int, ...], value: Any, dtype: DType | None, device: Any) -> Any:
+    if value.spec.shape:
+        raise ShapeError(f"full: expected a number or a 0-d tensor, got shape {value.spec.shape}")
+    value = value.detach().to(device=device, dtype=dtype)
+    return elementwise.copy.bind(views.expand.bind(value, shape=shape))
+
+
+def like(
+    input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool
+) -> Any:
+    """Return a tensor of the shape of `input`, and its dtype and device unless told, filled with `value`."""
+    s = input.spec
+    where = input.device if device is None else device_of(device)
+    target = where.canonical(s.dtype if dtype is None else dtype, dtype is not None)
+    return require(filled(s.shape, fits("full_like", value, target), target, where), requires_grad)
+
+
+def zeros_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return zeros of the shape of `input`, and of its dtype and device unless told."""
+    return like(input, 0, dtype, device, requires_grad)
+
+
+def ones_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return ones of the shape of `input`, and of its dtype and device unless told."""
+    return like(input, 1, dtype, device, requires_grad)
+
+
+def empty_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return a tensor like `input` whose values mean nothing; here they are zeros."""
+    return like(input, 0, dtype, device, requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of the shape of `input` filled with `fill_value`."""
+    if isinstance(fill_value, Box):
+        found = _full_of(input.spec.shape, fill_value, dtype or input.spec.dtype, device or input.device)
+        return require(found, requires_grad)
+    return like(input, number("full_like", fill_value), dtype, device, requires_grad)
+
+
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of `data`, of this one's dtype and device unless told."""
+    where = device or self.device
+    return tensor(data, dtype=dtype or self.spec.dtype, device=where, requires_grad=requires_grad)
+
+
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor filled with `fill_value`, of this one's dtype and device unless told."""
+    where = device or self.device
+    return full(
+        size, fill_value, dtype=dtype or self.spec.dtype, device=where, requires_grad=requires_grad
+    )
+
+
+def new_zeros(
+    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return zeros of this size, of this one's dtype and device unless told."""
+    return new_full(
+        self, sizes("new_zeros", size), 0, dtype=dtype, device=device, requires_grad=requires_grad
+    )
+
+
+def new_ones(
+    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return ones of this size, of this one's dtype and device unless told."""
+    return new_full(
+        self, sizes("new_ones", size), 1, dtype=dtype, device=device, requires_grad=requires_grad
+    )
+
+
+def new_empty(
+    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of this size whose values mean nothing; here they are zeros."""
+    return new_zeros(self, *size, dtype=dtype, device=device, requires_grad=requires_grad)

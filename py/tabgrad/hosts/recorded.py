@@ -119,8 +119,8 @@ class Replayable:
             x = args[s.index] if s.ref is None else s.ref()
             if x is None:
                 return False
-            if x.view is not None:
-                x.view.refresh(x)
+            if x.alias is not None:
+                x.alias.refresh(x)
             value = x.value
             if value.graph is not graph:
                 return False

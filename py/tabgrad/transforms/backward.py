@@ -34,8 +34,8 @@ def _node_of(x: Any) -> Node | None:
     if isinstance(x, GradientEdge):
         outputs = (x.node.notes or {}).get("outputs")
         return outputs[x.output_nr]() if outputs else x.node
-    if x.view is not None:
-        x.view.refresh(x)
+    if x.alias is not None:
+        x.alias.refresh(x)
     return edge(x, x.owner)
 
 

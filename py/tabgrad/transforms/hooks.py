@@ -13,8 +13,8 @@ from tabgrad.transforms.tape import Node, RemovableHandle, add_hook, edge, is_le
 
 
 def _node(what: str, x: Any) -> Node:
-    if x.view is not None:
-        x.view.refresh(x)
+    if x.alias is not None:
+        x.alias.refresh(x)
     if x.owner is not None:
         check_alive(x.owner, MODE.get(), what)
     node = edge(x, x.owner)

@@ -1,0 +1,159 @@
+"""What the functions share in reading their arguments: dims, sizes, operands, dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import NUMBER, cast
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import Box, constant
+
+Tensor = Any
+Ints = tuple[int, ...]
+
+
+def axis(name: str, dim: Any, rank: int) -> int:
+    """Return `dim` counted from the front.
+
+    Raises IndexError in PyTorch's words outside [-rank, rank); a 0-d tensor counts as one of rank 1.
+    """
+    bound = rank or 1
+    try:
+        dim = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"{name}: dim must be an int, not {type(dim).__name__}") from None
+    if not -bound <= dim < bound:
+        raise IndexError(
+            f"{name}: Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+        )
+    return dim + bound if dim < 0 else dim
+
+
+def axes(name: str, dim: Any, rank: int, empty_is_all: bool = True) -> Ints:
+    """Return the sorted axes that an int, a sequence of ints, or None (all of them) names."""
+    if dim is None:
+        return tuple(range(rank))
+    if type(dim) is int:
+        return (axis(name, dim, rank),) if rank else (axis(name, dim, 0),)[:0]
+    if not isinstance(dim, Iterable):
+        return axes(name, dim.__index__(), rank)
+    out = sorted([axis(name, d, rank) for d in dim])
+    if not out and empty_is_all:
+        return tuple(range(rank))
+    if len(set(out)) != len(out):
+        raise ShapeError(f"{name}: dim {tuple(dim)} names an axis twice")
+    return tuple(out) if rank else ()
+
+
+def ints(name: str, values: tuple[Any, ...]) -> Ints:
+    """Return ints given one by one or as one sequence."""
+    if len(values) == 1 and not hasattr(values[0], "__index__"):
+        values = tuple(values[0])
+    elif len(values) == 1 and isinstance(values[0], Box) and values[0].spec.shape:
+        values = tuple(values[0])  # type: ignore[arg-type]
+    try:
+        return tuple([n if type(n) is int else n.__index__() for n in values])
+    except AttributeError:
+        raise TypeError(
+            f"{name}: expected ints, got {', '.join(type(n).__name__ for n in values)}"
+        ) from None
+
+
+def sizes(name: str, values: tuple[Any, ...]) -> Ints:
+    """Return a shape given as ints one by one or as one sequence; no size may be negative."""
+    out = ints(name, values)
+    for n in out:
+        if n < 0:
+            raise ShapeError(f"{name}: sizes must not be negative, got {out}")
+    return out
+
+
+def floating(name: str, x: Tensor) -> Tensor:
+    """Return `x` as a floating-point or complex tensor: integers and bools take the default dtype."""
+    if x.spec.dtype.category >= dt.FLOAT:
+        return x
+    return cast(x, dt.get_default_dtype())
+
+
+def real(name: str, x: Tensor) -> None:
+    """Raise DTypeError for a complex tensor."""
+    if x.spec.dtype.is_complex:
+        raise DTypeError(f"{name}: not defined for {x.spec.dtype!r}")
+
+
+def as_dtype(x: Tensor, dtype: dt.DType) -> Tensor:
+    """Return `x` as the dtype that its device has for `dtype`."""
+    return cast(x, x.device.canonical(dtype))
+
+
+def index_tensor(name: str, index: Any) -> Tensor:
+    """Return `index`, which must be a tensor of int64 or int32, as the device's index dtype."""
+    if not isinstance(index, Box):
+        raise TypeError(f"{name}: expected an index tensor, got {type(index).__name__}")
+    if index.spec.dtype not in (dt.int64, dt.int32):
+        raise DTypeError(f"{name}(): Expected dtype int32/int64 for index, got {index.spec.dtype!r}")
+    return cast(index, index.device.index_dtype)
+
+
+def scalar(name: str, value: Any, like: Tensor) -> Tensor:
+    """Return a Python number or 0-d tensor as a 0-d tensor of the dtype and device of `like`."""
+    if isinstance(value, Box):
+        if value.spec.size != 1 or value.spec.shape:
+            raise ShapeError(f"{name}: expected a number or a 0-d tensor, got shape {value.spec.shape}")
+        return cast(value, like.spec.dtype)
+    return constant(fits(name, value, like.spec.dtype), spec((), like.spec.dtype), like.device)
+
+
+def fits(name: str, value: Any, dtype: dt.DType) -> Any:
+    """Return a Python number as one that a tensor of `dtype` can be filled with.
+
+    Raises OverflowError for an integer out of range, or for inf or nan as an integer.
+    """
+    if not isinstance(value, NUMBER):
+        value = number(name, value)
+    if dtype is dt.bool_:
+        return bool(value)
+    if dtype.is_complex:
+        return complex(value)
+    if isinstance(value, complex):
+        raise DTypeError(f"{name}: a complex number can't become {dtype!r}")
+    if dtype.category == dt.FLOAT:
+        return float(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise OverflowError(f"{name}: value cannot be converted to type {dtype.name} without overflow")
+    value = int(value)
+    bits = 8 * dtype.itemsize
+    low = -(1 << (bits - 1)) if dtype.signed else 0
+    if not low <= value < low + (1 << bits):
+        raise OverflowError(
+            f"{name}: value {value} cannot be converted to type {dtype.name} without overflow, "
+            f"which holds {low} to {low + (1 << bits) - 1}"
+        )
+    return value
+
+
+def number(name: str, value: Any) -> Any:
+    """Return a Python number from what stands for one: a NumPy scalar, a 0-d array, a 1-element tensor."""
+    if isinstance(value, NUMBER):
+        return value
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+
+
+def tensors(name: str, values: Any) -> list[Tensor]:
+    """Return a non-empty sequence of tensors as a list."""
+    if isinstance(values, Box) or not isinstance(values, Sequence | Iterable):
+        raise TypeError(f"{name}: expected a tuple or list of tensors, got {type(values).__name__}")
+    out = list(values)
+    if not out:
+        raise ShapeError(f"{name}: expected a non-empty list of tensors")
+    for i, x in enumerate(out):
+        if not isinstance(x, Box):
+            raise TypeError(f"{name}: expected tensors, element {i} is {type(x).__name__}")
+    return out
+
+

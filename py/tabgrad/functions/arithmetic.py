@@ -1,0 +1,403 @@
+"""Element-wise mathematics: where PyTorch's signature is more than the primitive's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError
+from tabgrad.core.promotion import call, cast, result_dtype
+from tabgrad.core.spec import NO_PARAMS
+from tabgrad.core.trace import Box, bind, constant
+from tabgrad.functions.arguments import floating, number
+from tabgrad.ops import elementwise as e
+from tabgrad.ops import rounding as r
+from tabgrad.ops import special as s
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+FLOAT = dt.FLOAT
+
+
+def unary(op: Any, name: str = "") -> Callable[[Tensor], Tensor]:
+    """Return the function `name` of one tensor that applies `op`."""
+
+    def front(input: Tensor) -> Tensor:
+        return call(op, input)
+
+    return _named(front, op, name)
+
+
+def binary(op: Any, name: str = "") -> Callable[[Tensor, Any], Tensor]:
+    """Return the function `name` of two tensors or numbers that applies `op`."""
+    plain = op.kinds == "biufc"
+
+    def front(input: Any, other: Any) -> Any:
+        if plain and other.__class__ is float and isinstance(input, Box):
+            want = input.spec
+            if want.dtype.category >= FLOAT:
+                return bind(op, (input, constant(other, want, input.device)), NO_PARAMS)
+        return call(op, input, other)
+
+    return _named(front, op, name)
+
+
+def _named(front: Any, op: Any, name: str) -> Any:
+    front.__name__ = front.__qualname__ = name or op.name
+    front.__doc__ = op.__doc__
+    return front
+
+
+# -- one operand -----------------------------------------------------------------------------------------
+
+acos = arccos = unary(e.acos)
+acosh = arccosh = unary(e.acosh)
+asin = arcsin = unary(e.asin)
+asinh = arcsinh = unary(e.asinh)
+atan = arctan = unary(e.atan)
+atanh = arctanh = unary(e.atanh)
+ceil = unary(r.ceil)
+cos = unary(e.cos)
+cosh = unary(e.cosh)
+erf = unary(s.erf)
+erfc = unary(s.erfc)
+erfinv = unary(s.erfinv)
+exp = unary(e.exp)
+exp2 = unary(e.exp2)
+expm1 = unary(e.expm1)
+floor = unary(r.floor)
+lgamma = unary(s.lgamma)
+digamma = unary(s.digamma)
+log = unary(e.log)
+log10 = unary(e.log10)
+log1p = unary(e.log1p)
+log2 = unary(e.log2)
+neg = negative = unary(e.neg)
+reciprocal = unary(e.reciprocal)
+relu = unary(s.relu)
+rsqrt = unary(e.rsqrt)
+sigmoid = unary(s.sigmoid)
+sin = unary(e.sin)
+sinh = unary(e.sinh)
+sqrt = unary(e.sqrt)
+square = unary(e.square)
+tan = unary(e.tan)
+tanh = unary(e.tanh)
+trunc = fix = unary(r.trunc)
+
+
+def abs(input: Tensor) -> Tensor:
+    """Return the absolute values; the derivative at 0 is 0."""
+    return input if input.spec.dtype is dt.bool_ else call(e.abs_, input)
+
+
+absolute = abs
+
+
+def sign(input: Tensor) -> Tensor:
+    """Return -1, 0 or 1 by the sign of each element."""
+    return input if input.spec.dtype is dt.bool_ else call(e.sign, input)
+
+
+sgn = sign
+
+
+def positive(input: Tensor) -> Tensor:
+    """Return `input`; raises for bool."""
+    if input.spec.dtype is dt.bool_:
+        raise DTypeError("positive: not defined for bool")
+    return input
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Return the nearest multiple of 10 ** -decimals, a half to the even one.
+
+    >>> import tabgrad as tg
+    >>> tg.round(tg.tensor([0.5, 1.5, 2.5], device="cpu"))
+    tensor([0., 2., 2.])
+    """
+    if not decimals or input.spec.dtype.category < FLOAT:
+        return call(r.round_, input)
+    scale = 10.0 ** math.fabs(decimals)
+    if decimals > 0:
+        return div(call(r.round_, mul(input, scale)), scale)
+    return mul(call(r.round_, div(input, scale)), scale)
+
+
+def frac(input: Tensor) -> Tensor:
+    """Return each element without its integer part, with its sign."""
+    return sub(input, trunc(input))
+
+
+def deg2rad(input: Tensor) -> Tensor:
+    """Return degrees as radians."""
+    return mul(floating("deg2rad", input), math.pi / 180)
+
+
+def rad2deg(input: Tensor) -> Tensor:
+    """Return radians as degrees."""
+    return mul(floating("rad2deg", input), 180 / math.pi)
+
+
+def sinc(input: Tensor) -> Tensor:
+    """Return sin(πx) / (πx), 1 at 0."""
+    x = mul(floating("sinc", input), math.pi)
+    zero = r.eq(x, 0.0)
+    safe = e.where(zero, 1.0, x)
+    return e.where(zero, 1.0, div(sin(safe), safe))
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Return `input` with nan, inf and -inf replaced: by 0, the largest and the smallest number unless told."""
+    if input.spec.dtype.category < FLOAT:
+        return e.copy(input)
+    top = dt_max(input.spec.dtype)
+    x = e.where(r.isnan(input), 0.0 if nan is None else nan, input)
+    x = e.where(r.eq(x, math.inf), top if posinf is None else posinf, x)
+    return e.where(r.eq(x, -math.inf), -top if neginf is None else neginf, x)
+
+
+_LARGEST = {dt.float16: 65504.0, dt.bfloat16: 3.3895313892515355e38, dt.float32: 3.4028234663852886e38,
+            dt.float64: 1.7976931348623157e308}  # fmt: skip
+
+
+def dt_max(dtype: dt.DType) -> float:
+    """Return the largest finite number of a floating-point dtype."""
+    return _LARGEST[dt.real_of(dtype)]
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """Return log(x / (1 - x)); `eps` first clamps to [eps, 1 - eps]."""
+    x = floating("logit", input)
+    if eps is not None:
+        x = clamp(x, eps, 1 - eps)
+    return log(div(x, rsub(x, 1.0)))
+
+
+# -- two operands ----------------------------------------------------------------------------------------
+
+mul = multiply = binary(e.mul)
+maximum = binary(e.maximum)
+minimum = binary(e.minimum)
+atan2 = arctan2 = binary(e.atan2)
+remainder = binary(e.remainder)
+fmod = binary(e.fmod)
+floor_divide = binary(e.floor_divide)
+logaddexp = binary(e.logaddexp)
+xlogy = binary(s.xlogy)
+bitwise_and = binary(r.bitwise_and)
+bitwise_or = binary(r.bitwise_or)
+bitwise_xor = binary(r.bitwise_xor)
+bitwise_not = unary(r.bitwise_not)
+bitwise_left_shift = binary(r.bitwise_left_shift)
+bitwise_right_shift = binary(r.bitwise_right_shift)
+
+_add, _sub, _div = binary(e.add), binary(e.sub), binary(e.div)
+
+
+def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    if isinstance(alpha, float) and isinstance(other, Box) and isinstance(input, Box):
+        if result_dtype(input, other).category < FLOAT:
+            raise DTypeError(
+                f"{name}: For integral input tensors, argument alpha must not be a floating point number."
+            )
+    return mul(other, alpha) if isinstance(other, Box) else other * alpha
+
+
+def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input + alpha * other.
+
+    >>> import tabgrad as tg
+    >>> tg.add(tg.tensor([1, 2], device="cpu"), 10, alpha=2)
+    tensor([21, 22])
+    """
+    return _add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
+
+
+def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input - alpha * other."""
+    if alpha != 1:
+        other = _scaled("sub", input, other, alpha)
+    for x in (input, other):
+        if isinstance(x, Box) and x.spec.dtype is dt.bool_:
+            raise DTypeError("sub: bool tensors can't be subtracted; use ^ or logical_xor()")
+    return _sub(input, other)
+
+
+def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return other - alpha * input."""
+    return call(e.sub, other, input if alpha == 1 else mul(input, alpha))
+
+
+def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """Return input / other; `rounding_mode` "floor" or "trunc" rounds the quotient and keeps integers.
+
+    >>> import tabgrad as tg
+    >>> tg.div(tg.tensor([7, -7], device="cpu"), 2, rounding_mode="trunc")
+    tensor([ 3, -3])
+    """
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise RuntimeError(
+            f"div: expected rounding_mode to be one of None, 'trunc', or 'floor', got {rounding_mode!r}"
+        )
+    if result_dtype(input, other).category >= FLOAT:
+        return trunc(_div(input, other))
+    return floor_divide(call(e.sub, input, fmod(input, other)), other)
+
+
+subtract, divide, true_divide = sub, div, div
+
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    2: square, 0.5: sqrt, -1: reciprocal, -0.5: rsqrt, 1: unary(e.copy), 3: lambda x: mul(mul(x, x), x),
+}  # fmt: skip
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """Return input ** exponent; one of them may be a number.
+
+    Raises RuntimeError for an integer tensor to a negative integer power.
+
+    >>> import tabgrad as tg
+    >>> tg.pow(tg.tensor([1.0, 2.0], device="cpu"), 3)
+    tensor([1., 8.])
+    """
+    if isinstance(exponent, int | float) and isinstance(input, Box):
+        whole = input.spec.dtype.category < FLOAT
+        if whole and isinstance(exponent, int):
+            if exponent < 0:
+                raise RuntimeError("pow: Integers to negative integer powers are not allowed.")
+            return square(input) if exponent == 2 else call(e.pow_, input, exponent)
+        short = _POWERS.get(exponent)
+        if short is not None:
+            return short(cast(input, dt.get_default_dtype()) if whole else input)
+    return call(e.pow_, input, exponent)
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """Return input ** exponent in double precision, or the device's widest float."""
+    where = next(x.device for x in (input, exponent) if isinstance(x, Box))
+    wide = where.canonical(dt.float64)
+    ready = [cast(x, wide) if isinstance(x, Box) else x for x in (input, exponent)]
+    return pow(*ready)
+
+
+def fmax(input: Tensor, other: Any) -> Tensor:
+    """Return the larger of the elements; where one is nan, the other."""
+    nan = isinstance(other, Box) and other.spec.dtype.category >= FLOAT
+    best = maximum(input, other)
+    if nan:
+        best = e.where(r.isnan(other), input, best)
+    return e.where(r.isnan(input), other, best) if input.spec.dtype.category >= FLOAT else best
+
+
+def fmin(input: Tensor, other: Any) -> Tensor:
+    """Return the smaller of the elements; where one is nan, the other."""
+    nan = isinstance(other, Box) and other.spec.dtype.category >= FLOAT
+    best = minimum(input, other)
+    if nan:
+        best = e.where(r.isnan(other), input, best)
+    return e.where(r.isnan(input), other, best) if input.spec.dtype.category >= FLOAT else best
+
+
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """Return sqrt(x² + y²) without overflow on the way."""
+    a, b = abs(input), abs(floating("hypot", other))
+    high, low = maximum(a, b), minimum(a, b)
+    zero = r.eq(high, 0.0)
+    ratio = div(low, e.where(zero, 1.0, high))
+    plain = mul(high, sqrt(_add(mul(ratio, ratio), 1.0)))
+    return e.where(r.isinf(high), math.inf, plain)
+
+
+def copysign(input: Tensor, other: Any) -> Tensor:
+    """Return the size of `input` with the sign of `other`, whose zeros have one too."""
+    x = floating("copysign", input)
+    size = abs(x)
+    if not isinstance(other, Box):
+        return size if math.copysign(1.0, float(other)) > 0 else neg(size)
+    return e.where(signbit(floating("copysign", other)), neg(size), size)
+
+
+def signbit(input: Tensor) -> Tensor:
+    """Return whether each element is negative, -0.0 included."""
+    if input.spec.dtype.category < FLOAT:
+        return r.lt(input, 0)
+    # 1 / -0.0 is -inf: no comparison sees the sign of a zero
+    return e.where(r.eq(input, 0.0), r.lt(reciprocal(input), 0.0), r.lt(input, 0.0))
+
+
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """Return 0 below zero, 1 above, and `values` at zero."""
+    return e.where(r.eq(input, 0), values, cast(r.gt(input, 0), input.spec.dtype))
+
+
+def ldexp(input: Tensor, other: Any) -> Tensor:
+    """Return input * 2 ** other."""
+    return mul(input, call(e.exp2, other) if isinstance(other, Box) else 2.0**other)
+
+
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """Return log2(2 ** x + 2 ** y) without overflow."""
+    scale = math.log(2)
+    return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
+
+
+# -- three operands --------------------------------------------------------------------------------------
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Return each element moved into [min, max]; either bound may be missing, a number or a tensor.
+
+    On a bound the derivative is 1. Where min > max the result is max.
+
+    >>> import tabgrad as tg
+    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0], device="cpu"), min=0, max=1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    if min is None and max is None:
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    x = input
+    if min is not None:
+        x = e.where(r.lt(x, min), min, x)
+    return x if max is None else e.where(r.gt(x, max), max, x)
+
+
+clip = clamp
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Return each element, or `min` where it is less."""
+    return clamp(input, min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Return each element, or `max` where it is more."""
+    return clamp(input, None, max)
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """Return input + weight * (end - input)."""
+    if end.spec.dtype is not input.spec.dtype:
+        raise DTypeError(f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}")
+    return _add(input, mul(_sub(end, input), weight))
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """Return input + value * tensor1 * tensor2."""
+    product = mul(tensor1, tensor2)
+    return _add(input, product if value == 1 else mul(product, number("addcmul", value)))
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """Return input + value * tensor1 / tensor2."""
+    quotient = _div(tensor1, tensor2)
+    return _add(input, quotient if value == 1 else mul(quotient, number("addcdiv", value)))

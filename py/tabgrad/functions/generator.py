@@ -1,0 +1,144 @@
+"""Where random numbers come from: generators, and the words they draw.
+
+A draw is a function of the generator's seed, of how many draws came before, and of each element's place: the
+same on every device. A compiled step asks for the number of the draw anew at each replay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.capture import live_scalar
+from tabgrad.core.errors import ShapeError
+from tabgrad.functions import creation, reading
+from tabgrad.hosts.devices import device as device_of
+from tabgrad.ops.random import random_bits
+from tabgrad.transforms.vmap import draw
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+MASK = 0xFFFFFFFF
+
+
+class Generator:
+    """A stream of random numbers: a seed, and a count of the draws made.
+
+    >>> import tabgrad as tg
+    >>> g = tg.Generator().manual_seed(1)
+    >>> a = tg.rand(2, generator=g, device="cpu")
+    >>> g = g.manual_seed(1)
+    >>> tg.equal(a, tg.rand(2, generator=g, device="cpu"))
+    True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self.device = device_of(device)
+        self._seed = 67280421310721
+        self._calls = 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew from `seed`, any int of 64 bits; return self."""
+        seed = int(seed)
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise OverflowError(f"manual_seed: expected an int of 64 bits, got {seed}")
+        self._seed = seed & ((1 << 64) - 1)
+        self._calls = 0
+        return self
+
+    def seed(self) -> int:
+        """Start anew from a seed of the operating system; return it."""
+        seed = int.from_bytes(os.urandom(8), "little") >> 1
+        self.manual_seed(seed)
+        return seed
+
+    def initial_seed(self) -> int:
+        """Return the seed."""
+        return self._seed
+
+    @property
+    def key(self) -> int:
+        """The seed as the 32 bits that a draw takes: both halves count."""
+        low, high = self._seed & MASK, self._seed >> 32
+        return low ^ (high * 0x9E3779B1 & MASK)
+
+    def advance(self) -> int:
+        """Return the number of the next draw, and count it."""
+        number = self._calls
+        self._calls += 1
+        return number & MASK
+
+    def get_state(self) -> Tensor:
+        """Return the state as a tensor of 16 bytes: seed and count."""
+        raw = self._seed.to_bytes(8, "little") + self._calls.to_bytes(8, "little")
+        return creation.upload(raw, (16,), dt.uint8, self.device)
+
+    def set_state(self, new_state: Tensor) -> None:
+        """Go back to a state that `get_state` returned."""
+        raw = bytes(reading.tolist(new_state))
+        if len(raw) != 16:
+            raise ShapeError(f"set_state: expected 16 bytes, got {len(raw)}")
+        self._seed = int.from_bytes(raw[:8], "little")
+        self._calls = int.from_bytes(raw[8:], "little")
+
+    def __repr__(self) -> str:
+        return f"<Generator seed={self._seed} draws={self._calls}>"
+
+
+default_generator = Generator()
+
+
+def bits(shape: tuple[int, ...], generator: Generator | None, device: Any) -> Any:
+    """Return uniform uint32 words, or what vmap makes of drawing them."""
+    source = default_generator if generator is None else generator
+
+    def make(shape: tuple[int, ...]) -> Any:
+        key = live_scalar(lambda: source.key, dt.uint32, device)
+        call = live_scalar(source.advance, dt.uint32, device)
+        return random_bits.bind(key, call, shape=shape)
+
+    return draw(make, shape)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator anew from `seed`; return it.
+
+    >>> import tabgrad as tg
+    >>> _ = tg.manual_seed(0)
+    """
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Start the default generator anew from a seed of the operating system; return it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """Return the seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """Return the state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Bring the default generator back to a state of `get_rng_state`."""
+    default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Leave the default generator after the block as it was before."""
+    before = default_generator._seed, default_generator._calls
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator._seed, default_generator._calls = before

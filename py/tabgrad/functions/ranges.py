@@ -1,0 +1,221 @@
+"""Tensors that count: ranges, grids, identity matrices, triangles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import cast
+from tabgrad.functions import aliasing, creation
+from tabgrad.functions.arguments import fits, number, tensors
+from tabgrad.functions.creation import place, require
+from tabgrad.ops.elementwise import add, mul, where
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.rounding import ge, le
+from tabgrad.ops.view import expand, reshape
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+def arange(
+    *args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: DType | None = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return start, start + step, ... up to but without `end`: arange(end) or arange(start, end, step=1).
+
+    int64 if all three are ints, else the default dtype.
+
+    >>> import tabgrad as tg
+    >>> tg.arange(1, 6, 2, device="cpu")
+    tensor([1, 3, 5])
+    """
+    given = list(args)
+    if start is None:
+        start = given.pop(0) if len(given) > 1 or (given and end is not None) else 0
+    if end is None:
+        if not given:
+            raise TypeError("arange: expected an end, got none")
+        end = given.pop(0)
+    if given:
+        step = given.pop(0)
+    if given:
+        raise TypeError(f"arange: takes at most start, end and step, got {len(args)} numbers")
+    start, end, step = (number("arange", 1 if n is None else n) for n in (start, end, step))
+    if step == 0:
+        raise RuntimeError("arange: step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            f"arange: upper bound and lower bound inconsistent with step sign: {start} to {end} by {step}"
+        )
+    place_ = place(device)
+    whole = all(isinstance(n, int) for n in (start, end, step))
+    target = place_.canonical(dtype or (dt.int64 if whole else dt.get_default_dtype()), dtype is not None)
+    n = (-((start - end) // step)) if whole else math.ceil((end - start) / step)
+    if target.category == dt.INT and n:
+        start, step = int(start), int(step)
+        fits("arange", start + (n - 1) * step, target)
+    x = iota(n, target, place_)
+    if step != 1:
+        x = mul(x, step)
+    if start != 0:
+        x = add(x, start)
+    return require(x, requires_grad)
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return `steps` numbers from `start` to `end`, both included, at equal distances.
+
+    >>> import tabgrad as tg
+    >>> tg.linspace(0, 1, 5, device="cpu")
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    if steps < 0:
+        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
+    where_to = place(device)
+    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    work = target if target.is_floating_point else dt.float32
+    start, end = number("linspace", start), number("linspace", end)
+    if steps == 1:
+        x = creation.filled((1,), float(start), work, where_to)
+        return require(cast(x, target), requires_grad)
+    i = iota(steps, work, where_to)
+    step = (end - start) / (steps - 1) if steps else 0.0
+    # from the nearer end, so that both ends are exact
+    x = where(i < steps / 2, i * step + start, end - (steps - 1 - i) * step)
+    return require(cast(x, target), requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: DType | None = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return base ** linspace(start, end, steps)."""
+    x: Any = linspace(start, end, steps, device=device)
+    where_to = place(device)
+    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    return require(cast(base**x, target), requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return the n by m matrix with ones on its diagonal.
+
+    >>> import tabgrad as tg
+    >>> tg.eye(2, device="cpu")
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    columns = n if m is None else m
+    if n < 0 or columns < 0:
+        raise ShapeError(f"eye: sizes must not be negative, got {n} and {columns}")
+    where_to = place(device)
+    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    row, column = row_and_column(n, columns, where_to)
+    return require(cast(row.eq(column), target), requires_grad)
+
+
+def row_and_column(n: int, m: int, device: Any) -> tuple[Any, Any]:
+    """Return the row index and the column index at every place of an n by m matrix."""
+    dtype = device.index_dtype
+    row = reshape.bind(iota(n, dtype, device), shape=(n, 1))
+    column = reshape.bind(iota(m, dtype, device), shape=(1, m))
+    return expand.bind(row, shape=(n, m)), expand.bind(column, shape=(n, m))
+
+
+def _triangle(name: str, x: Any, diagonal: int, keep: Any) -> Any:
+    shape = x.spec.shape
+    if len(shape) < 2:
+        raise ShapeError(f"{name}: expected at least 2 dimensions, got shape {shape}")
+    row, column = row_and_column(shape[-2], shape[-1], x.device)
+    return where(keep(column, row + diagonal), x, 0)
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the lower triangle of each matrix, zeros above the k-th diagonal.
+
+    >>> import tabgrad as tg
+    >>> tg.tril(tg.ones(2, 2, device="cpu"))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
+    return _triangle("tril", input, diagonal, le)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the upper triangle of each matrix, zeros below the k-th diagonal."""
+    return _triangle("triu", input, diagonal, ge)
+
+
+def _indices(pairs: list[tuple[int, int]], dtype: DType | None, device: Any) -> Any:
+    where_to = place(device)
+    target = where_to.canonical(dtype or dt.int64)
+    if not pairs:
+        return creation.filled((2, 0), 0, target, where_to)
+    return creation.tensor([list(line) for line in zip(*pairs, strict=True)], dtype=target, device=where_to)
+
+
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None
+) -> Tensor:
+    """Return the rows and columns of the lower triangle of a row by col matrix, as a 2 by k tensor."""
+    return _indices([(i, j) for i in range(row) for j in range(min(col, i + offset + 1))], dtype, device)
+
+
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None
+) -> Tensor:
+    """Return the rows and columns of the upper triangle of a row by col matrix, as a 2 by k tensor."""
+    pairs = [(i, j) for i in range(row) for j in range(max(0, i + offset), col)]
+    return _indices(pairs, dtype, device)
+
+
+def meshgrid(*tensors_: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Return one tensor for each 1-d input, with its values along its own axis of a common grid.
+
+    With indexing "xy" the first two axes change places, as for plots.
+
+    >>> import tabgrad as tg
+    >>> a, b = tg.meshgrid(tg.arange(2, device="cpu"), tg.arange(3, device="cpu"), indexing="ij")
+    >>> a
+    tensor([[0, 0, 0],
+            [1, 1, 1]])
+    """
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f'meshgrid: indexing must be "ij" or "xy", got {indexing!r}')
+    given = tensors("meshgrid", tensors_[0] if _is_list(tensors_) else tensors_)
+    lines = [x if x.spec.shape else aliasing.reshaped(x, (1,)) for x in given]
+    for x in lines:
+        if len(x.spec.shape) != 1:
+            raise ShapeError(f"meshgrid: expected 0-d or 1-d tensors, got shape {x.spec.shape}")
+    order = list(range(len(lines)))
+    if indexing == "xy" and len(lines) > 1:
+        order[0], order[1] = 1, 0
+    shape = tuple(lines[k].spec.size for k in order)
+    out = []
+    for k, x in enumerate(lines):
+        own = tuple(n if order[i] == k else 1 for i, n in enumerate(shape))
+        out.append(aliasing.view_with(expand, aliasing.reshaped(x, own), shape=shape))
+    return tuple(out)
+
+
+def _is_list(given: tuple[Any, ...]) -> bool:
+    return len(given) == 1 and isinstance(given[0], list | tuple)
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803 (PyTorch's name)
+    """Return the matrix of the powers of `x`, one row for each element; the highest first unless `increasing`."""
+    source: Any = x
+    n = source.spec.size if N is None else N
+    powers: Any = arange(n, device=source.device)
+    if not increasing:
+        powers = powers.flip(0)
+    return source.unsqueeze(-1) ** powers

@@ -1,0 +1,404 @@
+"""Shapes: reshaping, permuting, broadcasting, flipping. What PyTorch makes a view is a view here."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.shape import broadcast, infer_reshape
+from tabgrad.core.spec import intern_params
+from tabgrad.core.trace import Box
+from tabgrad.functions import strides
+from tabgrad.functions.aliasing import View, reshaped, view, view_with
+from tabgrad.functions.arguments import axes, axis, ints, tensors
+from tabgrad.ops import elementwise as e
+from tabgrad.ops import view as v
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """Return the elements in another shape, row-major; one size may be -1.
+
+    A view where memory could show it so, else a copy, as in PyTorch.
+
+    >>> import tabgrad as tg
+    >>> tg.arange(4, device="cpu").reshape(2, -1)
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    new = infer_reshape(input.spec.shape, ints("reshape", shape))
+    its = input.alias
+    if its.__class__ is View:
+        its.refresh(input)
+        if strides.reshape(input.spec.shape, its.strides[0], new) is None:
+            return v.reshape.bind(input, shape=new)
+    return view(v.reshape, input, intern_params({"shape": new}))
+
+
+def view_(self: Tensor, *shape: Any) -> Tensor:
+    """Return a view of the elements in another shape, or of another dtype of the same size.
+
+    Every shape of the same size can be viewed here, also where PyTorch's memory could not show it.
+    """
+    if len(shape) == 1 and hasattr(shape[0], "itemsize"):
+        raise ShapeError("view: the bits can't be read as another dtype; use .to(dtype) for the values")
+    return reshaped(self, infer_reshape(self.spec.shape, ints("view", shape)))
+
+
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return a view in the shape of `other`."""
+    return view_(self, other.spec.shape)
+
+
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return the elements in the shape of `other`."""
+    return reshape(self, other.spec.shape)
+
+
+def ravel(input: Tensor) -> Tensor:
+    """Return the elements in one row."""
+    return reshape(input, input.spec.size)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Return `input` with the dims from `start_dim` to `end_dim` made one.
+
+    >>> import tabgrad as tg
+    >>> tg.flatten(tg.zeros(2, 3, 4, device="cpu"), 1).shape
+    tabgrad.Size([2, 12])
+    """
+    shape = input.spec.shape
+    first, last = axis("flatten", start_dim, len(shape)), axis("flatten", end_dim, len(shape))
+    if first > last:
+        raise ShapeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if not shape:
+        return reshape(input, 1)
+    if first == last:
+        return input
+    return reshape(input, *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """Return `input` with one dim split into `sizes`, of which one may be -1."""
+    shape = input.spec.shape
+    at = axis("unflatten", dim, len(shape))
+    inner = infer_reshape((shape[at],), tuple(sizes))
+    return reshape(input, *shape[:at], *inner, *shape[at + 1 :])
+
+
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Return `input` without its dims of size 1: all, or those of `dim` that have it.
+
+    >>> import tabgrad as tg
+    >>> tg.squeeze(tg.zeros(1, 2, 1, device="cpu")).shape
+    tabgrad.Size([2])
+    """
+    shape = input.spec.shape
+    drop = axes("squeeze", dim, len(shape), empty_is_all=False)
+    return reshaped(input, tuple(n for k, n in enumerate(shape) if n != 1 or k not in drop))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """Return `input` with a new dim of size 1 at `dim`."""
+    shape = input.spec.shape
+    at = axis("unsqueeze", dim, len(shape) + 1)
+    return reshaped(input, (*shape[:at], 1, *shape[at:]))
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """Return the dims in another order."""
+    rank = len(input.spec.shape)
+    order = tuple(axis("permute", d, rank) for d in ints("permute", dims))
+    if len(order) != rank or len(set(order)) != rank:
+        raise ShapeError(f"permute: expected each of {rank} dims once, got {ints('permute', dims)}")
+    return view(v.permute, input, intern_params({"dims": order}))
+
+
+_SWAP2 = intern_params({"dims": (1, 0)})
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Return `input` with two dims swapped."""
+    rank = len(input.spec.shape)
+    a, b = axis("transpose", dim0, rank), axis("transpose", dim1, rank)
+    order = list(range(rank))
+    if rank:
+        order[a], order[b] = b, a
+    return view(v.permute, input, intern_params({"dims": tuple(order)}))
+
+
+swapaxes = swapdims = transpose
+
+
+def t(input: Tensor) -> Tensor:
+    """Return the transpose of a matrix; tensors of fewer dims stay as they are."""
+    rank = len(input.spec.shape)
+    if rank > 2:
+        raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
+    return view(v.permute, input, _SWAP2) if rank == 2 else view_with(v.reshape, input, shape=input.spec.shape)
+
+
+def transposed(self: Tensor) -> Tensor:
+    """The dims in reverse order: of a matrix, its transpose."""
+    rank = len(self.spec.shape)
+    if rank == 2:
+        return view(v.permute, self, _SWAP2)
+    return view_with(v.permute, self, dims=tuple(range(rank))[::-1])
+
+
+def matrix_transposed(self: Tensor) -> Tensor:
+    """The last two dims swapped."""
+    if len(self.spec.shape) < 2:
+        raise ShapeError(f"mT: expected at least 2 dimensions, got shape {self.spec.shape}")
+    return transpose(self, -2, -1)
+
+
+adjoint = matrix_transposed
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Return `input` with the dims `source` moved to `destination`, the others in their order."""
+    rank = len(input.spec.shape)
+    origin = [axis("movedim", d, rank) for d in ((source,) if isinstance(source, int) else source)]
+    target = [axis("movedim", d, rank) for d in ((destination,) if isinstance(destination, int) else destination)]
+    if len(origin) != len(target) or len(set(origin)) != len(origin) or len(set(target)) != len(target):
+        raise ShapeError(f"movedim: {source} and {destination} must be as many dims, each named once")
+    rest = iter(k for k in range(rank) if k not in origin)
+    places = dict(zip(target, origin, strict=True))
+    return view_with(v.permute, input, dims=tuple(places[k] if k in places else next(rest) for k in range(rank)))
+
+
+moveaxis = movedim
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Return a view with dims of size 1 repeated to `sizes`; -1 keeps a size, new dims go in front.
+
+    It can't be written to in place: many elements are one.
+    """
+    shape, new = input.spec.shape, ints("expand", sizes)
+    lead = len(new) - len(shape)
+    if lead < 0:
+        raise ShapeError(
+            f"expand: the number of sizes provided ({len(new)}) must be greater or equal to the number of "
+            f"dimensions in the tensor ({len(shape)})"
+        )
+    out = []
+    for k, n in enumerate(new):
+        old = shape[k - lead] if k >= lead else 1
+        if n == -1 and k < lead:
+            raise ShapeError(f"expand: -1 isn't allowed for the new dim {k}")
+        if n not in (-1, old) and old != 1:
+            raise ShapeError(
+                f"expand: The expanded size of the tensor ({n}) must match the existing size ({old}) at "
+                f"non-singleton dimension {k}. Target sizes: {new}. Tensor sizes: {shape}"
+            )
+        out.append(old if n == -1 else n)
+    return view_with(v.expand, input, shape=tuple(out))
+
+
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return a view broadcast to the shape of `other`."""
+    return expand(self, other.spec.shape)
+
+
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """Return a view broadcast to `size`."""
+    return expand(input, size)
+
+
+def broadcast_tensors(*tensors_: Any) -> tuple[Tensor, ...]:
+    """Return the tensors broadcast to one shape."""
+    given = tensors("broadcast_tensors", tensors_[0] if _is_list(tensors_) else tensors_)
+    shape = broadcast("broadcast_tensors", *(x.spec.shape for x in given))
+    return tuple(expand(x, shape) for x in given)
+
+
+def broadcast_shapes(*shapes: Any) -> Any:
+    """Return the shape that all `shapes` broadcast to."""
+    return broadcast("broadcast_shapes", *(tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes))
+
+
+def _is_list(given: tuple[Any, ...]) -> bool:
+    return len(given) == 1 and isinstance(given[0], list | tuple)
+
+
+# -- moving and repeating elements -----------------------------------------------------------------------
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """Return a copy with the order along `dims` reversed."""
+    rank = len(input.spec.shape)
+    over = axes("flip", ints("flip", dims), rank, empty_is_all=False)
+    return v.flip.bind(input, axes=over)
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """Return a copy with dim 1 reversed."""
+    return flip(input, 1)
+
+
+def flipud(input: Tensor) -> Tensor:
+    """Return a copy with dim 0 reversed."""
+    return flip(input, 0)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Return the elements moved `shifts` places along `dims`, those that leave entering at the other end.
+
+    >>> import tabgrad as tg
+    >>> tg.roll(tg.arange(4, device="cpu"), 1)
+    tensor([3, 0, 1, 2])
+    """
+    by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    shape = input.spec.shape
+    if dims is None:
+        if len(by) != 1:
+            raise ShapeError(f"roll: without dims expected one shift, got {by}")
+        return v.reshape.bind(roll(ravel(input), by[0], 0), shape=shape)
+    over = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(by) != len(over):
+        raise ShapeError(f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}")
+    from tabgrad.functions.joining import cat, narrow
+
+    out = input
+    for shift, dim in zip(by, over, strict=True):
+        at = axis("roll", dim, len(shape))
+        n = shape[at] if shape else 1
+        shift = shift % n if n else 0
+        if shift:
+            out = cat([narrow(out, at, n - shift, shift), narrow(out, at, 0, n - shift)], at)
+    return e.copy.bind(input) if out is input else out
+
+
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """Return `input` turned by k quarter turns in the plane of two dims, from the first to the second."""
+    a, b = (axis("rot90", d, len(input.spec.shape)) for d in dims)
+    if a == b:
+        raise ShapeError(f"rot90: expected two different dims, got {tuple(dims)}")
+    k %= 4
+    if k == 0:
+        return e.copy.bind(input)
+    if k == 2:
+        return flip(input, a, b)
+    return flip(transpose(input, a, b), a) if k == 1 else transpose(flip(input, a), a, b)
+
+
+def repeat(self: Tensor, *sizes: Any) -> Tensor:
+    """Return `self` laid out `sizes` times along each dim; more sizes than dims add dims in front.
+
+    >>> import tabgrad as tg
+    >>> tg.tensor([1, 2], device="cpu").repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    times = ints("repeat", sizes)
+    shape = self.spec.shape
+    if len(times) < len(shape):
+        raise ShapeError(
+            "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            f"tensor: {len(times)} < {len(shape)}"
+        )
+    if any(n < 0 for n in times):
+        raise ShapeError(f"repeat: repeats must not be negative, got {times}")
+    shape = (1,) * (len(times) - len(shape)) + shape
+    pairs = tuple(n for pair in zip(times, shape, strict=True) for n in pair)
+    ones = tuple(n for size in shape for n in (1, size))
+    x = v.expand.bind(v.reshape.bind(self, shape=ones), shape=pairs)
+    new = tuple(n * size for n, size in zip(times, shape, strict=True))
+    return v.reshape.bind(x, shape=new)
+
+
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """Return `input` repeated `dims` times; missing dims in front count as 1."""
+    times = ints("tile", dims)
+    return repeat(input, (1,) * (len(input.spec.shape) - len(times)) + times)
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """Return `self`, or a copy where its elements would not lie in row-major order."""
+    return self if is_contiguous(self) else e.copy.bind(self)
+
+
+def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
+    """Return whether the elements would lie in row-major order in PyTorch's memory."""
+    its = self.alias
+    return its.__class__ is not View or strides.is_row_major(self.spec.shape, its.strides[0])
+
+
+def stride(self: Tensor, dim: int | None = None) -> Any:
+    """Return the distance in memory, in elements, between neighbours along each dim, or along `dim`."""
+    its = self.alias
+    shape = self.spec.shape
+    found = its.strides[0] if its.__class__ is View else strides.row_major(tuple([n or 1 for n in shape]))
+    return found if dim is None else found[axis("stride", dim, len(shape))]
+
+
+def storage_offset(self: Tensor) -> int:
+    """Return the place of the first element in the base's memory, in elements."""
+    its = self.alias
+    return its.strides[1] if its.__class__ is View else 0
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Return a copy with values of its own; derivatives flow through."""
+    return e.copy.bind(input)
+
+
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Return the windows of `size` along `dimension`, `step` apart, in a new last dim.
+
+    >>> import tabgrad as tg
+    >>> tg.arange(4, device="cpu").unfold(0, 2, 1)
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
+    """
+    shape = self.spec.shape
+    at = axis("unfold", dimension, len(shape))
+    if not shape:
+        return reshaped(self, (1,))
+    if size > shape[at]:
+        raise ShapeError(
+            f"unfold: maximum size for tensor at dimension {at} is {shape[at]} but size is {size}"
+        )
+    if step <= 0:
+        raise ShapeError(f"unfold: step is {step} but must be > 0")
+    last = len(shape) - 1
+    x = movedim(self, at, last) if at != last else self
+    wide = view_with(v.expand, unsqueeze(x, -1), shape=(*x.spec.shape, size))
+    windows = view_with(v.rewindow, wide, sizes=(size,), strides=(step,), dilations=(1,))
+    return movedim(windows, last, at) if at != last else windows
+
+
+def atleast_1d(*tensors_: Any) -> Any:
+    """Return each tensor with at least 1 dim."""
+    return _at_least(tensors_, lambda x: reshaped(x, (1,)) if not x.spec.shape else x)
+
+
+def atleast_2d(*tensors_: Any) -> Any:
+    """Return each tensor with at least 2 dims, new ones in front."""
+    return _at_least(
+        tensors_, lambda x: x if len(x.spec.shape) > 1 else reshaped(x, (1, x.spec.size))
+    )
+
+
+def atleast_3d(*tensors_: Any) -> Any:
+    """Return each tensor with at least 3 dims."""
+
+    def lift(x: Any) -> Any:
+        shape = x.spec.shape
+        return x if len(shape) > 2 else reshaped(x, (*shape, 1) if len(shape) == 2 else (1, x.spec.size, 1))
+
+    return _at_least(tensors_, lift)
+
+
+def _at_least(given: tuple[Any, ...], lift: Any) -> Any:
+    if len(given) == 1 and isinstance(given[0], Box):
+        return lift(given[0])
+    return tuple(lift(x) for x in (given[0] if _is_list(given) else given))

@@ -1,0 +1,124 @@
+"""Strides that a view would have in memory: what `stride()`, `is_contiguous()` and `reshape` go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tabgrad.core.shape import strides as row_major
+
+Ints = tuple[int, ...]
+
+
+def is_row_major(shape: Ints, strides: Ints) -> bool:
+    """Whether elements of these strides lie side by side in row-major order."""
+    step = 1
+    for n, s in zip(reversed(shape), reversed(strides), strict=True):
+        if n != 1:
+            if s != step:
+                return False
+            step *= n
+    return True
+
+
+def reshape(shape: Ints, strides: Ints, new: Ints) -> Ints | None:
+    """Return the strides of a view of `new` shape, None where only a copy can have it.
+
+    >>> reshape((3, 4), (4, 1), (12,))
+    (1,)
+    >>> reshape((4, 3), (1, 4), (12,)) is None
+    True
+    """
+    if 0 in shape:
+        return row_major(new)
+    groups = _groups(shape, strides)
+    out: list[int] = []
+    it = iter(groups)
+    size, step = next(it, (1, 1))
+    for n in reversed(new):
+        while size == 1 and n != 1:
+            found = next(it, None)
+            if found is None:
+                return None
+            size, step = found
+        if size % n:
+            return None
+        out.append(step)
+        size //= n
+        step *= n
+    return tuple(reversed(out)) if size == 1 else None
+
+
+def _groups(shape: Ints, strides: Ints) -> list[tuple[int, int]]:
+    """Runs of axes that are one in memory, as (size, innermost stride), the last one first."""
+    out: list[tuple[int, int]] = []
+    for n, s in zip(reversed(shape), reversed(strides), strict=True):
+        if n == 1:
+            continue
+        if out and out[-1][0] * out[-1][1] == s:
+            out[-1] = (out[-1][0] * n, out[-1][1])
+        else:
+            out.append((n, s))
+    return out
+
+
+def _reshape(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    new = params["shape"]
+    found = reshape(shape, strides, new)
+    # where memory could not show it so, the view is as good as a copy
+    return (new, row_major(new), 0) if found is None else (new, found, offset)
+
+
+def _permute(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    dims = params["dims"]
+    return tuple(shape[d] for d in dims), tuple(strides[d] for d in dims), offset
+
+
+def _expand(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    new = params["shape"]
+    lead = len(new) - len(shape)
+    out = tuple(
+        0 if i < lead or (shape[i - lead] == 1 and n != 1) else strides[i - lead] for i, n in enumerate(new)
+    )
+    return new, out, offset
+
+
+def _slice(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    starts, stops, steps = params["starts"], params["stops"], params["steps"]
+    new = tuple(len(range(*s)) for s in zip(starts, stops, steps, strict=True))
+    offset += sum(a * s for a, s in zip(starts, strides, strict=True))
+    return new, tuple(s * k for s, k in zip(strides, steps, strict=True)), offset
+
+
+def _windows(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    sizes, moves, gaps = params["sizes"], params["strides"], params["dilations"]
+    n = len(sizes)
+    lead = len(shape) - 2 * n
+    counts = tuple(
+        (m - (k - 1) * d - 1) // s + 1
+        for m, k, s, d in zip(shape[lead : lead + n], sizes, moves, gaps, strict=True)
+    )
+    spatial = strides[lead : lead + n]
+    out = (
+        *strides[:lead],
+        *(a * s for a, s in zip(spatial, moves, strict=True)),
+        *(a * d for a, d in zip(spatial, gaps, strict=True)),
+    )
+    return (*shape[:lead], *counts, *sizes), out, offset
+
+
+_RULES: dict[str, Callable[[Ints, Ints, int, Any], tuple[Ints, Ints, int]]] = {
+    "reshape": _reshape,
+    "permute": _permute,
+    "expand": _expand,
+    "slice": _slice,
+    "rewindow": _windows,
+}
+
+
+def along(shape: Ints, steps: Iterable[tuple[Any, Any]]) -> tuple[Ints, int]:
+    """Return the strides and the offset after `steps`, (op, params) each, from a row-major `shape`."""
+    strides, offset = row_major(shape), 0
+    for op, params in steps:
+        shape, strides, offset = _RULES[op.name](shape, strides, offset, params)
+    return strides, offset
