@@ -47,12 +47,14 @@ fn sign_bit(x: f32) -> bool {
 }
 
 //! copysign_f32: the magnitude of x with the sign bit of y.
+//!
+//! A select, not masks joined by `|`: llvmpipe loses bits of the masks where y is a product of the same kernel.
 //! @domain x: -inf..inf
 //! @domain y: -inf..inf
 //! @error exact
 //! @reference np.copysign(x, y)
 fn copysign_f32(x: f32, y: f32) -> f32 {
-  return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(y) & 0x80000000u));
+  return select(abs(x), -abs(x), (bitcast<u32>(y) >> 31u) != 0u);
 }
 
 //! max_f32: the larger of x and y; NaN if either is NaN, where WGSL's max may return the other.
