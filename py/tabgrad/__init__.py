@@ -1,20 +1,19 @@
 """tabgrad: PyTorch's API with every derivative, on the GPU of a browser tab and natively.
 
-Every public name is listed here. `import tabgrad` loads neither NumPy nor a host.
+Every public name is listed here, by topic. `import tabgrad` loads neither NumPy nor a host.
 """
 
-# ruff: noqa: I001 (names stand by topic)
+# ruff: noqa: E402, I001 (by topic, and what is written with the names comes last)
 
 # first: the function `tensor` then takes the place of the submodule's name
 from tabgrad.tensor import Tensor as Tensor
 
 from tabgrad.core.dtype import (
-    DType as DType, DType as dtype, bfloat16 as bfloat16, bool_ as bool, complex64 as complex64,
+    DType as DType, bfloat16 as bfloat16, bool_ as _bool, complex64 as complex64,
     complex128 as complex128, float16 as float16, float32 as float32, float64 as float64,
     get_default_dtype as get_default_dtype, int8 as int8, int16 as int16, int32 as int32,
     int64 as int64, set_default_dtype as set_default_dtype, uint8 as uint8, uint16 as uint16,
-    uint32 as uint32, uint64 as uint64, float64 as double, float32 as float, float16 as half,
-    int32 as int, int64 as long, int16 as short, complex64 as cfloat, complex128 as cdouble,
+    uint32 as uint32, uint64 as uint64,
 )  # fmt: skip
 from tabgrad.core.errors import (
     CaptureError as CaptureError, DeadlineError as DeadlineError, DeviceError as DeviceError,
@@ -150,8 +149,35 @@ from tabgrad.printing import (
     get_printoptions as get_printoptions, printoptions as printoptions,
     set_printoptions as set_printoptions,
 )  # fmt: skip
+from tabgrad.autograd.grad_mode import (
+    enable_grad as enable_grad, inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled, is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad, set_grad_enabled as set_grad_enabled,
+)  # fmt: skip
+from tabgrad.compiler import (
+    compile as compile,
+)  # fmt: skip
+from tabgrad.transforms.vmap import (
+    vmap as vmap,
+)  # fmt: skip
+
+# written with the names above
+from tabgrad import autograd as autograd
+from tabgrad import func as func
+from tabgrad import nn as nn
+from tabgrad import optim as optim
+from tabgrad import profiler as profiler
+from tabgrad import utils as utils
+
 from math import e as e, inf as inf, nan as nan, pi as pi
 
 newaxis = None
+
+# PyTorch's other names of dtypes
+dtype = DType
+bool = _bool
+cdouble, cfloat = complex128, complex64
+double, float, half = float64, float32, float16
+long, int, short = int64, int32, int16
 
 __version__ = "0.1.0"

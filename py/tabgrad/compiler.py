@@ -72,6 +72,10 @@ class Entry:
         self.modules = list(capture.modules.values())
         self.guards = capture.guards
         self.events = [(value, fn) for value, fn in capture.events]
+        for x, _ in capture.reads.values():
+            # what was written through a detached sibling has not reached the tensor itself yet
+            if x.alias is not None:
+                x.alias.refresh(x)
         leaves, self.structure = tree.flatten(result)
         self.frozen = frozen
         self.results = leaves
@@ -185,8 +189,8 @@ class Compiled:
         capture = Capture()
         for x in leaves:
             if isinstance(x, Box) and x.owner is None:
-                if x.view is not None:
-                    x.view.refresh(x)
+                if x.alias is not None:
+                    x.alias.refresh(x)
                 capture.note((x,))
         with using(MODE.get().replace(capture=capture)):
             result = self.fn(*args, **kwargs)

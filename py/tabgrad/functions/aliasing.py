@@ -196,6 +196,8 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     if its.__class__ is View:
         its.refresh(x)
         base = its.base
+        if mode.capture is not None:
+            mode.capture.note((base,))
         _take(base, write_through(base, its.steps, y), mode)
         _take(x, y, mode)
         its.seen = x._version = base._version
