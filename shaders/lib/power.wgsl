@@ -65,7 +65,7 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   result = select(result, -result, sign_bit(x) && y_is_odd);
   result = select(result, nan(), x < 0.0 && !y_is_integer && !is_inf(x) && !is_inf(y));
   result = select(result, nan(), is_nan(x) || is_nan(y));
-  return select(result, 1.0, y == 0.0 && !is_nan(y) || bitcast<u32>(x) == 0x3f800000u);
+  return select(result, 1.0, (y == 0.0 && !is_nan(y)) || bitcast<u32>(x) == 0x3f800000u);
 }
 
 //! pow_i32: x^y modulo 2^32; 0, or 1 or -1 where that is exact, for negative y.

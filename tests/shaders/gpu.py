@@ -87,8 +87,10 @@ class Program:
 SCALARS = {"f32": np.float32, "i32": np.int32, "u32": np.uint32, "bool": np.uint32}
 
 
-def map_function(prelude: str, name: str, inputs: Sequence[np.ndarray], result: str) -> np.ndarray:
-    """Apply the WGSL scalar function `name` to arrays of equal length."""
+def mapping(
+    prelude: str, name: str, inputs: Sequence[np.ndarray], result: str
+) -> tuple[str, list[np.ndarray], int]:
+    """Return a module that applies the scalar function `name`, arrays padded for it, and their size."""
     letters = {np.dtype(t): letter for letter, t in SCALARS.items() if letter != "bool"}
     types = [letters[array.dtype] for array in inputs]
     stored = "u32" if result == "bool" else result
@@ -100,14 +102,19 @@ def map_function(prelude: str, name: str, inputs: Sequence[np.ndarray], result: 
     source = f"""{prelude}{declared}
 @group(0) @binding({len(types)}) var<storage, read_write> out: array<{stored}>;
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {{
+fn main(@builtin(global_invocation_id) gid: vec3u) {{
   let i = gid.x;
   if (i < arrayLength(&out)) {{ out[i] = {stored}({name}({arguments})); }}
 }}
 """
     size = inputs[0].size
-    pad = -size % 64
-    arrays = {f"in{i}": np.concatenate([a, np.repeat(a[:1], pad)]) for i, a in enumerate(inputs)}
-    program = Program({**arrays, "out": np.zeros(size + pad, SCALARS[result])})
-    program.dispatch(source, ((size + pad) // 64, 1, 1), list(arrays), ["out"])
+    return source, [np.concatenate([a, np.repeat(a[:1], -size % 64)]) for a in inputs], size
+
+
+def map_function(prelude: str, name: str, inputs: Sequence[np.ndarray], result: str) -> np.ndarray:
+    """Apply the WGSL scalar function `name` to arrays of equal length."""
+    source, padded, size = mapping(prelude, name, inputs, result)
+    arrays = {f"in{i}": array for i, array in enumerate(padded)}
+    program = Program({**arrays, "out": np.zeros(padded[0].size, SCALARS[result])})
+    program.dispatch(source, (padded[0].size // 64, 1, 1), list(arrays), ["out"])
     return program.read("out")[:size]
