@@ -100,7 +100,7 @@ class DeviceBackend:
     def upload(self, data: Any, spec: Spec) -> Value:
         """Send bytes (in row-major order, of the dtype's natural width) to a new buffer."""
         language = self.dialect.name
-        stored = to_storage(language, data, spec.dtype)
+        stored = to_storage(language, data if type(data) is bytes else bytes(data), spec.dtype)
         buffer = self.pool.take(nbytes(language, spec.dtype, spec.size))
         if spec.size:
             self.encoder.write(buffer.id, 0, stored)
