@@ -14,7 +14,7 @@ from tabgrad.func import vmap
 from tabgrad.func import grad as func_grad
 from tabgrad.ops.elementwise import cast, exp, sin, stop_gradient
 from tabgrad.ops.rounding import gt
-from tabgrad.transforms.backward import backward, get_gradient_edge, grad, retain_grad
+from tabgrad.transforms.backward import backward, get_gradient_edge, grad
 from tabgrad.transforms.hooks import register_hook
 from tabgrad.transforms.tape import Node, grad_fn, is_leaf
 from tests.transforms.support import array, close, energy, f64, random
@@ -173,7 +173,7 @@ def test_backward_inputs_and_gradient_edges():
 def test_retain_grad():
     x = f64(2.0, grad=True)
     y = x * x
-    retain_grad(y)
+    y.retain_grad()
     (y * 3.0).backward()
     close(y.grad, 3.0)
 
@@ -324,7 +324,7 @@ def test_errors():
     with pytest.raises(TypeError, match="float"):
         (x * 2.0).backward(1.0)
     with pytest.raises(GradientError, match="retain_grad"):
-        retain_grad(plain)
+        plain.retain_grad()
     with pytest.raises(TransformError, match=r"func\.grad"):
         func_grad(lambda v: (x.sum().backward(), v.sum())[1])(plain)
     with pytest.raises(TransformError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -17,6 +18,7 @@ from tabgrad.core.families import accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, using, wrap
+from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import vjp
 from tabgrad.transforms.tape import (
@@ -267,7 +269,9 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
     """Add `ct` to the `.grad` of `leaf`: in place, unless the addition itself is to be recorded."""
     if leaf is None or ct is None or not leaf.tracked:
         return
-    if ct.owner is not leaf.owner:
+    if ct.owner is not leaf.owner and isinstance(ct.owner, Dual):
+        ct.owner.leaves.append(weakref.ref(leaf))
+    elif ct.owner is not leaf.owner:
         raise GradientError(
             "backward: the gradient of a tensor made outside a transform would be a tensor of the transform; "
             "use func.grad or func.vjp inside it"

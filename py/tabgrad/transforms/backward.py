@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, check_alive, constant, wrap, zeros_like
 from tabgrad.transforms.autograd import Walk, add_to_grad, pullback
-from tabgrad.transforms.tape import ACCUMULATE, Node, edge, notes_of, output_of
+from tabgrad.transforms.tape import ACCUMULATE, Node, edge, output_of
 from tabgrad.transforms.vmap import Batch
 
 
@@ -217,21 +216,4 @@ def _batched(outs: list[Any], nodes: list[Node], targets: list[Node], given: Any
     return [None if g is None else level.lower(g, 0) for g in found]
 
 
-def retain_grad(x: Any) -> None:
-    """Make backward fill in `x.grad` though `x` is no leaf."""
-    if not x.tracked:
-        raise GradientError("retain_grad: expected a tensor that requires grad")
-    node = _node_of(x)
-    assert node is not None
-    if node.entry[0] is ACCUMULATE or x._retains_grad:
-        return
-    at = weakref.ref(x)
-    notes_of(node).setdefault("retain", {})[0] = lambda ct: _retain(at(), ct)
-    x._retains_grad = True
-
-
-def _retain(x: Any, ct: Any) -> None:
-    add_to_grad(x, ct, MODE.get().grad)
-
-
-__all__ = ["GradientEdge", "Walk", "backward", "get_gradient_edge", "grad", "retain_grad"]
+__all__ = ["GradientEdge", "Walk", "backward", "get_gradient_edge", "grad"]

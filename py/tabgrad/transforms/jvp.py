@@ -6,9 +6,9 @@ from typing import Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, bind, wrap
+from tabgrad.core.trace import MODE, Mode, bind, wrap
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.tape import record
+from tabgrad.transforms.tape import Node, record, record_call
 
 
 class Forward(Level):
@@ -51,6 +51,52 @@ class Forward(Level):
             return y
         out = wrap((y, tangent), y.spec, y.device, self)
         if mode.grad:
-            values = tuple([a.value if a.owner is self else a for a in args])
-            record(op, params, args, values, tuple([a.spec for a in args]), out, self, mode)
+            record(op, params, args, tuple(parts), tuple([a.spec for a in args]), out, self, mode)
         return out
+
+
+class Dual(Forward):
+    """The level of a dual_level(): its tensors are part of the graphs of the levels below.
+
+    What is tracked below is tracked here too, so `.backward()` inside gives gradients with tangents.
+    """
+
+    name = "forward_ad.dual_level()"
+    walks = True
+
+    def __init__(self, outer: Mode | None = None) -> None:
+        super().__init__(outer)
+        self.leaves: list[Any] = []
+
+    def dual(self, primal: Any, tangent: Any) -> Any:
+        """Return the tensor with these parts; its gradient flows on to `primal`."""
+        x = self.lift(primal, tangent)
+        if primal.tracked and MODE.get().grad:
+            record_call(PASS, [primal], [x], primal.owner)
+        return x
+
+    def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
+        """Apply `op`, what is tracked below being tracked here."""
+        if MODE.get().grad:
+            args = tuple([self.dual(a, None) if a.tracked and a.owner is not self else a for a in args])
+        return super().process(op, args, params)
+
+    def close(self) -> None:
+        """Leave plain tensors in the `.grad` of leaves that were given dual ones."""
+        for ref in self.leaves:
+            leaf = ref()
+            if leaf is not None and leaf._grad is not None and leaf._grad.owner is self:
+                leaf._grad = leaf._grad.value[0]
+
+
+class Pass:
+    """The rule of a node that hands its cotangent on unchanged."""
+
+    node_name = "MakeDualBackward0"
+
+    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+        """Return the cotangent."""
+        return cts
+
+
+PASS = Pass()

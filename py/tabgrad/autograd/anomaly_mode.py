@@ -1,0 +1,172 @@
+"""Finding where a NaN or an infinity came from; PyTorch's anomaly detection."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tabgrad.autograd.grad_mode import ModeChange
+from tabgrad.core.errors import GradientError
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.trace import MODE, Box, Mode, descend, using
+from tabgrad.transforms.tape import Node
+
+PACKAGE = __name__.split(".")[0]
+
+
+class AnomalyError(GradientError):
+    """A NaN, or an infinity where those are watched for, was computed."""
+
+
+def user_line() -> str:
+    """Return the place in the user's code that the library was called from, as `file:line in function`."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module != PACKAGE and not module.startswith(PACKAGE + "."):
+            code = frame.f_code
+            return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
+        frame = frame.f_back
+    return "an unknown place"
+
+
+class Anomaly:
+    """What the tape asks while anomaly detection is on."""
+
+    def __init__(self, check_nan: bool, check_inf: bool) -> None:
+        self.check_nan = check_nan
+        self.check_inf = check_inf
+
+    def line(self) -> str:
+        """Return where an op is being recorded."""
+        return user_line()
+
+    def found(self, x: Any) -> str | None:
+        """Return "NaN" or "infinity" if `x` has one that is watched for."""
+        while isinstance(x, Box) and x.owner is not None:
+            x = x.value[0] if isinstance(x.value, tuple) else x.value
+        if not isinstance(x, Box) or not x.spec.dtype.is_floating_point or not x.spec.size:
+            return None
+        mode = descend(MODE.get(), 0)
+        with using(mode.replace(grad=False, levels=()).extra("around", None)):
+            if self.check_nan and _any(REGISTRY["ne"].bind(x, x)):
+                return "NaN"
+            if self.check_inf:
+                gap = REGISTRY["sub"].bind(x, x)
+                if _any(REGISTRY["ne"].bind(gap, gap)):
+                    return "infinity"
+        return None
+
+    def blame(self, node: Node, error: Exception) -> None:
+        """Say in an error of a rule which op it belongs to."""
+        error.add_note(f"during the backward of {node.name()}, recorded at {_recorded(node)}")
+
+    def check(self, node: Node, grads: Any) -> None:
+        """Raise AnomalyError if one of the cotangents a rule gave is not a number."""
+        for i, g in enumerate(grads):
+            kind = None if g is None else self.found(g)
+            if kind is not None:
+                raise AnomalyError(
+                    f"backward: {node.name()} returned {kind} as the gradient of its input {i}; "
+                    f"it was recorded at {_recorded(node)}"
+                )
+
+
+def _recorded(node: Node) -> str:
+    return (node.notes or {}).get("line", "a place before anomaly detection was switched on")
+
+
+def _any(mask: Any) -> bool:
+    axes = tuple(range(len(mask.spec.shape)))
+    return bool(REGISTRY["reduce_any"].bind(mask, axes=axes).item())
+
+
+class Watched:
+    """Runs each op of the base and looks at its result."""
+
+    def __init__(self, anomaly: Anomaly, outer: Any) -> None:
+        self.anomaly = anomaly
+        self.outer = outer
+
+    def __call__(self, run: Any, op: Any, args: Any, params: Any, mode: Mode) -> Any:
+        """Return the result of `op`; raise AnomalyError if it is not a number and its inputs were."""
+        y = run(op, args, params, mode) if self.outer is None else self.outer(run, op, args, params, mode)
+        kind = self.anomaly.found(y)
+        if kind is not None and not any(self.anomaly.found(a) for a in args):
+            raise AnomalyError(f"{op.name}: computed {kind} at {user_line()}")
+        return y
+
+
+class detect_anomaly(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+    """Raise where a gradient becomes NaN, naming the op and the line of the forward that recorded it.
+
+    `check_inf` watches for infinities too; `check_forward` watches the results of the forward as well, and
+    names the first op that makes one out of numbers. Each check reads values back, so everything is slow.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([0.0], requires_grad=True)
+    >>> with tg.autograd.detect_anomaly():
+    ...     tg.sqrt(x * 0).sum().backward()
+    Traceback (most recent call last):
+    ...
+    tabgrad.autograd.anomaly_mode.AnomalyError: ...
+    """
+
+    def __init__(
+        self, check_nan: bool = True, *, check_inf: bool = False, check_forward: bool = False
+    ) -> None:
+        super().__init__()
+        self.options = (check_nan, check_inf, check_forward)
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with anomalies watched for."""
+        nan, inf, forward = self.options
+        anomaly = Anomaly(nan, inf)
+        mode = mode.extra("anomaly", anomaly)
+        return mode.extra("around", Watched(anomaly, mode.extras.get("around"))) if forward else mode
+
+    def restored(self, mode: Mode, before: Mode) -> Mode:
+        """Return the mode with what was watched for before."""
+        for name in ("anomaly", "around"):
+            mode = mode.extra(name, before.extras.get(name))
+        return mode
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one."""
+        nan, inf, forward = self.options
+        return type(self)(nan, check_inf=inf, check_forward=forward)
+
+
+class set_detect_anomaly(detect_anomaly):  # noqa: N801 (PyTorch's name; used like a function)
+    """Switch anomaly detection on or off: at once, and until the end of the block if used with one."""
+
+    def __init__(
+        self, mode: bool, check_nan: bool = True, *, check_inf: bool = False, check_forward: bool = False
+    ) -> None:
+        super().__init__(check_nan, check_inf=check_inf, check_forward=check_forward)
+        self.mode = bool(mode)
+        self.before = MODE.get()
+        MODE.set(self.changed(self.before))
+
+    def changed(self, mode: Mode) -> Mode:
+        """Return the mode with detection as asked."""
+        return super().changed(mode) if self.mode else mode.extra("anomaly", None).extra("around", None)
+
+    def again(self) -> ModeChange:
+        """Return a context manager like this one."""
+        nan, inf, forward = self.options
+        return set_detect_anomaly(self.mode, nan, check_inf=inf, check_forward=forward)
+
+    def __enter__(self) -> None:
+        self._entered.append((self.before, MODE.get()))
+
+
+def is_anomaly_enabled() -> bool:
+    """Return whether anomaly detection is on, in this thread or task."""
+    return "anomaly" in MODE.get().extras
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Return whether anomaly detection watches for NaN."""
+    anomaly = MODE.get().extras.get("anomaly")
+    return anomaly is not None and anomaly.check_nan

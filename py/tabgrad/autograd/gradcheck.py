@@ -1,0 +1,310 @@
+"""Checking derivatives against differences; PyTorch's `gradcheck` and `gradgradcheck`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core.errors import GradientError
+
+
+class GradcheckError(GradientError):
+    """Two ways of computing a derivative disagree."""
+
+
+def gradcheck(
+    func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+    raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False, check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False, check_forward_ad: bool = False,
+    check_backward_ad: bool = True, fast_mode: bool = False, masked: bool | None = None,
+    method: str = "central",
+) -> bool:  # fmt: skip
+    """Return True if the derivatives of `func` agree with differences of its values at `inputs`.
+
+    Every input that requires grad is checked, against every output; give float64 tensors. `fast_mode`
+    compares one random projection of each Jacobian instead of all of it. `method` says how the differences
+    are taken: "central", "richardson" (extrapolated from two steps, for larger `eps`) or "complex" (one
+    complex step, exact to rounding, for functions that accept complex tensors and are analytic). Raises
+    GradcheckError, or returns False unless `raise_exception`.
+
+    >>> import tabgrad as tg
+    >>> x = tg.rand(3, dtype=tg.float64, device="cpu", requires_grad=True)
+    >>> tg.autograd.gradcheck(lambda x: x.sin() * x.sum(), (x,))
+    True
+    """
+    check = _Check(func, inputs, eps, atol, rtol, method)
+    try:
+        if check_backward_ad:
+            check.reverse(fast_mode)
+            check.rerun(nondet_tol)
+            if check_grad_dtypes:
+                check.dtypes()
+            if check_undefined_grad:
+                check.undefined()
+            if check_batched_grad:
+                check.batched_reverse()
+        if check_forward_ad:
+            check.forward(fast_mode)
+            if check_batched_forward_grad:
+                check.batched_forward()
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6,
+    atol: float = 1e-5, rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False,
+    raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False, check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
+    masked: bool = False, method: str = "central",
+) -> bool:  # fmt: skip
+    """Return True if the second derivatives of `func` agree with differences of its first ones.
+
+    `grad_outputs` are the cotangents of the outputs, random ones unless given. See `gradcheck`.
+
+    >>> import tabgrad as tg
+    >>> x = tg.rand(3, dtype=tg.float64, device="cpu", requires_grad=True)
+    >>> tg.autograd.gradgradcheck(lambda x: x.sin() * x.sum(), (x,))
+    True
+    """
+    ins = _tuple(inputs)
+    outputs = [y for y in _tuple(func(*ins)) if _differentiable(y)]
+    if grad_outputs is None:
+        generator = _numbers()
+        cts = [_random_like(y, generator).requires_grad_() for y in outputs]
+    else:
+        cts = [ct.detach().requires_grad_() for ct in _tuple(grad_outputs)]
+    n = len(ins)
+
+    def first(*args: Any) -> Any:
+        xs = [a for a in args[:n] if _checked(a)]
+        ys = [y for y in _tuple(func(*args[:n])) if _differentiable(y)]
+        return tg.autograd.grad(ys, xs, args[n:], create_graph=True, allow_unused=True, materialize_grads=True)
+
+    return gradcheck(
+        first, (*ins, *cts), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
+        nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
+        check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
+        fast_mode=fast_mode, method=method,
+    )  # fmt: skip
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _differentiable(x: Any) -> bool:
+    return isinstance(x, tg.Tensor) and x.requires_grad
+
+
+def _checked(x: Any) -> bool:
+    return isinstance(x, tg.Tensor) and x.requires_grad
+
+
+def _numbers() -> Any:
+    """A fixed sequence of numbers in [-1, 1]: a check that fails once fails again."""
+    state = 12345
+    while True:
+        state = (1103515245 * state + 12345) % 2**31
+        yield state / 2**30 - 1.0
+
+
+def _random_like(x: Any, numbers: Any) -> Any:
+    values = list(itertools.islice(numbers, x.numel()))
+    return tg.tensor(values, dtype=x.dtype, device=x.device).reshape(x.shape)
+
+
+class _Check:
+    """One function at one point, and the Jacobians by differences that everything is compared to."""
+
+    def __init__(
+        self, func: Any, inputs: Any, eps: float, atol: float, rtol: float, method: str
+    ) -> None:
+        if method not in ("central", "richardson", "complex"):
+            raise ValueError(f"gradcheck: method is 'central', 'richardson' or 'complex', not {method!r}")
+        self.func = func
+        self.inputs = _tuple(inputs)
+        self.eps, self.atol, self.rtol, self.method = eps, atol, rtol, method
+        self.at = [i for i, x in enumerate(self.inputs) if _checked(x)]
+        if not self.at:
+            raise ValueError(
+                "gradcheck: at least one input must be a tensor that requires grad; set requires_grad=True"
+            )
+        outputs = _tuple(func(*self.inputs))
+        self.which = [k for k, y in enumerate(outputs) if isinstance(y, tg.Tensor) and y.dtype.is_floating_point]
+        self.numbers = _numbers()
+
+    def outputs(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the floating-point outputs."""
+        found = _tuple(self.func(*inputs))
+        return [found[k] for k in self.which]
+
+    def moved(self, i: int, step: Any) -> list[Any]:
+        """Return the outputs with input `i` moved by the tensor `step`, with no graph."""
+        inputs = list(self.inputs)
+        inputs[i] = (self.inputs[i].detach() + step).requires_grad_(self.inputs[i].requires_grad)
+        return [y.detach() for y in self.outputs(inputs)]
+
+    def differences(self, i: int, direction: Any) -> list[Any]:
+        """Return the derivative of each output along `direction` of input `i`."""
+        if self.method == "complex":
+            return self._complex_step(i, direction)
+        central = self._central(i, direction, self.eps)
+        if self.method == "central":
+            return central
+        coarse = self._central(i, direction, 2 * self.eps)
+        return [(4 * a - b) / 3 for a, b in zip(central, coarse, strict=True)]
+
+    def _central(self, i: int, direction: Any, eps: float) -> list[Any]:
+        high, low = self.moved(i, direction * eps), self.moved(i, direction * -eps)
+        return [(a - b) / (2 * eps) for a, b in zip(high, low, strict=True)]
+
+    def _complex_step(self, i: int, direction: Any) -> list[Any]:
+        h = 1e-30
+        inputs = list(self.inputs)
+        x = self.inputs[i].detach()
+        inputs[i] = tg.complex(x, direction * h)
+        with tg.no_grad():
+            return [y.imag / h for y in self.outputs(inputs)]
+
+    def basis(self, x: Any) -> list[Any]:
+        """Return the unit vectors of the shape of `x`."""
+        flat = tg.eye(max(x.numel(), 1), dtype=x.dtype, device=x.device)
+        return [flat[k].reshape(x.shape) for k in range(x.numel())]
+
+    def pulled(self, cts: Sequence[Any], graph: bool = False) -> list[Any]:
+        """Return the gradients of the checked inputs."""
+        outputs = self.outputs(self.inputs)
+        pairs = [(y, ct) for y, ct in zip(outputs, cts, strict=True) if y.requires_grad]
+        xs = [self.inputs[i] for i in self.at]
+        if not pairs:
+            return [tg.zeros_like(x) for x in xs]
+        ys, given = zip(*pairs, strict=True)
+        return list(tg.autograd.grad(ys, xs, given, create_graph=graph, allow_unused=True, materialize_grads=True))
+
+    def reverse(self, fast: bool) -> None:
+        """Compare reverse mode with differences."""
+        outputs = self.outputs(self.inputs)
+        if fast:
+            cts = [_random_like(y, self.numbers) for y in outputs]
+            grads = self.pulled(cts)
+            for i, g in zip(self.at, grads, strict=True):
+                v = _random_like(self.inputs[i], self.numbers)
+                moved = self.differences(i, v)
+                numeric = sum(float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True))
+                self.compare(tg.tensor(numeric, dtype=g.dtype), (g * v).sum().cpu(), i, None, "reverse mode")
+            return
+        for i in self.at:
+            columns = [self.differences(i, e) for e in self.basis(self.inputs[i])]
+            for k, y in enumerate(outputs):
+                rows = [self._row(k, e, i) for e in self.basis(y)]
+                if not rows or not columns:
+                    continue
+                numeric = tg.stack([column[k].reshape(-1) for column in columns], dim=1)
+                self.compare(numeric, tg.stack(rows), i, k, "reverse mode")
+
+    def _row(self, k: int, unit: Any, i: int) -> Any:
+        outputs = self.outputs(self.inputs)
+        cts = [unit if j == k else tg.zeros_like(y) for j, y in enumerate(outputs)]
+        return self.pulled(cts)[self.at.index(i)].reshape(-1)
+
+    def forward(self, fast: bool) -> None:
+        """Compare forward mode with differences."""
+        for i in self.at:
+            x = self.inputs[i]
+            directions = [_random_like(x, self.numbers)] if fast else self.basis(x)
+            for v in directions:
+                numeric = self.differences(i, v)
+                for k, (a, b) in enumerate(zip(numeric, self.pushed(i, v), strict=True)):
+                    self.compare(a, b, i, k, "forward mode")
+
+    def pushed(self, i: int, v: Any) -> list[Any]:
+        """Return the tangent of each output for the tangent `v` of input `i`."""
+
+        def alone(x: Any) -> Any:
+            inputs = [a.detach() if isinstance(a, tg.Tensor) else a for a in self.inputs]
+            inputs[i] = x
+            return tuple(self.outputs(inputs))
+
+        return list(tg.func.jvp(alone, (self.inputs[i].detach(),), (v,))[1])
+
+    def rerun(self, tolerance: float) -> None:
+        """Compare two runs of reverse mode with each other."""
+        cts = [_random_like(y, self.numbers) for y in self.outputs(self.inputs)]
+        for i, a, b in zip(self.at, self.pulled(cts), self.pulled(cts), strict=True):
+            apart = float((a - b).abs().max()) if a.numel() else 0.0
+            if apart > tolerance:
+                raise GradcheckError(
+                    f"gradcheck: two backward passes give gradients of input {i} that differ by {apart}; "
+                    "set nondet_tol if that is expected"
+                )
+
+    def dtypes(self) -> None:
+        """Check that gradients have the dtype of their input."""
+        cts = [_random_like(y, self.numbers) for y in self.outputs(self.inputs)]
+        for i, g in zip(self.at, self.pulled(cts), strict=True):
+            if g.dtype != self.inputs[i].dtype:
+                raise GradcheckError(f"gradcheck: the gradient of input {i} is {g.dtype}, the input {self.inputs[i].dtype}")
+
+    def undefined(self) -> None:
+        """Check that an output without a cotangent counts as one with zeros."""
+        outputs = self.outputs(self.inputs)
+        if len(outputs) < 2:
+            return
+        for k, y in enumerate(outputs):
+            if not y.requires_grad:
+                continue
+            ct = _random_like(y, self.numbers)
+            xs = [self.inputs[i] for i in self.at]
+            alone = tg.autograd.grad(
+                y, xs, ct, allow_unused=True, materialize_grads=True, retain_graph=True
+            )
+            others = self.pulled([ct if j == k else tg.zeros_like(z) for j, z in enumerate(outputs)])
+            for i, a, b in zip(self.at, alone, others, strict=True):
+                self.compare(a, b, i, k, "reverse mode with the other outputs left out")
+
+    def batched_reverse(self) -> None:
+        """Compare batched cotangents with one at a time."""
+        for k, y in enumerate(self.outputs(self.inputs)):
+            if not y.requires_grad:
+                continue
+            cts = tg.stack([_random_like(y, self.numbers) for _ in range(2)])
+            xs = [self.inputs[i] for i in self.at]
+            found = tg.autograd.grad(
+                y, xs, cts, is_grads_batched=True, allow_unused=True, materialize_grads=True, retain_graph=True
+            )
+            for row in range(2):
+                each = tg.autograd.grad(y, xs, cts[row], allow_unused=True, materialize_grads=True, retain_graph=True)
+                for i, a, b in zip(self.at, each, found, strict=True):
+                    batch = b[row] if b.ndim > a.ndim else b
+                    self.compare(a, batch, i, k, "batched reverse mode")
+
+    def batched_forward(self) -> None:
+        """Compare batched tangents with one at a time."""
+        for i in self.at:
+            vs = [_random_like(self.inputs[i], self.numbers) for _ in range(2)]
+            together = tg.func.vmap(lambda v, i=i: tuple(self.pushed(i, v)))(tg.stack(vs))
+            for row, v in enumerate(vs):
+                for k, (a, b) in enumerate(zip(self.pushed(i, v), together, strict=True)):
+                    self.compare(a, b[row], i, k, "batched forward mode")
+
+    def compare(self, numeric: Any, found: Any, i: int, k: int | None, what: str) -> None:
+        """Raise GradcheckError unless the two agree."""
+        a, b = numeric.detach(), found.detach()
+        worst = (a - b).abs()
+        allowed = self.atol + self.rtol * a.abs()
+        if bool((worst <= allowed).all()):
+            return
+        of = "" if k is None else f" of output {k}"
+        raise GradcheckError(
+            f"gradcheck: {what} disagrees with differences for the derivative{of} with respect to input {i}:\n"
+            f"differences: {a}\n{what}: {b}"
+        )

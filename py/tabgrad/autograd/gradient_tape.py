@@ -1,0 +1,185 @@
+"""TensorFlow's way of asking for gradients: a tape that watches tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core import tree
+from tabgrad.core.errors import GradientError
+
+UNCONNECTED = ("none", "zero")
+
+
+class GradientTape:
+    """Watches tensors, and computes derivatives of what was computed from them inside its context.
+
+    Tensors that require grad are watched by themselves, unless `watch_accessed_variables` is False; others
+    by `watch`, which makes them require grad until the tape is gone. A tape that is not `persistent`
+    answers one call. Tapes nest: what an inner tape computes inside an outer one is recorded by that.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor(3.0)
+    >>> with tg.autograd.GradientTape() as tape:
+    ...     tape.watch(x)
+    ...     y = x * x
+    >>> tape.gradient(y, x)
+    tensor(6.)
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self.persistent = persistent
+        self.watch_accessed_variables = watch_accessed_variables
+        self._watched: list[Any] = []
+        self._made: list[Any] = []
+        self._mode: Any = None
+        self._used = False
+        self._recording = False
+
+    def __enter__(self) -> GradientTape:
+        if self._recording:
+            raise GradientError("GradientTape: this tape is recording already")
+        if self._used:
+            raise GradientError("GradientTape: this tape has answered its one call; make another one")
+        self._mode = tg.enable_grad()
+        self._mode.__enter__()
+        self._recording = True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._recording:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._mode.__exit__(None, None, None)
+        self._recording = False
+
+    def __del__(self) -> None:
+        for x in self._made:
+            if x.is_leaf:
+                x.requires_grad = False
+
+    def watch(self, tensor: Any) -> None:
+        """Watch a tensor, or all tensors of a tree."""
+        if not self._recording:
+            raise GradientError("GradientTape.watch: the tape is not recording; call it inside the context")
+        for x in tree.leaves(tensor):
+            if not isinstance(x, tg.Tensor):
+                raise TypeError(f"GradientTape.watch: expected tensors, got {type(x).__name__}")
+            if not x.requires_grad:
+                x.requires_grad_()
+                self._made.append(x)
+            self._watched.append(x)
+
+    def watched_variables(self) -> tuple[Any, ...]:
+        """Return the tensors that were given to `watch`."""
+        return tuple(self._watched)
+
+    def reset(self) -> None:
+        """Forget what is watched."""
+        self._watched.clear()
+        self._used = False
+
+    def stop_recording(self) -> Any:
+        """Return a context in which nothing is recorded."""
+        return tg.no_grad()
+
+    def _sees(self, x: Any) -> bool:
+        if self.watch_accessed_variables:
+            return bool(x.requires_grad)
+        return any(x is w for w in self._watched)
+
+    def _begin(self, name: str, unconnected_gradients: str) -> bool:
+        """Check that the tape may be asked; return whether what it computes is itself recorded."""
+        if unconnected_gradients not in UNCONNECTED:
+            raise ValueError(
+                f"GradientTape.{name}: unconnected_gradients is 'none' or 'zero', not {unconnected_gradients!r}"
+            )
+        if self._used and not self.persistent:
+            raise GradientError(
+                f"GradientTape.{name}: a tape answers one call; make it with persistent=True for more"
+            )
+        self._used = True
+        if self._recording and not self.persistent:
+            self._stop()
+        return tg.is_grad_enabled()
+
+    def gradient(
+        self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: str = "none"
+    ) -> Any:
+        """Return the gradients of `target`, summed over its elements, in the structure of `sources`.
+
+        A source without influence gets None, or zeros with `unconnected_gradients="zero"`.
+        """
+        graph = self._begin("gradient", unconnected_gradients)
+        targets = [y for y in tree.leaves(target) if y.requires_grad]
+        xs, structure = tree.flatten(sources)
+        cts = tree.leaves(output_gradients) if output_gradients is not None else None
+        found = self._gradients(targets, xs, cts, graph)
+        if unconnected_gradients == "zero":
+            found = [tg.zeros_like(x) if g is None else g for g, x in zip(found, xs, strict=True)]
+        return tree.unflatten(structure, found)
+
+    def _gradients(self, targets: Any, xs: Any, cts: Any, graph: bool) -> list[Any]:
+        seen = [x for x in xs if self._sees(x)]
+        if not targets or not seen:
+            return [None] * len(xs)
+        given = [tg.ones_like(y) for y in targets] if cts is None else cts
+        grads = tg.autograd.grad(
+            targets, seen, given, allow_unused=True, create_graph=graph, retain_graph=self.persistent or graph
+        )
+        rest = iter(grads)
+        return [next(rest) if self._sees(x) else None for x in xs]
+
+    def jacobian(self, target: Any, sources: Any, unconnected_gradients: str = "none") -> Any:
+        """Return the Jacobian of the tensor `target`: (target..., source...) for each source."""
+        graph = self._begin("jacobian", unconnected_gradients)
+        xs, structure = tree.flatten(sources)
+        return tree.unflatten(structure, self._rows(target, xs, graph, unconnected_gradients))
+
+    def _rows(self, target: Any, xs: list[Any], graph: bool, unconnected: str) -> list[Any]:
+        n = target.numel()
+        seen = [x for x in xs if self._sees(x)]
+        grads: Any = [None] * len(seen)
+        if target.requires_grad and seen:
+            units = tg.eye(n, dtype=target.dtype, device=target.device).reshape((n, *target.shape))
+            grads = tg.autograd.grad(
+                target, seen, units, allow_unused=True, is_grads_batched=True, create_graph=graph, retain_graph=True
+            )
+        rest = iter(grads)
+        found = []
+        for x in xs:
+            g = next(rest) if self._sees(x) else None
+            shape = (*target.shape, *x.shape)
+            if g is None and unconnected == "zero":
+                found.append(tg.zeros(shape, dtype=x.dtype, device=x.device))
+            else:
+                found.append(None if g is None else g.reshape(shape))
+        return found
+
+    def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none") -> Any:
+        """Return the Jacobian of each row of `target` by the same row of `source`: (batch, target..., source...).
+
+        The rows must not depend on each other's; one pass for each element of a row, not of the whole.
+        """
+        graph = self._begin("batch_jacobian", unconnected_gradients)
+        if not target.shape or not source.shape or target.shape[0] != source.shape[0]:
+            raise GradientError(
+                f"GradientTape.batch_jacobian: target {tuple(target.shape)} and source {tuple(source.shape)} "
+                "need the same first dimension"
+            )
+        batch, rest = target.shape[0], target.shape[1:]
+        n = target.numel() // batch if batch else 0
+        flat = target.reshape((batch, n))
+        units = tg.eye(n, dtype=target.dtype, device=target.device)[:, None, :].expand(n, batch, n)
+        found = None
+        if flat.requires_grad and self._sees(source):
+            (found,) = tg.autograd.grad(
+                flat, (source,), units, allow_unused=True, is_grads_batched=True, create_graph=graph, retain_graph=True
+            )
+        shape = (batch, *rest, *source.shape[1:])
+        if found is None:
+            if unconnected_gradients == "none":
+                return None
+            return tg.zeros(shape, dtype=source.dtype, device=source.device)
+        return found.movedim(0, 1).reshape(shape)
