@@ -7,7 +7,8 @@ released by a work list, never through chains of Python objects: dropping 100,00
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tabgrad.core.op import Op
@@ -48,7 +49,7 @@ class Graph:
         self.buffer: list[Any] = [None]
         self.handles: list[int] = [0]
         self.refs: list[int] = [1]
-        self.serial: list[int] = [0]
+        self.serial: list[float] = [0]
         self.line: list[Any] = [None]
         self.free: list[int] = []
         self.dropped: list[int] = []
@@ -112,6 +113,17 @@ class Graph:
                     self._erase(i)
         finally:
             self.busy = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Release nothing meanwhile: Python's collector of cycles may drop a handle at any allocation."""
+        before, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = before
+            if not before:
+                self.collect()
 
     def _erase(self, i: int) -> None:
         self.op[i] = None

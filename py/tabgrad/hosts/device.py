@@ -134,10 +134,11 @@ class DeviceBackend:
     def flush(self, also: Sequence[int] = ()) -> None:
         """Compute what is wanted, and the nodes `also`, and send it off."""
         self.graph.collect()
-        wanted = self.wanted()
-        wanted += [i for i in also if i not in wanted and self.graph.buffer[i] is None]
-        if wanted:
-            self.compute(wanted)
+        with self.graph.held():
+            wanted = self.wanted()
+            wanted += [i for i in also if i not in wanted and self.graph.buffer[i] is None]
+            if wanted:
+                self.compute(wanted)
         if self.encoder.commands:
             self.submit()
 
@@ -264,11 +265,12 @@ class DeviceBackend:
             raise DeviceLostError("read: the tensor is of a device that was lost; make it anew")
         graph = self.graph
         graph.collect()
-        wanted = self.wanted()
-        if graph.buffer[value.id] is None and value.id not in wanted:
-            wanted.append(value.id)
-        if wanted:
-            self.compute(wanted)
+        with graph.held():
+            wanted = self.wanted()
+            if graph.buffer[value.id] is None and value.id not in wanted:
+                wanted.append(value.id)
+            if wanted:
+                self.compute(wanted)
         buffer = graph.buffer[value.id]
         offset = 0
         if buffer is None:
