@@ -13,7 +13,11 @@ from tabgrad.transforms.tape import record
 
 
 def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
-    """Apply `op` to base tensors."""
+    """Apply `op` to base tensors, or let `mode.extras["around"]` do it."""
+    if mode.extras:
+        around = mode.extras.get("around")
+        if around is not None:
+            return around(plainly, op, args, params, mode)
     device = args[0].device
     tracked = False
     for a in args:
@@ -33,6 +37,11 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
     if tracked and mode.grad:
         record(op, params, args, values, specs, y, None, mode)
     return y
+
+
+def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
+    """Apply `op` to base tensors with nothing around it."""
+    return process(op, args, params, mode.extra("around", None))
 
 
 _CONSTANTS: dict[Any, Any] = {}

@@ -22,7 +22,7 @@ from tests.transforms.support import array, close, energy, f64, random
 
 def live_nodes() -> int:
     gc.collect()
-    return sum(isinstance(o, Node) for o in gc.get_objects())
+    return sum(type(o) is Node for o in gc.get_objects())
 
 
 # -- what backward computes ------------------------------------------------------------------------------

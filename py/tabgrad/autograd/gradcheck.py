@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from tabgrad.core.errors import GradientError
 
 
@@ -229,12 +230,11 @@ class _Check:
     def pushed(self, i: int, v: Any) -> list[Any]:
         """Return the tangent of each output for the tangent `v` of input `i`."""
 
-        def alone(x: Any) -> Any:
-            inputs = [a.detach() if isinstance(a, tg.Tensor) else a for a in self.inputs]
-            inputs[i] = x
-            return tuple(self.outputs(inputs))
-
-        return list(tg.func.jvp(alone, (self.inputs[i].detach(),), (v,))[1])
+        inputs = list(self.inputs)
+        with dual_level():
+            inputs[i] = make_dual(self.inputs[i], v)
+            parts = [unpack_dual(y) for y in self.outputs(inputs)]
+        return [tg.zeros_like(y) if t is None else t for y, t in parts]
 
     def rerun(self, tolerance: float) -> None:
         """Compare two runs of reverse mode with each other."""

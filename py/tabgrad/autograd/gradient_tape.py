@@ -7,8 +7,15 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
+from tabgrad.core.trace import MODE
 
 UNCONNECTED = ("none", "zero")
+
+
+def _tapes() -> int:
+    """Return how many tapes are recording, in this thread or task."""
+    found: int = MODE.get().extras.get("tapes", 0)
+    return found
 
 
 class GradientTape:
@@ -32,7 +39,7 @@ class GradientTape:
         self.watch_accessed_variables = watch_accessed_variables
         self._watched: list[Any] = []
         self._made: list[Any] = []
-        self._mode: Any = None
+        self._before: Any = None
         self._used = False
         self._recording = False
 
@@ -41,8 +48,8 @@ class GradientTape:
             raise GradientError("GradientTape: this tape is recording already")
         if self._used:
             raise GradientError("GradientTape: this tape has answered its one call; make another one")
-        self._mode = tg.enable_grad()
-        self._mode.__enter__()
+        self._before = MODE.get()
+        MODE.set(self._before.replace(grad=True).extra("tapes", _tapes() + 1))
         self._recording = True
         return self
 
@@ -51,7 +58,8 @@ class GradientTape:
             self._stop()
 
     def _stop(self) -> None:
-        self._mode.__exit__(None, None, None)
+        mode = MODE.get().replace(grad=self._before.grad)
+        MODE.set(mode.extra("tapes", self._before.extras.get("tapes")))
         self._recording = False
 
     def __del__(self) -> None:
@@ -102,7 +110,7 @@ class GradientTape:
         self._used = True
         if self._recording and not self.persistent:
             self._stop()
-        return tg.is_grad_enabled()
+        return _tapes() > 0
 
     def gradient(
         self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: str = "none"

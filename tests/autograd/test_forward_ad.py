@@ -1,0 +1,89 @@
+"""Dual tensors: tangents, levels, reverse over forward and forward over reverse."""
+
+import pytest
+
+import tabgrad as tg
+import tabgrad.autograd.forward_ad as fwAD
+from tabgrad.core.errors import EscapedTensorError, GradientError, TransformError
+from tests.transforms.support import array, close, differences, f64, random, smooth
+
+
+def test_tangents_follow_every_op():
+    x, dx = random(3), random(3, seed=1)
+    with fwAD.dual_level():
+        y = smooth(fwAD.make_dual(x, dx))
+        primal, tangent = fwAD.unpack_dual(y)
+        close(primal, smooth(x))
+        close(tangent, differences(smooth, x, dx), 1e-7)
+        assert fwAD.unpack_dual(x).tangent is None
+
+
+def test_levels_nest_without_confusion():
+    with fwAD.dual_level():
+        x = fwAD.make_dual(f64(3.0), f64(1.0))
+        with fwAD.dual_level():
+            y = fwAD.make_dual(x, f64(1.0))
+            second = fwAD.unpack_dual(y * y * y).tangent
+        close(fwAD.unpack_dual(second).primal, 27.0)
+        close(fwAD.unpack_dual(second).tangent, 18.0)
+
+
+def test_reverse_over_forward():
+    p, w = f64(3.0, grad=True), f64(2.0, grad=True)
+    with fwAD.dual_level():
+        y = fwAD.make_dual(p, f64(1.0)) ** 3 * w
+        tangent = fwAD.unpack_dual(y).tangent  # 3 p**2 w
+    tangent.backward()
+    close(p.grad, 36.0)
+    close(w.grad, 27.0)
+
+
+def test_forward_over_reverse():
+    p, w = f64(3.0, grad=True), f64(2.0, grad=True)
+    with fwAD.dual_level():
+        x = fwAD.make_dual(p, f64(1.0))
+        y = x * x * x * w
+        for source, value, slope in ((x, 54.0, 36.0), (p, 54.0, 36.0), (w, 27.0, 27.0)):
+            (g,) = tg.autograd.grad(y, source, retain_graph=True)
+            close(fwAD.unpack_dual(g).primal, value)
+            close(fwAD.unpack_dual(g).tangent, slope)
+        y.backward()
+        close(fwAD.unpack_dual(p.grad).tangent, 36.0)
+    close(p.grad, 54.0)
+    close(w.grad, 27.0)
+
+
+def test_detach_drops_the_tangent():
+    with fwAD.dual_level():
+        x = fwAD.make_dual(f64(3.0), f64(1.0))
+        assert fwAD.unpack_dual(x.detach() * 2.0).tangent is None
+
+
+def test_inside_transforms():
+    def slope(x):
+        with fwAD.dual_level():
+            return fwAD.unpack_dual(fwAD.make_dual(x, tg.ones_like(x)) ** 3).tangent
+
+    close(tg.func.grad(slope)(f64(2.0)), 12.0)
+    close(tg.vmap(slope)(f64([1.0, 2.0])), [3.0, 12.0])
+
+
+def test_errors():
+    x = f64(1.0)
+    with pytest.raises(TransformError, match="dual_level"):
+        fwAD.make_dual(x, x)
+    with pytest.raises(TransformError, match="no dual level"):
+        fwAD.exit_dual_level()
+    with fwAD.dual_level():
+        with pytest.raises(GradientError, match="shape and dtype"):
+            fwAD.make_dual(x, f64([1.0]))
+        with pytest.raises(TypeError, match="float"):
+            fwAD.make_dual(x, 1.0)
+        with pytest.raises(TransformError, match="floating-point"):
+            fwAD.make_dual(tg.tensor(1, device="cpu"), tg.tensor(1, device="cpu"))
+        kept = fwAD.make_dual(x, x)
+    with pytest.raises(EscapedTensorError, match="dual_level"):
+        kept * 2.0
+    with pytest.raises(TransformError, match="reverse order"):
+        tg.func.grad(lambda v: (fwAD.enter_dual_level(), tg.vmap(lambda u: (fwAD.exit_dual_level(), u)[1])(f64([1.0])), v)[2])(x)  # fmt: skip
+    assert array(x) == 1.0
