@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.core import tree
-from tabgrad.utils.hooks import RemovableHandle
+from tabgrad.utils.hooks import RemovableHandle, add
 
 if TYPE_CHECKING:
     from tabgrad.nn.module import Module
@@ -28,23 +28,9 @@ GLOBAL: Hooks = {}
 """Hooks that run for every module."""
 
 
-class _Keys:
-    next = 0
-
-
 def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
     """Add a hook of this kind and return what removes it."""
-    table = hooks.setdefault(kind, {})
-    _Keys.next += 1
-    key = _Keys.next
-    if prepend:
-        later = dict(table)
-        table.clear()
-        table[key] = hook
-        table.update(later)
-    else:
-        table[key] = hook
-    return RemovableHandle(table, key)
+    return add(hooks.setdefault(kind, {}), hook, prepend)
 
 
 def of_kind(module: Module, kind: str) -> list[Hook]:

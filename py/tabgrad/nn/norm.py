@@ -27,7 +27,7 @@ class _ByChannel(Module):
 
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, device: Any, dtype: Any,
+        track_running_stats: bool, device: Any, dtype: Any, bias: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features = num_features
@@ -35,15 +35,14 @@ class _ByChannel(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self._make(device, dtype)
+        self._make(device, dtype, bias)
         self.reset_parameters()
 
-    def _make(self, device: Any, dtype: Any) -> None:
+    def _make(self, device: Any, dtype: Any, bias: bool) -> None:
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         n = self.num_features
-        for name in ("weight", "bias"):
-            new = Parameter(tg.empty(n, **where)) if self.affine else None
-            self.register_parameter(name, new)
+        for name, there in (("weight", self.affine), ("bias", self.affine and bias)):
+            self.register_parameter(name, Parameter(tg.empty(n, **where)) if there else None)
         tracked = self.track_running_stats
         self.register_buffer("running_mean", tg.zeros(n, **where) if tracked else None)
         self.register_buffer("running_var", tg.ones(n, **where) if tracked else None)
@@ -60,9 +59,7 @@ class _ByChannel(Module):
     def reset_parameters(self) -> None:
         """Set weights to one and biases to zero, and forget the running statistics."""
         self.reset_running_stats()
-        if self.affine:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _reset(self)
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.dims:
@@ -87,7 +84,7 @@ class _ByChannel(Module):
         """The options."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -100,9 +97,11 @@ class _BatchNorm(_ByChannel):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = True, track_running_stats: bool = True, device: Any = None,
-        dtype: Any = None,
+        dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
@@ -167,9 +166,12 @@ class SyncBatchNorm(_BatchNorm):
 class _InstanceNorm(_ByChannel):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
+        track_running_stats: bool = False, device: Any = None, dtype: Any = None, *,
+        bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each image by itself; one without batch axis too."""
@@ -229,10 +231,7 @@ class LayerNorm(Module):
 
     def reset_parameters(self) -> None:
         """Set the weight to one and the bias to zero."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _reset(self)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise over the last axes."""
@@ -288,7 +287,7 @@ class GroupNorm(Module):
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        device: Any = None, dtype: Any = None,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:
@@ -299,16 +298,14 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        for name in ("weight", "bias"):
-            new = Parameter(tg.empty(num_channels, device=device, dtype=dtype)) if affine else None
+        for name, there in (("weight", affine), ("bias", affine and bias)):
+            new = Parameter(tg.empty(num_channels, device=device, dtype=dtype)) if there else None
             self.register_parameter(name, new)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set weights to one and biases to zero."""
-        if self.affine:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _reset(self)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each group of channels."""
@@ -316,7 +313,10 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):
@@ -338,6 +338,13 @@ class LocalResponseNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def _reset(module: Module) -> None:
+    if module.weight is not None:
+        init.ones_(module.weight)
+    if module.bias is not None:
+        init.zeros_(module.bias)
 
 
 def _sizes(shape: int | Sequence[int]) -> tuple[int, ...]:

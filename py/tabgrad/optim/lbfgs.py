@@ -70,7 +70,7 @@ class LBFGS(Optimizer):
             else p.grad.reshape(-1)
             for p in self._params
         ]  # fmt: skip
-        return parts[0] if len(parts) == 1 else tg.cat(parts)
+        return parts[0].clone() if len(parts) == 1 else tg.cat(parts)
 
     def _values(self) -> Tensor:
         return tg.cat([p.detach().reshape(-1) for p in self._params])

@@ -10,7 +10,7 @@ import tabgrad as tg
 from tabgrad.core.capture import clear_grad, guard
 from tabgrad.core.trace import MODE
 from tabgrad.optim.flat import Flat, States
-from tabgrad.utils.hooks import RemovableHandle
+from tabgrad.utils.hooks import RemovableHandle, add
 
 Tensor = tg.Tensor
 Group = dict[str, Any]
@@ -113,7 +113,6 @@ class Optimizer:
         self.param_groups = []
         self._flats: dict[int, tuple[list[Tensor], list[Flat]]] = {}
         self._hooks: dict[str, dict[int, Any]] = {kind: {} for kind in self._kinds}
-        self._next_hook = 0
         self._stepping = False
         self._opt_called = False
         if isinstance(params, Tensor):
@@ -283,14 +282,7 @@ class Optimizer:
     # Hooks
 
     def _hook(self, kind: str, hook: Any, prepend: bool = False) -> RemovableHandle:
-        table = self._hooks[kind]
-        self._next_hook += 1
-        later = dict(table) if prepend else {}
-        if prepend:
-            table.clear()
-        table[self._next_hook] = hook
-        table.update(later)
-        return RemovableHandle(table, self._next_hook)
+        return add(self._hooks[kind], hook, prepend)
 
     def register_step_pre_hook(self, hook: Any) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
@@ -335,9 +327,9 @@ def _loaded(p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
             if value.ndim == 0 and p.ndim > 0:
                 value = value.item()
             elif value.is_floating_point():
-                value = value.detach().to(device=p.device, dtype=p.dtype)
+                value = value.detach().to(device=p.device, dtype=p.dtype).clone()
             else:
-                value = value.detach().to(device=p.device)
+                value = value.detach().to(device=p.device).clone()
         if value is not None:
             out[name] = value
     return out

@@ -61,13 +61,14 @@ class SGD(Optimizer):
         g = decayed(w, g, flat, group)
         if group["momentum"]:
             momentum = flat.number(lambda: group["momentum"])
-            v = flat.tensor("momentum_buffer")
             if group["dampening"]:
-                flat.numbers.setdefault("_step", 0)
+                now = flat.numbers
+                now.setdefault("_step", int("momentum_buffer" in flat.tensors))
                 flat.count("_step")
-                first = lambda: flat.numbers["_step"] == 1  # noqa: E731
-                v.copy_(momentum * v + flat.number(lambda: 1 - (not first()) * group["dampening"]) * g)
-            else:
-                v.copy_(momentum * v + g)
+                # not in the first step, which a replay must not take again
+                share = flat.number(lambda: 1 - (now["_step"] > 1) * group["dampening"])
+                g = share * g
+            v = flat.tensor("momentum_buffer")
+            v.copy_(momentum * v + g)
             g = g + momentum * v if group["nesterov"] else v
         return w - flat.number(lambda: group["lr"]) * g

@@ -1,3 +1,18 @@
 """What registering a hook returns."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from tabgrad.transforms.tape import RemovableHandle as RemovableHandle
+
+
+def add(hooks: dict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
+    """Put a hook at the end of an ordered table, or at its beginning; return what removes it."""
+    handle = RemovableHandle(hooks)
+    later = dict(hooks) if prepend else {}
+    if prepend:
+        hooks.clear()
+    hooks[handle.id] = hook
+    hooks.update(later)
+    return handle

@@ -11,7 +11,24 @@ from tabgrad.optim.lr_scheduler.base import LRScheduler
 from tabgrad.optim.optimizer import Optimizer
 
 
-class SequentialLR(LRScheduler):
+class _Several(LRScheduler):
+    _schedulers: list[LRScheduler]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with those of the schedules in it."""
+        state = super().state_dict()
+        state["_schedulers"] = [s.state_dict() for s in self._schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state dict."""
+        rest = dict(state_dict)
+        for s, own in zip(self._schedulers, rest.pop("_schedulers"), strict=True):
+            s.load_state_dict(own)
+        super().load_state_dict(rest)
+
+
+class SequentialLR(_Several):
     """One schedule after the other: the next begins at each of `milestones`, with its own epoch 0."""
 
     def __init__(
@@ -55,21 +72,8 @@ class SequentialLR(LRScheduler):
             now.step()
         self._last_lr = now.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state, with those of the schedules in it."""
-        state = super().state_dict()
-        state["_schedulers"] = [s.state_dict() for s in self._schedulers]
-        return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state dict."""
-        rest = dict(state_dict)
-        for s, own in zip(self._schedulers, rest.pop("_schedulers"), strict=True):
-            s.load_state_dict(own)
-        super().load_state_dict(rest)
-
-
-class ChainedScheduler(LRScheduler):
+class ChainedScheduler(_Several):
     """Several schedules at once: each starts from the rate that the one before it set."""
 
     def __init__(
@@ -94,8 +98,6 @@ class ChainedScheduler(LRScheduler):
             s.step()
         self._last_lr = self._present()
 
-    state_dict = SequentialLR.state_dict
-    load_state_dict = SequentialLR.load_state_dict
 
 
 class ReduceLROnPlateau(LRScheduler):

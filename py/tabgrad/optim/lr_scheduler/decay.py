@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 
@@ -68,17 +67,17 @@ class MultiStepLR(LRScheduler):
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
-        self.milestones = Counter(milestones)
+        self.milestones = dict(Counter(milestones))
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
-        return self._scaled(self.gamma ** self.milestones[self.last_epoch])
+        return self._scaled(self.gamma ** self.milestones.get(self.last_epoch, 0))
 
     def get_closed_lr(self) -> list[float]:
         """The rates of any epoch."""
-        passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
+        passed = sum(n for at, n in self.milestones.items() if at <= self.last_epoch)
         return [b * self.gamma**passed for b in self.base_lrs]
 
 

@@ -18,7 +18,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 def python_generator(generator: Any = None) -> random.Random:
     """Return a Python generator seeded by the next draw of `generator`, the default one for None."""
-    return random.Random(tg.random.draw_seed(generator))
+    source = tg.default_generator if generator is None else generator
+    return random.Random(source.key << 32 | source.advance())
 
 
 class Sampler(Generic[T_co]):
