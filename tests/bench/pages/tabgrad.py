@@ -1,0 +1,241 @@
+"""The benchmark's workloads in tabgrad: ordinary PyTorch-like code. README.md defines them."""
+
+import math
+
+import tabgrad as tg
+from tabgrad import func, optim
+from tabgrad.nn import functional as F
+from tabgrad.nn import Parameter
+
+WORKLOADS = {}
+DEVICE = "webgpu"
+
+
+async def start():
+    """Connect to the GPU."""
+    from tabgrad.hosts.devices import connect_async
+
+    await connect_async(DEVICE)
+
+
+async def first():
+    """Return the first number computed."""
+    return await (tg.tensor([1.0, 2.0, 3.0, 4.0]) * 2).sum().item_async()
+
+
+def make(name, mode, inputs):
+    """Return a workload; `mode` is eager, jit or jit20."""
+    return WORKLOADS[name](inputs, mode)
+
+
+def tensor(part, dtype=tg.float32):
+    """Return a tensor of {shape, data} from the page."""
+    return tg.frombuffer(part["data"], dtype=dtype).reshape(tuple(part["shape"]))
+
+
+def integers(values, *shape):
+    """Return class numbers or tokens."""
+    return tg.frombuffer(values, dtype=tg.int32).reshape(shape)
+
+
+def workload(cls):
+    """Register a workload by the name of its class."""
+    WORKLOADS[cls.__name__.lower()] = cls
+    return cls
+
+
+class Work:
+    """One workload: `prepare` makes the inputs and returns the function of a unit, which gives the number read."""
+
+    check = None
+
+    def __init__(self, inputs, mode):
+        self.mode = mode
+        self.run = self.prepare(inputs)
+
+    def jit(self, fn):
+        """Return `fn`, compiled unless the mode is eager."""
+        return fn if self.mode == "eager" else tg.compile(fn)
+
+    async def unit(self, mark):
+        """Do one timed unit."""
+        y = self.run()
+        mark()
+        return await y.item_async()
+
+    def close(self):
+        """Drop everything."""
+        self.__dict__.clear()
+
+
+class Product(Work):
+    """A workload whose whole result is checked."""
+
+    async def unit(self, mark):
+        y = self.run()[5, 7]
+        mark()
+        return await y.item_async()
+
+    async def check(self):
+        return await (self.run() ** 2).sum().item_async()
+
+
+@workload
+class Roundtrip(Work):
+    def prepare(self, inputs):
+        x, f = tg.zeros(1000), self.jit(lambda x: x + 1)
+        return lambda: f(x)[3]
+
+
+@workload
+class Matmul(Product):
+    def prepare(self, inputs):
+        a, b, f = tensor(inputs["a"]), tensor(inputs["b"]), self.jit(lambda a, b: a @ b)
+        return lambda: f(a, b)
+
+
+@workload
+class Chain(Work):
+    def prepare(self, inputs):
+        x = tensor(inputs["x"])
+
+        def chain(x):
+            y = tg.exp(tg.tanh(x * 1.5 + 0.25) * x) - 0.5
+            return (tg.sqrt(tg.abs(y)).clamp(min=0.1) * 0.5).sum()
+
+        f = self.jit(chain)
+        return lambda: f(x)
+
+
+@workload
+class Softmax(Product):
+    def prepare(self, inputs):
+        x, f = tensor(inputs["x"]), self.jit(lambda x: F.softmax(x, dim=-1))
+        return lambda: f(x)
+
+
+@workload
+class Tiny(Work):
+    def prepare(self, inputs):
+        x = tensor(inputs["x"])
+        calls = 10 if self.mode == "jit20" else 1
+
+        def block(x):
+            for _ in range(100 // calls):
+                x = x * 0.99
+                x = x + 0.01
+            return x
+
+        f = self.jit(block)
+
+        def run():
+            y = x
+            for _ in range(calls):
+                y = f(y)
+            return y[3]
+
+        return run
+
+
+class Training(Work):
+    """A training step: `loss(parameters)` after `prepare`d parameters, data and optimizer."""
+
+    def prepare(self, inputs):
+        self.p = {k: Parameter(tensor(v)) for k, v in inputs["params"].items()}
+        self.data(inputs)
+        self.optimizer = self.optim(list(self.p.values()))
+
+        def step():
+            self.optimizer.zero_grad()
+            loss = self.loss(self.p)
+            loss.backward()
+            self.optimizer.step()
+            return loss.detach()
+
+        return self.jit(step)
+
+    def optim(self, parameters):
+        return optim.Adam(parameters, lr=1e-3, eps=1e-6)
+
+
+@workload
+class Mlp(Training):
+    def data(self, inputs):
+        self.x, self.y = tensor(inputs["x"]), integers(inputs["labels"], 128)
+
+    def loss(self, p):
+        h = self.x
+        for k in range(3):
+            h = h @ p[f"w{k}"] + p[f"b{k}"]
+            h = F.relu(h) if k < 2 else h
+        return F.cross_entropy(h, self.y)
+
+
+@workload
+class Cnn(Training):
+    """tabgrad's convolutions are channels-first: weights are permuted once, outside of the timing."""
+
+    def data(self, inputs):
+        p = self.p
+        with tg.no_grad():
+            for k in ("k1", "k2"):
+                p[k] = Parameter(p[k].permute(3, 2, 0, 1).contiguous())
+            p["w"] = Parameter(p["w"].reshape(7, 7, 32, 10).permute(2, 0, 1, 3).reshape(1568, 10))
+        self.x = tensor(inputs["x"]).reshape(32, 1, 28, 28)
+        self.y = integers(inputs["labels"], 32)
+
+    def optim(self, parameters):
+        return optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+    def loss(self, p):
+        h = F.max_pool2d(F.relu(F.conv2d(self.x, p["k1"], p["c1"], padding=1)), 2)
+        h = F.max_pool2d(F.relu(F.conv2d(h, p["k2"], p["c2"], padding=1)), 2)
+        return F.cross_entropy(h.flatten(1) @ p["w"] + p["b"], self.y)
+
+
+@workload
+class Gpt(Training):
+    def data(self, inputs):
+        self.shape = tuple(int(inputs[k]) for k in ("B", "S", "D", "H", "L"))
+        batch, length = self.shape[:2]
+        self.tokens = integers(inputs["tokens"], batch, length)
+        self.targets = integers(inputs["targets"], batch * length)
+
+    def loss(self, p):
+        batch, length, width, heads, layers = self.shape
+        norm = lambda x, g, b: F.layer_norm(x, (width,), g, b, 1e-5)  # noqa: E731
+        x = F.embedding(self.tokens, p["wte"]) + p["wpe"]
+        for layer in range(layers):
+            q = lambda name, at=layer: p[f"l{at}_{name}"]  # noqa: E731
+            qkv = norm(x, q("ln1g"), q("ln1b")) @ q("wqkv") + q("bqkv")
+            split = [t.reshape(batch, length, heads, -1).transpose(1, 2) for t in qkv.split(width, -1)]
+            a = F.scaled_dot_product_attention(*split, is_causal=True)
+            x = x + (a.transpose(1, 2).reshape(batch, length, width) @ q("wo") + q("bo"))
+            h = F.gelu(norm(x, q("ln2g"), q("ln2b")) @ q("w1") + q("b1"), approximate="tanh")
+            x = x + (h @ q("w2") + q("b2"))
+        logits = norm(x, p["lnfg"], p["lnfb"]) @ p["head"]
+        return F.cross_entropy(logits.reshape(batch * length, -1), self.targets)
+
+
+@workload
+class Hvp(Work):
+    """Forward over reverse."""
+
+    def prepare(self, inputs):
+        p = {k: tensor(v) for k, v in inputs["params"].items()}
+        v = {k: tensor(t) for k, t in inputs["v"].items()}
+        x, y = tensor(inputs["x"]), tensor(inputs["y"])
+
+        def loss(p):
+            out = tg.tanh(x @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]
+            return ((out - y) ** 2).mean()
+
+        def product(p, v):
+            _, hv = func.jvp(func.grad(loss), (p,), (v,))
+            return sum((hv[k] * v[k]).sum() for k in hv)
+
+        f = self.jit(product)
+        return lambda: f(p, v)
+
+
+__all__ = ["first", "make", "math", "start"]
