@@ -1,10 +1,31 @@
 //! exp2_scale: x * 2^n for -252 <= n <= 254, in two factors so that neither overflows alone.
+//!
+//! Multiplied rather than shifted into the exponent: software adapters shift one lane at a time.
 //! @domain x: 0.7..1.5
 //! @error exact
 //! @internal
 fn exp2_scale(x: f32, n: i32) -> f32 {
-  let half = n >> 1u;
-  return x * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((n - half + 127) << 23u);
+  let first = clamp(n, -126, 127);
+  return x * bitcast<f32>((first + 127) * 8388608) * bitcast<f32>((n - first + 127) * 8388608);
+}
+
+//! nearest_i32: x rounded to the nearest integer, for |x| < 2^21; anything beyond gives some integer.
+//!
+//! Adding 1.5 * 2^23 leaves the integer in the low bits. Conversion and round() cost software
+//! adapters ten times as much.
+//! @domain x: -2000000..2000000
+//! @error exact
+//! @reference np.rint(x)
+//! @internal
+fn nearest_i32(x: f32) -> i32 {
+  return bitcast<i32>(x + 12582912.0) - 0x4b400000;
+}
+
+//! is_below: whether x < bound < 0, with bound as bits; false for NaN, whatever a compiler assumes of it.
+//! @error exact
+//! @internal
+fn is_below(x: f32, bound: u32) -> bool {
+  return bitcast<u32>(x) - bound - 1u < 0xff800000u - bound;
 }
 
 //! expm1_reduced: e^r - 1 for |r| <= ln(2)/2, relatively accurate at 0.
@@ -36,10 +57,10 @@ fn exp_remainder(x: f32, n: i32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp(x)
 fn exp_f32(x: f32) -> f32 {
-  let c = clamp(x, -104.0, 89.0);
-  let n = i32(round(c * 1.4426950408889634));
-  let y = exp2_scale(1.0 + expm1_reduced(exp_remainder(c, n)), n);
-  return select(y, x, is_nan(x));
+  let n = clamp(nearest_i32(x * 1.4426950408889634), -151, 129);
+  // Beyond the largest result the polynomial overflows by itself; below -104 it means nothing.
+  let y = exp2_scale(1.0 + expm1_reduced(exp_remainder(x, n)), n);
+  return select(y, 0.0, is_below(x, 0xc2d00000u));
 }
 
 //! exp2_f32: 2^x, exact for integers.
@@ -47,10 +68,9 @@ fn exp_f32(x: f32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp2(x)
 fn exp2_f32(x: f32) -> f32 {
-  let c = clamp(x, -151.0, 129.0);
-  let n = round(c);
-  let y = exp2_scale(1.0 + expm1_reduced((c - n) * 0.6931471805599453), i32(n));
-  return select(y, x, is_nan(x));
+  let n = clamp(nearest_i32(x), -151, 129);
+  let y = exp2_scale(1.0 + expm1_reduced((x - f32(n)) * 0.6931471805599453), n);
+  return select(y, 0.0, is_below(x, 0xc3160000u));
 }
 
 //! expm1_f32: e^x - 1, accurate near zero, where exp(x) - 1.0 has no correct digits.
@@ -58,14 +78,12 @@ fn exp2_f32(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.expm1(x)
 fn expm1_f32(x: f32) -> f32 {
-  let c = clamp(x, -20.0, 89.0);
-  let n = i32(round(c * 1.4426950408889634));
-  let r = exp_remainder(c, n);
+  let n = clamp(nearest_i32(x * 1.4426950408889634), -30, 128);
+  let p = expm1_reduced(exp_remainder(x, n));
   // 2^n (e^r - 1) + (2^n - 1), halved, because 2^128 is not a float.
-  let scale = bitcast<f32>((n + 126) << 23u);
-  let y = 2.0 * fma(scale, expm1_reduced(r), scale - 0.5);
-  let result = select(y, expm1_reduced(r), n == 0);
-  return select(result, x, is_nan(x) || x == 0.0);
+  let scale = bitcast<f32>((n + 126) * 8388608);
+  let y = select(2.0 * fma(scale, p, scale - 0.5), p, n == 0);
+  return select(select(y, -1.0, is_below(x, 0xc1a00000u)), x, x == 0.0);
 }
 
 //! log1p_reduced: ln(1 + f) for sqrt(1/2) <= 1 + f <= sqrt(2), relatively accurate at 0.
@@ -92,6 +110,13 @@ fn log_exponent(x: f32) -> i32 {
   return (bitcast<i32>(x) - 0x3f3504f3) >> 23u;
 }
 
+//! log_significand: x * 2^-e.
+//! @error exact
+//! @internal
+fn log_significand(x: f32, e: i32) -> f32 {
+  return bitcast<f32>(bitcast<i32>(x) - e * 8388608);
+}
+
 //! log_special: the value of a logarithm at x if x is zero, negative, infinite or NaN, else y.
 //! @error exact
 //! @internal
@@ -111,7 +136,7 @@ fn log_f32(x: f32) -> f32 {
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
   let k = f32(e - select(0, 23, tiny));
-  let p = log1p_reduced(bitcast<f32>(bitcast<i32>(v) - (e << 23u)) - 1.0);
+  let p = log1p_reduced(log_significand(v, e) - 1.0);
   return log_special(x, fma(k, 0.693145751953125, fma(k, 1.428606765330187e-06, p)));
 }
 
@@ -124,7 +149,7 @@ fn log2_f32(x: f32) -> f32 {
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
   let k = f32(e - select(0, 23, tiny));
-  let p = log1p_reduced(bitcast<f32>(bitcast<i32>(v) - (e << 23u)) - 1.0);
+  let p = log1p_reduced(log_significand(v, e) - 1.0);
   return log_special(x, fma(p, 1.4426950216293335, fma(p, 1.9259629911266175e-08, k)));
 }
 
@@ -137,7 +162,7 @@ fn log10_f32(x: f32) -> f32 {
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
   let k = f32(e - select(0, 23, tiny));
-  let p = log1p_reduced(bitcast<f32>(bitcast<i32>(v) - (e << 23u)) - 1.0);
+  let p = log1p_reduced(log_significand(v, e) - 1.0);
   // log10(e) and log10(2) in two parts each.
   let low = fma(k, 4.605039066518657e-06, p * -1.0103049952192578e-08);
   return log_special(x, fma(k, 0.301025390625, fma(p, 0.4342944920063019, low)));
@@ -154,7 +179,7 @@ fn log1p_f32(x: f32) -> f32 {
   let near = x > -0.2928 && x < 0.4142;
   let u = 1.0 + x;
   let e = select(log_exponent(u), 0, near);
-  let f = select(bitcast<f32>(bitcast<i32>(u) - (e << 23u)) - 1.0, x, near);
+  let f = select(log_significand(u, e) - 1.0, x, near);
   let k = f32(e);
   let y = fma(k, 0.693145751953125, fma(k, 1.428606765330187e-06, log1p_reduced(f)));
   return select(log_special(u, y), x, bitcast<u32>(x) << 1u == 0u);

@@ -3,8 +3,10 @@
 //! @error 5 ulp
 //! @reference np.tanh(x)
 fn tanh_f32(x: f32) -> f32 {
-  let t = expm1_f32(min(2.0 * abs(x), 40.0));
-  return select(copysign_f32(min(t / (t + 2.0), 1.0), x), x, is_nan(x) || x == 0.0);
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  // The bits of floats without sign are ordered as they are; beyond 20 the result is 1.
+  let t = expm1_f32(2.0 * bitcast<f32>(min(bits, 0x41a00000u)));
+  return select(copysign_f32(min(t / (t + 2.0), 1.0), x), x, bits > 0x7f800000u);
 }
 
 //! sinh_f32: accurate near zero and up to the largest float.

@@ -11,7 +11,7 @@ fn head_f32(x: f32) -> f32 {
 //! @internal
 fn log2_pair(x: f32) -> vec2f {
   let e = log_exponent(x);
-  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let m = log_significand(x, e);
   let f = m - 1.0;
   let d = m + 1.0;
   // s = f / d in two parts; d is split from the bits of m, as m + 1.0 may round.
@@ -51,9 +51,9 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   let c_head = head_f32(c);
   let high = c_head * l.x;
   let low = fma(c - c_head, l.x, c * l.y);
-  let n = round(clamp(high + low, -200.0, 200.0));
-  let r = clamp((high - n) + low, -1.0, 1.0);
-  var result = exp2_scale(1.0 + expm1_reduced(r * 0.6931471805599453), i32(n));
+  let n = nearest_i32(clamp(high + low, -200.0, 200.0));
+  let r = clamp((high - f32(n)) + low, -1.0, 1.0);
+  var result = exp2_scale(1.0 + expm1_reduced(r * 0.6931471805599453), n);
 
   let y_is_integer = trunc(y) == y && !is_inf(y);
   let y_is_odd = y_is_integer && abs(y) < 16777216.0 && (i32(clamp(y, -16777216.0, 16777216.0)) & 1) != 0;

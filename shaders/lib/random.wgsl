@@ -1,33 +1,36 @@
 //! threefry2x32: the Threefry block cipher of 20 rounds (Salmon et al., 2011) on counter (c0, c1) under key (key0, key1).
+//!
+//! Rotations to the left are written as products: compilers for GPUs make shifts of them, and
+//! software adapters shift one lane at a time.
 //! @error exact
 fn threefry2x32(key0: u32, key1: u32, c0: u32, c1: u32) -> vec2u {
   let key2 = key0 ^ key1 ^ 0x1bd11bdau;
   var x = c0 + key0;
   var y = c1 + key1;
-  x += y; y = ((y << 13u) | (y >> 19u)) ^ x;
-  x += y; y = ((y << 15u) | (y >> 17u)) ^ x;
-  x += y; y = ((y << 26u) | (y >> 6u)) ^ x;
-  x += y; y = ((y << 6u) | (y >> 26u)) ^ x;
+  x += y; y = ((y * 8192u) | (y >> 19u)) ^ x;
+  x += y; y = ((y * 32768u) | (y >> 17u)) ^ x;
+  x += y; y = ((y * 67108864u) | (y >> 6u)) ^ x;
+  x += y; y = ((y * 64u) | (y >> 26u)) ^ x;
   x += key1; y += key2 + 1u;
-  x += y; y = ((y << 17u) | (y >> 15u)) ^ x;
-  x += y; y = ((y << 29u) | (y >> 3u)) ^ x;
-  x += y; y = ((y << 16u) | (y >> 16u)) ^ x;
-  x += y; y = ((y << 24u) | (y >> 8u)) ^ x;
+  x += y; y = ((y * 131072u) | (y >> 15u)) ^ x;
+  x += y; y = ((y * 536870912u) | (y >> 3u)) ^ x;
+  x += y; y = ((y * 65536u) | (y >> 16u)) ^ x;
+  x += y; y = ((y * 16777216u) | (y >> 8u)) ^ x;
   x += key2; y += key0 + 2u;
-  x += y; y = ((y << 13u) | (y >> 19u)) ^ x;
-  x += y; y = ((y << 15u) | (y >> 17u)) ^ x;
-  x += y; y = ((y << 26u) | (y >> 6u)) ^ x;
-  x += y; y = ((y << 6u) | (y >> 26u)) ^ x;
+  x += y; y = ((y * 8192u) | (y >> 19u)) ^ x;
+  x += y; y = ((y * 32768u) | (y >> 17u)) ^ x;
+  x += y; y = ((y * 67108864u) | (y >> 6u)) ^ x;
+  x += y; y = ((y * 64u) | (y >> 26u)) ^ x;
   x += key0; y += key1 + 3u;
-  x += y; y = ((y << 17u) | (y >> 15u)) ^ x;
-  x += y; y = ((y << 29u) | (y >> 3u)) ^ x;
-  x += y; y = ((y << 16u) | (y >> 16u)) ^ x;
-  x += y; y = ((y << 24u) | (y >> 8u)) ^ x;
+  x += y; y = ((y * 131072u) | (y >> 15u)) ^ x;
+  x += y; y = ((y * 536870912u) | (y >> 3u)) ^ x;
+  x += y; y = ((y * 65536u) | (y >> 16u)) ^ x;
+  x += y; y = ((y * 16777216u) | (y >> 8u)) ^ x;
   x += key1; y += key2 + 4u;
-  x += y; y = ((y << 13u) | (y >> 19u)) ^ x;
-  x += y; y = ((y << 15u) | (y >> 17u)) ^ x;
-  x += y; y = ((y << 26u) | (y >> 6u)) ^ x;
-  x += y; y = ((y << 6u) | (y >> 26u)) ^ x;
+  x += y; y = ((y * 8192u) | (y >> 19u)) ^ x;
+  x += y; y = ((y * 32768u) | (y >> 17u)) ^ x;
+  x += y; y = ((y * 67108864u) | (y >> 6u)) ^ x;
+  x += y; y = ((y * 64u) | (y >> 26u)) ^ x;
   return vec2u(x + key2, y + key0 + 5u);
 }
 

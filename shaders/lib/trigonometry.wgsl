@@ -1,17 +1,8 @@
-//! two_over_pi_word: bits 32 * i to 32 * i + 31 after the binary point of 2/pi; 0 for i < 0.
+//! pick_word: the argument whose number, counted from -1, is i.
 //! @error exact
 //! @internal
-fn two_over_pi_word(i: i32) -> u32 {
-  switch i {
-    case 0: { return 0xa2f9836eu; }
-    case 1: { return 0x4e441529u; }
-    case 2: { return 0xfc2757d1u; }
-    case 3: { return 0xf534ddc0u; }
-    case 4: { return 0xdb629599u; }
-    case 5: { return 0x3c439041u; }
-    case 6: { return 0xfe5163abu; }
-    default: { return 0u; }
-  }
+fn pick_word(i: i32, before: u32, w0: u32, w1: u32, w2: u32, w3: u32) -> u32 {
+  return select(select(select(select(before, w0, i == 0), w1, i == 1), w2, i == 2), w3, i == 3);
 }
 
 //! mul_wide: the 64-bit product of x and y, low word first.
@@ -28,7 +19,7 @@ fn mul_wide(x: u32, y: u32) -> vec2u {
 }
 
 //! quarter_turns_large: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, for
-//! finite |x| >= 1, by integer arithmetic on the bits of 2/pi that x's exponent selects (Payne and Hanek 1983).
+//! finite |x| >= 8, by integer arithmetic on the bits of 2/pi that x's exponent selects (Payne and Hanek 1983).
 //! @error exact
 //! @internal
 fn quarter_turns_large(x: f32) -> vec2f {
@@ -38,10 +29,11 @@ fn quarter_turns_large(x: f32) -> vec2f {
   let skip = i32((bits >> 23u) & 0xffu) - 152;
   let word = skip >> 5u;
   let offset = u32(skip) & 31u;
-  let a = two_over_pi_word(word);
-  let b = two_over_pi_word(word + 1);
-  let c = two_over_pi_word(word + 2);
-  let d = two_over_pi_word(word + 3);
+  // Bits 32 * word and on after the binary point of 2/pi = 0.a2f9836e4e441529fc27...
+  let a = pick_word(word, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u);
+  let b = pick_word(word, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u);
+  let c = pick_word(word, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u);
+  let d = pick_word(word, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu);
   // A shift by 32 is undefined, so the right shift is made in two steps.
   let back = 31u - offset;
   let high = (a << offset) | ((b >> 1u) >> back);
@@ -68,16 +60,17 @@ fn quarter_turns_large(x: f32) -> vec2f {
 //! @error 2 ulp
 //! @internal
 fn quarter_turns(x: f32) -> vec2f {
-  if (abs(x) > 8192.0 && is_finite(x)) {
-    return quarter_turns_large(x);
-  }
-  let n = i32(round(clamp(x, -8192.0, 8192.0) * 0.6366197723675814));
+  let n = nearest_i32(clamp(x, -8192.0, 8192.0) * 0.6366197723675814);
   // pi/2 in parts of 11 bits. The products are made in integers, where they are exact and
   // compilers that may reassociate cannot add the parts back together.
   var r = fma(f32(n * 201), -0.0078125, x);
   r = fma(f32(n * 2029), -2.384185791015625e-07, r);
   r = fma(f32(n * 1297), -5.820766091346741e-11, r);
-  return vec2f(fma(f32(n), -2.5633440682570896e-12, r), f32(n & 3));
+  var turns = vec2f(fma(f32(n), -2.5633440682570896e-12, r), f32(n & 3));
+  if (abs(x) > 8192.0) {
+    turns = quarter_turns_large(x);
+  }
+  return turns;
 }
 
 //! sin_reduced: sin(r) for |r| <= pi/4.
