@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from tabgrad.core import tree
+from tabgrad.core.graph import Value
 from tabgrad.core.trace import MODE, Box, using, wrap
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
@@ -25,14 +26,20 @@ class Capture:
         self.events: list[tuple[Any, Callable[[], Any]]] = []
         self.guards: list[tuple[Callable[[], Any], Any]] = []
         self.grads: dict[int, tuple[Any, Any]] = {}
-        self.entries: dict[int, int] = {}
+        self.starts = {device.backend.graph: device.backend.graph.count for device in connected() if lazily(device)}
 
     def note(self, args: tuple[Any, ...]) -> None:
-        """Note base tensors before an op reads them or a write changes them, with the value they have."""
+        """Note base tensors before an op reads them or a write changes them, with the value they have.
+
+        What was made since the capture began is no input.
+        """
         reads = self.reads
         for a in args:
-            if id(a) not in reads:
-                reads[id(a)] = (a, a.value)
+            if id(a) in reads:
+                continue
+            value = a.value
+            if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(value.graph, 0):
+                reads[id(a)] = (a, value)
 
     def note_module(self, module: Any) -> None:
         """Note a module that ran, and whether it was in training mode."""
@@ -67,7 +74,7 @@ class Capture:
 class Entry:
     """One captured call: its guards, where its inputs come from, and what becomes of its outputs."""
 
-    def __init__(self, capture: Capture, backend: Any, args: list[Any], result: Any, frozen: bool) -> None:
+    def __init__(self, capture: Capture, backend: Any, args: list[Any], result: Any) -> None:
         self.backend = backend
         self.modules = list(capture.modules.values())
         self.guards = capture.guards
@@ -77,7 +84,6 @@ class Entry:
             if x.alias is not None:
                 x.alias.refresh(x)
         leaves, self.structure = tree.flatten(result)
-        self.frozen = frozen
         self.results = leaves
         mine = [i for i, x in enumerate(leaves) if lazy(x, backend)]
         state = [
@@ -103,7 +109,11 @@ class Entry:
             Source(weakref.ref(x), -1, old) for x, old in capture.reads.values()
             if id(x) not in known and x.owner is None and x.device.backend is backend
         ]  # fmt: skip
-        self.plan = Replayable(backend, [t.value for t in targets], sources, [v for v, _ in self.events])
+        targets = [t.value for t in targets]
+        capture.reads.clear()
+        capture.grads.clear()
+        del state, grads, cleared
+        self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events])
 
     def holds(self) -> bool:
         """Whether the guards still hold."""
@@ -143,6 +153,11 @@ class Entry:
 
 def _grad_of(ref: Any) -> Any:
     return getattr(ref(), "_grad", None)
+
+
+def lazily(device: Any) -> bool:
+    """Whether a device records instead of computing at once."""
+    return hasattr(device.backend, "graph")
 
 
 def lazy(x: Any, backend: Any) -> bool:
@@ -199,10 +214,11 @@ class Compiled:
             backend = backends.pop()
             outputs = tree.leaves(result)
             if not any(isinstance(x, Box) and (x.tracked or x.owner is not None) for x in outputs):
-                entry = Entry(capture, backend, leaves, result, True)
-                kept = self.entries.setdefault(key, [])
-                kept.insert(0, entry)
-                del kept[8:]
+                entry = Entry(capture, backend, leaves, result)
+                if entry.plan.settle():
+                    kept = self.entries.setdefault(key, [])
+                    kept.insert(0, entry)
+                    del kept[8:]
             else:
                 backend.flush()
         return result

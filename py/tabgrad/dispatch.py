@@ -52,16 +52,14 @@ def constant(value: Any, spec: Spec, device: Any) -> Any:
     kind = type(value)
     if kind is not float and kind is not int and kind is not bool and kind is not complex:
         return trace.wrap(device.backend.constant(value, spec), spec, device)
-    key = (value, kind, spec, device) if value or kind is not float else (str(value), kind, spec, device)
+    # 0.0 and -0.0 are equal as keys, so they are told apart by their text
+    backend = device.backend
+    key = (value if value or kind is not float else str(value), kind, spec, backend)
     found = _CONSTANTS.get(key)
     if found is None:
         if len(_CONSTANTS) > 512:
             _CONSTANTS.clear()
-        data = device.backend.constant(value, spec)
+        data = backend.constant(value, spec)
         found = _CONSTANTS[key] = trace.wrap(data, spec, device)
     return found
 
-
-def forget_constants() -> None:
-    """Drop the remembered constants, so that they hold no nodes of a lost device."""
-    _CONSTANTS.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.hosts import devices
 from tabgrad.hosts.device import DeviceBackend
 from tabgrad.hosts.devices import Device
 from tabgrad.hosts.recording import RecordingHost
@@ -12,7 +13,8 @@ from tabgrad.lower.plan import Plan
 
 def device(**changes: Any) -> Device:
     """Return a webgpu device of its own whose host only records."""
-    where = Device("webgpu", 0)
+    where = Device("webgpu", 100 + len(devices._DEVICES))
+    devices._DEVICES["webgpu", where.index] = where
     where._backend = DeviceBackend(RecordingHost(**changes), where)
     return where
 

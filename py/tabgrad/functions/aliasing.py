@@ -130,6 +130,9 @@ def detach(x: Tensor) -> Tensor:
     """Return `x` without its history; what is written to either is seen in both."""
     if x.owner is not None:
         return bind(stop_gradient, (x,))
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.note((x,))
     its = x.alias
     if its.__class__ is View:
         its.refresh(x)

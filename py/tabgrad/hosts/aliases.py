@@ -44,6 +44,9 @@ def make_view(backend: Any, node: int, slot: int, offset: int, plan: Plan, outpu
         graph.buffer[leaf.id] = outputs[slot]
         backend.shared_leaves[slot] = leaf
     piece = slice_of(graph, leaf, offset, its)
+    # sources come before what they make, in the order of serials too
+    graph.serial[leaf.id] = 0
+    graph.serial[piece.id] = graph.serial[node] - 0.5
     old = graph.srcs[node]
     graph.op[node] = REGISTRY["reshape"]
     graph.params[node] = intern_params({"shape": its.shape})

@@ -102,7 +102,16 @@ class Replayable:
                 s.leaf = number[base]
                 self.kept[s.leaf] = None
                 self.sources.append(s)
+            s.value = None
         self.now: list[Any] = [graph.buffer[i] for i in inputs]
+
+    def settle(self) -> bool:
+        """Forget sources that were temporaries of the call; False where an input has no other source."""
+        alive = [s for s in self.sources if s.ref is None or s.ref() is not None]
+        found = {s.leaf for s in alive}
+        whole = all(s.leaf in found for s in self.sources)
+        self.sources = alive
+        return whole
 
     def buffers(self) -> list[Any]:
         """Return the buffers of the inputs."""

@@ -45,6 +45,7 @@ class Emitter:
         self.word_of: dict[int, int] = {}
         self.scopes = [Scope("", set(), False)]
         self.names = 0
+        self.seen: dict[Node, None] = {}
 
     # -- statements ---------------------------------------------------------------------------------------------
 
@@ -186,6 +187,7 @@ class Emitter:
         kind = self.d.compute_type(n.spec.dtype)
         if n.op is None or (n.id in self.stored and n.id not in self.members):
             return self.let(kind, self.load(n, index))
+        self.seen[n] = None
         if n.family == "elementwise":
             return self.let(kind, self.scalar(n, [self.value(s, index) for s in n.srcs]))
         if n.family == "view":

@@ -204,7 +204,9 @@ class Fuser:
         """Store values where an expression would grow too long; return the ops inlined in each node."""
         masks: dict[int, int] = {}
         depth: dict[int, int] = {}
+        loads: dict[int, int] = {}
         for n in self.p.nodes:
+            loads[n.id] = self.few_loads(n, loads)
             mask, deep = 0, 0
             for s in n.srcs:
                 if s.id not in self.stored:
@@ -216,6 +218,30 @@ class Fuser:
             masks[n.id] = mask
             depth[n.id] = deep + 1
         return masks
+
+    def few_loads(self, n: Node, loads: dict[int, int]) -> int:
+        """Return the stored nodes an expression reads, as bits; store parts of it until a kernel can bind them."""
+
+        def read_by(s: Node) -> int:
+            s = self.base(s)
+            return 1 << s.id if s.id in self.stored else loads[s.id]
+
+        while True:
+            total = 0
+            for s in n.srcs:
+                total |= read_by(s)
+            if total.bit_count() < self.limits.buffers:
+                return total
+            worst = max(n.srcs, key=lambda s: read_by(s).bit_count())
+            if read_by(worst).bit_count() <= 1:
+                return total
+            self.stored.add(self.base(worst).id)
+
+    def base(self, n: Node) -> Node:
+        """Return what a chain of views looks at."""
+        while n.family == "view" and n.id not in self.stored:
+            n = n.srcs[0]
+        return n
 
     def store_shared(self, masks: dict[int, int]) -> None:
         """Store a value that several groups would compute, unless it is cheap."""

@@ -156,6 +156,13 @@ def _sorted(table: dict[int, tuple[Atom, int]]) -> tuple[tuple[Atom, int], ...]:
     return tuple(table[k] for k in sorted(table))
 
 
+def _single(e: Expr) -> Atom | None:
+    """Return the atom that is all of `e`, if there is one."""
+    if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1:
+        return e.terms[0][0]
+    return None
+
+
 def _divide(e: Expr, n: int) -> Expr:
     if n == 1 or e is ZERO:
         return e
@@ -167,10 +174,12 @@ def _divide(e: Expr, n: int) -> Expr:
         if out or e.const >= n:
             if rest.lo >= 0:
                 return Expr(e.const // n, tuple(out)) + _divide(rest, n)
-        if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1 and e.terms[0][0].kind == "div":
-            inner = e.terms[0][0]
-            assert inner.of is not None
-            return _divide(inner.of, inner.n * n)
+        inner = _single(e)
+        if inner is not None and inner.of is not None:
+            if inner.kind == "div":
+                return _divide(inner.of, inner.n * n)
+            if inner.n % n == 0:
+                return _modulo(_divide(inner.of, n), inner.n // n)
         g = math.gcd(n, *(c for _, c in e.terms))
         if g > 1:
             return _divide(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g)
@@ -190,11 +199,9 @@ def _modulo(e: Expr, n: int) -> Expr:
             return rest
         if rest != e and rest.lo >= 0:
             e = rest
-        if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1:
-            inner = e.terms[0][0]
-            if inner.kind == "mod" and inner.n % n == 0:
-                assert inner.of is not None
-                return _modulo(inner.of, n)
+        inner = _single(e)
+        if inner is not None and inner.of is not None and inner.kind == "mod" and inner.n % n == 0:
+            return _modulo(inner.of, n)
         g = math.gcd(n, e.const, *(c for _, c in e.terms))
         if g > 1:
             return _modulo(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g) * g

@@ -315,14 +315,15 @@ class KernelPrinter:
         overrides: tuple[tuple[str, float], ...] = (), n: Node | None = None,
     ) -> Kernel:  # fmt: skip
         """Return a kernel of this text."""
-        members = g.members if g else [n]  # type: ignore[list-item]
-        ops = tuple(m.name for m in members if m is not None)
-        label = "+".join(ops[:6]) + ("+..." if len(ops) > 6 else "")
+        members = g.members if g else [n]
+        label = "+".join(m.name for m in members[:6]) + ("+..." if len(members) > 6 else "")
         letters = "".join(mode for _, mode, _ in e.bindings()) + ("u" if e.words else "")
+        parts = list(dict.fromkeys((*e.seen, *members)))
         return Kernel(
-            label, source, letters, [slot for slot, _, _ in e.access], grid, overrides, e.uniforms, ops,
-            tuple(m.origin for m in members if m is not None),
-        )
+            label, source, letters, [slot for slot, _, _ in e.access], grid, overrides, e.uniforms,
+            tuple(dict.fromkeys(m.name for m in parts if m.family != "view")),
+            tuple(dict.fromkeys(m.origin for m in parts)),
+        )  # fmt: skip
 
 
 def phases(g: Group) -> list[list[Node]]:

@@ -86,6 +86,15 @@ def _reshape(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     return None
 
 
+@rule("spread")
+def _spread(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    """New axes are axes of size 1, repeated: the other rules know those."""
+    shape: Any = params["shape"]
+    axes: Any = params["axes"]
+    ones = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return apply(p, "expand", apply(p, "reshape", srcs[0], shape=ones), shape=shape)
+
+
 @rule("permute")
 def _permute(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     (x,) = srcs
@@ -159,7 +168,7 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
 # -- reductions --------------------------------------------------------------------------------------------
 
 
-@rule("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "first_max")
+@rule("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "first_max", "peak")
 def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     (x,) = srcs
     axes: Any = params["axes"]
@@ -196,7 +205,7 @@ def _parts(n: int) -> int:
     return next((d for d in range(min(root, 1024), 15, -1) if n % d == 0), 1)
 
 
-for _name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all"):
+for _name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "peak"):
     RULES[_name] = _two_steps(_name)
 
 
