@@ -27,18 +27,6 @@ class Emptying:
         self.work: list[Any] = []
         self.idle = True
 
-    def run(self) -> None:
-        """Let go of everything in the list, and of what that lets go of in turn."""
-        self.idle = False
-        work = self.work
-        try:
-            while work:
-                work.pop()
-        except IndexError:  # another thread took the last one
-            pass
-        finally:
-            self.idle = True
-
 
 EMPTYING = Emptying()
 
@@ -59,9 +47,20 @@ class Node:
     notes: dict[str, Any] | None
 
     def __del__(self, work: list[Any] = EMPTYING.work, state: Emptying = EMPTYING) -> None:
-        work.append((self.entry, self.notes))
-        if state.idle:
-            state.run()
+        if not state.idle:
+            work.append(self.entry)
+            if self.notes is not None:
+                work.append(self.notes)
+            return
+        state.idle = False
+        try:
+            self.entry = self.notes = None
+            while work:
+                work.pop()
+        except IndexError:  # another thread took the last one
+            pass
+        finally:
+            state.idle = True
 
     def name(self) -> str:
         """Return the op's name, as in PyTorch: `MulBackward0`."""
@@ -252,21 +251,23 @@ def record(
         code = tuple([e is not None for e in edges])
         if True not in code:
             return
-    if y.spec.dtype.category < FLOAT:
-        return
-    plan = op.plans.get(code) or plan_for(op, code)
-    keep, keep_out = plan
+    keep, keep_out = op.plans.get(code) or plan_for(op, code)
     if keep is ALL:
         kept: Any = values
     elif keep is NOTHING:
+        kept = None
+    elif keep is CAST:
+        if y.spec.dtype.category < FLOAT:
+            return
         kept = None
     elif keep is NO_GRADIENT:
         return
     else:
         kept = tuple([v if k else None for v, k in zip(values, keep, strict=True)])
     out = y.value if keep_out else None
-    if mode.extras:
-        packing = mode.extras.get("saved_tensors")
+    extras = mode.extras
+    if extras:
+        packing = extras.get("saved_tensors")
         if packing is not None:
             kept, out = pack(packing, kept, out, specs, y, owner)
     y.node = node = _new(Node)
@@ -274,19 +275,24 @@ def record(
     node.entry = (op, params, edges, kept, out, specs, y.spec, owner, y.device)
     node.notes = None
     y.tracked = True
-    if mode.extras and "anomaly" in mode.extras:
-        notes_of(node)["line"] = mode.extras["anomaly"].line()
+    if extras and "anomaly" in extras:
+        notes_of(node)["line"] = extras["anomaly"].line()
 
 
 ALL = Marker("all")
 NOTHING = Marker("nothing")
 NO_GRADIENT = Marker("no_gradient")
+CAST = Marker("cast")
+"""What is kept of a cast: nothing, and the result is tied only if its dtype can carry gradients."""
 
 
 def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
     """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
     if not op.differentiable:
         op.plans[code] = found = (NO_GRADIENT, False)
+        return found
+    if op.name == "cast":
+        op.plans[code] = found = (CAST, False)
         return found
     needs = {1: (True, False), 2: (False, True), 3: (True, True), 4: (True,)}.get(code, code)
     keep, keep_out = op.saves(needs)
