@@ -6,11 +6,10 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
-from tabgrad.core.shape import with_ones
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.rounding import eq
-from tabgrad.ops.view import expand, reshape
+from tabgrad.ops.view import spread
 
 Operand = Any
 Array = Any
@@ -18,9 +17,8 @@ Ints = tuple[int, ...]
 
 
 def keep(y: Any, x: Any, axes: Ints) -> Any:
-    """Return the reduced `y` broadcast back to the shape of `x`."""
-    shape = x.shape
-    return expand.bind(reshape.bind(y, shape=with_ones(shape, axes)), shape=shape)
+    """Return the reduced `y` repeated over `axes`, where `x` had them."""
+    return spread.bind(y, shape=x.shape, axes=axes) if axes else y
 
 
 @reduction(
@@ -65,6 +63,12 @@ def reduce_max(x: Operand, *, axes: Ints) -> Array:
     return x.max(axes)
 
 
+@reduction(kind="max", derivative=None, kinds="biuf")
+def peak(x: Operand, *, axes: Ints) -> Array:
+    """Return the maximum over `axes` as a constant: what keeps exp() in range is no part of a derivative."""
+    return x.max(axes)
+
+
 @reduction(kind="min", derivative=_extreme_derivative, kinds="biuf")
 def reduce_min(x: Operand, *, axes: Ints) -> Array:
     """Return the minimum over `axes`, nan where there is one; ties share the derivative equally."""
@@ -105,9 +109,8 @@ def _first_derivative(dx: Any, x: Any, _y: Any, *, axes: Ints) -> Any:
 
 def iota_along(x: Any, axis: int) -> Any:
     """Return the index along `axis` at every element of `x`."""
-    shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
     line = iota(x.shape[axis], x.device.index_dtype, x.device)
-    return expand.bind(reshape.bind(line, shape=shape), shape=x.shape)
+    return keep(line, x, tuple(i for i in range(len(x.shape)) if i != axis))
 
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")

@@ -110,6 +110,25 @@ def _expand_batch(self: Any, n: int, args: Any, dims: Any, params: Any) -> Any:
     return expand.bind(x, shape=(n, *shape))
 
 
+@view(
+    shape=lambda source, *, shape, axes: shape,
+    index=lambda i, source, *, shape, axes: (
+        tuple(e for k, e in enumerate(i) if k not in axes),
+        (),
+    ),
+    transpose=lambda ct, _x, *, shape, axes: _sum(ct, axes),
+    lift=lambda n, *, shape, axes: {"shape": (n, *shape), "axes": tuple(a + 1 for a in axes)},
+    samples=(
+        ((3,), {"shape": (2, 3, 4), "axes": (0, 2)}),
+        ((2, 4), {"shape": (2, 3, 4), "axes": (1,)}),
+        ((2,), {"shape": (2, 0), "axes": (1,)}),
+    ),
+)
+def spread(x: Operand, *, shape: Ints, axes: Ints) -> Array:
+    """Return `x` repeated along the new axes `axes` of `shape`: the transpose of a sum over them."""
+    return np.broadcast_to(np.expand_dims(x, axes), shape)
+
+
 # -- slice, flip, pad ------------------------------------------------------------------------------
 
 
@@ -340,5 +359,6 @@ __all__ = [
     "rewindow",
     "size",
     "slice_",
+    "spread",
     "unwindow",
 ]

@@ -10,10 +10,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import broadcast
 from tabgrad.ops.composite.rows import softmax
-from tabgrad.ops.elementwise import add, div, exp, maximum, mul, stop_gradient, sub, where
+from tabgrad.ops.elementwise import add, div, exp, maximum, mul, sub, where
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.linalg import matmul, transposed
-from tabgrad.ops.reduction import keep, reduce_max, reduce_sum
+from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import eq, ge
 from tabgrad.ops.view import expand, reshape
 
@@ -41,14 +41,17 @@ def _lines(scores: Any) -> tuple[Any, Any]:
     """Return the query's and the key's place at every score."""
     shape, kind = scores.spec.shape, scores.device.index_dtype
     rows, columns = shape[-2:]
-    i = reshape.bind(iota(rows, kind, scores.device), shape=(rows, 1))
-    return expand.bind(i, shape=shape), expand.bind(iota(columns, kind, scores.device), shape=shape)
+    n = len(shape)
+    return (
+        keep(iota(rows, kind, scores.device), scores, (*range(n - 2), n - 1)),
+        keep(iota(columns, kind, scores.device), scores, tuple(range(n - 1))),
+    )
 
 
 def _safe_softmax(x: Any) -> Any:
     # a row that is masked out everywhere gives zeros, as in PyTorch
     last = (len(x.spec.shape) - 1,)
-    high = maximum(stop_gradient(reduce_max.bind(x, axes=last)), -3.4e38)
+    high = maximum(peak.bind(x, axes=last), -3.4e38)
     e = exp(sub.bind(x, keep(high, x, last)))
     total = reduce_sum.bind(e, axes=last)
     return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))

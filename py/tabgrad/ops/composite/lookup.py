@@ -24,7 +24,7 @@ from tabgrad.ops.elementwise import (
 from tabgrad.ops.indexing import gather, iota
 from tabgrad.ops.reduction import keep, reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.rounding import eq, ne
-from tabgrad.ops.view import expand, permute, reshape
+from tabgrad.ops.view import expand, permute, reshape, spread
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
@@ -36,12 +36,13 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
         raise DTypeError(f"embedding: expected integer indices, got {input.spec.dtype!r}")
     rows, width = weight.spec.shape
     n = input.spec.size
-    at = expand.bind(reshape.bind(input, shape=(n, 1)), shape=(n, width))
+    flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
+    at = spread.bind(flat, shape=(n, width), axes=(1,))
     y = gather.bind(weight, at, axis=0)
     if padding_idx is not None:
         padding_idx = axis_index("embedding: padding_idx", padding_idx, rows)
         y = where(eq(at, padding_idx), stop_gradient(y), y)
-    return reshape.bind(y, shape=(*input.spec.shape, width))
+    return y if flat is input else reshape.bind(y, shape=(*input.spec.shape, width))
 
 
 def one_hot(tensor: Any, num_classes: int) -> Any:
@@ -52,7 +53,7 @@ def one_hot(tensor: Any, num_classes: int) -> Any:
     if tensor.spec.dtype.category != dt.INT:
         raise DTypeError(f"one_hot: expected an integer tensor, got {tensor.spec.dtype!r}")
     shape = (*tensor.spec.shape, num_classes)
-    wide = expand.bind(reshape.bind(tensor, shape=(*tensor.spec.shape, 1)), shape=shape)
+    wide = spread.bind(tensor, shape=shape, axes=(len(shape) - 1,))
     line = expand.bind(iota(num_classes, tensor.spec.dtype, tensor.device), shape=shape)
     return cast.bind(eq(wide, line), dtype=tensor.spec.dtype)
 

@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.shape import broadcast
+from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.composite.rows import top
@@ -29,7 +30,7 @@ from tabgrad.ops.elementwise import (
 )  # fmt: skip
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.rounding import eq, gt, lt, ne
+from tabgrad.ops.rounding import eq, gt, lt
 from tabgrad.ops.special import softplus, xlogy
 from tabgrad.ops.view import expand, reshape
 
@@ -87,8 +88,7 @@ def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
     """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
-    wide = reshape.bind(target, shape=tuple(1 if i == axis else n for i, n in enumerate(shape)))
-    return eq(along(line, input, axis), expand.bind(wide, shape=shape))
+    return eq(along(line, input, axis), keep(target, input, (axis,)))
 
 
 def _picked(x: Any, mask: Any, axis: int) -> Any:
@@ -106,7 +106,8 @@ def _class_weights(
 ) -> Any:
     """Return the weight of each target, 0 where it is ignored."""
     if weight is None:
-        return cast.bind(ne(target, ignore_index), dtype=input.spec.dtype)
+        one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
+        return where(eq(target, ignore_index), 0, one)
     if weight.spec.shape != (input.spec.shape[axis],):
         raise ShapeError(
             f"loss: weight must have one element for each of the {input.spec.shape[axis]} classes, "

@@ -9,7 +9,7 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import size
 from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.view import expand, reshape
+from tabgrad.ops.view import reshape
 
 Axes = tuple[int, ...]
 
@@ -29,9 +29,7 @@ def centered(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
 
 def along(v: Any, x: Any, axis: int) -> Any:
     """Return the vector `v` laid along `axis` of `x`, repeated over the others."""
-    shape = x.spec.shape
-    line = reshape.bind(v, shape=tuple(n if i == axis else 1 for i, n in enumerate(shape)))
-    return expand.bind(line, shape=shape)
+    return keep(v, x, tuple(i for i in range(len(x.spec.shape)) if i != axis))
 
 
 def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) -> Axes:

@@ -13,8 +13,8 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import axes_tuple, with_ones, without
-from tabgrad.ops.elementwise import add, div, exp, log, stop_gradient, sub, where
-from tabgrad.ops.reduction import keep, reduce_max, reduce_sum
+from tabgrad.ops.elementwise import add, div, exp, log, sub, where
+from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import isfinite
 from tabgrad.ops.view import reshape
 
@@ -36,7 +36,7 @@ def _axes(name: str, x: Any, dim: int | None, dtype: DType | None) -> tuple[Any,
 
 def top(x: Any, axes: Axes) -> Any:
     """Return the maximum over `axes` as a constant, with the shape of `x`."""
-    return keep(stop_gradient(reduce_max.bind(x, axes=axes)), x, axes)
+    return keep(peak.bind(x, axes=axes), x, axes)
 
 
 def softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
@@ -85,7 +85,7 @@ def logsumexp(x: Any, dim: int | Iterable[int], keepdim: bool = False) -> Any:
 
         x = cast(x, get_default_dtype())
     if x.spec.size:
-        high = stop_gradient(reduce_max.bind(x, axes=axes))
+        high = peak.bind(x, axes=axes)
         high = where(isfinite(high), high, 0)
         total = log(reduce_sum.bind(exp(sub.bind(x, keep(high, x, axes))), axes=axes))
         y = add.bind(total, high)
