@@ -3,7 +3,10 @@
 Every public name is listed here, by topic. `import tabgrad` loads neither NumPy nor a host.
 """
 
-# ruff: noqa: E402, I001 (by topic, and what is written with the names comes last)
+# ruff: noqa: I001 (by topic, and what is written with the names comes last)
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # first: the function `tensor` then takes the place of the submodule's name
 from tabgrad.tensor import Tensor as Tensor
@@ -161,14 +164,6 @@ from tabgrad.transforms.vmap import (
     vmap as vmap,
 )  # fmt: skip
 
-# written with the names above
-from tabgrad import autograd as autograd
-from tabgrad import func as func
-from tabgrad import nn as nn
-from tabgrad import optim as optim
-from tabgrad import profiler as profiler
-from tabgrad import utils as utils
-
 from math import e as e, inf as inf, nan as nan, pi as pi
 
 newaxis = None
@@ -181,3 +176,18 @@ double, float, half = float64, float32, float16
 long, int, short = int64, int32, int16
 
 __version__ = "0.1.0"
+
+if _TYPE_CHECKING:
+    from tabgrad import (
+        autograd as autograd, func as func, linalg as linalg, nn as nn, optim as optim,
+        profiler as profiler, testing as testing, utils as utils,
+    )  # fmt: skip
+
+_ON_DEMAND = ("autograd", "func", "linalg", "nn", "optim", "profiler", "testing", "utils")
+
+
+def __getattr__(name: str) -> object:
+    """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
+    if name in _ON_DEMAND:
+        return _import_module(f"tabgrad.{name}")
+    raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")

@@ -155,6 +155,17 @@ def _grad_of(ref: Any) -> Any:
     return getattr(ref(), "_grad", None)
 
 
+def own_buffer(x: Any) -> None:
+    """Bring an argument up to date, and give it a buffer if it is a constant: its number is an input then."""
+    if x.alias is not None:
+        x.alias.refresh(x)
+    backend = x.device.backend
+    if hasattr(backend, "graph"):
+        made = backend.settled(x.value)
+        if made is not None:
+            replace(x, made)
+
+
 def lazily(device: Any) -> bool:
     """Whether a device records instead of computing at once."""
     return hasattr(device.backend, "graph")
@@ -188,6 +199,9 @@ class Compiled:
         if mode.levels or mode.capture is not None:
             return self.fn(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
+        for x in leaves:
+            if isinstance(x, Box) and x.owner is None:
+                own_buffer(x)
         key = (structure, tuple([signature(x) for x in leaves]), mode.grad, mode.inference)
         for entry in self.entries.get(key, ()):
             if entry.holds():
@@ -202,11 +216,7 @@ class Compiled:
             device.backend.flush()
         self.traces += 1
         capture = Capture()
-        for x in leaves:
-            if isinstance(x, Box) and x.owner is None:
-                if x.alias is not None:
-                    x.alias.refresh(x)
-                capture.note((x,))
+        capture.note(tuple(x for x in leaves if isinstance(x, Box) and x.owner is None))
         with using(MODE.get().replace(capture=capture)):
             result = self.fn(*args, **kwargs)
         backends = {x.device.backend for x, _ in capture.reads.values() if x.device.type != "cpu"}

@@ -11,6 +11,7 @@ from typing import Any
 from tabgrad import dispatch, printing
 from tabgrad.core import dtype as dt
 from tabgrad.core import trace
+from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError, ShapeError
 from tabgrad.core.spec import NO_PARAMS, Spec
@@ -220,13 +221,15 @@ class Tensor(Methods, InPlaceMethods, Box):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None:
+        if value is None:
+            clear_grad(self)
+        else:
             self._check_grad(value)
-        self._grad = value
+            self._set_grad(value)
 
     @grad.deleter
     def grad(self) -> None:
-        self._grad = None
+        clear_grad(self)
 
     def _check_grad(self, value: Any) -> None:
         if not isinstance(value, Box):
@@ -247,6 +250,9 @@ class Tensor(Methods, InPlaceMethods, Box):
             )
 
     def _set_grad(self, value: Any) -> None:
+        capture = trace.MODE.get().capture
+        if capture is not None:
+            capture.note_grad(self)
         self._grad = value
 
     @property

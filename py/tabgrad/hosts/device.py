@@ -8,8 +8,8 @@ from typing import Any
 
 from tabgrad.core.errors import CaptureError, DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
-from tabgrad.core.op import Op
-from tabgrad.core.spec import Params, Spec
+from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
 from tabgrad.hosts.faults import raise_faults
@@ -71,6 +71,20 @@ class DeviceBackend:
         self.waiting = 0
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
+
+    def settled(self, value: Value) -> Value | None:
+        """Return a computed copy of a view of a constant; None for any other value."""
+        graph = self.graph
+        i = value.id
+        while graph.srcs[i] and graph.op[i] is not None and graph.op[i].family == "view":  # type: ignore[union-attr]
+            i = graph.srcs[i][0]
+        if graph.op[i] is not FULL:
+            return None
+        spec = graph.spec[value.id]
+        assert spec is not None
+        made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), spec)
+        self.compute([made.id])
+        return made
 
     # -- recording ----------------------------------------------------------------------------------------------
 

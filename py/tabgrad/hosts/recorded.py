@@ -96,12 +96,15 @@ class Replayable:
         number = {i: k for k, i in enumerate(inputs)}
         self.kept: list[Value | None] = [graph.handle(i) for i in inputs]
         self.sources: list[Source] = []
+        self.constants: list[tuple[Source, Any]] = []
         for s in sources:
             base, s.steps = path(graph, s.value.id)
             if base in number:
                 s.leaf = number[base]
                 self.kept[s.leaf] = None
                 self.sources.append(s)
+            elif graph.op[base] is FULL:
+                self.constants.append((s, graph.aux[base]))
             s.value = None
         self.now: list[Any] = [graph.buffer[i] for i in inputs]
 
@@ -111,6 +114,7 @@ class Replayable:
         found = {s.leaf for s in alive}
         whole = all(s.leaf in found for s in self.sources)
         self.sources = alive
+        self.constants = [c for c in self.constants if c[0].ref is None or c[0].ref() is not None]
         return whole
 
     def buffers(self) -> list[Any]:
@@ -125,25 +129,35 @@ class Replayable:
             self.backend.flush()
         now: list[Any] = [None if v is None else graph.buffer[v.id] for v in self.kept]
         for s in self.sources:
-            x = args[s.index] if s.ref is None else s.ref()
-            if x is None:
-                return False
-            if x.alias is not None:
-                x.alias.refresh(x)
-            value = x.value
-            if value.graph is not graph:
-                return False
-            i = value.id
-            for op, params, _ in reversed(s.steps):
-                if graph.op[i] is not op or graph.params[i] is not params:
-                    return False
-                i = graph.srcs[i][0]
-            buffer = graph.buffer[i]
+            i = self.follow(s, args)
+            buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
             now[s.leaf] = buffer
+        for s, number in self.constants:
+            i = self.follow(s, args)
+            if not i or graph.op[i] is not FULL or graph.aux[i] != number:
+                return False
         self.now = now
         return all(b is not None for b in now)
+
+    def follow(self, s: Source, args: list[Any]) -> int:
+        """Return the node that a source looks at by the steps it had at the capture; 0 if it has others now."""
+        graph = self.backend.graph
+        x = args[s.index] if s.ref is None else s.ref()
+        if x is None:
+            return 0
+        if x.alias is not None:
+            x.alias.refresh(x)
+        value = x.value
+        if value.graph is not graph:
+            return 0
+        i: int = value.id
+        for op, params, _ in reversed(s.steps):
+            if graph.op[i] is not op or graph.params[i] is not params:
+                return 0
+            i = graph.srcs[i][0]
+        return i
 
     def run(self, numbers: list[Any]) -> list[Value]:
         """Run the plan with these live numbers; return the targets as new values."""

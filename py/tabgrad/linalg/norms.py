@@ -1,0 +1,57 @@
+"""Norms of vectors and matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+
+Tensor = tg.Tensor
+
+
+def vector_norm(
+    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Return the p-norm of the elements over `dim`, p being `ord`; inf is the largest absolute value.
+
+    >>> import tabgrad as tg
+    >>> tg.linalg.vector_norm(tg.tensor([3.0, 4.0], device="cpu"))
+    tensor(5.)
+    """
+    return tg.norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Return the norm of matrices: "fro", or 1, -1, inf, -inf (largest or smallest sum of a column or row).
+
+    >>> import tabgrad as tg
+    >>> tg.linalg.matrix_norm(tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu"), 1)
+    tensor(6.)
+    """
+    if ord == "fro":
+        return tg.norm(A, 2, dim, keepdim, dtype=dtype)
+    if ord not in (1, -1, tg.inf, -tg.inf):
+        raise ValueError(f"linalg.matrix_norm: expected 'fro', 1, -1, inf or -inf, got {ord!r}")
+    rows, columns = (d % A.ndim for d in dim)
+    first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = A.abs().sum(first, keepdim=True)
+    best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
+    return best if keepdim else best.squeeze((rows, columns))
+
+
+def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return a vector norm for one dim (or none given with no `ord`), a matrix norm for two.
+
+    >>> import tabgrad as tg
+    >>> tg.linalg.norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]], device="cpu"))
+    tensor(5.)
+    """
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
+    if isinstance(dim, tuple) and len(dim) == 2:
+        return matrix_norm(A, ord, dim, keepdim, dtype=dtype)
+    if dim is None and A.ndim == 2:
+        return matrix_norm(A, ord, keepdim=keepdim, dtype=dtype)
+    return vector_norm(A, ord, dim, keepdim, dtype=dtype)
