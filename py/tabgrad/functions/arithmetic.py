@@ -25,7 +25,11 @@ FLOAT = dt.FLOAT
 def unary(op: Any, name: str = "") -> Callable[[Tensor], Tensor]:
     """Return the function `name` of one tensor that applies `op`."""
 
+    floats = "f" in op.kinds
+
     def front(input: Tensor) -> Tensor:
+        if floats and isinstance(input, Box) and input.spec.dtype.category == FLOAT:
+            return bind(op, (input,), NO_PARAMS)
         return call(op, input)
 
     return _named(front, op, name)

@@ -147,6 +147,11 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     return e.where(condition, input, other)
 
 
+def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """Return `self` where `condition` holds and `other` elsewhere."""
+    return where(condition, self, other)
+
+
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Return `input` with `value`, a number or a 0-d tensor, where `mask` holds.
 

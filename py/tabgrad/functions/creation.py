@@ -76,19 +76,23 @@ def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
     shape, leaves = literals.flatten(data)
     if any(isinstance(x, Box) and x.spec.shape for x in leaves):
         raise ValueError("only one element tensors can be converted to Python scalars; use stack(...)")
-    found = dtype or literals.number_dtype([plain(x) if type(x) not in NUMBER else x for x in leaves])
-    if any(isinstance(x, Box) for x in leaves) and dtype is None:
-        found = _promoted(leaves, found)
-    leaves = [x if type(x) in NUMBER else plain(x) for x in leaves]
-    target = where.canonical(found, asked)
-    return upload(literals.encode(leaves, target), shape, target, where)
+    numbers = leaves
+    found = dtype
+    if not literals.all_numbers(leaves):
+        numbers = [x if type(x) in NUMBER else plain(x) for x in leaves]
+        found = dtype or _of_typed(leaves)
+    target = where.canonical(found or literals.number_dtype(numbers), asked)
+    return upload(literals.encode(numbers, target), shape, target, where)
 
 
-def _promoted(leaves: list[Any], found: DType) -> DType:
+def _of_typed(leaves: list[Any]) -> DType:
+    """Return the dtype of numbers some of which, tensors or NumPy's, have one of their own."""
+    found = None
     for x in leaves:
-        if isinstance(x, Box):
-            found = dt.promote(found, x.spec.dtype)
-    return found
+        name = x.spec.dtype.name if isinstance(x, Box) else str(getattr(x, "dtype", ""))
+        own = dt.by_name(name) if name in dt.NAMES else dt.scalar_dtype(plain(x))
+        found = own if found is None else dt.promote(found, own)
+    return found or dt.get_default_dtype()
 
 
 def plain(x: Any) -> Any:

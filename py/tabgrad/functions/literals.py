@@ -58,6 +58,14 @@ def flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
     return tuple(shape), level
 
 
+_PLAIN = {bool, int, float, complex}
+
+
+def all_numbers(leaves: Iterable[Any]) -> bool:
+    """Whether all are plain Python numbers."""
+    return set(map(type, leaves)) <= _PLAIN
+
+
 def number_dtype(leaves: Iterable[Any]) -> dt.DType:
     """Return the dtype that Python numbers take together: bool < int64 < default float < complex."""
     kinds = {type(x) for x in leaves}

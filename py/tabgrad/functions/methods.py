@@ -135,6 +135,7 @@ class Methods:
     masked_fill = comparison.masked_fill
     ne = comparison.ne
     not_equal = comparison.not_equal
+    where = comparison.where_method
 
     bfloat16 = conversion.bfloat16
     bool = conversion.bool_

@@ -111,9 +111,9 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     return reduce(r.reduce_prod, x, axes("prod", dim, len(x.spec.shape)), keepdim)
 
 
-def _check_some(name: str, x: Any, over: Ints) -> None:
-    if builtins.any(x.spec.shape[k] == 0 for k in over) or (not over and not x.spec.size):
-        raise ShapeError(f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}")
+def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexError) -> None:
+    if builtins.any(x.spec.shape[k] == 0 for k in over):
+        raise error(f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}")
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -185,7 +185,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     tensor([1, 0])
     """
     if dim is None:
-        _check_some("max", input, tuple(range(len(input.spec.shape))))
+        _check_some("max", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_max, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
         return a.maximum(input, dim)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the minimum of all; or, along `dim`, (values, indices); or of two tensors, element by element."""
     if dim is None:
-        _check_some("min", input, tuple(range(len(input.spec.shape))))
+        _check_some("min", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_min, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
         return a.minimum(input, dim)  # type: ignore[arg-type]

@@ -216,7 +216,7 @@ def broadcast_tensors(*tensors_: Any) -> tuple[Tensor, ...]:
     """Return the tensors broadcast to one shape."""
     given = tensors("broadcast_tensors", tensors_[0] if _is_list(tensors_) else tensors_)
     shape = broadcast("broadcast_tensors", *(x.spec.shape for x in given))
-    return tuple(expand(x, shape) for x in given)
+    return tuple(x if x.spec.shape == shape else expand(x, shape) for x in given)
 
 
 def broadcast_shapes(*shapes: Any) -> Any:
