@@ -158,7 +158,7 @@ def test_live_buffers_stay_and_dropped_results_free_theirs(device: str) -> None:
     for _ in range(60):
         step(*data)
     gc.collect()
-    assert tg.profiler.memory().buffers == early
+    assert tg.profiler.memory().buffers <= early
 
 
 def test_transforms_work_inside_and_outside(device: str) -> None:

@@ -283,9 +283,9 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
             new = wrap(ct.value, ct.spec, ct.device, ct.owner)
             if graph and ct.tracked:
                 new.node, new.tracked = ct.node, True
-            leaf._grad = new
+            leaf._set_grad(new)
         elif graph or old.tracked:
-            leaf._grad = accumulate(old, ct)
+            leaf._set_grad(accumulate(old, ct))
         else:
             old.add_(ct)
 
