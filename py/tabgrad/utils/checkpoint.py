@@ -1,0 +1,230 @@
+"""Checkpointing: keep less of a forward pass, and compute it again when backward needs it.
+
+PyTorch's `utils.checkpoint`. What an op saves inside a checkpoint is replaced by a number; when backward asks
+for it the function is run again, until the last number that is needed. The random numbers are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core import tree
+from tabgrad.core.errors import GradientError
+from tabgrad.core.trace import MODE, Box, Mode, using, wrap
+from tabgrad.functions.aliasing import refreshed
+from tabgrad.transforms.autograd import WALK
+from tabgrad.transforms.hooks import saved_tensors_hooks
+from tabgrad.utils.recompute import (
+    CheckpointPolicy as CheckpointPolicy, SelectiveCheckpointContext as SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts as create_selective_checkpoint_contexts,
+)  # fmt: skip
+
+
+class CheckpointError(GradientError):
+    """A function that was run again did not do what it did before."""
+
+
+class _Stop(BaseException):
+    """Leaves a function that is run again once everything needed is there."""
+
+
+class _Early:
+    enabled = True
+
+
+@contextlib.contextmanager
+def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
+    """Say for a block whether a function that is run again is left as soon as nothing more is needed."""
+    before = _Early.enabled
+    _Early.enabled = enable
+    try:
+        yield
+    finally:
+        _Early.enabled = before
+
+
+class _Argument:
+    """A tensor argument as it was: its value, or what the surrounding saved-tensor hooks keep of it."""
+
+    def __init__(self, x: Any, hooks: Any) -> None:
+        self.tracked = x.tracked
+        self.unpack = None
+        self.kept = wrap(x.value, x.spec, x.device, x.owner)
+        if hooks is not None and not (x.tracked and x.is_leaf):
+            pack, self.unpack = hooks
+            with using(MODE.get().extra("saved_tensors", None).replace(grad=False)):
+                self.kept = pack(self.kept)
+
+    def tensor(self) -> Any:
+        """Return a leaf with the argument's value."""
+        x = self.kept if self.unpack is None else self.unpack(self.kept)
+        y = wrap(x.value, x.spec, x.device, x.owner)
+        y.tracked = self.tracked
+        return y
+
+
+class _Frame:
+    """One call of a checkpointed function."""
+
+    def __init__(self, function: Any, args: Any, kwargs: Any, preserve: bool, contexts: Any, check: bool) -> None:
+        self.function = function
+        self.mode: Mode = MODE.get()
+        hooks = self.mode.extras.get("saved_tensors")
+        leaves, self.structure = tree.flatten((args, kwargs))
+        self.arguments = [_Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves]
+        self.state = tg.get_rng_state() if preserve else None
+        self.early = _Early.enabled
+        self.context, self.again = contexts
+        self.check = check
+        self.specs: list[Any] = []
+        self.recomputed: dict[Any, dict[int, Any]] = {}
+
+    def pack(self, x: Any) -> tuple[_Frame, int]:
+        """Return the number of a tensor that is saved, in place of it."""
+        self.specs.append(x.spec)
+        return self, len(self.specs) - 1
+
+    def unpack(self, held: tuple[_Frame, int]) -> Any:
+        """Return the tensor of a number, after running the function again if that has not been done."""
+        number = held[1]
+        walk = WALK.get()
+        found = self.recomputed.get(walk)
+        if found is None or number not in found:
+            found = self.run_again()
+            if walk is not None:
+                if walk not in self.recomputed:
+                    walk.at_end.append(lambda: self.recomputed.pop(walk, None))
+                self.recomputed[walk] = found
+        return found.pop(number)
+
+    def run(self, args: Any, kwargs: Any) -> Any:
+        """Run the function for the first time."""
+        with self.context, saved_tensors_hooks(self.pack, self.unpack):
+            return self.function(*args, **kwargs)
+
+    def run_again(self) -> dict[int, Any]:
+        """Return what the function saves, by number."""
+        found: dict[int, Any] = {}
+        number = 0
+
+        def pack(x: Any) -> Any:
+            nonlocal number
+            self.compare(number, x)
+            found[number] = x
+            number += 1
+            if self.early and number == len(self.specs):
+                raise _Stop
+            return x
+
+        leaves = [a.tensor() if isinstance(a, _Argument) else a for a in self.arguments]
+        args, kwargs = tree.unflatten(self.structure, leaves)
+        mode = self.mode.replace(capture=MODE.get().capture, grad=True, inference=False)
+        with (
+            using(mode), self.random(), contextlib.suppress(_Stop), self.again,
+            saved_tensors_hooks(pack, lambda x: x),
+        ):  # fmt: skip
+            self.function(*args, **kwargs)
+        if number < len(self.specs):
+            raise CheckpointError(
+                f"checkpoint: the function saved {len(self.specs)} tensors for backward, and {number} when it was "
+                "run again; it must do the same both times"
+            )
+        return found
+
+    def compare(self, number: int, x: Any) -> None:
+        """Raise CheckpointError where a tensor saved the second time is not like that of the first."""
+        if not self.check:
+            return
+        if number >= len(self.specs) or self.specs[number] is not x.spec:
+            first = self.specs[number] if number < len(self.specs) else "nothing"
+            raise CheckpointError(
+                f"checkpoint: saved tensor {number} was {first}, and {x.spec} when the function was run again; "
+                "it must do the same both times (determinism_check='none' switches this check off)"
+            )
+
+    @contextlib.contextmanager
+    def random(self) -> Iterator[None]:
+        """Draw the numbers of the first run, and leave the generator as it is."""
+        if self.state is None:
+            yield
+            return
+        with tg.fork_rng():
+            tg.set_rng_state(self.state)
+            yield
+
+
+def noop_context_fn() -> tuple[Any, Any]:
+    """Return two contexts that do nothing: the default `context_fn`."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+def checkpoint(
+    function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None,
+    context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn, determinism_check: str = "default",
+    debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Return `function(*args, **kwargs)`, keeping nothing for backward but the arguments.
+
+    Backward runs the function again for what its ops had saved: less memory for one more forward. Checkpoints
+    nest, and work under the transforms of `tabgrad.func` and inside `compile`. The function must do the same
+    each time; random numbers repeat unless `preserve_rng_state` is False. `context_fn` returns two context
+    managers, for the first run and for the others; `determinism_check="none"` drops the comparison of what is
+    saved. `use_reentrant` and `debug` are accepted for PyTorch's sake.
+
+    >>> import tabgrad as tg
+    >>> from tabgrad.utils.checkpoint import checkpoint
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> checkpoint(lambda x: x.exp().sin().sum(), x).backward()
+    >>> x.grad.shape
+    tabgrad.Size([2])
+    """
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f"checkpoint: determinism_check is 'default' or 'none', not {determinism_check!r}"
+        )
+    if not MODE.get().grad:
+        return function(*args, **kwargs)
+    frame = _Frame(function, args, kwargs, preserve_rng_state, context_fn(), determinism_check == "default")
+    frame.early = frame.early and early_stop
+    return frame.run(args, kwargs)
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+) -> Any:  # fmt: skip
+    """Return `input` sent through `functions`, keeping only what goes between `segments` groups of them.
+
+    `functions` is a Sequential or a sequence of functions. The last group is not checkpointed.
+
+    >>> import tabgrad as tg
+    >>> from tabgrad.utils.checkpoint import checkpoint_sequential
+    >>> x = tg.tensor([1.0], requires_grad=True)
+    >>> checkpoint_sequential([tg.exp, tg.sin, tg.exp], 2, x).backward()
+    >>> x.grad.shape
+    tabgrad.Size([1])
+    """
+    layers: Sequence[Any] = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    if not 1 <= segments <= max(len(layers), 1):
+        raise ValueError(
+            f"checkpoint_sequential: segments must be between 1 and the {len(layers)} functions, got {segments}"
+        )
+    size = len(layers) // segments
+    x = input
+    at = 0
+    for _ in range(segments - 1):
+        x = checkpoint(_chain(layers[at : at + size]), x, preserve_rng_state=preserve_rng_state)
+        at += size
+    return _chain(layers[at:])(x)
+
+
+def _chain(layers: Sequence[Any]) -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return run
