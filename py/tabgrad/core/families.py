@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import GradientError, RegistryError
@@ -13,7 +13,26 @@ from tabgrad.core.shape import without
 from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params, spec
 from tabgrad.core.trace import bind
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Declared(Protocol[P, R]):
+    """What a decorated function has become: an Op that still shows the function's signature."""
+
+    name: str
+    batch: Any
+    saves: Any
+    samples: Any
+    vjp: Any
+
+    def __call__(self, *args: P.args, **params: P.kwargs) -> R:
+        """Apply the op."""
+        ...
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        """Apply the primitive."""
+        ...
 
 
 def to_front(x: Any, dim: int | None, size: int) -> Any:
@@ -47,7 +66,7 @@ class Elementwise(Op):
 
     family = "elementwise"
 
-    def setup(
+    def setup(  # type: ignore[override]
         self,
         *,
         code: str | dict[str, str] | None = None,
@@ -95,9 +114,8 @@ class Elementwise(Op):
                 continue
             for language in ("wgsl", "cuda"):
                 keys = (f"{language} {kind}", kind, language)
-                found = self.code
-                if isinstance(found, dict):
-                    found = next((self.code[k] for k in keys if k in self.code), None)  # type: ignore[index]
+                code: Any = self.code
+                found = next((code[k] for k in keys if k in code), None) if isinstance(code, dict) else code
                 if found is None:
                     raise RegistryError(f"{self.name}: has no {language} code for {kind} operands")
                 try:
@@ -133,7 +151,7 @@ class Elementwise(Op):
                 total = accumulate(total, rule(t, *primals, y, **params))
         return total
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:  # type: ignore[override]
+    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
         """Apply the maps to the cotangent: an element-wise map is its own transpose, but for conjugation."""
         if ct.spec.dtype.is_complex:
             conj = REGISTRY["conj"].bind
@@ -197,7 +215,7 @@ class View(Op):
     family = "view"
     linear = True
 
-    def setup(
+    def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, index: Rule | None = None, transpose: Rule | None = None,
         lift: Rule | None = None, samples: Any = None,
     ) -> None:  # fmt: skip
@@ -227,7 +245,7 @@ class View(Op):
         """A view of the tangent."""
         return bind(self, (tangents[0],), params)
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:  # type: ignore[override]
+    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
         """The declared transpose."""
         return (self.transpose(ct, inputs[0], **params),)
 
@@ -250,7 +268,7 @@ class Reduction(Op):
 
     family = "reduction"
 
-    def setup(
+    def setup(  # type: ignore[override]
         self, *, kind: str | None = None, derivative: Any = "unsaid", transpose: Rule | None = None,
         result: str = "same", kinds: str = "iuf", domain: Any = (-2.0, 2.0),
     ) -> None:  # fmt: skip
@@ -273,9 +291,10 @@ class Reduction(Op):
         """Whether a derivative was declared."""
         return self.derivative is not None
 
-    def infer_spec(self, *specs: Spec, axes: tuple[int, ...], **params: Any) -> Spec:
+    def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """The reduced axes are gone."""
         (x,) = specs
+        axes = params["axes"]
         result = {"same": x.dtype, "bool": dt.bool_, "index": dt.int64}[self.result]
         return spec(without(x.shape, axes), params.get("dtype", result))
 
@@ -311,7 +330,7 @@ class Bilinear(Op):
 
     family = "bilinear"
 
-    def setup(
+    def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, lhs: Rule | None = None, rhs: Rule | None = None,
         batching: Rule | None = None, kinds: str = "iuf", samples: Any = None,
     ) -> None:  # fmt: skip
@@ -332,7 +351,7 @@ class Bilinear(Op):
         left = None if da is None else self.bind(da, b, **params)
         return accumulate(left, None if db is None else self.bind(a, db, **params))
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:  # type: ignore[override]
+    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
         """The two partial transposes."""
         a, b = inputs
         return (
@@ -360,7 +379,7 @@ class Kernel(Op):
 
     family = "kernel"
 
-    def setup(
+    def setup(  # type: ignore[override]
         self, *, infer: Rule | None = None, derivative: Any = "unsaid", transpose: Rule | None = None,
         batching: Rule | None = None, samples: Any = None, reads: tuple[tuple[bool, ...], bool] | None = None,
     ) -> None:  # fmt: skip
@@ -419,34 +438,34 @@ class ShapeOnly:
         return self.spec.shape
 
 
-def _decorator(kind: type[Op], facts: dict[str, Any]) -> Callable[[F], F]:
-    def declare(fn: F) -> F:
+def _decorator(kind: type[Op], facts: dict[str, Any]) -> Callable[[Callable[P, R]], Declared[P, R]]:
+    def declare(fn: Callable[P, R]) -> Declared[P, R]:
         return kind(fn, **facts)  # type: ignore[return-value]
 
     return declare
 
 
-def elementwise(**facts: Any) -> Callable[[F], F]:
+def elementwise(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare an element-wise op; see Elementwise."""
     return _decorator(Elementwise, facts)
 
 
-def view(**facts: Any) -> Callable[[F], F]:
+def view(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a view; see View."""
     return _decorator(View, facts)
 
 
-def reduction(**facts: Any) -> Callable[[F], F]:
+def reduction(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a reduction; see Reduction."""
     return _decorator(Reduction, facts)
 
 
-def bilinear(**facts: Any) -> Callable[[F], F]:
+def bilinear(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a bilinear op; see Bilinear."""
     return _decorator(Bilinear, facts)
 
 
-def kernel(**facts: Any) -> Callable[[F], F]:
+def kernel(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare an op with its own lowering; see Kernel."""
     return _decorator(Kernel, facts)
 

@@ -100,7 +100,7 @@ def cat(*xs: Operand, axis: int) -> Array:
     return np.concatenate(xs, axis)
 
 
-cat.saves = lambda needs: ((False,) * len(needs), False)  # type: ignore[attr-defined]
+cat.saves = lambda needs: ((False,) * len(needs), False)
 
 
 # -- gather and scatter ----------------------------------------------------------------------------

@@ -346,7 +346,7 @@ def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Ar
     return out
 
 
-expand.batch = _expand_batch.__get__(expand)  # type: ignore[attr-defined]
+expand.batch = _expand_batch.__get__(expand)
 
 __all__ = [
     "expand",
