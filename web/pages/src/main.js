@@ -73,13 +73,15 @@ function ended(outcome, why) {
     failed: "Ended with an error",
     stopped: "Stopped",
     restarted: "Stopped",
-    broken: "Broken",
+    broken: "Broken down",
+    unstarted: "Python did not start",
   };
   stage.textContent = words[outcome];
   if (outcome === "stopped") output.note("Stopped.");
   if (outcome === "restarted") {
     output.note("Stopped. Python starts afresh: what the program had made is gone.");
   }
+  if (outcome === "unstarted") output.note(`${why}\nPython did not start. Run tries again.`);
   if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
   if (published && (outcome === "finished" || outcome === "failed")) prediction.enable();
   else prediction.disable("Train the network first, then draw here");

@@ -15,7 +15,7 @@ const SIGINT = 2;
  * @typedef {{
  *   state(state: State, stage: string): void,
  *   message(message: FromWorker): void,
- *   ended(outcome: Outcome | "restarted" | "broken", why: string): void,
+ *   ended(outcome: Outcome | "restarted" | "broken" | "unstarted", why: string): void,
  * }} Listener  `ended` follows every run, however it ends
  */
 
@@ -152,7 +152,7 @@ export class Session {
     this.drop(message);
     this.queued = null;
     this.enter("broken");
-    this.listener.ended("broken", message);
+    this.listener.ended(wasStarting ? "unstarted" : "broken", message);
     // Where starting fails, starting again at once would fail for ever.
     if (!wasStarting) this.start();
   }

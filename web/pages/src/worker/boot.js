@@ -15,7 +15,7 @@ import runnerSource from "./runner.py";
  *   pause(): Promise<void>,
  *   stopping(): boolean,
  * }} Page  what the runner may ask of the worker
- * @typedef {{ tabgrad: string, bytecode: string, numpy: string }} Wheels
+ * @typedef {{ tabgrad: string, bytecode: string, numpy: string }} Wheels  file names
  */
 
 /** @param {URL} url */
@@ -48,16 +48,15 @@ export class Shelf {
         (await fetched(new URL(name, this.folder))).arrayBuffer();
       return Promise.all([bytes(tabgrad), bytes(bytecode)]);
     });
-    // Whoever awaits these gets the error; until then it is not unhandled.
+    // Whoever awaits it gets the error; until then it is not unhandled.
     this.tabgrad.catch(() => {});
   }
 
   /** @param {Pyodide} pyodide */
   async loadTabgrad(pyodide) {
-    const [wheel, bytecode] = await this.tabgrad;
-    pyodide.unpackArchive(wheel, "wheel");
-    // Without it Python would compile every module anew at each start of the page.
-    pyodide.unpackArchive(bytecode, "zip");
+    const extractDir = pyodide.runPython("import site; site.getsitepackages()[0]");
+    // Without the bytecode Python would compile every module anew at each start of the page.
+    for (const archive of await this.tabgrad) pyodide.unpackArchive(archive, "zip", { extractDir });
   }
 
   /** @param {Pyodide} pyodide */

@@ -1,0 +1,268 @@
+"""The page, whatever program runs in it: output, errors, stopping, safety, looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.web.chromium import FLAGS, ROOT, executable
+from tests.web.desk import Desk
+from tests.web.site import Site
+from tests.web.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def shared_desk(stage: Stage) -> Iterator[Desk]:
+    """One page for most tests; an exception that nobody catches fails them in the end."""
+    uncaught: list[str] = []
+    site_url = stage.site.url
+    with stage.browser.new_context() as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+        yield Desk(page, site_url)
+    assert not uncaught, f"uncaught in the page: {uncaught}"
+
+
+@pytest.fixture
+def desk(shared_desk: Desk) -> Desk:
+    """The page, when Python has started."""
+    shared_desk.until_ready()
+    return shared_desk
+
+
+@pytest.fixture
+def plain_desk(browser: Browser, stage: Stage) -> Iterator[Desk]:
+    """The page as most static hosts serve it: without memory shared with the worker."""
+    assert stage.site.url  # built
+    site = Site(isolated=False)
+    with browser.new_context() as context:
+        desk = Desk(context.new_page(), site.url)
+        desk.until_ready()
+        assert desk.page.evaluate("crossOriginIsolated") is False
+        yield desk
+    site.close()
+
+
+@pytest.fixture
+def frail_desk(browser: Browser, site_url: str) -> Iterator[Desk]:
+    """A page in which the worker may break down."""
+    with browser.new_context() as context:
+        desk = Desk(context.new_page(), site_url)
+        desk.until_ready()
+        yield desk
+
+
+def test_the_editor_opens_with_the_file_of_the_package(desk: Desk) -> None:
+    desk.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    desk.page.locator(".cm-content").press("Control+A")
+    desk.page.keyboard.press("Control+C")
+    text = desk.page.evaluate("navigator.clipboard.readText()")
+    assert text == (ROOT / "py/tabgrad/examples/digits.py").read_text()
+
+
+def test_what_is_printed_appears(desk: Desk) -> None:
+    program = "import sys\nprint('a', end='')\nprint('b')\nprint('é✓', file=sys.stderr)"
+    assert desk.run(program) == "ab\né✓\n"
+    assert desk.stage.startswith("Finished")
+
+
+def test_a_program_is_main_and_has_its_name(desk: Desk) -> None:
+    assert desk.run("import sys\nprint(__name__, sys.argv)") == "__main__ ['digits.py']\n"
+
+
+def test_top_level_await_works(desk: Desk) -> None:
+    assert desk.run("import asyncio\nprint(await asyncio.sleep(0, 'slept'))") == "slept\n"
+
+
+def test_an_error_shows_the_lines_of_the_program_alone(desk: Desk) -> None:
+    output = desk.run("import json\n\ndef read():\n    return json.loads('{')\n\nread()\n")
+    assert desk.stage == "Ended with an error"
+    assert "line 6, in <module>" in output
+    assert "line 4, in read" in output
+    assert "JSONDecodeError: Expecting property name" in output
+    assert "decoder.py" not in output
+    assert "runner.py" not in output
+
+
+def test_causes_are_shown_too(desk: Desk) -> None:
+    program = "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise KeyError('k') from e\n"
+    output = desk.run(program)
+    assert "ZeroDivisionError" in output
+    assert "KeyError: 'k'" in output
+
+
+def test_a_syntax_error_shows_where(desk: Desk) -> None:
+    output = desk.run("x = (1,\n")
+    assert 'File "digits.py", line 1' in output
+    assert "SyntaxError: '(' was never closed" in output
+
+
+def test_the_page_goes_on_after_an_error(desk: Desk) -> None:
+    desk.run("1 / 0")
+    assert desk.run("print('still here')") == "still here\n"
+
+
+def test_one_run_sees_nothing_of_the_one_before(desk: Desk) -> None:
+    desk.run("x = 1")
+    assert desk.run("print('x' in globals())") == "False\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('going')\nwhile True:\n    pass",
+        "i = 0\nwhile True:\n    print('going', i)\n    i += 1",
+        "import asyncio\nprint('going')\nawait asyncio.sleep(1000)",
+        "from tabgrad.utils import progress\nprint('going')\n"
+        "with progress.bar() as bar:\n    while True:\n        bar.update()",
+    ],
+    ids=["loop", "flood", "await", "progress"],
+)
+def test_stop_is_gentle_on_an_isolated_page(desk: Desk, program: str) -> None:
+    desk.write(program)
+    desk.press()
+    desk.until_output("going")
+    assert desk.frames() > 10
+    desk.press()
+    desk.until_stage("Stopped", 1000)
+    desk.until_output("Stopped.\n")
+    assert "afresh" not in desk.output
+    assert desk.run("print('again')") == "again\n"
+
+
+def test_a_program_that_does_not_listen_is_stopped_with_its_worker(desk: Desk) -> None:
+    desk.write(
+        "print('going')\nwhile True:\n    try:\n        while True:\n            pass\n"
+        "    except KeyboardInterrupt:\n        pass\n"
+    )
+    desk.press()
+    desk.until_output("going")
+    desk.press()
+    desk.until("document.getElementById('run').dataset.action === 'run'", 1000)
+    desk.until_output("Python starts afresh")
+    desk.until_ready()
+    assert desk.run("print('again')") == "again\n"
+
+
+def test_stop_works_on_any_host(plain_desk: Desk) -> None:
+    plain_desk.write("print('going')\nwhile True:\n    pass")
+    plain_desk.press()
+    plain_desk.until_output("going")
+    plain_desk.press()
+    plain_desk.until_output("Python starts afresh", 1500)
+    plain_desk.until_ready()
+    assert plain_desk.run("print('again')") == "again\n"
+
+
+def test_a_breakdown_of_python_is_said_and_mended(frail_desk: Desk) -> None:
+    frail_desk.write(
+        "class Link:\n    __slots__ = ('last',)\n\nchain = None\n"
+        "for _ in range(100_000):\n    link = Link()\n    link.last = chain\n    chain = link\n"
+        "del link\nchain = None\nprint('survived')"
+    )
+    frail_desk.press()
+    frail_desk.until_output("Python broke down")
+    frail_desk.until_ready()
+    assert frail_desk.run("print('again')") == "again\n"
+
+
+def test_a_program_started_early_waits_for_python(page: Page, site_url: str) -> None:
+    desk = Desk(page, site_url)
+    desk.write("print('at last')")
+    desk.press()
+    desk.until_output("at last", 90_000)
+
+
+def test_output_is_text_and_never_a_page(desk: Desk) -> None:
+    desk.run("print('<img src=x onerror=\"document.title = 1\"><b>bold</b>')")
+    assert desk.page.locator("#output img, #output b").count() == 0
+    assert "onerror" in desk.output
+
+
+def test_nothing_leaves_the_page_and_its_own_origin(page: Page, site_url: str) -> None:
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    output = desk.run(
+        "import js\nfrom pyodide.ffi import run_sync\n"
+        "for url in ('https://example.com/', 'http://127.0.0.1:1/'):\n"
+        "    try:\n        run_sync(js.fetch(url + '?secret'))\n        print('sent')\n"
+        "    except Exception as error:\n        print(type(error).__name__)\n"
+        "print(hasattr(js, 'document'), hasattr(js, 'localStorage'))\n"
+    )
+    assert output == "JsException\nJsException\nFalse False\n"
+    strange = [url for url in asked if not url.startswith((site_url, f"blob:{site_url}"))]
+    assert strange == []
+
+
+def test_numpy_comes_when_a_program_asks_for_it(desk: Desk) -> None:
+    assert desk.run("import sys\nprint('numpy' in sys.modules)") == "False\n"
+    assert desk.run("import numpy\nprint(numpy.arange(5).sum())", 60_000) == "10\n"
+
+
+def test_the_software_adapter_is_named(desk: Desk) -> None:
+    assert "swiftshader" in (desk.page.locator("#device").text_content() or "").lower()
+    assert "not on a GPU" in (desk.page.locator("#notice").text_content() or "")
+
+
+def test_progress_draws_curves_and_a_bar(desk: Desk) -> None:
+    desk.run(
+        "from tabgrad.utils import progress\nwith progress.bar(total=40, desc='x') as bar:\n"
+        "    for i in range(40):\n        bar.update()\n        bar.log(height=i / 2, width=1)\n"
+    )
+    assert desk.page.locator(".chart h3").all_text_contents() == ["Height", "Width"]
+    assert desk.page.locator(".chart output").all_text_contents() == ["19.5", "1.00"]
+    assert desk.page.locator("#progress").evaluate("(bar) => bar.value") == 1
+    assert (desk.page.locator("#count").text_content() or "").startswith("40 steps in")
+    label = desk.page.locator(".plot").first.get_attribute("aria-label")
+    assert label == "Curve of height: 19.5 at step 40"
+
+
+def test_what_is_drawn_reaches_the_published_function(desk: Desk) -> None:
+    desk.run(
+        "from tabgrad.utils import progress\n"
+        "def predict(pixels):\n    assert len(pixels) == 64 and max(pixels) <= 1\n"
+        "    left = sum(pixels[i] for i in range(64) if i % 8 < 4)\n"
+        "    return [left / sum(pixels)] + [0.0] * 9\n"
+        "progress.publish(predict=predict)\n"
+    )
+    desk.draw([[(0.5, 0.2), (0.5, 0.8)]])
+    desk.until("document.getElementById('verdict').textContent !== ''")
+    assert abs(desk.shares()[0] - 50) < 5
+    desk.page.locator("#clear-drawing").click()
+    assert desk.page.locator("#verdict").text_content() == ""
+
+
+def test_control_enter_runs(desk: Desk) -> None:
+    desk.write("print('by keyboard')")
+    desk.page.locator(".cm-content").press("Control+Enter")
+    desk.until_output("by keyboard")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_nothing_is_wider_than_the_screen(desk: Desk, width: int) -> None:
+    desk.page.set_viewport_size({"width": width, "height": 800})
+    try:
+        assert desk.page.evaluate("document.documentElement.scrollWidth") == width
+    finally:
+        desk.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_without_webgpu_programs_run_on_the_processor(stage: Stage) -> None:
+    site_url = stage.site.url
+    assert stage.browser
+    assert stage.playwright
+    flags = [flag for flag in FLAGS if "webgpu" not in flag]
+    browser = stage.playwright.chromium.launch(
+        executable_path=executable(), args=[*flags, "--no-sandbox"]
+    )
+    with browser:
+        desk = Desk(browser.new_page(), site_url)
+        desk.until_ready()
+        assert "has WebGPU, but found no adapter" in (
+            desk.page.locator("#notice").text_content() or ""
+        )
+        assert desk.run("import tabgrad as tg\nprint(tg.get_default_device())") == "cpu\n"
