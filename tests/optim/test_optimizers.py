@@ -320,4 +320,4 @@ def test_lbfgs_finds_the_minimum_of_rosenbrock() -> None:
         return loss
 
     optimizer.step(closure)
-    assert w.tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert w.tolist() == pytest.approx([1.0, 1.0], abs=1e-4)

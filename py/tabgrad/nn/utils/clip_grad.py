@@ -51,11 +51,11 @@ def get_total_norm(
         return tg.tensor(0.0)
     p = float(norm_type)
     with tg.no_grad():
-        norms = [tg.linalg.vector_norm(_joined(group), p) for group in _alike(given)]
+        norms = [tg.norm(_joined(group), p) for group in _alike(given)]
         total = norms[0]
         if len(norms) > 1:
             where: dict[str, Any] = {"device": total.device, "dtype": tg.float32}
-            total = tg.linalg.vector_norm(tg.stack([n.to(**where) for n in norms]), p)
+            total = tg.norm(tg.stack([n.to(**where) for n in norms]), p)
     if error_if_nonfinite and not bool(tg.isfinite(total)):
         raise RuntimeError(
             f"the total norm of order {p} is {total.item()}, so it cannot be clipped; "

@@ -1,0 +1,186 @@
+"""Data sets, samplers, collation, loaders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter, namedtuple
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad.utils.data import (
+    BatchSampler, ChainDataset, ConcatDataset, DataLoader, Dataset, IterableDataset, RandomSampler,
+    StackDataset, Subset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler,
+    default_collate, random_split,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def on_cpu() -> Any:
+    tg.set_default_device("cpu")
+    yield
+    tg.set_default_device(None)
+
+
+class Squares(Dataset[Any]):
+    def __getitem__(self, index: int) -> Any:
+        return index, float(index * index)
+
+    def __len__(self) -> int:
+        return 5
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(5))
+
+
+def pairs(n: int = 7) -> TensorDataset:
+    return TensorDataset(tg.arange(n).reshape(n, 1), tg.arange(n) * 10)
+
+
+def test_batches_in_order() -> None:
+    batches = list(DataLoader(pairs(), batch_size=3))
+    assert [b[0].shape for b in batches] == [(3, 1), (3, 1), (1, 1)]
+    assert batches[1][1].tolist() == [30, 40, 50]
+    assert len(DataLoader(pairs(), batch_size=3)) == 3
+    assert len(list(DataLoader(pairs(), batch_size=3, drop_last=True))) == 2
+    assert len(DataLoader(pairs(), batch_size=3, drop_last=True)) == 2
+
+
+def test_shuffling_is_seeded_and_complete() -> None:
+    def once(seed: int) -> list[int]:
+        tg.manual_seed(seed)
+        return [i for _, y in DataLoader(pairs(50), batch_size=8, shuffle=True) for i in y.tolist()]
+
+    assert sorted(once(0)) == [10 * i for i in range(50)]
+    assert once(0) == once(0)
+    assert once(0) != once(1)
+    loader = DataLoader(pairs(50), batch_size=50, shuffle=True)
+    assert next(iter(loader))[1].tolist() != next(iter(loader))[1].tolist()
+    mine = [
+        [i for (i,) in DataLoader(TensorDataset(tg.arange(9)), None, True, generator=tg.Generator())]
+        for _ in range(2)
+    ]
+    assert [int(i) for i in mine[0]] == [int(i) for i in mine[1]]
+
+
+def test_rows_of_one_batch_belong_together() -> None:
+    for x, y in DataLoader(Subset(pairs(), [6, 2, 4, 1]), batch_size=2, shuffle=True):
+        assert (x[:, 0] * 10).tolist() == y.tolist()
+
+
+def test_negative_indices() -> None:
+    loader = DataLoader(pairs(), batch_sampler=[[-2, -1], [0, 1], [3, 1]])
+    assert [y.tolist() for _, y in loader] == [[50, 60], [0, 10], [30, 10]]
+
+
+def test_examples_and_streams() -> None:
+    (index, square), *_ = DataLoader(Squares(), batch_size=2)
+    assert index.tolist() == [0, 1]
+    assert square.dtype is tg.float32
+    assert list(DataLoader(Squares(), batch_size=None)) == [(i, float(i * i)) for i in range(5)]
+    assert [b.tolist() for b in DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
+    assert [b.tolist() for b in DataLoader(Stream(), 2, drop_last=True)] == [[0, 1], [2, 3]]
+    assert list(DataLoader(Stream(), batch_size=None)) == [0, 1, 2, 3, 4]
+    assert [b for b in DataLoader(Squares(), 2, collate_fn=len)] == [2, 2, 1]
+
+
+def test_whole_batches_at_once() -> None:
+    class Whole(Squares):
+        def __getitems__(self, indices: list[int]) -> list[Any]:
+            return [i + 100 for i in indices]
+
+    assert [b.tolist() for b in DataLoader(Whole(), 4)] == [[100, 101, 102, 103], [104]]
+
+
+def test_collate() -> None:
+    Point = namedtuple("Point", "x y")
+    made = default_collate([
+        {"a": tg.ones(2), "b": [1, "one"], "c": Point(1.5, np.zeros(2))},
+        {"a": tg.zeros(2), "b": [2, "two"], "c": Point(2.5, np.ones(2))},
+    ])  # fmt: skip
+    assert made["a"].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert made["b"][0].tolist() == [1, 2]
+    assert made["b"][1] == ["one", "two"]
+    assert made["c"].x.tolist() == [1.5, 2.5]
+    assert made["c"].y.shape == (2, 2)
+    with pytest.raises(TypeError, match="found object"):
+        default_collate([object()])
+    with pytest.raises(RuntimeError, match="equal size"):
+        default_collate([[1], [1, 2]])
+
+
+def test_combinations() -> None:
+    both = Squares() + Squares()
+    assert isinstance(both, ConcatDataset)
+    assert len(both) == 10
+    assert both[7] == (2, 4.0)
+    assert both[-1] == (4, 16.0)
+    with pytest.raises(IndexError, match="out of range"):
+        both[10]
+    assert list(Stream() + Stream()) == [0, 1, 2, 3, 4] * 2
+    assert isinstance(Stream() + Stream(), ChainDataset)
+    assert StackDataset(Squares(), Squares())[2] == ((2, 4.0), (2, 4.0))
+    assert StackDataset(a=Squares())[1] == {"a": (1, 1.0)}
+    with pytest.raises(ValueError, match="size mismatch"):
+        TensorDataset(tg.zeros(2), tg.zeros(3))
+
+
+def test_random_split() -> None:
+    tg.manual_seed(0)
+    parts = random_split(range(11), [0.5, 0.5])
+    assert [len(p) for p in parts] == [6, 5]
+    assert sorted(i for p in parts for i in p) == list(range(11))
+    again = random_split(range(11), [4, 7], generator=tg.Generator().manual_seed(3))
+    twin = random_split(range(11), [4, 7], generator=tg.Generator().manual_seed(3))
+    assert list(again[0]) == list(twin[0])
+    with pytest.raises(ValueError, match="Sum of input lengths"):
+        random_split(range(11), [4, 4])
+
+
+def test_samplers() -> None:
+    tg.manual_seed(0)
+    assert sorted(RandomSampler(range(4), num_samples=8)) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len(list(RandomSampler(range(4), replacement=True, num_samples=9))) == 9
+    assert sorted(SubsetRandomSampler([3, 5, 7])) == [3, 5, 7]
+    drawn = Counter(WeightedRandomSampler([0.0, 1.0, 3.0], 4000))
+    assert drawn[0] == 0
+    assert 2.4 < drawn[2] / drawn[1] < 3.6
+    assert sorted(WeightedRandomSampler([1, 0, 2], 2, replacement=False)) == [0, 2]
+    with pytest.raises(ValueError, match="without replacement"):
+        WeightedRandomSampler([1, 0, 2], 3, replacement=False)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        BatchSampler(range(3), 0, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),
+        ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler option"),
+        ({"batch_size": None, "drop_last": True}, "drop_last"),
+        ({"num_workers": -1}, "non-negative"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataLoader(Squares(), **options)
+    with pytest.raises(ValueError, match="IterableDataset"):
+        DataLoader(Stream(), shuffle=True)
+
+
+def test_samplers_need_no_numpy() -> None:
+    program = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from tabgrad.utils.data import DataLoader\n"
+        "print(sum(len(b) for b in DataLoader(range(9), 2, True, collate_fn=list)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "9\n"
