@@ -24,8 +24,13 @@ Case = replay.Case
 Record = dict[str, Any]
 
 BATCH = 3
-BOUNDS = {"forward": (2e-5, 2e-6), "jvp": (1e-4, 1e-5), "reverse": (1e-4, 1e-5), "second": (1e-3, 1e-4),
-          "vmap": (2e-5, 2e-6)}  # fmt: skip
+BOUNDS = {
+    "forward": (2e-5, 2e-6),
+    "jvp": (1e-4, 1e-5),
+    "reverse": (1e-4, 1e-5),
+    "second": (1e-3, 1e-4),
+    "vmap": (2e-5, 2e-6),
+}
 """Relative and absolute error allowed in float32."""
 
 
@@ -91,8 +96,10 @@ def sliced(x: Any) -> Record:
     inner = tuple(slice(1, 2 * n + 1, 2) for n in x.shape)
     large[inner] = x
     params = {
-        "starts": [1] * x.ndim, "stops": [2 * n + 1 for n in x.shape], "steps": [2] * x.ndim,
-    }  # fmt: skip
+        "starts": [1] * x.ndim,
+        "stops": [2 * n + 1 for n in x.shape],
+        "steps": [2] * x.ndim,
+    }
     return record(large, views=[["slice", params]])
 
 
@@ -109,11 +116,14 @@ def base(op: Op, sample: Sample, check: str, name: str) -> Case:
     rtol, atol = BOUNDS[check]
     tolerance = getattr(op, "tolerance", None) or 0.0
     return {
-        "id": f"{op.name}/{name}/{check}", "op": op.name, "check": check,
+        "id": f"{op.name}/{name}/{check}",
+        "op": op.name,
+        "check": check,
         "params": {k: plain(v) for k, v in sample.params.items()},
         "inputs": [record(x) for x in sample.arrays],
-        "rtol": max(rtol, tolerance), "atol": max(atol, tolerance),
-    }  # fmt: skip
+        "rtol": max(rtol, tolerance),
+        "atol": max(atol, tolerance),
+    }
 
 
 def expecting(case: Case) -> Case:
@@ -157,8 +167,10 @@ def derivatives(op: Op, sample: Sample) -> Iterator[Case]:
     rng = generator(op, f"{sample.name}/derivatives")
     tangents = [uniform(rng, -1, 1, x.shape) for x in sample.arrays if spread(x)]
     ct = record(uniform(rng, -1, 1, infer(op, sample).shape))
-    halves = [record((x / 2).astype(np.float32), differentiable=True) if spread(x) else record(x)
-              for x in sample.arrays]  # fmt: skip
+    halves = [
+        record((x / 2).astype(np.float32), differentiable=True) if spread(x) else record(x)
+        for x in sample.arrays
+    ]
     case = base(op, sample, "reverse", sample.name)
     yield {**case, "inputs": halves, "cotangent": ct}
     if not sample.smooth:
@@ -205,8 +217,11 @@ def broadcasts(op: Op) -> Iterator[Case]:
         if sample.name != "float[3,4]":
             continue
         cut = [x[:1] if i % 2 else x[:, :1] for i, x in enumerate(sample.arrays)]
-        for name, arrays in (("both", cut), ("scalar", [sample.arrays[0], *(x[0, 0] for x in sample.arrays[1:])]),
-                             ("rank", [sample.arrays[0][0], *sample.arrays[1:]])):  # fmt: skip
+        for name, arrays in (
+            ("both", cut),
+            ("scalar", [sample.arrays[0], *(x[0, 0] for x in sample.arrays[1:])]),
+            ("rank", [sample.arrays[0][0], *sample.arrays[1:]]),
+        ):
             made = Sample(f"broadcast-{name}", [np.asarray(x) for x in arrays], sample.params)
             case = base(op, made, "forward", made.name)
             yield {**case, "front": True}
@@ -219,8 +234,10 @@ def _broadcast_derivative(op: Op, sample: Sample) -> Iterator[Case]:
     rng = generator(op, sample.name)
     shape = np.broadcast_shapes(*(x.shape for x in sample.arrays))
     case = base(op, sample, "reverse", sample.name)
-    case["inputs"] = [record((x / 2).astype(np.float32), differentiable=True) if spread(x) else record(x)
-                      for x in sample.arrays]  # fmt: skip
+    case["inputs"] = [
+        record((x / 2).astype(np.float32), differentiable=True) if spread(x) else record(x)
+        for x in sample.arrays
+    ]
     yield {**case, "front": True, "cotangent": record(uniform(rng, -1, 1, shape))}
 
 

@@ -73,7 +73,9 @@ def entry(name: str, function: str, make: Any) -> dict[str, Any]:
     found = list(out) if isinstance(out, tuple) else [out]
     made = {
         "name": name, "function": function, "args": plain_args, "kwargs": plain_kwargs,
-        "inputs": [_record(i.values, differentiable=True) if i.differentiable else _record(i.values) for i in inputs],
+        "inputs": [
+            _record(i.values, differentiable=True) if i.differentiable else _record(i.values) for i in inputs
+        ],
     }  # fmt: skip
     if function in SINGLE:
         made["rtol"] = 1e-6

@@ -34,9 +34,29 @@ call("log_softmax", lambda m: (m.normal(3, 4, 5), -1))
 call("softmin", lambda m: (m.normal(3, 4), 0))
 call("logsumexp", lambda m: (m.normal(3, 4, 5), (0, 2)))
 call("logsumexp", lambda m: (m.normal(3, 4), 1, True), "keepdim")
-for name in ("relu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "relu6", "hardtanh", "hardsigmoid",
-             "hardswish", "hardshrink", "softshrink", "tanhshrink", "softsign", "logsigmoid", "sigmoid", "tanh",
-             "gelu", "softplus", "glu"):  # fmt: skip
+for name in (
+    "relu",
+    "silu",
+    "mish",
+    "elu",
+    "selu",
+    "celu",
+    "leaky_relu",
+    "relu6",
+    "hardtanh",
+    "hardsigmoid",
+    "hardswish",
+    "hardshrink",
+    "softshrink",
+    "tanhshrink",
+    "softsign",
+    "logsigmoid",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "softplus",
+    "glu",
+):
     call(name, lambda m: m.normal(3, 4, scale=3.0))
 call("gelu", lambda m: m.normal(3, 4, scale=3.0), approximate="tanh")
 call("elu", lambda m: (m.normal(3, 4), 0.7), "alpha")
@@ -75,10 +95,21 @@ call("normalize", lambda m: (m.normal(3, 4), 3.0, 0), "p3")
 
 for reduction in ("none", "mean", "sum"):
     call("cross_entropy", lambda m: (m.normal(5, 4), m.integers(4, 5)), reduction=reduction)
-    call("cross_entropy", lambda m: (m.normal(5, 4), m.integers(4, 5)), reduction=reduction, ignore_index=2,
-         weight=lambda m: m.uniform(4, grad=False), label_smoothing=0.1)  # fmt: skip
-    call("nll_loss", lambda m: (m.normal(5, 4), m.integers(4, 5)), reduction=reduction, ignore_index=1,
-         weight=lambda m: m.uniform(4, grad=False))  # fmt: skip
+    call(
+        "cross_entropy",
+        lambda m: (m.normal(5, 4), m.integers(4, 5)),
+        reduction=reduction,
+        ignore_index=2,
+        weight=lambda m: m.uniform(4, grad=False),
+        label_smoothing=0.1,
+    )
+    call(
+        "nll_loss",
+        lambda m: (m.normal(5, 4), m.integers(4, 5)),
+        reduction=reduction,
+        ignore_index=1,
+        weight=lambda m: m.uniform(4, grad=False),
+    )
     for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
         call(name, lambda m: (m.normal(3, 4), m.normal(3, 4)), reduction=reduction)
 call("cross_entropy", lambda m: (m.normal(2, 4, 3), m.integers(4, 2, 3)), "spatial")
@@ -93,8 +124,12 @@ call("smooth_l1_loss", lambda m: (m.normal(3, 4), m.normal(3, 4)), beta=0.3)
 call("huber_loss", lambda m: (m.normal(3, 4), m.normal(3, 4)), delta=0.3)
 call("binary_cross_entropy", lambda m: (m.uniform(3, 4), m.uniform(3, 4, grad=False)))
 call("binary_cross_entropy_with_logits", lambda m: (m.normal(3, 4, scale=9.0), m.uniform(3, 4)))
-call("binary_cross_entropy_with_logits", lambda m: (m.normal(3, 4), m.uniform(3, 4, grad=False)),
-     pos_weight=lambda m: m.uniform(4, grad=False), weight=lambda m: m.uniform(4, grad=False))  # fmt: skip
+call(
+    "binary_cross_entropy_with_logits",
+    lambda m: (m.normal(3, 4), m.uniform(3, 4, grad=False)),
+    pos_weight=lambda m: m.uniform(4, grad=False),
+    weight=lambda m: m.uniform(4, grad=False),
+)
 call("kl_div", lambda m: (m.normal(3, 4), m.uniform(3, 4)), reduction="batchmean")
 call("kl_div", lambda m: (m.normal(3, 4), m.normal(3, 4)), reduction="sum", log_target=True)
 call(
@@ -180,8 +215,12 @@ call(
     lambda m: (m.normal(2, 3, 5), m.normal(2, 4, 5), m.normal(2, 4, 6), _mask()),
     "mask",
 )
-call("scaled_dot_product_attention", lambda m: (m.normal(2, 4, 3, 5), m.normal(2, 2, 4, 5), m.normal(2, 2, 4, 6)),
-     enable_gqa=True, scale=0.3)  # fmt: skip
+call(
+    "scaled_dot_product_attention",
+    lambda m: (m.normal(2, 4, 3, 5), m.normal(2, 2, 4, 5), m.normal(2, 2, 4, 6)),
+    enable_gqa=True,
+    scale=0.3,
+)
 
 
 def _mask() -> Any:
@@ -191,14 +230,34 @@ def _mask() -> Any:
 
 # -- pooling and windows ---------------------------------------------------------------------------------------
 
-for k, s, p, d, c in ((2, None, 0, 1, False), (3, 2, 1, 1, False), (3, 2, 1, 1, True), ((2, 3), (1, 2), (1, 1), (2, 1), True),
-                      (2, 3, 0, 1, False)):  # fmt: skip
-    call("max_pool2d", lambda m: m.normal(2, 3, 9, 8), kernel_size=k, stride=s, padding=p, dilation=d, ceil_mode=c,
-         return_indices=True)  # fmt: skip
+for k, s, p, d, c in (
+    (2, None, 0, 1, False),
+    (3, 2, 1, 1, False),
+    (3, 2, 1, 1, True),
+    ((2, 3), (1, 2), (1, 1), (2, 1), True),
+    (2, 3, 0, 1, False),
+):
+    call(
+        "max_pool2d",
+        lambda m: m.normal(2, 3, 9, 8),
+        kernel_size=k,
+        stride=s,
+        padding=p,
+        dilation=d,
+        ceil_mode=c,
+        return_indices=True,
+    )
     if d == 1:
         for include in (True, False):
-            call("avg_pool2d", lambda m: m.normal(2, 3, 9, 8), kernel_size=k, stride=s, padding=p, ceil_mode=c,
-                 count_include_pad=include)  # fmt: skip
+            call(
+                "avg_pool2d",
+                lambda m: m.normal(2, 3, 9, 8),
+                kernel_size=k,
+                stride=s,
+                padding=p,
+                ceil_mode=c,
+                count_include_pad=include,
+            )
 call("max_pool1d", lambda m: m.normal(3, 7), kernel_size=3, stride=1, padding=1)
 call("max_pool3d", lambda m: m.normal(1, 2, 4, 5, 4), kernel_size=2)
 call("avg_pool3d", lambda m: m.normal(1, 2, 4, 5, 4), kernel_size=2, stride=1)
@@ -218,8 +277,12 @@ for mode in ("reflect", "replicate", "circular"):
 call("pad", lambda m: (m.normal(2, 3, 4), (1, 2, 0, 1)), value=2.5)
 call("pad", lambda m: (m.normal(2, 3, 4, 5), (-1, 2, 2, -1)), "crop", value=3.0)
 call("embedding", lambda m: (m.integers(4, 2, 5), m.normal(4, 3), 1), "padding_idx")
-call("embedding_bag", lambda m: (m.integers(4, 2, 5), m.normal(4, 3)), mode="sum",
-     per_sample_weights=lambda m: m.uniform(2, 5))  # fmt: skip
+call(
+    "embedding_bag",
+    lambda m: (m.integers(4, 2, 5), m.normal(4, 3)),
+    mode="sum",
+    per_sample_weights=lambda m: m.uniform(2, 5),
+)
 call("one_hot", lambda m: m.integers(4, 2, 3), num_classes=5)
 call("cosine_similarity", lambda m: (m.normal(3, 4), m.normal(3, 4)))
 call("pairwise_distance", lambda m: (m.normal(3, 4), m.normal(3, 4)))
@@ -244,11 +307,16 @@ for mode in ("bilinear", "bicubic"):
 call("interpolate", lambda m: m.normal(1, 2, 2, 3, 2), scale_factor=2, mode="trilinear")
 for mode in ("bilinear", "nearest"):
     for beyond in ("zeros", "border", "reflection"):
-        call("grid_sample", lambda m: (m.normal(2, 3, 5, 4), m.normal(2, 3, 4, 2)), mode=mode, padding_mode=beyond,
-             align_corners=beyond == "border")  # fmt: skip
+        call(
+            "grid_sample",
+            lambda m: (m.normal(2, 3, 5, 4), m.normal(2, 3, 4, 2)),
+            mode=mode,
+            padding_mode=beyond,
+            align_corners=beyond == "border",
+        )
 call("affine_grid", lambda m: (m.normal(2, 2, 3), (2, 3, 4, 5)), align_corners=False)
 
-# -- order, scans, special functions -----------------------------------------------------------------------------
+# -- order, scans, special functions -----------------------------------------------------------------
 
 call("sort", lambda m: m.normal(3, 5), dim=0)
 call("sort", lambda m: m.normal(3, 5), descending=True)

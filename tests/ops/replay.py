@@ -171,7 +171,8 @@ def complaint(case: Case, results: list[tuple[tuple[int, ...], list[Any]]]) -> s
             return f"result {k}: shape {tuple(shape)}, expected {tuple(want['shape'])}"
         for i, (g, w) in enumerate(zip(numbers, want["data"], strict=True)):
             if not close(g, w, case["rtol"], case["atol"]):
-                return f"result {k}, element {i}: {g!r}, expected {w!r}\n  got  {numbers}\n  want {want['data']}"
+                both = f"\n  got  {numbers}\n  want {want['data']}"
+                return f"result {k}, element {i}: {g!r}, expected {w!r}{both}"
     return ""
 
 

@@ -58,8 +58,12 @@ def _domains(op: Any) -> list[tuple[float, float]]:
     return list(op.domain) if each else [op.domain] * n
 
 
-INTEGER_DOMAINS = {"pow": ((-3, 4), (0, 5)), "floor_divide": ((-9, 10), (1, 4)), "remainder": ((-9, 10), (1, 4)),
-                   "fmod": ((-9, 10), (1, 4))}  # fmt: skip
+INTEGER_DOMAINS = {
+    "pow": ((-3, 4), (0, 5)),
+    "floor_divide": ((-9, 10), (1, 4)),
+    "remainder": ((-9, 10), (1, 4)),
+    "fmod": ((-9, 10), (1, 4)),
+}
 
 
 def _integers(op: Any, rng: np.random.Generator, kind: Any, shape: Any) -> list[Any]:
@@ -129,16 +133,31 @@ def _casts(source: Any, target: dt.DType) -> Any:
 
 _COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
 SPECIAL: dict[str, list[tuple[str, Any]]] = {
-    **{name: [("special", _special_values), ("ties", _ties)] for name in (*_COMPARED, "maximum", "minimum")},
-    **{name: [("special", _special_values)] for name in (
-        "isnan", "isinf", "isfinite", "floor", "ceil", "trunc", "sign", "relu", "neg", "abs",
-    )},
+    **{
+        name: [("special", _special_values), ("ties", _ties)]
+        for name in (*_COMPARED, "maximum", "minimum")
+    },
+    **{
+        name: [("special", _special_values)]
+        for name in (
+            "isnan",
+            "isinf",
+            "isfinite",
+            "floor",
+            "ceil",
+            "trunc",
+            "sign",
+            "relu",
+            "neg",
+            "abs",
+        )
+    },
     "cast": [
         (f"{np.dtype(source).name}-{target.name}", _casts(source, target))
         for source in (np.float32, np.int32, np.uint8, np.bool_)
         for target in (dt.float32, dt.int32, dt.uint8, dt.bool_, dt.int8)
     ],
-}  # fmt: skip
+}
 
 
 # -- views, products, kernels ----------------------------------------------------------------------------
@@ -220,6 +239,9 @@ def _zeros_in_product(op: Any, name: str) -> Sample:
 SPECIAL["reduce_prod"] = [("zeros", _zeros_in_product)]
 
 BY_FAMILY = {
-    "elementwise": _elementwise, "view": _declared, "reduction": _reduction, "bilinear": _declared,
+    "elementwise": _elementwise,
+    "view": _declared,
+    "reduction": _reduction,
+    "bilinear": _declared,
     "kernel": _declared,
-}  # fmt: skip
+}

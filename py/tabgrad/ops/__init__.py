@@ -18,6 +18,6 @@ from tabgrad.ops import (
 REGISTRY.freeze()
 
 __all__ = [
-    "conv", "elementwise", "indexing", "linalg", "random", "reduction", "rounding", "scan", "sorting", "special",
-    "view",
+    "conv", "elementwise", "indexing", "linalg", "random", "reduction", "rounding", "scan", "sorting",
+    "special", "view",
 ]  # fmt: skip

@@ -32,8 +32,8 @@ def _conv_shape(
 ) -> Ints:  # fmt: skip
     if x[1] != w[1] * groups or w[0] % groups:
         raise ShapeError(
-            f"conv: {groups} group(s) of {w[1]} input channels need an input with {w[1] * groups} channels and a "
-            f"number of output channels divisible by {groups}; got input {x} and weight {w}"
+            f"conv: {groups} group(s) of {w[1]} input channels need an input with {w[1] * groups} channels "
+            f"and a number of output channels divisible by {groups}; got input {x} and weight {w}"
         )
     out = []
     for n, k, s, (lo, hi), d, e in zip(

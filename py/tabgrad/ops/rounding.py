@@ -14,25 +14,49 @@ Array = Any
 # -- rounding: the derivative is 0 wherever it exists, as in PyTorch -------------------------------
 
 
-@elementwise(code={"float": "floor({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+@elementwise(
+    code={"float": "floor({x})", "int": "{x}"},
+    derivative=lambda _x, _y: 0.0,
+    integers="same",
+    kinds="iuf",
+    domain=(0.1, 0.9),
+)
 def floor(x: Operand) -> Array:
     """Return the largest integer not above each element."""
     return np.floor(x)
 
 
-@elementwise(code={"float": "ceil({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+@elementwise(
+    code={"float": "ceil({x})", "int": "{x}"},
+    derivative=lambda _x, _y: 0.0,
+    integers="same",
+    kinds="iuf",
+    domain=(0.1, 0.9),
+)
 def ceil(x: Operand) -> Array:
     """Return the smallest integer not below each element."""
     return np.ceil(x)
 
 
-@elementwise(code={"float": "trunc({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.9))  # fmt: skip
+@elementwise(
+    code={"float": "trunc({x})", "int": "{x}"},
+    derivative=lambda _x, _y: 0.0,
+    integers="same",
+    kinds="iuf",
+    domain=(0.1, 0.9),
+)
 def trunc(x: Operand) -> Array:
     """Return each element without its fraction."""
     return np.trunc(x)
 
 
-@elementwise(code={"float": "round_half_even_f32({x})", "int": "{x}"}, derivative=lambda _x, _y: 0.0, integers="same", kinds="iuf", domain=(0.1, 0.4))  # fmt: skip
+@elementwise(
+    code={"float": "round_half_even_f32({x})", "int": "{x}"},
+    derivative=lambda _x, _y: 0.0,
+    integers="same",
+    kinds="iuf",
+    domain=(0.1, 0.4),
+)
 def round_(x: Operand) -> Array:
     """Return the nearest integer, a half to the even one."""
     return np.round(x)
@@ -58,25 +82,49 @@ def ne(x: Operand, y: Operand) -> Array:
     return x != y
 
 
-@elementwise(code={"wgsl": "({x} < {y})", "cuda": "({x} < {y})", "bool": "(!{x} && {y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} < {y})", "cuda": "({x} < {y})", "bool": "(!{x} && {y})"},
+    derivative=None,
+    result="bool",
+    integers="same",
+    kinds="biuf",
+)
 def lt(x: Operand, y: Operand) -> Array:
     """Return whether x < y."""
     return x < y
 
 
-@elementwise(code={"wgsl": "({x} <= {y})", "cuda": "({x} <= {y})", "bool": "(!{x} || {y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} <= {y})", "cuda": "({x} <= {y})", "bool": "(!{x} || {y})"},
+    derivative=None,
+    result="bool",
+    integers="same",
+    kinds="biuf",
+)
 def le(x: Operand, y: Operand) -> Array:
     """Return whether x <= y."""
     return x <= y
 
 
-@elementwise(code={"wgsl": "({x} > {y})", "cuda": "({x} > {y})", "bool": "({x} && !{y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} > {y})", "cuda": "({x} > {y})", "bool": "({x} && !{y})"},
+    derivative=None,
+    result="bool",
+    integers="same",
+    kinds="biuf",
+)
 def gt(x: Operand, y: Operand) -> Array:
     """Return whether x > y."""
     return x > y
 
 
-@elementwise(code={"wgsl": "({x} >= {y})", "cuda": "({x} >= {y})", "bool": "({x} || !{y})"}, derivative=None, result="bool", integers="same", kinds="biuf")  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} >= {y})", "cuda": "({x} >= {y})", "bool": "({x} || !{y})"},
+    derivative=None,
+    result="bool",
+    integers="same",
+    kinds="biuf",
+)
 def ge(x: Operand, y: Operand) -> Array:
     """Return whether x >= y."""
     return x >= y
@@ -159,13 +207,25 @@ def bitwise_xor(x: Operand, y: Operand) -> Array:
     return x ^ y
 
 
-@elementwise(code={"wgsl": "({x} << u32({y}))", "cuda": "({x} << {y})"}, derivative=None, integers="same", kinds="iu", domain=((0, 9), (0, 5)))  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} << u32({y}))", "cuda": "({x} << {y})"},
+    derivative=None,
+    integers="same",
+    kinds="iu",
+    domain=((0, 9), (0, 5)),
+)
 def bitwise_left_shift(x: Operand, y: Operand) -> Array:
     """Return the bits moved `y` places up."""
     return np.left_shift(x, y)
 
 
-@elementwise(code={"wgsl": "({x} >> u32({y}))", "cuda": "({x} >> {y})"}, derivative=None, integers="same", kinds="iu", domain=((0, 999), (0, 5)))  # fmt: skip
+@elementwise(
+    code={"wgsl": "({x} >> u32({y}))", "cuda": "({x} >> {y})"},
+    derivative=None,
+    integers="same",
+    kinds="iu",
+    domain=((0, 999), (0, 5)),
+)
 def bitwise_right_shift(x: Operand, y: Operand) -> Array:
     """Return the bits moved `y` places down; a signed integer keeps its sign."""
     return np.right_shift(x, y)

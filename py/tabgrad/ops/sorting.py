@@ -37,7 +37,7 @@ def _samples() -> Iterator[Any]:
     samples=_samples,
 )
 def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Array:
-    """Return the indices that sort `x` along `axis`; equal elements keep their order, a nan counts as the largest."""
+    """Return the indices that sort `x` along `axis`; equal elements keep their order, a nan is largest."""
     if not descending:
         return np.argsort(x, axis, kind="stable")
     # sorting the reversed axis and reversing again keeps the order of equal elements

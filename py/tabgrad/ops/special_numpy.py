@@ -1,4 +1,4 @@
-"""Special functions for NumPy arrays, to the last few digits of float64, without SciPy: the oracle of `special`."""
+"""Special functions for NumPy arrays, to the last few digits of float64, without SciPy."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1, padding: Sizes = 0,
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, kd, kh, kw]."""
+    """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
     return convolve_transpose(
         "conv_transpose3d",
         3,

@@ -110,7 +110,8 @@ def embedding_bag(
 
 
 def _ragged(
-    input: Tensor, rows: Any, offsets: Tensor, mode: str, weights: Tensor | None, last: bool, padding: int | None
+    input: Tensor, rows: Any, offsets: Tensor, mode: str, weights: Tensor | None, last: bool,
+    padding: int | None,
 ) -> Any:  # fmt: skip
     if mode == "max":
         raise NotImplementedError(
@@ -148,7 +149,7 @@ def scaled_dot_product_attention(
     >>> import tabgrad as tg
     >>> q = tg.ones(1, 2, 3, device="cpu")
     >>> tg.nn.functional.scaled_dot_product_attention(q, q, q).shape
-    (1, 2, 3)
+    tabgrad.Size([1, 2, 3])
     """
     drop = (lambda weights: dropout(weights, dropout_p)) if dropout_p > 0 else None
     return attention.attention(query, key, value, attn_mask, is_causal, scale, enable_gqa, drop)

@@ -118,12 +118,12 @@ def lp_pool1d(
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of `output_size` regions of `input` [N, C, L] (or [C, L]); None keeps a size."""
+    """Return the means of as many regions of `input` [N, C, L] (or [C, L]) as `output_size` says."""
     return windows.adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of `output_size` regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
+    """Return the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
     return windows.adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
@@ -150,12 +150,12 @@ def lp_pool2d(
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of `output_size` regions of `input` [N, C, H, W] (or [C, H, W]); None keeps a size."""
+    """Return the means of as many regions of `input` [N, C, H, W] (or [C, H, W]) as `output_size` says."""
     return windows.adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of `output_size` regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie if asked."""
+    """Return the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
     return windows.adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
@@ -182,12 +182,12 @@ def lp_pool3d(
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of `output_size` regions of `input` [N, C, D, H, W] (or [C, D, H, W]); None keeps a size."""
+    """Return the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
     return windows.adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of `output_size` regions of `input` [N, C, D, H, W] (or [C, D, H, W]), and where they lie if asked."""
+    """Return the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
     return windows.adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 

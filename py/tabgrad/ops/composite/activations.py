@@ -63,7 +63,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 
 
 def prelu(input: Any, weight: Any) -> Any:
-    """Return x where positive, weight * x elsewhere; `weight` has one element, or one for each channel (axis 1)."""
+    """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
     shape = input.spec.shape
     if weight.spec.size != 1:
         channels = shape[1] if len(shape) > 1 else 1

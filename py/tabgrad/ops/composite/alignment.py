@@ -46,8 +46,8 @@ def ctc_loss(
 ) -> Any:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.
 
-    `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, lengths [N]. The mean
-    divides by the target lengths first. `zero_infinity` makes impossible targets cost 0.
+    `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, lengths [N]. The
+    mean divides by the target lengths first. `zero_infinity` makes impossible targets cost 0.
     """
     single = len(log_probs.spec.shape) == 2
     if single:

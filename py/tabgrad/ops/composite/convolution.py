@@ -38,7 +38,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     shape, wanted = input.spec.shape, weight.spec.shape
     if not shape or len(wanted) not in (1, 2) or shape[-1] != wanted[-1]:
         raise ShapeError(
-            f"linear: expected an input [..., {wanted[-1] if wanted else '?'}] for a weight {wanted}, got {shape}"
+            f"linear: expected an input whose last size is that of the weight {wanted}, got {shape}"
         )
     if bias is not None and bias.spec.shape not in ((), wanted[:-1]):
         raise ShapeError(f"linear: bias must have shape {wanted[:-1]}, got {bias.spec.shape}")

@@ -338,7 +338,7 @@ def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """Return the negative log-likelihood of counts under a Poisson distribution; `full` adds Stirling's term."""
+    """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if log_input:
         loss = sub(exp(input), mul(target, input))

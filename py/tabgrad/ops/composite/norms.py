@@ -51,9 +51,9 @@ def layer_norm(
     bias: Any = None,
     eps: float = 1e-5,
 ) -> Any:
-    """Return `input` with mean 0 and variance 1 over its last axes, then scaled by `weight` and moved by `bias`.
+    """Return `input` with mean 0 and variance 1 over its last axes, then scaled and moved.
 
-    `normalized_shape` is the shape of the last axes; `weight` and `bias` have it.
+    `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
     """
     axes = _last_axes("layer_norm", input, normalized_shape, weight)
     _, rest, spread = centered(input, axes)

@@ -77,7 +77,7 @@ _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 
 
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
-    """Return `input` padded: `pad` holds (before, after) for the last dim, then the one before it, and so on.
+    """Return `input` padded: `pad` holds (before, after) for the last dim, then for the one before it, ...
 
     Modes: "constant" (with `value`, 0 if None; negative sizes crop), "reflect", "replicate", "circular".
 
@@ -89,7 +89,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     sizes = [int(n) for n in pad]
     if len(sizes) % 2 or len(sizes) > 2 * rank:
         raise ShapeError(
-            f"pad: expected an even number of sizes, at most {2 * rank} for {input.spec.shape}, got {tuple(pad)}"
+            f"pad: expected an even number of sizes, at most {2 * rank} for {input.spec.shape}, "
+            f"got {tuple(pad)}"
         )
     pairs = [(0, 0)] * rank
     for k in range(0, len(sizes), 2):

@@ -172,12 +172,13 @@ def _by_matrix(
 
 
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
-    """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` [N, C, ...] to."""
+    """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
     n = len(size) - 2
     batch = theta.spec.shape[0]
     if theta.spec.shape != (size[0], n, n + 1):
         raise ShapeError(
-            f"affine_grid: expected theta ({size[0]}, {n}, {n + 1}) for size {tuple(size)}, got {theta.spec.shape}"
+            f"affine_grid: expected theta ({size[0]}, {n}, {n + 1}) for size {tuple(size)}, "
+            f"got {theta.spec.shape}"
         )
     spatial = tuple(int(s) for s in size[2:])
     columns = []

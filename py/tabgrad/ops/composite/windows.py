@@ -60,7 +60,8 @@ class Geometry:
     """How windows lie over the spatial axes of a pooled input."""
 
     def __init__(
-        self, name: str, x: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+        self, name: str, x: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+        ceil_mode: bool,
     ) -> None:  # fmt: skip
         shape = x.spec.shape
         if len(shape) not in (n + 1, n + 2):
