@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from tabgrad.core import tree
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import MODE, Box, using, wrap
+from tabgrad.dispatch import REMEMBERED
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
 from tabgrad.hosts.recorded import Replayable, Source
@@ -35,7 +36,7 @@ class Capture:
         """
         reads = self.reads
         for a in args:
-            if id(a) in reads:
+            if id(a) in reads or a._version == REMEMBERED:
                 continue
             value = a.value
             if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(value.graph, 0):

@@ -45,6 +45,8 @@ def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
 
 
 _CONSTANTS: dict[Any, Any] = {}
+REMEMBERED = -1
+"""The version of a remembered constant: it is shared, and nobody ever writes to it."""
 
 
 def constant(value: Any, spec: Spec, device: Any) -> Any:
@@ -61,5 +63,6 @@ def constant(value: Any, spec: Spec, device: Any) -> Any:
             _CONSTANTS.clear()
         data = backend.constant(value, spec)
         found = _CONSTANTS[key] = trace.wrap(data, spec, device)
+        found._version = REMEMBERED
     return found
 

@@ -12,6 +12,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import CaptureError, TransformError
 from tabgrad.core.trace import MODE, using
 from tabgrad.functions import literals, reading
+from tabgrad.functions.aliasing import refreshed
 from tabgrad.hosts.devices import get_default_device
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import part
@@ -59,7 +60,12 @@ def set_printoptions(
     options = _Current.options
     if profile is not None:
         options = _PROFILES[profile]
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
     options = replace(options, **{k: n for k, n in given.items() if n is not None})  # type: ignore[arg-type]
     _Current.options = replace(options, sci_mode=sci_mode)
 
@@ -149,7 +155,11 @@ def _body(x: Any, indent: int) -> str:
     with using(MODE.get().replace(grad=False)):
         shown = _edges(x, options.edgeitems) if short else x
         numbers = literals.decode(reading.data(shown, "print"), x.spec.dtype)
-    form: Any = Pairs(numbers) if x.spec.dtype.is_complex else Format(numbers, x.spec.dtype.category == dt.FLOAT)
+    form: Any = (
+        Pairs(numbers)
+        if x.spec.dtype.is_complex
+        else Format(numbers, x.spec.dtype.category == dt.FLOAT)
+    )
     if not shape:
         return str(form(numbers[0]))
     return _nested(literals.nest(numbers, shown.spec.shape), shape, form, indent, short)
@@ -198,7 +208,7 @@ def text(x: Tensor) -> str:
     Inside vmap and compile, where there is no one value, only shape and dtype are shown.
     """
     try:
-        x = reading.refreshed(x)
+        x = refreshed(x)
         body = "[]" if not x.spec.size else _body(reading.concrete(x, "print"), len("tensor("))
     except (CaptureError, TransformError):
         body = f"..., size={tuple(x.spec.shape)}"

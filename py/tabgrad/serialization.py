@@ -48,7 +48,9 @@ def save(obj: Any, f: File) -> None:
         metadata = {"format": "pt"}
     else:
         metadata = {TREE: json.dumps(_Writer(tensors).described(obj, ""))}
-    data = encode({name: (t.dtype, tuple(t.shape), _bytes(t)) for name, t in tensors.items()}, metadata)
+    data = encode(
+        {name: (t.dtype, tuple(t.shape), _bytes(t)) for name, t in tensors.items()}, metadata
+    )
     if hasattr(f, "write"):
         f.write(data)
         return
@@ -142,7 +144,9 @@ def _bytes(t: tg.Tensor) -> Any:
 
 def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device) -> tg.Tensor:
     if dtype is tg.bfloat16 and where.type != "cuda":
-        return upload(literals.encode(literals.decode(raw, dtype), tg.float32), shape, tg.float32, where)
+        return upload(
+            literals.encode(literals.decode(raw, dtype), tg.float32), shape, tg.float32, where
+        )
     target = where.canonical(dtype)
     if target is not dtype:
         raw = literals.encode(literals.decode(raw, dtype), target)

@@ -9,24 +9,32 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tabgrad import dispatch, printing
-from tabgrad.core import dtype as dt
-from tabgrad.core import trace
+from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import GradientError, ShapeError
+from tabgrad.core.errors import GradientError
 from tabgrad.core.spec import NO_PARAMS, Spec
 from tabgrad.core.trace import Box, bind, constant
 from tabgrad.functions import (
-    aliasing, arithmetic, comparison, creation, indexing, inplace, joining, linear, literals, reading,
-    reductions, shaping,
+    aliasing,
+    arithmetic,
+    comparison,
+    creation,
+    indexing,
+    inplace,
+    joining,
+    linear,
+    literals,
+    reading,
+    reductions,
+    shaping,
 )  # fmt: skip
 from tabgrad.functions.arguments import axis
 from tabgrad.functions.inplace import InPlaceMethods
 from tabgrad.functions.methods import Methods
 from tabgrad.functions.size import Size, size_of
 from tabgrad.ops import elementwise
-from tabgrad.transforms import backward as reverse
-from tabgrad.transforms import tape
+from tabgrad.transforms import backward as reverse, tape
 
 FLOAT = dt.FLOAT
 
@@ -233,7 +241,9 @@ class Tensor(Methods, InPlaceMethods, Box):
 
     def _check_grad(self, value: Any) -> None:
         if not isinstance(value, Box):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+            )
         if value is self:
             raise GradientError("can't assign Variable as its own grad")
         if value.spec.dtype is not self.spec.dtype:
@@ -270,7 +280,9 @@ class Tensor(Methods, InPlaceMethods, Box):
     def output_nr(self) -> builtins.int:
         """Which output of its `grad_fn` this tensor is."""
         node = self.node
-        return builtins.int(node.entry[1]) if node is not None and node.entry[0] is tape.OUTPUT else 0
+        return (
+            builtins.int(node.entry[1]) if node is not None and node.entry[0] is tape.OUTPUT else 0
+        )
 
     @property
     def retains_grad(self) -> builtins.bool:
@@ -300,11 +312,15 @@ class Tensor(Methods, InPlaceMethods, Box):
         """Call `hook(grad)` whenever this tensor's gradient is known; it may return another one."""
         return tape.add_hook(self._hookable("register a hook"), "tensor", hook)
 
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> tape.RemovableHandle:
+    def register_post_accumulate_grad_hook(
+        self, hook: Callable[[Any], None]
+    ) -> tape.RemovableHandle:
         """Call `hook(tensor)` whenever a gradient has been added to the `.grad` of this leaf."""
         node = self._hookable("register a hook")
         if not tape.is_leaf(self):
-            raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise GradientError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         return tape.add_hook(node, "accumulated", hook)
 
     def backward(
@@ -366,7 +382,9 @@ class Tensor(Methods, InPlaceMethods, Box):
             )
         found = memo.get(id(self))
         if found is None:
-            found = memo[id(self)] = wrap(aliasing.refreshed(self).value, self.spec, self.device, self.owner)
+            found = memo[id(self)] = wrap(
+                aliasing.refreshed(self).value, self.spec, self.device, self.owner
+            )
             found.tracked = self.tracked
             if self._grad is not None:
                 found._grad = self._grad.__deepcopy__(memo)
@@ -430,14 +448,16 @@ class Tensor(Methods, InPlaceMethods, Box):
 
     detach = aliasing.detach
     T = property(shaping.transposed)
-    mT = property(shaping.matrix_transposed)  # noqa: N815 (PyTorch's name)
+    mT = property(shaping.matrix_transposed)
     H = property(shaping.matrix_transposed)
 
 
 _new = object.__new__
 
 
-def wrap(value: Any, spec: Spec, device: Any, owner: Any = None, kind: type[Tensor] = Tensor) -> Any:
+def wrap(
+    value: Any, spec: Spec, device: Any, owner: Any = None, kind: type[Tensor] = Tensor
+) -> Any:
     """Return a new Tensor around a payload."""
     t = _new(kind)
     t.value = value

@@ -10,4 +10,5 @@ from tabgrad.transforms.functional import (
 from tabgrad.transforms.jacobian import (
     hessian as hessian, hvp as hvp, jacfwd as jacfwd, jacrev as jacrev,
 )  # fmt: skip
+from tabgrad.transforms.mixed import jacobian as jacobian
 from tabgrad.transforms.vmap import vmap as vmap

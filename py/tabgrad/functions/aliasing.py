@@ -129,7 +129,7 @@ def reshaped(x: Tensor, shape: Ints) -> Tensor:
 def detach(x: Tensor) -> Tensor:
     """Return `x` without its history; what is written to either is seen in both."""
     if x.owner is not None:
-        return bind(stop_gradient, (x,))
+        return stop_gradient.bind(x)
     capture = MODE.get().capture
     if capture is not None:
         capture.note((x,))
@@ -181,8 +181,12 @@ def check_writable(x: Tensor) -> None:
         )
 
 
+_MANY: tuple[Any, ...] = (expand, rewindow)
+"""Steps after which one element may show in many places."""
+
+
 def _overlaps_nowhere(steps: tuple[Step, ...]) -> bool:
-    return all(op not in (expand, rewindow) for op, _ in steps)
+    return all(op not in _MANY for op, _ in steps)
 
 
 def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
@@ -250,7 +254,9 @@ def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:
     if y.spec.shape != want.shape:
         shape = y.spec.shape
         tail = want.shape[len(want.shape) - len(shape) :] if len(shape) <= len(want.shape) else ()
-        if len(shape) > len(want.shape) or any(a not in (1, b) for a, b in zip(shape, tail, strict=True)):
+        if len(shape) > len(want.shape) or any(
+            a not in (1, b) for a, b in zip(shape, tail, strict=True)
+        ):
             raise ShapeError(
                 f"{name}: output with shape {want.shape} doesn't match the broadcast shape {shape}"
             )
@@ -288,7 +294,9 @@ def _write_slice(x: Tensor, new: Tensor, *, starts: Ints, stops: Ints, steps: In
     if not new.spec.size:
         return x
     partial = [
-        k for k, n in enumerate(shape) if not (starts[k] == 0 and steps[k] == 1 and new.spec.shape[k] == n)
+        k
+        for k, n in enumerate(shape)
+        if not (starts[k] == 0 and steps[k] == 1 and new.spec.shape[k] == n)
     ]
     if not partial:
         return new

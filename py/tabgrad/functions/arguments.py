@@ -27,7 +27,8 @@ def axis(name: str, dim: Any, rank: int) -> int:
         raise TypeError(f"{name}: dim must be an int, not {type(dim).__name__}") from None
     if not -bound <= dim < bound:
         raise IndexError(
-            f"{name}: Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+            f"{name}: Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], "
+            f"but got {dim})"
         )
     return dim + bound if dim < 0 else dim
 
@@ -94,7 +95,9 @@ def index_tensor(name: str, index: Any) -> Tensor:
     if not isinstance(index, Box):
         raise TypeError(f"{name}: expected an index tensor, got {type(index).__name__}")
     if index.spec.dtype not in (dt.int64, dt.int32):
-        raise DTypeError(f"{name}(): Expected dtype int32/int64 for index, got {index.spec.dtype!r}")
+        raise DTypeError(
+            f"{name}(): Expected dtype int32/int64 for index, got {index.spec.dtype!r}"
+        )
     return cast(index, index.device.index_dtype)
 
 
@@ -102,7 +105,9 @@ def scalar(name: str, value: Any, like: Tensor) -> Tensor:
     """Return a Python number or 0-d tensor as a 0-d tensor of the dtype and device of `like`."""
     if isinstance(value, Box):
         if value.spec.size != 1 or value.spec.shape:
-            raise ShapeError(f"{name}: expected a number or a 0-d tensor, got shape {value.spec.shape}")
+            raise ShapeError(
+                f"{name}: expected a number or a 0-d tensor, got shape {value.spec.shape}"
+            )
         return cast(value, like.spec.dtype)
     return constant(fits(name, value, like.spec.dtype), spec((), like.spec.dtype), like.device)
 
@@ -123,7 +128,9 @@ def fits(name: str, value: Any, dtype: dt.DType) -> Any:
     if dtype.category == dt.FLOAT:
         return float(value)
     if value != value or value in (float("inf"), float("-inf")):
-        raise OverflowError(f"{name}: value cannot be converted to type {dtype.name} without overflow")
+        raise OverflowError(
+            f"{name}: value cannot be converted to type {dtype.name} without overflow"
+        )
     value = int(value)
     bits = 8 * dtype.itemsize
     low = -(1 << (bits - 1)) if dtype.signed else 0
@@ -155,5 +162,3 @@ def tensors(name: str, values: Any) -> list[Tensor]:
         if not isinstance(x, Box):
             raise TypeError(f"{name}: expected tensors, element {i} is {type(x).__name__}")
     return out
-
-

@@ -12,9 +12,7 @@ from tabgrad.core.promotion import call, cast, result_dtype
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, constant
 from tabgrad.functions.arguments import floating, number
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import rounding as r
-from tabgrad.ops import special as s
+from tabgrad.ops import elementwise as e, rounding as r, special as s
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -155,7 +153,10 @@ def sinc(input: Tensor) -> Tensor:
 
 
 def nan_to_num(
-    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+    input: Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
 ) -> Tensor:
     """Return `input` with nan, inf and -inf replaced: by 0, the largest and the smallest number unless told."""
     if input.spec.dtype.category < FLOAT:
@@ -205,12 +206,15 @@ _add, _sub, _div = binary(e.add), binary(e.sub), binary(e.div)
 
 
 def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
-    if isinstance(alpha, float) and isinstance(other, Box) and isinstance(input, Box):
+    if not isinstance(other, Box):
+        return other * alpha
+    scaled: Any = other
+    if isinstance(alpha, float) and isinstance(input, Box):
         if result_dtype(input, other).category < FLOAT:
             raise DTypeError(
                 f"{name}: For integral input tensors, argument alpha must not be a floating point number."
             )
-    return mul(other, alpha) if isinstance(other, Box) else other * alpha
+    return mul(scaled, alpha)
 
 
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -279,10 +283,11 @@ def pow(input: Any, exponent: Any) -> Tensor:
         if whole and isinstance(exponent, int):
             if exponent < 0:
                 raise RuntimeError("pow: Integers to negative integer powers are not allowed.")
-            return square(input) if exponent == 2 else call(e.pow_, input, exponent)
+            return call(e.square, input) if exponent == 2 else call(e.pow_, input, exponent)
         short = _POWERS.get(exponent)
         if short is not None:
-            return short(cast(input, dt.get_default_dtype()) if whole else input)
+            base: Any = input
+            return short(cast(base, dt.get_default_dtype()) if whole else base)
     return call(e.pow_, input, exponent)
 
 
@@ -391,7 +396,9 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Return input + weight * (end - input)."""
     if end.spec.dtype is not input.spec.dtype:
-        raise DTypeError(f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}")
+        raise DTypeError(
+            f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}"
+        )
     return _add(input, mul(_sub(end, input), weight))
 
 

@@ -12,12 +12,11 @@ from tabgrad.core.promotion import cast, expand
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
-from tabgrad.functions import indexing
+from tabgrad.functions import nonzero
 from tabgrad.functions.arguments import scalar
 from tabgrad.functions.arithmetic import abs, binary, sub, unary
 from tabgrad.functions.creation import tensor
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import rounding as r
+from tabgrad.ops import elementwise as e, rounding as r
 from tabgrad.ops.reduction import reduce_all
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     tensor([0., 2.])
     """
     if input is None and other is None:
-        return indexing.nonzero(condition, as_tuple=True)
+        return nonzero.nonzero(condition, as_tuple=True)
     if condition.spec.dtype is not dt.bool_:
         if condition.spec.dtype is not dt.uint8:
             raise DTypeError(
@@ -140,9 +139,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
             )
         condition = truth(condition)
     if not isinstance(input, Box) and not isinstance(other, Box):
-        target = condition.device.canonical(
-            dt.with_scalar(dt.scalar_dtype(input), other), False
-        )
+        target = condition.device.canonical(dt.with_scalar(dt.scalar_dtype(input), other), False)
         input = constant(input, spec((), target), condition.device)
     return e.where(condition, input, other)
 
@@ -161,20 +158,26 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     tensor([5., 1.])
     """
     if mask.spec.dtype is not dt.bool_:
-        raise DTypeError(f"masked_fill: only supports boolean masks, but got mask with dtype {mask.spec.dtype!r}")
+        raise DTypeError(
+            f"masked_fill: only supports boolean masks, but got mask with dtype {mask.spec.dtype!r}"
+        )
     shape = broadcast("masked_fill", input.spec.shape, mask.spec.shape)
     fill = expand(scalar("masked_fill", value, input), shape)
     return e.where(expand(mask, shape), fill, expand(input, shape))
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
     """Return whether each element is among `test_elements`; either may be a number."""
     given = next(x for x in (elements, test_elements) if isinstance(x, Box))
-    x = elements if isinstance(elements, Box) else tensor(elements, device=given.device)
-    tests = test_elements if isinstance(test_elements, Box) else tensor(test_elements, device=given.device)
+    x: Any = elements if isinstance(elements, Box) else tensor(elements, device=given.device)
+    tests: Any = (
+        test_elements
+        if isinstance(test_elements, Box)
+        else tensor(test_elements, device=given.device)
+    )
     line: Any = tests.reshape(-1)
     hits = r.eq(x.unsqueeze(-1), line)
     found: Any = hits.any(-1)
     return r.bitwise_not(found) if invert else found
-
-

@@ -11,8 +11,7 @@ from tabgrad.core.promotion import result_dtype
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import creation, literals, reading
 from tabgrad.functions.arguments import fits
-from tabgrad.hosts.devices import Device
-from tabgrad.hosts.devices import device as device_of
+from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.transforms.tape import edge, new_node
 
@@ -30,7 +29,9 @@ class Transfer:
         self.source = source
         self.dtype = dtype
 
-    def apply(self, node: Any, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> tuple[Any, ...]:
+    def apply(
+        self, node: Any, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> tuple[Any, ...]:
         """Return the cotangent on the device the tensor came from."""
         return (convert(cts[0], self.dtype, self.source, False),)
 
@@ -93,7 +94,8 @@ def to(
         elif isinstance(a, Box):
             dtype, device = a.spec.dtype, a.device
         elif isinstance(a, bool):
-            non_blocking, copy = a, bool(rest.pop(0)) if rest else copy
+            # non_blocking, then copy
+            copy = bool(rest.pop(0)) if rest else copy
         elif a is not None:
             device = a
     if other is not None:
@@ -115,7 +117,7 @@ _TYPE_NAMES = {d: name for name, d in _TYPES.items()}
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """Return the name of the type, as "tabgrad.FloatTensor"; or the tensor as `dtype`, a dtype or such a name."""
+    """Return the name of the type, "tabgrad.FloatTensor"; or the tensor as `dtype`, a dtype or name."""
     if dtype is None:
         name = _TYPE_NAMES.get(self.spec.dtype)
         return f"tabgrad.{name}" if name else repr(self.spec.dtype)
@@ -155,7 +157,9 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     return convert(self, None, device_of("cpu"), False)
 
 
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+def cuda(
+    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
     """Return the tensor on a CUDA device."""
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
@@ -213,5 +217,3 @@ def can_cast(from_: DType, to: DType) -> bool:
     if from_.category > to.category:
         return False
     return not (from_.category == to.category == dt.INT and from_.signed and not to.signed)
-
-

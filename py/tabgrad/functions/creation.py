@@ -13,10 +13,8 @@ from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import Box, constant, wrap
 from tabgrad.functions import literals
 from tabgrad.functions.arguments import fits, number, sizes
-from tabgrad.hosts.devices import Device, get_default_device
-from tabgrad.hosts.devices import device as device_of
-from tabgrad.ops import elementwise
-from tabgrad.ops import view as views
+from tabgrad.hosts.devices import Device, device as device_of, get_default_device
+from tabgrad.ops import elementwise, view as views
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -75,7 +73,9 @@ def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
         return from_buffer(data, dtype, where)
     shape, leaves = literals.flatten(data)
     if any(isinstance(x, Box) and x.spec.shape for x in leaves):
-        raise ValueError("only one element tensors can be converted to Python scalars; use stack(...)")
+        raise ValueError(
+            "only one element tensors can be converted to Python scalars; use stack(...)"
+        )
     numbers = leaves
     found = dtype
     if not literals.all_numbers(leaves):
@@ -101,7 +101,7 @@ def plain(x: Any) -> Any:
         return bool(x)
     for kind in (int, float, complex):
         if isinstance(x, kind):
-            return kind(x)
+            return kind(x)  # type: ignore[call-overload]
     if isinstance(x, str | bytes) or x is None:
         raise TypeError(f"tensor: expected numbers in the nested sequence, got {type(x).__name__}")
     return number("tensor", x)
@@ -275,9 +275,7 @@ def _full_of(shape: tuple[int, ...], value: Any, dtype: DType | None, device: An
     return elementwise.copy.bind(views.expand.bind(value, shape=shape))
 
 
-def like(
-    input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool
-) -> Any:
+def like(input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool) -> Any:
     """Return a tensor of the shape of `input`, and its dtype and device unless told, filled with `value`."""
     s = input.spec
     where = input.device if device is None else device_of(device)
@@ -315,7 +313,9 @@ def full_like(
 ) -> Tensor:  # fmt: skip
     """Return a tensor of the shape of `input` filled with `fill_value`."""
     if isinstance(fill_value, Box):
-        found = _full_of(input.spec.shape, fill_value, dtype or input.spec.dtype, device or input.device)
+        found = _full_of(
+            input.spec.shape, fill_value, dtype or input.spec.dtype, device or input.device
+        )
         return require(found, requires_grad)
     return like(input, number("full_like", fill_value), dtype, device, requires_grad)
 

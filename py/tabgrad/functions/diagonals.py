@@ -88,5 +88,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 def trace(input: Tensor) -> Tensor:
     """Return the sum of the diagonal of a matrix."""
     if len(input.spec.shape) != 2:
-        raise ShapeError(f"trace: expected a matrix, but got tensor with dim {len(input.spec.shape)}")
+        raise ShapeError(
+            f"trace: expected a matrix, but got tensor with dim {len(input.spec.shape)}"
+        )
     return reductions.sum(diagonal(input))

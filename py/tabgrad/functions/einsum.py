@@ -13,8 +13,7 @@ from tabgrad.functions import arithmetic, reductions
 from tabgrad.functions.arguments import as_dtype
 from tabgrad.functions.diagonals import diagonal
 from tabgrad.functions.shaping import movedim
-from tabgrad.ops import linalg
-from tabgrad.ops import view as v
+from tabgrad.ops import linalg, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -44,7 +43,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     dtype = result_dtype(*tensors)
     sizes = _sizes(tensors, inputs)
     terms = [
-        _prepare(as_dtype(x, dtype), labels, sizes) for x, labels in zip(tensors, inputs, strict=True)
+        _prepare(as_dtype(x, dtype), labels, sizes)
+        for x, labels in zip(tensors, inputs, strict=True)
     ]
     return _contract(terms, output, sizes)
 
@@ -79,7 +79,9 @@ def _labels(part: str, rank: int, equation: str) -> Labels:
         raise ShapeError(f"einsum: expected letters, commas, '...' and '->', got {equation!r}")
     free = rank - len(letters)
     if free < 0 or (free and not dots):
-        raise ShapeError(f"einsum: {part!r} of {equation!r} names {len(letters)} dims, the operand has {rank}")
+        raise ShapeError(
+            f"einsum: {part!r} of {equation!r} names {len(letters)} dims, the operand has {rank}"
+        )
     # dims under the dots are counted from the last one, so that they broadcast
     return (*head, *range(-free, 0), *tail)
 
@@ -89,7 +91,9 @@ def _from_lists(given: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels
     lists = [tuple(x) for x in given if not isinstance(x, Box)]
 
     def name(labels: tuple[Any, ...]) -> str:
-        return "".join("..." if k is Ellipsis else chr(ord("A") + k + (6 if k > 25 else 0)) for k in labels)
+        return "".join(
+            "..." if k is Ellipsis else chr(ord("A") + k + (6 if k > 25 else 0)) for k in labels
+        )
 
     text = ",".join(name(x) for x in lists[: len(tensors)])
     if len(lists) > len(tensors):
@@ -104,7 +108,9 @@ def _sizes(tensors: list[Any], inputs: list[Labels]) -> dict[Any, int]:
         for k, n in zip(labels, x.spec.shape, strict=True):
             old = sizes.get(k, 1)
             if n != old and 1 not in (n, old):
-                raise ShapeError(f"einsum: label {k!r} has sizes {old} and {n}; they must be equal or 1")
+                raise ShapeError(
+                    f"einsum: label {k!r} has sizes {old} and {n}; they must be equal or 1"
+                )
             sizes[k] = max(old, n) if 0 not in (n, old) else 0
     return sizes
 
@@ -126,7 +132,9 @@ def _contract(terms: list[Term], output: Labels, sizes: dict[Any, int]) -> Any:
         i, j = _cheapest(terms, output, sizes)
         b, a = terms.pop(j), terms.pop(i)
         needed = {k for _, labels in terms for k in labels} | set(output)
-        terms.append(_pair(_summed(a, needed | set(b[1])), _summed(b, needed | set(a[1])), needed, sizes))
+        terms.append(
+            _pair(_summed(a, needed | set(b[1])), _summed(b, needed | set(a[1])), needed, sizes)
+        )
     x, labels = _summed(terms[0], set(output))
     order = tuple(labels.index(k) for k in output)
     return x if order == tuple(range(len(order))) else v.permute.bind(x, dims=order)
@@ -176,7 +184,11 @@ def _pair(a: Term, b: Term, needed: set[Any], sizes: dict[Any, int]) -> Term:
     x = v.reshape.bind(_ordered(x, left, [*batch, *rows, *summed]), shape=(*lead, m, k))
     y = v.reshape.bind(_ordered(y, right, [*batch, *summed, *columns]), shape=(*lead, k, n))
     out = linalg.matmul.bind(x, y)
-    return v.reshape.bind(out, shape=(*lead, *sized(rows), *sized(columns))), (*batch, *rows, *columns)
+    return v.reshape.bind(out, shape=(*lead, *sized(rows), *sized(columns))), (
+        *batch,
+        *rows,
+        *columns,
+    )
 
 
 def _ordered(x: Any, labels: Labels, order: list[Any]) -> Any:

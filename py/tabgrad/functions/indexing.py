@@ -20,10 +20,7 @@ from tabgrad.functions import aliasing, creation, literals
 from tabgrad.functions.aliasing import View, own, reshaped, view, write
 from tabgrad.functions.arguments import fits
 from tabgrad.functions.nonzero import nonzero
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import indexing as i
-from tabgrad.ops import rounding as r
-from tabgrad.ops import view as v
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -139,8 +136,14 @@ def _bounds(k: slice, n: int) -> tuple[int, int, int]:
     step = 1 if k.step is None else k.step.__index__()
     if step <= 0:
         raise ValueError("step must be greater than zero; use flip() to go backwards")
-    start, stop, _ = slice(*(b if b is None else b.__index__() for b in (k.start, k.stop)), step).indices(n)
+    start, stop, _ = slice(
+        *(b if b is None else b.__index__() for b in (k.start, k.stop)), step
+    ).indices(n)
     return start, builtins.max(start, stop), step
+
+
+def _bound(at: Any) -> int | None:
+    return None if at is None else int(at.__index__())
 
 
 def _in_range(at: int, dim: int, n: int) -> int:

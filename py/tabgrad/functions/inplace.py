@@ -14,10 +14,23 @@ from tabgrad.core.promotion import NUMBER
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, Box, constant
 from tabgrad.functions import (
-    arithmetic, comparison, conversion, indexing, ordering, ranges, selecting, shaping,
+    arithmetic,
+    comparison,
+    conversion,
+    indexing,
+    ordering,
+    ranges,
+    selecting,
+    shaping,
 )  # fmt: skip
 from tabgrad.functions.aliasing import (
-    View, check_castable, check_writable, fitting, own, refreshed, write,
+    View,
+    check_castable,
+    check_writable,
+    fitting,
+    own,
+    refreshed,
+    write,
 )  # fmt: skip
 from tabgrad.functions.arguments import fits, number
 from tabgrad.functions.creation import filled
@@ -63,7 +76,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Box):
         if value.spec.shape:
             raise GradientError(
-                f"fill_ only supports 0-dimension value tensor but got tensor with {len(value.spec.shape)} dimensions."
+                f"fill_ only supports 0-dimension value tensor but got shape {value.spec.shape}"
             )
         return write(self, own(fitting(self, value, "fill_")), "fill_")
     value = fits("fill_", value if isinstance(value, NUMBER) else number("fill_", value), s.dtype)
@@ -122,7 +135,12 @@ def set_data(self: Tensor, new: Tensor) -> None:
     mode = MODE.get()
     if mode.capture is not None:
         mode.capture.note((self,))
-    self.value, self.owner, self.spec, self.device = source.value, source.owner, source.spec, source.device
+    self.value, self.owner, self.spec, self.device = (
+        source.value,
+        source.owner,
+        source.spec,
+        source.device,
+    )
     self.alias = None if source.alias.__class__ is View else source.alias
     self._version = source._version
 
@@ -145,7 +163,9 @@ def _shaped(fn: Callable[..., Any], name: str) -> Callable[..., Tensor]:
         return self
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"In-place version of `{fn.__name__}`: changes the tensor's shape and returns it."
+    method.__doc__ = (
+        f"In-place version of `{fn.__name__}`: changes the tensor's shape and returns it."
+    )
     return method
 
 
@@ -154,6 +174,7 @@ unsqueeze_ = _shaped(shaping.unsqueeze, "unsqueeze_")
 t_ = _shaped(shaping.t, "t_")
 transpose_ = _shaped(shaping.transpose, "transpose_")
 swapaxes_ = _shaped(shaping.transpose, "swapaxes_")
+
 
 class InPlaceMethods:
     """The in-place methods of Tensor."""

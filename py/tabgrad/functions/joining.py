@@ -11,8 +11,7 @@ from tabgrad.core.trace import Box
 from tabgrad.functions import shaping
 from tabgrad.functions.aliasing import reshaped, view_with
 from tabgrad.functions.arguments import axis, tensors
-from tabgrad.ops import indexing as i
-from tabgrad.ops import view as v
+from tabgrad.ops import indexing as i, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -37,7 +36,9 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     whole = [x for x in given if x.spec.shape != (0,)] or given[:1]
     rank = len(whole[0].spec.shape)
     if not rank:
-        raise ShapeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
+        raise ShapeError(
+            "cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack"
+        )
     for k, x in enumerate(whole):
         if len(x.spec.shape) != rank:
             raise ShapeError(
@@ -124,7 +125,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         )
     first += shape[at] if first < 0 else 0
     if length < 0 or first + length > shape[at]:
-        raise ShapeError(f"start ({first}) + length ({length}) exceeds dimension size ({shape[at]}).")
+        raise ShapeError(
+            f"start ({first}) + length ({length}) exceeds dimension size ({shape[at]})."
+        )
     return cut(input, at, first, first + length)
 
 
@@ -137,7 +140,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     n = shape[at]
     index = int(index)
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}"
+        )
     index %= n
     return reshaped(cut(input, at, index, index + 1), shape[:at] + shape[at + 1 :])
 
@@ -170,7 +175,9 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if isinstance(sections, int):
         if sections <= 0 and not (sections == 0 and n == 0):
             raise ShapeError(f"split expects split_size be positive, but got split_size={sections}")
-        return _pieces(tensor, at, [min(k + sections, n) for k in range(0, n, sections or 1)] or [0])
+        return _pieces(
+            tensor, at, [min(k + sections, n) for k in range(0, n, sections or 1)] or [0]
+        )
     ends, total = [], 0
     for size in sections:
         if size < 0:
@@ -200,7 +207,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         raise ShapeError("tensor_split expected at least a 1-dimensional tensor")
     at = axis("tensor_split", dim, len(input.spec.shape))
     n = input.spec.shape[at]
-    given = indices_or_sections.tolist() if isinstance(indices_or_sections, Box) else indices_or_sections  # type: ignore[attr-defined]
+    given = indices_or_sections.tolist() if isinstance(found, Box) else indices_or_sections
     if isinstance(given, int):
         if given <= 0:
             raise ShapeError(f"number of sections must be larger than 0, got {given}")
@@ -223,7 +230,9 @@ def _split_along(name: str, x: Any, given: Any, dim: int) -> tuple[Any, ...]:
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """Return views cut along dim 1, or dim 0 of a 1-d tensor."""
-    return _split_along("hsplit", input, indices_or_sections, 0 if len(input.spec.shape) == 1 else 1)
+    return _split_along(
+        "hsplit", input, indices_or_sections, 0 if len(input.spec.shape) == 1 else 1
+    )
 
 
 def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
@@ -254,7 +263,8 @@ def repeat_interleave(
     x = shaping.ravel(input) if dim is None else input
     at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
-    times = repeats.tolist() if isinstance(repeats, Box) else repeats  # type: ignore[attr-defined]
+    counts: Any = repeats
+    times = counts.tolist() if isinstance(counts, Box) else counts
     if isinstance(times, list) and len(times) == 1:
         times = times[0]
     if isinstance(times, int):
@@ -263,10 +273,16 @@ def repeat_interleave(
         wide = v.expand.bind(wide, shape=(*shape[: at + 1], times, *shape[at + 1 :]))
         return v.reshape.bind(wide, shape=(*shape[:at], n * times, *shape[at + 1 :]))
     if len(times) != n:
-        raise ShapeError(f"repeat_interleave: repeats must have the same size as input along dim {at}: {n}")
+        raise ShapeError(
+            f"repeat_interleave: repeats must have the same size as input along dim {at}: {n}"
+        )
     from tabgrad.functions.creation import tensor as make
 
-    index = make([k for k, count in enumerate(times) for _ in range(count)], dtype=dt.int64 if x.device.index_dtype is dt.int64 else dt.int32, device=x.device)
+    index = make(
+        [k for k, count in enumerate(times) for _ in range(count)],
+        dtype=dt.int64 if x.device.index_dtype is dt.int64 else dt.int32,
+        device=x.device,
+    )
     return index_select(x, at, index)
 
 

@@ -14,7 +14,7 @@ _FLOATS = {
 }  # fmt: skip
 
 
-class finfo:  # noqa: N801 (PyTorch's name)
+class finfo:
     """Limits of a floating-point dtype, the default one unless told.
 
     >>> import tabgrad as tg
@@ -25,7 +25,9 @@ class finfo:  # noqa: N801 (PyTorch's name)
     def __init__(self, type: DType | None = None) -> None:
         dtype = dt.real_of(type or dt.get_default_dtype())
         if dtype not in _FLOATS:
-            raise TypeError(f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo")
+            raise TypeError(
+                f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo"
+            )
         fraction, low, high = _FLOATS[dtype]
         self.bits = 8 * dtype.itemsize
         self.dtype = dtype.name
@@ -42,7 +44,7 @@ class finfo:  # noqa: N801 (PyTorch's name)
         )
 
 
-class iinfo:  # noqa: N801 (PyTorch's name)
+class iinfo:
     """Limits of an integer dtype.
 
     >>> import tabgrad as tg

@@ -9,11 +9,9 @@ from tabgrad.core.promotion import the_device
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind
-from tabgrad.functions import arithmetic
-from tabgrad.functions import reductions
+from tabgrad.functions import arithmetic, reductions
 from tabgrad.functions.arguments import axis
-from tabgrad.ops import linalg
-from tabgrad.ops import view as v
+from tabgrad.ops import linalg, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -26,7 +24,8 @@ def _check(name: str, x: Any, y: Any) -> None:
         raise TypeError(f"{name}: expected tensors, got {type(x).__name__} and {type(y).__name__}")
     if x.spec.dtype is not y.spec.dtype:
         raise DTypeError(
-            f"{name}: expected both tensors to have the same dtype, but got: {x.spec.dtype!r} != {y.spec.dtype!r}"
+            f"{name}: expected both tensors to have the same dtype, but got: "
+            f"{x.spec.dtype!r} != {y.spec.dtype!r}"
         )
     the_device(name, [x, y])
 
@@ -93,7 +92,9 @@ def _ranked(name: str, x: Any, y: Any, ranks: tuple[int, int]) -> None:
     _check(name, x, y)
     found = len(x.spec.shape), len(y.spec.shape)
     if found != ranks:
-        raise ShapeError(f"{name}: expected tensors of {ranks[0]} and {ranks[1]} dims, got {found[0]} and {found[1]}")
+        raise ShapeError(
+            f"{name}: expected tensors of {ranks[0]} and {ranks[1]} dims, got {found[0]} and {found[1]}"
+        )
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -120,7 +121,10 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Return the dot product of two vectors."""
     _ranked("dot", input, tensor, (1, 1))
     _inner("dot", input, tensor, input.spec.size, tensor.spec.size)
-    return reductions.sum(arithmetic.mul(input, tensor), dtype=None if input.spec.dtype.category > 1 else input.spec.dtype)
+    return reductions.sum(
+        arithmetic.mul(input, tensor),
+        dtype=None if input.spec.dtype.category > 1 else input.spec.dtype,
+    )
 
 
 vdot = dot
@@ -139,7 +143,9 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Return the matrix of the products of the elements of two vectors."""
     if len(input.spec.shape) != 1 or len(vec2.spec.shape) != 1:
-        raise ShapeError(f"outer: expected two vectors, got {input.spec.shape} and {vec2.spec.shape}")
+        raise ShapeError(
+            f"outer: expected two vectors, got {input.spec.shape} and {vec2.spec.shape}"
+        )
     return arithmetic.mul(v.reshape.bind(input, shape=(input.spec.size, 1)), vec2)
 
 
@@ -168,12 +174,16 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     return _plus(input, mv(mat, vec), beta, alpha)
 
 
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Tensor:
     """Return beta * input + alpha * (the sum of the products of a batch)."""
     return _plus(input, reductions.sum(bmm(batch1, batch2), 0), beta, alpha)
 
 
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Tensor:
     """Return beta * input + alpha * (batch1 @ batch2)."""
     return _plus(input, bmm(batch1, batch2), beta, alpha)
 
@@ -205,7 +215,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         size *= x[k]
     rows, columns = tuple(x[k] for k in keep_x), tuple(y[k] for k in keep_y)
     one = v.reshape.bind(v.permute.bind(a, dims=(*keep_x, *left)), shape=(_product_of(rows), size))
-    two = v.reshape.bind(v.permute.bind(b, dims=(*right, *keep_y)), shape=(size, _product_of(columns)))
+    two = v.reshape.bind(
+        v.permute.bind(b, dims=(*right, *keep_y)), shape=(size, _product_of(columns))
+    )
     return v.reshape.bind(bind(_MATMUL, (one, two), NO_PARAMS), shape=(*rows, *columns))
 
 
@@ -223,7 +235,9 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     y = (1,) * (rank - len(other.spec.shape)) + other.spec.shape
     left = v.reshape.bind(input, shape=tuple(n for size in x for n in (size, 1)))
     right = v.reshape.bind(other, shape=tuple(n for size in y for n in (1, size)))
-    return v.reshape.bind(arithmetic.mul(left, right), shape=tuple(n * m for n, m in zip(x, y, strict=True)))
+    return v.reshape.bind(
+        arithmetic.mul(left, right), shape=tuple(n * m for n, m in zip(x, y, strict=True))
+    )
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
@@ -238,7 +252,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     from tabgrad.functions.shaping import roll
 
     return arithmetic.sub(
-        arithmetic.mul(roll(x, -1, at), roll(y, -2, at)), arithmetic.mul(roll(x, -2, at), roll(y, -1, at))
+        arithmetic.mul(roll(x, -1, at), roll(y, -2, at)),
+        arithmetic.mul(roll(x, -2, at), roll(y, -1, at)),
     )
 
 

@@ -135,7 +135,7 @@ def _encode_bfloat16(leaves: Sequence[Any]) -> bytes:
 
 def decode(data: Any, dtype: dt.DType) -> list[Any]:
     """Return the elements of a buffer of `dtype` as Python numbers, in order."""
-    view = memoryview(data).cast("B")
+    view: Any = memoryview(data).cast("B")
     code = CODES.get(dtype)
     if code == "e":
         return list(struct.unpack(f"={len(view) // 2}e", view))

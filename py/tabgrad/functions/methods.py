@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from tabgrad.functions import (
-    arithmetic, comparison, conversion, creation, diagonals, joining, linear, nonzero, ordering,
-    ranges, reading, reductions, sampling, selecting, shaping,
+    arithmetic,
+    comparison,
+    conversion,
+    creation,
+    diagonals,
+    joining,
+    linear,
+    nonzero,
+    ordering,
+    ranges,
+    reading,
+    reductions,
+    sampling,
+    selecting,
+    shaping,
 )  # fmt: skip
 
 

@@ -12,10 +12,7 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.functions import reading
 from tabgrad.functions.creation import filled
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import indexing as i
-from tabgrad.ops import scan
-from tabgrad.ops import view as v
+from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -10,28 +9,13 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.trace import Box
-from tabgrad.functions import nonzero, reading, ranges, reductions
-from tabgrad.functions import arithmetic as a
+from tabgrad.functions import arithmetic as a, nonzero, ranges, reading, reductions, return_types
 from tabgrad.functions.arguments import as_dtype, axis, floating
 from tabgrad.functions.creation import filled, tensor
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import indexing as i
-from tabgrad.ops import rounding as r
-from tabgrad.ops import scan, sorting
-from tabgrad.ops import view as v
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-
-sort_result = namedtuple("sort", ["values", "indices"])  # noqa: PYI024 (PyTorch's shape)
-topk_result = namedtuple("topk", ["values", "indices"])  # noqa: PYI024
-kthvalue_result = namedtuple("kthvalue", ["values", "indices"])  # noqa: PYI024
-median_result = namedtuple("median", ["values", "indices"])  # noqa: PYI024
-nanmedian_result = namedtuple("nanmedian", ["values", "indices"])  # noqa: PYI024
-mode_result = namedtuple("mode", ["values", "indices"])  # noqa: PYI024
-cummax_result = namedtuple("cummax", ["values", "indices"])  # noqa: PYI024
-cummin_result = namedtuple("cummin", ["values", "indices"])  # noqa: PYI024
-histogram_result = namedtuple("histogram", ["hist", "bin_edges"])  # noqa: PYI024
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
@@ -41,7 +25,9 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     >>> tg.sort(tg.tensor([3, 1, 2], device="cpu")).values
     tensor([1, 2, 3])
     """
-    return sort_result(*sorting.sort(input, axis("sort", dim, len(input.spec.shape)), descending))
+    return return_types.sort(
+        *sorting.sort(input, axis("sort", dim, len(input.spec.shape)), descending)
+    )
 
 
 def msort(input: Tensor) -> Tensor:
@@ -60,12 +46,12 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not 0 <= k <= (input.spec.shape[at] if input.spec.shape else 1):
         raise ShapeError(f"topk: selected index k out of range: {k} of a dim of size "
                          f"{input.spec.shape[at] if input.spec.shape else 1}")  # fmt: skip
-    return topk_result(*sorting.topk(input, k, at, largest))
+    return return_types.topk(*sorting.topk(input, k, at, largest))
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the k-th smallest element along `dim`, counted from 1."""
-    return kthvalue_result(*sorting.kthvalue(input, k, dim, keepdim))
+    return return_types.kthvalue(*sorting.kthvalue(input, k, dim, keepdim))
 
 
 def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> Any:
@@ -82,12 +68,12 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     >>> tg.median(tg.tensor([3.0, 1.0, 2.0, 4.0], device="cpu"))
     tensor(2.)
     """
-    return _median(median_result, input, dim, keepdim, False)
+    return _median(return_types.median, input, dim, keepdim, False)
 
 
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the median of what is not nan."""
-    return _median(nanmedian_result, input, dim, keepdim, True)
+    return _median(return_types.nanmedian, input, dim, keepdim, True)
 
 
 def quantile(
@@ -100,7 +86,9 @@ def quantile(
     n = x.spec.shape[at]
     if not n:
         raise ShapeError("quantile() input tensor must be non-empty")
-    fractions: Any = q if isinstance(q, Box) else tensor(float(q), dtype=x.spec.dtype, device=x.device)
+    fractions: Any = (
+        q if isinstance(q, Box) else tensor(float(q), dtype=x.spec.dtype, device=x.device)
+    )
     ordered = sorting.sort(x, at, False)[0]
     place = a.mul(cast(fractions, x.spec.dtype), float(n - 1))
     low, high = a.floor(place), a.ceil(place)
@@ -109,7 +97,9 @@ def quantile(
         "midpoint": a.mul(a.ceil(a.sub(place, low)), 0.5), "nearest": a.round(a.sub(place, low)),
     }  # fmt: skip
     if interpolation not in weight:
-        raise ShapeError(f"quantile: interpolation must be one of {', '.join(weight)}, got {interpolation!r}")
+        raise ShapeError(
+            f"quantile: interpolation must be one of {', '.join(weight)}, got {interpolation!r}"
+        )
     from tabgrad.functions.indexing import getitem
     from tabgrad.functions.shaping import movedim, unsqueeze
 
@@ -132,7 +122,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
     at = axis("mode", dim, len(input.spec.shape))
     values, order = sorting.sort(input, at, False)
-    x: Any = v.reshape.bind(values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :]))
+    x: Any = v.reshape.bind(
+        values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
+    )
     y: Any = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
     counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
     best = reductions.argmax(counts, at, True)
@@ -140,9 +132,11 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     best = a.sub(a.add(best, i.gather.bind(counts, best, axis=at)), 1)
     found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
     if keepdim:
-        return mode_result(found, where_)
+        return return_types.mode(found, where_)
     shape = tuple(n for k, n in enumerate(input.spec.shape) if k != at)
-    return mode_result(v.reshape.bind(found, shape=shape), v.reshape.bind(where_, shape=shape))
+    return return_types.mode(
+        v.reshape.bind(found, shape=shape), v.reshape.bind(where_, shape=shape)
+    )
 
 
 # -- running results -------------------------------------------------------------------------------------
@@ -182,15 +176,21 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 
 def cummax(input: Tensor, dim: int) -> Any:
     """Return (values, indices) of the largest element so far along `dim`."""
-    return cummax_result(*scan.cumextreme(input, axis("cummax", dim, len(input.spec.shape)), False))
+    return return_types.cummax(
+        *scan.cumextreme(input, axis("cummax", dim, len(input.spec.shape)), False)
+    )
 
 
 def cummin(input: Tensor, dim: int) -> Any:
     """Return (values, indices) of the smallest element so far along `dim`."""
-    return cummin_result(*scan.cumextreme(input, axis("cummin", dim, len(input.spec.shape)), True))
+    return return_types.cummin(
+        *scan.cumextreme(input, axis("cummin", dim, len(input.spec.shape)), True)
+    )
 
 
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
+) -> Tensor:
     """Return the n-th differences of neighbours along `dim`."""
     from tabgrad.functions.joining import cat, narrow
 
@@ -215,13 +215,17 @@ def searchsorted(
 ) -> Tensor:  # fmt: skip
     """Return where each element belongs in the ascending last dim of `sorted_sequence`."""
     edges: Any = sorted_sequence
-    given: Any = input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
+    given: Any = (
+        input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
+    )
     dtype = dt.promote(edges.spec.dtype, given.spec.dtype)
     found = sorting.searchsorted(cast(edges, dtype), cast(given, dtype), right or side == "right")
     return cast(found, dt.int32) if out_int32 else found
 
 
-def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
     """Return which interval of the ascending `boundaries` each element lies in."""
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
@@ -230,7 +234,7 @@ def unique(
     input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:  # fmt: skip
-    """Return the different elements in ascending order; also, if asked, which one each element is, and how often.
+    """Return the different elements in ascending order; if asked, also which one each is, and how often.
 
     Reads back how many there are. `dim` is not supported.
 
@@ -244,7 +248,9 @@ def unique(
     values, order = sorting.sort(flat, 0, False)
     found, group, counts = _groups(values)
     if return_inverse:
-        inverse = i.scatter.bind(filled(group.spec.shape, 0, group.spec.dtype, flat.device), order, group, axis=0)
+        inverse = i.scatter.bind(
+            filled(group.spec.shape, 0, group.spec.dtype, flat.device), order, group, axis=0
+        )
         inverse = v.reshape.bind(inverse, shape=input.spec.shape)
         return (found, inverse, counts) if return_counts else (found, inverse)
     return (found, counts) if return_counts else found
@@ -253,9 +259,11 @@ def unique(
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Return the elements without repeats of the one before; also, if asked, the run of each, and their lengths."""
+    """Return the elements without repeats; if asked, also the run that each is in, and the runs' lengths."""
     if dim is not None:
-        raise ShapeError("unique_consecutive: only the flattened tensor (dim=None) can be asked for")
+        raise ShapeError(
+            "unique_consecutive: only the flattened tensor (dim=None) can be asked for"
+        )
     flat = v.reshape.bind(e.stop_gradient(input), shape=(input.spec.size,))
     found, group, counts = _groups(flat)
     parts = [found]
@@ -343,14 +351,18 @@ def histogram(
     at = a.sub(sorting.searchsorted(edges, x, True), 1)
     at = e.where(r.eq(x, v.reshape.bind(v.part(edges, 0, n, n + 1), shape=())), n - 1, at)
     inside = r.bitwise_and(r.ge(at, 0), r.lt(at, n))
-    one = filled(x.spec.shape, 1, x.spec.dtype, x.device) if weight is None else v.reshape.bind(weight, shape=x.spec.shape)
+    one = (
+        filled(x.spec.shape, 1, x.spec.dtype, x.device)
+        if weight is None
+        else v.reshape.bind(weight, shape=x.spec.shape)
+    )
     counted = e.where(inside, one, 0)
     hist: Any = i.scatter_add.bind(
         filled((n,), 0, one.spec.dtype, x.device), a.clamp(at, 0, n - 1), counted, axis=0
     )
     if density:
         hist = a.div(hist, a.mul(reductions.sum(hist), diff(edges)))
-    return histogram_result(hist, edges)
+    return return_types.histogram(hist, edges)
 
 
 def corrcoef(input: Tensor) -> Tensor:
@@ -364,7 +376,9 @@ def corrcoef(input: Tensor) -> Tensor:
     return a.clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
 
 
-def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None
+) -> Tensor:
     """Return the covariance of the rows of a matrix, each column an observation; of one row its variance."""
     if fweights is not None or aweights is not None:
         raise ShapeError("cov: weights are not supported; repeat or scale the observations")

@@ -53,7 +53,9 @@ def arange(
         )
     place_ = place(device)
     whole = all(isinstance(n, int) for n in (start, end, step))
-    target = place_.canonical(dtype or (dt.int64 if whole else dt.get_default_dtype()), dtype is not None)
+    target = place_.canonical(
+        dtype or (dt.int64 if whole else dt.get_default_dtype()), dtype is not None
+    )
     n = (-((start - end) // step)) if whole else math.ceil((end - start) / step)
     if target.category == dt.INT and n:
         start, step = int(start), int(step)
@@ -160,14 +162,18 @@ def _indices(pairs: list[tuple[int, int]], dtype: DType | None, device: Any) -> 
     target = where_to.canonical(dtype or dt.int64)
     if not pairs:
         return creation.filled((2, 0), 0, target, where_to)
-    return creation.tensor([list(line) for line in zip(*pairs, strict=True)], dtype=target, device=where_to)
+    return creation.tensor(
+        [list(line) for line in zip(*pairs, strict=True)], dtype=target, device=where_to
+    )
 
 
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None
 ) -> Tensor:
     """Return the rows and columns of the lower triangle of a row by col matrix, as a 2 by k tensor."""
-    return _indices([(i, j) for i in range(row) for j in range(min(col, i + offset + 1))], dtype, device)
+    return _indices(
+        [(i, j) for i in range(row) for j in range(min(col, i + offset + 1))], dtype, device
+    )
 
 
 def triu_indices(
@@ -211,8 +217,8 @@ def _is_list(given: tuple[Any, ...]) -> bool:
     return len(given) == 1 and isinstance(given[0], list | tuple)
 
 
-def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803 (PyTorch's name)
-    """Return the matrix of the powers of `x`, one row for each element; the highest first unless `increasing`."""
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Return the powers of each element of `x` as a row, the highest first unless `increasing`."""
     source: Any = x
     n = source.spec.size if N is None else N
     powers: Any = arange(n, device=source.device)

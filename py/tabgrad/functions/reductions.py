@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -14,13 +13,11 @@ from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
-from tabgrad.core.trace import Box, bind
-from tabgrad.functions import arithmetic as a
+from tabgrad.core.trace import Box, bind, constant
+from tabgrad.functions import arithmetic as a, return_types
 from tabgrad.functions.arguments import as_dtype, axes, axis, floating
 from tabgrad.functions.comparison import truth
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import reduction as r
-from tabgrad.ops import rounding
+from tabgrad.ops import elementwise as e, reduction as r, rounding
 from tabgrad.ops.composite import rows
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
@@ -51,7 +48,9 @@ def _summand(name: str, x: Any, dtype: DType | None) -> Any:
     return as_dtype(x, dt.int64) if x.spec.dtype.category < dt.FLOAT else x
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Return the sum over `dim`: an int, a tuple of ints, or None for all. Integers add up as int64.
 
     >>> import tabgrad as tg
@@ -59,7 +58,13 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
     tensor([3., 3.])
     """
     s = input.spec
-    if dim is None and dtype is None and s.dtype.category >= dt.FLOAT and not keepdim and len(s.shape) < 9:
+    if (
+        dim is None
+        and dtype is None
+        and s.dtype.category >= dt.FLOAT
+        and not keepdim
+        and len(s.shape) < 9
+    ):
         return bind(_SUM, (input,), _ALL[len(s.shape)])
     x = _summand("sum", input, dtype)
     return reduce(r.reduce_sum, x, axes("sum", dim, len(s.shape)), keepdim)
@@ -68,14 +73,18 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
 _SUM: Op = r.reduce_sum  # type: ignore[assignment]
 
 
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Return the sum over `dim`, a nan counting as 0."""
     if input.spec.dtype.category < dt.FLOAT:
         return sum(input, dim, keepdim, dtype=dtype)
     return sum(e.where(rounding.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def mean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Return the mean over `dim`; integers need a `dtype` to become floats. No elements give nan.
 
     >>> import tabgrad as tg
@@ -91,10 +100,12 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     over = axes("mean", dim, len(x.spec.shape))
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
-    return a.div(total, float(count))
+    return a.div(total, float(count)) if count else constant(math.nan, total.spec, x.device)
 
 
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def nanmean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Return the mean over `dim` of what is not nan."""
     there = cast(negated(rounding.isnan(input)), input.spec.dtype)
     return a.div(nansum(input, dim, keepdim, dtype=dtype), sum(there, dim, keepdim, dtype=dtype))
@@ -105,7 +116,9 @@ def negated(x: Any) -> Any:
     return rounding.bitwise_not(x)
 
 
-def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def prod(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Return the product over `dim`, one int or None for all. Integers multiply as int64."""
     x = _summand("prod", input, dtype)
     return reduce(r.reduce_prod, x, axes("prod", dim, len(x.spec.shape)), keepdim)
@@ -113,7 +126,9 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
 
 def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexError) -> None:
     if builtins.any(x.spec.shape[k] == 0 for k in over):
-        raise error(f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}")
+        raise error(
+            f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}"
+        )
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -156,11 +171,6 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg("argmin", r.argmin, input, dim, keepdim)
 
 
-max_result = namedtuple("max", ["values", "indices"])  # noqa: PYI024 (PyTorch's shape)
-min_result = namedtuple("min", ["values", "indices"])  # noqa: PYI024
-aminmax_result = namedtuple("aminmax", ["min", "max"])  # noqa: PYI024
-
-
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     most = name == "max"
     if not len(x.spec.shape):
@@ -188,8 +198,8 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         _check_some("max", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_max, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
-        return a.maximum(input, dim)  # type: ignore[arg-type]
-    return max_result(*_extreme("max", input, dim, keepdim))
+        return a.maximum(input, dim)
+    return return_types.max(*_extreme("max", input, dim, keepdim))
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -198,14 +208,14 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         _check_some("min", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_min, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
-        return a.minimum(input, dim)  # type: ignore[arg-type]
-    return min_result(*_extreme("min", input, dim, keepdim))
+        return a.minimum(input, dim)
+    return return_types.min(*_extreme("min", input, dim, keepdim))
 
 
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return (min, max) along `dim` or of all."""
     over = () if dim is None else dim
-    return aminmax_result(amin(input, over, keepdim), amax(input, over, keepdim))
+    return return_types.aminmax(amin(input, over, keepdim), amax(input, over, keepdim))
 
 
 def _logical(op: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -242,7 +252,9 @@ def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
 
 def _spread(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
     if x.spec.dtype.category < dt.FLOAT:
-        raise DTypeError(f"{name}: only support floating point and complex dtypes, got {x.spec.dtype!r}")
+        raise DTypeError(
+            f"{name}: only support floating point and complex dtypes, got {x.spec.dtype!r}"
+        )
     dim, correction = _correction(dim, unbiased, correction)
     over = axes(name, dim, len(x.spec.shape))
     count = math.prod(x.spec.shape[k] for k in over)
@@ -250,7 +262,11 @@ def _spread(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correctio
     gap = a.sub(x, expand.bind(center, shape=x.spec.shape))
     total = reduce(r.reduce_sum, a.square(gap), over, keepdim)
     left = count - correction
-    variance = a.div(total, left if left > 0 else 0.0)
+    if left > 0:
+        variance = a.div(total, left)
+    else:
+        # not left to a division by zero, which not every device carries out
+        variance = a.add(e.where(rounding.gt(total, 0.0), math.inf, math.nan), a.mul(total, 0.0))
     if not keepdim:
         center = reshape.bind(center, shape=total.spec.shape)
     return variance, center
@@ -306,7 +322,11 @@ def std_mean(
 
 
 def norm(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    dtype: DType | None = None,
 ) -> Tensor:
     """Return the p-norm over `dim` of the elements as one vector; "fro" is 2.
 
@@ -323,7 +343,9 @@ def norm(
     if p in ("fro", None):
         p = 2.0
     if isinstance(p, str):
-        raise ShapeError(f"norm: expected a number or 'fro', got {p!r}; tabgrad.linalg has matrix norms")
+        raise ShapeError(
+            f"norm: expected a number or 'fro', got {p!r}; tabgrad.linalg has matrix norms"
+        )
     if p == 2:
         return root(reduce(r.reduce_sum, a.square(x), over, keepdim))
     size = a.abs(x)

@@ -11,17 +11,13 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
-from tabgrad.functions import arithmetic as a
-from tabgrad.functions import reductions
+from tabgrad.functions import arithmetic as a, reductions
 from tabgrad.functions.aliasing import check_writable, write
 from tabgrad.functions.arguments import fits, ints, sizes
 from tabgrad.functions.creation import place, require
 from tabgrad.functions.generator import Generator, bits
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import rounding as r
-from tabgrad.ops import sorting
-from tabgrad.ops import view as v
 from tabgrad.hosts.devices import Device
+from tabgrad.ops import elementwise as e, rounding as r, sorting, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -47,7 +43,10 @@ def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | No
     """Return numbers in [0, 1) with all the bits that `dtype` holds."""
     if dtype is dt.float64:
         high, low = _halves(shape, generator, where)
-        high, low = cast(r.bitwise_right_shift(high, 5), dtype), cast(r.bitwise_right_shift(low, 6), dtype)
+        high, low = (
+            cast(r.bitwise_right_shift(high, 5), dtype),
+            cast(r.bitwise_right_shift(low, 6), dtype),
+        )
         return e.mul(e.add(e.mul(high, 2.0**26), low), 2.0**-53)
     # no more bits than the dtype has: rounding up would reach 1
     kept = {dt.float16: 11, dt.bfloat16: 8}.get(dtype, 24)
@@ -93,15 +92,25 @@ def randn(
     """Return random numbers of the normal distribution with mean 0 and variance 1."""
     where = place(device)
     shape = sizes("randn", args if size is None else (size,))
-    return require(standard_normal(shape, _floats("randn", where, dtype), where, generator), requires_grad)
+    return require(
+        standard_normal(shape, _floats("randn", where, dtype), where, generator), requires_grad
+    )
 
 
 def _integers(
-    name: str, low: int, high: int, shape: Shape, dtype: DType, where: Device, generator: Generator | None
+    name: str,
+    low: int,
+    high: int,
+    shape: Shape,
+    dtype: DType,
+    where: Device,
+    generator: Generator | None,
 ) -> Any:
     span = high - low
     if span <= 0:
-        raise ShapeError(f"{name} expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        raise ShapeError(
+            f"{name} expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
     if dtype.category == dt.INT:
         fits(name, low, dtype)
         fits(name, high - 1, dtype)
@@ -142,7 +151,9 @@ def randint(
         low = given.pop() if given else 0
     where = place(device)
     target = where.canonical(dtype or dt.int64, dtype is not None)
-    x = _integers("randint", int(low), int(high), sizes("randint", (size,)), target, where, generator)
+    x = _integers(
+        "randint", int(low), int(high), sizes("randint", (size,)), target, where, generator
+    )
     return require(x, requires_grad)
 
 
@@ -171,7 +182,9 @@ def rand_like(
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in the shape, dtype and device of `input`."""
     shape, target, where = _like(input, dtype, device)
-    return require(uniform(shape, _floats("rand_like", where, target), where, generator), requires_grad)
+    return require(
+        uniform(shape, _floats("rand_like", where, target), where, generator), requires_grad
+    )
 
 
 def randn_like(
@@ -224,7 +237,9 @@ def normal(
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
     """Return 1 with the probability in each element of `input`, or `p`, else 0."""
     if input.spec.dtype.category < dt.FLOAT and p is None:
-        raise DTypeError(f"bernoulli: expected floating-point probabilities, got {input.spec.dtype!r}")
+        raise DTypeError(
+            f"bernoulli: expected floating-point probabilities, got {input.spec.dtype!r}"
+        )
     chance = e.stop_gradient(input) if p is None else p
     work = input.spec.dtype if input.spec.dtype.is_floating_point else dt.float32
     u = uniform(input.spec.shape, work, input.device, generator)
@@ -232,7 +247,11 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Return indices drawn with the probabilities in the last dim, which need not sum to 1.
 
@@ -243,7 +262,9 @@ def multinomial(
     if len(input.spec.shape) not in (1, 2):
         raise ShapeError(f"multinomial: prob_dist must be 1 or 2 dim, got shape {input.spec.shape}")
     if not input.spec.dtype.is_floating_point:
-        raise DTypeError(f"multinomial: expected floating-point probabilities, got {input.spec.dtype!r}")
+        raise DTypeError(
+            f"multinomial: expected floating-point probabilities, got {input.spec.dtype!r}"
+        )
     *lead, n = input.spec.shape
     if num_samples <= 0:
         raise ShapeError("cannot sample n_sample <= 0 samples")
@@ -296,10 +317,14 @@ def _fill(self: Any, make: Any) -> Any:
     return write(self, make(self.spec.shape, work, self.device))
 
 
-def uniform_(self: Tensor, from_: float = 0, to: float = 1, *, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    self: Tensor, from_: float = 0, to: float = 1, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with uniform numbers in [from, to); return self."""
     if from_ > to:
-        raise ShapeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
+        raise ShapeError(
+            f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
+        )
 
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
         return e.add(e.mul(uniform(shape, dtype, where, generator), to - from_), from_)
@@ -307,7 +332,9 @@ def uniform_(self: Tensor, from_: float = 0, to: float = 1, *, generator: Genera
     return _fill(self, make)
 
 
-def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0, std: float = 1, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers; return self."""
     if std < 0:
         raise ShapeError(f"normal_ expects std >= 0.0, but found std {std}")
@@ -318,7 +345,9 @@ def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Generat
     return _fill(self, make)
 
 
-def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None) -> Tensor:
+def log_normal_(
+    self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with exp of normal numbers; return self."""
 
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
@@ -334,7 +363,9 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None 
     ))  # fmt: skip
 
 
-def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:
+def cauchy_(
+    self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with Cauchy numbers; return self."""
 
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
@@ -371,6 +402,6 @@ def random_(self: Tensor, *args: int, generator: Generator | None = None) -> Ten
     else:
         high = 2 if dtype is dt.bool_ else 1 << min(8 * dtype.itemsize - dtype.signed, 32)
     check_writable(self)
-    return write(self, _integers("random_", low, high, self.spec.shape, dtype, self.device, generator))
-
-
+    return write(
+        self, _integers("random_", low, high, self.spec.shape, dtype, self.device, generator)
+    )

@@ -9,16 +9,12 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
-from tabgrad.core.spec import spec
+from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import indexing, nonzero
 from tabgrad.functions.aliasing import write_through
 from tabgrad.functions.arguments import axis, fits, index_tensor, scalar
-from tabgrad.core.spec import intern_params
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import indexing as i
-from tabgrad.ops import rounding as r
-from tabgrad.ops import view as v
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -76,7 +72,9 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices of `input` along `dim` at the places of a 1-d `index`."""
     k = index_tensor("index_select", index)
     if len(k.spec.shape) > 1:
-        raise ShapeError(f"index_select(): Index is supposed to be a vector, got shape {k.spec.shape}")
+        raise ShapeError(
+            f"index_select(): Index is supposed to be a vector, got shape {k.spec.shape}"
+        )
     x = _lined(input)
     at = axis("index_select", dim, len(x.spec.shape))
     y = i.gather.bind(x, _along(k, x, at), axis=at)
@@ -104,7 +102,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(flat, 0, v.reshape.bind(indices, shape=(indices.spec.size,)))
     at = axis("take_along_dim", dim, len(input.spec.shape))
     x, k = input.spec.shape, indices.spec.shape
-    lead = broadcast("take_along_dim", x[:at] + (1,) + x[at + 1 :], k[:at] + (1,) + k[at + 1 :])
+    lead = broadcast("take_along_dim", (*x[:at], 1, *x[at + 1 :]), (*k[:at], 1, *k[at + 1 :]))
     wide = v.expand.bind(input, shape=(*lead[:at], x[at], *lead[at + 1 :]))
     return gather(wide, at, v.expand.bind(indices, shape=(*lead[:at], k[at], *lead[at + 1 :])))
 
@@ -164,9 +162,10 @@ def scatter(
     input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
     reduce: str | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return `input` with src[i][j] written at [index[i][j]][j] for dim 0, and so on; of repeats the last stays.
+    """Return `input` with src[i][j] written at [index[i][j]][j] for dim 0, and so on.
 
-    `src` may be a number. `reduce` "add" or "multiply" combines with what is there instead.
+    Of sources that meet in one place the last one stays, and gets the derivative. `src` may be a
+    number. `reduce` "add" or "multiply" combines with what is there instead.
     """
     src = value if src is None else src
     if reduce is None:
@@ -201,9 +200,16 @@ def scatter_reduce(
     if reduce == "sum" and include_self:
         return scatter_add(input, at, index, src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
-        raise ShapeError(f"scatter_reduce: reduce must be sum, prod, mean, amax or amin, got {reduce!r}")
+        raise ShapeError(
+            f"scatter_reduce: reduce must be sum, prod, mean, amax or amin, got {reduce!r}"
+        )
     return _scattered(
-        "scatter_reduce", lambda x, k, s, d: _combined(x, k, s, d, reduce, include_self), input, at, index, src
+        "scatter_reduce",
+        lambda x, k, s, d: _combined(x, k, s, d, reduce, include_self),
+        input,
+        at,
+        index,
+        src,
     )
 
 
@@ -218,7 +224,11 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
             return total
         count = e.add(hits, 1 if include_self else 0)
         divisor = e.where(r.lt(count, 1), 1, count)
-        return e.div(total, divisor) if x.spec.dtype.category >= dt.FLOAT else e.floor_divide(total, divisor)
+        return (
+            e.div(total, divisor)
+            if x.spec.dtype.category >= dt.FLOAT
+            else e.floor_divide(total, divisor)
+        )
     # each place against every source along the axis: exact for repeats, with derivatives
     n, m = x.spec.shape[at], values.spec.shape[at]
     if not m:
@@ -231,7 +241,11 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
     spread = e.where(here, _broadcast_axis(values, at, n), neutral)
     from tabgrad.ops import reduction
 
-    op: Any = {"prod": reduction.reduce_prod, "amax": reduction.reduce_max, "amin": reduction.reduce_min}[reduce]
+    op: Any = {
+        "prod": reduction.reduce_prod,
+        "amax": reduction.reduce_max,
+        "amin": reduction.reduce_min,
+    }[reduce]
     found = op.bind(spread, axes=(at + 1,))
     join = {"prod": e.mul, "amax": e.maximum, "amin": e.minimum}[reduce]
     return e.where(hit, join(x, found) if include_self else found, x)
@@ -254,7 +268,9 @@ def _positions(x: Any, at: int, m: int) -> Any:
     shape = x.spec.shape
     line = i.iota(shape[at], x.device.index_dtype, x.device)
     own = tuple(shape[at] if d == at else 1 for d in range(len(shape) + 1))
-    return v.expand.bind(v.reshape.bind(line, shape=own), shape=(*shape[: at + 1], m, *shape[at + 1 :]))
+    return v.expand.bind(
+        v.reshape.bind(line, shape=own), shape=(*shape[: at + 1], m, *shape[at + 1 :])
+    )
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
@@ -285,7 +301,8 @@ def _slices(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[A
     line = _lined(index_tensor(name, index))
     if source.spec.dtype is not x.spec.dtype:
         raise DTypeError(
-            f"{name}(): self ({x.spec.dtype!r}) and source ({source.spec.dtype!r}) must have the same scalar type"
+            f"{name}(): self ({x.spec.dtype!r}) and source ({source.spec.dtype!r}) must have the same "
+            "scalar type"
         )
     k = _along(line, x, at)
     if _lined(source).spec.shape != k.spec.shape:
@@ -335,6 +352,8 @@ def _written(x: Any, index: Any, src: Any) -> Any:
     found = indexing.plan(x, index)
     target = indexing.basic_view(x, found)
     if target.spec.shape != src.spec.shape:
-        raise ShapeError(f"expected src to have a size equal to {target.spec.shape}, got {src.spec.shape}")
+        raise ShapeError(
+            f"expected src to have a size equal to {target.spec.shape}, got {src.spec.shape}"
+        )
     steps = target.alias.steps[len(x.alias.steps) if hasattr(x.alias, "steps") else 0 :]
     return write_through(x, steps, cast(src, x.spec.dtype))

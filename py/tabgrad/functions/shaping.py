@@ -6,14 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.shape import broadcast, infer_reshape
+from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
 from tabgrad.functions import strides
 from tabgrad.functions.aliasing import View, reshaped, view, view_with
 from tabgrad.functions.arguments import axes, axis, ints, tensors
-from tabgrad.ops import elementwise as e
-from tabgrad.ops import view as v
+from tabgrad.ops import elementwise as e, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -46,7 +45,9 @@ def view_(self: Tensor, *shape: Any) -> Tensor:
     Every shape of the same size can be viewed here, also where PyTorch's memory could not show it.
     """
     if len(shape) == 1 and hasattr(shape[0], "itemsize"):
-        raise ShapeError("view: the bits can't be read as another dtype; use .to(dtype) for the values")
+        raise ShapeError(
+            "view: the bits can't be read as another dtype; use .to(dtype) for the values"
+        )
     return reshaped(self, infer_reshape(self.spec.shape, ints("view", shape)))
 
 
@@ -140,7 +141,11 @@ def t(input: Tensor) -> Tensor:
     rank = len(input.spec.shape)
     if rank > 2:
         raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
-    return view(v.permute, input, _SWAP2) if rank == 2 else view_with(v.reshape, input, shape=input.spec.shape)
+    return (
+        view(v.permute, input, _SWAP2)
+        if rank == 2
+        else view_with(v.reshape, input, shape=input.spec.shape)
+    )
 
 
 def transposed(self: Tensor) -> Tensor:
@@ -165,12 +170,23 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return `input` with the dims `source` moved to `destination`, the others in their order."""
     rank = len(input.spec.shape)
     origin = [axis("movedim", d, rank) for d in ((source,) if isinstance(source, int) else source)]
-    target = [axis("movedim", d, rank) for d in ((destination,) if isinstance(destination, int) else destination)]
-    if len(origin) != len(target) or len(set(origin)) != len(origin) or len(set(target)) != len(target):
-        raise ShapeError(f"movedim: {source} and {destination} must be as many dims, each named once")
+    target = [
+        axis("movedim", d, rank)
+        for d in ((destination,) if isinstance(destination, int) else destination)
+    ]
+    if (
+        len(origin) != len(target)
+        or len(set(origin)) != len(origin)
+        or len(set(target)) != len(target)
+    ):
+        raise ShapeError(
+            f"movedim: {source} and {destination} must be as many dims, each named once"
+        )
     rest = iter(k for k in range(rank) if k not in origin)
     places = dict(zip(target, origin, strict=True))
-    return view_with(v.permute, input, dims=tuple(places[k] if k in places else next(rest) for k in range(rank)))
+    return view_with(
+        v.permute, input, dims=tuple(places[k] if k in places else next(rest) for k in range(rank))
+    )
 
 
 moveaxis = movedim
@@ -221,7 +237,9 @@ def broadcast_tensors(*tensors_: Any) -> tuple[Tensor, ...]:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """Return the shape that all `shapes` broadcast to."""
-    return broadcast("broadcast_shapes", *(tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes))
+    return broadcast(
+        "broadcast_shapes", *(tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes)
+    )
 
 
 def _is_list(given: tuple[Any, ...]) -> bool:
@@ -263,7 +281,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         return v.reshape.bind(roll(ravel(input), by[0], 0), shape=shape)
     over = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(by) != len(over):
-        raise ShapeError(f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}")
+        raise ShapeError(
+            f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}"
+        )
     from tabgrad.functions.joining import cat, narrow
 
     out = input
@@ -335,7 +355,7 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
     """Return the distance in memory, in elements, between neighbours along each dim, or along `dim`."""
     its = self.alias
     shape = self.spec.shape
-    found = its.strides[0] if its.__class__ is View else strides.row_major(tuple([n or 1 for n in shape]))
+    found = its.strides[0] if its.__class__ is View else row_major(tuple([n or 1 for n in shape]))
     return found if dim is None else found[axis("stride", dim, len(shape))]
 
 
@@ -393,7 +413,11 @@ def atleast_3d(*tensors_: Any) -> Any:
 
     def lift(x: Any) -> Any:
         shape = x.spec.shape
-        return x if len(shape) > 2 else reshaped(x, (*shape, 1) if len(shape) == 2 else (1, x.spec.size, 1))
+        return (
+            x
+            if len(shape) > 2
+            else reshaped(x, (*shape, 1) if len(shape) == 2 else (1, x.spec.size, 1))
+        )
 
     return _at_least(tensors_, lift)
 

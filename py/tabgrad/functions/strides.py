@@ -78,7 +78,8 @@ def _expand(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints,
     new = params["shape"]
     lead = len(new) - len(shape)
     out = tuple(
-        0 if i < lead or (shape[i - lead] == 1 and n != 1) else strides[i - lead] for i, n in enumerate(new)
+        0 if i < lead or (shape[i - lead] == 1 and n != 1) else strides[i - lead]
+        for i, n in enumerate(new)
     )
     return new, out, offset
 

@@ -12,6 +12,7 @@ from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
+from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.faults import raise_faults
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
@@ -71,14 +72,21 @@ class DeviceBackend:
         self.waiting = 0
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
+        self.moves = Moves()
 
     def settled(self, value: Value) -> Value | None:
-        """Return a computed copy of a view of a constant; None for any other value."""
+        """Return a computed copy of a slice, or of a view of a constant; None for any other value.
+
+        The argument of a compiled call is a different part of the data at each call, or another number: the
+        call is captured with a buffer in its place.
+        """
         graph = self.graph
         i = value.id
-        while graph.srcs[i] and graph.op[i] is not None and graph.op[i].family == "view":  # type: ignore[union-attr]
+        sliced = False
+        while graph.op[i] is not None and graph.op[i].family == "view":  # type: ignore[union-attr]
+            sliced = sliced or graph.op[i].name == "slice"  # type: ignore[union-attr]
             i = graph.srcs[i][0]
-        if graph.op[i] is not FULL:
+        if graph.op[i] is not FULL and not sliced:
             return None
         spec = graph.spec[value.id]
         assert spec is not None
@@ -176,16 +184,31 @@ class DeviceBackend:
         raw = tuple(
             [(graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n]) for n in order]
         )
-        key = (raw, tuple([at(n) for n in wanted]), often)
+        key: Any = (raw, tuple([at(n) for n in wanted]), often)
         stored = self.plans.get(key)
+        moving: frozenset[int] = frozenset()
+        if stored is None and not often:
+            raw, moving = self.moves.find(raw, key[1])
+            key = (raw, key[1], moving)
+            stored = self.plans.get(key)
         if stored is None:
             self.limits.runs = OFTEN if often else SELDOM
-            plan = lower(raw, key[1], self.dialect, self.limits)  # type: ignore[arg-type]
-            values = [graph.aux[order[k]] for k, _ in plan.uniforms]
-            stored = self.plans[key] = self.store(plan, values, order)
+            plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
+            stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
+            values = stored.values
         else:
-            values = [graph.aux[order[k]] for k, _ in stored.plan.uniforms]
-        return stored, [n for n in order if graph.op[n] is None], values
+            values = self.numbers(stored.plan, order, moving)
+        inputs = [
+            graph.srcs[n][0] if k in moving else n for k, n in enumerate(order) if graph.op[n] is None or k in moving
+        ]
+        return stored, inputs, values
+
+    def numbers(self, plan: Plan, order: list[int], moving: frozenset[int]) -> list[Any]:
+        """Return the values of the uniforms: constants, and where moving slices begin."""
+        graph = self.graph
+        if not moving:
+            return [graph.aux[order[k]] for k, _ in plan.uniforms]
+        return [start_of(graph, order[k]) if k in moving else graph.aux[order[k]] for k, _ in plan.uniforms]
 
     def store(self, plan: Plan, values: list[Any], order: list[int]) -> Stored:
         """Hand a plan to the host: its new pipelines, and its list of commands."""

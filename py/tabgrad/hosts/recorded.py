@@ -136,7 +136,9 @@ class Replayable:
             now[s.leaf] = buffer
         for s, number in self.constants:
             i = self.follow(s, args)
-            if not i or graph.op[i] is not FULL or graph.aux[i] != number:
+            found = graph.aux[i] if i else None
+            both_nan = number != number and found != found
+            if graph.op[i] is not FULL or (found != number and not both_nan):
                 return False
         self.now = now
         return all(b is not None for b in now)

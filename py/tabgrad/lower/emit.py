@@ -110,7 +110,19 @@ class Emitter:
     def load(self, n: Node, index: Index) -> str:
         """Return the text that reads element `index` of a stored node."""
         name, offset = self.buffer(n, "r")
-        return self.d.load(name, text(flatten(index, n.shape) + offset), n.spec.dtype)
+        place = text(flatten(index, n.shape) + offset)
+        return self.d.load(name, place + self.shift(n), n.spec.dtype)
+
+    def shift(self, n: Node) -> str:
+        """Return what is added to the place of an input that moves from run to run."""
+        if n.shift < 0:
+            return ""
+        word = self.word_of.get(n.id)
+        if word is None:
+            word = self.word_of[n.id] = self.words
+            self.words += 1
+            self.uniforms.append((n.shift, U32))
+        return f" + {self.d.uniform(word, U32)}"
 
     def reload(self, n: Node, index: Index) -> str:
         """Return the text that reads back an element this kernel has written."""

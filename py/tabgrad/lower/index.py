@@ -183,6 +183,9 @@ def _divide(e: Expr, n: int) -> Expr:
         g = math.gcd(n, *(c for _, c in e.terms))
         if g > 1:
             return _divide(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g)
+        parts = _apart(e, n)
+        if parts is not None:
+            return _divide(parts[1], n // parts[0])
     elif not e.terms:
         return const(e.const // n)
     return Expr(0, ((_atom("div", "", e, n, e.lo // n, e.hi // n), 1),))
@@ -205,9 +208,23 @@ def _modulo(e: Expr, n: int) -> Expr:
         g = math.gcd(n, e.const, *(c for _, c in e.terms))
         if g > 1:
             return _modulo(Expr(e.const // g, tuple((a, c // g) for a, c in e.terms)), n // g) * g
+        parts = _apart(e, n)
+        if parts is not None:
+            return _modulo(parts[1], n // parts[0]) * parts[0] + parts[2]
     elif not e.terms:
         return const(e.const % n)
     return Expr(0, ((_atom("mod", "", e, n, 0, n - 1), 1),))
+
+
+def _apart(e: Expr, n: int) -> tuple[int, Expr, Expr] | None:
+    """Return (g, a, b) with e = g * a + b, 0 <= b < g, and g > 1 a divisor of n, the largest there is."""
+    for g in sorted({math.gcd(n, c) for _, c in e.terms}, reverse=True):
+        if g == 1:
+            break
+        low = Expr(e.const % g, tuple((a, c) for a, c in e.terms if c % g))
+        if low.lo >= 0 and low.hi < g:
+            return g, Expr(e.const // g, tuple((a, c // g) for a, c in e.terms if c % g == 0)), low
+    return None
 
 
 def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:

@@ -30,9 +30,10 @@ class Node:
 
     `op` is None for an input (`number` says which) and FULL for a constant (`number` is the raw node whose
     value fills it). `users` are the nodes that read this one, `origin` the raw node it was made for.
+    `shift` is the raw node whose start (in elements) is added to the index of an input, -1 where it begins at 0.
     """
 
-    __slots__ = ("id", "number", "op", "origin", "params", "spec", "srcs", "users")
+    __slots__ = ("id", "number", "op", "origin", "params", "shift", "spec", "srcs", "users")
 
     def __init__(self, id: int, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int) -> None:
         self.id = id
@@ -42,6 +43,7 @@ class Node:
         self.spec = spec
         self.number = number
         self.origin = -1
+        self.shift = -1
         self.users: list[Node] = []
 
     @property
@@ -79,9 +81,10 @@ class Program:
         self.known: dict[Any, Node] = {}
         self.origin = -1
 
-    def input(self, spec: Spec) -> Node:
-        """Add an input: a value that lies in a buffer."""
+    def input(self, spec: Spec, shift: int = -1) -> Node:
+        """Add an input: a value that lies in a buffer, from a place on that is known when it runs."""
         node = self._add(None, NO_PARAMS, (), spec, len(self.inputs))
+        node.shift = shift
         self.inputs.append(node)
         return node
 

@@ -241,7 +241,8 @@ class KernelPrinter:
         if parts is None:
             return ""
         name, offset = e.buffer(n, "r")
-        read = self.d.load(name, f"{other} + step" + (f" + {offset}u" if offset else ""), n.spec.dtype)
+        place = f"{other} + step" + (f" + {offset}u" if offset else "") + e.shift(n)
+        read = self.d.load(name, place, n.spec.dtype)
         order = f"{other}: u32, step: u32" if side == "lhs" else f"step: u32, {other}: u32"
         return (
             f"fn {side}_{other}(b: u32, {own}: u32) -> u32 {{ return {text(parts[0])}; }}\n"

@@ -44,9 +44,15 @@ class Plan:
         return "\n".join(lines)
 
 
-def lower(raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits) -> Plan:
-    """Return the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`."""
-    p = build(raw, wanted)
+def lower(
+    raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits,
+    moving: frozenset[int] = frozenset(),
+) -> Plan:  # fmt: skip
+    """Return the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`.
+
+    The slices of inputs at positions `moving` are inputs with a place that is given at each run.
+    """
+    p = build(raw, wanted, moving)
     inside = settle_cats(p)
     fuser = Fuser(p, limits, {n.id for n in inside})
     groups = fuser.run()

@@ -47,14 +47,17 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
     return p.add(op, params, srcs)
 
 
-def build(raw: Sequence[RawNode], outputs: Sequence[int]) -> Program:
-    """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted."""
+def build(raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset()) -> Program:
+    """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
+
+    `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
+    """
     p = Program()
     made: list[Node | None] = []
     for i, (op, params, srcs, its_spec) in enumerate(raw):
         p.origin = i
-        if op is None:
-            made.append(p.input(its_spec))
+        if op is None or i in moving:
+            made.append(p.input(its_spec, i if i in moving else -1))
         elif op is FULL:
             made.append(None)
         else:

@@ -57,12 +57,19 @@ from tabgrad.nn.dropout import (
 )  # fmt: skip
 from tabgrad.nn.embedding import Embedding as Embedding, EmbeddingBag as EmbeddingBag
 from tabgrad.nn.lazy import (
-    LazyBatchNorm1d as LazyBatchNorm1d, LazyBatchNorm2d as LazyBatchNorm2d,
-    LazyBatchNorm3d as LazyBatchNorm3d, LazyConv1d as LazyConv1d, LazyConv2d as LazyConv2d,
-    LazyConv3d as LazyConv3d, LazyConvTranspose1d as LazyConvTranspose1d,
-    LazyConvTranspose2d as LazyConvTranspose2d, LazyConvTranspose3d as LazyConvTranspose3d,
-    LazyInstanceNorm1d as LazyInstanceNorm1d, LazyInstanceNorm2d as LazyInstanceNorm2d,
-    LazyInstanceNorm3d as LazyInstanceNorm3d, LazyLinear as LazyLinear,
+    LazyBatchNorm1d as LazyBatchNorm1d,
+    LazyBatchNorm2d as LazyBatchNorm2d,
+    LazyBatchNorm3d as LazyBatchNorm3d,
+    LazyConv1d as LazyConv1d,
+    LazyConv2d as LazyConv2d,
+    LazyConv3d as LazyConv3d,
+    LazyConvTranspose1d as LazyConvTranspose1d,
+    LazyConvTranspose2d as LazyConvTranspose2d,
+    LazyConvTranspose3d as LazyConvTranspose3d,
+    LazyInstanceNorm1d as LazyInstanceNorm1d,
+    LazyInstanceNorm2d as LazyInstanceNorm2d,
+    LazyInstanceNorm3d as LazyInstanceNorm3d,
+    LazyLinear as LazyLinear,
 )  # fmt: skip
 from tabgrad.nn.linear import Bilinear as Bilinear, Identity as Identity, Linear as Linear
 from tabgrad.nn.loss import (
@@ -92,21 +99,39 @@ from tabgrad.nn.loss import (
 )  # fmt: skip
 from tabgrad.nn.module import Module as Module
 from tabgrad.nn.norm import (
-    BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d,
-    GroupNorm as GroupNorm, InstanceNorm1d as InstanceNorm1d, InstanceNorm2d as InstanceNorm2d,
-    InstanceNorm3d as InstanceNorm3d, LayerNorm as LayerNorm,
-    LocalResponseNorm as LocalResponseNorm, RMSNorm as RMSNorm, SyncBatchNorm as SyncBatchNorm,
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    InstanceNorm1d as InstanceNorm1d,
+    InstanceNorm2d as InstanceNorm2d,
+    InstanceNorm3d as InstanceNorm3d,
+    LayerNorm as LayerNorm,
+    LocalResponseNorm as LocalResponseNorm,
+    RMSNorm as RMSNorm,
+    SyncBatchNorm as SyncBatchNorm,
 )  # fmt: skip
 from tabgrad.nn.padding import (
-    CircularPad1d as CircularPad1d, CircularPad2d as CircularPad2d, CircularPad3d as CircularPad3d,
-    ConstantPad1d as ConstantPad1d, ConstantPad2d as ConstantPad2d, ConstantPad3d as ConstantPad3d,
-    ReflectionPad1d as ReflectionPad1d, ReflectionPad2d as ReflectionPad2d,
-    ReflectionPad3d as ReflectionPad3d, ReplicationPad1d as ReplicationPad1d,
-    ReplicationPad2d as ReplicationPad2d, ReplicationPad3d as ReplicationPad3d,
-    ZeroPad1d as ZeroPad1d, ZeroPad2d as ZeroPad2d, ZeroPad3d as ZeroPad3d,
+    CircularPad1d as CircularPad1d,
+    CircularPad2d as CircularPad2d,
+    CircularPad3d as CircularPad3d,
+    ConstantPad1d as ConstantPad1d,
+    ConstantPad2d as ConstantPad2d,
+    ConstantPad3d as ConstantPad3d,
+    ReflectionPad1d as ReflectionPad1d,
+    ReflectionPad2d as ReflectionPad2d,
+    ReflectionPad3d as ReflectionPad3d,
+    ReplicationPad1d as ReplicationPad1d,
+    ReplicationPad2d as ReplicationPad2d,
+    ReplicationPad3d as ReplicationPad3d,
+    ZeroPad1d as ZeroPad1d,
+    ZeroPad2d as ZeroPad2d,
+    ZeroPad3d as ZeroPad3d,
 )  # fmt: skip
 from tabgrad.nn.parameter import (
-    Buffer as Buffer, Parameter as Parameter, UninitializedParameter as UninitializedParameter,
+    Buffer as Buffer,
+    Parameter as Parameter,
+    UninitializedParameter as UninitializedParameter,
 )  # fmt: skip
 from tabgrad.nn.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d,
@@ -128,8 +153,13 @@ from tabgrad.nn.pooling import (
     MaxUnpool3d as MaxUnpool3d,
 )  # fmt: skip
 from tabgrad.nn.rnn import (
-    GRU as GRU, LSTM as LSTM, RNN as RNN, GRUCell as GRUCell, LSTMCell as LSTMCell,
-    RNNBase as RNNBase, RNNCell as RNNCell,
+    GRU as GRU,
+    LSTM as LSTM,
+    RNN as RNN,
+    GRUCell as GRUCell,
+    LSTMCell as LSTMCell,
+    RNNBase as RNNBase,
+    RNNCell as RNNCell,
 )  # fmt: skip
 from tabgrad.nn.shape import (
     ChannelShuffle as ChannelShuffle,
@@ -144,7 +174,9 @@ from tabgrad.nn.shape import (
     UpsamplingNearest2d as UpsamplingNearest2d,
 )  # fmt: skip
 from tabgrad.nn.transformer import (
-    Transformer as Transformer, TransformerDecoder as TransformerDecoder,
-    TransformerDecoderLayer as TransformerDecoderLayer, TransformerEncoder as TransformerEncoder,
+    Transformer as Transformer,
+    TransformerDecoder as TransformerDecoder,
+    TransformerDecoderLayer as TransformerDecoderLayer,
+    TransformerEncoder as TransformerEncoder,
     TransformerEncoderLayer as TransformerEncoderLayer,
 )  # fmt: skip

@@ -124,7 +124,9 @@ class MultiheadAttention(Module):
         q, k, v = self._project(query, key, value)
         mask = self._mask(attn_mask, key_padding_mask, q)
         k, v, mask = self._extended(k, v, mask)
-        y, weights = self._attend(self._heads(q), self._heads(k), self._heads(v), mask, need_weights)
+        y, weights = self._attend(
+            self._heads(q), self._heads(k), self._heads(v), mask, need_weights
+        )
         y = self.out_proj(y.transpose(1, 2).reshape(*q.shape))
         if weights is not None:
             weights = weights.mean(1) if average_attn_weights else weights

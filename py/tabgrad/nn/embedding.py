@@ -27,9 +27,7 @@ class _Table(Module):
                 )
             padding_idx %= num_embeddings
         if sparse:
-            raise NotImplementedError(
-                "sparse=True: gradients are dense here; leave the option out"
-            )
+            raise NotImplementedError("sparse=True: gradients are dense here; leave the option out")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx

@@ -122,9 +122,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     if shape[0] % groups:
         raise ValueError(f"dim 0 ({shape[0]}) must be divisible by groups ({groups})")
     per_group = shape[0] // groups
-    centre = sum(
-        (size // 2) * math.prod(shape[i + 3 :]) for i, size in enumerate(shape[2:])
-    )
+    centre = sum((size // 2) * math.prod(shape[i + 3 :]) for i, size in enumerate(shape[2:]))
     field = math.prod(shape[2:])
     rows = tg.arange(shape[0], device=tensor.device).reshape(-1, 1, 1) % per_group
     columns = tg.arange(shape[1], device=tensor.device).reshape(1, -1, 1)
@@ -201,9 +199,7 @@ def _polar(matrix: Tensor) -> Tensor:
     return x if wide else x.T
 
 
-def sparse_(
-    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None
-) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Fill a matrix with normal numbers, the fraction `sparsity` of each column being zero (Martens 2010)."""
     if tensor.ndim != 2:
         raise ValueError(

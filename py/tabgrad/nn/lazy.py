@@ -179,7 +179,12 @@ class _LazyNorm(LazyModuleMixin):
         super().__init__(0, *args, device=device, dtype=dtype, **kwargs)
         module: Any = self
         if module.affine:
-            _empty(module, ("weight", "bias") if kwargs.get("bias", True) else ("weight",), device, dtype)
+            _empty(
+                module,
+                ("weight", "bias") if kwargs.get("bias", True) else ("weight",),
+                device,
+                dtype,
+            )
 
     def reset_parameters(self: Any) -> None:
         """Set initial values, if the shapes are known."""

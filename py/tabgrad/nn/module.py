@@ -55,7 +55,7 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every subclass defines it."""
         raise NotImplementedError(
-            f"Module [{type(self).__name__}] is missing the required \"forward\" function"
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -130,9 +130,9 @@ class Module:
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string, got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f"{kind} name can't contain \".\", got: {name!r}")
+            raise KeyError(f'{kind} name can\'t contain ".", got: {name!r}')
         if not name:
-            raise KeyError(f"{kind} name can't be empty string \"\"")
+            raise KeyError(f'{kind} name can\'t be empty string ""')
         kept = name in self._parameters or name in self._buffers or name in self._modules
         if not kept and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists; choose another {kind} name")
@@ -400,7 +400,14 @@ class Module:
         missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         state.load_own(
-            self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            self,
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
         )
 
     def get_extra_state(self) -> Any:
@@ -417,7 +424,9 @@ class Module:
         self, kind: str, hook: Any, prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:  # fmt: skip
-        return hooks.register(self._hooks, kind, hooks.Hook(hook, with_kwargs, always_call), prepend)
+        return hooks.register(
+            self._hooks, kind, hooks.Hook(hook, with_kwargs, always_call), prepend
+        )
 
     def register_forward_pre_hook(
         self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
@@ -449,7 +458,7 @@ class Module:
         return self._hook("state_dict_post", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Any) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` first."""
+        """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` first."""
         return self._hook("load_state_dict_pre", hook)
 
     def register_load_state_dict_post_hook(self, hook: Any) -> RemovableHandle:

@@ -52,7 +52,11 @@ class _ByChannel(Module):
     def reset_running_stats(self) -> None:
         """Forget the running statistics."""
         if self.track_running_stats:
-            for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+            for name, value in (
+                ("running_mean", 0),
+                ("running_var", 1),
+                ("num_batches_tracked", 0),
+            ):
                 with tg.no_grad():
                     getattr(self, name).fill_(value)
 
@@ -122,7 +126,8 @@ class _BatchNorm(_ByChannel):
     def _cumulative(self, input: Tensor) -> Tensor:
         # The weight of this batch is one over a count that lives on the device, so it is not read:
         # the running means are moved by hand from statistics that F.batch_norm leaves with momentum 1.
-        assert self.running_mean is not None and self.running_var is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         assert self.num_batches_tracked is not None
         mean, var = tg.zeros_like(self.running_mean), tg.ones_like(self.running_var)
         y = F.batch_norm(input, mean, var, self.weight, self.bias, True, 1.0, self.eps)
@@ -240,8 +245,10 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         text = f"{self.normalized_shape}, eps={self.eps}"
-        return text + f", elementwise_affine={self.elementwise_affine}" + (
-            f", bias={self.bias is not None}"
+        return (
+            text
+            + f", elementwise_affine={self.elementwise_affine}"
+            + (f", bias={self.bias is not None}")
         )
 
 
@@ -277,8 +284,7 @@ class RMSNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 
@@ -322,9 +328,7 @@ class GroupNorm(Module):
 class LocalResponseNorm(Module):
     """x / (k + alpha · mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = size
         self.alpha = alpha

@@ -196,9 +196,7 @@ class RNNBase(Module):
         y, final = self._run(x, state, lengths)
         if back is not None:
             final = tuple(h.index_select(1, tg.tensor(back, device=x.device)) for h in final)
-        out = pack_padded_sequence(y, lengths)._replace(
-            sorted_indices=order, unsorted_indices=back
-        )
+        out = pack_padded_sequence(y, lengths)._replace(sorted_indices=order, unsorted_indices=back)
         return out, (final if self.states == 2 else final[0])
 
     def extra_repr(self) -> str:

@@ -49,7 +49,9 @@ def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -
     module._save_to_state_dict(destination, prefix, keep_vars)
     for name, child in module._modules.items():
         if child is not None:
-            child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+            child.state_dict(
+                destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+            )
     for hook in hooks.of_kind(module, "state_dict_post"):
         hook.fn(module, destination, prefix, metadata)
     return destination

@@ -74,9 +74,7 @@ class TransformerEncoderLayer(_Layer):
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias=bias, batch_first=batch_first, **where
         )
-        self._feed_forward(
-            d_model, dim_feedforward, dropout, activation, norm_first, bias, where
-        )
+        self._feed_forward(d_model, dim_feedforward, dropout, activation, norm_first, bias, where)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where)
         self.dropout1 = Dropout(dropout)
@@ -114,9 +112,7 @@ class TransformerDecoderLayer(_Layer):
                 d_model, nhead, dropout, bias=bias, batch_first=batch_first, **where
             )
             self.add_module(name, attention)
-        self._feed_forward(
-            d_model, dim_feedforward, dropout, activation, norm_first, bias, where
-        )
+        self._feed_forward(d_model, dim_feedforward, dropout, activation, norm_first, bias, where)
         for i in (1, 2, 3):
             self.add_module(f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **where))
         for i in (1, 2, 3):

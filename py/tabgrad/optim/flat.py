@@ -189,7 +189,9 @@ class States(MutableMapping[Tensor, Any]):
             own = self.loose.setdefault(p, {})
             tensors = tuple(sorted(n for n, v in own.items() if isinstance(v, Tensor)))
             numbers = tuple(
-                sorted((n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None)
+                sorted(
+                    (n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None
+                )
             )
             groups.setdefault((p.dtype, p.device, tensors, numbers), []).append(p)
         return [self._settle(members, key[2], key[3]) for key, members in groups.items()]

@@ -193,9 +193,7 @@ class _Run:
                 _, self.loss, self.g, _ = probe(t)
             return t
         origin = Point(0.0, self.loss, self.g, gtd)
-        found = strong_wolfe(
-            probe, origin, t, float(d.abs().max()), self.group["tolerance_change"]
-        )
+        found = strong_wolfe(probe, origin, t, float(d.abs().max()), self.group["tolerance_change"])
         self.optimizer._set(start + found.t * d)
         self.loss, self.g = found.f, found.g
         return found.t

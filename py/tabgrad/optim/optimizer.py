@@ -21,9 +21,7 @@ FLAGS = ("foreach", "fused", "capturable")
 """PyTorch's choices among implementations. There is one here, which is all of these at once."""
 
 
-LIVE = frozenset(
-    ("params", "param_names", "lr", "initial_lr", "weight_decay", "momentum", "betas")
-)
+LIVE = frozenset(("params", "param_names", "lr", "initial_lr", "weight_decay", "momentum", "betas"))
 """Options of a group that a step reads as live numbers, and what is no option at all."""
 
 
@@ -161,11 +159,15 @@ class Optimizer:
         known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in given:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one is {type(p).__name__}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one is {type(p).__name__}"
+                )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in known:
-                raise ValueError("some parameters appear in more than one parameter group, or twice")
+                raise ValueError(
+                    "some parameters appear in more than one parameter group, or twice"
+                )
             known.add(id(p))
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -40,18 +40,23 @@ def split_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
     return out
 
 
+def check_differentiable(name: str, inputs: Sequence[Any]) -> None:
+    """Raise GradientError unless the dtype of every input can carry gradients."""
+    for x in inputs:
+        if not x.spec.dtype.is_differentiable:
+            raise GradientError(
+                f"{name}: expected floating-point or complex inputs, got {x.spec.dtype!r}; "
+                "convert it, or leave it out of argnums"
+            )
+
+
 class Pullback:
     """A function at a point, ready to map cotangents of its output to cotangents of its inputs."""
 
     def __init__(self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool) -> None:
         self.name = name
         leaves, self.in_structure = tensors_in(name, "the inputs", primals)
-        for x in leaves:
-            if not x.spec.dtype.is_differentiable:
-                raise GradientError(
-                    f"{name}: expected floating-point or complex inputs, got {x.spec.dtype!r}; "
-                    "convert it, or leave it out of argnums"
-                )
+        check_differentiable(name, leaves)
         level = Autograd()
         with level.inside():
             lifted = [level.lift(x) for x in leaves]
@@ -241,6 +246,29 @@ def jvp(
     return y, dy
 
 
+class Linearized:
+    """A function at a point: its value there, and the linear program of its derivative."""
+
+    def __init__(self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool = False) -> None:
+        self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
+        self.trace = Linear()
+        with self.trace.inside():
+            self.tracers = [self.trace.tracer(x.spec, x.device) for x in self.inputs]
+            level = Forward()
+            with level.inside():
+                lifted = [level.lift(x, t) for x, t in zip(self.inputs, self.tracers, strict=True)]
+                out = func(*tree.unflatten(self.in_structure, lifted))
+        out, aux = split_aux(name, out, has_aux)
+        ys, self.out_structure = tensors_in(name, "the output", out)
+        parts = [level.parts(y) for y in ys]
+        self.outputs = [p for p, _ in parts]
+        self.tangents = [t for _, t in parts]
+        self.aux = lowered(level, aux)
+        for y in self.outputs:
+            if y.owner is self.trace:
+                raise GradientError(f"{name}: the function's value depends on a tangent")
+
+
 def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """Return `func(*primals)` and the linear function of tangents that is its derivative there.
 
@@ -251,27 +279,15 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     >>> jvp_fn(tg.tensor(2.0))
     tensor(2.)
     """
-    xs, structure = tensors_in("linearize", "the primals", primals)
-    trace = Linear()
-    with trace.inside():
-        tracers = [trace.tracer(x.spec, x.device) for x in xs]
-        level = Forward()
-        with level.inside():
-            lifted = [level.lift(x, t) for x, t in zip(xs, tracers, strict=True)]
-            out = func(*tree.unflatten(structure, lifted))
-    ys, out_structure = tensors_in("linearize", "the output", out)
-    parts = [level.parts(y) for y in ys]
-    for primal, _ in parts:
-        if primal.owner is trace:
-            raise GradientError("linearize: the function's value depends on a tangent")
+    at = Linearized("linearize", func, primals)
 
     def jvp_fn(*tangents: Any) -> Any:
         _, ts, _ = _check_tangents("linearize", primals, tangents)
-        outs = trace.replay(tracers, ts, [t for _, t in parts])
-        filled = [zeros_like(p) if t is None else t for (p, _), t in zip(parts, outs, strict=True)]
-        return tree.unflatten(out_structure, filled)
+        outs = at.trace.replay(at.tracers, ts, at.tangents)
+        filled = [zeros_like(y) if t is None else t for y, t in zip(at.outputs, outs, strict=True)]
+        return tree.unflatten(at.out_structure, filled)
 
-    return tree.unflatten(out_structure, [p for p, _ in parts]), jvp_fn
+    return tree.unflatten(at.out_structure, at.outputs), jvp_fn
 
 
 __all__ = ["Pullback", "grad", "grad_and_value", "jvp", "linearize", "vjp"]

@@ -41,6 +41,13 @@ class Linear(Level):
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 
+    def at(self, number: int) -> Any:
+        """Return the tracer of a step."""
+        step = self.steps[number]
+        assert step is not None
+        op, params, args = step
+        return wrap(number, op.infer(tuple([a.spec for a in args]), params), args[0].device, self)
+
     def check(self, op: Op, args: tuple[Any, ...]) -> None:
         """Raise TransformError where `op` is seen not to be linear in the tracers: its derivative reads one."""
         mine = tuple([a.owner is self for a in args])

@@ -99,9 +99,7 @@ def pad_packed_sequence(
         here = sizes[t] if t < len(sizes) else 0
         part = data[at : at + here]
         if here < n:
-            fill = tg.full(
-                (n - here, *rest), padding_value, dtype=data.dtype, device=data.device
-            )
+            fill = tg.full((n - here, *rest), padding_value, dtype=data.dtype, device=data.device)
             part = tg.cat([part, fill])
         rows.append(part)
         at += here

@@ -2,7 +2,8 @@
 
 from tabgrad.optim.lr_scheduler.base import LRScheduler as LRScheduler
 from tabgrad.optim.lr_scheduler.combined import (
-    ChainedScheduler as ChainedScheduler, ReduceLROnPlateau as ReduceLROnPlateau,
+    ChainedScheduler as ChainedScheduler,
+    ReduceLROnPlateau as ReduceLROnPlateau,
     SequentialLR as SequentialLR,
 )  # fmt: skip
 from tabgrad.optim.lr_scheduler.cosine import (
@@ -11,7 +12,12 @@ from tabgrad.optim.lr_scheduler.cosine import (
 )  # fmt: skip
 from tabgrad.optim.lr_scheduler.cycles import CyclicLR as CyclicLR, OneCycleLR as OneCycleLR
 from tabgrad.optim.lr_scheduler.decay import (
-    ConstantLR as ConstantLR, ExponentialLR as ExponentialLR, LambdaLR as LambdaLR,
-    LinearLR as LinearLR, MultiplicativeLR as MultiplicativeLR, MultiStepLR as MultiStepLR,
-    PolynomialLR as PolynomialLR, StepLR as StepLR,
+    ConstantLR as ConstantLR,
+    ExponentialLR as ExponentialLR,
+    LambdaLR as LambdaLR,
+    LinearLR as LinearLR,
+    MultiplicativeLR as MultiplicativeLR,
+    MultiStepLR as MultiStepLR,
+    PolynomialLR as PolynomialLR,
+    StepLR as StepLR,
 )  # fmt: skip

@@ -74,9 +74,7 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the optimizer and functions."""
-        return {
-            k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)
-        }
+        return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state dict."""

@@ -99,7 +99,6 @@ class ChainedScheduler(_Several):
         self._last_lr = self._present()
 
 
-
 class ReduceLROnPlateau(LRScheduler):
     """Times `factor` when a number has not improved for `patience` epochs.
 

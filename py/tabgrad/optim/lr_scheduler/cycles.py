@@ -146,6 +146,15 @@ class OneCycleLR(LRScheduler):
             return start + (end - start) * share
         return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
+    def _phase(self, at: int) -> tuple[float, tuple[Any, ...]]:
+        """Return where the phase of batch `at` begins, and the phase."""
+        begin = 0.0
+        for phase in self.phases[:-1]:
+            if at <= phase[0]:
+                return begin, phase
+            begin = phase[0]
+        return begin, self.phases[-1]
+
     def get_lr(self) -> list[float]:
         """The rates of this batch; the momentum is set too."""
         at = self.last_epoch
@@ -153,11 +162,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"Tried to step {at} times. The specified number of total steps is {self.total_steps}"
             )
-        begin = 0.0
-        for i, (end, *names) in enumerate(self.phases):
-            if at <= end or i == len(self.phases) - 1:
-                break
-            begin = end
+        begin, (end, *names) = self._phase(at)
         share = (at - begin) / (end - begin)
         rates = []
         for group in self.optimizer.param_groups:
@@ -171,9 +176,7 @@ class OneCycleLR(LRScheduler):
 def _steps(total: int | None, epochs: int | None, per_epoch: int | None) -> int:
     if total is None:
         if epochs is None or per_epoch is None:
-            raise ValueError(
-                "You must define either total_steps OR (epochs AND steps_per_epoch)"
-            )
+            raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
         total = epochs * per_epoch
     if not isinstance(total, int) or total <= 0:
         raise ValueError(f"Expected positive integer total_steps, but got {total}")

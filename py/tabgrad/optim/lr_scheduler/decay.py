@@ -89,7 +89,9 @@ class ConstantLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
         if not 0 <= factor <= 1:
-            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1, got {factor}")
+            raise ValueError(
+                f"Constant multiplicative factor expected to be between 0 and 1, got {factor}"
+            )
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)

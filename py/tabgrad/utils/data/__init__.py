@@ -2,13 +2,21 @@
 
 from tabgrad.utils.data.collate import default_collate as default_collate
 from tabgrad.utils.data.dataset import (
-    ChainDataset as ChainDataset, ConcatDataset as ConcatDataset, Dataset as Dataset,
-    IterableDataset as IterableDataset, StackDataset as StackDataset, Subset as Subset,
-    TensorDataset as TensorDataset, random_split as random_split,
+    ChainDataset as ChainDataset,
+    ConcatDataset as ConcatDataset,
+    Dataset as Dataset,
+    IterableDataset as IterableDataset,
+    StackDataset as StackDataset,
+    Subset as Subset,
+    TensorDataset as TensorDataset,
+    random_split as random_split,
 )  # fmt: skip
 from tabgrad.utils.data.loader import DataLoader as DataLoader
 from tabgrad.utils.data.sampler import (
-    BatchSampler as BatchSampler, RandomSampler as RandomSampler, Sampler as Sampler,
-    SequentialSampler as SequentialSampler, SubsetRandomSampler as SubsetRandomSampler,
+    BatchSampler as BatchSampler,
+    RandomSampler as RandomSampler,
+    Sampler as Sampler,
+    SequentialSampler as SequentialSampler,
+    SubsetRandomSampler as SubsetRandomSampler,
     WeightedRandomSampler as WeightedRandomSampler,
 )  # fmt: skip

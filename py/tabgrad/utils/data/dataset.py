@@ -176,6 +176,5 @@ def random_split(
     python_generator(generator).shuffle(order)
     ends = itertools.accumulate(int(size) for size in sizes)
     return [
-        Subset(dataset, order[end - int(size) : end])
-        for end, size in zip(ends, sizes, strict=True)
+        Subset(dataset, order[end - int(size) : end]) for end, size in zip(ends, sizes, strict=True)
     ]

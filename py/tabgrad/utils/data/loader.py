@@ -63,7 +63,9 @@ class DataLoader(Generic[T_co]):
             raise ValueError("batch_size=None does not go with drop_last")
         if sampler is None and not iterable:
             sized: Any = dataset
-            sampler = RandomSampler(sized, generator=generator) if shuffle else SequentialSampler(sized)
+            sampler = (
+                RandomSampler(sized, generator=generator) if shuffle else SequentialSampler(sized)
+            )
         self.sampler: Any = sampler
         self.batch_size = batch_size
         if batch_size is not None and batch_sampler is None and not iterable:

@@ -1,0 +1,68 @@
+"""Slices that move: `x[i : i + 32]` of a training loop must not make a new plan for each `i`.
+
+A graph that has been seen before but for the starts of some slices of its inputs is lowered once more, with
+those slices as inputs whose place is a number given at each run.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import Params, intern_params
+
+Raw = tuple[Any, ...]
+
+
+def movable(raw: Raw, k: int) -> bool:
+    """Whether node `k` is one run of the memory of an input: a slice along its first axis."""
+    op, params, srcs, spec = raw[k]
+    if op is None or op.name != "slice" or raw[srcs[0]][0] is not None or not spec.shape:
+        return False
+    whole = raw[srcs[0]][3].shape
+    starts, steps = params["starts"], params["steps"]
+    return spec.shape[1:] == whole[1:] and not any(starts[1:]) and steps[0] == 1
+
+
+def start_of(graph: Any, i: int) -> int:
+    """Return where the moving slice `i` begins in its input, in elements."""
+    params = graph.params[i]
+    start: int = params["starts"][0]
+    return start * math.prod(graph.spec[i].shape[1:])
+
+
+def at_zero(params: Params) -> Params:
+    """Return the parameters of the slice as if it began at 0."""
+    starts: Any = params["starts"]
+    stops: Any = params["stops"]
+    moved = {"starts": (0, *starts[1:]), "stops": (stops[0] - starts[0], *stops[1:]), "steps": params["steps"]}
+    return intern_params(moved)
+
+
+class Moves:
+    """Which slices of which graphs move."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Any, tuple[Raw, frozenset[int]]] = {}
+        self.slice = REGISTRY["slice"]
+
+    def find(self, raw: Raw, wanted: tuple[int, ...]) -> tuple[Raw, frozenset[int]]:
+        """Return the graph with its moving slices at 0, and their positions."""
+        places = [k for k, node in enumerate(raw) if node[0] is self.slice and movable(raw, k)]
+        places = [k for k in places if k not in wanted]
+        if not places:
+            return raw, frozenset()
+        zeroed = list(raw)
+        for k in places:
+            op, params, srcs, spec = raw[k]
+            zeroed[k] = (op, at_zero(params), srcs, spec)
+        key = (tuple(zeroed), wanted)
+        found = self.seen.get(key)
+        if found is None:
+            self.seen[key] = (raw, frozenset())
+            return raw, frozenset()
+        first, moving = found
+        moving |= {k for k in places if raw[k][1] is not first[k][1]}
+        self.seen[key] = (first, moving)
+        return tuple(zeroed[k] if k in moving else node for k, node in enumerate(raw)), moving
