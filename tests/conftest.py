@@ -104,6 +104,14 @@ def device(host_name: str) -> str:
     return DEVICES[host_name]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def default_device(device: str) -> None:
+    """Let what names no device live on that of the host."""
+    import tabgrad
+
+    tabgrad.set_default_device(device)
+
+
 @pytest.fixture(autouse=True)
 def no_mode_left_behind() -> Iterator[None]:
     """Fail a test that leaves an interpreter, or a switched grad mode, on the stack."""
