@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any
 
-from tests.tensor import cases, programs
+from tests.tensor import cases, running
 
 PATH = pathlib.Path(__file__).with_name("expected.json")
 
@@ -17,7 +17,8 @@ def recorded() -> dict[str, dict[str, Any]]:
 
     torch.set_default_dtype(torch.float32)
     return {
-        topic: {code: programs.outcome(torch, code, "cpu") for code in codes} for topic, codes in cases.TOPICS.items()
+        topic: {code: running.outcome(torch, code, "cpu") for code in codes}
+        for topic, codes in cases.TOPICS.items()
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
-from tests.tensor import cases, programs, record
+from tests.tensor import cases, record, running
 
 EXPECTED = json.loads(record.PATH.read_text())
 CASES = [(topic, code) for topic, codes in cases.TOPICS.items() for code in codes]
@@ -35,7 +35,9 @@ def close(a: Any, b: Any) -> bool:
 def check(found: Any, wanted: Any, device: str, where: str) -> None:
     if isinstance(wanted, dict):
         assert isinstance(found, dict), f"{where}: {found}"
-        dtype = NARROW.get(wanted["dtype"], wanted["dtype"]) if device == "webgpu" else wanted["dtype"]
+        dtype = (
+            NARROW.get(wanted["dtype"], wanted["dtype"]) if device == "webgpu" else wanted["dtype"]
+        )
         assert (found["dtype"], found["shape"]) == (dtype, wanted["shape"]), where
         check(found["values"], wanted["values"], device, where)
     elif isinstance(wanted, list):
@@ -49,10 +51,12 @@ def check(found: Any, wanted: Any, device: str, where: str) -> None:
 
 
 @pytest.mark.every_host
-@pytest.mark.parametrize(("topic", "code"), CASES, ids=[f"{t}-{c}".replace("\n", ";") for t, c in CASES])
+@pytest.mark.parametrize(
+    ("topic", "code"), CASES, ids=[f"{t}-{c}".replace("\n", ";") for t, c in CASES]
+)
 def test_case(topic: str, code: str, device: str) -> None:
     wanted = EXPECTED[topic][code]
-    found = programs.outcome(tg, code, device)
+    found = running.outcome(tg, code, device)
     if "error" in wanted:
         assert "error" in found, f"PyTorch raises {wanted['message']}"
         assert set(wanted["error"]) <= set(found["error"]), f"{found} for {wanted}"
@@ -70,7 +74,10 @@ def test_case(topic: str, code: str, device: str) -> None:
             assert not any((ours.get(name) or theirs[name])["values"]), f"gradient of {name}"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch, the source of the recording, is absent")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="PyTorch, the source of the recording, is absent",
+)
 def test_the_recording_is_what_pytorch_says() -> None:
     for topic, outcomes in record.recorded().items():
         assert outcomes.keys() == EXPECTED[topic].keys()

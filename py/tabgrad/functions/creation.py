@@ -101,7 +101,7 @@ def plain(x: Any) -> Any:
         return bool(x)
     for kind in (int, float, complex):
         if isinstance(x, kind):
-            return kind(x)  # type: ignore[call-overload]
+            return kind(x)  # type: ignore[arg-type]
     if isinstance(x, str | bytes) or x is None:
         raise TypeError(f"tensor: expected numbers in the nested sequence, got {type(x).__name__}")
     return number("tensor", x)

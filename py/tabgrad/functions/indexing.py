@@ -136,9 +136,7 @@ def _bounds(k: slice, n: int) -> tuple[int, int, int]:
     step = 1 if k.step is None else k.step.__index__()
     if step <= 0:
         raise ValueError("step must be greater than zero; use flip() to go backwards")
-    start, stop, _ = slice(
-        *(b if b is None else b.__index__() for b in (k.start, k.stop)), step
-    ).indices(n)
+    start, stop, _ = slice(_bound(k.start), _bound(k.stop), step).indices(n)
     return start, builtins.max(start, stop), step
 
 

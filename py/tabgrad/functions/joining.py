@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import cast, the_device
 from tabgrad.core.trace import Box
-from tabgrad.functions import shaping
+from tabgrad.functions import reading, shaping
 from tabgrad.functions.aliasing import reshaped, view_with
 from tabgrad.functions.arguments import axis, tensors
 from tabgrad.ops import indexing as i, view as v
@@ -207,7 +207,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         raise ShapeError("tensor_split expected at least a 1-dimensional tensor")
     at = axis("tensor_split", dim, len(input.spec.shape))
     n = input.spec.shape[at]
-    given = indices_or_sections.tolist() if isinstance(found, Box) else indices_or_sections
+    given: Any = indices_or_sections
+    given = reading.tolist(given) if isinstance(given, Box) else given  # type: ignore[arg-type]
     if isinstance(given, int):
         if given <= 0:
             raise ShapeError(f"number of sections must be larger than 0, got {given}")
@@ -263,8 +264,8 @@ def repeat_interleave(
     x = shaping.ravel(input) if dim is None else input
     at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
-    counts: Any = repeats
-    times = counts.tolist() if isinstance(counts, Box) else counts
+    times: Any = repeats
+    times = reading.tolist(times) if isinstance(times, Box) else times  # type: ignore[arg-type]
     if isinstance(times, list) and len(times) == 1:
         times = times[0]
     if isinstance(times, int):

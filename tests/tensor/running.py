@@ -1,4 +1,4 @@
-"""Running a case of `cases.py` with either library, and its result as plain data."""
+"""Running a program of `cases.py` with either library, and its result as plain data."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def floats(result: Any) -> list[Any]:
 
 def outcome(t: Any, code: str, device: str) -> dict[str, Any]:
     """Return what the program gives: a result and gradients, or the kind of error."""
-    env = environment(t, device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        env = environment(t, device)
         try:
             result = execute(code, env)
         except Exception as error:
@@ -64,14 +64,20 @@ def outcome(t: Any, code: str, device: str) -> dict[str, Any]:
             except RuntimeError as error:
                 return found | {"no_gradients": str(error)}
             found["gradients"] = {
-                name: plain(t, env[name].grad) for name in INPUTS if name.isupper() and env[name].grad is not None
+                name: plain(t, env[name].grad)
+                for name in INPUTS
+                if name.isupper() and env[name].grad is not None
             }
     return found
 
 
 def kinds(error: Exception) -> list[str]:
     """Return the names of the builtin classes that an error is one of."""
-    return [k.__name__ for k in type(error).__mro__ if k.__module__ == "builtins" and k not in (object, BaseException, Exception)]
+    return [
+        k.__name__
+        for k in type(error).__mro__
+        if k.__module__ == "builtins" and k not in (object, BaseException, Exception)
+    ]
 
 
 def plain(t: Any, x: Any) -> Any:
