@@ -105,11 +105,11 @@ def device(host_name: str) -> str:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def default_device(device: str) -> None:
+def default_device(host_name: str) -> None:
     """Let what names no device live on that of the host."""
     import tabgrad
 
-    tabgrad.set_default_device(device)
+    tabgrad.set_default_device(DEVICES[host_name])
 
 
 @pytest.fixture(autouse=True)
