@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.lower.dialect import BOOL, U32, Dialect
 from tabgrad.lower.fuse import Group, sources
-from tabgrad.lower.index import Expr, condition, flatten, text, unflatten
+from tabgrad.lower.index import Expr, condition, const, flatten, text, unflatten
 from tabgrad.lower.ir import FULL, Node
 
 Index = tuple[Expr, ...]
@@ -228,6 +228,8 @@ class Emitter:
         """Read through a view; where its conditions fail the value is zero."""
         assert n.op is not None
         inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[attr-defined]
+        # a scalar has no index to make one of: its view answers with numbers
+        inner = tuple(e if isinstance(e, Expr) else const(e) for e in inner)
         tests = [condition(*c) for c in conditions]
         if any(t is False for t in tests):
             return self.let(kind, self.d.literal(0, kind))
