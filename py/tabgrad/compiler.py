@@ -27,7 +27,11 @@ class Capture:
         self.events: list[tuple[Any, Callable[[], Any]]] = []
         self.guards: list[tuple[Callable[[], Any], Any]] = []
         self.grads: dict[int, tuple[Any, Any]] = {}
-        self.starts = {device.backend.graph: device.backend.graph.count for device in connected() if lazily(device)}
+        self.starts = {
+            device.backend.graph: device.backend.graph.count
+            for device in connected()
+            if lazily(device)
+        }
 
     def note(self, args: tuple[Any, ...]) -> None:
         """Note base tensors before an op reads them or a write changes them, with the value they have.
@@ -39,7 +43,9 @@ class Capture:
             if id(a) in reads or a._version == REMEMBERED:
                 continue
             value = a.value
-            if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(value.graph, 0):
+            if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(
+                value.graph, 0
+            ):
                 reads[id(a)] = (a, value)
 
     def note_module(self, module: Any) -> None:
@@ -97,7 +103,10 @@ class Entry:
         ]  # fmt: skip
         cleared = [x for x, old in capture.grads.values() if x._grad is None and old is not None]
         self.at, self.state = mine, [weakref.ref(x) for x in state]
-        self.grads, self.cleared = [weakref.ref(x) for x in grads], [weakref.ref(x) for x in cleared]
+        self.grads, self.cleared = (
+            [weakref.ref(x) for x in grads],
+            [weakref.ref(x) for x in cleared],
+        )
         targets = [leaves[i] for i in mine] + state + [x._grad for x in grads]
         self.specs = [(t.spec, t.device) for t in targets]
         sources = [Source(None, i, x.value) for i, x in enumerate(args) if lazy(x, backend)]
@@ -247,12 +256,12 @@ def signature(x: Any) -> Any:
 
 
 @overload
-def compile(model: F, **options: Any) -> F: ...  # noqa: A001
+def compile(model: F, **options: Any) -> F: ...
 @overload
-def compile(model: None = None, **options: Any) -> Callable[[F], F]: ...  # noqa: A001
+def compile(model: None = None, **options: Any) -> Callable[[F], F]: ...
 
 
-def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001 (PyTorch's name)
+def compile(model: Any = None, **options: Any) -> Any:
     """Return `model`, a function or module, so that repeated calls are replayed without running its Python.
 
     The first call with arguments of new shapes, dtypes, devices or static values runs and is captured with

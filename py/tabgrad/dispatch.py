@@ -65,4 +65,3 @@ def constant(value: Any, spec: Spec, device: Any) -> Any:
         found = _CONSTANTS[key] = trace.wrap(data, spec, device)
         found._version = REMEMBERED
     return found
-

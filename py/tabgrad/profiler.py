@@ -44,7 +44,7 @@ def counters() -> Counts:
     return total
 
 
-class count:  # noqa: N801 (a context manager, used like a function)
+class count:
     """Count what a block of code sends: `with profiler.count() as c: ...`, then `c.dispatches` and so on.
 
     Work that is still recorded when the block ends is not counted: read a value in it, or synchronize.

@@ -122,7 +122,9 @@ def _mixed_signs(a: DType, b: DType) -> DType:
         return signed
     wider = {1: int16, 2: int32, 4: int64}.get(unsigned.itemsize)
     if wider is None:
-        raise DTypeError(f"promotion: no integer dtype holds both {a!r} and {b!r}; cast one of them")
+        raise DTypeError(
+            f"promotion: no integer dtype holds both {a!r} and {b!r}; cast one of them"
+        )
     return wider
 
 

@@ -104,9 +104,15 @@ class Elementwise(Op):
     def check(self) -> None:
         """The code of every language and kind of dtype must exist and name only operands."""
         super().check()
-        bounds = self.domain if isinstance(self.domain[0], tuple) else (self.domain,) * len(self.operands)
+        bounds = (
+            self.domain
+            if isinstance(self.domain[0], tuple)
+            else (self.domain,) * len(self.operands)
+        )
         if self.name != "where" and len(bounds) != len(self.operands):
-            raise RegistryError(f"{self.name}: {len(self.operands)} operands but {len(bounds)} domains")
+            raise RegistryError(
+                f"{self.name}: {len(self.operands)} operands but {len(bounds)} domains"
+            )
         fields = dict.fromkeys(self.operands, "x")
         for letter in self.kinds.replace("c", ""):
             kind = {"b": "bool", "i": "int", "u": "int", "f": "float"}[letter]
@@ -115,13 +121,19 @@ class Elementwise(Op):
             for language in ("wgsl", "cuda"):
                 keys = (f"{language} {kind}", kind, language)
                 code: Any = self.code
-                found = next((code[k] for k in keys if k in code), None) if isinstance(code, dict) else code
+                found = (
+                    next((code[k] for k in keys if k in code), None)
+                    if isinstance(code, dict)
+                    else code
+                )
                 if found is None:
                     raise RegistryError(f"{self.name}: has no {language} code for {kind} operands")
                 try:
                     found.format(**fields, t="f32")
                 except (KeyError, IndexError, ValueError) as e:
-                    raise RegistryError(f"{self.name}: the code {found!r} names no operand: {e}") from e
+                    raise RegistryError(
+                        f"{self.name}: the code {found!r} names no operand: {e}"
+                    ) from e
 
     @property
     def differentiable(self) -> bool:
@@ -174,7 +186,9 @@ class Elementwise(Op):
 
     def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
         """Bring every batch axis to the front."""
-        return bind(self, tuple(to_front(a, d, size) for a, d in zip(args, dims, strict=True)), params)
+        return bind(
+            self, tuple(to_front(a, d, size) for a, d in zip(args, dims, strict=True)), params
+        )
 
 
 def _times(d: Rule) -> Rule:
@@ -232,10 +246,14 @@ class View(Op):
             shape = self.shape(source, **params)
             index, _ = self.index((0,) * len(shape), source, **params)
             if len(index) != len(source):
-                raise RegistryError(f"{self.name}: {len(index)} indices for an input of shape {source}")
+                raise RegistryError(
+                    f"{self.name}: {len(index)} indices for an input of shape {source}"
+                )
             lifted = self.shape((7, *source), **self.lift(7, **params))
             if self.name != "expand" and lifted != (7, *shape):
-                raise RegistryError(f"{self.name}: lifted, {source} becomes {lifted} instead of {(7, *shape)}")
+                raise RegistryError(
+                    f"{self.name}: lifted, {source} becomes {lifted} instead of {(7, *shape)}"
+                )
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """Only the shape changes."""

@@ -152,7 +152,9 @@ class Graph:
     def live(self) -> list[int]:
         """Return the recorded, unrealised nodes that have handles, in order, and forget the dead ones."""
         keep = {
-            i: self.serial[i] for i in self.recorded if self.op[i] is not None and self.handles[i] > 0
+            i: self.serial[i]
+            for i in self.recorded
+            if self.op[i] is not None and self.handles[i] > 0
         }
         order = sorted(keep, key=keep.__getitem__)
         self.recorded = order

@@ -130,7 +130,9 @@ class Registry:
     def add(self, op: Op) -> None:
         """Register `op`; a name is used once."""
         if op.name in self.ops:
-            raise RegistryError(f"{op.name}: an op of this name is declared in {self.ops[op.name].__module__}")
+            raise RegistryError(
+                f"{op.name}: an op of this name is declared in {self.ops[op.name].__module__}"
+            )
         if self.frozen:
             op.check()
         self.ops[op.name] = op
@@ -166,7 +168,9 @@ def require(op: Op, **facts: Any) -> None:
 
 def uses(rule: Rule, skip: int = 0) -> tuple[bool, ...]:
     """Return which parameters a rule reads: those whose names don't begin with an underscore."""
-    names = [p.name for p in inspect.signature(rule).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    names = [
+        p.name for p in inspect.signature(rule).parameters.values() if p.kind is not p.KEYWORD_ONLY
+    ]
     return tuple(not n.startswith("_") for n in names[skip:])
 
 
@@ -175,5 +179,7 @@ def same_dtype(name: str, specs: Sequence[Spec]) -> DType:
     dtype = specs[0].dtype
     for s in specs:
         if s.dtype is not dtype:
-            raise RegistryError(f"{name}: the primitive got {', '.join(map(repr, specs))}; cast first")
+            raise RegistryError(
+                f"{name}: the primitive got {', '.join(map(repr, specs))}; cast first"
+            )
     return dtype

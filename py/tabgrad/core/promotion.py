@@ -27,7 +27,9 @@ def result_dtype(*args: Any) -> dt.DType:
         if not isinstance(a, Box):
             numbers.append(a)
         elif a.spec.shape:
-            dimensioned = a.spec.dtype if dimensioned is None else dt.promote(dimensioned, a.spec.dtype)
+            dimensioned = (
+                a.spec.dtype if dimensioned is None else dt.promote(dimensioned, a.spec.dtype)
+            )
         else:
             zero = a.spec.dtype if zero is None else dt.promote(zero, a.spec.dtype)
     found = dimensioned
@@ -94,7 +96,9 @@ def _check(op: Op, args: tuple[Any, ...], tensors: list[Any]) -> None:
                 "make it a tensor with tabgrad.tensor(...)"
             )
     if not tensors:
-        raise TypeError(f"{op.name}: expected at least one tensor, got {', '.join(map(repr, args))}")
+        raise TypeError(
+            f"{op.name}: expected at least one tensor, got {', '.join(map(repr, args))}"
+        )
 
 
 def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
@@ -120,7 +124,11 @@ def call(op: Any, *args: Any, **params: Any) -> Any:
     first = args[0]
     if isinstance(first, Box):
         want = first.spec
-        if op.kinds == "biufc" and (want.dtype.category >= dt.FLOAT or op.integers == "same") and op.name != "where":
+        if (
+            op.kinds == "biufc"
+            and (want.dtype.category >= dt.FLOAT or op.integers == "same")
+            and op.name != "where"
+        ):
             for a in args:
                 if not isinstance(a, Box) or a.spec is not want:
                     break

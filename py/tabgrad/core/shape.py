@@ -83,7 +83,9 @@ def infer_reshape(shape: Shape, new: Sequence[int]) -> Shape:
     if -1 in out:
         rest = math.prod(n for n in out if n != -1)
         if rest == 0 or total % rest:
-            raise ShapeError(f"reshape: {shape} has {total} elements, which {out} can't divide evenly")
+            raise ShapeError(
+                f"reshape: {shape} has {total} elements, which {out} can't divide evenly"
+            )
         out = tuple(total // rest if n == -1 else n for n in out)
     if math.prod(out) != total or any(n < 0 for n in out):
         raise ShapeError(f"reshape: {shape} has {total} elements, {out} needs {math.prod(out)}")

@@ -97,7 +97,7 @@ class Mode:
 MODE: ContextVar[Mode] = ContextVar("tabgrad_mode", default=Mode())  # noqa: B039 (Mode is immutable)
 
 
-class using:  # noqa: N801 (a context manager, used like a function)
+class using:
     """Run a block under `mode`."""
 
     __slots__ = ("mode", "token")

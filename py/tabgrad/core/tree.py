@@ -10,7 +10,9 @@ from typing import Any
 
 Tree = Any
 
-_REGISTERED: dict[type, tuple[Callable[[Any], tuple[list[Any], Any]], Callable[[list[Any], Any], Any]]] = {}
+_REGISTERED: dict[
+    type, tuple[Callable[[Any], tuple[list[Any], Any]], Callable[[list[Any], Any], Any]]
+] = {}
 
 
 class Leaf:

@@ -34,13 +34,17 @@ def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
     return graph.add(REGISTRY["reshape"], intern_params({"shape": its.shape}), (piece.id,), its)
 
 
-def make_view(backend: Any, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]) -> None:
+def make_view(
+    backend: Any, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]
+) -> None:
     """Make `node` a reshaped slice of the buffer of `slot`, beginning at element `offset`."""
     graph = backend.graph
     its = graph.spec[node]
     leaf = backend.shared_leaves.get(slot)
     if leaf is None or graph.buffer[leaf.id] is not outputs[slot]:
-        leaf = graph.add(None, None, (), flat_spec(backend.dialect.name, plan.nbytes[slot], its.dtype))
+        leaf = graph.add(
+            None, None, (), flat_spec(backend.dialect.name, plan.nbytes[slot], its.dtype)
+        )
         graph.buffer[leaf.id] = outputs[slot]
         backend.shared_leaves[slot] = leaf
     piece = slice_of(graph, leaf, offset, its)

@@ -12,8 +12,8 @@ from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
-from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.faults import raise_faults
+from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
@@ -96,12 +96,16 @@ class DeviceBackend:
 
     # -- recording ----------------------------------------------------------------------------------------------
 
-    def run(self, op: Op, values: tuple[Value, ...], specs: tuple[Spec, ...], params: Params) -> tuple[Value, Spec]:
+    def run(
+        self, op: Op, values: tuple[Value, ...], specs: tuple[Spec, ...], params: Params
+    ) -> tuple[Value, Spec]:
         """Record `op`."""
         graph = self.graph
         for v in values:
             if v.graph is not graph:
-                raise DeviceLostError(f"{op.name}: a tensor is of a device that was lost; make it anew")
+                raise DeviceLostError(
+                    f"{op.name}: a tensor is of a device that was lost; make it anew"
+                )
         spec = op.specs.get((specs, params)) or op.infer(specs, params)
         if len(graph.recorded) > self.bound:
             self.relieve()
@@ -173,7 +177,9 @@ class DeviceBackend:
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
 
-    def prepare(self, order: list[int], wanted: list[int], often: bool = False) -> tuple[Stored, list[int], list[Any]]:
+    def prepare(
+        self, order: list[int], wanted: list[int], often: bool = False
+    ) -> tuple[Stored, list[int], list[Any]]:
         """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms.
 
         One that will run `often` may take longer to compile.
@@ -182,7 +188,10 @@ class DeviceBackend:
         position = {n: k for k, n in enumerate(order)}
         at = position.__getitem__
         raw = tuple(
-            [(graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n]) for n in order]
+            [
+                (graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n])
+                for n in order
+            ]
         )
         key: Any = (raw, tuple([at(n) for n in wanted]), often)
         stored = self.plans.get(key)
@@ -199,7 +208,9 @@ class DeviceBackend:
         else:
             values = self.numbers(stored.plan, order, moving)
         inputs = [
-            graph.srcs[n][0] if k in moving else n for k, n in enumerate(order) if graph.op[n] is None or k in moving
+            graph.srcs[n][0] if k in moving else n
+            for k, n in enumerate(order)
+            if graph.op[n] is None or k in moving
         ]
         return stored, inputs, values
 
@@ -208,7 +219,10 @@ class DeviceBackend:
         graph = self.graph
         if not moving:
             return [graph.aux[order[k]] for k, _ in plan.uniforms]
-        return [start_of(graph, order[k]) if k in moving else graph.aux[order[k]] for k, _ in plan.uniforms]
+        return [
+            start_of(graph, order[k]) if k in moving else graph.aux[order[k]]
+            for k, _ in plan.uniforms
+        ]
 
     def store(self, plan: Plan, values: list[Any], order: list[int]) -> Stored:
         """Hand a plan to the host: its new pipelines, and its list of commands."""
@@ -222,7 +236,9 @@ class DeviceBackend:
                 self.next += 1
                 lines = {self.graph.line[order[k]] for k in kernel.origins if k >= 0}
                 self.kernels[number] = (kernel.label, kernel.ops, {line for line in lines if line})
-                self.encoder.pipeline(number, kernel.label, kernel.source, kernel.bindings, dict(kernel.overrides))
+                self.encoder.pipeline(
+                    number, kernel.label, kernel.source, kernel.bindings, dict(kernel.overrides)
+                )
                 self.counters.pipelines += 1
             pipelines.append(number)
         stored = Stored(self.next, plan)
@@ -237,7 +253,11 @@ class DeviceBackend:
         for slot, _, _ in plan.outputs:
             owners[slot] = owners.get(slot, 0) + 1
         for node, (slot, offset, spec) in zip(wanted, plan.outputs, strict=True):
-            if owners[slot] == 1 and offset == 0 and plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size):
+            if (
+                owners[slot] == 1
+                and offset == 0
+                and plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size)
+            ):
                 graph.realise(node, outputs[slot])
             else:
                 self.alias(node, slot, offset, plan, outputs)
@@ -251,7 +271,9 @@ class DeviceBackend:
         for slot, offset, spec in plan.outputs:
             whole = plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size)
             if slot not in leaves:
-                flat = spec if whole else flat_spec(self.dialect.name, plan.nbytes[slot], spec.dtype)
+                flat = (
+                    spec if whole else flat_spec(self.dialect.name, plan.nbytes[slot], spec.dtype)
+                )
                 leaves[slot] = graph.add(None, None, (), flat)
                 graph.buffer[leaves[slot].id] = outputs[slot]
             leaf = leaves[slot]
@@ -267,7 +289,9 @@ class DeviceBackend:
         if self.encoder.commands:
             self.submit()
 
-    def alias(self, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]) -> None:
+    def alias(
+        self, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]
+    ) -> None:
         """Make `node` a view of a part of a buffer."""
         make_view(self, node, slot, offset, plan, outputs)
 
@@ -316,7 +340,9 @@ class DeviceBackend:
             buffer = graph.buffer[value.id]
         token = self.next
         self.next += 1
-        self.encoder.read(token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size))
+        self.encoder.read(
+            token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size)
+        )
         self.submit()
         return token
 

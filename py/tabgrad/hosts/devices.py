@@ -55,9 +55,7 @@ class Device:
         """
         if self.type == "cpu":
             if dtype is dt.bfloat16:
-                raise DTypeError(
-                    "cpu has no bfloat16 (NumPy has none); use float32 or float16"
-                )
+                raise DTypeError("cpu has no bfloat16 (NumPy has none); use float32 or float16")
             return dtype
         if self.type == "cuda":
             return dtype
@@ -65,9 +63,7 @@ class Device:
         if narrow is not None:
             if asked and not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"{self} has no {dtype.name}; using {narrow.name}", stacklevel=4
-                )
+                warnings.warn(f"{self} has no {dtype.name}; using {narrow.name}", stacklevel=4)
             dtype = narrow
         if dtype.is_complex or dtype is dt.bfloat16:
             raise DTypeError(f"{self} has no {dtype.name}; use device='cpu' for it")
@@ -108,9 +104,7 @@ def device(name: Any, index: int | None = None) -> Device:
     if isinstance(name, Device):
         return name
     if not isinstance(name, str):
-        raise TypeError(
-            f"device: expected a name or a device, got {type(name).__name__}"
-        )
+        raise TypeError(f"device: expected a name or a device, got {type(name).__name__}")
     kind, _, number = name.partition(":")
     if kind not in KINDS or (number and not number.isdigit()):
         raise DeviceError(

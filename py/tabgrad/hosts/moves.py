@@ -36,7 +36,11 @@ def at_zero(params: Params) -> Params:
     """Return the parameters of the slice as if it began at 0."""
     starts: Any = params["starts"]
     stops: Any = params["stops"]
-    moved = {"starts": (0, *starts[1:]), "stops": (stops[0] - starts[0], *stops[1:]), "steps": params["steps"]}
+    moved = {
+        "starts": (0, *starts[1:]),
+        "stops": (stops[0] - starts[0], *stops[1:]),
+        "steps": params["steps"],
+    }
     return intern_params(moved)
 
 

@@ -53,7 +53,9 @@ class Replayable:
     may come from, `live` the constants (or None) whose numbers each run is given anew.
     """
 
-    def __init__(self, backend: Any, targets: list[Value], sources: list[Source], live: list[Value | None]) -> None:
+    def __init__(
+        self, backend: Any, targets: list[Value], sources: list[Source], live: list[Value | None]
+    ) -> None:
         self.backend = backend
         graph = backend.graph
         graph.collect()
@@ -72,16 +74,24 @@ class Replayable:
         if wanted:
             self.stored, _, values = backend.prepare(order, list(wanted), often=True)
             self.live = [
-                [u for u, (k, _) in enumerate(self.stored.plan.uniforms) if v is not None and k == places[v.id]]
+                [
+                    u
+                    for u, (k, _) in enumerate(self.stored.plan.uniforms)
+                    if v is not None and k == places[v.id]
+                ]
                 for v in live
             ]
-            outputs = self.stored.run(backend.encoder, backend.pool, [b.id for b in self.buffers()], values)
+            outputs = self.stored.run(
+                backend.encoder, backend.pool, [b.id for b in self.buffers()], values
+            )
             self.values = list(values)
             backend.counters.dispatches += self.stored.dispatches
             backend.realise(list(wanted), self.stored.plan, outputs)
         backend.submit_pending()
 
-    def recipes(self, bases: Any, wanted: dict[int, int], targets: list[Value]) -> tuple[list[Recipe], list[Any]]:
+    def recipes(
+        self, bases: Any, wanted: dict[int, int], targets: list[Value]
+    ) -> tuple[list[Recipe], list[Any]]:
         """Return how each target follows from the wanted nodes; what doesn't is the same at every run."""
         out, fixed = [], []
         for (base, steps), target in zip(bases, targets, strict=True):
@@ -172,7 +182,9 @@ class Replayable:
                     values[u] = number
             self.values = values
             plan = self.stored.plan
-            outputs = self.stored.run(backend.encoder, backend.pool, [b.id for b in self.now], values)
+            outputs = self.stored.run(
+                backend.encoder, backend.pool, [b.id for b in self.now], values
+            )
             backend.counters.dispatches += self.stored.dispatches
             made = backend.results(plan, outputs, self.specs)
             backend.submit_pending()

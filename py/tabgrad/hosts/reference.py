@@ -36,11 +36,7 @@ class NumPyBackend:
 
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of the value in row-major order."""
-        return (
-            memoryview(np.ascontiguousarray(value)).cast("B")
-            if spec.size
-            else memoryview(b"")
-        )
+        return memoryview(np.ascontiguousarray(value)).cast("B") if spec.size else memoryview(b"")
 
     async def read_async(self, value: Any, spec: Spec) -> memoryview:
         """Return what `read` returns."""

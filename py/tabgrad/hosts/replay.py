@@ -53,7 +53,9 @@ class Stored:
             for slot in ends.get(i, ()):
                 free.append(self.home[slot])
 
-    def run(self, encoder: Any, pool: Pool, inputs: Sequence[int], values: Sequence[Any]) -> dict[int, Buffer]:
+    def run(
+        self, encoder: Any, pool: Pool, inputs: Sequence[int], values: Sequence[Any]
+    ) -> dict[int, Buffer]:
         """Replay the plan; return the buffers of its output slots."""
         outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}
         temporaries = [pool.take(n) for n in self.sizes]
