@@ -28,12 +28,17 @@ def batches(device: str, n: int) -> list[tuple[Any, Any]]:
     g = tg.Generator()
     g.manual_seed(5)
     return [
-        (tg.randn(8, 6, generator=g, device=device), tg.randint(0, 3, (8,), generator=g, device=device))
+        (
+            tg.randn(8, 6, generator=g, device=device),
+            tg.randint(0, 3, (8,), generator=g, device=device),
+        )
         for _ in range(n)
     ]
 
 
-def train(device: str, wrap: Callable[[Any], Any], steps: int = 8, **options: Any) -> tuple[list[float], Any, Any]:
+def train(
+    device: str, wrap: Callable[[Any], Any], steps: int = 8, **options: Any
+) -> tuple[list[float], Any, Any]:
     model, optimizer = build(device, **options)
     scheduler = optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
 

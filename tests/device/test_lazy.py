@@ -57,7 +57,9 @@ def test_a_graph_past_its_bound_is_sent(device: Any) -> None:
     assert len(device.backend.graph.recorded) < 9000
 
 
-def test_a_lost_device_says_so_and_can_be_connected_anew(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device_says_so_and_can_be_connected_anew(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = tg.tensor([1.0], device=device)
     old = device.backend
     old.host.lost = True

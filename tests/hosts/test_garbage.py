@@ -20,7 +20,9 @@ class Holder:
 
 
 @pytest.mark.every_host
-def test_tensors_freed_while_a_graph_is_lowered(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensors_freed_while_a_graph_is_lowered(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lower = devices.lower
 
     def lower_after_collecting(*args: Any) -> Any:

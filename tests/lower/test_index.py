@@ -26,7 +26,9 @@ def evaluate(e: Expr, values: dict[str, int]) -> int:
 
 
 def places() -> list[dict[str, int]]:
-    return [dict(zip(SIZES, v, strict=True)) for v in itertools.product(*map(range, SIZES.values()))]
+    return [
+        dict(zip(SIZES, v, strict=True)) for v in itertools.product(*map(range, SIZES.values()))
+    ]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -64,7 +66,10 @@ def test_flattening_what_was_unflattened_gives_the_variable_back(shape: tuple[in
 def test_rows_that_stay_whole_need_no_division() -> None:
     row, element = var("g", 6), var("r", 20)
     index = (*unflatten(row, (2, 3)), *unflatten(element, (4, 5)))
-    assert text(flatten(index, (2, 3, 4, 5))) == "g * 20u + r" or flatten(index, (2, 3, 4, 5)) == row * 20 + element
+    assert (
+        text(flatten(index, (2, 3, 4, 5))) == "g * 20u + r"
+        or flatten(index, (2, 3, 4, 5)) == row * 20 + element
+    )
 
 
 def test_conditions_that_always_or_never_hold_are_known() -> None:

@@ -1,4 +1,8 @@
 """Linear algebra; PyTorch's `linalg`. Decompositions are not here yet."""
 
 from tabgrad.functions.linear import cross as cross, matmul as matmul
-from tabgrad.linalg.norms import matrix_norm as matrix_norm, norm as norm, vector_norm as vector_norm
+from tabgrad.linalg.norms import (
+    matrix_norm as matrix_norm,
+    norm as norm,
+    vector_norm as vector_norm,
+)

@@ -22,7 +22,12 @@ def vector_norm(
 
 
 def matrix_norm(
-    A: Tensor, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+    A: Tensor,
+    ord: Any = "fro",
+    dim: tuple[int, int] = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
 ) -> Tensor:
     """Return the norm of matrices: "fro", or 1, -1, inf, -inf (largest or smallest sum of a column or row).
 
@@ -41,7 +46,9 @@ def matrix_norm(
     return best if keepdim else best.squeeze((rows, columns))
 
 
-def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def norm(
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """Return a vector norm for one dim (or none given with no `ord`), a matrix norm for two.
 
     >>> import tabgrad as tg

@@ -91,7 +91,14 @@ class CUDA(Dialect):
             return f"f32_from_bf16_bits(bf16_bits_from_f32({value}))"
         return super().narrow(value, dtype)
 
-    def module(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int, shared: list[str], size: int, body: list[str]) -> str:
+    def module(
+        self,
+        bindings: list[tuple[str, str, dt.DType]],
+        uniforms: int,
+        shared: list[str],
+        size: int,
+        body: list[str],
+    ) -> str:
         """Return a whole translation unit: bindings are (name, "r" or "w", dtype); `body` is the inside of the kernel."""
         parameters = [
             f"{'const ' if access == 'r' else ''}{STORED[dtype]}* __restrict__ {name}"

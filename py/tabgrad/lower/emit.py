@@ -32,7 +32,13 @@ class Emitter:
     which the slots are met, and constants take uniform words in theirs, so equal work has equal text.
     """
 
-    def __init__(self, dialect: Dialect, group: Group | None, stored: set[int], places: dict[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        group: Group | None,
+        stored: set[int],
+        places: dict[int, tuple[int, int]],
+    ) -> None:
         self.d = dialect
         self.group = group
         self.stored = stored

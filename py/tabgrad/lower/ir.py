@@ -35,7 +35,15 @@ class Node:
 
     __slots__ = ("id", "number", "op", "origin", "params", "shift", "spec", "srcs", "users")
 
-    def __init__(self, id: int, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int) -> None:
+    def __init__(
+        self,
+        id: int,
+        op: Op | None,
+        params: Params,
+        srcs: tuple[Node, ...],
+        spec: Spec,
+        number: int,
+    ) -> None:
         self.id = id
         self.op = op
         self.params = params
@@ -101,7 +109,9 @@ class Program:
             found = self.known[key] = self._add(op, params, srcs, spec, -1)
         return found
 
-    def _add(self, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int) -> Node:
+    def _add(
+        self, op: Op | None, params: Params, srcs: tuple[Node, ...], spec: Spec, number: int
+    ) -> Node:
         node = Node(len(self.nodes), op, params, srcs, spec, number)
         node.origin = self.origin
         self.nodes.append(node)
@@ -126,4 +136,8 @@ class Program:
         self.known = {}
 
     def __str__(self) -> str:
-        return "\n".join(map(repr, self.nodes)) + "\noutputs " + " ".join(f"%{n.id}" for n in self.outputs)
+        return (
+            "\n".join(map(repr, self.nodes))
+            + "\noutputs "
+            + " ".join(f"%{n.id}" for n in self.outputs)
+        )

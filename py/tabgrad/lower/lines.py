@@ -91,7 +91,9 @@ def running(d: Dialect, n: Node, e: Emitter, count: int) -> None:
         e.line(f"acc = acc + {value};")
     elif n.name == "linear_scan":
         first = d.literal(0, kind)
-        e.line(f"if (t == 0u) {{ acc = {first}; }} else {{ acc = {e.value(n.srcs[0], at)} * acc; }}")
+        e.line(
+            f"if (t == 0u) {{ acc = {first}; }} else {{ acc = {e.value(n.srcs[0], at)} * acc; }}"
+        )
         e.line(f"acc = acc + {value};")
     else:
         e.line(f"acc = logaddexp_{kind}(acc, {value});")

@@ -102,5 +102,7 @@ class Memory:
 
 def nbytes(language: str, dtype: Any, size: int) -> int:
     """Return the bytes of `size` elements in a buffer, padded to four."""
-    each = max(dtype.itemsize, 4) if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
+    each = (
+        max(dtype.itemsize, 4) if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
+    )
     return max(4, math.ceil(size * each / 4) * 4)

@@ -66,7 +66,9 @@ def lower(
                 memory.place(m)
     printer = KernelPrinter(dialect, limits, fuser.stored, memory.places)
     kernels = [
-        printer.kernel(g, needed) for g in groups if g.members[0].name != "cat" or g.kind != "library"
+        printer.kernel(g, needed)
+        for g in groups
+        if g.members[0].name != "cat" or g.kind != "library"
     ]
     kernels = [k for k in kernels if k.grid[0] and k.slots]
     return Plan(

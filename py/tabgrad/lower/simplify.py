@@ -47,7 +47,9 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
     return p.add(op, params, srcs)
 
 
-def build(raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset()) -> Program:
+def build(
+    raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset()
+) -> Program:
     """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
@@ -171,12 +173,23 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
 # -- reductions --------------------------------------------------------------------------------------------
 
 
-@rule("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "first_max", "peak")
+@rule(
+    "reduce_sum",
+    "reduce_prod",
+    "reduce_max",
+    "reduce_min",
+    "reduce_any",
+    "reduce_all",
+    "first_max",
+    "peak",
+)
 def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     (x,) = srcs
     axes: Any = params["axes"]
     if all(x.shape[a] == 1 for a in axes):
-        return apply(p, "reshape", x, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes))
+        return apply(
+            p, "reshape", x, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes)
+        )
     return None
 
 
@@ -196,7 +209,12 @@ def _two_steps(name: str) -> Rule:
         if parts == 1:
             return None
         lead = tuple(x.shape[i] for i in keep)
-        flat = apply(p, "reshape", apply(p, "permute", x, dims=(*keep, *axes)), shape=(*lead, parts, row // parts))
+        flat = apply(
+            p,
+            "reshape",
+            apply(p, "permute", x, dims=(*keep, *axes)),
+            shape=(*lead, parts, row // parts),
+        )
         first = apply(p, name, flat, axes=(len(keep) + 1,))
         return apply(p, name, first, axes=(len(keep),))
 
@@ -208,7 +226,15 @@ def _parts(n: int) -> int:
     return next((d for d in range(min(root, 1024), 15, -1) if n % d == 0), 1)
 
 
-for _name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all", "peak"):
+for _name in (
+    "reduce_sum",
+    "reduce_prod",
+    "reduce_max",
+    "reduce_min",
+    "reduce_any",
+    "reduce_all",
+    "peak",
+):
     RULES[_name] = _two_steps(_name)
 
 
@@ -223,9 +249,13 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     n = y.shape[-1]
     if m == 1 or n == 1 or k == 1:
         lead = tuple(batch)
-        left = apply(p, "expand", apply(p, "reshape", x, shape=(*lead, m, 1, k)), shape=(*lead, m, n, k))
+        left = apply(
+            p, "expand", apply(p, "reshape", x, shape=(*lead, m, 1, k)), shape=(*lead, m, n, k)
+        )
         turned = apply(p, "permute", y, dims=(*range(len(lead)), len(lead) + 1, len(lead)))
-        right = apply(p, "expand", apply(p, "reshape", turned, shape=(*lead, 1, n, k)), shape=(*lead, m, n, k))
+        right = apply(
+            p, "expand", apply(p, "reshape", turned, shape=(*lead, 1, n, k)), shape=(*lead, m, n, k)
+        )
         return apply(p, "reduce_sum", apply(p, "mul", left, right), axes=(len(lead) + 2,))
     if y.name == "expand" and batch and y.srcs[0].shape in ((k, n), (*(1,) * len(batch), k, n)):
         one = apply(p, "reshape", y.srcs[0], shape=(k, n))
@@ -245,16 +275,22 @@ def _conv(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     d = len(kernel)
     low = (0, 0, *(a for a, _ in facts["padding"]))
     high = (0, 0, *(b for _, b in facts["padding"]))
-    padded = apply(p, "pad", x, low=low, high=high, interior=(0, 0, *(k - 1 for k in facts["lhs_dilations"])))
+    padded = apply(
+        p, "pad", x, low=low, high=high, interior=(0, 0, *(k - 1 for k in facts["lhs_dilations"]))
+    )
     size = padded.shape[2:]
     wide = apply(p, "reshape", padded, shape=(n, c, *size, *(1,) * d))
     wide = apply(p, "expand", wide, shape=(n, c, *size, *kernel))
-    windows = apply(p, "rewindow", wide, sizes=kernel, strides=facts["strides"], dilations=facts["dilations"])
+    windows = apply(
+        p, "rewindow", wide, sizes=kernel, strides=facts["strides"], dilations=facts["dilations"]
+    )
     spatial = windows.shape[2 : 2 + d]
     split = apply(p, "reshape", windows, shape=(n, groups, c // groups, *spatial, *kernel))
     order = (1, 2, *range(3 + d, 3 + 2 * d), 0, *range(3, 3 + d))
     inner, places = c // groups * math.prod(kernel), n * math.prod(spatial)
-    columns = apply(p, "reshape", apply(p, "permute", split, dims=order), shape=(groups, inner, places))
+    columns = apply(
+        p, "reshape", apply(p, "permute", split, dims=order), shape=(groups, inner, places)
+    )
     weights = apply(p, "reshape", w, shape=(groups, outs // groups, inner))
     y = apply(p, "matmul", weights, columns)
     y = apply(p, "reshape", y, shape=(groups, outs // groups, n, *spatial))

@@ -58,7 +58,12 @@ class WGSL(Dialect):
     def uniform(self, word: int, kind: str) -> str:
         """Read a constant from the uniform words."""
         text = f"u[{word // 4}].{'xyzw'[word % 4]}"
-        return {U32: text, BOOL: f"({text} != 0u)", I32: f"bitcast<i32>({text})", F32: f"bitcast<f32>({text})"}[kind]
+        return {
+            U32: text,
+            BOOL: f"({text} != 0u)",
+            I32: f"bitcast<i32>({text})",
+            F32: f"bitcast<f32>({text})",
+        }[kind]
 
     def literal(self, value: Any, kind: str) -> str:
         """Write a number."""
@@ -76,7 +81,14 @@ class WGSL(Dialect):
         """Wrap a computed value to its dtype."""
         return f"f32(f16({value}))" if dtype is dt.float16 else super().narrow(value, dtype)
 
-    def module(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int, shared: list[str], size: int, body: list[str]) -> str:
+    def module(
+        self,
+        bindings: list[tuple[str, str, dt.DType]],
+        uniforms: int,
+        shared: list[str],
+        size: int,
+        body: list[str],
+    ) -> str:
         """Return a whole module: bindings are (name, "r" or "w", dtype); `body` is the inside of main."""
         text = self.bindings(bindings, uniforms) + "".join(shared)
         text += (
@@ -91,7 +103,9 @@ class WGSL(Dialect):
         text = ""
         for i, (name, access, dtype) in enumerate(bindings):
             mode = "read" if access == "r" else "read_write"
-            text += f"@group(0) @binding({i}) var<storage, {mode}> {name}: array<{STORED[dtype]}>;\n"
+            text += (
+                f"@group(0) @binding({i}) var<storage, {mode}> {name}: array<{STORED[dtype]}>;\n"
+            )
         if uniforms:
             vectors = (uniforms + 3) // 4
             text += f"@group(0) @binding({len(bindings)}) var<uniform> u: array<vec4<u32>, {vectors}>;\n"
