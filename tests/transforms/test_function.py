@@ -95,7 +95,10 @@ def test_the_rule_is_used_by_every_transform(name):
     close(vmap(f, (0, None))(xs, y), [3.0, 6.0, 9.0])
     close(vmap(grad(f, 1), (0, None))(xs, y), [10.0, 20.0, 30.0])
     close(grad(lambda y: vmap(f, (0, None))(xs, y).sum())(y), 60.0)
-    close(grad(lambda y: vmap(vmap(f, (0, None)), (None, 0))(xs, y).sum())(f64([1.0, 1.0])), [60.0, 60.0])
+    close(
+        grad(lambda y: vmap(vmap(f, (0, None)), (None, 0))(xs, y).sum())(f64([1.0, 1.0])),
+        [60.0, 60.0],
+    )
     close(vmap(lambda ct: vjp(f, x, y)[1](ct)[0])(f64([1.0, 2.0])), [30.0, 60.0])
     close(jacrev(f)(xs, f64([1.0, 1.0, 1.0])), 10 * array(jacrev(lambda x: x)(xs)))
 
@@ -357,7 +360,9 @@ def test_trees_and_fixed_arguments():
     f = custom_vjp(lambda k, d: {"out": d["x"] * d["y"] * k}, nondiff_argnums=(0,))
     f.defvjp(
         lambda k, d: (f(k, d), d),
-        lambda k, d, ct: ({"x": ct["out"] * d["y"] * k * 10.0, "y": None and 0 or ct["out"] * 0.0},),
+        lambda k, d, ct: (
+            {"x": ct["out"] * d["y"] * k * 10.0, "y": (None and 0) or ct["out"] * 0.0},
+        ),
     )
     g = grad(lambda d: f(2.0, d)["out"])({"x": f64(3.0), "y": f64(5.0)})
     close(g["x"], 100.0)

@@ -8,7 +8,18 @@ import pytest
 import tabgrad as tg
 from tabgrad import autograd
 from tabgrad.core.errors import EscapedTensorError, GradientError
-from tabgrad.func import grad, grad_and_value, hessian, hvp, jacfwd, jacrev, jvp, linearize, vjp, vmap
+from tabgrad.func import (
+    grad,
+    grad_and_value,
+    hessian,
+    hvp,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    vjp,
+    vmap,
+)
 from tabgrad.ops.elementwise import exp, sin, stop_gradient
 from tabgrad.ops.view import reshape
 from tests.transforms.support import array, close, differences, energy, f64, random, smooth
@@ -18,7 +29,9 @@ def test_grad_agrees_with_differences():
     x = random(3)
     for i in range(3):
         unit = f64([float(k == i) for k in range(3)])
-        assert array(grad(energy)(x))[i] == pytest.approx(float(differences(energy, x, unit)), rel=1e-7)
+        assert array(grad(energy)(x))[i] == pytest.approx(
+            float(differences(energy, x, unit)), rel=1e-7
+        )
 
 
 def test_jvp_agrees_with_differences():
@@ -33,7 +46,9 @@ def test_jvp_and_vjp_are_dual():
     _, dy = jvp(smooth, (x,), (dx,))
     _, vjp_fn = vjp(smooth, x)
     (pulled,) = vjp_fn(ct)
-    assert float(array((ct * dy).sum())) == pytest.approx(float(array((pulled * dx).sum())), rel=1e-12)
+    assert float(array((ct * dy).sum())) == pytest.approx(
+        float(array((pulled * dx).sum())), rel=1e-12
+    )
 
 
 def test_vjp_is_linear_in_the_cotangent_and_can_be_called_again():
@@ -135,15 +150,19 @@ SECOND = {
     "grad of grad": lambda f: grad(grad(f)),
     "jvp of grad": lambda f: lambda x: jvp(grad(f), (x,), (f64(1.0),))[1],
     "grad of jvp": lambda f: grad(lambda x: jvp(f, (x,), (f64(1.0),))[1]),
-    "jvp of jvp": lambda f: lambda x: jvp(
-        lambda y: jvp(f, (y,), (f64(1.0),))[1], (x,), (f64(1.0),)
-    )[1],
+    "jvp of jvp": lambda f: (
+        lambda x: jvp(lambda y: jvp(f, (y,), (f64(1.0),))[1], (x,), (f64(1.0),))[1]
+    ),
     "jacfwd of jacrev": lambda f: hessian(f),
     "jacrev of jacfwd": lambda f: jacrev(jacfwd(f)),
     "linearize of grad": lambda f: lambda x: linearize(grad(f), x)[1](f64(1.0)),
     "grad of linearize": lambda f: grad(lambda x: linearize(f, x)[1](f64(1.0))),
-    "vmap of grad of grad": lambda f: lambda x: vmap(grad(grad(f)))(reshape.bind(x, shape=(1,))).sum(),
-    "grad of vmap of grad": lambda f: grad(lambda x: vmap(grad(f))(reshape.bind(x, shape=(1,))).sum()),
+    "vmap of grad of grad": lambda f: (
+        lambda x: vmap(grad(grad(f)))(reshape.bind(x, shape=(1,))).sum()
+    ),
+    "grad of vmap of grad": lambda f: grad(
+        lambda x: vmap(grad(f))(reshape.bind(x, shape=(1,))).sum()
+    ),
 }
 
 
@@ -157,7 +176,12 @@ def test_every_nesting_gives_the_second_derivative(name):
 
 def test_hessian_ways_agree_and_hvp_is_its_product():
     x, v = random(3), random(3, seed=1)
-    ways = [jacfwd(jacrev(energy)), jacrev(jacfwd(energy)), jacrev(jacrev(energy)), jacfwd(jacfwd(energy))]
+    ways = [
+        jacfwd(jacrev(energy)),
+        jacrev(jacfwd(energy)),
+        jacrev(jacrev(energy)),
+        jacfwd(jacfwd(energy)),
+    ]
     first = array(ways[0](x))
     np.testing.assert_allclose(first, first.T, rtol=1e-10)
     for way in ways[1:]:
@@ -181,7 +205,9 @@ def test_jacobian_columns_are_differences(make, chunk_size):
     jacobian = array(make(smooth, chunk_size=chunk_size)(x))
     for i in range(3):
         unit = f64([float(k == i) for k in range(3)])
-        np.testing.assert_allclose(jacobian[:, i], differences(smooth, x, unit), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(
+            jacobian[:, i], differences(smooth, x, unit), rtol=1e-6, atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("make", [jacrev, jacfwd])

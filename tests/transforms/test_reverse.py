@@ -10,8 +10,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.func import vmap
-from tabgrad.func import grad as func_grad
+from tabgrad.func import grad as func_grad, vmap
 from tabgrad.ops.elementwise import cast, exp, sin, stop_gradient
 from tabgrad.ops.rounding import gt
 from tabgrad.transforms.backward import backward, get_gradient_edge, grad

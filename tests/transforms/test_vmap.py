@@ -152,7 +152,9 @@ def test_the_same_numbers_in_every_chunk():
 
 def test_randomness_inside_grad_inside_vmap():
     source = Counter()
-    g = vmap(grad(lambda v: (numbers(source, v) * v * v).sum()), randomness="different")(random(3, 2))
+    g = vmap(grad(lambda v: (numbers(source, v) * v * v).sum()), randomness="different")(
+        random(3, 2)
+    )
     assert array(g).shape == (3, 2)
     assert source.calls == 1
 

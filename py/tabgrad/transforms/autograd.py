@@ -22,7 +22,14 @@ from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import vjp
 from tabgrad.transforms.tape import (
-    ACCUMULATE, FREED, OUTPUT, Node, free, freed_error, record, unpack,
+    ACCUMULATE,
+    FREED,
+    OUTPUT,
+    Node,
+    free,
+    freed_error,
+    record,
+    unpack,
 )  # fmt: skip
 
 
@@ -300,7 +307,9 @@ def pullback(
     the rules below an autograd level, as the caller's mode says.
     """
     mode = MODE.get()
-    walk = Walk(None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered)
+    walk = Walk(
+        None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered
+    )
     grad = mode.grad if lowered else graph
     with using(mode.replace(grad=grad, inference=False)):
         for node, ct in zip(outputs, cts, strict=True):

@@ -76,7 +76,9 @@ def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) ->
     else:
         given = list(given) if isinstance(given, tuple | list) else tree.leaves(given)
     if len(given) != len(outputs):
-        raise GradientError(f"{name}: got {len(outputs)} tensors and {len(given)} gradients for them")
+        raise GradientError(
+            f"{name}: got {len(outputs)} tensors and {len(given)} gradients for them"
+        )
     return [
         _cotangent(name, i, node.entry[6], ct, node.entry[8])
         for i, (node, ct) in enumerate(zip(nodes, given, strict=True))
@@ -92,7 +94,9 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
             )
         return constant(1.0, spec, device)
     if not isinstance(ct, Box):
-        raise TypeError(f"{name}: expected a tensor or None as gradient {i}, got {type(ct).__name__}")
+        raise TypeError(
+            f"{name}: expected a tensor or None as gradient {i}, got {type(ct).__name__}"
+        )
     if ct.spec.shape != spec.shape:
         raise GradientError(
             f"{name}: gradient {i} has shape {ct.spec.shape} but its tensor has shape {spec.shape}; "
@@ -100,7 +104,9 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
         )
     if ct.spec.dtype is not spec.dtype:
         if ct.spec.dtype.is_complex and not spec.dtype.is_complex:
-            raise GradientError(f"{name}: gradient {i} is {ct.spec.dtype!r} but its tensor {spec.dtype!r}")
+            raise GradientError(
+                f"{name}: gradient {i} is {ct.spec.dtype!r} but its tensor {spec.dtype!r}"
+            )
         return REGISTRY["cast"].bind(ct, dtype=spec.dtype)
     return ct
 
@@ -127,7 +133,9 @@ def backward(
         return
     wanted, _ = _leaves("backward", "the inputs", inputs)
     if not wanted:
-        raise GradientError("backward: inputs must name at least one tensor; leave it out to mean all leaves")
+        raise GradientError(
+            "backward: inputs must name at least one tensor; leave it out to mean all leaves"
+        )
     targets = _input_nodes("backward", wanted)
     found = pullback(nodes, cts, targets, keep, create_graph)
     for x, node, ct in zip(wanted, targets, found, strict=True):
@@ -167,7 +175,9 @@ def grad(
     (tensor(6.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True fills unused inputs with zeros, so allow_unused can't be False")
+        raise ValueError(
+            "grad: materialize_grads=True fills unused inputs with zeros, so allow_unused can't be False"
+        )
     wanted, structure = _leaves("grad", "the inputs", inputs)
     if not wanted:
         raise GradientError("grad: inputs must name at least one tensor")
@@ -180,7 +190,10 @@ def grad(
         cts = _cotangents("grad", outs, nodes, grad_outputs)
         found = pullback(nodes, cts, targets, keep, create_graph)
     unused = bool(allow_unused) or materialize_grads
-    results = [_result(i, x, g, unused, materialize_grads) for i, (x, g) in enumerate(zip(wanted, found, strict=True))]
+    results = [
+        _result(i, x, g, unused, materialize_grads)
+        for i, (x, g) in enumerate(zip(wanted, found, strict=True))
+    ]
     if not create_graph:
         results = [_untied(g) for g in results]
     return tuple(results) if structure is None else tree.unflatten(structure, results)
@@ -200,9 +213,13 @@ def _untied(g: Any) -> Any:
     return g if g is None or not g.tracked else wrap(g.value, g.spec, g.device, g.owner)
 
 
-def _batched(outs: list[Any], nodes: list[Node], targets: list[Node], given: Any, keep: bool, graph: bool) -> list[Any]:
+def _batched(
+    outs: list[Any], nodes: list[Node], targets: list[Node], given: Any, keep: bool, graph: bool
+) -> list[Any]:
     if given is None:
-        raise GradientError("grad: is_grads_batched=True needs grad_outputs with a batch axis in front")
+        raise GradientError(
+            "grad: is_grads_batched=True needs grad_outputs with a batch axis in front"
+        )
     given = [given] if isinstance(given, Box) else list(given)
     sizes = {ct.spec.shape[0] for ct in given if ct is not None and ct.spec.shape}
     if len(sizes) != 1:
@@ -211,7 +228,9 @@ def _batched(outs: list[Any], nodes: list[Node], targets: list[Node], given: Any
         )
     level = Batch(sizes.pop(), "error")
     with level.inside():
-        cts = _cotangents("grad", outs, nodes, [None if ct is None else level.lift(ct, 0) for ct in given])
+        cts = _cotangents(
+            "grad", outs, nodes, [None if ct is None else level.lift(ct, 0) for ct in given]
+        )
         found = pullback(nodes, cts, targets, keep, graph)
     return [None if g is None else level.lower(g, 0) for g in found]
 

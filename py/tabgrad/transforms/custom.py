@@ -15,7 +15,7 @@ from tabgrad.transforms.tape import Node, record_call
 from tabgrad.transforms.vmap import Batch
 
 
-class custom_vjp:  # noqa: N801 (the field's name; a decorator)
+class custom_vjp:
     """Give a plain function a reverse derivative of its own.
 
     `defvjp(fwd, bwd)`: `fwd(*args)` returns (output, residuals), `bwd(residuals, cotangent)` a tuple with one
@@ -45,7 +45,9 @@ class custom_vjp:  # noqa: N801 (the field's name; a decorator)
     def __call__(self, *args: Any) -> Any:
         """Apply the function."""
         if self.fwd is None or self.bwd is None:
-            raise TransformError(f"{_name(self.fun)}: give the custom_vjp its rule with .defvjp(fwd, bwd) first")
+            raise TransformError(
+                f"{_name(self.fun)}: give the custom_vjp its rule with .defvjp(fwd, bwd) first"
+            )
         fun, fwd, bwd = self.fun, self.fwd, self.bwd
         fixed = {i: args[i] for i in self.nondiff_argnums}
         if fixed:
@@ -55,7 +57,9 @@ class custom_vjp:  # noqa: N801 (the field's name; a decorator)
         moving = tuple(a for i, a in enumerate(args) if i not in fixed)
         leaves, structure = tree.flatten(moving)
         out_tree: list[Any] = []
-        return _run(VjpCall(_name(self.fun), *_flat(fun, fwd, bwd, structure, out_tree)), leaves, out_tree)
+        return _run(
+            VjpCall(_name(self.fun), *_flat(fun, fwd, bwd, structure, out_tree)), leaves, out_tree
+        )
 
 
 def _run(call: Call, leaves: list[Any], out_tree: list[Any]) -> Any:
@@ -70,12 +74,16 @@ def _name(fn: Any) -> str:
 def _with_fixed(fn: Callable[..., Any], fixed: dict[int, Any]) -> Callable[..., Any]:
     def call(*moving: Any) -> Any:
         rest = iter(moving)
-        return fn(*[fixed[i] if i in fixed else next(rest) for i in range(len(fixed) + len(moving))])
+        return fn(
+            *[fixed[i] if i in fixed else next(rest) for i in range(len(fixed) + len(moving))]
+        )
 
     return call
 
 
-def _flat(fun: Any, fwd: Any, bwd: Any, structure: Any, out_tree: list[Any]) -> tuple[Any, Any, Any]:
+def _flat(
+    fun: Any, fwd: Any, bwd: Any, structure: Any, out_tree: list[Any]
+) -> tuple[Any, Any, Any]:
     """Return the functions on lists of leaves; the structure of the output is put in `out_tree`."""
 
     def flat_fun(leaves: Sequence[Any]) -> list[Any]:
@@ -186,7 +194,9 @@ class VjpCall(Call):
         record_call(self, args, outs, owner, kept)
         return outs
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
         """Return the gradients; a graph of them goes through fwd again, on inputs that are tied."""
         leaves, residuals, its = node.entry[3]
         cts = filled(cts, node.entry[6], node.entry[8])
@@ -195,7 +205,10 @@ class VjpCall(Call):
             found: list[Any] = self.bwd(again, cts)
             return found
         if not lowered and node.entry[7] is not None:
-            residuals = [wrap(r, r.spec, r.device, node.entry[7]) if isinstance(r, Box) else r for r in residuals]
+            residuals = [
+                wrap(r, r.spec, r.device, node.entry[7]) if isinstance(r, Box) else r
+                for r in residuals
+            ]
         found = self.bwd((residuals, its), cts)
         return found
 
@@ -206,7 +219,9 @@ class VjpCall(Call):
             outs, residuals = self.fwd([p for p, _ in parts])
             trace = Linear(MODE.get())
             with trace.inside():
-                tracers = [trace.tracer(y.spec, y.device) if isinstance(y, Box) else None for y in outs]
+                tracers = [
+                    trace.tracer(y.spec, y.device) if isinstance(y, Box) else None for y in outs
+                ]
                 grads = self.bwd(residuals, tracers)
             tangents = trace.transpose(tracers, grads, [t for _, t in parts])
         return [y if t is None else level.lift(y, t) for y, t in zip(outs, tangents, strict=True)]
@@ -215,8 +230,13 @@ class VjpCall(Call):
         """Apply the call made of the batched functions."""
         low, dims = batch_parts(level, args)
         batch = BatchedFunctions(level, dims)
-        call = VjpCall(self.name, batch.plain(self.fun), batch.forward(self.fwd), batch.backward(self.bwd))
-        return [level.lift(y, 0) if isinstance(y, Box) else y for y in lowered_call(call, level, low, mode)]
+        call = VjpCall(
+            self.name, batch.plain(self.fun), batch.forward(self.fwd), batch.backward(self.bwd)
+        )
+        return [
+            level.lift(y, 0) if isinstance(y, Box) else y
+            for y in lowered_call(call, level, low, mode)
+        ]
 
 
 def batch_parts(level: Batch, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -234,7 +254,8 @@ class BatchedFunctions:
     def lift(self, level: Batch, leaves: Sequence[Any], dims: Sequence[Any]) -> list[Any]:
         """Return the leaves with their batch axes hidden."""
         return [
-            x if d is None or not isinstance(x, Box) else level.lift(x, d) for x, d in zip(leaves, dims, strict=True)
+            x if d is None or not isinstance(x, Box) else level.lift(x, d)
+            for x, d in zip(leaves, dims, strict=True)
         ]
 
     def lower(self, level: Batch, leaves: Sequence[Any]) -> list[Any]:
@@ -260,7 +281,9 @@ class BatchedFunctions:
             with level.inside():
                 outs, (residuals, its) = fwd(self.lift(level, leaves, self.dims))
             flags = tuple(0 if isinstance(r, Box) and r.owner is level else None for r in residuals)
-            low = [r if d is None else level.lower(r, 0) for r, d in zip(residuals, flags, strict=True)]
+            low = [
+                r if d is None else level.lower(r, 0) for r, d in zip(residuals, flags, strict=True)
+            ]
             return self.lower(level, outs), (low, (its, flags))
 
         return call
@@ -302,7 +325,7 @@ class BatchedFunctions:
         return call
 
 
-class custom_jvp:  # noqa: N801 (the field's name; a decorator)
+class custom_jvp:
     """Give a plain function a derivative of its own, for forward and reverse mode.
 
     `defjvp(rule)`: `rule(primals, tangents)` returns (output, tangent of the output), linear in the tangents,
@@ -348,10 +371,14 @@ class custom_jvp:  # noqa: N801 (the field's name; a decorator)
     def __call__(self, *args: Any) -> Any:
         """Apply the function."""
         if self.rule is None:
-            raise TransformError(f"{_name(self.fun)}: give the custom_jvp its rule with .defjvp(rule) first")
+            raise TransformError(
+                f"{_name(self.fun)}: give the custom_jvp its rule with .defjvp(rule) first"
+            )
         fixed = {i: args[i] for i in self.nondiff_argnums}
         fun: Any = _with_fixed(self.fun, fixed) if fixed else self.fun
-        rule = functools.partial(self.rule, *[fixed[i] for i in sorted(fixed)]) if fixed else self.rule
+        rule = (
+            functools.partial(self.rule, *[fixed[i] for i in sorted(fixed)]) if fixed else self.rule
+        )
         leaves, structure = tree.flatten(tuple(a for i, a in enumerate(args) if i not in fixed))
         out_tree: list[Any] = []
 
@@ -396,7 +423,11 @@ class JvpCall(Call):
     def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the call below, and record it here."""
         low = lowered_call(self, level, lower_all(level, args), mode)
-        return self.recorded(args, lift_outputs(level, low), level) if wants(args, level, mode) else low
+        return (
+            self.recorded(args, lift_outputs(level, low), level)
+            if wants(args, level, mode)
+            else low
+        )
 
     def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
         """Return the outputs, tied to the tape."""
@@ -404,7 +435,9 @@ class JvpCall(Call):
         record_call(self, args, outs, owner, [snapshot(a, owner) for a in args])
         return outs
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
         """Return the gradients: the rule run on tracers of the tangents, and transposed."""
         primals = tied(node.entry[3], node, graph)
         if lowered:
@@ -423,14 +456,19 @@ class JvpCall(Call):
             primals = [p for p, _ in parts]
             tangents = [zeros_like(p) if t is None and isinstance(p, Box) else t for p, t in parts]
             outs, ts = self.rule(primals, tangents)
-        return [level.lift(y, t) if isinstance(y, Box) else y for y, t in zip(outs, ts, strict=True)]
+        return [
+            level.lift(y, t) if isinstance(y, Box) else y for y, t in zip(outs, ts, strict=True)
+        ]
 
     def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the call made of the batched functions."""
         low, dims = batch_parts(level, args)
         batch = BatchedFunctions(level, dims)
         call = JvpCall(self.name, batch.plain(self.fun), batch.pushed(self.rule))
-        return [level.lift(y, 0) if isinstance(y, Box) else y for y in lowered_call(call, level, low, mode)]
+        return [
+            level.lift(y, 0) if isinstance(y, Box) else y
+            for y in lowered_call(call, level, low, mode)
+        ]
 
     def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Tangents that are traced go through the function itself, which is linear in them."""

@@ -110,7 +110,9 @@ class Function:
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """Return the tangents of the outputs."""
-        raise NotImplementedError("a Function needs a jvp static method to be used with forward mode")
+        raise NotImplementedError(
+            "a Function needs a jvp static method to be used with forward mode"
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
@@ -217,10 +219,14 @@ class FunctionCall(Call):
             raise TransformError(f"{self.name}: mark_dirty can't be used inside {level.name}")
         return ctx
 
-    def recorded(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode) -> list[Any]:
+    def recorded(
+        self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode
+    ) -> list[Any]:
         """Return the outputs, tied to the tape where an argument wants gradients."""
         outputs = [_fresh(y, args, ctx, owner) for y in outputs]
-        if not mode.grad or not any(isinstance(a, Box) and a.tracked and a.owner is owner for a in args):
+        if not mode.grad or not any(
+            isinstance(a, Box) and a.tracked and a.owner is owner for a in args
+        ):
             return outputs
         for x in ctx._dirty:
             if x.tracked and is_leaf(x):
@@ -249,7 +255,10 @@ class FunctionCall(Call):
             ctx._loaded = ctx._for_forward or ctx._to_save
             tangents = [
                 zeros_like(p)
-                if t is None and ctx._materialize and isinstance(p, Box) and p.spec.dtype.is_differentiable
+                if t is None
+                and ctx._materialize
+                and isinstance(p, Box)
+                and p.spec.dtype.is_differentiable
                 else t
                 for p, t in parts
             ]
@@ -259,7 +268,10 @@ class FunctionCall(Call):
             raise GradientError(
                 f"{self.name}: jvp must return a tangent for each of the {len(outputs)} outputs, got {len(found)}"
             )
-        return [y if t is None or not isinstance(y, Box) else level.lift(y, t) for y, t in zip(outputs, found, strict=True)]
+        return [
+            y if t is None or not isinstance(y, Box) else level.lift(y, t)
+            for y, t in zip(outputs, found, strict=True)
+        ]
 
     def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the batching rule, or the call made of the batched rules."""
@@ -275,7 +287,10 @@ class FunctionCall(Call):
             raise TransformError(f"{self.name}: vmap must return (output, out_dims)")
         outputs = self.outputs(found[0])
         out_dims = found[1] if isinstance(found[1], tuple | list) else [found[1]] * len(outputs)
-        return [y if d is None else level.lift(y, d % len(y.spec.shape)) for y, d in zip(outputs, out_dims, strict=True)]
+        return [
+            y if d is None else level.lift(y, d % len(y.spec.shape))
+            for y, d in zip(outputs, out_dims, strict=True)
+        ]
 
 
 def _fresh(y: Any, args: list[Any], ctx: FunctionCtx, owner: Any) -> Any:
@@ -287,7 +302,9 @@ def _fresh(y: Any, args: list[Any], ctx: FunctionCtx, owner: Any) -> Any:
     if any(y is a for a in args) or y.node is not None or y.tracked:
         fresh = wrap(y.value, y.spec, y.device, y.owner)
         ctx._constant = tuple([fresh if c is y else c for c in ctx._constant])
-        ctx._to_save = tuple([fresh if s is y and not any(s is a for a in args) else s for s in ctx._to_save])
+        ctx._to_save = tuple(
+            [fresh if s is y and not any(s is a for a in args) else s for s in ctx._to_save]
+        )
         return fresh
     return y
 
@@ -328,14 +345,18 @@ class FunctionRule:
         self.ctx = ctx
         self.node_name = rules.name + "Backward"
 
-    def apply(self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool
+    ) -> list[Any]:
         """Return what backward returns for the cotangents `cts`, checked."""
         _, _, edges, kept, _, specs, out_specs, owner, device = node.entry
         ctx = self.ctx
         ctx.needs_input_grad = needs
         if ctx._materialize:
             cts = [
-                constant(0, s, device) if ct is None and s is not None and s.dtype.is_differentiable else ct
+                constant(0, s, device)
+                if ct is None and s is not None and s.dtype.is_differentiable
+                else ct
                 for ct, s in zip(cts, out_specs, strict=True)
             ]
         ctx._loaded = tuple(
@@ -375,11 +396,15 @@ def _fitted(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
     if g is None:
         return None
     if spec is None:
-        raise GradientError(f"{name}: backward must return None for argument {i}, which is no tensor")
+        raise GradientError(
+            f"{name}: backward must return None for argument {i}, which is no tensor"
+        )
     if not need:
         return None
     if not isinstance(g, Box):
-        raise TypeError(f"{name}: backward returned {type(g).__name__} for argument {i}; expected a tensor or None")
+        raise TypeError(
+            f"{name}: backward returned {type(g).__name__} for argument {i}; expected a tensor or None"
+        )
     if g.spec.shape != spec.shape:
         g = _summed(name, i, g, spec)
     return g if g.spec.dtype is spec.dtype else REGISTRY["cast"].bind(g, dtype=spec.dtype)
@@ -481,7 +506,10 @@ class VmappedRules:
         with level.inside():
             inner.needs_input_grad = ctx.needs_input_grad
             inner._loaded = tuple(
-                [s if d is None else level.lift(s, d) for s, d in zip(ctx.saved_tensors, ctx.saved_dims, strict=True)]
+                [
+                    s if d is None else level.lift(s, d)
+                    for s, d in zip(ctx.saved_tensors, ctx.saved_dims, strict=True)
+                ]
             )
             lifted = [level.lift(ct, 0) if isinstance(ct, Box) else ct for ct in cts]
             try:
@@ -507,7 +535,10 @@ class VmappedRules:
         dims = ctx.forward_dims or ctx.saved_dims
         with level.inside():
             inner._loaded = tuple(
-                [s if d is None else level.lift(s, d) for s, d in zip(ctx.saved_tensors, dims, strict=True)]
+                [
+                    s if d is None else level.lift(s, d)
+                    for s, d in zip(ctx.saved_tensors, dims, strict=True)
+                ]
             )
             lifted = [
                 t if d is None or t is None else level.lift(t, d)
@@ -549,11 +580,15 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
             found = fn(ctx, *args)
         if not mode.grad:
             return found
-        sources = [a for a in (*args, *(ctx.saved_tensors or ())) if isinstance(a, Box) and a.tracked]
+        sources = [
+            a for a in (*args, *(ctx.saved_tensors or ())) if isinstance(a, Box) and a.tracked
+        ]
         if not sources:
             return found
         outputs = list(found) if isinstance(found, tuple | list) else [found]
-        outputs = [wrap(y.value, y.spec, y.device, y.owner) if isinstance(y, Box) else y for y in outputs]
+        outputs = [
+            wrap(y.value, y.spec, y.device, y.owner) if isinstance(y, Box) else y for y in outputs
+        ]
         record_call(_Once(fn.__qualname__), sources, outputs, sources[0].owner)
         return tuple(outputs) if isinstance(found, tuple | list) else outputs[0]
 

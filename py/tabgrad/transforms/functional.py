@@ -22,7 +22,9 @@ def tensors_in(name: str, what: str, value: Any) -> tuple[list[Any], tree.Struct
     leaves, structure = tree.flatten(value)
     for x in leaves:
         if not isinstance(x, Box):
-            raise GradientError(f"{name}: expected {what} to hold only tensors, got {type(x).__name__}")
+            raise GradientError(
+                f"{name}: expected {what} to hold only tensors, got {type(x).__name__}"
+            )
     return leaves, structure
 
 
@@ -36,7 +38,9 @@ def split_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return out, None
     if not isinstance(out, tuple) or len(out) != 2:
-        raise GradientError(f"{name}: with has_aux=True the function must return a pair (output, aux)")
+        raise GradientError(
+            f"{name}: with has_aux=True the function must return a pair (output, aux)"
+        )
     return out
 
 
@@ -77,7 +81,9 @@ class Pullback:
     def pull(self, cotangents: Sequence[Any], keep: bool) -> Any:
         """Return the cotangents of the inputs, in their structure."""
         found = pullback(self.out_nodes, cotangents, self.in_nodes, keep, False, lowered=True)
-        filled = [zeros_like(x) if g is None else g for x, g in zip(self.inputs, found, strict=True)]
+        filled = [
+            zeros_like(x) if g is None else g for x, g in zip(self.inputs, found, strict=True)
+        ]
         return tree.unflatten(self.in_structure, filled)
 
     def checked(self, cotangents: Any) -> list[Any]:
@@ -113,7 +119,9 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     linearized = Pullback("vjp", func, primals, has_aux)
 
-    def vjp_fn(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+    def vjp_fn(
+        *cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
+    ) -> Any:
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         return linearized.pull(linearized.checked(given), retain_graph)
 
@@ -133,11 +141,15 @@ def positions(name: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
             )
         found.append(i % len(args))
     if not found or len(set(found)) != len(found):
-        raise GradientError(f"{name}: argnums {argnums!r} must name at least one argument, and none twice")
+        raise GradientError(
+            f"{name}: argnums {argnums!r} must name at least one argument, and none twice"
+        )
     return found
 
 
-def partial(func: Callable[..., Any], at: list[int], args: Sequence[Any], kwargs: Any) -> Callable[..., Any]:
+def partial(
+    func: Callable[..., Any], at: list[int], args: Sequence[Any], kwargs: Any
+) -> Callable[..., Any]:
     """Return `func` as a function of its arguments `at`, the others being those of `args` and `kwargs`."""
 
     def call(*chosen: Any) -> Any:
@@ -165,7 +177,9 @@ def grad_and_value(
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         at = positions("grad", argnums, args)
-        linearized = Pullback("grad", partial(func, at, args, kwargs), tuple(args[i] for i in at), has_aux)
+        linearized = Pullback(
+            "grad", partial(func, at, args, kwargs), tuple(args[i] for i in at), has_aux
+        )
         value = linearized.output
         if not isinstance(value, Box) or value.spec.size != 1 or value.spec.shape:
             got = value.spec if isinstance(value, Box) else type(value).__name__
@@ -181,7 +195,9 @@ def grad_and_value(
     return call
 
 
-def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """Return a function that computes the gradient of the scalar `func(*args)`.
 
     The gradient has the structure of the argument that `argnums` names, a tuple of them if it names
@@ -203,7 +219,9 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
 
 def _check_tangents(name: str, primals: Any, tangents: Any) -> tuple[list[Any], list[Any], Any]:
     if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
-        raise GradientError(f"{name}: primals and tangents are tuples with one entry for each argument")
+        raise GradientError(
+            f"{name}: primals and tangents are tuples with one entry for each argument"
+        )
     xs, structure = tensors_in(name, "the primals", tuple(primals))
     ts, its = tensors_in(name, "the tangents", tuple(tangents))
     if its != structure:
@@ -218,7 +236,12 @@ def _check_tangents(name: str, primals: Any, tangents: Any) -> tuple[list[Any], 
 
 
 def jvp(
-    func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False
+    func: Callable[..., Any],
+    primals: Any,
+    tangents: Any,
+    *,
+    strict: bool = False,
+    has_aux: bool = False,
 ) -> Any:
     """Return `func(*primals)` and its derivative along `tangents`.
 
@@ -238,7 +261,9 @@ def jvp(
     ys, out_structure = tensors_in("jvp", "the output", out)
     parts = [level.parts(y) for y in ys]
     if strict and any(t is None for _, t in parts):
-        raise GradientError("jvp: an output does not depend on the inputs, which strict=True refuses")
+        raise GradientError(
+            "jvp: an output does not depend on the inputs, which strict=True refuses"
+        )
     y = tree.unflatten(out_structure, [p for p, _ in parts])
     dy = tree.unflatten(out_structure, [zeros_like(p) if t is None else t for p, t in parts])
     if has_aux:
@@ -249,7 +274,9 @@ def jvp(
 class Linearized:
     """A function at a point: its value there, and the linear program of its derivative."""
 
-    def __init__(self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool = False) -> None:
+    def __init__(
+        self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool = False
+    ) -> None:
         self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
         self.trace = Linear()
         with self.trace.inside():

@@ -32,7 +32,9 @@ def register_post_accumulate_grad_hook(x: Any, hook: Callable[[Any], Any]) -> Re
     """Call `hook(x)` after backward has added to the `.grad` of the leaf `x`."""
     node = _node("register_post_accumulate_grad_hook", x)
     if not is_leaf(x):
-        raise GradientError("register_post_accumulate_grad_hook: expected a leaf; use register_hook()")
+        raise GradientError(
+            "register_post_accumulate_grad_hook: expected a leaf; use register_hook()"
+        )
     return add_hook(node, "accumulated", hook)
 
 
@@ -85,7 +87,7 @@ def register_multi_grad_hook(
     return MultiHandle([add_hook(node, "tensor", hook_for(i)) for i, node in enumerate(nodes)])
 
 
-class saved_tensors_hooks:  # noqa: N801 (PyTorch's name; used like a function)
+class saved_tensors_hooks:
     """Give each tensor that is saved for backward to `pack_hook`, and what that returns to `unpack_hook`.
 
     Inside the context, saving a tensor keeps `pack_hook(tensor)` in its place; backward calls
@@ -119,7 +121,7 @@ class saved_tensors_hooks:  # noqa: N801 (PyTorch's name; used like a function)
         MODE.set(MODE.get().extra("saved_tensors", before.extras.get("saved_tensors")))
 
 
-class disable_saved_tensors_hooks:  # noqa: N801 (PyTorch's name; used like a function)
+class disable_saved_tensors_hooks:
     """Refuse saved_tensors_hooks inside the context, with `error_message`."""
 
     def __init__(self, error_message: str) -> None:

@@ -6,14 +6,20 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tabgrad.core import dtype as dt
-from tabgrad.core import tree
+from tabgrad.core import dtype as dt, tree
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant, zeros_like
 from tabgrad.transforms.autograd import pullback
 from tabgrad.transforms.functional import (
-    Argnums, Pullback, grad_and_value, jvp, partial, positions, split_aux, tensors_in,
+    Argnums,
+    Pullback,
+    grad_and_value,
+    jvp,
+    partial,
+    positions,
+    split_aux,
+    tensors_in,
 )  # fmt: skip
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.vmap import Batch
@@ -37,7 +43,9 @@ def rows(x: Any, start: int, stop: int) -> Any:
 
 def _line(start: int, n: int, shape: tuple[int, int], axis: int, device: Any) -> Any:
     index = spec((n,), dt.int32)
-    line = REGISTRY["counting"].bind(constant(0, spec((), dt.int32), device), size=n, dtype=dt.int32)
+    line = REGISTRY["counting"].bind(
+        constant(0, spec((), dt.int32), device), size=n, dtype=dt.int32
+    )
     line = REGISTRY["add"].bind(line, constant(start, index, device))
     column = reshaped(line, (n, 1) if axis == 0 else (1, n))
     return REGISTRY["expand"].bind(column, shape=shape)
@@ -82,9 +90,7 @@ def _choose(name: str, argnums: Argnums, args: Any, kwargs: Any, func: Any) -> t
     return partial(func, at, args, kwargs), tuple(args[i] for i in at)
 
 
-def _arranged(
-    blocks: list[list[Any]], outs: Any, ins: Any, single: bool
-) -> Any:
+def _arranged(blocks: list[list[Any]], outs: Any, ins: Any, single: bool) -> Any:
     """Return blocks[output][input] as the tree of outputs, each the tree of inputs."""
     inner = []
     for line in blocks:
@@ -171,7 +177,9 @@ def jacfwd(
         drawn: list[Any] = []
         for start, stop in chunks(total, chunk_size):
             level = Batch(stop - start, randomness, drawn)
-            ys, ts, out_structure, aux = _pushed(level, chosen, xs, in_structure, start, stop, has_aux)
+            ys, ts, out_structure, aux = _pushed(
+                level, chosen, xs, in_structure, start, stop, has_aux
+            )
             drawn = drawn or level.drawn
             columns.append(ts)
         blocks = []

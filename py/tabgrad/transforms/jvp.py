@@ -78,7 +78,9 @@ class Dual(Forward):
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Apply `op`, what is tracked below being tracked here."""
         if MODE.get().grad:
-            args = tuple([self.dual(a, None) if a.tracked and a.owner is not self else a for a in args])
+            args = tuple(
+                [self.dual(a, None) if a.tracked and a.owner is not self else a for a in args]
+            )
         return super().process(op, args, params)
 
     def close(self) -> None:
@@ -94,7 +96,9 @@ class Pass:
 
     node_name = "MakeDualBackward0"
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
         """Return the cotangent."""
         return cts
 

@@ -185,7 +185,9 @@ def new_node(entry: tuple[Any, ...]) -> Node:
 def leaf_node(x: Any) -> Node:
     """Return the node that adds to the `.grad` of the leaf `x`, made when first asked for."""
     if x.node is None:
-        x.node = new_node((ACCUMULATE, None, (), weakref.ref(x), None, (), x.spec, x.owner, x.device))
+        x.node = new_node(
+            (ACCUMULATE, None, (), weakref.ref(x), None, (), x.spec, x.owner, x.device)
+        )
     node: Node = x.node
     return node
 

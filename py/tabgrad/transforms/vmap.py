@@ -130,7 +130,9 @@ def vmap(
         def run(part: list[Any], n: int, replayed: Sequence[Any] = ()) -> tuple[Any, Any]:
             level = Batch(n, randomness, replayed)
             with level.inside():
-                lifted = [x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)]
+                lifted = [
+                    x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)
+                ]
                 out = func(*tree.unflatten(structure, lifted), **kwargs)
             return _lower_outputs(name, level, out, out_dims), level.drawn
 
@@ -141,12 +143,16 @@ def vmap(
     return batched
 
 
-def _in_chunks(run: Any, leaves: list[Any], dims: list[Any], size: int, step: int, out_dims: Any) -> Any:
+def _in_chunks(
+    run: Any, leaves: list[Any], dims: list[Any], size: int, step: int, out_dims: Any
+) -> Any:
     parts = []
     drawn: Sequence[Any] = ()
     for start in range(0, size, step):
         stop = min(start + step, size)
-        part = [x if d is None else _rows(x, d, start, stop) for x, d in zip(leaves, dims, strict=True)]
+        part = [
+            x if d is None else _rows(x, d, start, stop) for x, d in zip(leaves, dims, strict=True)
+        ]
         # with randomness="same" the later chunks use the draws of the first
         out, drew = run(part, stop - start, drawn)
         drawn = drawn or drew
@@ -154,7 +160,9 @@ def _in_chunks(run: Any, leaves: list[Any], dims: list[Any], size: int, step: in
     structure = parts[0][1]
     joined = []
     for pieces, dim in zip(
-        zip(*[leaves for leaves, _ in parts], strict=True), prefix("vmap", out_dims, parts[0][1]), strict=True
+        zip(*[leaves for leaves, _ in parts], strict=True),
+        prefix("vmap", out_dims, parts[0][1]),
+        strict=True,
     ):
         if dim is None:
             joined.append(pieces[0])
@@ -185,7 +193,11 @@ def prefix(name: str, dims: Any, structure: tree.Structure) -> list[Any]:
         raise ValueError(
             f"{name}: the dims {dims!r} don't match their tree: expected {len(structure[2])} entries"
         )
-    return [d for part, child in zip(given, structure[2], strict=True) for d in prefix(name, part, child)]
+    return [
+        d
+        for part, child in zip(given, structure[2], strict=True)
+        for d in prefix(name, part, child)
+    ]
 
 
 def _in_dims(name: str, in_dims: Any, args: tuple[Any, ...], leaves: list[Any]) -> list[Any]:
@@ -197,9 +209,13 @@ def _in_dims(name: str, in_dims: Any, args: tuple[Any, ...], leaves: list[Any]) 
     if not args:
         raise ValueError(f"vmap({name}): expected at least one argument to map over")
     if not isinstance(in_dims, int) and len(in_dims) != len(args):
-        raise ValueError(f"vmap({name}): in_dims has {len(in_dims)} entries for {len(args)} arguments")
+        raise ValueError(
+            f"vmap({name}): in_dims has {len(in_dims)} entries for {len(args)} arguments"
+        )
     found = []
-    for x, d in zip(leaves, prefix(f"vmap({name}), in_dims", in_dims, tree.flatten(args)[1]), strict=True):
+    for x, d in zip(
+        leaves, prefix(f"vmap({name}), in_dims", in_dims, tree.flatten(args)[1]), strict=True
+    ):
         if d is None:
             found.append(None)
             continue
@@ -210,7 +226,9 @@ def _in_dims(name: str, in_dims: Any, args: tuple[Any, ...], leaves: list[Any]) 
             )
         rank = len(x.spec.shape)
         if not -rank <= d < rank:
-            raise ValueError(f"vmap({name}): in_dim {d} is out of range for a tensor of {rank} dimensions")
+            raise ValueError(
+                f"vmap({name}): in_dim {d} is out of range for a tensor of {rank} dimensions"
+            )
         found.append(d % rank)
     return found
 
@@ -218,9 +236,13 @@ def _in_dims(name: str, in_dims: Any, args: tuple[Any, ...], leaves: list[Any]) 
 def _batch_size(name: str, leaves: list[Any], dims: list[Any]) -> int:
     sizes = [x.spec.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None]
     if not sizes:
-        raise ValueError(f"vmap({name}): no argument is mapped over; at least one in_dim must be an int")
+        raise ValueError(
+            f"vmap({name}): no argument is mapped over; at least one in_dim must be an int"
+        )
     if len(set(sizes)) > 1:
-        raise ValueError(f"vmap({name}): the sizes of the mapped axes differ: {sizes}; they must be equal")
+        raise ValueError(
+            f"vmap({name}): the sizes of the mapped axes differ: {sizes}; they must be equal"
+        )
     return int(sizes[0])
 
 
@@ -230,7 +252,9 @@ def _lower_outputs(name: str, level: Batch, out: Any, out_dims: Any) -> Any:
     for y, dim in zip(leaves, prefix(f"vmap({name}), out_dims", out_dims, structure), strict=True):
         if dim is None:
             if isinstance(y, Box) and y.owner is level:
-                raise ValueError(f"vmap({name}): out_dim is None for an output that depends on the batch")
+                raise ValueError(
+                    f"vmap({name}): out_dim is None for an output that depends on the batch"
+                )
             lowered.append(y)
             continue
         if not isinstance(y, Box):
@@ -240,6 +264,8 @@ def _lower_outputs(name: str, level: Batch, out: Any, out_dims: Any) -> Any:
             )
         rank = len(y.spec.shape) + 1
         if not -rank <= dim < rank:
-            raise ValueError(f"vmap({name}): out_dim {dim} is out of range for an output of {rank} dimensions")
+            raise ValueError(
+                f"vmap({name}): out_dim {dim} is out of range for an output of {rank} dimensions"
+            )
         lowered.append(level.lower(y, dim % rank))
     return tree.unflatten(structure, lowered)
