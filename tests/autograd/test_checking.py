@@ -55,7 +55,11 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_gradcheck_tells_right_from_wrong(options):
-    assert gradcheck(lambda x, y, k: (x.sin() * y.sum() * k, x * x), (tracked(3), tracked(2, seed=1), 3.0), **options)
+    assert gradcheck(
+        lambda x, y, k: (x.sin() * y.sum() * k, x * x),
+        (tracked(3), tracked(2, seed=1), 3.0),
+        **options,
+    )
     with pytest.raises(GradcheckError, match="input 0"):
         gradcheck(Wrong.apply, (tracked(3),), **options)
     assert gradcheck(Wrong.apply, tracked(3), raise_exception=False, **options) is False
@@ -73,7 +77,9 @@ def test_gradgradcheck_tells_right_from_wrong():
 def test_gradcheck_batched():
     x = tracked(3)
     f = lambda x: x.sin() * x.sum()  # noqa: E731
-    assert gradcheck(f, (x,), check_batched_grad=True, check_forward_ad=True, check_batched_forward_grad=True)
+    assert gradcheck(
+        f, (x,), check_batched_grad=True, check_forward_ad=True, check_batched_forward_grad=True
+    )
 
 
 def test_gradcheck_needs_something_to_check():

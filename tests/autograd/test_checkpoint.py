@@ -9,8 +9,12 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.errors import TransformError
 from tabgrad.utils.checkpoint import (
-    CheckpointError, CheckpointPolicy, checkpoint, checkpoint_sequential,
-    create_selective_checkpoint_contexts, set_checkpoint_early_stop,
+    CheckpointError,
+    CheckpointPolicy,
+    checkpoint,
+    checkpoint_sequential,
+    create_selective_checkpoint_contexts,
+    set_checkpoint_early_stop,
 )  # fmt: skip
 from tests.transforms.support import close, energy, f64, random, smooth
 
@@ -51,7 +55,9 @@ def test_the_same_gradients():
 def test_weights_in_closures_get_their_gradients():
     (w,) = weights(1)
     plain = gradients(lambda x: block(x, w), [w])
-    for a, b in zip(plain, gradients(lambda x: checkpoint(lambda x: block(x, w), x), [w]), strict=True):
+    for a, b in zip(
+        plain, gradients(lambda x: checkpoint(lambda x: block(x, w), x), [w]), strict=True
+    ):
         close(a, b)
 
 
@@ -222,7 +228,11 @@ def test_sequential():
 
     expected = gradients(plain, ws)
     for segments in (1, 2, 3, 5):
-        for a, b in zip(expected, gradients(lambda x, s=segments: checkpoint_sequential(layers, s, x), ws), strict=True):
+        for a, b in zip(
+            expected,
+            gradients(lambda x, s=segments: checkpoint_sequential(layers, s, x), ws),
+            strict=True,
+        ):
             close(a, b)
     with pytest.raises(ValueError, match="segments"):
         checkpoint_sequential(layers, 6, random(2, 3))

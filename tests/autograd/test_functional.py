@@ -90,7 +90,9 @@ def test_strict():
     x, y = f64([1.0, 2.0]), f64([3.0])
     for name in ("vjp", "jvp", "jacobian"):
         with pytest.raises(GradientError, match="strict=True"):
-            getattr(ours, name)(lambda x: f64(1.0), x, strict=True, **({"v": x} if name == "jvp" else {}))
+            getattr(ours, name)(
+                lambda x: f64(1.0), x, strict=True, **({"v": x} if name == "jvp" else {})
+            )
     with pytest.raises(GradientError, match="input 1"):
         ours.vjp(lambda x, y: x.sum(), (x, y), strict=True)
     with pytest.raises(GradientError, match="strict=True"):

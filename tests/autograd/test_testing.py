@@ -58,7 +58,9 @@ def test_options():
         assert_close(object(), 1.0)
 
 
-@pytest.mark.parametrize("dtype", [tg.float32, tg.float64, tg.float16, tg.int64, tg.uint8, tg.bool, tg.complex64])
+@pytest.mark.parametrize(
+    "dtype", [tg.float32, tg.float64, tg.float16, tg.int64, tg.uint8, tg.bool, tg.complex64]
+)
 def test_make_tensor(dtype):
     x = make_tensor(50, 3, dtype=dtype, device="cpu")
     assert tuple(x.shape) == (50, 3)

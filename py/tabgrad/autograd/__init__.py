@@ -2,20 +2,30 @@
 
 from tabgrad.autograd import forward_ad as forward_ad, functional as functional, graph as graph
 from tabgrad.autograd.anomaly_mode import (
-    AnomalyError as AnomalyError, detect_anomaly as detect_anomaly,
+    AnomalyError as AnomalyError,
+    detect_anomaly as detect_anomaly,
     is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
-    is_anomaly_enabled as is_anomaly_enabled, set_detect_anomaly as set_detect_anomaly,
+    is_anomaly_enabled as is_anomaly_enabled,
+    set_detect_anomaly as set_detect_anomaly,
 )  # fmt: skip
 from tabgrad.autograd.grad_mode import (
-    enable_grad as enable_grad, inference_mode as inference_mode,
-    is_grad_enabled as is_grad_enabled, is_inference_mode_enabled as is_inference_mode_enabled,
-    no_grad as no_grad, set_grad_enabled as set_grad_enabled,
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
 from tabgrad.autograd.gradcheck import (
-    GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck,
+    GradcheckError as GradcheckError,
+    gradcheck as gradcheck,
+    gradgradcheck as gradgradcheck,
 )  # fmt: skip
 from tabgrad.autograd.gradient_tape import GradientTape as GradientTape
 from tabgrad.transforms.backward import backward as backward, grad as grad
-from tabgrad.transforms.function import Function as Function, once_differentiable as once_differentiable
+from tabgrad.transforms.function import (
+    Function as Function,
+    once_differentiable as once_differentiable,
+)
 from tabgrad.transforms.tape import Node as Node

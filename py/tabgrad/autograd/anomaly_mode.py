@@ -90,14 +90,18 @@ class Watched:
 
     def __call__(self, run: Any, op: Any, args: Any, params: Any, mode: Mode) -> Any:
         """Return the result of `op`; raise AnomalyError if it is not a number and its inputs were."""
-        y = run(op, args, params, mode) if self.outer is None else self.outer(run, op, args, params, mode)
+        y = (
+            run(op, args, params, mode)
+            if self.outer is None
+            else self.outer(run, op, args, params, mode)
+        )
         kind = self.anomaly.found(y)
         if kind is not None and not any(self.anomaly.found(a) for a in args):
             raise AnomalyError(f"{op.name}: computed {kind} at {user_line()}")
         return y
 
 
-class detect_anomaly(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+class detect_anomaly(ModeChange):
     """Raise where a gradient becomes NaN, naming the op and the line of the forward that recorded it.
 
     `check_inf` watches for infinities too; `check_forward` watches the results of the forward as well, and
@@ -123,7 +127,9 @@ class detect_anomaly(ModeChange):  # noqa: N801 (PyTorch's name; used like a fun
         nan, inf, forward = self.options
         anomaly = Anomaly(nan, inf)
         mode = mode.extra("anomaly", anomaly)
-        return mode.extra("around", Watched(anomaly, mode.extras.get("around"))) if forward else mode
+        return (
+            mode.extra("around", Watched(anomaly, mode.extras.get("around"))) if forward else mode
+        )
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
         """Return the mode with what was watched for before."""
@@ -137,11 +143,16 @@ class detect_anomaly(ModeChange):  # noqa: N801 (PyTorch's name; used like a fun
         return type(self)(nan, check_inf=inf, check_forward=forward)
 
 
-class set_detect_anomaly(detect_anomaly):  # noqa: N801 (PyTorch's name; used like a function)
+class set_detect_anomaly(detect_anomaly):
     """Switch anomaly detection on or off: at once, and until the end of the block if used with one."""
 
     def __init__(
-        self, mode: bool, check_nan: bool = True, *, check_inf: bool = False, check_forward: bool = False
+        self,
+        mode: bool,
+        check_nan: bool = True,
+        *,
+        check_inf: bool = False,
+        check_forward: bool = False,
     ) -> None:
         super().__init__(check_nan, check_inf=check_inf, check_forward=check_forward)
         self.mode = bool(mode)
@@ -150,7 +161,11 @@ class set_detect_anomaly(detect_anomaly):  # noqa: N801 (PyTorch's name; used li
 
     def changed(self, mode: Mode) -> Mode:
         """Return the mode with detection as asked."""
-        return super().changed(mode) if self.mode else mode.extra("anomaly", None).extra("around", None)
+        return (
+            super().changed(mode)
+            if self.mode
+            else mode.extra("anomaly", None).extra("around", None)
+        )
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""

@@ -44,12 +44,14 @@ def exit_dual_level(*, level: int | None = None) -> None:
         )
     number = sum(isinstance(x, Dual) for x in mode.levels) - 1
     if level is not None and level != number:
-        raise TransformError(f"exit_dual_level: level {level} is not the innermost one, which is {number}")
+        raise TransformError(
+            f"exit_dual_level: level {level} is not the innermost one, which is {number}"
+        )
     MODE.set(mode.replace(levels=current.outer.levels))
     current.close()
 
 
-class dual_level:  # noqa: N801 (PyTorch's name; used like a function)
+class dual_level:
     """The context in which dual tensors live. Levels nest.
 
     >>> import tabgrad as tg
@@ -71,7 +73,9 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     """Return the dual tensor with these parts; both must have the same shape and dtype."""
     current = _current()
     if current is None:
-        raise TransformError("make_dual: no dual level is open; call it inside `with dual_level():`")
+        raise TransformError(
+            "make_dual: no dual level is open; call it inside `with dual_level():`"
+        )
     for x in (tensor, tangent):
         if not isinstance(x, Box):
             raise TypeError(f"make_dual: expected tensors, got {type(x).__name__}")

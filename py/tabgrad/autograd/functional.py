@@ -22,7 +22,9 @@ def _tuple(name: str, what: str, value: Any) -> tuple[bool, tuple[Any, ...]]:
     found = tuple(value) if many else (value,)
     for x in found:
         if not isinstance(x, tg.Tensor):
-            raise TypeError(f"{name}: {what} must be a tensor or a tuple of tensors, got {type(x).__name__}")
+            raise TypeError(
+                f"{name}: {what} must be a tensor or a tuple of tensors, got {type(x).__name__}"
+            )
     return many, found
 
 
@@ -32,7 +34,9 @@ def _like(value: Sequence[Any], many: bool) -> Any:
 
 def _tracked(inputs: Sequence[Any], graph: bool) -> tuple[Any, ...]:
     """Return tensors equal to `inputs` whose gradients can be asked for, tied to theirs for a graph."""
-    return tuple(x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_() for x in inputs)
+    return tuple(
+        x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_() for x in inputs
+    )
 
 
 def _run(name: str, func: Func, inputs: Any, graph: bool) -> Any:
@@ -50,15 +54,21 @@ def _finish(value: Any, graph: bool) -> Any:
     return value if graph else value.detach()
 
 
-def _check_strict(name: str, strict: bool, graph: bool, ys: Sequence[Any], xs: Sequence[Any], grads: Sequence[Any]) -> None:
+def _check_strict(
+    name: str, strict: bool, graph: bool, ys: Sequence[Any], xs: Sequence[Any], grads: Sequence[Any]
+) -> None:
     if not strict:
         return
     for k, y in enumerate(ys):
         if not y.requires_grad:
-            raise GradientError(f"{name}: output {k} does not depend on the inputs, which strict=True refuses")
+            raise GradientError(
+                f"{name}: output {k} does not depend on the inputs, which strict=True refuses"
+            )
     for i, g in enumerate(grads):
         if g is None:
-            raise GradientError(f"{name}: the outputs do not depend on input {i}, which strict=True refuses")
+            raise GradientError(
+                f"{name}: the outputs do not depend on input {i}, which strict=True refuses"
+            )
         if graph and not g.requires_grad:
             raise GradientError(
                 f"{name}: the derivative by input {i} does not depend on the inputs, which strict=True refuses"
@@ -92,7 +102,9 @@ def _vectors(name: str, v: Any, like: Sequence[Any], many: bool, of: str) -> tup
         raise GradientError(f"{name}: v has {len(found)} tensors for {len(like)} {of}s")
     for a, b in zip(found, like, strict=True):
         if a.shape != b.shape:
-            raise GradientError(f"{name}: v must have the shapes of the {of}s: expected {b.shape}, got {a.shape}")
+            raise GradientError(
+                f"{name}: v must have the shapes of the {of}s: expected {b.shape}, got {a.shape}"
+            )
     return found
 
 
@@ -131,7 +143,9 @@ def jvp(
     if strict and create_graph:
         for t in _tuple("jvp", "the tangents", tangent)[1]:
             if not t.requires_grad:
-                raise GradientError("jvp: a derivative does not depend on the inputs, which strict=True refuses")
+                raise GradientError(
+                    "jvp: a derivative does not depend on the inputs, which strict=True refuses"
+                )
     return _finish(out, create_graph), _finish(tangent, create_graph)
 
 
@@ -150,7 +164,9 @@ def jacobian(
             [0., 4.]])
     """
     if strategy not in ("reverse-mode", "forward-mode"):
-        raise ValueError(f"jacobian: strategy is 'reverse-mode' or 'forward-mode', not {strategy!r}")
+        raise ValueError(
+            f"jacobian: strategy is 'reverse-mode' or 'forward-mode', not {strategy!r}"
+        )
     if strategy == "forward-mode":
         return _jacobian_forward(func, inputs, create_graph, strict, vectorize)
     if strict and vectorize:
@@ -159,11 +175,15 @@ def jacobian(
     found = []
     for k, y in enumerate(ys):
         rows = _rows(y, xs, create_graph, vectorize, strict, k)
-        found.append(_like([r.reshape((*y.shape, *x.shape)) for r, x in zip(rows, xs, strict=True)], many))
+        found.append(
+            _like([r.reshape((*y.shape, *x.shape)) for r, x in zip(rows, xs, strict=True)], many)
+        )
     return _finish(_like(found, many_out), create_graph)
 
 
-def _rows(y: Any, xs: Sequence[Any], graph: bool, vectorize: bool, strict: bool, k: int) -> list[Any]:
+def _rows(
+    y: Any, xs: Sequence[Any], graph: bool, vectorize: bool, strict: bool, k: int
+) -> list[Any]:
     """Return the rows of the Jacobian of `y`, stacked, for each input."""
     n = y.numel()
     if not y.requires_grad or not n:
@@ -172,7 +192,13 @@ def _rows(y: Any, xs: Sequence[Any], graph: bool, vectorize: bool, strict: bool,
     units = tg.eye(n, dtype=y.dtype, device=y.device).reshape((n, *y.shape))
     if vectorize:
         grads = tg.autograd.grad(
-            y, xs, units, create_graph=graph, retain_graph=True, allow_unused=True, is_grads_batched=True
+            y,
+            xs,
+            units,
+            create_graph=graph,
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=True,
         )
         return [
             tg.zeros((n, *x.shape), dtype=x.dtype, device=x.device) if g is None else g
@@ -235,7 +261,9 @@ def hessian(
 def _scalar(name: str, out: Any) -> Any:
     if not isinstance(out, tg.Tensor) or out.numel() != 1:
         got = tuple(out.shape) if isinstance(out, tg.Tensor) else type(out).__name__
-        raise GradientError(f"{name}: the function must return one tensor with a single element, got {got}")
+        raise GradientError(
+            f"{name}: the function must return one tensor with a single element, got {got}"
+        )
     return out.reshape(())
 
 

@@ -121,7 +121,7 @@ class ModeChange:
         return call
 
 
-class no_grad(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+class no_grad(ModeChange):
     """Record nothing for gradients inside: results don't require grad.
 
     A context manager, and a decorator. It holds for the current thread or asyncio task.
@@ -150,7 +150,7 @@ class no_grad(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
         return mode.replace(grad=False)
 
 
-class enable_grad(no_grad):  # noqa: N801 (PyTorch's name; used like a function)
+class enable_grad(no_grad):
     """Record for gradients inside, also under `no_grad`; see there.
 
     >>> import tabgrad as tg
@@ -166,7 +166,7 @@ class enable_grad(no_grad):  # noqa: N801 (PyTorch's name; used like a function)
         return mode.replace(grad=True)
 
 
-class set_grad_enabled(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+class set_grad_enabled(ModeChange):
     """Switch the recording for gradients on or off: at once, and until the end of the block if used with one.
 
     >>> import tabgrad as tg
@@ -200,7 +200,7 @@ class set_grad_enabled(ModeChange):  # noqa: N801 (PyTorch's name; used like a f
         return super().__call__(fn)
 
 
-class inference_mode(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+class inference_mode(ModeChange):
     """Like `no_grad`, for code whose results never meet gradients again.
 
     >>> import tabgrad as tg
@@ -240,7 +240,7 @@ def is_inference_mode_enabled() -> bool:
     return MODE.get().inference
 
 
-class set_multithreading_enabled(ModeChange):  # noqa: N801 (PyTorch's name; used like a function)
+class set_multithreading_enabled(ModeChange):
     """Accepted for PyTorch's sake: backward always runs in the thread that calls it."""
 
     def __init__(self, mode: bool) -> None:

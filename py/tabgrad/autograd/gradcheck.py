@@ -87,7 +87,9 @@ def gradgradcheck(
     def first(*args: Any) -> Any:
         xs = [a for a in args[:n] if _checked(a)]
         ys = [y for y in _tuple(func(*args[:n])) if _differentiable(y)]
-        return tg.autograd.grad(ys, xs, args[n:], create_graph=True, allow_unused=True, materialize_grads=True)
+        return tg.autograd.grad(
+            ys, xs, args[n:], create_graph=True, allow_unused=True, materialize_grads=True
+        )
 
     return gradcheck(
         first, (*ins, *cts), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
@@ -130,7 +132,9 @@ class _Check:
         self, func: Any, inputs: Any, eps: float, atol: float, rtol: float, method: str
     ) -> None:
         if method not in ("central", "richardson", "complex"):
-            raise ValueError(f"gradcheck: method is 'central', 'richardson' or 'complex', not {method!r}")
+            raise ValueError(
+                f"gradcheck: method is 'central', 'richardson' or 'complex', not {method!r}"
+            )
         self.func = func
         self.inputs = _tuple(inputs)
         self.eps, self.atol, self.rtol, self.method = eps, atol, rtol, method
@@ -140,7 +144,11 @@ class _Check:
                 "gradcheck: at least one input must be a tensor that requires grad; set requires_grad=True"
             )
         outputs = _tuple(func(*self.inputs))
-        self.which = [k for k, y in enumerate(outputs) if isinstance(y, tg.Tensor) and y.dtype.is_floating_point]
+        self.which = [
+            k
+            for k, y in enumerate(outputs)
+            if isinstance(y, tg.Tensor) and y.dtype.is_floating_point
+        ]
         self.numbers = _numbers()
 
     def outputs(self, inputs: Sequence[Any]) -> list[Any]:
@@ -189,7 +197,11 @@ class _Check:
         if not pairs:
             return [tg.zeros_like(x) for x in xs]
         ys, given = zip(*pairs, strict=True)
-        return list(tg.autograd.grad(ys, xs, given, create_graph=graph, allow_unused=True, materialize_grads=True))
+        return list(
+            tg.autograd.grad(
+                ys, xs, given, create_graph=graph, allow_unused=True, materialize_grads=True
+            )
+        )
 
     def reverse(self, fast: bool) -> None:
         """Compare reverse mode with differences."""
@@ -201,7 +213,9 @@ class _Check:
                 v = _random_like(self.inputs[i], self.numbers)
                 moved = self.differences(i, v)
                 numeric = sum(float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True))
-                self.compare(tg.tensor(numeric, dtype=g.dtype), (g * v).sum().cpu(), i, None, "reverse mode")
+                self.compare(
+                    tg.tensor(numeric, dtype=g.dtype), (g * v).sum().cpu(), i, None, "reverse mode"
+                )
             return
         for i in self.at:
             columns = [self.differences(i, e) for e in self.basis(self.inputs[i])]
@@ -252,7 +266,9 @@ class _Check:
         cts = [_random_like(y, self.numbers) for y in self.outputs(self.inputs)]
         for i, g in zip(self.at, self.pulled(cts), strict=True):
             if g.dtype != self.inputs[i].dtype:
-                raise GradcheckError(f"gradcheck: the gradient of input {i} is {g.dtype}, the input {self.inputs[i].dtype}")
+                raise GradcheckError(
+                    f"gradcheck: the gradient of input {i} is {g.dtype}, the input {self.inputs[i].dtype}"
+                )
 
     def undefined(self) -> None:
         """Check that an output without a cotangent counts as one with zeros."""
@@ -267,7 +283,9 @@ class _Check:
             alone = tg.autograd.grad(
                 y, xs, ct, allow_unused=True, materialize_grads=True, retain_graph=True
             )
-            others = self.pulled([ct if j == k else tg.zeros_like(z) for j, z in enumerate(outputs)])
+            others = self.pulled(
+                [ct if j == k else tg.zeros_like(z) for j, z in enumerate(outputs)]
+            )
             for i, a, b in zip(self.at, alone, others, strict=True):
                 self.compare(a, b, i, k, "reverse mode with the other outputs left out")
 
@@ -279,10 +297,18 @@ class _Check:
             cts = tg.stack([_random_like(y, self.numbers) for _ in range(2)])
             xs = [self.inputs[i] for i in self.at]
             found = tg.autograd.grad(
-                y, xs, cts, is_grads_batched=True, allow_unused=True, materialize_grads=True, retain_graph=True
+                y,
+                xs,
+                cts,
+                is_grads_batched=True,
+                allow_unused=True,
+                materialize_grads=True,
+                retain_graph=True,
             )
             for row in range(2):
-                each = tg.autograd.grad(y, xs, cts[row], allow_unused=True, materialize_grads=True, retain_graph=True)
+                each = tg.autograd.grad(
+                    y, xs, cts[row], allow_unused=True, materialize_grads=True, retain_graph=True
+                )
                 for i, a, b in zip(self.at, each, found, strict=True):
                     batch = b[row] if b.ndim > a.ndim else b
                     self.compare(a, batch, i, k, "batched reverse mode")

@@ -47,7 +47,9 @@ class GradientTape:
         if self._recording:
             raise GradientError("GradientTape: this tape is recording already")
         if self._used:
-            raise GradientError("GradientTape: this tape has answered its one call; make another one")
+            raise GradientError(
+                "GradientTape: this tape has answered its one call; make another one"
+            )
         self._before = MODE.get()
         MODE.set(self._before.replace(grad=True).extra("tapes", _tapes() + 1))
         self._recording = True
@@ -70,7 +72,9 @@ class GradientTape:
     def watch(self, tensor: Any) -> None:
         """Watch a tensor, or all tensors of a tree."""
         if not self._recording:
-            raise GradientError("GradientTape.watch: the tape is not recording; call it inside the context")
+            raise GradientError(
+                "GradientTape.watch: the tape is not recording; call it inside the context"
+            )
         for x in tree.leaves(tensor):
             if not isinstance(x, tg.Tensor):
                 raise TypeError(f"GradientTape.watch: expected tensors, got {type(x).__name__}")
@@ -113,7 +117,11 @@ class GradientTape:
         return _tapes() > 0
 
     def gradient(
-        self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: str = "none"
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: str = "none",
     ) -> Any:
         """Return the gradients of `target`, summed over its elements, in the structure of `sources`.
 
@@ -134,7 +142,12 @@ class GradientTape:
             return [None] * len(xs)
         given = [tg.ones_like(y) for y in targets] if cts is None else cts
         grads = tg.autograd.grad(
-            targets, seen, given, allow_unused=True, create_graph=graph, retain_graph=self.persistent or graph
+            targets,
+            seen,
+            given,
+            allow_unused=True,
+            create_graph=graph,
+            retain_graph=self.persistent or graph,
         )
         rest = iter(grads)
         return [next(rest) if self._sees(x) else None for x in xs]
@@ -152,7 +165,13 @@ class GradientTape:
         if target.requires_grad and seen:
             units = tg.eye(n, dtype=target.dtype, device=target.device).reshape((n, *target.shape))
             grads = tg.autograd.grad(
-                target, seen, units, allow_unused=True, is_grads_batched=True, create_graph=graph, retain_graph=True
+                target,
+                seen,
+                units,
+                allow_unused=True,
+                is_grads_batched=True,
+                create_graph=graph,
+                retain_graph=True,
             )
         rest = iter(grads)
         found = []
@@ -183,7 +202,13 @@ class GradientTape:
         found = None
         if flat.requires_grad and self._sees(source):
             (found,) = tg.autograd.grad(
-                flat, (source,), units, allow_unused=True, is_grads_batched=True, create_graph=graph, retain_graph=True
+                flat,
+                (source,),
+                units,
+                allow_unused=True,
+                is_grads_batched=True,
+                create_graph=graph,
+                retain_graph=True,
             )
         shape = (batch, *rest, *source.shape[1:])
         if found is None:

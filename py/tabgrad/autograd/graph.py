@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.transforms.backward import (
-    GradientEdge as GradientEdge, get_gradient_edge as get_gradient_edge,
+    GradientEdge as GradientEdge,
+    get_gradient_edge as get_gradient_edge,
 )  # fmt: skip
 from tabgrad.transforms.hooks import (
     disable_saved_tensors_hooks as disable_saved_tensors_hooks,
@@ -15,7 +16,7 @@ from tabgrad.transforms.hooks import (
 from tabgrad.transforms.tape import Node as Node
 
 
-class save_on_cpu(saved_tensors_hooks):  # noqa: N801 (PyTorch's name; used like a function)
+class save_on_cpu(saved_tensors_hooks):
     """Keep the tensors saved for backward on the CPU, and bring each back when backward needs it.
 
     `pin_memory` is accepted for PyTorch's sake.
