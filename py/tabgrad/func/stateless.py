@@ -71,7 +71,9 @@ def _replaced(module: Any, given: dict[str, Any], tie: bool, strict: bool) -> It
         wanted |= _tied(slots, wanted)
     missing = [n for n, (table, key) in slots.items() if n not in wanted and table[key] is not None]
     if strict and missing:
-        raise RuntimeError(f"functional_call: with strict=True the dicts must hold {', '.join(missing)} too")
+        raise RuntimeError(
+            f"functional_call: with strict=True the dicts must hold {', '.join(missing)} too"
+        )
     before = [(*slots[name], slots[name][0][slots[name][1]]) for name in wanted]
     try:
         for name, value in wanted.items():
@@ -135,7 +137,9 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
 
 def _stacked(name: str, tensors: Sequence[Any]) -> Any:
     if len({x.requires_grad for x in tensors}) > 1:
-        raise RuntimeError(f"stack_module_state: {name} requires grad in some of the models and not in others")
+        raise RuntimeError(
+            f"stack_module_state: {name} requires grad in some of the models and not in others"
+        )
     with tg.no_grad():
         out = tg.stack([x.detach() for x in tensors])
     return out.requires_grad_(tensors[0].requires_grad)

@@ -55,12 +55,16 @@ class _Comparison:
         """Compare two things of any kind; `place` says where in the containers they are."""
         if isinstance(actual, Mapping) and isinstance(expected, Mapping):
             if set(actual) != set(expected):
-                raise AssertionError(f"keys differ{_at(place)}: {sorted(map(str, actual))} and {sorted(map(str, expected))}")
+                raise AssertionError(
+                    f"keys differ{_at(place)}: {sorted(map(str, actual))} and {sorted(map(str, expected))}"
+                )
             for key in actual:
                 self.any(actual[key], expected[key], f"{place}[{key!r}]")
         elif _sequence(actual) and _sequence(expected):
             if len(actual) != len(expected):
-                raise AssertionError(f"lengths differ{_at(place)}: {len(actual)} and {len(expected)}")
+                raise AssertionError(
+                    f"lengths differ{_at(place)}: {len(actual)} and {len(expected)}"
+                )
             for i, pair in enumerate(zip(actual, expected, strict=True)):
                 self.any(*pair, f"{place}[{i}]")
         elif actual is None or expected is None:
@@ -109,7 +113,9 @@ class _Comparison:
             a, b = a.to(common), b.to(common)
         if not a.numel():
             return
-        worst = _mismatches(a.reshape(-1).tolist(), b.reshape(-1).tolist(), rtol, atol, self.equal_nan)
+        worst = _mismatches(
+            a.reshape(-1).tolist(), b.reshape(-1).tolist(), rtol, atol, self.equal_nan
+        )
         if worst is not None:
             raise AssertionError(_report(worst, a, rtol, atol, place))
 

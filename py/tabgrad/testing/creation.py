@@ -31,7 +31,9 @@ def make_tensor(
         x = x[..., ::2]
     if requires_grad:
         if not (dtype.is_floating_point or dtype.is_complex):
-            raise ValueError(f"make_tensor: requires_grad needs a floating-point or complex dtype, got {dtype}")
+            raise ValueError(
+                f"make_tensor: requires_grad needs a floating-point or complex dtype, got {dtype}"
+            )
         x.requires_grad_()
     return x
 
