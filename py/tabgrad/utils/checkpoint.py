@@ -18,7 +18,8 @@ from tabgrad.functions.aliasing import refreshed
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
 from tabgrad.utils.recompute import (
-    CheckpointPolicy as CheckpointPolicy, SelectiveCheckpointContext as SelectiveCheckpointContext,
+    CheckpointPolicy as CheckpointPolicy,
+    SelectiveCheckpointContext as SelectiveCheckpointContext,
     create_selective_checkpoint_contexts as create_selective_checkpoint_contexts,
 )  # fmt: skip
 
@@ -69,12 +70,16 @@ class _Argument:
 class _Frame:
     """One call of a checkpointed function."""
 
-    def __init__(self, function: Any, args: Any, kwargs: Any, preserve: bool, contexts: Any, check: bool) -> None:
+    def __init__(
+        self, function: Any, args: Any, kwargs: Any, preserve: bool, contexts: Any, check: bool
+    ) -> None:
         self.function = function
         self.mode: Mode = MODE.get()
         hooks = self.mode.extras.get("saved_tensors")
         leaves, self.structure = tree.flatten((args, kwargs))
-        self.arguments = [_Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves]
+        self.arguments = [
+            _Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves
+        ]
         self.state = tg.get_rng_state() if preserve else None
         self.early = _Early.enabled
         self.context, self.again = contexts
@@ -187,7 +192,9 @@ def checkpoint(
         )
     if not MODE.get().grad:
         return function(*args, **kwargs)
-    frame = _Frame(function, args, kwargs, preserve_rng_state, context_fn(), determinism_check == "default")
+    frame = _Frame(
+        function, args, kwargs, preserve_rng_state, context_fn(), determinism_check == "default"
+    )
     frame.early = frame.early and early_stop
     return frame.run(args, kwargs)
 
@@ -207,7 +214,9 @@ def checkpoint_sequential(
     >>> x.grad.shape
     tabgrad.Size([1])
     """
-    layers: Sequence[Any] = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    layers: Sequence[Any] = (
+        list(functions.children()) if hasattr(functions, "children") else list(functions)
+    )
     if not 1 <= segments <= max(len(layers), 1):
         raise ValueError(
             f"checkpoint_sequential: segments must be between 1 and the {len(layers)} functions, got {segments}"

@@ -114,10 +114,17 @@ def create_selective_checkpoint_contexts(
     if callable(policy_fn_or_list):
         policy: Any = policy_fn_or_list
     else:
-        names = {x if isinstance(x, str) else getattr(x, "name", None) or x.__name__ for x in policy_fn_or_list}
+        names = {
+            x if isinstance(x, str) else getattr(x, "name", None) or x.__name__
+            for x in policy_fn_or_list
+        }
 
         def policy(ctx: Any, op: Any, *args: Any, **params: Any) -> CheckpointPolicy:
-            return CheckpointPolicy.MUST_SAVE if op.name in names else CheckpointPolicy.PREFER_RECOMPUTE
+            return (
+                CheckpointPolicy.MUST_SAVE
+                if op.name in names
+                else CheckpointPolicy.PREFER_RECOMPUTE
+            )
 
     kept: list[Any] = []
     return _Keeping(policy, kept), _Using(policy, kept)
