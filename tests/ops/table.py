@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tabgrad.core.op import REGISTRY, Op
-from tests.ops import cases as made
-from tests.ops import replay
+from tests.ops import cases as made, replay
 
 CHECKS = ("forward", "reverse", "jvp", "second", "vmap")
 TITLES = ("value", "reverse", "forward mode", "second order", "vmap")
@@ -35,7 +34,11 @@ def cell(op: Op, check: str, device: str) -> str:
 def rows(devices: Iterable[str]) -> list[list[str]]:
     """Return the table: op, family, then the checks for each device."""
     return [
-        [f"`{op.name}`", op.family, *(cell(op, check, device) for device in devices for check in CHECKS)]
+        [
+            f"`{op.name}`",
+            op.family,
+            *(cell(op, check, device) for device in devices for check in CHECKS),
+        ]
         for op in REGISTRY
     ]
 

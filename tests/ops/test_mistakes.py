@@ -12,8 +12,7 @@ from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY
 from tabgrad.ops.elementwise import cos, mul, stop_gradient
 from tabgrad.ops.reduction import keep
-from tests.ops import cases as made
-from tests.ops import test_ops as suite
+from tests.ops import cases as made, test_ops as suite
 
 
 @pytest.fixture(autouse=True)
@@ -34,19 +33,25 @@ def derivative_that_is_a_constant(patch: pytest.MonkeyPatch) -> str:
 
 
 def wrong_transpose(patch: pytest.MonkeyPatch) -> str:
-    patch.setattr(REGISTRY["reduce_sum"], "transpose", lambda ct, x, axes: keep(mul(ct, 2.0), x, axes))
+    patch.setattr(
+        REGISTRY["reduce_sum"], "transpose", lambda ct, x, axes: keep(mul(ct, 2.0), x, axes)
+    )
     return "reduce_sum"
 
 
 def transpose_that_forgets_an_operand(patch: pytest.MonkeyPatch) -> str:
-    patch.setattr(REGISTRY["matmul"], "rhs", lambda ct, x, y: mul(y, 0.0) if hasattr(y, "value") else None)
+    patch.setattr(
+        REGISTRY["matmul"], "rhs", lambda ct, x, y: mul(y, 0.0) if hasattr(y, "value") else None
+    )
     return "matmul"
 
 
 def batching_of_another_axis(patch: pytest.MonkeyPatch) -> str:
     cumsum = REGISTRY["cumsum"]
     patch.setattr(
-        cumsum, "batching", lambda n, args, dims, axis, reverse: cumsum.bind(args[0], axis=axis, reverse=reverse)
+        cumsum,
+        "batching",
+        lambda n, args, dims, axis, reverse: cumsum.bind(args[0], axis=axis, reverse=reverse),
     )
     return "cumsum"
 
@@ -72,7 +77,9 @@ SHAPED = suite.test_shape_and_dtype_are_what_the_rule_says
         (batching_of_another_axis, BATCHED), (shape_rule_that_lies, SHAPED),
     ],
 )  # fmt: skip
-def test_a_mistake_fails(mistake: Callable[[Any], str], test: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_fails(
+    mistake: Callable[[Any], str], test: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     op = REGISTRY[mistake(monkeypatch)]
     with pytest.raises(Exception):  # noqa: B017, PT011 (a wrong rule may raise anything)
         test(op)
@@ -107,7 +114,9 @@ def test_an_op_without_a_docstring_is_refused() -> None:
 
 
 def test_a_name_is_used_once() -> None:
-    with pytest.raises(RegistryError, match=r"exp: an op of this name is declared in tabgrad\.ops\.elementwise"):
+    with pytest.raises(
+        RegistryError, match=r"exp: an op of this name is declared in tabgrad\.ops\.elementwise"
+    ):
 
         @families.elementwise(code="{x}", derivative=None)
         def exp(x: Any) -> Any:
