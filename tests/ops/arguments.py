@@ -14,7 +14,8 @@ class Input:
     def __init__(self, values: Any, differentiable: bool | None = None) -> None:
         self.values = np.asarray(values)
         if self.values.dtype == np.float64:
-            self.values = self.values.astype(np.float32)
+            # short in decimal, and exact in every float
+            self.values = (np.round(self.values * 1024) / 1024).astype(np.float32)
         real = self.values.dtype.kind == "f"
         self.differentiable = real if differentiable is None else differentiable
 

@@ -48,7 +48,7 @@ def _record(x: Any, **more: Any) -> dict[str, Any]:
 
 def _result(y: Any) -> dict[str, Any]:
     y = torch.zeros(y.shape) if y._is_zerotensor() else y.detach()
-    numbers = [float(f"{v:.12g}") if y.is_floating_point() else v for v in y.reshape(-1).tolist()]
+    numbers = [float(f"{v:.10g}") if y.is_floating_point() else v for v in y.reshape(-1).tolist()]
     return {"shape": list(y.shape), "data": numbers}
 
 
