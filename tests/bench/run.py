@@ -7,7 +7,19 @@
 
 See README.md for what the workloads are and what one timed unit includes.
 """
-import argparse, functools, http.server, json, math, os, posixpath, statistics, sys, threading, time, urllib.parse
+
+import argparse
+import http.server
+import json
+import math
+import os
+import posixpath
+import statistics
+import sys
+import threading
+import time
+import urllib.parse
+
 from playwright.sync_api import sync_playwright
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,18 +37,30 @@ WORK = {
     "gpt": (("eager", "jit"), 1, 4),
     "hvp": (("eager", "jit"), 3, 8),
 }
-CHROMIUM_ARGS = ["--no-sandbox", "--enable-unsafe-webgpu", "--disable-background-networking",
-                 "--disable-component-update", "--disable-sync", "--no-first-run",
-                 "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
-                 "--disable-backgrounding-occluded-windows"]
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--enable-unsafe-webgpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+]
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     mounts = []
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map,
-                      ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm",
-                      ".json": "application/json", ".whl": "application/zip"}
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+        ".json": "application/json",
+        ".whl": "application/zip",
+    }
 
     def translate_path(self, path):
         path = posixpath.normpath(urllib.parse.unquote(path.split("?")[0].split("#")[0]))
@@ -44,7 +68,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return os.devnull
         for prefix, folder in self.mounts:
             if path.startswith(prefix):
-                return os.path.join(folder, path[len(prefix):])
+                return os.path.join(folder, path[len(prefix) :])
         return os.path.join(HERE, path.lstrip("/"))
 
     def end_headers(self):  # cross-origin isolation: a 5 us clock, and SharedArrayBuffer
@@ -64,8 +88,16 @@ def serve(mounts):
 
 
 def summary(xs):
-    return None if not xs else {"median": round(statistics.median(xs), 3), "min": round(min(xs), 3),
-                                "max": round(max(xs), 3), "n": len(xs)}
+    return (
+        None
+        if not xs
+        else {
+            "median": round(statistics.median(xs), 3),
+            "min": round(min(xs), 3),
+            "max": round(max(xs), 3),
+            "n": len(xs),
+        }
+    )
 
 
 def relerr(a, b):
@@ -82,8 +114,13 @@ class Run:
         print(f"[{time.time() - self.t0:6.1f}s]", *a, file=sys.stderr, flush=True)
 
     def rec(self, name, wid, mode):
-        return self.data.setdefault(wid, {}).setdefault(mode, {}).setdefault(
-            name, {"ms": [], "host": [], "cold": [], "cold_host": [], "err": 0.0, "checked": 0})
+        return (
+            self.data.setdefault(wid, {})
+            .setdefault(mode, {})
+            .setdefault(
+                name, {"ms": [], "host": [], "cold": [], "cold_host": [], "err": 0.0, "checked": 0}
+            )
+        )
 
     def check(self, rec, wid, values, offset=0):
         """values[i] is the i-th unit's read-back since the page was given this workload."""
@@ -91,7 +128,11 @@ class Run:
         if exp is None:
             return
         for i, v in enumerate(values):
-            want = exp if not isinstance(exp, list) else (exp[offset + i] if offset + i < len(exp) else None)
+            want = (
+                exp
+                if not isinstance(exp, list)
+                else (exp[offset + i] if offset + i < len(exp) else None)
+            )
             if want is not None:
                 e = relerr(v, want)
                 if e > rec["err"]:
@@ -106,20 +147,27 @@ class Run:
     def round(self, pw, r, names, contenders, port):
         a, pages, browsers = self.a, {}, []
         self.load.append(round(os.getloadavg()[0], 2))
-        order = names[r % len(names):] + names[:r % len(names)]
+        order = names[r % len(names) :] + names[: r % len(names)]
         for n in order:
-            b = pw.chromium.launch(executable_path=a.chromium, headless=True,
-                                   args=CHROMIUM_ARGS + ([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []))
+            b = pw.chromium.launch(
+                executable_path=a.chromium,
+                headless=True,
+                args=CHROMIUM_ARGS + ([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []),
+            )
             browsers.append(b)
             page = b.new_page()
             page.set_default_timeout(a.timeout * 1000)
             page.on("pageerror", lambda e, n=n: self.log(n, "pageerror", str(e)[:300]))
-            page.on("console", lambda m, n=n: m.type == "error" and self.log(n, "console", m.text[:300]))
+            page.on(
+                "console", lambda m, n=n: m.type == "error" and self.log(n, "console", m.text[:300])
+            )
             t = time.time()
             page.goto(f"http://127.0.0.1:{port}{contenders[n]['page']}")
             page.wait_for_function("globalThis.bench !== undefined", timeout=a.timeout * 1000)
             info = page.evaluate("bench.info")
-            self.cold_page.setdefault(n, []).append({**info, "wall": round((time.time() - t) * 1000, 1)})
+            self.cold_page.setdefault(n, []).append(
+                {**info, "wall": round((time.time() - t) * 1000, 1)}
+            )
             pages[n] = page
         for wid in a.only:
             modes, warm, per_turn = WORK[wid]
@@ -133,62 +181,112 @@ class Run:
                     self.fail(rec, n, wid, m, f[kind], kind)
                     if kind == "error":
                         rec["stack"] = f.get("stack")
-                        try: pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
-                        except Exception: pass
+                        try:
+                            pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
+                        except Exception:
+                            pass
                     continue
-                rec["cold"].append(f["cold"]); rec["cold_host"].append(f["coldHost"])
+                rec["cold"].append(f["cold"])
+                rec["cold_host"].append(f["coldHost"])
                 rec["counts"], rec["cold_counts"] = f["counts"], f["coldCounts"]
                 self.check(rec, wid, f["values"])
                 done[n, m] = len(f["values"])
                 want = self.expected["check"].get(wid)
                 if want is not None:
-                    rec["checksum_err"] = relerr(f["check"], want) if abs(want) < 1 else abs(f["check"] / want - 1)
+                    rec["checksum_err"] = (
+                        relerr(f["check"], want) if abs(want) < 1 else abs(f["check"] / want - 1)
+                    )
                 alive.append((n, m))
-            for half in range(2):  # two interleaved turns per round, the second in the opposite order
-                for n, m in (alive if half == 0 else alive[::-1]):
+            for half in range(
+                2
+            ):  # two interleaved turns per round, the second in the opposite order
+                for n, m in alive if half == 0 else alive[::-1]:
                     rec = self.rec(n, wid, m)
                     if rec.get("dead"):
                         continue
                     k = max(1, per_turn // 2)
-                    res = pages[n].evaluate("([w, m, k, cap]) => bench.run(w, m, k, cap)", [wid, m, k, a.cap])
+                    res = pages[n].evaluate(
+                        "([w, m, k, cap]) => bench.run(w, m, k, cap)", [wid, m, k, a.cap]
+                    )
                     if "error" in res:
-                        self.fail(rec, n, wid, m, res["error"], "error"); continue
-                    rec["ms"] += res["ms"]; rec["host"] += res["host"]
-                    rec.setdefault("rounds", {}).setdefault(r, []).extend(round(x, 2) for x in res["ms"])
+                        self.fail(rec, n, wid, m, res["error"], "error")
+                        continue
+                    rec["ms"] += res["ms"]
+                    rec["host"] += res["host"]
+                    rec.setdefault("rounds", {}).setdefault(r, []).extend(
+                        round(x, 2) for x in res["ms"]
+                    )
                     self.check(rec, wid, res["values"], done[n, m])
                     done[n, m] += len(res["values"])
             for n, m in alive:
-                try: pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
-                except Exception as e: self.log(n, wid, m, "drop:", str(e)[:200])
-            self.log(f"round {r + 1} {wid}: " + ", ".join(
-                f"{n}/{m} {statistics.median(self.rec(n, wid, m)['rounds'][r]):.1f}"
-                for n, m in alive if r in self.rec(n, wid, m).get("rounds", {})))
+                try:
+                    pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
+                except Exception as e:
+                    self.log(n, wid, m, "drop:", str(e)[:200])
+            self.log(
+                f"round {r + 1} {wid}: "
+                + ", ".join(
+                    f"{n}/{m} {statistics.median(self.rec(n, wid, m)['rounds'][r]):.1f}"
+                    for n, m in alive
+                    if r in self.rec(n, wid, m).get("rounds", {})
+                )
+            )
         for b in browsers:
             b.close()
 
     def report(self, names, contenders):
-        out = {"contenders": {n: contenders[n].get("version", n) for n in names}, "rounds": self.a.rounds,
-               "adapter": self.a.adapter, "load_at_round_start": self.load, "page_start_ms": {}, "workloads": {}, "failures": [], "ratios": {}}
+        out = {
+            "contenders": {n: contenders[n].get("version", n) for n in names},
+            "rounds": self.a.rounds,
+            "adapter": self.a.adapter,
+            "load_at_round_start": self.load,
+            "page_start_ms": {},
+            "workloads": {},
+            "failures": [],
+            "ratios": {},
+        }
         for n in names:
-            out["page_start_ms"][n] = {k: summary([p[k] for p in self.cold_page.get(n, []) if isinstance(p.get(k), (int, float))])
-                                       for k in ("tImport", "tDevice", "tFirst", "wall")}
+            out["page_start_ms"][n] = {
+                k: summary(
+                    [p[k] for p in self.cold_page.get(n, []) if isinstance(p.get(k), (int, float))]
+                )
+                for k in ("tImport", "tDevice", "tFirst", "wall")
+            }
         for wid, modes in self.data.items():
             for mode, recs in modes.items():
                 for n, rec in recs.items():
                     for kind in ("error", "unsupported"):
                         if kind in rec:
-                            out["failures"].append({"contender": n, "workload": wid, "mode": mode, kind: rec[kind]})
+                            out["failures"].append(
+                                {"contender": n, "workload": wid, "mode": mode, kind: rec[kind]}
+                            )
                     if rec["ms"]:
-                        e = {"ms": summary(rec["ms"]), "host_ms": summary(rec["host"])["median"],
-                             "cold_ms": summary(rec["cold"])["median"], "counts": rec.get("counts"),
-                             "samples_by_round": list(rec["rounds"].values()), "cold_counts": rec.get("cold_counts"), "max_rel_err": float(f"{rec['err']:.3g}"), "values_checked": rec["checked"]}
+                        e = {
+                            "ms": summary(rec["ms"]),
+                            "host_ms": summary(rec["host"])["median"],
+                            "cold_ms": summary(rec["cold"])["median"],
+                            "counts": rec.get("counts"),
+                            "samples_by_round": list(rec["rounds"].values()),
+                            "cold_counts": rec.get("cold_counts"),
+                            "max_rel_err": float(f"{rec['err']:.3g}"),
+                            "values_checked": rec["checked"],
+                        }
                         if "checksum_err" in rec:
                             e["checksum_rel_err"] = float(f"{rec['checksum_err']:.3g}")
-                        e["correct"] = rec["err"] < self.a.tol and rec.get("checksum_err", 0) < self.a.tol
+                        e["correct"] = (
+                            rec["err"] < self.a.tol and rec.get("checksum_err", 0) < self.a.tol
+                        )
                         if not e["correct"]:
-                            out["failures"].append({"contender": n, "workload": wid, "mode": mode, "wrong_value":
-                                                    f"read {rec['worst'][0]:.7g}, expected {rec['worst'][1]:.7g} (unit {rec['worst'][2]})"
-                                                    if "worst" in rec else "checksum"})
+                            out["failures"].append(
+                                {
+                                    "contender": n,
+                                    "workload": wid,
+                                    "mode": mode,
+                                    "wrong_value": f"read {rec['worst'][0]:.7g}, expected {rec['worst'][1]:.7g} (unit {rec['worst'][2]})"
+                                    if "worst" in rec
+                                    else "checksum",
+                                }
+                            )
                         out["workloads"].setdefault(wid, {}).setdefault(mode, {})[n] = e
         base = names[0]
         for wid, modes in out["workloads"].items():
@@ -204,7 +302,9 @@ class Run:
                     row[f"{n} best mode"] = best[n][0]
                 for mode, recs in modes.items():
                     if n in recs and base in recs:
-                        row[f"{n}/{base} {mode}"] = round(recs[n]["ms"]["median"] / recs[base]["ms"]["median"], 3)
+                        row[f"{n}/{base} {mode}"] = round(
+                            recs[n]["ms"]["median"] / recs[base]["ms"]["median"], 3
+                        )
             out["ratios"][wid] = row
         out["wall_s"] = round(time.time() - self.t0, 1)
         return out
@@ -212,28 +312,74 @@ class Run:
 
 def table(out):
     f = lambda x: f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
-    rows = [("workload", "mode", "contender", "median", "min", "max", "host", "cold", "disp", "submits", "err", "ok")]
+    rows = [
+        (
+            "workload",
+            "mode",
+            "contender",
+            "median",
+            "min",
+            "max",
+            "host",
+            "cold",
+            "disp",
+            "submits",
+            "err",
+            "ok",
+        )
+    ]
     for wid, modes in out["workloads"].items():
         for mode, recs in modes.items():
             for n, e in recs.items():
                 c = e["counts"] or {}
-                rows.append((wid, mode, n, f(e["ms"]["median"]), f(e["ms"]["min"]), f(e["ms"]["max"]), f(e["host_ms"]), f(e["cold_ms"]),
-                             str(c.get("dispatches", "")), str(c.get("submits", "")), f"{e['max_rel_err']:.0e}", "yes" if e["correct"] else "NO"))
+                rows.append(
+                    (
+                        wid,
+                        mode,
+                        n,
+                        f(e["ms"]["median"]),
+                        f(e["ms"]["min"]),
+                        f(e["ms"]["max"]),
+                        f(e["host_ms"]),
+                        f(e["cold_ms"]),
+                        str(c.get("dispatches", "")),
+                        str(c.get("submits", "")),
+                        f"{e['max_rel_err']:.0e}",
+                        "yes" if e["correct"] else "NO",
+                    )
+                )
     w = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w[i]) if i < 3 else c.rjust(w[i]) for i, c in enumerate(r)) for r in rows)
+    return "\n".join(
+        "  ".join(c.ljust(w[i]) if i < 3 else c.rjust(w[i]) for i, c in enumerate(r)) for r in rows
+    )
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--contenders", default="", help="comma list, the first is the base of the ratios; default: all of contenders.json")
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument(
+        "--contenders",
+        default="",
+        help="comma list, the first is the base of the ratios; default: all of contenders.json",
+    )
     p.add_argument("--only", default="", help="comma list of workloads")
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--www", default=os.path.join(HERE, "www"), help="the bundled peers; served at /vendor/")
+    p.add_argument(
+        "--www", default=os.path.join(HERE, "www"), help="the bundled peers; served at /vendor/"
+    )
     p.add_argument("--mount", action="append", default=[], help="/prefix/=folder, served as well")
     p.add_argument("--chromium", default=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
     p.add_argument("--adapter", default="swiftshader", help="'' lets Chromium choose (a real GPU)")
-    p.add_argument("--cap", type=float, default=3000, help="ms after which a turn starts no further timed unit")
-    p.add_argument("--budget", type=float, default=480, help="seconds; a round that would likely end later is not started")
+    p.add_argument(
+        "--cap", type=float, default=3000, help="ms after which a turn starts no further timed unit"
+    )
+    p.add_argument(
+        "--budget",
+        type=float,
+        default=480,
+        help="seconds; a round that would likely end later is not started",
+    )
     p.add_argument("--timeout", type=int, default=240, help="seconds one page call may take")
     p.add_argument("--tol", type=float, default=1e-3)
     p.add_argument("--out", default="", help="also write the JSON here")
@@ -241,7 +387,9 @@ def main():
     contenders = json.load(open(os.path.join(HERE, "contenders.json")))
     names = [n for n in a.contenders.split(",") if n] or list(contenders)
     a.only = [w for w in a.only.split(",") if w] or list(WORK)
-    mounts = [("/vendor/", a.www), ("/dist/", os.path.join(HERE, "../../web/dist"))] + [tuple(m.split("=", 1)) for m in a.mount]
+    mounts = [("/vendor/", a.www), ("/dist/", os.path.join(HERE, "../../web/dist"))] + [
+        tuple(m.split("=", 1)) for m in a.mount
+    ]
     port, run = serve(mounts), Run(a)
     with sync_playwright() as pw:
         for r in range(a.rounds):
