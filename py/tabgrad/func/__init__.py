@@ -1,5 +1,15 @@
 """Transforms of functions, nested in any way; PyTorch's `func`."""
 
+from tabgrad.func.curvature import (
+    directional_second_derivative as directional_second_derivative,
+    empirical_fisher as empirical_fisher, empirical_fisher_product as empirical_fisher_product,
+    gauss_newton_product as gauss_newton_product, hessian_diagonal as hessian_diagonal,
+    laplacian as laplacian,
+)  # fmt: skip
+from tabgrad.func.sparse import (
+    SparseMatrix as SparseMatrix, banded as banded, jacobian_sparsity as jacobian_sparsity,
+    sparse_hessian as sparse_hessian, sparse_jacobian as sparse_jacobian,
+)  # fmt: skip
 from tabgrad.func.stateless import (
     functional_call as functional_call, stack_module_state as stack_module_state,
 )  # fmt: skip

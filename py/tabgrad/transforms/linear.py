@@ -71,8 +71,9 @@ class Linear(Level):
             known[x.value] = value
         mine = [y is not None and y.owner is self for y in outputs]
         last = max([y.value for y, own in zip(outputs, mine, strict=True) if own], default=-1)
+        given = {x.value for x in inputs}
         for i, step in enumerate(self.steps[: last + 1]):
-            if step is not None:
+            if step is not None and i not in given:
                 known[i] = self._step(step, known)
         return [known[y.value] if own else y for y, own in zip(outputs, mine, strict=True)]
 
@@ -92,9 +93,10 @@ class Linear(Level):
             if y is not None and y.owner is self and ct is not None:
                 found[y.value] = accumulate(found[y.value], ct)
                 last = max(last, y.value)
-        for i in range(last, -1, -1):
+        given = {t.value for t in inputs if t is not None}
+        for i in range(last, min(given, default=last), -1):
             step = self.steps[i]
-            if step is not None and found[i] is not None:
+            if step is not None and found[i] is not None and i not in given:
                 self._step_back(step, found[i], found)
         return [None if t is None else found[t.value] for t in inputs]
 
