@@ -13,11 +13,12 @@ from collections import OrderedDict
 from typing import IO, Any
 
 import tabgrad as tg
+from tabgrad.core import dtype as dt
 from tabgrad.functions import literals, reading
 from tabgrad.functions.creation import upload
 
 CODES = {
-    "BOOL": tg.bool, "U8": tg.uint8, "I8": tg.int8, "U16": tg.uint16, "I16": tg.int16,
+    "BOOL": dt.bool_, "U8": tg.uint8, "I8": tg.int8, "U16": tg.uint16, "I16": tg.int16,
     "U32": tg.uint32, "I32": tg.int32, "U64": tg.uint64, "I64": tg.int64, "F16": tg.float16,
     "BF16": tg.bfloat16, "F32": tg.float32, "F64": tg.float64, "C64": tg.complex64,
 }  # fmt: skip

@@ -169,7 +169,13 @@ def losses() -> Iterator[Case]:
 
 
 def recurrent() -> Iterator[Case]:
-    for options in ("", ", num_layers=2", ", bidirectional=True", ", batch_first=True", ", bias=False"):
+    for options in (
+        "",
+        ", num_layers=2",
+        ", bidirectional=True",
+        ", batch_first=True",
+        ", bias=False",
+    ):
         for name in ("RNN", "LSTM", "GRU"):
             yield Case(f"nn.{name}(3, 4{options})", ("5x2x3",), pick=0)
     yield Case("nn.RNN(3, 4, nonlinearity='relu')", ("5x3",), pick=0, repr=False)
@@ -183,7 +189,12 @@ def recurrent() -> Iterator[Case]:
 
 def attention() -> Iterator[Case]:
     mha = "nn.MultiheadAttention(6, 2{})"
-    for options in ("", ", bias=False", ", kdim=4, vdim=5", ", add_bias_kv=True, add_zero_attn=True"):
+    for options in (
+        "",
+        ", bias=False",
+        ", kdim=4, vdim=5",
+        ", add_bias_kv=True, add_zero_attn=True",
+    ):
         sizes = (4, 5) if "kdim" in options else (6, 6)
         shapes = ("3x2x6", f"5x2x{sizes[0]}", f"5x2x{sizes[1]}")
         for pick in (0, 1):

@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.nn.cases import Case, integers, numbers, parsed, summary
 
-
 PAIRS = ("Triplet", "CosineEmbedding", "MarginRanking")
 """Losses whose second input has a gradient."""
 
@@ -44,7 +43,7 @@ def inputs(lib: Any, case: Case, device: Any) -> list[Any]:
                 x = (x + 1) / 2
             elif i == 1 and "CrossEntropy" in case.module:
                 x = (x + 1) / 8
-            elif i == 2 and "MarginRanking" in case.module or i == 1 and "HingeEmb" in case.module:
+            elif (i, case.module[3:9]) in ((2, "Margin"), (1, "HingeE")):
                 x = lib.where(x > 0, 1.0, -1.0)
             elif i == 0 or "Loss" not in case.module or any(k in case.module for k in PAIRS):
                 x.requires_grad_()
@@ -66,7 +65,7 @@ def run(lib: Any, case: Case, device: Any = "cpu") -> dict[str, Any]:
         fill(lib, module, device)
         given = inputs(lib, case, device)
         fed = [x * 1 if "inplace" in case.module else x for x in given]
-        if "MultiheadAttention" in case.module and case.pick == 0 and "2x6 5x" in " ".join(case.inputs):
+        if case.module.startswith("nn.Multihead") and case.inputs[1].startswith("5x2"):
             mask = lib.tensor([[False] * 4 + [True], [False] * 5], device=device)
             out = module(*fed, key_padding_mask=mask)
         else:

@@ -63,8 +63,11 @@ def test_shared_parameters_and_modules_come_once() -> None:
 
 def test_assignment() -> None:
     net = Net()
+    order = list(net.state_dict())
     net.first = nn.Linear(3, 5)
     assert net.first.out_features == 5
+    net.scale = nn.Parameter(tg.zeros(5))
+    assert list(net.state_dict()) == order
     net.scale = None
     assert net.scale is None
     assert [n for n, _ in net.named_parameters(recurse=False)] == []
@@ -90,7 +93,7 @@ def test_assignment() -> None:
 
 def test_registration_errors() -> None:
     net = Net()
-    with pytest.raises(KeyError, match="name can.*t contain"):
+    with pytest.raises(KeyError, match=r"name can.*t contain"):
         net.register_parameter("a.b", None)
     with pytest.raises(KeyError, match="empty string"):
         net.register_buffer("", None)
@@ -215,9 +218,7 @@ def test_forward_hooks() -> None:
     zero = net.register_forward_hook(lambda m, args, out: out * 0)
     assert net(x).abs().sum().item() == 0.0
     zero.remove()
-    net.register_forward_pre_hook(
-        lambda m, args, kwargs: ((kwargs["x"],), {}), with_kwargs=True
-    )
+    net.register_forward_pre_hook(lambda m, args, kwargs: ((kwargs["x"],), {}), with_kwargs=True)
     net.register_forward_hook(lambda m, a, k, out: seen.append(k), with_kwargs=True)
     assert net(x=x).tolist() == plain
     assert seen == [{}]

@@ -33,6 +33,10 @@ class _Conv(Module):
 
     axes = 0
     transposed = False
+    in_channels: int
+    weight: Parameter
+    bias: Parameter | None
+    padding: tuple[int, ...] | str
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size,
@@ -47,7 +51,6 @@ class _Conv(Module):
         self.kernel_size = each_axis(kernel_size, n, "kernel_size")
         self.stride = each_axis(stride, n, "stride")
         self.dilation = each_axis(dilation, n, "dilation")
-        self.padding: tuple[int, ...] | str
         if isinstance(padding, str):
             if padding not in ("valid", "same"):
                 raise ValueError(f"Invalid padding string {padding!r}, should be 'valid' or 'same'")
@@ -182,6 +185,7 @@ class Conv3d(_Forward):
 
 class _Transpose(_Conv):
     transposed = True
+    padding: tuple[int, ...]
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1,
@@ -198,7 +202,7 @@ class _Transpose(_Conv):
         extra = []
         for i, want in enumerate(wanted):
             least = (input.shape[i - self.axes] - 1) * self.stride[i]
-            least += self.dilation[i] * (self.kernel_size[i] - 1) + 1 - 2 * int(self.padding[i])
+            least += self.dilation[i] * (self.kernel_size[i] - 1) + 1 - 2 * self.padding[i]
             if not least <= want < least + self.stride[i]:
                 raise ValueError(
                     f"requested an output size of {wanted}, but axis {i} can have sizes from {least} "

@@ -26,8 +26,10 @@ class _Table(Module):
                     f"padding_idx must be within num_embeddings ({num_embeddings}), got {padding_idx}"
                 )
             padding_idx %= num_embeddings
-        if sparse:
-            raise NotImplementedError("sparse=True: gradients are dense here; leave the option out")
+        if sparse or scale_grad_by_freq:
+            raise NotImplementedError(
+                "sparse and scale_grad_by_freq: gradients are dense and unscaled here; leave both out"
+            )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -70,8 +72,8 @@ class _Table(Module):
 class Embedding(_Table):
     """Row i of `weight` for each index i: (*) to (*, embedding_dim).
 
-    The row `padding_idx` gets no gradient; rows longer than `max_norm` are shortened when looked up;
-    `scale_grad_by_freq` divides gradients by how often an index occurs.
+    The row `padding_idx` gets no gradient; rows longer than `max_norm` are shortened when looked up.
+    `sparse` and `scale_grad_by_freq` raise NotImplementedError.
 
     >>> import tabgrad as tg
     >>> table = tg.nn.Embedding(10, 3, device="cpu")

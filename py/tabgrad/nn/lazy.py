@@ -6,6 +6,7 @@ in the first call, after which the layer is an ordinary one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tabgrad as tg
@@ -16,15 +17,14 @@ from tabgrad.nn.parameter import Uninitialized, UninitializedParameter
 Tensor = tg.Tensor
 
 
-class LazyModuleMixin:
+class LazyModuleMixin(Module):
     """Makes a module lazy: subclasses define `initialize_parameters` and `cls_to_become`."""
 
     cls_to_become: type[Module] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        module: Any = self
-        self._infer = module.register_forward_pre_hook(_infer_parameters, with_kwargs=True)
+        self._infer = self.register_forward_pre_hook(_infer_parameters, with_kwargs=True)
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Set the shapes of the parameters from the first input."""
@@ -32,8 +32,20 @@ class LazyModuleMixin:
 
     def has_uninitialized_params(self) -> bool:
         """Whether any parameter has no shape yet."""
-        module: Any = self
-        return any(isinstance(p, Uninitialized) for p in module._parameters.values())
+        return any(isinstance(p, Uninitialized) for p in self._parameters.values())
+
+    def _materialize(self, **shapes: tuple[int, ...]) -> None:
+        """Give parameters their shapes, and then initial values."""
+        with tg.no_grad():
+            for name, shape in shapes.items():
+                p = self._parameters[name]
+                if isinstance(p, UninitializedParameter):
+                    p.materialize(shape)
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        raise NotImplementedError(f"{type(self).__name__} does not define reset_parameters")
 
 
 def _infer_parameters(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -48,7 +60,7 @@ def _infer_parameters(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         module.__class__ = module.cls_to_become
 
 
-def _empty(module: Module, names: tuple[str, ...], device: Any, dtype: Any) -> None:
+def _empty(module: Module, names: Iterable[str], device: Any, dtype: Any) -> None:
     for name in names:
         module._parameters[name] = UninitializedParameter(device=device, dtype=dtype)
 
@@ -75,29 +87,32 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
     def reset_parameters(self) -> None:
         """Draw initial values, if the shapes are known."""
         if not self.has_uninitialized_params() and self.in_features:
-            super().reset_parameters()
+            super(LazyModuleMixin, self).reset_parameters()
 
     def initialize_parameters(self, input: Tensor) -> None:
         """Set the shapes."""
         if self.in_features == 0:
             self.in_features = input.shape[-1]
         if self.has_uninitialized_params():
-            with tg.no_grad():
-                self.weight.materialize((self.out_features, self.in_features))
-                if self.bias is not None:
-                    self.bias.materialize((self.out_features,))
-                self.reset_parameters()
+            self._materialize(
+                weight=(self.out_features, self.in_features), bias=(self.out_features,)
+            )
 
 
-class _LazyConv(LazyModuleMixin):
+class _LazyConv(LazyModuleMixin, conv._Conv):
     """For convolutions: `in_channels` is the size of axis 1 of the first input."""
 
-    def _make_parameters(self: Any, bias: bool, device: Any, dtype: Any) -> None:
-        self.bias = None
+    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
+        self.register_parameter("weight", None)
         self.register_parameter("bias", None)
         _empty(self, ("weight", "bias") if bias else ("weight",), device, dtype)
 
-    def initialize_parameters(self: Any, input: Tensor, *args: Any, **kwargs: Any) -> None:
+    def reset_parameters(self) -> None:
+        """Draw initial values, if the shapes are known."""
+        if not self.has_uninitialized_params():
+            super(LazyModuleMixin, self).reset_parameters()
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
         """Set the shapes."""
         if self.in_channels == 0:
             if input.ndim not in (self.axes + 1, self.axes + 2):
@@ -111,11 +126,7 @@ class _LazyConv(LazyModuleMixin):
                     f"in_channels ({self.in_channels}) must be divisible by groups ({self.groups})"
                 )
         if self.has_uninitialized_params():
-            with tg.no_grad():
-                self.weight.materialize(self._weight_shape())
-                if self.bias is not None:
-                    self.bias.materialize((self.out_channels,))
-                self.reset_parameters()
+            self._materialize(weight=self._weight_shape(), bias=(self.out_channels,))
 
 
 class LazyConv1d(_LazyConv, conv.Conv1d):
@@ -172,39 +183,29 @@ class LazyConvTranspose3d(_LazyConv, conv.ConvTranspose3d):
         super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
 
-class _LazyNorm(LazyModuleMixin):
+class _LazyNorm(LazyModuleMixin, norm._ByChannel):
     """For batch and instance norm: `num_features` is the size of axis 1 of the first input."""
 
     def __init__(self, *args: Any, device: Any = None, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(0, *args, device=device, dtype=dtype, **kwargs)
-        module: Any = self
-        if module.affine:
-            _empty(
-                module,
-                ("weight", "bias") if kwargs.get("bias", True) else ("weight",),
-                device,
-                dtype,
-            )
+        names = [name for name, p in self._parameters.items() if p is not None]
+        _empty(self, names, device, dtype)
 
-    def reset_parameters(self: Any) -> None:
+    def reset_parameters(self) -> None:
         """Set initial values, if the shapes are known."""
         if not self.has_uninitialized_params() and self.num_features:
-            super().reset_parameters()
+            super(LazyModuleMixin, self).reset_parameters()
 
-    def initialize_parameters(self: Any, input: Tensor) -> None:
+    def initialize_parameters(self, input: Tensor) -> None:
         """Set the shapes."""
         if self.num_features:
             return
         self.num_features = n = input.shape[1]
-        with tg.no_grad():
-            for p in self._parameters.values():
-                if isinstance(p, UninitializedParameter):
-                    p.materialize((n,))
-            for name in ("running_mean", "running_var"):
-                old = self._buffers.get(name)
-                if old is not None and old.numel() != n:
-                    self._buffers[name] = tg.zeros(n, dtype=old.dtype, device=old.device)
-            self.reset_parameters()
+        for name in ("running_mean", "running_var"):
+            old = self._buffers.get(name)
+            if old is not None and old.numel() != n:
+                self._buffers[name] = tg.zeros(n, dtype=old.dtype, device=old.device)
+        self._materialize(weight=(n,), bias=(n,))
 
 
 class LazyBatchNorm1d(_LazyNorm, norm.BatchNorm1d):

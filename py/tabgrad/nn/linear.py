@@ -41,6 +41,8 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.weight: Parameter
+        self.bias: Parameter | None
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(tg.empty(out_features, in_features, device=device, dtype=dtype))

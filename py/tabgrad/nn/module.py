@@ -86,7 +86,8 @@ class Module:
                         f"cannot assign a {kind.__name__.lower()} before Module.__init__() call; "
                         f"call super().__init__() first in {type(self).__name__}.__init__"
                     )
-                self._forget(name)
+                if name not in kept:
+                    self._forget(name)
                 register(self, name, value)
                 return
             if kept and name in kept:

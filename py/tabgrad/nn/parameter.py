@@ -65,7 +65,7 @@ class UninitializedParameter(Parameter, Uninitialized):
 
     __slots__ = ()
 
-    def __new__(  # type: ignore[misc]
+    def __new__(
         cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
     ) -> UninitializedParameter:
         """Return a parameter without a shape."""

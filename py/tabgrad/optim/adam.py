@@ -125,11 +125,11 @@ class NAdam(Optimizer):
             now["mu_product"] = now.get("mu_product", 1.0) * mu(now["step"])
 
         def of_g() -> float:
-            return group["lr"] * (1 - mu(now["step"])) / (1 - now["mu_product"])  # type: ignore[no-any-return]
+            return group["lr"] * (1 - mu(now["step"])) / (1 - now["mu_product"])
 
         def of_m() -> float:
             after = mu(now["step"] + 1)
-            return group["lr"] * after / (1 - now["mu_product"] * after)  # type: ignore[no-any-return]
+            return group["lr"] * after / (1 - now["mu_product"] * after)
 
         flat.change(advance)
         scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
@@ -172,7 +172,7 @@ class RAdam(Optimizer):
             return math.sqrt((1 - beta2**t) * rectified)
 
         def rate() -> float:
-            return group["lr"] / (1 - group["betas"][0] ** now["step"])  # type: ignore[no-any-return]
+            return group["lr"] / (1 - group["betas"][0] ** now["step"])
 
         # Both kinds of step are in the formula, one of them times zero: a replay takes no branches.
         by_variance = flat.number(lambda: rate() * adaptive())

@@ -47,7 +47,7 @@ def flags(given: dict[str, Any]) -> None:
             raise TypeError(f"optimizer: unexpected option {name!r}")
 
 
-def nonnegative(**options: float) -> None:
+def nonnegative(**options: Any) -> None:
     """Raise ValueError for an option below zero."""
     for name, value in options.items():
         if isinstance(value, Tensor):

@@ -69,7 +69,7 @@ class DataLoader(Generic[T_co]):
         self.sampler: Any = sampler
         self.batch_size = batch_size
         if batch_size is not None and batch_sampler is None and not iterable:
-            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+            batch_sampler = BatchSampler(sampler or (), batch_size, drop_last)
         self.batch_sampler: Any = batch_sampler
         batched = batch_sampler is not None or batch_size is not None
         self.collate_fn = collate_fn or (default_collate if batched else lambda example: example)

@@ -100,7 +100,7 @@ class WeightedRandomSampler(Sampler[int]):
     """Indices drawn with probabilities in proportion to `weights`."""
 
     def __init__(
-        self, weights: Sequence[float], num_samples: int, replacement: bool = True,
+        self, weights: Any, num_samples: int, replacement: bool = True,
         generator: Any = None,
     ) -> None:  # fmt: skip
         if not isinstance(num_samples, int) or num_samples <= 0:
