@@ -34,10 +34,11 @@ class View:
     flow from the base to the tensor.
     """
 
-    __slots__ = ("_strides", "base", "graph", "seen", "steps")
+    __slots__ = ("_strides", "base", "graph", "seen", "spec", "steps")
 
     def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, graph: bool) -> None:
         self.base = base
+        self.spec = base.spec
         self.steps = steps
         self.seen = seen
         self.graph = graph
@@ -53,16 +54,16 @@ class View:
 
     def follow(self, x: Tensor) -> None:
         """Make `x` anew from its base."""
+        if self.base.spec is not self.spec:
+            raise GradientError(
+                f"a view of shape {x.spec.shape} lost its base: the base's shape was changed in place; "
+                "make the view again"
+            )
         mode = MODE.get()
         with using(mode.replace(grad=self.graph)):
             y = self.base
             for op, params in self.steps:
                 y = bind(op, (y,), params)
-        if y.spec is not x.spec:
-            raise GradientError(
-                f"a view of shape {x.spec.shape} lost its base: the base's shape was changed in place; "
-                "make the view again"
-            )
         x.value, x.owner = y.value, y.owner
         if not (x.tracked and is_leaf(x)):
             x.tracked, x.node = y.tracked, y.node
@@ -72,7 +73,7 @@ class View:
     def strides(self) -> tuple[Ints, int]:
         """The strides and the offset of the tensor in its base, in elements."""
         if self._strides is None:
-            self._strides = strides.along(self.base.spec.shape, self.steps)
+            self._strides = strides.along(self.spec.shape, self.steps)
         return self._strides
 
 

@@ -67,7 +67,7 @@ def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
         return upload(literals.encode([data], target), (), target, where)
     if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
         return from_array(data, dtype, where)
-    if not literals.is_nested(data) or hasattr(data, "typecode"):
+    if not literals.is_nested(data) or isinstance(data, memoryview) or hasattr(data, "typecode"):
         if isinstance(data, NUMBER):
             return _new(plain(data), dtype, where)
         return from_buffer(data, dtype, where)
