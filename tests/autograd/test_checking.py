@@ -106,7 +106,7 @@ def test_gradcheck_sees_a_derivative_that_changes():
         gradcheck(Restless.apply, (tracked(1),), atol=1.0)
 
 
-# -- anomalies -------------------------------------------------------------------------------------------
+# -- anomalies -------------------------------------------------------------------------------------
 
 
 def test_backward_names_the_op_and_the_line():
@@ -161,7 +161,7 @@ def test_anomaly_is_a_decorator_and_a_switch():
     assert not tg.autograd.is_anomaly_enabled()
 
 
-# -- GradientTape --------------------------------------------------------------------------------------------
+# -- GradientTape ----------------------------------------------------------------------------------
 
 
 def test_tape_watches_and_answers_once():

@@ -25,7 +25,7 @@ def call(function: str, make: Callable[[Any], Any], label: str = "", **kwargs: A
     CALLS.append((function, arguments, (label or shown).replace(" ", "")))
 
 
-# -- rows and activations --------------------------------------------------------------------------------
+# -- rows and activations --------------------------------------------------------------------------
 
 call("softmax", lambda m: (m.normal(3, 4, 5), 1), "middle")
 call("softmax", lambda m: (m.normal(6, scale=30.0), 0), "large")
@@ -70,7 +70,7 @@ call("glu", lambda m: (m.normal(4, 3), 0), "dim0")
 call("rrelu", lambda m: m.normal(3, 4))
 call("logit", lambda m: m.uniform(3, 4))
 
-# -- norms -------------------------------------------------------------------------------------------------
+# -- norms -----------------------------------------------------------------------------------------
 
 call("layer_norm", lambda m: (m.normal(3, 4, 5), (4, 5), m.normal(4, 5), m.normal(4, 5)), "affine")
 call("layer_norm", lambda m: (m.normal(3, 5), (5,)), "plain")
@@ -91,7 +91,7 @@ call("local_response_norm", lambda m: (m.normal(3, 5, 4), 3))
 call("normalize", lambda m: m.normal(3, 4))
 call("normalize", lambda m: (m.normal(3, 4), 3.0, 0), "p3")
 
-# -- losses ------------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 for reduction in ("none", "mean", "sum"):
     call("cross_entropy", lambda m: (m.normal(5, 4), m.integers(4, 5)), reduction=reduction)
@@ -155,7 +155,7 @@ def _labels() -> Any:
     return Input(np.array([[3, 0, -1, 1], [1, -1, 2, 2], [0, 1, 2, 3]]))
 
 
-# -- linear maps, convolution, attention -----------------------------------------------------------------------
+# -- linear maps, convolution, attention -----------------------------------------------------------
 
 call("linear", lambda m: (m.normal(2, 3, 4), m.normal(5, 4), m.normal(5)))
 call("linear", lambda m: (m.normal(4), m.normal(5, 4)), "vector")
@@ -228,7 +228,7 @@ def _mask() -> Any:
     return Input(np.array([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 0, 1]], dtype=bool))
 
 
-# -- pooling and windows ---------------------------------------------------------------------------------------
+# -- pooling and windows ---------------------------------------------------------------------------
 
 for k, s, p, d, c in (
     (2, None, 0, 1, False),
@@ -270,7 +270,7 @@ for size in (1, 3, (2, 5), (None, 2)):
 call("unfold", lambda m: (m.normal(2, 3, 7, 8), (2, 3), 2, 1, 2))
 call("fold", lambda m: (m.normal(2, 18, 12), (7, 8), (2, 3), 2, 1, 2))
 
-# -- padding, lookup, images -----------------------------------------------------------------------------------
+# -- padding, lookup, images -----------------------------------------------------------------------
 
 for mode in ("reflect", "replicate", "circular"):
     call("pad", lambda m: (m.normal(2, 3, 4, 5), (1, 2, 2, 1)), mode=mode)
@@ -316,7 +316,7 @@ for mode in ("bilinear", "nearest"):
         )
 call("affine_grid", lambda m: (m.normal(2, 2, 3), (2, 3, 4, 5)), align_corners=False)
 
-# -- order, scans, special functions -----------------------------------------------------------------
+# -- order, scans, special functions ---------------------------------------------------------------
 
 call("sort", lambda m: m.normal(3, 5), dim=0)
 call("sort", lambda m: m.normal(3, 5), descending=True)

@@ -141,7 +141,7 @@ def vmap(case: Case, device: str) -> list[Any]:
 CHECKS = {"forward": forward, "reverse": reverse, "second": second, "jvp": jvp, "vmap": vmap}
 
 
-# -- comparing ----------------------------------------------------------------------------------------------
+# -- comparing -------------------------------------------------------------------------------------
 
 
 def flat(values: Any) -> list[Any]:

@@ -42,7 +42,7 @@ def samples(op: Op) -> Iterator[Sample]:
         yield make(op, name)
 
 
-# -- element-wise --------------------------------------------------------------------------------------
+# -- element-wise ----------------------------------------------------------------------------------
 
 
 def uniform(rng: np.random.Generator, low: float, high: float, shape: Any) -> Any:
@@ -160,7 +160,7 @@ SPECIAL: dict[str, list[tuple[str, Any]]] = {
 }
 
 
-# -- views, products, kernels ----------------------------------------------------------------------------
+# -- views, products, kernels ----------------------------------------------------------------------
 
 
 def _plain(params: dict[str, Any]) -> str:
@@ -188,7 +188,7 @@ def _declared(op: Any) -> Iterator[Sample]:
         yield Sample(name.replace(" ", ""), [_operand(rng, s) for s in shapes], dict(params))
 
 
-# -- reductions --------------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 
 AXES = (((2, 3, 4), (1,)), ((2, 3, 4), (0, 2)), ((3, 5), (0, 1)), ((3, 1), (1,)), ((2, 3), ()))
 

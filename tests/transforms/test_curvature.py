@@ -107,7 +107,7 @@ def test_sparse_errors():
         func.sparse_jacobian(lambda x: x, mode="both")
 
 
-# -- the cheapest order ---------------------------------------------------------------------------------------
+# -- the cheapest order ----------------------------------------------------------------------------
 
 A, B = random(2, 10, seed=1), random(8, 2, seed=2)
 

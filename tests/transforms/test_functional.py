@@ -100,7 +100,7 @@ def test_constants_have_zero_derivatives():
         jvp(lambda x: f64(1.0), (f64(1.0),), (f64(1.0),), strict=True)
 
 
-# -- perturbation confusion ---------------------------------------------------------------------------
+# -- perturbation confusion ------------------------------------------------------------------------
 
 
 def test_inner_derivative_does_not_see_the_outer_variable():
@@ -144,7 +144,7 @@ def test_reverse_over_base_tape():
     close(w.grad, 4.0)
 
 
-# -- nesting -------------------------------------------------------------------------------------------
+# -- nesting ---------------------------------------------------------------------------------------
 
 SECOND = {
     "grad of grad": lambda f: grad(grad(f)),
@@ -195,7 +195,7 @@ def test_third_derivative():
     close(grad(grad(grad(lambda x: x * x * x * x)))(f64(2.0)), 48.0)
 
 
-# -- Jacobians -----------------------------------------------------------------------------------------
+# -- Jacobians -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [jacrev, jacfwd])
@@ -244,7 +244,7 @@ def test_linearize_runs_the_function_once():
     close(vmap(jvp_fn)(f64(np.eye(3).tolist())), array(jacfwd(smooth)(x)).T)
 
 
-# -- grad mode and escapes -----------------------------------------------------------------------------
+# -- grad mode and escapes -------------------------------------------------------------------------
 
 
 def test_no_grad_inside_counts_and_outside_does_not():
@@ -290,7 +290,7 @@ def test_escaped_tensors_say_what_to_do(transform):
         grad(lambda x: x * kept[0])(f64(1.0))
 
 
-# -- bad input -----------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 def test_errors():

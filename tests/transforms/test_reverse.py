@@ -24,7 +24,7 @@ def live_nodes() -> int:
     return sum(type(o) is Node for o in gc.get_objects())
 
 
-# -- what backward computes ------------------------------------------------------------------------------
+# -- what backward computes ------------------------------------------------------------------------
 
 
 def test_fan_out_broadcasting_and_several_roots():
@@ -103,7 +103,7 @@ def test_leaves_and_nodes():
     assert grad_fn(y).metadata == {"mine": 1}
 
 
-# -- grad: inputs, pruning ---------------------------------------------------------------------------------
+# -- grad: inputs, pruning -------------------------------------------------------------------------
 
 
 def test_grad_leaves_dot_grad_alone_and_keeps_trees():
@@ -177,7 +177,7 @@ def test_retain_grad():
     close(y.grad, 3.0)
 
 
-# -- freeing -----------------------------------------------------------------------------------------------
+# -- freeing ---------------------------------------------------------------------------------------
 
 
 def test_a_freed_graph_says_so_and_retain_graph_keeps_it():
@@ -221,7 +221,7 @@ def test_gradients_are_those_of_the_values_at_recording():
     close(x.grad, [3.0, 4.0])
 
 
-# -- size ----------------------------------------------------------------------------------------------------
+# -- size ------------------------------------------------------------------------------------------
 
 
 def test_a_chain_of_a_hundred_thousand_ops():
@@ -300,7 +300,7 @@ def test_grad_mode_is_of_the_thread():
     assert found == [True]
 
 
-# -- PyTorch's error situations --------------------------------------------------------------------------
+# -- PyTorch's error situations --------------------------------------------------------------------
 
 
 def test_errors():

@@ -53,7 +53,7 @@ def _named(front: Any, op: Any, name: str) -> Any:
     return front
 
 
-# -- one operand -----------------------------------------------------------------------------------------
+# -- one operand -----------------------------------------------------------------------------------
 
 acos = arccos = unary(e.acos)
 acosh = arccosh = unary(e.acosh)
@@ -184,7 +184,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     return log(div(x, rsub(x, 1.0)))
 
 
-# -- two operands ----------------------------------------------------------------------------------------
+# -- two operands ----------------------------------------------------------------------------------
 
 mul = multiply = binary(e.mul)
 maximum = binary(e.maximum)
@@ -360,7 +360,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
 
 
-# -- three operands --------------------------------------------------------------------------------------
+# -- three operands --------------------------------------------------------------------------------
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:

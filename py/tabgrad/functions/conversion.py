@@ -164,7 +164,7 @@ def cuda(
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
 
-# -- what a tensor or dtype is -----------------------------------------------------------------------------
+# -- what a tensor or dtype is ---------------------------------------------------------------------
 
 
 def is_tensor(obj: Any) -> bool:

@@ -201,7 +201,7 @@ def frombuffer(
     return require(upload(data, (n,), target, where), requires_grad)
 
 
-# -- filled ----------------------------------------------------------------------------------------------
+# -- filled ----------------------------------------------------------------------------------------
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: DType, where: Device) -> Tensor:

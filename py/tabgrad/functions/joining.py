@@ -101,7 +101,7 @@ def column_stack(tensors: Any) -> Tensor:
     return hstack([reshaped(x, (x.spec.size, 1)) if len(x.spec.shape) < 2 else x for x in given])
 
 
-# -- cutting ---------------------------------------------------------------------------------------------
+# -- cutting ---------------------------------------------------------------------------------------
 
 
 def cut(x: Any, at: int, start: int, stop: int) -> Any:

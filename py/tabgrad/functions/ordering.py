@@ -139,7 +139,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     )
 
 
-# -- running results -------------------------------------------------------------------------------------
+# -- running results -------------------------------------------------------------------------------
 
 
 def _running(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, int]:
@@ -206,7 +206,7 @@ def diff(
     return x
 
 
-# -- searching and counting ------------------------------------------------------------------------------
+# -- searching and counting ------------------------------------------------------------------------
 
 
 def searchsorted(

@@ -238,7 +238,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return sum(as_dtype(truth(input), dt.int64), dim)
 
 
-# -- spread ----------------------------------------------------------------------------------------------
+# -- spread ----------------------------------------------------------------------------------------
 
 
 def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
@@ -318,7 +318,7 @@ def std_mean(
     return root(variance), center
 
 
-# -- norms and log-sums ----------------------------------------------------------------------------------
+# -- norms and log-sums ----------------------------------------------------------------------------
 
 
 def norm(

@@ -308,7 +308,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return cast(reductions.sum(cast(r.lt(arrivals, rate), dt.float32), 0), input.spec.dtype)
 
 
-# -- in place ----------------------------------------------------------------------------------------------
+# -- in place --------------------------------------------------------------------------------------
 
 
 def _fill(self: Any, make: Any) -> Any:

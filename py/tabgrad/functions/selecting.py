@@ -107,7 +107,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(wide, at, v.expand.bind(indices, shape=(*lead[:at], k[at], *lead[at + 1 :])))
 
 
-# -- scattering ------------------------------------------------------------------------------------------
+# -- scattering ------------------------------------------------------------------------------------
 
 
 def _source(name: str, x: Any, index: Any, src: Any, at: int) -> tuple[Any, Any, Any]:

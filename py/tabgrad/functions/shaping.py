@@ -246,7 +246,7 @@ def _is_list(given: tuple[Any, ...]) -> bool:
     return len(given) == 1 and isinstance(given[0], list | tuple)
 
 
-# -- moving and repeating elements -----------------------------------------------------------------------
+# -- moving and repeating elements -----------------------------------------------------------------
 
 
 def flip(input: Tensor, *dims: Any) -> Tensor:

@@ -94,7 +94,7 @@ class DeviceBackend:
         self.compute([made.id])
         return made
 
-    # -- recording ----------------------------------------------------------------------------------------------
+    # -- recording ---------------------------------------------------------------------------------
 
     def run(
         self, op: Op, values: tuple[Value, ...], specs: tuple[Spec, ...], params: Params
@@ -137,7 +137,7 @@ class DeviceBackend:
             self.submit()
         return value
 
-    # -- running ------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------
 
     def wanted(self) -> list[int]:
         """Return the nodes that somebody still holds and that need a buffer of their own.
@@ -313,7 +313,7 @@ class DeviceBackend:
         if self.ahead > MAX_AHEAD and self.host.can_block():
             self.synchronize()
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def ask(self, value: Value, spec: Spec) -> int:
         """Compute `value`, ask the host for its bytes, and return the token of the answer."""

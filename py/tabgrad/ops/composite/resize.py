@@ -105,7 +105,7 @@ def _nearest(x: Any, axis: int, out: int, ratio: float, centered: bool) -> Any:
     return gather.bind(x, at, axis=axis)
 
 
-# -- weights -------------------------------------------------------------------------------------------
+# -- weights ---------------------------------------------------------------------------------------
 
 
 def _horner(d: Any, *coefficients: float) -> Any:
@@ -168,7 +168,7 @@ def _by_matrix(
     return permute.bind(y, dims=tuple(order.index(i) for i in range(rank)))
 
 
-# -- sampling at given places ----------------------------------------------------------------------------
+# -- sampling at given places ----------------------------------------------------------------------
 
 
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
