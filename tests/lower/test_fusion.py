@@ -117,7 +117,7 @@ def model_step(device: Any, **options: Any) -> tuple[Any, Any, Callable[[], Any]
 
 
 def test_an_optimizer_step_is_one_kernel(device: Any) -> None:
-    model, optimizer, step = model_step(device)
+    _, _, step = model_step(device)
     for _ in range(3):
         step()
     plan = recorder.last_plan(device)

@@ -235,7 +235,10 @@ class View(Op):
     ) -> None:  # fmt: skip
         """Take the facts of a view."""
         require(self, shape=shape, index=index, transpose=transpose, lift=lift, samples=samples)
-        assert shape and index and transpose and lift
+        assert shape
+        assert index
+        assert transpose
+        assert lift
         self.shape, self.index, self.transpose, self.lift = shape, index, transpose, lift
         self.samples = samples
 
@@ -354,7 +357,10 @@ class Bilinear(Op):
     ) -> None:  # fmt: skip
         """Take the facts of a bilinear op."""
         require(self, shape=shape, lhs=lhs, rhs=rhs, batching=batching, samples=samples)
-        assert shape and lhs and rhs and batching
+        assert shape
+        assert lhs
+        assert rhs
+        assert batching
         self.shape, self.lhs, self.rhs, self.batching = shape, lhs, rhs, batching
         self.kinds, self.samples = kinds, samples
 
@@ -405,7 +411,8 @@ class Kernel(Op):
         require(self, infer=infer, batching=batching, samples=samples)
         if isinstance(derivative, str):
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")
-        assert infer and batching
+        assert infer
+        assert batching
         self.infer_rule, self.derivative, self.transpose_rule = infer, derivative, transpose
         self.batching, self.samples, self.saved_always = batching, samples, reads
         self.linear = transpose is not None

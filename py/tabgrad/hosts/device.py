@@ -350,8 +350,8 @@ class DeviceBackend:
         """Return the bytes of `value`, waiting for them."""
         if not self.host.can_block():
             raise WouldBlockError(
-                "reading a value of the GPU has to wait, and Python can't wait here: use `await x.item_async()`, "
-                "`await x.tolist_async()` or `await x.numpy_async()`"
+                "reading a value of the GPU has to wait, and Python can't wait here: use "
+                "`await x.item_async()`, `await x.tolist_async()` or `await x.numpy_async()`"
             )
         if not spec.size:
             return memoryview(b"")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, Literal
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.spec import Spec
 
-NARROW = {dt.bool_: "B", dt.uint8: "B", dt.int8: "b", dt.uint16: "H", dt.int16: "h"}
+NARROW: dict[dt.DType, Literal["B", "b", "H", "h"]] = {
+    dt.bool_: "B",
+    dt.uint8: "B",
+    dt.int8: "b",
+    dt.uint16: "H",
+    dt.int16: "h",
+}
 
 
 def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
@@ -21,8 +21,10 @@ class CUDA(Dialect):
     """CUDA C for NVRTC. Buffers hold NumPy's element sizes."""
 
     name = "cuda"
-    types = {F32: "float", I32: "int", U32: "unsigned int", BOOL: "bool", F64: "double", I64: "long long",
-             U64: "unsigned long long"}  # fmt: skip
+    types: ClassVar[dict[str, str]] = {
+        F32: "float", I32: "int", U32: "unsigned int", BOOL: "bool", F64: "double", I64: "long long",
+        U64: "unsigned long long",
+    }  # fmt: skip
 
     def let(self, name: str, kind: str, value: str) -> str:
         """Declare a constant."""
@@ -63,7 +65,8 @@ class CUDA(Dialect):
         """Read a constant from the uniform words."""
         pair = f"((unsigned long long)u[{word}] | ((unsigned long long)u[{word + 1}] << 32))"
         return {
-            U32: f"u[{word}]", BOOL: f"(u[{word}] != 0u)", I32: f"((int)u[{word}])", F32: f"__uint_as_float(u[{word}])",
+            U32: f"u[{word}]", BOOL: f"(u[{word}] != 0u)", I32: f"((int)u[{word}])",
+            F32: f"__uint_as_float(u[{word}])",
             F64: f"__longlong_as_double((long long){pair})", I64: f"((long long){pair})", U64: pair,
         }[kind]  # fmt: skip
 
@@ -99,7 +102,7 @@ class CUDA(Dialect):
         size: int,
         body: list[str],
     ) -> str:
-        """Return a whole translation unit: bindings are (name, "r" or "w", dtype); `body` is the inside of the kernel."""
+        """Return a whole translation unit: bindings are (name, "r" or "w", dtype); `body` is the kernel's inside."""
         parameters = [
             f"{'const ' if access == 'r' else ''}{STORED[dtype]}* __restrict__ {name}"
             for name, access, dtype in bindings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
@@ -15,7 +15,14 @@ class Dialect:
     """A kernel language. Statements end up in one flat list of lines; blocks are `{` and `}` in both."""
 
     name = ""
-    types: dict[str, str] = {}
+    types: ClassVar[dict[str, str]] = {}
+    """The language's names of the compute types it has."""
+
+    barrier = ""
+    """The statement at which the threads of a workgroup wait for each other."""
+
+    group_x = group_y = lane = ""
+    """The place of the workgroup, and of the thread in it."""
 
     def compute_type(self, dtype: dt.DType) -> str:
         """Return the type that values of `dtype` are computed in."""
@@ -58,6 +65,21 @@ class Dialect:
 
     def literal(self, value: Any, kind: str) -> str:
         """Write a number."""
+        raise NotImplementedError
+
+    def shared(self, name: str, kind: str, size: int) -> str:
+        """Declare memory that the threads of a workgroup share."""
+        raise NotImplementedError
+
+    def module(
+        self,
+        bindings: list[tuple[str, str, dt.DType]],
+        uniforms: int,
+        shared: list[str],
+        size: int,
+        body: list[str],
+    ) -> str:
+        """Return a kernel's whole source: bindings are (name, "r" or "w", dtype)."""
         raise NotImplementedError
 
     def narrow(self, value: str, dtype: dt.DType) -> str:

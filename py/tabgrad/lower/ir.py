@@ -30,7 +30,8 @@ class Node:
 
     `op` is None for an input (`number` says which) and FULL for a constant (`number` is the raw node whose
     value fills it). `users` are the nodes that read this one, `origin` the raw node it was made for.
-    `shift` is the raw node whose start (in elements) is added to the index of an input, -1 where it begins at 0.
+    `shift` is the raw node whose start (in elements) is added to the index of an input, -1 where it
+    begins at 0.
     """
 
     __slots__ = ("id", "number", "op", "origin", "params", "shift", "spec", "srcs", "users")

@@ -19,8 +19,8 @@ class Plan:
     """What a graph is lowered to. It holds no buffers: slots are bound to them when it runs.
 
     Slots 0 to `inputs` - 1 are the inputs; `nbytes` has the size of each slot; `outputs` gives the (slot,
-    offset in elements, spec) of each; `temporaries` maps the other slots to (first, last) kernel that uses them.
-    `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel.
+    offset in elements, spec) of each; `temporaries` maps the other slots to the (first, last) kernel
+    that uses them. `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel.
     """
 
     kernels: list[Kernel]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
@@ -17,7 +17,7 @@ class WGSL(Dialect):
     """The WebGPU shading language. Bools and narrow integers lie in a 32-bit word each."""
 
     name = "wgsl"
-    types = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
+    types: ClassVar[dict[str, str]] = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
 
     def let(self, name: str, kind: str, value: str) -> str:
         """Declare a constant."""
