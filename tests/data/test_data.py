@@ -13,9 +13,20 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.utils.data import (
-    BatchSampler, ChainDataset, ConcatDataset, DataLoader, Dataset, IterableDataset, RandomSampler,
-    StackDataset, Subset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler,
-    default_collate, random_split,
+    BatchSampler,
+    ChainDataset,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    StackDataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+    random_split,
 )  # fmt: skip
 
 
@@ -63,7 +74,12 @@ def test_shuffling_is_seeded_and_complete() -> None:
     loader = DataLoader(pairs(50), batch_size=50, shuffle=True)
     assert next(iter(loader))[1].tolist() != next(iter(loader))[1].tolist()
     mine = [
-        [i for (i,) in DataLoader(TensorDataset(tg.arange(9)), None, True, generator=tg.Generator())]
+        [
+            i
+            for (i,) in DataLoader(
+                TensorDataset(tg.arange(9)), None, True, generator=tg.Generator()
+            )
+        ]
         for _ in range(2)
     ]
     assert [int(i) for i in mine[0]] == [int(i) for i in mine[1]]

@@ -177,7 +177,7 @@ def test_dropout_scales_what_it_keeps() -> None:
     assert layer.eval()(tg.ones(5)).tolist() == [1.0] * 5
     channels = nn.Dropout2d(0.5)(tg.ones(64, 32, 2, 2))
     assert ((channels == 0).all(-1).all(-1) | (channels != 0).all(-1).all(-1)).all().item()
-    with pytest.raises(ValueError, match="between 0 and 1, but got 1.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 1, but got 1\.5"):
         nn.Dropout(1.5)
 
 
@@ -230,7 +230,7 @@ def test_clipping() -> None:
     nn.utils.clip_grad_value_([a, b], 0.5)
     assert a.grad.tolist() == [0.5, 0.0]
     a.grad = tg.tensor([float("nan"), 0.0])
-    with pytest.raises(RuntimeError, match="total norm of order 2.0 is nan"):
+    with pytest.raises(RuntimeError, match=r"total norm of order 2\.0 is nan"):
         nn.utils.clip_grad_norm_([a, b], 1.0, error_if_nonfinite=True)
     assert nn.utils.clip_grad_norm_([tg.zeros(1)], 1.0).item() == 0.0
     double = tg.zeros(1, dtype=tg.float64, requires_grad=True)

@@ -12,6 +12,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
+from tabgrad.functions.vectors import bounds, joined, parts, write_parts
 
 Tensor = tg.Tensor
 Number = int | float
@@ -28,9 +29,7 @@ class Flat:
     def __init__(self, params: list[Tensor]) -> None:
         self.params = params
         self.shapes = [tuple(p.shape) for p in params]
-        self.bounds = [0]
-        for p in params:
-            self.bounds.append(self.bounds[-1] + p.numel())
+        self.bounds = bounds(self.shapes)
         self.dtype = params[0].dtype
         self.device = params[0].device
         self.tensors: dict[str, Tensor] = {}
@@ -65,7 +64,7 @@ class Flat:
 
     def values(self) -> Tensor:
         """Return the parameters as one vector."""
-        return _join(self.params)
+        return joined(self.params)
 
     def gradients(self) -> Tensor:
         """Return the gradients as one vector."""
@@ -74,28 +73,19 @@ class Flat:
             grad = p.grad
             assert grad is not None
             grads.append(grad)
-        return _join(grads)
+        return joined(grads)
 
     def write(self, new: Tensor) -> None:
         """Give each parameter its part of the vector `new`."""
-        for p, part in zip(self.params, self.split(new), strict=True):
-            p.copy_(part)
+        write_parts(self.params, new)
 
-    def split(self, vector: Tensor) -> Iterator[Tensor]:
-        """Yield the parts of a vector in the shapes of the parameters."""
-        for i in range(len(self.params)):
-            yield self.part(vector, i)
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Return the parts of a vector in the shapes of the parameters."""
+        return parts(vector, self.shapes)
 
-    def part(self, vector: Tensor, i: int) -> Tensor:
-        """Return the part of a vector that belongs to parameter `i`, in its shape."""
-        if len(self.params) > 1:
-            vector = vector[self.bounds[i] : self.bounds[i + 1]]
-        return vector if len(self.shapes[i]) == 1 else vector.reshape(self.shapes[i])
-
-
-def _join(tensors: list[Tensor]) -> Tensor:
-    rows = [t if t.ndim == 1 else t.reshape(-1) for t in tensors]
-    return rows[0] if len(rows) == 1 else tg.cat(rows)
+    def view(self, name: str, i: int) -> Tensor:
+        """Return the state of parameter `i` as a view: what is written to it is written to the state."""
+        return self.tensors[name][self.bounds[i] : self.bounds[i + 1]].view(self.shapes[i])
 
 
 class ParameterState(MutableMapping[str, Any]):
@@ -111,12 +101,12 @@ class ParameterState(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self.flat.numbers:
             return self.flat.numbers[name]
-        return self.flat.part(self.flat.tensors[name], self.i)
+        return self.flat.view(name, self.i)
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in self.flat.tensors:
             with tg.no_grad():
-                self.flat.part(self.flat.tensors[name], self.i).copy_(value)
+                self.flat.view(name, self.i).copy_(value)
             return
         p = self.flat.params[self.i]
         self.states.dissolve(self.flat)
@@ -177,7 +167,7 @@ class States(MutableMapping[Tensor, Any]):
             del self.home[p]
             own: dict[str, Any] = dict(flat.numbers)
             with tg.no_grad():
-                own |= {name: flat.part(t, i) for name, t in flat.tensors.items()}
+                own |= {name: flat.view(name, i) for name in flat.tensors}
             self.loose[p] = own
 
     def gather(self, params: list[Tensor]) -> list[Flat]:
@@ -201,7 +191,7 @@ class States(MutableMapping[Tensor, Any]):
         flat.numbers = dict(numbers)
         with using(MODE.get().replace(capture=None)), tg.no_grad():
             for name in tensors:
-                flat.tensors[name] = _join([self.loose[p][name] for p in members]).clone()
+                flat.tensors[name] = joined([self.loose[p][name] for p in members]).clone()
         for i, p in enumerate(members):
             del self.loose[p]
             self.home[p] = (flat, i)
@@ -237,5 +227,5 @@ def _refill(flat: Flat, given: dict[Tensor, dict[str, Any]]) -> bool:
     flat.numbers.update(numbers)
     with tg.no_grad():
         for name, t in flat.tensors.items():
-            t.copy_(_join([own[name] for own in owns if own is not None]))
+            t.copy_(joined([own[name] for own in owns if own is not None]))
     return True

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.functions.vectors import alike, joined, write_parts
 
 Tensor = tg.Tensor
 
@@ -13,25 +14,6 @@ Tensor = tg.Tensor
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     return [p.grad for p in given if p.grad is not None]
-
-
-def _alike(tensors: list[Tensor]) -> list[list[Tensor]]:
-    groups: dict[Any, list[Tensor]] = {}
-    for t in tensors:
-        groups.setdefault((t.dtype, t.device), []).append(t)
-    return list(groups.values())
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    rows = [t.reshape(-1) for t in tensors]
-    return rows[0] if len(rows) == 1 else tg.cat(rows)
-
-
-def _write(tensors: list[Tensor], vector: Tensor) -> None:
-    at = 0
-    for t in tensors:
-        t.copy_(vector[at : at + t.numel()].reshape(t.shape))
-        at += t.numel()
 
 
 def get_total_norm(
@@ -51,7 +33,7 @@ def get_total_norm(
         return tg.tensor(0.0)
     p = float(norm_type)
     with tg.no_grad():
-        norms = [tg.norm(_joined(group), p) for group in _alike(given)]
+        norms = [tg.norm(joined(group), p) for group in alike(given)]
         total = norms[0]
         if len(norms) > 1:
             where: dict[str, Any] = {"device": total.device, "dtype": tg.float32}
@@ -71,9 +53,9 @@ def clip_grads_with_norm_(
     """Scale gradients in place by max_norm / (total_norm + 1e-6), where that is below one."""
     with tg.no_grad():
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for group in _alike(_grads(parameters)):
-            vector = _joined(group)
-            _write(group, vector * factor.to(device=vector.device, dtype=vector.dtype))
+        for group in alike(_grads(parameters)):
+            vector = joined(group)
+            write_parts(group, vector * factor.to(device=vector.device, dtype=vector.dtype))
 
 
 def clip_grad_norm_(
@@ -102,5 +84,5 @@ def clip_grad_value_(
     """Clamp each element of the gradients to ±clip_value, in place."""
     bound = float(clip_value)
     with tg.no_grad():
-        for group in _alike(_grads(parameters)):
-            _write(group, _joined(group).clamp(-bound, bound))
+        for group in alike(_grads(parameters)):
+            write_parts(group, joined(group).clamp(-bound, bound))
