@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.lower.dialect import BOOL, U32, Dialect
 from tabgrad.lower.fuse import Group, sources
-from tabgrad.lower.index import Expr, condition, const, flatten, text, unflatten
+from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
 from tabgrad.lower.ir import FULL, Node
 
 Index = tuple[Expr, ...]
@@ -86,6 +86,35 @@ class Emitter:
         self.line(self.d.let(name, kind, value))
         return name
 
+    # -- indices ------------------------------------------------------------------------------------------------
+
+    def at(self, e: Expr) -> str:
+        """Return the text of an index."""
+        return text(self.simple(e))
+
+    def simple(self, e: Expr) -> Expr:
+        """Return an index whose quotients and remainders are variables: each is computed once, outside of
+        the loops that don't change it."""
+        return renamed(e, self.known_atom)
+
+    def known_atom(self, atom: Atom) -> str:
+        """Return the name of the variable that holds a quotient or remainder."""
+        key = ("index", atom.id)
+        for scope in reversed(self.scopes):
+            if key in scope.values:
+                return scope.values[key]
+        depth = len(self.scopes) - 1
+        while depth > 0 and not any(atom.of.uses(v) for v in self.scopes[depth].variables):  # type: ignore[union-attr]
+            depth -= 1
+        outside = self.scopes[depth + 1 :]
+        del self.scopes[depth + 1 :]
+        name = self.scope.values[key] = f"q{self.names}"
+        self.names += 1
+        inner = self.at(atom.of)  # type: ignore[arg-type]
+        self.line(self.d.let(name, U32, f"({inner}) {'/' if atom.kind == 'div' else '%'} {atom.n}u"))
+        self.scopes.extend(outside)
+        return name
+
     # -- buffers and constants ------------------------------------------------------------------------------------
 
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
@@ -116,7 +145,7 @@ class Emitter:
     def load(self, n: Node, index: Index) -> str:
         """Return the text that reads element `index` of a stored node."""
         name, offset = self.buffer(n, "r")
-        place = text(flatten(index, n.shape) + offset)
+        place = self.at(flatten(index, n.shape) + offset)
         return self.d.load(name, place + self.shift(n), n.spec.dtype)
 
     def shift(self, n: Node) -> str:
@@ -133,12 +162,13 @@ class Emitter:
     def reload(self, n: Node, index: Index) -> str:
         """Return the text that reads back an element this kernel has written."""
         name, offset = self.buffer(n, "w")
-        return self.d.load(name, text(flatten(index, n.shape) + offset), n.spec.dtype)
+        return self.d.load(name, self.at(flatten(index, n.shape) + offset), n.spec.dtype)
 
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")
-        self.line(self.d.store(name, text(flatten(index, n.shape) + offset), value, n.spec.dtype))
+        place = self.at(flatten(index, n.shape) + offset)
+        self.line(self.d.store(name, place, value, n.spec.dtype))
 
     # -- values -----------------------------------------------------------------------------------------------------
 
@@ -236,7 +266,7 @@ class Emitter:
         inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[attr-defined]
         # a scalar has no index to make one of: its view answers with numbers
         inner = tuple(e if isinstance(e, Expr) else const(e) for e in inner)
-        tests = [condition(*c) for c in conditions]
+        tests = [condition(self.simple(e), lo, hi) for e, lo, hi in conditions]
         if any(t is False for t in tests):
             return self.let(kind, self.d.literal(0, kind))
         needed = [t for t in tests if t is not True]
@@ -277,7 +307,7 @@ class Emitter:
         name = self.name()
         self.line(self.d.var(name, kind, self.d.literal(0, kind)))
         for s, inner in sources(n, index):
-            test = condition(inner[axis], 0, s.shape[axis])
+            test = condition(self.simple(inner[axis]), 0, s.shape[axis])
             if test is False:
                 continue
             self.open("{" if test is True else f"if ({test}) {{", guarded=True)
@@ -286,11 +316,11 @@ class Emitter:
         return name
 
     def _counting(self, n: Node, index: Index, kind: str) -> str:
-        return self.let(kind, self.d.convert(f"({text(index[0])})", U32, kind))
+        return self.let(kind, self.d.convert(f"({self.at(index[0])})", U32, kind))
 
     def _random_bits(self, n: Node, index: Index, kind: str) -> str:
         key, call = (self.value(s, ()) for s in n.srcs)
-        return self.let(kind, f"random_bits({key}, {call}, {text(flatten(index, n.shape))})")
+        return self.let(kind, f"random_bits({key}, {call}, {self.at(flatten(index, n.shape))})")
 
     # -- reductions -------------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
         return [(s, index) for s in n.srcs]
     if n.family == "view":
         inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
-        return [(n.srcs[0], tuple(inner))]
+        return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
     if n.name == "gather":
         axis: Any = n.params["axis"]
         x, at = n.srcs
@@ -341,7 +341,7 @@ class Fuser:
             return [g.index[m.id]]
         if g.kind != "product" and m.shape == g.shape:
             out.append(g.full_index())
-        path = self.path_index(g, m)
+        path = self.path_index(g, m) or self.read_index(g, m)
         if path is not None:
             out.append(path)
         if g.kind == "product":
@@ -371,6 +371,20 @@ class Fuser:
                     if s.id not in seen and s.op is not FULL:
                         seen.add(s.id)
                         stack.append((s, steps))
+        return None
+
+    def read_index(self, g: Group, m: Node) -> tuple[Expr, ...] | None:
+        """Return the index at which a reduction of the group reads `m`, if it reads all of it once."""
+        for h in g.heavies if g.kind == "row" else ():
+            stack = [(h.srcs[0], g.full_index())]
+            seen: set[int] = set()
+            while stack:
+                n, index = stack.pop()
+                if n is m:
+                    return index
+                if n.id not in seen and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip")):
+                    seen.add(n.id)
+                    stack.extend(sources(n, index))
         return None
 
     def reach(self, g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any]) -> None:

@@ -9,6 +9,7 @@ an expression that can be negative is only used behind a condition, where wrappi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 
@@ -230,13 +231,15 @@ def _apart(e: Expr, n: int) -> tuple[int, Expr, Expr] | None:
 def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:
     """Return the coordinates of row-major position `flat` in `shape`."""
     out = []
-    step = math.prod(shape)
+    total = step = math.prod(shape)
     for n in shape:
         if n == 0:
             out.append(ZERO)
             continue
         step //= n
-        out.append(ZERO if n == 1 else (flat // step) % n)
+        # `flat` lies inside of `shape`, whatever its bounds say, so the first coordinate needs no remainder.
+        at = flat // step
+        out.append(ZERO if n == 1 else at if step * n == total and at.lo < 0 else at % n)
     return tuple(out)
 
 
@@ -263,6 +266,16 @@ def separate(e: Expr, first: str, second: str) -> tuple[Expr, Expr] | None:
         else:
             return None
     return Expr(e.const, tuple(left)), Expr(0, tuple(right))
+
+
+def renamed(e: Expr, name: Callable[[Atom], str]) -> Expr:
+    """Return `e` with a variable in the place of each quotient and remainder; `name` gives what it is called."""
+    if all(a.of is None for a, _ in e.terms):
+        return e
+    return Expr(
+        e.const,
+        tuple((a if a.of is None else _atom("var", name(a), None, 0, a.lo, a.hi), c) for a, c in e.terms),
+    )
 
 
 def text(e: Expr) -> str:

@@ -105,14 +105,17 @@ class KernelPrinter:
         full = [m for m in writes if any(x.uses("r") for x in g.index[m.id])]
         if g.row_size == 1:
             full = [m for m in writes if not any(m is h for h in g.heavies)]
+        early = [m for m in full if not self.waits(g, m)]
+        rest = [m for m in writes if m not in full]
+        full = [m for m in full if m not in early]
         for phase in phases(g):
-            self.phase(g, e, phase, r, start, step)
+            self.phase(g, e, phase, early, r, start, step)
+            early = []
         if full:
             e.open(self.d.loop("r", start, f"{g.row_size}u", step), "r")
             for m in full:
                 e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
             e.close()
-        rest = [m for m in writes if m not in full]
         if rest and step != "1u":
             e.open(f"if ({self.d.lane} == 0u) {{", guarded=True)
         for m in rest:
@@ -120,8 +123,24 @@ class KernelPrinter:
         if rest and step != "1u":
             e.close()
 
-    def phase(self, g: Group, e: Emitter, heavies: list[Node], r: Expr, start: str, step: str) -> None:
-        """Emit one loop that runs reductions which don't wait for each other."""
+    def waits(self, g: Group, m: Node) -> bool:
+        """Whether a member is made of a reduction of its group."""
+        inside = {x.id for x in g.members}
+        heavies = {x.id for x in g.heavies}
+        stack, seen = [m], {m.id}
+        while stack:
+            for s in stack.pop().srcs:
+                if s.id in heavies:
+                    return True
+                if s.id not in seen and (s.id in inside or s.id not in self.stored):
+                    seen.add(s.id)
+                    stack.append(s)
+        return False
+
+    def phase(
+        self, g: Group, e: Emitter, heavies: list[Node], early: list[Node], r: Expr, start: str, step: str
+    ) -> None:
+        """Emit one loop that runs reductions which don't wait for each other, and stores what waits for none."""
         d = self.d
         accs = []
         for h in heavies:
@@ -141,6 +160,8 @@ class KernelPrinter:
             else:
                 for statement in e.combine(h, acc, value):
                     e.line(statement)
+        for m in early:
+            e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
         e.close()
         for h, acc, at, kind in accs:
             if step != "1u":
@@ -226,27 +247,33 @@ class KernelPrinter:
         """Return the functions that read an operand at a sum of two parts of its index, if it is one.
 
         One part is that of the row (or column) and one that of the step of k: a thread computes the first
-        once.
+        once. Behind the place come the tests of views that pad, each a sum that must be less than a size.
         """
         index: tuple[Expr, ...] = operand_index(g.heavies[0], side == "rhs")
+        tests: list[tuple[Expr, int]] = []
         while n.family == "view" and n.id not in self.stored:
             index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
-            if any(condition(*c) is not True for c in conditions):
-                return ""
+            tests += [(c - lo, hi - lo) for c, lo, hi in conditions if condition(c, lo, hi) is not True]
             n = n.srcs[0]
-        if n.id not in self.stored:
+        if n.id not in self.stored or len(tests) > 3:
             return ""
         own, other = ("i", "row") if side == "lhs" else ("j", "column")
-        parts = separate(flatten(index, n.shape), own, "k")
-        if parts is None:
+        parts = [separate(c, own, "k") for c in (flatten(index, n.shape), *(c for c, _ in tests))]
+        if None in parts:
             return ""
         name, offset = e.buffer(n, "r")
-        place = f"{other} + step" + (f" + {offset}u" if offset else "") + e.shift(n)
-        read = self.d.load(name, place, n.spec.dtype)
-        order = f"{other}: u32, step: u32" if side == "lhs" else f"step: u32, {other}: u32"
+        kind = f"vec{len(parts)}u" if tests else "u32"
+        place = f"({other} + step).x" if tests else f"{other} + step"
+        read = self.d.load(name, place + (f" + {offset}u" if offset else "") + e.shift(n), n.spec.dtype)
+        if tests:
+            # Where a test fails the place is any number, and a load from outside of a buffer is harmless.
+            inside = (f"({other} + step).{'yzw'[i]} < {size}u" for i, (_, size) in enumerate(tests))
+            read = f"select(elem(), {read}, {' && '.join(inside)})"
+        order = f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
+        first, second = (", ".join(text(p[i]) for p in parts if p) for i in (0, 1))
         return (
-            f"fn {side}_{other}(b: u32, {own}: u32) -> u32 {{ return {text(parts[0])}; }}\n"
-            f"fn {side}_step(b: u32, k: u32) -> u32 {{ return {text(parts[1])}; }}\n"
+            f"fn {side}_{other}(b: u32, {own}: u32) -> {kind} {{ return {kind}({first}); }}\n"
+            f"fn {side}_step(b: u32, k: u32) -> {kind} {{ return {kind}({second}); }}\n"
             f"fn load_{side}({order}) -> elem {{ return {read}; }}\n"
         )
 

@@ -27,8 +27,9 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
     for e, s in zip(i, strides(shape), strict=True):
         linear = linear + e * s
     out = []
-    for n, s in zip(source, strides(source), strict=True):
-        out.append(linear // s % n if n != 1 else linear * 0)
+    for axis, (n, s) in enumerate(zip(source, strides(source), strict=True)):
+        at = linear // s if axis == 0 else linear // s % n
+        out.append(at if n != 1 else linear * 0)
     return tuple(out), ()
 
 

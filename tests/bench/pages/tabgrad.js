@@ -10,7 +10,7 @@ for (const [name, format] of [[wheels.tabgrad, 'wheel'], [wheels.bytecode, 'zip'
 const t0 = performance.now();
 await pyodide.runPythonAsync('import tabgrad');
 const tImport = performance.now();
-pyodide.FS.writeFile('/home/pyodide/workloads.py', await (await fetch('/pages/tabgrad.py')).text());
+pyodide.FS.writeFile('/home/pyodide/workloads.py', await (await fetch('/pages/workloads.py')).text());
 const python = await pyodide.runPythonAsync('import workloads; await workloads.start(); workloads');
 const tDevice = performance.now();
 const firstValue = await pyodide.runPythonAsync('await workloads.first()');
