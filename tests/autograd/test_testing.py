@@ -12,7 +12,7 @@ def t(values, **options):
     return tg.tensor(values, device="cpu", **options)
 
 
-@pytest.mark.parametrize("actual, expected", [
+@pytest.mark.parametrize(("actual", "expected"), [
     (1.0, 1.0 + 1e-8), (3, 3), ([1.0, (2, "x" and 3)], [1.0, (2, 3)]), ({"a": 1.0}, {"a": 1.0}),
     (None, None), (math.inf, math.inf), (1 + 1j, 1 + 1j),
 ])  # fmt: skip
@@ -28,7 +28,7 @@ def test_tolerances_follow_the_dtype():
     assert_close(t([1.0], dtype=tg.float16), t([1.001], dtype=tg.float16))
 
 
-@pytest.mark.parametrize("actual, expected, match", [
+@pytest.mark.parametrize(("actual", "expected", "match"), [
     (t([1.0, 2.0, 3.0]), t([1.0, 5.0, 3.5]), r"2 of 3 elements differ \(66.7%\)\n.*3.0 at \(1,\)"),
     (t([1.0]), t([1.0, 2.0]), "shapes differ"),
     (t([1.0]), t([1.0], dtype=tg.float64), "dtypes differ"),
@@ -48,9 +48,9 @@ def test_options():
     assert_close(math.nan, math.nan, equal_nan=True)
     assert_close(t([1.0]), t([1.0], dtype=tg.float64), check_dtype=False)
     assert_close(1, 1.0, check_dtype=False)
-    with pytest.raises(AssertionError, match="^mine$"):
+    with pytest.raises(AssertionError, match=r"^mine$"):
         assert_close(1.0, 2.0, msg="mine")
-    with pytest.raises(AssertionError, match="^before: expected"):
+    with pytest.raises(AssertionError, match=r"^before: expected"):
         assert_close(1.0, 2.0, msg=lambda m: f"before: {m}")
     with pytest.raises(ValueError, match="both"):
         assert_close(1.0, 1.0, rtol=0.1)

@@ -292,13 +292,13 @@ def test_missing_rules_say_which():
         jvp(Bare.apply, (f64(1.0),), (f64(1.0),))
     with pytest.raises(TransformError, match="generate_vmap_rule"):
         vmap(Bare.apply)(random(3))
+
+    class Wrong(Bare):
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(3)
+
     with pytest.raises(TypeError, match="save_for_backward"):
-
-        class Wrong(Bare):
-            @staticmethod
-            def setup_context(ctx, inputs, output):
-                ctx.save_for_backward(3)
-
         Wrong.apply(x)
 
 
@@ -353,10 +353,6 @@ def test_cycles_through_a_context_are_collected():
 
 
 def test_trees_and_fixed_arguments():
-    @custom_vjp
-    def f(d, k):
-        return {"out": d["x"] * d["y"] * k}
-
     f = custom_vjp(lambda k, d: {"out": d["x"] * d["y"] * k}, nondiff_argnums=(0,))
     f.defvjp(
         lambda k, d: (f(k, d), d),
@@ -367,9 +363,9 @@ def test_trees_and_fixed_arguments():
     g = grad(lambda d: f(2.0, d)["out"])({"x": f64(3.0), "y": f64(5.0)})
     close(g["x"], 100.0)
     close(g["y"], 0.0)
+    h = custom_vjp(lambda x: x)
+    h.defvjp(lambda x: (x, None), lambda r, ct: (ct, ct))
     with pytest.raises(GradientError, match="one gradient for each of the 1 arguments"):
-        h = custom_vjp(lambda x: x)
-        h.defvjp(lambda x: (x, None), lambda r, ct: (ct, ct))
         grad(h)(f64(1.0))
     with pytest.raises(TransformError, match="defvjp"):
         custom_vjp(lambda x: x)(f64(1.0))

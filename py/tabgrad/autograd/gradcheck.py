@@ -212,7 +212,9 @@ class _Check:
             for i, g in zip(self.at, grads, strict=True):
                 v = _random_like(self.inputs[i], self.numbers)
                 moved = self.differences(i, v)
-                numeric = sum(float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True))
+                numeric = sum(
+                    (float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True)), 0.0
+                )
                 self.compare(
                     tg.tensor(numeric, dtype=g.dtype), (g * v).sum().cpu(), i, None, "reverse mode"
                 )

@@ -174,7 +174,7 @@ class GradientTape:
                 retain_graph=True,
             )
         rest = iter(grads)
-        found = []
+        found: list[Any] = []
         for x in xs:
             g = next(rest) if self._sees(x) else None
             shape = (*target.shape, *x.shape)
@@ -185,9 +185,9 @@ class GradientTape:
         return found
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none") -> Any:
-        """Return the Jacobian of each row of `target` by the same row of `source`: (batch, target..., source...).
+        """Return the Jacobian of each row of `target` by the same row of `source`.
 
-        The rows must not depend on each other's; one pass for each element of a row, not of the whole.
+        Its shape is (batch, target..., source...). The rows must not depend on each other's; one pass for each element of a row, not of the whole.
         """
         graph = self._begin("batch_jacobian", unconnected_gradients)
         if not target.shape or not source.shape or target.shape[0] != source.shape[0]:

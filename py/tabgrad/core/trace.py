@@ -48,6 +48,8 @@ class Interpreter(Protocol):
 
     level: int
     name: str
+    walks: bool
+    """Whether `backward` may be called inside."""
 
     def below(self, mode: Mode) -> Mode:
         """Return the mode of the level below, given the one of this level."""

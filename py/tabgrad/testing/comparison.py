@@ -138,7 +138,7 @@ def _tensor(x: Any, place: str) -> Any:
 
 
 def _mismatches(a: list[Any], b: list[Any], rtol: float, atol: float, equal_nan: bool) -> Any:
-    """Return (how many differ, greatest absolute (gap, index), greatest relative (gap, index)), None for none."""
+    """Return (how many differ, greatest absolute (gap, index), greatest relative (gap, index)), or None."""
     count = 0
     absolute, relative = (-1.0, 0), (-1.0, 0)
     for i, (x, y) in enumerate(zip(a, b, strict=True)):

@@ -224,7 +224,8 @@ def _batched(
     sizes = {ct.spec.shape[0] for ct in given if ct is not None and ct.spec.shape}
     if len(sizes) != 1:
         raise GradientError(
-            f"grad: with is_grads_batched=True all grad_outputs need one batch size in front, got {sorted(sizes)}"
+            "grad: with is_grads_batched=True all grad_outputs need one batch size in front, "
+            f"got {sorted(sizes)}"
         )
     level = Batch(sizes.pop(), "error")
     with level.inside():

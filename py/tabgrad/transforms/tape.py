@@ -290,6 +290,7 @@ CAST = Marker("cast")
 
 def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
     """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
+    found: tuple[Any, bool]
     if not op.differentiable:
         op.plans[code] = found = (NO_GRADIENT, False)
         return found

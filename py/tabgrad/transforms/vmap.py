@@ -212,7 +212,7 @@ def _in_dims(name: str, in_dims: Any, args: tuple[Any, ...], leaves: list[Any]) 
         raise ValueError(
             f"vmap({name}): in_dims has {len(in_dims)} entries for {len(args)} arguments"
         )
-    found = []
+    found: list[Any] = []
     for x, d in zip(
         leaves, prefix(f"vmap({name}), in_dims", in_dims, tree.flatten(args)[1]), strict=True
     ):

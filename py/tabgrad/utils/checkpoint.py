@@ -134,8 +134,8 @@ class _Frame:
             self.function(*args, **kwargs)
         if number < len(self.specs):
             raise CheckpointError(
-                f"checkpoint: the function saved {len(self.specs)} tensors for backward, and {number} when it was "
-                "run again; it must do the same both times"
+                f"checkpoint: the function saved {len(self.specs)} tensors for backward, and {number} "
+                "when it was run again; it must do the same both times"
             )
         return found
 
