@@ -22,7 +22,7 @@ def reach(kernel: int, dilation: int) -> int:
     return (kernel - 1) * dilation + 1
 
 
-def spread(n: int, dilation: int) -> int:
+def dilated(n: int, dilation: int) -> int:
     """Return the length of an axis of `n` elements with gaps between them."""
     return (n - 1) * dilation + 1 if n else 0
 
@@ -39,7 +39,7 @@ def _conv_shape(
     for n, k, s, (lo, hi), d, e in zip(
         x[2:], w[2:], strides, padding, dilations, lhs_dilations, strict=True
     ):
-        full = spread(n, e) + lo + hi
+        full = dilated(n, e) + lo + hi
         if reach(k, d) > full:
             raise ShapeError(
                 f"conv: the kernel covers {reach(k, d)} elements, more than the padded input's {full}; "
@@ -93,7 +93,7 @@ def _rhs(
     for size_, m, k, s, (lo, _), d, e in zip(
         spatial, ct.shape[2:], w.shape[2:], strides, padding, dilations, lhs_dilations, strict=True
     ):
-        pairs.append((lo, (k - 1) * d + reach(m, s) - lo - spread(size_, e)))
+        pairs.append((lo, (k - 1) * d + reach(m, s) - lo - dilated(size_, e)))
     tail = tuple(range(2, 2 + n))
     if groups == 1:
         rows = permute.bind(x, dims=(1, 0, *tail))
@@ -186,23 +186,25 @@ def conv(
         return np.zeros(y, x.dtype)
     n = len(strides)
     windows = np.lib.stride_tricks.sliding_window_view(
-        _spread_and_pad(x, padding, lhs_dilations),
+        _dilate_and_pad(x, padding, lhs_dilations),
         tuple(reach(k, d) for k, d in zip(w.shape[2:], dilations, strict=True)),
         axis=tuple(range(2, 2 + n)),
     )
     windows = windows[
         (slice(None), slice(None), *(slice(None, None, s) for s in (*strides, *dilations)))
     ]
-    # [N, g, C/g, *out, *kernel] to [N, g, C/g * kernel, out], then one product for each group
-    cols = windows.reshape(x.shape[0], groups, w.shape[1], *windows.shape[2:])
-    cols = np.transpose(cols, (0, 1, 2, *range(3 + n, 3 + 2 * n), *range(3, 3 + n)))
-    cols = cols.reshape(x.shape[0], groups, size(w.shape[1:]), size(y[2:]))
-    return np.matmul(w.reshape(groups, w.shape[0] // groups, -1), cols).reshape(y)
+    # [N, g, C/g, *out, *kernel] to [g, C/g * kernel, N * out], then one product for each group
+    batch, outs = x.shape[0], w.shape[0] // groups
+    cols = windows.reshape(batch, groups, w.shape[1], *windows.shape[2:])
+    cols = np.transpose(cols, (1, 2, *range(3 + n, 3 + 2 * n), 0, *range(3, 3 + n)))
+    cols = cols.reshape(groups, size(w.shape[1:]), batch * size(y[2:]))
+    out = np.matmul(w.reshape(groups, outs, -1), cols).reshape(groups, outs, batch, size(y[2:]))
+    return np.transpose(out, (2, 0, 1, 3)).reshape(y)
 
 
-def _spread_and_pad(x: Array, padding: Pairs, dilations: Ints) -> Array:
+def _dilate_and_pad(x: Array, padding: Pairs, dilations: Ints) -> Array:
     spatial = x.shape[2:]
-    full = tuple(spread(n, e) for n, e in zip(spatial, dilations, strict=True))
+    full = tuple(dilated(n, e) for n, e in zip(spatial, dilations, strict=True))
     out = np.zeros(
         (
             *x.shape[:2],
@@ -222,4 +224,4 @@ def _spread_and_pad(x: Array, padding: Pairs, dilations: Ints) -> Array:
     return out[(slice(None), slice(None), *crop)]
 
 
-__all__ = ["conv", "reach", "spread"]
+__all__ = ["conv", "dilated", "reach"]

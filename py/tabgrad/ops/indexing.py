@@ -10,8 +10,8 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.numpy import np
 from tabgrad.core.op import same_dtype
-from tabgrad.core.spec import Spec, intern_params, spec
-from tabgrad.core.trace import bind, constant
+from tabgrad.core.spec import Spec, spec
+from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add
 from tabgrad.ops.view import slice_
 
@@ -127,6 +127,8 @@ def _gather_batch(n: int, args: Any, dims: Any, *, axis: int) -> Any:
 def _gather_samples() -> Iterator[Any]:
     yield ((4, 3), ("index", (2, 3), 4)), {"axis": 0}
     yield ((2, 5), ("index", (2, 7), 5)), {"axis": 1}
+    yield ((3, 1, 2), ("index", (3, 4, 2), 1)), {"axis": 1}
+    yield ((3, 2), ("index", (0, 2), 3)), {"axis": 0}
 
 
 def _in_range(index: Any, n: int, name: str) -> Any:
@@ -134,6 +136,13 @@ def _in_range(index: Any, n: int, name: str) -> Any:
         bad = index[(index < 0) | (index >= n)].flat[0]
         raise IndexError(f"{name}: index {bad} is out of range for a dim of size {n}")
     return index
+
+
+def _line(index: Any, axis: int) -> Any:
+    """Return the index along `axis` alone where it is repeated over the other axes, as rows are read."""
+    if not index.size or any(s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1):
+        return None
+    return index[tuple(slice(None) if k == axis else 0 for k in range(index.ndim))]
 
 
 @kernel(
@@ -152,7 +161,9 @@ def gather(x: Operand, index: Operand, *, axis: int) -> Array:
 
     `index` has the shape of `x` but for `axis`; indices are in [0, n).
     """
-    return np.take_along_axis(x, _in_range(index, x.shape[axis], "gather"), axis)
+    _in_range(index, x.shape[axis], "gather")
+    line = _line(index, axis)
+    return np.take_along_axis(x, index, axis) if line is None else np.take(x, line, axis)
 
 
 def _scatter_spec(x: Spec, index: Spec, src: Spec, *, axis: int) -> Spec:
@@ -180,6 +191,8 @@ def _scatter_batch(op: Any) -> Any:
 def _scatter_samples() -> Iterator[Any]:
     yield ((4, 3), ("index", (6, 3), 4), (6, 3)), {"axis": 0}
     yield ((2, 5), ("index", (2, 3), 5), (2, 3)), {"axis": 1}
+    yield ((5,), ("index", (1,), 5), (1,)), {"axis": 0}
+    yield ((3, 2), ("index", (0, 2), 3), (0, 2)), {"axis": 0}
 
 
 @kernel(
@@ -200,8 +213,13 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
     Elements that meet in one place are added in the order of `src`, so reruns are bit-identical.
     """
     out = x.copy()
+    _in_range(index, x.shape[axis], "scatter_add")
+    line = _line(index, axis)
+    if line is not None:
+        np.add.at(np.moveaxis(out, axis, 0), line, np.moveaxis(src, axis, 0))
+        return out
     at = list(np.ix_(*map(np.arange, index.shape)))
-    at[axis] = _in_range(index, x.shape[axis], "scatter_add")
+    at[axis] = index
     np.add.at(out, tuple(at), src)
     return out
 
@@ -260,4 +278,4 @@ def scatter(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
     return out
 
 
-__all__ = ["bind", "cat", "counting", "gather", "intern_params", "iota", "scatter", "scatter_add"]
+__all__ = ["cat", "counting", "gather", "iota", "scatter", "scatter_add"]
