@@ -183,14 +183,13 @@ if _TYPE_CHECKING:
         profiler as profiler, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.serialization import load as load, save as save
+else:
+    _ON_DEMAND = ("autograd", "func", "linalg", "nn", "optim", "profiler", "testing", "utils")
 
-_ON_DEMAND = ("autograd", "func", "linalg", "nn", "optim", "profiler", "testing", "utils")
-
-
-def __getattr__(name: str) -> object:
-    """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
-    if name in _ON_DEMAND:
-        return _import_module(f"tabgrad.{name}")
-    if name in ("load", "save"):
-        return getattr(_import_module("tabgrad.serialization"), name)
-    raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
+        if name in _ON_DEMAND:
+            return _import_module(f"tabgrad.{name}")
+        if name in ("load", "save"):
+            return getattr(_import_module("tabgrad.serialization"), name)
+        raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")

@@ -50,11 +50,11 @@ class ModeChange:
                 "decorate its methods"
             )
         if inspect.iscoroutinefunction(fn):
-            return self._coroutine(fn)  # type: ignore[return-value]
+            return self._coroutine(fn)
         if inspect.isasyncgenfunction(fn):
-            return self._async_generator(fn)  # type: ignore[return-value]
+            return self._async_generator(fn)
         if inspect.isgeneratorfunction(fn):
-            return self._generator(fn)  # type: ignore[return-value]
+            return self._generator(fn)
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -136,11 +136,7 @@ class no_grad(ModeChange):
 
     def __new__(cls, orig_func: Any = None) -> Any:
         """Decorate `orig_func` where the name is used as a decorator without parentheses."""
-        made = super().__new__(cls)
-        if orig_func is None:
-            return made
-        made.__init__()
-        return made(orig_func)
+        return super().__new__(cls) if orig_func is None else cls()(orig_func)
 
     def __init__(self, orig_func: Any = None) -> None:
         super().__init__()
@@ -211,11 +207,7 @@ class inference_mode(ModeChange):
 
     def __new__(cls, mode: Any = True) -> Any:
         """Decorate `mode` where the name is used as a decorator without parentheses."""
-        made = super().__new__(cls)
-        if isinstance(mode, bool):
-            return made
-        made.__init__()
-        return made(mode)
+        return super().__new__(cls) if isinstance(mode, bool) else cls()(mode)
 
     def __init__(self, mode: Any = True) -> None:
         super().__init__()

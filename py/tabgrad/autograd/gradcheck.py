@@ -212,12 +212,9 @@ class _Check:
             for i, g in zip(self.at, grads, strict=True):
                 v = _random_like(self.inputs[i], self.numbers)
                 moved = self.differences(i, v)
-                numeric = sum(
-                    (float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True)), 0.0
-                )
-                self.compare(
-                    tg.tensor(numeric, dtype=g.dtype), (g * v).sum().cpu(), i, None, "reverse mode"
-                )
+                total = sum(float((ct * d).sum()) for ct, d in zip(cts, moved, strict=True))
+                numeric = tg.tensor(total, dtype=g.dtype)
+                self.compare(numeric, (g * v).sum().cpu(), i, None, "reverse mode")
             return
         for i in self.at:
             columns = [self.differences(i, e) for e in self.basis(self.inputs[i])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from tabgrad.core.errors import CaptureError, DeviceLostError, WouldBlockError
@@ -409,9 +410,9 @@ def _dialect(language: str) -> Dialect:
 
 def user_line() -> tuple[Any, int] | None:
     """Return (code, instruction) of the innermost frame outside tabgrad."""
-    frame = sys._getframe(4)
+    frame: FrameType | None = sys._getframe(4)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith("tabgrad."):
             return frame.f_code, frame.f_lasti
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
