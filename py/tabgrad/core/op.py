@@ -50,6 +50,7 @@ class Op:
         self.specs: dict[Any, Spec] = {}
         self.saved: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
         self.plans: dict[Any, Any] = {}
+        self.fits: dict[Any, tuple[Spec, ...]] = {}
         self.setup(**facts)
         REGISTRY.add(self)
 

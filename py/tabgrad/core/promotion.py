@@ -70,22 +70,47 @@ def the_device(name: str, tensors: list[Any]) -> Any:
 
 def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply an element-wise op to tensors and Python numbers of any shapes and dtypes that fit."""
+    device = None
+    key: Any = [dt.get_default_dtype()]
+    for a in args:
+        if isinstance(a, Box):
+            key.append(a.spec)
+            if device is None:
+                device = a.device
+            elif a.device is not device:
+                the_device(op.name, [x for x in args if isinstance(x, Box)])
+        else:
+            key.append(a.__class__)
+    key.append(device)
+    key = tuple(key)
+    wanted = op.fits.get(key) or _fit(op, args, key)
+    ready = []
+    for a, want in zip(args, wanted, strict=True):
+        if not isinstance(a, Box):
+            a = constant(a, want, device)
+        elif a.spec is not want:
+            a = expand(cast(a, want.dtype), want.shape)
+        ready.append(a)
+    return op.bind(*ready, **params) if params else bind(op, tuple(ready))
+
+
+def _fit(op: Any, args: tuple[Any, ...], key: Any) -> tuple[Any, ...]:
+    """Return the specs that the operands are cast and broadcast to; remembered, for they recur."""
     if len(args) != len(op.operands):
         raise TypeError(f"{op.name}() takes {len(op.operands)} arguments, got {len(args)}")
     tensors = [a for a in args if isinstance(a, Box)]
     _check(op, args, tensors)
-    device = the_device(op.name, tensors)
     masked = op.name == "where"
     values = args[1:] if masked else args
-    dtype = device.canonical(_operand_dtype(op, values))
+    dtype = tensors[0].device.canonical(_operand_dtype(op, values))
     shape = tensors[0].spec.shape
     if any(t.spec.shape != shape for t in tensors):
         shape = broadcast(op.name, *(t.spec.shape for t in tensors))
-    wanted = spec(shape, dtype)
-    ready = [_prepare(a, wanted, device) for a in values]
+    wanted = [spec(shape, dtype)] * len(values)
     if masked:
-        ready.insert(0, _prepare(args[0], spec(shape, dt.bool_), device))
-    return op.bind(*ready, **params)
+        wanted.insert(0, spec(shape, dt.bool_))
+    op.fits[key] = found = tuple(wanted)
+    return found
 
 
 def _check(op: Op, args: tuple[Any, ...], tensors: list[Any]) -> None:
@@ -111,12 +136,6 @@ def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
     if kind not in op.kinds:
         raise DTypeError(f"{op.name}: not defined for {dtype!r}")
     return dtype
-
-
-def _prepare(a: Any, wanted: Any, device: Any) -> Any:
-    if isinstance(a, Box):
-        return expand(cast(a, wanted.dtype), wanted.shape)
-    return constant(a, wanted, device)
 
 
 def call(op: Any, *args: Any, **params: Any) -> Any:
