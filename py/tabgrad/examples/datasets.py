@@ -15,7 +15,7 @@ def load_digits() -> tuple[tg.Tensor, tg.Tensor]:
 
     >>> images, labels = load_digits()
     >>> images.shape, labels.shape
-    ((1797, 1, 8, 8), (1797,))
+    (tabgrad.Size([1797, 1, 8, 8]), tabgrad.Size([1797]))
     """
     packed = pkgutil.get_data(__package__, "digits.bin")
     if packed is None:
