@@ -5,8 +5,8 @@ Every public name is listed here, by topic. `import tabgrad` loads neither NumPy
 
 # ruff: noqa: I001 (by topic, and what is written with the names comes last)
 
+import typing as _typing
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # first: the function `tensor` then takes the place of the submodule's name
 from tabgrad.tensor import Tensor as Tensor
@@ -177,12 +177,12 @@ long, int, short = int64, int32, int16
 
 __version__ = "0.1.0"
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from tabgrad import (
         autograd as autograd, func as func, linalg as linalg, nn as nn, optim as optim,
         profiler as profiler, testing as testing, utils as utils,
     )  # fmt: skip
-    from tabgrad.serialization import load as load, save as save
+    from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = ("autograd", "func", "linalg", "nn", "optim", "profiler", "testing", "utils")
 
@@ -190,6 +190,6 @@ else:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
-        if name in ("load", "save"):
+        if name in ("load", "save", "save_async"):
             return getattr(_import_module("tabgrad.serialization"), name)
         raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")
