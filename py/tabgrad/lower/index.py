@@ -230,12 +230,11 @@ def _apart(e: Expr, n: int) -> tuple[int, Expr, Expr] | None:
 
 def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:
     """Return the coordinates of row-major position `flat` in `shape`."""
+    if 0 in shape:
+        return (ZERO,) * len(shape)
     out = []
     total = step = math.prod(shape)
     for n in shape:
-        if n == 0:
-            out.append(ZERO)
-            continue
         step //= n
         # `flat` lies inside of `shape`, whatever its bounds say, so the first coordinate needs no remainder.
         at = flat // step
