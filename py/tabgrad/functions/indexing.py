@@ -212,6 +212,12 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     return Picking(basic_view(self, found), found.picks).read()
 
 
+def from_the_front(index: Any, n: int) -> Any:
+    """Return an index tensor with its negative elements counted from the front of a dim of size n."""
+    zero, size = (constant(m, index.spec, index.device) for m in (0, n))
+    return e.where.bind(r.lt.bind(index, zero), e.add.bind(index, size), index)
+
+
 class Picking:
     """Advanced indices against a view: where they lie, and one index into their dims made one."""
 
@@ -247,8 +253,7 @@ class Picking:
         total = None
         valid = None
         for k, n in zip(indices, self.sizes, strict=True):
-            k = cast(k, device.index_dtype)
-            k = e.where(r.lt(k, 0), e.add(k, n), k)
+            k = from_the_front(cast(k, device.index_dtype), n)
             if k.spec.shape != self.shape:
                 k = v.expand.bind(k, shape=self.shape)
             if len(indices) == 1:
