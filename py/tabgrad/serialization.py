@@ -35,7 +35,7 @@ def save(obj: Any, f: File) -> None:
     """Write `obj` to a file: a tensor, or dicts, lists and tuples of tensors, numbers and strings.
 
     Models and optimizers are saved by their state dicts. Tensors are read from their device, which waits
-    for it. Raises TypeError for an object that is neither.
+    for it (`await save_async` where that is not possible). Raises TypeError for an object that is neither.
 
     >>> import io, tabgrad as tg
     >>> file = io.BytesIO()
@@ -43,15 +43,36 @@ def save(obj: Any, f: File) -> None:
     >>> tg.load(io.BytesIO(file.getvalue()), map_location="cpu")
     {'epoch': 3, 'weights': tensor([1., 2.])}
     """
+    tensors, metadata = _taken_apart(obj)
+    raw = {name: bytes(reading.data(t, "save")) for name, t in tensors.items()}
+    _write(tensors, raw, metadata, f)
+
+
+async def save_async(obj: Any, f: File) -> None:
+    """Write what `save` writes, awaiting the tensors: works where Python can't wait."""
+    tensors, metadata = _taken_apart(obj)
+    raw = {name: bytes(await reading.data_async(t, "save_async")) for name, t in tensors.items()}
+    _write(tensors, raw, metadata, f)
+
+
+def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
+    """Return the tensors of `obj` by name, and the metadata that tell how it is made of them."""
     tensors: dict[str, tg.Tensor] = {}
     if _plain(obj):
         tensors.update(obj)
         metadata = {"format": "pt"}
     else:
         metadata = {TREE: json.dumps(_Writer(tensors).described(obj, ""))}
-    data = encode(
-        {name: (t.dtype, tuple(t.shape), _bytes(t)) for name, t in tensors.items()}, metadata
-    )
+    for name, t in tensors.items():
+        if t.dtype not in NAMES:
+            raise TypeError(f"save: the format has no {t.dtype}; cast {name!r} to another dtype")
+    return tensors, metadata
+
+
+def _write(
+    tensors: dict[str, tg.Tensor], raw: dict[str, bytes], metadata: dict[str, str], f: File
+) -> None:
+    data = encode({k: (t.dtype, tuple(t.shape), raw[k]) for k, t in tensors.items()}, metadata)
     if hasattr(f, "write"):
         f.write(data)
         return
@@ -135,12 +156,6 @@ def _entry(name: str, facts: Any, body: memoryview) -> Entry:
             f"but its place is {begin} to {end} in {len(body)}"
         )
     return dtype, shape, body[begin:end]
-
-
-def _bytes(t: tg.Tensor) -> Any:
-    if t.dtype not in NAMES:
-        raise TypeError(f"save: the format has no {t.dtype}; cast it to another dtype")
-    return bytes(reading.data(t.detach(), "save"))
 
 
 def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device) -> tg.Tensor:

@@ -117,6 +117,16 @@ def test_the_library_of_the_format_agrees(tmp_path: pathlib.Path) -> None:
             np.testing.assert_array_equal(found[k], v)
 
 
+def test_saving_without_waiting() -> None:
+    import asyncio
+
+    given = {"w": tg.tensor([1.0, 2.0]), "n": 3}
+    here, there = io.BytesIO(), io.BytesIO()
+    tg.save(given, here)
+    asyncio.run(tg.save_async(given, there))
+    assert here.getvalue() == there.getvalue()
+
+
 def file_of(header: Any, body: bytes = b"") -> io.BytesIO:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return io.BytesIO(len(text).to_bytes(8, "little") + text + body)
