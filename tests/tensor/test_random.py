@@ -175,11 +175,14 @@ def test_in_place_draws() -> None:
 
 
 def test_half_precision_never_reaches_one(device: str) -> None:
-    if device == "webgpu":
-        pytest.skip("float16 there depends on the adapter; the draw is the same cast")
-    x = tg.rand(20000, dtype=tg.float16)
+    try:
+        x = tg.rand(20000, dtype=tg.float16)
+    except DTypeError:
+        # an adapter may lack it
+        assert device == "webgpu"
+        return
     assert x.max().item() < 1
-    assert tg.rand(100, dtype=tg.float64).dtype is tg.float64
+    assert (tg.rand(100, dtype=tg.float64).dtype is tg.float64) == (device != "webgpu")
 
 
 def test_only_floats_can_be_drawn() -> None:

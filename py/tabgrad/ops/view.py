@@ -28,6 +28,9 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
         linear = linear + e * s
     out = []
     for axis, (n, s) in enumerate(zip(source, strides(source), strict=True)):
+        if not n or not s:  # there are no elements
+            out.append(linear * 0)
+            continue
         at = linear // s if axis == 0 else linear // s % n
         out.append(at if n != 1 else linear * 0)
     return tuple(out), ()
