@@ -19,6 +19,8 @@ GRID = 65535
 """Workgroups in one dimension of a grid."""
 BLOCK = 64
 """Threads of a workgroup where they don't work together."""
+TURNS = 65535
+"""Turns of loops that one thread may make on a software adapter: llvmpipe leaves every loop after so many."""
 
 
 @dataclass
@@ -53,7 +55,9 @@ def grid_of(groups: int) -> tuple[int, int, int]:
 class KernelPrinter:
     """Prints the kernels of one plan."""
 
-    def __init__(self, dialect: Dialect, limits: Limits, stored: set[int], places: dict[int, tuple[int, int]]) -> None:
+    def __init__(
+        self, dialect: Dialect, limits: Limits, stored: set[int], places: dict[int, tuple[int, int]]
+    ) -> None:
         self.d = dialect
         self.limits = limits
         self.stored = stored
@@ -74,7 +78,9 @@ class KernelPrinter:
 
     def lanes(self, g: Group) -> int:
         """Return how many threads share a row."""
-        if g.kind == "map" or self.limits.software or g.row_size <= 16 or (g.rows >= 65536 and g.row_size <= 64):
+        if g.kind == "map" or g.row_size <= 16 or (g.rows >= 65536 and g.row_size <= 64):
+            return 1
+        if self.limits.software and g.row_size * (len(phases(g)) + 1) <= TURNS:
             return 1
         return int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size))))
 
@@ -138,7 +144,14 @@ class KernelPrinter:
         return False
 
     def phase(
-        self, g: Group, e: Emitter, heavies: list[Node], early: list[Node], r: Expr, start: str, step: str
+        self,
+        g: Group,
+        e: Emitter,
+        heavies: list[Node],
+        early: list[Node],
+        r: Expr,
+        start: str,
+        step: str,
     ) -> None:
         """Emit one loop that runs reductions which don't wait for each other, and stores what waits for none."""
         d = self.d
@@ -156,7 +169,9 @@ class KernelPrinter:
         for h, acc, at, _ in accs:
             value = e.value(h.srcs[0], g.full_index())
             if at:
-                e.line(f"if ({arg_better(d, h, acc, at, value, 'r')} || {at} == {g.row_size}u) {{ {acc} = {value}; {at} = r; }}")
+                e.line(
+                    f"if ({arg_better(d, h, acc, at, value, 'r')} || {at} == {g.row_size}u) {{ {acc} = {value}; {at} = r; }}"
+                )
             else:
                 for statement in e.combine(h, acc, value):
                     e.line(statement)
@@ -177,7 +192,11 @@ class KernelPrinter:
         grid = grid_of(g.rows)
         self.size = lanes
         self.shared: list[str] = []
-        e.line(d.let("g", U32, d.group_x if grid[1] == 1 else f"{d.group_y} * {grid[0]}u + {d.group_x}"))
+        e.line(
+            d.let(
+                "g", U32, d.group_x if grid[1] == 1 else f"{d.group_y} * {grid[0]}u + {d.group_x}"
+            )
+        )
         if grid[0] * grid[1] > g.rows:
             e.line(f"if (g >= {g.rows}u) {{ return; }}")
         self.rows(g, e, writes, d.lane, f"{lanes}u")
@@ -206,7 +225,9 @@ class KernelPrinter:
             if at:
                 spot = e.name()
                 e.line("  " + d.let(spot, U32, f"{place}[{lane} + {half}u]"))
-                e.line(f"  if ({arg_better(d, h, acc, at, other, spot)}) {{ {acc} = {other}; {at} = {spot}; }}")
+                e.line(
+                    f"  if ({arg_better(d, h, acc, at, other, spot)}) {{ {acc} = {other}; {at} = {spot}; }}"
+                )
                 e.line(f"  {place}[{lane}] = {at};")
             else:
                 for statement in e.combine(h, acc, other):
@@ -253,7 +274,9 @@ class KernelPrinter:
         tests: list[tuple[Expr, int]] = []
         while n.family == "view" and n.id not in self.stored:
             index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
-            tests += [(c - lo, hi - lo) for c, lo, hi in conditions if condition(c, lo, hi) is not True]
+            tests += [
+                (c - lo, hi - lo) for c, lo, hi in conditions if condition(c, lo, hi) is not True
+            ]
             n = n.srcs[0]
         if n.id not in self.stored or len(tests) > 3:
             return ""
@@ -264,12 +287,16 @@ class KernelPrinter:
         name, offset = e.buffer(n, "r")
         kind = f"vec{len(parts)}u" if tests else "u32"
         place = f"({other} + step).x" if tests else f"{other} + step"
-        read = self.d.load(name, place + (f" + {offset}u" if offset else "") + e.shift(n), n.spec.dtype)
+        read = self.d.load(
+            name, place + (f" + {offset}u" if offset else "") + e.shift(n), n.spec.dtype
+        )
         if tests:
             # Where a test fails the place is any number, and a load from outside of a buffer is harmless.
             inside = (f"({other} + step).{'yzw'[i]} < {size}u" for i, (_, size) in enumerate(tests))
             read = f"select(elem(), {read}, {' && '.join(inside)})"
-        order = f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
+        order = (
+            f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
+        )
         first, second = (", ".join(text(p[i]) for p in parts if p) for i in (0, 1))
         return (
             f"fn {side}_{other}(b: u32, {own}: u32) -> {kind} {{ return {kind}({first}); }}\n"
@@ -333,10 +360,20 @@ class KernelPrinter:
         PRINTERS[n.name](self.d, n, e, count)
         return self.finish(None, e, grid, BLOCK, [], n)
 
-    def finish(self, g: Group | None, e: Emitter, grid: tuple[int, int, int], size: int, shared: list[str], n: Node | None = None) -> Kernel:
+    def finish(
+        self,
+        g: Group | None,
+        e: Emitter,
+        grid: tuple[int, int, int],
+        size: int,
+        shared: list[str],
+        n: Node | None = None,
+    ) -> Kernel:
         """Return the kernel whose main has been emitted."""
         source = self.d.module(e.bindings(), e.words, shared, size, e.scope.lines)  # type: ignore[attr-defined]
-        return self.package(g, e, source, grid, (("WX", float(size)),) if self.d.name == "cuda" else (), n)
+        return self.package(
+            g, e, source, grid, (("WX", float(size)),) if self.d.name == "cuda" else (), n
+        )
 
     def package(
         self, g: Group | None, e: Emitter, source: str, grid: tuple[int, int, int],

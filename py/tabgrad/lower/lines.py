@@ -48,13 +48,21 @@ def line_index(n: Node, count: int, at: Expr) -> tuple[Expr, ...]:
 def scatter(d: Dialect, n: Node, e: Emitter, count: int) -> None:
     """Copy the line of the target, then place the elements of the source in order."""
     axis: Any = n.params["axis"]
-    x, index, src = n.srcs
+    x, index, _ = n.srcs
     size = x.shape[axis]
     e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
     at = line_index(n, count, var("t", size))
     e.store(n, at, e.value(x, at))
     e.close()
-    e.open(d.loop("s", "0u", f"{index.shape[axis]}u", "1u"), "s")
+    place_sources(d, n, e, count, "0u", f"{index.shape[axis]}u")
+
+
+def place_sources(d: Dialect, n: Node, e: Emitter, count: int, start: str, stop: str) -> None:
+    """Place the elements of the source from `start` on, one after the other."""
+    axis: Any = n.params["axis"]
+    _, index, src = n.srcs
+    size = n.shape[axis]
+    e.open(d.loop("s", start, stop, "1u"), "s")
     place = line_index(n, count, var("s", index.shape[axis]))
     spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
     to = e.opaque(n, spot, size)

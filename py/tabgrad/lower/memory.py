@@ -86,6 +86,11 @@ class Memory:
         self.bytes.append(nbytes(self.dialect.name, n.spec.dtype, n.spec.size))
         return len(self.bytes) - 1
 
+    def scratch(self, nbytes: int) -> int:
+        """Make a slot for what only one op's own kernels read."""
+        self.bytes.append(nbytes)
+        return len(self.bytes) - 1
+
     def place(self, n: Node) -> None:
         """Give a stored node its place."""
         if n.id in self.places:

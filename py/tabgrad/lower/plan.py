@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tabgrad.core.spec import Spec
+from tabgrad.lower import multipass
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.fuse import Fuser, Limits
+from tabgrad.lower.fuse import Fuser, Group, Limits
 from tabgrad.lower.ir import Program, RawNode
 from tabgrad.lower.kernels import Kernel, KernelPrinter
 from tabgrad.lower.memory import Memory, settle_cats
@@ -65,12 +66,9 @@ def lower(
             if m.id in needed:
                 memory.place(m)
     printer = KernelPrinter(dialect, limits, fuser.stored, memory.places)
-    kernels = [
-        printer.kernel(g, needed)
-        for g in groups
-        if g.members[0].name != "cat" or g.kind != "library"
-    ]
-    kernels = [k for k in kernels if k.grid[0] and k.slots]
+    kernels: list[Kernel] = []
+    for g in groups:
+        kernels += printed(printer, g, needed, memory)
     return Plan(
         kernels,
         len(p.inputs),
@@ -80,6 +78,15 @@ def lower(
         [u for k in kernels for u in k.uniforms],
         str(p),
     )
+
+
+def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) -> list[Kernel]:
+    """Return the kernels of a group: none for a cat written piece by piece, several for long lines."""
+    first = g.members[0]
+    if not any(m.spec.size for m in g.members) or (g.kind == "library" and first.name == "cat"):
+        return []
+    several = multipass.kernels(printer, first, memory.scratch) if g.kind == "library" else []
+    return several or [printer.kernel(g, needed)]
 
 
 def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:
