@@ -169,6 +169,15 @@ class DeviceBackend:
         if self.encoder.commands:
             self.submit()
 
+    def advance(self) -> None:
+        """Compute what is wanted; its packet waits for a read to ride in it, at most until the next `advance`."""
+        self.submit_pending()
+        self.graph.collect()
+        with self.graph.held():
+            wanted = self.wanted()
+            if wanted:
+                self.compute(wanted)
+
     def compute(self, wanted: list[int]) -> None:
         """Lower and run the graph under `wanted`, and realise those nodes."""
         graph = self.graph

@@ -176,6 +176,8 @@ class Replayable:
         backend, graph = self.backend, self.backend.graph
         made: list[Value] = []
         if self.stored is not None:
+            # This run's packet waits for a read to ride in it, at most until the next run.
+            backend.submit_pending()
             values = list(self.values)
             for uniforms, number in zip(self.live, numbers, strict=True):
                 for u in uniforms:
@@ -187,7 +189,6 @@ class Replayable:
             )
             backend.counters.dispatches += self.stored.dispatches
             made = backend.results(plan, outputs, self.specs)
-            backend.submit_pending()
         self.now = []
         out = []
         for recipe, fixed in zip(self.outputs, self.fixed, strict=True):

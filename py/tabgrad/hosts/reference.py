@@ -45,6 +45,9 @@ class NumPyBackend:
     def flush(self) -> None:
         """Nothing is ever pending."""
 
+    def advance(self) -> None:
+        """Nothing is ever pending."""
+
     def synchronize(self) -> None:
         """Nothing is ever pending."""
 

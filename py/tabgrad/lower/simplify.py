@@ -16,6 +16,8 @@ RULES: dict[str, Rule] = {}
 
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
+LONG_PRODUCT = 2048
+"""Products with a few results that run over more than this are done in parts, which are added up."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -261,7 +263,24 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
         one = apply(p, "reshape", y.srcs[0], shape=(k, n))
         rows = apply(p, "reshape", x, shape=(math.prod(batch) * m, k))
         return apply(p, "reshape", apply(p, "matmul", rows, one), shape=(*batch, m, n))
-    return None
+    return _parts_of_product(p, x, y)
+
+
+def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
+    """A long product with a few results has too few tiles to keep a device busy: sum parts of it."""
+    *batch, m, k = x.shape
+    n = y.shape[-1]
+    results = math.prod(batch) * m * n
+    if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_floating_point:
+        return None
+    parts = next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
+    if parts == 1:
+        return None
+    rank = len(batch)
+    left = apply(p, "reshape", x, shape=(*batch, m, parts, k // parts))
+    left = apply(p, "permute", left, dims=(*range(rank), rank + 1, rank, rank + 2))
+    right = apply(p, "reshape", y, shape=(*batch, parts, k // parts, n))
+    return apply(p, "reduce_sum", apply(p, "matmul", left, right), axes=(rank,))
 
 
 @rule("conv")

@@ -230,7 +230,7 @@ class Optimizer:
                 device = group["params"][0].device
                 if device not in seen:
                     seen.add(device)
-                    device.backend.flush()
+                    device.backend.advance()
 
     # State dicts
 
