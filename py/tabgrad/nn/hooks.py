@@ -24,9 +24,6 @@ class Hook(NamedTuple):
 Hooks = dict[str, dict[int, Hook]]
 """By kind: forward_pre, forward, backward_pre, backward, and the four of state dicts."""
 
-GLOBAL: Hooks = {}
-"""Hooks that run for every module."""
-
 
 def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
     """Add a hook of this kind and return what removes it."""
@@ -34,8 +31,8 @@ def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> Remo
 
 
 def of_kind(module: Module, kind: str) -> list[Hook]:
-    """Return the hooks of this kind in the order they run: those for every module, then its own."""
-    return [*GLOBAL.get(kind, {}).values(), *module._hooks.get(kind, {}).values()]
+    """Return the hooks of this kind in the order they run."""
+    return list(module._hooks.get(kind, {}).values())
 
 
 def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,13 +9,14 @@ import tabgrad as tg
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
+from tabgrad.nn.moves import Moves
 from tabgrad.nn.parameter import Buffer, Parameter
 from tabgrad.utils.hooks import RemovableHandle
 
 Tensor = tg.Tensor
 
 
-class Module:
+class Module(Moves):
     """The base of layers and models: keeps parameters, buffers and submodules assigned as attributes.
 
     A subclass calls `super().__init__()` before it assigns any, and defines `forward`.
@@ -62,7 +63,7 @@ class Module:
         capture = MODE.get().capture
         if capture is not None:
             capture.note_module(self)
-        if self._hooks or hooks.GLOBAL:
+        if self._hooks and any(self._hooks.values()):
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
 
@@ -82,10 +83,7 @@ class Module:
             kept = fields.get(table)
             if isinstance(value, kind):
                 if kept is None:
-                    raise AttributeError(
-                        f"cannot assign a {kind.__name__.lower()} before Module.__init__() call; "
-                        f"call super().__init__() first in {type(self).__name__}.__init__"
-                    )
+                    raise _too_early(self, kind.__name__.lower())
                 if name not in kept:
                     self._forget(name)
                 register(self, name, value)
@@ -124,10 +122,7 @@ class Module:
 
     def _check_name(self, kind: str, name: str) -> None:
         if "_parameters" not in self.__dict__:
-            raise AttributeError(
-                f"cannot assign a {kind} before Module.__init__() call; "
-                f"call super().__init__() first in {type(self).__name__}.__init__"
-            )
+            raise _too_early(self, kind)
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string, got {type(name).__name__}")
         if "." in name:
@@ -284,72 +279,6 @@ class Module:
         fn(self)
         return self
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for module in self.modules() if recurse else (self,):
-            for param in module._parameters.values():
-                if param is None:
-                    continue
-                grad = param.grad
-                param.data = fn(param.data)
-                if grad is not None:
-                    param.grad = fn(grad.data).requires_grad_(grad.requires_grad)
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fn(buffer)
-        return self
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move parameters and buffers to a device, cast the floating-point ones to a dtype, or both.
-
-        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`. The parameters stay the same objects.
-        """
-        device, dtype = _destination(*args, **kwargs)
-        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(
-                f"nn.Module.to only accepts floating point or complex dtypes, but got {dtype}"
-            )
-
-        def move(t: Tensor) -> Tensor:
-            cast_it = dtype is not None and (t.is_floating_point() or t.is_complex())
-            return t.to(device or t.device, dtype if cast_it else t.dtype)
-
-        return self._apply(move)
-
-    def type(self, dst_type: tg.dtype) -> Self:
-        """Cast every parameter and buffer to `dst_type`."""
-        return self._apply(lambda t: t.to(dst_type))
-
-    def _float_to(self, dtype: tg.dtype) -> Self:
-        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
-
-    def float(self) -> Self:
-        """Cast the floating-point parameters and buffers to float32."""
-        return self._float_to(tg.float32)
-
-    def double(self) -> Self:
-        """Cast the floating-point parameters and buffers to float64."""
-        return self._float_to(tg.float64)
-
-    def half(self) -> Self:
-        """Cast the floating-point parameters and buffers to float16."""
-        return self._float_to(tg.float16)
-
-    def bfloat16(self) -> Self:
-        """Cast the floating-point parameters and buffers to bfloat16."""
-        return self._float_to(tg.bfloat16)
-
-    def cpu(self) -> Self:
-        """Move parameters and buffers to the CPU."""
-        return self._apply(lambda t: t.cpu())
-
-    def cuda(self, device: int | None = None) -> Self:
-        """Move parameters and buffers to a CUDA device."""
-        return self.to(tg.device("cuda", device))
-
-    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
-        """Move parameters and buffers to a device without their values."""
-        return self._apply(lambda t: tg.empty_like(t, device=device), recurse)
-
     def train(self, mode: bool = True) -> Self:
         """Set training mode, which dropout, batch norm and the like ask for."""
         if not isinstance(mode, bool):
@@ -495,13 +424,8 @@ _KEPT: tuple[tuple[type, str, Callable[[Any, str, Any], None]], ...] = (
 )
 
 
-def _destination(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    device, dtype = kwargs.get("device"), kwargs.get("dtype")
-    for a in args:
-        if isinstance(a, Tensor):
-            device, dtype = a.device, a.dtype
-        elif isinstance(a, tg.dtype):
-            dtype = a
-        elif a is not None and not isinstance(a, bool):
-            device = a
-    return None if device is None else tg.device(device), dtype
+def _too_early(module: Module, kind: str) -> AttributeError:
+    return AttributeError(
+        f"cannot assign a {kind} before Module.__init__() call; "
+        f"call super().__init__() first in {type(module).__name__}.__init__"
+    )
