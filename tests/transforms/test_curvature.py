@@ -26,9 +26,9 @@ def test_diagonal_and_laplacian(chunk_size):
     close(func.laplacian(energy, chunk_size=chunk_size)(x), diagonal.sum())
     each = array(func.hessian(smooth)(x))
     close(func.laplacian(smooth, chunk_size=chunk_size)(x), np.trace(each, axis1=1, axis2=2))
-    tree = func.hessian_diagonal(lambda d: (d["a"] ** 3).sum() * d["b"] ** 2, chunk_size=chunk_size)(
-        {"a": x, "b": f64(2.0)}
-    )
+    tree = func.hessian_diagonal(
+        lambda d: (d["a"] ** 3).sum() * d["b"] ** 2, chunk_size=chunk_size
+    )({"a": x, "b": f64(2.0)})
     close(tree["a"], 6 * array(x) * 4)
     close(tree["b"], 2 * (array(x) ** 3).sum())
     with pytest.raises(GradientError, match="no dimensions"):

@@ -1,5 +1,8 @@
 """Transforms of functions, nested in any way; PyTorch's `func`."""
 
+from tabgrad.func.control import (
+    cond as cond, fori_loop as fori_loop, scan as scan, while_loop as while_loop,
+)  # fmt: skip
 from tabgrad.func.curvature import (
     directional_second_derivative as directional_second_derivative,
     empirical_fisher as empirical_fisher, empirical_fisher_product as empirical_fisher_product,

@@ -9,14 +9,24 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
-from tabgrad.transforms.functional import Argnums, grad, grad_and_value, jvp, partial, positions, vjp
+from tabgrad.transforms.functional import (
+    Argnums,
+    grad,
+    grad_and_value,
+    jvp,
+    partial,
+    positions,
+    vjp,
+)
 from tabgrad.transforms.jacobian import basis, chunks
 from tabgrad.transforms.vmap import vmap
 
 Func = Callable[..., Any]
 
 
-def directional_second_derivative(func: Func, primals: Any, directions: Any) -> tuple[Any, Any, Any]:
+def directional_second_derivative(
+    func: Func, primals: Any, directions: Any
+) -> tuple[Any, Any, Any]:
     """Return `func(*primals)`, its derivative along `directions`, and its second derivative along them.
 
     The second derivative of each output element is vᵀ H v. Forward mode twice: no gradient is computed.
@@ -31,7 +41,9 @@ def directional_second_derivative(func: Func, primals: Any, directions: Any) -> 
     return value, first, second
 
 
-def _along_basis(func: Func, argnums: Argnums, args: Any, kwargs: Any, chunk_size: int | None) -> Any:
+def _along_basis(
+    func: Func, argnums: Argnums, args: Any, kwargs: Any, chunk_size: int | None
+) -> Any:
     """Yield second derivatives of the output along each unit vector, stacked, a chunk at a time."""
     at = positions("second derivatives", argnums, args)
     chosen = partial(func, at, args, kwargs)
@@ -61,17 +73,25 @@ def hessian_diagonal(
     def call(*args: Any, **kwargs: Any) -> Any:
         parts = list(_along_basis(func, argnums, args, kwargs, chunk_size))
         if not all(isinstance(p, tg.Tensor) and p.ndim == 1 for p in parts):
-            raise GradientError("hessian_diagonal: the function must return one tensor with no dimensions")
+            raise GradientError(
+                "hessian_diagonal: the function must return one tensor with no dimensions"
+            )
         line = tg.cat(parts)
-        leaves, structure = tree.flatten(tuple(args[i] for i in positions("hessian_diagonal", argnums, args)))
+        leaves, structure = tree.flatten(
+            tuple(args[i] for i in positions("hessian_diagonal", argnums, args))
+        )
         pieces = tg.split(line, [x.numel() for x in leaves])
-        found = tree.unflatten(structure, [p.reshape(x.shape) for p, x in zip(pieces, leaves, strict=True)])
+        found = tree.unflatten(
+            structure, [p.reshape(x.shape) for p, x in zip(pieces, leaves, strict=True)]
+        )
         return found[0] if isinstance(argnums, int) else found
 
     return call
 
 
-def laplacian(func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None) -> Callable[..., Any]:
+def laplacian(
+    func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None
+) -> Callable[..., Any]:
     """Return a function that computes the sum of the second derivatives by each element of the argument.
 
     The result is like the output of `func`: one Laplacian for each of its elements.
@@ -112,7 +132,9 @@ def gauss_newton_product(model: Func, loss: Func, primals: Any, tangents: Any) -
 
 def _rows(func: Func, params: Any, batch: Any) -> tuple[Any, Any]:
     if not batch:
-        raise GradientError("empirical_fisher: expected at least one tensor with the examples in its first dim")
+        raise GradientError(
+            "empirical_fisher: expected at least one tensor with the examples in its first dim"
+        )
     per_example = vmap(grad(func), (None, *(0,) * len(batch)))(params, *batch)
     leaves, structure = tree.flatten(per_example)
     n = leaves[0].shape[0]
@@ -149,7 +171,9 @@ def empirical_fisher_product(func: Func, params: Any, tangents: Any, *batch: Any
     tensor([1., 1.])
     """
     if not batch:
-        raise GradientError("empirical_fisher: expected at least one tensor with the examples in its first dim")
+        raise GradientError(
+            "empirical_fisher: expected at least one tensor with the examples in its first dim"
+        )
     each = vmap(func, (None, *(0,) * len(batch)))
     losses, slopes = jvp(lambda p: each(p, *batch), (params,), (tangents,))
     _, pull = vjp(lambda p: each(p, *batch), params)

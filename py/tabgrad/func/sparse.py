@@ -25,7 +25,12 @@ class SparseMatrix:
     """
 
     def __init__(
-        self, rows: Sequence[int], columns: Sequence[int], values: Any, shape: tuple[int, int], colours: int
+        self,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        values: Any,
+        shape: tuple[int, int],
+        colours: int,
     ) -> None:
         self.rows, self.columns, self.values = tuple(rows), tuple(columns), values
         self.shape = shape
@@ -34,7 +39,10 @@ class SparseMatrix:
     def to_dense(self) -> Any:
         """Return the matrix with its zeros."""
         m, n = self.shape
-        flat = tg.tensor([r * n + c for r, c in zip(self.rows, self.columns, strict=True)], device=self.values.device)
+        flat = tg.tensor(
+            [r * n + c for r, c in zip(self.rows, self.columns, strict=True)],
+            device=self.values.device,
+        )
         zeros = tg.zeros(m * n, dtype=self.values.dtype, device=self.values.device)
         return zeros.index_put((flat,), self.values).reshape((m, n))
 
@@ -79,7 +87,9 @@ def jacobian_sparsity(func: Func, *args: Any) -> list[list[int]]:
     """
     x = args[0]
     n = x.numel()
-    shift = tg.tensor([(0.6180339887498949 * (i + 1)) % 1.0 for i in range(n)], dtype=x.dtype, device=x.device)
+    shift = tg.tensor(
+        [(0.6180339887498949 * (i + 1)) % 1.0 for i in range(n)], dtype=x.dtype, device=x.device
+    )
     moved = x + shift.reshape(x.shape) * 0.1
     dense = jacfwd(func)(moved, *args[1:])
     return _pattern((dense.reshape((-1, n)) != 0).tolist())
@@ -123,14 +133,18 @@ def sparse_jacobian(
         pattern = known[0]
         m, n = len(pattern), x.numel()
         if any(c >= n or c < 0 for row in pattern for c in row):
-            raise GradientError(f"sparse_jacobian: the pattern names elements beyond the {n} of the input")
+            raise GradientError(
+                f"sparse_jacobian: the pattern names elements beyond the {n} of the input"
+            )
         by_column = colouring(pattern, n)
         transposed: list[list[int]] = [[] for _ in range(n)]
         for r, row in enumerate(pattern):
             for c in row:
                 transposed[c].append(r)
         by_row = colouring(transposed, m)
-        forward = mode == "forward" or (mode == "auto" and max(by_column, default=0) <= max(by_row, default=0))
+        forward = mode == "forward" or (
+            mode == "auto" and max(by_column, default=0) <= max(by_row, default=0)
+        )
         rows = [r for r, row in enumerate(pattern) for _ in row]
         columns = [c for row in pattern for c in row]
         run = _by_columns if forward else _by_rows
@@ -152,23 +166,31 @@ def _seeds(colours: Sequence[int], like: Any) -> Any:
 def _picked(compressed: Any, first: list[int], second: list[int]) -> Any:
     """Return compressed[first[k], second[k]] for every k."""
     width = compressed.shape[1]
-    at = tg.tensor([a * width + b for a, b in zip(first, second, strict=True)], device=compressed.device)
+    at = tg.tensor(
+        [a * width + b for a, b in zip(first, second, strict=True)], device=compressed.device
+    )
     return compressed.reshape(-1).index_select(0, at)
 
 
 def _check_size(m: int, found: int) -> None:
     if m != found:
-        raise GradientError(f"sparse_jacobian: the pattern has {m} rows, the function {found} output elements")
+        raise GradientError(
+            f"sparse_jacobian: the pattern has {m} rows, the function {found} output elements"
+        )
 
 
-def _by_columns(func: Func, x: Any, m: int, rows: list[int], columns: list[int], colours: list[int]) -> Any:
+def _by_columns(
+    func: Func, x: Any, m: int, rows: list[int], columns: list[int], colours: list[int]
+) -> Any:
     compressed = vmap(lambda t: jvp(func, (x,), (t,))[1])(_seeds(colours, x))
     compressed = compressed.reshape((compressed.shape[0], -1))
     _check_size(m, compressed.shape[1])
     return _picked(compressed, [colours[c] for c in columns], rows)
 
 
-def _by_rows(func: Func, x: Any, m: int, rows: list[int], columns: list[int], colours: list[int]) -> Any:
+def _by_rows(
+    func: Func, x: Any, m: int, rows: list[int], columns: list[int], colours: list[int]
+) -> Any:
     y, pull = vjp(func, x)
     _check_size(m, y.numel())
     compressed = vmap(lambda ct: pull(ct)[0])(_seeds(colours, y))

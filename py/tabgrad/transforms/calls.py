@@ -43,8 +43,19 @@ class Call:
         """Return the batched outputs."""
         raise TransformError(f"{self.name}: has no batching rule")
 
+    def plain(self, args: list[Any]) -> list[Any]:
+        """Return the outputs by ops alone, with nothing recorded of the call itself."""
+        raise TransformError(f"{self.name}: can't be used here")
+
+    def again(self) -> Call:
+        """Return the call to apply another time."""
+        return self
+
     def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the outputs at a level of any other kind."""
+        """Return the outputs at a level of any other kind: one that traces records the call."""
+        if hasattr(level, "call"):
+            outs: list[Any] = level.call(self, args)
+            return outs
         raise TransformError(f"{self.name}: can't be used inside {level.name}")
 
 

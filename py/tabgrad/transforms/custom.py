@@ -212,6 +212,11 @@ class VjpCall(Call):
         found = self.bwd((residuals, its), cts)
         return found
 
+    def plain(self, args: list[Any]) -> list[Any]:
+        """Run the function."""
+        outs: list[Any] = self.fun(args)
+        return outs
+
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Run fwd below, and bwd transposed, which is the forward derivative."""
         parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
@@ -471,6 +476,10 @@ class JvpCall(Call):
         ]
 
     def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Tangents that are traced go through the function itself, which is linear in them."""
+        """A level that traces records the call; tracers of tangents go through the function itself."""
+        return super().at_level(level, args, mode) if hasattr(level, "call") else self.plain(args)
+
+    def plain(self, args: list[Any]) -> list[Any]:
+        """Run the function."""
         outs: list[Any] = self.fun(args)
         return outs

@@ -194,6 +194,14 @@ class FunctionCall(Call):
         """Return the outputs in the form that forward gave them."""
         return outputs[0] if self.single[0] else tuple(outputs)
 
+    def plain(self, args: list[Any]) -> list[Any]:
+        """Run forward."""
+        return self.outputs(self.rules.forward(FunctionCtx(), args))
+
+    def again(self) -> FunctionCall:
+        """Return a call with a context of its own."""
+        return FunctionCall(self.rules)
+
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward without recording, and record the call."""
         ctx = self.ctx = FunctionCtx()

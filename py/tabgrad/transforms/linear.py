@@ -61,7 +61,9 @@ class Linear(Level):
                 "use a rule that is linear, or the other mode of differentiation"
             )
 
-    def replay(self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    def replay(
+        self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]
+    ) -> list[Any]:
         """Return the values of the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
 
         An output that no tracer went into is returned as it is.
@@ -82,10 +84,14 @@ class Linear(Level):
         found = [known[a.value] if a.owner is self else a for a in args]
         if all(f is None for f, a in zip(found, args, strict=True) if a.owner is self):
             return None
-        filled = tuple([zeros_like(a) if f is None else f for f, a in zip(found, args, strict=True)])
+        filled = tuple(
+            [zeros_like(a) if f is None else f for f, a in zip(found, args, strict=True)]
+        )
         return bind(op, filled, params)
 
-    def transpose(self, inputs: Sequence[Any], outputs: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+    def transpose(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], cts: Sequence[Any]
+    ) -> list[Any]:
         """Return the cotangents of the tracers `inputs` for those of `outputs`, None being zero."""
         found: list[Any] = [None] * len(self.steps)
         last = -1
@@ -109,11 +115,16 @@ class Linear(Level):
                 cts[a.value] = accumulate(cts[a.value], c)
 
 
-def transpose_jvp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
+def transpose_jvp(
+    op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params
+) -> tuple[Any, ...]:
     """Return the cotangents of the inputs of `op` from its jvp rule."""
     trace = Linear(MODE.get())
     with trace.inside():
-        tangents = [trace.tracer(x.spec, x.device) if n else None for x, n in zip(inputs, needs, strict=True)]
+        tangents = [
+            trace.tracer(x.spec, x.device) if n else None
+            for x, n in zip(inputs, needs, strict=True)
+        ]
         out = op.jvp(inputs, tangents, y, params)
     return tuple(trace.transpose(tangents, [out], [ct]))
 
