@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import urllib.parse
+from typing import ClassVar
 
 from playwright.sync_api import sync_playwright
 
@@ -52,8 +53,8 @@ CHROMIUM_ARGS = [
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    mounts = []
-    extensions_map = {
+    mounts: ClassVar = []
+    extensions_map: ClassVar = {
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
         ".mjs": "text/javascript",
@@ -277,14 +278,16 @@ class Run:
                             rec["err"] < self.a.tol and rec.get("checksum_err", 0) < self.a.tol
                         )
                         if not e["correct"]:
+                            wrong = "checksum"
+                            if "worst" in rec:
+                                read, expected, unit = rec["worst"]
+                                wrong = f"read {read:.7g}, expected {expected:.7g} (unit {unit})"
                             out["failures"].append(
                                 {
                                     "contender": n,
                                     "workload": wid,
                                     "mode": mode,
-                                    "wrong_value": f"read {rec['worst'][0]:.7g}, expected {rec['worst'][1]:.7g} (unit {rec['worst'][2]})"
-                                    if "worst" in rec
-                                    else "checksum",
+                                    "wrong_value": wrong,
                                 }
                             )
                         out["workloads"].setdefault(wid, {}).setdefault(mode, {})[n] = e
@@ -311,7 +314,9 @@ class Run:
 
 
 def table(out):
-    f = lambda x: f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
+    def f(x):
+        return f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
+
     rows = [
         (
             "workload",

@@ -246,7 +246,7 @@ def test_a_hundred_thousand_nodes_in_a_reference_cycle():
     for _ in range(100_000):
         y = y * 1.00001
     holder = [y]
-    register_hook(y, lambda g: holder)
+    register_hook(y, lambda g, holder=holder: holder)
     holder.append(holder)
     del x, y, holder
     assert live_nodes() == before

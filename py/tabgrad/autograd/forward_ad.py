@@ -88,7 +88,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
-    """Return the primal and the tangent of `tensor`, whose tangent is None if it is no dual tensor of this level."""
+    """Return the primal and the tangent of `tensor`: None, unless it is a dual tensor of this level."""
     current = _current()
     if current is None or tensor.owner is not current:
         return UnpackedDualTensor(tensor, None)

@@ -187,7 +187,8 @@ class GradientTape:
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none") -> Any:
         """Return the Jacobian of each row of `target` by the same row of `source`.
 
-        Its shape is (batch, target..., source...). The rows must not depend on each other's; one pass for each element of a row, not of the whole.
+        Its shape is (batch, target..., source...). The rows must not depend on each other's; it takes
+        one pass for each element of a row, not of the whole.
         """
         graph = self._begin("batch_jacobian", unconnected_gradients)
         if not target.shape or not source.shape or target.shape[0] != source.shape[0]:

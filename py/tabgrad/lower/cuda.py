@@ -102,7 +102,7 @@ class CUDA(Dialect):
         size: int,
         body: list[str],
     ) -> str:
-        """Return a whole translation unit: bindings are (name, "r" or "w", dtype); `body` is the kernel's inside."""
+        """Return a whole translation unit: bindings are (name, "r" or "w", dtype)."""
         parameters = [
             f"{'const ' if access == 'r' else ''}{STORED[dtype]}* __restrict__ {name}"
             for name, access, dtype in bindings

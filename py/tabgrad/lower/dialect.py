@@ -71,6 +71,10 @@ class Dialect:
         """Declare memory that the threads of a workgroup share."""
         raise NotImplementedError
 
+    def bindings(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int) -> str:
+        """Declare the buffers, (name, "r" or "w", dtype) each, and the uniform words."""
+        raise NotImplementedError
+
     def module(
         self,
         bindings: list[tuple[str, str, dt.DType]],
