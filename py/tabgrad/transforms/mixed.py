@@ -10,7 +10,12 @@ from tabgrad.core import tree
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import zeros_like
 from tabgrad.transforms.functional import (
-    Argnums, Linearized, check_differentiable, partial, positions, tensors_in,
+    Argnums,
+    Linearized,
+    check_differentiable,
+    partial,
+    positions,
+    tensors_in,
 )  # fmt: skip
 from tabgrad.transforms.jacobian import basis, chunks, joined, reshaped, rows
 from tabgrad.transforms.linear import Linear
