@@ -179,12 +179,16 @@ __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
     from tabgrad import (
-        autograd as autograd, func as func, linalg as linalg, nn as nn, optim as optim,
-        profiler as profiler, testing as testing, utils as utils,
+        accelerator as accelerator, autograd as autograd, cuda as cuda, func as func,
+        linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
+        utils as utils,
     )  # fmt: skip
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
-    _ON_DEMAND = ("autograd", "func", "linalg", "nn", "optim", "profiler", "testing", "utils")
+    _ON_DEMAND = (
+        "accelerator", "autograd", "cuda", "func", "linalg", "nn", "optim", "profiler", "testing",
+        "utils",
+    )  # fmt: skip
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""

@@ -34,7 +34,7 @@ from tabgrad.functions.inplace import InPlaceMethods
 from tabgrad.functions.methods import Methods
 from tabgrad.functions.size import Size, size_of
 from tabgrad.ops import elementwise
-from tabgrad.transforms import backward as reverse, tape
+from tabgrad.transforms import backward as reverse, hooks, tape
 
 FLOAT = dt.FLOAT
 
@@ -183,7 +183,9 @@ class Tensor(Methods, InPlaceMethods, Box):
         its = self.alias
         if its.__class__ is aliasing.View:
             return int(its.base.data_ptr()) + its.strides[1] * self.itemsize
-        return id(self if its is None else its)
+        if its is None:
+            its = self.alias = aliasing.Storage(self)
+        return id(its)
 
     def _is_view(self) -> builtins.bool:
         return self.alias.__class__ is aliasing.View
@@ -289,14 +291,12 @@ class Tensor(Methods, InPlaceMethods, Box):
         """Whether `retain_grad` was called on this tensor, which is no leaf."""
         return self.node is not None and "retain" in (self.node.notes or ())
 
-    def _hookable(self, what: str) -> Any:
-        if not self.tracked:
-            raise GradientError(f"cannot {what} on a tensor that doesn't require gradient")
-        return self.node or tape.leaf_node(self)
-
     def retain_grad(self) -> None:
         """Keep the gradient of this tensor in `.grad` though it is no leaf."""
-        node = self._hookable("retain_grad()")
+        if not self.tracked:
+            raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
+        aliasing.refreshed(self)
+        node = self.node
         if tape.is_leaf(self) or self.retains_grad:
             return
         ref = weakref.ref(self)
@@ -308,20 +308,8 @@ class Tensor(Methods, InPlaceMethods, Box):
 
         tape.add_hook(node, "retain", keep)
 
-    def register_hook(self, hook: Callable[[Any], Any]) -> tape.RemovableHandle:
-        """Call `hook(grad)` whenever this tensor's gradient is known; it may return another one."""
-        return tape.add_hook(self._hookable("register a hook"), "tensor", hook)
-
-    def register_post_accumulate_grad_hook(
-        self, hook: Callable[[Any], None]
-    ) -> tape.RemovableHandle:
-        """Call `hook(tensor)` whenever a gradient has been added to the `.grad` of this leaf."""
-        node = self._hookable("register a hook")
-        if not tape.is_leaf(self):
-            raise GradientError(
-                "post accumulate grad hooks cannot be registered on non-leaf tensors"
-            )
-        return tape.add_hook(node, "accumulated", hook)
+    register_hook = hooks.register_hook
+    register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook
 
     def backward(
         self, gradient: Any = None, retain_graph: builtins.bool | None = None,

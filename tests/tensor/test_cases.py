@@ -48,7 +48,9 @@ def check(found: Any, wanted: Any, device: str, where: str) -> None:
         assert found == NARROW.get(wanted, wanted), where
     elif isinstance(wanted, str) and "dtype=torch.int" in wanted and device == "webgpu":
         # int32 is the usual integer there, so its text does not name it
-        assert found.split(", dtype")[0].rstrip(")") == wanted.split(", dtype")[0].rstrip(")"), where
+        assert found.split(", dtype")[0].rstrip(")") == wanted.split(", dtype")[0].rstrip(")"), (
+            where
+        )
     else:
         assert close(found, wanted), f"{where}: {found} for {wanted}"
 
