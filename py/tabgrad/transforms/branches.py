@@ -293,19 +293,24 @@ def while_flat(test: Any, body: Any, carry: list[Any], keep: bool = False) -> li
     program = program_of("while_loop", body, carry)
     if len(program.out_specs) != len(carry):
         raise ShapeError(
-            f"while_loop: the body must return {len(carry)} tensors as it gets, it returned {len(program.out_specs)}"
+            f"while_loop: the body must return {len(carry)} tensors as it gets, it returned "
+            f"{len(program.out_specs)}"
         )
     for i, (x, s) in enumerate(zip(carry, program.out_specs, strict=True)):
         if x.spec is not s:
             raise ShapeError(
-                f"while_loop: the body must keep shapes and dtypes: tensor {i} goes in as {x.spec} and comes out as {s}"
+                f"while_loop: the body must keep shapes and dtypes: tensor {i} goes in as {x.spec} "
+                f"and comes out as {s}"
             )
     call = WhileCall(tests, program, len(carry), keep)
     return apply(call, [*carry, *tests.captured, *program.captured])
 
 
 class CondCall(Call):
-    """One of two programs, by a 0-d bool. Arguments: the bool, operands, captured by the first, by the second."""
+    """One of two programs, by a 0-d bool.
+
+    Arguments: the bool, the operands, what the first captured, what the second captured.
+    """
 
     name = "cond"
     node_name = "CondBackward"

@@ -1,7 +1,7 @@
 """Loops and branches that are traced once: scan, while_loop, cond.
 
-Each is a call (see calls) of one or two programs. Its derivative is another loop or branch: forward mode carries
-the tangents along, reverse mode keeps the carry of each repetition and goes back over them.
+Each is a call (see calls) of one or two programs. Its derivative is another loop or branch: forward mode
+carries the tangents along, reverse mode keeps the carry of each repetition and goes back over them.
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ class ScanCall(Call):
         low, dims = batch_parts(level, args)
         with using(level.below(mode)):
             carry, xs, captured = self.parts(low)
-            c_dims, x_dims, v_dims = self.parts(dims)
+            _, x_dims, v_dims = self.parts(dims)
             carry = [level.lower(a, 0) for a in self.parts(args)[0]]
             # the scanned axis stays in front, the batch axis comes after it
             xs = [x if d is None else _moved(x, d, 1) for x, d in zip(xs, x_dims, strict=True)]

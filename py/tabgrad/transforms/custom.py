@@ -20,7 +20,8 @@ class custom_vjp:
 
     `defvjp(fwd, bwd)`: `fwd(*args)` returns (output, residuals), `bwd(residuals, cotangent)` a tuple with one
     gradient, tree or None for each argument. Arguments and outputs are trees; those named by
-    `nondiff_argnums` are passed to `bwd` first, before the residuals. Second derivatives go through fwd and bwd.
+    `nondiff_argnums` are passed to `bwd` first, before the residuals. Second derivatives go through
+    fwd and bwd.
 
     >>> import tabgrad as tg
     >>> @tg.func.custom_vjp

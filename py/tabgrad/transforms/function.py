@@ -56,7 +56,8 @@ def _only_tensors(name: str, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
     for t in tensors:
         if t is not None and not isinstance(t, Box):
             raise TypeError(
-                f"{name}: expected tensors or None, got {type(t).__name__}; set other things as attributes of ctx"
+                f"{name}: expected tensors or None, got {type(t).__name__}; "
+                "set other things as attributes of ctx"
             )
     return tensors
 
@@ -164,7 +165,8 @@ class ClassRules:
         """Return the rules of the function applied to each element of a batch."""
         if not self.cls.generate_vmap_rule:
             raise TransformError(
-                f"{self.name}: has no rule for vmap; define a vmap static method, or set generate_vmap_rule = True"
+                f"{self.name}: has no rule for vmap; define a vmap static method, or set "
+                "generate_vmap_rule = True"
             )
         return VmappedRules(self, level.size, level.randomness, dims)
 
@@ -274,7 +276,8 @@ class FunctionCall(Call):
         found = list(found) if isinstance(found, tuple) else [found]
         if len(found) != len(outputs):
             raise GradientError(
-                f"{self.name}: jvp must return a tangent for each of the {len(outputs)} outputs, got {len(found)}"
+                f"{self.name}: jvp must return a tangent for each of the {len(outputs)} outputs, "
+                f"got {len(found)}"
             )
         return [
             y if t is None or not isinstance(y, Box) else level.lift(y, t)

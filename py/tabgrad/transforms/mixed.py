@@ -94,7 +94,7 @@ class Program:
         return used
 
     def _narrowest(self) -> tuple[int, int]:
-        """Return the size and the number of the smallest tracer that everything goes through, (0, -1) for none."""
+        """Return the size and number of the smallest tracer that everything goes through; (0, -1) for none."""
         last: dict[int, int] = {}
         for i, step in enumerate(self.trace.steps):
             if self.used[i] and step is not None:
@@ -157,7 +157,7 @@ class Program:
 def _push(
     trace: Linear, sources: list[Any], targets: list[Any], like: list[Any], chunk: int | None
 ) -> list[list[Any]]:
-    """Return for each target its tangents along the basis of `sources`: (elements of the sources, target...)."""
+    """Return each target's tangents along the basis of `sources`: (elements of the sources, target...)."""
     parts: list[list[Any]] = [[] for _ in targets]
     for start, stop in chunks(sum(x.spec.size for x in sources), chunk):
         level = Batch(stop - start, "same")
