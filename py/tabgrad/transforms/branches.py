@@ -448,11 +448,11 @@ class CondCall(Call):
 
 def cond_flat(pred: Any, first: Any, second: Any, operands: list[Any]) -> list[Any]:
     """Trace both branches on leaves, and apply the one that `pred` names."""
-    programs = [program_of("cond", fn, operands) for fn in (first, second)]
-    a, b = (p.out_specs for p in programs)
+    one, other = program_of("cond", first, operands), program_of("cond", second, operands)
+    a, b = one.out_specs, other.out_specs
     if len(a) != len(b) or any(x is not y for x, y in zip(a, b, strict=True)):
         raise ShapeError(
             f"cond: both branches must return the same shapes and dtypes, got {list(a)} and {list(b)}"
         )
-    call = CondCall(*programs, len(operands))
-    return apply(call, [pred, *operands, *programs[0].captured, *programs[1].captured])
+    call = CondCall(one, other, len(operands))
+    return apply(call, [pred, *operands, *one.captured, *other.captured])
