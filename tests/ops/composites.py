@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 import tabgrad.nn.functional as F
+from tabgrad import special as public_special
 from tabgrad.ops import scan, sorting, special
 from tabgrad.ops.composite import activations, rows
 from tabgrad.transforms import backward
@@ -42,7 +43,7 @@ INNER = {
 
 def function(name: str) -> Any:
     """Return tabgrad's function of this name."""
-    return INNER.get(name) or getattr(F, name)
+    return INNER.get(name) or getattr(F, name, None) or getattr(public_special, name)
 
 
 def tensor(record: dict[str, Any], device: str, double: bool, grad: bool = False) -> Any:

@@ -26,7 +26,7 @@ def calls() -> Iterator[tuple[str, Any]]:
 
 
 def _torch(name: str) -> Any:
-    return getattr(F, name, None) or getattr(torch, name)
+    return getattr(F, name, None) or getattr(torch, name, None) or getattr(torch.special, name)
 
 
 def _plain(value: Any, inputs: list[Input]) -> Any:

@@ -340,6 +340,19 @@ for n in (1, 2, 3):
 call("xlogy", lambda m: (m.uniform(3, 4), m.uniform(3, 4)))
 
 
+for name in ("i0", "i0e", "i1", "i1e", "ndtr", "log_ndtr"):
+    call(name, lambda m: m.uniform(20, low=-8.0, high=8.0))
+call("i0e", lambda m: m.uniform(10, low=-900.0, high=900.0), "large")
+call("log_ndtr", lambda m: m.uniform(10, low=-40.0, high=-5.0), "tail")
+call(
+    "zeta",
+    lambda m: (m.uniform(10, low=1.1, high=9.0, grad=False), m.uniform(10, low=0.3, high=40.0)),
+)
+call("multigammaln", lambda m: (m.uniform(6, low=1.5, high=20.0), 3))
+call("xlog1py", lambda m: (m.uniform(3, 4), m.uniform(3, 4)))
+call("entr", lambda m: m.uniform(3, 4))
+
+
 def _edges() -> Any:
     return Input(np.sort(np.random.default_rng(0).integers(0, 6, size=(3, 7)), axis=1))
 

@@ -140,7 +140,9 @@ def _in_range(index: Any, n: int, name: str) -> Any:
 
 def _line(index: Any, axis: int) -> Any:
     """Return the index along `axis` alone where it is repeated over the other axes, as rows are read."""
-    if not index.size or any(s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1):
+    if not index.size or any(
+        s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1
+    ):
         return None
     return index[tuple(slice(None) if k == axis else 0 for k in range(index.ndim))]
 

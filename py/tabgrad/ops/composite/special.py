@@ -1,0 +1,144 @@
+"""Special functions made of sums and asymptotic series: modified Bessel functions, zeta, the normal law."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core.errors import DTypeError
+from tabgrad.core.promotion import cast
+from tabgrad.core.shape import broadcast
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    cos,
+    div,
+    exp,
+    log,
+    log1p,
+    mul,
+    neg,
+    pow_,
+    rsqrt,
+    square,
+    sub,
+    where,
+)  # fmt: skip
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.reduction import reduce_sum
+from tabgrad.ops.rounding import gt, lt
+from tabgrad.ops.special import erfc, lgamma
+from tabgrad.ops.view import expand, spread
+
+POINTS = 64
+"""Of the half circle. The trapezoidal rule converges like exp(-2 POINTS^2 / x)."""
+LARGE = 150.0
+"""From here the asymptotic series (DLMF 10.40.1) is exact to 1e-17."""
+
+
+def _scaled_bessel(order: int, x: Any) -> Any:
+    """Return exp(-|x|) I_n(|x|) for n = 0 or 1: the mean of exp(x (cos t - 1)) cos(n t) over the half circle."""
+    a = abs_(x)
+    near = where(lt(a, LARGE), a, 0)
+    shape = (*x.spec.shape, POINTS)
+    last = len(shape) - 1
+    # midpoints of the half circle
+    turn = mul(
+        add(cast(iota(POINTS, x.device.index_dtype, x.device), x.spec.dtype), 0.5), math.pi / POINTS
+    )
+    c = cos(turn)
+    wide = spread.bind(near, shape=shape, axes=(last,))
+    cosines = spread.bind(c, shape=shape, axes=tuple(range(last)))
+    terms = exp(mul(wide, sub(cosines, 1)))
+    terms = mul(terms, cosines) if order else terms
+    small = mul(reduce_sum.bind(terms, axes=(last,)), 1 / POINTS)
+    v = where(lt(a, LARGE), LARGE, a)
+    series: Any = 0.0
+    coefficient, power = 1.0, None
+    for k in range(1, 10):
+        coefficient *= -(4 * order * order - (2 * k - 1) ** 2) / (8 * k)
+        power = div(1, v) if power is None else div(power, v)
+        series = add(mul(power, coefficient), series)
+    large = mul(add(series, 1), rsqrt(mul(v, 2 * math.pi)))
+    return where(lt(a, LARGE), small, large)
+
+
+def _real(name: str, x: Any) -> Any:
+    if not x.spec.dtype.is_floating_point:
+        raise DTypeError(f"{name}: expected a floating-point tensor, got {x.spec.dtype!r}")
+    return x
+
+
+def i0e(x: Any) -> Any:
+    """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
+    return _scaled_bessel(0, _real("i0e", x))
+
+
+def i0(x: Any) -> Any:
+    """Return the modified Bessel function of the first kind of order 0."""
+    return mul(exp(abs_(_real("i0", x))), i0e(x))
+
+
+def i1e(x: Any) -> Any:
+    """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
+    y = _scaled_bessel(1, _real("i1e", x))
+    return where(lt(x, 0), neg(y), y)
+
+
+def i1(x: Any) -> Any:
+    """Return the modified Bessel function of the first kind of order 1."""
+    return mul(exp(abs_(_real("i1", x))), i1e(x))
+
+
+def zeta(s: Any, q: Any) -> Any:
+    """Return the Hurwitz zeta function, the sum over k of (k + q)^-s, for s > 1 and q > 0; elsewhere nan.
+
+    Ten terms, then the Euler-Maclaurin series DLMF 25.11.28.
+    """
+    shape = broadcast("zeta", s.spec.shape, q.spec.shape)
+    s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
+    total = pow_(q, neg(s))
+    for k in range(1, 10):
+        total = add(total, pow_(add(q, k), neg(s)))
+    v = add(q, 10)
+    power = pow_(v, neg(s))
+    total = add(total, add(div(mul(power, v), sub(s, 1)), mul(power, 0.5)))
+    factor = div(mul(power, s), v)
+    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
+        total = add(total, mul(factor, bernoulli / math.factorial(2 * k)))
+        factor = div(mul(factor, mul(add(s, 2 * k - 1), add(s, 2 * k))), square(v))
+    return where(gt(s, 1), where(gt(q, 0), total, math.nan), math.nan)
+
+
+def ndtr(x: Any) -> Any:
+    """Return the probability that a standard normal variable is below `x`."""
+    return mul(erfc(mul(_real("ndtr", x), -math.sqrt(0.5))), 0.5)
+
+
+def log_ndtr(x: Any) -> Any:
+    """Return ln(ndtr(x)), accurate far in the lower tail."""
+    x = _real("log_ndtr", x)
+    far = -30.0 if x.spec.dtype.itemsize == 8 else -9.0
+    tail = lt(x, far)
+    near = where(tail, 0, x)
+    v = where(tail, x, far)
+    z = div(1, square(v))
+    series = add(mul(z, add(mul(z, add(mul(z, add(mul(z, 105), -15)), 3)), -1)), 1)
+    below = sub(log(div(series, neg(v))), add(mul(square(v), 0.5), 0.5 * math.log(2 * math.pi)))
+    p = ndtr(neg(abs_(near)))
+    return where(tail, below, where(gt(near, 0), log1p(neg(p)), log(p)))
+
+
+def multigammaln(x: Any, p: int) -> Any:
+    """Return the logarithm of the multivariate gamma function of dimension `p`, for x > (p - 1) / 2."""
+    if p < 1:
+        raise ValueError(f"multigammaln: p must be at least 1, got {p}")
+    total = lgamma(x)
+    for j in range(1, p):
+        total = add(total, lgamma(sub(x, j / 2)))
+    return add(total, p * (p - 1) / 4 * math.log(math.pi))
+
+
+__all__ = [
+    "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtr", "zeta",
+]  # fmt: skip
