@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from tabgrad.hosts.protocol import Dispatch, Encoder, Fault, Pipeline
 
@@ -220,3 +220,12 @@ class Emulator:
         elif pipeline.label == "override":
             given = {"N": 1.0, "SHIFT": 0.5, **dict(pipeline.overrides)}
             views[0][0] = given["N"] + given["SHIFT"]
+
+
+async def raises(kind: type[Exception], awaitable: Awaitable[object]) -> Exception:
+    """The exception of `kind` that awaiting raises."""
+    try:
+        value = await awaitable
+    except kind as error:
+        return error
+    raise AssertionError(f"expected {kind.__name__}, got {value!r}")

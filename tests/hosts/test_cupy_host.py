@@ -10,7 +10,7 @@ from tabgrad.core.errors import DeadlineError, DeviceLostError, HostError
 from tabgrad.hosts.protocol import Dispatch, Routine
 from tabgrad_native import cupy_routines
 from tabgrad_native.cupy_host import CupyHost
-from tests.hosts import laws
+from tests.hosts import faults, laws
 from tests.hosts.bench import KERNELS, Bench, floats, word
 from tests.hosts.cupy_double import Cublas, Cupy
 from tests.hosts.nvrtc import compile_cuda
@@ -201,7 +201,7 @@ def test_loss(bench, cupy):
     def lose():
         cupy.status = 719
 
-    asyncio.run(laws.a_loss_faults_everything(bench, lose))
+    asyncio.run(faults.a_loss_faults_everything(bench, lose))
 
 
 @pytest.mark.nvrtc

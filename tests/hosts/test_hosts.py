@@ -13,7 +13,7 @@ from tabgrad.hosts.browser import bridge_source
 from tabgrad.hosts.host import available, connect, connect_async, error_of
 from tabgrad.hosts.protocol import Fault
 from tabgrad.hosts.recording import RecordingHost
-from tests.hosts import laws
+from tests.hosts import faults, laws
 from tests.hosts.bench import Bench, Emulator, floats
 
 KINDS = {"wgpu": "webgpu", "cuda": "cuda"}
@@ -73,7 +73,7 @@ def test_loss(host_name):
         else:
             host._device.destroy()
 
-    run(laws.a_loss_faults_everything, Bench(host), lose)
+    run(faults.a_loss_faults_everything, Bench(host), lose)
     after = open_host(host_name)
     run(laws.written_bytes_are_read_back, Bench(after))
     after.close()
@@ -82,7 +82,7 @@ def test_loss(host_name):
 @pytest.mark.one_host("wgpu")
 def test_diagnosing(host_name):
     host = open_host(host_name, diagnose=True)
-    run(laws.diagnosing_names_command_and_kernel, Bench(host))
+    run(faults.diagnosing_names_command_and_kernel, Bench(host))
     host.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hosts import laws
+from tests.hosts import faults, laws
 from tests.hosts.bench import Bench, floats
 from tests.web.inside.marks import each, main_thread
 
@@ -33,7 +33,7 @@ async def test_loss(device):
     from tabgrad.hosts.host import connect_async
 
     host = await connect_async("webgpu")
-    await laws.a_loss_faults_everything(Bench(host), host._bridge.device.destroy)
+    await faults.a_loss_faults_everything(Bench(host), host._bridge.device.destroy)
     await laws.written_bytes_are_read_back(Bench(await connect_async("webgpu")))
 
 
@@ -41,7 +41,7 @@ async def test_diagnosing(device):
     from tabgrad.hosts.host import connect_async
 
     host = await connect_async("webgpu", diagnose=True)
-    await laws.diagnosing_names_command_and_kernel(Bench(host))
+    await faults.diagnosing_names_command_and_kernel(Bench(host))
     host.close()
 
 
