@@ -9,6 +9,11 @@ from tabgrad.func.curvature import (
     gauss_newton_product as gauss_newton_product, hessian_diagonal as hessian_diagonal,
     laplacian as laplacian,
 )  # fmt: skip
+from tabgrad.func.implicit import (
+    ConvergenceError as ConvergenceError, fixed_point as fixed_point, linear_solve as linear_solve,
+    root as root,
+)  # fmt: skip
+from tabgrad.func.ode import odeint as odeint
 from tabgrad.func.sparse import (
     SparseMatrix as SparseMatrix, banded as banded, jacobian_sparsity as jacobian_sparsity,
     sparse_hessian as sparse_hessian, sparse_jacobian as sparse_jacobian,

@@ -11,6 +11,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import Box, constant, zeros_like
 from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.jvp import Forward
+from tabgrad.transforms.levels import settled
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.tape import edge, leaf_node
 
@@ -66,7 +67,7 @@ class Pullback:
             lifted = [level.lift(x) for x in leaves]
             self.inputs = leaves
             self.in_nodes = [leaf_node(x) for x in lifted]
-            out = func(*tree.unflatten(self.in_structure, lifted))
+            out = settled(func(*tree.unflatten(self.in_structure, lifted)))
         out, aux = split_aux(name, out, has_aux)
         outs, self.out_structure = tensors_in(name, "the output", out)
         self.out_nodes = [edge(y, level) for y in outs]
@@ -256,7 +257,7 @@ def jvp(
     level = Forward()
     with level.inside():
         lifted = [level.lift(x, t) for x, t in zip(xs, ts, strict=True)]
-        out = func(*tree.unflatten(structure, lifted))
+        out = settled(func(*tree.unflatten(structure, lifted)))
     out, aux = split_aux("jvp", out, has_aux)
     ys, out_structure = tensors_in("jvp", "the output", out)
     parts = [level.parts(y) for y in ys]
@@ -284,7 +285,7 @@ class Linearized:
             level = Forward()
             with level.inside():
                 lifted = [level.lift(x, t) for x, t in zip(self.inputs, self.tracers, strict=True)]
-                out = func(*tree.unflatten(self.in_structure, lifted))
+                out = settled(func(*tree.unflatten(self.in_structure, lifted)))
         out, aux = split_aux(name, out, has_aux)
         ys, self.out_structure = tensors_in(name, "the output", out)
         parts = [level.parts(y) for y in ys]

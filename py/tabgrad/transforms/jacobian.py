@@ -207,7 +207,7 @@ def _pushed(
         forward = Forward()
         with forward.inside():
             lifted = [forward.lift(x, t) for x, t in zip(xs, tangents, strict=True)]
-            out = func(*tree.unflatten(structure, lifted))
+            out = settled(func(*tree.unflatten(structure, lifted)))
         out, aux = split_aux("jacfwd", out, has_aux)
         outs, out_structure = tensors_in("jacfwd", "the output", out)
         parts = [forward.parts(y) for y in outs]

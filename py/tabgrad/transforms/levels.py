@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.trace import MODE, Mode, descend, using
+from tabgrad.core import tree
+from tabgrad.core.trace import MODE, Box, Mode, descend, using
 
 
 class Level:
@@ -43,3 +44,14 @@ class Level:
     def inner(self) -> Mode:
         """Return the mode inside: the outer one with this level pushed."""
         return self.outer.replace(levels=(*self.outer.levels, self))
+
+
+def settled(out: Any) -> Any:
+    """Bring the tensors in `out` up to date with what was written in place to their bases; return `out`.
+
+    Whoever takes tensors apart that a user's function returned does this first, under the level they are of.
+    """
+    for x in tree.leaves(out):
+        if isinstance(x, Box) and x.alias is not None:
+            x.alias.refresh(x)
+    return out

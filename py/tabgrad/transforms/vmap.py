@@ -12,7 +12,7 @@ from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import Params, spec
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
-from tabgrad.transforms.levels import Level
+from tabgrad.transforms.levels import Level, settled
 
 RANDOMNESS = ("error", "different", "same")
 
@@ -133,7 +133,7 @@ def vmap(
                 lifted = [
                     x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)
                 ]
-                out = func(*tree.unflatten(structure, lifted), **kwargs)
+                out = settled(func(*tree.unflatten(structure, lifted), **kwargs))
             return _lower_outputs(name, level, out, out_dims), level.drawn
 
         if chunk_size is None or chunk_size >= size:
