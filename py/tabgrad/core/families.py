@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import GradientError, RegistryError
+from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
 from tabgrad.core.promotion import call
 from tabgrad.core.shape import without
-from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params, spec
+from tabgrad.core.spec import Params, Spec, spec
 from tabgrad.core.trace import bind
 
 P = ParamSpec("P")
@@ -493,9 +493,3 @@ def bilinear(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
 def kernel(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare an op with its own lowering; see Kernel."""
     return _decorator(Kernel, facts)
-
-
-__all__ = [
-    "NO_PARAMS", "Bilinear", "Elementwise", "GradientError", "Kernel", "Reduction", "ShapeOnly", "View",
-    "accumulate", "bilinear", "elementwise", "intern_params", "kernel", "reduction", "to_front", "view",
-]  # fmt: skip
