@@ -5,7 +5,16 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.func import (
-    ConvergenceError, fixed_point, grad, hessian, jacfwd, jacrev, jvp, linear_solve, root, vmap,
+    ConvergenceError,
+    fixed_point,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linear_solve,
+    root,
+    vmap,
 )  # fmt: skip
 from tests.transforms.support import array, close, f64, random
 
@@ -32,7 +41,10 @@ def test_linear_solve():
     close(vmap(solved, (None, 0))(A, batch), array(batch) @ inverse.T)
     many = tg.stack([A, 2.0 * A])
     close(vmap(solved, (0, None))(many, B), [inverse @ b, inverse @ b / 2])
-    close(vmap(grad(lambda a: solved(a, B).sum()))(many)[1], array(grad(lambda a: solved(a, B).sum())(2.0 * A)))
+    close(
+        vmap(grad(lambda a: solved(a, B).sum()))(many)[1],
+        array(grad(lambda a: solved(a, B).sum())(2.0 * A)),
+    )
 
 
 def test_linear_solve_on_the_base_tape():

@@ -27,7 +27,9 @@ def test_dopri5_meets_its_tolerance():
         lambda t, s: (s[1], -s[0].sin()), (f64(1.0), f64(0.0)), f64([0.0, 10.0]), **TIGHT
     )
     energy = lambda q, p: p * p / 2 - math.cos(q)  # noqa: E731
-    assert energy(pendulum[0][1].item(), pendulum[1][1].item()) == pytest.approx(-math.cos(1.0), abs=1e-6)
+    assert energy(pendulum[0][1].item(), pendulum[1][1].item()) == pytest.approx(
+        -math.cos(1.0), abs=1e-6
+    )
 
 
 def test_time_may_run_backwards_and_stand_still():
@@ -40,7 +42,9 @@ def test_time_may_run_backwards_and_stand_still():
 def test_orders_of_the_fixed_step_methods(method, order):
     errors = []
     for size in (0.1, 0.05):
-        y = odeint(lambda t, y: y * t.cos(), f64(1.0), f64([0.0, 2.0]), method=method, step_size=size)
+        y = odeint(
+            lambda t, y: y * t.cos(), f64(1.0), f64([0.0, 2.0]), method=method, step_size=size
+        )
         errors.append(abs(y[1].item() - math.exp(math.sin(2.0))))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.35)
 
@@ -74,7 +78,9 @@ def test_second_derivatives(adjoint):
 
 
 def test_forward_mode():
-    close(jvp(lambda k: decay(k)[2].sum(), (f64(1.5),), (f64(1.0),))[1], -2.0 * math.exp(-3.0), 1e-6)
+    close(
+        jvp(lambda k: decay(k)[2].sum(), (f64(1.5),), (f64(1.0),))[1], -2.0 * math.exp(-3.0), 1e-6
+    )
     close(hessian(lambda k: decay(k)[2].sum())(f64(1.5)), 4.0 * math.exp(-3.0), 1e-5)
 
 
@@ -85,14 +91,18 @@ def test_a_batch_shares_its_steps():
 
 def test_a_neural_field():
     tg.manual_seed(0)
-    net = tg.nn.Sequential(tg.nn.Linear(2, 8, device="cpu"), tg.nn.Tanh(), tg.nn.Linear(8, 2, device="cpu"))
+    net = tg.nn.Sequential(
+        tg.nn.Linear(2, 8, device="cpu"), tg.nn.Tanh(), tg.nn.Linear(8, 2, device="cpu")
+    )
     y0 = tg.tensor([[1.0, 0.0], [0.5, -0.5]], device="cpu")
     t = tg.tensor([0.0, 1.0], device="cpu")
     found = []
     for adjoint in (False, True):
         for p in net.parameters():
             p.grad = None
-        odeint(lambda t, y: net(y), y0, t, rtol=1e-5, atol=1e-6, adjoint=adjoint)[1].square().sum().backward()
+        odeint(lambda t, y: net(y), y0, t, rtol=1e-5, atol=1e-6, adjoint=adjoint)[
+            1
+        ].square().sum().backward()
         found.append([array(p.grad) for p in net.parameters()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4)

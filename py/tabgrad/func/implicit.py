@@ -9,7 +9,13 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.transforms.implicit import (
-    ConvergenceError as ConvergenceError, gmres, iterate, newton, root_flat, solve_flat, tolerance_of,
+    ConvergenceError as ConvergenceError,
+    gmres,
+    iterate,
+    newton,
+    root_flat,
+    solve_flat,
+    tolerance_of,
 )  # fmt: skip
 
 
@@ -26,7 +32,9 @@ def _flat(name: str, fn: Callable[[Any], Any], structure: Any) -> Callable[[list
     def run(x: list[Any]) -> list[Any]:
         out, its = tree.flatten(fn(tree.unflatten(structure, x)))
         if its != structure:
-            raise TypeError(f"{name}: the function must return the structure {structure} that it gets, got {its}")
+            raise TypeError(
+                f"{name}: the function must return the structure {structure} that it gets, got {its}"
+            )
         return out
 
     return run

@@ -36,7 +36,11 @@ TABLEAUS: dict[str, tuple[Any, Any, Any]] = {
     "euler": ((0.0,), ((),), (1.0,)),
     "midpoint": ((0.0, 0.5), ((), (0.5,)), (0.0, 1.0)),
     "heun": ((0.0, 1.0), ((), (1.0,)), (0.5, 0.5)),
-    "rk4": ((0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+    "rk4": (
+        (0.0, 0.5, 0.5, 1.0),
+        ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)),
+        (1 / 6, 1 / 3, 1 / 3, 1 / 6),
+    ),
     "dopri5": (DOPRI_C, DOPRI_A, DOPRI_B),
 }
 """Runge–Kutta methods: when each stage is, what of the earlier stages it starts from, what the step takes of each."""
@@ -77,7 +81,9 @@ class Grid(Call):
 
     name = "odeint"
 
-    def __init__(self, program: Any, size: int, rtol: float, atol: float, most: int, result: list[Any]) -> None:
+    def __init__(
+        self, program: Any, size: int, rtol: float, atol: float, most: int, result: list[Any]
+    ) -> None:
         self.program, self.size = program, size
         self.rtol, self.atol, self.most, self.result = rtol, atol, most, result
 
@@ -116,7 +122,14 @@ class Grid(Call):
             raise TransformError("odeint: the times must be the same for all elements of a vmap")
         y = [level.lower(a, 0) for a in args[:n]]
         with tg.no_grad():
-            call = Grid(_Batched(level, self.program, dims[n + 1 :]), n, self.rtol, self.atol, self.most, self.result)
+            call = Grid(
+                _Batched(level, self.program, dims[n + 1 :]),
+                n,
+                self.rtol,
+                self.atol,
+                self.most,
+                self.result,
+            )
         return lowered_call(call, level, [*y, *low[n:]], mode)
 
     def _steps(self, field: Field, y: list[Any], times: Any) -> list[tuple[int, float, float]]:
@@ -147,7 +160,9 @@ class Grid(Call):
                     )
         return found
 
-    def _try(self, field: Field, t: float, h: float, y: list[Any], slope: list[Any], like: Any) -> Any:
+    def _try(
+        self, field: Field, t: float, h: float, y: list[Any], slope: list[Any], like: Any
+    ) -> Any:
         """Return y, its slope, t and the next step after one step of `h`, and whether it was accepted."""
         at, size = _number(t, like), _number(h, like)
         slopes = [slope]
@@ -158,7 +173,13 @@ class Grid(Call):
         error = _plus([tg.zeros_like(x) for x in y], size, slopes, DOPRI_E)
         ratio = self._norm(error, y, after)
         accepted = ratio <= 1.0
-        factor = 10.0 if ratio == 0.0 else min(10.0, max(0.2, 0.9 * ratio**-0.2)) if math.isfinite(ratio) else 0.1
+        factor = (
+            10.0
+            if ratio == 0.0
+            else min(10.0, max(0.2, 0.9 * ratio**-0.2))
+            if math.isfinite(ratio)
+            else 0.1
+        )
         if accepted:
             return after, slopes[-1], t + h, h * max(factor, 0.2), True
         return y, slope, t, h * min(factor, 0.9), False
@@ -172,7 +193,9 @@ class Grid(Call):
             count += e.numel()
         return math.sqrt(total / max(count, 1)) if math.isfinite(total) else math.inf
 
-    def _first(self, field: Field, t: float, sign: float, y: list[Any], slope: list[Any], like: Any) -> float:
+    def _first(
+        self, field: Field, t: float, sign: float, y: list[Any], slope: list[Any], like: Any
+    ) -> float:
         """Return a first step (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4)."""
         size = self._norm(y, y, y)
         speed = self._norm(slope, y, y)
@@ -217,12 +240,17 @@ class Problem:
         """Return the right-hand side on leaves."""
         return lambda t, y: self.program.run([t, *y], captured)
 
-    def grid(self, y: list[Any], times: Any, captured: Sequence[Any]) -> list[tuple[int, float, float]]:
+    def grid(
+        self, y: list[Any], times: Any, captured: Sequence[Any]
+    ) -> list[tuple[int, float, float]]:
         """Return the steps: (interval, start, length), the last two as fractions of the interval."""
         if self.method == "dopri5":
             result: list[Any] = []
             o = self.options
-            apply(Grid(self.program, len(y), o["rtol"], o["atol"], o["max_steps"], result), [*y, times, *captured])
+            apply(
+                Grid(self.program, len(y), o["rtol"], o["atol"], o["max_steps"], result),
+                [*y, times, *captured],
+            )
             return result
         size = self.options["step_size"]
         if size is None:
@@ -242,7 +270,9 @@ class Problem:
             return [x.unsqueeze(0).expand(n, *x.shape) for x in y]
         at = tg.tensor([k for k, _, _ in steps], device=times.device)
         begin, width = times.index_select(0, at), times.diff().index_select(0, at)
-        starts = begin + width * tg.tensor([s for _, s, _ in steps], dtype=times.dtype, device=times.device)
+        starts = begin + width * tg.tensor(
+            [s for _, s, _ in steps], dtype=times.dtype, device=times.device
+        )
         sizes = width * tg.tensor([w for _, _, w in steps], dtype=times.dtype, device=times.device)
         field = self.field(captured)
 
@@ -258,7 +288,10 @@ class Problem:
             current = last[k] + 1 if k in last else current
             picks.append(current)
         index = tg.tensor(picks, device=times.device)
-        return [tg.cat([x.unsqueeze(0), ys]).index_select(0, index) for x, ys in zip(y, outs, strict=True)]
+        return [
+            tg.cat([x.unsqueeze(0), ys]).index_select(0, index)
+            for x, ys in zip(y, outs, strict=True)
+        ]
 
     def adjoint(self, y: list[Any], times: Any, captured: list[Any]) -> list[Any]:
         """Return what `solve` returns; gradients integrate the adjoint equation backwards, in constant memory."""
@@ -303,11 +336,20 @@ class Problem:
 
             def run(inputs: list[Any]) -> list[Any]:
                 rest = iter(inputs[n:])
-                return self.program.run([t, *inputs[:n]], [next(rest) if f else v for v, f in zip(captured, flags, strict=True)])
+                return self.program.run(
+                    [t, *inputs[:n]],
+                    [next(rest) if f else v for v, f in zip(captured, flags, strict=True)],
+                )
 
             grads = pulled(run, [*y, *chosen], a)
             slope = self.program.run([t, *y], captured)
-            return [*slope, *[tg.zeros_like(x) if g is None else -g for x, g in zip([*y, *chosen], grads, strict=True)]]
+            return [
+                *slope,
+                *[
+                    tg.zeros_like(x) if g is None else -g
+                    for x, g in zip([*y, *chosen], grads, strict=True)
+                ],
+            ]
 
         def solve(state: list[Any], times: Any) -> list[Any]:
             problem, extra = _traced(field, state, times, self.method, self.options)
@@ -316,7 +358,9 @@ class Problem:
         return solve
 
 
-def _traced(field: Field, y: list[Any], times: Any, method: str, options: dict[str, Any]) -> tuple[Problem, list[Any]]:
+def _traced(
+    field: Field, y: list[Any], times: Any, method: str, options: dict[str, Any]
+) -> tuple[Problem, list[Any]]:
     trace = Trace("odeint")
     with trace.inside():
         t = trace.tracer(times[0].spec, times.device)
@@ -354,8 +398,15 @@ def odeint(
         if not isinstance(x, tg.Tensor) or not x.dtype.is_floating_point:
             got = x.dtype if isinstance(x, tg.Tensor) else type(x).__name__
             raise TypeError(f"odeint: expected y0 to hold floating-point tensors, got {got}")
-    if not isinstance(t, tg.Tensor) or t.ndim != 1 or not t.dtype.is_floating_point or not t.shape[0]:
-        raise TypeError("odeint: t must be a floating-point tensor of one dim with at least one time")
+    if (
+        not isinstance(t, tg.Tensor)
+        or t.ndim != 1
+        or not t.dtype.is_floating_point
+        or not t.shape[0]
+    ):
+        raise TypeError(
+            "odeint: t must be a floating-point tensor of one dim with at least one time"
+        )
 
     def field(at: Any, y: list[Any]) -> list[Any]:
         out, its = tree.flatten(func(at, tree.unflatten(structure, y)))

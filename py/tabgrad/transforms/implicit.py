@@ -71,15 +71,27 @@ class SolveCall(Call):
     def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Solve below, and record the call here."""
         outs = lowered_call(self, level, lower_all(level, args), mode)
-        return self.recorded(args, lift_outputs(level, outs), level) if wants(args, level, mode) else outs
+        return (
+            self.recorded(args, lift_outputs(level, outs), level)
+            if wants(args, level, mode)
+            else outs
+        )
 
     def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
         """Return the outputs tied to the tape."""
         outs = [snapshot(y, owner) for y in outs]
-        record_call(self, args, outs, owner, ([snapshot(a, owner) for a in args], [snapshot(y, owner) for y in outs]))
+        record_call(
+            self,
+            args,
+            outs,
+            owner,
+            ([snapshot(a, owner) for a in args], [snapshot(y, owner) for y in outs]),
+        )
         return outs
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
         """One solve with the transpose of A."""
         saved, solved = node.entry[3]
         args = tied(saved, node, graph)
@@ -136,7 +148,9 @@ def lowered_solve(call: SolveCall, b: list[Any], captured: list[Any]) -> list[An
     return apply(call, [*b, *captured])
 
 
-def batched(level: Batch, program: Program, captured: list[Any], dims: list[Any]) -> Callable[[list[Any]], list[Any]]:
+def batched(
+    level: Batch, program: Program, captured: list[Any], dims: list[Any]
+) -> Callable[[list[Any]], list[Any]]:
     """Return the function of leaves with a batch axis in front that applies `program` to each element."""
 
     def run(x: list[Any]) -> list[Any]:
@@ -189,7 +203,9 @@ class RootCall(Call):
     at_autograd = SolveCall.at_autograd
     recorded = SolveCall.recorded
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> list[Any]:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
         """One solve with the transposed Jacobian at the solution."""
         saved, solved = node.entry[3]
         args = tied(saved, node, graph)
@@ -209,7 +225,10 @@ class RootCall(Call):
 
         w = solve_flat(transposed, given, self.linear)
         found = pulled(lambda v: self.program.run(xs, v), captured, w)
-        return [*[None] * len(start), *[minus(g) if n else None for g, n in zip(found, needs[self.size :], strict=True)]]
+        return [
+            *[None] * len(start),
+            *[minus(g) if n else None for g, n in zip(found, needs[self.size :], strict=True)],
+        ]
 
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """One solve with the Jacobian at the solution."""
@@ -235,11 +254,15 @@ class RootCall(Call):
             _, captured = self.parts(low)
             _, their = self.parts(dims)
             start = [level.lower(a, 0) for a in self.parts(args)[0]]
-            outs = root_flat(batched(level, self.program, captured, their), start, self.solver, self.linear)
+            outs = root_flat(
+                batched(level, self.program, captured, their), start, self.solver, self.linear
+            )
         return [level.lift(y, 0) for y in outs]
 
 
-def root_flat(fn: Callable[[list[Any]], list[Any]], start: list[Any], solver: Solver, linear: Solver) -> list[Any]:
+def root_flat(
+    fn: Callable[[list[Any]], list[Any]], start: list[Any], solver: Solver, linear: Solver
+) -> list[Any]:
     """Trace `fn` of leaves, and find leaves where it is zero."""
     program = program_of("root", fn, start)
     for i, (x, s) in enumerate(zip(start, program.out_specs, strict=True)):
@@ -278,7 +301,12 @@ def tolerance_of(x: list[Any]) -> float:
     return 1e-11 if all(a.spec.dtype.itemsize >= 8 for a in x) else 1e-5
 
 
-def gmres(matvec: Callable[[list[Any]], list[Any]], b: list[Any], tol: float | None = None, restart: int = 60) -> list[Any]:
+def gmres(
+    matvec: Callable[[list[Any]], list[Any]],
+    b: list[Any],
+    tol: float | None = None,
+    restart: int = 60,
+) -> list[Any]:
     """Return x with matvec(x) = b, by GMRES (Saad and Schultz 1986) restarted every `restart` steps.
 
     Raises ConvergenceError where the residual does not come down to `tol` of b.
@@ -305,7 +333,9 @@ def gmres(matvec: Callable[[list[Any]], list[Any]], b: list[Any], tol: float | N
     return x
 
 
-def _gmres_cycle(matvec: Any, residual: list[Any], beta: float, steps: int, target: float) -> list[Any]:
+def _gmres_cycle(
+    matvec: Any, residual: list[Any], beta: float, steps: int, target: float
+) -> list[Any]:
     """Return the correction that minimises the residual over a Krylov space."""
     basis = [scaled(residual, 1.0 / beta)]
     columns: list[list[float]] = []
@@ -320,7 +350,10 @@ def _gmres_cycle(matvec: Any, residual: list[Any], beta: float, steps: int, targ
             w = plus(w, q, -h)
         length = math.sqrt(dot(w, w))
         for i, (c, s) in enumerate(rotations):
-            column[i], column[i + 1] = c * column[i] + s * column[i + 1], c * column[i + 1] - s * column[i]
+            column[i], column[i + 1] = (
+                c * column[i] + s * column[i + 1],
+                c * column[i + 1] - s * column[i],
+            )
         r = math.hypot(column[k], length)
         c, s = (column[k] / r, length / r) if r else (1.0, 0.0)
         rotations.append((c, s))
@@ -342,7 +375,9 @@ def _gmres_cycle(matvec: Any, residual: list[Any], beta: float, steps: int, targ
     return out
 
 
-def newton(fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int) -> list[Any]:
+def newton(
+    fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int
+) -> list[Any]:
     """Return leaves where `fn` is zero: Newton's method with steps halved until the residual falls."""
     x = start
     value = fn(x)
@@ -379,7 +414,9 @@ def newton(fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, m
     )
 
 
-def iterate(fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int) -> list[Any]:
+def iterate(
+    fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int
+) -> list[Any]:
     """Return leaves that `fn` changes by at most `tol`, relative to their size, by repeating it."""
     x = start
     apart = math.inf
