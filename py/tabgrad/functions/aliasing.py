@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.dtype import DType, bool_
-from tabgrad.core.errors import DTypeError, GradientError, ShapeError
+from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast
 from tabgrad.core.spec import Params, intern_params, spec
@@ -93,6 +93,18 @@ class Storage:
             x.value, x.owner, x._version = self.value, self.owner, self.version
 
 
+class Severed:
+    """Marks a tensor that was detached inside a transform: it shares nothing, so it can't be written to."""
+
+    __slots__ = ()
+
+    def refresh(self, x: Tensor) -> None:
+        """Nothing is shared."""
+
+
+SEVERED = Severed()
+
+
 def refreshed(x: Tensor) -> Tensor:
     """Return `x` itself, up to date: whoever reads `x.value` without binding an op asks for this."""
     if x.alias is not None:
@@ -130,7 +142,9 @@ def reshaped(x: Tensor, shape: Ints) -> Tensor:
 def detach(x: Tensor) -> Tensor:
     """Return `x` without its history; what is written to either is seen in both."""
     if x.owner is not None:
-        return stop_gradient.bind(x)
+        y = stop_gradient.bind(x)
+        y.alias = SEVERED
+        return y
     capture = MODE.get().capture
     if capture is not None:
         capture.note((x,))
@@ -163,6 +177,11 @@ def own(y: Tensor) -> Tensor:
 def check_writable(x: Tensor) -> None:
     """Raise GradientError where `x` can't be written to in place here and now."""
     its = x.alias
+    if its is SEVERED or (its.__class__ is View and its.base.alias is SEVERED):
+        raise TransformError(
+            "inside a transform a detached tensor shares nothing with its source, so writing to it would do "
+            "less than elsewhere; clone() it first"
+        )
     if its.__class__ is View and not _overlaps_nowhere(its.steps):
         raise ShapeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single "

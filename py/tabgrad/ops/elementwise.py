@@ -35,8 +35,11 @@ def stop_gradient(x: Operand) -> Array:
 
 @elementwise(
     code="cast",
-    along=lambda t, x, _y, *, dtype: (
-        cast.bind(t, dtype=x.spec.dtype) if dtype.is_differentiable else None
+    # of a tangent to `dtype`, of a cotangent back; only the dtype of x is read, so x is not saved
+    along=lambda t, _x, _y, *, dtype: (
+        cast.bind(t, dtype=dtype if t.spec.dtype is _x.spec.dtype else _x.spec.dtype)
+        if dtype.is_differentiable
+        else None
     ),
     integers="same",
 )

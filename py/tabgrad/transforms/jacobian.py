@@ -22,6 +22,7 @@ from tabgrad.transforms.functional import (
     tensors_in,
 )  # fmt: skip
 from tabgrad.transforms.jvp import Forward
+from tabgrad.transforms.levels import settled
 from tabgrad.transforms.vmap import Batch
 
 
