@@ -38,7 +38,9 @@ def test_time_may_run_backwards_and_stand_still():
     close(decay(f64(1.0), t=f64([3.0])), [[1.0]])
 
 
-@pytest.mark.parametrize("method, order", [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)])
+@pytest.mark.parametrize(
+    ("method", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)]
+)
 def test_orders_of_the_fixed_step_methods(method, order):
     errors = []
     for size in (0.1, 0.05):
@@ -49,8 +51,16 @@ def test_orders_of_the_fixed_step_methods(method, order):
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.35)
 
 
-@pytest.mark.parametrize("options", [{}, {"adjoint": True}, {"method": "rk4", "step_size": 0.05},
-                                     {"method": "rk4", "step_size": 0.05, "adjoint": True}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"adjoint": True},
+        {"method": "rk4", "step_size": 0.05},
+        {"method": "rk4", "step_size": 0.05, "adjoint": True},
+    ],
+    ids=str,
+)
 def test_gradients(options):
     k, y0 = f64(1.5), f64([2.0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import tabgrad as tg
@@ -43,7 +44,7 @@ TABLEAUS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "dopri5": (DOPRI_C, DOPRI_A, DOPRI_B),
 }
-"""Runge–Kutta methods: when each stage is, what of the earlier stages it starts from, what the step takes of each."""
+"""Runge–Kutta methods: when each stage is, what it takes of the stages before it, what the step takes of each."""
 
 
 def _plus(y: list[Any], h: Any, slopes: Sequence[list[Any]], factors: Sequence[float]) -> list[Any]:
@@ -72,7 +73,7 @@ def step(field: Field, method: str, t: Any, h: Any, y: list[Any]) -> list[Any]:
     return _plus(y, h, _stages(field, method, t, h, y), TABLEAUS[method][2])
 
 
-# -- choosing the steps -----------------------------------------------------------------------------------------
+# -- choosing the steps ----------------------------------------------------------------------------
 
 
 class Grid(Call):
@@ -137,7 +138,7 @@ class Grid(Call):
         found: list[tuple[int, float, float]] = []
         slope = None
         h = 0.0
-        for k, (start, stop) in enumerate(zip(values, values[1:], strict=False)):
+        for k, (start, stop) in enumerate(pairwise(values)):
             width = stop - start
             if width == 0:
                 continue
@@ -227,7 +228,7 @@ class _Batched:
         return batched(self.level, WithTime, list(captured), self.dims)(y)  # type: ignore[arg-type]
 
 
-# -- integrating ------------------------------------------------------------------------------------------------
+# -- integrating -----------------------------------------------------------------------------------
 
 
 class Problem:
@@ -257,7 +258,7 @@ class Problem:
             return [(k, 0.0, 1.0) for k in range(times.shape[0] - 1)]
         values = times.tolist()
         found = []
-        for k, (a, b) in enumerate(zip(values, values[1:], strict=False)):
+        for k, (a, b) in enumerate(pairwise(values)):
             n = max(1, math.ceil(abs(b - a) / size - 1e-9))
             found += [(k, i / n, 1 / n) for i in range(n)]
         return found
@@ -294,7 +295,7 @@ class Problem:
         ]
 
     def adjoint(self, y: list[Any], times: Any, captured: list[Any]) -> list[Any]:
-        """Return what `solve` returns; gradients integrate the adjoint equation backwards, in constant memory."""
+        """Return what `solve` returns; gradients integrate the adjoint equation back, in constant memory."""
         solve = custom_vjp(lambda y, t, c: self.solve(y, t, c))
         solve.defvjp(self._forward, self._backward)
         found: list[Any] = solve(y, times, captured)
@@ -368,7 +369,8 @@ def _traced(
         outs = field(t, tracers)
     if len(outs) != len(y) or any(a.spec is not b.spec for a, b in zip(outs, y, strict=True)):
         raise ShapeError(
-            f"odeint: func must return tensors like y: {[x.spec for x in y]}, it returned {[x.spec for x in outs]}"
+            f"odeint: func must return tensors like y: {[x.spec for x in y]}, "
+            f"it returned {[x.spec for x in outs]}"
         )
     program = Program(trace, [t.value, *[x.value for x in tracers]], outs)
     return Problem(program, method, options), program.captured
@@ -382,8 +384,8 @@ def odeint(
 
     `y0` is a tensor or tree of them, and so is what `func` returns; the result has one more dim in front, for
     the times, which rise or fall. Methods: "dopri5" adapts its steps to `rtol` and `atol` (the root mean square
-    of the errors over all elements, and over the whole batch under vmap), "euler", "midpoint", "heun" and "rk4"
-    take steps of `step_size`, or one for each interval. Gradients by `y0`, `t` and all that `func` depends on go
+    of the errors over all elements, and over the whole batch under vmap), "euler", "midpoint", "heun" and
+    "rk4" take steps of `step_size`, or one for each interval. Gradients by `y0`, `t` and all that `func` depends on go
     through the steps; with `adjoint` they integrate the adjoint equation backwards instead, in constant memory.
 
     >>> import tabgrad as tg

@@ -1,7 +1,7 @@
 """Implicit differentiation: solutions of equations, whatever found them.
 
-Where F(x, p) = 0 defines x, dx = -(∂F/∂x)⁻¹ ∂F/∂p dp: the derivative asks for one linear solve and knows nothing of
-how x was found. Linear solves have their own rules, so derivatives of any order hold.
+Where F(x, p) = 0 defines x, dx = -(∂F/∂x)⁻¹ ∂F/∂p dp: the derivative asks for one linear solve and knows
+nothing of how x was found. Linear solves have their own rules, so derivatives of any order hold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tabgrad.transforms.tape import Node, record_call
 from tabgrad.transforms.vmap import Batch
 
 Solver = Callable[[Callable[[list[Any]], list[Any]], list[Any]], list[Any]]
-"""Finds leaves x with fn(x) = 0 (or matvec(x) = b): (function of leaves, start or right-hand side) -> leaves."""
+"""Finds leaves x with fn(x) = 0, or matvec(x) = b: (function of leaves, start or b) -> leaves."""
 
 
 class ConvergenceError(TransformError):
@@ -39,34 +39,19 @@ def added(x: Any, y: Any) -> Any:
     return REGISTRY["add"].bind(x, y)
 
 
-class SolveCall(Call):
-    """The solution of a linear equation: x with A(x) = b. Arguments: b, captured by A.
+class Solved(Call):
+    """A call that the tape keeps with its solution. Arguments: `size` leaves, captured by `program`."""
 
-    `program` is A on leaves; `solver(matvec, b)` finds x at the base.
-    """
-
-    name = "linear_solve"
-    node_name = "LinearSolveBackward"
-
-    def __init__(self, program: Program, size: int, solver: Solver) -> None:
-        self.program, self.size, self.solver = program, size, solver
+    program: Program
+    size: int
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Return b and what A captured."""
+        """Return the right-hand side or start, and what the program captured."""
         return list(args[: self.size]), list(args[self.size :])
 
     def plain(self, args: list[Any]) -> list[Any]:
         """Return outputs of the right shapes."""
         return self.parts(args)[0]
-
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Solve, and record the call."""
-        b, captured = self.parts(args)
-        reading(self.name)
-        recording = wants(args, None, mode)
-        with using(mode.replace(grad=False)):
-            outs = self.solver(lambda x: self.program.run(x, captured), b)
-        return self.recorded(args, outs, None) if recording else outs
 
     def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Solve below, and record the call here."""
@@ -88,6 +73,28 @@ class SolveCall(Call):
             ([snapshot(a, owner) for a in args], [snapshot(y, owner) for y in outs]),
         )
         return outs
+
+
+class SolveCall(Solved):
+    """The solution of a linear equation: x with A(x) = b. Arguments: b, captured by A.
+
+    `program` is A on leaves; `solver(matvec, b)` finds x at the base.
+    """
+
+    name = "linear_solve"
+    node_name = "LinearSolveBackward"
+
+    def __init__(self, program: Program, size: int, solver: Solver) -> None:
+        self.program, self.size, self.solver = program, size, solver
+
+    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
+        """Solve, and record the call."""
+        b, captured = self.parts(args)
+        reading(self.name)
+        recording = wants(args, None, mode)
+        with using(mode.replace(grad=False)):
+            outs = self.solver(lambda x: self.program.run(x, captured), b)
+        return self.recorded(args, outs, None) if recording else outs
 
     def apply(
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
@@ -171,7 +178,7 @@ def solve_flat(matvec: Callable[[list[Any]], list[Any]], b: list[Any], solver: S
     return apply(SolveCall(program, len(b), solver), [*b, *program.captured])
 
 
-class RootCall(Call):
+class RootCall(Solved):
     """A solution of F(x) = 0 found by `solver` from a start. Arguments: the start, captured by F.
 
     The solution does not depend on the start, only on what F captured; `linear` solves for derivatives.
@@ -183,14 +190,6 @@ class RootCall(Call):
     def __init__(self, program: Program, size: int, solver: Solver, linear: Solver) -> None:
         self.program, self.size, self.solver, self.linear = program, size, solver, linear
 
-    def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the start and what F captured."""
-        return list(args[: self.size]), list(args[self.size :])
-
-    def plain(self, args: list[Any]) -> list[Any]:
-        """Return outputs of the right shapes."""
-        return self.parts(args)[0]
-
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
         """Solve, and record the call."""
         start, captured = self.parts(args)
@@ -199,9 +198,6 @@ class RootCall(Call):
         with using(mode.replace(grad=False)):
             outs = self.solver(lambda x: self.program.run(x, captured), start)
         return self.recorded(args, outs, None) if recording else outs
-
-    at_autograd = SolveCall.at_autograd
-    recorded = SolveCall.recorded
 
     def apply(
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
@@ -268,12 +264,13 @@ def root_flat(
     for i, (x, s) in enumerate(zip(start, program.out_specs, strict=True)):
         if x.spec is not s:
             raise TransformError(
-                f"root: the function must return tensors like its argument: tensor {i} is {x.spec}, it returned {s}"
+                f"root: the function must return tensors like its argument: tensor {i} is {x.spec}, "
+                f"it returned {s}"
             )
     return apply(RootCall(program, len(start), solver, linear), [*start, *program.captured])
 
 
-# -- solvers for tensors of the base ----------------------------------------------------------------------------
+# -- solvers for tensors of the base ---------------------------------------------------------------
 
 
 def dot(x: list[Any], y: list[Any]) -> float:
@@ -327,8 +324,8 @@ def gmres(
     beta = math.sqrt(dot(residual, residual))
     if not beta <= 100 * tol * norm:
         raise ConvergenceError(
-            f"linear solve: the residual stays at {beta / norm:.1e} of the right-hand side, {tol:.0e} was asked "
-            "for; the matrix may be singular: give another linear_solver or a larger tolerance"
+            f"linear solve: the residual stays at {beta / norm:.1e} of the right-hand side, {tol:.0e} was "
+            "asked for; the matrix may be singular: give another linear_solver or a larger tolerance"
         )
     return x
 
@@ -402,8 +399,8 @@ def newton(
             factor /= 2.0
             if factor < 1e-10:
                 raise ConvergenceError(
-                    f"root: Newton's method stands still with a residual of {size:.1e}, {tol:.0e} was asked for; "
-                    "start elsewhere, or give another solver"
+                    f"root: Newton's method stands still with a residual of {size:.1e}, {tol:.0e} was "
+                    "asked for; start elsewhere, or give another solver"
                 )
         x, value, size = moved, after, next_size
     if size <= tol * scale:
