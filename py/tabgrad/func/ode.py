@@ -44,7 +44,7 @@ TABLEAUS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "dopri5": (DOPRI_C, DOPRI_A, DOPRI_B),
 }
-"""Runge–Kutta methods: when each stage is, what it takes of the stages before it, what the step takes of each."""
+"""Runge–Kutta methods: when each stage is, what it takes of those before it, what the step takes of each."""
 
 
 def _plus(y: list[Any], h: Any, slopes: Sequence[list[Any]], factors: Sequence[float]) -> list[Any]:
@@ -385,8 +385,9 @@ def odeint(
     `y0` is a tensor or tree of them, and so is what `func` returns; the result has one more dim in front, for
     the times, which rise or fall. Methods: "dopri5" adapts its steps to `rtol` and `atol` (the root mean square
     of the errors over all elements, and over the whole batch under vmap), "euler", "midpoint", "heun" and
-    "rk4" take steps of `step_size`, or one for each interval. Gradients by `y0`, `t` and all that `func` depends on go
-    through the steps; with `adjoint` they integrate the adjoint equation backwards instead, in constant memory.
+    "rk4" take steps of `step_size`, or one for each interval. Gradients by `y0`, `t` and all that `func`
+    depends on go through the steps; with `adjoint` they integrate the adjoint equation backwards instead, in
+    constant memory.
 
     >>> import tabgrad as tg
     >>> y = tg.func.odeint(lambda t, y: -y, tg.tensor([1.0]), tg.tensor([0.0, 1.0]), rtol=1e-4, atol=1e-6)

@@ -170,7 +170,7 @@ class DeviceBackend:
             self.submit()
 
     def advance(self) -> None:
-        """Compute what is wanted; its packet waits for a read to ride in it, at most until the next `advance`."""
+        """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
         self.submit_pending()
         self.graph.collect()
         with self.graph.held():

@@ -153,7 +153,7 @@ def sort(lines: Lines) -> list[Kernel]:
     blocks["params"] = (
         f"fn size() -> u32 {{ return {size}; }}\nfn stride() -> u32 {{ return {stride}; }}\n"
     )
-    blocks["bindings"] = d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
+    blocks["bindings"] = d.bindings(e.bindings(), e.words)
     source = library.kernel("sort").with_blocks(blocks)
     made = [(one, lines.kernel(source, one.groups, {"PASS": float(one.step)})) for one in passes]
     return [replace(k, words=one.words if len(passes) > 1 else ()) for one, k in made]
@@ -315,7 +315,7 @@ def assemble(how: Combination, blocks: dict[str, str], bindings: str) -> str:
 def declared(lines: Lines, totals: bool) -> str:
     """Return the bindings of a scan; the totals come after the op's own buffers and before the uniforms."""
     e, d = lines.e, lines.printer.d
-    text: str = d.bindings(e.bindings(), 0)  # type: ignore[attr-defined]
+    text: str = d.bindings(e.bindings(), 0)
     at = len(e.access)
     if totals:
         text += f"@group(0) @binding({at}) var<storage, read_write> totals: array<elem>;\n"

@@ -37,7 +37,7 @@ LARGE = 150.0
 
 
 def _scaled_bessel(order: int, x: Any) -> Any:
-    """Return exp(-|x|) I_n(|x|) for n = 0 or 1: the mean of exp(x (cos t - 1)) cos(n t) over the half circle."""
+    """Return exp(-|x|) I_n(|x|) for n = 0 or 1: the mean of exp(x (cos t - 1)) cos(n t) over a half circle."""
     a = abs_(x)
     near = where(lt(a, LARGE), a, 0)
     shape = (*x.spec.shape, POINTS)
