@@ -101,7 +101,7 @@ def fixed_point(
 
         if solver is None:
             return iterate(step, x, limit, max_iter)
-        return _user("fixed_point", solver, structure)(step, x)  # type: ignore[no-any-return]
+        return _user("fixed_point", solver, structure)(step, x)
 
     linear: Any = gmres if linear_solver is None else _user("fixed_point", linear_solver, structure)
 
