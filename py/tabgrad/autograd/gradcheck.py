@@ -180,7 +180,7 @@ class _Check:
         h = 1e-30
         inputs = list(self.inputs)
         x = self.inputs[i].detach()
-        inputs[i] = tg.complex(x, direction * h)
+        inputs[i] = x + direction * h * 1j
         with tg.no_grad():
             return [y.imag / h for y in self.outputs(inputs)]
 
