@@ -93,9 +93,7 @@ def hvp() -> dict:
     """Return the inputs of `hvp`."""
     shapes = {"w1": (10, 32), "b1": (32,), "w2": (32, 1), "b2": (1,)}
     scales = {"w": 0.5, "b": 0.1}
-    params = {
-        k: uniform(70 + i, *s, scale=scales[k[0]]) for i, (k, s) in enumerate(shapes.items())
-    }
+    params = {k: uniform(70 + i, *s, scale=scales[k[0]]) for i, (k, s) in enumerate(shapes.items())}
     v = {k: uniform(74 + i, *s) for i, (k, s) in enumerate(shapes.items())}
     return {"params": params, "v": v, "x": uniform(78, 64, 10), "y": uniform(79, 64, 1)}
 
@@ -113,6 +111,7 @@ WORKLOADS = {
     "chain": lambda: {"x": uniform(3, 1048576)},
     "softmax": lambda: {"x": uniform(4, 1024, 1024, scale=4)},
     "tiny": lambda: {"x": uniform(5, 1000)},
+    "record": lambda: {"x": uniform(5, 1000), "y": uniform(6, 1000)},
     "mlp": mlp,
     "cnn": cnn,
     "gpt": gpt,

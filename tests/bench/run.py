@@ -21,6 +21,7 @@ import time
 import urllib.parse
 from typing import ClassVar
 
+import tables
 from playwright.sync_api import sync_playwright
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,6 +34,7 @@ WORK = {
     "chain": (("eager", "jit"), 1, 4),
     "softmax": (("eager", "jit"), 1, 4),
     "tiny": (("eager", "jit", "jit20"), 2, 6),
+    "record": (("eager",), 3, 8),
     "mlp": (("eager", "jit"), 3, 6),
     "cnn": (("eager", "jit"), 1, 4),
     "gpt": (("eager", "jit"), 1, 4),
@@ -172,6 +174,7 @@ class Run:
             pages[n] = page
         for wid in a.only:
             modes, warm, per_turn = WORK[wid]
+            modes = [m for m in modes if m in a.modes]
             turns = [(n, m) for m in modes for n in order if not self.rec(n, wid, m).get("dead")]
             alive, done = [], {}
             for n, m in turns:
@@ -313,52 +316,6 @@ class Run:
         return out
 
 
-def table(out):
-    def f(x):
-        return f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
-
-    rows = [
-        (
-            "workload",
-            "mode",
-            "contender",
-            "median",
-            "min",
-            "max",
-            "host",
-            "cold",
-            "disp",
-            "submits",
-            "err",
-            "ok",
-        )
-    ]
-    for wid, modes in out["workloads"].items():
-        for mode, recs in modes.items():
-            for n, e in recs.items():
-                c = e["counts"] or {}
-                rows.append(
-                    (
-                        wid,
-                        mode,
-                        n,
-                        f(e["ms"]["median"]),
-                        f(e["ms"]["min"]),
-                        f(e["ms"]["max"]),
-                        f(e["host_ms"]),
-                        f(e["cold_ms"]),
-                        str(c.get("dispatches", "")),
-                        str(c.get("submits", "")),
-                        f"{e['max_rel_err']:.0e}",
-                        "yes" if e["correct"] else "NO",
-                    )
-                )
-    w = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w[i]) if i < 3 else c.rjust(w[i]) for i, c in enumerate(r)) for r in rows
-    )
-
-
 def main():
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -369,6 +326,7 @@ def main():
         help="comma list, the first is the base of the ratios; default: all of contenders.json",
     )
     p.add_argument("--only", default="", help="comma list of workloads")
+    p.add_argument("--modes", default="eager,jit,jit20", help="comma list of modes")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument(
         "--www", default=os.path.join(HERE, "www"), help="the bundled peers; served at /vendor/"
@@ -388,9 +346,11 @@ def main():
     p.add_argument("--timeout", type=int, default=240, help="seconds one page call may take")
     p.add_argument("--tol", type=float, default=1e-3)
     p.add_argument("--out", default="", help="also write the JSON here")
+    p.add_argument("--markdown", default="", help="also write a table for the README here")
     a = p.parse_args()
     contenders = json.load(open(os.path.join(HERE, "contenders.json")))
     names = [n for n in a.contenders.split(",") if n] or list(contenders)
+    a.modes = a.modes.split(",")
     a.only = [w for w in a.only.split(",") if w] or list(WORK)
     mounts = [("/vendor/", a.www), ("/dist/", os.path.join(HERE, "../../web/dist"))] + [
         tuple(m.split("=", 1)) for m in a.mount
@@ -408,9 +368,16 @@ def main():
     out = run.report(names, contenders)
     if a.out:
         json.dump(out, open(a.out, "w"), indent=1)
-    print(json.dumps(out, indent=1))
-    print(table(out), file=sys.stderr)
+    if a.markdown:
+        with open(a.markdown, "w") as f:
+            f.write(tables.markdown(out))
+    print(tables.everything(out))
+    return (
+        1
+        if any(f["contender"] == "tabgrad" and "unsupported" not in f for f in out["failures"])
+        else 0
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

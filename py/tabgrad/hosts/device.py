@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -29,6 +30,8 @@ MAX_RECORDED = 8192
 """A graph of more nodes than this is sent even though nobody has asked for a value."""
 MAX_AHEAD = 32
 """Flushes that may be under way before the program waits for the device."""
+HOLD = 0.002
+"""Seconds after a packet was sent in which the next runs of compiled calls gather in one packet."""
 MAX_UPLOAD = 32 << 20
 """Bytes of uploads that may wait for the next flush."""
 OFTEN, SELDOM = 40, 4
@@ -70,6 +73,7 @@ class DeviceBackend:
         self.kernels: dict[int, Any] = {}
         self.next = 1
         self.ahead = 0
+        self.sent = 0.0
         self.waiting = 0
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
@@ -171,7 +175,7 @@ class DeviceBackend:
 
     def advance(self) -> None:
         """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
-        self.submit_pending()
+        self.submit_held()
         self.graph.collect()
         with self.graph.held():
             wanted = self.wanted()
@@ -294,6 +298,11 @@ class DeviceBackend:
         """Whether anything recorded waits to be computed."""
         return bool(self.graph.recorded) and bool(self.wanted())
 
+    def submit_held(self) -> None:
+        """Send what earlier runs have left for a read to ride with, unless a packet has only just been sent."""
+        if self.encoder.commands and time.perf_counter() - self.sent > HOLD:
+            self.submit()
+
     def submit_pending(self) -> None:
         """Send the packet if there is anything in it."""
         if self.encoder.commands:
@@ -317,6 +326,7 @@ class DeviceBackend:
         self.counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
         self.counters.submits += self.host.submit(packet, n, blobs)
         encoder.reset()
+        self.sent = time.perf_counter()
         self.waiting = 0
         self.ahead += 1
         raise_faults(self)

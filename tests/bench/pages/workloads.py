@@ -1,21 +1,31 @@
-"""The benchmark's workloads in tabgrad: ordinary PyTorch-like code. README.md defines them."""
+"""The benchmark's workloads: ordinary PyTorch code, run with tabgrad, and natively with PyTorch too.
 
-import math
+README.md defines them.
+"""
 
-import tabgrad as tg
-from tabgrad import func, optim
-from tabgrad.nn import functional as F
-from tabgrad.nn import Parameter
+import importlib
 
 WORKLOADS = {}
-DEVICE = "webgpu"
+
+
+def use(library, device):
+    """Run the workloads with `library`, "tabgrad" or "torch", on `device`."""
+    global tg, func, optim, F, Parameter, native
+    tg = importlib.import_module(library)
+    func = importlib.import_module(f"{library}.func")
+    optim = importlib.import_module(f"{library}.optim")
+    F = importlib.import_module(f"{library}.nn.functional")
+    Parameter = importlib.import_module(f"{library}.nn").Parameter
+    native = library == "torch"
+    tg.set_default_device(device)
 
 
 async def start():
     """Connect to the GPU."""
     from tabgrad.hosts.devices import connect_async
 
-    await connect_async(DEVICE)
+    await connect_async("webgpu")
+    use("tabgrad", "webgpu")
 
 
 async def first():
@@ -28,14 +38,15 @@ def make(name, mode, inputs):
     return WORKLOADS[name](inputs, mode)
 
 
-def tensor(part, dtype=tg.float32):
-    """Return a tensor of {shape, data} from the page."""
-    return tg.frombuffer(part["data"], dtype=dtype).reshape(tuple(part["shape"]))
+def tensor(part):
+    """Return a tensor of {shape, data}."""
+    return tg.frombuffer(part["data"], dtype=tg.float32).reshape(tuple(part["shape"]))
 
 
 def integers(values, *shape):
-    """Return class numbers or tokens."""
-    return tg.frombuffer(values, dtype=tg.int32).reshape(shape)
+    """Return class numbers or tokens. PyTorch takes them as int64 only."""
+    found = tg.frombuffer(values, dtype=tg.int32).reshape(shape)
+    return found.long() if native else found
 
 
 def workload(cls):
@@ -57,9 +68,13 @@ class Work:
         """Return `fn`, compiled unless the mode is eager."""
         return fn if self.mode == "eager" else tg.compile(fn)
 
+    def result(self):
+        """Issue the work of one unit; return the tensor that holds the number read."""
+        return self.run()
+
     async def unit(self, mark):
         """Do one timed unit."""
-        y = self.run()
+        y = self.result()
         mark()
         return await y.item_async()
 
@@ -71,10 +86,8 @@ class Work:
 class Product(Work):
     """A workload whose whole result is checked."""
 
-    async def unit(self, mark):
-        y = self.run()[5, 7]
-        mark()
-        return await y.item_async()
+    def result(self):
+        return self.run()[5, 7]
 
     async def check(self):
         return await (self.run() ** 2).sum().item_async()
@@ -133,6 +146,21 @@ class Tiny(Work):
             for _ in range(calls):
                 y = f(y)
             return y[3]
+
+        return run
+
+
+@workload
+class Record(Work):
+    """A thousand operations whose results nobody wants, but the last."""
+
+    def prepare(self, inputs):
+        x, y = tensor(inputs["x"]), tensor(inputs["y"])
+
+        def run():
+            for _ in range(500):
+                z = x * 1.5 + y
+            return z[3]
 
         return run
 
@@ -208,7 +236,9 @@ class Gpt(Training):
         for layer in range(layers):
             q = lambda name, at=layer: p[f"l{at}_{name}"]  # noqa: E731
             qkv = norm(x, q("ln1g"), q("ln1b")) @ q("wqkv") + q("bqkv")
-            split = [t.reshape(batch, length, heads, -1).transpose(1, 2) for t in qkv.split(width, -1)]
+            split = [
+                t.reshape(batch, length, heads, -1).transpose(1, 2) for t in qkv.split(width, -1)
+            ]
             a = F.scaled_dot_product_attention(*split, is_causal=True)
             x = x + (a.transpose(1, 2).reshape(batch, length, width) @ q("wo") + q("bo"))
             h = F.gelu(norm(x, q("ln2g"), q("ln2b")) @ q("w1") + q("b1"), approximate="tanh")
@@ -238,4 +268,4 @@ class Hvp(Work):
         return lambda: f(p, v)
 
 
-__all__ = ["first", "make", "math", "start"]
+__all__ = ["first", "make", "start", "use"]
