@@ -54,7 +54,12 @@ class Limits:
     often a plan is expected to run (what compiling may cost)."""
 
     def __init__(
-        self, buffers: int = 8, software: bool = False, quads: bool = False, threads: int = 256, runs: int = 4
+        self,
+        buffers: int = 8,
+        software: bool = False,
+        quads: bool = False,
+        threads: int = 256,
+        runs: int = 4,
     ) -> None:
         self.buffers = buffers
         self.software = software
@@ -70,7 +75,9 @@ class Group:
     are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads.
     """
 
-    def __init__(self, kind: str, shape: tuple[int, ...], axes: tuple[int, ...], members: list[Node]) -> None:
+    def __init__(
+        self, kind: str, shape: tuple[int, ...], axes: tuple[int, ...], members: list[Node]
+    ) -> None:
         self.kind = kind
         self.shape = shape
         self.axes = axes
@@ -190,8 +197,8 @@ class Fuser:
                         self.store_operand(s)
             elif n.name == "gather":
                 self.store_operand(n.srcs[0], CHEAP)
-        masks = self.cut()
-        self.store_shared(masks)
+        self.store_shared(self.cut())
+        self.bind()
 
     def store_operand(self, n: Node, most: int = 0) -> None:
         """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
@@ -204,23 +211,30 @@ class Fuser:
         """Store values where an expression would grow too long; return the ops inlined in each node."""
         masks: dict[int, int] = {}
         depth: dict[int, int] = {}
-        loads: dict[int, int] = {}
         for n in self.p.nodes:
-            loads[n.id] = self.few_loads(n, loads)
             mask, deep = 0, 0
             for s in n.srcs:
                 if s.id not in self.stored:
                     mask |= masks[s.id]
                     deep = max(deep, depth[s.id])
             mask |= 1 << n.id if weight(n) else 0
-            if (mask.bit_count() > MAX_OPS or deep > MAX_OPS) and n.family != "view":
+            if deep > MAX_OPS or (mask.bit_count() > MAX_OPS and n.family != "view"):
                 self.stored.add(n.id)
             masks[n.id] = mask
             depth[n.id] = deep + 1
         return masks
 
+    def bind(self) -> None:
+        """Store more until kernels can bind what they read: what one reader stores, another has to load."""
+        before = -1
+        while before != len(self.stored):
+            before = len(self.stored)
+            loads: dict[int, int] = {}
+            for n in self.p.nodes:
+                loads[n.id] = self.few_loads(n, loads)
+
     def few_loads(self, n: Node, loads: dict[int, int]) -> int:
-        """Return the stored nodes an expression reads, as bits; store parts of it until a kernel can bind them."""
+        """Return the stored nodes an expression reads, as bits; store parts of it until they are few."""
 
         def read_by(s: Node) -> int:
             s = self.base(s)
@@ -382,7 +396,9 @@ class Fuser:
                 n, index = stack.pop()
                 if n is m:
                     return index
-                if n.id not in seen and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip")):
+                if n.id not in seen and (
+                    n.family == "elementwise" or n.name in ("reshape", "permute", "flip")
+                ):
                     seen.add(n.id)
                     stack.extend(sources(n, index))
         return None
@@ -431,7 +447,12 @@ class Fuser:
     def merged(self, a: Group, b: Group) -> Group | None:
         """Return one group that does the work of `a` and then `b`, if there is one."""
         kinds = (a.kind, b.kind)
-        if "library" in kinds or kinds.count("product") == 2 or "product" in kinds and "row" in kinds:
+        if (
+            "library" in kinds
+            or kinds.count("product") == 2
+            or "product" in kinds
+            and "row" in kinds
+        ):
             return None
         members = sorted({m.id: m for m in (*a.members, *b.members)}.values(), key=lambda m: m.id)
         if len(members) > 2 * self.limits.buffers or not self.fits(a, b) or self.between(a, b):
@@ -507,7 +528,9 @@ class Fuser:
         """Return two of these groups that can be one, and that one."""
         for i, a in enumerate(sharing):
             for b in sharing[i + 1 :]:
-                same = a.kind == b.kind and (a.kind == "row" or math.prod(a.shape) == math.prod(b.shape))
+                same = a.kind == b.kind and (
+                    a.kind == "row" or math.prod(a.shape) == math.prod(b.shape)
+                )
                 if same and a is not b and self.fits(a, b):
                     merged = self.merged(a, b)
                     if merged is not None:
@@ -531,11 +554,17 @@ class Fuser:
                     out.append(g)
                     continue
                 stack.append((g, True))
-                stack.extend((self.of[s], False) for s in g.loads if s in self.of and id(self.of[s]) not in done)
+                stack.extend(
+                    (self.of[s], False)
+                    for s in g.loads
+                    if s in self.of and id(self.of[s]) not in done
+                )
         return out
 
 
-def _forward(index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]) -> tuple[Expr, ...]:
+def _forward(
+    index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]
+) -> tuple[Expr, ...]:
     for v in path:
         if v.name == "reshape":
             index = unflatten(flatten(index, shape), v.shape)

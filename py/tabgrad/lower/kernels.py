@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tabgrad.core import dtype as dt
 from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.emit import Emitter, Scope, arg_better
@@ -261,7 +260,7 @@ class KernelPrinter:
             name, m, n, k, self.limits.quads, tiles.hoisting(blocks), b, self.limits.runs
         )
         blocks["tile"] = body
-        source = library.kernel(name).with_blocks(blocks)
+        source = library.kernel(name).with_blocks(blocks, self.d.compute_type(h.spec.dtype))
         return self.package(g, e, source, grid_of(b * groups))
 
     def split(self, e: Emitter, g: Group, n: Node, side: str) -> str:

@@ -245,11 +245,11 @@ for _name in (
 
 @rule("matmul")
 def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """A product with a single row or column is a reduction; a shared right operand joins batch and rows."""
+    """A product with a single (or no) row or column is a reduction; a shared right operand joins batch and rows."""
     x, y = srcs
     *batch, m, k = x.shape
     n = y.shape[-1]
-    if m == 1 or n == 1 or k == 1:
+    if min(m, n, k) <= 1:
         lead = tuple(batch)
         left = apply(
             p, "expand", apply(p, "reshape", x, shape=(*lead, m, 1, k)), shape=(*lead, m, n, k)
