@@ -182,7 +182,8 @@ class _Check:
         x = self.inputs[i].detach()
         inputs[i] = x + direction * h * 1j
         with tg.no_grad():
-            return [y.imag / h for y in self.outputs(inputs)]
+            # a cast to a real dtype takes the real part
+            return [(y * -1j).to(x.dtype) / h for y in self.outputs(inputs)]
 
     def basis(self, x: Any) -> list[Any]:
         """Return the unit vectors of the shape of `x`."""
