@@ -26,10 +26,11 @@ def slice_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
 
 def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
     """Return a node of spec `its` that begins at element `offset` of a leaf."""
-    if len(graph.spec[leaf.id].shape) != 1:  # type: ignore[union-attr]
-        whole = graph.spec[leaf.id]
-        flat = intern_params({"shape": (whole.size,)})  # type: ignore[union-attr]
-        leaf = graph.add(REGISTRY["reshape"], flat, (leaf.id,), spec((whole.size,), its.dtype))  # type: ignore[union-attr]
+    whole = graph.spec[leaf.id]
+    assert whole is not None
+    if len(whole.shape) != 1:
+        flat = intern_params({"shape": (whole.size,)})
+        leaf = graph.add(REGISTRY["reshape"], flat, (leaf.id,), spec((whole.size,), its.dtype))
     piece = slice_of(graph, leaf, offset, its)
     return graph.add(REGISTRY["reshape"], intern_params({"shape": its.shape}), (piece.id,), its)
 

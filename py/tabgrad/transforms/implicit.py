@@ -18,7 +18,7 @@ from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lower
 from tabgrad.transforms.control import floats, pulled, pushed
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
 from tabgrad.transforms.program import Program
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.tape import Node, notes_of, record_call
 from tabgrad.transforms.vmap import Batch
 
 Solver = Callable[[Callable[[list[Any]], list[Any]], list[Any]], list[Any]]
@@ -104,7 +104,7 @@ class SolveCall(Solved):
         args = tied(saved, node, graph)
         xs = [snapshot(x, node.entry[7]) for x in solved]
         if graph and not lowered:
-            for x, port in zip(xs, node.notes["outputs"], strict=True):  # type: ignore[index]
+            for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
                 x.node, x.tracked = port(), port() is not None
         if lowered:
             args = [a.value if isinstance(a, Box) else a for a in args]
@@ -207,7 +207,7 @@ class RootCall(Solved):
         args = tied(saved, node, graph)
         xs = [snapshot(x, node.entry[7]) for x in solved]
         if graph and not lowered:
-            for x, port in zip(xs, node.notes["outputs"], strict=True):  # type: ignore[index]
+            for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
                 x.node, x.tracked = port(), port() is not None
         if lowered:
             args = [a.value if isinstance(a, Box) else a for a in args]
