@@ -56,7 +56,7 @@ def workload(cls):
 
 
 class Work:
-    """One workload: `prepare` makes the inputs and returns the function of a unit, which gives the number read."""
+    """One workload: `prepare` makes the inputs and returns the function that does the work of a unit."""
 
     check = None
 
