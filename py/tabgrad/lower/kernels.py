@@ -14,6 +14,8 @@ from tabgrad.lower.index import Expr, condition, flatten, separate, text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.lines import PRINTERS, threads_of
 
+SELDOM = 4
+"""Runs that a product is taken to have where a large tile would take too long to compile."""
 GRID = 65535
 """Workgroups in one dimension of a grid."""
 BLOCK = 64
@@ -256,9 +258,10 @@ class KernelPrinter:
             "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
         blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
-        body, groups = tiles.fit(
-            name, m, n, k, self.limits.quads, tiles.hoisting(blocks), b, self.limits.runs
-        )
+        hoisted = tiles.hoisting(blocks)
+        # an operand read through conditions is inlined at every load of the tile: large ones never compile
+        runs = self.limits.runs if len(hoisted) == 2 else min(self.limits.runs, SELDOM)
+        body, groups = tiles.fit(name, m, n, k, self.limits.quads, hoisted, b, runs)
         blocks["tile"] = body
         source = library.kernel(name).with_blocks(blocks, self.d.compute_type(h.spec.dtype))
         return self.package(g, e, source, grid_of(b * groups))
