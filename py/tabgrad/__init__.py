@@ -73,6 +73,9 @@ from tabgrad.functions.diagonals import (
     diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,
     trace as trace,
 )  # fmt: skip
+from tabgrad.functions.distinct import (
+    unique as unique, unique_consecutive as unique_consecutive,
+)  # fmt: skip
 from tabgrad.functions.einsum import (
     einsum as einsum,
 )  # fmt: skip
@@ -101,12 +104,10 @@ from tabgrad.functions.nonzero import (
     argwhere as argwhere, masked_select as masked_select, nonzero as nonzero,
 )  # fmt: skip
 from tabgrad.functions.ordering import (
-    argsort as argsort, bincount as bincount, bucketize as bucketize, corrcoef as corrcoef,
-    cov as cov, cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum,
-    diff as diff, histc as histc, histogram as histogram, kthvalue as kthvalue,
-    logcumsumexp as logcumsumexp, median as median, mode as mode, msort as msort,
-    nanmedian as nanmedian, quantile as quantile, searchsorted as searchsorted, sort as sort,
-    topk as topk, unique as unique, unique_consecutive as unique_consecutive,
+    argsort as argsort, bucketize as bucketize, cummax as cummax, cummin as cummin,
+    cumprod as cumprod, cumsum as cumsum, diff as diff, kthvalue as kthvalue,
+    logcumsumexp as logcumsumexp, median as median, msort as msort, nanmedian as nanmedian,
+    searchsorted as searchsorted, sort as sort, topk as topk,
 )  # fmt: skip
 from tabgrad.functions.ranges import (
     arange as arange, eye as eye, linspace as linspace, logspace as logspace,
@@ -132,6 +133,12 @@ from tabgrad.functions.selecting import (
     select_scatter as select_scatter, slice_scatter as slice_scatter, take as take,
     take_along_dim as take_along_dim,
 )  # fmt: skip
+from tabgrad.functions.settings import (
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision as get_float32_matmul_precision,
+    set_float32_matmul_precision as set_float32_matmul_precision,
+    use_deterministic_algorithms as use_deterministic_algorithms,
+)  # fmt: skip
 from tabgrad.functions.shaping import (
     adjoint as adjoint, atleast_1d as atleast_1d, atleast_2d as atleast_2d,
     atleast_3d as atleast_3d, broadcast_shapes as broadcast_shapes,
@@ -143,6 +150,10 @@ from tabgrad.functions.shaping import (
 )  # fmt: skip
 from tabgrad.functions.size import (
     Size as Size,
+)  # fmt: skip
+from tabgrad.functions.statistics import (
+    bincount as bincount, corrcoef as corrcoef, cov as cov, histc as histc,
+    histogram as histogram, mode as mode, quantile as quantile,
 )  # fmt: skip
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,
@@ -179,14 +190,14 @@ __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
     from tabgrad import (
-        accelerator as accelerator, autograd as autograd, cuda as cuda, func as func,
-        linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
+        accelerator as accelerator, autograd as autograd, backends as backends, cuda as cuda,
+        func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
         utils as utils,
     )  # fmt: skip
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = (
-        "accelerator", "autograd", "cuda", "func", "linalg", "nn", "optim", "profiler", "testing",
+        "accelerator", "autograd", "backends", "cuda", "func", "linalg", "nn", "optim", "profiler", "testing",
         "utils",
     )  # fmt: skip
 

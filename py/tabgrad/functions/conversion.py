@@ -164,6 +164,11 @@ def cuda(
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
 
+def pin_memory(self: Tensor) -> Tensor:
+    """Return the tensor itself: memory needs no pinning here."""
+    return self
+
+
 # -- what a tensor or dtype is ---------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from tabgrad.functions import (
     conversion,
     creation,
     diagonals,
+    distinct,
     joining,
     linear,
     nonzero,
@@ -18,6 +19,7 @@ from tabgrad.functions import (
     sampling,
     selecting,
     shaping,
+    statistics,
 )  # fmt: skip
 
 
@@ -167,6 +169,7 @@ class Methods:
     is_nonzero = conversion.is_nonzero
     is_signed = conversion.is_signed
     long = conversion.long
+    pin_memory = conversion.pin_memory
     short = conversion.short
     to = conversion.to
     type = conversion.type_
@@ -217,27 +220,27 @@ class Methods:
     nonzero = nonzero.nonzero
 
     argsort = ordering.argsort
-    bincount = ordering.bincount
-    corrcoef = ordering.corrcoef
-    cov = ordering.cov
+    bincount = statistics.bincount
+    corrcoef = statistics.corrcoef
+    cov = statistics.cov
     cummax = ordering.cummax
     cummin = ordering.cummin
     cumprod = ordering.cumprod
     cumsum = ordering.cumsum
     diff = ordering.diff
-    histc = ordering.histc
-    histogram = ordering.histogram
+    histc = statistics.histc
+    histogram = statistics.histogram
     kthvalue = ordering.kthvalue
     logcumsumexp = ordering.logcumsumexp
     median = ordering.median
-    mode = ordering.mode
+    mode = statistics.mode
     msort = ordering.msort
     nanmedian = ordering.nanmedian
-    quantile = ordering.quantile
+    quantile = statistics.quantile
     sort = ordering.sort
     topk = ordering.topk
-    unique = ordering.unique
-    unique_consecutive = ordering.unique_consecutive
+    unique = distinct.unique
+    unique_consecutive = distinct.unique_consecutive
 
     tril = ranges.tril
     triu = ranges.triu

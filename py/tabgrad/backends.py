@@ -1,0 +1,43 @@
+"""PyTorch's `backends`, as far as scripts ask it what there is."""
+
+from __future__ import annotations
+
+from tabgrad.hosts.devices import is_available
+
+
+class Backend:
+    """One backend: whether it is there, and switches that scripts set without effect here."""
+
+    def __init__(self, kind: str | None = None) -> None:
+        self._kind = kind
+        self.deterministic = True
+        self.benchmark = False
+        self.allow_tf32 = False
+        self.enabled = True
+
+    def is_available(self) -> bool:
+        """Return whether this backend can be used.
+
+        >>> import tabgrad as tg
+        >>> tg.backends.mps.is_available()
+        False
+        """
+        return self._kind is not None and is_available(self._kind)
+
+    def is_built(self) -> bool:
+        """Return whether this backend can be used."""
+        return self.is_available()
+
+
+class CUDABackend(Backend):
+    """The CUDA backend, with the switches of its products of matrices."""
+
+    def __init__(self) -> None:
+        super().__init__("cuda")
+        self.matmul = Backend("cuda")
+
+
+mps = Backend()
+cudnn = Backend("cuda")
+mkl = Backend()
+cuda = CUDABackend()

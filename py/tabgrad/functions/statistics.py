@@ -1,0 +1,202 @@
+"""What a sample looks like: quantiles, counts, histograms, covariance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import cast
+from tabgrad.core.trace import Box, constant
+from tabgrad.functions import arithmetic as a, ranges, reading, reductions, return_types
+from tabgrad.functions.arguments import as_dtype, axis, floating
+from tabgrad.functions.creation import filled, tensor
+from tabgrad.functions.diagonals import diagonal
+from tabgrad.functions.linear import mm
+from tabgrad.functions.ordering import diff
+from tabgrad.functions.shaping import movedim, unsqueeze
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+def quantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1]."""
+    x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
+    at = axis("quantile", dim or 0, len(x.spec.shape))
+    n = x.spec.shape[at]
+    if not n:
+        raise ShapeError("quantile() input tensor must be non-empty")
+    fractions: Any = (
+        q if isinstance(q, Box) else tensor(float(q), dtype=x.spec.dtype, device=x.device)
+    )
+    ordered = sorting.sort(x, at, False)[0]
+    place = a.mul(cast(fractions, x.spec.dtype), float(n - 1))
+    low, high = a.floor(place), a.ceil(place)
+    weight = {
+        "linear": a.sub(place, low), "lower": a.mul(place, 0.0), "higher": a.ceil(a.sub(place, low)),
+        "midpoint": a.mul(a.ceil(a.sub(place, low)), 0.5), "nearest": a.round(a.sub(place, low)),
+    }  # fmt: skip
+    if interpolation not in weight:
+        raise ShapeError(
+            f"quantile: interpolation must be one of {', '.join(weight)}, got {interpolation!r}"
+        )
+    from tabgrad.functions.indexing import getitem
+
+    rows: Any = movedim(ordered, at, 0)
+    kind = x.device.index_dtype
+    below, above = (getitem(rows, cast(k, kind)) for k in (low, high))
+    w: Any = v.reshape.bind(
+        weight[interpolation], shape=(*fractions.spec.shape, *(1,) * (len(rows.spec.shape) - 1))
+    )
+    y: Any = a.add(below, a.mul(a.sub(above, below), w))
+    if keepdim:
+        ones = [1] * len(input.spec.shape) if dim is None else None
+        if ones is not None:
+            return v.reshape.bind(y, shape=(*fractions.spec.shape, *ones))
+        return unsqueeze(y, at + len(fractions.spec.shape))
+    return y
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
+    at = axis("mode", dim, len(input.spec.shape))
+    values, order = sorting.sort(input, at, False)
+    x: Any = v.reshape.bind(
+        values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
+    )
+    y: Any = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
+    counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
+    best = reductions.argmax(counts, at, True)
+    # the last of the run of equal elements is the one PyTorch names
+    best = a.sub(a.add(best, i.gather.bind(counts, best, axis=at)), 1)
+    found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
+    if keepdim:
+        return return_types.mode(found, where_)
+    shape = tuple(n for k, n in enumerate(input.spec.shape) if k != at)
+    return return_types.mode(
+        v.reshape.bind(found, shape=shape), v.reshape.bind(where_, shape=shape)
+    )
+
+
+def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
+    """Return how often each of 0, 1, 2, ... occurs in a 1-d integer tensor, or the sum of its weights.
+
+    Reads back the largest element.
+    """
+    if len(input.spec.shape) != 1 or input.spec.dtype.category != dt.INT:
+        raise DTypeError("bincount only supports 1-d non-negative integral inputs.")
+    k = cast(input, input.device.index_dtype)
+    n = minlength
+    if input.spec.size:
+        low, high = (int(reading.item(f(k))) for f in (reductions.amin, reductions.amax))
+        if low < 0:
+            raise DTypeError(f"bincount only supports 1-d non-negative integral inputs, got {low}")
+        n = max(n, high + 1)
+    if weights is None:
+        one = filled(input.spec.shape, 1, k.spec.dtype, k.device)
+    else:
+        one = weights if weights.spec.dtype is dt.float32 else as_dtype(weights, dt.float64)
+    return i.scatter_add.bind(filled((n,), 0, one.spec.dtype, k.device), k, one, axis=0)
+
+
+def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+    """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
+    x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    low, high = float(min), float(max)
+    if low == high == 0 and input.spec.size:
+        low, high = (float(reading.item(f(x))) for f in (reductions.amin, reductions.amax))
+    if low == high:
+        low, high = low - 1, high + 1
+    counts = _counted(x, low, high, bins)
+    return cast(counts, input.spec.dtype)
+
+
+def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> Any:
+    kind = x.device.index_dtype
+    place = a.floor(a.mul(a.sub(x, low), bins / (high - low)))
+    at = cast(a.clamp(place, 0, bins - 1), kind)
+    inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
+    one = cast(inside, kind) if weight is None else e.where(inside, weight, 0)
+    return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
+
+
+def histogram(
+    input: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Any:
+    """Return (hist, bin_edges): how many elements, or what weight, in each bin; the last one is closed.
+
+    `bins` is a number of equal ones over `range`, or the data's, or a tensor of edges.
+    """
+    x: Any = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    if isinstance(bins, Box):
+        edges: Any = bins
+    else:
+        low, high = range or tuple(reading.item(f(x)) for f in (reductions.amin, reductions.amax))
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        edges = ranges.linspace(low, high, bins + 1, dtype=input.spec.dtype, device=x.device)
+    n = edges.spec.size - 1
+    at = a.sub(sorting.searchsorted(edges, x, True), 1)
+    at = e.where(r.eq(x, v.reshape.bind(v.part(edges, 0, n, n + 1), shape=())), n - 1, at)
+    inside = r.bitwise_and(r.ge(at, 0), r.lt(at, n))
+    one = (
+        filled(x.spec.shape, 1, x.spec.dtype, x.device)
+        if weight is None
+        else v.reshape.bind(weight, shape=x.spec.shape)
+    )
+    counted = e.where(inside, one, 0)
+    hist: Any = i.scatter_add.bind(
+        filled((n,), 0, one.spec.dtype, x.device), a.clamp(at, 0, n - 1), counted, axis=0
+    )
+    if density:
+        hist = a.div(hist, a.mul(reductions.sum(hist), diff(edges)))
+    return return_types.histogram(hist, edges)
+
+
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None
+) -> Tensor:
+    """Return the covariance of the rows of a matrix, each column an observation; of one row its variance.
+
+    `fweights` says how often each observation was made, `aweights` how much it counts.
+
+    >>> import tabgrad as tg
+    >>> tg.cov(tg.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]], device="cpu"))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    x: Any = floating("cov", input)
+    if len(x.spec.shape) > 2:
+        raise ShapeError(f"cov: expected at most 2 dimensions, got shape {x.spec.shape}")
+    rows = x if len(x.spec.shape) == 2 else v.reshape.bind(x, shape=(1, x.spec.size))
+    n = rows.spec.shape[1]
+    weight: Any = constant(1, rows.spec, x.device)
+    for w in (fweights, aweights):
+        if w is not None:
+            weight = a.mul(weight, cast(w, x.spec.dtype))
+    total = reductions.sum(weight, 1, True)
+    gap: Any = a.sub(rows, a.div(reductions.sum(a.mul(rows, weight), 1, True), total))
+    line = (
+        v.part(total, 0, 0, 1) if rows.spec.shape[0] else filled((1, 1), n, x.spec.dtype, x.device)
+    )
+    if aweights is None:
+        left = a.sub(line, float(correction))
+    else:
+        heavy = a.mul(v.part(weight, 0, 0, 1), cast(aweights, x.spec.dtype))
+        left = a.sub(line, a.div(a.mul(reductions.sum(heavy, 1, True), float(correction)), line))
+    c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), a.clamp(left, 0))
+    return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
+
+
+def corrcoef(input: Tensor) -> Tensor:
+    """Return the correlation of the rows of a matrix."""
+    c: Any = cov(input)
+    if not c.spec.shape:
+        return a.div(c, c)
+    d: Any = a.sqrt(diagonal(c))
+    return a.clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
