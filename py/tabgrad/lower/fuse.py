@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tabgrad.core.shape import without
-from tabgrad.lower.index import Expr, ZERO, flatten, unflatten, var
+from tabgrad.lower.index import ZERO, Expr, flatten, unflatten, var
 from tabgrad.lower.ir import FULL, Node, Program
 
 MAX_OPS = 96
@@ -450,8 +450,7 @@ class Fuser:
         if (
             "library" in kinds
             or kinds.count("product") == 2
-            or "product" in kinds
-            and "row" in kinds
+            or ("product" in kinds and "row" in kinds)
         ):
             return None
         members = sorted({m.id: m for m in (*a.members, *b.members)}.values(), key=lambda m: m.id)
