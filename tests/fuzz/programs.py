@@ -103,7 +103,7 @@ def step(machine: Machine) -> None:
     STEPS[machine.draw(st.sampled_from(sorted(STEPS)))](machine)
 
 
-# -- steps ------------------------------------------------------------------------------------------
+# -- steps -----------------------------------------------------------------------------------------
 
 
 def _unary(m: Machine) -> None:

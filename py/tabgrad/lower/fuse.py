@@ -182,7 +182,7 @@ class Fuser:
         self.join_siblings()
         return self.ordered()
 
-    # -- which nodes get a buffer ---------------------------------------------------------------------------
+    # -- which nodes get a buffer ------------------------------------------------------------------
 
     def choose(self) -> None:
         """Fill `stored`."""
@@ -285,7 +285,7 @@ class Fuser:
             mask ^= low
         return out
 
-    # -- groups -----------------------------------------------------------------------------------------------
+    # -- groups ------------------------------------------------------------------------------------
 
     def start(self, n: Node) -> None:
         """Give a stored node a group of its own."""
@@ -421,7 +421,7 @@ class Fuser:
             seen.add((n.id, index))
             stack.extend(sources(n, index))
 
-    # -- merging ------------------------------------------------------------------------------------------------
+    # -- merging -----------------------------------------------------------------------------------
 
     def merge_all(self) -> None:
         """Merge each group with those it reads, as long as that works."""
@@ -536,7 +536,7 @@ class Fuser:
                         return (a, b), merged
         return None
 
-    # -- the result ---------------------------------------------------------------------------------------------
+    # -- the result --------------------------------------------------------------------------------
 
     def ordered(self) -> list[Group]:
         """Return the groups, each after those it reads."""
