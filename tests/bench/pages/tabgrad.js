@@ -6,66 +6,61 @@ const pyodide = await loadPyodide({ indexURL: "/dist/pyodide/" });
 const wheels = await (await fetch("/dist/wheels/index.json")).json();
 // As the page of this project does it: the wheel, and its bytecode over it.
 for (const [name, format] of [
-	[wheels.tabgrad, "wheel"],
-	[wheels.bytecode, "zip"],
+  [wheels.tabgrad, "wheel"],
+  [wheels.bytecode, "zip"],
 ]) {
-	pyodide.unpackArchive(
-		await (await fetch(`/dist/wheels/${name}`)).arrayBuffer(),
-		format,
-	);
+  pyodide.unpackArchive(await (await fetch(`/dist/wheels/${name}`)).arrayBuffer(), format);
 }
 const t0 = performance.now();
 await pyodide.runPythonAsync("import tabgrad");
 const tImport = performance.now();
 pyodide.FS.writeFile(
-	"/home/pyodide/workloads.py",
-	await (await fetch("/pages/workloads.py")).text(),
+  "/home/pyodide/workloads.py",
+  await (await fetch("/pages/workloads.py")).text(),
 );
-const python = await pyodide.runPythonAsync(
-	"import workloads; await workloads.start(); workloads",
-);
+const python = await pyodide.runPythonAsync("import workloads; await workloads.start(); workloads");
 const tDevice = performance.now();
 const firstValue = await pyodide.runPythonAsync("await workloads.first()");
 const tFirst = performance.now();
 
 /** @param {string} id @param {string} mode @param {unknown} inputs */
 async function make(id, mode, inputs) {
-	const work = python.make(id, mode, pyodide.toPy(inputs));
-	return {
-		unit: (mark) => work.unit(mark),
-		check: work.check ? () => work.check() : undefined,
-		dispose: () => {
-			work.close();
-			work.destroy();
-		},
-	};
+  const work = python.make(id, mode, pyodide.toPy(inputs));
+  return {
+    unit: (mark) => work.unit(mark),
+    check: work.check ? () => work.check() : undefined,
+    dispose: () => {
+      work.close();
+      work.destroy();
+    },
+  };
 }
 
 const entry = (id, inputs) => ({
-	eager: () => make(id, "eager", inputs()),
-	jit: () => make(id, "jit", inputs()),
+  eager: () => make(id, "eager", inputs()),
+  jit: () => make(id, "jit", inputs()),
 });
 install(
-	"tabgrad",
-	{
-		roundtrip: entry("roundtrip", () => ({})),
-		matmul256: entry("matmul", () => data.matmul(256)),
-		matmul512: entry("matmul", () => data.matmul(512)),
-		matmul1024: entry("matmul", () => data.matmul(1024)),
-		chain: entry("chain", data.chain),
-		softmax: entry("softmax", data.softmax),
-		tiny: {
-			...entry("tiny", data.tiny),
-			jit20: () => make("tiny", "jit20", data.tiny()),
-		},
-		record: {
-			eager: () => make("record", "eager", data.record()),
-			jit: { unsupported: "the cost of calls outside of a jit" },
-		},
-		mlp: entry("mlp", data.mlp),
-		cnn: entry("cnn", data.cnn),
-		gpt: entry("gpt", data.gpt),
-		hvp: entry("hvp", data.hvp),
-	},
-	{ tImport, importMs: tImport - t0, tDevice, tFirst, firstValue },
+  "tabgrad",
+  {
+    roundtrip: entry("roundtrip", () => ({})),
+    matmul256: entry("matmul", () => data.matmul(256)),
+    matmul512: entry("matmul", () => data.matmul(512)),
+    matmul1024: entry("matmul", () => data.matmul(1024)),
+    chain: entry("chain", data.chain),
+    softmax: entry("softmax", data.softmax),
+    tiny: {
+      ...entry("tiny", data.tiny),
+      jit20: () => make("tiny", "jit20", data.tiny()),
+    },
+    record: {
+      eager: () => make("record", "eager", data.record()),
+      jit: { unsupported: "the cost of calls outside of a jit" },
+    },
+    mlp: entry("mlp", data.mlp),
+    cnn: entry("cnn", data.cnn),
+    gpt: entry("gpt", data.gpt),
+    hvp: entry("hvp", data.hvp),
+  },
+  { tImport, importMs: tImport - t0, tDevice, tFirst, firstValue },
 );
