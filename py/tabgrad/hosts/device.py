@@ -229,12 +229,10 @@ class DeviceBackend:
         return stored, inputs, values
 
     def numbers(self, plan: Plan, order: list[int], moving: frozenset[int]) -> list[Any]:
-        """Return the values of the uniforms: constants, and where moving slices begin."""
+        """Return the values of the uniforms: constants, where moving slices begin, and fixed places."""
         graph = self.graph
-        if not moving:
-            return [graph.aux[order[k]] for k, _ in plan.uniforms]
         return [
-            start_of(graph, order[k]) if k in moving else graph.aux[order[k]]
+            -1 - k if k < 0 else start_of(graph, order[k]) if k in moving else graph.aux[order[k]]
             for k, _ in plan.uniforms
         ]
 
@@ -243,6 +241,9 @@ class DeviceBackend:
         self.counters.plans += 1
         pipelines = []
         for kernel in plan.kernels:
+            if kernel.routine:
+                pipelines.append(self.host.hello.routines.index(kernel.routine))
+                continue
             key = (kernel.source, kernel.bindings, kernel.overrides)
             number = self.pipelines.get(key)
             if number is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -12,6 +13,10 @@ from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, 
 from tabgrad.lower.ir import FULL, Node
 
 Index = tuple[Expr, ...]
+
+
+FAR = 1024
+"""Constants in an index from this on are uniform words instead of text."""
 
 
 class Scope:
@@ -48,7 +53,7 @@ class Emitter:
         self.access: list[list[Any]] = []
         self.uniforms: list[tuple[int, str]] = []
         self.words = 0
-        self.word_of: dict[int, int] = {}
+        self.word_of: dict[Any, int] = {}
         self.scopes = [Scope("", set(), False)]
         self.names = 0
         self.seen: dict[Node, None] = {}
@@ -111,7 +116,9 @@ class Emitter:
         name = self.scope.values[key] = f"q{self.names}"
         self.names += 1
         inner = self.at(atom.of)  # type: ignore[arg-type]
-        self.line(self.d.let(name, U32, f"({inner}) {'/' if atom.kind == 'div' else '%'} {atom.n}u"))
+        self.line(
+            self.d.let(name, U32, f"({inner}) {'/' if atom.kind == 'div' else '%'} {atom.n}u")
+        )
         self.scopes.extend(outside)
         return name
 
@@ -145,8 +152,25 @@ class Emitter:
     def load(self, n: Node, index: Index) -> str:
         """Return the text that reads element `index` of a stored node."""
         name, offset = self.buffer(n, "r")
-        place = self.at(flatten(index, n.shape) + offset)
+        place = self.place(flatten(index, n.shape) + offset)
         return self.d.load(name, place + self.shift(n), n.spec.dtype)
+
+    def place(self, e: Expr, write: Callable[[Expr], str] | None = None) -> str:
+        """Return the text of a place in a buffer; `write` writes what has no statements before it.
+
+        A large constant in it tells where some tensor lies in the buffer of many. It travels as a uniform
+        word, so that equal layers of a model have equal kernels.
+        """
+        write = write or self.at
+        if e.const < FAR:
+            return write(e)
+        word = self.word_of.get(("far", e.const))
+        if word is None:
+            word = self.word_of["far", e.const] = self.words
+            self.words += 1
+            self.uniforms.append((-1 - e.const, U32))
+        near = e - e.const
+        return (f"{write(near)} + " if near.terms else "") + self.d.uniform(word, U32)
 
     def shift(self, n: Node) -> str:
         """Return what is added to the place of an input that moves from run to run."""
@@ -162,12 +186,12 @@ class Emitter:
     def reload(self, n: Node, index: Index) -> str:
         """Return the text that reads back an element this kernel has written."""
         name, offset = self.buffer(n, "w")
-        return self.d.load(name, self.at(flatten(index, n.shape) + offset), n.spec.dtype)
+        return self.d.load(name, self.place(flatten(index, n.shape) + offset), n.spec.dtype)
 
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")
-        place = self.at(flatten(index, n.shape) + offset)
+        place = self.place(flatten(index, n.shape) + offset)
         self.line(self.d.store(name, place, value, n.spec.dtype))
 
     # -- values -----------------------------------------------------------------------------------------------------
@@ -272,7 +296,8 @@ class Emitter:
         needed = [t for t in tests if t is not True]
         if not needed:
             return self.value(n.srcs[0], tuple(inner))
-        return self.guarded(" && ".join(f"({t})" for t in needed), n.srcs[0], tuple(inner), kind)
+        # Not `&&`: each would be a branch, and SwiftShader compiles a product full of them for minutes.
+        return self.guarded(" & ".join(f"({t})" for t in needed), n.srcs[0], tuple(inner), kind)
 
     def guarded(self, test: str, n: Node, index: Index, kind: str) -> str:
         """Read `n` where `test` holds, else zero."""

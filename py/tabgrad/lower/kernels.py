@@ -299,7 +299,8 @@ class KernelPrinter:
         order = (
             f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
         )
-        first, second = (", ".join(text(p[i]) for p in parts if p) for i in (0, 1))
+        first = ", ".join(e.place(p[0], text) if i == 0 else text(p[0]) for i, p in enumerate(parts) if p)
+        second = ", ".join(text(p[1]) for p in parts if p)
         return (
             f"fn {side}_{other}(b: u32, {own}: u32) -> {kind} {{ return {kind}({first}); }}\n"
             f"fn {side}_step(b: u32, k: u32) -> {kind} {{ return {kind}({second}); }}\n"

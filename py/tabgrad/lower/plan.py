@@ -21,7 +21,8 @@ class Plan:
 
     Slots 0 to `inputs` - 1 are the inputs; `nbytes` has the size of each slot; `outputs` gives the (slot,
     offset in elements, spec) of each; `temporaries` maps the other slots to the (first, last) kernel
-    that uses them. `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel.
+    that uses them. `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel;
+    -1 - n stands for the number n.
     """
 
     kernels: list[Kernel]
