@@ -45,6 +45,11 @@ def to_front(x: Any, dim: int | None, size: int) -> Any:
     return REGISTRY["permute"].bind(x, dims=order)
 
 
+def conjugate(x: Any) -> Any:
+    """Return the conjugate of a factor, which the transpose of a complex product takes; real ones as they are."""
+    return REGISTRY["conj"].bind(x) if x.spec.dtype.is_complex else x
+
+
 def accumulate(total: Any, term: Any) -> Any:
     """Return the sum of two tangents or cotangents, None being zero."""
     if total is None:
@@ -379,8 +384,8 @@ class Bilinear(Op):
         """The two partial transposes."""
         a, b = inputs
         return (
-            self.lhs(ct, a, b, **params) if needs[0] else None,
-            self.rhs(ct, a, b, **params) if needs[1] else None,
+            self.lhs(ct, a, conjugate(b), **params) if needs[0] else None,
+            self.rhs(ct, conjugate(a), b, **params) if needs[1] else None,
         )
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:

@@ -6,6 +6,7 @@ from tabgrad.ops import (
     elementwise,
     indexing,
     linalg,
+    loop,
     random,
     reduction,
     rounding,
@@ -18,6 +19,6 @@ from tabgrad.ops import (
 REGISTRY.freeze()
 
 __all__ = [
-    "conv", "elementwise", "indexing", "linalg", "random", "reduction", "rounding", "scan", "sorting",
+    "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding", "scan", "sorting",
     "special", "view",
 ]  # fmt: skip

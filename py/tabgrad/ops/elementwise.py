@@ -50,6 +50,12 @@ def cast(x: Operand, *, dtype: DType) -> Array:
     return x.astype(dtype.name)
 
 
+@elementwise(code="{x}", along=lambda t, _x, _y: conj.bind(t), integers="same")
+def conj(x: Operand) -> Array:
+    """Return the complex conjugates; real elements as they are."""
+    return np.conj(x) if x.dtype.kind == "c" else x
+
+
 @elementwise(
     code={"wgsl": "({x} + {y})", "cuda": "({x} + {y})", "bool": "({x} || {y})"},
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: t),
@@ -162,7 +168,7 @@ def fmod(x: Operand, y: Operand) -> Array:
     code={"float": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
     derivative=(
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
-        lambda x, y, z: where(x == 0, where(y == 0, -math.inf, 0), z * log(where(x == 0, 1, x))),
+        lambda x, y, z: where(x == 0, where(y == 0, -math.inf, x * 0), z * log(where(x == 0, 1, x))),
     ),
     integers="same",
     kinds="iufc",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.families import kernel, to_front
+from tabgrad.core.families import conjugate, kernel, to_front
 from tabgrad.core.numpy import np
 from tabgrad.core.op import same_dtype
 from tabgrad.core.shape import size, without
@@ -89,9 +89,9 @@ def _linear_derivative(primals: Any, tangents: Any, y: Any, *, axis: int, revers
 
 def _linear_transpose(ct: Any, needs: Any, inputs: Any, y: Any, *, axis: int, reverse: bool) -> Any:
     # the cotangent runs the other way, through the factor of the following element
-    a = inputs[0]
+    a = conjugate(inputs[0])
     back = linear_scan.bind(shifted(a, axis, not reverse, 0), ct, axis=axis, reverse=not reverse)
-    return (back * shifted(y, axis, reverse, 0) if needs[0] else None, back if needs[1] else None)
+    return (back * shifted(conjugate(y), axis, reverse, 0) if needs[0] else None, back if needs[1] else None)
 
 
 def _linear_spec(a: Spec, b: Spec, *, axis: int, reverse: bool) -> Spec:
