@@ -48,8 +48,11 @@ def set_printoptions(
     precision: int | None = None, threshold: float | None = None, edgeitems: int | None = None,
     linewidth: int | None = None, profile: str | None = None, sci_mode: bool | None = None,
 ) -> None:  # fmt: skip
-    """Set how tensors are printed: digits after the point, the number of elements from which only the edges
-    are shown, how many of them, the width of a line. `profile` is "default", "short" or "full".
+    """Set how tensors are printed; what is not given stays, but for `sci_mode`.
+
+    `precision` is the digits after the point, `threshold` the number of elements above which only the first
+    and last `edgeitems` of each dim are shown, `linewidth` the width of a line. `profile` is "default",
+    "short" or "full".
 
     >>> import tabgrad as tg
     >>> tg.set_printoptions(precision=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -114,6 +115,27 @@ _TYPES = {
     "ShortTensor": dt.int16, "IntTensor": dt.int32, "LongTensor": dt.int64, "BoolTensor": dt.bool_,
 }  # fmt: skip
 _TYPE_NAMES = {d: name for name, d in _TYPES.items()}
+
+
+def _typed(name: str) -> Callable[..., Tensor]:
+    dtype = _TYPES[name]
+
+    def front(*args: Any, device: Any = None) -> Any:
+        if len(args) == 1 and not isinstance(args[0], int):
+            return creation.tensor(args[0], dtype=dtype, device=device)
+        return creation.empty(*args, dtype=dtype, device=device)
+
+    front.__name__ = front.__qualname__ = name
+    front.__doc__ = (
+        f"Return a {dtype.name} tensor of the given numbers, or of the given sizes: the old way."
+    )
+    return front
+
+
+BoolTensor, ByteTensor = _typed("BoolTensor"), _typed("ByteTensor")
+DoubleTensor, FloatTensor = _typed("DoubleTensor"), _typed("FloatTensor")
+HalfTensor, IntTensor = _typed("HalfTensor"), _typed("IntTensor")
+LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
