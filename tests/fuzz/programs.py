@@ -285,11 +285,14 @@ def _row(m: Machine) -> None:
         name = m.draw(
             st.sampled_from(["softmax", "log_softmax", "cumsum", "normalize", "standardise"])
         )
+        keep = {"dim": dim, "keepdim": True}
         made = {
-            "softmax": lambda x: F.softmax(x, dim), "log_softmax": lambda x: F.log_softmax(x, dim) * 0.25,
-            "cumsum": lambda x: x.cumsum(dim), "normalize": lambda x: x / (1 + (x * x).sum(dim, keepdim=True)),
-            "standardise": lambda x: (x - x.mean(dim, keepdim=True)) * (0.1 + x.var(dim, unbiased=False, keepdim=True)),
-        }[name]  # fmt: skip
+            "softmax": lambda x: F.softmax(x, dim),
+            "log_softmax": lambda x: F.log_softmax(x, dim) * 0.25,
+            "cumsum": lambda x: x.cumsum(dim),
+            "normalize": lambda x: x / (1 + (x * x).sum(**keep)),
+            "standardise": lambda x: (x - x.mean(**keep)) * (0.1 + x.var(unbiased=False, **keep)),
+        }[name]
         if not x.shape[dim]:
             return
     else:
@@ -345,9 +348,12 @@ def _index(m: Machine) -> None:
     else:
         count = m.values[j].cpu.numel()
         shape = tuple(count if k == dim else n for k, n in enumerate(x.shape))
-        m.apply(f"{{0}}.index_add({dim}, ({index}).reshape(-1), ones{shape})",
-                lambda x, k: x.index_add(dim, (k % size).reshape(-1), tg.ones(shape, dtype=x.dtype, device=x.device)),
-                i, j)  # fmt: skip
+
+        def index_add(x, k):
+            ones = tg.ones(shape, dtype=x.dtype, device=x.device)
+            return x.index_add(dim, (k % size).reshape(-1), ones)
+
+        m.apply(f"{{0}}.index_add({dim}, ({index}).reshape(-1), ones{shape})", index_add, i, j)
 
 
 def _random(m: Machine) -> None:
@@ -362,8 +368,8 @@ def _random(m: Machine) -> None:
 
 
 STEPS: dict[str, Callable[[Machine], None]] = {
-    name.removeprefix("_"): fn
-    for name, fn in {**globals()}.items()
-    if name in ("_unary", "_binary", "_scalar", "_cast", "_where", "_view", "_join", "_reduce", "_row", "_product",
-                "_index", "_random")
+    fn.__name__.removeprefix("_"): fn
+    for fn in (
+        _unary, _binary, _scalar, _cast, _where, _view, _join, _reduce, _row, _product, _index, _random,
+    )
 }  # fmt: skip
