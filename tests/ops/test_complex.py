@@ -14,7 +14,13 @@ from tabgrad.ops.linalg import matmul
 from tabgrad.ops.scan import linear_scan
 from tabgrad.transforms import backward
 
-PLAIN = {"strides": (1,), "padding": ((1, 0),), "dilations": (1,), "lhs_dilations": (1,), "groups": 1}
+PLAIN = {
+    "strides": (1,),
+    "padding": ((1, 0),),
+    "dilations": (1,),
+    "lhs_dilations": (1,),
+    "groups": 1,
+}
 PROGRAMS = {
     "mul": (lambda x, y: mul(x, y), ((3, 2), (3, 2))),
     "div": (lambda x, y: div(x, y), ((3, 2), (3, 2))),
@@ -44,7 +50,10 @@ def test_gradients_are_those_of_the_real_part(name: str) -> None:
         dz = complex_normal(rng, z.shape)
         ends = []
         for sign in (1, -1):
-            moved = [tg.tensor(w + sign * step * dz if i == k else w, device="cpu") for i, w in enumerate(zs)]
+            moved = [
+                tg.tensor(w + sign * step * dz if i == k else w, device="cpu")
+                for i, w in enumerate(zs)
+            ]
             ends.append(float((np.conj(ct) * f(*moved).value).sum().real))
         want = (ends[0] - ends[1]) / (2 * step)
         assert float((np.conj(g.value) * dz).sum().real) == pytest.approx(want, rel=1e-6, abs=1e-6)

@@ -168,7 +168,9 @@ def fmod(x: Operand, y: Operand) -> Array:
     code={"float": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
     derivative=(
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
-        lambda x, y, z: where(x == 0, where(y == 0, -math.inf, x * 0), z * log(where(x == 0, 1, x))),
+        lambda x, y, z: where(
+            x == 0, where(y == 0, -math.inf, x * 0), z * log(where(x == 0, 1, x))
+        ),
     ),
     integers="same",
     kinds="iufc",

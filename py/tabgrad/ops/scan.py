@@ -91,7 +91,10 @@ def _linear_transpose(ct: Any, needs: Any, inputs: Any, y: Any, *, axis: int, re
     # the cotangent runs the other way, through the factor of the following element
     a = conjugate(inputs[0])
     back = linear_scan.bind(shifted(a, axis, not reverse, 0), ct, axis=axis, reverse=not reverse)
-    return (back * shifted(conjugate(y), axis, reverse, 0) if needs[0] else None, back if needs[1] else None)
+    return (
+        back * shifted(conjugate(y), axis, reverse, 0) if needs[0] else None,
+        back if needs[1] else None,
+    )
 
 
 def _linear_spec(a: Spec, b: Spec, *, axis: int, reverse: bool) -> Spec:
