@@ -144,10 +144,11 @@ def test_an_output_that_needs_its_gradient_runs_eagerly(device: str) -> None:
 
 
 def test_reading_inside_is_refused_and_leaves_the_program_usable(device: str) -> None:
-    if device == "cpu":
-        pytest.xfail("on cpu the function runs as it is, and may read")
     f = tg.compile(lambda x: x * x.sum().item())
     x = tg.ones(2, device=device)
+    if device == "cpu":  # there the function runs as it is
+        assert f(x).tolist() == [2, 2]
+        return
     with pytest.raises(CaptureError, match="inside a compiled function"):
         f(x)
     assert (x + 1).tolist() == [2, 2]
