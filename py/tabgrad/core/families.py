@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
@@ -14,25 +14,22 @@ from tabgrad.core.spec import Params, Spec, spec
 from tabgrad.core.trace import bind
 
 P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
+R = TypeVar("R")
 
 
-class Declared(Protocol[P, R]):
-    """What a decorated function has become: an Op that still shows the function's signature."""
+if TYPE_CHECKING:
 
-    name: str
-    batch: Any
-    saves: Any
-    samples: Any
-    vjp: Any
+    class Declared(Op, Generic[P, R]):
+        """What a decorated function has become: an Op that still shows the function's signature."""
 
-    def __call__(self, *args: P.args, **params: P.kwargs) -> R:
-        """Apply the op."""
-        ...
+        batch: Any
+        saves: Any
+        samples: Any
+        vjp: Any
 
-    def bind(self, *args: Any, **params: Any) -> Any:
-        """Apply the primitive."""
-        ...
+        def __call__(self, *args: P.args, **params: P.kwargs) -> R:
+            """Apply the op."""
+            ...
 
 
 def to_front(x: Any, dim: int | None, size: int) -> Any:
@@ -470,7 +467,7 @@ class ShapeOnly:
 
 def _decorator(kind: type[Op], facts: dict[str, Any]) -> Callable[[Callable[P, R]], Declared[P, R]]:
     def declare(fn: Callable[P, R]) -> Declared[P, R]:
-        return kind(fn, **facts)  # type: ignore[return-value]
+        return cast("Declared[P, R]", kind(fn, **facts))
 
     return declare
 

@@ -70,7 +70,7 @@ def sum(
     return reduce(r.reduce_sum, x, axes("sum", dim, len(s.shape)), keepdim)
 
 
-_SUM: Op = r.reduce_sum  # type: ignore[assignment]
+_SUM: Op = r.reduce_sum
 
 
 def nansum(
