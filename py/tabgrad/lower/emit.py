@@ -58,7 +58,7 @@ class Emitter:
         self.names = 0
         self.seen: dict[Node, None] = {}
 
-    # -- statements ---------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
 
     @property
     def scope(self) -> Scope:
@@ -91,7 +91,7 @@ class Emitter:
         self.line(self.d.let(name, kind, value))
         return name
 
-    # -- indices ------------------------------------------------------------------------------------------------
+    # -- indices -----------------------------------------------------------------------------------
 
     def at(self, e: Expr) -> str:
         """Return the text of an index."""
@@ -122,7 +122,7 @@ class Emitter:
         self.scopes.extend(outside)
         return name
 
-    # -- buffers and constants ------------------------------------------------------------------------------------
+    # -- buffers and constants ---------------------------------------------------------------------
 
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
         """Return the name of the binding that holds `n`, and where in it `n` begins."""
@@ -194,7 +194,7 @@ class Emitter:
         place = self.place(flatten(index, n.shape) + offset)
         self.line(self.d.store(name, place, value, n.spec.dtype))
 
-    # -- values -----------------------------------------------------------------------------------------------------
+    # -- values ------------------------------------------------------------------------------------
 
     def value(self, n: Node, index: Index) -> str:
         """Return the text of element `index` of `n`, computing it where that was not done before."""
@@ -347,7 +347,7 @@ class Emitter:
         key, call = (self.value(s, ()) for s in n.srcs)
         return self.let(kind, f"random_bits({key}, {call}, {self.at(flatten(index, n.shape))})")
 
-    # -- reductions -------------------------------------------------------------------------------------------------
+    # -- reductions --------------------------------------------------------------------------------
 
     def combine(self, h: Node, acc: str, value: str) -> list[str]:
         """Return the statements that take `value` into the accumulator of reduction `h`."""

@@ -85,7 +85,7 @@ class KernelPrinter:
             return 1
         return int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size))))
 
-    # -- one thread an element or a row -----------------------------------------------------------------------------
+    # -- one thread an element or a row ------------------------------------------------------------
 
     def threads(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
         """A kernel in which every thread has an element of a map, or a row, to itself."""
@@ -154,7 +154,7 @@ class KernelPrinter:
         start: str,
         step: str,
     ) -> None:
-        """Emit one loop that runs reductions which don't wait for each other, and stores what waits for none."""
+        """Emit one loop of the reductions that don't wait for each other; it stores what waits for none."""
         d = self.d
         accs = []
         for h in heavies:
@@ -170,9 +170,8 @@ class KernelPrinter:
         for h, acc, at, _ in accs:
             value = e.value(h.srcs[0], g.full_index())
             if at:
-                e.line(
-                    f"if ({arg_better(d, h, acc, at, value, 'r')} || {at} == {g.row_size}u) {{ {acc} = {value}; {at} = r; }}"
-                )
+                better = arg_better(d, h, acc, at, value, "r")
+                e.line(f"if ({better} || {at} == {g.row_size}u) {{ {acc} = {value}; {at} = r; }}")
             else:
                 for statement in e.combine(h, acc, value):
                     e.line(statement)
@@ -185,7 +184,7 @@ class KernelPrinter:
             result = d.convert(at, U32, d.compute_type(h.spec.dtype)) if at else acc
             e.scope.values[h.id, g.index[h.id]] = result
 
-    # -- one workgroup a row ----------------------------------------------------------------------------------------
+    # -- one workgroup a row -----------------------------------------------------------------------
 
     def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> Kernel:
         """A kernel in which the threads of a workgroup share each row."""
@@ -241,7 +240,7 @@ class KernelPrinter:
         if at:
             e.line(f"{at} = {place}[0];")
 
-    # -- products -----------------------------------------------------------------------------------------------------
+    # -- products ----------------------------------------------------------------------------------
 
     def product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
         """A matrix product with its prologues read in place and its epilogue applied before the store."""
@@ -257,7 +256,7 @@ class KernelPrinter:
             "store": self.epilogue(e, g, h, writes),
             "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
-        blocks["bindings"] = self.d.bindings(e.bindings(), e.words)  # type: ignore[attr-defined]
+        blocks["bindings"] = self.d.bindings(e.bindings(), e.words)
         hoisted = tiles.hoisting(blocks)
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
         runs = self.limits.runs if len(hoisted) == 2 else min(self.limits.runs, SELDOM)
@@ -299,7 +298,9 @@ class KernelPrinter:
         order = (
             f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
         )
-        first = ", ".join(e.place(p[0], text) if i == 0 else text(p[0]) for i, p in enumerate(parts) if p)
+        first = ", ".join(
+            e.place(p[0], text) if i == 0 else text(p[0]) for i, p in enumerate(parts) if p
+        )
         second = ", ".join(text(p[1]) for p in parts if p)
         return (
             f"fn {side}_{other}(b: u32, {own}: u32) -> {kind} {{ return {kind}({first}); }}\n"
@@ -334,7 +335,7 @@ class KernelPrinter:
         return "".join(f"  {line}\n" for line in lines)
 
     def plain_product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
-        """A product with one thread an element, for hosts whose own routine can't read the operands in place."""
+        """A product with one thread an element, where the host's routine can't read the operands in place."""
         h = g.heavies[0]
         b, m, n, k = product_dims(h)
         count = b * m * n
@@ -353,7 +354,7 @@ class KernelPrinter:
             e.store(m_, g.index[m_.id], e.value(m_, g.index[m_.id]))
         return self.finish(g, e, grid, BLOCK, [])
 
-    # -- packaging ----------------------------------------------------------------------------------------------------------
+    # -- packaging ---------------------------------------------------------------------------------
 
     def lines(self, n: Node, e: Emitter) -> Kernel:
         """A kernel in which every thread walks a line of the input (or has an element) to itself."""
@@ -373,7 +374,7 @@ class KernelPrinter:
         n: Node | None = None,
     ) -> Kernel:
         """Return the kernel whose main has been emitted."""
-        source = self.d.module(e.bindings(), e.words, shared, size, e.scope.lines)  # type: ignore[attr-defined]
+        source = self.d.module(e.bindings(), e.words, shared, size, e.scope.lines)
         return self.package(
             g, e, source, grid, (("WX", float(size)),) if self.d.name == "cuda" else (), n
         )
@@ -383,7 +384,7 @@ class KernelPrinter:
         overrides: tuple[tuple[str, float], ...] = (), n: Node | None = None,
     ) -> Kernel:  # fmt: skip
         """Return a kernel of this text."""
-        members = g.members if g else [n]
+        members = g.members if g else [n] if n else []
         label = "+".join(m.name for m in members[:6]) + ("+..." if len(members) > 6 else "")
         letters = "".join(mode for _, mode, _ in e.bindings()) + ("u" if e.words else "")
         parts = list(dict.fromkeys((*e.seen, *members)))
