@@ -11,11 +11,12 @@ from tabgrad.hosts.recording import RecordingHost
 from tabgrad.lower.plan import Plan
 
 
-def device(**changes: Any) -> Device:
-    """Return a webgpu device of its own whose host only records."""
-    where = Device("webgpu", 100 + len(devices._DEVICES))
-    devices._DEVICES["webgpu", where.index] = where
-    where._backend = DeviceBackend(RecordingHost(**changes), where)
+def device(kind: str = "webgpu", **changes: Any) -> Device:
+    """Return a device of its own whose host only records."""
+    where = Device(kind, 100 + len(devices._DEVICES))
+    devices._DEVICES[kind, where.index] = where
+    language = "cuda" if kind == "cuda" else "wgsl"
+    where._backend = DeviceBackend(RecordingHost(language, **changes), where)
     return where
 
 

@@ -58,6 +58,8 @@ class Stored:
     ) -> dict[int, Buffer]:
         """Replay the plan; return the buffers of its output slots."""
         outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}
+        if not self.plan.kernels:
+            return outputs
         temporaries = [pool.take(n) for n in self.sizes]
         slots = list(inputs)
         home = self.home
@@ -68,7 +70,7 @@ class Stored:
             elif slot in home:
                 slots.append(temporaries[home[slot]].id)
             else:
-                slots.append(slots[0] if slots else 0)
+                slots.append(next(iter(outputs.values())).id)
         encoder.replay(self.id, array("I", slots), self.patches(values))
         return outputs
 
@@ -105,6 +107,8 @@ class Stored:
                 self.spans.append((len(self.words) + len(words), len(packed)))
                 words.extend(packed)
                 i += 1
+            if not kernel.routine:
+                words.extend(kernel.words)
             words.extend([0] * (-len(words) % 4))
             self.words.extend(words)
             if kernel.routine:

@@ -1,0 +1,86 @@
+"""CUDA C: every kernel that the registry's cases print compiles with NVRTC, for every dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tabgrad.core.op import REGISTRY, Op
+from tabgrad.lower import library
+from tests.hosts.nvrtc import compile_cuda
+from tests.lower import recorder
+from tests.ops import cases, replay
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+INTEGERS = ("int64", "int32", "uint8", "int8", "uint32", "int16")
+FLOATS_ONLY = {"logcumsumexp"}
+PARTS = 4
+"""Translation units for each dtype."""
+
+
+def retyped(value: Any, old: str, new: str) -> Any:
+    """Return a case with another dtype, and numbers that fit any integer."""
+    if isinstance(value, list):
+        return [retyped(v, old, new) for v in value]
+    if not isinstance(value, dict):
+        return value
+    out = {k: retyped(v, old, new) for k, v in value.items()}
+    if value.get("dtype") == old:
+        out["dtype"] = new
+        if new in INTEGERS and "data" in out:
+            out["data"] = [abs(int(v)) % 100 for v in out["data"]]
+    return out
+
+
+def of_kind(op: Op, case: Any, kind: str) -> Any:
+    """Return a case with operands of dtype `kind`; None where the op has none."""
+    names = {r["dtype"] for r in case["inputs"]}
+    if kind in FLOATS:
+        return retyped(case, "float32", kind) if "float32" in names else None
+    if "float32" not in names:
+        return retyped(case, "int32", kind) if "int32" in names else None
+    moves = op.family in ("view", "kernel", "bilinear") and op.name not in FLOATS_ONLY
+    return retyped(case, "float32", kind) if moves and case["check"] == "forward" else None
+
+
+def kernels(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield (case, text) of every kernel that the cases print with floats or integers of dtype `kind`."""
+    device = recorder.device("cuda")
+    backend = device.backend
+    for op in REGISTRY:
+        for case in cases.unexpected(op):
+            case = of_kind(op, case, kind) if case["check"] in ("forward", "reverse") else None
+            if case is None:
+                continue
+            known = set(backend.host.pipelines)
+            results = replay.run(case, device)
+            backend.flush()
+            assert results
+            for number in backend.host.pipelines.keys() - known:
+                yield case["id"], backend.host.pipelines[number].source
+
+
+def units(kernels: list[tuple[str, str]]) -> Iterator[tuple[list[str], str]]:
+    """Yield translation units that hold many kernels each, and whose they are."""
+    prelude = library.prelude("cuda")
+    for i in range(PARTS):
+        part = kernels[i::PARTS]
+        texts = []
+        for k, (_, source) in enumerate(part):
+            assert source.startswith(prelude)
+            body = source.removeprefix(prelude)
+            assert body.count("main_kernel(") == 1
+            texts.append(body.replace("main_kernel(", f"main_kernel_{k}("))
+        yield [name for name, _ in part], prelude + "".join(texts)
+
+
+@pytest.mark.nvrtc
+@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS])
+def test_every_kernel_of_every_op_compiles(kind: str) -> None:
+    found = list(dict((text, name) for name, text in kernels(kind)).items())
+    assert len(found) > 100
+    for names, text in units([(name, source) for source, name in found]):
+        ptx = compile_cuda(text, {"WX": 64})
+        assert all(f".entry main_kernel_{i}(".encode() in ptx for i in range(len(names)))
