@@ -78,3 +78,12 @@ def test_conditions_that_always_or_never_hold_are_known() -> None:
     assert condition(a + 4, 0, 4) is False
     assert condition(a - 1, 0, 4) == "(a - 1u) < 4u"
     assert condition(const(3), 3, 4) is True
+
+
+def test_a_window_over_a_batch_falls_apart_into_rows_and_columns() -> None:
+    """The index arithmetic of a convolution as a product: without this its kernels divide at every load."""
+    k, j = var("k", 6272), var("j", 144)
+    flat = k * 144 + j
+    assert flat // 2016 == k // 14
+    assert flat // 28224 % 32 == k // 196
+    assert (k % 14 + k // 14 % 14 * 14 + j % 9 * 196) // 588 == j // 3 % 3
