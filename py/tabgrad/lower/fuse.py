@@ -194,6 +194,8 @@ class Fuser:
                 stored.add(n.id)
                 if n.family != "reduction":
                     for s in n.srcs:
+                        if n.name == "loop" and s.op is not FULL:
+                            stored.add(s.id)
                         self.store_operand(s)
             elif n.name == "gather":
                 self.store_operand(n.srcs[0], CHEAP)

@@ -99,7 +99,10 @@ def _each(n: int, args: Any, dims: Any, **params: Any) -> Any:
             (size,) = (m for k, m in enumerate(a.spec.shape) if k != d)
             bounds = [(0, m) if k != d else (i, i + 1) for k, m in enumerate(a.spec.shape)]
             one = REGISTRY["slice"].bind(
-                a, starts=tuple(b for b, _ in bounds), stops=tuple(e for _, e in bounds), steps=(1, 1)
+                a,
+                starts=tuple(b for b, _ in bounds),
+                stops=tuple(e for _, e in bounds),
+                steps=(1, 1),
             )
             picked.append(REGISTRY["reshape"].bind(one, shape=(size,)))
         y = bind(loop, tuple(picked), intern_params(params))
@@ -139,7 +142,11 @@ def loop(*flats: Operand, body: Body, length: int, reverse: bool) -> Array:
         for op, params, refs, out in body.steps:
             want = body.specs[out]
             y = op.numpy([values[r] for r in refs], want, params)
-            values[out] = y if getattr(y, "dtype", None) == want.dtype.name else np.asarray(y, want.dtype.name)
+            values[out] = (
+                y
+                if getattr(y, "dtype", None) == want.dtype.name
+                else np.asarray(y, want.dtype.name)
+            )
         outs = [values[o] for o in body.outputs]
         carry = outs[: body.carries]
         for stack, y in zip(stacks, outs[body.carries :], strict=True):

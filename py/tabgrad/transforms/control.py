@@ -13,6 +13,7 @@ from tabgrad.core.errors import GradientError, ShapeError, TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.ops.loop import Body, fits
 from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call, top_level
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
@@ -147,7 +148,12 @@ class ScanCall(Call):
         return self.recorded(args, outs, None)
 
     def repeated(self, args: list[Any]) -> list[Any]:
-        """Return the outputs for tensors of the base."""
+        """Return the outputs for tensors of the base: of one op where the body is small, else step by step."""
+        body = in_one_op(
+            self.program, self.carries, [a.spec for a in args[self.carries + self.rows :]]
+        )
+        if body is not None and self.length:
+            return self.at_once(args, *body)
         carry, xs, captured = self.parts(args)
         ys: list[list[Any]] = []
         for t in self.order():
@@ -159,6 +165,22 @@ class ScanCall(Call):
         device = args[0].device
         specs = self.program.out_specs[self.carries :]
         return [*carry, *[stacked([y[k] for y in ys], s, device) for k, s in enumerate(specs)]]
+
+    def at_once(self, args: list[Any], make: Any, used: list[int]) -> list[Any]:
+        """Return the outputs of a `loop` op; `used` are the captured tensors it needs."""
+        carry, xs, captured = self.parts(args)
+        flats, places = flattened([*carry, *xs, *[captured[k] for k in used]])
+        body = make(places)
+        y = REGISTRY["loop"].bind(*flats, body=body, length=self.length, reverse=self.reverse)
+        outs = []
+        at = 0
+        for k, s in enumerate(self.program.out_specs):
+            shape = s.shape if k < self.carries else (self.length, *s.shape)
+            size = s.size * (1 if k < self.carries else self.length)
+            part = REGISTRY["slice"].bind(y, starts=(at,), stops=(at + size,), steps=(1,))
+            outs.append(REGISTRY["reshape"].bind(part, shape=shape))
+            at += size
+        return outs
 
     def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:
         """Run below, keeping the carries, and record the call here."""
@@ -321,6 +343,49 @@ class ScanCall(Call):
             outs = scan_flat(body, carry, xs, self.length, self.reverse)
         c = self.carries
         return [*[level.lift(y, 0) for y in outs[:c]], *[level.lift(y, 1) for y in outs[c:]]]
+
+
+def in_one_op(program: Program, carries: int, captured: Sequence[Spec]) -> Any:
+    """Return what makes the body of a `loop` op from the places of its operands, and which captured tensors it
+    needs; None where the program must be repeated step by step."""
+    if not program.ready() or len({s.dtype for s in program.out_specs}) != 1:
+        return None
+    n = program.count
+    specs = [*program.specs, *captured]
+
+    def number(r: int) -> int:
+        return r if r >= 0 else n + ~r
+
+    steps = []
+    for op, params, refs, out, _ in program.steps:
+        numbers = tuple([number(r) for r in refs])
+        if not fits(op, params, [specs[k] for k in numbers], specs[out]):
+            return None
+        steps.append((op, params, numbers, out))
+    outputs = [number(r) for r in program.outputs]
+    seen = {k for _, _, numbers, _ in steps for k in numbers} | set(outputs)
+    used = [k for k in range(len(captured)) if n + k in seen]
+
+    def make(places: Any) -> Body:
+        return Body(specs, steps, program.inputs, [n + k for k in used], outputs, carries, places)
+
+    return make, used
+
+
+def flattened(tensors: Sequence[Any]) -> tuple[list[Any], list[tuple[int, int]]]:
+    """Return the tensors side by side, flat, one tensor for each dtype, and where each lies."""
+    pieces: dict[Any, list[Any]] = {}
+    sizes: dict[Any, int] = {}
+    places = []
+    for x in tensors:
+        kind = x.spec.dtype
+        which = list(pieces).index(kind) if kind in pieces else len(pieces)
+        pieces.setdefault(kind, []).append(REGISTRY["reshape"].bind(x, shape=(x.spec.size,)))
+        places.append((which, sizes.get(kind, 0)))
+        sizes[kind] = sizes.get(kind, 0) + x.spec.size
+    return [
+        p[0] if len(p) == 1 else REGISTRY["cat"].bind(*p, axis=0) for p in pieces.values()
+    ], places
 
 
 def _moved(x: Any, source: int, target: int) -> Any:

@@ -1,0 +1,385 @@
+"""Loops inside one workgroup: the `loop` op. Its body is fused like any program; its groups follow each other
+between barriers, and what they leave for each other lies in memory that the workgroup shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import NO_PARAMS, spec
+from tabgrad.lower.dialect import U32
+from tabgrad.lower.emit import Emitter, Index
+from tabgrad.lower.fuse import Fuser, Group, Limits, product_dims
+from tabgrad.lower.index import flatten
+from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.kernels import TURNS, Kernel, KernelPrinter, _operands, phases
+from tabgrad.lower.memory import settle_cats
+from tabgrad.lower.simplify import make
+
+SHARED = 12288
+"""Bytes of workgroup memory that a loop may take; more goes to a buffer."""
+LONG = 1 << 20
+"""Turns of a GPU's thread in one dispatch: a system may stop longer ones."""
+
+
+class Loop:
+    """One loop op: its body as a program in groups, and where everything lies."""
+
+    def __init__(self, printer: KernelPrinter, n: Node) -> None:
+        self.printer, self.n = printer, n
+        self.body: Any = n.params["body"]
+        self.length: int = n.params["length"]  # type: ignore[assignment]
+        self.p, self.inputs = self._program()
+        inside = settle_cats(self.p)
+        limits = Limits(64, printer.limits.software, False, printer.limits.threads)
+        fuser = Fuser(self.p, limits, {m.id for m in inside})
+        self.groups = [g for g in fuser.run() if any(m.spec.size for m in g.members)]
+        self.stored = fuser.stored
+        self.inside = inside
+        self.rows = KernelPrinter(printer.d, printer.limits, fuser.stored, {}).rows
+        self.threads = self._threads()
+
+    def _program(self) -> tuple[Program, list[Node]]:
+        body = self.body
+        p = Program()
+        made: dict[int, Node] = {k: p.input(body.specs[k]) for k in (*body.inputs, *body.captured)}
+        inputs = list(made.values())
+        for op, params, refs, out in body.steps:
+            made[out] = make(p, op, params, tuple(made[r] for r in refs))
+        taken: set[int] = set()
+        for k in body.outputs:
+            node = made[k]
+            if node.op is None or node.op is FULL or node.family == "view" or node.id in taken:
+                node = p._add(REGISTRY["copy"], NO_PARAMS, (node,), node.spec, -1)
+            taken.add(node.id)
+            p.outputs.append(node)
+        p.finish()
+        return p, inputs
+
+    def _threads(self) -> int:
+        """Return how many threads the workgroup has: as many as the widest group keeps busy."""
+        widest = max([self.count(g) for g in self.groups], default=1)
+        most = 64 if self.printer.limits.software else 256
+        return int(min(most, max(32, 2 ** math.ceil(math.log2(max(widest, 1))))))
+
+    def count(self, g: Group) -> int:
+        """Return how many elements or rows a group has to do."""
+        return g.rows if g.kind == "row" else math.prod(g.shape)
+
+    def turns(self) -> int:
+        """Return how often a thread goes round in one repetition."""
+        total = 1
+        for g in self.groups:
+            inner = 0
+            if g.kind == "product":
+                inner = product_dims(g.heavies[0])[3]
+            elif g.kind == "row":
+                last = any(x.uses("r") for m in g.members for x in g.index[m.id])
+                inner = g.row_size * (len(phases(g)) + last)
+            count = self.count(g)
+            rounds = math.ceil(count / self.threads)
+            total += rounds * (inner + (count > self.threads))
+        return total
+
+
+class LoopEmitter(Emitter):
+    """Prints inside a repetition: rows and stacked outputs lie at a place that moves with it."""
+
+    def __init__(self, loop: Loop, scratch: dict[dt.DType, int]) -> None:
+        outer = loop.printer
+        super().__init__(outer.d, None, loop.stored, {})
+        self.loop = loop
+        self.scratch = scratch
+        self.moving: dict[int, int] = {}
+        self.shared: dict[int, str] = {}
+        self.outer_of: dict[int, Node] = {}
+
+    def enter(self, g: Group) -> None:
+        """Take up a group."""
+        self.group = g
+        self.members = {m.id for m in g.members}
+
+    def buffer(self, n: Node, mode: str) -> tuple[str, int]:
+        """Return the name of what holds `n`, and where in it `n` begins."""
+        slot, offset = self.places[n.id]
+        if slot in self.shared:
+            return self.shared[slot], offset
+        return super().buffer(n, mode)
+
+    def binding(self, slot: int, dtype: dt.DType, mode: str) -> str:
+        """Return the name of the binding of a slot."""
+        self.places[-1] = (slot, 0)
+        return Emitter.buffer(self, Node(-1, None, NO_PARAMS, (), spec((), dtype), -1), mode)[0]
+
+    def load(self, n: Node, index: Index) -> str:
+        """Return the text that reads element `index` of a stored node."""
+        source = self.outer_of.get(n.id)
+        if source is not None and source.op is FULL:
+            return self.constant(source)
+        name, offset = self.buffer(n, "r")
+        return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
+
+    def reload(self, n: Node, index: Index) -> str:
+        """Return the text that reads back an element this kernel has written."""
+        name, offset = self.buffer(n, "w")
+        return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
+
+    def store(self, n: Node, index: Index, value: str) -> None:
+        """Write element `index` of a stored node."""
+        name, offset = self.buffer(n, "w")
+        self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
+
+    def spot(self, n: Node, index: Index, offset: int) -> str:
+        """Return the text of where an element lies."""
+        at = self.place(flatten(index, n.shape) + offset)
+        size = self.moving.get(n.id)
+        return at if size is None else f"{at} + s * {size}u"
+
+
+def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> list[Kernel]:
+    """Return the kernels of a loop: one, or several that take it up where the one before stopped."""
+    loop = Loop(printer, n)
+    turns = loop.turns()
+    most = max(1, (TURNS - 64 if printer.limits.software else LONG) // turns)
+    starts = list(range(0, loop.length, most)) or [0]
+    home = _Home(loop, scratch, keep=len(starts) > 1)
+    return [home.kernel(t, min(t + most, loop.length)) for t in starts]
+
+
+class _Home:
+    """The memory of a loop: what is shared in the workgroup, what must outlive a dispatch."""
+
+    def __init__(self, loop: Loop, scratch: Callable[[int], int], keep: bool) -> None:
+        self.loop = loop
+        carries = loop.body.carries
+        self.inputs = loop.inputs
+        self.out_slot, self.out_offset = loop.printer.places[loop.n.id]
+        self.sizes: dict[dt.DType, int] = {}
+        self.spots: dict[int, tuple[dt.DType, int]] = {}
+        for node in self.inputs[:carries]:
+            self._spot(node)
+        # a piece of a long cat lies inside it
+        for node in [m for g in loop.groups for m in g.members]:
+            self._settle(node)
+        total = sum(4 * n for n in self.sizes.values())
+        self.slots: dict[dt.DType, int] = {}
+        if total > SHARED:
+            self.slots = {
+                d: scratch(max(4, loop.printer.d.words("f32") * 8 * n))
+                for d, n in self.sizes.items()
+            }
+        self.kept = (
+            scratch(max(4, 8 * sum(x.spec.size for x in self.inputs[:carries]))) if keep else -1
+        )
+
+    def _settle(self, node: Node) -> None:
+        if node.id in self.spots or not self._needed(node):
+            return
+        home = self.loop.inside.get(node)
+        if home is None:
+            self._spot(node)
+            return
+        cat, at = home
+        self._settle(cat)
+        kind, base = self.spots[cat.id]
+        self.spots[node.id] = (kind, base + at)
+
+    def _needed(self, node: Node) -> bool:
+        stacked = self.loop.p.outputs[self.loop.body.carries :]
+        return (
+            not any(node is o for o in stacked)
+            or any(u for u in node.users)
+            or node in self.loop.inside
+        )
+
+    def _spot(self, node: Node) -> None:
+        at = self.sizes.get(node.spec.dtype, 0)
+        self.spots[node.id] = (node.spec.dtype, at)
+        self.sizes[node.spec.dtype] = at + node.spec.size
+
+    def emitter(self) -> tuple[LoopEmitter, list[str]]:
+        """Return an emitter that knows all places, and the declarations of the shared memory."""
+        loop = self.loop
+        d, body, n = loop.printer.d, loop.body, loop.n
+        e = LoopEmitter(loop, self.slots)
+        shared = []
+        fake: dict[dt.DType, int] = {}
+        for i, (kind, size) in enumerate(self.sizes.items()):
+            if kind in self.slots:
+                fake[kind] = self.slots[kind]
+            else:
+                fake[kind] = -2 - i
+                e.shared[-2 - i] = f"m{i}"
+                shared.append(d.shared(f"m{i}", d.compute_type(kind), max(size, 1)))
+        for node_id, (kind, at) in self.spots.items():
+            e.places[node_id] = (fake[kind], at)
+        for k, node in enumerate(self.inputs):
+            if k < body.carries:
+                continue
+            which, at = body.places[k]
+            source = n.srcs[which]
+            e.outer_of[node.id] = source
+            if source.op is not FULL:
+                slot, offset = loop.printer.places[source.id]
+                e.places[node.id] = (slot, offset + at)
+            if k < len(body.inputs):
+                e.moving[node.id] = node.spec.size
+        at = self.out_offset + body.sizes()[0]
+        for o in loop.p.outputs[body.carries :]:
+            if o.id not in self.spots:
+                e.places[o.id] = (self.out_slot, at)
+                e.moving[o.id] = o.spec.size
+            at += loop.length * o.spec.size
+        return e, shared
+
+    def kernel(self, start: int, stop: int) -> Kernel:
+        """Return the dispatch that does repetitions start to stop - 1."""
+        loop = self.loop
+        d = loop.printer.d
+        e, shared = self.emitter()
+        self.carry_in(e, start == 0)
+        self.barrier(e)
+        e.open(d.loop("t", f"{start}u", f"{stop}u", "1u"), "t", guarded=True)
+        e.line(d.let("s", U32, f"{loop.length - 1}u - t" if loop.n.params["reverse"] else "t"))
+        for g in loop.groups:
+            if not (g.kind == "library" and g.members[0].name == "cat"):
+                self.group(e, g)
+                self.barrier(e)
+        self.stack(e)
+        self.turn(e)
+        self.barrier(e)
+        e.close()
+        self.carry_out(e, stop == loop.length)
+        source = d.module(e.bindings(), e.words, shared, loop.threads, e.scope.lines)
+        overrides = (("WX", float(loop.threads)),) if d.name == "cuda" else ()
+        return loop.printer.package(None, e, source, (1, 1, 1), overrides, loop.n)
+
+    def barrier(self, e: LoopEmitter) -> None:
+        """Let every thread see what the others have written."""
+        if self.loop.printer.d.name == "wgsl" and self.slots:
+            e.line("storageBarrier();")
+        e.line(self.loop.printer.d.barrier)
+
+    def each(self, e: LoopEmitter, count: int) -> None:
+        """Open the loop in which the threads share `count` elements."""
+        d = self.loop.printer.d
+        if count <= self.loop.threads:
+            e.open(f"if ({d.lane} < {count}u) {{", "g", guarded=True)
+            e.line(d.let("g", U32, d.lane))
+        else:
+            e.open(d.loop("g", d.lane, f"{count}u", f"{self.loop.threads}u"), "g", guarded=True)
+
+    def group(self, e: LoopEmitter, g: Group) -> None:
+        """Emit what one group computes, the threads sharing its elements or rows."""
+        e.enter(g)
+        writes = [m for m in g.members if m.id in e.places]
+        self.each(e, self.loop.count(g))
+        if g.kind == "row":
+            self.loop.rows(g, e, writes, "0u", "1u")
+        elif g.kind == "product":
+            self.product(e, g, writes)
+        else:
+            for m in writes:
+                e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+        e.close()
+
+    def product(self, e: LoopEmitter, g: Group, writes: list[Node]) -> None:
+        """Emit one element of a matrix product."""
+        d = self.loop.printer.d
+        h = g.heavies[0]
+        _, m, n, k = product_dims(h)
+        for name, at in (("b", f"g / {m * n}u"), ("i", f"g / {n}u % {m}u"), ("j", f"g % {n}u")):
+            e.line(d.let(name, U32, at))
+        e.scope.variables.update(("b", "i", "j"))
+        kind = d.compute_type(h.spec.dtype)
+        acc = e.name()
+        e.line(d.var(acc, kind, d.literal(0, kind)))
+        e.open(d.loop("k", "0u", f"{k}u", "1u"), "k")
+        (left, li), (right, ri) = _operands(h)
+        e.line(f"{acc} = {acc} + {e.value(left, li)} * {e.value(right, ri)};")
+        e.close()
+        e.scope.values[h.id, g.index[h.id]] = d.narrow(acc, h.spec.dtype)
+        for w in writes:
+            e.store(w, g.index[w.id], e.value(w, g.index[w.id]))
+
+    def stack(self, e: LoopEmitter) -> None:
+        """Copy what is stacked and also read inside from shared memory to the output."""
+        body = self.loop.body
+        d = self.loop.printer.d
+        at = self.out_offset + body.sizes()[0]
+        for o in self.loop.p.outputs[body.carries :]:
+            if o.id in self.spots and o.spec.size:
+                self.each(e, o.spec.size)
+                name, offset = e.buffer(o, "r")
+                value = d.load(name, f"g + {offset}u", o.spec.dtype)
+                self.write(e, f"g + {at}u + s * {o.spec.size}u", value)
+                e.close()
+            at += self.loop.length * o.spec.size
+
+    def write(self, e: LoopEmitter, place: str, value: str) -> None:
+        """Write to the output of the loop."""
+        dtype = self.loop.n.spec.dtype
+        name = e.binding(self.out_slot, dtype, "w")
+        e.line(self.loop.printer.d.store(name, place, value, dtype))
+
+    def turn(self, e: LoopEmitter) -> None:
+        """Make the new carry the old one."""
+        d = self.loop.printer.d
+        body = self.loop.body
+        for old, new in zip(self.inputs[: body.carries], self.loop.p.outputs, strict=False):
+            if not old.spec.size:
+                continue
+            self.each(e, old.spec.size)
+            a, at = e.buffer(new, "r")
+            b, to = e.buffer(old, "w")
+            e.line(
+                d.store(b, f"g + {to}u", d.load(a, f"g + {at}u", new.spec.dtype), old.spec.dtype)
+            )
+            e.close()
+
+    def carry_in(self, e: LoopEmitter, first: bool) -> None:
+        """Bring the carry to shared memory: from the operands, or from what the dispatch before left."""
+        d = self.loop.printer.d
+        body, n = self.loop.body, self.loop.n
+        kept = 0
+        for k, node in enumerate(self.inputs[: body.carries]):
+            if not node.spec.size:
+                continue
+            self.each(e, node.spec.size)
+            if first:
+                which, at = body.places[k]
+                source = n.srcs[which]
+                if source.op is FULL:
+                    value = e.constant(source)
+                else:
+                    slot, offset = self.loop.printer.places[source.id]
+                    name = e.binding(slot, node.spec.dtype, "r")
+                    value = d.load(name, f"g + {offset + at}u", node.spec.dtype)
+            else:
+                name = e.binding(self.kept, node.spec.dtype, "r")
+                value = d.load(name, f"g + {kept}u", node.spec.dtype)
+            name, to = e.buffer(node, "w")
+            e.line(d.store(name, f"g + {to}u", value, node.spec.dtype))
+            e.close()
+            kept += node.spec.size
+
+    def carry_out(self, e: LoopEmitter, last: bool) -> None:
+        """Leave the carry for the next dispatch, or in the output."""
+        d = self.loop.printer.d
+        at = 0
+        for node in self.inputs[: self.loop.body.carries]:
+            if not node.spec.size:
+                continue
+            self.each(e, node.spec.size)
+            name, offset = e.buffer(node, "r")
+            value = d.load(name, f"g + {offset}u", node.spec.dtype)
+            if last:
+                self.write(e, f"g + {self.out_offset + at}u", value)
+            else:
+                kept = e.binding(self.kept, node.spec.dtype, "w")
+                e.line(d.store(kept, f"g + {at}u", value, node.spec.dtype))
+            e.close()
+            at += node.spec.size
