@@ -180,15 +180,17 @@ class Tensor(Methods, InPlaceMethods, Box):
 
     def data_ptr(self) -> builtins.int:
         """Return a number that tensors sharing memory share, and others don't."""
-        its = self.alias
-        if its.__class__ is aliasing.View:
-            return int(its.base.data_ptr()) + its.strides[1] * self.itemsize
-        if its is None:
-            its = self.alias = aliasing.Storage(self)
-        return id(its)
+        offset = self.alias.strides[1] if self.alias.__class__ is aliasing.View else 0
+        root = self
+        while root.alias.__class__ is aliasing.View:
+            root = root.alias.base
+        if root.alias is None:
+            root.alias = aliasing.Storage(root)
+        return id(root.alias) + offset * self.itemsize
 
     def _is_view(self) -> builtins.bool:
-        return self.alias.__class__ is aliasing.View
+        its = self.alias
+        return its.__class__ is aliasing.View and not its.detached
 
     @property
     def _base(self) -> Any:

@@ -54,7 +54,8 @@ def test_steps_and_blocks_are_spliced_in() -> None:
 
 
 def test_an_overlapping_view_refuses_to_be_written_to() -> None:
-    for view in (tg.zeros(3).expand(2, 3), tg.zeros(4).unfold(0, 2, 1)):
+    wide = tg.zeros(3).expand(2, 3)
+    for view in (wide, tg.zeros(4).unfold(0, 2, 1), wide.detach()[0]):
         with pytest.raises(ShapeError, match="clone"):
             view.add_(1)
 
@@ -77,6 +78,36 @@ def test_a_detached_view_writes_to_the_base() -> None:
     x[1].detach().add_(1)
     x.T.data[0] = 7
     assert x.tolist() == [[7, 0, 0], [7, 1, 1]]
+
+
+def test_a_detached_view_is_a_root_of_its_own() -> None:
+    x = tg.zeros(4, 3)
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    d = x.T[1:, ::2].detach()
+    assert not d._is_view()
+    assert d.stride() == (1, 6)
+    assert d[0].storage_offset() == 1
+    assert d[1, 1:].data_ptr() == x.data_ptr() + 4 * (2 + 6)
+    d[0] = w
+    assert d.requires_grad
+    assert not x.requires_grad
+    assert x.tolist() == [[0, 1, 0], [0, 0, 0], [0, 2, 0], [0, 0, 0]]
+    x[0, 2] = 5
+    (d * d).sum().backward()
+    assert w.grad.tolist() == [2, 4]
+    assert d.tolist() == [[1, 2], [5, 0]]
+
+
+def test_data_can_be_a_view_of_another_tensor() -> None:
+    x, p = tg.zeros(2, 2), tg.ones(2, requires_grad=True)
+    p.data = x[1]
+    x[1, 0] = 3
+    assert p.tolist() == [3, 0]
+    with tg.no_grad():
+        p.add_(1)
+    assert x.tolist() == [[0, 0], [4, 1]]
+    p.sum().backward()
+    assert p.grad.tolist() == [1, 1]
 
 
 def test_a_detached_tensor_does_not_hold_the_graph() -> None:

@@ -31,10 +31,11 @@ class View:
     """Ties a tensor to its base: the tensor is what `steps`, (op, params) each, make of `base`.
 
     `seen` is the version of the base that the tensor's value belongs to; `graph` says whether derivatives
-    flow from the base to the tensor.
+    flow from the base to the tensor; `detached` that the tensor is a root of its own for derivatives, and
+    shares only values with its base.
     """
 
-    __slots__ = ("_strides", "base", "graph", "seen", "spec", "steps")
+    __slots__ = ("_strides", "base", "detached", "graph", "seen", "spec", "steps")
 
     def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, graph: bool) -> None:
         self.base = base
@@ -42,6 +43,7 @@ class View:
         self.steps = steps
         self.seen = seen
         self.graph = graph
+        self.detached = False
         self._strides: tuple[Ints, int] | None = None
 
     def refresh(self, x: Tensor) -> None:
@@ -65,15 +67,17 @@ class View:
             for op, params in self.steps:
                 y = bind(op, (y,), params)
         x.value, x.owner = y.value, y.owner
-        if not (x.tracked and is_leaf(x)):
+        if self.graph and not (x.tracked and is_leaf(x)):
             x.tracked, x.node = y.tracked, y.node
         self.seen = x._version = self.base._version
 
     @property
     def strides(self) -> tuple[Ints, int]:
-        """The strides and the offset of the tensor in its base, in elements."""
+        """The strides and the offset of the tensor in PyTorch's memory, in elements."""
         if self._strides is None:
-            self._strides = strides.along(self.spec.shape, self.steps)
+            its = self.base.alias
+            start = its.strides if its.__class__ is View else None
+            self._strides = strides.along(self.spec.shape, self.steps, start)
         return self._strides
 
 
@@ -116,7 +120,7 @@ def view(op: Any, x: Tensor, params: Params) -> Tensor:
     """Return op(x) as a view of `x`."""
     y = bind(op, (x,), params)
     its = x.alias
-    if its.__class__ is View:
+    if its.__class__ is View and not its.detached:
         base, steps = its.base, its.steps
         if op is reshape and steps[-1][0] is reshape:
             steps = steps[:-1]
@@ -154,6 +158,7 @@ def detach(x: Tensor) -> Tensor:
         base = detach(its.base)
         y = wrap(x.value, x.spec, x.device)
         y.alias = View(base, its.steps, base._version, False)
+        y.alias.detached = True
         y._version = base._version
         return y
     if its is None:
@@ -182,7 +187,7 @@ def check_writable(x: Tensor) -> None:
             "inside a transform a detached tensor shares nothing with its source, so writing to it would do "
             "less than elsewhere; clone() it first"
         )
-    if its.__class__ is View and not _overlaps_nowhere(its.steps):
+    if its.__class__ is View and _overlaps(its):
         raise ShapeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
@@ -205,8 +210,12 @@ _MANY: tuple[Any, ...] = (expand, rewindow)
 """Steps after which one element may show in many places."""
 
 
-def _overlaps_nowhere(steps: tuple[Step, ...]) -> bool:
-    return all(op not in _MANY for op, _ in steps)
+def _overlaps(its: Any) -> bool:
+    while its.__class__ is View:
+        if any(op in _MANY for op, _ in its.steps):
+            return True
+        its = its.base.alias
+    return False
 
 
 def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
@@ -217,20 +226,31 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     mode = MODE.get()
     check_writable(x)
     y = fitting(x, y, name)
+    if mode.grad and x.tracked and not y.tracked:
+        # a derivative of zero, so that the history goes on, as in PyTorch
+        no = constant(False, spec(x.spec.shape, bool_), x.device)
+        y = where(no, x, y)
     if mode.capture is not None:
         mode.capture.note((x,))
-    its = x.alias
-    if its.__class__ is View:
-        its.refresh(x)
-        base = its.base
-        if mode.capture is not None:
-            mode.capture.note((base,))
-        _take(base, write_through(base, its.steps, y), mode)
-        _take(x, y, mode)
-        its.seen = x._version = base._version
-    else:
-        _take(x, y, mode)
+    _store(x, y, mode)
     return x
+
+
+def _store(x: Tensor, y: Tensor, mode: Any) -> None:
+    """Give `x` the value and the history of `y`, of the same spec, and what it is a view of too."""
+    its = x.alias
+    if its.__class__ is not View:
+        _take(x, y, mode)
+        return
+    its.refresh(x)
+    base = its.base
+    if mode.capture is not None:
+        mode.capture.note((base,))
+    below = mode.replace(grad=False) if its.detached else mode
+    with using(below):
+        _store(base, write_through(base, its.steps, y), below)
+    _take(x, y, mode)
+    its.seen = x._version = base._version
 
 
 def _take(x: Tensor, y: Tensor, mode: Any) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core import dtype as dt
 from tabgrad.core.errors import GradientError
 from tabgrad.core.promotion import NUMBER
-from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, Box, constant
+from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import (
     arithmetic,
     comparison,
@@ -34,7 +32,6 @@ from tabgrad.functions.aliasing import (
 )  # fmt: skip
 from tabgrad.functions.arguments import fits, number
 from tabgrad.functions.creation import filled
-from tabgrad.ops import elementwise as e
 from tabgrad.transforms.tape import is_leaf
 
 if TYPE_CHECKING:
@@ -80,10 +77,6 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             )
         return write(self, own(fitting(self, value, "fill_")), "fill_")
     value = fits("fill_", value if isinstance(value, NUMBER) else number("fill_", value), s.dtype)
-    if self.tracked and MODE.get().grad:
-        # a derivative of zero, so that the history goes on
-        no = constant(False, spec(s.shape, dt.bool_), self.device)
-        return write(self, e.where(no, self, constant(value, s, self.device)), "fill_")
     return write(self, filled(s.shape, value, s.dtype, self.device), "fill_")
 
 
@@ -111,7 +104,7 @@ def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False
 
 def detach_(self: Tensor) -> Tensor:
     """Forget the history: the tensor becomes a leaf; return self. A view can't be."""
-    if self.alias.__class__ is View:
+    if self.alias.__class__ is View and not self.alias.detached:
         raise GradientError("Can't detach views in-place. Use detach() instead.")
     self.node = None
     self.tracked = False
@@ -141,7 +134,7 @@ def set_data(self: Tensor, new: Tensor) -> None:
         source.spec,
         source.device,
     )
-    self.alias = None if source.alias.__class__ is View else source.alias
+    self.alias = source.alias
     self._version = source._version
 
 

@@ -117,9 +117,14 @@ _RULES: dict[str, Callable[[Ints, Ints, int, Any], tuple[Ints, Ints, int]]] = {
 }
 
 
-def along(shape: Ints, steps: Iterable[tuple[Any, Any]]) -> tuple[Ints, int]:
-    """Return the strides and the offset after `steps`, (op, params) each, from a row-major `shape`."""
-    strides, offset = row_major(shape), 0
+def along(
+    shape: Ints, steps: Iterable[tuple[Any, Any]], start: tuple[Ints, int] | None = None
+) -> tuple[Ints, int]:
+    """Return the strides and the offset after `steps`, (op, params) each, from `shape`.
+
+    `start` are the strides and the offset before them, row-major ones from 0 unless told.
+    """
+    strides, offset = start or (row_major(shape), 0)
     for op, params in steps:
         shape, strides, offset = _RULES[op.name](shape, strides, offset, params)
     return strides, offset
