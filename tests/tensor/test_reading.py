@@ -38,7 +38,7 @@ def test_numpy_gives_a_copy_of_its_own() -> None:
     assert (np.float64(2.0) * x).tolist() == [2.0, 4.0]
 
 
-def test_no_value_inside_vmap_and_compile() -> None:
+def test_no_value_inside_vmap_and_compile(device: str) -> None:
     with pytest.raises(TransformError, match="vmap"):
         tg.func.vmap(lambda x: tg.tensor(x.item()))(tg.ones(3))
     seen: list[float] = []
@@ -54,6 +54,9 @@ def test_no_value_inside_vmap_and_compile() -> None:
     def reads(x: tg.Tensor) -> tg.Tensor:
         return x * x.sum().item()
 
+    if device == "cpu":  # there the function runs as it is
+        assert reads(tg.ones(2)).tolist() == [2, 2]
+        return
     with pytest.raises(CaptureError, match="outside"):
         reads(tg.ones(2))
 

@@ -21,9 +21,9 @@ def concrete(x: Any, what: str) -> Any:
     """Return the base tensor with the value of `x`; raise where it has no single value.
 
     That is inside vmap, where there is one for each element of the batch, and inside compile, where
-    there is none yet.
+    there is none yet; on the CPU a compiled function runs as it is.
     """
-    if MODE.get().capture is not None:
+    if x.device.type != "cpu" and MODE.get().capture is not None:
         raise CaptureError(
             f"{what}: a value can't be read inside a compiled function: the replay would not read it again. "
             "Return the tensor and read it outside"
