@@ -18,7 +18,9 @@ class Atom:
 
     __slots__ = ("hi", "id", "kind", "lo", "n", "name", "of")
 
-    def __init__(self, kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int, id: int) -> None:
+    def __init__(
+        self, kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int, id: int
+    ) -> None:
         self.kind, self.name, self.of, self.n = kind, name, of, n
         self.lo, self.hi, self.id = lo, hi, id
 
@@ -84,9 +86,7 @@ class Expr:
 
     def uses(self, name: str) -> bool:
         """Whether the variable `name` occurs."""
-        return any(
-            (a.name == name if a.of is None else a.of.uses(name)) for a, _ in self.terms
-        )
+        return any((a.name == name if a.of is None else a.of.uses(name)) for a, _ in self.terms)
 
     def __repr__(self) -> str:
         return text(self)
@@ -268,12 +268,15 @@ def separate(e: Expr, first: str, second: str) -> tuple[Expr, Expr] | None:
 
 
 def renamed(e: Expr, name: Callable[[Atom], str]) -> Expr:
-    """Return `e` with a variable in the place of each quotient and remainder; `name` gives what it is called."""
+    """Return `e` with a variable in the place of each quotient and remainder; `name` names it."""
     if all(a.of is None for a, _ in e.terms):
         return e
     return Expr(
         e.const,
-        tuple((a if a.of is None else _atom("var", name(a), None, 0, a.lo, a.hi), c) for a, c in e.terms),
+        tuple(
+            (a if a.of is None else _atom("var", name(a), None, 0, a.lo, a.hi), c)
+            for a, c in e.terms
+        ),
     )
 
 
