@@ -66,6 +66,7 @@ class DeviceBackend:
             buffers=limits["max_storage_buffers_per_shader_stage"],
             software=host.hello.adapter.software,
             quads="subgroups" in host.hello.features,
+            routines=host.hello.routines,
         )
         self.has_float16 = host.hello.language == "cuda" or "shader-f16" in host.hello.features
         self.plans: dict[Any, Stored] = {}

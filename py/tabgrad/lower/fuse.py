@@ -50,8 +50,8 @@ def weight(n: Node) -> int:
 
 class Limits:
     """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
-    the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, and how
-    often a plan is expected to run (what compiling may cost)."""
+    the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, how
+    often a plan is expected to run (what compiling may cost), and the routines of the host."""
 
     def __init__(
         self,
@@ -60,12 +60,14 @@ class Limits:
         quads: bool = False,
         threads: int = 256,
         runs: int = 4,
+        routines: Iterable[str] = (),
     ) -> None:
         self.buffers = buffers
         self.software = software
         self.quads = quads
         self.threads = threads
         self.runs = runs
+        self.routines = frozenset(routines)
 
 
 class Group:
@@ -163,10 +165,13 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
 
 
 class Fuser:
-    """Groups the nodes of one program."""
+    """Groups the nodes of one program. `stored` have buffers in any case, `calls` are routines."""
 
-    def __init__(self, p: Program, limits: Limits, stored: Iterable[int] = ()) -> None:
+    def __init__(
+        self, p: Program, limits: Limits, stored: Iterable[int] = (), calls: Iterable[int] = ()
+    ) -> None:
         self.p = p
+        self.calls = frozenset(calls)
         self.limits = limits
         self.stored: set[int] = set(stored)
         self.of: dict[int, Group] = {}
@@ -294,7 +299,7 @@ class Fuser:
         if n.family == "reduction":
             axes: Any = n.params["axes"]
             group = Group("row", n.srcs[0].shape, axes, [n])
-        elif n.family == "bilinear":
+        elif n.family == "bilinear" and n.id not in self.calls:
             group = Group("product", n.shape, (), [n])
         elif is_heavy(n):
             group = Group("library", n.shape, (), [n])

@@ -136,6 +136,35 @@ class Program:
                 s.users.append(n)
         self.known = {}
 
+    def replace(self, old: Node, new: Node) -> None:
+        """Let those who read `old` read `new`; call `reorder` when all is done."""
+        for n in self.nodes:
+            if old in n.srcs:
+                n.srcs = tuple(new if s is old else s for s in n.srcs)
+        self.outputs = [new if o is old else o for o in self.outputs]
+
+    def reorder(self) -> None:
+        """Put the nodes back in order after some were added or replaced, and note the users again."""
+        order: list[Node] = []
+        done: set[int] = set()
+        for root in [*self.inputs, *self.outputs]:
+            stack = [(root, False)]
+            while stack:
+                n, ready = stack.pop()
+                if ready:
+                    order.append(n)
+                elif n.id not in done:
+                    done.add(n.id)
+                    stack.append((n, True))
+                    stack.extend((s, False) for s in reversed(n.srcs) if s.id not in done)
+        for i, n in enumerate(order):
+            n.id = i
+            n.users = []
+        for n in order:
+            for s in n.srcs:
+                s.users.append(n)
+        self.nodes = order
+
     def __str__(self) -> str:
         return (
             "\n".join(map(repr, self.nodes))

@@ -12,11 +12,11 @@ from tabgrad.lower.fuse import is_heavy
 from tabgrad.lower.ir import FULL, Node, Program
 
 
-def settle_cats(p: Program) -> dict[Node, tuple[Node, int]]:
+def settle_cats(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
     """Let the producers of the pieces of each long cat write straight into it.
 
     Returns, for each piece, the cat and the offset in it, in elements. A piece that can't be written in
-    place (an input, a view that moves elements, a piece of two cats) is copied.
+    place (an input, a view that moves elements, a piece of two cats, one of `apart`) is copied.
     """
     inside: dict[Node, tuple[Node, int]] = {}
     for cat in [n for n in p.nodes if n.name == "cat" and is_heavy(n)]:
@@ -24,14 +24,14 @@ def settle_cats(p: Program) -> dict[Node, tuple[Node, int]]:
         at = 0
         for s in cat.srcs:
             piece = _base(s)
-            if piece in inside or not _in_place(piece):
+            if piece in inside or piece in apart or not _in_place(piece):
                 piece = p._add(REGISTRY["copy"], NO_PARAMS, (s,), s.spec, -1)
             inside[piece] = (cat, at)
             pieces.append(piece)
             at += s.spec.size
         cat.srcs = tuple(pieces)
     if inside:
-        _reorder(p)
+        p.reorder()
     return inside
 
 
@@ -45,29 +45,6 @@ def _in_place(n: Node) -> bool:
     if n.op is None or n.op is FULL or n.family == "view":
         return False
     return not (n.name == "cat" and is_heavy(n))
-
-
-def _reorder(p: Program) -> None:
-    """Put the nodes back in order after copies were added, and note the users again."""
-    order: list[Node] = []
-    done: set[int] = set()
-    for root in [*p.inputs, *p.outputs]:
-        stack = [(root, False)]
-        while stack:
-            n, ready = stack.pop()
-            if ready:
-                order.append(n)
-            elif n.id not in done:
-                done.add(n.id)
-                stack.append((n, True))
-                stack.extend((s, False) for s in reversed(n.srcs) if s.id not in done)
-    for i, n in enumerate(order):
-        n.id = i
-        n.users = []
-    for n in order:
-        for s in n.srcs:
-            s.users.append(n)
-    p.nodes = order
 
 
 class Memory:

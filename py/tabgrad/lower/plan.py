@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tabgrad.core.spec import Spec
-from tabgrad.lower import multipass
+from tabgrad.lower import multipass, routines
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.fuse import Fuser, Group, Limits
-from tabgrad.lower.ir import Program, RawNode
+from tabgrad.lower.ir import Node, Program, RawNode
 from tabgrad.lower.kernels import Kernel, KernelPrinter
 from tabgrad.lower.memory import Memory, settle_cats
 from tabgrad.lower.simplify import build
@@ -55,10 +55,13 @@ def lower(
     The slices of inputs at positions `moving` are inputs with a place that is given at each run.
     """
     p = build(raw, wanted, moving)
-    inside = settle_cats(p)
-    fuser = Fuser(p, limits, {n.id for n in inside})
+    calls = routines.choose(p, limits)
+    alone = routines.apart(calls)
+    inside = settle_cats(p, alone)
+    kept = {n.id for n in (*inside, *alone)}
+    fuser = Fuser(p, limits, kept, {n.id for n in calls})
     groups = fuser.run()
-    needed = {o.id for o in p.outputs} | {n.id for n in inside}
+    needed = {o.id for o in p.outputs} | kept
     for g in groups:
         needed.update(g.loads)
     memory = Memory(p, dialect, inside)
@@ -69,7 +72,8 @@ def lower(
     printer = KernelPrinter(dialect, limits, fuser.stored, memory.places)
     kernels: list[Kernel] = []
     for g in groups:
-        kernels += printed(printer, g, needed, memory)
+        call = calls.get(g.first)
+        kernels += [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
     return Plan(
         kernels,
         len(p.inputs),
@@ -88,6 +92,13 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
         return []
     several = multipass.kernels(printer, first, memory.scratch) if g.kind == "library" else []
     return several or [printer.kernel(g, needed)]
+
+
+def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
+    """Return the call of a routine as a step of a plan."""
+    slots = [memory.places[m.id][0] for m in (*call.operands, n)]
+    k = Kernel(call.name, "", "", slots, (1, 1, 1), routine=call.name, words=call.words)
+    return replace(k, ops=(n.name,), origins=(n.origin,))
 
 
 def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:
