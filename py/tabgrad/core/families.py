@@ -43,7 +43,7 @@ def to_front(x: Any, dim: int | None, size: int) -> Any:
 
 
 def conjugate(x: Any) -> Any:
-    """Return the conjugate of a factor, which the transpose of a complex product takes; real ones as they are."""
+    """Return the conjugate of a factor, which the transpose of a complex product takes; a real one as it is."""
     return REGISTRY["conj"].bind(x) if x.spec.dtype.is_complex else x
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Atom:
@@ -98,7 +98,7 @@ ZERO = Expr(0, ())
 class _Atoms:
     """The atoms made so far, so that equal ones are one object."""
 
-    table: dict[Any, Atom] = {}
+    table: ClassVar[dict[Any, Atom]] = {}
 
 
 def _atom(kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int) -> Atom:

@@ -245,7 +245,7 @@ for _name in (
 
 @rule("matmul")
 def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """A product with one row or column, or none, is a reduction; a shared right operand joins batch and rows."""
+    """A product with at most one row or column is a reduction; a shared right operand joins batch and rows."""
     x, y = srcs
     *batch, m, k = x.shape
     n = y.shape[-1]
