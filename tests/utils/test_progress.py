@@ -1,0 +1,128 @@
+"""Progress: events for a sink, tqdm or a plain line on a terminal."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tabgrad.utils import progress
+
+
+@pytest.fixture
+def events() -> Iterator[list[progress.Event]]:
+    seen: list[progress.Event] = []
+    progress.set_sink(seen.append)
+    yield seen
+    progress.set_sink(None)
+
+
+@pytest.fixture
+def without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tqdm" else found(name)
+    )
+
+
+class Terminal(io.StringIO):
+    """Text that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_sink_receives_what_happens(events: list[progress.Event]) -> None:
+    with progress.bar(total=3, desc="work") as bar:
+        bar.update()
+        bar.update(2)
+        bar.log(loss=1)
+    kinds = [event["event"] for event in events]
+    assert kinds == ["start", "update", "update", "log", "end"]
+    assert events[0]["total"] == 3
+    assert events[0]["desc"] == "work"
+    assert [event["n"] for event in events[1:4]] == [1, 3, 3]
+    assert events[3]["values"] == {"loss": 1.0}
+    assert len({event["bar"] for event in events}) == 1
+
+
+def test_two_bars_have_two_numbers(events: list[progress.Event]) -> None:
+    with progress.bar() as outer, progress.bar() as inner:
+        inner.update()
+        outer.update()
+    assert events[0]["bar"] != events[1]["bar"]
+
+
+def test_a_bar_ends_once_even_after_an_error(events: list[progress.Event]) -> None:
+    def fail() -> None:
+        with progress.bar() as bar:
+            bar.close()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [event["event"] for event in events] == ["start", "end"]
+
+
+def test_published_functions_reach_the_sink_and_nobody_else(events: list[progress.Event]) -> None:
+    progress.publish(predict=max)
+    assert events == [{"event": "publish", "functions": {"predict": max}}]
+    progress.set_sink(None)
+    progress.publish(predict=max)
+    assert len(events) == 1
+
+
+@pytest.mark.usefixtures("without_tqdm")
+def test_a_plain_line_is_kept_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress.bar(total=2, desc="work") as bar:
+        bar.log(loss=0.25)
+        bar.update()
+        bar.update()
+    drawn = terminal.getvalue()
+    assert drawn.startswith("\rwork 1/2")
+    assert "loss 0.25" in drawn
+    assert drawn.rsplit("\r", 1)[1].startswith("work 2/2")
+    assert drawn.endswith("\n")
+
+
+@pytest.mark.usefixtures("without_tqdm")
+def test_a_log_file_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.bar(desc="work") as bar:
+        for _ in range(1000):
+            bar.update()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("work 1000")
+
+
+def test_tqdm_draws_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    class Drawing:
+        n = 0
+
+        def __init__(self, **options: Any) -> None:
+            calls.append(options)
+
+        def update(self, n: int) -> None:
+            self.n += n
+
+        def set_postfix(self, values: dict[str, float], refresh: bool) -> None:
+            calls.append(dict(values))
+
+        def close(self) -> None:
+            calls.append(self.n)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "tqdm")
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Drawing))
+    with progress.bar(total=5, desc="work") as bar:
+        bar.update(4)
+        bar.log(loss=2)
+    assert calls == [{"total": 5, "desc": "work"}, {"loss": 2.0}, 4]
