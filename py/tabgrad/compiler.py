@@ -13,7 +13,7 @@ from tabgrad.core.trace import MODE, Box, using, wrap
 from tabgrad.dispatch import REMEMBERED
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
-from tabgrad.hosts.recorded import Replayable, Source
+from tabgrad.hosts.captured import Replayable, Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
