@@ -21,6 +21,7 @@ import time
 import urllib.parse
 from typing import ClassVar
 
+import report
 import tables
 from playwright.sync_api import sync_playwright
 
@@ -90,19 +91,6 @@ def serve(mounts):
     return srv.server_address[1]
 
 
-def summary(xs):
-    return (
-        None
-        if not xs
-        else {
-            "median": round(statistics.median(xs), 3),
-            "min": round(min(xs), 3),
-            "max": round(max(xs), 3),
-            "n": len(xs),
-        }
-    )
-
-
 def relerr(a, b):
     return abs(a - b) / max(1.0, abs(b)) if a is not None and math.isfinite(a) else float("inf")
 
@@ -147,176 +135,111 @@ class Run:
         rec["dead"] = True
         self.log(f"{name:7s} {wid}/{mode} {kind}: {why[:160]}")
 
+    def open(self, pw, name, url):
+        """Return the browser and the page of a contender, ready to run."""
+        a = self.a
+        browser = pw.chromium.launch(
+            executable_path=a.chromium,
+            headless=True,
+            args=CHROMIUM_ARGS + ([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []),
+        )
+        page = browser.new_page()
+        page.set_default_timeout(a.timeout * 1000)
+        page.on("pageerror", lambda e: self.log(name, "pageerror", str(e)[:300]))
+        page.on("console", lambda m: m.type == "error" and self.log(name, "console", m.text[:300]))
+        t = time.time()
+        page.goto(url)
+        page.wait_for_function("globalThis.bench !== undefined", timeout=a.timeout * 1000)
+        info = page.evaluate("bench.info")
+        wall = round((time.time() - t) * 1000, 1)
+        self.cold_page.setdefault(name, []).append({**info, "wall": wall})
+        return browser, page
+
+    def first(self, page, name, wid, mode, warm):
+        """Run the first, cold unit and the warm-up; return how many units ran, None if it failed."""
+        rec = self.rec(name, wid, mode)
+        f = page.evaluate("([w, m, k]) => bench.first(w, m, k)", [wid, mode, warm])
+        if "unsupported" in f or "error" in f:
+            kind = "unsupported" if "unsupported" in f else "error"
+            self.fail(rec, name, wid, mode, f[kind], kind)
+            if kind == "error":
+                rec["stack"] = f.get("stack")
+                self.drop(page, name, wid, mode)
+            return None
+        rec["cold"].append(f["cold"])
+        rec["cold_host"].append(f["coldHost"])
+        rec["counts"], rec["cold_counts"] = f["counts"], f["coldCounts"]
+        self.check(rec, wid, f["values"])
+        want = self.expected["check"].get(wid)
+        if want is not None:
+            small = abs(want) < 1
+            rec["checksum_err"] = relerr(f["check"], want) if small else abs(f["check"] / want - 1)
+        return len(f["values"])
+
+    def turn(self, page, name, wid, mode, units, r, done):
+        """Run and time `units` units after the `done` so far; return how many ran."""
+        rec = self.rec(name, wid, mode)
+        if rec.get("dead"):
+            return 0
+        res = page.evaluate(
+            "([w, m, k, cap]) => bench.run(w, m, k, cap)", [wid, mode, units, self.a.cap]
+        )
+        if "error" in res:
+            self.fail(rec, name, wid, mode, res["error"], "error")
+            return 0
+        rec["ms"] += res["ms"]
+        rec["host"] += res["host"]
+        rec.setdefault("rounds", {}).setdefault(r, []).extend(round(x, 2) for x in res["ms"])
+        self.check(rec, wid, res["values"], done)
+        return len(res["values"])
+
+    def drop(self, page, name, wid, mode):
+        """Release what the page holds for a workload."""
+        try:
+            page.evaluate("([w, m]) => bench.drop(w, m)", [wid, mode])
+        except Exception as e:
+            self.log(name, wid, mode, "drop:", str(e)[:200])
+
+    def workload(self, pages, r, wid):
+        """Run one workload in all modes: the contenders take turns."""
+        modes, warm, per_turn = WORK[wid]
+        done = {}
+        for mode in (m for m in modes if m in self.a.modes):
+            for name, page in pages.items():
+                if not self.rec(name, wid, mode).get("dead"):
+                    count = self.first(page, name, wid, mode, warm)
+                    if count is not None:
+                        done[name, mode] = count
+        # two interleaved turns a round, the second in the opposite order
+        for order in (list(done), list(done)[::-1]):
+            for name, mode in order:
+                units = max(1, per_turn // 2)
+                at = done[name, mode]
+                done[name, mode] += self.turn(pages[name], name, wid, mode, units, r, at)
+        for name, mode in done:
+            self.drop(pages[name], name, wid, mode)
+        medians = [
+            f"{name}/{mode} {statistics.median(self.rec(name, wid, mode)['rounds'][r]):.1f}"
+            for name, mode in done
+            if r in self.rec(name, wid, mode).get("rounds", {})
+        ]
+        self.log(f"round {r + 1} {wid}: {', '.join(medians)}")
+
     def round(self, pw, r, names, contenders, port):
-        a, pages, browsers = self.a, {}, []
+        """Run every workload once: each contender in a browser of its own."""
         self.load.append(round(os.getloadavg()[0], 2))
-        order = names[r % len(names) :] + names[: r % len(names)]
-        for n in order:
-            b = pw.chromium.launch(
-                executable_path=a.chromium,
-                headless=True,
-                args=CHROMIUM_ARGS + ([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []),
-            )
-            browsers.append(b)
-            page = b.new_page()
-            page.set_default_timeout(a.timeout * 1000)
-            page.on("pageerror", lambda e, n=n: self.log(n, "pageerror", str(e)[:300]))
-            page.on(
-                "console", lambda m, n=n: m.type == "error" and self.log(n, "console", m.text[:300])
-            )
-            t = time.time()
-            page.goto(f"http://127.0.0.1:{port}{contenders[n]['page']}")
-            page.wait_for_function("globalThis.bench !== undefined", timeout=a.timeout * 1000)
-            info = page.evaluate("bench.info")
-            self.cold_page.setdefault(n, []).append(
-                {**info, "wall": round((time.time() - t) * 1000, 1)}
-            )
-            pages[n] = page
-        for wid in a.only:
-            modes, warm, per_turn = WORK[wid]
-            modes = [m for m in modes if m in a.modes]
-            turns = [(n, m) for m in modes for n in order if not self.rec(n, wid, m).get("dead")]
-            alive, done = [], {}
-            for n, m in turns:
-                rec = self.rec(n, wid, m)
-                f = pages[n].evaluate("([w, m, k]) => bench.first(w, m, k)", [wid, m, warm])
-                if "unsupported" in f or "error" in f:
-                    kind = "unsupported" if "unsupported" in f else "error"
-                    self.fail(rec, n, wid, m, f[kind], kind)
-                    if kind == "error":
-                        rec["stack"] = f.get("stack")
-                        try:
-                            pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
-                        except Exception:
-                            pass
-                    continue
-                rec["cold"].append(f["cold"])
-                rec["cold_host"].append(f["coldHost"])
-                rec["counts"], rec["cold_counts"] = f["counts"], f["coldCounts"]
-                self.check(rec, wid, f["values"])
-                done[n, m] = len(f["values"])
-                want = self.expected["check"].get(wid)
-                if want is not None:
-                    rec["checksum_err"] = (
-                        relerr(f["check"], want) if abs(want) < 1 else abs(f["check"] / want - 1)
-                    )
-                alive.append((n, m))
-            for half in range(
-                2
-            ):  # two interleaved turns per round, the second in the opposite order
-                for n, m in alive if half == 0 else alive[::-1]:
-                    rec = self.rec(n, wid, m)
-                    if rec.get("dead"):
-                        continue
-                    k = max(1, per_turn // 2)
-                    res = pages[n].evaluate(
-                        "([w, m, k, cap]) => bench.run(w, m, k, cap)", [wid, m, k, a.cap]
-                    )
-                    if "error" in res:
-                        self.fail(rec, n, wid, m, res["error"], "error")
-                        continue
-                    rec["ms"] += res["ms"]
-                    rec["host"] += res["host"]
-                    rec.setdefault("rounds", {}).setdefault(r, []).extend(
-                        round(x, 2) for x in res["ms"]
-                    )
-                    self.check(rec, wid, res["values"], done[n, m])
-                    done[n, m] += len(res["values"])
-            for n, m in alive:
-                try:
-                    pages[n].evaluate("([w, m]) => bench.drop(w, m)", [wid, m])
-                except Exception as e:
-                    self.log(n, wid, m, "drop:", str(e)[:200])
-            self.log(
-                f"round {r + 1} {wid}: "
-                + ", ".join(
-                    f"{n}/{m} {statistics.median(self.rec(n, wid, m)['rounds'][r]):.1f}"
-                    for n, m in alive
-                    if r in self.rec(n, wid, m).get("rounds", {})
-                )
-            )
-        for b in browsers:
-            b.close()
-
-    def report(self, names, contenders):
-        out = {
-            "contenders": {n: contenders[n].get("version", n) for n in names},
-            "rounds": self.a.rounds,
-            "adapter": self.a.adapter,
-            "load_at_round_start": self.load,
-            "page_start_ms": {},
-            "workloads": {},
-            "failures": [],
-            "ratios": {},
+        opened = {
+            n: self.open(pw, n, f"http://127.0.0.1:{port}{contenders[n]['page']}")
+            for n in names[r % len(names) :] + names[: r % len(names)]
         }
-        for n in names:
-            out["page_start_ms"][n] = {
-                k: summary(
-                    [p[k] for p in self.cold_page.get(n, []) if isinstance(p.get(k), (int, float))]
-                )
-                for k in ("tImport", "tDevice", "tFirst", "wall")
-            }
-        for wid, modes in self.data.items():
-            for mode, recs in modes.items():
-                for n, rec in recs.items():
-                    for kind in ("error", "unsupported"):
-                        if kind in rec:
-                            out["failures"].append(
-                                {"contender": n, "workload": wid, "mode": mode, kind: rec[kind]}
-                            )
-                    if rec["ms"]:
-                        e = {
-                            "ms": summary(rec["ms"]),
-                            "host_ms": summary(rec["host"])["median"],
-                            "cold_ms": summary(rec["cold"])["median"],
-                            "counts": rec.get("counts"),
-                            "samples_by_round": list(rec["rounds"].values()),
-                            "cold_counts": rec.get("cold_counts"),
-                            "max_rel_err": float(f"{rec['err']:.3g}"),
-                            "values_checked": rec["checked"],
-                        }
-                        if "checksum_err" in rec:
-                            e["checksum_rel_err"] = float(f"{rec['checksum_err']:.3g}")
-                        e["correct"] = (
-                            rec["err"] < self.a.tol and rec.get("checksum_err", 0) < self.a.tol
-                        )
-                        if not e["correct"]:
-                            wrong = "checksum"
-                            if "worst" in rec:
-                                read, expected, unit = rec["worst"]
-                                wrong = f"read {read:.7g}, expected {expected:.7g} (unit {unit})"
-                            out["failures"].append(
-                                {
-                                    "contender": n,
-                                    "workload": wid,
-                                    "mode": mode,
-                                    "wrong_value": wrong,
-                                }
-                            )
-                        out["workloads"].setdefault(wid, {}).setdefault(mode, {})[n] = e
-        base = names[0]
-        for wid, modes in out["workloads"].items():
-            best = {}
-            for mode, recs in modes.items():
-                for n, e in recs.items():
-                    if n not in best or e["ms"]["median"] < best[n][1]:
-                        best[n] = (mode, e["ms"]["median"])
-            row = {}
-            for n in names[1:]:
-                if n in best and base in best:
-                    row[f"{n}/{base} best"] = round(best[n][1] / best[base][1], 3)
-                    row[f"{n} best mode"] = best[n][0]
-                for mode, recs in modes.items():
-                    if n in recs and base in recs:
-                        row[f"{n}/{base} {mode}"] = round(
-                            recs[n]["ms"]["median"] / recs[base]["ms"]["median"], 3
-                        )
-            out["ratios"][wid] = row
-        out["wall_s"] = round(time.time() - self.t0, 1)
-        return out
+        for wid in self.a.only:
+            self.workload({n: page for n, (_, page) in opened.items()}, r, wid)
+        for browser, _ in opened.values():
+            browser.close()
 
 
-def main():
+def arguments():
+    """Return the command line, with the names it leaves out filled in."""
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -348,10 +271,15 @@ def main():
     p.add_argument("--out", default="", help="also write the JSON here")
     p.add_argument("--markdown", default="", help="also write a table for the README here")
     a = p.parse_args()
-    contenders = json.load(open(os.path.join(HERE, "contenders.json")))
-    names = [n for n in a.contenders.split(",") if n] or list(contenders)
     a.modes = a.modes.split(",")
     a.only = [w for w in a.only.split(",") if w] or list(WORK)
+    return a
+
+
+def main():
+    a = arguments()
+    contenders = json.load(open(os.path.join(HERE, "contenders.json")))
+    names = [n for n in a.contenders.split(",") if n] or list(contenders)
     mounts = [("/vendor/", a.www), ("/dist/", os.path.join(HERE, "../../web/dist"))] + [
         tuple(m.split("=", 1)) for m in a.mount
     ]
@@ -365,7 +293,7 @@ def main():
                 run.log(f"budget: stopping after {r + 1} of {a.rounds} rounds")
                 break
     a.rounds = r + 1
-    out = run.report(names, contenders)
+    out = report.report(run, names, contenders)
     if a.out:
         json.dump(out, open(a.out, "w"), indent=1)
     if a.markdown:
