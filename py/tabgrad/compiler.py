@@ -12,8 +12,8 @@ from tabgrad.core.graph import Value
 from tabgrad.core.trace import MODE, Box, using, wrap
 from tabgrad.dispatch import REMEMBERED
 from tabgrad.functions.aliasing import replace
-from tabgrad.hosts.devices import connected
 from tabgrad.hosts.captured import Replayable, Source
+from tabgrad.hosts.devices import connected
 
 F = TypeVar("F", bound=Callable[..., Any])
 

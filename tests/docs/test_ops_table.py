@@ -15,5 +15,7 @@ def test_every_op_has_a_row_and_every_row_an_op() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", TABLE.read_text("utf-8"), re.MULTILINE))
     ours = {op.name for op in REGISTRY if type(op).__module__ == "tabgrad.core.families"}
     missing, gone = ours - rows, rows - {op.name for op in REGISTRY}
-    assert not missing, f"run `python -m tests.ops.table --devices cpu webgpu`: {missing} have no row"
+    assert not missing, (
+        f"run `python -m tests.ops.table --devices cpu webgpu`: {missing} have no row"
+    )
     assert not gone
