@@ -263,8 +263,16 @@ def every() -> Iterator[Case]:
     return itertools.chain.from_iterable(cases(op).values() for op in REGISTRY)
 
 
+def written() -> list[Op]:
+    """Return the ops whose cases can be written down: the parameters of `loop` hold a recorded program.
+
+    That op is under test in `tests/transforms/test_loops.py`, on every host.
+    """
+    return [op for op in REGISTRY if op.name != "loop"]
+
+
 def write(path: pathlib.Path) -> int:
-    """Write the cases of every op as JSON; return how many there are."""
-    found = list(every())
+    """Write the cases of those ops as JSON; return how many there are."""
+    found = [case for op in written() for case in cases(op).values()]
     path.write_text(json.dumps(found, separators=(",", ":")))
     return len(found)
