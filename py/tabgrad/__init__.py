@@ -194,14 +194,14 @@ __version__ = "0.1.0"
 if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, autograd as autograd, backends as backends, cuda as cuda,
-        func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
+        extend as extend, func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
         utils as utils,
     )  # fmt: skip
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = (
-        "accelerator", "autograd", "backends", "cuda", "func", "linalg", "nn", "optim", "profiler", "testing",
-        "utils",
+        "accelerator", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim", "profiler",
+        "testing", "utils",
     )  # fmt: skip
 
     def __getattr__(name: str) -> object:

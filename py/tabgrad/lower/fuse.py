@@ -199,7 +199,7 @@ class Fuser:
                 stored.add(n.id)
                 if n.family != "reduction":
                     for s in n.srcs:
-                        if n.name == "loop" and s.op is not FULL:
+                        if getattr(n.op, "whole", False) and s.op is not FULL:
                             stored.add(s.id)
                         self.store_operand(s)
             elif n.name == "gather":

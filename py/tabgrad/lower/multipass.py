@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tabgrad.core.shape import without
-from tabgrad.lower import library, loops
+from tabgrad.lower import library, loops, user
 from tabgrad.lower.dialect import BOOL, F32, I32, U32
 from tabgrad.lower.emit import Emitter, Scope
 from tabgrad.lower.fuse import Limits
@@ -39,6 +39,8 @@ def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> l
     """Return the kernels of `n` if its lines are long, else none; `scratch` makes a slot of so many bytes."""
     if n.name == "loop":
         return loops.kernels(printer, n, scratch)
+    if hasattr(n.op, "sources"):
+        return user.kernels(printer, n, scratch)
     if n.name in ("scatter", "scatter_add"):
         return scatter(printer, n) if scatters_apart(n, printer.limits) else []
     if printer.d.name == "wgsl" and is_long(n, printer.limits):

@@ -152,3 +152,7 @@ def loop(*flats: Operand, body: Body, length: int, reverse: bool) -> Array:
         for stack, y in zip(stacks, outs[body.carries :], strict=True):
             stack[t] = y
     return np.concatenate([np.asarray(x).reshape(-1) for x in (*carry, *stacks)])
+
+
+loop.whole = True  # type: ignore[attr-defined]
+"""Its operands lie in buffers of their own."""
