@@ -1,0 +1,99 @@
+"""The main job: on the page, the first program trains a network, and it reads what is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.examples.record import CURVE
+from tests.web.chromium import FLAGS, executable
+from tests.web.desk import Desk, Stroke
+from tests.web.stage import Stage
+
+TRAINED = 240_000  # milliseconds; a software adapter on a busy machine
+
+# Without the program's own bar, so that this also tells what a plain script does.
+CURVE_PROGRAM = """
+import json
+from tabgrad.examples.digits import train
+
+trained = train(epochs=3)
+print("curve", json.dumps(trained.losses))
+"""
+
+DRAWINGS: dict[int, list[Stroke]] = {
+    0: [[(0.5, 0.1), (0.3, 0.3), (0.3, 0.7), (0.5, 0.9), (0.7, 0.7), (0.7, 0.3), (0.5, 0.1)]],
+    1: [[(0.5, 0.1), (0.5, 0.9)]],
+    3: [
+        [(0.3, 0.15), (0.5, 0.1), (0.7, 0.25), (0.6, 0.42), (0.45, 0.48)],
+        [(0.45, 0.48), (0.65, 0.55), (0.72, 0.7), (0.55, 0.9), (0.3, 0.85)],
+    ],
+    7: [[(0.25, 0.1), (0.72, 0.1), (0.45, 0.9)], [(0.35, 0.5), (0.7, 0.5)]],
+}
+
+
+def recorded(epochs: int) -> list[float]:
+    """The losses of the first epochs of the curve that every device must give."""
+    losses: list[float] = json.loads(CURVE.read_text())["losses"]
+    return losses[: epochs * 44 // 10]
+
+
+@pytest.fixture
+def processor_desk(stage: Stage) -> Iterator[Desk]:
+    """The page in a browser whose WebGPU finds no adapter."""
+    site_url = stage.site.url
+    assert stage.browser  # starts Playwright
+    assert stage.playwright
+    flags = [flag for flag in FLAGS if "webgpu" not in flag]
+    browser = stage.playwright.chromium.launch(
+        executable_path=executable(), args=[*flags, "--no-sandbox"]
+    )
+    with browser:
+        desk = Desk(browser.new_page(), site_url)
+        desk.until_ready()
+        yield desk
+
+
+def test_the_first_program_trains_and_reads_what_is_drawn(page: Page, site_url: str) -> None:
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    desk.press()
+    desk.until("document.querySelectorAll('.chart output')[1]?.textContent !== ''", TRAINED)
+    assert desk.stage == "Running…"
+    assert "steps/s" in (page.locator("#rate").text_content() or "")
+    assert desk.frames() > 10
+    desk.until_stage("Finished", TRAINED)
+    share = desk.output.partition("%")[0]
+    assert float(share) >= 96
+    assert page.locator(".chart h3").all_text_contents() == ["Loss", "Held-out accuracy"]
+    for digit, strokes in DRAWINGS.items():
+        desk.draw(strokes)
+        desk.until(f"document.getElementById('verdict').textContent.includes('a {digit} ')", 5000)
+        page.locator("#clear-drawing").click()
+
+
+def test_the_curve_on_webgpu_is_that_of_every_device(page: Page, site_url: str) -> None:
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    losses = json.loads(desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
+    assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
+
+
+def test_training_stops_at_once(page: Page, site_url: str) -> None:
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    desk.press()
+    desk.until("document.querySelector('.chart output')?.textContent !== ''", TRAINED)
+    desk.press()
+    desk.until("document.getElementById('run').dataset.action === 'run'", 1500)
+    desk.until_ready()
+    assert desk.run("import tabgrad as tg\nprint(tg.ones(3).sum().item())", 60_000) == "3.0\n"
+
+
+def test_without_webgpu_it_trains_on_the_processor(processor_desk: Desk) -> None:
+    losses = json.loads(processor_desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
+    assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
+    assert "found no adapter" in (processor_desk.page.locator("#notice").text_content() or "")
