@@ -241,7 +241,7 @@ def _gelu_tanh_slope(x: Any, y: Any) -> Any:
 
 
 @elementwise(
-    code={"float": "max_f32({x}, {x} * 0.0)", "int": "max({x}, {x} * 0)"},
+    code={"float": "max_f32({x}, 0.0)", "int": "max({x}, {x} * 0)"},
     along=lambda t, _x, y: where(gt(y, 0), t, 0),
     integers="same",
     kinds="iuf",
