@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.web.chromium import FLAGS, ROOT, executable
-from tests.web.desk import Desk
+from tests.web.desk import Desk, Stroke
 from tests.web.site import Site
 from tests.web.stage import Stage
+
+PRINT_IMAGE = """
+from tabgrad.utils import progress
+
+def predict(pixels):
+    print(pixels)
+    return [0.1] * 10
+
+progress.publish(predict=predict)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +232,17 @@ def test_progress_draws_curves_and_a_bar(desk: Desk) -> None:
     assert label == "Curve of height: 19.5 at step 40"
 
 
+def test_of_nested_bars_the_outer_one_is_shown(desk: Desk) -> None:
+    desk.run(
+        "from tabgrad.utils import progress\nwith progress.bar(total=3) as outer:\n"
+        "    for i in range(3):\n        with progress.bar(total=50) as inner:\n"
+        "            inner.update(50)\n            inner.log(inside=i)\n"
+        "        outer.update()\n        outer.log(outside=i)\n"
+    )
+    assert (desk.page.locator("#count").text_content() or "").startswith("3 steps in")
+    assert desk.page.locator(".chart h3").all_text_contents() == ["Outside"]
+
+
 def test_what_is_drawn_reaches_the_published_function(desk: Desk) -> None:
     desk.run(
         "from tabgrad.utils import progress\n"
@@ -234,6 +256,63 @@ def test_what_is_drawn_reaches_the_published_function(desk: Desk) -> None:
     assert abs(desk.shares()[0] - 50) < 5
     desk.page.locator("#clear-drawing").click()
     assert desk.page.locator("#verdict").text_content() == ""
+
+
+def image(desk: Desk, strokes: Sequence[Stroke]) -> list[float]:
+    """What a program sees of a drawing, after `PRINT_IMAGE`."""
+    seen = desk.output.count("]")
+    desk.draw(strokes)
+    desk.until(f"document.getElementById('output').textContent.split(']').length > {seen + 1}")
+    desk.page.wait_for_timeout(300)
+    pixels: list[float] = json.loads(desk.output.strip().splitlines()[-1])
+    desk.page.locator("#clear-drawing").click()
+    return pixels
+
+
+def test_a_drawing_is_made_like_the_data(desk: Desk) -> None:
+    desk.run(PRINT_IMAGE)
+    bar = image(desk, [[(0.5, 0.2), (0.5, 0.8)]])
+    assert all(0 <= 16 * pixel <= 16 and (16 * pixel).is_integer() for pixel in bar)
+    assert 0.25 < sum(bar) / 64 < 0.36  # the ink of UCI's images
+    rows = [bar[8 * i : 8 * i + 8] for i in range(8)]
+    assert all(max(row) > 0 for row in (rows[0], rows[7]))
+    assert sum(row[0] for row in rows) == 0
+    elsewhere = image(desk, [[(0.2, 0.1), (0.2, 0.4)]])
+    slanted = image(desk, [[(0.65, 0.2), (0.35, 0.8)]])
+    for other in (elsewhere, slanted):
+        assert max(abs(a - b) for a, b in zip(bar, other, strict=True)) <= 0.5
+        assert sum(abs(a - b) for a, b in zip(bar, other, strict=True)) < 5
+    flat = image(desk, [[(0.2, 0.5), (0.8, 0.5)]])
+    assert sum(flat[:16]) == 0
+    assert sum(flat[24:40]) > 4
+
+
+def test_edits_survive_a_look_at_another_program(desk: Desk) -> None:
+    page = desk.page
+    desk.write("print('mine')")
+    page.locator("#program").select_option(label="Tensors and derivatives")
+    assert "Tensors and derivatives" in (page.locator(".cm-content").text_content() or "")
+    page.locator("#program").select_option(label="Handwritten digits")
+    assert page.locator(".cm-content").text_content() == "print('mine')"
+    page.locator("#reset").click()
+    assert "Train a small" in (page.locator(".cm-content").text_content() or "")
+    assert not page.locator("#reset").is_visible()
+
+
+def test_every_program_of_the_page_runs(desk: Desk) -> None:
+    said = {"Tensors and derivatives": "hessian", "Two spirals": "100.0% of the points"}
+    for title, words in said.items():
+        desk.page.locator("#program").select_option(label=title)
+        desk.press()
+        desk.until_stage("Finished", 120_000)
+        desk.until_output(words)
+    desk.page.locator("#program").select_option(label="Handwritten digits")
+
+
+def test_the_processor_can_be_chosen(desk: Desk) -> None:
+    program = "import tabgrad as tg\ntg.set_default_device('cpu')\nprint(tg.ones(3).sum().item())"
+    assert desk.run(program, 60_000) == "3.0\n"
+    assert desk.run("import tabgrad as tg\nprint(tg.get_default_device())") == "webgpu\n"
 
 
 def test_control_enter_runs(desk: Desk) -> None:

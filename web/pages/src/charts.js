@@ -5,6 +5,7 @@ import { colour, onColours } from "./page.js";
 
 const LINES = ["--line-1", "--line-2", "--line-3", "--line-4"];
 const MOST = LINES.length; // charts; further names are not drawn
+const MOST_POINTS = 2000; // of one curve; when there are more, every second one goes
 
 /** @typedef {{ element: HTMLElement, latest: HTMLElement, box: HTMLElement, plot: UPlot,
  *   steps: number[], values: (number | null)[] }} Chart */
@@ -54,6 +55,7 @@ export class Charts {
       if (!chart) continue;
       chart.steps.push(step);
       chart.values.push(Number.isFinite(value) ? value : null);
+      if (chart.steps.length > MOST_POINTS) thin(chart);
       chart.latest.textContent = format(name, value);
     }
   }
@@ -95,6 +97,13 @@ export class Charts {
     this.sizes.observe(box);
     this.charts.set(name, { element, latest, box, plot, steps, values });
   }
+}
+
+/** @param {Chart} chart */
+function thin(chart) {
+  const every = (/** @type {unknown} */ _, /** @type {number} */ i) => i % 2 === 1;
+  chart.steps = chart.steps.filter(every);
+  chart.values = chart.values.filter(every);
 }
 
 /** @param {string} name */

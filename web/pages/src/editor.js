@@ -36,9 +36,10 @@ const colours = HighlightStyle.define([
 ]);
 
 /**
- * @param {HTMLElement} parent @param {string} text @param {() => void} run what Ctrl-Enter does
+ * @param {HTMLElement} parent @param {string} text
+ * @param {{ run(): void, changed(): void }} listener `run` is what Control-Enter does
  */
-export function createEditor(parent, text, run) {
+export function createEditor(parent, text, { run, changed }) {
   const start = () => {
     run();
     return true;
@@ -60,6 +61,9 @@ export function createEditor(parent, text, run) {
       "aria-label": "Python program. Control-Enter runs it; Escape, then Tab leaves the editor.",
       spellcheck: "false",
       autocapitalize: "off",
+    }),
+    EditorView.updateListener.of((update) => {
+      if (update.docChanged) changed();
     }),
     keymap.of([
       { key: "Mod-Enter", run: start },

@@ -25,11 +25,16 @@ const runButton = byId("run");
 const stage = byId("stage");
 
 let program = programs[0] ?? { name: "program.py", title: "", source: "" };
+/** What the visitor has made of the programs. @type {Map<import("./programs.js").Program, string>} */
+const drafts = new Map();
 let published = false;
 let began = 0;
 
-const editor = createEditor(byId("editor"), program.source, () => {
-  if (!session.busy) run();
+const editor = createEditor(byId("editor"), program.source, {
+  run: () => {
+    if (!session.busy) run();
+  },
+  changed: () => showReset(),
 });
 
 const session = new Session(new URL("./", location.href), {
@@ -103,9 +108,21 @@ function showDevice({ kind, name, software, reason }) {
 const picker = /** @type {HTMLSelectElement} */ (byId("program"));
 picker.append(...programs.map(({ title }, i) => new Option(title, String(i))));
 picker.addEventListener("change", () => {
+  drafts.set(program, editor.text());
   program = programs[Number(picker.value)] ?? program;
-  editor.show(program.source);
+  editor.show(drafts.get(program) ?? program.source);
+  showReset();
 });
+
+const resetButton = byId("reset");
+resetButton.addEventListener("click", () => {
+  editor.show(program.source);
+  showReset();
+});
+
+function showReset() {
+  resetButton.hidden = editor.text() === program.source;
+}
 
 runButton.addEventListener("click", () => (session.busy ? session.stop() : run()));
 byId("clear-output").addEventListener("click", () => output.clear());

@@ -49,6 +49,9 @@ export class TrainingPanel {
 
   /** @param {Extract<ProgressEvent, { event: "start" }>} event */
   begin({ bar, total, time }) {
+    // Of nested bars the outermost is shown.
+    if (this.number !== 0) return;
+    if (this.recent.length > 0) this.charts.reset();
     this.number = bar;
     this.began = time;
     this.total = total;
@@ -73,6 +76,7 @@ export class TrainingPanel {
   end(time) {
     const n = this.recent.at(-1)?.n ?? 0;
     const seconds = (time - this.began) / 1000;
+    this.number = 0;
     if (this.total === null) this.bar.value = 1;
     this.count.textContent = `${grouped(n)} steps in ${seconds.toFixed(1)} s`;
     if (seconds > 0) this.rate.textContent = perSecond(n / seconds / 1000);

@@ -151,4 +151,8 @@ async def call(name: str, values: list[float]) -> list[float]:
     function = published.get(name)
     if function is None:
         raise LookupError(f"the program has published no {name}")
-    return [float(value) for value in function(list(values))]
+    try:
+        # JavaScript has no integers, and hands over whole numbers as if they were.
+        return [float(value) for value in function([float(value) for value in values])]
+    finally:
+        sys.stdout.flush()

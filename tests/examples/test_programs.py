@@ -1,0 +1,27 @@
+"""The other programs of the page, on every host."""
+
+from __future__ import annotations
+
+import runpy
+
+import pytest
+
+pytestmark = pytest.mark.every_host
+
+
+def test_tensors(capsys: pytest.CaptureFixture[str], device: str) -> None:
+    runpy.run_module("tabgrad.examples.tensors", run_name="__main__")
+    said = capsys.readouterr().out
+    assert f"device: {device}" in said
+    assert "sum 6.25 of (5, 5)" in said
+    assert "gradient tensor([ 1.0000, -3.5000, -1.0000])" in said
+    assert "slope  tensor([ 3.0000, -0.4763, -1.1445,  0.0770,  0.4276])" in said
+    assert "[ 3., 12.,  1.]" in said
+
+
+def test_spirals(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("tabgrad.examples.spirals", run_name="__main__")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "100.0% of the points lie on their own side"
+    assert len(said) == 21
+    assert all(len(line) == 42 for line in said[:20])
