@@ -1,4 +1,4 @@
-"""Kernels that a user wrote: their text runs as it is, after copies of operands that lie inside other buffers."""
+"""Kernels that a user wrote: their text runs as it is, after copies of operands inside other buffers."""
 
 from __future__ import annotations
 

@@ -27,6 +27,12 @@ def copy(x: Operand) -> Array:
     return x
 
 
+@elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
+def barrier(x: Operand) -> Array:
+    """Return `x` as another value: what is computed from it is computed, even where the same was made of `x`."""
+    return x
+
+
 @elementwise(code="{x}", derivative=None, integers="same")
 def stop_gradient(x: Operand) -> Array:
     """Return `x` as a constant: no derivative of any mode or order passes."""

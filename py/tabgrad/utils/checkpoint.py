@@ -13,10 +13,12 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
+from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 from tabgrad.functions.aliasing import refreshed
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
+from tabgrad.utils.budget import memory_budget as memory_budget
 from tabgrad.utils.recompute import (
     CheckpointPolicy as CheckpointPolicy,
     SelectiveCheckpointContext as SelectiveCheckpointContext,
@@ -62,7 +64,13 @@ class _Argument:
     def tensor(self) -> Any:
         """Return a leaf with the argument's value."""
         x = self.kept if self.unpack is None else self.unpack(self.kept)
-        y = wrap(x.value, x.spec, x.device, x.owner)
+        if x.device.type == "cpu":
+            y = wrap(x.value, x.spec, x.device, x.owner)
+        else:
+            # what is computed again must not be found to be what was computed before
+            with using(MODE.get().replace(grad=False)):
+                y = REGISTRY["barrier"].bind(x)
+            y = wrap(y.value, y.spec, y.device, y.owner)
         y.tracked = self.tracked
         return y
 
@@ -169,7 +177,8 @@ def noop_context_fn() -> tuple[Any, Any]:
 def checkpoint(
     function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None,
     context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn, determinism_check: str = "default",
-    debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any,
+    debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True,
+    keep_bytes: int | None = None, **kwargs: Any,
 ) -> Any:  # fmt: skip
     """Return `function(*args, **kwargs)`, keeping nothing for backward but the arguments.
 
@@ -177,7 +186,8 @@ def checkpoint(
     nest, and work under the transforms of `tabgrad.func` and inside `compile`. The function must do the same
     each time; random numbers repeat unless `preserve_rng_state` is False. `context_fn` returns two context
     managers, for the first run and for the others; `determinism_check="none"` drops the comparison of what is
-    saved. `use_reentrant` and `debug` are accepted for PyTorch's sake.
+    saved. With `keep_bytes` as much as that is kept after all, op by op, as `memory_budget` chooses.
+    `use_reentrant` and `debug` are accepted for PyTorch's sake.
 
     >>> import tabgrad as tg
     >>> from tabgrad.utils.checkpoint import checkpoint
@@ -192,6 +202,9 @@ def checkpoint(
         )
     if not MODE.get().grad:
         return function(*args, **kwargs)
+    if keep_bytes is not None:
+        with memory_budget(keep_bytes):
+            return function(*args, **kwargs)
     frame = _Frame(
         function, args, kwargs, preserve_rng_state, context_fn(), determinism_check == "default"
     )
