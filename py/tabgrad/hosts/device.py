@@ -21,7 +21,7 @@ from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.storage import from_storage, to_storage
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.fuse import Limits
+from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
 from tabgrad.lower.memory import nbytes
 from tabgrad.lower.plan import Plan, lower

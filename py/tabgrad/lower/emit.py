@@ -8,7 +8,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower.dialect import BOOL, U32, Dialect
-from tabgrad.lower.fuse import Group, sources
+from tabgrad.lower.group import Group, sources
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
 from tabgrad.lower.ir import FULL, Node
 

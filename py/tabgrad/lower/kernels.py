@@ -9,7 +9,7 @@ from typing import Any
 from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.emit import Emitter, Scope, arg_better
-from tabgrad.lower.fuse import Group, Limits, operand_index, product_dims
+from tabgrad.lower.group import Group, Limits, operand_index, product_dims
 from tabgrad.lower.index import Expr, condition, flatten, separate, text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.lines import PRINTERS, threads_of

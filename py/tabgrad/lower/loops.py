@@ -12,7 +12,8 @@ from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS, spec
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
-from tabgrad.lower.fuse import Fuser, Group, Limits, product_dims
+from tabgrad.lower.fuse import Fuser
+from tabgrad.lower.group import Group, Limits, product_dims
 from tabgrad.lower.index import flatten
 from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.kernels import TURNS, Kernel, KernelPrinter, _operands, phases

@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.fuse import is_heavy
+from tabgrad.lower.group import is_heavy
 from tabgrad.lower.ir import FULL, Node, Program
 
 

@@ -15,7 +15,7 @@ from tabgrad.core.shape import without
 from tabgrad.lower import library, loops, user
 from tabgrad.lower.dialect import BOOL, F32, I32, U32
 from tabgrad.lower.emit import Emitter, Scope
-from tabgrad.lower.fuse import Limits
+from tabgrad.lower.group import Limits
 from tabgrad.lower.index import Expr, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernels import BLOCK, TURNS, Kernel, KernelPrinter, grid_of

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from tabgrad.core.spec import Spec
 from tabgrad.lower import multipass, routines
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.fuse import Fuser, Group, Limits
+from tabgrad.lower.fuse import Fuser
+from tabgrad.lower.group import Group, Limits
 from tabgrad.lower.ir import Node, Program, RawNode
 from tabgrad.lower.kernels import Kernel, KernelPrinter
 from tabgrad.lower.memory import Memory, settle_cats

@@ -14,7 +14,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
-from tabgrad.lower.fuse import Limits, operand_index, product_dims
+from tabgrad.lower.group import Limits, operand_index, product_dims
 from tabgrad.lower.index import ZERO, Expr, condition, flatten, unflatten, var
 from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.multipass import FEW, LONG_SCAN, LONG_SORT, extent

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
-from tabgrad.lower.fuse import SMALL_CAT
+from tabgrad.lower.group import SMALL_CAT
 from tabgrad.lower.ir import FULL, Node, Program, RawNode
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]

@@ -1,0 +1,150 @@
+"""What becomes one kernel, what a node costs in it, and which elements of its sources a node is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tabgrad.core.shape import without
+from tabgrad.lower.index import ZERO, Expr, unflatten, var
+from tabgrad.lower.ir import Node
+
+SMALL_CAT = 4
+"""Up to this many pieces are joined by choosing where to read; more are written side by side."""
+
+WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2}
+
+INLINE_KERNELS = frozenset({"gather", "cat", "counting", "random_bits"})
+
+
+def is_heavy(n: Node) -> bool:
+    """Whether the node is more than one expression of the matching elements of others."""
+    if n.family == "kernel":
+        return n.name not in INLINE_KERNELS or (n.name == "cat" and len(n.srcs) > SMALL_CAT)
+    return n.family in ("reduction", "bilinear")
+
+
+def weight(n: Node) -> int:
+    """Return roughly how many instructions one element costs."""
+    found = WEIGHTS.get(n.name)
+    if found is None:
+        code = str(getattr(n.op, "code", ""))
+        found = WEIGHTS[n.name] = 0 if n.family != "elementwise" else 4 if "_f32(" in code else 1
+    return found
+
+
+class Limits:
+    """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
+    the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, how
+    often a plan is expected to run (what compiling may cost), and the routines of the host."""
+
+    def __init__(
+        self,
+        buffers: int = 8,
+        software: bool = False,
+        quads: bool = False,
+        threads: int = 256,
+        runs: int = 4,
+        routines: Iterable[str] = (),
+    ) -> None:
+        self.buffers = buffers
+        self.software = software
+        self.quads = quads
+        self.threads = threads
+        self.runs = runs
+        self.routines = frozenset(routines)
+
+
+class Group:
+    """What becomes one kernel.
+
+    `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
+    are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads.
+    """
+
+    def __init__(
+        self, kind: str, shape: tuple[int, ...], axes: tuple[int, ...], members: list[Node]
+    ) -> None:
+        self.kind = kind
+        self.shape = shape
+        self.axes = axes
+        self.members = members
+        self.first = members[0]
+        self.heavies = [m for m in members if is_heavy(m)]
+        self.index: dict[int, tuple[Expr, ...]] = {}
+        self.loads: dict[int, Node] = {}
+        self.ops = 0
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """The axes that are not reduced."""
+        return without(self.shape, self.axes)
+
+    @property
+    def rows(self) -> int:
+        """How many elements the outer axes have."""
+        return math.prod(self.outer)
+
+    @property
+    def row_size(self) -> int:
+        """How many elements one reduction runs over."""
+        return math.prod(self.shape[a] for a in self.axes)
+
+    def outer_index(self) -> tuple[Expr, ...]:
+        """The index of row `g` in the outer axes."""
+        return unflatten(var("g", self.rows), self.outer)
+
+    def full_index(self, r: Expr | None = None) -> tuple[Expr, ...]:
+        """The index of element `r` of row `g` in the whole shape."""
+        outer = iter(self.outer_index())
+        r = var("r", self.row_size) if r is None else r
+        inner = iter(unflatten(r, tuple(self.shape[a] for a in self.axes)))
+        return tuple(next(inner) if i in self.axes else next(outer) for i in range(len(self.shape)))
+
+    def __repr__(self) -> str:
+        names = ",".join(f"%{m.id}:{m.name}" for m in self.members)
+        return f"<{self.kind} {self.shape}/{self.axes} [{names}] loads {sorted(self.loads)}>"
+
+
+def product_dims(n: Node) -> tuple[int, int, int, int]:
+    """Return (batch, rows, columns, inner) of a matmul node."""
+    x, y = n.srcs
+    return math.prod(x.shape[:-2]), x.shape[-2], y.shape[-1], x.shape[-1]
+
+
+def product_index(n: Node) -> tuple[Expr, ...]:
+    """Return the index of element (b, i, j) of a matmul node."""
+    b, m, c, _ = product_dims(n)
+    return (*unflatten(var("b", b), n.shape[:-2]), var("i", m), var("j", c))
+
+
+def operand_index(n: Node, right: bool) -> tuple[Expr, ...]:
+    """Return the index at which a matmul node reads its left or right operand."""
+    b, m, c, k = product_dims(n)
+    lead = unflatten(var("b", b), n.shape[:-2])
+    return (*lead, var("k", k), var("j", c)) if right else (*lead, var("i", m), var("k", k))
+
+
+def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr, ...]]]:
+    """Return which elements of its sources element `index` of an inlined node is made of."""
+    if n.family == "elementwise":
+        return [(s, index) for s in n.srcs]
+    if n.family == "view":
+        inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+        return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
+    if n.name == "gather":
+        axis: Any = n.params["axis"]
+        x, at = n.srcs
+        opaque = var(f"at{n.id}", x.shape[axis])
+        return [(at, index), (x, tuple(opaque if i == axis else e for i, e in enumerate(index)))]
+    if n.name == "cat":
+        axis = n.params["axis"]
+        out, start = [], 0
+        for s in n.srcs:
+            out.append((s, tuple(e - start if i == axis else e for i, e in enumerate(index))))
+            start += s.shape[axis]
+        return out
+    if n.name == "random_bits":
+        return [(s, ()) for s in n.srcs]
+    return []
