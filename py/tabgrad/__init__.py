@@ -194,8 +194,8 @@ __version__ = "0.1.0"
 if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, autograd as autograd, backends as backends, cuda as cuda,
-        extend as extend, func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, testing as testing,
-        utils as utils,
+        extend as extend, func as func, linalg as linalg, nn as nn, optim as optim,
+        profiler as profiler, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:

@@ -29,7 +29,7 @@ def copy(x: Operand) -> Array:
 
 @elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
 def barrier(x: Operand) -> Array:
-    """Return `x` as another value: what is computed from it is computed, even where the same was made of `x`."""
+    """Return `x` as another value: what is made of it is computed, even where it was made of `x`."""
     return x
 
 

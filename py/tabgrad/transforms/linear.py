@@ -58,7 +58,7 @@ class Linear(Level):
         if affine or reads_output or any(m and r for m, r in zip(mine, read, strict=True)):
             raise TransformError(
                 f"{self.name}: the rule must be linear in what it is given, but {op.name} is not; "
-                "use a rule that is linear, state the op's own transpose, or use the other mode of differentiation"
+                "use a rule that is linear, state the op's own transpose, or differentiate in the other mode"
             )
 
     def replay(

@@ -20,7 +20,7 @@ FAR = 64
 
 
 class Noted:
-    """One op of the region: what it read (numbers of other ops, ~k for value k from outside), and its result."""
+    """One op of the region: what it read (other ops, ~k for value k from outside), and its result."""
 
     __slots__ = (
         "cost",
