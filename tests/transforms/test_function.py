@@ -132,6 +132,16 @@ def test_forward_mode_uses_the_rule(name):
     close(w.grad, 10.0)
 
 
+def test_residuals_of_a_custom_vjp_depend_on_its_inputs():
+    f = custom_vjp(lambda x: sin(x))
+    f.defvjp(lambda x: (sin(x), x * x), lambda r, ct: (ct * r,))
+    x = f64(3.0, grad=True)
+    (first,) = tape_grad(f(x), x, create_graph=True)
+    close(first, 9.0)
+    close(tape_grad(first, x)[0], 6.0)
+    close(grad(grad(f))(f64(3.0)), 6.0)
+
+
 def test_rules_that_are_not_linear_are_refused():
     clipped = custom_vjp(lambda x: x * 1.0)
     clipped.defvjp(lambda x: (x * 1.0, None), lambda r, ct: (minimum(ct, 1.0),))

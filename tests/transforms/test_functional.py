@@ -271,7 +271,12 @@ def test_no_grad_inside_counts_and_outside_does_not():
     w = f64(2.0, grad=True)
     with autograd.no_grad():
         assert not grad(lambda x: x * x * w)(f64(1.0)).requires_grad
+        out, _ = vjp(lambda x: x * w, f64(1.0))
+        assert not out.requires_grad
+        _, aux = grad(lambda x: (x * x, w * 2.0), has_aux=True)(f64(1.0))
+        assert not aux.requires_grad
     assert grad(lambda x: x * x * w)(f64(1.0)).requires_grad
+    assert vjp(lambda x: x * w, f64(1.0))[0].requires_grad
 
 
 @pytest.mark.parametrize("transform", [

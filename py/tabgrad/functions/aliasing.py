@@ -20,7 +20,7 @@ from tabgrad.functions import strides
 from tabgrad.ops.elementwise import copy, stop_gradient, where
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.tape import is_leaf, moved
 
 Tensor = Any
 Ints = tuple[int, ...]
@@ -264,7 +264,10 @@ def _take(x: Tensor, y: Tensor, mode: Any) -> None:
         x._version += 1
     x.value, x.owner = y.value, y.owner
     if mode.grad:
+        before = x.node
         x.tracked, x.node = y.tracked, y.node
+        if before is not None:
+            moved(x, before)
 
 
 def replace(x: Tensor, value: Any, spec: Any = None, device: Any = None) -> None:
