@@ -6,7 +6,10 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.autograd.graph import (
-    disable_saved_tensors_hooks, register_multi_grad_hook, save_on_cpu, saved_tensors_hooks,
+    disable_saved_tensors_hooks,
+    register_multi_grad_hook,
+    save_on_cpu,
+    saved_tensors_hooks,
 )  # fmt: skip
 from tabgrad.core.errors import GradientError
 from tabgrad.transforms.tape import Node
@@ -33,7 +36,7 @@ def test_tensor_hooks_run_in_order_and_may_replace():
 
 
 def test_retained_gradients_are_what_hooks_leave():
-    x, y = pair()
+    _, y = pair()
     y.retain_grad()
     y.register_hook(lambda g: g * 2.0)
     y.sum().backward()
@@ -69,7 +72,12 @@ def test_node_hooks():
     x, y = pair()
     log = []
     y.grad_fn.register_prehook(lambda g: log.append("pre") or (g[0] * 2.0,))
-    handle = y.grad_fn.register_hook(lambda gi, go: log.append((array(gi[0])[0], array(go[0])[0])) or (gi[0] * 10.0, None))  # fmt: skip
+
+    def after(grad_inputs, grad_outputs):
+        log.append((array(grad_inputs[0])[0], array(grad_outputs[0])[0]))
+        return grad_inputs[0] * 10.0, None
+
+    handle = y.grad_fn.register_hook(after)
     y.sum().backward(retain_graph=True)
     assert log == ["pre", (6.0, 2.0)]
     close(x.grad, [60.0, 60.0])
@@ -85,7 +93,7 @@ def test_node_hooks():
 
 
 def test_hooks_stay_with_the_value_they_were_put_on():
-    x, y = pair()
+    _, y = pair()
     seen = []
     y.register_hook(lambda g: seen.append(array(g).tolist()))
     y.mul_(5.0)
@@ -95,7 +103,7 @@ def test_hooks_stay_with_the_value_they_were_put_on():
 
 
 def test_retained_gradient_follows_the_tensor():
-    x, y = pair()
+    _, y = pair()
     y.retain_grad()
     y.mul_(5.0)
     (y * 2.0).sum().backward()
@@ -106,7 +114,7 @@ def test_multi_grad_hook_all():
     x, y = f64([1.0], grad=True), f64([2.0], grad=True)
     z, unused = x * y, f64([0.0], grad=True)
     calls = []
-    handle = register_multi_grad_hook([x, z, unused], lambda grads: calls.append(grads))
+    handle = register_multi_grad_hook([x, z, unused], lambda grads: calls.append(list(grads)))
     (z * z).sum().backward(retain_graph=True)
     (grads,) = calls
     close(grads[0], [8.0])
@@ -212,7 +220,7 @@ def test_save_on_cpu_and_refusal():
 
 def test_errors():
     plain = f64([1.0])
-    x, y = pair()
+    _, y = pair()
     for call in (plain.register_hook, plain.register_post_accumulate_grad_hook):
         with pytest.raises(GradientError, match="require"):
             call(print)
@@ -221,12 +229,12 @@ def test_errors():
     y.register_hook(lambda g: 3.0)
     with pytest.raises(GradientError, match="hook returned float"):
         y.sum().backward()
-    x, y = pair()
+    _, y = pair()
     y.register_hook(lambda g: f64([1.0]))
     with pytest.raises(GradientError, match=r"float64\[2\]"):
         y.sum().backward()
     with pytest.raises(AttributeError, match="variable"):
-        y.grad_fn.variable
+        _ = y.grad_fn.variable
 
 
 def test_hooks_that_close_over_their_tensors_are_collected():
