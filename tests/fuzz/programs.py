@@ -307,6 +307,12 @@ def _row(m: Machine) -> None:
     m.apply(f"{name}({{}}, {dim})", made, i)
 
 
+def standardise(x: Any, dim: int) -> Any:
+    """Return `x` less its mean, times its variance."""
+    spread = 0.1 + x.var(dim, unbiased=False, keepdim=True)
+    return (x - x.mean(dim, keepdim=True)) * spread
+
+
 def _product(m: Machine) -> None:
     i = m.pick("fi", lambda v: len(v.shape) >= 2)
     if i is None:
@@ -335,25 +341,22 @@ def _index(m: Machine) -> None:
         return
     index = "{1} % " + str(size)
     name = m.draw(st.sampled_from(["index_select", "take", "index_add"]))
+    before = (slice(None),) * dim
     if name == "index_select":
-        m.apply(f"{{0}}.index_select({dim}, ({index}).reshape(-1))",
-                lambda x, k: x.index_select(dim, (k % size).reshape(-1)), i, j)  # fmt: skip
+        text = f"{{0}}.index_select({dim}, ({index}).reshape(-1))"
+        m.apply(text, lambda x, k: x.index_select(dim, (k % size).reshape(-1)), i, j)
     elif name == "take":
-        m.apply(
-            f"{{0}}[(slice(None),) * {dim} + ({index},)]",
-            lambda x, k: x[(slice(None),) * dim + (k % size,)],
-            i,
-            j,
-        )
+        text = f"{{0}}[(slice(None),) * {dim} + ({index},)]"
+        m.apply(text, lambda x, k: x[(*before, k % size)], i, j)
     else:
         count = m.values[j].cpu.numel()
         shape = tuple(count if k == dim else n for k, n in enumerate(x.shape))
 
-        def index_add(x, k):
+        def add(x: Any, k: Any) -> Any:
             ones = tg.ones(shape, dtype=x.dtype, device=x.device)
             return x.index_add(dim, (k % size).reshape(-1), ones)
 
-        m.apply(f"{{0}}.index_add({dim}, ({index}).reshape(-1), ones{shape})", index_add, i, j)
+        m.apply(f"{{0}}.index_add({dim}, ({index}).reshape(-1), ones{shape})", add, i, j)
 
 
 def _random(m: Machine) -> None:
@@ -368,8 +371,16 @@ def _random(m: Machine) -> None:
 
 
 STEPS: dict[str, Callable[[Machine], None]] = {
-    fn.__name__.removeprefix("_"): fn
-    for fn in (
-        _unary, _binary, _scalar, _cast, _where, _view, _join, _reduce, _row, _product, _index, _random,
-    )
-}  # fmt: skip
+    "unary": _unary,
+    "binary": _binary,
+    "scalar": _scalar,
+    "cast": _cast,
+    "where": _where,
+    "view": _view,
+    "join": _join,
+    "reduce": _reduce,
+    "row": _row,
+    "product": _product,
+    "index": _index,
+    "random": _random,
+}

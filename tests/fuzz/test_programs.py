@@ -38,9 +38,10 @@ def gradients(machine: Machine, outputs: list[Pair]) -> list[Pair]:
     return [Pair(a, b) for a, b in zip(*found, strict=True) if a is not None]
 
 
-def compare(data: Any, steps: int = 10) -> None:
+def compare(data: Any, steps: int = 10, name: Any = "webgpu") -> None:
     """Make a program, run it under some limits of the device, and compare what it computes."""
-    backend = tg.device("webgpu").backend
+    device = tg.device(name)
+    backend = device.backend
     limits = backend.limits
     kept = (limits.buffers, limits.software, limits.quads)
     limits.buffers = data.draw(st.integers(5, 10), "buffers")
@@ -48,7 +49,7 @@ def compare(data: Any, steps: int = 10) -> None:
     limits.quads = data.draw(st.booleans(), "quads")
     backend.plans.clear()
     try:
-        machine = start(data.draw, "webgpu")
+        machine = start(data.draw, device)
         for _ in range(data.draw(st.integers(1, steps), "steps")):
             step(machine)
         note("\n".join(machine.text))
@@ -67,7 +68,7 @@ def compare(data: Any, steps: int = 10) -> None:
                 assert len(set(kernel.slots)) <= limits.buffers, kernel.label
     except BaseException:
         # What was recorded and never ran must not be part of the next program.
-        tg.device("webgpu")._backend = None
+        device._backend = None
         raise
     finally:
         limits.buffers, limits.software, limits.quads = kept

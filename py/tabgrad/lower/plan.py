@@ -79,7 +79,7 @@ def lower(
         kernels,
         len(p.inputs),
         memory.bytes,
-        [(*memory.places[o.id], o.spec) for o in p.outputs],
+        [(*memory.places[o.id], raw[i][3]) for i, o in zip(wanted, p.outputs, strict=True)],
         _lifetimes(p, kernels, memory),
         [u for k in kernels for u in k.uniforms],
         str(p),

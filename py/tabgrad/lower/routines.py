@@ -49,10 +49,20 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
             call = CHOICES[n.name](p, n)
         if call is not None:
             node, made = call
+            node.srcs = made.operands
             calls[node] = made
     if calls:
+        p.outputs = [whole(o, calls) for o in p.outputs]
         p.reorder()
     return calls
+
+
+def whole(n: Node, calls: Mapping[Node, Call]) -> Node:
+    """Return the call that an output is a reshaped copy of: the buffer holds both. Else the output."""
+    base = n
+    while base.name in ("copy", "reshape"):
+        base = base.srcs[0]
+    return base if base in calls else n
 
 
 def apart(calls: Mapping[Node, Call]) -> frozenset[Node]:
