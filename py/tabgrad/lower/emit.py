@@ -287,7 +287,7 @@ class Emitter:
     def viewed(self, n: Node, index: Index, kind: str) -> str:
         """Read through a view; where its conditions fail the value is zero."""
         assert n.op is not None
-        inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[attr-defined]
+        inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
         # a scalar has no index to make one of: its view answers with numbers
         inner = tuple(e if isinstance(e, Expr) else const(e) for e in inner)
         tests = [condition(self.simple(e), lo, hi) for e, lo, hi in conditions]
@@ -351,7 +351,7 @@ class Emitter:
 
     def combine(self, h: Node, acc: str, value: str) -> list[str]:
         """Return the statements that take `value` into the accumulator of reduction `h`."""
-        kind = h.op.kind  # type: ignore[union-attr]
+        kind = h.op.kind
         dtype = h.srcs[0].spec.dtype
         real = dtype.is_floating_point
         tail = f"_{self.d.compute_type(dtype)}" if real else ""
@@ -366,7 +366,7 @@ class Emitter:
 
     def identity(self, h: Node) -> Any:
         """Return the number a reduction begins with."""
-        kind = h.op.kind  # type: ignore[union-attr]
+        kind = h.op.kind
         dtype = h.srcs[0].spec.dtype
         if kind in ("sum", "prod"):
             return 0 if kind == "sum" else 1
@@ -386,7 +386,7 @@ def arg_better(d: Dialect, h: Node, best: str, at: str, value: str, place: str) 
 
     A nan beats every number, and of equals the first one stays.
     """
-    more = ">" if h.op.kind == "argmax" else "<"  # type: ignore[union-attr]
+    more = ">" if h.op.kind == "argmax" else "<"
     dtype = h.srcs[0].spec.dtype
     if dtype is dt.bool_:
         more_text = f"({value} && !{best})" if more == ">" else f"(!{value} && {best})"

@@ -131,7 +131,7 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
     if n.family == "elementwise":
         return [(s, index) for s in n.srcs]
     if n.family == "view":
-        inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+        inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)
         return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
     if n.name == "gather":
         axis: Any = n.params["axis"]

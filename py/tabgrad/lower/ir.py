@@ -28,8 +28,8 @@ FULL = Full()
 class Node:
     """One value of a program.
 
-    `op` is None for an input (`number` says which) and FULL for a constant (`number` is the raw node whose
-    value fills it). `users` are the nodes that read this one, `origin` the raw node it was made for.
+    `op` is None for an input (`number` says which), FULL for a constant (`number` is the raw node whose value
+    fills it), else an Op, with the facts of its family. `users` are the nodes that read this one, `origin` the raw node it was made for.
     `shift` is the raw node whose start (in elements) is added to the index of an input, -1 where it
     begins at 0.
     """
@@ -46,7 +46,7 @@ class Node:
         number: int,
     ) -> None:
         self.id = id
-        self.op = op
+        self.op: Any = op
         self.params = params
         self.srcs = srcs
         self.spec = spec

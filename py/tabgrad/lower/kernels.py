@@ -274,7 +274,7 @@ class KernelPrinter:
         index: tuple[Expr, ...] = operand_index(g.heavies[0], side == "rhs")
         tests: list[tuple[Expr, int]] = []
         while n.family == "view" and n.id not in self.stored:
-            index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+            index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
             tests += [
                 (c - lo, hi - lo) for c, lo, hi in conditions if condition(c, lo, hi) is not True
             ]
@@ -429,7 +429,7 @@ def phases(g: Group) -> list[list[Node]]:
 
 def is_arg(h: Node) -> bool:
     """Whether a reduction gives a place instead of a value."""
-    return h.op.kind in ("argmax", "argmin")  # type: ignore[union-attr]
+    return h.op.kind in ("argmax", "argmin")
 
 
 def _operands(h: Node) -> Any:

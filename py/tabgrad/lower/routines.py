@@ -84,7 +84,7 @@ def swap(p: Program, n: Node, view: Node) -> None:
 def bottom(n: Node, index: tuple[Expr, ...]) -> tuple[Node, Expr] | None:
     """Return what a chain of views looks at, and which element of it `index` is; None where there is none."""
     while n.family == "view":
-        index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)  # type: ignore[union-attr]
+        index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
         if any(condition(*c) is not True for c in conditions):
             return None
         n = n.srcs[0]
