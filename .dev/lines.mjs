@@ -13,7 +13,7 @@ function* sources(folder) {
   for (const entry of readdirSync(at(folder), { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (!/^(dist|node_modules|__pycache__|\..*)$/.test(entry.name)) yield* sources(path);
+      if (!/^(dist|www|node_modules|__pycache__|\..*)$/.test(entry.name)) yield* sources(path);
     } else if (SOURCES.test(entry.name)) {
       yield { path, lines: readFileSync(at(path), "utf8").split("\n").length - 1 };
     }

@@ -29,9 +29,9 @@ class Node:
     """One value of a program.
 
     `op` is None for an input (`number` says which), FULL for a constant (`number` is the raw node whose value
-    fills it), else an Op, with the facts of its family. `users` are the nodes that read this one, `origin` the raw node it was made for.
-    `shift` is the raw node whose start (in elements) is added to the index of an input, -1 where it
-    begins at 0.
+    fills it), else an Op, with the facts of its family. `users` are the nodes that read this one, `origin`
+    the raw node it was made for. `shift` is the raw node whose start (in elements) is added to the index of
+    an input, -1 where it begins at 0.
     """
 
     __slots__ = ("id", "number", "op", "origin", "params", "shift", "spec", "srcs", "users")
