@@ -326,6 +326,11 @@ def test_nothing_is_wider_than_the_screen(desk: Desk, width: int) -> None:
     desk.page.set_viewport_size({"width": width, "height": 800})
     try:
         assert desk.page.evaluate("document.documentElement.scrollWidth") == width
+        for name in ("program", "run", "editor", "output", "training", "pad", "bars"):
+            box = desk.page.locator(f"#{name}").bounding_box()
+            assert box is not None
+            assert box["x"] >= 8, name
+            assert box["x"] + box["width"] <= width - 8, name
     finally:
         desk.page.set_viewport_size({"width": 1280, "height": 800})
 

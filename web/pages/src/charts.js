@@ -12,6 +12,8 @@ const MOST_POINTS = 2000; // of one curve; when there are more, every second one
 
 export class Charts {
   used = false; // whether anything has been logged
+  /** @type {number | null} how many steps there will be */
+  total = null;
 
   /** @param {HTMLElement} parent @param {string[]} expected names that have a chart from the start */
   constructor(parent, expected) {
@@ -23,8 +25,10 @@ export class Charts {
     onColours(() => this.rebuild());
   }
 
-  reset() {
+  /** @param {number | null} total how many steps there will be */
+  reset(total) {
     this.clear();
+    this.total = total;
     for (const name of this.expected) this.create(name, [], []);
     this.used = false;
   }
@@ -57,6 +61,17 @@ export class Charts {
       chart.values.push(Number.isFinite(value) ? value : null);
       if (chart.steps.length > MOST_POINTS) thin(chart);
       chart.latest.textContent = format(name, value);
+    }
+  }
+
+  /** Remove the charts that nothing was logged for. */
+  settle() {
+    if (!this.used) return;
+    for (const [name, { element, plot, steps }] of this.charts) {
+      if (steps.length > 0) continue;
+      plot.destroy();
+      element.remove();
+      this.charts.delete(name);
     }
   }
 
@@ -93,7 +108,11 @@ export class Charts {
     box.setAttribute("role", "img");
     element.append(heading, latest, box);
     this.parent.append(element);
-    const plot = new UPlot(options(name, line, box), [steps, values], box);
+    const plot = new UPlot(
+      options(name, line, box, () => this.total),
+      [steps, values],
+      box,
+    );
     this.sizes.observe(box);
     this.charts.set(name, { element, latest, box, plot, steps, values });
   }
@@ -121,13 +140,16 @@ function format(name, value) {
   return Math.abs(value) >= 0.001 || value === 0 ? value.toPrecision(3) : value.toExponential(1);
 }
 
-/** @param {string} name @param {string} line @param {HTMLElement} box @returns {UPlot.Options} */
-function options(name, line, box) {
+/**
+ * @param {string} name @param {string} line @param {HTMLElement} box
+ * @param {() => number | null} total @returns {UPlot.Options}
+ */
+function options(name, line, box, total) {
   const share = isShare(name);
   const grid = { stroke: colour("--grid"), width: 1 };
   const axis = { stroke: colour("--muted"), grid, ticks: { show: false }, font: "11px Inter" };
   /** @type {UPlot.Axis} */
-  const y = { ...axis, size: 42, space: 28 };
+  const y = { ...axis, size: 42, space: 36 };
   if (share) y.values = (_, marks) => marks.map((mark) => `${Math.round(mark * 100)} %`);
   return {
     width: box.clientWidth,
@@ -135,14 +157,14 @@ function options(name, line, box) {
     padding: [8, 14, 0, 0],
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: false, range: stepRange }, y: { range: share ? shareRange : lossRange } },
+    scales: {
+      x: { time: false, range: (_, __, last) => [0, total() ?? (last || 100)] },
+      y: { range: share ? shareRange : lossRange },
+    },
     axes: [{ ...axis, size: 24, space: 56 }, y],
     series: [{}, { stroke: colour(line), width: 2, points: { show: false }, spanGaps: false }],
   };
 }
-
-/** @type {UPlot.Range.Function} */
-const stepRange = (_, min, max) => (max > min ? [min, max] : [0, 100]);
 
 /** @type {UPlot.Range.Function} */
 const shareRange = (_, min) => [min == null ? 0 : Math.max(Math.floor(min * 10 - 0.5) / 10, 0), 1];

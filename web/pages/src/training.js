@@ -29,7 +29,7 @@ export class TrainingPanel {
     this.bar.value = 0;
     this.count.textContent = "Not run yet";
     this.rate.textContent = "";
-    this.charts.reset();
+    this.charts.reset(null);
   }
 
   /** @param {ProgressEvent[]} events */
@@ -51,7 +51,7 @@ export class TrainingPanel {
   begin({ bar, total, time }) {
     // Of nested bars the outermost is shown.
     if (this.number !== 0) return;
-    if (this.recent.length > 0) this.charts.reset();
+    this.charts.reset(total);
     this.number = bar;
     this.began = time;
     this.total = total;
@@ -77,6 +77,7 @@ export class TrainingPanel {
     const n = this.recent.at(-1)?.n ?? 0;
     const seconds = (time - this.began) / 1000;
     this.number = 0;
+    this.charts.settle();
     if (this.total === null) this.bar.value = 1;
     this.count.textContent = `${grouped(n)} steps in ${seconds.toFixed(1)} s`;
     if (seconds > 0) this.rate.textContent = perSecond(n / seconds / 1000);
