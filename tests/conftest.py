@@ -104,7 +104,7 @@ def device(host_name: str) -> str:
     return DEVICES[host_name]
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def default_device(host_name: str) -> None:
     """Let what names no device live on that of the host."""
     import tabgrad
