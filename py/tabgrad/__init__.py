@@ -193,21 +193,24 @@ __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
     from tabgrad import (
-        accelerator as accelerator, autograd as autograd, backends as backends, cuda as cuda,
+        accelerator as accelerator, amp as amp, autograd as autograd, backends as backends, cuda as cuda,
         extend as extend, func as func, linalg as linalg, nn as nn, optim as optim,
         profiler as profiler, testing as testing, utils as utils,
     )  # fmt: skip
+    from tabgrad.amp.autocast_mode import autocast as autocast
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = (
-        "accelerator", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim", "profiler",
-        "testing", "utils",
+        "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
+        "profiler", "testing", "utils",
     )  # fmt: skip
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
+        if name == "autocast":
+            return _import_module("tabgrad.amp").autocast
         if name in ("load", "save", "save_async"):
             return getattr(_import_module("tabgrad.serialization"), name)
         raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")

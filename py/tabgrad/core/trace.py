@@ -156,6 +156,10 @@ def zeros_like(x: Any) -> Any:
 def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     """Apply `op` to Tensors through the interpreter stack."""
     mode = MODE.get()
+    if mode.extras:
+        casting = mode.extras.get("autocast")
+        if casting is not None:
+            args = casting(op, args)
     top: Interpreter | None = None
     for a in args:
         if a.alias is not None:

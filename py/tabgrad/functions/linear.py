@@ -8,7 +8,7 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import the_device
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
-from tabgrad.core.trace import Box, bind
+from tabgrad.core.trace import MODE, Box, bind
 from tabgrad.functions import arithmetic, reductions
 from tabgrad.functions.arguments import axis
 from tabgrad.ops import linalg, view as v
@@ -22,7 +22,7 @@ _MATMUL: Any = linalg.matmul
 def _check(name: str, x: Any, y: Any) -> None:
     if not isinstance(x, Box) or not isinstance(y, Box):
         raise TypeError(f"{name}: expected tensors, got {type(x).__name__} and {type(y).__name__}")
-    if x.spec.dtype is not y.spec.dtype:
+    if x.spec.dtype is not y.spec.dtype and "autocast" not in MODE.get().extras:
         raise DTypeError(
             f"{name}: expected both tensors to have the same dtype, but got: "
             f"{x.spec.dtype!r} != {y.spec.dtype!r}"

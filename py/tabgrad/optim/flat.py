@@ -79,6 +79,16 @@ class Flat:
         """Give each parameter its part of the vector `new`."""
         write_parts(self.params, new)
 
+    def kept(self) -> dict[str, Tensor]:
+        """Return the state as it is; where ops are recorded nothing is copied."""
+        return {name: t.clone() for name, t in self.tensors.items()}
+
+    def restore(self, where: Tensor, before: dict[str, Tensor]) -> None:
+        """Go back to the state `before` where the 0-d tensor `where` is true."""
+        for name, t in self.tensors.items():
+            old = before.get(name)
+            t.copy_(tg.where(where, tg.zeros_like(t) if old is None else old, t))
+
     def split(self, vector: Tensor) -> list[Tensor]:
         """Return the parts of a vector in the shapes of the parameters."""
         return parts(vector, self.shapes)

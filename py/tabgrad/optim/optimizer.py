@@ -101,6 +101,8 @@ class Optimizer:
 
     state: States
     param_groups: list[Group]
+    found_inf: Tensor | None = None
+    """Set by a GradScaler for a step that is to change nothing where this 0-d tensor is true."""
     _kinds: ClassVar = (
         "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_pre", "load_post",
     )  # fmt: skip
@@ -194,7 +196,12 @@ class Optimizer:
                 for flat in self._arrange(i, group):
                     flat.guard()
                     w, g = flat.values(), flat.gradients()
-                    flat.write(self.update(w, -g if group.get("maximize") else g, flat, group))
+                    before = flat.kept() if self.found_inf is not None else {}
+                    new = self.update(w, -g if group.get("maximize") else g, flat, group)
+                    if self.found_inf is not None:
+                        new = tg.where(self.found_inf, w, new)
+                        flat.restore(self.found_inf, before)
+                    flat.write(new)
         return loss
 
     def _arrange(self, i: int, group: Group) -> list[Flat]:

@@ -311,7 +311,7 @@ def pullback(
         None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered
     )
     grad = mode.grad if lowered else graph
-    with using(mode.replace(grad=grad, inference=False)):
+    with using(mode.replace(grad=grad, inference=False).extra("autocast", None)):
         for node, ct in zip(outputs, cts, strict=True):
             if node is not None:
                 walk.seed(node, ct)

@@ -29,7 +29,8 @@ class Level:
         if seen[0] is mode:
             found: Mode = seen[1]
             return found
-        found = mode.replace(levels=self.outer.levels)
+        # autocast changes what the program calls, not what a rule makes of it
+        found = mode.replace(levels=self.outer.levels).extra("autocast", None)
         self.seen = (mode, found)
         return found
 

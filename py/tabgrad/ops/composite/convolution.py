@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import cast, result_dtype
 from tabgrad.core.shape import size
+from tabgrad.core.trace import MODE
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.composite.windows import each_axis
 from tabgrad.ops.conv import conv, reach
@@ -19,6 +20,9 @@ Ints = tuple[int, ...]
 
 
 def _one_dtype(*tensors: Any) -> list[Any]:
+    casting = MODE.get().extras.get("autocast")
+    if casting is not None:
+        tensors = casting.lowered(tensors)
     first = tensors[0].spec.dtype
     if all(t is None or t.spec.dtype is first for t in tensors):
         return list(tensors)
@@ -66,7 +70,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     left = matmul.bind(a, reshape.bind(permute.bind(weight, dims=(1, 0, 2)), shape=(i, o * j)))
     left = reshape.bind(left, shape=(n, o, j))
     y = reshape.bind(matmul.bind(left, reshape.bind(b, shape=(n, j, 1))), shape=(*lead, o))
-    return y if bias is None else add(y, bias)
+    return y if bias is None else add(y, cast(bias, y.spec.dtype))
 
 
 # -- convolution -----------------------------------------------------------------------------------

@@ -1,0 +1,11 @@
+"""Mixed precision: fast ops in half precision, delicate ones in single; PyTorch's `amp`."""
+
+from tabgrad.amp.autocast_mode import (
+    autocast as autocast,
+    custom_bwd as custom_bwd,
+    custom_fwd as custom_fwd,
+    get_autocast_dtype as get_autocast_dtype,
+    is_autocast_available as is_autocast_available,
+    is_autocast_enabled as is_autocast_enabled,
+)  # fmt: skip
+from tabgrad.amp.grad_scaler import GradScaler as GradScaler
