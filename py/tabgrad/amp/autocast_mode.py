@@ -18,8 +18,8 @@ HALF = frozenset(("matmul", "conv"))
 """Ops that run in half precision: products, which are fast in it and add up in single precision."""
 SINGLE = frozenset((
     "acos", "asin", "atanh", "acosh", "cosh", "cumprod", "cumsum", "erfinv", "exp", "exp2", "expm1",
-    "linear_scan", "log", "log10", "log1p", "log2", "logaddexp", "logcumsumexp", "pow", "prod", "reciprocal", "reduce_prod",
-    "reduce_sum", "rsqrt", "sinh", "tan",
+    "linear_scan", "log", "log10", "log1p", "log2", "logaddexp", "logcumsumexp", "pow", "prod", "reciprocal",
+    "reduce_prod", "reduce_sum", "rsqrt", "sinh", "tan",
 ))  # fmt: skip
 """Ops that run in single precision: half has too little range or too few digits for them."""
 DTYPES = {"cpu": dt.float16, "webgpu": dt.float16, "cuda": dt.float16}

@@ -2,6 +2,8 @@
 
 from tabgrad.nn.utils import rnn as rnn
 from tabgrad.nn.utils.clip_grad import (
+    adaptive_clip_grad_ as adaptive_clip_grad_,
+    clip_each_grad_norm_ as clip_each_grad_norm_,
     clip_grad_norm_ as clip_grad_norm_,
     clip_grad_value_ as clip_grad_value_,
     clip_grads_with_norm_ as clip_grads_with_norm_,

@@ -86,3 +86,56 @@ def clip_grad_value_(
     with tg.no_grad():
         for group in alike(_grads(parameters)):
             write_parts(group, joined(group).clamp(-bound, bound))
+
+
+def clip_each_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+) -> list[Tensor]:
+    """Scale each parameter's gradient so that its own norm is at most `max_norm`; return what the norms were.
+
+    >>> import tabgrad as tg
+    >>> v, w = (tg.zeros(2, device="cpu", requires_grad=True) for _ in range(2))
+    >>> (v * tg.tensor([3.0, 4.0], device="cpu") + w).sum().backward()
+    >>> tg.nn.utils.clip_each_grad_norm_([v, w], 2.0)
+    [tensor(5.), tensor(1.4142)]
+    >>> v.grad
+    tensor([1.2000, 1.6000])
+    """
+    norms = []
+    with tg.no_grad():
+        for g in _grads(parameters):
+            total = tg.norm(g, float(norm_type))
+            g.mul_((float(max_norm) / (total + 1e-6)).clamp(max=1.0))
+            norms.append(total)
+    return norms
+
+
+def _unit_norms(x: Tensor) -> Tensor:
+    """Return the norm of each unit (each row of a weight, a vector or number as a whole), to broadcast."""
+    if x.ndim <= 1:
+        return (x * x).sum().sqrt()
+    return (x * x).sum(dim=tuple(range(1, x.ndim)), keepdim=True).sqrt()
+
+
+def adaptive_clip_grad_(
+    parameters: Tensor | Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3
+) -> None:
+    """Scale the gradient of each unit so that its norm is at most `clip_factor` times that of its weights.
+
+    A unit is a row of a weight matrix (an output channel of a convolution), or a whole vector. Norms of weights
+    count as at least `eps`. (Brock et al. 2021, "High-performance large-scale image recognition without
+    normalization".)
+
+    >>> import tabgrad as tg
+    >>> w = tg.tensor([[3.0, 4.0]], device="cpu", requires_grad=True)
+    >>> (w * 10).sum().backward()
+    >>> tg.nn.utils.adaptive_clip_grad_([w], clip_factor=0.2)
+    >>> w.grad
+    tensor([[0.7071, 0.7071]])
+    """
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    with tg.no_grad():
+        for p in given:
+            if p.grad is not None:
+                allowed = _unit_norms(p).clamp(min=float(eps)) * float(clip_factor)
+                p.grad.mul_((allowed / _unit_norms(p.grad).clamp(min=1e-6)).clamp(max=1.0))
