@@ -92,7 +92,7 @@ class GradientAccumulator:
         """
         if self.count:
             raise GradientError("GradientAccumulator.run: a set is incomplete; call flush() first")
-        total = None
+        total: Any = None
         for part in self._parts(batch):
             loss = loss_fn(*part)
             self.backward(loss)
