@@ -97,6 +97,7 @@ class GradientAccumulator:
             loss = loss_fn(*part)
             self.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
         return total / self.steps if self.average else total
 
     def _parts(self, batch: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
