@@ -150,7 +150,7 @@ function options(name, line, box, total) {
   const axis = { stroke: colour("--muted"), grid, ticks: { show: false }, font: "11px Inter" };
   /** @type {UPlot.Axis} */
   const y = { ...axis, size: 42, space: 36 };
-  if (share) y.values = (_, marks) => marks.map((mark) => `${Math.round(mark * 100)} %`);
+  if (share) y.values = (_, marks) => marks.map((mark) => `${Number((mark * 100).toFixed(1))} %`);
   return {
     width: box.clientWidth,
     height: box.clientHeight,
