@@ -1,4 +1,5 @@
-"""Random programs: each step takes tensors made before it and is carried out on `cpu` and on a device at once.
+"""Random programs: each step takes tensors made before it and is carried out twice at once, by an oracle and by
+what is under test. A side is a library with PyTorch's names and a device of it.
 
 Floats only meet functions that are continuous, so that rounding can't send the two ways apart; integers
 and bools are exact, and meet everything.
@@ -7,15 +8,13 @@ and bools are exact, and meet everything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-
-import tabgrad as tg
-from tabgrad.nn import functional as F
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 7, 1, 2, 3, 0, 18, 33])
@@ -27,18 +26,29 @@ LARGE = 30.0
 
 @dataclass
 class Pair:
-    """A value on the CPU and on the device."""
+    """A value as the oracle has it, and as what is under test has it."""
 
-    cpu: Any
-    gpu: Any
+    want: Any
+    got: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.cpu.shape)
+        return tuple(self.want.shape)
 
     @property
     def kind(self) -> str:
-        return "b" if self.cpu.dtype is tg.bool else "f" if self.cpu.is_floating_point() else "i"
+        if str(self.want.dtype).endswith("bool"):
+            return "b"
+        return "f" if self.want.is_floating_point() else "i"
+
+
+@dataclass
+class Step:
+    """What makes the next value (or writes to one in place) of those at `at`."""
+
+    function: Callable[..., Any]
+    at: tuple[int, ...]
+    writes: bool = False
 
 
 @dataclass
@@ -46,18 +56,25 @@ class Machine:
     """A program as it is made."""
 
     draw: Draw
-    device: Any
+    sides: Sequence[tuple[Any, Any]]
+    """The two libraries, the oracle first, each with its device."""
+    floats: str = "float32"
+    ints: str = "int32"
+    most: int = MOST
     values: list[Pair] = field(default_factory=list)
+    arrays: list[Any] = field(default_factory=list)
     leaves: list[Pair] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
 
     def leaf(self, array: Any) -> None:
         """Add an input."""
-        pair = Pair(tg.tensor(array, device="cpu"), tg.tensor(array, device=self.device))
+        pair = Pair(*(t.tensor(array, device=device) for t, device in self.sides))
         if array.dtype.kind == "f":
-            pair.cpu.requires_grad = pair.gpu.requires_grad = True
+            pair.want.requires_grad = pair.got.requires_grad = True
         self.text.append(f"v{len(self.values)} = {array.dtype.name}{list(array.shape)}")
         self.values.append(pair)
+        self.arrays.append(array)
         self.leaves.append(pair)
 
     def pick(
@@ -68,33 +85,35 @@ class Machine:
         return self.draw(st.sampled_from(fitting[::-1])) if fitting else None
 
     def apply(self, text: str, function: Callable[..., Any], *at: int) -> bool:
-        """Carry out a step; False where its result is of no use."""
+        """Carry out a step, `function` of a library and the values `at`; False where it is of no use."""
+        (first, _), (second, _) = self.sides
         try:
-            cpu = function(*(self.values[i].cpu for i in at))
+            want = function(first, *(self.values[i].want for i in at))
         except (RuntimeError, ValueError, IndexError) as error:
-            raise AssertionError(f"{text}: cpu refuses {error}") from error
-        if cpu.numel() > MOST or len(cpu.shape) > 5:
+            raise AssertionError(f"{text}: the oracle refuses {error}") from error
+        if want.numel() > self.most or len(want.shape) > 5:
             return False
-        gpu = function(*(self.values[i].gpu for i in at))
         self.text.append(f"v{len(self.values)} = {text.format(*(f'v{i}' for i in at))}")
-        self.values.append(Pair(cpu, gpu))
-        if cpu.is_floating_point() and cpu.numel() and float(cpu.detach().abs().max()) > LARGE:
-            self.apply("tanh({})", tg.tanh, len(self.values) - 1)
+        got = function(second, *(self.values[i].got for i in at))
+        self.values.append(Pair(want, got))
+        self.steps.append(Step(function, at))
+        if want.is_floating_point() and want.numel() and float(want.detach().abs().max()) > LARGE:
+            self.apply("tanh({})", lambda t, x: t.tanh(x), len(self.values) - 1)
         return True
 
 
-def start(draw: Draw, device: Any) -> Machine:
-    """Return a machine with a few inputs."""
-    machine = Machine(draw, device)
+def start(machine: Machine, sizes: st.SearchStrategy[int] = SIZES, axes: int = 4) -> Machine:
+    """Give the machine a few inputs."""
+    draw = machine.draw
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     for kind in draw(st.lists(st.sampled_from("ffi"), min_size=1, max_size=3)):
-        shape = tuple(draw(st.lists(SIZES, max_size=4)))
-        while math.prod(shape) > MOST:
+        shape = tuple(draw(st.lists(sizes, max_size=axes)))
+        while math.prod(shape) > machine.most:
             shape = shape[1:]
         if kind == "f":
-            machine.leaf(rng.uniform(-1, 1, shape).astype(np.float32))
+            machine.leaf(rng.uniform(-1, 1, shape).astype(machine.floats))
         else:
-            machine.leaf(rng.integers(-9, 10, shape).astype(np.int32))
+            machine.leaf(rng.integers(-9, 10, shape).astype(machine.ints))
     return machine
 
 
@@ -117,9 +136,9 @@ def _unary(m: Machine) -> None:
     }[m.values[i].kind]
     name = m.draw(st.sampled_from(names))
     if name == "exp":
-        m.apply("exp(-abs({}))", lambda x: tg.exp(-tg.abs(x)), i)
+        m.apply("exp(-abs({}))", lambda t, x: t.exp(-t.abs(x)), i)
     else:
-        m.apply(f"{name}({{}})", getattr(tg, name), i)
+        m.apply(f"{name}({{}})", lambda t, x: getattr(t, name)(x), i)
 
 
 def _binary(m: Machine) -> None:
@@ -136,7 +155,7 @@ def _binary(m: Machine) -> None:
         "b": ("logical_and", "logical_or", "logical_xor", "eq"),
     }[x.kind]
     name = m.draw(st.sampled_from(names))
-    m.apply(f"{name}({{}}, {{}})", getattr(tg, name), i, j)
+    m.apply(f"{name}({{}}, {{}})", lambda t, x, y: getattr(t, name)(x, y), i, j)
 
 
 def fits(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -154,16 +173,15 @@ def _scalar(m: Machine) -> None:
         else m.draw(st.sampled_from([0.5, -1.25, 2.0]))
     )
     name = m.draw(st.sampled_from(["add", "mul", "sub"]))
-    m.apply(f"{name}({{}}, {number})", lambda x: getattr(tg, name)(x, number), i)
+    m.apply(f"{name}({{}}, {number})", lambda t, x: getattr(t, name)(x, number), i)
 
 
 def _cast(m: Machine) -> None:
     i = m.pick("ib")
     if i is None:
         return
-    name = m.draw(st.sampled_from(["float32", "int32"]))
-    m.apply(f"{{}}.to({name}) * 0.125" if name == "float32" else "{}.to(int32)",
-            lambda x: x.to(getattr(tg, name)) * (0.125 if name == "float32" else 1), i)  # fmt: skip
+    name, factor = m.draw(st.sampled_from([(m.floats, 0.125), (m.ints, 1)]))
+    m.apply(f"{{}}.to({name}) * {factor}", lambda t, x: x.to(getattr(t, name)) * factor, i)
 
 
 def _where(m: Machine) -> None:
@@ -177,7 +195,7 @@ def _where(m: Machine) -> None:
         return
     shape = np.broadcast_shapes(x.shape, m.values[j].shape)
     if fits(m.values[c].shape, shape):
-        m.apply("where({}, {}, {})", tg.where, c, i, j)
+        m.apply("where({}, {}, {})", lambda t, c, x, y: t.where(c, x, y), c, i, j)
 
 
 def _view(m: Machine) -> None:
@@ -191,30 +209,30 @@ def _view(m: Machine) -> None:
     )
     if name == "reshape":
         target = factors(m.draw, math.prod(shape))
-        m.apply(f"{{}}.reshape{target}", lambda x: x.reshape(target), i)
+        m.apply(f"{{}}.reshape{target}", lambda t, x: x.reshape(target), i)
     elif name == "expand":
         lead = m.draw(st.sampled_from([(), (2,), (3, 1), (0,)]))
         target = (*lead, *(m.draw(st.sampled_from([1, 2, 5])) if k == 1 else k for k in shape))
-        m.apply(f"{{}}.expand{target}", lambda x: x.expand(target), i)
+        m.apply(f"{{}}.expand{target}", lambda t, x: x.expand(target), i)
     elif n and name == "permute":
         dims = tuple(m.draw(st.permutations(range(n))))
-        m.apply(f"{{}}.permute{dims}", lambda x: x.permute(dims), i)
+        m.apply(f"{{}}.permute{dims}", lambda t, x: x.permute(dims), i)
     elif n and name == "slice":
         index = tuple(slice_of(m.draw, k) for k in shape)
-        m.apply(f"{{}}[{index}]", lambda x: x[index], i)
+        m.apply(f"{{}}[{index}]", lambda t, x: x[index], i)
     elif n and name == "flip":
         dims = tuple(sorted(m.draw(st.sets(st.integers(0, n - 1), min_size=1))))
-        m.apply(f"{{}}.flip({dims})", lambda x: x.flip(dims), i)
+        m.apply(f"{{}}.flip({dims})", lambda t, x: x.flip(dims), i)
     elif n and name == "pad":
         widths = [m.draw(st.integers(0, 2)) for _ in range(2 * min(n, 2))]
         if m.values[i].kind != "b":
-            m.apply(f"pad({{}}, {widths})", lambda x: F.pad(x, widths), i)
+            m.apply(f"pad({{}}, {widths})", lambda t, x: t.nn.functional.pad(x, widths), i)
     elif n and name == "roll":
         shift, dim = m.draw(st.integers(-3, 3)), m.draw(st.integers(0, n - 1))
-        m.apply(f"{{}}.roll({shift}, {dim})", lambda x: x.roll(shift, dim), i)
+        m.apply(f"{{}}.roll({shift}, {dim})", lambda t, x: x.roll(shift, dim), i)
     elif n and name == "unfold" and shape[-1]:
         size, by = m.draw(st.integers(1, min(3, shape[-1]))), m.draw(st.integers(1, 2))
-        m.apply(f"{{}}.unfold(-1, {size}, {by})", lambda x: x.unfold(-1, size, by), i)
+        m.apply(f"{{}}.unfold(-1, {size}, {by})", lambda t, x: x.unfold(-1, size, by), i)
 
 
 def factors(draw: Draw, n: int) -> tuple[int, ...]:
@@ -253,7 +271,7 @@ def _join(m: Machine) -> None:
     others = [m.pick(x.kind, joins) for _ in range(m.draw(st.integers(1, 5)))]
     picked = [i, *(o for o in others if o is not None)]
     m.apply(
-        f"cat([{', '.join('{}' for _ in picked)}], {dim})", lambda *xs: tg.cat(xs, dim), *picked
+        f"cat([{', '.join('{}' for _ in picked)}], {dim})", lambda t, *xs: t.cat(xs, dim), *picked
     )
 
 
@@ -272,7 +290,7 @@ def _reduce(m: Machine) -> None:
     name = m.draw(st.sampled_from(names[x.kind]))
     if name not in ("sum", "any", "all") and any(x.shape[d] == 0 for d in dims):
         return
-    m.apply(f"{name}({{}}, {dims}, {keep})", lambda x: getattr(tg, name)(x, dims, keep), i)
+    m.apply(f"{name}({{}}, {dims}, {keep})", lambda t, x: getattr(t, name)(x, dims, keep), i)
 
 
 def _row(m: Machine) -> None:
@@ -287,30 +305,29 @@ def _row(m: Machine) -> None:
         )
         keep = {"dim": dim, "keepdim": True}
         made = {
-            "softmax": lambda x: F.softmax(x, dim),
-            "log_softmax": lambda x: F.log_softmax(x, dim) * 0.25,
-            "cumsum": lambda x: x.cumsum(dim),
-            "normalize": lambda x: x / (1 + (x * x).sum(**keep)),
-            "standardise": lambda x: (x - x.mean(**keep)) * (0.1 + x.var(unbiased=False, **keep)),
+            "softmax": lambda t, x: t.softmax(x, dim),
+            "log_softmax": lambda t, x: t.log_softmax(x, dim) * 0.25,
+            "cumsum": lambda t, x: x.cumsum(dim),
+            "normalize": lambda t, x: x / (1 + (x * x).sum(**keep)),
+            "standardise": lambda t, x: (
+                (x - x.mean(**keep)) * (0.1 + x.var(unbiased=False, **keep))
+            ),
         }[name]
         if not x.shape[dim]:
             return
     else:
         name = m.draw(st.sampled_from(["cumsum", "argsort", "argmax", "argmin", "cummax"]))
+        integer = operator.attrgetter(m.ints)
         made = {
-            "cumsum": lambda x: x.cumsum(dim, dtype=tg.int32), "argsort": lambda x: x.argsort(dim).to(tg.int32),
-            "argmax": lambda x: x.argmax(dim).to(tg.int32), "argmin": lambda x: x.argmin(dim).to(tg.int32),
-            "cummax": lambda x: x.cummax(dim).indices.to(tg.int32),
+            "cumsum": lambda t, x: x.cumsum(dim, dtype=integer(t)),
+            "argsort": lambda t, x: x.argsort(dim, stable=True).to(integer(t)),
+            "argmax": lambda t, x: x.argmax(dim).to(integer(t)),
+            "argmin": lambda t, x: x.argmin(dim).to(integer(t)),
+            "cummax": lambda t, x: x.cummax(dim).indices.to(integer(t)),
         }[name]  # fmt: skip
         if not x.shape[dim]:
             return
     m.apply(f"{name}({{}}, {dim})", made, i)
-
-
-def standardise(x: Any, dim: int) -> Any:
-    """Return `x` less its mean, times its variance."""
-    spread = 0.1 + x.var(dim, unbiased=False, keepdim=True)
-    return (x - x.mean(dim, keepdim=True)) * spread
 
 
 def _product(m: Machine) -> None:
@@ -324,9 +341,9 @@ def _product(m: Machine) -> None:
 
     j = m.pick(x.kind, meets)
     if j is not None:
-        m.apply("matmul({}, {})", tg.matmul, i, j)
+        m.apply("matmul({}, {})", lambda t, x, y: t.matmul(x, y), i, j)
     else:
-        m.apply("matmul({}, {}.mT)", lambda a, b: a @ b.mT, i, i)
+        m.apply("matmul({}, {}.mT)", lambda t, a, b: a @ b.mT, i, i)
 
 
 def _index(m: Machine) -> None:
@@ -344,16 +361,16 @@ def _index(m: Machine) -> None:
     before = (slice(None),) * dim
     if name == "index_select":
         text = f"{{0}}.index_select({dim}, ({index}).reshape(-1))"
-        m.apply(text, lambda x, k: x.index_select(dim, (k % size).reshape(-1)), i, j)
+        m.apply(text, lambda t, x, k: x.index_select(dim, (k % size).reshape(-1)), i, j)
     elif name == "take":
         text = f"{{0}}[(slice(None),) * {dim} + ({index},)]"
-        m.apply(text, lambda x, k: x[(*before, k % size)], i, j)
+        m.apply(text, lambda t, x, k: x[(*before, k % size)], i, j)
     else:
-        count = m.values[j].cpu.numel()
+        count = m.values[j].want.numel()
         shape = tuple(count if k == dim else n for k, n in enumerate(x.shape))
 
-        def add(x: Any, k: Any) -> Any:
-            ones = tg.ones(shape, dtype=x.dtype, device=x.device)
+        def add(t: Any, x: Any, k: Any) -> Any:
+            ones = t.ones(shape, dtype=x.dtype, device=x.device)
             return x.index_add(dim, (k % size).reshape(-1), ones)
 
         m.apply(f"{{0}}.index_add({dim}, ({index}).reshape(-1), ones{shape})", add, i, j)
@@ -362,12 +379,13 @@ def _index(m: Machine) -> None:
 def _random(m: Machine) -> None:
     shape = tuple(m.draw(st.lists(st.sampled_from([1, 2, 5]), max_size=3)))
     seed = m.draw(st.integers(0, 9))
-    made = []
-    for device in ("cpu", m.device):
-        tg.manual_seed(seed)
-        made.append(tg.rand(*shape, device=device))
-    m.text.append(f"v{len(m.values)} = rand{shape} of seed {seed}")
-    m.values.append(Pair(*made))
+    devices = iter([device for _, device in m.sides])
+
+    def drawn(t: Any) -> Any:
+        t.manual_seed(seed)
+        return t.rand(*shape, device=next(devices))
+
+    m.apply(f"rand{shape} of seed {seed}", drawn)
 
 
 STEPS: dict[str, Callable[[Machine], None]] = {

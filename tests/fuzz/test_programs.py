@@ -17,7 +17,7 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 
 def agree(pair: Pair) -> None:
     """Compare a value on both devices."""
-    want, got = pair.cpu.detach().numpy(), pair.gpu.detach().numpy()
+    want, got = pair.want.detach().numpy(), pair.got.detach().numpy()
     assert got.shape == want.shape
     if pair.kind == "f":
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
@@ -27,12 +27,12 @@ def agree(pair: Pair) -> None:
 
 def gradients(machine: Machine, outputs: list[Pair]) -> list[Pair]:
     """Return the gradients of the sum of the float outputs, on both devices."""
-    smooth = [o for o in outputs if o.cpu.requires_grad]
+    smooth = [o for o in outputs if o.want.requires_grad]
     if not smooth:
         return []
-    leaves = [v for v in machine.leaves if v.cpu.requires_grad]
+    leaves = [v for v in machine.leaves if v.want.requires_grad]
     found = []
-    for side in ("cpu", "gpu"):
+    for side in ("want", "got"):
         total = sum((getattr(o, side) * 0.5).sum() for o in smooth)
         found.append(tg.autograd.grad(total, [getattr(v, side) for v in leaves], allow_unused=True))
     return [Pair(a, b) for a, b in zip(*found, strict=True) if a is not None]
@@ -49,7 +49,7 @@ def compare(data: Any, steps: int = 10, name: Any = "webgpu") -> None:
     limits.quads = data.draw(st.booleans(), "quads")
     backend.plans.clear()
     try:
-        machine = start(data.draw, device)
+        machine = start(Machine(data.draw, ((tg, "cpu"), (tg, device))))
         for _ in range(data.draw(st.integers(1, steps), "steps")):
             step(machine)
         note("\n".join(machine.text))
