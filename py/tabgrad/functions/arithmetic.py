@@ -300,21 +300,19 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 def fmax(input: Tensor, other: Any) -> Tensor:
-    """Return the larger of the elements; where one is nan, the other."""
-    nan = isinstance(other, Box) and other.spec.dtype.category >= FLOAT
-    best = maximum(input, other)
-    if nan:
-        best = e.where(r.isnan(other), input, best)
-    return e.where(r.isnan(input), other, best) if input.spec.dtype.category >= FLOAT else best
+    """Return the larger of the elements; where one is nan, the other. Of equal ones it is `input`."""
+    first = r.ge(input, other)
+    if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
+        first = bitwise_or(first, r.isnan(other))
+    return e.where(first, input, other)
 
 
 def fmin(input: Tensor, other: Any) -> Tensor:
-    """Return the smaller of the elements; where one is nan, the other."""
-    nan = isinstance(other, Box) and other.spec.dtype.category >= FLOAT
-    best = minimum(input, other)
-    if nan:
-        best = e.where(r.isnan(other), input, best)
-    return e.where(r.isnan(input), other, best) if input.spec.dtype.category >= FLOAT else best
+    """Return the smaller of the elements; where one is nan, the other. Of equal ones it is `input`."""
+    first = r.le(input, other)
+    if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
+        first = bitwise_or(first, r.isnan(other))
+    return e.where(first, input, other)
 
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:

@@ -330,7 +330,7 @@ def norm(
 ) -> Tensor:
     """Return the p-norm over `dim` of the elements as one vector; "fro" is 2.
 
-    The derivative of the 2-norm at 0 is 0.
+    The derivative at 0 is 0, whatever p.
 
     >>> import tabgrad as tg
     >>> tg.norm(tg.tensor([3.0, 4.0], device="cpu"))
@@ -357,7 +357,16 @@ def norm(
         return reduce(r.reduce_min, size, over, keepdim)
     if p == 0:
         return reduce(r.reduce_sum, cast(truth(x), x.spec.dtype), over, keepdim)
-    return a.pow(reduce(r.reduce_sum, a.pow(size, p), over, keepdim), 1.0 / p)
+    if 0 < p < 1:
+        return _power(reduce(r.reduce_sum, _power(size, p), over, keepdim), 1.0 / p)
+    total = reduce(r.reduce_sum, a.pow(size, p), over, keepdim)
+    return _power(total, 1.0 / p) if p > 0 else a.pow(total, 1.0 / p)
+
+
+def _power(x: Any, exponent: float) -> Any:
+    """Return the power of what is not negative, with the derivative 0 at 0."""
+    zero = rounding.eq(x, 0.0)
+    return e.where(zero, 0.0, a.pow(e.where(zero, 1.0, x), exponent))
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

@@ -12,7 +12,7 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.composite.rows import softmax
 from tabgrad.ops.elementwise import add, log, maximum, mul, neg, stop_gradient, sub, where
 from tabgrad.ops.reduction import argmax, iota_along, keep
-from tabgrad.ops.rounding import eq, ge
+from tabgrad.ops.rounding import eq, ge, gt
 from tabgrad.ops.view import expand
 from tabgrad.tensor import Tensor
 
@@ -125,7 +125,7 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """Return x where it is not negative, and x times a slope elsewhere: random in training, else the mean."""
+    """Return x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
     if upper < lower:
         raise ValueError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
@@ -133,7 +133,7 @@ def rrelu(
         slope: Any = add(mul(u, upper - lower), lower)
     else:
         slope = (lower + upper) / 2
-    return _into(input, where(ge(input, 0), input, mul(input, slope)), inplace)
+    return _into(input, where(gt(input, 0), input, mul(input, slope)), inplace)
 
 
 def gumbel_softmax(

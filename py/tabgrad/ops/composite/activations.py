@@ -42,19 +42,26 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
-    return where(gt(input, 0), input, mul(expm1(minimum(input, 0)), alpha))
+    return where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), alpha))
+
+
+def _not_above_zero(x: Any) -> Any:
+    """Return min(x, 0) with the derivative 1 at 0: exponential units are smooth there."""
+    return where(gt(x, 0), 0, x)
 
 
 def selu(input: Any) -> Any:
     """Return the self-normalising exponential unit."""
-    return mul(where(gt(input, 0), input, mul(expm1(minimum(input, 0)), _SELU_ALPHA)), _SELU_SCALE)
+    return mul(
+        where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), _SELU_ALPHA)), _SELU_SCALE
+    )
 
 
 def celu(input: Any, alpha: float = 1.0) -> Any:
     """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
-    return where(gt(input, 0), input, mul(expm1(mul(minimum(input, 0), 1 / alpha)), alpha))
+    return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
