@@ -155,7 +155,7 @@ class Walk:
             self.seed_output(edges[0], params, ct)
             return
         if notes is not None and "pre" in notes:
-            ct = _prehooks(notes["pre"], ct)
+            ct = _prehooks(node, notes["pre"], ct)
         if rule is ACCUMULATE:
             if self.targets is None:
                 add_to_grad(node.entry[3](), ct, self.graph)
@@ -169,7 +169,7 @@ class Walk:
             needs = tuple([e is not None and (e in wanted or e in self.targets) for e in edges])  # type: ignore[operator]
         grads = self.pull(node, rule, params, ct, needs)
         if notes is not None and "post" in notes:
-            grads = _posthooks(notes["post"], grads, ct)
+            grads = _posthooks(node, notes["post"], grads, ct)
         for source, grad, need in zip(edges, grads, needs, strict=True):
             if need and grad is not None:
                 self.seed(source, grad)
@@ -239,21 +239,38 @@ def _check_like(what: str, new: Any, ct: Any) -> None:
         )
 
 
-def _prehooks(hooks: Any, ct: Any) -> Any:
+def _prehooks(node: Node, hooks: Any, ct: Any) -> Any:
+    many = type(ct) is list
+    specs = node.entry[6] if many else (node.entry[6],)
     for fn in list(hooks.values()):
-        new = fn(tuple(ct) if type(ct) is list else (ct,))
+        new = fn(tuple(ct) if many else (ct,))
         if new is not None:
-            new = list(new) if isinstance(new, tuple | list) else [new]
-            ct = new if type(ct) is list else new[0]
+            given = _checked(f"a prehook of {node.name()}", new, specs)
+            ct = given if many else given[0]
     return ct
 
 
-def _posthooks(hooks: Any, grads: Any, ct: Any) -> Any:
+def _posthooks(node: Node, hooks: Any, grads: Any, ct: Any) -> Any:
     grads = tuple(grads)
     for fn in list(hooks.values()):
         new = fn(grads, tuple(ct) if type(ct) is list else (ct,))
         if new is not None:
-            grads = tuple(new) if isinstance(new, tuple | list) else (new,)
+            grads = tuple(_checked(f"a hook of {node.name()}", new, node.entry[5]))
+    return grads
+
+
+def _checked(what: str, new: Any, specs: Sequence[Any]) -> list[Any]:
+    """Return the gradients that a hook on a node returned, which are None or tensors of `specs`."""
+    grads = list(new) if isinstance(new, tuple | list) else [new]
+    if len(grads) != len(specs):
+        plural = "" if len(specs) == 1 else "s"
+        raise GradientError(
+            f"{what} returned {len(grads)} gradients; expected None or {len(specs)} gradient{plural}"
+        )
+    for g, spec in zip(grads, specs, strict=True):
+        if g is not None and getattr(g, "spec", None) is not spec:
+            got = getattr(g, "spec", None) or type(g).__name__
+            raise GradientError(f"{what} returned {got}; expected None or a tensor, {spec}")
     return grads
 
 

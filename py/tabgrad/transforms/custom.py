@@ -11,6 +11,7 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.linear import Linear
+from tabgrad.transforms.returned import differentiable, like
 from tabgrad.transforms.tape import Node, record_call
 from tabgrad.transforms.vmap import Batch
 
@@ -59,7 +60,9 @@ class custom_vjp:
         leaves, structure = tree.flatten(moving)
         out_tree: list[Any] = []
         return _run(
-            VjpCall(_name(self.fun), *_flat(fun, fwd, bwd, structure, out_tree)), leaves, out_tree
+            VjpCall(_name(self.fun), *_flat(fun, fwd, bwd, leaves, structure, out_tree)),
+            leaves,
+            out_tree,
         )
 
 
@@ -83,9 +86,10 @@ def _with_fixed(fn: Callable[..., Any], fixed: dict[int, Any]) -> Callable[..., 
 
 
 def _flat(
-    fun: Any, fwd: Any, bwd: Any, structure: Any, out_tree: list[Any]
+    fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], structure: Any, out_tree: list[Any]
 ) -> tuple[Any, Any, Any]:
-    """Return the functions on lists of leaves; the structure of the output is put in `out_tree`."""
+    """Return the functions on lists of leaves like `args`; the output's structure is put in `out_tree`."""
+    specs = differentiable(args)
 
     def flat_fun(leaves: Sequence[Any]) -> list[Any]:
         outs, found = tree.flatten(fun(*tree.unflatten(structure, leaves)))
@@ -103,7 +107,7 @@ def _flat(
     def flat_bwd(residuals: tuple[list[Any], Any], cts: Sequence[Any]) -> list[Any]:
         leaves, its = residuals
         found = bwd(tree.unflatten(its, leaves), tree.unflatten(out_tree[0], cts))
-        return _gradients(found, structure)
+        return like("custom_vjp", "gradient", _gradients(found, structure), "argument", specs)
 
     return flat_fun, flat_fwd, flat_bwd
 
@@ -404,7 +408,8 @@ class custom_jvp:
                     f"custom_jvp: the tangent has the structure {its}, the output {found}; they must be equal"
                 )
             out_tree[:] = [found]
-            return outs, tangents
+            specs = differentiable(outs)
+            return outs, like("custom_jvp", "tangent", tangents, "output", specs)
 
         return _run(JvpCall(_name(self.fun), flat_fun, flat_rule), leaves, out_tree)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.tape import Node, is_leaf, load, pack, record_call
 
@@ -159,6 +160,10 @@ class ClassRules:
         """Return what the class's vmap returns, None where it has none."""
         if self.cls.vmap is Function.vmap:
             return None
+        if self.cls.generate_vmap_rule:
+            raise TransformError(
+                f"{self.name}: has a vmap static method and generate_vmap_rule = True; it must be one of them"
+            )
         return self.cls.vmap(VmapInfo(level.size, level.randomness), dims, *args)
 
     def vmapped(self, level: Any, dims: tuple[Any, ...]) -> Any:
@@ -212,7 +217,22 @@ class FunctionCall(Call):
         ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
         with using(mode.replace(grad=False)):
             outputs = self.outputs(self.rules.forward(ctx, args))
+        self.check_dirty(ctx, args, outputs)
         return self.recorded(ctx, args, outputs, None, mode)
+
+    def check_dirty(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any]) -> None:
+        """Raise unless what forward has marked as changed in place is among the outputs."""
+        for x in ctx._dirty:
+            if not any(x is y for y in outputs):
+                raise GradientError(
+                    f"{self.name}: mark_dirty was given a tensor that forward does not return; inputs changed "
+                    "in place must be among the outputs"
+                )
+            if not any(x is a for a in args):
+                warnings.warn(
+                    f"{self.name}: mark_dirty was given a tensor that is no input; it need not be marked",
+                    stacklevel=2,
+                )
 
     def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward below and set up a context of this level."""
@@ -274,13 +294,7 @@ class FunctionCall(Call):
                 else t
                 for p, t in parts
             ]
-            found = self.rules.jvp(ctx, *tangents)
-        found = list(found) if isinstance(found, tuple) else [found]
-        if len(found) != len(outputs):
-            raise GradientError(
-                f"{self.name}: jvp must return a tangent for each of the {len(outputs)} outputs, "
-                f"got {len(found)}"
-            )
+            found = returned.tangents(self.name, self.rules.jvp(ctx, *tangents), outputs)
         return [
             y if t is None or not isinstance(y, Box) else level.lift(y, t)
             for y, t in zip(outputs, found, strict=True)
@@ -379,7 +393,7 @@ class FunctionRule:
             found = self.rules.backward(ctx, *cts)
         finally:
             ctx._loaded = None
-        return _checked(self.node_name, found, specs, needs)
+        return returned.gradients(self.node_name, found, specs, needs)
 
 
 def _loaded(slot: Any, node: Node, edges: Any, owner: Any, lowered: bool, graph: bool) -> Any:
@@ -392,48 +406,6 @@ def _loaded(slot: Any, node: Node, edges: Any, owner: Any, lowered: bool, graph:
         if source is not None:
             x.node, x.tracked = source, True
     return x
-
-
-def _checked(name: str, found: Any, specs: Any, needs: tuple[bool, ...]) -> list[Any]:
-    grads = list(found) if isinstance(found, tuple | list) else [found]
-    n = len(specs)
-    if len(grads) < n or any(g is not None for g in grads[n:]):
-        raise GradientError(
-            f"{name}: backward must return a gradient or None for each of the {n} arguments of forward, "
-            f"it returned {len(grads)}"
-        )
-    return [_fitted(name, i, g, specs[i], needs[i]) for i, g in enumerate(grads[:n])]
-
-
-def _fitted(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
-    if g is None:
-        return None
-    if spec is None:
-        raise GradientError(
-            f"{name}: backward must return None for argument {i}, which is no tensor"
-        )
-    if not need:
-        return None
-    if not isinstance(g, Box):
-        raise TypeError(
-            f"{name}: backward returned {type(g).__name__} for argument {i}; expected a tensor or None"
-        )
-    if g.spec.shape != spec.shape:
-        g = _summed(name, i, g, spec)
-    return g if g.spec.dtype is spec.dtype else REGISTRY["cast"].bind(g, dtype=spec.dtype)
-
-
-def _summed(name: str, i: int, g: Any, spec: Any) -> Any:
-    """Return `g` summed to the shape of `spec` where that shape broadcasts to its own."""
-    shape, want = g.spec.shape, spec.shape
-    lead = len(shape) - len(want)
-    if lead < 0 or any(w not in (1, n) for w, n in zip(want, shape[max(lead, 0) :], strict=True)):
-        raise GradientError(
-            f"{name}: backward returned a gradient of shape {shape} for argument {i}; expected {want}"
-        )
-    axes = tuple(k for k, n in enumerate(shape) if k < lead or (want[k - lead] == 1 and n != 1))
-    g = REGISTRY["reduce_sum"].bind(g, axes=axes) if axes else g
-    return REGISTRY["reshape"].bind(g, shape=want)
 
 
 class _Once:

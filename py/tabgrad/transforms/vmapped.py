@@ -9,6 +9,7 @@ from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import Box
 from tabgrad.transforms.function import FunctionCtx
+from tabgrad.transforms.returned import gradients
 from tabgrad.transforms.vmap import Batch
 
 
@@ -75,6 +76,7 @@ class VmappedRules:
                 dims.append(match[1])
             return tuple(tensors), dims
 
+        ctx.specs = [a.spec if isinstance(a, Box) else None for a in lifted]
         saved, ctx.saved_dims = outward(inner._to_save)
         forward, ctx.forward_dims = outward(inner._for_forward)
         ctx.save_for_backward(*saved)
@@ -103,9 +105,11 @@ class VmappedRules:
                 found = self.rules.backward(inner, *lifted)
             finally:
                 inner._loaded = None
-        grads = list(found) if isinstance(found, tuple | list) else [found]
-        out = [self.lowered_grad(level, g, d) for g, d in zip(grads, self.dims, strict=False)]
-        return tuple(out + grads[len(out) :])
+            # here, where the shapes are those of one element: outside a sum could take the batch along
+            grads = gradients(self.name, found, ctx.specs, (True,) * len(ctx.specs))
+        return tuple(
+            [self.lowered_grad(level, g, d) for g, d in zip(grads, self.dims, strict=True)]
+        )
 
     def lowered_grad(self, level: Any, g: Any, dim: int | None) -> Any:
         """Return the gradient of an argument: summed over the batch where all elements share the argument."""
@@ -133,7 +137,7 @@ class VmappedRules:
             ]
             out = self.rules.jvp(inner, *lifted)
         outs = out if isinstance(out, tuple) else (out,)
-        low = [None if t is None else level.lower(t, 0) for t in outs]
+        low = [level.lower(t, 0) if isinstance(t, Box) else t for t in outs]
         return tuple(low) if isinstance(out, tuple) else low[0]
 
     def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:

@@ -1,0 +1,113 @@
+"""What a user's rule returned, checked against what it stands for: never taken with another shape or type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.core.errors import GradientError
+from tabgrad.core.op import REGISTRY
+from tabgrad.core.trace import Box
+
+
+def gradients(name: str, found: Any, specs: Any, needs: tuple[bool, ...]) -> list[Any]:
+    """Return the gradients that a Function's backward returned, one for each argument of forward."""
+    grads = list(found) if isinstance(found, tuple | list) else [found]
+    n = len(specs)
+    if len(grads) < n or any(g is not None for g in grads[n:]):
+        raise GradientError(
+            f"{name}: backward must return a gradient or None for each of the {n} arguments of forward, "
+            f"it returned {len(grads)}"
+        )
+    return [gradient(name, i, g, specs[i], needs[i]) for i, g in enumerate(grads[:n])]
+
+
+def gradient(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
+    """Return a gradient with the dtype of argument `i` and its shape, to which it is summed as PyTorch does."""
+    if g is None:
+        return None
+    if spec is None:
+        raise GradientError(
+            f"{name}: backward must return None for argument {i}, which is no tensor"
+        )
+    if not need:
+        return None
+    if not isinstance(g, Box):
+        raise TypeError(
+            f"{name}: backward returned {type(g).__name__} for argument {i}; expected a tensor or None"
+        )
+    if g.spec.shape != spec.shape:
+        g = _summed(name, i, g, spec)
+    return _cast(g, spec)
+
+
+def _cast(x: Any, spec: Any) -> Any:
+    return x if x.spec.dtype is spec.dtype else REGISTRY["cast"].bind(x, dtype=spec.dtype)
+
+
+def _summed(name: str, i: int, g: Any, spec: Any) -> Any:
+    """Return `g` summed to the shape of `spec` where that shape broadcasts to its own."""
+    shape, want = g.spec.shape, spec.shape
+    lead = len(shape) - len(want)
+    if lead < 0 or any(w not in (1, n) for w, n in zip(want, shape[max(lead, 0) :], strict=True)):
+        raise GradientError(
+            f"{name}: backward returned a gradient of shape {shape} for argument {i}; expected {want}"
+        )
+    axes = tuple(k for k, n in enumerate(shape) if k < lead or (want[k - lead] == 1 and n != 1))
+    g = REGISTRY["reduce_sum"].bind(g, axes=axes) if axes else g
+    return REGISTRY["reshape"].bind(g, shape=want)
+
+
+def tangents(name: str, found: Any, outputs: Sequence[Any]) -> list[Any]:
+    """Return the tangents that a Function's jvp returned, one for each of `outputs`."""
+    ts = list(found) if isinstance(found, tuple) else [found]
+    if len(ts) != len(outputs):
+        raise GradientError(
+            f"{name}: jvp must return a tangent for each of the {len(outputs)} outputs, got {len(ts)}"
+        )
+    checked: list[Any] = []
+    for k, (t, y) in enumerate(zip(ts, outputs, strict=True)):
+        if t is None or not isinstance(y, Box):
+            checked.append(None)
+            continue
+        if not isinstance(t, Box):
+            raise TypeError(
+                f"{name}: jvp returned {type(t).__name__} for output {k}; expected a tensor or None"
+            )
+        if t.spec.shape != y.spec.shape:
+            raise GradientError(
+                f"{name}: jvp returned a tangent of shape {t.spec.shape} for output {k}; "
+                f"expected {y.spec.shape}"
+            )
+        checked.append(_cast(t, y.spec))
+    return checked
+
+
+def like(name: str, what: str, found: Sequence[Any], of: str, specs: Sequence[Any]) -> list[Any]:
+    """Return the leaves `found`, each None or a tensor of the shape of its spec, and converted to its dtype.
+
+    A leaf whose spec is None stands for something that has no derivative, and is dropped.
+    """
+    checked: list[Any] = []
+    for x, spec in zip(found, specs, strict=True):
+        if x is None or spec is None:
+            checked.append(None)
+            continue
+        if not isinstance(x, Box):
+            raise TypeError(f"{name}: expected tensors or None as {what}s, got {type(x).__name__}")
+        if x.spec.shape != spec.shape:
+            raise GradientError(
+                f"{name}: a {what} of shape {x.spec.shape} for an {of} of shape {spec.shape}"
+            )
+        checked.append(_cast(x, spec))
+    return checked
+
+
+def differentiable(leaves: Sequence[Any]) -> list[Any]:
+    """Return the spec of each of `leaves` that can have a derivative, None for the others."""
+    return [
+        x.spec if isinstance(x, Box) and x.spec.dtype.is_differentiable else None for x in leaves
+    ]
+
+
+__all__ = ["differentiable", "gradient", "gradients", "like", "tangents"]
