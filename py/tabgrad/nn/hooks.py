@@ -81,80 +81,121 @@ def _after(hook: Hook, module: Module, args: Any, kwargs: Any, result: Any) -> A
     return result if changed is None else changed
 
 
-class _Backward:
-    """One call of a module with backward hooks: gathers the gradients of its outputs, then of its inputs.
+class _Watch(tg.autograd.Function):
+    """The identity of any number of tensors, whose gradients all go through `watch` together."""
 
-    A hook may replace gradients. The gradients of the inputs arrive one after the other, so where there
-    are several only those of the last to arrive can still be replaced together; the hook runs when all
-    have arrived.
-    """
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(watch: Any, materialize: bool, *xs: Any) -> tuple[Any, ...]:
+        return tuple(x.view_as(x) for x in xs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.watch = inputs[0]
+        ctx.set_materialize_grads(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        return None, None, *ctx.watch(list(grads))
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
+        return tangents[2:]
+
+
+def _watched(leaves: list[Any], watch: Callable[[list[Any]], Any], materialize: bool) -> Any:
+    """Return `leaves` with those that need a gradient watched, and the places of these."""
+    at = [i for i, x in enumerate(leaves) if isinstance(x, tg.Tensor) and x.requires_grad]
+    found = list(leaves)
+    if at:
+        seen = _Watch.apply(watch, materialize, *[leaves[i] for i in at])
+        for i, x in zip(at, seen, strict=True):
+            found[i] = x
+    return found, at
+
+
+class _Backward:
+    """One call of a module with backward hooks, which see all gradients of its outputs, then of its inputs."""
 
     def __init__(self, module: Module, before: list[Hook], after: list[Hook]) -> None:
         self.module, self.before, self.after = module, before, after
-        self.grad_outputs: list[Any] = []
-        self.grad_inputs: list[Any] = []
-        self.waiting: set[int] = set()
+        self.inputs: tuple[list[int], int] = ([], 0)
+        self.outputs: tuple[list[int], int] = ([], 0)
+        self.grad_outputs: tuple[Any, ...] | None = None
 
     @classmethod
     def of(cls, module: Module) -> _Backward | None:
-        """Return the gatherer, or None where the module has no backward hooks."""
+        """Return what calls the hooks, or None where the module has no backward hooks."""
         before, after = of_kind(module, "backward_pre"), of_kind(module, "backward")
         if not (before or after) or not tg.is_grad_enabled():
             return None
         return cls(module, before, after)
 
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments with a hook on each tensor that needs a gradient."""
+        """Return the arguments, those that need a gradient watched."""
         if not self.after:
             return args
-        watched = list(args)
-        self.grad_inputs = [None] * len(args)
-        for i, x in enumerate(args):
-            if isinstance(x, tg.Tensor) and x.requires_grad:
-                watched[i] = x.view_as(x)
-                watched[i].register_hook(lambda grad, i=i: self.input_arrived(i, grad))
-                self.waiting.add(i)
-        return tuple(watched)
+        found, at = _watched(list(args), self.inputs_arrived, True)
+        self.inputs = at, len(args)
+        return tuple(found)
 
     def watch_outputs(self, result: Any) -> Any:
-        """Return the result with a hook on each tensor that has a gradient."""
-        outputs, structure = tree.flatten(result)
-        self.grad_outputs = [None] * len(outputs)
-        for i, y in enumerate(outputs):
-            if isinstance(y, tg.Tensor) and y.requires_grad:
-                outputs[i] = y.view_as(y)
-                outputs[i].register_hook(lambda grad, i=i: self.output_arrived(i, grad))
-        return tree.unflatten(structure, outputs)
+        """Return the result, its tensors that have a gradient watched."""
+        leaves, structure = tree.flatten(result)
+        found, at = _watched(leaves, self.outputs_arrived, False)
+        self.outputs = at, len(leaves)
+        return tree.unflatten(structure, found)
 
-    def output_arrived(self, i: int, grad: Any) -> Any:
-        """Keep the gradient of output `i`, as the pre-hooks change it."""
-        self.grad_outputs[i] = grad
+    def outputs_arrived(self, grads: list[Any]) -> list[Any]:
+        """Return the gradients of the outputs as the pre-hooks change them."""
+        at, n = self.outputs
+        self.grad_outputs = _spread(grads, at, n)
         for hook in self.before:
-            changed = hook.fn(self.module, tuple(self.grad_outputs))
+            changed = hook.fn(self.module, self.grad_outputs)
             if changed is not None:
-                self.grad_outputs = _as_list(changed, self.grad_outputs, "backward pre-hook")
-        if not self.waiting and self.after:
-            self.run()
-        return self.grad_outputs[i]
+                self.grad_outputs = _as_tuple(changed, n, "backward pre-hook")
+        if not self.inputs[0]:
+            self.without_inputs()
+        return [self.grad_outputs[i] for i in at]
 
-    def input_arrived(self, i: int, grad: Any) -> Any:
-        """Keep the gradient of input `i`; the last to arrive runs the hooks."""
-        self.grad_inputs[i] = grad
-        self.waiting.discard(i)
-        if not self.waiting:
-            self.run()
-        return self.grad_inputs[i]
-
-    def run(self) -> None:
-        """Call the backward hooks."""
+    def without_inputs(self) -> None:
+        """Call the hooks of a module none of whose inputs needs a gradient."""
+        none = (None,) * self.inputs[1]
         for hook in self.after:
-            changed = hook.fn(self.module, tuple(self.grad_inputs), tuple(self.grad_outputs))
+            changed = hook.fn(self.module, none, self.grad_outputs)
+            if changed is not None and any(
+                g is not None for g in _as_tuple(changed, len(none), "backward hook")
+            ):
+                raise RuntimeError(
+                    "backward hook: no input of the module needs a gradient, so the hook must return None"
+                )
+
+    def inputs_arrived(self, grads: list[Any]) -> list[Any]:
+        """Return the gradients of the inputs as the hooks change them."""
+        at, n = self.inputs
+        if self.grad_outputs is None:
+            # a second derivative can reach the inputs without passing the outputs: not what the hooks are for
+            return grads
+        found = _spread(grads, at, n)
+        for hook in self.after:
+            changed = hook.fn(self.module, found, self.grad_outputs)
             if changed is not None:
-                self.grad_inputs = _as_list(changed, self.grad_inputs, "backward hook")
+                found = _as_tuple(changed, n, "backward hook")
+        self.grad_outputs = None
+        return [found[i] for i in at]
 
 
-def _as_list(changed: Any, old: list[Any], what: str) -> list[Any]:
-    new = list(changed) if isinstance(changed, (tuple, list)) else [changed]
-    if len(new) != len(old):
-        raise RuntimeError(f"{what}: expected {len(old)} gradients back, got {len(new)}")
+def _spread(grads: list[Any], at: list[int], n: int) -> tuple[Any, ...]:
+    """Return `n` gradients, those at the places `at` given and None elsewhere."""
+    found: list[Any] = [None] * n
+    for i, g in zip(at, grads, strict=True):
+        found[i] = g
+    return tuple(found)
+
+
+def _as_tuple(changed: Any, n: int, what: str) -> tuple[Any, ...]:
+    new = tuple(changed) if isinstance(changed, (tuple, list)) else (changed,)
+    if len(new) != n:
+        raise RuntimeError(f"{what}: expected {n} gradients back, got {len(new)}")
     return new
