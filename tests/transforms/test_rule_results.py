@@ -166,6 +166,31 @@ def test_derivatives_of_another_dtype_are_converted():
     assert jvp(forth, (random(3),), (random(3),))[1].dtype is tg.float64
 
 
+def test_arguments_by_name_reach_the_rules_by_position():
+    @custom_vjp
+    def f(x, power=2, *, scale=3.0):
+        return x**power * scale
+
+    @custom_vjp
+    def g(x, power=2):
+        return x**power
+
+    g.defvjp(lambda x, power: (x**power, (x, power)), lambda r, ct: (ct * 10.0 * r[0], None))
+    f.defvjp(lambda *args: (args[0], None), lambda _, ct: (ct,))
+    x = random(2, 3)
+    close(grad(lambda x: g(x, power=3).sum())(x), 10.0 * x)
+    close(grad(lambda x: g(power=3, x=x).sum())(x), 10.0 * x)
+    close(grad(lambda x: g(x).sum())(x), 10.0 * x)
+    close(g(x, power=3), x**3)
+    with pytest.raises(TypeError, match="scale can't be keyword-only"):
+        f(x, scale=1.0)
+    with pytest.raises(TypeError, match="unexpected"):
+        g(x, order=3)
+    h = custom_jvp(lambda x, k=2.0: k * x)
+    h.defjvp(lambda p, t: (p[1] * p[0], 10.0 * p[1] * t[0]))
+    close(jvp(lambda x: h(k=3.0, x=x), (x,), (x,))[1], 30.0 * x)
+
+
 # -- hooks on nodes --------------------------------------------------------------------------------
 
 

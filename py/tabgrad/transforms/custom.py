@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.transforms.batched_functions import BatchedFunctions
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.returned import differentiable, like
@@ -35,6 +37,7 @@ class custom_vjp:
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         self.fun = fun
+        self.signature = _signature(fun)
         self.nondiff_argnums = tuple(nondiff_argnums)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
@@ -44,8 +47,9 @@ class custom_vjp:
         """Set the rule."""
         self.fwd, self.bwd = fwd, bwd
 
-    def __call__(self, *args: Any) -> Any:
-        """Apply the function."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the function; arguments given by name reach the rules by position, defaults filled in."""
+        args = _positional(self, args, kwargs)
         if self.fwd is None or self.bwd is None:
             raise TransformError(
                 f"{_name(self.fun)}: give the custom_vjp its rule with .defvjp(fwd, bwd) first"
@@ -73,6 +77,28 @@ def _run(call: Call, leaves: list[Any], out_tree: list[Any]) -> Any:
 
 def _name(fn: Any) -> str:
     return str(getattr(fn, "__name__", type(fn).__name__))
+
+
+def _signature(fn: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(fn)
+    except (TypeError, ValueError):  # a function written in C may have none
+        return None
+
+
+def _positional(custom: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    if custom.signature is None:
+        bound = None
+    else:
+        bound = custom.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        kwargs = bound.kwargs
+    if kwargs:
+        raise TypeError(
+            f"{_name(custom.fun)}: rules are given arguments by position, so {', '.join(kwargs)} can't be "
+            "keyword-only"
+        )
+    return args if bound is None else bound.args
 
 
 def _with_fixed(fn: Callable[..., Any], fixed: dict[int, Any]) -> Callable[..., Any]:
@@ -255,86 +281,6 @@ def batch_parts(level: Batch, args: Sequence[Any]) -> tuple[list[Any], list[Any]
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
-class BatchedFunctions:
-    """Makes functions of leaves into functions of batched leaves, each with a batching level of its own."""
-
-    def __init__(self, level: Batch, dims: Sequence[Any]) -> None:
-        self.size, self.randomness, self.dims = level.size, level.randomness, list(dims)
-
-    def lift(self, level: Batch, leaves: Sequence[Any], dims: Sequence[Any]) -> list[Any]:
-        """Return the leaves with their batch axes hidden."""
-        return [
-            x if d is None or not isinstance(x, Box) else level.lift(x, d)
-            for x, d in zip(leaves, dims, strict=True)
-        ]
-
-    def lower(self, level: Batch, leaves: Sequence[Any]) -> list[Any]:
-        """Return the leaves with their batch axes in front."""
-        return [level.lower(y, 0) if isinstance(y, Box) else y for y in leaves]
-
-    def plain(self, fn: Any) -> Any:
-        """Return the batched form of fn(leaves) -> leaves."""
-
-        def call(leaves: Sequence[Any]) -> list[Any]:
-            level = Batch(self.size, self.randomness)
-            with level.inside():
-                outs = fn(self.lift(level, leaves, self.dims))
-            return self.lower(level, outs)
-
-        return call
-
-    def forward(self, fwd: Any) -> Any:
-        """Return the batched form of fwd(leaves) -> (leaves, (residual leaves, structure))."""
-
-        def call(leaves: Sequence[Any]) -> Any:
-            level = Batch(self.size, self.randomness)
-            with level.inside():
-                outs, (residuals, its) = fwd(self.lift(level, leaves, self.dims))
-            flags = tuple(0 if isinstance(r, Box) and r.owner is level else None for r in residuals)
-            low = [
-                r if d is None else level.lower(r, 0) for r, d in zip(residuals, flags, strict=True)
-            ]
-            return self.lower(level, outs), (low, (its, flags))
-
-        return call
-
-    def backward(self, bwd: Any) -> Any:
-        """Return the batched form of bwd((residual leaves, structure), cts) -> leaves."""
-
-        def call(residuals: Any, cts: Sequence[Any]) -> list[Any]:
-            low, (its, flags) = residuals
-            level = Batch(self.size, self.randomness)
-            with level.inside():
-                lifted = self.lift(level, low, flags)
-                found = bwd((lifted, its), self.lift(level, cts, [0] * len(cts)))
-            return [self.reduced(level, g, d) for g, d in zip(found, self.dims, strict=True)]
-
-        return call
-
-    def reduced(self, level: Batch, g: Any, dim: int | None) -> Any:
-        """Return a gradient below `level`: summed over the batch where all elements share the argument."""
-        from tabgrad.core.op import REGISTRY
-
-        if g is None or not isinstance(g, Box):
-            return g
-        if dim is not None:
-            return level.lower(g, dim)
-        return REGISTRY["reduce_sum"].bind(level.lower(g, 0), axes=(0,))
-
-    def pushed(self, rule: Any) -> Any:
-        """Return the batched form of rule(primals, tangents) -> (outputs, tangents)."""
-
-        def call(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-            level = Batch(self.size, self.randomness)
-            with level.inside():
-                outs, ts = rule(
-                    self.lift(level, primals, self.dims), self.lift(level, tangents, self.dims)
-                )
-            return self.lower(level, outs), self.lower(level, ts)
-
-        return call
-
-
 class custom_jvp:
     """Give a plain function a derivative of its own, for forward and reverse mode.
 
@@ -355,6 +301,7 @@ class custom_jvp:
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         self.fun = fun
+        self.signature = _signature(fun)
         self.nondiff_argnums = tuple(nondiff_argnums)
         self.rule: Callable[..., Any] | None = None
         functools.update_wrapper(self, fun)
@@ -378,8 +325,9 @@ class custom_jvp:
 
         self.rule = rule
 
-    def __call__(self, *args: Any) -> Any:
-        """Apply the function."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the function; arguments given by name reach the rules by position, defaults filled in."""
+        args = _positional(self, args, kwargs)
         if self.rule is None:
             raise TransformError(
                 f"{_name(self.fun)}: give the custom_jvp its rule with .defjvp(rule) first"
