@@ -69,6 +69,8 @@ def test_gradgradcheck_tells_right_from_wrong():
     x = tracked(3)
     assert gradgradcheck(lambda x: x.sin() * x.sum(), (x,))
     assert gradgradcheck(lambda x: x.sin() * x.sum(), (x,), fast_mode=True, check_fwd_over_rev=True)
+    w = random(3, 2, seed=1)
+    assert gradgradcheck(lambda x: (x.sin() @ w).exp(), (x,), check_fwd_over_rev=True)
     assert gradcheck(WrongTwice.apply, (x,))
     with pytest.raises(GradcheckError):
         gradgradcheck(WrongTwice.apply, (x,))
@@ -146,6 +148,24 @@ def test_errors_in_rules_name_the_op():
         with pytest.raises(ValueError, match="no") as raised:
             y.backward()
     assert any("FailsBackward" in note for note in raised.value.__notes__)
+
+
+def test_backward_names_the_line_of_a_call_with_several_outputs():
+    class Spoils(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1.0, x * 2.0
+
+        @staticmethod
+        def backward(ctx, c1, c2):
+            return c1 * float("nan")
+
+    x = f64([[1.0, 2.0], [3.0, 4.0]], grad=True)
+    with tg.autograd.detect_anomaly():
+        y, _ = Spoils.apply(x.T * 2.0)
+        with pytest.raises(AnomalyError, match="SpoilsBackward") as raised:
+            y.sum().backward()
+    assert "in test_backward_names_the_line_of_a_call_with_several_outputs" in str(raised.value)
 
 
 def test_anomaly_is_a_decorator_and_a_switch():

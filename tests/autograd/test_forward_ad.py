@@ -53,6 +53,20 @@ def test_forward_over_reverse():
     close(w.grad * 1.0, 27.0)
 
 
+def test_reverse_through_products_with_what_has_no_tangent():
+    a, w, v, ct = (
+        random(*shape, seed=i) for i, shape in enumerate([(2, 3), (3, 4), (2, 3), (2, 4)])
+    )
+    a.requires_grad_()
+    with fwAD.dual_level():
+        y = (fwAD.make_dual(a, v) @ w).exp()
+        (g,) = tg.autograd.grad(y, a, ct)
+        primal, tangent = fwAD.unpack_dual(g)
+    slope = lambda x: (ct * (x @ w).exp()) @ w.T  # noqa: E731
+    close(primal, slope(a.detach()))
+    close(tangent, differences(slope, a.detach(), v), 1e-6)
+
+
 def test_detach_drops_the_tangent():
     with fwAD.dual_level():
         x = fwAD.make_dual(f64(3.0), f64(1.0))

@@ -43,8 +43,10 @@ class Forward(Level):
         try:
             y = bind(op, primals, params)
             tangent = None
-            if op.differentiable and y.spec.dtype.is_differentiable:
-                tangent = op.jvp(primals, [p[1] for p in parts], y, params)
+            tangents = [p[1] for p in parts]
+            moving = any(t is not None for t in tangents)
+            if moving and op.differentiable and y.spec.dtype.is_differentiable:
+                tangent = op.jvp(primals, tangents, y, params)
         finally:
             MODE.reset(token)
         if tangent is None:

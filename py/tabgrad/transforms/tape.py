@@ -402,7 +402,11 @@ def record_call(
         y.node, y.tracked = port, True
         moved(y, before)
         ports[k] = weakref.ref(port)
-    notes_of(node)["outputs"] = ports
+    notes = notes_of(node)
+    notes["outputs"] = ports
+    anomaly = MODE.get().extras.get("anomaly")
+    if anomaly is not None:
+        notes["line"] = anomaly.line()
     return node
 
 
