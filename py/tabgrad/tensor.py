@@ -323,7 +323,7 @@ class Tensor(Methods, InPlaceMethods, Box):
         `retain_graph`; with `create_graph` the gradients can be differentiated again.
         """
         aliasing.refreshed(self)
-        reverse.backward(self, gradient, retain_graph, create_graph, inputs)
+        reverse.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     @property
     def data(self) -> Any:

@@ -1,6 +1,11 @@
 """Derivatives of recorded computations; PyTorch's `autograd`."""
 
-from tabgrad.autograd import forward_ad as forward_ad, functional as functional, graph as graph
+from tabgrad.autograd import (
+    forward_ad as forward_ad,
+    function as function,
+    functional as functional,
+    graph as graph,
+)  # fmt: skip
 from tabgrad.autograd.anomaly_mode import (
     AnomalyError as AnomalyError,
     detect_anomaly as detect_anomaly,
@@ -13,6 +18,7 @@ from tabgrad.autograd.grad_mode import (
     inference_mode as inference_mode,
     is_grad_enabled as is_grad_enabled,
     is_inference_mode_enabled as is_inference_mode_enabled,
+    is_multithreading_enabled as is_multithreading_enabled,
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
     set_multithreading_enabled as set_multithreading_enabled,

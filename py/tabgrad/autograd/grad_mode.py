@@ -232,17 +232,22 @@ def is_inference_mode_enabled() -> bool:
     return MODE.get().inference
 
 
-class set_multithreading_enabled(ModeChange):
-    """Accepted for PyTorch's sake: backward always runs in the thread that calls it."""
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__()
-        self.mode = mode
+class set_multithreading_enabled(set_grad_enabled):
+    """Remember the wish, at once and until the end of a block; backward runs in the thread that calls it."""
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode unchanged."""
-        return mode
+        """Return the mode with the wish noted."""
+        return mode.extra("one_thread", None if self.mode else True)
+
+    def restored(self, mode: Mode, before: Mode) -> Mode:
+        """Return the mode with the wish of before."""
+        return mode.extra("one_thread", before.extras.get("one_thread"))
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""
         return set_multithreading_enabled(self.mode)
+
+
+def is_multithreading_enabled() -> bool:
+    """Return what `set_multithreading_enabled` was last told, True at first, in this thread or task."""
+    return "one_thread" not in MODE.get().extras

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tabgrad.core.trace import Box
 from tabgrad.transforms.backward import (
     GradientEdge as GradientEdge,
     get_gradient_edge as get_gradient_edge,
@@ -41,3 +44,43 @@ class save_on_cpu(saved_tensors_hooks):
     def _unpack(packed: Any) -> Any:
         device, x = packed
         return x.to(device=device)
+
+
+def increment_version(tensor: Any) -> None:
+    """Count a write to a tensor, or to each of several, that was made in a way tabgrad did not see.
+
+    >>> import tabgrad as tg
+    >>> x = tg.zeros(2)
+    >>> tg.autograd.graph.increment_version(x)
+    >>> x._version
+    1
+    """
+    tensors: Iterable[Any] = (tensor,) if isinstance(tensor, Box) else tensor
+    for x in tensors if isinstance(tensors, Iterable) else (tensors,):
+        if not isinstance(x, Box):
+            raise TypeError(f"increment_version: expected tensors, got {type(x).__name__}")
+        x._version += 1
+
+
+class MutationContext:
+    """What `allow_mutation_on_saved_tensors` gives; it has nothing to keep, since values never change."""
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+
+
+@contextlib.contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[MutationContext]:
+    """Let saved tensors be written to; they always may be, since a write gives the tensor a new value.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([3.0], requires_grad=True)
+    >>> with tg.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     y = x * 1
+    ...     z = y * y
+    ...     _ = y.zero_()
+    >>> z.backward()
+    >>> x.grad
+    tensor([6.])
+    """
+    yield MutationContext()

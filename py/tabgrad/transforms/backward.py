@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -113,13 +114,25 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
 
 def backward(
     tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-    inputs: Any = None,
+    grad_variables: Any = None, inputs: Any = None,
 ) -> None:  # fmt: skip
     """Add the gradients of `tensors` to the `.grad` of the leaves, or of `inputs` only where given.
 
     `grad_tensors` are the cotangents, one for each of `tensors`; a scalar's may be left out. The graph is
-    freed unless `retain_graph`; `create_graph` records the gradients' own graph.
+    freed unless `retain_graph`; `create_graph` records the gradients' own graph. `grad_variables` is an older
+    name of `grad_tensors`.
     """
+    if grad_variables is not None:
+        warnings.warn(
+            "backward: `grad_variables` is deprecated; use `grad_tensors`",
+            FutureWarning,
+            stacklevel=2,
+        )
+        if grad_tensors is not None:
+            raise GradientError(
+                "backward: got both grad_tensors and grad_variables; give one of them"
+            )
+        grad_tensors = grad_variables
     if any(not level.walks for level in MODE.get().levels):
         raise TransformError(
             "backward: can't be called inside a function that is being transformed; "
@@ -159,21 +172,27 @@ def _input_nodes(name: str, inputs: Sequence[Any]) -> list[Node]:
 
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, allow_unused: bool | None = None, is_grads_batched: bool = False,
-    materialize_grads: bool = False,
+    create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+    is_grads_batched: bool = False, materialize_grads: bool = False,
 ) -> Any:  # fmt: skip
     """Return the gradients of `outputs` with respect to `inputs`, and leave every `.grad` alone.
 
     A tuple with one tensor for each input; a dict or another tree of inputs gets its own structure. An input
     that the outputs don't depend on raises, is None with `allow_unused`, zeros with `materialize_grads`.
     With `is_grads_batched` the `grad_outputs` have one more axis in front, and so have the results: one
-    vector-Jacobian product for each entry, computed at once.
+    vector-Jacobian product for each entry, computed at once. `only_inputs` is accepted for PyTorch's sake.
 
     >>> import tabgrad as tg
     >>> x = tg.tensor(3.0, requires_grad=True)
     >>> tg.autograd.grad(x * x, x)
     (tensor(6.),)
     """
+    if not only_inputs:
+        warnings.warn(
+            "grad: `only_inputs` is deprecated and does nothing; `backward` adds to the `.grad` of leaves",
+            FutureWarning,
+            stacklevel=2,
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "grad: materialize_grads=True fills unused inputs with zeros, so allow_unused can't be False"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -121,8 +122,8 @@ class saved_tensors_hooks:
         MODE.set(MODE.get().extra("saved_tensors", before.extras.get("saved_tensors")))
 
 
-class disable_saved_tensors_hooks:
-    """Refuse saved_tensors_hooks inside the context, with `error_message`."""
+class disable_saved_tensors_hooks(contextlib.ContextDecorator):
+    """Refuse saved_tensors_hooks inside the context or the decorated function, with `error_message`."""
 
     def __init__(self, error_message: str) -> None:
         self.error_message = error_message

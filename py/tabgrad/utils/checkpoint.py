@@ -49,6 +49,12 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
         _Early.enabled = before
 
 
+@contextlib.contextmanager
+def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
+    """Accepted for PyTorch's sake: an error of a checkpoint always says what differed."""
+    yield
+
+
 class _Argument:
     """A tensor argument as it was: its value, or what the surrounding saved-tensor hooks keep of it."""
 

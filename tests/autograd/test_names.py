@@ -1,0 +1,120 @@
+"""PyTorch's other ways to the same functions: older arguments, other modules, switches that do nothing here."""
+
+import inspect
+
+import pytest
+
+import tabgrad as tg
+from tests.transforms.support import close, f64
+
+
+def parameters(fn):
+    return list(inspect.signature(fn).parameters)
+
+
+def test_arguments_stand_where_pytorch_has_them():
+    assert parameters(tg.autograd.grad)[:7] == [
+        "outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "only_inputs", "allow_unused",
+    ]  # fmt: skip
+    assert parameters(tg.autograd.backward) == [
+        "tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs",
+    ]  # fmt: skip
+    assert parameters(tg.Tensor.backward)[1:] == [
+        "gradient",
+        "retain_graph",
+        "create_graph",
+        "inputs",
+    ]
+
+
+def test_arguments_of_before_are_named():
+    x = f64([1.0, 2.0], grad=True)
+    close(tg.autograd.grad(x.sum(), x, None, None, False, True, True)[0], [1.0, 1.0])
+    with pytest.warns(FutureWarning, match="only_inputs"):
+        tg.autograd.grad(x.sum(), x, only_inputs=False)
+    with pytest.warns(FutureWarning, match="grad_tensors"):
+        tg.autograd.backward(x * 1.0, grad_variables=f64([3.0, 4.0]))
+    close(x.grad, [3.0, 4.0])
+    with pytest.warns(FutureWarning), pytest.raises(RuntimeError, match="grad_variables"):
+        tg.autograd.backward(x * 1.0, f64([3.0, 4.0]), grad_variables=f64([3.0, 4.0]))
+
+
+def test_modules_that_programs_import_from():
+    from tabgrad.autograd.function import Function, FunctionCtx, once_differentiable
+    from tabgrad.random import (
+        fork_rng,
+        get_rng_state,
+        initial_seed,
+        manual_seed,
+        seed,
+        set_rng_state,
+    )
+
+    assert Function is tg.autograd.Function
+    assert once_differentiable is tg.autograd.function.once_differentiable
+    seen = []
+
+    class Kept(Function):
+        @staticmethod
+        def forward(ctx, x):
+            seen.append(ctx)
+            return x * 2.0
+
+    Kept.apply(f64([1.0]))
+    assert isinstance(seen[0], FunctionCtx)
+    state = get_rng_state()
+    with fork_rng():
+        manual_seed(5)
+        assert initial_seed() == 5
+        first = tg.rand(2)
+        assert seed() != 5
+        set_rng_state(state)
+    assert tg.equal(get_rng_state(), state)
+    assert first.shape == (2,)
+
+
+def test_versions_count_writes():
+    x = f64([1.0])
+    before = x._version
+    tg.autograd.graph.increment_version(x)
+    tg.autograd.graph.increment_version([x, x])
+    assert x._version == before + 3
+    with tg.inference_mode(), pytest.raises(TypeError, match="float"):
+        tg.autograd.graph.increment_version(1.0)
+
+
+def test_what_is_saved_can_be_written_to():
+    x = f64([1.0, 2.0], grad=True)
+    with tg.autograd.graph.allow_mutation_on_saved_tensors() as context:
+        y = x * 1.0
+        z = (y * y).sum()
+        y.zero_()
+    z.backward()
+    close(x.grad, [2.0, 4.0])
+    context.clear()
+
+
+def test_saved_tensor_hooks_can_be_refused_by_a_decorator():
+    @tg.autograd.graph.disable_saved_tensors_hooks("not in here")
+    def guarded():
+        with tg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+            pass
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="not in here"):
+            guarded()
+    with tg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        pass
+
+
+def test_switches_answer_what_they_were_told():
+    assert tg.autograd.is_multithreading_enabled()
+    with tg.autograd.set_multithreading_enabled(False):
+        assert not tg.autograd.is_multithreading_enabled()
+    assert tg.autograd.is_multithreading_enabled()
+    from tabgrad.utils.checkpoint import checkpoint, set_checkpoint_debug_enabled
+
+    x = f64([1.0], grad=True)
+    with set_checkpoint_debug_enabled(True):
+        checkpoint(tg.sin, x).backward()
+    close(x.grad, x.detach().cos())
