@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
-from tabgrad.core.errors import TransformError
+from tabgrad.core.errors import EscapedTensorError, TransformError
 from tabgrad.func import grad, jvp, vmap
 from tabgrad.ops.elementwise import exp, sin
 from tabgrad.ops.linalg import matmul
@@ -189,3 +189,67 @@ def test_views_and_functions_inside():
     x = random(2, 6)
     out = vmap(lambda v: exp(sin(reshape.bind(v, shape=(2, 3)))))(x)
     close(out, np.exp(np.sin(array(x))).reshape(2, 2, 3))
+
+
+# -- writing in place ------------------------------------------------------------------------------
+
+
+def grown(row):
+    """Add 1 to an argument in place, and return twice its new value."""
+    row[1:].mul_(10.0)
+    return row.add_(1.0) * 2.0
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 2])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_writing_to_an_argument_writes_to_what_was_mapped_over(dim, chunk_size):
+    x = random(3, 4)
+    rows = x.movedim(dim, 0).clone()
+    want = rows.clone()
+    for row in want:
+        grown(row)
+    y = vmap(grown, dim, dim, chunk_size=chunk_size)(x)
+    close(x.movedim(dim, 0), want)
+    close(y.movedim(dim, 0), 2.0 * want)
+
+
+def test_writing_to_a_view_of_what_was_mapped_over_and_through_two_maps():
+    x = random(4, 3, 2)
+    want = x.clone()
+    want[1:3] += 1.0
+    vmap(vmap(lambda row: row.add_(1.0)))(x[1:3])
+    close(x, want)
+
+
+def test_gradients_go_through_what_was_written():
+    w = random(3, 4).requires_grad_()
+    x = w * 1.0
+    vmap(lambda row: row.mul_(row))(x)
+    ct = random(3, 4, seed=1)
+    (g,) = tg.autograd.grad(x, w, ct)
+    close(g, 2.0 * w.detach() * ct)
+    with pytest.raises(RuntimeError, match="leaf"):
+        vmap(lambda row: row.add_(1.0))(w)
+
+
+def test_writing_what_differs_to_what_is_shared():
+    total, x = f64([0.0, 0.0]), random(3, 2)
+
+    def f(row):
+        own = tg.zeros(2, dtype=tg.float64, device="cpu")
+        own[0] = row[0]
+        return own.add_(row)
+
+    close(vmap(f)(x)[:, 0], 2.0 * x[:, 0])
+    vmap(lambda row: total.add_(row))(x)
+    with pytest.raises(EscapedTensorError, match=r"func\.vmap"):
+        total + 1.0
+
+
+def test_jvp_writes_to_its_primals():
+    x, t = random(2, 3), random(2, 3, seed=1)
+    before = x.clone()
+    y, dy = tg.func.jvp(lambda x: x.mul_(x).sum(0), (x,), (t,))
+    close(x, before * before)
+    close(y, (before * before).sum(0))
+    close(dy, (2.0 * before * t).sum(0))

@@ -109,7 +109,8 @@ def vmap(
     each argument, which may be a tree like that argument; None passes an argument whole. `out_dims` says
     where the axis goes in the results. Keyword arguments are passed whole. `randomness` says what random
     functions do inside: "error", "different" numbers for each element, or the "same" for all.
-    `chunk_size` bounds how many elements are computed at once.
+    `chunk_size` bounds how many elements are computed at once. What `func` writes to a mapped argument in
+    place is in the caller's tensor when the call returns.
 
     >>> import tabgrad as tg
     >>> tg.func.vmap(lambda row: row.sum())(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -134,7 +135,11 @@ def vmap(
                     x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)
                 ]
                 out = settled(func(*tree.unflatten(structure, lifted), **kwargs))
-            return _lower_outputs(name, level, out, out_dims), level.drawn
+            lowered = _lower_outputs(name, level, out, out_dims)
+            for x, y, d in zip(part, lifted, dims, strict=True):
+                if d is not None and y._version:
+                    x.copy_(level.lower(y, d))
+            return lowered, level.drawn
 
         if chunk_size is None or chunk_size >= size:
             return run(leaves, size)[0]
@@ -151,7 +156,8 @@ def _in_chunks(
     for start in range(0, size, step):
         stop = min(start + step, size)
         part = [
-            x if d is None else _rows(x, d, start, stop) for x, d in zip(leaves, dims, strict=True)
+            x if d is None else x.narrow(d, start, stop - start)
+            for x, d in zip(leaves, dims, strict=True)
         ]
         # with randomness="same" the later chunks use the draws of the first
         out, drew = run(part, stop - start, drawn)
@@ -170,13 +176,6 @@ def _in_chunks(
             axis = dim % len(pieces[0].spec.shape)
             joined.append(REGISTRY["cat"].bind(*pieces, axis=axis))
     return tree.unflatten(structure, joined)
-
-
-def _rows(x: Any, dim: int, start: int, stop: int) -> Any:
-    shape = x.spec.shape
-    starts = tuple(start if i == dim else 0 for i in range(len(shape)))
-    stops = tuple(stop if i == dim else n for i, n in enumerate(shape))
-    return REGISTRY["slice"].bind(x, starts=starts, stops=stops, steps=(1,) * len(shape))
 
 
 def prefix(name: str, dims: Any, structure: tree.Structure) -> list[Any]:
