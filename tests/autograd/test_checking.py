@@ -206,6 +206,7 @@ def test_tape_persistent_trees_and_unconnected():
     assert found["b"][0] is None
     close(tape.gradient(y, z, unconnected_gradients="zero"), [0.0])
     close(tape.gradient([y, y], x, output_gradients=[f64(1.0), f64(10.0)]), 66.0)
+    close(tape.gradient([f64(5.0), y], x, output_gradients=[f64(7.0), f64(10.0)]), 60.0)
     assert len(tape.watched_variables()) == 2
 
 

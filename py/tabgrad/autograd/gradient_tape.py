@@ -128,21 +128,26 @@ class GradientTape:
         A source without influence gets None, or zeros with `unconnected_gradients="zero"`.
         """
         graph = self._begin("gradient", unconnected_gradients)
-        targets = [y for y in tree.leaves(target) if y.requires_grad]
+        targets = tree.leaves(target)
+        cts = [None] * len(targets) if output_gradients is None else tree.leaves(output_gradients)
+        if len(cts) != len(targets):
+            raise GradientError(
+                f"GradientTape.gradient: got {len(targets)} targets and {len(cts)} output gradients"
+            )
+        pairs = [(y, ct) for y, ct in zip(targets, cts, strict=True) if y.requires_grad]
         xs, structure = tree.flatten(sources)
-        cts = tree.leaves(output_gradients) if output_gradients is not None else None
-        found = self._gradients(targets, xs, cts, graph)
+        found = self._gradients(pairs, xs, graph)
         if unconnected_gradients == "zero":
             found = [tg.zeros_like(x) if g is None else g for g, x in zip(found, xs, strict=True)]
         return tree.unflatten(structure, found)
 
-    def _gradients(self, targets: Any, xs: Any, cts: Any, graph: bool) -> list[Any]:
+    def _gradients(self, pairs: Any, xs: Any, graph: bool) -> list[Any]:
         seen = [x for x in xs if self._sees(x)]
-        if not targets or not seen:
+        if not pairs or not seen:
             return [None] * len(xs)
-        given = [tg.ones_like(y) for y in targets] if cts is None else cts
+        given = [tg.ones_like(y) if ct is None else ct for y, ct in pairs]
         grads = tg.autograd.grad(
-            targets,
+            [y for y, _ in pairs],
             seen,
             given,
             allow_unused=True,
