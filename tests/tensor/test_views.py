@@ -230,3 +230,65 @@ def test_compile_sees_writes_through_views_and_siblings() -> None:
     assert state.tolist() == [[4, 30, 4], [0, 0, 0]]
     assert other.tolist() == [4, 4, 4]
     assert totals == [4, 10, 20, 38]
+
+
+F = tg.nn.functional
+COPIES = {
+    "pad by nothing": ((2, 3), lambda x: F.pad(x, (0, 0))),
+    "reflect nothing": ((2, 3), lambda x: F.pad(x, (0, 0), mode="reflect")),
+    "pool to the same size": ((2, 3), lambda x: F.adaptive_avg_pool1d(x, 3)),
+    "resize to the same size": ((1, 2, 3), lambda x: F.interpolate(x, 3, mode="linear")),
+    "softmax of nothing": ((2, 0), lambda x: x.softmax(1)),
+    "log_softmax of nothing": ((2, 0), lambda x: x.log_softmax(1)),
+    "scatter nothing": (
+        (2, 3),
+        lambda x: x.scatter_reduce(1, tg.zeros(2, 0, dtype=tg.int64), x, "amax"),
+    ),
+    "maximum of one": ((), lambda x: x.max(0).values),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_what_has_nothing_to_do_returns_a_copy(name: str) -> None:
+    shape, function = COPIES[name]
+    x = tg.ones(shape)
+    y = function(x)
+    assert y is not x
+    y.add_(1)
+    assert x.tolist() == tg.ones(shape).tolist()
+    assert not function(x.requires_grad_()).is_leaf
+
+
+def test_a_tensor_of_nothing_is_contiguous_however_it_is_turned() -> None:
+    x = tg.zeros(3, 0, 2)
+    assert x.permute(2, 1, 0).is_contiguous()
+    assert tg.zeros(4)[3:3:2].is_contiguous()
+    assert tg.zeros(2).expand(0, 2).is_contiguous()
+    assert not tg.zeros(3, 2).T.is_contiguous()
+
+
+def test_windows_and_expansions_can_be_written_to_where_nothing_shows_twice() -> None:
+    x = tg.zeros(2, 5)
+    w = x.unfold(1, 2, 3)
+    w += tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.tolist() == [[1, 2, 0, 3, 4]] * 2
+    assert w.tolist() == [[[1, 2], [3, 4]]] * 2
+    y = tg.zeros(4, 2)
+    y.unfold(0, 1, 2)[1, :, 0] = 7
+    assert y.tolist() == [[0, 0], [0, 0], [7, 7], [0, 0]]
+    z = tg.zeros(2)
+    z.expand(1, 2)[0, 1] = 3
+    z.expand(0, 2).add_(1)
+    z.expand(3, 2)[1].add_(tg.tensor([1.0, 2.0]))
+    assert z.tolist() == [1, 5]
+    for overlapping in (x.unfold(1, 3, 2), z.expand(2, 2)):
+        with pytest.raises(ShapeError, match="single memory location"):
+            overlapping.add_(1)
+
+
+def test_gradients_through_writes_to_windows() -> None:
+    x = tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0], requires_grad=True)
+    y = x * 1
+    y.unfold(0, 2, 3).mul_(tg.tensor([[2.0, 3.0], [5.0, 7.0]]))
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [8, 36, 6, 200, 490]

@@ -18,7 +18,7 @@ from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, bind, constant, using, wrap
 from tabgrad.functions import strides
 from tabgrad.ops.elementwise import copy, stop_gradient, where
-from tabgrad.ops.indexing import cat
+from tabgrad.ops.indexing import cat, iota, scatter
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
 from tabgrad.transforms.tape import is_leaf, moved
 
@@ -187,7 +187,7 @@ def check_writable(x: Tensor) -> None:
             "inside a transform a detached tensor shares nothing with its source, so writing to it would do "
             "less than elsewhere; clone() it first"
         )
-    if its.__class__ is View and _overlaps(its):
+    if its.__class__ is View and _overlaps(x):
         raise ShapeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
@@ -206,15 +206,14 @@ def check_writable(x: Tensor) -> None:
         )
 
 
-_MANY: tuple[Any, ...] = (expand, rewindow)
-"""Steps after which one element may show in many places."""
-
-
-def _overlaps(its: Any) -> bool:
+def _overlaps(x: Tensor) -> bool:
+    """Whether `x`, or a view that it is a view of, may show one element twice."""
+    its = x.alias
     while its.__class__ is View:
-        if any(op in _MANY for op, _ in its.steps):
+        if strides.overlap(x.spec.shape, its.strides[0]):
             return True
-        its = its.base.alias
+        x = its.base
+        its = x.alias
     return False
 
 
@@ -317,12 +316,33 @@ def check_castable(name: str, source: DType, target: DType) -> None:
 
 def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
     """Return `base` with what `steps` show of it replaced by `new`."""
+    if not new.spec.size:
+        return base
+    if any(op in _REPEATING for op, _ in steps):
+        return _write_places(base, steps, new)
     values = [base]
     for op, params in steps[:-1]:
         values.append(bind(op, (values[-1],), params))
     for (op, params), x in zip(reversed(steps), reversed(values), strict=True):
         new = _WRITERS[op](x, new, **params)
     return new
+
+
+_REPEATING: tuple[Any, ...] = (expand, rewindow)
+"""Steps that can show an element in many places, of which later steps may choose one."""
+
+
+def _write_places(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
+    """Write each element of `new` to the place in `base` that the same steps lead to from there."""
+    size = base.spec.size
+    at = reshape.bind(iota(size, base.device.index_dtype, base.device), shape=base.spec.shape)
+    for op, params in steps:
+        at = bind(op, (at,), params)
+    line, index, source = (
+        reshape.bind(y, shape=(n,))
+        for y, n in ((base, size), (at, at.spec.size), (new, at.spec.size))
+    )
+    return reshape.bind(scatter.bind(line, index, source, axis=0), shape=base.spec.shape)
 
 
 def _unpermute(x: Tensor, new: Tensor, *, dims: Ints) -> Tensor:

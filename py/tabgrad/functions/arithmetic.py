@@ -101,7 +101,7 @@ absolute = abs
 
 def sign(input: Tensor) -> Tensor:
     """Return -1, 0 or 1 by the sign of each element."""
-    return input if input.spec.dtype is dt.bool_ else call(e.sign, input)
+    return e.copy.bind(input) if input.spec.dtype is dt.bool_ else call(e.sign, input)
 
 
 sgn = sign

@@ -33,8 +33,10 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     tensor([1, 2, 3])
     """
     given = _listed("cat", tensors)
-    whole = [x for x in given if x.spec.shape != (0,)] or given[:1]
+    # an empty vector goes with tensors of any rank, and adds nothing
+    whole = [x for x in given if x.spec.shape != (0,)] or given
     rank = len(whole[0].spec.shape)
+    whole = given if rank == 1 else whole
     if not rank:
         raise ShapeError(
             "cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack"

@@ -175,7 +175,7 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     most = name == "max"
     if not len(x.spec.shape):
         axis(name, dim, 0)
-        return x, e.cast.bind(a.mul(e.stop_gradient(x), 0), dtype=x.device.index_dtype)
+        return e.copy.bind(x), e.cast.bind(a.mul(e.stop_gradient(x), 0), dtype=x.device.index_dtype)
     over = axis(name, dim, len(x.spec.shape))
     at = _arg(name, r.argmax if most else r.argmin, x, over, True)
     values = gather.bind(x, at, axis=over)

@@ -232,7 +232,7 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
     # each place against every source along the axis: exact for repeats, with derivatives
     n, m = x.spec.shape[at], values.spec.shape[at]
     if not m:
-        return x
+        return e.copy.bind(x)
     target = _broadcast_axis(k, at, n)
     here = r.eq(target, _positions(x, at, m))
     neutral = {"prod": 1.0, "amax": -math.inf, "amin": math.inf}[reduce]

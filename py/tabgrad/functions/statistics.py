@@ -190,7 +190,7 @@ def cov(
         heavy = a.mul(v.part(weight, 0, 0, 1), cast(aweights, x.spec.dtype))
         left = a.sub(line, a.div(a.mul(reductions.sum(heavy, 1, True), float(correction)), line))
     c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), a.clamp(left, 0))
-    return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
+    return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
 
 
 def corrcoef(input: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ Ints = tuple[int, ...]
 
 
 def is_row_major(shape: Ints, strides: Ints) -> bool:
-    """Whether elements of these strides lie side by side in row-major order."""
+    """Whether elements of these strides lie side by side in row-major order; where there are none they do."""
+    if 0 in shape:
+        return True
     step = 1
     for n, s in zip(reversed(shape), reversed(strides), strict=True):
         if n != 1:
@@ -19,6 +21,22 @@ def is_row_major(shape: Ints, strides: Ints) -> bool:
                 return False
             step *= n
     return True
+
+
+def overlap(shape: Ints, strides: Ints) -> bool:
+    """Whether two elements of these strides may lie at one place.
+
+    >>> overlap((2, 3), (0, 1)), overlap((2, 2), (1, 1)), overlap((2, 2), (3, 2))
+    (True, True, False)
+    """
+    if 0 in shape:
+        return False
+    reach = 0
+    for step, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n != 1):
+        if step <= reach:
+            return True
+        reach += step * (n - 1)
+    return False
 
 
 def reshape(shape: Ints, strides: Ints, new: Ints) -> Ints | None:

@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
-from tabgrad.ops.elementwise import where
+from tabgrad.ops.elementwise import copy, where
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import expand, flip, pad as pad_zeros, part
 
@@ -98,6 +98,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     for n, (lo, hi) in zip(input.spec.shape, pairs, strict=True):
         if n + lo + hi < 0:
             raise ShapeError(f"pad: {tuple(pad)} crops more than there is of {input.spec.shape}")
+    if not any(sizes):
+        return copy.bind(input)
     if mode == "constant":
         return pad_constant(input, tuple(pairs), 0 if value is None else value)
     if mode not in _MODES:

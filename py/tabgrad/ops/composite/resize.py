@@ -17,7 +17,7 @@ from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.padding import pad
 from tabgrad.ops.composite.windows import adaptive_avg_pool
-from tabgrad.ops.elementwise import abs_, add, div, maximum, minimum, mul, sub, where
+from tabgrad.ops.elementwise import abs_, add, copy, div, maximum, minimum, mul, sub, where
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
@@ -76,6 +76,7 @@ def interpolate(
         factors = [None] * n
     if mode == "area":
         return adaptive_avg_pool("interpolate", n, input, sizes)
+    given = input
     for i, (out, factor) in enumerate(zip(sizes, factors, strict=True)):
         axis, m = 2 + i, input.spec.shape[2 + i]
         ratio = m / out if factor is None else 1 / factor
@@ -85,7 +86,7 @@ def interpolate(
             input = _by_matrix(
                 input, axis, out, ratio, mode == "bicubic", bool(align_corners), antialias
             )
-    return input
+    return copy.bind(input) if input is given else input
 
 
 def _nearest(x: Any, axis: int, out: int, ratio: float, centered: bool) -> Any:

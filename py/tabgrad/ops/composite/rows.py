@@ -13,7 +13,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import axes_tuple, with_ones, without
-from tabgrad.ops.elementwise import add, div, exp, log, sub, where
+from tabgrad.ops.elementwise import add, copy, div, exp, log, sub, where
 from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import isfinite
 from tabgrad.ops.view import reshape
@@ -48,7 +48,7 @@ def softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
     """
     x, axes = _axes("softmax", x, dim, dtype)
     if not x.spec.size:
-        return x
+        return copy.bind(x)
     e = exp(sub.bind(x, top(x, axes)))
     return div.bind(e, keep(reduce_sum.bind(e, axes=axes), x, axes))
 
@@ -62,7 +62,7 @@ def log_softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> A
     """
     x, axes = _axes("log_softmax", x, dim, dtype)
     if not x.spec.size:
-        return x
+        return copy.bind(x)
     z = sub.bind(x, top(x, axes))
     return sub.bind(z, keep(log(reduce_sum.bind(exp(z), axes=axes)), x, axes))
 

@@ -12,7 +12,7 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.padding import pad_constant
 from tabgrad.ops.conv import reach
-from tabgrad.ops.elementwise import add, div, floor_divide, mul, remainder, stop_gradient
+from tabgrad.ops.elementwise import add, copy, div, floor_divide, mul, remainder, stop_gradient
 from tabgrad.ops.indexing import gather, iota, scatter
 from tabgrad.ops.reduction import argmax, first_max, reduce_sum
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
@@ -270,6 +270,7 @@ def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
     """Return the means of as many regions as asked for, along each of the last `n` axes."""
     sizes = adaptive_sizes(name, x, n, output_size)
     first = len(x.spec.shape) - n
+    given = x
     for i, out in enumerate(sizes):
         axis = first + i
         if x.spec.shape[axis] == out:
@@ -282,7 +283,7 @@ def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
             line = _vector(lengths, x)
             shape = tuple(out if k == axis else 1 for k in range(len(total.spec.shape)))
             x = div(total, reshape.bind(line, shape=shape))
-    return x
+    return copy.bind(x) if x is given else x
 
 
 def adaptive_max_pool(
