@@ -16,13 +16,17 @@ from typing import Any, ClassVar
 class Atom:
     """A variable (`n` is 0), or `of // n`, or `of % n`."""
 
-    __slots__ = ("hi", "id", "kind", "lo", "n", "name", "of")
+    __slots__ = ("hi", "id", "kind", "lo", "n", "name", "names", "of")
 
     def __init__(
         self, kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int, id: int
     ) -> None:
         self.kind, self.name, self.of, self.n = kind, name, of, n
         self.lo, self.hi, self.id = lo, hi, id
+        # noted once: a quotient and a remainder are often of one expression, and so on below it
+        self.names: frozenset[str] = (
+            frozenset((name,)) if of is None else frozenset().union(*(a.names for a, _ in of.terms))
+        )
 
 
 class Expr:
@@ -86,7 +90,7 @@ class Expr:
 
     def uses(self, name: str) -> bool:
         """Whether the variable `name` occurs."""
-        return any((a.name == name if a.of is None else a.of.uses(name)) for a, _ in self.terms)
+        return any(name in a.names for a, _ in self.terms)
 
     def __repr__(self) -> str:
         return text(self)
