@@ -104,23 +104,39 @@ class Emitter:
 
     def known_atom(self, atom: Atom) -> str:
         """Return the name of the variable that holds a quotient or remainder."""
-        key = ("index", atom.id)
-        for scope in reversed(self.scopes):
-            if key in scope.values:
-                return scope.values[key]
+        stack = [atom]
+        while stack:
+            top = stack[-1]
+            parts = top.of.terms if self.found(("index", top.id)) is None else ()  # type: ignore[union-attr]
+            inner = [
+                a for a, _ in parts if a.of is not None and self.found(("index", a.id)) is None
+            ]
+            stack.extend(inner)
+            if not inner:
+                name = self.found(("index", top.id)) or self.quotient(top)
+                stack.pop()
+        return name
+
+    def quotient(self, atom: Atom) -> str:
+        """Declare the variable of a quotient or remainder whose parts have theirs, and return its name."""
         depth = len(self.scopes) - 1
-        while depth > 0 and not any(atom.of.uses(v) for v in self.scopes[depth].variables):  # type: ignore[union-attr]
+        while depth > 0 and not any(v in atom.names for v in self.scopes[depth].variables):
             depth -= 1
-        outside = self.scopes[depth + 1 :]
-        del self.scopes[depth + 1 :]
-        name = self.scope.values[key] = f"q{self.names}"
+        scope = self.scopes[depth]
+        name = scope.values["index", atom.id] = f"q{self.names}"
         self.names += 1
         inner = self.at(atom.of)  # type: ignore[arg-type]
-        self.line(
-            self.d.let(name, U32, f"({inner}) {'/' if atom.kind == 'div' else '%'} {atom.n}u")
-        )
-        self.scopes.extend(outside)
+        sign = "/" if atom.kind == "div" else "%"
+        scope.lines.append(self.d.let(name, U32, f"({inner}) {sign} {atom.n}u"))
         return name
+
+    def found(self, key: Any) -> str | None:
+        """Return the name of what is there already in a block around."""
+        for scope in reversed(self.scopes):
+            name = scope.values.get(key)
+            if name is not None:
+                return name
+        return None
 
     # -- buffers and constants ---------------------------------------------------------------------
 
@@ -198,6 +214,7 @@ class Emitter:
 
     def value(self, n: Node, index: Index) -> str:
         """Return the text of element `index` of `n`, computing it where that was not done before."""
+        n, index = self.through(n, index)
         if n.op is FULL:
             return self.constant(n)
         found = self.known(n, index)
@@ -205,17 +222,27 @@ class Emitter:
             for m, i in self.below(n, index):
                 if self.known(m, i) is None:
                     self.settle(m, i)
-            found = self.settle(n, index)
+            found = self.known(n, index) or self.settle(n, index)
         return found
+
+    def computed(self, n: Node) -> bool:
+        """Whether this kernel computes `n` rather than loading it."""
+        return n.op is not None and (n.id not in self.stored or n.id in self.members)
+
+    def through(self, n: Node, index: Index) -> tuple[Node, Index]:
+        """Return what element `index` of a chain of views is, as far as none of them needs a test."""
+        while n.family == "view" and self.computed(n):
+            inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
+            if any(e.lo < lo or e.hi >= hi for e, lo, hi in conditions):
+                break
+            self.seen[n] = None
+            # a scalar has no index to make one of: its view answers with numbers
+            n, index = n.srcs[0], tuple(e if isinstance(e, Expr) else const(e) for e in inner)
+        return n, index
 
     def known(self, n: Node, index: Index) -> str | None:
         """Return the name of a value that is there already."""
-        key = (n.id, index)
-        for scope in reversed(self.scopes):
-            found = scope.values.get(key)
-            if found is not None:
-                return found
-        return None
+        return self.found((n.id, index))
 
     def settle(self, n: Node, index: Index) -> str:
         """Compute a value in the outermost block that can."""
@@ -228,22 +255,24 @@ class Emitter:
         return found
 
     def below(self, n: Node, index: Index) -> list[tuple[Node, Index]]:
-        """Return what `n` is made of through plain element-wise ops, deepest first, so that a long chain is
-        emitted without recursion."""
+        """Return what `n` is made of through element-wise ops and plain views, deepest first, so that a
+        long chain is emitted without recursion."""
         out: list[tuple[Node, Index]] = []
         seen: set[Any] = set()
-        stack = [(n, False)]
+        stack = [(n, index, False)]
         while stack:
-            m, ready = stack.pop()
+            m, i, ready = stack.pop()
             if ready:
-                out.append((m, index))
-            elif m.id not in seen and m.family == "elementwise" and self.known(m, index) is None:
-                seen.add(m.id)
-                if m.id in self.stored and m.id not in self.members:
-                    continue
-                stack.append((m, True))
-                stack.extend((s, False) for s in reversed(m.srcs))
-        return out[:-1]
+                out.append((m, i))
+                continue
+            m, i = self.through(m, i)
+            if (m.id, i) in seen or m.family != "elementwise" or not self.computed(m):
+                continue
+            seen.add((m.id, i))
+            if self.known(m, i) is None:
+                stack.append((m, i, True))
+                stack.extend((s, i, False) for s in reversed(m.srcs))
+        return out
 
     def home(self, index: Index) -> int:
         """Return the outermost block in which all variables of `index` exist."""
@@ -257,7 +286,7 @@ class Emitter:
     def compute(self, n: Node, index: Index) -> str:
         """Emit the statements for element `index` of `n`."""
         kind = self.d.compute_type(n.spec.dtype)
-        if n.op is None or (n.id in self.stored and n.id not in self.members):
+        if not self.computed(n):
             return self.let(kind, self.load(n, index))
         self.seen[n] = None
         if n.family == "elementwise":
