@@ -15,6 +15,7 @@ from typing import Any
 from tabgrad.lower.group import (
     Group,
     Limits,
+    in_blocks,
     is_heavy,
     operand_index,
     product_index,
@@ -23,11 +24,12 @@ from tabgrad.lower.group import (
 )
 from tabgrad.lower.index import Expr, flatten, unflatten, var
 from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.measure import MAX_NESTED, MAX_OPS, MAX_VALUES, Measure
 
-MAX_OPS = 96
-"""Ops a kernel may hold: compilers slow down, and one peer's give up, on longer ones."""
 CHEAP = 3
 """An element-wise value of no more ops than this is computed again rather than stored."""
+MAX_RESHAPES = 8
+"""Reshapes through which a heavy op reads in place: a product writes its index out, and each may double it."""
 
 
 class Mismatch(Exception):
@@ -45,7 +47,7 @@ class Fuser:
         self.limits = limits
         self.stored: set[int] = set(stored)
         self.of: dict[int, Group] = {}
-        self.groups: list[Group] = []
+        self.line: dict[int, Group] = {}
 
     def run(self) -> list[Group]:
         """Return the groups in an order in which they can run."""
@@ -79,26 +81,28 @@ class Fuser:
 
     def store_operand(self, n: Node, most: int = 0) -> None:
         """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
+        operand, reshapes = n, 0
         while n.family == "view" or n.name == "cast":
+            reshapes += n.name == "reshape"
             n = n.srcs[0]
-        if n.family in ("elementwise", "kernel") and n.op is not FULL and weight(n) > most:
+        if reshapes > MAX_RESHAPES:
+            self.stored.add(operand.id)
+        elif n.family in ("elementwise", "kernel") and n.op is not FULL and weight(n) > most:
             self.stored.add(n.id)
 
     def cut(self) -> dict[int, int]:
         """Store values where an expression would grow too long; return the ops inlined in each node."""
+        measure = Measure(self.p.nodes, self.stored)
         masks: dict[int, int] = {}
-        depth: dict[int, int] = {}
         for n in self.p.nodes:
-            mask, deep = 0, 0
+            measure.shorten(n)
+            mask = 1 << n.id if weight(n) else 0
             for s in n.srcs:
                 if s.id not in self.stored:
                     mask |= masks[s.id]
-                    deep = max(deep, depth[s.id])
-            mask |= 1 << n.id if weight(n) else 0
-            if deep > MAX_OPS or (mask.bit_count() > MAX_OPS and n.family != "view"):
+            if mask.bit_count() > MAX_OPS and n.family != "view":
                 self.stored.add(n.id)
             masks[n.id] = mask
-            depth[n.id] = deep + 1
         return masks
 
     def bind(self) -> None:
@@ -176,8 +180,8 @@ class Fuser:
         else:
             group = Group("map", n.shape, (), [n])
         assert self.settle(group), n
-        self.of[n.id] = group
-        self.groups.append(group)
+        self.of[n.id] = self.line[n.id] = group
+        group.place = n.id
 
     def settle(self, g: Group) -> bool:
         """Find the index of every member and what the group loads; False where it can't be one kernel."""
@@ -200,8 +204,7 @@ class Fuser:
                     self.place(g, m, seen)
         except Mismatch:
             return False
-        g.ops = len(seen)
-        return len(g.loads) + len(g.members) <= self.limits.buffers and g.ops <= 3 * MAX_OPS
+        return len(g.loads) + len(g.members) <= self.limits.buffers
 
     def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
         """Return what a heavy member reads at one step of its loop."""
@@ -273,8 +276,10 @@ class Fuser:
                 n, index = stack.pop()
                 if n is m:
                     return index
-                if n.id not in seen and (
-                    n.family == "elementwise" or n.name in ("reshape", "permute", "flip")
+                if (
+                    n.id > m.id
+                    and n.id not in seen
+                    and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip"))
                 ):
                     seen.add(n.id)
                     stack.extend(sources(n, index))
@@ -282,11 +287,12 @@ class Fuser:
 
     def reach(self, g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any]) -> None:
         """Walk what element `index` of `n` is made of; raise Mismatch where the group can't compute it."""
-        stack = [(n, index)]
+        stack: list[tuple[Node, tuple[Expr, ...], Any, int]] = [(n, index, None, 0)]
         members = {m.id for m in g.members}
         while stack:
-            n, index = stack.pop()
-            if n.op is FULL or (n.id, index) in seen:
+            n, index, block, depth = stack.pop()
+            key = (n.id, index, block)
+            if n.op is FULL or key in seen:
                 continue
             if n.id in members and is_heavy(n):
                 if g.index.get(n.id) != index:
@@ -295,8 +301,16 @@ class Fuser:
             if n.op is None or (n.id in self.stored and n.id not in members):
                 g.loads[n.id] = n
                 continue
-            seen.add((n.id, index))
-            stack.extend(sources(n, index))
+            seen.add(key)
+            depth += in_blocks(n)
+            if len(seen) > MAX_VALUES or depth > MAX_NESTED:
+                raise Mismatch
+            below = sources(n, index)
+            if in_blocks(n):
+                # What one block computes another can't read: there it is computed again.
+                stack.extend((s, i, (key, k), depth) for k, (s, i) in enumerate(below))
+            else:
+                stack.extend((s, i, block, depth) for s, i in below)
 
     # -- merging -----------------------------------------------------------------------------------
 
@@ -361,56 +375,65 @@ class Fuser:
 
     def between(self, a: Group, b: Group) -> bool:
         """Whether some other group must run after `a` and before `b` (or `b` before `a`)."""
-        inside = {m.id for m in (*a.members, *b.members)}
-        stack = [self.of[s] for g in (a, b) for s in g.loads if s in self.of and s not in inside]
-        seen: set[int] = set()
-        while stack:
-            g = stack.pop()
-            if id(g) in seen:
-                continue
-            seen.add(id(g))
-            for s in g.loads:
-                if s in inside:
-                    return True
-                if s in self.of:
-                    stack.append(self.of[s])
-        return False
+        last = max(a, b, key=lambda g: g.place)
+        waiting = self.waiting(a, b)
+        return any(self.of.get(s) in waiting for s in last.loads)
+
+    def waiting(self, a: Group, b: Group) -> list[Group]:
+        """Return the groups in line between two that must run after the first of them."""
+        first, last = sorted((a, b), key=lambda g: g.place)
+        found = {first: None}
+        for place in range(first.place + 1, last.place):
+            g = self.line.get(place)
+            if g is not None and any(self.of.get(s) in found for s in g.loads):
+                found[g] = None
+        return list(found)[1:]
 
     def replace(self, old: tuple[Group, Group], new: Group) -> None:
-        """Put a merged group in the place of two."""
-        self.groups = [g for g in self.groups if g is not old[0] and g is not old[1]]
-        self.groups.append(new)
+        """Put a merged group in the place of two; what must run after it stays behind it in line."""
+        first, last = sorted(g.place for g in old)
+        waiting = self.waiting(*old)
+        places = [i for i in range(first, last + 1) if i in self.line]
+        others = [self.line[i] for i in places[1:-1]]
+        order = [*(g for g in others if g not in waiting), new, *waiting]
+        del self.line[last]
+        for place, g in zip(places, order, strict=False):
+            g.place = place
+            self.line[place] = g
         for m in new.members:
             self.of[m.id] = new
 
     def join_siblings(self) -> None:
         """Merge groups over one domain that read the same things and don't wait for each other."""
-        again = True
-        while again:
-            again = False
-            readers: dict[int, list[Group]] = {}
-            for g in self.groups:
-                if g.kind in ("map", "row"):
-                    for s in g.loads:
-                        readers.setdefault(s, []).append(g)
-            for sharing in readers.values():
-                pair = self.sibling_pair(sharing[:8])
-                if pair is not None:
-                    self.replace(*pair)
-                    again = True
-                    break
+        readers: dict[int, list[Group]] = {}
+        for g in self.line.values():
+            if g.kind in ("map", "row"):
+                for s in g.loads:
+                    readers.setdefault(s, []).append(g)
+        apart: set[tuple[Group, Group]] = set()
+        shared = list(reversed(readers))
+        while shared:
+            pair = self.sibling_pair(readers[shared.pop()][:8], apart)
+            if pair is not None:
+                old, new = pair
+                self.replace(old, new)
+                for s in old[0].loads | old[1].loads:
+                    kept = [g for g in readers[s] if g not in old]
+                    readers[s] = [*kept, new] if s in new.loads else kept
+                    shared.append(s)
 
-    def sibling_pair(self, sharing: list[Group]) -> Any:
-        """Return two of these groups that can be one, and that one."""
+    def sibling_pair(self, sharing: list[Group], apart: set[tuple[Group, Group]]) -> Any:
+        """Return two of these groups that can be one, and that one; `apart` are those that can't."""
         for i, a in enumerate(sharing):
             for b in sharing[i + 1 :]:
                 same = a.kind == b.kind and (
                     a.kind == "row" or math.prod(a.shape) == math.prod(b.shape)
                 )
-                if same and a is not b and self.fits(a, b):
-                    merged = self.merged(a, b)
+                if same and (a, b) not in apart:
+                    merged = self.merged(a, b) if self.fits(a, b) else None
                     if merged is not None:
                         return (a, b), merged
+                    apart.add((a, b))
         return None
 
     # -- the result --------------------------------------------------------------------------------
@@ -419,7 +442,7 @@ class Fuser:
         """Return the groups, each after those it reads."""
         done: set[int] = set()
         out: list[Group] = []
-        for start in sorted(self.groups, key=lambda g: max(m.id for m in g.members)):
+        for start in sorted(self.line.values(), key=lambda g: max(m.id for m in g.members)):
             stack = [(start, False)]
             while stack:
                 g, ready = stack.pop()

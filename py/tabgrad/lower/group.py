@@ -25,6 +25,11 @@ def is_heavy(n: Node) -> bool:
     return n.family in ("reduction", "bilinear")
 
 
+def in_blocks(n: Node) -> bool:
+    """Whether the sources of an inlined node are computed in blocks, each read under a condition."""
+    return n.name in ("pad", "unwindow", "gather", "cat")
+
+
 def weight(n: Node) -> int:
     """Return roughly how many instructions one element costs."""
     found = WEIGHTS.get(n.name)
@@ -60,7 +65,8 @@ class Group:
     """What becomes one kernel.
 
     `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
-    are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads.
+    are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads;
+    `place` is where it stands in a line in which each group comes after those it reads.
     """
 
     def __init__(
@@ -74,7 +80,7 @@ class Group:
         self.heavies = [m for m in members if is_heavy(m)]
         self.index: dict[int, tuple[Expr, ...]] = {}
         self.loads: dict[int, Node] = {}
-        self.ops = 0
+        self.place = -1
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -136,7 +142,7 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
     if n.name == "gather":
         axis: Any = n.params["axis"]
         x, at = n.srcs
-        opaque = var(f"at{n.id}", x.shape[axis])
+        opaque = var(f"at{n.id}_{hash(index)}", x.shape[axis])
         return [(at, index), (x, tuple(opaque if i == axis else e for i, e in enumerate(index)))]
     if n.name == "cat":
         axis = n.params["axis"]

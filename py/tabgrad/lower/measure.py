@@ -1,0 +1,71 @@
+"""How much a kernel would have to compute for one element of a node, were nothing below it stored."""
+
+from __future__ import annotations
+
+from tabgrad.lower.group import in_blocks
+from tabgrad.lower.ir import FULL, Node
+
+MAX_OPS = 96
+"""Ops a kernel may hold: compilers slow down, and one peer's give up, on longer ones."""
+MAX_VALUES = 3 * MAX_OPS
+"""Values a kernel may compute for one element: views count, and what is needed at two indices counts twice."""
+MAX_NESTED = 16
+"""Blocks inside blocks: printing recurses into each, and WGSL promises no more than 127 levels of braces."""
+
+
+class Measure:
+    """What each expression comes to, as far as it is not among the `stored`.
+
+    `same` has, as bits, the nodes that are computed at the index of a node, `moved` how many values a node
+    that changes the index, or has two, computes at others; `values` is how many there are in all, `nested`
+    how deep its blocks are.
+    """
+
+    def __init__(self, nodes: list[Node], stored: set[int]) -> None:
+        self.stored = stored
+        self.moving = sum(1 << n.id for n in nodes if n.family != "elementwise")
+        self.same: dict[int, int] = {}
+        self.moved: dict[int, int] = {}
+        self.values: dict[int, int] = {}
+        self.nested: dict[int, int] = {}
+
+    def inlined(self, n: Node) -> list[Node]:
+        """Return the sources that are computed where `n` is."""
+        return [s for s in n.srcs if s.id not in self.stored and s.op is not FULL]
+
+    def size(self, n: Node) -> float:
+        """Return which part of what a kernel bears the expression of `n` is."""
+        return max(self.values[n.id] / MAX_VALUES, self.nested[n.id] / MAX_NESTED)
+
+    def shorten(self, n: Node) -> None:
+        """Measure `n`, whose sources have been measured; store below it until it is what a kernel bears."""
+        self.measure(n)
+        while self.size(n) > 1:
+            path = [max(self.inlined(n), key=self.size)]
+            while path[-1].family == "view" and self.inlined(path[-1]):
+                path.append(path[-1].srcs[0])
+            if path[-1].family == "view":
+                del path[1:]
+            # Below views, not above them: what expands a value has more elements than that.
+            self.stored.add(path.pop().id)
+            for v in (*reversed(path), n):
+                self.measure(v)
+
+    def measure(self, n: Node) -> None:
+        """Note what the expression of `n` comes to."""
+        inlined = self.inlined(n)
+        same, at = 1 << n.id, n.id
+        if self.moving >> at & 1:
+            self.moved[at] = sum(self.values[s.id] for s in inlined)
+        else:
+            for s in inlined:
+                same |= self.same[s.id]
+        values = same.bit_count()
+        moving = same & self.moving
+        while moving:
+            low = moving & -moving
+            values += self.moved[low.bit_length() - 1]
+            moving ^= low
+        self.same[at] = same
+        self.values[at] = values
+        self.nested[at] = in_blocks(n) + max((self.nested[s.id] for s in inlined), default=0)
