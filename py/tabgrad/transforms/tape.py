@@ -258,6 +258,10 @@ def record(
         kept: Any = values
     elif keep is NOTHING:
         kept = None
+    elif keep is FIRST:
+        kept = (values[0], None)
+    elif keep is SECOND:
+        kept = (None, values[1])
     elif keep is CAST:
         if y.spec.dtype.category < FLOAT:
             return
@@ -283,6 +287,9 @@ def record(
 
 ALL = Marker("all")
 NOTHING = Marker("nothing")
+FIRST = Marker("first")
+SECOND = Marker("second")
+"""Of two inputs this one is kept."""
 NO_GRADIENT = Marker("no_gradient")
 CAST = Marker("cast")
 """What is kept of a cast: nothing, and the result is tied only if its dtype can carry gradients."""
@@ -299,7 +306,13 @@ def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
         return found
     needs = {1: (True, False), 2: (False, True), 3: (True, True), 4: (True,)}.get(code, code)
     keep, keep_out = op.saves(needs)
-    keep = ALL if all(keep) else tuple(keep) if any(keep) else NOTHING
+    keep = tuple(keep)
+    if keep in ((True, False), (False, True)):
+        keep = FIRST if keep[0] else SECOND
+    elif all(keep):
+        keep = ALL
+    elif not any(keep):
+        keep = NOTHING
     op.plans[code] = found = (keep, keep_out)
     return found
 
