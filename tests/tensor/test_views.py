@@ -292,3 +292,12 @@ def test_gradients_through_writes_to_windows() -> None:
     y.unfold(0, 2, 3).mul_(tg.tensor([[2.0, 3.0], [5.0, 7.0]]))
     (y * y).sum().backward()
     assert x.grad.tolist() == [8, 36, 6, 200, 490]
+
+
+def test_scattering_into_a_view() -> None:
+    x = tg.zeros(())
+    assert x.reshape(1).select_scatter(tg.tensor(2.0), 0, 0).tolist() == [2]
+    y = tg.arange(6.0)
+    z = y.view(2, 3).T.slice_scatter(tg.tensor([[7.0, 8.0]]), 0, 1, 2)
+    assert z.tolist() == [[0, 3], [7, 8], [2, 5]]
+    assert y.tolist() == [0, 1, 2, 3, 4, 5]

@@ -349,11 +349,13 @@ def slice_scatter(
 
 
 def _written(x: Any, index: Any, src: Any) -> Any:
+    if hasattr(x.alias, "steps"):
+        # the steps must lead from `x`, not from what it is a view of
+        x = e.copy.bind(x)
     found = indexing.plan(x, index)
     target = indexing.basic_view(x, found)
     if target.spec.shape != src.spec.shape:
         raise ShapeError(
             f"expected src to have a size equal to {target.spec.shape}, got {src.spec.shape}"
         )
-    steps = target.alias.steps[len(x.alias.steps) if hasattr(x.alias, "steps") else 0 :]
-    return write_through(x, steps, cast(src, x.spec.dtype))
+    return write_through(x, target.alias.steps, cast(src, x.spec.dtype))
