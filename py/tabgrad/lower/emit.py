@@ -214,7 +214,8 @@ class Emitter:
 
     def value(self, n: Node, index: Index) -> str:
         """Return the text of element `index` of `n`, computing it where that was not done before."""
-        n, index = self.through(n, index)
+        if n.family == "view":
+            n, index = self.through(n, index)
         if n.op is FULL:
             return self.constant(n)
         found = self.known(n, index)
@@ -265,8 +266,9 @@ class Emitter:
             if ready:
                 out.append((m, i))
                 continue
-            m, i = self.through(m, i)
-            if (m.id, i) in seen or m.family != "elementwise" or not self.computed(m):
+            if m.family == "view":
+                m, i = self.through(m, i)
+            if m.family != "elementwise" or (m.id, i) in seen or not self.computed(m):
                 continue
             seen.add((m.id, i))
             if self.known(m, i) is None:

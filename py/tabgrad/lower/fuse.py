@@ -302,15 +302,15 @@ class Fuser:
                 g.loads[n.id] = n
                 continue
             seen.add(key)
-            depth += in_blocks(n)
-            if len(seen) > MAX_VALUES or depth > MAX_NESTED:
-                raise Mismatch
             below = sources(n, index)
             if in_blocks(n):
+                depth += 1
                 # What one block computes another can't read: there it is computed again.
                 stack.extend((s, i, (key, k), depth) for k, (s, i) in enumerate(below))
             else:
                 stack.extend((s, i, block, depth) for s, i in below)
+            if len(seen) > MAX_VALUES or depth > MAX_NESTED:
+                raise Mismatch
 
     # -- merging -----------------------------------------------------------------------------------
 

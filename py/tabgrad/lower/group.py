@@ -15,6 +15,8 @@ SMALL_CAT = 4
 
 WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2}
 
+BLOCKS = frozenset({"pad", "unwindow", "gather", "cat"})
+
 INLINE_KERNELS = frozenset({"gather", "cat", "counting", "random_bits"})
 
 
@@ -27,7 +29,7 @@ def is_heavy(n: Node) -> bool:
 
 def in_blocks(n: Node) -> bool:
     """Whether the sources of an inlined node are computed in blocks, each read under a condition."""
-    return n.name in ("pad", "unwindow", "gather", "cat")
+    return n.name in BLOCKS
 
 
 def weight(n: Node) -> int:

@@ -53,13 +53,17 @@ class Measure:
 
     def measure(self, n: Node) -> None:
         """Note what the expression of `n` comes to."""
-        inlined = self.inlined(n)
-        same, at = 1 << n.id, n.id
-        if self.moving >> at & 1:
-            self.moved[at] = sum(self.values[s.id] for s in inlined)
-        else:
-            for s in inlined:
-                same |= self.same[s.id]
+        at, moved, nested = n.id, 0, 0
+        same = 1 << at
+        moves = n.family != "elementwise"
+        for s in n.srcs:
+            if s.id not in self.stored and s.op is not FULL:
+                nested = max(nested, self.nested[s.id])
+                if moves:
+                    moved += self.values[s.id]
+                else:
+                    same |= self.same[s.id]
+        self.moved[at] = moved
         values = same.bit_count()
         moving = same & self.moving
         while moving:
@@ -68,4 +72,4 @@ class Measure:
             moving ^= low
         self.same[at] = same
         self.values[at] = values
-        self.nested[at] = in_blocks(n) + max((self.nested[s.id] for s in inlined), default=0)
+        self.nested[at] = nested + in_blocks(n)
