@@ -21,8 +21,8 @@ from tabgrad.core.dtype import (
 from tabgrad.core.errors import (
     CaptureError as CaptureError, DeadlineError as DeadlineError, DeviceError as DeviceError,
     DeviceLostError as DeviceLostError, DTypeError as DTypeError,
-    EscapedTensorError as EscapedTensorError, GradientError as GradientError,
-    HostError as HostError, KernelError as KernelError, OutOfMemoryError as OutOfMemoryError,
+    EscapedTensorError as EscapedTensorError, ExportError as ExportError,
+    GradientError as GradientError, HostError as HostError, KernelError as KernelError, OutOfMemoryError as OutOfMemoryError,
     RegistryError as RegistryError, ShapeError as ShapeError, TabgradError as TabgradError,
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
@@ -198,6 +198,7 @@ if _typing.TYPE_CHECKING:
         profiler as profiler, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import autocast as autocast
+    from tabgrad.exporting import export as export
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = (
@@ -211,6 +212,8 @@ else:
             return _import_module(f"tabgrad.{name}")
         if name == "autocast":
             return _import_module("tabgrad.amp").autocast
+        if name == "export":
+            return _import_module("tabgrad.exporting").export
         if name in ("load", "save", "save_async"):
             return getattr(_import_module("tabgrad.serialization"), name)
         raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")

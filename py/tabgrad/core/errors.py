@@ -59,3 +59,7 @@ class RegistryError(TabgradError, TypeError):
 
 class TransformError(TabgradError, RuntimeError):
     """A function did something that the transform applied to it can't follow."""
+
+
+class ExportError(TabgradError, RuntimeError):
+    """A function can't be made into a static graph."""

@@ -129,6 +129,10 @@ class DeviceBackend:
         """Record a constant: it has no buffer until somebody reads it whole."""
         return self.graph.add(FULL, None, (), spec, value)
 
+    def filling(self, value: Value) -> Any:
+        """Return the number that a constant is filled with; None for any other value."""
+        return self.graph.aux[value.id] if self.graph.op[value.id] is FULL else None
+
     def upload(self, data: Any, spec: Spec) -> Value:
         """Send bytes (in row-major order, of the dtype's natural width) to a new buffer."""
         language = self.dialect.name

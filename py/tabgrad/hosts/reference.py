@@ -28,6 +28,12 @@ class NumPyBackend:
         """Return an array filled with `value`; it takes the memory of one element."""
         return np.broadcast_to(np.array(value, dtype=spec.dtype.name), spec.shape)
 
+    def filling(self, value: Any) -> Any:
+        """Return the number that a constant is filled with; None for any other array."""
+        if value.flags.writeable or any(value.strides):
+            return None
+        return value.flat[0].item() if value.size else 0
+
     def upload(self, data: Any, spec: Spec) -> Any:
         """Return an array of the bytes (or array) `data`, copied."""
         if isinstance(data, np.ndarray):

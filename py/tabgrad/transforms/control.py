@@ -154,6 +154,10 @@ class ScanCall(Call):
         )
         if body is not None and self.length:
             return self.at_once(args, *body)
+        return self.unrolled(args)
+
+    def unrolled(self, args: list[Any]) -> list[Any]:
+        """Return the outputs by running the program once for each row."""
         carry, xs, captured = self.parts(args)
         ys: list[list[Any]] = []
         for t in self.order():

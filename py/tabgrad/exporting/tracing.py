@@ -1,0 +1,143 @@
+"""Tracing a function at one choice of its unknown sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tabgrad.core import dtype as dt, tree
+from tabgrad.core.errors import ExportError
+from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.spec import Params, intern_params, spec
+from tabgrad.core.trace import MODE, Box, Mode
+from tabgrad.exporting.formulas import Sizes
+from tabgrad.exporting.specs import TensorSpec
+from tabgrad.functions import reading
+from tabgrad.functions.aliasing import replace
+from tabgrad.hosts.devices import get_default_device
+from tabgrad.transforms.control import ScanCall
+from tabgrad.transforms.levels import settled
+from tabgrad.transforms.program import Program, Trace
+
+PLAIN = ("cond",)
+"""Calls whose plain form has the derivatives of the call itself."""
+
+
+class ExportTrace(Trace):
+    """Records every op that runs inside, those on parameters and constants too.
+
+    Each use of a constant is captured by itself, so that equal numbers at one size are not taken for the
+    same number at all sizes.
+    """
+
+    def __init__(self, device: Any) -> None:
+        super().__init__("export", self.drawn)
+        self.device = device
+        self.before: dict[int, tuple[Any, Any]] = {}
+
+    def inner(self) -> Mode:
+        """Return the mode inside: what would run on a device is recorded here."""
+        return super().inner().extra("around", self.around).extra("device", self.device)
+
+    def around(self, run: Any, op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
+        """Record an op of tensors that no level owns."""
+        return self.process(op, args, params)
+
+    def ref(self, x: Any) -> int:
+        """Return the number of a tensor in the program."""
+        if x.owner is not self:
+            self.before.setdefault(id(x), (x, x.value))
+            if filling(x) is not None:
+                self.captured.append(x)
+                return ~(len(self.captured) - 1)
+        return super().ref(x)
+
+    def call(self, call: Any, args: list[Any]) -> list[Any]:
+        """Return the outputs of a call by the ops it is made of, if those have its derivatives."""
+        if isinstance(call, ScanCall):
+            return call.unrolled(args)
+        if call.name not in PLAIN and MODE.get().grad:
+            raise ExportError(
+                f"export: {call.name} has rules of its own, which a static graph can't hold; write it with "
+                "ops, or call it under no_grad(), where its derivative is zero"
+            )
+        outs: list[Any] = call.plain(args)
+        return outs
+
+    def drawn(self, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+        """Record a draw: each run of the graph draws anew."""
+        y = self.tracer(spec(shape, dt.uint32), self.device)
+        op = REGISTRY["random_bits"]
+        self.steps.append((op, intern_params({"shape": shape}), (), y.value, 1))
+        return y
+
+    def written(self) -> list[Any]:
+        """Return the tensors from outside that were written to."""
+        return [x for x, _ in self.before.values() if x.owner is self]
+
+    def restore(self) -> None:
+        """Give the tensors that were written to what they held before."""
+        for x, value in self.before.values():
+            if x.owner is self:
+                replace(x, value)
+                x.owner = None
+                if x.alias is not None:
+                    x.alias.owner = None
+
+
+class Sample:
+    """One trace of a function, at these sizes: its program gives the outputs, then what `written` take."""
+
+    def __init__(self, fn: Callable[..., Any], specs: Any, sizes: Sizes) -> None:
+        self.sizes = sizes
+        leaves, structure = tree.flatten(specs)
+        device = next((d for d in map(device_of_spec, leaves) if d is not None), None)
+        trace = ExportTrace(device or get_default_device())
+        try:
+            with trace.inside():
+                inputs = [tracer(trace, s, sizes) for s in leaves]
+                out = settled(fn(*tree.unflatten(structure, inputs)))
+            outs, self.out_structure = tree.flatten(out)
+            for y in outs:
+                if not isinstance(y, Box):
+                    kind = type(y).__name__
+                    raise ExportError(
+                        f"export: the function must return tensors, it returned {kind}"
+                    )
+            self.written = trace.written()
+            numbers = [x.value for x in inputs if isinstance(x, Box)]
+            self.program = Program(trace, numbers, [*outs, *self.written])
+        finally:
+            trace.restore()
+        self.out_specs = self.program.out_specs[: len(outs)]
+
+
+def device_of_spec(s: Any) -> Any:
+    """Return the device that an argument names."""
+    return s.device if isinstance(s, TensorSpec | Box) else None
+
+
+def tracer(trace: ExportTrace, s: Any, sizes: Sizes) -> Any:
+    """Return the argument of a trace for a leaf of the specs."""
+    if isinstance(s, Box):
+        return trace.tracer(s.spec, s.device)
+    if not isinstance(s, TensorSpec):
+        return s
+    shape = tuple([sizes[n] if isinstance(n, str) else n for n in s.shape])
+    return trace.tracer(spec(shape, trace.device.canonical(s.dtype)), trace.device)
+
+
+def filling(x: Any) -> Any:
+    """Return the number that a constant is filled with; None for a tensor that holds data."""
+    if x.owner is not None or x.tracked:
+        return None
+    return x.device.backend.filling(x.value)
+
+
+def same_data(each: Sequence[Any]) -> bool:
+    """Whether tensors made anew in each trace hold the same elements."""
+    first = each[0]
+    if any(x.spec is not first.spec or x.tracked for x in each):
+        return False
+    data = bytes(reading.data(first, "export"))
+    return all(bytes(reading.data(x, "export")) == data for x in each[1:])
