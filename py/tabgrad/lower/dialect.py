@@ -15,6 +15,9 @@ class Dialect:
     """A kernel language. Statements end up in one flat list of lines; blocks are `{` and `}` in both."""
 
     name = ""
+    robust = False
+    """Whether a load from outside of a buffer is harmless."""
+
     types: ClassVar[dict[str, str]] = {}
     """The language's names of the compute types it has."""
 

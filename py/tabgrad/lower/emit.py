@@ -356,7 +356,12 @@ class Emitter:
         size = x.shape[axis]
         place = self.opaque(n, self.d.convert(at, self.d.compute_type(where.spec.dtype), U32), size)
         inner = tuple(place if i == axis else e for i, e in enumerate(index))
-        return self.guarded(f"{text(place)} < {size}u", x, inner, kind)
+        test = f"{text(place)} < {size}u"
+        if not self.d.robust:
+            return self.guarded(test, x, inner, kind)
+        # Not `if`: where one index serves all threads, LLVM may take forever over a branch in a loop that
+        # depends on a random number.
+        return self.let(kind, f"select({self.d.literal(0, kind)}, {self.value(x, inner)}, {test})")
 
     def _cat(self, n: Node, index: Index, kind: str) -> str:
         axis: Any = n.params["axis"]

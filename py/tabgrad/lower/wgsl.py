@@ -17,6 +17,7 @@ class WGSL(Dialect):
     """The WebGPU shading language. Bools and narrow integers lie in a 32-bit word each."""
 
     name = "wgsl"
+    robust = True
     types: ClassVar[dict[str, str]] = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
 
     def let(self, name: str, kind: str, value: str) -> str:
