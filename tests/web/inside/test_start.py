@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -40,14 +41,21 @@ async def test_there_is_an_adapter(device):
     assert adapter.info.architecture == "swiftshader"
 
 
+MODULES, BYTES = 105, 770_000
+"""What `import tabgrad` may load: compiling it is nearly all of the time that a page waits for it."""
+
+
 @alone
-def test_import_takes_at_most_600_ms(device):
+def test_import_loads_only_what_it_needs(device):
     before = {name for name in sys.modules if name.partition(".")[0] in ("tabgrad", "numpy")}
     assert not before
     start = time.perf_counter()
     import tabgrad  # noqa: F401
 
     took = time.perf_counter() - start
-    print(f"import tabgrad: {1000 * took:.0f} ms")
-    assert took <= 0.6
+    loaded = [m for name, m in sys.modules.items() if name.partition(".")[0] == "tabgrad"]
+    size = sum(os.path.getsize(m.__file__) for m in loaded)
+    print(f"import tabgrad: {1000 * took:.0f} ms, {len(loaded)} modules, {size} bytes")
+    assert len(loaded) <= MODULES
+    assert size <= BYTES
     assert "numpy" not in sys.modules
