@@ -30,6 +30,9 @@ BOUNDS = {
     "reverse": (1e-4, 1e-5),
     "second": (1e-3, 1e-4),
     "vmap": (2e-5, 2e-6),
+    "jvp of grad": (1e-3, 1e-4),
+    "vmap of grad": (1e-4, 1e-5),
+    "op of op": (1e-3, 1e-4),
 }
 """Relative and absolute error allowed in float32."""
 
@@ -182,6 +185,30 @@ def derivatives(op: Op, sample: Sample) -> Iterator[Case]:
     yield {**case, "inputs": inputs, "tangents": [record(t) for t in tangents]}
 
 
+def mixed(op: Op, sample: Sample) -> Iterator[Case]:
+    """Transforms of gradients: forward mode over reverse, batches of them, and second order of op∘op."""
+    rng = generator(op, f"{sample.name}/mixed")
+    variables = [x for x in sample.arrays if spread(x)]
+    tangents = [record(uniform(rng, -1, 1, x.shape)) for x in variables]
+    shape = infer(op, sample).shape
+    ct = record(uniform(rng, -1, 1, shape))
+    inputs = [record(x, differentiable=True) if spread(x) else record(x) for x in sample.arrays]
+    for check in ("jvp of grad", "op of op"):
+        case = base(op, sample, check, sample.name)
+        yield {**case, "inputs": inputs, "cotangent": ct, "tangents": tangents}
+    cts = record(uniform(rng, -1, 1, (BATCH, *shape)))
+    case = base(op, sample, "vmap of grad", f"{sample.name}/cotangent")
+    yield {**case, "inputs": inputs, "cotangent": cts, "dims": [0, *[None] * len(variables)]}
+    case = base(op, sample, "vmap of grad", f"{sample.name}/all")
+    case["inputs"] = [
+        record(np.stack([_like(rng, x, b) for b in range(BATCH)], -1), differentiable=True)
+        if spread(x)
+        else record(x)
+        for x in sample.arrays
+    ]
+    yield {**case, "cotangent": cts, "dims": [0, *[x.ndim for x in variables]]}
+
+
 def batched(op: Op, sample: Sample) -> Iterator[Case]:
     """Batches along every axis: all operands, and each operand alone."""
     n = len(sample.arrays)
@@ -249,6 +276,10 @@ def unexpected(op: Op) -> Iterator[Case]:
         # batching has one rule for all values: the first samples and the odd shapes show it
         if sample.smooth and i < 8:
             yield from batched(op, sample)
+    # transforms of gradients are made of rules that the cases above have shown: one sample will do
+    shown = [s for s in samples(op) if s.smooth and differentiable(op, s)]
+    for sample in shown[:1]:
+        yield from mixed(op, sample)
     yield from broadcasts(op)
 
 

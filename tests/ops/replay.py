@@ -138,7 +138,84 @@ def vmap(case: Case, device: str) -> list[Any]:
     return [func.vmap(application(case, device), in_dims=dims)(*inputs)]
 
 
-CHECKS = {"forward": forward, "reverse": reverse, "second": second, "jvp": jvp, "vmap": vmap}
+# -- derivatives of derivatives --------------------------------------------------------------------
+
+
+def _variables(case: Case, device: str) -> tuple[list[Any], list[int], Any]:
+    """Return the inputs, the numbers of the differentiable ones, and the op as a function of those alone."""
+    fixed = [seen(build(r, device), r) for r in case["inputs"]]
+    at = [i for i, r in enumerate(case["inputs"]) if r.get("differentiable")]
+    apply = application(case, device)
+
+    def function(*xs: Any) -> Any:
+        args = list(fixed)
+        for i, x in zip(at, xs, strict=True):
+            args[i] = x
+        return apply(*args)
+
+    return fixed, at, function
+
+
+def jvp_of_grad(case: Case, device: str) -> list[Any]:
+    """The tangents of the gradients, forward mode over reverse."""
+    fixed, at, function = _variables(case, device)
+    ct = build(case["cotangent"], device)
+    tangents = tuple(build(r, device) for r in case["tangents"])
+
+    def gradient(*xs: Any) -> Any:
+        return func.vjp(function, *xs)[1](ct)
+
+    return list(func.jvp(gradient, tuple(fixed[i] for i in at), tangents)[1])
+
+
+def vmap_of_grad(case: Case, device: str) -> list[Any]:
+    """The gradients for a batch along the given axis of each differentiable input and of the cotangent."""
+    fixed, at, function = _variables(case, device)
+    ct = build(case["cotangent"], device)
+
+    def gradient(ct: Any, *xs: Any) -> Any:
+        return func.vjp(function, *xs)[1](ct)
+
+    mapped = func.vmap(gradient, in_dims=tuple(case["dims"])) if case["dims"] else gradient
+    return list(mapped(ct, *(fixed[i] for i in at)))
+
+
+def _op_of_op(case: Case, device: str) -> tuple[list[Any], Any]:
+    """Return leaves and the op applied to inputs that depend, a little, on what the op makes of them."""
+    fixed, at, function = _variables(case, device)
+    leaves = [fixed[i].detach().clone().requires_grad_() for i in at]
+    ct = build(case["cotangent"], device)
+    scale = 1 + 0.01 * (function(*leaves) * ct).sum().tanh()
+    return leaves, function(*(x * scale for x in leaves))
+
+
+def gradient_of_op_of_op(case: Case, device: str) -> list[Any]:
+    """The gradients of op∘op."""
+    leaves, y = _op_of_op(case, device)
+    ct = build(case["cotangent"], device)
+    return list(backward.grad(y, leaves, ct, materialize_grads=True))
+
+
+def op_of_op(case: Case, device: str) -> list[Any]:
+    """The derivative, along a given direction, of the gradients of op∘op."""
+    leaves, y = _op_of_op(case, device)
+    ct = build(case["cotangent"], device)
+    found = backward.grad(y, leaves, ct, create_graph=True, materialize_grads=True)
+    along = [build(r, device) for r in case["tangents"]]
+    return list(backward.grad(found, leaves, along, materialize_grads=True))
+
+
+CHECKS = {
+    "forward": forward,
+    "reverse": reverse,
+    "second": second,
+    "jvp": jvp,
+    "vmap": vmap,
+    "jvp of grad": jvp_of_grad,
+    "vmap of grad": vmap_of_grad,
+    "op of op": op_of_op,
+    "gradient of op of op": gradient_of_op_of_op,
+}
 
 
 # -- comparing -------------------------------------------------------------------------------------

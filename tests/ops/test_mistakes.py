@@ -66,6 +66,9 @@ REVERSE = suite.test_reverse_mode_agrees_with_differences
 PAIRED = suite.test_reverse_is_the_transpose_of_forward
 SECOND = suite.test_second_order_agrees_with_differences_of_the_first
 BATCHED = suite.test_batching_agrees_with_a_loop
+MIXED = suite.test_forward_mode_of_gradients_agrees_with_differences
+COMPOSED = suite.test_second_order_of_an_op_of_itself_agrees_with_differences
+BATCHED_GRADIENTS = suite.test_batched_gradients_agree_with_a_loop
 SHAPED = suite.test_shape_and_dtype_are_what_the_rule_says
 
 
@@ -75,6 +78,8 @@ SHAPED = suite.test_shape_and_dtype_are_what_the_rule_says
         (wrong_derivative, FORWARD), (wrong_derivative, REVERSE), (derivative_that_is_a_constant, SECOND),
         (wrong_transpose, REVERSE), (wrong_transpose, PAIRED), (transpose_that_forgets_an_operand, REVERSE),
         (batching_of_another_axis, BATCHED), (shape_rule_that_lies, SHAPED),
+        (derivative_that_is_a_constant, MIXED), (derivative_that_is_a_constant, COMPOSED),
+        (batching_of_another_axis, BATCHED_GRADIENTS),
     ],
 )  # fmt: skip
 def test_a_mistake_fails(

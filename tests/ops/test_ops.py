@@ -52,6 +52,27 @@ def smooth(op: Op, check: str) -> list[Any]:
     return [c for c in of(op, check) if c["id"].split("/")[1] not in rough]
 
 
+def differences_of(check: str, case: Any, vs: list[Any]) -> list[Any]:
+    """Return the derivatives along `vs` of the results of another check of the case's inputs."""
+
+    def results(step: float) -> list[Any]:
+        along = iter(vs)
+        inputs = [
+            {
+                **r,
+                "dtype": "float64",
+                "data": (made.array(r) + step * next(along)).reshape(-1).tolist(),
+            }
+            if r.get("differentiable")
+            else r
+            for r in case["inputs"]
+        ]
+        return made.results({**case, "check": check, "inputs": inputs})
+
+    high, low = results(STEP), results(-STEP)
+    return [(a - b) / (2 * STEP) for a, b in zip(high, low, strict=True)]
+
+
 @names
 def test_forward_mode_agrees_with_differences(op: Op) -> None:
     for case in of(op, "jvp"):
@@ -109,6 +130,52 @@ def test_second_order_agrees_with_differences_of_the_first(op: Op) -> None:
         )
         got = sum(float((g * u).sum()) for g, u in zip(expected(case), us, strict=True))
         assert got == pytest.approx(want, rel=1e-5, abs=1e-5), case["id"]
+
+
+@names
+def test_forward_mode_of_gradients_agrees_with_differences(op: Op) -> None:
+    for case in of(op, "jvp of grad"):
+        vs = [made.array(r).astype(np.float64) for r in case["tangents"]]
+        want = differences_of("vmap of grad", {**case, "dims": []}, vs)
+        for got, w in zip(expected(case), want, strict=True):
+            np.testing.assert_allclose(got, w, rtol=1e-5, atol=1e-5, err_msg=case["id"])
+
+
+@names
+def test_second_order_of_an_op_of_itself_agrees_with_differences(op: Op) -> None:
+    for case in of(op, "op of op"):
+        vs = [made.array(r).astype(np.float64) for r in case["tangents"]]
+        # the Hessian is symmetric: the derivative of the gradient along v is the gradient of ⟨gradient, v⟩
+        want = differences_of("gradient of op of op", case, vs)
+        for got, w in zip(expected(case), want, strict=True):
+            np.testing.assert_allclose(got, w, rtol=1e-5, atol=1e-5, err_msg=case["id"])
+
+
+@names
+def test_batched_gradients_agree_with_a_loop(op: Op) -> None:
+    for case in of(op, "vmap of grad"):
+        rows = []
+        for b in range(made.BATCH):
+            dims = iter(case["dims"])
+            ct = made.record(np.take(made.array(case["cotangent"]), b, axis=next(dims)))
+            inputs = [
+                r
+                if not r.get("differentiable") or (d := next(dims)) is None
+                else made.record(np.take(made.array(r), b, axis=d), differentiable=True)
+                for r in case["inputs"]
+            ]
+            rows.append(made.results({**case, "inputs": inputs, "cotangent": ct, "dims": []}))
+        for got, want in zip(expected(case), zip(*rows, strict=True), strict=True):
+            np.testing.assert_allclose(
+                got, np.stack(want), rtol=1e-9, atol=1e-11, err_msg=case["id"]
+            )
+
+
+def test_every_differentiable_op_has_every_check() -> None:
+    wanted = {"reverse", "jvp", "second", "jvp of grad", "vmap of grad", "op of op", "vmap"}
+    for op in OPS:
+        if op.differentiable:
+            assert wanted <= {c["check"] for c in made.cases(op).values()}, op.name
 
 
 @names
