@@ -138,7 +138,10 @@ from tabgrad.functions.selecting import (
 )  # fmt: skip
 from tabgrad.functions.settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode as get_deterministic_debug_mode,
     get_float32_matmul_precision as get_float32_matmul_precision,
+    is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
+    set_deterministic_debug_mode as set_deterministic_debug_mode,
     set_float32_matmul_precision as set_float32_matmul_precision,
     use_deterministic_algorithms as use_deterministic_algorithms,
 )  # fmt: skip
@@ -195,23 +198,26 @@ if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends, cuda as cuda,
         extend as extend, func as func, linalg as linalg, nn as nn, optim as optim,
-        profiler as profiler, testing as testing, utils as utils,
+        profiler as profiler, random as random, testing as testing, utils as utils,
     )  # fmt: skip
-    from tabgrad.amp.autocast_mode import autocast as autocast
+    from tabgrad.amp.autocast_mode import (
+        autocast as autocast, get_autocast_dtype as get_autocast_dtype,
+        is_autocast_enabled as is_autocast_enabled,
+    )  # fmt: skip
     from tabgrad.exporting import export as export
     from tabgrad.serialization import load as load, save as save, save_async as save_async
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
-        "profiler", "testing", "utils",
+        "profiler", "random", "testing", "utils",
     )  # fmt: skip
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
-        if name == "autocast":
-            return _import_module("tabgrad.amp").autocast
+        if name in ("autocast", "get_autocast_dtype", "is_autocast_enabled"):
+            return getattr(_import_module("tabgrad.amp"), name)
         if name == "export":
             return _import_module("tabgrad.exporting").export
         if name in ("load", "save", "save_async"):

@@ -1,6 +1,8 @@
 """PyTorch's other ways to the same functions: older arguments, other modules, switches that do nothing here."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -107,6 +109,28 @@ def test_saved_tensor_hooks_can_be_refused_by_a_decorator():
         pass
 
 
+@pytest.mark.parametrize(
+    ("mode", "level"), [("warn", 1), (2, 2), ("error", 2), (0, 0), ("default", 0)]
+)
+def test_the_wish_for_determinism_is_remembered(mode, level):
+    try:
+        tg.set_deterministic_debug_mode(mode)
+        assert tg.get_deterministic_debug_mode() == level
+        assert tg.are_deterministic_algorithms_enabled() is (level > 0)
+        assert tg.is_deterministic_algorithms_warn_only_enabled() is (level == 1)
+    finally:
+        tg.use_deterministic_algorithms(False)
+    with pytest.raises(RuntimeError, match="loud"):
+        tg.set_deterministic_debug_mode("loud")
+
+
+def test_autocast_is_asked_about_at_the_top():
+    assert not tg.is_autocast_enabled("cpu")
+    with tg.autocast("cpu", dtype=tg.float16):
+        assert tg.is_autocast_enabled("cpu")
+        assert tg.get_autocast_dtype("cpu") is tg.float16
+
+
 def test_switches_answer_what_they_were_told():
     assert tg.autograd.is_multithreading_enabled()
     with tg.autograd.set_multithreading_enabled(False):
@@ -118,3 +142,12 @@ def test_switches_answer_what_they_were_told():
     with set_checkpoint_debug_enabled(True):
         checkpoint(tg.sin, x).backward()
     close(x.grad, x.detach().cos())
+
+
+@pytest.mark.parametrize("name", ["utils.checkpoint", "utils.data", "utils.hooks", "random"])
+def test_a_module_needs_no_import_of_its_own(name):
+    program = f"import tabgrad; print(tabgrad.{name}.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"tabgrad.{name}"
