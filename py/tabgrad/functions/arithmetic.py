@@ -146,10 +146,7 @@ def rad2deg(input: Tensor) -> Tensor:
 
 def sinc(input: Tensor) -> Tensor:
     """Return sin(πx) / (πx), 1 at 0."""
-    x = mul(floating("sinc", input), math.pi)
-    zero = r.eq(x, 0.0)
-    safe = e.where(zero, 1.0, x)
-    return e.where(zero, 1.0, div(sin(safe), safe))
+    return s.sinc(floating("sinc", input))
 
 
 def nan_to_num(
@@ -317,12 +314,14 @@ def fmin(input: Tensor, other: Any) -> Tensor:
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way."""
-    a, b = abs(input), abs(floating("hypot", other))
-    high, low = maximum(a, b), minimum(a, b)
-    zero = r.eq(high, 0.0)
-    ratio = div(low, e.where(zero, 1.0, high))
-    plain = mul(high, sqrt(_add(mul(ratio, ratio), 1.0)))
-    return e.where(r.isinf(high), math.inf, plain)
+    x, y = input, floating("hypot", other)
+    high = e.stop_gradient(maximum(abs(x), abs(y)))
+    zero, infinite = r.eq(high, 0.0), r.isinf(high)
+    # no derivative depends on the scale
+    scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
+    square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
+    root = mul(scale, sqrt(e.where(zero, 1.0, square)))
+    return e.where(infinite, math.inf, e.where(zero, 0.0, root))
 
 
 def copysign(input: Tensor, other: Any) -> Tensor:

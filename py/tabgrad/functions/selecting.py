@@ -246,9 +246,13 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
         "amax": reduction.reduce_max,
         "amin": reduction.reduce_min,
     }[reduce]
+    if include_self and reduce != "prod":
+        # one of many that may be equal, and share the derivative
+        shape = x.spec.shape
+        own = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))
+        return op.bind(i.cat.bind(spread, own, axis=at + 1), axes=(at + 1,))
     found = op.bind(spread, axes=(at + 1,))
-    join = {"prod": e.mul, "amax": e.maximum, "amin": e.minimum}[reduce]
-    return e.where(hit, join(x, found) if include_self else found, x)
+    return e.where(hit, e.mul(x, found) if include_self else found, x)
 
 
 def _bounds(dtype: Any) -> dict[str, int]:

@@ -256,8 +256,10 @@ def sinc(x: Any) -> Any:
     """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
     u = mul(x, math.pi)
     squared = square(u)
-    near = lt(squared, 1e-4)
-    series = add(mul(squared, add(mul(squared, 1 / 120), -1 / 6)), 1)
+    near = lt(squared, 0.25)
+    series: Any = 1 / math.factorial(13)
+    for n in (11, 9, 7, 5, 3, 1):
+        series = add(mul(squared, series), (-1) ** (n // 2) / math.factorial(n))
     safe = where(near, 1, u)
     return where(near, series, div(sin(safe), safe))
 
