@@ -84,6 +84,19 @@ def test_gradcheck_batched():
     )
 
 
+def test_gradcheck_by_a_complex_step():
+    f = lambda x, y: (x.T.sin() * y).exp().cumsum(0)  # noqa: E731
+    # differences of two values can't tell at this tolerance, a complex step can
+    assert gradcheck(
+        f, (tracked(2, 3), tracked(2, seed=1)), method="complex", atol=1e-13, rtol=1e-12
+    )
+    with pytest.raises(GradcheckError):
+        gradcheck(f, (tracked(2, 3), tracked(2, seed=1)), atol=1e-13, rtol=1e-12)
+    with pytest.raises(GradcheckError, match="input 0"):
+        gradcheck(Wrong.apply, (tracked(2, 3),), method="complex")
+    assert gradcheck(f, (tracked(2, 3), tracked(2, seed=1)), method="complex", fast_mode=True)
+
+
 def test_gradcheck_needs_something_to_check():
     with pytest.raises(ValueError, match="requires grad"):
         gradcheck(lambda x: x, (random(3),))

@@ -101,6 +101,30 @@ def test_in_place_activations_change_their_input(device: str, name: str) -> None
     assert x.tolist() == want
 
 
+GATES = {"glu": tg.sigmoid, "swiglu": F.silu, "geglu": F.gelu, "reglu": tg.relu}
+
+
+@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_gated_units_are_products_of_halves(name: str, dim: int, device: str) -> None:
+    leaf = tg.tensor(
+        [[(-1.0) ** i * (i + 5 * j) / 7 for i in range(4)] for j in range(6)], device=device
+    )
+    x = leaf.requires_grad_().T * 1.5
+    a, b = x.chunk(2, dim)
+    # the sigmoid of GLU is on the second half, as Dauphin et al. (2017) have it; the others gate the first
+    want = a * tg.sigmoid(b) if name == "glu" else GATES[name](a) * b
+    ct = tg.tensor(
+        [[(i - j) / 3 for j in range(want.shape[1])] for i in range(want.shape[0])], device=device
+    )
+    y = getattr(F, name)(x, dim)
+    assert tg.allclose(y, want, atol=1e-6)
+    firsts = [tg.autograd.grad(z, leaf, ct, create_graph=True)[0] for z in (y, want)]
+    assert tg.allclose(*firsts, atol=1e-5)
+    seconds = [tg.autograd.grad((g * g).sum(), leaf, retain_graph=True)[0] for g in firsts]
+    assert tg.allclose(*seconds, atol=1e-4)
+
+
 def test_in_place_relu_is_differentiated(device: str) -> None:
     a = tg.tensor([-2.0, 0.5], device=device, requires_grad=True)
     x = a * 3
