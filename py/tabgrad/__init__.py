@@ -22,8 +22,9 @@ from tabgrad.core.errors import (
     CaptureError as CaptureError, DeadlineError as DeadlineError, DeviceError as DeviceError,
     DeviceLostError as DeviceLostError, DTypeError as DTypeError,
     EscapedTensorError as EscapedTensorError, ExportError as ExportError,
-    GradientError as GradientError, HostError as HostError, KernelError as KernelError, OutOfMemoryError as OutOfMemoryError,
-    RegistryError as RegistryError, ShapeError as ShapeError, TabgradError as TabgradError,
+    GradientError as GradientError, HostError as HostError, KernelError as KernelError,
+    OutOfMemoryError as OutOfMemoryError, RegistryError as RegistryError,
+    ShapeError as ShapeError, TabgradError as TabgradError,
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
 from tabgrad.functions.arithmetic import (
@@ -198,7 +199,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends, cuda as cuda,
         extend as extend, func as func, linalg as linalg, nn as nn, optim as optim,
-        profiler as profiler, random as random, testing as testing, utils as utils,
+        profiler as profiler, random as random, special as special, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -209,7 +210,7 @@ if _typing.TYPE_CHECKING:
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
-        "profiler", "random", "testing", "utils",
+        "profiler", "random", "special", "testing", "utils",
     )  # fmt: skip
 
     def __getattr__(name: str) -> object:

@@ -30,6 +30,6 @@ def test_import_needs_no_numpy() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["nn", "optim", "func", "autograd"])
+@pytest.mark.parametrize("name", ["nn", "optim", "func", "autograd", "linalg", "special"])
 def test_the_public_packages_come_with_it(name: str) -> None:
     assert python(f"import tabgrad; print(tabgrad.{name}.__name__)") == f"tabgrad.{name}"
