@@ -219,3 +219,31 @@ def test_a_compiled_step_draws_new_numbers_each_time_and_obeys_the_seed() -> Non
         assert near(a, b)
     tg.manual_seed(5)
     assert near(draw(x).tolist(), eager[0])
+
+
+def test_a_compiled_step_goes_back_in_the_stream_as_the_call_does() -> None:
+    def fork(x: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        with tg.fork_rng():
+            first = x + tg.rand(4)
+            with tg.fork_rng():
+                other = x + tg.rand(4)
+            again = x + tg.rand(4)
+        return first, other, again, x + tg.rand(4)
+
+    def seeded(x: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        before = x + tg.rand(4)
+        tg.manual_seed(11)
+        return before, x + tg.rand(4)
+
+    x = tg.zeros(4)
+    for program in (fork, seeded):
+        step = tg.compile(program)
+        tg.manual_seed(2)
+        compiled = [[y.tolist() for y in step(x)] for _ in range(4)]
+        end = tg.get_rng_state().tolist()
+        tg.manual_seed(2)
+        eager = [[y.tolist() for y in program(x)] for _ in range(4)]
+        assert tg.get_rng_state().tolist() == end
+        for rows in zip(compiled, eager, strict=True):
+            assert all(near(a, b) for a, b in zip(*rows, strict=True))
+        assert near(compiled[0][0], compiled[1][0]) is False

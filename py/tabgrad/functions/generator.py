@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.capture import live_scalar
+from tabgrad.core.capture import live_scalar, on_replay
 from tabgrad.core.errors import ShapeError
 from tabgrad.functions import creation, reading
 from tabgrad.hosts.devices import device as device_of
@@ -46,15 +46,25 @@ class Generator:
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
             raise OverflowError(f"manual_seed: expected an int of 64 bits, got {seed}")
-        self._seed = seed & ((1 << 64) - 1)
-        self._calls = 0
+        self._go_to(seed & ((1 << 64) - 1), 0)
         return self
 
     def seed(self) -> int:
         """Start anew from a seed of the operating system; return it."""
-        seed = int.from_bytes(os.urandom(8), "little") >> 1
-        self.manual_seed(seed)
-        return seed
+
+        def change() -> None:
+            self._seed, self._calls = int.from_bytes(os.urandom(8), "little") >> 1, 0
+
+        on_replay(change)
+        return self._seed
+
+    def _go_to(self, seed: int, calls: int) -> None:
+        """Go to a place in a stream, and there again at each replay of a compiled step."""
+
+        def change() -> None:
+            self._seed, self._calls = seed, calls
+
+        on_replay(change)
 
     def initial_seed(self) -> int:
         """Return the seed."""
@@ -82,14 +92,31 @@ class Generator:
         raw = bytes(reading.tolist(new_state))
         if len(raw) != 16:
             raise ShapeError(f"set_state: expected 16 bytes, got {len(raw)}")
-        self._seed = int.from_bytes(raw[:8], "little")
-        self._calls = int.from_bytes(raw[8:], "little")
+        self._go_to(int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
 
     def __repr__(self) -> str:
         return f"<Generator seed={self._seed} draws={self._calls}>"
 
 
 default_generator = Generator()
+
+
+class Mark:
+    """Where the default generator stands: at each replay of a compiled step, where it stands then."""
+
+    def __init__(self) -> None:
+        self.place = (0, 0)
+        on_replay(self._take)
+
+    def restore(self) -> None:
+        """Bring the default generator back to the mark."""
+        on_replay(self._give)
+
+    def _take(self) -> None:
+        self.place = default_generator._seed, default_generator._calls
+
+    def _give(self) -> None:
+        default_generator._seed, default_generator._calls = self.place
 
 
 def bits(shape: tuple[int, ...], generator: Generator | None, device: Any) -> Any:
@@ -136,9 +163,9 @@ def set_rng_state(new_state: Tensor) -> None:
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
     """Leave the default generator after the block as it was before."""
-    before = default_generator._seed, default_generator._calls
+    before = Mark()
     try:
         yield
     finally:
         if enabled:
-            default_generator._seed, default_generator._calls = before
+            before.restore()

@@ -16,6 +16,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 from tabgrad.functions.aliasing import refreshed
+from tabgrad.functions.generator import Mark
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
 from tabgrad.utils.budget import memory_budget as memory_budget
@@ -94,7 +95,7 @@ class _Frame:
         self.arguments = [
             _Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves
         ]
-        self.state = tg.get_rng_state() if preserve else None
+        self.random_place = Mark() if preserve else None
         self.early = _Early.enabled
         self.context, self.again = contexts
         self.check = check
@@ -167,11 +168,11 @@ class _Frame:
     @contextlib.contextmanager
     def random(self) -> Iterator[None]:
         """Draw the numbers of the first run, and leave the generator as it is."""
-        if self.state is None:
+        if self.random_place is None:
             yield
             return
         with tg.fork_rng():
-            tg.set_rng_state(self.state)
+            self.random_place.restore()
             yield
 
 
