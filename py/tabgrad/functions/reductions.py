@@ -13,7 +13,7 @@ from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
-from tabgrad.core.trace import Box, bind, constant
+from tabgrad.core.trace import Box, bind
 from tabgrad.functions import arithmetic as a, return_types
 from tabgrad.functions.arguments import as_dtype, axes, axis, floating
 from tabgrad.functions.comparison import truth
@@ -100,7 +100,7 @@ def mean(
     over = axes("mean", dim, len(x.spec.shape))
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
-    return a.div(total, float(count)) if count else constant(math.nan, total.spec, x.device)
+    return a.div(total, float(count)) if count else a.mul(total, math.nan)
 
 
 def nanmean(
