@@ -105,3 +105,16 @@ def test_ensembles_and_gradients_per_example():
     rows = vmap(grad(loss), (None, 0))(one, x)
     for i in range(3):
         close(rows["0.weight"][i], grad(loss)(one, x[i])["0.weight"], 1e-5)
+
+
+def test_batch_norm_without_running_statistics_can_be_mapped():
+    tg.manual_seed(0)
+    net = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Sequential(tg.nn.BatchNorm1d(4), tg.nn.Tanh()))
+    assert tg.func.replace_all_batch_norm_modules_(net) is net
+    assert dict(net.named_buffers()) == {}
+    x = tg.randn(5, 6, 3)
+    close(vmap(net)(x), tg.stack([net(rows) for rows in x]), 1e-5)
+    net.eval()
+    close(vmap(net)(x), tg.stack([net(rows) for rows in x]), 1e-5)
+    alone = tg.nn.BatchNorm2d(2)
+    assert tg.func.replace_all_batch_norm_modules_(alone).track_running_stats is False

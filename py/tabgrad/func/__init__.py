@@ -30,6 +30,7 @@ from tabgrad.func.sparse import (
 )  # fmt: skip
 from tabgrad.func.stateless import (
     functional_call as functional_call,
+    replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_,
     stack_module_state as stack_module_state,
 )  # fmt: skip
 from tabgrad.transforms.custom import custom_jvp as custom_jvp, custom_vjp as custom_vjp

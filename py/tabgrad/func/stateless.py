@@ -145,4 +145,22 @@ def _stacked(name: str, tensors: Sequence[Any]) -> Any:
     return out.requires_grad_(tensors[0].requires_grad)
 
 
-__all__ = ["functional_call", "stack_module_state"]
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Let each batch normalisation in `root`, and `root` itself, keep no running statistics; return it.
+
+    Inside vmap each element of the batch would write statistics of its own to the one tensor of the module.
+
+    >>> import tabgrad as tg
+    >>> net = tg.func.replace_all_batch_norm_modules_(tg.nn.Sequential(tg.nn.BatchNorm1d(2)))
+    >>> tg.func.vmap(net)(tg.zeros(3, 4, 2)).shape
+    tabgrad.Size([3, 4, 2])
+    """
+    kinds = (tg.nn.BatchNorm1d, tg.nn.BatchNorm2d, tg.nn.BatchNorm3d)
+    for module in root.modules():
+        if isinstance(module, kinds):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
+__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
