@@ -104,6 +104,12 @@ def test_gradcheck_needs_something_to_check():
         gradcheck(lambda x: x, (tracked(3),), method="guess")
 
 
+def test_gradcheck_warns_of_single_precision():
+    x = tracked(2, 3).float().detach().requires_grad_()
+    with pytest.warns(UserWarning, match=r"input 1 is tabgrad\.float32.*float64"):
+        assert gradcheck(lambda y, x: x.T * 2.0, (tracked(2), x), eps=1e-2, atol=1e-2)
+
+
 def test_gradcheck_sees_a_derivative_that_changes():
     calls = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -143,6 +144,13 @@ class _Check:
             raise ValueError(
                 "gradcheck: at least one input must be a tensor that requires grad; set requires_grad=True"
             )
+        for i in self.at:
+            if self.inputs[i].dtype not in (tg.float64, tg.complex128):
+                warnings.warn(
+                    f"gradcheck: input {i} is {self.inputs[i].dtype}; differences will likely be too coarse, "
+                    "give float64 or complex128",
+                    stacklevel=3,
+                )
         outputs = _tuple(func(*self.inputs))
         self.which = [
             k
