@@ -48,3 +48,37 @@ def test_what_is_there_is_one_of_the_ties_of_scatter_reduce(reduce: str) -> None
     (y * tg.tensor([8.0, 1.0])).sum().backward()
     assert x.grad.tolist() == [2, 1]
     assert source.grad.tolist() == [2, 2, 2]
+
+
+def test_log_ndtr_has_its_slope_at_zero() -> None:
+    x = tg.zeros(1, requires_grad=True)
+    tg.special.log_ndtr(x).sum().backward()
+    assert x.grad.item() == pytest.approx(math.sqrt(2 / math.pi), rel=1e-5)
+    assert second(tg.special.log_ndtr, 0.0) == pytest.approx(-2 / math.pi, rel=1e-4)
+
+
+def test_bessel_functions_have_no_kink_at_zero() -> None:
+    for name, slope, bend in (("i0", 0.0, 0.5), ("i1", 0.5, 0.0)):
+        x = tg.zeros(1, requires_grad=True)
+        function = getattr(tg.special, name)
+        function(x).sum().backward()
+        assert x.grad.item() == pytest.approx(slope, abs=1e-5)
+        assert second(function, 0.0) == pytest.approx(bend, abs=1e-4)
+    x = tg.zeros(1, requires_grad=True)
+    tg.special.i1e(x).sum().backward()
+    assert x.grad.item() == pytest.approx(0.5, rel=1e-5)
+
+
+def test_xlog1py_has_a_slope_where_it_is_zero() -> None:
+    x = tg.zeros(4, requires_grad=True)
+    y = tg.tensor([-0.5, 2.0, -1.0, math.inf])
+    z = tg.special.xlog1py(x, y)
+    assert z.tolist() == [0, 0, 0, 0]
+    z.sum().backward()
+    assert x.grad.tolist() == pytest.approx([math.log(0.5), math.log(3.0), 0, 0], rel=1e-5)
+
+
+def test_the_angle_of_the_origin_has_derivatives_of_zero() -> None:
+    x, y = tg.zeros(1, requires_grad=True), tg.zeros(1, requires_grad=True)
+    tg.atan2(x, y).sum().backward()
+    assert (x.grad.item(), y.grad.item()) == (0, 0)

@@ -376,9 +376,15 @@ def atan(x: Operand) -> Array:
     return np.arctan(x)
 
 
+def _squares(x: Any, y: Any) -> Any:
+    """Return x² + y², 1 at the origin: the derivatives of the angle count as 0 there."""
+    found = x * x + y * y
+    return where(found == 0, 1, found)
+
+
 @elementwise(
     code="atan2_f32({x}, {y})",
-    derivative=(lambda x, y, _z: y / (x * x + y * y), lambda x, y, _z: -x / (x * x + y * y)),
+    derivative=(lambda x, y, _z: y / _squares(x, y), lambda x, y, _z: -x / _squares(x, y)),
     kinds=FLOATS,
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )

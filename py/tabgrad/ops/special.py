@@ -168,8 +168,9 @@ def xlog1py(x: Any, y: Any) -> Any:
     """Return x * ln(1 + y), 0 where x is 0."""
     from tabgrad.ops.elementwise import log1p
 
-    zero = eq(x, 0)
-    return where(zero, 0, mul(x, log1p(where(zero, 0, y))))
+    # where the logarithm is infinite; elsewhere it is the derivative at 0
+    edge = where(le(y, -1), eq(x, 0), where(eq(y, math.inf), eq(x, 0), False))
+    return mul(x, log1p(where(edge, 0, y)))
 
 
 def entr(x: Any) -> Any:

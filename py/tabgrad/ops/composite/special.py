@@ -36,15 +36,19 @@ LARGE = 150.0
 """From here the asymptotic series (DLMF 10.40.1) is exact to 1e-17."""
 
 
-def _scaled_bessel(order: int, x: Any) -> Any:
-    """Return exp(-|x|) I_n(|x|) for n = 0 or 1: the mean of exp(x (cos t - 1)) cos(n t) over a half circle."""
-    a = abs_(x)
+def _size(x: Any) -> Any:
+    """Return |x| with a slope of 1 at 0: I_n itself has no kink there, its derivatives go on."""
+    return where(lt(x, 0), neg(x), x)
+
+
+def _scaled_bessel(order: int, a: Any) -> Any:
+    """Return exp(-a) I_n(a) for n = 0 or 1: the mean of exp(a (cos t - 1)) cos(n t) over a half circle."""
     near = where(lt(a, LARGE), a, 0)
-    shape = (*x.spec.shape, POINTS)
+    shape = (*a.spec.shape, POINTS)
     last = len(shape) - 1
     # midpoints of the half circle
     turn = mul(
-        add(cast(iota(POINTS, x.device.index_dtype, x.device), x.spec.dtype), 0.5), math.pi / POINTS
+        add(cast(iota(POINTS, a.device.index_dtype, a.device), a.spec.dtype), 0.5), math.pi / POINTS
     )
     c = cos(turn)
     wide = spread.bind(near, shape=shape, axes=(last,))
@@ -71,23 +75,24 @@ def _real(name: str, x: Any) -> Any:
 
 def i0e(x: Any) -> Any:
     """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
-    return _scaled_bessel(0, _real("i0e", x))
+    return _scaled_bessel(0, abs_(_real("i0e", x)))
 
 
 def i0(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 0."""
-    return mul(exp(abs_(_real("i0", x))), i0e(x))
+    a = _size(_real("i0", x))
+    return mul(exp(a), _scaled_bessel(0, a))
 
 
 def i1e(x: Any) -> Any:
     """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
-    y = _scaled_bessel(1, _real("i1e", x))
+    y = _scaled_bessel(1, _size(_real("i1e", x)))
     return where(lt(x, 0), neg(y), y)
 
 
 def i1(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 1."""
-    return mul(exp(abs_(_real("i1", x))), i1e(x))
+    return mul(exp(_size(_real("i1", x))), i1e(x))
 
 
 def zeta(s: Any, q: Any) -> Any:
@@ -125,7 +130,8 @@ def log_ndtr(x: Any) -> Any:
     z = div(1, square(v))
     series = add(mul(z, add(mul(z, add(mul(z, add(mul(z, 105), -15)), 3)), -1)), 1)
     below = sub(log(div(series, neg(v))), add(mul(square(v), 0.5), 0.5 * math.log(2 * math.pi)))
-    p = ndtr(neg(abs_(near)))
+    lower = where(gt(near, 0), neg(near), near)
+    p = ndtr(lower)
     return where(tail, below, where(gt(near, 0), log1p(neg(p)), log(p)))
 
 
