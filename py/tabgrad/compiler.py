@@ -14,6 +14,7 @@ from tabgrad.dispatch import REMEMBERED
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.captured import Replayable, Source
 from tabgrad.hosts.devices import connected
+from tabgrad.lower.dynamic import Dynamic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +82,9 @@ class Capture:
 class Entry:
     """One captured call: its guards, where its inputs come from, and what becomes of its outputs."""
 
-    def __init__(self, capture: Capture, backend: Any, args: list[Any], result: Any) -> None:
+    def __init__(
+        self, capture: Capture, backend: Any, args: list[Any], result: Any, sharing: Any = None
+    ) -> None:
         self.backend = backend
         self.modules = list(capture.modules.values())
         self.guards = capture.guards
@@ -123,7 +126,7 @@ class Entry:
         capture.reads.clear()
         capture.grads.clear()
         del state, grads, cleared
-        self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events])
+        self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
 
     def holds(self) -> bool:
         """Whether the guards still hold."""
@@ -189,8 +192,10 @@ def lazy(x: Any, backend: Any) -> bool:
 class Compiled:
     """A function whose calls are captured and replayed; made by `compile`."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], dynamic: bool = False) -> None:
         self.fn = fn
+        self.dynamic = dynamic
+        self.shared: dict[Any, Dynamic] = {}
         self.entries: dict[Any, list[Entry]] = {}
         self.traces = 0
         if hasattr(fn, "__name__"):
@@ -234,7 +239,7 @@ class Compiled:
             backend = backends.pop()
             outputs = tree.leaves(result)
             if not any(isinstance(x, Box) and (x.tracked or x.owner is not None) for x in outputs):
-                entry = Entry(capture, backend, leaves, result)
+                entry = Entry(capture, backend, leaves, result, self.sharing(key, leaves))
                 if entry.plan.settle():
                     kept = self.entries.setdefault(key, [])
                     kept.insert(0, entry)
@@ -242,6 +247,20 @@ class Compiled:
             else:
                 backend.flush()
         return result
+
+    def sharing(self, key: Any, leaves: list[Any]) -> Dynamic | None:
+        """Return what the plan shares with those of other sizes; None if it stands alone."""
+        if not self.dynamic:
+            return None
+        kinds = [(len(x.spec.shape), x.spec.dtype) if isinstance(x, Box) else None for x in leaves]
+        rest = [
+            None if isinstance(x, Box) else part for x, part in zip(leaves, key[1], strict=True)
+        ]
+        shapes = [x.spec.shape for x in leaves if isinstance(x, Box)]
+        alike = (key[0], tuple(kinds), tuple(rest), *key[2:])
+        found = self.shared.setdefault(alike, Dynamic())
+        found.sizes = frozenset(shape[0] for shape in shapes if shape)
+        return found
 
 
 def signature(x: Any) -> Any:
@@ -256,12 +275,14 @@ def signature(x: Any) -> Any:
 
 
 @overload
-def compile(model: F, **options: Any) -> F: ...
+def compile(model: F, *, dynamic: bool | None = None, **options: Any) -> F: ...
 @overload
-def compile(model: None = None, **options: Any) -> Callable[[F], F]: ...
+def compile(
+    model: None = None, *, dynamic: bool | None = None, **options: Any
+) -> Callable[[F], F]: ...
 
 
-def compile(model: Any = None, **options: Any) -> Any:
+def compile(model: Any = None, *, dynamic: bool | None = None, **options: Any) -> Any:
     """Return `model`, a function or module, so that repeated calls are replayed without running its Python.
 
     The first call with arguments of new shapes, dtypes, devices or static values runs and is captured with
@@ -269,7 +290,12 @@ def compile(model: Any = None, **options: Any) -> Any:
     gradients. Later calls send one packet. Train or eval mode, grad mode and what the optimizers guard are
     checked, and a changed one traces anew; learning rates, step counts and seeds are read at each call.
     Reading a value inside (`.item()`, `print`) raises CaptureError. On `cpu`, and where an output still
-    needs its gradient, the function runs as it is. `options` are taken for PyTorch's sake and ignored.
+    needs its gradient, the function runs as it is.
+
+    With `dynamic` the kernels serve other sizes too: a call of another batch size runs the function once
+    more to capture it, but compiles nothing. The first size of each argument is taken to vary; another that
+    does compiles once more when it changes for the first time. Without `dynamic` each size has kernels of its
+    own, which are a little faster. Other `options` are taken for PyTorch's sake and ignored.
 
     >>> import tabgrad as tg
     >>> @tg.compile
@@ -279,5 +305,5 @@ def compile(model: Any = None, **options: Any) -> Any:
     tensor([2., 4.])
     """
     if model is None:
-        return lambda fn: compile(fn, **options)
-    return Compiled(model)
+        return lambda fn: compile(fn, dynamic=dynamic, **options)
+    return Compiled(model, bool(dynamic))

@@ -160,6 +160,21 @@ class Graph:
         self.recorded = order
         return list(order)
 
+    def postorder(self, roots: Iterable[int]) -> list[int]:
+        """Return what `roots` are made of, sources first, in an order that follows from the structure alone."""
+        order: list[int] = []
+        seen: set[int] = set()
+        stack = [(i, False) for i in reversed(list(roots))]
+        while stack:
+            i, ready = stack.pop()
+            if ready:
+                order.append(i)
+            elif i not in seen:
+                seen.add(i)
+                stack.append((i, True))
+                stack.extend((s, False) for s in reversed(self.srcs[i]) if s not in seen)
+        return order
+
     def ancestors(self, roots: Iterable[int]) -> list[int]:
         """Return the roots and all unrealised nodes and leaves they are made of, sources first."""
         seen: set[int] = set()

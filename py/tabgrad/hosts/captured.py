@@ -50,12 +50,14 @@ class Replayable:
     """A plan with what is needed to run it again.
 
     Making one also runs it for the first time: `targets` are the values wanted, `sources` where the inputs
-    may come from, `live` the constants (or None) whose numbers each run is given anew.
+    may come from, `live` the constants (or None) whose numbers each run is given anew, `dynamic` what this
+    plan shares with those of other sizes.
     """
 
     def __init__(
-        self, backend: Any, targets: list[Value], sources: list[Source], live: list[Value | None]
-    ) -> None:
+        self, backend: Any, targets: list[Value], sources: list[Source], live: list[Value | None],
+        dynamic: Any = None,
+    ) -> None:  # fmt: skip
         self.backend = backend
         graph = backend.graph
         graph.collect()
@@ -64,7 +66,9 @@ class Replayable:
         for base, _ in bases:
             if graph.op[base] is not None and graph.op[base] is not FULL:
                 wanted.setdefault(base, len(wanted))
-        order = graph.ancestors(wanted) if wanted else []
+        # what was made when is no part of what plans share
+        ordered = graph.ancestors if dynamic is None else graph.postorder
+        order = ordered(wanted) if wanted else []
         self.outputs, self.fixed = self.recipes(bases, wanted, targets)
         self.specs = [graph.spec[i] for i in wanted]
         self.locate(order, sources)
@@ -72,7 +76,7 @@ class Replayable:
         places = {v.id: position.get(v.id) for v in live if v is not None}
         self.stored: Any = None
         if wanted:
-            self.stored, _, values = backend.prepare(order, list(wanted), often=True)
+            self.stored, _, values = backend.prepare(order, list(wanted), True, dynamic)
             self.live = [
                 [
                     u

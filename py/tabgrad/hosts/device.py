@@ -197,11 +197,11 @@ class DeviceBackend:
         self.realise(wanted, stored.plan, outputs)
 
     def prepare(
-        self, order: list[int], wanted: list[int], often: bool = False
+        self, order: list[int], wanted: list[int], often: bool = False, dynamic: Any = None
     ) -> tuple[Stored, list[int], list[Any]]:
         """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms.
 
-        One that will run `often` may take longer to compile.
+        One that will run `often` may take longer to compile. `dynamic` is what plans of other sizes share.
         """
         graph = self.graph
         position = {n: k for k, n in enumerate(order)}
@@ -212,7 +212,7 @@ class DeviceBackend:
                 for n in order
             ]
         )
-        key: Any = (raw, tuple([at(n) for n in wanted]), often)
+        key: Any = (raw, tuple([at(n) for n in wanted]), often, dynamic)
         stored = self.plans.get(key)
         moving: frozenset[int] = frozenset()
         if stored is None and not often:
@@ -221,6 +221,7 @@ class DeviceBackend:
             stored = self.plans.get(key)
         if stored is None:
             self.limits.runs = OFTEN if often else SELDOM
+            self.limits.dynamic = dynamic
             plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
             stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
             values = stored.values

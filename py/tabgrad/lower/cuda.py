@@ -15,6 +15,7 @@ STORED = {
     dt.int64: "long long", dt.float16: "unsigned short", dt.bfloat16: "unsigned short", dt.float32: "float",
     dt.float64: "double",
 }  # fmt: skip
+UNIFORMS = "const unsigned int* __restrict__ u"
 
 
 class CUDA(Dialect):
@@ -108,10 +109,18 @@ class CUDA(Dialect):
             for name, access, dtype in bindings
         ]
         if uniforms:
-            parameters.append("const unsigned int* __restrict__ u")
+            parameters.append(UNIFORMS)
         text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}) {{\n'
         text += "".join(f"  {line}\n" for line in [*(s.strip() for s in shared), *body]) + "}\n"
         return library.prelude("cuda") + text
+
+    def with_words(self, source: str, buffers: int, words: int) -> str:
+        """Return a translation unit whose kernel takes uniform words, as it does if it had some before."""
+        head, name, rest = source.partition("main_kernel(")
+        parameters, brace, body = rest.partition(") {")
+        if not parameters.endswith("* __restrict__ u"):
+            parameters += f", {UNIFORMS}"
+        return head + name + parameters + brace + body
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare shared memory."""

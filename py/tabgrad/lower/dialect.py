@@ -89,6 +89,10 @@ class Dialect:
         """Return a kernel's whole source: bindings are (name, "r" or "w", dtype)."""
         raise NotImplementedError
 
+    def with_words(self, source: str, buffers: int, words: int) -> str:
+        """Return a kernel's source that has so many uniform words, behind so many buffers."""
+        raise NotImplementedError
+
     def narrow(self, value: str, dtype: dt.DType) -> str:
         """Wrap a computed value to the range (or precision) of a dtype narrower than its compute type."""
         bits = dtype.itemsize * 8

@@ -53,6 +53,7 @@ class Emitter:
         self.access: list[list[Any]] = []
         self.uniforms: list[tuple[int, str]] = []
         self.words = 0
+        self.far = FAR
         self.word_of: dict[Any, int] = {}
         self.scopes = [Scope("", set(), False)]
         self.names = 0
@@ -178,15 +179,10 @@ class Emitter:
         word, so that equal layers of a model have equal kernels.
         """
         write = write or self.at
-        if e.const < FAR:
+        if e.const < self.far:
             return write(e)
-        word = self.word_of.get(("far", e.const))
-        if word is None:
-            word = self.word_of["far", e.const] = self.words
-            self.words += 1
-            self.uniforms.append((-1 - e.const, U32))
         near = e - e.const
-        return (f"{write(near)} + " if near.terms else "") + self.d.uniform(word, U32)
+        return (f"{write(near)} + " if near.terms else "") + self.number(e.const)
 
     def shift(self, n: Node) -> str:
         """Return what is added to the place of an input that moves from run to run."""
@@ -381,7 +377,22 @@ class Emitter:
 
     def _random_bits(self, n: Node, index: Index, kind: str) -> str:
         key, call = (self.value(s, ()) for s in n.srcs)
-        return self.let(kind, f"random_bits({key}, {call}, {self.at(flatten(index, n.shape))})")
+        at = flatten(index, n.shape)
+        place = self.at(at)
+        if not at.terms:
+            # LLVM takes for ever over branches on a random number that is the same for all threads: a zero
+            # that it can't know to be one makes it a number of each thread.
+            place += f" + ({self.d.lane} & {self.number(0)})"
+        return self.let(kind, f"random_bits({key}, {call}, {place})")
+
+    def number(self, value: int) -> str:
+        """Return the uniform word of a number, as text that does not tell it."""
+        word = self.word_of.get(("number", value))
+        if word is None:
+            word = self.word_of["number", value] = self.words
+            self.words += 1
+            self.uniforms.append((-1 - value, U32))
+        return self.d.uniform(word, U32)
 
     # -- reductions --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ symbolically: each value that a group keeps in registers must be asked for at th
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -76,6 +77,8 @@ class Fuser:
                         self.store_operand(s)
             elif n.name == "gather":
                 self.store_operand(n.srcs[0], CHEAP)
+            elif n.name == "random_bits" and n.spec.size == 1:
+                stored.add(n.id)  # in a product's functions no thread knows its number
         self.store_shared(self.cut())
         self.bind()
 
@@ -148,14 +151,17 @@ class Fuser:
                 continue
             found = frozenset().union(*(roots[u.id] for u in n.users)) if n.users else frozenset()
             if n.family in ("elementwise", "kernel") and n.op is not FULL:
-                repeated = n.spec.size > 1 and any(
-                    u.name == "expand" and u.spec.size >= 4 * n.spec.size for u in n.users
-                )
+                repeated = self.limits.settle("repeated", functools.partial(self.repeated, n))
                 dear = CHEAP if len(found) > 1 else 8 if repeated else MAX_OPS * 8
                 if dear < MAX_OPS * 8 and self.total(masks[n.id]) > dear:
                     self.stored.add(n.id)
                     found = frozenset((n.id,))
             roots[n.id] = found
+
+    def repeated(self, n: Node) -> bool:
+        """Whether each element of a value is read many times."""
+        size = n.spec.size
+        return size > 1 and any(u.name == "expand" and u.spec.size >= 4 * size for u in n.users)
 
     def total(self, mask: int) -> int:
         """Return the instructions of the ops in a mask."""
@@ -371,7 +377,9 @@ class Fuser:
 
     def rows_bear(self, g: Group) -> bool:
         """Whether whole rows can be left to one thread or workgroup each."""
-        return g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
+        return self.limits.settle(
+            "rows bear", lambda: g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
+        )
 
     def between(self, a: Group, b: Group) -> bool:
         """Whether some other group must run after `a` and before `b` (or `b` before `a`)."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from tabgrad.core.shape import without
 from tabgrad.lower.index import ZERO, Expr, unflatten, var
 from tabgrad.lower.ir import Node
+
+T = TypeVar("T")
 
 SMALL_CAT = 4
 """Up to this many pieces are joined by choosing where to read; more are written side by side."""
@@ -44,7 +46,8 @@ def weight(n: Node) -> int:
 class Limits:
     """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
     the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, how
-    often a plan is expected to run (what compiling may cost), and the routines of the host."""
+    often a plan is expected to run (what compiling may cost), and the routines of the host. `dynamic` is
+    where plans for many sizes meet, see `dynamic.py`."""
 
     def __init__(
         self,
@@ -61,6 +64,11 @@ class Limits:
         self.threads = threads
         self.runs = runs
         self.routines = frozenset(routines)
+        self.dynamic: Any = None
+
+    def settle(self, what: str, choose: Callable[[], T]) -> T:
+        """Return what is chosen by size; a plan that serves many sizes keeps what it chose at the first."""
+        return choose() if self.dynamic is None else self.dynamic.family.settle(what, choose)
 
 
 class Group:

@@ -16,13 +16,17 @@ from typing import Any, ClassVar
 class Atom:
     """A variable (`n` is 0), or `of // n`, or `of % n`."""
 
-    __slots__ = ("hi", "id", "kind", "lo", "n", "name", "names", "of")
+    __slots__ = ("form", "hi", "id", "kind", "lo", "n", "name", "names", "of", "rank")
 
     def __init__(
         self, kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int, id: int
     ) -> None:
         self.kind, self.name, self.of, self.n = kind, name, of, n
         self.lo, self.hi, self.id = lo, hi, id
+        # the place in a sum must not depend on what was made before: equal work has equal text
+        below = () if of is None else tuple([(a.form, c > 0) for a, c in of.terms])
+        self.form: int = _Atoms.forms.setdefault((kind, name, below), len(_Atoms.forms))
+        self.rank = (self.form, n, id)
         # noted once: a quotient and a remainder are often of one expression, and so on below it
         self.names: frozenset[str] = (
             frozenset((name,)) if of is None else frozenset().union(*(a.names for a, _ in of.terms))
@@ -103,6 +107,8 @@ class _Atoms:
     """The atoms made so far, so that equal ones are one object."""
 
     table: ClassVar[dict[Any, Atom]] = {}
+    forms: ClassVar[dict[Any, int]] = {}
+    """Numbers of what atoms look like, whatever the sizes in them."""
 
 
 def _atom(kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int) -> Atom:
@@ -158,7 +164,7 @@ def _rejoin(constant: int, table: dict[int, tuple[Atom, int]]) -> Expr:
 
 
 def _sorted(table: dict[int, tuple[Atom, int]]) -> tuple[tuple[Atom, int], ...]:
-    return tuple(table[k] for k in sorted(table))
+    return tuple(sorted(table.values(), key=lambda term: term[0].rank))
 
 
 def _single(e: Expr) -> Atom | None:

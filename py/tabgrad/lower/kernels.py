@@ -68,6 +68,8 @@ class KernelPrinter:
         """Return the kernel of a group; `needed` are the members that must be written to their buffers."""
         writes = [m for m in g.members if m.id in needed]
         e = Emitter(self.d, g, self.stored, self.places)
+        if self.limits.dynamic is not None:
+            e.far = 1
         if g.kind == "product":
             return self.product(g, e, writes)
         if g.kind == "library":
@@ -83,7 +85,10 @@ class KernelPrinter:
             return 1
         if self.limits.software and g.row_size * (len(phases(g)) + 1) <= TURNS:
             return 1
-        return int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size))))
+        return self.limits.settle(
+            "lanes",
+            lambda: int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size)))),
+        )
 
     # -- one thread an element or a row ------------------------------------------------------------
 
@@ -260,8 +265,12 @@ class KernelPrinter:
         hoisted = tiles.hoisting(blocks)
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
         runs = self.limits.runs if len(hoisted) == 2 else min(self.limits.runs, SELDOM)
-        body, groups = tiles.fit(name, m, n, k, self.limits.quads, hoisted, b, runs)
-        blocks["tile"] = body
+        dims = (b, m, n, k)
+        tile = self.limits.settle("tile", lambda: tiles.chosen(name, dims, self.limits.quads, runs))
+        if k // tile.depth > TURNS:
+            tile = tiles.chosen(name, dims, self.limits.quads, runs)
+        any_k = self.limits.dynamic is not None
+        blocks["tile"], groups = tiles.written(tile, dims, hoisted, any_k)
         source = library.kernel(name).with_blocks(blocks, self.d.compute_type(h.spec.dtype))
         return self.package(g, e, source, grid_of(b * groups))
 

@@ -55,7 +55,9 @@ def lower(
 
     The slices of inputs at positions `moving` are inputs with a place that is given at each run.
     """
-    p = build(raw, wanted, moving)
+    if limits.dynamic is not None:
+        limits.dynamic.begin(raw, wanted)
+    p = build(raw, wanted, moving, limits.settle)
     calls = routines.choose(p, limits)
     alone = routines.apart(calls)
     inside = settle_cats(p, alone)
@@ -75,6 +77,8 @@ def lower(
     for g in groups:
         call = calls.get(g.first)
         kernels += [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
+    if limits.dynamic is not None:
+        kernels = [limits.dynamic.lift(dialect, i, k) for i, k in enumerate(kernels)]
     return Plan(
         kernels,
         len(p.inputs),

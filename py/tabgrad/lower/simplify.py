@@ -9,7 +9,7 @@ from typing import Any
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
 from tabgrad.lower.group import SMALL_CAT
-from tabgrad.lower.ir import FULL, Node, Program, RawNode
+from tabgrad.lower.ir import FULL, Node, Program, RawNode, Settle
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
@@ -50,13 +50,15 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
 
 
 def build(
-    raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset()
-) -> Program:
+    raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset(),
+    settle: Settle | None = None,
+) -> Program:  # fmt: skip
     """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
+    `settle` makes the choices that depend on sizes.
     """
-    p = Program()
+    p = Program(settle)
     made: list[Node | None] = []
     for i, (op, params, srcs, its_spec) in enumerate(raw):
         p.origin = i
@@ -203,13 +205,15 @@ def _two_steps(name: str) -> Rule:
         (x,) = srcs
         axes: Any = params["axes"]
         row = math.prod(x.shape[a] for a in axes)
+        inner = row // max(x.shape[axes[0]], 1) if axes else 1
         rows = math.prod(x.shape) // max(row, 1)
-        if row <= LONG_ROW or rows > 256:
+        pays = row > LONG_ROW and rows <= 256
+        if not p.settle("long row", lambda: pays):
             return None
-        keep = tuple(i for i in range(len(x.shape)) if i not in axes)
-        parts = _parts(row)
+        parts = _parts(row, inner, 16 if pays else 2)
         if parts == 1:
             return None
+        keep = tuple(i for i in range(len(x.shape)) if i not in axes)
         lead = tuple(x.shape[i] for i in keep)
         flat = apply(
             p,
@@ -223,9 +227,10 @@ def _two_steps(name: str) -> Rule:
     return split
 
 
-def _parts(n: int) -> int:
-    root = int(math.sqrt(n))
-    return next((d for d in range(min(root, 1024), 15, -1) if n % d == 0), 1)
+def _parts(n: int, inner: int, least: int) -> int:
+    """Return into how many parts a sum of `n` is cut; those of its inner axes fit any size of the first."""
+    sizes = range(min(int(math.sqrt(n)), 1024), least - 1, -1)
+    return next((d for whole in (inner, n) for d in sizes if whole % d == 0), 1)
 
 
 for _name in (
@@ -271,9 +276,17 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
     *batch, m, k = x.shape
     n = y.shape[-1]
     results = math.prod(batch) * m * n
-    if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_floating_point:
+    if not x.spec.dtype.is_floating_point:
         return None
-    parts = next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
+
+    def choose() -> int:
+        if k < LONG_PRODUCT or results > 16384:
+            return 1
+        return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
+
+    parts = p.settle("parts of a product", choose)
+    if k % parts:
+        parts = choose()
     if parts == 1:
         return None
     rank = len(batch)

@@ -28,6 +28,11 @@ class DirectTile:
     unroll: int
     quad: bool
 
+    @property
+    def depth(self) -> int:
+        """How many steps of k are made in one turn of the loop."""
+        return self.unroll
+
 
 @dataclass(frozen=True)
 class SharedTile:
@@ -70,11 +75,31 @@ def fit(
     >>> "quadBroadcast" in text
     True
     """
-    if name == "matmul_direct":
-        tile = direct_tile((batch, m, n, k), quad, runs)
-        return direct_body(tile, k, hoisted), direct_groups(tile, m, n)
-    shared = shared_tile(batch, m, n)
-    return shared_body(shared, k, hoisted), shared_groups(shared, m, n)
+    dims = (batch, m, n, k)
+    return written(chosen(name, dims, quad, runs), dims, hoisted)
+
+
+def chosen(
+    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int
+) -> DirectTile | SharedTile:
+    """Return the tile of the product kernel `name` that suits the sizes (batch, m, n, k)."""
+    return direct_tile(dims, quad, runs) if name == "matmul_direct" else shared_tile(*dims[:3])
+
+
+def written(
+    tile: DirectTile | SharedTile,
+    dims: tuple[int, int, int, int],
+    hoisted: frozenset[str] = NONE,
+    any_k: bool = False,
+) -> tuple[str, int]:
+    """Return the `tile` block for a tile, and how many workgroups each entry of the batch takes.
+
+    The text fits k alone, or `any_k`: then it is the same for all.
+    """
+    _, m, n, k = dims
+    if isinstance(tile, DirectTile):
+        return direct_body(tile, k, hoisted, any_k), direct_groups(tile, m, n)
+    return shared_body(tile, k, hoisted, any_k), shared_groups(tile, m, n)
 
 
 # -- in registers only ---------------------------------------------------------------------------
@@ -107,12 +132,14 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
     return best[1]
 
 
-def direct_body(tile: DirectTile, k: int, hoisted: frozenset[str] = NONE) -> str:
-    """Return the `tile` block of `matmul_direct` for an inner size of k.
+def direct_body(
+    tile: DirectTile, k: int, hoisted: frozenset[str] = NONE, any_k: bool = False
+) -> str:
+    """Return the `tile` block of `matmul_direct` for an inner size of k, or for any.
 
     `hoisted` names the operands ("lhs", "rhs") whose blocks split their index, see `hoisting`.
     """
-    rows, columns, unroll = tile.rows, tile.columns, tile.unroll
+    rows, columns = tile.rows, tile.columns
     held = rows // 4 if tile.quad else rows
     lines = [
         f"const TILE_ROWS = {rows}u;",
@@ -142,6 +169,31 @@ def direct_body(tile: DirectTile, k: int, hoisted: frozenset[str] = NONE) -> str
     for c in range(columns):
         lines.append(f"  let j{c} = {column % f'min(left + {4 * c}u, N - 1u)'};")
     lines += [f"  var c{r}_{c} = elem();" for r in range(rows) for c in range(columns)]
+    lines += direct_any_k(tile, hoisted) if any_k else direct_turns(tile, k, hoisted)
+    lines += direct_ending(rows, columns)
+    return "\n".join(lines) + "\n"
+
+
+def direct_any_k(tile: DirectTile, hoisted: frozenset[str]) -> list[str]:
+    """Return the loops over K: steps of `unroll` at once, then the rest one by one."""
+    steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
+    rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
+    if tile.unroll == 1:
+        return ["  for (var k = 0u; k < K; k++) {", *rest, "  }"]
+    return [
+        f"  let whole = K - K % {tile.unroll}u;",
+        f"  for (var k = 0u; k < whole; k += {tile.unroll}u) {{",
+        *(f"    {line}" for line in direct_steps(tile, steps, hoisted)),
+        "  }",
+        "  for (var k = whole; k < K; k++) {",
+        *rest,
+        "  }",
+    ]
+
+
+def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]:
+    """Return the loop over the first steps of k, `unroll` at once, and the rest behind it."""
+    unroll, lines = tile.unroll, []
     whole = k - k % unroll
     if whole:
         lines.append(f"  for (var k = 0u; k < {whole}u; k += {unroll}u) {{")
@@ -157,8 +209,7 @@ def direct_body(tile: DirectTile, k: int, hoisted: frozenset[str] = NONE) -> str
             for line in direct_steps(tile, [f"{s}u" for s in range(whole, k)], hoisted)
         ]
         lines.append("  }")
-    lines += direct_ending(rows, columns)
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def hoisting(blocks: Mapping[str, str]) -> frozenset[str]:
@@ -237,8 +288,10 @@ def shared_groups(tile: SharedTile, m: int, n: int) -> int:
     return math.ceil(m / tile.rows) * math.ceil(n / tile.columns)
 
 
-def shared_body(tile: SharedTile, k: int, hoisted: frozenset[str] = NONE) -> str:
-    """Return the `tile` block of `matmul` for an inner size of k."""
+def shared_body(
+    tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, any_k: bool = False
+) -> str:
+    """Return the `tile` block of `matmul` for an inner size of k, or for any."""
     lines = [
         f"const TILE_ROWS = {tile.rows}u;",
         f"const TILE_COLUMNS = {tile.columns}u;",
@@ -283,12 +336,12 @@ def shared_body(tile: SharedTile, k: int, hoisted: frozenset[str] = NONE) -> str
             i = f"top + (row + {r // 4 * down}u) * 4u + {r % 4}u"
             j = f"left + (column + {c * across}u) * 4u"
             lines.append(f"  store_four(b, {i}, {j}, c{r}_{c});")
-    lines += ["}", "", *shared_functions(tile, k, hoisted)]
+    lines += ["}", "", *shared_functions(tile, any_k or k % tile.depth > 0, hoisted)]
     return "\n".join(lines) + "\n"
 
 
-def shared_functions(tile: SharedTile, k: int, hoisted: frozenset[str]) -> list[str]:
-    """Return the functions that load and store four neighbours."""
+def shared_functions(tile: SharedTile, ragged: bool, hoisted: frozenset[str]) -> list[str]:
+    """Return the functions that load and store four neighbours; k may pass the end where it is `ragged`."""
     lines = []
     for side, letter, size in (("lhs", "i", "M"), ("rhs", "j", "N")):
         at = f"min({letter} + %du, {size} - 1u)"
@@ -299,7 +352,7 @@ def shared_functions(tile: SharedTile, k: int, hoisted: frozenset[str]) -> list[
             ("rhs", True): f"load_rhs(step, rhs_column(b, {at}))",
         }[side, side in hoisted]
         lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> vec4<elem> {{")
-        if k % tile.depth:
+        if ragged:
             lines.append("  if (k >= K) { return vec4<elem>(); }")
         if side in hoisted:
             lines.append(f"  let step = {side}_step(b, k);")

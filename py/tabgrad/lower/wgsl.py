@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
@@ -107,10 +108,21 @@ class WGSL(Dialect):
             text += (
                 f"@group(0) @binding({i}) var<storage, {mode}> {name}: array<{STORED[dtype]}>;\n"
             )
-        if uniforms:
-            vectors = (uniforms + 3) // 4
-            text += f"@group(0) @binding({len(bindings)}) var<uniform> u: array<vec4<u32>, {vectors}>;\n"
-        return text
+        return text + self.uniforms(len(bindings), uniforms)
+
+    def uniforms(self, buffers: int, words: int) -> str:
+        """Return the declaration of the uniform words, behind so many buffers."""
+        if not words:
+            return ""
+        return (
+            f"@group(0) @binding({buffers}) var<uniform> u: array<vec4<u32>, {(words + 3) // 4}>;\n"
+        )
+
+    def with_words(self, source: str, buffers: int, words: int) -> str:
+        """Return a module that has so many uniform words, behind so many buffers."""
+        kept = re.sub(r"^@group\(0\) @binding\(\d+\) var<uniform> u: .*\n", "", source, flags=re.M)
+        at = kept.index("@group(0) @binding(0)")
+        return kept[:at] + self.uniforms(buffers, words) + kept[at:]
 
     def with_library(self, text: str) -> str:
         """Prepend the library functions that `text` calls, and the extensions it needs."""
