@@ -339,6 +339,7 @@ def pullback(
             WALK.reset(token)
             for end in walk.at_end:
                 end()
+            walk.at_end.clear()
     if inputs is None:
         return []
     return [None if n is None else walk.found.get(n) for n in inputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -284,6 +285,8 @@ class Linearized:
     ) -> None:
         self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
         self.trace = Linear()
+        # the steps hold tensors of the trace, which hold the trace
+        weakref.finalize(self, self.trace.steps.clear)
         with self.trace.inside():
             self.tracers = [self.trace.tracer(x.spec, x.device) for x in self.inputs]
             level = Forward()

@@ -40,11 +40,26 @@ class Level:
 
     def inside(self) -> using:
         """Return the context in which this level is on the stack."""
-        return using(self.inner())
+        return _Inside(self)
 
     def inner(self) -> Mode:
         """Return the mode inside: the outer one with this level pushed."""
         return self.outer.replace(levels=(*self.outer.levels, self))
+
+
+class _Inside(using):
+    """The context in which a level is on the stack."""
+
+    __slots__ = ("level",)
+
+    def __init__(self, level: Level) -> None:
+        super().__init__(level.inner())
+        self.level = level
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        # a remembered mode holds the level: its tensors would wait for the collector of cycles
+        self.level.seen = (None, None)
 
 
 def settled(out: Any) -> Any:

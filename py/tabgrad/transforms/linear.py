@@ -126,7 +126,10 @@ def transpose_jvp(
             for x, n in zip(inputs, needs, strict=True)
         ]
         out = op.jvp(inputs, tangents, y, params)
-    return tuple(trace.transpose(tangents, [out], [ct]))
+    cts = tuple(trace.transpose(tangents, [out], [ct]))
+    # the steps hold tensors of the trace, which hold the trace: they would wait for the collector of cycles
+    trace.steps.clear()
+    return cts
 
 
 def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
