@@ -42,3 +42,10 @@ def synchronize(device: Any = None) -> None:
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         found.backend.synchronize()
+
+
+async def synchronize_async(device: Any = None) -> None:
+    """Await what `synchronize` waits for: works where Python can't wait."""
+    found = current_accelerator() if device is None else device_of(device)
+    if found is not None:
+        await found.backend.synchronize_async()

@@ -34,6 +34,7 @@ class Export:
     ExportedProgram: TypeAlias = ExportedProgram
     TensorSpec: TypeAlias = TensorSpec
     save = staticmethod(files.save)
+    save_async = staticmethod(files.save_async)
     load = staticmethod(files.load)
 
     def __call__(self, fn: Callable[..., Any], specs: Any) -> ExportedProgram:

@@ -10,7 +10,12 @@ from tabgrad.core.errors import ExportError
 from tabgrad.core.op import REGISTRY
 from tabgrad.exporting.formulas import Formula
 from tabgrad.exporting.program import ExportedProgram, Filled, Graph, Input, Step
-from tabgrad.serialization import File, load as load_tensors, save as save_tensors
+from tabgrad.serialization import (
+    File,
+    load as load_tensors,
+    save as save_tensors,
+    save_async as save_tensors_async,
+)
 
 FORMAT = 1
 KEY = "tabgrad.export"
@@ -29,10 +34,19 @@ def save(program: ExportedProgram, f: File) -> None:
     >>> tg.export.load(io.BytesIO(file.getvalue()))(tg.ones(2, device="cpu"))
     tensor([2., 2.])
     """
+    save_tensors(_contents(program), f)
+
+
+async def save_async(program: ExportedProgram, f: File) -> None:
+    """Write what `save` writes, awaiting the state: works where Python can't wait."""
+    await save_tensors_async(_contents(program), f)
+
+
+def _contents(program: ExportedProgram) -> dict[str, Any]:
     state = {name: t.detach() for name, t in program.state.items()}
     trained = [name for name, _ in program.named_parameters()]
     text = json.dumps({"format": FORMAT, **described(program.graph)})
-    save_tensors({KEY: text, "trained": trained, "state": state}, f)
+    return {KEY: text, "trained": trained, "state": state}
 
 
 def load(f: File, map_location: Any = None) -> ExportedProgram:
