@@ -33,7 +33,8 @@ def micropip() -> types.ModuleType:
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_example(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "micropip", micropip())
     tabgrad.manual_seed(0)
     names: dict[str, Any] = {"__name__": "example"}
