@@ -66,6 +66,8 @@ class Machine:
     leaves: list[Pair] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    quiet: bool = False
+    """Whether a step hides something from derivatives."""
 
     def leaf(self, array: Any) -> None:
         """Add an input."""
@@ -102,8 +104,10 @@ class Machine:
         return True
 
 
-def start(machine: Machine, sizes: st.SearchStrategy[int] = SIZES, axes: int = 4) -> Machine:
-    """Give the machine a few inputs."""
+def start(
+    machine: Machine, sizes: st.SearchStrategy[int] = SIZES, axes: int = 4, rounded: bool = False
+) -> Machine:
+    """Give the machine a few inputs; with `rounded` some are of numbers that recur."""
     draw = machine.draw
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     for kind in draw(st.lists(st.sampled_from("ffi"), min_size=1, max_size=3)):
@@ -111,7 +115,10 @@ def start(machine: Machine, sizes: st.SearchStrategy[int] = SIZES, axes: int = 4
         while math.prod(shape) > machine.most:
             shape = shape[1:]
         if kind == "f":
-            machine.leaf(rng.uniform(-1, 1, shape).astype(machine.floats))
+            x = rng.uniform(-1, 1, shape)
+            if rounded and draw(st.booleans()):
+                x = np.round(4 * x) / 4
+            machine.leaf(np.asarray(x).astype(machine.floats))
         else:
             machine.leaf(rng.integers(-9, 10, shape).astype(machine.ints))
     return machine
@@ -320,7 +327,7 @@ def _row(m: Machine) -> None:
         integer = operator.attrgetter(m.ints)
         made = {
             "cumsum": lambda t, x: x.cumsum(dim, dtype=integer(t)),
-            "argsort": lambda t, x: x.argsort(dim, stable=True).to(integer(t)),
+            "argsort": lambda t, x: x.argsort(dim=dim, stable=True).to(integer(t)),
             "argmax": lambda t, x: x.argmax(dim).to(integer(t)),
             "argmin": lambda t, x: x.argmin(dim).to(integer(t)),
             "cummax": lambda t, x: x.cummax(dim).indices.to(integer(t)),
