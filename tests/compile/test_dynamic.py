@@ -150,3 +150,30 @@ def test_the_text_of_other_sizes_is_the_same(kind: str) -> None:
     assert second == third
     words = [k.words for k in recorder.last_plan(device).kernels]
     assert all(words), words
+
+
+@pytest.mark.one_host("wgpu")
+def test_the_kernel_of_a_user_stays_as_it_is() -> None:
+    source = """
+    override COUNT: u32;
+    @group(0) @binding(0) var<storage, read> x: array<f32>;
+    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3u) {
+      if (id.x < COUNT) { y[id.x] = x[id.x] + f32(64u); }
+    }
+    """
+
+    @tg.extend.kernel(
+        shape=lambda x: x, wgsl=source, constants=lambda x: {"COUNT": x[0]}, derivative=None,
+        workgroups=lambda x: (-(-x[0] // 64),),
+    )  # fmt: skip
+    def plus_sixty_four(x: Any) -> Any: ...
+
+    @tg.compile(dynamic=True)
+    def run(x: Any) -> Any:
+        return plus_sixty_four(x * 2) + 1
+
+    for n in (64, 32, 7):
+        x = tg.randn(n)
+        tg.testing.assert_close(run(x), x * 2 + 65)

@@ -15,12 +15,10 @@ from tabgrad.exporting.specs import TensorSpec
 from tabgrad.functions import reading
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import get_default_device
+from tabgrad.transforms.branches import CondCall
 from tabgrad.transforms.control import ScanCall
 from tabgrad.transforms.levels import settled
 from tabgrad.transforms.program import Program, Trace
-
-PLAIN = ("cond",)
-"""Calls whose plain form has the derivatives of the call itself."""
 
 
 class ExportTrace(Trace):
@@ -31,7 +29,7 @@ class ExportTrace(Trace):
     """
 
     def __init__(self, device: Any) -> None:
-        super().__init__("export", self.drawn)
+        super().__init__("export")
         self.device = device
         self.before: dict[int, tuple[Any, Any]] = {}
 
@@ -56,7 +54,8 @@ class ExportTrace(Trace):
         """Return the outputs of a call by the ops it is made of, if those have its derivatives."""
         if isinstance(call, ScanCall):
             return call.unrolled(args)
-        if call.name not in PLAIN and MODE.get().grad:
+        # the plain form of a branch, a choice between both, has the derivatives of the branch
+        if not isinstance(call, CondCall) and MODE.get().grad:
             raise ExportError(
                 f"export: {call.name} has rules of its own, which a static graph can't hold; write it with "
                 "ops, or call it under no_grad(), where its derivative is zero"
@@ -64,7 +63,7 @@ class ExportTrace(Trace):
         outs: list[Any] = call.plain(args)
         return outs
 
-    def drawn(self, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+    def draw(self, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
         """Record a draw: each run of the graph draws anew."""
         y = self.tracer(spec(shape, dt.uint32), self.device)
         op = REGISTRY["random_bits"]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tabgrad.lower import library
 from tabgrad.lower.dialect import U32, Dialect
-from tabgrad.lower.ir import RawNode
+from tabgrad.lower.ir import FULL, RawNode
 from tabgrad.lower.kernels import Kernel
 
 T = TypeVar("T")
@@ -74,13 +74,12 @@ class Dynamic:
 
     def begin(self, raw: Sequence[RawNode], wanted: Sequence[int]) -> None:
         """Start to lower a program."""
-        alike = (tuple([(op, srcs) for op, _, srcs, _ in raw]), tuple(wanted))
-        self.family = self.families.setdefault(alike, Family())
+        self.family = self.families.setdefault(structure(raw, wanted), Family())
         self.family.counts.clear()
 
     def lift(self, d: Dialect, at: int, k: Kernel) -> Kernel:
         """Return kernel number `at` of a plan with its changing numbers as uniform words."""
-        if k.routine:
+        if k.routine or k.verbatim:
             return k
         words = sum(d.words(kind) for _, kind in k.uniforms) + len(k.words)
         source = with_sizes_called(k.source) if d.name == "wgsl" else k.source
@@ -91,7 +90,7 @@ class Dynamic:
             text += [d.uniform(words + len(up), U32) if lifted else f"{number}u", piece]
             up += [number] if lifted else []
         if not up:
-            return replace(k, source="".join(text))
+            return k
         letters = k.bindings.removesuffix("u")
         whole = d.with_words("".join(text), len(letters), words + len(up))
         return replace(k, source=whole, bindings=letters + "u", words=(*k.words, *up))
@@ -114,6 +113,20 @@ class Dynamic:
     def varies(self, number: int) -> bool:
         """Whether a number is a multiple of a size that varies."""
         return number >= SMALLEST and any(n >= SMALLEST and number % n == 0 for n in self.sizes)
+
+
+def structure(raw: Sequence[RawNode], wanted: Sequence[int]) -> Any:
+    """Return what a program has in common with those of other sizes.
+
+    Whether two uses of a constant share a node is no part of it: constants are remembered for a while only.
+    """
+    number: list[int] = []
+    steps: list[Any] = []
+    for op, _, srcs, _ in raw:
+        number.append(-1 if op is FULL else len(steps))
+        if op is not FULL:
+            steps.append((op, tuple([number[s] for s in srcs])))
+    return tuple(steps), tuple([number[n] for n in wanted])
 
 
 def dissected(d: Dialect, source: str) -> tuple[list[str], tuple[int, ...]]:

@@ -29,7 +29,8 @@ class Kernel:
     """One dispatch of a plan.
 
     `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
-    of the words, `ops` the names of what it computes and `lines` where the user wrote them.
+    of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
+    recorded as. `verbatim` is the text of a user, which nothing may change.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Kernel:
     origins: tuple[int, ...] = ()
     routine: str = ""
     words: tuple[int, ...] = ()
+    verbatim: bool = False
 
 
 def grid_of(groups: int) -> tuple[int, int, int]:

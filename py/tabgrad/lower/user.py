@@ -53,6 +53,7 @@ def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> l
         [],
         (n.name,),
         (n.origin,),
+        verbatim=True,
     )
     return [*before, middle, *after]
 
