@@ -175,7 +175,9 @@ def fmod(x: Operand, y: Operand) -> Array:
     derivative=(
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
         lambda x, y, z: where(
-            x == 0, where(y == 0, -math.inf, x * 0), z * log(where(x == 0, 1, x))
+            x == 0,
+            where(z == 0, x * 0, where(y == 0, x * 0, -math.inf)),
+            z * log(where(x == 0, 1, x)),
         ),
     ),
     integers="same",
@@ -183,7 +185,7 @@ def fmod(x: Operand, y: Operand) -> Array:
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )
 def pow_(x: Operand, y: Operand) -> Array:
-    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y > 0."""
+    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0."""
     return np.power(x, y)
 
 
