@@ -64,4 +64,5 @@ def constant(value: Any, spec: Spec, device: Any) -> Any:
         data = backend.constant(value, spec)
         found = _CONSTANTS[key] = trace.wrap(data, spec, device)
         found._version = REMEMBERED
+        found.born = 0
     return found

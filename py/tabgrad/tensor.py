@@ -443,6 +443,7 @@ class Tensor(Methods, InPlaceMethods, Box):
 
 
 _new = object.__new__
+current = trace.MODE.get
 
 
 def wrap(
@@ -459,6 +460,7 @@ def wrap(
     t.alias = None
     t._grad = None
     t._version = 0
+    t.born = current().birth
     return t
 
 

@@ -90,6 +90,8 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     """Return the primal and the tangent of `tensor`: None, unless it is a dual tensor of this level."""
     current = _current()
+    if isinstance(tensor, Box) and tensor.alias is not None:
+        tensor.alias.refresh(tensor)
     if current is None or tensor.owner is not current:
         return UnpackedDualTensor(tensor, None)
     return UnpackedDualTensor(*tensor.value)

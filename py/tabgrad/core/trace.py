@@ -24,11 +24,12 @@ class Box:
     `value` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
     whatever its interpreter keeps at other levels. `node` is the tape node that made it. `alias` is what
     ties a view to its base, or a tensor to its detached siblings: `alias.refresh(x)` brings `x` up to date
-    with them, and `bind` calls it. `_version` counts the writes in place.
+    with them, and `bind` calls it. `_version` counts the writes in place. `born` is the `birth` of the mode
+    that it was made in, or for what shares values with an older tensor the one of that.
     """
 
     __slots__ = (
-        "__weakref__", "_grad", "_version", "alias", "device", "node", "owner", "spec", "tracked",
+        "__weakref__", "_grad", "_version", "alias", "born", "device", "node", "owner", "spec", "tracked",
         "value",
     )  # fmt: skip
 
@@ -39,6 +40,7 @@ class Box:
     tracked: bool
     node: Any
     alias: Any
+    born: int
     _grad: Any
     _version: int
 
@@ -47,6 +49,8 @@ class Interpreter(Protocol):
     """One level of the stack."""
 
     level: int
+    serial: int
+    """A number that grows with time: a level above has a greater one."""
     name: str
     walks: bool
     """Whether `backward` may be called inside."""
@@ -64,10 +68,11 @@ class Mode:
     """What the current task has switched on. Immutable: a change makes a new Mode.
 
     `levels` is the interpreter stack; `capture` the capture of a `compile` in progress;
-    `extras` holds the settings of public context managers by name.
+    `extras` holds the settings of public context managers by name. `birth` says of the tensors made now
+    inside of what: twice the serial number of the innermost level, and 1 more in inference mode.
     """
 
-    __slots__ = ("capture", "extras", "grad", "inference", "levels")
+    __slots__ = ("birth", "capture", "extras", "grad", "inference", "levels")
 
     def __init__(
         self,
@@ -82,10 +87,11 @@ class Mode:
         self.levels = levels
         self.capture = capture
         self.extras: dict[str, Any] = extras or {}
+        self.birth = 2 * (levels[-1].serial if levels else 0) + inference
 
     def replace(self, **changes: Any) -> Mode:
         """Return a copy with the named fields changed."""
-        fields = {name: getattr(self, name) for name in Mode.__slots__}
+        fields = {name: getattr(self, name) for name in Mode.__slots__ if name != "birth"}
         return Mode(**(fields | changes))
 
     def extra(self, name: str, value: Any) -> Mode:
@@ -171,7 +177,11 @@ def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
                 top = owner
     if top is None:
         return _Base.process(op, args, params, descend(mode, 0) if mode.levels else mode)
-    return top.process(op, args, params)
+    y = top.process(op, args, params)
+    if y.owner is not top:
+        # what no level had a part in was made below, and is handed out here
+        y.born = mode.birth
+    return y
 
 
 def descend(mode: Mode, level: int) -> Mode:

@@ -20,6 +20,7 @@ from tabgrad.functions import strides
 from tabgrad.ops.elementwise import copy, stop_gradient, where
 from tabgrad.ops.indexing import cat, iota, scatter
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
+from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.tape import is_leaf, moved
 
 Tensor = Any
@@ -130,6 +131,7 @@ def view(op: Any, x: Tensor, params: Params) -> Tensor:
     version = base._version
     y.alias = View(base, steps, version, MODE.get().grad)
     y._version = version
+    y.born = base.born
     return y
 
 
@@ -160,6 +162,7 @@ def detach(x: Tensor) -> Tensor:
         y.alias = View(base, its.steps, base._version, False)
         y.alias.detached = True
         y._version = base._version
+        y.born = base.born
         return y
     if its is None:
         its = x.alias = Storage(x)
@@ -168,6 +171,7 @@ def detach(x: Tensor) -> Tensor:
     y = wrap(x.value, x.spec, x.device)
     y.alias = its
     y._version = x._version
+    y.born = x.born
     return y
 
 
@@ -225,6 +229,8 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     mode = MODE.get()
     check_writable(x)
     y = fitting(x, y, name)
+    if y.owner is not None and y.owner is not x.owner:
+        check_written(_root(x), y, name)
     if mode.grad and x.tracked and not y.tracked:
         # a derivative of zero, so that the history goes on, as in PyTorch
         no = constant(False, spec(x.spec.shape, bool_), x.device)
@@ -232,6 +238,13 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     if mode.capture is not None:
         mode.capture.note((x,))
     _store(x, y, mode)
+    return x
+
+
+def _root(x: Tensor) -> Tensor:
+    """Return the tensor that `x` is a view of, views of detached bases included, or `x` if it is none."""
+    while x.alias.__class__ is View:
+        x = x.alias.base
     return x
 
 

@@ -32,6 +32,7 @@ from tabgrad.functions.aliasing import (
 )  # fmt: skip
 from tabgrad.functions.arguments import fits, number
 from tabgrad.functions.creation import filled
+from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.tape import is_leaf
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def set_data(self: Tensor, new: Tensor) -> None:
         raise TypeError(f"data: expected a tensor, got {type(new).__name__}")
     given: Any = new
     source = given.detach()
+    if source.owner is not None and source.owner is not self.owner:
+        check_written(self, source, "assignment to .data")
     if source.spec is not self.spec and self.node is not None and is_leaf(self):
         self.node = None
     mode = MODE.get()
@@ -135,6 +138,7 @@ def set_data(self: Tensor, new: Tensor) -> None:
         source.device,
     )
     self.alias = source.alias
+    self.born = source.born
     self._version = source._version
 
 

@@ -79,15 +79,21 @@ def apply(call: Call, args: list[Any]) -> list[Any]:
         mode = descend(mode, 0)
         with using(mode):
             return call.at_base(args, mode)
+    birth = mode.birth
     mode = top.entered(mode)
     with using(mode):
         if isinstance(top, Autograd):
-            return call.at_autograd(top, args, mode)
-        if isinstance(top, Forward):
-            return call.at_forward(top, args, mode)
-        if isinstance(top, Batch):
-            return call.at_batch(top, args, mode)
-        return call.at_level(top, args, mode)
+            outs = call.at_autograd(top, args, mode)
+        elif isinstance(top, Forward):
+            outs = call.at_forward(top, args, mode)
+        elif isinstance(top, Batch):
+            outs = call.at_batch(top, args, mode)
+        else:
+            outs = call.at_level(top, args, mode)
+    for y in outs:
+        if isinstance(y, Box) and not any(y is a for a in args):
+            y.born = birth
+    return outs
 
 
 def lowered_call(call: Call, level: Level, args: Sequence[Any], mode: Mode) -> list[Any]:

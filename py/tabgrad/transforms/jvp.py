@@ -60,7 +60,8 @@ class Forward(Level):
 class Dual(Forward):
     """The level of a dual_level(): its tensors are part of the graphs of the levels below.
 
-    What is tracked below is tracked here too, so `.backward()` inside gives gradients with tangents.
+    What is tracked below is tracked here too, so `.backward()` inside gives gradients with tangents. A tensor
+    made before that is written to inside has a tangent until the level ends.
     """
 
     name = "forward_ad.dual_level()"
@@ -69,6 +70,7 @@ class Dual(Forward):
     def __init__(self, outer: Mode | None = None) -> None:
         super().__init__(outer)
         self.leaves: list[Any] = []
+        self.written: dict[int, Any] = {}
 
     def dual(self, primal: Any, tangent: Any) -> Any:
         """Return the tensor with these parts; its gradient flows on to `primal`."""
@@ -85,8 +87,26 @@ class Dual(Forward):
             )
         return super().process(op, args, params)
 
+    def wrote(self, x: Any) -> None:
+        """Note that `x`, a tensor from outside, is about to take a dual value."""
+        self.written[id(x)] = x
+
+    def restore(self) -> None:
+        """Leave in the tensors that were written to their primals."""
+        for x in self.written.values():
+            if x.owner is not self:
+                continue
+            y = x.value[0]
+            x.value, x.owner, x.tracked, x.node = y.value, y.owner, y.tracked, y.node
+            # views and detached siblings take the value again
+            x._version += 1
+            if hasattr(x.alias, "version"):
+                x.alias.value, x.alias.owner, x.alias.version = x.value, x.owner, x._version
+        self.written.clear()
+
     def close(self) -> None:
-        """Leave plain tensors in the `.grad` of leaves that were given dual ones."""
+        """Leave plain tensors behind: what was written to, and the `.grad` of leaves, have no tangents now."""
+        self.restore()
         for ref in self.leaves:
             leaf = ref()
             if leaf is not None and leaf._grad is not None and leaf._grad.owner is self:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import tree
+from tabgrad.core.errors import TransformError
 from tabgrad.core.trace import MODE, Box, Mode, descend, using
+
+_next = itertools.count(1).__next__
 
 
 class Level:
@@ -17,10 +22,21 @@ class Level:
     name = "a transform"
     walks = False
     """Whether `.backward()` may be called while this level is on the stack."""
+    advice = ""
+    """What to do, beside what always helps, where a tensor from outside can't be written to."""
+    restore: Callable[..., Any] | None = None
+    """Gives tensors from outside that were written to a value that outlives the level.
+
+    A level without it refuses the writes: afterwards such a tensor would hold a value of a level that is gone.
+    """
+
+    def wrote(self, x: Any) -> None:
+        """Hear that `x`, a tensor from outside, is about to take a value of this level."""
 
     def __init__(self, outer: Mode | None = None) -> None:
         self.outer = outer if outer is not None else MODE.get()
         self.level = len(self.outer.levels) + 1
+        self.serial = _next()
         self.seen: tuple[Any, Any] = (None, None)
 
     def below(self, mode: Mode) -> Mode:
@@ -60,6 +76,25 @@ class _Inside(using):
         super().__exit__(*exc)
         # a remembered mode holds the level: its tensors would wait for the collector of cycles
         self.level.seen = (None, None)
+
+
+def check_written(x: Any, y: Any, name: str) -> None:
+    """Raise TransformError where `x` would take the value of `y`, made in a level that `x` outlives."""
+    level = y.owner
+    mine = x.owner
+    if mine is not None and mine.level >= level.level:
+        return
+    # the serial number of the level that `x` was made in; those in between are on the stack still
+    if x.born >> 1 >= level.serial:
+        return
+    if level.restore is None:
+        raise TransformError(
+            f"{level.name}: in-place {name} would mutate a captured tensor: the value to be written was "
+            f"computed inside {level.name}, and a tensor made outside of it can't hold that afterwards. Write "
+            "to an argument of the function or to a tensor made inside it, such as a clone(), and return what "
+            f"is needed outside{level.advice}"
+        )
+    level.wrote(x)
 
 
 def settled(out: Any) -> Any:

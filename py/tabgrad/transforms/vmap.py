@@ -25,6 +25,7 @@ class Batch(Level):
     """
 
     name = "func.vmap"
+    advice = "; for batch normalisation see func.replace_all_batch_norm_modules_"
 
     def __init__(self, size: int, randomness: str = "error", replayed: Sequence[Any] = ()) -> None:
         super().__init__()
@@ -95,8 +96,13 @@ def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
 
     Every function that draws random numbers calls this with a function that draws a tensor of any shape.
     """
-    level = MODE.get().extras.get("draw")
-    return make(shape) if level is None else level.draw(make, shape)
+    mode = MODE.get()
+    level = mode.extras.get("draw")
+    if level is None:
+        return make(shape)
+    y = level.draw(make, shape)
+    y.born = mode.birth
+    return y
 
 
 def vmap(
@@ -110,7 +116,8 @@ def vmap(
     where the axis goes in the results. Keyword arguments are passed whole. `randomness` says what random
     functions do inside: "error", "different" numbers for each element, or the "same" for all.
     `chunk_size` bounds how many elements are computed at once. What `func` writes to a mapped argument in
-    place is in the caller's tensor when the call returns.
+    place is in the caller's tensor when the call returns; writing what depends on the batch to any other
+    tensor from outside raises TransformError.
 
     >>> import tabgrad as tg
     >>> tg.func.vmap(lambda row: row.sum())(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
