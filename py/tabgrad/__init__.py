@@ -63,8 +63,8 @@ from tabgrad.functions.conversion import (
     BoolTensor as BoolTensor, ByteTensor as ByteTensor, DoubleTensor as DoubleTensor,
     FloatTensor as FloatTensor, HalfTensor as HalfTensor, IntTensor as IntTensor,
     LongTensor as LongTensor, ShortTensor as ShortTensor, can_cast as can_cast,
-    is_complex as is_complex, is_floating_point as is_floating_point, is_nonzero as is_nonzero,
-    is_signed as is_signed, is_tensor as is_tensor, numel as numel,
+    is_complex as is_complex, is_floating_point as is_floating_point, is_inference as is_inference,
+    is_nonzero as is_nonzero, is_signed as is_signed, is_tensor as is_tensor, numel as numel,
     promote_types as promote_types, result_type as result_type,
 )  # fmt: skip
 from tabgrad.functions.creation import (

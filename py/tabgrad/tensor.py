@@ -216,6 +216,11 @@ class Tensor(Methods, InPlaceMethods, Box):
                 "only Tensors of floating point and complex dtype can require gradients, this one is "
                 f"{self.spec.dtype!r}"
             )
+        if value and self.born & 1 and not trace.MODE.get().inference:
+            raise GradientError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
+                "make a clone() first"
+            )
         self.tracked = builtins.bool(value)
 
     @property

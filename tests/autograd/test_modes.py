@@ -165,3 +165,113 @@ def test_nothing_is_recorded_inside():
     with tg.inference_mode():
         assert not (x * 2.0).requires_grad
     assert (x * 2.0).requires_grad
+
+
+# -- inference tensors -----------------------------------------------------------------------------
+
+
+def made_in_inference():
+    with tg.inference_mode():
+        return tg.tensor([1.0, 2.0], device="cpu") * 2
+
+
+def test_what_inference_mode_makes_is_an_inference_tensor():
+    normal = tg.ones(2, device="cpu")
+    assert not normal.is_inference()
+    assert not tg.is_inference(normal)
+    x = made_in_inference()
+    assert x.is_inference()
+    assert tg.is_inference(x)
+    # a view is what its base is, wherever it is made
+    assert x[1:].is_inference()
+    assert x.detach().is_inference()
+    assert x.view(1, 2)[0].detach().is_inference()
+    assert not x.clone().is_inference()
+    assert not (x + 1).is_inference()
+    with tg.inference_mode():
+        assert (normal + 1).is_inference()
+        assert not normal[1:].is_inference()
+        assert not normal.add_(1).is_inference()
+        assert not normal.detach().is_inference()
+        with tg.inference_mode(False):
+            assert not (normal + 1).is_inference()
+    assert tg.func.vmap(lambda v: v.is_inference() or v * 1)(normal).tolist() == [2.0, 2.0]
+
+
+def test_inference_tensors_are_written_to_in_inference_mode_only():
+    x = made_in_inference()
+    for write in (
+        lambda: x.add_(1),
+        lambda: x[1:].zero_(),
+        lambda: x.detach().mul_(2),
+        lambda: x.copy_(tg.zeros(2, device="cpu")),
+        lambda: x.__setitem__(0, 1.0),
+    ):
+        with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside"):
+            write()
+        with tg.no_grad(), pytest.raises(RuntimeError, match="clone"):
+            write()
+    assert x.tolist() == [2.0, 4.0]
+    with tg.inference_mode():
+        x.add_(1)
+    assert x.tolist() == [3.0, 5.0]
+    assert x.clone().add_(1).tolist() == [4.0, 6.0]
+
+
+def test_inference_tensors_are_not_saved_for_backward():
+    x = made_in_inference()
+    w = tg.tensor([3.0, 4.0], device="cpu", requires_grad=True)
+    with tg.inference_mode():
+        index = tg.tensor([0, 1], device="cpu")
+        mask = tg.tensor([True, False], device="cpu")
+    for save in (
+        lambda: w * x,
+        lambda: x * w,
+        lambda: x[:1] * w[:1],
+        lambda: w.dot(x),
+        lambda: tg.where(mask, w, 0.0),
+        lambda: w.gather(0, index),
+        lambda: Kept.apply(w, x),
+    ):
+        with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+            save()
+        with tg.no_grad():
+            save()
+        with tg.inference_mode():
+            save()
+    (w * x.clone() + x - x).sum().backward()
+    assert w.grad.tolist() == [2.0, 4.0]
+    with pytest.raises(RuntimeError, match="requires_grad=True on inference tensor"):
+        x.requires_grad_()
+
+
+class Kept(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx, w, x):
+        ctx.save_for_backward(x)
+        return w * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0], None
+
+
+def test_numbers_that_inference_mode_met_first_can_be_saved():
+    with tg.inference_mode():
+        made_in_inference() * 0.123456
+    w = tg.ones(2, device="cpu", requires_grad=True)
+    (w * 0.123456).sum().backward()
+    assert w.grad.is_inference() is False
+
+
+def test_a_model_that_was_run_in_inference_mode_still_trains():
+    model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.BatchNorm1d(3), tg.nn.Linear(3, 1)).to("cpu")
+    opt = tg.optim.Adam(model.parameters())
+    x = tg.rand(4, 2, device="cpu")
+    for _ in range(2):
+        with tg.inference_mode():
+            assert model(x).is_inference()
+        opt.zero_grad()
+        model(x).square().mean().backward()
+        opt.step()
+        assert not any(p.is_inference() for p in (*model.parameters(), *model.buffers()))

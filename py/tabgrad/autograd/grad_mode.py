@@ -199,6 +199,9 @@ class set_grad_enabled(ModeChange):
 class inference_mode(ModeChange):
     """Like `no_grad`, for code whose results never meet gradients again.
 
+    What is made inside is an inference tensor (`Tensor.is_inference`): outside it can't be written to in
+    place, nor be saved for a gradient. A `clone()` of it can.
+
     >>> import tabgrad as tg
     >>> with tg.inference_mode():
     ...     tg.is_inference_mode_enabled()

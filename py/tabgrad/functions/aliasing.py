@@ -186,6 +186,11 @@ def own(y: Tensor) -> Tensor:
 def check_writable(x: Tensor) -> None:
     """Raise GradientError where `x` can't be written to in place here and now."""
     its = x.alias
+    if x.born & 1 and not MODE.get().inference:
+        raise GradientError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
+            "get a normal tensor before doing inplace update."
+        )
     if its is SEVERED or (its.__class__ is View and its.base.alias is SEVERED):
         raise TransformError(
             "inside a transform a detached tensor shares nothing with its source, so writing to it would do "

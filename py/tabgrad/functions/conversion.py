@@ -214,6 +214,20 @@ def is_signed(input: Tensor) -> bool:
     return input.spec.dtype.signed
 
 
+def is_inference(input: Tensor) -> bool:
+    """Return whether the tensor was made in `inference_mode`; a view is what its base is.
+
+    Elsewhere such a tensor can be read, but neither written to nor saved for a gradient: a `clone()` can.
+
+    >>> import tabgrad as tg
+    >>> with tg.inference_mode():
+    ...     x = tg.tensor([1.0, 2.0]) * 2
+    >>> x.is_inference(), x.clone().is_inference()
+    (True, False)
+    """
+    return bool(input.born & 1)
+
+
 def is_nonzero(input: Tensor) -> bool:
     """Return whether the only element is nonzero; reads it."""
     return reading.to_bool(input)

@@ -165,6 +165,7 @@ class Methods:
     half = conversion.half
     int = conversion.int_
     is_complex = conversion.is_complex
+    is_inference = conversion.is_inference
     is_floating_point = conversion.is_floating_point
     is_nonzero = conversion.is_nonzero
     is_signed = conversion.is_signed

@@ -11,7 +11,7 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
 from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.tape import Node, is_leaf, load, pack, record_call
+from tabgrad.transforms.tape import Node, check_saved, is_leaf, load, pack, record_call
 
 
 class FunctionCtx:
@@ -267,6 +267,7 @@ class FunctionCall(Call):
                     "call it on a clone() of the leaf"
                 )
         tied = [not any(y is c for c in ctx._constant) for y in outputs]
+        check_saved(any(x is not None and x.born & 1 for x in ctx._to_save))
         slots = [_slot(x, args, outputs, owner) for x in ctx._to_save]
         kept = _packed(slots, owner, mode)
         ctx._to_save = ctx._for_forward = ctx._dirty = ctx._constant = ()

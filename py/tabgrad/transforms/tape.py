@@ -9,6 +9,7 @@ that dies hands its contents to a work list, which one loop empties.
 from __future__ import annotations
 
 import itertools
+import operator
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -236,10 +237,14 @@ def record(
         if a.tracked and a.owner is owner:
             left = a.node or leaf_node(a)
             code = 1
+        elif a.born & 1:
+            code = INFERENCE
         if b.tracked and b.owner is owner:
             right = b.node or leaf_node(b)
             code += 2
-        if not code:
+        elif b.born & 1:
+            code += INFERENCE
+        if not code & 3:
             return
         edges = (left, right)
     elif len(args) == 1:
@@ -250,7 +255,9 @@ def record(
         code = 4
     else:
         edges = tuple([edge(a, owner) for a in args])
-        code = tuple([e is not None for e in edges])
+        code = tuple(
+            [True if e is not None else -(a.born & 1) for e, a in zip(edges, args, strict=True)]
+        )
         if True not in code:
             return
     keep, keep_out = op.plans.get(code) or plan_for(op, code)
@@ -295,9 +302,38 @@ CAST = Marker("cast")
 """What is kept of a cast: nothing, and the result is tied only if its dtype can carry gradients."""
 
 
+INFERENCE = 8
+"""In the code of two inputs: the one without a gradient is of inference mode. With more inputs -1 says it."""
+
+
+def inference_plan(op: Any, code: Any) -> tuple[Any, bool]:
+    """Return the plan for inputs some of which were made in inference mode; raise if one of those is kept."""
+    if code.__class__ is int:
+        code -= INFERENCE
+        plain, kept = code, (code == 2, code == 1)
+    else:
+        plain, kept = tuple([c is True for c in code]), tuple([c == -1 for c in code])
+    plan = plan_for(op, plain)
+    keep = {FIRST: (True, False), SECOND: (False, True)}.get(plan[0], plan[0])
+    if keep is ALL or (isinstance(keep, tuple) and any(map(operator.and_, keep, kept))):
+        check_saved(True)
+    return plan
+
+
+def check_saved(inference: Any) -> None:
+    """Raise GradientError where a tensor that is to be saved is an inference tensor, outside of that mode."""
+    if inference and not MODE.get().inference:
+        raise GradientError(
+            "Inference tensors cannot be saved for backward. To work around you can make a clone to get a "
+            "normal tensor and use it in autograd."
+        )
+
+
 def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
     """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
     found: tuple[Any, bool]
+    if code > INFERENCE if code.__class__ is int else -1 in code:
+        return inference_plan(op, code)
     if not op.differentiable:
         op.plans[code] = found = (NO_GRADIENT, False)
         return found
