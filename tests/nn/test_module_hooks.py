@@ -102,3 +102,88 @@ def test_a_hook_returns_as_many_gradients_as_there_are(device: str) -> None:
     module.register_full_backward_hook(lambda m, gi, go: (gi[0][:1], None, gi[2]))
     with pytest.raises(RuntimeError, match=r"shape"):
         module(x.T, 1.0, y)["sum"].sum().backward()
+
+
+# -- hooks of every module -------------------------------------------------------------------------
+
+
+def test_hooks_of_every_module_run_before_its_own(device: str) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).to(device)
+    seen: list[Any] = []
+
+    def note(what: str) -> Any:
+        return lambda m, *args: seen.append((what, type(m).__name__))
+
+    net[1].register_forward_pre_hook(note("own before"))
+    net[1].register_forward_hook(note("own after"))
+    net[1].register_full_backward_pre_hook(note("own back before"))
+    net[1].register_full_backward_hook(note("own back"))
+    everywhere = nn.modules.module
+    handles = [
+        everywhere.register_module_forward_pre_hook(note("before")),
+        everywhere.register_module_forward_hook(note("after")),
+        everywhere.register_module_full_backward_pre_hook(note("back before")),
+        everywhere.register_module_full_backward_hook(note("back")),
+    ]
+    x = tg.ones(1, 2, device=device, requires_grad=True)
+    net(x).sum().backward()
+    own = [
+        ("own before", "ReLU"), ("own after", "ReLU"), ("own back before", "ReLU"), ("own back", "ReLU"),
+    ]  # fmt: skip
+    assert seen == [
+        ("before", "Sequential"), ("before", "Linear"), ("after", "Linear"),
+        ("before", "ReLU"), own[0], ("after", "ReLU"), own[1], ("after", "Sequential"),
+        ("back before", "Sequential"), ("back before", "ReLU"), own[2], ("back", "ReLU"), own[3],
+        ("back before", "Linear"), ("back", "Linear"), ("back", "Sequential"),
+    ]  # fmt: skip
+    for handle in handles:
+        handle.remove()
+    seen.clear()
+    net(x).sum().backward()
+    assert seen == own
+
+
+def test_hooks_of_every_module_change_what_goes_on(device: str) -> None:
+    everywhere = nn.modules.module
+    x = tg.ones(2, device=device, requires_grad=True)
+    with everywhere.register_module_forward_pre_hook(lambda m, args: (args[0] + 1,)):
+        assert nn.Identity()(x).tolist() == [2.0, 2.0]
+    with everywhere.register_module_forward_hook(lambda m, args, y: y * 3):
+        assert nn.Identity()(x).tolist() == [3.0, 3.0]
+    with everywhere.register_module_full_backward_hook(lambda m, gi, go: (gi[0] * 5,)):
+        nn.Identity()(x).sum().backward()
+    assert x.grad.tolist() == [5.0, 5.0]
+    seen: list[Any] = []
+    with (
+        everywhere.register_module_forward_hook(
+            lambda m, args, kwargs, y: seen.append((kwargs, y)), with_kwargs=True, always_call=True
+        ),
+        pytest.raises(TypeError),
+    ):
+        nn.ReLU()(x, wrong=1)
+    assert seen == [({"wrong": 1}, None)]
+
+
+def test_hooks_on_what_modules_keep() -> None:
+    everywhere = nn.modules.module
+    seen: list[Any] = []
+    with (
+        everywhere.register_module_module_registration_hook(
+            lambda m, name, child: seen.append(("module", name))
+        ),
+        everywhere.register_module_parameter_registration_hook(
+            lambda m, name, p: seen.append(("parameter", name))
+        ),
+        everywhere.register_module_buffer_registration_hook(
+            lambda m, name, b: seen.append(("buffer", name))
+        ),
+    ):
+        nn.Sequential(nn.BatchNorm1d(1))
+    assert seen == [
+        ("parameter", "weight"), ("parameter", "bias"), ("buffer", "running_mean"),
+        ("buffer", "running_var"), ("buffer", "num_batches_tracked"), ("module", "0"),
+    ]  # fmt: skip
+    with everywhere.register_module_module_registration_hook(lambda m, name, c: nn.Identity()):
+        net = nn.Sequential(nn.ReLU())
+    assert isinstance(net[0], nn.Identity)
+    assert isinstance(nn.Sequential(nn.ReLU())[0], nn.ReLU)

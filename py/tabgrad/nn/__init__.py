@@ -1,6 +1,6 @@
 """Layers, losses and containers, with PyTorch's names and arguments."""
 
-from tabgrad.nn import functional as functional, init as init, utils as utils
+from tabgrad.nn import functional as functional, init as init, modules as modules, utils as utils
 from tabgrad.nn.activation import (
     CELU as CELU,
     ELU as ELU,

@@ -23,6 +23,8 @@ class Hook(NamedTuple):
 
 Hooks = dict[str, dict[int, Hook]]
 """By kind: forward_pre, forward, backward_pre, backward, and the four of state dicts."""
+EVERYWHERE: Hooks = {}
+"""Those of every module, which run before its own; also of the kinds module, parameter and buffer."""
 
 
 def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
@@ -32,7 +34,20 @@ def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> Remo
 
 def of_kind(module: Module, kind: str) -> list[Hook]:
     """Return the hooks of this kind in the order they run."""
-    return list(module._hooks.get(kind, {}).values())
+    return [*EVERYWHERE.get(kind, {}).values(), *module._hooks.get(kind, {}).values()]
+
+
+def any_of(module: Module) -> bool:
+    """Whether a call of the module has to look for hooks."""
+    return any(module._hooks.values()) or any(EVERYWHERE.values())
+
+
+def registered(module: Module, kind: str, name: str, value: Any) -> Any:
+    """Return what is to be kept under `name`: `value`, or what a hook gives in its place."""
+    for hook in list(EVERYWHERE.get(kind, {}).values()):
+        changed = hook.fn(module, name, value)
+        value = value if changed is None else changed
+    return value
 
 
 def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

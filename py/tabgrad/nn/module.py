@@ -63,7 +63,7 @@ class Module(Moves):
         capture = MODE.get().capture
         if capture is not None:
             capture.note_module(self)
-        if self._hooks and any(self._hooks.values()):
+        if (self._hooks or hooks.EVERYWHERE) and hooks.any_of(self):
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
 
@@ -147,7 +147,7 @@ class Module(Moves):
                 "created explicitly; to express it as a function of another tensor, compute the "
                 "value in the forward() method"
             )
-        self._parameters[name] = param
+        self._parameters[name] = hooks.registered(self, "parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Keep `tensor` under `name`: moved with the module and saved if `persistent`, but not trained."""
@@ -157,7 +157,7 @@ class Module(Moves):
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
                 "(expected Tensor or None)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = hooks.registered(self, "buffer", name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -168,7 +168,7 @@ class Module(Moves):
         self._check_name("module", name)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
-        self._modules[name] = module
+        self._modules[name] = hooks.registered(self, "module", name, module)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Keep `module` under `name`; the same as `add_module`."""

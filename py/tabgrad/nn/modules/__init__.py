@@ -1,0 +1,4 @@
+"""Where PyTorch keeps what concerns all modules: `nn.modules.module`."""
+
+from tabgrad.nn.module import Module as Module
+from tabgrad.nn.modules import module as module
