@@ -203,7 +203,8 @@ if _typing.TYPE_CHECKING:
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
-        is_autocast_enabled as is_autocast_enabled,
+        is_autocast_enabled as is_autocast_enabled, set_autocast_dtype as set_autocast_dtype,
+        set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.exporting import export as export
     from tabgrad.serialization import load as load, save as save, save_async as save_async
@@ -212,12 +213,15 @@ else:
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
         "profiler", "random", "special", "testing", "utils",
     )  # fmt: skip
+    _OF_AMP = (
+        "autocast", "get_autocast_dtype", "is_autocast_enabled", "set_autocast_dtype", "set_autocast_enabled",
+    )  # fmt: skip
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
-        if name in ("autocast", "get_autocast_dtype", "is_autocast_enabled"):
+        if name in _OF_AMP:
             return getattr(_import_module("tabgrad.amp"), name)
         if name == "export":
             return _import_module("tabgrad.exporting").export

@@ -257,3 +257,37 @@ def test_in_a_compiled_step():
     assert scaler.get_scale() == 8.0
     assert w.tolist() != before
     assert all(np.isfinite(w.tolist()))
+
+
+def test_switching_autocast_without_a_block():
+    a, b = matrices()
+    assert tg.get_autocast_dtype("cpu") is tg.float16
+    tg.set_autocast_enabled("cpu", True)
+    try:
+        assert tg.is_autocast_enabled("cpu")
+        assert not tg.is_autocast_enabled("cuda")
+        assert (a @ b).dtype is tg.float16
+        with tg.autocast("cpu", enabled=False):
+            assert (a @ b).dtype is tg.float32
+        assert (a @ b).dtype is tg.float16
+        tg.set_autocast_enabled("webgpu", False)
+        assert tg.is_autocast_enabled("cpu")
+    finally:
+        tg.set_autocast_enabled("cpu", False)
+    assert not tg.is_autocast_enabled()
+    assert (a @ b).dtype is tg.float32
+    with pytest.raises(ValueError, match="device_type"):
+        tg.set_autocast_enabled("tpu", True)
+
+
+def test_the_dtype_that_autocast_takes_when_none_is_said():
+    try:
+        tg.set_autocast_dtype("cuda", tg.bfloat16)
+        assert tg.get_autocast_dtype("cuda") is tg.bfloat16
+        assert tg.get_autocast_dtype("cpu") is tg.float16
+        assert tg.autocast("cuda", enabled=False).dtype is tg.bfloat16
+    finally:
+        tg.set_autocast_dtype("cuda", tg.float16)
+    assert tg.get_autocast_dtype("cuda") is tg.float16
+    with pytest.raises(ValueError, match="float16 or bfloat16"):
+        tg.set_autocast_dtype("cpu", tg.float32)

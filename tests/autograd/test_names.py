@@ -151,3 +151,73 @@ def test_a_module_needs_no_import_of_its_own(name):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"tabgrad.{name}"
+
+
+def test_functionalize_gives_the_same_function():
+    def fn(x):
+        y = x.clone()
+        y[0].mul_(3.0)
+        return y.add_(x)
+
+    x = f64([1.0, 2.0])
+    pure = tg.func.functionalize(fn)
+    assert pure.__name__ == "fn"
+    close(pure(x), fn(x))
+    close(x, [1.0, 2.0])
+    close(tg.func.grad(lambda x: pure(x).sum())(x), [4.0, 2.0])
+    close(
+        tg.func.vmap(tg.func.functionalize(fn, remove="mutations_and_views"))(x[None]), fn(x)[None]
+    )
+    with pytest.raises(RuntimeError, match="mutations_and_views"):
+        tg.func.functionalize(fn, remove="views")
+
+
+def test_debug_unwrap_shows_what_is_below():
+    x = f64([[1.0, 2.0], [3.0, 4.0]])
+    seen = []
+
+    def fn(row):
+        seen.extend([tg.func.debug_unwrap(row, recurse=False), tg.func.debug_unwrap(row)])
+        return (row * row).sum()
+
+    tg.func.vmap(tg.func.grad(fn))(x)
+    below, whole = seen
+    assert below.shape == (2,)
+    assert whole is x
+    assert tg.func.debug_unwrap(x) is x
+    tg.func.jvp(lambda v: seen.append(tg.func.debug_unwrap(v)) or v, (x,), (x,))
+    assert seen[-1] is x
+
+
+def test_variable_is_another_name_of_tensor():
+    x = f64([1.0, 2.0])
+    v = tg.autograd.Variable(x, requires_grad=True)
+    assert isinstance(v, tg.Tensor)
+    assert isinstance(v, tg.autograd.Variable)
+    assert isinstance(x, tg.autograd.Variable)
+    assert not isinstance(1.0, tg.autograd.Variable)
+    (v * v).sum().backward()
+    close(v.grad, [2.0, 4.0])
+    assert not x.requires_grad
+    x.add_(1.0)
+    close(v, [2.0, 3.0])
+    assert tg.autograd.Variable().shape == (0,)
+
+
+def test_inplace_functions_are_functions():
+    class Half(tg.autograd.function.InplaceFunction):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(0.5)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 0.5
+
+    w = f64([2.0, 4.0], grad=True)
+    y = w * 1.0
+    assert Half.apply(y) is y
+    y.sum().backward()
+    close(w.grad, [0.5, 0.5])
+    assert Half(inplace=True).inplace

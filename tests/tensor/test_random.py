@@ -85,6 +85,17 @@ def test_a_generator_is_a_stream_of_its_own() -> None:
         g.manual_seed(1 << 64)
 
 
+def test_a_cloned_state_goes_its_own_way() -> None:
+    g = tg.Generator().manual_seed(3)
+    tg.rand(3, generator=g)
+    other = g.clone_state()
+    assert other is not g
+    assert other.initial_seed() == 3
+    assert other.device == g.device
+    ahead = [tg.rand(3, generator=other).tolist() for _ in range(2)]
+    assert [tg.rand(3, generator=g).tolist() for _ in range(2)] == ahead
+
+
 def test_the_state_of_the_default_generator() -> None:
     tg.manual_seed(1)
     tg.rand(2)

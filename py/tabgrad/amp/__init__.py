@@ -7,5 +7,7 @@ from tabgrad.amp.autocast_mode import (
     get_autocast_dtype as get_autocast_dtype,
     is_autocast_available as is_autocast_available,
     is_autocast_enabled as is_autocast_enabled,
+    set_autocast_dtype as set_autocast_dtype,
+    set_autocast_enabled as set_autocast_enabled,
 )  # fmt: skip
 from tabgrad.amp.grad_scaler import GradScaler as GradScaler

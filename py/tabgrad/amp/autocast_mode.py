@@ -57,6 +57,19 @@ class Casting:
         return REGISTRY["cast"].bind(x, dtype=dtype)
 
 
+def _check(name: str, device_type: str, dtype: Any = dt.float16) -> None:
+    if device_type not in DTYPES:
+        raise ValueError(f"{name}: device_type is one of {', '.join(DTYPES)}, not {device_type!r}")
+    if dtype not in (dt.float16, dt.bfloat16):
+        raise ValueError(f"{name}: dtype is float16 or bfloat16, not {dtype!r}")
+
+
+def _preferred(device_type: str) -> dt.DType:
+    """Return the dtype that autocast takes for a type of device where none is said."""
+    chosen: dict[str, dt.DType] = MODE.get().extras.get("autocast_dtypes") or DTYPES
+    return chosen.get(device_type, DTYPES[device_type])
+
+
 def _has(kind: str, dtype: dt.DType) -> bool:
     try:
         tg.device(kind).canonical(dtype)
@@ -85,14 +98,11 @@ class autocast(ModeChange):
         cache_enabled: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if device_type not in DTYPES:
-            raise ValueError(
-                f"autocast: device_type is one of {', '.join(DTYPES)}, not {device_type!r}"
-            )
+        _check("autocast", device_type)
         self.device_type = device_type
-        self.dtype = DTYPES[device_type] if dtype is None else dtype
-        if enabled and self.dtype not in (dt.float16, dt.bfloat16):
-            raise ValueError(f"autocast: dtype is float16 or bfloat16, not {self.dtype!r}")
+        self.dtype = _preferred(device_type) if dtype is None else dtype
+        if enabled:
+            _check("autocast", device_type, self.dtype)
         if enabled and not _has(device_type, self.dtype):
             warnings.warn(
                 f"autocast: {device_type} has no {self.dtype.name} here; nothing is cast",
@@ -138,8 +148,46 @@ def get_autocast_dtype(device_type: str) -> dt.DType:
     >>> tg.amp.get_autocast_dtype("cuda")
     tabgrad.float16
     """
+    _check("get_autocast_dtype", device_type)
     current = _current(device_type)
-    return DTYPES[device_type] if current is None else current.dtype
+    return _preferred(device_type) if current is None else current.dtype
+
+
+def set_autocast_enabled(device_type: str, enabled: bool) -> None:
+    """Switch autocast on or off for a type of device, for this thread or task and until the next call.
+
+    Where a block will do, `autocast` is better: it ends by itself. Autocast is on for one type of device at
+    a time.
+
+    >>> import tabgrad as tg
+    >>> tg.set_autocast_enabled("cpu", True)
+    >>> tg.is_autocast_enabled("cpu")
+    True
+    >>> tg.set_autocast_enabled("cpu", False)
+    """
+    _check("set_autocast_enabled", device_type)
+    if enabled or _current(device_type) is not None:
+        MODE.set(autocast(device_type, enabled=enabled).changed(MODE.get()))
+
+
+def set_autocast_dtype(device_type: str, dtype: dt.DType) -> None:
+    """Choose the dtype that autocast uses for a type of device where none is said, in this thread or task.
+
+    >>> import tabgrad as tg
+    >>> tg.set_autocast_dtype("cuda", tg.bfloat16)
+    >>> tg.get_autocast_dtype("cuda")
+    tabgrad.bfloat16
+    >>> tg.set_autocast_dtype("cuda", tg.float16)
+    """
+    _check("set_autocast_dtype", device_type, dtype)
+    mode = MODE.get()
+    chosen = dict(mode.extras.get("autocast_dtypes") or {})
+    chosen.pop(device_type, None)
+    if dtype is not DTYPES[device_type]:
+        chosen[device_type] = dtype
+    MODE.set(mode.extra("autocast_dtypes", chosen or None))
+    if _current(device_type) is not None:
+        set_autocast_enabled(device_type, True)
 
 
 def is_autocast_available(device_type: str) -> bool:

@@ -29,6 +29,7 @@ from tabgrad.autograd.gradcheck import (
     gradgradcheck as gradgradcheck,
 )  # fmt: skip
 from tabgrad.autograd.gradient_tape import GradientTape as GradientTape
+from tabgrad.autograd.variable import Variable as Variable
 from tabgrad.transforms.backward import backward as backward, grad as grad
 from tabgrad.transforms.function import (
     Function as Function,

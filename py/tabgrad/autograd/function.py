@@ -5,3 +5,10 @@ from tabgrad.transforms.function import (
     FunctionCtx as FunctionCtx,
     once_differentiable as once_differentiable,
 )
+
+
+class InplaceFunction(Function):
+    """A Function whose instances remember whether they are to work in place; PyTorch's old base class."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace

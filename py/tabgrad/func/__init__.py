@@ -14,6 +14,10 @@ from tabgrad.func.curvature import (
     hessian_diagonal as hessian_diagonal,
     laplacian as laplacian,
 )  # fmt: skip
+from tabgrad.func.functionalization import (
+    debug_unwrap as debug_unwrap,
+    functionalize as functionalize,
+)  # fmt: skip
 from tabgrad.func.implicit import (
     ConvergenceError as ConvergenceError,
     fixed_point as fixed_point,

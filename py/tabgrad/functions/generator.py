@@ -94,6 +94,12 @@ class Generator:
             raise ShapeError(f"set_state: expected 16 bytes, got {len(raw)}")
         self._go_to(int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
 
+    def clone_state(self) -> Generator:
+        """Return a new generator that stands where this one does, and goes its own way from there."""
+        other = Generator(self.device)
+        on_replay(lambda: other.__dict__.update(_seed=self._seed, _calls=self._calls))
+        return other
+
     def __repr__(self) -> str:
         return f"<Generator seed={self._seed} draws={self._calls}>"
 

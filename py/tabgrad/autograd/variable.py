@@ -1,0 +1,32 @@
+"""What tensors with gradients were before every tensor could have them; PyTorch's deprecated `Variable`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tabgrad as tg
+
+
+class _Variables(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, tg.Tensor)
+
+
+class Variable(metaclass=_Variables):
+    """Another name of Tensor, from before every tensor could have gradients: `requires_grad` says it today.
+
+    `Variable(data, requires_grad)` is `data.detach().requires_grad_(requires_grad)`, and every tensor is an
+    instance of Variable.
+
+    >>> import tabgrad as tg
+    >>> tg.autograd.Variable(tg.tensor([1.0]), requires_grad=True)
+    tensor([1.], requires_grad=True)
+    """
+
+    def __new__(cls, data: Any = None, requires_grad: bool = False) -> Any:
+        """Return a tensor that shares the values of `data`; without it, one of no elements."""
+        if data is None:
+            data = tg.empty(0)
+        if not isinstance(data, tg.Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+        return data.detach().requires_grad_(requires_grad)
