@@ -387,3 +387,93 @@ def test_defjvps():
     close(grad(f, (0, 1))(f64(1.0), f64(2.0))[0], 100.0)
     close(grad(f, (0, 1))(f64(1.0), f64(2.0))[1], 0.0)
     assert tg is not None
+
+
+# -- what a node shows -----------------------------------------------------------------------------
+
+
+class Scaled(tg.autograd.Function):
+    """x * factor, remembering a number, a tensor and what it saved."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        y = x * factor
+        ctx.factor = factor
+        ctx.save_for_backward(x, y, None)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        assert len(ctx.saved_tensors) == 3
+        return grad * ctx.factor, None
+
+
+def test_the_node_of_a_function_shows_its_context():
+    w = f64([1.0, 2.0], grad=True)
+    y = Scaled.apply(w, 3.0)
+    node = y.grad_fn
+    assert node.factor == 3.0
+    assert node.needs_input_grad == (True, False)
+    assert node.name() == "ScaledBackward"
+    x, out, nothing = node.saved_tensors
+    assert nothing is None
+    close(x, w)
+    close(out, y)
+    # what is saved is part of the graph, as in PyTorch
+    assert x.requires_grad
+    assert out.grad_fn is node
+    (g,) = tg.autograd.grad((x * out).sum(), w, retain_graph=True)
+    close(g, 6.0 * w.detach())
+    assert not hasattr(node, "other")
+    y.sum().backward()
+    close(w.grad, [3.0, 3.0])
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        _ = node.saved_tensors
+    assert node.factor == 3.0
+    tg.func.grad(lambda v: seen.append(Scaled2.apply(v).grad_fn.power) or v.sum())(w.detach())
+    assert seen == [2]
+
+
+seen = []
+
+
+class Scaled2(tg.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return x * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.power = 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def test_nodes_of_ops_show_what_they_saved():
+    a, b = f64([1.0, 2.0], grad=True), f64([3.0, 4.0], grad=True)
+    node = (a * b).grad_fn
+    close(node._saved_self, a)
+    close(node._saved_other, b)
+    assert node._saved_self.requires_grad
+    y = a.exp()
+    close(y.grad_fn._saved_result, y)
+    assert y.grad_fn._saved_result.grad_fn is y.grad_fn
+    close(a.sin().grad_fn._saved_self, a)
+    for missing in (
+        lambda: (a + b).grad_fn._saved_self,
+        lambda: y.grad_fn._saved_other,
+        lambda: node.saved_tensors,
+    ):
+        with pytest.raises(AttributeError, match="Backward0 has no attribute"):
+            missing()
+    # only what the gradient of `a` needs
+    half = (a * b.detach()).grad_fn
+    close(half._saved_other, b)
+    assert not hasattr(half, "_saved_self")
+    (a * b).sum().backward()
+    product = a * b
+    product.sum().backward()
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        _ = product.grad_fn._saved_self

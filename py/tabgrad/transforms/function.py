@@ -11,7 +11,8 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
 from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.tape import Node, check_saved, is_leaf, load, pack, record_call
+from tabgrad.transforms.keeping import check_saved
+from tabgrad.transforms.tape import FREED, Node, freed_error, is_leaf, load, pack, record_call
 
 
 class FunctionCtx:
@@ -372,6 +373,16 @@ class FunctionRule:
         self.rules = rules
         self.ctx = ctx
         self.node_name = rules.name + "Backward"
+
+    def attribute(self, node: Node, name: str) -> Any:
+        """Return what `node` shows of the context: an attribute, or the saved tensors."""
+        if name != "saved_tensors":
+            return getattr(self.ctx, name)
+        kept = node.entry[3]
+        if kept is FREED:
+            raise freed_error(node)
+        edges, owner = node.entry[2], node.entry[7]
+        return tuple([_loaded(slot, node, edges, owner, False, True) for slot in kept or ()])
 
     def apply(
         self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool

@@ -9,7 +9,6 @@ that dies hands its contents to a work list, which one loop empties.
 from __future__ import annotations
 
 import itertools
-import operator
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,8 +16,20 @@ from typing import Any
 from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import ShapeOnly
+from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
+from tabgrad.transforms.keeping import (
+    ALL,
+    CAST,
+    FIRST,
+    INFERENCE,
+    NO_GRADIENT,
+    NOTHING,
+    SECOND,
+    Marker,
+    plan_for,
+)  # fmt: skip
 
 
 class Emptying:
@@ -74,6 +85,18 @@ class Node:
             return str(rule.node_name)
         words = rule.name.removeprefix("reduce_").split("_")
         return "".join(word.capitalize() for word in words) + "Backward0"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what a Function set on its ctx or saved, or by PyTorch's names what an op has saved."""
+        if name in Node.__slots__:
+            raise AttributeError(name)
+        rule = self.entry[0]
+        if hasattr(rule, "attribute"):
+            return rule.attribute(self, name)
+        found = _saved(self, name) if isinstance(rule, Op) and name in _SAVED else None
+        if found is None:
+            raise AttributeError(f"{self.name()} has no attribute {name!r}")
+        return found
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -154,13 +177,6 @@ def add_hook(node: Node, kind: str, fn: Callable[..., Any]) -> RemovableHandle:
     handle = RemovableHandle(hooks)
     hooks[handle.id] = fn
     return handle
-
-
-class Marker:
-    """Stands as the rule of a node that no op made."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
 
 
 ACCUMULATE = Marker("accumulate_grad")
@@ -292,67 +308,6 @@ def record(
         notes_of(node)["line"] = extras["anomaly"].line()
 
 
-ALL = Marker("all")
-NOTHING = Marker("nothing")
-FIRST = Marker("first")
-SECOND = Marker("second")
-"""Of two inputs this one is kept."""
-NO_GRADIENT = Marker("no_gradient")
-CAST = Marker("cast")
-"""What is kept of a cast: nothing, and the result is tied only if its dtype can carry gradients."""
-
-
-INFERENCE = 8
-"""In the code of two inputs: the one without a gradient is of inference mode. With more inputs -1 says it."""
-
-
-def inference_plan(op: Any, code: Any) -> tuple[Any, bool]:
-    """Return the plan for inputs some of which were made in inference mode; raise if one of those is kept."""
-    if code.__class__ is int:
-        code -= INFERENCE
-        plain, kept = code, (code == 2, code == 1)
-    else:
-        plain, kept = tuple([c is True for c in code]), tuple([c == -1 for c in code])
-    plan = plan_for(op, plain)
-    keep = {FIRST: (True, False), SECOND: (False, True)}.get(plan[0], plan[0])
-    if keep is ALL or (isinstance(keep, tuple) and any(map(operator.and_, keep, kept))):
-        check_saved(True)
-    return plan
-
-
-def check_saved(inference: Any) -> None:
-    """Raise GradientError where a tensor that is to be saved is an inference tensor, outside of that mode."""
-    if inference and not MODE.get().inference:
-        raise GradientError(
-            "Inference tensors cannot be saved for backward. To work around you can make a clone to get a "
-            "normal tensor and use it in autograd."
-        )
-
-
-def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
-    """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
-    found: tuple[Any, bool]
-    if code > INFERENCE if code.__class__ is int else -1 in code:
-        return inference_plan(op, code)
-    if not op.differentiable:
-        op.plans[code] = found = (NO_GRADIENT, False)
-        return found
-    if op.name == "cast":
-        op.plans[code] = found = (CAST, False)
-        return found
-    needs = {1: (True, False), 2: (False, True), 3: (True, True), 4: (True,)}.get(code, code)
-    keep, keep_out = op.saves(needs)
-    keep = tuple(keep)
-    if keep in ((True, False), (False, True)):
-        keep = FIRST if keep[0] else SECOND
-    elif all(keep):
-        keep = ALL
-    elif not any(keep):
-        keep = NOTHING
-    op.plans[code] = found = (keep, keep_out)
-    return found
-
-
 class Packed:
     """A saved tensor that went through a user's pack hook."""
 
@@ -420,6 +375,20 @@ def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
         if graph:
             y.node, y.tracked = node, True
     return inputs, y
+
+
+_SAVED = {"_saved_self": 0, "_saved_other": 1, "_saved_result": -1}
+"""PyTorch's names of what an op keeps: which input, -1 for the output."""
+
+
+def _saved(node: Node, name: str) -> Any:
+    """Return the input or output that the op of `node` keeps, tied to its own node; None if it is not kept."""
+    if node.entry[3] is FREED:
+        raise freed_error(node)
+    inputs, y = unpack(node, False, True)
+    k = _SAVED[name]
+    found = y if k < 0 else inputs[k] if k < len(inputs) else None
+    return found if isinstance(found, Box) else None
 
 
 def record_call(
