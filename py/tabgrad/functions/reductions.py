@@ -100,7 +100,8 @@ def mean(
     over = axes("mean", dim, len(x.spec.shape))
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
-    return a.div(total, float(count)) if count else a.mul(total, math.nan)
+    # not a product: compilers take 0 times anything for 0
+    return a.div(total, float(count)) if count else a.add(total, math.nan)
 
 
 def nanmean(
