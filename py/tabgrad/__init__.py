@@ -36,7 +36,7 @@ from tabgrad.functions.arithmetic import (
     bitwise_not as bitwise_not, bitwise_or as bitwise_or,
     bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil,
     clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip,
-    copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
+    conj as conj, copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
     div as div, divide as divide, erf as erf, erfc as erfc, erfinv as erfinv, exp as exp,
     exp2 as exp2, expm1 as expm1, fix as fix, float_power as float_power, floor as floor,
     floor_divide as floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac,

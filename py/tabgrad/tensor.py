@@ -444,7 +444,7 @@ class Tensor(Methods, InPlaceMethods, Box):
     detach = aliasing.detach
     T = property(shaping.transposed)
     mT = property(shaping.matrix_transposed)
-    H = property(shaping.matrix_transposed)
+    H = mH = property(shaping.adjoint)
 
 
 _new = object.__new__

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -82,3 +83,20 @@ def test_make_tensor_options():
         make_tensor(2, dtype=tg.float32, device="cpu", low=1, high=0)
     with pytest.raises(ValueError, match="requires_grad"):
         make_tensor(2, dtype=tg.int32, device="cpu", requires_grad=True)
+
+
+def test_what_is_of_different_kinds_is_not_compared():
+    for actual, expected in (
+        (t([1.0]), [1.0]),
+        ([1.0], t([1.0])),
+        (t(1.0), 1.0),
+        (1.0, t(1.0)),
+        (t([1.0]), np.ones(1, np.float32)),
+        ({"a": 1.0}, [1.0]),
+        ([t([1.0]), t([1.0])], [t([1.0]), [1.0]]),
+    ):
+        with pytest.raises(TypeError, match="No comparison pair was able to handle"):
+            assert_close(actual, expected)
+    assert_close(np.ones(2), np.ones(2))
+    assert_close(np.float64(1.0), 1.0, check_dtype=False)
+    assert_close(tg.nn.Parameter(t([1.0])), t([1.0]))

@@ -92,6 +92,12 @@ def test_gumbel_softmax_hard_is_one_hot_with_a_soft_gradient(device: str) -> Non
     assert any(abs(v) > 1e-3 for v in logits.grad.reshape(-1).tolist())
 
 
+def test_gumbel_softmax_at_temperature_zero_is_no_number(device: str) -> None:
+    logits = tg.zeros(2, 3, device=device)
+    assert F.gumbel_softmax(logits, tau=0).isnan().any()
+    assert F.gumbel_softmax(logits, tau=0, hard=True).shape == (2, 3)
+
+
 @pytest.mark.parametrize("name", ["relu", "silu", "elu", "leaky_relu", "hardtanh", "mish"])
 def test_in_place_activations_change_their_input(device: str, name: str) -> None:
     x = tg.tensor([-2.0, 0.5, 3.0], device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -119,6 +120,24 @@ def test_uniform_and_normal_numbers_have_their_moments() -> None:
     assert abs(n.std().item() - 1) < 0.02
     assert abs((n**4).mean().item() - 3) < 0.25
     assert abs((n[1:] * n[:-1]).mean().item()) < 0.03
+
+
+@pytest.mark.parametrize("dtype", [tg.complex64, tg.complex128])
+def test_complex_normal_numbers_have_variance_one_in_total(dtype: tg.DType) -> None:
+    tg.manual_seed(0)
+    like = tg.empty(100, 100, dtype=dtype, device="cpu")
+    for x, mean, std in (
+        (tg.randn(100, 100, dtype=dtype, device="cpu"), 0, 1),
+        (tg.randn_like(like), 0, 1),
+        (like.clone().normal_(3.0, 2.0), 3, 2),
+        (tg.normal(3.0, 2.0, (100, 100), dtype=dtype, device="cpu"), 3, 2),
+    ):
+        assert x.dtype is dtype
+        z = x.numpy()
+        np.testing.assert_allclose(z.mean(), mean, atol=0.04 * std)
+        np.testing.assert_allclose(z.real.var(), std**2 / 2, rtol=0.05)
+        np.testing.assert_allclose(z.imag.var(), std**2 / 2, rtol=0.05)
+        assert abs(np.corrcoef(z.real.ravel(), z.imag.ravel())[0, 1]) < 0.04
 
 
 def test_integers_cover_their_range() -> None:

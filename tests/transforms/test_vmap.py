@@ -185,6 +185,24 @@ def test_errors():
             call()
 
 
+@pytest.mark.parametrize(("out", "out_dims"), [
+    (lambda x: None, 0), (lambda x: (x, None), 0), (lambda x: {"a": [None]}, 0), (lambda x: (x, None), (0, 1)),
+])  # fmt: skip
+def test_none_is_no_output_to_map(out, out_dims):
+    for chunk_size in (None, 1):
+        with pytest.raises(ValueError, match=r"NoneType.*out_dim"):
+            vmap(out, out_dims=out_dims, chunk_size=chunk_size)(random(3))
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_none_is_an_output_where_out_dims_says_so(chunk_size):
+    x = random(3)
+    assert vmap(lambda x: None, out_dims=None, chunk_size=chunk_size)(x) is None
+    y, nothing = vmap(lambda x: (x, None), out_dims=(0, None), chunk_size=chunk_size)(x)
+    close(y, x)
+    assert nothing is None
+
+
 def test_views_and_functions_inside():
     x = random(2, 6)
     out = vmap(lambda v: exp(sin(reshape.bind(v, shape=(2, 3)))))(x)

@@ -107,6 +107,18 @@ def sign(input: Tensor) -> Tensor:
 sgn = sign
 
 
+def conj(input: Tensor) -> Tensor:
+    """Return the complex conjugates; a real tensor is returned itself.
+
+    In PyTorch the conjugate of complex numbers is a view, here it has values of its own.
+
+    >>> import tabgrad as tg
+    >>> tg.conj(tg.tensor([1 + 2j], device="cpu"))
+    tensor([1.-2.j])
+    """
+    return e.conj.bind(input) if input.spec.dtype.is_complex else input
+
+
 def positive(input: Tensor) -> Tensor:
     """Return `input`; raises for bool."""
     if input.spec.dtype is dt.bool_:

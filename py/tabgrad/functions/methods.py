@@ -58,6 +58,7 @@ class Methods:
     clamp_max = arithmetic.clamp_max
     clamp_min = arithmetic.clamp_min
     clip = arithmetic.clip
+    conj = arithmetic.conj
     copysign = arithmetic.copysign
     cos = arithmetic.cos
     cosh = arithmetic.cosh

@@ -55,17 +55,23 @@ def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | No
 
 
 def standard_normal(shape: Shape, dtype: DType, where: Device, generator: Generator | None) -> Any:
-    """Return normal numbers: sqrt(-2 ln u) cos(2 pi w) for uniform u in (0, 1] and w in [0, 1)."""
-    work = dtype if dtype is dt.float64 else dt.float32
+    """Return normal numbers: sqrt(-2 ln u) cos(2 pi w) for uniform u in (0, 1] and w in [0, 1).
+
+    The real and the imaginary part of complex ones are independent, with half of the variance each.
+    """
+    work = dt.float64 if dtype in (dt.float64, dt.complex128) else dt.float32
     first, second = _halves(shape, generator, where)
-    u, w = _unit(first, 8, work, 1.0), _unit(second, 8, work)
-    x = e.mul(e.sqrt(e.mul(e.log(u), -2.0)), e.cos(e.mul(w, 2 * math.pi)))
-    return cast(x, dtype)
+    u, w = _unit(first, 8, work, 1.0), e.mul(_unit(second, 8, work), 2 * math.pi)
+    if dtype.is_complex:
+        radius = e.sqrt(e.neg(e.log(u)))
+        real, imaginary = (cast(e.mul(radius, part(w)), dtype) for part in (e.cos, e.sin))
+        return e.add(real, e.mul(imaginary, 1j))
+    return cast(e.mul(e.sqrt(e.mul(e.log(u), -2.0)), e.cos(w)), dtype)
 
 
-def _floats(name: str, where: Device, dtype: DType | None) -> DType:
+def _floats(name: str, where: Device, dtype: DType | None, complex_too: bool = False) -> DType:
     target = where.canonical(dtype or dt.get_default_dtype(), dtype is not None)
-    if not target.is_floating_point:
+    if not target.is_floating_point and not (complex_too and target.is_complex):
         raise DTypeError(f"{name}: expected a floating-point dtype, got {target!r}")
     return target
 
@@ -89,12 +95,14 @@ def randn(
     *args: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return random numbers of the normal distribution with mean 0 and variance 1."""
+    """Return random numbers of the normal distribution with mean 0 and variance 1.
+
+    Complex ones have that variance in total: half of it in the real and half in the imaginary part.
+    """
     where = place(device)
     shape = sizes("randn", args if size is None else (size,))
-    return require(
-        standard_normal(shape, _floats("randn", where, dtype), where, generator), requires_grad
-    )
+    target = _floats("randn", where, dtype, True)
+    return require(standard_normal(shape, target, where, generator), requires_grad)
 
 
 def _integers(
@@ -193,7 +201,7 @@ def randn_like(
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers in the shape, dtype and device of `input`."""
     shape, target, where = _like(input, dtype, device)
-    x = standard_normal(shape, _floats("randn_like", where, target), where, generator)
+    x = standard_normal(shape, _floats("randn_like", where, target, True), where, generator)
     return require(x, requires_grad)
 
 
@@ -222,7 +230,7 @@ def normal(
         if size is None:
             raise TypeError("normal: with numbers for mean and std expected a size, got none")
         where = place(device)
-        shape, target = sizes("normal", (size,)), _floats("normal", where, dtype)
+        shape, target = sizes("normal", (size,)), _floats("normal", where, dtype, True)
     else:
         where = given[0].device
         shape = broadcast("normal", *(x.spec.shape for x in given))
@@ -311,9 +319,11 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 # -- in place --------------------------------------------------------------------------------------
 
 
-def _fill(self: Any, make: Any) -> Any:
+def _fill(self: Any, make: Any, complex_too: bool = False) -> Any:
     check_writable(self)
-    work = self.spec.dtype if self.spec.dtype.is_floating_point else dt.float32
+    target = self.spec.dtype
+    made = target.is_floating_point or (complex_too and target.is_complex)
+    work = target if made else dt.float32
     return write(self, make(self.spec.shape, work, self.device))
 
 
@@ -342,7 +352,7 @@ def normal_(
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
         return e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean)
 
-    return _fill(self, make)
+    return _fill(self, make, True)
 
 
 def log_normal_(

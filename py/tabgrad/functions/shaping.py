@@ -163,7 +163,10 @@ def matrix_transposed(self: Tensor) -> Tensor:
     return transpose(self, -2, -1)
 
 
-adjoint = matrix_transposed
+def adjoint(self: Tensor) -> Tensor:
+    """The last two dims swapped, complex elements conjugated."""
+    x = matrix_transposed(self)
+    return e.conj(x) if x.spec.dtype.is_complex else x
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:

@@ -24,7 +24,8 @@ def assert_close(
 ) -> None:  # fmt: skip
     """Raise AssertionError unless |actual - expected| <= atol + rtol * |expected| in every element.
 
-    Tensors must also have the same shape, device and dtype. Containers are compared item by item. The
+    Tensors must also have the same shape, device and dtype. Containers are compared item by item; a tensor
+    and something that is none raise TypeError, as in PyTorch. The
     tolerances are given both or neither; they then follow from the dtypes. `msg` replaces the message, or
     makes one of it.
 
@@ -43,7 +44,9 @@ def assert_close(
 
 
 def _number(x: Any) -> bool:
-    return isinstance(x, bool | int | float | complex)
+    # the scalars of NumPy have its dtypes, the arrays have sizes too
+    scalar = hasattr(x, "dtype") and hasattr(x, "item") and not hasattr(x, "__setitem__")
+    return isinstance(x, bool | int | float | complex) or scalar
 
 
 class _Comparison:
@@ -72,8 +75,13 @@ class _Comparison:
                 raise AssertionError(f"expected {expected!r}, got {actual!r}{_at(place)}")
         elif _number(actual) and _number(expected):
             self.numbers(actual, expected, place)
-        else:
+        elif _array(actual) and _array(expected) and _related(actual, expected):
             self.tensors(_tensor(actual, place), _tensor(expected, place), place)
+        else:
+            raise TypeError(
+                "assert_close: No comparison pair was able to handle inputs of type "
+                f"{type(actual).__name__} and {type(expected).__name__}{_at(place)}; convert one of them"
+            )
 
     def tolerances(self, *dtypes: Any) -> tuple[float, float]:
         """Return the tolerances: those asked for, or the widest of the dtypes."""
@@ -122,6 +130,14 @@ class _Comparison:
 
 def _sequence(x: Any) -> bool:
     return isinstance(x, Sequence) and not isinstance(x, str | bytes)
+
+
+def _array(x: Any) -> bool:
+    return hasattr(x, "dtype")
+
+
+def _related(a: Any, b: Any) -> bool:
+    return isinstance(a, type(b)) or isinstance(b, type(a))
 
 
 def _at(place: str) -> str:

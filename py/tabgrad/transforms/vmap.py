@@ -252,8 +252,28 @@ def _batch_size(name: str, leaves: list[Any], dims: list[Any]) -> int:
     return int(sizes[0])
 
 
+def _has_none(structure: Any, dims: Any) -> bool:
+    """Whether a None stands where `dims` asks for a tensor."""
+    if dims is None or structure is tree.LEAF:
+        return False
+    if structure is None:
+        return True
+    children = structure[2]
+    if isinstance(dims, int):
+        each: Any = [dims] * len(children)
+    else:
+        each = [dims.get(key) for key in structure[1]] if isinstance(dims, dict) else dims
+    # where the trees don't match `prefix` says so
+    return any(_has_none(child, d) for child, d in zip(children, each, strict=False))
+
+
 def _lower_outputs(name: str, level: Batch, out: Any, out_dims: Any) -> Any:
     leaves, structure = tree.flatten(out)
+    if _has_none(structure, out_dims):
+        raise ValueError(
+            f"vmap({name}): expected {name} to return tensors, got NoneType; use None as its out_dim to return "
+            "it as it is"
+        )
     lowered = []
     for y, dim in zip(leaves, prefix(f"vmap({name}), out_dims", out_dims, structure), strict=True):
         if dim is None:

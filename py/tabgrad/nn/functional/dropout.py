@@ -10,7 +10,7 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.rows import softmax
-from tabgrad.ops.elementwise import add, log, maximum, mul, neg, stop_gradient, sub, where
+from tabgrad.ops.elementwise import add, div, log, maximum, mul, neg, stop_gradient, sub, where
 from tabgrad.ops.reduction import argmax, iota_along, keep
 from tabgrad.ops.rounding import eq, ge, gt
 from tabgrad.ops.view import expand
@@ -146,7 +146,7 @@ def gumbel_softmax(
     u = tg.rand(*logits.spec.shape, dtype=dt.float32, device=logits.device)
     # u is below 1, so 1 - u never is 0; the floor keeps the outer logarithm finite
     wait = maximum(neg(log(sub(1, u))), 1e-20)
-    soft = softmax(mul(sub(logits, log(wait)), 1 / tau), dim)
+    soft = softmax(div(sub(logits, log(wait)), tau), dim)
     if not hard:
         return soft
     axis = dim % len(soft.spec.shape)
