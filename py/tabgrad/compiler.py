@@ -14,7 +14,6 @@ from tabgrad.dispatch import REMEMBERED
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.captured import Replayable, Source
 from tabgrad.hosts.devices import connected
-from tabgrad.lower.dynamic import Dynamic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -192,10 +191,11 @@ def lazy(x: Any, backend: Any) -> bool:
 class Compiled:
     """A function whose calls are captured and replayed; made by `compile`."""
 
-    def __init__(self, fn: Callable[..., Any], dynamic: bool = False) -> None:
+    def __init__(self, fn: Callable[..., Any], dynamic: bool | None = None) -> None:
         self.fn = fn
         self.dynamic = dynamic
-        self.shared: dict[Any, Dynamic] = {}
+        self.first: dict[Any, Any] = {}
+        self.shared: dict[Any, Any] = {}
         self.entries: dict[Any, list[Entry]] = {}
         self.traces = 0
         if hasattr(fn, "__name__"):
@@ -239,7 +239,7 @@ class Compiled:
             backend = backends.pop()
             outputs = tree.leaves(result)
             if not any(isinstance(x, Box) and (x.tracked or x.owner is not None) for x in outputs):
-                entry = Entry(capture, backend, leaves, result, self.sharing(key, leaves))
+                entry = Entry(capture, backend, leaves, result, self.sharing(key, leaves, backend))
                 if entry.plan.settle():
                     kept = self.entries.setdefault(key, [])
                     kept.insert(0, entry)
@@ -248,9 +248,9 @@ class Compiled:
                 backend.flush()
         return result
 
-    def sharing(self, key: Any, leaves: list[Any]) -> Dynamic | None:
+    def sharing(self, key: Any, leaves: list[Any], backend: Any) -> Any:
         """Return what the plan shares with those of other sizes; None if it stands alone."""
-        if not self.dynamic:
+        if self.dynamic is False:
             return None
         kinds = [(len(x.spec.shape), x.spec.dtype) if isinstance(x, Box) else None for x in leaves]
         rest = [
@@ -258,7 +258,11 @@ class Compiled:
         ]
         shapes = [x.spec.shape for x in leaves if isinstance(x, Box)]
         alike = (key[0], tuple(kinds), tuple(rest), *key[2:])
-        found = self.shared.setdefault(alike, Dynamic())
+        if self.dynamic is None and self.first.setdefault(alike, shapes) == shapes:
+            return None
+        found = self.shared.get(alike)
+        if found is None:
+            found = self.shared[alike] = backend.sharing()
         found.sizes = frozenset(shape[0] for shape in shapes if shape)
         return found
 
@@ -292,10 +296,11 @@ def compile(model: Any = None, *, dynamic: bool | None = None, **options: Any) -
     Reading a value inside (`.item()`, `print`) raises CaptureError. On `cpu`, and where an output still
     needs its gradient, the function runs as it is.
 
-    With `dynamic` the kernels serve other sizes too: a call of another batch size runs the function once
-    more to capture it, but compiles nothing. The first size of each argument is taken to vary; another that
-    does compiles once more when it changes for the first time. Without `dynamic` each size has kernels of its
-    own, which are a little faster. Other `options` are taken for PyTorch's sake and ignored.
+    `dynamic` says for which sizes the kernels are: those of True serve all, those of False one each. By
+    default those of the first sizes are for them alone, and those of the second serve all others. A call of new
+    sizes runs the function once more to capture it, but compiles nothing where kernels serve it. The first size
+    of each argument is taken to vary; another that does compiles once more when it changes for the first time.
+    Other `options` are taken for PyTorch's sake and ignored.
 
     >>> import tabgrad as tg
     >>> @tg.compile
@@ -306,4 +311,4 @@ def compile(model: Any = None, *, dynamic: bool | None = None, **options: Any) -
     """
     if model is None:
         return lambda fn: compile(fn, dynamic=dynamic, **options)
-    return Compiled(model, bool(dynamic))
+    return Compiled(model, dynamic)

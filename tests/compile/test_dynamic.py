@@ -1,4 +1,4 @@
-"""compile(dynamic=True): other sizes are captured anew, and compile nothing."""
+"""compile(dynamic=...): other sizes are captured anew, and compile nothing."""
 
 from __future__ import annotations
 
@@ -97,6 +97,29 @@ def test_other_sizes_compile_nothing_and_train_as_eager_steps_do(name: str) -> N
         assert got == pytest.approx(eager(*args).item(), rel=2e-4), size
         if k >= len(first):
             assert counted.pipelines == 0, size
+
+
+@pytest.mark.one_host("wgpu", "cuda")
+@pytest.mark.parametrize(
+    ("dynamic", "compiles"),
+    [(None, [True, True, False, False]), (True, [True, False, False, False]), (False, [True] * 4)],
+)
+def test_which_sizes_compile(dynamic: bool | None, compiles: list[bool]) -> None:
+    # equal text is compiled once, so each case has a width of its own
+    weight = tg.randn(6, {None: 11, True: 13, False: 17}[dynamic])
+
+    @tg.compile(dynamic=dynamic)
+    def layer(x: Any) -> Any:
+        return ((x @ weight).tanh() + x.mean(1, keepdim=True)).sum(1)
+
+    made = []
+    for n in (20, 31, 47, 12):
+        x = tg.randn(n, 6)
+        tg.accelerator.synchronize()
+        with tg.profiler.count() as counted:
+            layer(x).tolist()
+        made.append(counted.pipelines > 0)
+    assert made == compiles
 
 
 @pytest.mark.one_host("wgpu", "cuda")

@@ -1,11 +1,13 @@
-"""Derivatives of recorded computations; PyTorch's `autograd`."""
+"""Derivatives of recorded computations; PyTorch's `autograd`.
 
-from tabgrad.autograd import (
-    forward_ad as forward_ad,
-    function as function,
-    functional as functional,
-    graph as graph,
-)  # fmt: skip
+`import tabgrad` needs the modes of this package; what checks derivatives, and what else a page may do without,
+is imported when it is first asked for.
+"""
+
+import typing as _typing
+from importlib import import_module as _import_module
+
+from tabgrad.autograd import graph as graph
 from tabgrad.autograd.anomaly_mode import (
     AnomalyError as AnomalyError,
     detect_anomaly as detect_anomaly,
@@ -23,16 +25,36 @@ from tabgrad.autograd.grad_mode import (
     set_grad_enabled as set_grad_enabled,
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
-from tabgrad.autograd.gradcheck import (
-    GradcheckError as GradcheckError,
-    gradcheck as gradcheck,
-    gradgradcheck as gradgradcheck,
-)  # fmt: skip
-from tabgrad.autograd.gradient_tape import GradientTape as GradientTape
-from tabgrad.autograd.variable import Variable as Variable
 from tabgrad.transforms.backward import backward as backward, grad as grad
 from tabgrad.transforms.function import (
     Function as Function,
     once_differentiable as once_differentiable,
 )
 from tabgrad.transforms.tape import Node as Node
+
+if _typing.TYPE_CHECKING:
+    from tabgrad.autograd import (
+        forward_ad as forward_ad,
+        function as function,
+        functional as functional,
+    )
+    from tabgrad.autograd.checks import (
+        GradcheckError as GradcheckError,
+        gradcheck as gradcheck,
+        gradgradcheck as gradgradcheck,
+    )
+    from tabgrad.autograd.gradient_tape import GradientTape as GradientTape
+    from tabgrad.autograd.variable import Variable as Variable
+else:
+    _ON_DEMAND = {
+        "GradcheckError": "checks", "gradcheck": "checks", "gradgradcheck": "checks",
+        "GradientTape": "gradient_tape", "Variable": "variable",
+    }  # fmt: skip
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for the first time."""
+        if name in _ON_DEMAND:
+            return getattr(_import_module(f"tabgrad.autograd.{_ON_DEMAND[name]}"), name)
+        if name in ("forward_ad", "function", "functional"):
+            return _import_module(f"tabgrad.autograd.{name}")
+        raise AttributeError(f"module 'tabgrad.autograd' has no attribute {name!r}")

@@ -21,6 +21,7 @@ from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.storage import from_storage, to_storage
 from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.dynamic import Dynamic
 from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
 from tabgrad.lower.memory import nbytes
@@ -197,7 +198,11 @@ class DeviceBackend:
         self.realise(wanted, stored.plan, outputs)
 
     def prepare(
-        self, order: list[int], wanted: list[int], often: bool = False, dynamic: Any = None
+        self,
+        order: list[int],
+        wanted: list[int],
+        often: bool = False,
+        dynamic: Dynamic | None = None,
     ) -> tuple[Stored, list[int], list[Any]]:
         """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms.
 
@@ -233,6 +238,10 @@ class DeviceBackend:
             if graph.op[n] is None or k in moving
         ]
         return stored, inputs, values
+
+    def sharing(self) -> Dynamic:
+        """Return what the plans of one function at many sizes share."""
+        return Dynamic()
 
     def numbers(self, plan: Plan, order: list[int], moving: frozenset[int]) -> list[Any]:
         """Return the values of the uniforms: constants, where moving slices begin, and fixed places."""
