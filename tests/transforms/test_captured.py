@@ -116,6 +116,44 @@ def test_tensors_made_inside_may_be_written_to():
     assert dy.shape == (3, 2)
 
 
+class Doubled(tg.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x * 2.0
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2.0
+
+    @staticmethod
+    def jvp(ctx, t):
+        return t * 2.0
+
+
+CALLS = {
+    "function": Doubled.apply,
+    "cond": lambda x: tg.func.cond(x.sum() > 0.0, lambda x: x * 2.0, lambda x: x, (x,)),
+    "scan": lambda x: tg.func.scan(lambda c, a: (c, a * 2.0), x.sum(), x)[1],
+    "compiled": tg.compile(lambda x: x * 2.0),
+    "derivative": lambda x: vjp(lambda x: x * x, x)[1](tg.ones_like(x))[0],
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_calls_make_of_tensors_from_outside_may_be_written_to(call):
+    ones, x = f64([1.0, 1.0]), random(3, 2)
+    close(vmap(lambda row: CALLS[call](ones).add_(row))(x), x + 2.0)
+    close(grad(lambda row: CALLS[call](ones).mul_(row).sum())(x[0]), [2.0, 2.0])
+    close(jvp(lambda row: CALLS[call](ones).mul_(row), (x[0],), (x[1],))[1], 2.0 * x[1])
+    close(ones, [1.0, 1.0])
+
+
 def test_random_tensors_that_all_elements_share_may_be_written_to():
     x = random(3, 2)
     noise = vmap(lambda r: tg.rand(2, dtype=tg.float64, device="cpu") * 1.0, randomness="same")(x)
@@ -173,3 +211,79 @@ def test_dual_values_written_to_a_tensor_leave_their_primal():
         close(y * 1.0, want)
     x.add_(1.0)
     close(first, [4.0])
+
+
+# -- what a transform keeps is not changed by later writes -----------------------------------------
+
+
+class Product(tg.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, c):
+        return x * c
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0], None
+
+    @staticmethod
+    def jvp(ctx, t, _):
+        return t * ctx.saved_tensors[0]
+
+
+product = tg.func.custom_vjp(lambda x, c: x * c)
+product.defvjp(lambda x, c: (x * c, c), lambda c, ct: (ct * c, None))
+
+KEPT = {
+    "op": lambda x, c: x * c,
+    "view": lambda x, c: x * c[:],
+    "detached": lambda x, c: x * c.detach(),
+    "function": Product.apply,
+    "custom_vjp": product,
+    "scan": lambda x, c: tg.func.scan(lambda k, a: (k, a * c), f64(0.0), x[None])[1],
+    "cond": lambda x, c: tg.func.cond(tg.tensor(True), lambda a: a * c, lambda a: a, (x,)),
+}
+DERIVATIVES = {
+    "grad": lambda fn, x: grad(fn)(x),
+    "vmap of grad": lambda fn, x: vmap(grad(fn))(x[None])[0],
+    "jacrev": lambda fn, x: tg.func.jacrev(fn)(x),
+    "backward": lambda fn, x: tg.autograd.grad(fn(x.requires_grad_()), x)[0],
+    "vjp": lambda fn, x: vjp(fn, x)[1](f64(1.0))[0],
+    "reverse over forward": lambda fn, x: grad(lambda v: jvp(fn, (v,), (v,))[0])(x),
+}
+
+
+@pytest.mark.parametrize(
+    ("keep", "derivative"),
+    # a custom_vjp has no forward derivative
+    [(k, d) for k in KEPT for d in DERIVATIVES if (k, d) != ("custom_vjp", "reverse over forward")],
+)
+def test_what_is_kept_for_a_derivative_is_not_changed_by_later_writes(keep, derivative):
+    outside = f64([2.0, 3.0])
+    for made_inside in (True, False):
+
+        def fn(x, made_inside=made_inside):
+            c = f64([2.0, 3.0]) if made_inside else outside
+            y = KEPT[keep](x, c)
+            c.add_(5.0)
+            return y.sum()
+
+        close(DERIVATIVES[derivative](fn, random(2)), [2.0, 3.0])
+    close(outside, [7.0, 8.0])
+
+
+def test_the_linear_function_at_a_point_is_not_changed_by_later_writes():
+    def fn(x):
+        c = f64([2.0, 3.0])
+        y = x * c
+        c.add_(5.0)
+        return y
+
+    _, linear = tg.func.linearize(fn, random(2))
+    close(linear(f64([1.0, 1.0])), [2.0, 3.0])

@@ -75,25 +75,26 @@ def apply(call: Call, args: list[Any]) -> list[Any]:
     """Apply `call` through the interpreter stack."""
     mode = MODE.get()
     top = top_level(call.name, args, mode)
-    if top is None:
-        mode = descend(mode, 0)
-        with using(mode):
-            return call.at_base(args, mode)
-    birth = mode.birth
-    mode = top.entered(mode)
-    with using(mode):
-        if isinstance(top, Autograd):
-            outs = call.at_autograd(top, args, mode)
-        elif isinstance(top, Forward):
-            outs = call.at_forward(top, args, mode)
-        elif isinstance(top, Batch):
-            outs = call.at_batch(top, args, mode)
-        else:
-            outs = call.at_level(top, args, mode)
-    for y in outs:
-        if isinstance(y, Box) and not any(y is a for a in args):
-            y.born = birth
+    outs = _applied(call, args, top, descend(mode, 0) if top is None else top.entered(mode))
+    if mode.levels:
+        # what was made below is handed out here
+        for y in outs:
+            if isinstance(y, Box) and not any(y is a for a in args):
+                y.born = mode.birth
     return outs
+
+
+def _applied(call: Call, args: list[Any], top: Any, mode: Mode) -> list[Any]:
+    with using(mode):
+        if top is None:
+            return call.at_base(args, mode)
+        if isinstance(top, Autograd):
+            return call.at_autograd(top, args, mode)
+        if isinstance(top, Forward):
+            return call.at_forward(top, args, mode)
+        if isinstance(top, Batch):
+            return call.at_batch(top, args, mode)
+        return call.at_level(top, args, mode)
 
 
 def lowered_call(call: Call, level: Level, args: Sequence[Any], mode: Mode) -> list[Any]:

@@ -14,7 +14,7 @@ from tabgrad.transforms.batched_functions import BatchedFunctions
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.returned import differentiable, like
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.tape import Node, frozen, record_call
 from tabgrad.transforms.vmap import Batch
 
 
@@ -163,7 +163,7 @@ def snapshot(x: Any, owner: Any) -> Any:
     """Return an untied tensor of the level `owner` with the present value of `x`."""
     if not isinstance(x, Box):
         return x
-    return wrap(x.value if x.owner is owner else x, x.spec, x.device, owner)
+    return wrap(x.value if x.owner is owner else frozen(x), x.spec, x.device, owner)
 
 
 def filled(cts: Sequence[Any], specs: Sequence[Any], device: Any) -> list[Any]:
@@ -220,6 +220,7 @@ class VjpCall(Call):
     def recorded(self, args: list[Any], outs: list[Any], residuals: Any, owner: Any) -> list[Any]:
         """Return the outputs, tied to the tape."""
         leaves, its = residuals
+        leaves = [frozen(r) if isinstance(r, Box) else r for r in leaves]
         outs = [snapshot(y, owner) if isinstance(y, Box) else y for y in outs]
         kept = ([snapshot(a, owner) for a in args], leaves, its)
         record_call(self, args, outs, owner, kept)

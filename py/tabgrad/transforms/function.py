@@ -12,7 +12,16 @@ from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_lik
 from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.keeping import check_saved
-from tabgrad.transforms.tape import FREED, Node, freed_error, is_leaf, load, pack, record_call
+from tabgrad.transforms.tape import (
+    FREED,
+    Node,
+    freed_error,
+    frozen,
+    is_leaf,
+    load,
+    pack,
+    record_call,
+)  # fmt: skip
 
 
 class FunctionCtx:
@@ -348,7 +357,7 @@ def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
     place = next((i for i, a in enumerate(args) if a is x), None)
     if place is None:
         place = next((~k for k, y in enumerate(outputs) if y is x), None)
-    return place, (x.value if x.owner is owner else x), x.spec, x.device
+    return place, (x.value if x.owner is owner else frozen(x)), x.spec, x.device
 
 
 def _packed(slots: list[Any], owner: Any, mode: Mode) -> Any:

@@ -284,7 +284,7 @@ class Linearized:
         self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool = False
     ) -> None:
         self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
-        self.trace = Linear()
+        self.trace = Linear(lasting=True)
         # the steps hold tensors of the trace, which hold the trace
         weakref.finalize(self, self.trace.steps.clear)
         with self.trace.inside():

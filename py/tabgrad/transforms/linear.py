@@ -15,18 +15,21 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
 from tabgrad.transforms.levels import Level
+from tabgrad.transforms.tape import frozen
 
 
 class Linear(Level):
     """The interpreter of linear tracers: computes nothing, records what happens to them.
 
     The payload of a tracer is its number in `steps`; a step is (op, params, args), None for an input.
+    `lasting` says that the steps are run after the user's code has gone on, and may have written to `args`.
     """
 
     name = "the transposition of a derivative"
 
-    def __init__(self, outer: Mode | None = None) -> None:
+    def __init__(self, outer: Mode | None = None, lasting: bool = False) -> None:
         super().__init__(outer)
+        self.lasting = lasting
         self.steps: list[tuple[Op, Params, tuple[Any, ...]] | None] = []
 
     def tracer(self, spec: Any, device: Any) -> Any:
@@ -38,6 +41,8 @@ class Linear(Level):
         """Record `op`, which must be linear in the tracers among `args`."""
         self.check(op, args)
         spec = op.infer(tuple([a.spec for a in args]), params)
+        if self.lasting:
+            args = tuple([a if a.owner is self else frozen(a) for a in args])
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 

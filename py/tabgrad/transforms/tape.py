@@ -293,6 +293,8 @@ def record(
         return
     else:
         kept = tuple([v if k else None for v, k in zip(values, keep, strict=True)])
+    if owner is not None and kept is not None:
+        kept = tuple([_unshared(k, a, owner) for k, a in zip(kept, args, strict=True)])
     out = y.value if keep_out else None
     extras = mode.extras
     if extras:
@@ -306,6 +308,27 @@ def record(
     y.tracked = True
     if extras and "anomaly" in extras:
         notes_of(node)["line"] = extras["anomaly"].line()
+
+
+def frozen(x: Any) -> Any:
+    """Return a tensor of the present value and history of `x`, which later writes to `x` don't reach.
+
+    Whoever keeps a tensor that a user can hold asks for this: what is written in place changes the tensor.
+    """
+    if x.alias is not None:
+        x.alias.refresh(x)
+    y = wrap(x.value, x.spec, x.device, x.owner)
+    if x.tracked:
+        y.tracked, y.node = True, x.node or leaf_node(x)
+    return y
+
+
+def _unshared(kept: Any, x: Any, owner: Any) -> Any:
+    """Return what a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
+    if kept is None or x.owner is owner:
+        return kept
+    # forward mode keeps (primal, tangent)
+    return (frozen(x), None) if kept.__class__ is tuple else frozen(x)
 
 
 class Packed:
