@@ -15,6 +15,9 @@ from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.captured import Replayable, Source
 from tabgrad.hosts.devices import connected
 
+MOST_CALLS = 128
+"""Shapes and static arguments for which a compiled function keeps captures; the oldest go first."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -244,6 +247,8 @@ class Compiled:
                     kept = self.entries.setdefault(key, [])
                     kept.insert(0, entry)
                     del kept[8:]
+                    if len(self.entries) > MOST_CALLS:
+                        del self.entries[next(iter(self.entries))]
             else:
                 backend.flush()
         return result

@@ -77,6 +77,7 @@ class Replayable:
         self.stored: Any = None
         if wanted:
             self.stored, _, values = backend.prepare(order, list(wanted), True, dynamic)
+            self.stored.captured += 1
             self.live = [
                 [
                     u
@@ -92,6 +93,11 @@ class Replayable:
             backend.counters.dispatches += self.stored.dispatches
             backend.realise(list(wanted), self.stored.plan, outputs)
         backend.submit_pending()
+
+    def __del__(self) -> None:
+        stored = getattr(self, "stored", None)
+        if stored is not None:
+            stored.captured -= 1
 
     def recipes(
         self, bases: Any, wanted: dict[int, int], targets: list[Value]

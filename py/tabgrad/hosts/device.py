@@ -14,6 +14,7 @@ from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
+from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.faults import raise_faults
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
@@ -229,6 +230,9 @@ class DeviceBackend:
             self.limits.dynamic = dynamic
             plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
             stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
+            stored.captured += often
+            evict(self)
+            stored.captured -= often
             values = stored.values
         else:
             values = self.numbers(stored.plan, order, moving)
@@ -271,7 +275,8 @@ class DeviceBackend:
                 )
                 self.counters.pipelines += 1
             pipelines.append(number)
-        stored = Stored(self.next, plan)
+        own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
+        stored = Stored(self.next, plan, frozenset(own))
         self.next += 1
         self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
         return stored

@@ -15,12 +15,15 @@ from tabgrad.lower.plan import Plan
 class Stored:
     """A plan as a host holds it: its list, the last uniform words, and its physical temporaries.
 
-    `home[slot]` is the number of the temporary buffer that a slot shares with others whose lives don't meet.
+    `home[slot]` is the number of the temporary buffer that a slot shares with others whose lives don't meet,
+    `pipelines` those of its kernels, `captured` how many compiled calls replay it.
     """
 
-    def __init__(self, list_id: int, plan: Plan) -> None:
+    def __init__(self, list_id: int, plan: Plan, pipelines: frozenset[int] = frozenset()) -> None:
         self.id = list_id
         self.plan = plan
+        self.pipelines = pipelines
+        self.captured = 0
         self.words: list[int] = []
         self.values: list[Any] = []
         self.spans: list[tuple[int, int]] = []

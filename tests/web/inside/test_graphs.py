@@ -40,6 +40,20 @@ def test_the_heap_may_grow_while_packets_are_written(device):
 
 @alone
 @deadline(120)
+def test_shapes_that_do_not_come_back_are_forgotten(device):
+    import tabgrad as tg
+    from tabgrad.hosts import eviction
+
+    eviction.MOST_PLANS = 8
+    for n in (*range(1, 24), *range(1, 24)):
+        assert tg.ones(n, device=device).cumsum(0).sum().item() == n * (n + 1) / 2
+    backend = tg.device(device).backend
+    assert len(backend.plans) <= 8
+    assert len(backend.pipelines) <= 16
+
+
+@alone
+@deadline(120)
 def test_a_lost_device_is_said_and_a_new_one_can_be_made(device):
     import tabgrad as tg
     from tabgrad.core.errors import DeviceLostError

@@ -1,0 +1,28 @@
+"""Forgetting plans: a program whose shapes never repeat would fill the memory with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOST_PLANS = 1024
+"""Plans a device keeps; those that `compile` replays are kept as long as it has them."""
+
+
+def evict(backend: Any) -> None:
+    """Forget the oldest quarter of the plans if there are too many, and pipelines that no other plan uses."""
+    plans = backend.plans
+    if len(plans) <= MOST_PLANS:
+        return
+    old = [key for key, stored in plans.items() if not stored.captured][: len(plans) // 4]
+    gone = [plans.pop(key) for key in old]
+    if not gone:
+        return
+    backend.encoder.drop([stored.id for stored in gone])
+    used = {number for stored in plans.values() for number in stored.pipelines}
+    unused = {number for stored in gone for number in stored.pipelines} - used
+    if unused:
+        backend.encoder.drop_pipelines(sorted(unused))
+        backend.pipelines = {k: n for k, n in backend.pipelines.items() if n not in unused}
+        for number in unused:
+            backend.kernels.pop(number, None)
+    backend.moves.seen.clear()
