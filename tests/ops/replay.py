@@ -117,16 +117,7 @@ def second(case: Case, device: str) -> list[Any]:
 
 def jvp(case: Case, device: str) -> list[Any]:
     """The tangent of the result, forward."""
-    fixed = [seen(build(r, device), r) for r in case["inputs"]]
-    at = [i for i, r in enumerate(case["inputs"]) if r.get("differentiable")]
-    apply = application(case, device)
-
-    def function(*xs: Any) -> Any:
-        args = list(fixed)
-        for i, x in zip(at, xs, strict=True):
-            args[i] = x
-        return apply(*args)
-
+    fixed, at, function = _variables(case, device)
     tangents = tuple(build(r, device) for r in case["tangents"])
     return [func.jvp(function, tuple(fixed[i] for i in at), tangents)[1]]
 

@@ -1,31 +1,20 @@
 """Which step of one trace is which of another, and what the numbers in them have in common.
 
 A view that changes nothing may be left out when an op is called: `table[:n]` is a slice at some sizes and none
-where `n` is all there is. Such views are dropped from each trace. The trace with the most steps is the model;
+where `n` is all there is. Traces have none that change nothing. The trace with the most steps is the model;
 where another lacks a view, it has one there that changes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import ExportError
 from tabgrad.core.shape import Shape
 from tabgrad.exporting.formulas import Formula, Sizes, fitted
-from tabgrad.exporting.tracing import Sample
-
-VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
-    "slice": lambda shape: {
-        "starts": (0,) * len(shape),
-        "stops": shape,
-        "steps": (1,) * len(shape),
-    },
-    "reshape": lambda shape: {"shape": shape},
-    "expand": lambda shape: {"shape": shape},
-}
-"""The parameters with which a view of a shape changes nothing."""
+from tabgrad.exporting.tracing import VIEWS, Sample
 
 
 class Alignment:
@@ -75,13 +64,14 @@ class Alignment:
         """Whether values of the model are these of the other; what is captured is when it is first met."""
         if len(refs) != len(others):
             return False
-        met = dict(self.same)
+        met: dict[int, int] = {}
         for r, other in zip(map(self.root, refs), others, strict=True):
-            if r < 0 and other < 0:
-                met.setdefault(r, other)
-            if met.get(r) != other:
+            found = self.same.get(r)
+            if found is None and r < 0 and other < 0:
+                found = met.setdefault(r, other)
+            if found != other:
                 return False
-        self.same = met
+        self.same.update(met)
         return True
 
     def shape(self, ref: int) -> Shape:
@@ -104,28 +94,8 @@ class Alignment:
         )
 
 
-def drop_idle_views(sample: Sample) -> None:
-    """Take the views that change nothing out of a trace."""
-    program = sample.program
-    same: dict[int, int] = {}
-    steps = []
-    for op, params, refs, out, count in program.steps:
-        refs = tuple([same.get(r, r) for r in refs])
-        if op.name in VIEWS:
-            at = refs[0]
-            before = program.captured[~at].spec if at < 0 else program.specs[at]
-            if program.specs[out] is before:
-                same[out] = at
-                continue
-        steps.append((op, params, refs, out, count))
-    program.steps = steps
-    program.outputs = tuple([same.get(r, r) for r in program.outputs])
-
-
 def aligned(samples: Sequence[Sample]) -> tuple[Sample, list[Alignment]]:
     """Return the trace with the most steps, and how each trace is an instance of it."""
-    for s in samples:
-        drop_idle_views(s)
     model = max(samples, key=lambda s: len(s.program.steps))
     return model, [Alignment(model, s) for s in samples]
 

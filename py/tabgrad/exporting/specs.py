@@ -26,7 +26,7 @@ class Dim:
     def __init__(self, name: str, *, min: int | None = None, max: int | None = None) -> None:
         if not isinstance(name, str) or not name.isidentifier():
             raise TypeError(f"Dim: the name of a size is an identifier, not {name!r}")
-        if (min is not None and min < 0) or (max is not None and max < max_(min, 2)):
+        if (min is not None and min < 0) or (max is not None and (max < 2 or max < (min or 0))):
             raise ValueError(
                 f"Dim: {name} can't be from {min} to {max}; the upper bound is 2 or more"
             )
@@ -37,14 +37,14 @@ class Dim:
         given = "".join(f", {k}={v}" for k, v in bounds.items() if v is not None)
         return f"Dim({self.name!r}{given})"
 
+    @property
+    def low(self) -> int:
+        """The smallest size to trace at: 1 and 0 are special."""
+        return 2 if self.min is None or self.min < 2 else self.min
+
     def holds(self, size: int) -> bool:
         """Whether a size lies within the bounds."""
         return (self.min is None or size >= self.min) and (self.max is None or size <= self.max)
-
-
-def max_(a: int | None, b: int) -> int:
-    """Return the larger of a bound, which may be missing, and a number."""
-    return b if a is None or a < b else a
 
 
 class TensorSpec:
@@ -109,15 +109,15 @@ def sample_sizes(dims: Sequence[Dim]) -> list[Sizes]:
     found.append({d.name: _pick(d, 2 * count + 3 * i) for i, d in enumerate(dims)})
     for d in dims:
         near = [base[d.name] + step for step in (1, 2, 3, 8, 20, 45)]
-        ends = [max_(d.min, 2)] if d.min is not None else []
-        ends.append(max_(d.min, 2) + FAR if d.max is None else d.max)
+        ends = [d.low] if d.min is not None else []
+        ends.append(d.low + FAR if d.max is None else d.max)
         found += [{**base, d.name: n} for n in (*near, *ends) if d.holds(n) and n > 1]
     return [s for i, s in enumerate(found) if s not in found[:i]]
 
 
 def _pick(d: Dim, i: int) -> int:
     """Return size number `i` for a sample: a prime where the bounds leave one."""
-    low, high = max_(d.min, 2), d.max
+    low, high = d.low, d.max
     pool = [p for p in PRIMES if d.holds(p)]
     if len(pool) < 4:
         stop = low + 64 if high is None else min(high, low + 64) + 1

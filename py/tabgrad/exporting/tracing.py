@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.errors import ExportError
 from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.shape import Shape
 from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, Box, Mode
 from tabgrad.exporting.formulas import Sizes
@@ -19,6 +20,17 @@ from tabgrad.transforms.branches import CondCall
 from tabgrad.transforms.control import ScanCall
 from tabgrad.transforms.levels import settled
 from tabgrad.transforms.program import Program, Trace
+
+VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
+    "slice": lambda shape: {
+        "starts": (0,) * len(shape),
+        "stops": shape,
+        "steps": (1,) * len(shape),
+    },
+    "reshape": lambda shape: {"shape": shape},
+    "expand": lambda shape: {"shape": shape},
+}
+"""The parameters with which a view of a shape changes nothing."""
 
 
 class ExportTrace(Trace):
@@ -109,6 +121,24 @@ class Sample:
         finally:
             trace.restore()
         self.out_specs = self.program.out_specs[: len(outs)]
+        drop_idle_views(self.program)
+
+
+def drop_idle_views(program: Program) -> None:
+    """Take the views that change nothing out of a trace."""
+    same: dict[int, int] = {}
+    steps = []
+    for op, params, refs, out, count in program.steps:
+        refs = tuple([same.get(r, r) for r in refs])
+        if op.name in VIEWS:
+            at = refs[0]
+            before = program.captured[~at].spec if at < 0 else program.specs[at]
+            if program.specs[out] is before:
+                same[out] = at
+                continue
+        steps.append((op, params, refs, out, count))
+    program.steps = steps
+    program.outputs = tuple([same.get(r, r) for r in program.outputs])
 
 
 def device_of_spec(s: Any) -> Any:

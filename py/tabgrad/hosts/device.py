@@ -226,13 +226,11 @@ class DeviceBackend:
             key = (raw, key[1], moving)
             stored = self.plans.get(key)
         if stored is None:
+            evict(self)
             self.limits.runs = OFTEN if often else SELDOM
             self.limits.dynamic = dynamic
             plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
             stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
-            stored.captured += often
-            evict(self)
-            stored.captured -= often
             values = stored.values
         else:
             values = self.numbers(stored.plan, order, moving)

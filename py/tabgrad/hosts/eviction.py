@@ -9,9 +9,9 @@ MOST_PLANS = 1024
 
 
 def evict(backend: Any) -> None:
-    """Forget the oldest quarter of the plans if there are too many, and pipelines that no other plan uses."""
+    """Make room for a plan: forget the oldest quarter, and the pipelines that no other plan uses."""
     plans = backend.plans
-    if len(plans) <= MOST_PLANS:
+    if len(plans) < MOST_PLANS:
         return
     old = [key for key, stored in plans.items() if not stored.captured][: len(plans) // 4]
     gone = [plans.pop(key) for key in old]

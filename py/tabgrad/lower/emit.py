@@ -158,12 +158,15 @@ class Emitter:
 
     def constant(self, n: Node) -> str:
         """Return the text that reads a constant."""
-        kind = self.d.compute_type(n.spec.dtype)
-        word = self.word_of.get(n.id)
+        return self.word(n.id, n.number, self.d.compute_type(n.spec.dtype))
+
+    def word(self, key: Any, number: int, kind: str) -> str:
+        """Return the text that reads a uniform word, which is made when `key` is first met."""
+        word = self.word_of.get(key)
         if word is None:
-            word = self.word_of[n.id] = self.words
+            word = self.word_of[key] = self.words
             self.words += self.d.words(kind)
-            self.uniforms.append((n.number, kind))
+            self.uniforms.append((number, kind))
         return self.d.uniform(word, kind)
 
     def load(self, n: Node, index: Index) -> str:
@@ -188,12 +191,7 @@ class Emitter:
         """Return what is added to the place of an input that moves from run to run."""
         if n.shift < 0:
             return ""
-        word = self.word_of.get(n.id)
-        if word is None:
-            word = self.word_of[n.id] = self.words
-            self.words += 1
-            self.uniforms.append((n.shift, U32))
-        return f" + {self.d.uniform(word, U32)}"
+        return f" + {self.word(n.id, n.shift, U32)}"
 
     def reload(self, n: Node, index: Index) -> str:
         """Return the text that reads back an element this kernel has written."""
@@ -387,12 +385,7 @@ class Emitter:
 
     def number(self, value: int) -> str:
         """Return the uniform word of a number, as text that does not tell it."""
-        word = self.word_of.get(("number", value))
-        if word is None:
-            word = self.word_of["number", value] = self.words
-            self.words += 1
-            self.uniforms.append((-1 - value, U32))
-        return self.d.uniform(word, U32)
+        return self.word(("number", value), -1 - value, U32)
 
     # -- reductions --------------------------------------------------------------------------------
 
