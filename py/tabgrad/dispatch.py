@@ -49,8 +49,8 @@ REMEMBERED = -1
 """The version of a remembered constant: it is shared, and nobody ever writes to it."""
 
 
-def constant(value: Any, spec: Spec, device: Any) -> Any:
-    """Return a tensor of `spec` filled with `value`, remembered: numbers recur."""
+def operand(value: Any, spec: Spec, device: Any) -> Any:
+    """Return a tensor of `spec` filled with `value`, remembered: numbers recur. It must reach no user."""
     kind = type(value)
     if kind is not float and kind is not int and kind is not bool and kind is not complex:
         return trace.wrap(device.backend.constant(value, spec), spec, device)

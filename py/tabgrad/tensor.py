@@ -14,7 +14,7 @@ from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError
 from tabgrad.core.spec import NO_PARAMS, Spec
-from tabgrad.core.trace import Box, bind, constant
+from tabgrad.core.trace import Box, bind, operand
 from tabgrad.functions import (
     aliasing,
     arithmetic,
@@ -58,7 +58,7 @@ def _operator(
             want = self.spec
             kind = other.__class__
             if kind is float or kind is int:
-                other = constant(other, want, self.device)
+                other = operand(other, want, self.device)
                 return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
             if isinstance(other, Box) and other.spec is want:
                 return bind(op, (self, other), NO_PARAMS)
@@ -202,11 +202,11 @@ class Tensor(Methods, InPlaceMethods, Box):
     @property
     def requires_grad(self) -> builtins.bool:
         """Whether gradients of this tensor are wanted; can be set on leaves."""
-        return self.tracked
+        return builtins.bool(aliasing.refreshed(self).tracked)
 
     @requires_grad.setter
     def requires_grad(self, value: builtins.bool) -> None:
-        if not tape.is_leaf(self) and value is not self.tracked:
+        if not tape.is_leaf(aliasing.refreshed(self)) and value is not self.tracked:
             raise GradientError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed "
                 "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
@@ -283,7 +283,7 @@ class Tensor(Methods, InPlaceMethods, Box):
     @property
     def is_leaf(self) -> builtins.bool:
         """Whether no recorded op made this tensor."""
-        return not self.tracked or tape.is_leaf(self)
+        return not aliasing.refreshed(self).tracked or tape.is_leaf(self)
 
     @property
     def output_nr(self) -> builtins.int:
@@ -296,13 +296,13 @@ class Tensor(Methods, InPlaceMethods, Box):
     @property
     def retains_grad(self) -> builtins.bool:
         """Whether `retain_grad` was called on this tensor, which is no leaf."""
+        aliasing.refreshed(self)
         return self.node is not None and "retain" in (self.node.notes or ())
 
     def retain_grad(self) -> None:
         """Keep the gradient of this tensor in `.grad` though it is no leaf."""
-        if not self.tracked:
+        if not self.requires_grad:
             raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
-        aliasing.refreshed(self)
         node = self.node
         if tape.is_leaf(self) or self.retains_grad:
             return
@@ -483,4 +483,4 @@ def _rebuild(
     return out
 
 
-trace.install(dispatch.process, wrap, dispatch.constant)
+trace.install(dispatch.process, wrap, dispatch.operand)

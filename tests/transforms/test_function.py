@@ -10,7 +10,8 @@ from tabgrad.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from tabgrad.ops.elementwise import exp, minimum, sin
 from tabgrad.transforms.backward import grad as tape_grad
 from tabgrad.transforms.custom import custom_jvp, custom_vjp
-from tabgrad.transforms.function import Function, once_differentiable
+from tabgrad.transforms.function import Function
+from tabgrad.transforms.once import once_differentiable
 from tabgrad.transforms.tape import Node, grad_fn
 from tests.transforms.support import array, close, f64, random
 
@@ -477,3 +478,60 @@ def test_nodes_of_ops_show_what_they_saved():
     product.sum().backward()
     with pytest.raises(RuntimeError, match="retain_graph"):
         _ = product.grad_fn._saved_self
+
+
+class Times(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, k=3):
+        return x * k
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.k = inputs[1]
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.k, None
+
+
+def test_defaults_and_names_reach_setup_context():
+    for args, named, k in (((), {}, 3), ((5,), {}, 5), ((), {"k": 4}, 4)):
+        x = tg.ones(2, requires_grad=True)
+        Times.apply(x, *args, **named).sum().backward()
+        assert x.grad.tolist() == [k, k]
+        found = tg.func.grad(lambda t, a=args, n=named: Times.apply(t, *a, **n).sum())
+        assert found(tg.ones(2)).tolist() == [k, k]
+        rows = tg.func.vmap(lambda t, a=args, n=named: Times.apply(t, *a, **n))
+        assert rows(tg.ones(2, 1)).tolist() == [[k], [k]]
+    assert Times.apply(k=2, x=tg.ones(1)).tolist() == [2]
+    with pytest.raises(TypeError, match="too many positional"):
+        Times.apply(tg.ones(1), 2, 3)
+
+
+def test_names_reach_a_forward_with_ctx():
+    class Old(Function):
+        @staticmethod
+        def forward(ctx, x, k=3):
+            ctx.k = k
+            return x * k
+
+        @staticmethod
+        def backward(ctx, g):
+            # as many gradients as arguments were given
+            return g * ctx.k, None
+
+    x = tg.ones(2, requires_grad=True)
+    Old.apply(x, k=4).sum().backward()
+    assert x.grad.tolist() == [4, 4]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        Old.apply(x, other=1)
+
+    class Named(Function):
+        @staticmethod
+        def forward(ctx, x, *, k=3):
+            return x * k
+
+    with pytest.raises(TypeError, match="forward takes k by name only"):
+        Named.apply(x, k=4)

@@ -95,7 +95,7 @@ def test_dirty_tensors_are_inputs_and_outputs():
             return y
 
     x, _ = pair()
-    with pytest.raises(GradientError, match="must be among the outputs"):
+    with pytest.raises(GradientError, match="must all be outputs of the Function"):
         Lost.apply(x * 1.0)
     with pytest.warns(UserWarning, match="is no input"):
         Stranger.apply(x * 1.0)

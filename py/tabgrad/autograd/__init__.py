@@ -26,10 +26,8 @@ from tabgrad.autograd.grad_mode import (
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
 from tabgrad.transforms.backward import backward as backward, grad as grad
-from tabgrad.transforms.function import (
-    Function as Function,
-    once_differentiable as once_differentiable,
-)
+from tabgrad.transforms.function import Function as Function
+from tabgrad.transforms.once import once_differentiable as once_differentiable
 from tabgrad.transforms.tape import Node as Node
 
 if _typing.TYPE_CHECKING:

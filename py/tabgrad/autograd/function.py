@@ -3,8 +3,8 @@
 from tabgrad.transforms.function import (
     Function as Function,
     FunctionCtx as FunctionCtx,
-    once_differentiable as once_differentiable,
 )
+from tabgrad.transforms.once import once_differentiable as once_differentiable
 
 
 class InplaceFunction(Function):

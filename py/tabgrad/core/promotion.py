@@ -9,7 +9,7 @@ from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import Box, bind, constant
+from tabgrad.core.trace import Box, bind, operand
 
 NUMBER = (bool, int, float, complex)
 
@@ -87,7 +87,7 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
     ready = []
     for a, want in zip(args, wanted, strict=True):
         if not isinstance(a, Box):
-            a = constant(a, want, device)
+            a = operand(a, want, device)
         elif a.spec is not want:
             a = expand(cast(a, want.dtype), want.shape)
         ready.append(a)

@@ -128,20 +128,20 @@ class _Base:
 
     process: Callable[[Any, tuple[Any, ...], Params, Mode], Any]
     wrap: Callable[..., Any]
-    constant: Callable[..., Any]
+    operand: Callable[..., Any]
 
 
 def install(
-    process: Callable[..., Any], wrap: Callable[..., Any], constant: Callable[..., Any]
+    process: Callable[..., Any], wrap: Callable[..., Any], operand: Callable[..., Any]
 ) -> None:
     """Set the base interpreter, the constructor of tensors, and the one of constants.
 
-    `wrap(value, spec, device, owner)` makes a Tensor; `constant(value, spec, device)` a Tensor filled
+    `wrap(value, spec, device, owner)` makes a Tensor; `operand(value, spec, device)` a Tensor filled
     with a Python number.
     """
     _Base.process = staticmethod(process)
     _Base.wrap = staticmethod(wrap)
-    _Base.constant = staticmethod(constant)
+    _Base.operand = staticmethod(operand)
 
 
 def wrap(value: Any, spec: Spec, device: Any, owner: Interpreter | None = None) -> Any:
@@ -151,12 +151,26 @@ def wrap(value: Any, spec: Spec, device: Any, owner: Interpreter | None = None) 
 
 def constant(value: Any, spec: Spec, device: Any) -> Any:
     """Return a Tensor of `spec` filled with the Python number `value`; it costs no memory."""
-    return _Base.constant(value, spec, device)
+    shared = _Base.operand(value, spec, device)
+    # a tensor of its own: whoever gets it may write to it
+    x = _Base.wrap(shared.value, spec, device)
+    x._version, x.born = shared._version, shared.born
+    return x
+
+
+def operand(value: Any, spec: Spec, device: Any) -> Any:
+    """Return the Tensor of `constant`, shared with others: for an operand of an op, which nobody else sees."""
+    return _Base.operand(value, spec, device)
+
+
+def filled(value: Any, spec: Spec, device: Any) -> Any:
+    """Return a Tensor of `spec` filled with a number for a user to keep: one that no plan takes as fixed."""
+    return _Base.wrap(device.backend.constant(value, spec), spec, device)
 
 
 def zeros_like(x: Any) -> Any:
     """Return zeros of the shape, dtype and device of `x`."""
-    return _Base.constant(0, x.spec, x.device)
+    return filled(0, x.spec, x.device)
 
 
 def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:

@@ -12,38 +12,34 @@ from typing import Any
 
 from tabgrad.core.dtype import DType, bool_
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
-from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast
 from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, bind, constant, using, wrap
 from tabgrad.functions import strides
+from tabgrad.functions.writers import Ints, Step, Tensor, write_through
 from tabgrad.ops.elementwise import copy, stop_gradient, where
-from tabgrad.ops.indexing import cat, iota, scatter
-from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
+from tabgrad.ops.view import expand, reshape
+from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.tape import is_leaf, moved
-
-Tensor = Any
-Ints = tuple[int, ...]
-Step = tuple[Op, Params]
 
 
 class View:
     """Ties a tensor to its base: the tensor is what `steps`, (op, params) each, make of `base`.
 
-    `seen` is the version of the base that the tensor's value belongs to; `graph` says whether derivatives
-    flow from the base to the tensor; `detached` that the tensor is a root of its own for derivatives, and
-    shares only values with its base.
+    `seen` is the version of the base that the tensor's value belongs to. `made` says where derivatives don't
+    flow from the base to the tensor by these steps: a key of AMBIGUOUS, None where they do. `detached` says
+    that the tensor is a root of its own for derivatives, and shares only values with its base.
     """
 
-    __slots__ = ("_strides", "base", "detached", "graph", "seen", "spec", "steps")
+    __slots__ = ("_strides", "base", "detached", "made", "seen", "spec", "steps")
 
-    def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, graph: bool) -> None:
+    def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, made: str | None) -> None:
         self.base = base
         self.spec = base.spec
         self.steps = steps
         self.seen = seen
-        self.graph = graph
+        self.made = made
         self.detached = False
         self._strides: tuple[Ints, int] | None = None
 
@@ -63,14 +59,29 @@ class View:
                 "make the view again"
             )
         mode = MODE.get()
-        with using(mode.replace(grad=self.graph)):
-            y = self.base
+        base = self.base
+        with using(mode.replace(grad=self.made is None)):
+            y = base
             for op, params in self.steps:
                 y = bind(op, (y,), params)
         x.value, x.owner = y.value, y.owner
-        if self.graph and not (x.tracked and is_leaf(x)):
-            x.tracked, x.node = y.tracked, y.node
-        self.seen = x._version = self.base._version
+        before = x.node
+        if self.made is None:
+            if not (x.tracked and is_leaf(x)):
+                x.tracked, x.node = y.tracked, y.node
+        elif base.tracked and not self.detached:
+            x.tracked, x.node = True, refused(x, base, self.made)
+        if before is not None and before is not x.node:
+            moved(x, before)
+        self.seen = x._version = base._version
+
+    def rebase(self, x: Tensor) -> None:
+        """Give the base the history of `x`, whose value has been written already, without recording."""
+        if self.detached:
+            return
+        y = wrap(x.value, x.spec, x.device, x.owner)
+        y.tracked, y.node = x.tracked, x.node
+        _store_through(x, y, MODE.get())
 
     @property
     def strides(self) -> tuple[Ints, int]:
@@ -97,6 +108,9 @@ class Storage:
         if self.version != x._version:
             x.value, x.owner, x._version = self.value, self.owner, self.version
 
+    def rebase(self, x: Tensor) -> None:
+        """Siblings share no history."""
+
 
 class Severed:
     """Marks a tensor that was detached inside a transform: it shares nothing, so it can't be written to."""
@@ -104,6 +118,9 @@ class Severed:
     __slots__ = ()
 
     def refresh(self, x: Tensor) -> None:
+        """Nothing is shared."""
+
+    def rebase(self, x: Tensor) -> None:
         """Nothing is shared."""
 
 
@@ -121,15 +138,22 @@ def view(op: Any, x: Tensor, params: Params) -> Tensor:
     """Return op(x) as a view of `x`."""
     y = bind(op, (x,), params)
     its = x.alias
+    made = None
     if its.__class__ is View and not its.detached:
-        base, steps = its.base, its.steps
+        base, steps, made = its.base, its.steps, its.made
         if op is reshape and steps[-1][0] is reshape:
             steps = steps[:-1]
         steps = (*steps, (op, params))
     else:
         base, steps = x, ((op, params),)
+    mode = MODE.get()
+    if not mode.grad:
+        made = made or ("inference" if mode.inference else "no_grad")
+        if base.tracked and y.owner is base.owner:
+            # no history, and yet it requires grad as the base does: a leaf
+            y.tracked = True
     version = base._version
-    y.alias = View(base, steps, version, MODE.get().grad)
+    y.alias = View(base, steps, version, made)
     y._version = version
     y.born = base.born
     return y
@@ -159,7 +183,7 @@ def detach(x: Tensor) -> Tensor:
         its.refresh(x)
         base = detach(its.base)
         y = wrap(x.value, x.spec, x.device)
-        y.alias = View(base, its.steps, base._version, False)
+        y.alias = View(base, its.steps, base._version, "no_grad")
         y.alias.detached = True
         y._version = base._version
         y.born = base.born
@@ -186,6 +210,8 @@ def own(y: Tensor) -> Tensor:
 def check_writable(x: Tensor) -> None:
     """Raise GradientError where `x` can't be written to in place here and now."""
     its = x.alias
+    if its is not None:
+        its.refresh(x)
     if x.born & 1 and not MODE.get().inference:
         raise GradientError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
@@ -201,16 +227,24 @@ def check_writable(x: Tensor) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
         )
-    if not MODE.get().grad:
-        return
+    if MODE.get().grad:
+        check_history(x)
+
+
+def check_history(x: Tensor) -> None:
+    """Raise GradientError where a write to `x` can't be recorded: of leaves, or ambiguous ones."""
+    its = x.alias
+    base = its.base if its.__class__ is View and not its.detached else None
+    if base is not None and base.tracked and its.made in ("no_grad", "inference"):
+        raise GradientError(AMBIGUOUS[its.made].format("is being"))
+    if base is not None and base.tracked and is_leaf(base):
+        raise GradientError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+            "Do it under no_grad(), or on a clone()"
+        )
     if x.tracked and is_leaf(x):
         raise GradientError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
-            "Do it under no_grad(), or on a clone()"
-        )
-    if its.__class__ is View and its.graph and its.base.tracked and is_leaf(its.base):
-        raise GradientError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation. "
             "Do it under no_grad(), or on a clone()"
         )
 
@@ -260,14 +294,26 @@ def _store(x: Tensor, y: Tensor, mode: Any) -> None:
         _take(x, y, mode)
         return
     its.refresh(x)
+    _take(x, y, mode)
+    _store_through(x, y, mode)
+
+
+def _store_through(x: Tensor, y: Tensor, mode: Any) -> None:
+    """Give the base of the view `x`, which has the value of `y`, that value and the history of `y` there."""
+    its = x.alias
     base = its.base
     if mode.capture is not None:
         mode.capture.note((base,))
     below = mode.replace(grad=False) if its.detached else mode
     with using(below):
         _store(base, write_through(base, its.steps, y), below)
-    _take(x, y, mode)
     its.seen = x._version = base._version
+    if mode.grad and base.tracked and its.made is None and not its.detached:
+        # from now on its history is the base's: it is made anew when it is next used
+        its.seen = -1
+        if x.node is not None and x.node.notes:
+            # what it retains goes along
+            its.refresh(x)
 
 
 def _take(x: Tensor, y: Tensor, mode: Any) -> None:
@@ -330,86 +376,3 @@ def check_castable(name: str, source: DType, target: DType) -> None:
         raise DTypeError(
             f"{name}: result type {source!r} can't be cast to the desired output type {target!r}"
         )
-
-
-def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
-    """Return `base` with what `steps` show of it replaced by `new`."""
-    if not new.spec.size:
-        return base
-    if any(op in _REPEATING for op, _ in steps):
-        return _write_places(base, steps, new)
-    values = [base]
-    for op, params in steps[:-1]:
-        values.append(bind(op, (values[-1],), params))
-    for (op, params), x in zip(reversed(steps), reversed(values), strict=True):
-        new = _WRITERS[op](x, new, **params)
-    return new
-
-
-_REPEATING: tuple[Any, ...] = (expand, rewindow)
-"""Steps that can show an element in many places, of which later steps may choose one."""
-
-
-def _write_places(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
-    """Write each element of `new` to the place in `base` that the same steps lead to from there."""
-    size = base.spec.size
-    at = reshape.bind(iota(size, base.device.index_dtype, base.device), shape=base.spec.shape)
-    for op, params in steps:
-        at = bind(op, (at,), params)
-    line, index, source = (
-        reshape.bind(y, shape=(n,))
-        for y, n in ((base, size), (at, at.spec.size), (new, at.spec.size))
-    )
-    return reshape.bind(scatter.bind(line, index, source, axis=0), shape=base.spec.shape)
-
-
-def _unpermute(x: Tensor, new: Tensor, *, dims: Ints) -> Tensor:
-    order = [0] * len(dims)
-    for i, d in enumerate(dims):
-        order[d] = i
-    return permute.bind(new, dims=tuple(order))
-
-
-def _write_slice(x: Tensor, new: Tensor, *, starts: Ints, stops: Ints, steps: Ints) -> Tensor:
-    shape = x.spec.shape
-    if not new.spec.size:
-        return x
-    partial = [
-        k
-        for k, n in enumerate(shape)
-        if not (starts[k] == 0 and steps[k] == 1 and new.spec.shape[k] == n)
-    ]
-    if not partial:
-        return new
-    if len(partial) == 1 and steps[partial[0]] == 1:
-        return _splice(x, new, partial[0], starts[partial[0]])
-    last = tuple(a + (n - 1) * s for a, n, s in zip(starts, new.spec.shape, steps, strict=True))
-    high = tuple(n - 1 - e for n, e in zip(shape, last, strict=True))
-    where_to = {"low": starts, "high": high, "interior": tuple(s - 1 for s in steps)}
-    yes = constant(True, spec(new.spec.shape, bool_), new.device)
-    return where(pad.bind(yes, **where_to), pad.bind(new, **where_to), x)
-
-
-def _splice(x: Tensor, new: Tensor, axis: int, start: int) -> Tensor:
-    n = x.spec.shape[axis]
-    stop = start + new.spec.shape[axis]
-    parts = [new]
-    if start:
-        parts.insert(0, _band(x, axis, 0, start))
-    if stop < n:
-        parts.append(_band(x, axis, stop, n))
-    return cat.bind(*parts, axis=axis)
-
-
-def _band(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    shape = x.spec.shape
-    starts = tuple(start if k == axis else 0 for k in range(len(shape)))
-    stops = tuple(stop if k == axis else n for k, n in enumerate(shape))
-    return slice_.bind(x, starts=starts, stops=stops, steps=(1,) * len(shape))
-
-
-_WRITERS: dict[Any, Any] = {
-    reshape: lambda x, new, shape: reshape.bind(new, shape=x.spec.shape),
-    permute: _unpermute,
-    slice_: _write_slice,
-}

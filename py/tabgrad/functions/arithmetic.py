@@ -10,7 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import call, cast, result_dtype
 from tabgrad.core.spec import NO_PARAMS
-from tabgrad.core.trace import Box, bind, constant
+from tabgrad.core.trace import Box, bind, operand
 from tabgrad.functions.arguments import floating, number
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 
@@ -41,7 +41,7 @@ def binary(op: Any, name: str = "") -> Callable[[Tensor, Any], Tensor]:
         if plain and other.__class__ is float and isinstance(input, Box):
             want = input.spec
             if want.dtype.category >= FLOAT:
-                return bind(op, (input, constant(other, want, input.device)), NO_PARAMS)
+                return bind(op, (input, operand(other, want, input.device)), NO_PARAMS)
         return call(op, input, other)
 
     return _named(front, op, name)

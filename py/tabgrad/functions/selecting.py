@@ -12,8 +12,8 @@ from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import indexing, nonzero
-from tabgrad.functions.aliasing import write_through
 from tabgrad.functions.arguments import axis, fits, index_tensor, scalar
+from tabgrad.functions.writers import write_through
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.trace import MODE, Box, check_alive, constant, wrap, zeros_like
+from tabgrad.core.trace import MODE, Box, check_alive, filled, wrap, zeros_like
 from tabgrad.transforms.autograd import Walk, add_to_grad, pullback
 from tabgrad.transforms.tape import ACCUMULATE, Node, edge, output_of
 from tabgrad.transforms.vmap import Batch
@@ -93,7 +93,7 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
                 f"{name}: the gradient of tensor {i} can be left out only for a real scalar, this is {spec}; "
                 "give one of its shape, or reduce the tensor first"
             )
-        return constant(1.0, spec, device)
+        return filled(1.0, spec, device)
     if not isinstance(ct, Box):
         raise TypeError(
             f"{name}: expected a tensor or None as gradient {i}, got {type(ct).__name__}"

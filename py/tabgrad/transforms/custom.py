@@ -9,7 +9,7 @@ from typing import Any
 
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.core.trace import MODE, Box, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms.batched_functions import BatchedFunctions
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.linear import Linear
@@ -166,10 +166,10 @@ def snapshot(x: Any, owner: Any) -> Any:
     return wrap(x.value if x.owner is owner else frozen(x), x.spec, x.device, owner)
 
 
-def filled(cts: Sequence[Any], specs: Sequence[Any], device: Any) -> list[Any]:
+def completed(cts: Sequence[Any], specs: Sequence[Any], device: Any) -> list[Any]:
     """Return the cotangents with zeros in place of None."""
     return [
-        constant(0, s, device) if ct is None and s is not None else ct
+        filled(0, s, device) if ct is None and s is not None else ct
         for ct, s in zip(cts, specs, strict=True)
     ]
 
@@ -231,7 +231,7 @@ class VjpCall(Call):
     ) -> list[Any]:
         """Return the gradients; a graph of them goes through fwd again, on inputs that are tied."""
         leaves, residuals, its = node.entry[3]
-        cts = filled(cts, node.entry[6], node.entry[8])
+        cts = completed(cts, node.entry[6], node.entry[8])
         if graph and not lowered:
             _, again = self.fwd(tied(leaves, node, graph))
             found: list[Any] = self.bwd(again, cts)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.core.trace import Box, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
+from tabgrad.transforms.dirty import check_leaves, fresh, leaves_of, rebase
 from tabgrad.transforms.keeping import check_saved
 from tabgrad.transforms.tape import (
     FREED,
     Node,
     freed_error,
     frozen,
-    is_leaf,
     load,
     pack,
     record_call,
@@ -132,11 +132,34 @@ class Function:
         raise NotImplementedError
 
     @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Call the function: its forward now, its backward when gradients are asked for."""
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Call the function: its forward now, its backward when gradients are asked for.
+
+        Arguments given by name go to their places, and with `setup_context` defaults are filled in.
+        """
+        split = cls.setup_context is not Function.setup_context
+        if kwargs or split:
+            args = _positional(cls, args, kwargs, split)
         call = FunctionCall(ClassRules(cls))
         outputs = apply(call, list(args))
         return outputs[0] if call.single[0] else tuple(outputs)
+
+
+def _positional(
+    cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any], split: bool
+) -> tuple[Any, ...]:
+    """Return all arguments of forward by position."""
+    signature = inspect.signature(cls.forward)
+    # forward(ctx, ...) has one more, and no defaults are filled in: it has them itself
+    bound = signature.bind(*args, **kwargs) if split else signature.bind(None, *args, **kwargs)
+    if split:
+        bound.apply_defaults()
+    if any(name in bound.kwargs for name in kwargs):
+        raise TypeError(
+            f"{cls.__name__}: forward takes {', '.join(bound.kwargs)} by name only; the arguments of a "
+            "Function are known by their places, as those of its backward are"
+        )
+    return bound.args if split else bound.args[1:]
 
 
 class ClassRules:
@@ -225,9 +248,11 @@ class FunctionCall(Call):
         """Run forward without recording, and record the call."""
         ctx = self.ctx = FunctionCtx()
         ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
+        before = leaves_of(args, args, None) if mode.grad else ()
         with using(mode.replace(grad=False)):
             outputs = self.outputs(self.rules.forward(ctx, args))
         self.check_dirty(ctx, args, outputs)
+        check_leaves(ctx, before)
         return self.recorded(ctx, args, outputs, None, mode)
 
     def check_dirty(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any]) -> None:
@@ -235,8 +260,8 @@ class FunctionCall(Call):
         for x in ctx._dirty:
             if not any(x is y for y in outputs):
                 raise GradientError(
-                    f"{self.name}: mark_dirty was given a tensor that forward does not return; inputs changed "
-                    "in place must be among the outputs"
+                    "Some elements marked as dirty during the forward method were not returned as output. The "
+                    f"inputs that are modified inplace must all be outputs of the Function ({self.name})"
                 )
             if not any(x is a for a in args):
                 warnings.warn(
@@ -246,9 +271,17 @@ class FunctionCall(Call):
 
     def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward below and set up a context of this level."""
-        low = lowered_call(self, level, lower_all(level, args), mode)
-        outputs = lift_outputs(level, low)
+        below = lower_all(level, args)
+        before = leaves_of(args, below, level) if mode.grad else ()
+        low = lowered_call(self, level, below, mode)
+        # an argument that was changed in place is an output too
+        same = [next((a for a, b in zip(args, below, strict=True) if b is y), None) for y in low]
+        outputs = [
+            x if isinstance(x, Box) and x.owner is level else y
+            for x, y in zip(same, lift_outputs(level, low), strict=True)
+        ]
         ctx = self.new_ctx(args, outputs, level, mode)
+        check_leaves(ctx, before)
         return self.recorded(ctx, args, outputs, level, mode)
 
     def new_ctx(self, args: list[Any], outputs: list[Any], level: Any, mode: Mode) -> FunctionCtx:
@@ -257,31 +290,28 @@ class FunctionCall(Call):
         ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
         with using(mode.replace(grad=False)):
             self.rules.setup(ctx, args, self.packed(outputs), level)
-        if ctx._dirty:
-            raise TransformError(f"{self.name}: mark_dirty can't be used inside {level.name}")
         return ctx
 
     def recorded(
         self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode
     ) -> list[Any]:
         """Return the outputs, tied to the tape where an argument wants gradients."""
-        outputs = [_fresh(y, args, ctx, owner) for y in outputs]
+        outputs = [fresh(y, args, ctx, mode) for y in outputs]
+        dirty = [x for x in ctx._dirty if x.owner is owner]
         if not mode.grad or not any(
             isinstance(a, Box) and a.tracked and a.owner is owner for a in args
         ):
+            if owner is not None:
+                rebase(dirty)
             return outputs
-        for x in ctx._dirty:
-            if x.tracked and is_leaf(x):
-                raise GradientError(
-                    f"{self.name}: forward changed a leaf that requires grad in place; "
-                    "call it on a clone() of the leaf"
-                )
         tied = [not any(y is c for c in ctx._constant) for y in outputs]
         check_saved(any(x is not None and x.born & 1 for x in ctx._to_save))
         slots = [_slot(x, args, outputs, owner) for x in ctx._to_save]
         kept = _packed(slots, owner, mode)
         ctx._to_save = ctx._for_forward = ctx._dirty = ctx._constant = ()
         record_call(FunctionRule(self.rules, ctx), args, outputs, owner, kept, tied)
+        with using(mode):
+            rebase(dirty)
         return outputs
 
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
@@ -306,10 +336,17 @@ class FunctionCall(Call):
                 for p, t in parts
             ]
             found = returned.tangents(self.name, self.rules.jvp(ctx, *tangents), outputs)
-        return [
+        outs = [
             y if t is None or not isinstance(y, Box) else level.lift(y, t)
             for y, t in zip(outputs, found, strict=True)
         ]
+        for x in ctx._dirty:
+            # the argument that was changed takes the tangent too, and is the output
+            for a, primal in zip(args, primals, strict=True):
+                for k, y in enumerate(outputs):
+                    if primal is x and y is x:
+                        outs[k] = a.copy_(level.lift(frozen(y), found[k]))
+        return outs
 
     def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the batching rule, or the call made of the batched rules."""
@@ -329,22 +366,6 @@ class FunctionCall(Call):
             y if d is None else level.lift(y, d % len(y.spec.shape))
             for y, d in zip(outputs, out_dims, strict=True)
         ]
-
-
-def _fresh(y: Any, args: list[Any], ctx: FunctionCtx, owner: Any) -> Any:
-    """Return an output as a tensor of its own: an input that is returned must not become another leaf."""
-    if not isinstance(y, Box):
-        return y
-    if any(y is d for d in ctx._dirty):
-        return y
-    if any(y is a for a in args) or y.node is not None or y.tracked:
-        fresh = wrap(y.value, y.spec, y.device, y.owner)
-        ctx._constant = tuple([fresh if c is y else c for c in ctx._constant])
-        ctx._to_save = tuple(
-            [fresh if s is y and not any(s is a for a in args) else s for s in ctx._to_save]
-        )
-        return fresh
-    return y
 
 
 def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
@@ -402,7 +423,7 @@ class FunctionRule:
         ctx.needs_input_grad = needs
         if ctx._materialize:
             cts = [
-                constant(0, s, device)
+                filled(0, s, device)
                 if ct is None and s is not None and s.dtype.is_differentiable
                 else ct
                 for ct, s in zip(cts, out_specs, strict=True)
@@ -427,40 +448,3 @@ def _loaded(slot: Any, node: Node, edges: Any, owner: Any, lowered: bool, graph:
         if source is not None:
             x.node, x.tracked = source, True
     return x
-
-
-class _Once:
-    """The rule of gradients that a once-differentiable backward returned."""
-
-    def __init__(self, name: str) -> None:
-        self.node_name = name
-
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> Any:
-        raise GradientError(
-            f"{self.node_name}: its backward is marked once_differentiable, so it has no second derivative"
-        )
-
-
-def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a Function's backward as one that can't be differentiated again; a second derivative raises."""
-
-    @functools.wraps(fn)
-    def call(ctx: Any, *args: Any) -> Any:
-        mode = MODE.get()
-        with using(mode.replace(grad=False)):
-            found = fn(ctx, *args)
-        if not mode.grad:
-            return found
-        sources = [
-            a for a in (*args, *(ctx.saved_tensors or ())) if isinstance(a, Box) and a.tracked
-        ]
-        if not sources:
-            return found
-        outputs = list(found) if isinstance(found, tuple | list) else [found]
-        outputs = [
-            wrap(y.value, y.spec, y.device, y.owner) if isinstance(y, Box) else y for y in outputs
-        ]
-        record_call(_Once(fn.__qualname__), sources, outputs, sources[0].owner)
-        return tuple(outputs) if isinstance(found, tuple | list) else outputs[0]
-
-    return call

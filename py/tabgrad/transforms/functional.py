@@ -9,7 +9,7 @@ from typing import Any
 
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
-from tabgrad.core.trace import Box, constant, zeros_like
+from tabgrad.core.trace import Box, filled, zeros_like
 from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import settled
@@ -189,7 +189,7 @@ def grad_and_value(
                 f"grad: expected the function to return one tensor with no dimensions, got {got}; "
                 "reduce it, or use func.vjp or func.jacrev"
             )
-        one = constant(1.0, value.spec, value.device)
+        one = filled(1.0, value.spec, value.device)
         grads = linearized.pull([one], keep=False)
         found = grads[0] if isinstance(argnums, int) else grads
         return found, ((value, linearized.aux) if has_aux else value)

@@ -1,0 +1,100 @@
+"""Writing through views: what a base becomes where a part of it, seen through steps, is replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.dtype import bool_
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Params, spec
+from tabgrad.core.trace import bind, constant
+from tabgrad.ops.elementwise import where
+from tabgrad.ops.indexing import cat, iota, scatter
+from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
+
+Tensor = Any
+Ints = tuple[int, ...]
+Step = tuple[Op, Params]
+
+
+def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
+    """Return `base` with what `steps` show of it replaced by `new`."""
+    if not new.spec.size:
+        return base
+    if any(op in _REPEATING for op, _ in steps):
+        return _write_places(base, steps, new)
+    values = [base]
+    for op, params in steps[:-1]:
+        values.append(bind(op, (values[-1],), params))
+    for (op, params), x in zip(reversed(steps), reversed(values), strict=True):
+        new = _WRITERS[op](x, new, **params)
+    return new
+
+
+_REPEATING: tuple[Any, ...] = (expand, rewindow)
+"""Steps that can show an element in many places, of which later steps may choose one."""
+
+
+def _write_places(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
+    """Write each element of `new` to the place in `base` that the same steps lead to from there."""
+    size = base.spec.size
+    at = reshape.bind(iota(size, base.device.index_dtype, base.device), shape=base.spec.shape)
+    for op, params in steps:
+        at = bind(op, (at,), params)
+    line, index, source = (
+        reshape.bind(y, shape=(n,))
+        for y, n in ((base, size), (at, at.spec.size), (new, at.spec.size))
+    )
+    return reshape.bind(scatter.bind(line, index, source, axis=0), shape=base.spec.shape)
+
+
+def _unpermute(x: Tensor, new: Tensor, *, dims: Ints) -> Tensor:
+    order = [0] * len(dims)
+    for i, d in enumerate(dims):
+        order[d] = i
+    return permute.bind(new, dims=tuple(order))
+
+
+def _write_slice(x: Tensor, new: Tensor, *, starts: Ints, stops: Ints, steps: Ints) -> Tensor:
+    shape = x.spec.shape
+    if not new.spec.size:
+        return x
+    partial = [
+        k
+        for k, n in enumerate(shape)
+        if not (starts[k] == 0 and steps[k] == 1 and new.spec.shape[k] == n)
+    ]
+    if not partial:
+        return new
+    if len(partial) == 1 and steps[partial[0]] == 1:
+        return _splice(x, new, partial[0], starts[partial[0]])
+    last = tuple(a + (n - 1) * s for a, n, s in zip(starts, new.spec.shape, steps, strict=True))
+    high = tuple(n - 1 - e for n, e in zip(shape, last, strict=True))
+    where_to = {"low": starts, "high": high, "interior": tuple(s - 1 for s in steps)}
+    yes = constant(True, spec(new.spec.shape, bool_), new.device)
+    return where(pad.bind(yes, **where_to), pad.bind(new, **where_to), x)
+
+
+def _splice(x: Tensor, new: Tensor, axis: int, start: int) -> Tensor:
+    n = x.spec.shape[axis]
+    stop = start + new.spec.shape[axis]
+    parts = [new]
+    if start:
+        parts.insert(0, _band(x, axis, 0, start))
+    if stop < n:
+        parts.append(_band(x, axis, stop, n))
+    return cat.bind(*parts, axis=axis)
+
+
+def _band(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    shape = x.spec.shape
+    starts = tuple(start if k == axis else 0 for k in range(len(shape)))
+    stops = tuple(stop if k == axis else n for k, n in enumerate(shape))
+    return slice_.bind(x, starts=starts, stops=stops, steps=(1,) * len(shape))
+
+
+_WRITERS: dict[Any, Any] = {
+    reshape: lambda x, new, shape: reshape.bind(new, shape=x.spec.shape),
+    permute: _unpermute,
+    slice_: _write_slice,
+}

@@ -1,0 +1,56 @@
+"""Views whose derivative is not that of their steps, in PyTorch's words: what to say, and when it is said.
+
+Where a write to the base changes such a view, its values follow. What its gradient would be nobody can say: the
+node that it gets then raises if a backward comes there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from tabgrad.core.errors import GradientError
+from tabgrad.transforms.tape import Node, leaf_node, new_node
+
+_FORBIDDEN = (
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "moving both the view and the inplace either both inside the {0} block (if you don't want the inplace to "
+    "be tracked) or both outside (if you want the inplace to be tracked)."
+)
+
+AMBIGUOUS = {
+    "no_grad": "A view was created in no_grad mode and {} modified inplace with grad mode enabled. "
+    + _FORBIDDEN.format("no_grad"),
+    "inference": "A view was created in inference mode and {} modified inplace in normal mode. "
+    + _FORBIDDEN.format("inference_mode"),
+    "function": "Output 0 of a Function is a view and {} modified inplace. This view was created inside a "
+    "custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace "
+    "would override the custom backward associated with the custom Function, leading to incorrect gradients. "
+    "This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+}
+"""How a view was made whose history is not that of its base; `{}` says what was modified."""
+
+
+class Refused:
+    """The rule of a tensor whose gradient would be ambiguous."""
+
+    node_name = "AmbiguousViewBackward"
+
+    def __init__(self, made: str) -> None:
+        self.made = made
+
+    def apply(self, node: Node, *rest: Any) -> NoReturn:
+        """Say why there is no gradient."""
+        raise GradientError(
+            AMBIGUOUS[self.made].format("its base or another view of its base has been")
+        )
+
+
+def refused(x: Any, base: Any, made: str) -> Node:
+    """Return the node of the view `x` of `base` after the base was written to."""
+    edges = (base.node or leaf_node(base),)
+    return new_node(
+        (Refused(made), None, edges, None, None, (base.spec,), x.spec, x.owner, x.device)
+    )
+
+
+__all__ = ["AMBIGUOUS", "refused"]
