@@ -84,7 +84,7 @@ def load(f: File, map_location: Any = None, *, weights_only: bool = True) -> Any
     """Read what `save` wrote, or any safetensors file, as a dict of tensors.
 
     The tensors come to the device `map_location`, the default one if None. What that device has no dtype
-    for becomes its 32-bit sibling, bfloat16 float32. Nothing in a file is ever run, so `weights_only` is
+    for becomes its 32-bit sibling. Nothing in a file is ever run, so `weights_only` is
     always so. Raises ValueError for a file that is not of the format.
     """
     if hasattr(f, "read"):
@@ -159,10 +159,6 @@ def _entry(name: str, facts: Any, body: memoryview) -> Entry:
 
 
 def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device) -> tg.Tensor:
-    if dtype is tg.bfloat16 and where.type != "cuda":
-        return upload(
-            literals.encode(literals.decode(raw, dtype), tg.float32), shape, tg.float32, where
-        )
     target = where.canonical(dtype)
     if target is not dtype:
         raw = literals.encode(literals.decode(raw, dtype), target)

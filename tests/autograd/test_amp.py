@@ -7,7 +7,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.amp import GradScaler, custom_bwd, custom_fwd, is_autocast_enabled
-from tabgrad.core.errors import GradientError
+from tabgrad.core.errors import DTypeError, GradientError
 from tests.transforms.support import array, close
 
 CPU = {"device": "cpu"}
@@ -35,6 +35,17 @@ def test_products_are_half_and_delicate_ops_single():
         assert (a.double() @ b.double()).dtype is tg.float64
         assert tg.ones(2, 2, dtype=tg.int32, **CPU).sum().dtype.is_floating_point is False
     assert (a @ b).dtype is tg.float32
+
+
+@pytest.mark.every_host
+def test_products_in_bfloat16(device):
+    with tg.device(device):
+        a, b = tg.ones(4, 4), tg.full((4, 4), 1.001)
+        with tg.autocast(device, dtype=tg.bfloat16):
+            y = a @ b
+            assert y.dtype is tg.bfloat16
+            assert y.sum().dtype is tg.nn.functional.layer_norm(y, (4,)).dtype is tg.float32
+        assert y.tolist() == [[4.0] * 4] * 4
 
 
 def test_gradients_come_back_in_single():
@@ -83,9 +94,15 @@ def test_switching_and_nesting():
     assert not is_autocast_enabled()
 
 
-def test_what_a_device_lacks_is_said_once_and_not_cast():
-    with pytest.warns(UserWarning, match="bfloat16"):
-        context = tg.autocast("cpu", dtype=tg.bfloat16)
+def test_what_a_device_lacks_is_said_once_and_not_cast(monkeypatch):
+    def refuse(self, dtype, asked=False):
+        if dtype is tg.float16:
+            raise DTypeError("the adapter has no float16")
+        return dtype
+
+    monkeypatch.setattr(type(tg.device("cpu")), "canonical", refuse)
+    with pytest.warns(UserWarning, match="cpu has no float16"):
+        context = tg.autocast("cpu", dtype=tg.float16)
     a, b = matrices()
     with context:
         assert (a @ b).dtype is tg.float32

@@ -132,11 +132,16 @@ def file_of(header: Any, body: bytes = b"") -> io.BytesIO:
     return io.BytesIO(len(text).to_bytes(8, "little") + text + body)
 
 
-def test_bfloat16_becomes_float32() -> None:
+def test_bfloat16_is_read_and_written_as_it_is() -> None:
     header = {"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
     x = tg.load(file_of(header, bytes([0x80, 0x3F, 0x20, 0xC0])))["x"]
-    assert x.dtype is tg.float32
+    assert x.dtype is tg.bfloat16
     assert x.tolist() == [1.0, -2.5]
+    file = io.BytesIO()
+    tg.save({"x": x}, file)
+    assert file.getvalue().endswith(bytes([0x80, 0x3F, 0x20, 0xC0]))
+    file.seek(0)
+    assert tg.load(file)["x"].tolist() == [1.0, -2.5]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def _has(kind: str, dtype: dt.DType) -> bool:
 class autocast(ModeChange):
     """Run matrix products and convolutions in half precision, and what needs it in single.
 
-    `device_type` is "cpu", "webgpu" or "cuda", `dtype` float16 or (on cuda) bfloat16. float32 tensors are cast
+    `device_type` is "cpu", "webgpu" or "cuda", `dtype` float16 or bfloat16. float32 tensors are cast
     where an op asks for it; float64 and others stay. Where the device lacks the dtype one warning says so, and
     nothing is cast. Leave the context before backward, which runs each op in the precision of its forward.
 

@@ -78,6 +78,9 @@ ALIASES: Final = {
     "long": int64, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
 
+HALVES: Final = frozenset((float16, bfloat16))
+"""What is stored in 16 bits and computed in float32."""
+
 NARROW: Final = {int64: int32, uint64: uint32, float64: float32, complex128: complex64}
 """What a 64-bit dtype becomes on a device that has only the 32-bit one."""
 

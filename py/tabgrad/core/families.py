@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
-from tabgrad.core.promotion import call
+from tabgrad.core.promotion import call, cast as cast_to, single
 from tabgrad.core.shape import without
 from tabgrad.core.spec import Params, Spec, spec
 from tabgrad.core.trace import bind
@@ -201,6 +201,8 @@ def _times(d: Rule) -> Rule:
         nonlocal mul
         if mul is None:
             mul = REGISTRY["mul"]
+        if t.spec.dtype in dt.HALVES:  # one formula: its steps are not rounded
+            return cast_to(along(*map(single, (t, *inputs)), **params), t.spec.dtype)
         factor = d(*inputs, **params)
         if not hasattr(factor, "spec"):
             return t * factor

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import Box, bind, operand
+from tabgrad.core.trace import MODE, Box, bind, operand
 
 NUMBER = (bool, int, float, complex)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def result_dtype(*args: Any) -> dt.DType:
@@ -154,3 +157,58 @@ def call(op: Any, *args: Any, **params: Any) -> Any:
             else:
                 return op.bind(*args, **params) if params else bind(op, args)
     return elementwise_call(op, args, params)
+
+
+# -- half precision --------------------------------------------------------------------------------
+
+
+def single(x: Any) -> Any:
+    """Return a tensor of half precision as float32, anything else as it is."""
+    if isinstance(x, Box) and x.spec.dtype in dt.HALVES:
+        return cast(x, dt.float32)
+    return x
+
+
+@overload
+def widened(fn: F) -> F: ...
+
+
+@overload
+def widened(*, first: bool = False, autocast: bool = False) -> Callable[[F], F]: ...
+
+
+def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> Any:
+    """Let a function of several ops compute in float32 where it is given half precision.
+
+    As in PyTorch, tensors of float16 and bfloat16 are cast before, and what comes back is rounded once: to
+    what all floating-point arguments promote to, or with `first` to the dtype of the first argument. With
+    `autocast` the result stays float32 where autocast is on.
+    """
+    if fn is None:
+        return functools.partial(widened, first=first, autocast=autocast)
+
+    @functools.wraps(fn)
+    def call(*args: Any, **named: Any) -> Any:
+        for a in args:
+            if isinstance(a, Box) and a.spec.dtype in dt.HALVES:
+                break
+        else:
+            if not named or all(single(a) is a for a in named.values()):
+                return fn(*args, **named)
+        given = [a.spec.dtype for a in (*args, *named.values()) if isinstance(a, Box)]
+        target = given[0]
+        if not first:
+            target = functools.reduce(dt.promote, [d for d in given if d.category >= dt.FLOAT])
+        y = fn(*[single(a) for a in args], **{name: single(a) for name, a in named.items()})
+        if target not in dt.HALVES or (autocast and MODE.get().extras.get("autocast") is not None):
+            return y
+        return _rounded(y, target)
+
+    return call
+
+
+def _rounded(y: Any, dtype: dt.DType) -> Any:
+    """Return the float32 tensors of a result as `dtype`."""
+    if isinstance(y, tuple):
+        return tuple([_rounded(part, dtype) for part in y])
+    return cast(y, dtype) if isinstance(y, Box) and y.spec.dtype is dt.float32 else y

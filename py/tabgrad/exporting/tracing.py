@@ -160,7 +160,7 @@ def filling(x: Any) -> Any:
     """Return the number that a constant is filled with; None for a tensor that holds data."""
     if x.owner is not None or x.tracked:
         return None
-    return x.device.backend.filling(x.value)
+    return x.device.backend.filling(x.value, x.spec)
 
 
 def same_data(each: Sequence[Any]) -> bool:

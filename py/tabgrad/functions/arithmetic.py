@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import call, cast, result_dtype
+from tabgrad.core.promotion import call, cast, result_dtype, widened
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
 from tabgrad.functions.arguments import floating, number
@@ -126,6 +126,7 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
+@widened
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Return the nearest multiple of 10 ** -decimals, a half to the even one.
 
@@ -141,6 +142,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     return mul(call(r.round_, div(input, scale)), scale)
 
 
+@widened
 def frac(input: Tensor) -> Tensor:
     """Return each element without its integer part, with its sign."""
     return sub(input, trunc(input))
@@ -156,6 +158,7 @@ def rad2deg(input: Tensor) -> Tensor:
     return mul(floating("rad2deg", input), 180 / math.pi)
 
 
+@widened
 def sinc(input: Tensor) -> Tensor:
     """Return sin(πx) / (πx), 1 at 0."""
     return s.sinc(floating("sinc", input))
@@ -185,6 +188,7 @@ def dt_max(dtype: dt.DType) -> float:
     return _LARGEST[dt.real_of(dtype)]
 
 
+@widened
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """Return log(x / (1 - x)); `eps` first clamps to [eps, 1 - eps]."""
     x = floating("logit", input)
@@ -324,6 +328,7 @@ def fmin(input: Tensor, other: Any) -> Tensor:
     return e.where(first, input, other)
 
 
+@widened
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way."""
     x, y = input, floating("hypot", other)
@@ -363,6 +368,7 @@ def ldexp(input: Tensor, other: Any) -> Tensor:
     return mul(input, call(e.exp2, other) if isinstance(other, Box) else 2.0**other)
 
 
+@widened
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """Return log2(2 ** x + 2 ** y) without overflow."""
     scale = math.log(2)
@@ -402,6 +408,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
     return clamp(input, None, max)
 
 
+@widened
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Return input + weight * (end - input)."""
     if end.spec.dtype is not input.spec.dtype:
@@ -411,12 +418,14 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return _add(input, mul(_sub(end, input), weight))
 
 
+@widened
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
     return _add(input, product if value == 1 else mul(product, number("addcmul", value)))
 
 
+@widened
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value * tensor1 / tensor2."""
     quotient = _div(tensor1, tensor2)

@@ -58,7 +58,7 @@ def _moved(x: Any, where: Device) -> Any:
             f"to: inside {x.owner.name} a tensor can't change its device; move it before the transform"
         )
     source, s = x.device, x.spec
-    if source.type == "cpu":
+    if source.type == "cpu" and s.dtype is not dt.bfloat16:
         base = reading.concrete(x, "to")
         y = creation.from_array(base.value, None, where)
     else:

@@ -92,6 +92,10 @@ def _nested(found: Any, s: Any) -> Any:
 
 
 def _check_array(x: Any, force: bool) -> None:
+    if x.spec.dtype is dt.bfloat16:
+        raise TypeError(
+            "Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use tensor.float().numpy()"
+        )
     if x.tracked and not force:
         raise GradientError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
@@ -101,7 +105,7 @@ def _check_array(x: Any, force: bool) -> None:
 def numpy(self: Tensor, *, force: bool = False) -> Any:
     """Return the elements as a NumPy array, a copy of its own; waits for them.
 
-    A tensor that requires gradients must be detached first, unless `force`. bfloat16 becomes float32.
+    A tensor that requires gradients must be detached first, unless `force`. NumPy has no bfloat16: TypeError.
     """
     _check_array(self, force)
     return _array(data(self, "numpy"), self.spec)
@@ -114,9 +118,6 @@ async def numpy_async(self: Tensor, *, force: bool = False) -> Any:
 
 
 def _array(found: Any, s: Any) -> Any:
-    if s.dtype is dt.bfloat16:
-        wide = np.frombuffer(bytearray(found), np.uint16).astype(np.uint32) << 16
-        return wide.view(np.float32).reshape(s.shape)
     return np.frombuffer(bytearray(found), s.dtype.name).reshape(s.shape)
 
 

@@ -10,7 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.op import Op
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box, bind
@@ -97,13 +97,18 @@ def mean(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
             f"dtype. Got: {x.spec.dtype!r}"
         )
-    over = axes("mean", dim, len(x.spec.shape))
+    return _mean(x, axes("mean", dim, len(x.spec.shape)), keepdim)
+
+
+@widened(autocast=True)
+def _mean(x: Any, over: Ints, keepdim: bool) -> Any:
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
     # not a product: compilers take 0 times anything for 0
     return a.div(total, float(count)) if count else a.add(total, math.nan)
 
 
+@widened(autocast=True)
 def nanmean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -251,15 +256,20 @@ def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
     return dim, 1.0 if correction is None else float(correction)
 
 
-def _spread(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
+def _over(name: str, x: Any, dim: Any, unbiased: Any, correction: Any) -> tuple[Ints, float]:
     if x.spec.dtype.category < dt.FLOAT:
         raise DTypeError(
             f"{name}: only support floating point and complex dtypes, got {x.spec.dtype!r}"
         )
     dim, correction = _correction(dim, unbiased, correction)
-    over = axes(name, dim, len(x.spec.shape))
+    return axes(name, dim, len(x.spec.shape)), correction
+
+
+@widened
+def _spread(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+    """Return the variance and the mean."""
     count = math.prod(x.spec.shape[k] for k in over)
-    center = mean(x, over, True) if over or x.spec.shape else mean(x)
+    center = _mean(x, over, True)
     gap = a.sub(x, expand.bind(center, shape=x.spec.shape))
     total = reduce(r.reduce_sum, a.square(gap), over, keepdim)
     left = count - correction
@@ -271,6 +281,13 @@ def _spread(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correctio
     if not keepdim:
         center = reshape.bind(center, shape=total.spec.shape)
     return variance, center
+
+
+@widened
+def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+    """Return the root of the variance, and the mean."""
+    variance, center = _spread(x, over, keepdim, correction)
+    return root(variance), center
 
 
 def root(x: Any) -> Any:
@@ -291,7 +308,8 @@ def var(
     >>> tg.var(tg.tensor([1.0, 2.0, 3.0], device="cpu"))
     tensor(1.)
     """
-    return _spread("var", input, dim, unbiased, keepdim, correction)[0]
+    over, less = _over("var", input, dim, unbiased, correction)
+    return _spread(input, over, keepdim, less)[0]
 
 
 def std(
@@ -299,7 +317,8 @@ def std(
     correction: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the standard deviation over `dim`, the root of `var`; its derivative at 0 is 0."""
-    return root(_spread("std", input, dim, unbiased, keepdim, correction)[0])
+    over, less = _over("std", input, dim, unbiased, correction)
+    return _deviation(input, over, keepdim, less)[0]
 
 
 def var_mean(
@@ -307,7 +326,8 @@ def var_mean(
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the variance and the mean over `dim`."""
-    return _spread("var_mean", input, dim, unbiased, keepdim, correction)
+    over, less = _over("var_mean", input, dim, unbiased, correction)
+    return _spread(input, over, keepdim, less)
 
 
 def std_mean(
@@ -315,8 +335,8 @@ def std_mean(
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the standard deviation and the mean over `dim`."""
-    variance, center = _spread("std_mean", input, dim, unbiased, keepdim, correction)
-    return root(variance), center
+    over, less = _over("std_mean", input, dim, unbiased, correction)
+    return _deviation(input, over, keepdim, less)
 
 
 # -- norms and log-sums ----------------------------------------------------------------------------
@@ -347,6 +367,11 @@ def norm(
         raise ShapeError(
             f"norm: expected a number or 'fro', got {p!r}; tabgrad.linalg has matrix norms"
         )
+    return _norm(x, p, over, keepdim)
+
+
+@widened(autocast=True)
+def _norm(x: Any, p: float, over: Ints, keepdim: bool) -> Any:
     if p == 2:
         return root(reduce(r.reduce_sum, a.square(x), over, keepdim))
     size = a.abs(x)
@@ -370,6 +395,7 @@ def _power(x: Any, exponent: float) -> Any:
     return e.where(zero, 0.0, a.pow(e.where(zero, 1.0, x), exponent))
 
 
+@widened(autocast=True)
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """Return the p-norm of input - other."""
     return norm(a.sub(input, other), p)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import arithmetic as a, ranges, reading, reductions, return_types
 from tabgrad.functions.arguments import as_dtype, axis, floating
@@ -158,6 +158,7 @@ def histogram(
     return return_types.histogram(hist, edges)
 
 
+@widened
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None
 ) -> Tensor:
@@ -193,6 +194,7 @@ def cov(
     return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
 
 
+@widened
 def corrcoef(input: Tensor) -> Tensor:
     """Return the correlation of the rows of a matrix."""
     c: Any = cov(input)

@@ -131,7 +131,7 @@ class DeviceBackend:
         """Record a constant: it has no buffer until somebody reads it whole."""
         return self.graph.add(FULL, None, (), spec, value)
 
-    def filling(self, value: Value) -> Any:
+    def filling(self, value: Value, spec: Spec) -> Any:
         """Return the number that a constant is filled with; None for any other value."""
         return self.graph.aux[value.id] if self.graph.op[value.id] is FULL else None
 

@@ -53,11 +53,7 @@ class Device:
         Where the user `asked` for the 64-bit one, one warning says so. Raises DTypeError for a dtype that
         the device does not have.
         """
-        if self.type == "cpu":
-            if dtype is dt.bfloat16:
-                raise DTypeError("cpu has no bfloat16 (NumPy has none); use float32 or float16")
-            return dtype
-        if self.type == "cuda":
+        if self.type != "webgpu":
             return dtype
         narrow = dt.NARROW.get(dtype)
         if narrow is not None:
@@ -65,7 +61,7 @@ class Device:
                 self._warned = True
                 warnings.warn(f"{self} has no {dtype.name}; using {narrow.name}", stacklevel=4)
             dtype = narrow
-        if dtype.is_complex or dtype is dt.bfloat16:
+        if dtype.is_complex:
             raise DTypeError(f"{self} has no {dtype.name}; use device='cpu' for it")
         if dtype is dt.float16 and not self.backend.has_float16:
             raise DTypeError(

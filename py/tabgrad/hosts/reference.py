@@ -4,41 +4,88 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.numpy import np
 from tabgrad.core.op import Op
-from tabgrad.core.spec import Params, Spec
+from tabgrad.core.spec import Params, Spec, spec as spec_of
+
+
+def array_name(dtype: dt.DType) -> str:
+    """Return the name of the NumPy dtype that elements are stored in: bfloat16, which NumPy lacks, as bits."""
+    return "uint16" if dtype is dt.bfloat16 else dtype.name
+
+
+def widened(x: Any, dtype: dt.DType) -> Any:
+    """Return a stored array of half precision as float32, any other as it is."""
+    if dtype is dt.bfloat16:
+        return (x.astype(np.uint32) << 16).view(np.float32)
+    return x.astype(np.float32) if dtype is dt.float16 else x
+
+
+def rounded(x: Any, dtype: dt.DType) -> Any:
+    """Return an array as it is stored: rounded to the nearest bfloat16, a tie to the even one."""
+    if dtype is not dt.bfloat16:
+        return np.asarray(x, dtype=dtype.name)
+    wide = np.asarray(x, dtype=np.float32)
+    bits = wide.view(np.uint32)
+    near = (bits + (0x7FFF + (bits >> 16 & 1))) >> 16
+    return np.where(np.isnan(wide), 0x7FC0, near).astype(np.uint16)
+
+
+def _single(value: Any) -> Any:
+    return dt.float32 if value in dt.HALVES else value
 
 
 class NumPyBackend:
-    """Runs ops on NumPy arrays. Arrays are never written to after they are made."""
+    """Runs ops on NumPy arrays. Arrays are never written to after they are made.
+
+    In half precision every op computes in float32 and rounds its result once, as PyTorch does: sums neither
+    overflow on the way nor stick. bfloat16 lies in arrays of uint16.
+    """
 
     def run(
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params
     ) -> tuple[Any, Spec]:
         """Return the result of `op` as an array, and its spec."""
         spec = op.infer(specs, params)
+        if op.family != "view" and (
+            spec.dtype in dt.HALVES or any(s.dtype in dt.HALVES for s in specs)
+        ):
+            return self._in_single(op, values, specs, params, spec), spec
         with np.errstate(all="ignore"):
             out = op.numpy(values, spec, params)
-        want = spec.dtype.name
+        want = array_name(spec.dtype)
         if type(out) is not np.ndarray or out.dtype.name != want:
             out = np.asarray(out, dtype=want)
         return out, spec
 
+    def _in_single(
+        self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params, spec: Spec
+    ) -> Any:
+        """Return the result of an op some of whose arrays are of half precision."""
+        wide = [widened(v, s.dtype) for v, s in zip(values, specs, strict=True)]
+        settings = Params({name: _single(value) for name, value in params.items()})
+        with np.errstate(all="ignore"):
+            out = op.numpy(wide, spec_of(spec.shape, _single(spec.dtype)), settings)
+            return rounded(out, spec.dtype)
+
     def constant(self, value: Any, spec: Spec) -> Any:
         """Return an array filled with `value`; it takes the memory of one element."""
-        return np.broadcast_to(np.array(value, dtype=spec.dtype.name), spec.shape)
+        with np.errstate(all="ignore"):
+            one = rounded(np.array(value, dtype=_single(spec.dtype).name), spec.dtype)
+        return np.broadcast_to(one, spec.shape)
 
-    def filling(self, value: Any) -> Any:
+    def filling(self, value: Any, spec: Spec) -> Any:
         """Return the number that a constant is filled with; None for any other array."""
         if value.flags.writeable or any(value.strides):
             return None
-        return value.flat[0].item() if value.size else 0
+        return widened(value.flat[:1], spec.dtype)[0].item() if value.size else 0
 
     def upload(self, data: Any, spec: Spec) -> Any:
         """Return an array of the bytes (or array) `data`, copied."""
         if isinstance(data, np.ndarray):
-            return np.array(data, dtype=spec.dtype.name).reshape(spec.shape)
-        return np.frombuffer(bytearray(data), dtype=spec.dtype.name).reshape(spec.shape)
+            return np.array(data, dtype=array_name(spec.dtype)).reshape(spec.shape)
+        return np.frombuffer(bytearray(data), dtype=array_name(spec.dtype)).reshape(spec.shape)
 
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of the value in row-major order."""

@@ -1,4 +1,4 @@
-"""How elements lie in buffers: WebGPU keeps bools and narrow integers in a 32-bit word each."""
+"""How elements lie in buffers: WebGPU keeps bools, narrow integers and bfloat16 in a 32-bit word each."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ NARROW: dict[dt.DType, Literal["B", "b", "H", "h"]] = {
 
 def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:
     """Return row-major bytes of the dtype's natural width as they are stored."""
+    if language == "wgsl" and dtype is dt.bfloat16:
+        # a bfloat16 is the upper half of a float32
+        return array("I", [w << 16 for w in memoryview(data).cast("B").cast("H")])
     code = NARROW.get(dtype)
     if language != "wgsl" or code is None:
         return data
@@ -28,6 +31,9 @@ def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:
 
 def from_storage(language: str, data: Any, spec: Spec) -> memoryview:
     """Return stored bytes as row-major bytes of the dtype's natural width."""
+    if language == "wgsl" and spec.dtype is dt.bfloat16:
+        words = memoryview(data).cast("B").cast("I")[: spec.size]
+        return memoryview(array("H", [w >> 16 for w in words])).cast("B")
     code = NARROW.get(spec.dtype)
     if language != "wgsl" or code is None:
         return memoryview(data).cast("B")[: spec.size * spec.dtype.itemsize]

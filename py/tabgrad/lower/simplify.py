@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tabgrad.core.dtype import HALVES, float32
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
 from tabgrad.lower.group import SMALL_CAT
@@ -18,6 +19,11 @@ LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
 LONG_PRODUCT = 2048
 """Products with a few results that run over more than this are done in parts, which are added up."""
+
+SUMS = frozenset(
+    ("reduce_sum", "reduce_prod", "cumsum", "linear_scan", "logcumsumexp", "scatter_add")
+)
+"""What adds up or multiplies in several steps: in half precision each would round."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -41,12 +47,20 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
     if op.family == "view" and srcs[0].op is FULL and op.name not in ("pad", "unwindow"):
         shape = op.infer((srcs[0].spec,), params)
         return p.constant(srcs[0].number, shape)
+    if op.name in SUMS and srcs[0].spec.dtype in HALVES:
+        return in_single(p, op, params, srcs)
     found = RULES.get(op.name)
     if found is not None:
         new = found(p, params, srcs)
         if new is not None:
             return new
     return p.add(op, params, srcs)
+
+
+def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
+    """Add `op` on half precision as one on float32 whose result is rounded once."""
+    wide = tuple(apply(p, "cast", s, dtype=float32) if s.spec.dtype in HALVES else s for s in srcs)
+    return apply(p, "cast", make(p, op, params, wide), dtype=srcs[0].spec.dtype)
 
 
 def build(
@@ -254,6 +268,8 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     x, y = srcs
     *batch, m, k = x.shape
     n = y.shape[-1]
+    if min(m, n, k) <= 1 and x.spec.dtype in HALVES:
+        return in_single(p, REGISTRY["matmul"], params, srcs)
     if min(m, n, k) <= 1:
         lead = tuple(batch)
         left = apply(
@@ -289,6 +305,8 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
         parts = choose()
     if parts == 1:
         return None
+    if x.spec.dtype in HALVES:
+        return in_single(p, REGISTRY["matmul"], NO_PARAMS, (x, y))
     rank = len(batch)
     left = apply(p, "reshape", x, shape=(*batch, m, parts, k // parts))
     left = apply(p, "permute", left, dims=(*range(rank), rank + 1, rank, rank + 2))

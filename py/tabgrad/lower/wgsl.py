@@ -11,11 +11,12 @@ from tabgrad.lower import library
 from tabgrad.lower.dialect import BOOL, F32, I32, U32, Dialect
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
-          dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.float32: "f32"}  # fmt: skip
+          dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
+          dt.float32: "f32"}  # fmt: skip
 
 
 class WGSL(Dialect):
-    """The WebGPU shading language. Bools and narrow integers lie in a 32-bit word each."""
+    """The WebGPU shading language. Bools, narrow integers and bfloat16 lie in a 32-bit word each."""
 
     name = "wgsl"
     robust = True
@@ -55,6 +56,8 @@ class WGSL(Dialect):
             value = f"select(0u, 1u, {value})"
         elif dtype is dt.float16:
             value = f"f16({value})"
+        elif dtype is dt.bfloat16:
+            value = self.narrow(value, dtype)
         return f"{buffer}[{index}] = {value};"
 
     def uniform(self, word: int, kind: str) -> str:
@@ -81,6 +84,8 @@ class WGSL(Dialect):
 
     def narrow(self, value: str, dtype: dt.DType) -> str:
         """Wrap a computed value to its dtype."""
+        if dtype is dt.bfloat16:
+            return f"f32_from_bf16_bits(bf16_bits_from_f32({value}))"
         return f"f32(f16({value}))" if dtype is dt.float16 else super().narrow(value, dtype)
 
     def module(
@@ -127,7 +132,7 @@ class WGSL(Dialect):
     def with_library(self, text: str) -> str:
         """Prepend the library functions that `text` calls, and the extensions it needs."""
         full = library.functions(library.names_used(text)) + text
-        return ("enable f16;\n" if "f16" in full.replace("f16x", "") else "") + full
+        return ("enable f16;\n" if re.search(r"\bf16\b", full) else "") + full
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare workgroup memory."""

@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.families import conjugate, kernel, to_front
 from tabgrad.core.numpy import np
 from tabgrad.core.op import same_dtype
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size, without
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
@@ -124,6 +125,7 @@ def linear_scan(a: Operand, b: Operand, *, axis: int, reverse: bool) -> Array:
 linear_scan.saves = lambda needs: ((True, False), needs[0])
 
 
+@widened
 def cumprod(x: Any, axis: int, reverse: bool = False) -> Any:
     """Return the product of the elements up to and including each one; exact where there are zeros."""
     shape = x.spec.shape
@@ -137,6 +139,7 @@ def cumprod(x: Any, axis: int, reverse: bool = False) -> Any:
     return linear_scan.bind(x, start, axis=axis, reverse=reverse)
 
 
+@widened
 def product_of_others(x: Any, axes: Ints) -> Any:
     """Return, for each element, the product of all the others over `axes`, without division.
 

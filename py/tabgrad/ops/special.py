@@ -11,6 +11,7 @@ from typing import Any
 
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
+from tabgrad.core.promotion import widened
 from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (
     add,
@@ -98,6 +99,7 @@ def trigamma(x: Operand) -> Array:
     return oracle.trigamma(x)
 
 
+@widened
 def polygamma(n: int, x: Any) -> Any:
     """Return the n-th derivative of digamma at `x`.
 
@@ -164,6 +166,7 @@ def xlogy(x: Operand, y: Operand) -> Array:
     return np.where((x == 0) & ~np.isnan(y), x, x * np.log(y))
 
 
+@widened
 def xlog1py(x: Any, y: Any) -> Any:
     """Return x * ln(1 + y), 0 where x is 0."""
     from tabgrad.ops.elementwise import log1p
@@ -173,6 +176,7 @@ def xlog1py(x: Any, y: Any) -> Any:
     return mul(x, log1p(where(edge, 0, y)))
 
 
+@widened
 def entr(x: Any) -> Any:
     """Return -x * ln(x); 0 at 0, -inf below."""
     return where(lt(x, 0), -math.inf, neg(xlogy(x, x)))
@@ -194,15 +198,16 @@ def softplus(x: Operand) -> Array:
 
 
 @elementwise(
-    code="({x} * sigmoid_f32({x}))", derivative=lambda x, y: _silu_slope(sigmoid(x), y), kinds="f"
+    code="({x} * sigmoid_f32({x}))", derivative=lambda x, _y: _silu_slope(x, sigmoid(x)), kinds="f"
 )
 def silu(x: Operand) -> Array:
     """Return x * sigmoid(x)."""
     return x * np.exp(-np.logaddexp(0, -x))
 
 
-def _silu_slope(s: Any, y: Any) -> Any:
-    return add(s, mul(y, sub(1, s)))
+def _silu_slope(x: Any, s: Any) -> Any:
+    # not of the result, which half precision has rounded: the two terms nearly cancel at -1.28
+    return add(s, mul(mul(x, s), sub(1, s)))
 
 
 @elementwise(
@@ -225,7 +230,7 @@ GELU_A, GELU_B = 2 * math.sqrt(2 / math.pi), 0.044715
 
 @elementwise(
     code="({x} * sigmoid_f32({x} * (1.5957691216057308 + 0.071354816272600249 * {x} * {x})))",
-    derivative=lambda x, y: _gelu_tanh_slope(x, y),
+    derivative=lambda x, _y: _gelu_tanh_slope(x),
     kinds="f",
 )
 def gelu_tanh(x: Operand) -> Array:
@@ -233,12 +238,12 @@ def gelu_tanh(x: Operand) -> Array:
     return x * np.exp(-np.logaddexp(0, -x * (GELU_A + GELU_A * GELU_B * x * x)))
 
 
-def _gelu_tanh_slope(x: Any, y: Any) -> Any:
+def _gelu_tanh_slope(x: Any) -> Any:
     # with s the sigmoid of u(x): (x s)' = s + x s (1 - s) u'
     squared = square(x)
     s = sigmoid(mul(x, add(mul(squared, GELU_A * GELU_B), GELU_A)))
     slope = add(mul(squared, 3 * GELU_A * GELU_B), GELU_A)
-    return add(s, mul(mul(y, sub(1, s)), slope))
+    return add(s, mul(mul(mul(x, s), sub(1, s)), slope))
 
 
 @elementwise(
@@ -253,6 +258,7 @@ def relu(x: Operand) -> Array:
     return np.maximum(x, 0)
 
 
+@widened
 def sinc(x: Any) -> Any:
     """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
     u = mul(x, math.pi)

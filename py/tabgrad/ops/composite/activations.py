@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import axis_index
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.elementwise import (
@@ -40,6 +41,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
 
 
+@widened
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
     return where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), alpha))
@@ -50,6 +52,7 @@ def _not_above_zero(x: Any) -> Any:
     return where(gt(x, 0), 0, x)
 
 
+@widened
 def selu(input: Any) -> Any:
     """Return the self-normalising exponential unit."""
     return mul(
@@ -57,6 +60,7 @@ def selu(input: Any) -> Any:
     )
 
 
+@widened
 def celu(input: Any, alpha: float = 1.0) -> Any:
     """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     if alpha == 0:
@@ -64,11 +68,13 @@ def celu(input: Any, alpha: float = 1.0) -> Any:
     return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
 
 
+@widened
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """Return x where positive, negative_slope * x elsewhere."""
     return where(gt(input, 0), input, mul(input, negative_slope))
 
 
+@widened
 def prelu(input: Any, weight: Any) -> Any:
     """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
     shape = input.spec.shape
@@ -97,11 +103,13 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return where(gt(input, min_val), where(lt(input, max_val), input, max_val), min_val)
 
 
+@widened
 def hardsigmoid(input: Any) -> Any:
     """Return x / 6 + 1/2, kept between 0 and 1."""
     return mul(hardtanh(add(input, 3), 0.0, 6.0), 1 / 6)
 
 
+@widened
 def hardswish(input: Any) -> Any:
     """Return x * hardsigmoid(x)."""
     return mul(input, hardsigmoid(input))
@@ -112,6 +120,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     return where(gt(abs_(input), lambd), input, 0)
 
 
+@widened
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x moved by lambd towards 0, and 0 within lambd of it."""
     if lambd < 0:
@@ -121,11 +130,13 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     )
 
 
+@widened
 def tanhshrink(input: Any) -> Any:
     """Return x - tanh(x)."""
     return sub(input, tanh(input))
 
 
+@widened
 def softsign(input: Any) -> Any:
     """Return x / (1 + |x|)."""
     return div(input, add(abs_(input), 1))
@@ -136,11 +147,13 @@ def threshold(input: Any, threshold: float, value: float) -> Any:
     return where(gt(input, threshold), input, value)
 
 
+@widened
 def logsigmoid(input: Any) -> Any:
     """Return ln(sigmoid(x)), without overflow."""
     return neg(softplus(neg(input)))
 
 
+@widened
 def scaled_softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Return ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
     scaled = input if beta == 1 else mul(input, beta)
@@ -148,11 +161,13 @@ def scaled_softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> A
     return where(gt(scaled, threshold), input, y if beta == 1 else mul(y, 1 / beta))
 
 
+@widened
 def mish(input: Any) -> Any:
     """Return x * tanh(softplus(x))."""
     return mul(input, tanh(softplus(input)))
 
 
+@widened
 def logit(input: Any, eps: float | None = None) -> Any:
     """Return ln(p / (1 - p)); with `eps` the input is first kept in [eps, 1 - eps]."""
     from tabgrad.ops.elementwise import log
@@ -171,24 +186,28 @@ def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
     return part(input, axis, 0, n), part(input, axis, n, 2 * n)
 
 
+@widened
 def glu(input: Any, dim: int = -1) -> Any:
     """Return a * sigmoid(b) for the two halves a and b of `dim`."""
     a, b = _halves("glu", input, dim)
     return mul(a, sigmoid(b))
 
 
+@widened
 def swiglu(input: Any, dim: int = -1) -> Any:
     """Return silu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("swiglu", input, dim)
     return mul(silu(a), b)
 
 
+@widened
 def geglu(input: Any, dim: int = -1, approximate: str = "none") -> Any:
     """Return gelu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("geglu", input, dim)
     return mul(gelu(a, approximate), b)
 
 
+@widened
 def reglu(input: Any, dim: int = -1) -> Any:
     """Return relu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("reglu", input, dim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.losses import reduced
@@ -40,6 +40,7 @@ def _moved(alpha: Any, k: int) -> Any:
     return cat.bind(edge, part(alpha, 1, 0, s - k), axis=1)
 
 
+@widened(autocast=True)
 def ctc_loss(
     log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,

@@ -8,6 +8,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import broadcast
 from tabgrad.ops.composite.rows import softmax
 from tabgrad.ops.elementwise import add, div, exp, maximum, mul, sub, where
@@ -57,6 +58,7 @@ def _safe_softmax(x: Any) -> Any:
     return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))
 
 
+@widened
 def attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False,
     scale: float | None = None, enable_gqa: bool = False, drop: Callable[[Any], Any] | None = None,

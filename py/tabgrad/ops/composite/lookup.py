@@ -6,6 +6,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
 from tabgrad.ops.elementwise import (
     abs_,
@@ -77,6 +78,7 @@ def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     return where(zero, 0, pow_(where(zero, 1, total), 1 / p))
 
 
+@widened(autocast=True)
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """Return `input` divided by its p-norm over `dim`, which counts as at least `eps`.
 
@@ -88,6 +90,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> A
     return div.bind(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))
 
 
+@widened(autocast=True)
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
     product = mul(x1, x2)
@@ -98,6 +101,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return div(reduce_sum.bind(product, axes=axes), mul(*norms))
 
 
+@widened(autocast=True)
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -117,6 +118,7 @@ def _class_weights(
     return where(eq(target, ignore_index), 0, chosen)
 
 
+@widened(autocast=True)
 def nll_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean",
@@ -138,6 +140,7 @@ def nll_loss(
     return _weighted_mean(loss, factor, reduction)
 
 
+@widened(autocast=True)
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
@@ -233,6 +236,7 @@ def _elementwise_loss(
     return _weighted_mean(loss, weights, "mean")
 
 
+@widened(autocast=True)
 def mse_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
@@ -241,6 +245,7 @@ def mse_loss(
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
 
 
+@widened(autocast=True)
 def l1_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
@@ -249,6 +254,7 @@ def l1_loss(
     return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
 
 
+@widened(autocast=True)
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
@@ -260,6 +266,7 @@ def huber_loss(
     return _elementwise_loss(loss, weight, None, None, reduction)
 
 
+@widened(autocast=True)
 def smooth_l1_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
@@ -279,6 +286,7 @@ def _clamped_log(x: Any) -> Any:
     return maximum(log(x), -100.0)
 
 
+@widened(autocast=True)
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -299,6 +307,7 @@ def _clamped_log_of_rest(x: Any) -> Any:
     return maximum(log1p(neg(x)), -100.0)
 
 
+@widened(autocast=True)
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
@@ -318,6 +327,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
+@widened(autocast=True)
 def kl_div(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
@@ -334,6 +344,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@widened(autocast=True)
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
@@ -351,6 +362,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@widened(autocast=True)
 def gaussian_nll_loss(
     input: Any,
     target: Any,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.ops.composite.activations import logsigmoid
 from tabgrad.ops.composite.lookup import pairwise_distance
 from tabgrad.ops.composite.losses import legacy_reduction, one_hot_mask, reduced
@@ -19,6 +20,7 @@ from tabgrad.ops.special import relu, softplus
 from tabgrad.ops.view import expand, reshape
 
 
+@widened(autocast=True)
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -28,6 +30,7 @@ def margin_ranking_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -40,6 +43,7 @@ def hinge_embedding_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def soft_margin_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -49,6 +53,7 @@ def soft_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -69,6 +74,7 @@ def cosine_embedding_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def triplet_margin_loss(
     anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
@@ -81,6 +87,7 @@ def triplet_margin_loss(
     )  # fmt: skip
 
 
+@widened(autocast=True)
 def triplet_margin_with_distance_loss(
     anchor: Any, positive: Any, negative: Any, *,
     distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
@@ -94,6 +101,7 @@ def triplet_margin_with_distance_loss(
     return reduced(relu(add(sub(near, far), margin)), reduction)
 
 
+@widened(autocast=True)
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -115,6 +123,7 @@ def multi_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def multilabel_margin_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -149,6 +158,7 @@ def multilabel_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@widened(autocast=True)
 def multilabel_soft_margin_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import single, widened
 from tabgrad.core.shape import size
 from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
@@ -44,6 +45,7 @@ def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) 
     return tuple(range(rank - len(shape), rank))
 
 
+@widened(first=True, autocast=True)
 def layer_norm(
     input: Any,
     normalized_shape: Sequence[int],
@@ -67,21 +69,22 @@ def rms_norm(
 ) -> Any:
     """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
 
-    Without `eps` the machine epsilon of the dtype is used.
+    Without `eps` the machine epsilon is used, in half precision that of float32.
     """
+    return _rms_norm(input, weight, normalized_shape, epsilon(input) if eps is None else eps)
+
+
+@widened(first=True, autocast=True)
+def _rms_norm(input: Any, weight: Any, normalized_shape: Sequence[int], eps: float) -> Any:
     axes = _last_axes("rms_norm", input, normalized_shape, weight)
-    if eps is None:
-        eps = epsilon(input)
     scale = rsqrt(add(mean(square(input), axes), eps))
     y = mul.bind(input, keep(scale, input, axes))
     return y if weight is None else mul(y, weight)
 
 
 def epsilon(x: Any) -> float:
-    """Return the machine epsilon of the dtype of `x`."""
-    return {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}.get(
-        x.spec.dtype.name, 2.0**-23
-    )
+    """Return the machine epsilon of what norms of `x` are computed in: half precision in float32."""
+    return 2.0**-52 if x.spec.dtype.itemsize == 8 else 2.0**-23
 
 
 def _affine(rest: Any, inverse: Any, weight: Any, bias: Any, x: Any) -> Any:
@@ -102,7 +105,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any, Any]:
 def move(running: Any, new: Any, momentum: float, factor: float) -> None:
     """Move a running statistic in place towards `factor * new`."""
     change = mul(stop_gradient(new), momentum * factor)
-    running.copy_(add(mul(stop_gradient(running), 1 - momentum), change))
+    running.copy_(add(mul(single(stop_gradient(running)), 1 - momentum), change))
 
 
 def batch_norm(
@@ -119,23 +122,44 @@ def batch_norm(
             raise ValueError(
                 "batch_norm: expected running_mean and running_var where training is False"
             )
-        rest = sub.bind(input, along(running_mean, input, 1))
-        return _affine(rest, rsqrt(add(running_var, eps)), weight, bias, input)
+        return _by_running(input, running_mean, running_var, weight, bias, eps)
+    return _by_batch(input, weight, bias, Running(running_mean, running_var, momentum), eps)
+
+
+@widened(first=True)
+def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+    rest = sub.bind(input, along(mean, input, 1))
+    return _affine(rest, rsqrt(add(var, eps)), weight, bias, input)
+
+
+class Running(NamedTuple):
+    """The running statistics that a batch moves in place, in whatever precision they are kept."""
+
+    mean: Any
+    var: Any
+    momentum: float
+
+    def move(self, mean: Any, var: Any, n: int) -> None:
+        """Move both towards those of a batch, whose variance over `n` elements is the biased one."""
+        for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
+            if running is not None:
+                move(running, new, self.momentum, factor)
+
+
+@widened(first=True)
+def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
     middle, rest, spread = batch_statistics(input)
     n = input.spec.size // max(1, input.spec.shape[1])
     if n <= 1 and input.spec.size:
         raise ShapeError(
             f"batch_norm: expected more than one value for each channel in training, got {input.spec.shape}"
         )
-    for running, new, factor in (
-        (running_mean, middle, 1.0),
-        (running_var, spread, n / max(1, n - 1)),
-    ):
-        if running is not None:
-            move(running, new, momentum, factor)
+    if n:
+        running.move(middle, spread, n)
     return _affine(rest, rsqrt(add(spread, eps)), weight, bias, input)
 
 
+@widened(first=True, autocast=True)
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -165,20 +189,22 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if size(shape[2:]) == 1:
         raise ShapeError(f"instance_norm: expected more than one spatial element, got {shape}")
+    return _by_instance(input, weight, bias, Running(running_mean, running_var, momentum), eps)
+
+
+@widened(first=True)
+def _by_instance(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
+    shape = input.spec.shape
     axes = tuple(range(2, len(shape)))
     middle, rest, spread = centered(input, axes)
-    n = size(shape[2:])
-    for running, new, factor in (
-        (running_mean, middle, 1.0),
-        (running_var, spread, n / max(1, n - 1)),
-    ):
-        if running is not None:
-            move(running, mean(new, (0,)), momentum, factor)
+    if running.mean is not None or running.var is not None:
+        running.move(mean(middle, (0,)), mean(spread, (0,)), size(shape[2:]))
     y = mul.bind(rest, keep(rsqrt(add(spread, eps)), input, axes))
     y = y if weight is None else mul.bind(y, along(weight, input, 1))
     return y if bias is None else add.bind(y, along(bias, input, 1))
 
 
+@widened
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:

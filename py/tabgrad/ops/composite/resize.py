@@ -12,7 +12,7 @@ from typing import Any
 
 from tabgrad.core.dtype import float32, promote
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.padding import pad
@@ -51,6 +51,7 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
     return out, [float(f) for f in factors]
 
 
+@widened
 def interpolate(
     input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
@@ -172,6 +173,7 @@ def _by_matrix(
 # -- sampling at given places ----------------------------------------------------------------------
 
 
+@widened
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
     """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
     n = len(size) - 2
@@ -214,6 +216,7 @@ def _reflected(p: Any, m: int, corners: bool) -> Any:
     return add(where(odd, sub(span, rest), rest), low)
 
 
+@widened
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import axes_tuple, with_ones, without
 from tabgrad.ops.elementwise import add, copy, div, exp, log, sub, where
 from tabgrad.ops.reduction import keep, peak, reduce_sum
@@ -46,7 +46,11 @@ def softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
     >>> tg.softmax(tg.tensor([0.0, 0.0], device="cpu"), dim=0)
     tensor([0.5000, 0.5000])
     """
-    x, axes = _axes("softmax", x, dim, dtype)
+    return _softmax(*_axes("softmax", x, dim, dtype))
+
+
+@widened(autocast=True)
+def _softmax(x: Any, axes: Axes) -> Any:
     if not x.spec.size:
         return copy.bind(x)
     e = exp(sub.bind(x, top(x, axes)))
@@ -60,7 +64,11 @@ def log_softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> A
     >>> tg.log_softmax(tg.tensor([0.0, 0.0], device="cpu"), dim=0)
     tensor([-0.6931, -0.6931])
     """
-    x, axes = _axes("log_softmax", x, dim, dtype)
+    return _log_softmax(*_axes("log_softmax", x, dim, dtype))
+
+
+@widened(autocast=True)
+def _log_softmax(x: Any, axes: Axes) -> Any:
     if not x.spec.size:
         return copy.bind(x)
     z = sub.bind(x, top(x, axes))
@@ -72,6 +80,7 @@ def softmin(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
     return softmax(-x, dim, dtype)
 
 
+@widened(autocast=True)
 def logsumexp(x: Any, dim: int | Iterable[int], keepdim: bool = False) -> Any:
     """Return log(sum(exp(x))) over `dim`, without overflow; rows of -inf give -inf.
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.ops.elementwise import (
     abs_,
@@ -73,28 +73,33 @@ def _real(name: str, x: Any) -> Any:
     return x
 
 
+@widened
 def i0e(x: Any) -> Any:
     """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
     return _scaled_bessel(0, abs_(_real("i0e", x)))
 
 
+@widened
 def i0(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 0."""
     a = _size(_real("i0", x))
     return mul(exp(a), _scaled_bessel(0, a))
 
 
+@widened
 def i1e(x: Any) -> Any:
     """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
     y = _scaled_bessel(1, _size(_real("i1e", x)))
     return where(lt(x, 0), neg(y), y)
 
 
+@widened
 def i1(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 1."""
     return mul(exp(_size(_real("i1", x))), i1e(x))
 
 
+@widened
 def zeta(s: Any, q: Any) -> Any:
     """Return the Hurwitz zeta function, the sum over k of (k + q)^-s, for s > 1 and q > 0; elsewhere nan.
 
@@ -115,11 +120,13 @@ def zeta(s: Any, q: Any) -> Any:
     return where(gt(s, 1), where(gt(q, 0), total, math.nan), math.nan)
 
 
+@widened
 def ndtr(x: Any) -> Any:
     """Return the probability that a standard normal variable is below `x`."""
     return mul(erfc(mul(_real("ndtr", x), -math.sqrt(0.5))), 0.5)
 
 
+@widened
 def log_ndtr(x: Any) -> Any:
     """Return ln(ndtr(x)), accurate far in the lower tail."""
     x = _real("log_ndtr", x)
@@ -135,6 +142,7 @@ def log_ndtr(x: Any) -> Any:
     return where(tail, below, where(gt(near, 0), log1p(neg(p)), log(p)))
 
 
+@widened
 def multigammaln(x: Any, p: int) -> Any:
     """Return the logarithm of the multivariate gamma function of dimension `p`, for x > (p - 1) / 2."""
     if p < 1:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -164,6 +165,7 @@ def window_indices(w: Any, g: Geometry) -> Any:
     return flat
 
 
+@widened
 def avg_pool(
     name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
@@ -208,6 +210,7 @@ def _vector(numbers: list[int], x: Any) -> Any:
     return pieces[0] if len(pieces) == 1 else cat.bind(*pieces, axis=0)
 
 
+@widened
 def lp_pool(
     name: str, n: int, x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:  # fmt: skip
@@ -266,6 +269,7 @@ def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list
     return cat.bind(*pieces, axis=axis), lengths
 
 
+@widened
 def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
     """Return the means of as many regions as asked for, along each of the last `n` axes."""
     sizes = adaptive_sizes(name, x, n, output_size)
