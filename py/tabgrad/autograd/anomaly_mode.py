@@ -64,7 +64,7 @@ class Anomaly:
     def check(self, node: Node, grads: Any) -> None:
         """Raise AnomalyError if one of the cotangents a rule gave is not a number."""
         for i, g in enumerate(grads):
-            kind = None if g is None else self.found(g)
+            kind = self.found(g) if isinstance(g, Box) else None
             if kind is not None:
                 raise AnomalyError(
                     f"backward: {node.name()} returned {kind} as the gradient of its input {i}; "

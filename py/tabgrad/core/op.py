@@ -35,6 +35,8 @@ class Op:
     family = ""
     vjp: Rule | None = None
     linear = False
+    kinked = False
+    """Whether its derivative is the same in pieces: see core/kinks.py."""
 
     def __init__(self, fn: Callable[..., Any], **facts: Any) -> None:
         self.fn = fn

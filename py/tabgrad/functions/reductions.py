@@ -19,6 +19,7 @@ from tabgrad.functions.arguments import as_dtype, axes, axis, floating
 from tabgrad.functions.comparison import truth
 from tabgrad.ops import elementwise as e, reduction as r, rounding
 from tabgrad.ops.composite import rows
+from tabgrad.ops.composite.lookup import root, vector_norm
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
 
@@ -290,12 +291,6 @@ def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
     return root(variance), center
 
 
-def root(x: Any) -> Any:
-    """Return the square root of what is not negative, with the derivative 0 at 0."""
-    zero = rounding.eq(x, 0.0)
-    return e.where(zero, 0.0, e.sqrt(e.where(zero, 1.0, x)))
-
-
 def var(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None,
@@ -372,27 +367,8 @@ def norm(
 
 @widened(autocast=True)
 def _norm(x: Any, p: float, over: Ints, keepdim: bool) -> Any:
-    if p == 2:
-        return root(reduce(r.reduce_sum, a.square(x), over, keepdim))
-    size = a.abs(x)
-    if p == 1:
-        return reduce(r.reduce_sum, size, over, keepdim)
-    if p == math.inf:
-        return reduce(r.reduce_max, size, over, keepdim)
-    if p == -math.inf:
-        return reduce(r.reduce_min, size, over, keepdim)
-    if p == 0:
-        return reduce(r.reduce_sum, cast(truth(x), x.spec.dtype), over, keepdim)
-    if 0 < p < 1:
-        return _power(reduce(r.reduce_sum, _power(size, p), over, keepdim), 1.0 / p)
-    total = reduce(r.reduce_sum, a.pow(size, p), over, keepdim)
-    return _power(total, 1.0 / p) if p > 0 else a.pow(total, 1.0 / p)
-
-
-def _power(x: Any, exponent: float) -> Any:
-    """Return the power of what is not negative, with the derivative 0 at 0."""
-    zero = rounding.eq(x, 0.0)
-    return e.where(zero, 0.0, a.pow(e.where(zero, 1.0, x), exponent))
+    y = vector_norm(x, p, over)
+    return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
 
 
 @widened(autocast=True)

@@ -258,6 +258,9 @@ def relu(x: Operand) -> Array:
     return np.maximum(x, 0)
 
 
+relu.kinked = True
+
+
 @widened
 def sinc(x: Any) -> Any:
     """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""

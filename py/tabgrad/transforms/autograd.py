@@ -19,6 +19,7 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, using, wrap
 from tabgrad.transforms.jvp import Dual
+from tabgrad.transforms.kinks import ZERO, hung, passes, zeros
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import vjp
 from tabgrad.transforms.tape import (
@@ -109,7 +110,9 @@ class Walk:
         if old is None:
             heapq.heappush(self.heap, -i)
             self.cts[i] = (node, ct)
-        else:
+        elif old[1] is ZERO:
+            self.cts[i] = (node, ct)
+        elif ct is not ZERO:
             self.cts[i] = (node, accumulate(old[1], ct))
 
     def seed_output(self, node: Node, k: int, ct: Any) -> None:
@@ -141,6 +144,11 @@ class Walk:
 
     def visit(self, node: Node, ct: Any) -> None:
         """Hand the cotangent of `node`, or the list of them if it has several outputs, to its inputs."""
+        if ct is ZERO:
+            if passes(node):
+                self.pass_zeros(node)
+                return
+            ct = zeros(node)
         notes = node.notes
         if notes is not None:
             ct = _tensor_hooks(notes, ct)
@@ -167,12 +175,27 @@ class Walk:
             needs = tuple([e is not None for e in edges])
         else:
             needs = tuple([e is not None and (e in wanted or e in self.targets) for e in edges])  # type: ignore[operator]
+        if self.graph:
+            ct = hung(node, ct)
         grads = self.pull(node, rule, params, ct, needs)
         if notes is not None and "post" in notes:
             grads = _posthooks(node, notes["post"], grads, ct)
         for source, grad, need in zip(edges, grads, needs, strict=True):
             if need and grad is not None:
                 self.seed(source, grad)
+
+    def pass_zeros(self, node: Node) -> None:
+        """Hand a cotangent of zeros on, which no rule has to see."""
+        wanted, targets = self.wanted, self.targets or ()
+        if node in targets:
+            self.found[node] = zeros(node)
+        if wanted is not None and node not in wanted:
+            return
+        if not self.keep:
+            free(node)
+        for source in node.entry[2]:
+            if source is not None and (wanted is None or source in wanted or source in targets):
+                self.seed(source, ZERO)
 
     def pull(self, node: Node, rule: Any, params: Any, ct: Any, needs: tuple[bool, ...]) -> Any:
         """Return the cotangents of the inputs of `node`."""

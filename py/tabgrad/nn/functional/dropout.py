@@ -9,10 +9,11 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.composite.activations import leaky_relu
 from tabgrad.ops.composite.rows import softmax
 from tabgrad.ops.elementwise import add, div, log, maximum, mul, neg, stop_gradient, sub, where
 from tabgrad.ops.reduction import argmax, iota_along, keep
-from tabgrad.ops.rounding import eq, ge, gt
+from tabgrad.ops.rounding import eq, ge
 from tabgrad.ops.view import expand
 from tabgrad.tensor import Tensor
 
@@ -130,10 +131,10 @@ def rrelu(
         raise ValueError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
         u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device)
-        slope: Any = add(mul(u, upper - lower), lower)
+        slope: Any = add(mul(u, upper - lower), lower).to(input.dtype)
     else:
         slope = (lower + upper) / 2
-    return _into(input, where(gt(input, 0), input, mul(input, slope)), inplace)
+    return _into(input, leaky_relu(input, slope), inplace)
 
 
 def gumbel_softmax(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import axis_index
 from tabgrad.ops.composite.norms import along
@@ -68,12 +69,14 @@ def celu(input: Any, alpha: float = 1.0) -> Any:
     return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
 
 
+@kinked
 @widened
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """Return x where positive, negative_slope * x elsewhere."""
     return where(gt(input, 0), input, mul(input, negative_slope))
 
 
+@kinked
 @widened
 def prelu(input: Any, weight: Any) -> Any:
     """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
@@ -94,6 +97,7 @@ def relu6(input: Any) -> Any:
     return hardtanh(input, 0.0, 6.0)
 
 
+@kinked
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """Return x kept between the bounds; the derivative is 0 at them and beyond."""
     if max_val <= min_val:
@@ -103,6 +107,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return where(gt(input, min_val), where(lt(input, max_val), input, max_val), min_val)
 
 
+@kinked
 @widened
 def hardsigmoid(input: Any) -> Any:
     """Return x / 6 + 1/2, kept between 0 and 1."""
@@ -115,11 +120,13 @@ def hardswish(input: Any) -> Any:
     return mul(input, hardsigmoid(input))
 
 
+@kinked
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x where |x| > lambd, 0 elsewhere."""
     return where(gt(abs_(input), lambd), input, 0)
 
 
+@kinked
 @widened
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x moved by lambd towards 0, and 0 within lambd of it."""
@@ -142,6 +149,7 @@ def softsign(input: Any) -> Any:
     return div(input, add(abs_(input), 1))
 
 
+@kinked
 def threshold(input: Any, threshold: float, value: float) -> Any:
     """Return x where it is above `threshold`, `value` elsewhere."""
     return where(gt(input, threshold), input, value)

@@ -60,22 +60,33 @@ def one_hot(tensor: Any, num_classes: int) -> Any:
 
 
 def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
-    """Return the p-norm over `axes`; at 0 the derivative of the 2-norm is 0."""
+    """Return the p-norm over `axes`: the one definition. At 0 its derivatives are 0, whatever p."""
     if p == 2:
-        total = reduce_sum.bind(square(x), axes=axes)
-        zero = eq(total, 0)
-        return where(zero, 0, sqrt(where(zero, 1, total)))
+        return root(reduce_sum.bind(square(x), axes=axes))
+    size = abs_(x)
     if p == 1:
-        return reduce_sum.bind(abs_(x), axes=axes)
+        return reduce_sum.bind(size, axes=axes)
     if p == float("inf"):
-        return reduce_max.bind(abs_(x), axes=axes)
+        return reduce_max.bind(size, axes=axes)
     if p == float("-inf"):
-        return reduce_min.bind(abs_(x), axes=axes)
+        return reduce_min.bind(size, axes=axes)
     if p == 0:
-        return reduce_sum.bind(cast.bind(ne(x, 0), dtype=x.spec.dtype), axes=axes)
-    total = reduce_sum.bind(pow_(abs_(x), p), axes=axes)
+        # a count hangs on the numbers, with a derivative of 0
+        return reduce_sum.bind(where(ne(x, 0), 1, mul(x, 0)), axes=axes)
+    if p < 1:
+        zero = eq(size, 0)
+        powers = where(zero, 0 if p > 0 else float("inf"), pow_(where(zero, 1, size), p))
+    else:
+        powers = pow_(size, p)
+    total = reduce_sum.bind(powers, axes=axes)
     zero = eq(total, 0)
-    return where(zero, 0, pow_(where(zero, 1, total), 1 / p))
+    return where(zero, 0 if p > 0 else float("inf"), pow_(where(zero, 1, total), 1 / p))
+
+
+def root(x: Any) -> Any:
+    """Return the square root of what is not negative, with the derivative 0 at 0."""
+    zero = eq(x, 0)
+    return where(zero, 0, sqrt(where(zero, 1, x)))
 
 
 @widened(autocast=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
@@ -118,6 +119,7 @@ def _class_weights(
     return where(eq(target, ignore_index), 0, chosen)
 
 
+@kinked
 @widened(autocast=True)
 def nll_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,

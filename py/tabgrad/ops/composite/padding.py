@@ -7,6 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
@@ -106,6 +107,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise ValueError(f"pad: mode must be constant, {', '.join(_MODES)}; got {mode!r}")
     if value is not None and value != 0:
         raise ValueError(f"pad: mode {mode!r} takes no value")
+    return _by_mode(input, pairs, mode) if mode == "circular" else _hanging(input, pairs, mode)
+
+
+def _by_mode(input: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
     for axis, (lo, hi) in enumerate(pairs):
         crop = (min(lo, 0), min(hi, 0))
         if any(crop):
@@ -113,6 +118,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         if lo > 0 or hi > 0:
             input = _MODES[mode](input, axis, max(lo, 0), max(hi, 0))
     return input
+
+
+_hanging = kinked(_by_mode)
 
 
 __all__ = ["pad", "pad_constant"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from tabgrad.core.dtype import float32, promote
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
@@ -216,6 +217,7 @@ def _reflected(p: Any, m: int, corners: bool) -> Any:
     return add(where(odd, sub(span, rest), rest), low)
 
 
+@kinked
 @widened
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",

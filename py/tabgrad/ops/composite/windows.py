@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
@@ -127,6 +128,7 @@ def _lowest(x: Any) -> Any:
     return -(2 ** (8 * x.spec.dtype.itemsize - 1)) if x.spec.dtype.signed else 0
 
 
+@kinked
 def max_pool(
     name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
@@ -165,6 +167,7 @@ def window_indices(w: Any, g: Geometry) -> Any:
     return flat
 
 
+@kinked
 @widened
 def avg_pool(
     name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
@@ -269,6 +272,7 @@ def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list
     return cat.bind(*pieces, axis=axis), lengths
 
 
+@kinked
 @widened
 def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
     """Return the means of as many regions as asked for, along each of the last `n` axes."""
@@ -290,6 +294,7 @@ def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
     return copy.bind(x) if x is given else x
 
 
+@kinked
 def adaptive_max_pool(
     name: str, n: int, x: Any, output_size: Any, return_indices: bool = False
 ) -> Any:
@@ -298,6 +303,7 @@ def adaptive_max_pool(
     spatial = x.spec.shape[len(x.spec.shape) - n :]
     kind = x.device.index_dtype
     first = len(x.spec.shape) - n
+    given = x
     place = reshape.bind(iota(size(spatial), kind, x.device), shape=spatial)
     place = expand.bind(place, shape=x.spec.shape)
     for i, out in enumerate(sizes):
@@ -312,6 +318,7 @@ def adaptive_max_pool(
             at = reshape.bind(at, shape=(*at.spec.shape[: axis + 1], 1, *at.spec.shape[axis + 1 :]))
             place = gather.bind(where_, at, axis=axis + 1)
             place = reshape.bind(place, shape=x.spec.shape)
+    x = copy.bind(x) if x is given else x
     return (x, place) if return_indices else x
 
 
