@@ -58,6 +58,12 @@ def _domains(op: Any) -> list[tuple[float, float]]:
     return list(op.domain) if each else [op.domain] * n
 
 
+PARAMS: dict[str, dict[str, Any]] = {
+    "cast": {"dtype": dt.float32},
+    "checked": {
+        "size": 10, "name": "test", "what": "index", "dim": 0, "wraps": True, "ignore": None,
+    },
+}  # fmt: skip
 INTEGER_DOMAINS = {
     "pow": ((-3, 4), (0, 5)),
     "floor_divide": ((-9, 10), (1, 4)),
@@ -85,7 +91,7 @@ def _integers(op: Any, rng: np.random.Generator, kind: Any, shape: Any) -> list[
 
 
 def _elementwise(op: Any) -> Iterator[Sample]:
-    params: dict[str, Any] = {"dtype": dt.float32} if op.name == "cast" else {}
+    params: dict[str, Any] = PARAMS.get(op.name, {})
     if "f" in op.kinds:
         for shape in SHAPES:
             name = f"float{list(shape)}".replace(" ", "")

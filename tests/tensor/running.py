@@ -45,9 +45,10 @@ def outcome(t: Any, code: str, device: str) -> dict[str, Any]:
         env = environment(t, device)
         try:
             result = execute(code, env)
+            shown = plain(t, result)
         except Exception as error:
             return {"error": kinds(error), "message": str(error)}
-        found: dict[str, Any] = {"result": plain(t, result)}
+        found: dict[str, Any] = {"result": shown}
         total: Any = None
         for y in floats(result):
             w = t.tensor(weights(y.numel()), dtype=y.dtype, device=device).reshape(tuple(y.shape))

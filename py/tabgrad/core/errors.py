@@ -41,6 +41,13 @@ class ShapeError(TabgradError, ValueError, RuntimeError):
     """Shapes do not fit together."""
 
 
+class OutOfRangeError(TabgradError, IndexError, RuntimeError):
+    """An index names no element, or a target no class.
+
+    PyTorch raises IndexError for some functions and RuntimeError for others: this is both.
+    """
+
+
 class GradientError(TabgradError, RuntimeError):
     """A derivative was asked for that does not exist."""
 

@@ -21,6 +21,7 @@ from tabgrad.functions.aliasing import View, own, reshaped, view, write
 from tabgrad.functions.arguments import fits
 from tabgrad.functions.nonzero import nonzero
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
+from tabgrad.ops.checked import within
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -204,31 +205,26 @@ def basic_view(x: Any, found: Plan) -> Any:
     return y
 
 
-def getitem(self: Tensor, index: Any) -> Tensor:
+def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
     """Return self[index]: a view for numbers, slices, None and ..., else a copy of what is picked."""
     found = plan(self, index)
     if found.basic:
         return basic_view(self, found)
-    return Picking(basic_view(self, found), found.picks).read()
-
-
-def from_the_front(index: Any, n: int) -> Any:
-    """Return an index tensor with its negative elements counted from the front of a dim of size n."""
-    zero, size = (constant(m, index.spec, index.device) for m in (0, n))
-    return e.where.bind(r.lt.bind(index, zero), e.add.bind(index, size), index)
+    return Picking(basic_view(self, found), found.picks, name).read()
 
 
 class Picking:
     """Advanced indices against a view: where they lie, and one index into their dims made one."""
 
-    def __init__(self, x: Any, picks: list[tuple[int, Any]]) -> None:
+    def __init__(self, x: Any, picks: list[tuple[int, Any]], name: str) -> None:
         self.x = x
         pairs: list[tuple[int, Any]] = []
         for dim, k in picks:
             if k.spec.dtype is dt.bool_:
                 pairs.extend((dim + a, line) for a, line in enumerate(_mask_lines(k)))
             else:
-                pairs.append((dim, k))
+                k = cast(k, x.device.index_dtype)
+                pairs.append((dim, within(name, k, x.spec.shape[dim], dim, wraps=True)))
         self.dims = [dim for dim, _ in pairs]
         shapes = [k.spec.shape for _, k in pairs]
         try:
@@ -253,7 +249,7 @@ class Picking:
         total = None
         valid = None
         for k, n in zip(indices, self.sizes, strict=True):
-            k = from_the_front(cast(k, device.index_dtype), n)
+            k = cast(k, device.index_dtype)
             if k.spec.shape != self.shape:
                 k = v.expand.bind(k, shape=self.shape)
             if len(indices) == 1:
@@ -347,7 +343,7 @@ def _mask_lines(mask: Any) -> list[Any]:
     return list(nonzero(mask, as_tuple=True))
 
 
-def setitem(self: Tensor, index: Any, value: Any) -> None:
+def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value") -> None:
     """Write `value` at self[index], broadcast and cast to fit."""
     found = plan(self, index)
     aliasing.check_writable(self)
@@ -360,7 +356,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if len(found.picks) == 1 and found.picks[0][1].spec.dtype is dt.bool_ and value.spec.size == 1:
         write(target, _masked(target, found.picks[0], value), "setitem")
         return
-    write(target, Picking(target, found.picks).written(value), "setitem")
+    write(target, Picking(target, found.picks, name).written(value), "setitem")
 
 
 def _value(target: Any, value: Any) -> Any:
@@ -401,8 +397,8 @@ def _masked(target: Any, pick: tuple[int, Any], value: Any) -> Any:
     return e.where(mask, fill, target)
 
 
-def put_indices(self: Any, indices: Any, value: Any, accumulate: bool) -> Any:
+def put_indices(self: Any, indices: Any, value: Any, accumulate: bool, name: str) -> Any:
     """Return `self` with `value` written, or added, at the places that a tuple of index tensors names."""
     found = plan(self, tuple(indices))
     target = basic_view(self, found)
-    return Picking(target, found.picks).written(_value(target, value), accumulate)
+    return Picking(target, found.picks, name).written(_value(target, value), accumulate)

@@ -97,10 +97,12 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """Write, or add, `values` at the places that a tuple of index tensors names; return self."""
     if not accumulate:
-        indexing.setitem(self, tuple(indices), values)
+        indexing.setitem(self, tuple(indices), values, "index_put_")
         return self
     check_writable(self)
-    return write(self, indexing.put_indices(self, indices, values, True), "index_put_")
+    return write(
+        self, indexing.put_indices(self, indices, values, True, "index_put_"), "index_put_"
+    )
 
 
 def detach_(self: Tensor) -> Tensor:

@@ -275,6 +275,8 @@ def repeat_interleave(
         wide = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))
         wide = v.expand.bind(wide, shape=(*shape[: at + 1], times, *shape[at + 1 :]))
         return v.reshape.bind(wide, shape=(*shape[:at], n * times, *shape[at + 1 :]))
+    if any(count < 0 for count in times):
+        raise ShapeError(f"repeat_interleave: repeats can not be negative, got {min(times)}")
     if len(times) != n:
         raise ShapeError(
             f"repeat_interleave: repeats must have the same size as input along dim {at}: {n}"

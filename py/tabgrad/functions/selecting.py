@@ -15,6 +15,7 @@ from tabgrad.functions import indexing, nonzero
 from tabgrad.functions.arguments import axis, fits, index_tensor, scalar
 from tabgrad.functions.writers import write_through
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
+from tabgrad.ops.checked import within
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -53,17 +54,22 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     tensor([[1, 1],
             [4, 3]])
     """
-    index = index_tensor("gather", index)
+    return _gathered("gather", input, dim, index)
+
+
+def _gathered(name: str, input: Any, dim: int, index: Any) -> Any:
+    index = index_tensor(name, index)
     x, k = _lined(input), _lined(index)
-    at = axis("gather", dim, len(x.spec.shape))
-    _like_input("gather", x, k, at)
+    at = axis(name, dim, len(x.spec.shape))
+    _like_input(name, x, k, at)
     for d, (n, m) in enumerate(zip(k.spec.shape, x.spec.shape, strict=True)):
         if d != at and n > m:
             raise ShapeError(
-                f"gather: Size does not match at dimension {d} expected index {list(k.spec.shape)} to be "
+                f"{name}: Size does not match at dimension {d} expected index {list(k.spec.shape)} to be "
                 f"smaller than self {list(x.spec.shape)} apart from dimension {at}"
             )
     shape = tuple(x.spec.shape[d] if d == at else n for d, n in enumerate(k.spec.shape))
+    k = within(name, k, x.spec.shape[at], at)
     y = i.gather.bind(_cropped(x, shape), k, axis=at)
     return y if y.spec.shape == index.spec.shape else v.reshape.bind(y, shape=index.spec.shape)
 
@@ -77,6 +83,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     x = _lined(input)
     at = axis("index_select", dim, len(x.spec.shape))
+    k = within("index_select", k, x.spec.shape[at], at)
     y = i.gather.bind(x, _along(k, x, at), axis=at)
     return y if input.spec.shape else v.reshape.bind(y, shape=())
 
@@ -92,19 +99,26 @@ def _along(index: Any, x: Any, at: int) -> Any:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Return the elements of the flattened input at `index`, which may be negative."""
     flat = v.reshape.bind(input, shape=(input.spec.size,))
-    return indexing.getitem(flat, index_tensor("take", index))
+    return indexing.getitem(flat, index_tensor("take", index), "take")
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """Return gather(input, dim, indices) with both broadcast; without `dim` of the flattened tensors."""
+    """Return gather(input, dim, indices) with both broadcast; without `dim` of the flattened tensors.
+
+    Along a `dim` an index may be negative, which counts from the end.
+    """
     if dim is None:
         flat = v.reshape.bind(input, shape=(input.spec.size,))
-        return gather(flat, 0, v.reshape.bind(indices, shape=(indices.spec.size,)))
+        line = v.reshape.bind(indices, shape=(indices.spec.size,))
+        return _gathered("take_along_dim", flat, 0, line)
     at = axis("take_along_dim", dim, len(input.spec.shape))
+    indices = index_tensor("take_along_dim", indices)
+    indices = within("take_along_dim", indices, input.spec.shape[at], at, wraps=True)
     x, k = input.spec.shape, indices.spec.shape
     lead = broadcast("take_along_dim", (*x[:at], 1, *x[at + 1 :]), (*k[:at], 1, *k[at + 1 :]))
     wide = v.expand.bind(input, shape=(*lead[:at], x[at], *lead[at + 1 :]))
-    return gather(wide, at, v.expand.bind(indices, shape=(*lead[:at], k[at], *lead[at + 1 :])))
+    k = v.expand.bind(indices, shape=(*lead[:at], k[at], *lead[at + 1 :]))
+    return i.gather.bind(wide, k, axis=at)
 
 
 # -- scattering ------------------------------------------------------------------------------------
@@ -142,6 +156,7 @@ def _source(name: str, x: Any, index: Any, src: Any, at: int) -> tuple[Any, Any,
 def _scattered(name: str, op: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
     at = axis(name, dim, len(x.spec.shape))
     whole, k, values = _source(name, x, index, src, at)
+    k = within(name, k, whole.spec.shape[at], at)
     shape = tuple(whole.spec.shape[d] if d == at else n for d, n in enumerate(k.spec.shape))
     y = op(_cropped(whole, shape), k, values, at)
     if shape != whole.spec.shape:
@@ -294,7 +309,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """Return `input` with `value` along `dim` at the places of a 1-d `index`."""
     x = _lined(input)
     at = axis("index_fill", dim, len(x.spec.shape))
-    k = _along(_lined(index_tensor("index_fill", index)), x, at)
+    k = _lined(index_tensor("index_fill", index))
+    k = _along(within("index_fill", k, x.spec.shape[at], at, wraps=True), x, at)
     fill = v.expand.bind(scalar("index_fill", value, x), shape=k.spec.shape)
     return v.reshape.bind(i.scatter.bind(x, k, fill, axis=at), shape=input.spec.shape)
 
@@ -308,7 +324,7 @@ def _slices(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[A
             f"{name}(): self ({x.spec.dtype!r}) and source ({source.spec.dtype!r}) must have the same "
             "scalar type"
         )
-    k = _along(line, x, at)
+    k = _along(within(name, line, x.spec.shape[at], at), x, at)
     if _lined(source).spec.shape != k.spec.shape:
         raise ShapeError(
             f"{name}(): source {source.spec.shape} must have the shape of self {x.spec.shape} with "
@@ -319,7 +335,7 @@ def _slices(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[A
 
 def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """Return `input` with `values` written, or added, at the places that a tuple of index tensors names."""
-    return indexing.put_indices(input, indices, values, accumulate)
+    return indexing.put_indices(input, indices, values, accumulate, "index_put")
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -332,7 +348,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """Return `input` with the elements of `source` at `index` of the flattened input."""
     flat = v.reshape.bind(input, shape=(input.spec.size,))
-    new = indexing.put_indices(flat, (index_tensor("put", index),), source, accumulate)
+    new = indexing.put_indices(flat, (index_tensor("put", index),), source, accumulate, "put")
     return v.reshape.bind(new, shape=input.spec.shape)
 
 

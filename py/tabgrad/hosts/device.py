@@ -14,6 +14,7 @@ from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
+from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.faults import raise_faults
 from tabgrad.hosts.moves import Moves, start_of
@@ -21,6 +22,7 @@ from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.storage import from_storage, to_storage
+from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.dynamic import Dynamic
 from tabgrad.lower.group import Limits
@@ -81,6 +83,7 @@ class DeviceBackend:
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
         self.moves = Moves()
+        self.checks = Checks(self)
 
     def settled(self, value: Value) -> Value | None:
         """Return a computed copy of a slice, or of a view of a constant; None for any other value.
@@ -249,7 +252,13 @@ class DeviceBackend:
         """Return the values of the uniforms: constants, where moving slices begin, and fixed places."""
         graph = self.graph
         return [
-            -1 - k if k < 0 else start_of(graph, order[k]) if k in moving else graph.aux[order[k]]
+            self.checks.number(k, graph.line[order[k.origin]])
+            if k.__class__ is Site
+            else -1 - k
+            if k < 0
+            else start_of(graph, order[k])
+            if k in moving
+            else graph.aux[order[k]]
             for k, _ in plan.uniforms
         ]
 
@@ -274,7 +283,7 @@ class DeviceBackend:
                 self.counters.pipelines += 1
             pipelines.append(number)
         own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
-        stored = Stored(self.next, plan, frozenset(own))
+        stored = Stored(self.next, plan, self.checks, frozenset(own))
         self.next += 1
         self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
         return stored
@@ -354,8 +363,9 @@ class DeviceBackend:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def ask(self, value: Value, spec: Spec) -> int:
-        """Compute `value`, ask the host for its bytes, and return the token of the answer."""
+    def ask(self, value: Value, spec: Spec) -> tuple[int, int]:
+        """Compute `value`, ask the host for its bytes, and return the token of the answer and that of the
+        checks of indices, 0 where there is nothing to tell."""
         if MODE.get().capture is not None:
             raise CaptureError(
                 "a value was read inside a compiled function, where it has none yet: return the tensor and "
@@ -382,8 +392,9 @@ class DeviceBackend:
         self.encoder.read(
             token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size)
         )
+        errors = self.checks.ask()
         self.submit()
-        return token
+        return token, errors
 
     def read(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`, waiting for them."""
@@ -394,16 +405,18 @@ class DeviceBackend:
             )
         if not spec.size:
             return memoryview(b"")
-        token = self.ask(value, spec)
-        return self.answer(lambda: self.host.read(token, TIMEOUT), spec)
+        tokens = self.ask(value, spec)
+        return self.answer(
+            lambda: [self.host.read(t, TIMEOUT) if t else None for t in tokens], spec
+        )
 
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`, awaiting them."""
         if not spec.size:
             return memoryview(b"")
-        token = self.ask(value, spec)
+        tokens = self.ask(value, spec)
         try:
-            data = await self.host.read_async(token, TIMEOUT)
+            data = [await self.host.read_async(t, TIMEOUT) if t else None for t in tokens]
         except Exception as e:
             raise_faults(self, e)
             raise
@@ -412,28 +425,43 @@ class DeviceBackend:
     def answer(self, get: Any, spec: Spec) -> memoryview:
         """Return what a read gave, after the faults that came with it."""
         try:
-            data = get()
+            data, errors = get()
         except Exception as e:
             raise_faults(self, e)
             raise
         raise_faults(self)
         self.ahead = 0
         self.counters.bytes_down += len(data)
+        if errors is not None:
+            self.checks.tell(errors)
         return from_storage(self.dialect.name, data, spec)
 
     def synchronize(self) -> None:
         """Wait until everything sent has run."""
         self.flush()
+        errors = self.ask_errors()
         self.host.synchronize(TIMEOUT)
         self.ahead = 0
         raise_faults(self)
+        if errors:
+            self.checks.tell(self.host.read(errors, TIMEOUT))
 
     async def synchronize_async(self) -> None:
         """Await what `synchronize` waits for."""
         self.flush()
+        errors = self.ask_errors()
         await self.host.synchronize_async(TIMEOUT)
         self.ahead = 0
         raise_faults(self)
+        if errors:
+            self.checks.tell(await self.host.read_async(errors, TIMEOUT))
+
+    def ask_errors(self) -> int:
+        """Ask for the checks that no read has brought back; return the token, 0 where there are none."""
+        errors = self.checks.ask()
+        if errors:
+            self.submit()
+        return errors
 
 
 def _dialect(language: str) -> Dialect:

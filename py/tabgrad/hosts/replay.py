@@ -19,9 +19,12 @@ class Stored:
     `pipelines` those of its kernels, `captured` how many compiled calls replay it.
     """
 
-    def __init__(self, list_id: int, plan: Plan, pipelines: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, list_id: int, plan: Plan, checks: Any, pipelines: frozenset[int] = frozenset()
+    ) -> None:
         self.id = list_id
         self.plan = plan
+        self.checks = checks
         self.pipelines = pipelines
         self.captured = 0
         self.words: list[int] = []
@@ -70,6 +73,8 @@ class Stored:
             out = outputs.get(slot)
             if out is not None:
                 slots.append(out.id)
+            elif slot == self.plan.errors:
+                slots.append(self.checks.bound())
             elif slot in home:
                 slots.append(temporaries[home[slot]].id)
             else:

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, F64, I32, I64, U32, U64, Dialect
+from tabgrad.lower.dialect import BOOL, F32, F64, FLAGS, I32, I64, U32, U64, Dialect
 
 STORED = {
     dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
     dt.int16: "short", dt.uint32: "unsigned int", dt.int32: "int", dt.uint64: "unsigned long long",
     dt.int64: "long long", dt.float16: "unsigned short", dt.bfloat16: "unsigned short", dt.float32: "float",
-    dt.float64: "double",
+    dt.float64: "double", FLAGS: "unsigned int",
 }  # fmt: skip
 UNIFORMS = "const unsigned int* __restrict__ u"
 
@@ -94,6 +94,21 @@ class CUDA(Dialect):
         if dtype is dt.bfloat16:
             return f"f32_from_bf16_bits(bf16_bits_from_f32({value}))"
         return super().narrow(value, dtype)
+
+    def choose(self, test: str, yes: str, no: str) -> str:
+        """Write a choice between two values."""
+        return f"({test} ? {yes} : {no})"
+
+    def flag(self, buffer: str, at: int, value: str, kind: str, site: str) -> list[str]:
+        """Write a value and the site in front of it, unless there is one."""
+        high = f"(unsigned int)({value} >> 32)" if kind == U64 else "0u"
+        return [
+            f"if ({buffer}[0] == 0u) {{",
+            f"  {buffer}[{at}] = (unsigned int){value};",
+            f"  {buffer}[{at + 1}] = {high};",
+            f"  {buffer}[0] = {site};",
+            "}",
+        ]
 
     def module(
         self,

@@ -11,6 +11,10 @@ F32, I32, U32, BOOL, F64, I64, U64 = "f32", "i32", "u32", "bool", "f64", "i64", 
 """The types values are computed in; buffers may store narrower ones."""
 
 
+FLAGS: Any = "flags"
+"""Stands for a dtype where words are bound that threads set at the same time."""
+
+
 class Dialect:
     """A kernel language. Statements end up in one flat list of lines; blocks are `{` and `}` in both."""
 
@@ -68,6 +72,15 @@ class Dialect:
 
     def literal(self, value: Any, kind: str) -> str:
         """Write a number."""
+        raise NotImplementedError
+
+    def choose(self, test: str, yes: str, no: str) -> str:
+        """Write a choice between two values."""
+        raise NotImplementedError
+
+    def flag(self, buffer: str, at: int, value: str, kind: str, site: str) -> list[str]:
+        """Write `value`, an unsigned integer, at word `at` of a buffer of FLAGS and `site` in front, unless
+        there is one; signed numbers reach to the second word."""
         raise NotImplementedError
 
     def shared(self, name: str, kind: str, size: int) -> str:

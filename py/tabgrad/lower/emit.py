@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.lower import checks
 from tabgrad.lower.dialect import BOOL, U32, Dialect
 from tabgrad.lower.group import Group, sources
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
@@ -51,12 +52,13 @@ class Emitter:
         self.places = places
         self.slots: dict[int, int] = {}
         self.access: list[list[Any]] = []
-        self.uniforms: list[tuple[int, str]] = []
+        self.uniforms: list[tuple[Any, str]] = []
         self.words = 0
         self.far = FAR
         self.word_of: dict[Any, int] = {}
         self.scopes = [Scope("", set(), False)]
         self.names = 0
+        self.checks = 0
         self.seen: dict[Node, None] = {}
 
     # -- statements --------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ class Emitter:
         """Return the text that reads a constant."""
         return self.word(n.id, n.number, self.d.compute_type(n.spec.dtype))
 
-    def word(self, key: Any, number: int, kind: str) -> str:
+    def word(self, key: Any, number: Any, kind: str) -> str:
         """Return the text that reads a uniform word, which is made when `key` is first met."""
         word = self.word_of.get(key)
         if word is None:
@@ -285,6 +287,8 @@ class Emitter:
         if not self.computed(n):
             return self.let(kind, self.load(n, index))
         self.seen[n] = None
+        if n.name == "checked":
+            return checks.emit(self, n, self.value(n.srcs[0], index), kind)
         if n.family == "elementwise":
             return self.let(kind, self.scalar(n, [self.value(s, index) for s in n.srcs]))
         if n.family == "view":
@@ -294,6 +298,10 @@ class Emitter:
             raise AssertionError(f"{n} can't be computed inside a kernel")
         result: str = special(n, index, kind)
         return result
+
+    def origin(self, n: Node) -> int:
+        """Return the raw node that `n` was recorded as."""
+        return n.origin
 
     def scalar(self, n: Node, args: list[str]) -> str:
         """Return the scalar expression of an element-wise op."""

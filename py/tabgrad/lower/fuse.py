@@ -85,7 +85,7 @@ class Fuser:
     def store_operand(self, n: Node, most: int = 0) -> None:
         """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
         operand, reshapes = n, 0
-        while n.family == "view" or n.name == "cast":
+        while n.family == "view" or n.name in ("cast", "checked"):
             reshapes += n.name == "reshape"
             n = n.srcs[0]
         if reshapes > MAX_RESHAPES:
@@ -128,6 +128,8 @@ class Fuser:
             total = 0
             for s in n.srcs:
                 total |= read_by(s)
+            if n.name == "checked":
+                total |= 1 << len(self.p.nodes)  # the buffer of errors
             if total.bit_count() < self.limits.buffers:
                 return total
             worst = max(n.srcs, key=lambda s: read_by(s).bit_count())
@@ -210,7 +212,7 @@ class Fuser:
                     self.place(g, m, seen)
         except Mismatch:
             return False
-        return len(g.loads) + len(g.members) <= self.limits.buffers
+        return len(g.loads) + len(g.members) + g.checks <= self.limits.buffers
 
     def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
         """Return what a heavy member reads at one step of its loop."""
@@ -308,6 +310,8 @@ class Fuser:
                 g.loads[n.id] = n
                 continue
             seen.add(key)
+            if n.name == "checked":
+                g.checks = 1
             below = sources(n, index)
             if in_blocks(n):
                 depth += 1

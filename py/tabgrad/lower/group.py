@@ -15,7 +15,7 @@ T = TypeVar("T")
 SMALL_CAT = 4
 """Up to this many pieces are joined by choosing where to read; more are written side by side."""
 
-WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2}
+WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2, "checked": 0}
 
 BLOCKS = frozenset({"pad", "unwindow", "gather", "cat"})
 
@@ -76,7 +76,8 @@ class Group:
 
     `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
     are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads;
-    `place` is where it stands in a line in which each group comes after those it reads.
+    `place` is where it stands in a line in which each group comes after those it reads; `checks` is 1 where it
+    checks an index, for which it binds one more buffer.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Group:
         self.index: dict[int, tuple[Expr, ...]] = {}
         self.loads: dict[int, Node] = {}
         self.place = -1
+        self.checks = 0
 
     @property
     def outer(self) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Kernel:
     slots: list[int]
     grid: tuple[int, int, int]
     overrides: tuple[tuple[str, float], ...] = ()
-    uniforms: list[tuple[int, str]] = field(default_factory=list)
+    uniforms: list[tuple[Any, str]] = field(default_factory=list)
     ops: tuple[str, ...] = ()
     origins: tuple[int, ...] = ()
     routine: str = ""

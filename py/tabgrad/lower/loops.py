@@ -10,6 +10,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS, spec
+from tabgrad.lower import checks
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.fuse import Fuser
@@ -115,6 +116,10 @@ class LoopEmitter(Emitter):
         self.places[-1] = (slot, 0)
         return Emitter.buffer(self, Node(-1, None, NO_PARAMS, (), spec((), dtype), -1), mode)[0]
 
+    def origin(self, n: Node) -> int:
+        """Return the raw node of the loop: those inside were not recorded one by one."""
+        return self.loop.n.origin
+
     def load(self, n: Node, index: Index) -> str:
         """Return the text that reads element `index` of a stored node."""
         source = self.outer_of.get(n.id)
@@ -206,6 +211,8 @@ class _Home:
         loop = self.loop
         d, body, n = loop.printer.d, loop.body, loop.n
         e = LoopEmitter(loop, self.slots)
+        if checks.ERRORS in loop.printer.places:
+            e.places[checks.ERRORS] = loop.printer.places[checks.ERRORS]
         shared = []
         fake: dict[dt.DType, int] = {}
         for i, (kind, size) in enumerate(self.sizes.items()):

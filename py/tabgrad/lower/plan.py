@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tabgrad.core.spec import Spec
-from tabgrad.lower import multipass, routines
+from tabgrad.lower import checks, multipass, routines
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.fuse import Fuser
 from tabgrad.lower.group import Group, Limits
@@ -22,8 +23,9 @@ class Plan:
 
     Slots 0 to `inputs` - 1 are the inputs; `nbytes` has the size of each slot; `outputs` gives the (slot,
     offset in elements, spec) of each; `temporaries` maps the other slots to the (first, last) kernel
-    that uses them. `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel;
-    -1 - n stands for the number n.
+    that uses them; `errors` is the slot of the device's buffer of errors, -1 where no index is checked.
+    `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel; -1 - n stands for
+    the number n, a Site for the number of that site.
     """
 
     kernels: list[Kernel]
@@ -31,7 +33,8 @@ class Plan:
     nbytes: list[int]
     outputs: list[tuple[int, int, Spec]]
     temporaries: dict[int, tuple[int, int]]
-    uniforms: list[tuple[int, str]]
+    uniforms: list[tuple[Any, str]]
+    errors: int = -1
     program: str = ""
     state: dict[str, object] = field(default_factory=dict)
 
@@ -68,6 +71,8 @@ def lower(
     for g in groups:
         needed.update(g.loads)
     memory = Memory(p, dialect, inside)
+    if checks.needed(p):
+        memory.places[checks.ERRORS] = (memory.scratch(checks.NBYTES), 0)
     for g in groups:
         for m in g.members:
             if m.id in needed:
@@ -86,6 +91,7 @@ def lower(
         [(*memory.places[o.id], raw[i][3]) for i, o in zip(wanted, p.outputs, strict=True)],
         _lifetimes(p, kernels, memory),
         [u for k in kernels for u in k.uniforms],
+        memory.places.get(checks.ERRORS, (-1, 0))[0],
         str(p),
     )
 
@@ -108,6 +114,7 @@ def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
 
 def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:
     kept = {memory.places[o.id][0] for o in p.outputs}
+    kept.add(memory.places.get(checks.ERRORS, (-1, 0))[0])
     spans: dict[int, tuple[int, int]] = {}
     for i, k in enumerate(kernels):
         for slot in k.slots:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, I32, U32, Dialect
+from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Dialect
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
           dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
-          dt.float32: "f32"}  # fmt: skip
+          dt.float32: "f32", FLAGS: "atomic<u32>"}  # fmt: skip
 
 
 class WGSL(Dialect):
@@ -87,6 +87,19 @@ class WGSL(Dialect):
         if dtype is dt.bfloat16:
             return f"f32_from_bf16_bits(bf16_bits_from_f32({value}))"
         return f"f32(f16({value}))" if dtype is dt.float16 else super().narrow(value, dtype)
+
+    def choose(self, test: str, yes: str, no: str) -> str:
+        """Write a choice between two values."""
+        return f"select({no}, {yes}, {test})"
+
+    def flag(self, buffer: str, at: int, value: str, kind: str, site: str) -> list[str]:
+        """Write a value and the site in front of it, unless there is one."""
+        return [
+            f"if (atomicLoad(&{buffer}[0]) == 0u) {{",
+            f"  atomicStore(&{buffer}[{at}], {value});",
+            f"  atomicStore(&{buffer}[0], {site});",
+            "}",
+        ]
 
     def module(
         self,

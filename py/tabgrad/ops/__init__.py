@@ -2,6 +2,7 @@
 
 from tabgrad.core.op import REGISTRY
 from tabgrad.ops import (
+    checked,
     conv,
     elementwise,
     indexing,
@@ -19,6 +20,6 @@ from tabgrad.ops import (
 REGISTRY.freeze()
 
 __all__ = [
-    "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding", "scan", "sorting",
-    "special", "view",
+    "checked", "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding", "scan",
+    "sorting", "special", "view",
 ]  # fmt: skip

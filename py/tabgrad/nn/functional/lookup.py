@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import OutOfRangeError, ShapeError
 from tabgrad.nn.functional.dropout import dropout
+from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.composite import attention, lookup
 from tabgrad.ops.composite.norms import mean
 from tabgrad.ops.elementwise import div, maximum, mul, where
@@ -36,9 +37,17 @@ def embedding(
         raise NotImplementedError(
             "embedding: sparse gradients and scale_grad_by_freq are not available; leave them False"
         )
+    return _rows("embedding", input, weight, padding_idx, max_norm, norm_type)
+
+
+def _rows(
+    name: str, input: Tensor, weight: Tensor, padding_idx: int | None, max_norm: float | None,
+    norm_type: float,
+) -> Tensor:  # fmt: skip
     if max_norm is not None:
+        input = within(name, input, weight.shape[0])
         _renormalize(input, weight, max_norm, norm_type)
-    return lookup.embedding(input, weight, padding_idx)
+    return lookup.embedding(input, weight, padding_idx, name)
 
 
 def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> None:
@@ -66,7 +75,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         if not tensor.spec.size:
             raise ShapeError("one_hot: num_classes must be given for an empty tensor")
-        num_classes = int(tensor.max().item()) + 1
+        largest = int(tensor.max().item())
+        if largest < 0:
+            raise OutOfRangeError(complaint(largest, -1, "class", 0, "one_hot"))
+        num_classes = largest + 1
     if num_classes < 1:
         raise ValueError(f"one_hot: num_classes must be positive, got {num_classes}")
     return lookup.one_hot(tensor, num_classes)
@@ -87,7 +99,11 @@ def embedding_bag(
         raise ValueError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
         raise ValueError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
-    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if sparse or scale_grad_by_freq:
+        raise NotImplementedError(
+            "embedding_bag: sparse gradients and scale_grad_by_freq are not available; leave them False"
+        )
+    rows = _rows("embedding_bag", input, weight, padding_idx, max_norm, norm_type)
     if len(input.shape) == 1:
         if offsets is None:
             raise ValueError("embedding_bag: a 1-d input needs offsets")
@@ -120,7 +136,10 @@ def _ragged(
     bags = offsets.shape[0] - (1 if last else 0)
     n, width = rows.spec.shape
     place = tg.arange(n, device=rows.device)
+    offsets = within("the offsets of embedding_bag", offsets, n + 1)
     bag = tg.searchsorted(offsets[:bags], place, right=True) - 1
+    # -1 is what lies before the first bag
+    bag = within("embedding_bag, whose first offset must be 0", bag, bags)
     share = tg.ones(n, dtype=rows.dtype, device=rows.device) if weights is None else weights
     if padding is not None:
         share = where(ne(input, padding), share, 0)

@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.checked import within
 from tabgrad.ops.composite.losses import reduced
 from tabgrad.ops.elementwise import add, div, exp, log, maximum, mul, neg, stop_gradient, where
 from tabgrad.ops.indexing import cat, gather, iota
@@ -62,7 +63,11 @@ def ctc_loss(
             "ctc_loss: expected targets [N, S] padded at the end, got one line for the batch"
         )
     targets = reshape.bind(targets, shape=(n, targets.spec.size // max(1, n)))
-    labels, skips = _extended(cast(targets, kind), blank)
+    place = expand.bind(iota(targets.spec.shape[1], kind, targets.device), shape=targets.spec.shape)
+    used = lt(place, expand.bind(reshape.bind(lengths[1], shape=(n, 1)), shape=targets.spec.shape))
+    targets = where(used, cast(targets, kind), blank)
+    targets = within("ctc_loss", targets, log_probs.spec.shape[2], what="target")
+    labels, skips = _extended(targets, blank)
     loss = _forward(log_probs, labels, skips, lengths)
     if zero_infinity:
         loss = where(isinf(loss), 0, loss)

@@ -8,6 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
+from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import (
     abs_,
     add,
@@ -28,7 +29,9 @@ from tabgrad.ops.rounding import eq, ne
 from tabgrad.ops.view import expand, permute, reshape, spread
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+def embedding(
+    input: Any, weight: Any, padding_idx: int | None = None, name: str = "embedding"
+) -> Any:
     """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient.
@@ -38,7 +41,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     rows, width = weight.spec.shape
     n = input.spec.size
     flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
-    at = spread.bind(flat, shape=(n, width), axes=(1,))
+    at = spread.bind(within(name, flat, rows), shape=(n, width), axes=(1,))
     y = gather.bind(weight, at, axis=0)
     if padding_idx is not None:
         padding_idx = axis_index("embedding: padding_idx", padding_idx, rows)
@@ -49,10 +52,11 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 def one_hot(tensor: Any, num_classes: int) -> Any:
     """Return 1 at the class of each integer and 0 elsewhere, along a new last axis of size `num_classes`.
 
-    An integer outside [0, num_classes) gives zeros.
+    An integer outside [0, num_classes) raises.
     """
     if tensor.spec.dtype.category != dt.INT:
         raise DTypeError(f"one_hot: expected an integer tensor, got {tensor.spec.dtype!r}")
+    tensor = within("one_hot", tensor, num_classes, what="class")
     shape = (*tensor.spec.shape, num_classes)
     wide = spread.bind(tensor, shape=shape, axes=(len(shape) - 1,))
     line = expand.bind(iota(num_classes, tensor.spec.dtype, tensor.device), shape=shape)

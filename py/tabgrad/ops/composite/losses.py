@@ -12,12 +12,12 @@ from tabgrad.core.promotion import widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.checked import within
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.composite.rows import top
 from tabgrad.ops.elementwise import (
     abs_,
     add,
-    cast,
     div,
     exp,
     log,
@@ -86,6 +86,10 @@ def _class_axis(name: str, input: Any, target: Any) -> int:
     return axis
 
 
+def _checked(name: str, target: Any, input: Any, axis: int, ignore_index: int) -> Any:
+    return within(name, target, input.spec.shape[axis], what="target", ignore=ignore_index)
+
+
 def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
     """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
     shape = input.spec.shape
@@ -97,10 +101,8 @@ def _picked(x: Any, mask: Any, axis: int) -> Any:
     return reduce_sum.bind(where(mask, x, 0), axes=(axis,))
 
 
-def _guard(loss: Any, target: Any, classes: int, ignore_index: int) -> Any:
-    # a target outside the classes must not pass for a number; negative ones are huge when unsigned
-    inside = lt(cast.bind(target, dtype=dt.uint32), classes)
-    return where(eq(target, ignore_index), 0, where(inside, loss, math.nan))
+def _unless_ignored(loss: Any, target: Any, ignore_index: int) -> Any:
+    return where(eq(target, ignore_index), 0, loss)
 
 
 def _class_weights(
@@ -128,12 +130,13 @@ def nll_loss(
     """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
 
     The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
-    gives nan.
+    raises.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     axis = _class_axis("nll_loss", input, target)
+    target = _checked("nll_loss", target, input, axis, ignore_index)
     mask = one_hot_mask(input, target, axis)
-    loss = _guard(neg(_picked(input, mask, axis)), target, input.spec.shape[axis], ignore_index)
+    loss = _unless_ignored(neg(_picked(input, mask, axis)), target, ignore_index)
     if weight is None and reduction != "mean":
         return reduced(loss, reduction)
     factor = _class_weights(input, target, mask, axis, weight, ignore_index)
@@ -150,7 +153,7 @@ def cross_entropy(
     """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
 
     Probabilities have the shape of the input and a floating dtype. The mean over indices is weighted, and
-    leaves targets equal to `ignore_index` out; an index outside [0, C) gives nan. `label_smoothing` mixes the
+    leaves targets equal to `ignore_index` out; an index outside [0, C) raises. `label_smoothing` mixes the
     target with the uniform distribution.
 
     >>> import tabgrad as tg
@@ -169,11 +172,11 @@ def cross_entropy(
     if target.spec.shape == input.spec.shape and target.spec.dtype.is_floating_point:
         return _against_probabilities(input, target, axis, weight, reduction, label_smoothing)
     axis = _class_axis("cross_entropy", input, target)
+    target = _checked("cross_entropy", target, input, axis, ignore_index)
     z = sub.bind(input, top(input, (axis,)))
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
     mask = one_hot_mask(input, target, axis)
-    classes = input.spec.shape[axis]
-    loss = _guard(sub.bind(total, _picked(z, mask, axis)), target, classes, ignore_index)
+    loss = _unless_ignored(sub.bind(total, _picked(z, mask, axis)), target, ignore_index)
     if weight is None and not label_smoothing and reduction != "mean":
         return reduced(loss, reduction)
     factor = _class_weights(input, target, mask, axis, weight, ignore_index)
@@ -182,7 +185,9 @@ def cross_entropy(
     if label_smoothing:
         smooth = _smoothing(z, total, axis, weight)
         smooth = where(eq(target, ignore_index), 0, smooth)
-        loss = add(mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / classes))
+        loss = add(
+            mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / input.spec.shape[axis])
+        )
     return _weighted_mean(loss, factor, reduction)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import widened
+from tabgrad.ops.checked import within
 from tabgrad.ops.composite.activations import logsigmoid
 from tabgrad.ops.composite.lookup import pairwise_distance
 from tabgrad.ops.composite.losses import legacy_reduction, one_hot_mask, reduced
@@ -110,6 +111,7 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     axis = len(input.spec.shape) - 1
+    target = within("multi_margin_loss", target, input.spec.shape[axis], what="target")
     mask = one_hot_mask(input, target, axis)
     own = reduce_sum.bind(where(mask, input, 0), axes=(axis,))
     own = reshape.bind(own, shape=(*own.spec.shape, 1))
@@ -133,6 +135,7 @@ def multilabel_margin_loss(
         input if len(input.spec.shape) == 2 else reshape.bind(input, shape=(1, *input.spec.shape))
     )
     n, c = rows.spec.shape
+    target = within("multilabel_margin_loss", target, c, what="target", ignore=-1)
     target = reshape.bind(target, shape=(n, c))
     kind = input.device.index_dtype
     ended = cumsum.bind(cast.bind(lt(target, 0), dtype=kind), axis=1, reverse=False)

@@ -12,6 +12,7 @@ from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.checked import within
 from tabgrad.ops.composite.padding import pad_constant
 from tabgrad.ops.conv import reach
 from tabgrad.ops.elementwise import add, copy, div, floor_divide, mul, remainder, stop_gradient
@@ -345,7 +346,8 @@ def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     shape = x.spec.shape
     lead = shape[: len(shape) - n]
     rows = reshape.bind(x, shape=(*lead, size(shape[len(lead) :])))
-    at = reshape.bind(indices, shape=rows.spec.shape)
+    at = within(name, indices, size(sizes), len(lead))
+    at = reshape.bind(at, shape=rows.spec.shape)
     empty = constant(0, spec((*lead, size(sizes)), x.spec.dtype), x.device)
     return reshape.bind(scatter.bind(empty, at, rows, axis=len(lead)), shape=(*lead, *sizes))
 

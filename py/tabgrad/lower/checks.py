@@ -1,0 +1,93 @@
+"""Checking indices inside the kernels that read them.
+
+A kernel that meets an index outside its dim writes the index and the number of the site to a small buffer of
+the device, which `hosts/checks.py` brings back with the next read. Each check of a kernel has its own place for
+the index, so that a site never meets another's, and a later kernel leaves what it finds there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tabgrad.lower.dialect import FLAGS, I32, I64, U32, U64
+from tabgrad.lower.ir import Node, Program
+
+ERRORS = -2
+"""The key under which the buffer of errors has its place beside those of the nodes."""
+PLACES = 15
+"""Checks of one kernel whose indices have places of their own."""
+NBYTES = 4 + 8 * PLACES
+"""The size of the buffer: a word for the site, two for each place."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A check in a plan: raw node `origin` was recorded there, `params` are those of `checked`.
+
+    It stands among the uniform words of a kernel, where a run puts the number that its device has for it.
+    """
+
+    origin: int
+    params: Any
+    bits: int
+    signed: bool
+    place: int
+
+    @property
+    def key(self) -> Any:
+        """What tells it from other sites."""
+        return (*self.params.values(), self.bits, self.signed, self.place)
+
+
+def needed(p: Program) -> bool:
+    """Whether a program checks an index, in a loop or outside."""
+    return any(n.name == "checked" or _loops(n.params.get("body")) for n in p.nodes)
+
+
+def _loops(body: Any) -> bool:
+    return body is not None and any(
+        op.name == "checked" or _loops(params.get("body")) for op, params, _, _ in body.steps
+    )
+
+
+def emit(e: Any, n: Node, value: str, kind: str) -> str:
+    """Emit the check of an index; return the index counted from the front."""
+    d, params = e.d, n.params
+    if not n.spec.size:
+        # what is read for no element is no index: it may stand before a loop of no turns
+        return value
+    size: Any = params["size"]
+    wide = {I32: U32, I64: U64}.get(kind, kind)
+    tail = "u" if wide == U32 else "ULL"
+    signed = wide != kind
+    # counted from 0, a negative number is a huge one
+    at = d.convert(value, kind, wide)
+    if params["wraps"] and signed:
+        at += f" + {d.choose(f'{value} < {d.literal(0, kind)}', f'{size}{tail}', f'0{tail}')}"
+    at = e.let(wide, at)
+    test = f"{at} >= {size}{tail}"
+    ignore: Any = params["ignore"]
+    if ignore is not None and (signed or ignore >= 0):
+        test = f"({test}) & ({value} != {d.literal(ignore, kind)})"
+    place = e.checks % PLACES
+    e.checks += 1
+    site = e.word(("site", n.id), Site(e.origin(n), params, 32 * d.words(kind), signed, place), U32)
+    e.line(f"if ({test}) {{")
+    for statement in d.flag(buffer(e), 1 + 2 * place, d.convert(value, kind, wide), wide, site):
+        e.line(f"  {statement}")
+    e.line("}")
+    return e.let(kind, d.convert(at, wide, kind)) if params["wraps"] else value
+
+
+def buffer(e: Any) -> str:
+    """Return the name of the binding of the buffer of errors."""
+    slot = e.places[ERRORS][0]
+    i = e.slots.get(slot)
+    if i is None:
+        i = e.slots[slot] = len(e.access)
+        e.access.append([slot, "w", FLAGS])
+    return f"b{i}"
+
+
+__all__ = ["ERRORS", "NBYTES", "PLACES", "Site", "emit", "needed"]

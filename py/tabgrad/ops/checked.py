@@ -1,0 +1,62 @@
+"""Indices that a user gives: checked where they are read, so that none leaves its tensor.
+
+On a device the check rides in the kernel that reads the index, see `lower/checks.py`, and is told at the next
+read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.errors import OutOfRangeError
+from tabgrad.core.families import elementwise
+from tabgrad.core.numpy import np
+
+Operand = Any
+Array = Any
+
+
+def complaint(found: int, size: int, what: str, dim: int, name: str) -> str:
+    """Return what is wrong with an index, in PyTorch's words as far as it has some.
+
+    >>> complaint(70, 3, "index", 0, "gather")
+    'index 70 is out of bounds for dimension 0 with size 3 in gather'
+    """
+    if what == "target":
+        return f"Target {found} is out of bounds for the {size} classes of {name}"
+    if what == "class":
+        rule = "be smaller than num_classes" if found >= 0 else "be non-negative"
+        return f"Class values must {rule}: got {found} with num_classes={size} in {name}"
+    return f"index {found} is out of bounds for dimension {dim} with size {size} in {name}"
+
+
+@elementwise(code="{index}", derivative=None, integers="same", kinds="iu", domain=(0, 10))
+def checked(
+    index: Operand, *, size: int, name: str, what: str, dim: int, wraps: bool, ignore: int | None
+) -> Array:
+    """Return `index`, which must be in [0, size); with `wraps` -1 is the last place, as Python counts.
+
+    `ignore` passes as it is. Anything else raises OutOfRangeError, on a lazy device at the next read; `what`
+    says which words it takes, `name` and `dim` whose index it is.
+    """
+    if not index.size:
+        return index
+    low = -size if wraps else 0
+    if index.min() < low or index.max() >= size:
+        bad = (index < low) | (index >= size)
+        if ignore is not None:
+            bad &= index != ignore
+        if bad.any():
+            raise OutOfRangeError(complaint(int(index[bad].flat[0]), size, what, dim, name))
+    return np.where(index < 0, index + size, index).astype(index.dtype) if wraps else index
+
+
+def within(
+    name: str, index: Any, size: int, dim: int = 0, *, wraps: bool = False, what: str = "index",
+    ignore: int | None = None,
+) -> Any:  # fmt: skip
+    """Return an index tensor checked against a dim of `size`; see `checked`."""
+    return checked.bind(index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore)
+
+
+__all__ = ["checked", "complaint", "within"]
