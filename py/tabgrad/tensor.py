@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tabgrad import dispatch, printing
@@ -13,17 +13,17 @@ from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError
-from tabgrad.core.spec import NO_PARAMS, Spec
-from tabgrad.core.trace import Box, bind, operand
+from tabgrad.core.spec import Spec
+from tabgrad.core.trace import Box
 from tabgrad.functions import (
     aliasing,
     arithmetic,
     comparison,
+    conversion,
     creation,
     indexing,
     inplace,
     joining,
-    linear,
     literals,
     reading,
     reductions,
@@ -32,54 +32,12 @@ from tabgrad.functions import (
 from tabgrad.functions.arguments import axis
 from tabgrad.functions.inplace import InPlaceMethods
 from tabgrad.functions.methods import Methods
+from tabgrad.functions.operators import assigning, operator, product, product_from_left
 from tabgrad.functions.size import Size, size_of
 from tabgrad.ops import elementwise
 from tabgrad.transforms import backward as reverse, hooks, tape
 
 FLOAT = dt.FLOAT
-
-
-def _operand(other: Any) -> Any:
-    """Return what stands on the other side of an operator, NotImplemented where it is no operand."""
-    if isinstance(other, Box | int | float | complex):
-        return other
-    if hasattr(other, "item") and getattr(other, "shape", None) == ():
-        return other.item()  # a NumPy scalar
-    return NotImplemented
-
-
-def _operator(
-    fn: Callable[..., Any], op: Any = None, swapped: bool = False
-) -> Callable[[Any, Any], Any]:
-    """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
-
-    def method(self: Any, other: Any) -> Any:
-        if op is not None and self.spec.dtype.category >= FLOAT:
-            want = self.spec
-            kind = other.__class__
-            if kind is float or kind is int:
-                other = operand(other, want, self.device)
-                return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
-            if isinstance(other, Box) and other.spec is want:
-                return bind(op, (self, other), NO_PARAMS)
-        other = _operand(other)
-        if other is NotImplemented:
-            return other
-        return fn(other, self) if swapped else fn(self, other)
-
-    method.__doc__ = fn.__doc__
-    return method
-
-
-def _assigning(name: str) -> Callable[[Any, Any], Any]:
-    """Return the method of an assigning operator."""
-    write = getattr(InPlaceMethods, name)
-
-    def method(self: Any, other: Any) -> Any:
-        other = _operand(other)
-        return other if other is NotImplemented else write(self, other)
-
-    return method
 
 
 class Tensor(Methods, InPlaceMethods, Box):
@@ -395,51 +353,53 @@ class Tensor(Methods, InPlaceMethods, Box):
     __complex__ = reading.to_complex
     __index__ = reading.to_index
     __array__ = reading.to_array
+    __array_wrap__ = conversion.array_wrap
     __getitem__ = indexing.getitem
     __setitem__ = indexing.setitem
 
-    __add__ = __radd__ = _operator(arithmetic.add, elementwise.add)
-    __mul__ = __rmul__ = _operator(arithmetic.mul, elementwise.mul)
-    __sub__ = _operator(arithmetic.sub, elementwise.sub)
-    __rsub__ = _operator(arithmetic.sub, elementwise.sub, True)
-    __truediv__ = _operator(arithmetic.div, elementwise.div)
-    __rtruediv__ = _operator(arithmetic.div, elementwise.div, True)
-    __floordiv__ = _operator(arithmetic.floor_divide)
-    __rfloordiv__ = _operator(arithmetic.floor_divide, None, True)
-    __mod__ = _operator(arithmetic.remainder)
-    __rmod__ = _operator(arithmetic.remainder, None, True)
-    __pow__ = _operator(arithmetic.pow)
-    __rpow__ = _operator(arithmetic.pow, None, True)
-    __matmul__ = linear.matmul
-    __and__ = __rand__ = _operator(arithmetic.bitwise_and)
-    __or__ = __ror__ = _operator(arithmetic.bitwise_or)
-    __xor__ = __rxor__ = _operator(arithmetic.bitwise_xor)
-    __lshift__ = _operator(arithmetic.bitwise_left_shift)
-    __rlshift__ = _operator(arithmetic.bitwise_left_shift, None, True)
-    __rshift__ = _operator(arithmetic.bitwise_right_shift)
-    __rrshift__ = _operator(arithmetic.bitwise_right_shift, None, True)
-    __lt__ = _operator(comparison.lt)
-    __le__ = _operator(comparison.le)
-    __gt__ = _operator(comparison.gt)
-    __ge__ = _operator(comparison.ge)
-    __eq__ = _operator(comparison.eq)
-    __ne__ = _operator(comparison.ne)
+    __add__ = __radd__ = operator(arithmetic.add, elementwise.add)
+    __mul__ = __rmul__ = operator(arithmetic.mul, elementwise.mul)
+    __sub__ = operator(arithmetic.sub, elementwise.sub)
+    __rsub__ = operator(arithmetic.sub, elementwise.sub, True)
+    __truediv__ = operator(arithmetic.div, elementwise.div)
+    __rtruediv__ = operator(arithmetic.div, elementwise.div, True)
+    __floordiv__ = operator(arithmetic.floor_divide)
+    __rfloordiv__ = operator(arithmetic.floor_divide, None, True)
+    __mod__ = operator(arithmetic.remainder)
+    __rmod__ = operator(arithmetic.remainder, None, True)
+    __pow__ = operator(arithmetic.pow)
+    __rpow__ = operator(arithmetic.pow, None, True)
+    __matmul__ = product
+    __rmatmul__ = product_from_left
+    __and__ = __rand__ = operator(arithmetic.bitwise_and)
+    __or__ = __ror__ = operator(arithmetic.bitwise_or)
+    __xor__ = __rxor__ = operator(arithmetic.bitwise_xor)
+    __lshift__ = operator(arithmetic.bitwise_left_shift)
+    __rlshift__ = operator(arithmetic.bitwise_left_shift, None, True)
+    __rshift__ = operator(arithmetic.bitwise_right_shift)
+    __rrshift__ = operator(arithmetic.bitwise_right_shift, None, True)
+    __lt__ = operator(comparison.lt)
+    __le__ = operator(comparison.le)
+    __gt__ = operator(comparison.gt)
+    __ge__ = operator(comparison.ge)
+    __eq__ = operator(comparison.eq)
+    __ne__ = operator(comparison.ne)
     __neg__ = arithmetic.neg
     __pos__ = arithmetic.positive
     __abs__ = arithmetic.abs
     __invert__ = arithmetic.bitwise_not
-    __iadd__ = _assigning("add_")
-    __isub__ = _assigning("sub_")
-    __imul__ = _assigning("mul_")
-    __itruediv__ = _assigning("div_")
-    __ifloordiv__ = _assigning("floor_divide_")
-    __imod__ = _assigning("remainder_")
-    __ipow__ = _assigning("pow_")
-    __iand__ = _assigning("bitwise_and_")
-    __ior__ = _assigning("bitwise_or_")
-    __ixor__ = _assigning("bitwise_xor_")
-    __ilshift__ = _assigning("bitwise_left_shift_")
-    __irshift__ = _assigning("bitwise_right_shift_")
+    __iadd__ = assigning("add_")
+    __isub__ = assigning("sub_")
+    __imul__ = assigning("mul_")
+    __itruediv__ = assigning("div_")
+    __ifloordiv__ = assigning("floor_divide_")
+    __imod__ = assigning("remainder_")
+    __ipow__ = assigning("pow_")
+    __iand__ = assigning("bitwise_and_")
+    __ior__ = assigning("bitwise_or_")
+    __ixor__ = assigning("bitwise_xor_")
+    __ilshift__ = assigning("bitwise_left_shift_")
+    __irshift__ = assigning("bitwise_right_shift_")
 
     detach = aliasing.detach
     T = property(shaping.transposed)

@@ -182,15 +182,40 @@ LIBRARY long long pow_i64(long long x, long long y) { return pow_signed<long lon
 LIBRARY unsigned floor_divide_u32(unsigned x, unsigned y) { return y == 0u ? 0u : x / y; }
 LIBRARY unsigned remainder_u32(unsigned x, unsigned y) { return y == 0u ? 0u : x % y; }
 LIBRARY unsigned pow_u32(unsigned x, unsigned y) { return pow_unsigned(x, y); }
+LIBRARY unsigned long long floor_divide_u64(unsigned long long x, unsigned long long y) { return y ? x / y : 0ULL; }
+LIBRARY unsigned long long remainder_u64(unsigned long long x, unsigned long long y) { return y ? x % y : 0ULL; }
+LIBRARY unsigned long long pow_u64(unsigned long long x, unsigned long long y) { return pow_unsigned(x, y); }
+LIBRARY int fmod_i32(int x, int y) { return y == 0 || y == -1 ? 0 : x % y; }
+LIBRARY long long fmod_i64(long long x, long long y) { return y == 0 || y == -1 ? 0 : x % y; }
+LIBRARY unsigned fmod_u32(unsigned x, unsigned y) { return y ? x % y : 0u; }
+LIBRARY unsigned long long fmod_u64(unsigned long long x, unsigned long long y) { return y ? x % y : 0ULL; }
+
+// A shift by the width or more, or by less than nothing, leaves no bit but copies of the sign.
+LIBRARY int left_shift_i32(int x, int y) { return (unsigned)y > 31u ? 0 : (int)((unsigned)x << y); }
+LIBRARY unsigned left_shift_u32(unsigned x, unsigned y) { return y > 31u ? 0u : x << y; }
+LIBRARY long long left_shift_i64(long long x, long long y) {
+  return (unsigned long long)y > 63ULL ? 0 : (long long)((unsigned long long)x << y);
+}
+LIBRARY unsigned long long left_shift_u64(unsigned long long x, unsigned long long y) { return y > 63ULL ? 0ULL : x << y; }
+LIBRARY int right_shift_i32(int x, int y) { return x >> ((unsigned)y > 31u ? 31 : y); }
+LIBRARY unsigned right_shift_u32(unsigned x, unsigned y) { return y > 31u ? 0u : x >> y; }
+LIBRARY long long right_shift_i64(long long x, long long y) { return x >> ((unsigned long long)y > 63ULL ? 63 : y); }
+LIBRARY unsigned long long right_shift_u64(unsigned long long x, unsigned long long y) { return y > 63ULL ? 0ULL : x >> y; }
 
 LIBRARY int i32_from_f32(float x) {
-  if (is_nan(x)) return 0;
-  return x >= 2147483648.0f ? 2147483647 : x <= -2147483648.0f ? -2147483647 - 1 : (int)x;
+  return x >= -2147483648.0f && x < 2147483648.0f ? (int)x : -2147483647 - 1;
 }
-LIBRARY unsigned u32_from_f32(float x) {
-  if (is_nan(x) || x <= 0.0f) return 0u;
-  return x >= 4294967296.0f ? 4294967295u : (unsigned)x;
+LIBRARY int i32_from_f64(double x) { return x > -2147483649.0 && x < 2147483648.0 ? (int)x : -2147483647 - 1; }
+LIBRARY long long i64_from_f64(double x) {
+  return x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (long long)x : -9223372036854775807LL - 1;
 }
+LIBRARY long long i64_from_f32(float x) { return i64_from_f64(x); }
+LIBRARY unsigned u32_from_f64(double x) { return (unsigned)i64_from_f64(x); }
+LIBRARY unsigned u32_from_f32(float x) { return u32_from_f64(x); }
+LIBRARY unsigned long long u64_from_f64(double x) {
+  return x >= 9223372036854775808.0 ? (unsigned long long)x : (unsigned long long)i64_from_f64(x);
+}
+LIBRARY unsigned long long u64_from_f32(float x) { return u64_from_f64(x); }
 
 LIBRARY unsigned sort_key_f32(float x) {
   unsigned bits = __float_as_uint(x);

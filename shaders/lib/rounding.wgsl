@@ -110,20 +110,77 @@ fn remainder_u32(x: u32, y: u32) -> u32 {
   return select(x % y, 0u, y == 0u);
 }
 
-//! i32_from_f32: truncation toward zero, saturating; 0 for NaN.
+//! i32_from_f32: truncation toward zero; -2^31 for NaN and what is out of range.
 //! @domain x: -1e12..1e12
 //! @error exact
-//! @reference np.clip(np.trunc(x), -2147483648, 2147483647).astype(np.int32)
+//! @reference np.where(np.abs(x) < 2.0**31, np.trunc(x), -(2.0**31)).astype(np.int32)
 fn i32_from_f32(x: f32) -> i32 {
   let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
-  return select(select(inside, 2147483647, x >= 2147483648.0), 0, is_nan(x));
+  return select(-2147483647 - 1, inside, !is_nan(x) && x < 2147483648.0);
 }
 
-//! u32_from_f32: truncation toward zero, saturating at 0 and 2^32 - 1; 0 for NaN.
+//! u32_from_f32: truncation toward zero, modulo 2^32; 0 for NaN and the infinities.
 //! @domain x: -1e12..1e12
 //! @error exact
-//! @reference np.clip(np.trunc(x), 0, 4294967295).astype(np.uint32)
+//! @reference np.mod(np.trunc(x.astype(np.float64)), 2.0**32).astype(np.uint32)
 fn u32_from_f32(x: f32) -> u32 {
-  let inside = u32(clamp(x, 0.0, 4294967040.0));
-  return select(select(inside, 4294967295u, x >= 4294967296.0), 0u, is_nan(x));
+  let whole = trunc(x);
+  // Every step is exact: powers of two scale, and the difference keeps bits of `whole`.
+  let size = abs(whole) - floor(abs(whole) * 0x1p-32) * 0x1p32;
+  let found = select(0u, u32(clamp(size, 0.0, 4294967040.0)), is_finite(x));
+  return select(found, 0u - found, whole < 0.0);
+}
+
+//! fmod_i32: the remainder of x / y with the sign of x; 0 if y is 0.
+//! @domain x: -100000..100000 integer
+//! @domain y: -300..300 integer
+//! @error exact
+//! @reference np.fmod(x.astype(np.int32), y.astype(np.int32))
+fn fmod_i32(x: i32, y: i32) -> i32 {
+  return select(x % y, 0, y == 0 || y == -1);
+}
+
+//! fmod_u32: the remainder of x / y; 0 if y is 0.
+//! @domain x: 0..100000 integer
+//! @domain y: 0..300 integer
+//! @error exact
+//! @reference np.fmod(x.astype(np.uint32), y.astype(np.uint32))
+fn fmod_u32(x: u32, y: u32) -> u32 {
+  return select(x % y, 0u, y == 0u);
+}
+
+//! left_shift_i32: the bits moved y places up; 0 for 32 places or more, and for a negative number of them.
+//! @domain x: -100000..100000 integer
+//! @domain y: -3..40 integer
+//! @error exact
+//! @reference np.where((y < 0) | (y > 31), 0, x.astype(np.int64) << np.clip(y, 0, 31).astype(np.int64)).astype(np.int32)
+fn left_shift_i32(x: i32, y: i32) -> i32 {
+  return select(x << (u32(y) & 31u), 0, u32(y) > 31u);
+}
+
+//! left_shift_u32: the bits moved y places up; 0 for 32 places or more.
+//! @domain x: 0..100000 integer
+//! @domain y: 0..40 integer
+//! @error exact
+//! @reference np.where(y > 31, 0, x.astype(np.int64) << np.clip(y, 0, 31).astype(np.int64)).astype(np.uint32)
+fn left_shift_u32(x: u32, y: u32) -> u32 {
+  return select(x << (y & 31u), 0u, y > 31u);
+}
+
+//! right_shift_i32: the bits moved y places down; the sign alone for 32 places or more, or a negative number.
+//! @domain x: -100000..100000 integer
+//! @domain y: -3..40 integer
+//! @error exact
+//! @reference x.astype(np.int32) >> np.where((y < 0) | (y > 31), 31, y).astype(np.int32)
+fn right_shift_i32(x: i32, y: i32) -> i32 {
+  return x >> min(u32(y), 31u);
+}
+
+//! right_shift_u32: the bits moved y places down; 0 for 32 places or more.
+//! @domain x: 0..100000 integer
+//! @domain y: 0..40 integer
+//! @error exact
+//! @reference np.where(y > 31, 0, x.astype(np.int64) >> np.clip(y, 0, 31).astype(np.int64)).astype(np.uint32)
+fn right_shift_u32(x: u32, y: u32) -> u32 {
+  return select(x >> (y & 31u), 0u, y > 31u);
 }

@@ -1,8 +1,8 @@
 """Programs whose results PyTorch has told: `record.py` asks it, `test_cases.py` asks tabgrad.
 
-A program is a few lines of Python in which `t` is the library; the last line is the result. The tensors of
-INPUTS are there by name, those in capitals wanting gradients: where the result needs one, it is multiplied by
-fixed numbers and summed, and their gradients belong to the expectation.
+A program is a few lines of Python in which `t` is the library and `np` NumPy; the last line is the result.
+The tensors of INPUTS are there by name, those in capitals wanting gradients: where the result needs one, it is
+multiplied by fixed numbers and summed, and their gradients belong to the expectation.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ import ast
 import warnings
 from typing import Any
 
+import numpy as np
+
 from tests.tensor.cases import INPUTS
 
 
 def environment(t: Any, device: str) -> dict[str, Any]:
     """Return the names a program finds."""
-    env: dict[str, Any] = {"t": t}
+    env: dict[str, Any] = {"t": t, "np": np}
     for name, (dtype, numbers) in INPUTS.items():
         x = t.tensor(numbers, dtype=getattr(t, dtype), device=device)
         env[name] = x.requires_grad_() if name.isupper() else x

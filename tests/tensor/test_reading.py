@@ -88,11 +88,11 @@ def test_buffers_become_tensors() -> None:
 def test_numbers_that_do_not_fit_raise() -> None:
     for call in (
         lambda: tg.tensor(300, dtype=tg.uint8),
-        lambda: tg.tensor([1, -1], dtype=tg.uint8),
+        lambda: tg.tensor([1, -256], dtype=tg.uint8),
         lambda: tg.tensor(1 << 70),
         lambda: tg.full((2,), 1 << 40, dtype=tg.int32),
         lambda: tg.zeros(2, dtype=tg.int8).fill_(200),
-        lambda: tg.arange(200, 300, dtype=tg.int8),
+        lambda: tg.linspace(0, 200, 3, dtype=tg.int8),
     ):
         with pytest.raises(OverflowError, match=r"fit|overflow"):
             call()

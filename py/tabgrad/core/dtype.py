@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tabgrad.core.errors import DTypeError
 
@@ -93,6 +93,30 @@ def by_name(name: str) -> DType:
     return found
 
 
+_PYTHON: Final = {bool: bool_, int: int64, float: float64, complex: complex128}
+
+
+def as_dtype(given: object) -> DType:
+    """Return a dtype, or the one that Python's `bool`, `int`, `float` or `complex` stands for."""
+    if isinstance(given, DType):
+        return given
+    found = _PYTHON.get(given) if isinstance(given, type) else None
+    if found is None:
+        raise DTypeError(
+            "dtype: expected a dtype as tabgrad.float32, or bool, int, float or complex, "
+            f"got {given!r}"
+        )
+    return found
+
+
+TYPE_NAMES: Final = {
+    bool_: "Bool", uint8: "Byte", int8: "Char", uint16: "UInt16", int16: "Short", uint32: "UInt32",
+    int32: "Int", uint64: "UInt64", int64: "Long", float16: "Half", bfloat16: "BFloat16",
+    float32: "Float", float64: "Double", complex64: "ComplexFloat", complex128: "ComplexDouble",
+}  # fmt: skip
+"""What PyTorch's messages call each dtype."""
+
+
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
 
 
@@ -100,6 +124,7 @@ def promote(a: DType, b: DType) -> DType:
     """Return the dtype that holds the values of both, by PyTorch's table."""
     if a is b:
         return a
+    a, b = as_dtype(a), as_dtype(b)
     found = _PROMOTED.get((a, b))
     if found is None:
         found = _PROMOTED[a, b] = _PROMOTED[b, a] = _promote(a, b)
@@ -149,8 +174,11 @@ def get_default_dtype() -> DType:
 
 def set_default_dtype(dtype: DType) -> None:
     """Set the dtype that Python floats become: a floating-point dtype."""
-    if not dtype.is_floating_point:
-        raise DTypeError(f"set_default_dtype: expected a floating-point dtype, got {dtype!r}")
+    if not isinstance(dtype, DType) or not dtype.is_floating_point:
+        raise DTypeError(
+            "invalid dtype object: only floating-point types are supported as the default type, "
+            f"got {dtype!r}"
+        )
     _Default.floating = dtype
 
 
@@ -164,7 +192,7 @@ def real_of(dtype: DType) -> DType:
     return {complex64: float32, complex128: float64}.get(dtype, dtype)
 
 
-def scalar_dtype(value: object) -> DType:
+def scalar_dtype(value: Any) -> DType:
     """Return the dtype a bare Python number becomes."""
     if isinstance(value, bool):
         return bool_
@@ -174,6 +202,8 @@ def scalar_dtype(value: object) -> DType:
         return _Default.floating
     if isinstance(value, complex):
         return complex_of(_Default.floating)
+    if hasattr(value, "__array_interface__") and value.shape == ():
+        return scalar_dtype(value.item())
     raise DTypeError(f"expected a Python number, got {type(value).__name__}")
 
 

@@ -33,8 +33,12 @@ class DeviceError(TabgradError, RuntimeError):
     """Tensors of different devices met, or a device is not to be had here."""
 
 
-class DTypeError(TabgradError, TypeError, RuntimeError):
-    """A dtype does not fit the op or the device."""
+class DTypeError(TabgradError, TypeError, NotImplementedError):
+    """A dtype does not fit the op or the device; a RuntimeError too, for NotImplementedError is one."""
+
+
+class NumberRangeError(TabgradError, OverflowError, ValueError, RuntimeError):
+    """A number is beyond what a dtype holds."""
 
 
 class ShapeError(TabgradError, ValueError, RuntimeError):

@@ -8,12 +8,12 @@ from typing import Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.number import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, Box, bind, operand
 
-NUMBER = (bool, int, float, complex)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,6 +43,49 @@ def result_dtype(*args: Any) -> dt.DType:
     if found is None:
         raise DTypeError("expected at least one tensor or number")
     return found
+
+
+def needs_float(name: str, *tensors: Any, any_of: bool = False) -> None:
+    """Raise DTypeError unless all tensors are floating-point (or complex), or with `any_of` one of them."""
+    for x in tensors:
+        if x.spec.dtype.category < dt.FLOAT:
+            break
+    else:
+        return
+    whole = [x.spec.dtype for x in tensors if x.spec.dtype.category < dt.FLOAT]
+    if not any_of or len(whole) == len(tensors):
+        raise DTypeError(
+            f"\"{name}\" not implemented for '{dt.TYPE_NAMES[whole[0]]}': expected a floating-point tensor, "
+            f"got {whole[0]!r}; cast it with .float()"
+        )
+
+
+def refuse_bool(name: str, x: Any) -> None:
+    """Raise DTypeError for a tensor of bools."""
+    if x.spec.dtype is dt.bool_:
+        raise DTypeError(
+            f"\"{name}\" not implemented for 'Bool': {name}() does not support bool dtypes; cast the tensor "
+            "with .to(dtype)"
+        )
+
+
+def long_only(name: str, index: Any) -> None:
+    """Raise DTypeError unless `index` has the dtype that integers take by default on its device."""
+    if index.spec.dtype is not index.device.canonical(dt.int64):
+        raise DTypeError(
+            f"{name}: expected scalar type Long but found {dt.TYPE_NAMES[index.spec.dtype]}; "
+            "cast the indices with .long()"
+        )
+
+
+def same_dtype(name: str, x: Any, y: Any) -> None:
+    """Raise DTypeError where two dtypes differ, unless autocast makes them one."""
+    one, two = x.spec.dtype, y.spec.dtype
+    if one is not two and "autocast" not in MODE.get().extras:
+        raise DTypeError(
+            f"{name} expected scalar type {dt.TYPE_NAMES[one]} but found {dt.TYPE_NAMES[two]}; "
+            "cast one of them"
+        )
 
 
 def cast(x: Any, dtype: dt.DType) -> Any:
@@ -86,10 +129,20 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
             key.append(a.__class__)
     key.append(device)
     key = tuple(key)
-    wanted = op.fits.get(key) or _fit(op, args, key)
+    wanted = op.fits.get(key)
+    if wanted is None:
+        if any(a.__class__ not in NUMBER and not isinstance(a, Box) and is_number(a) for a in args):
+            # NumPy's scalars
+            args = tuple([a if isinstance(a, Box) else number(op.name, a) for a in args])
+            return elementwise_call(op, args, params)
+        wanted = _fit(op, args, key)
     ready = []
     for a, want in zip(args, wanted, strict=True):
         if not isinstance(a, Box):
+            if op.name == "where":
+                a = fits("where", a, want.dtype)
+            elif want.dtype.category == dt.INT:
+                a = wrapped(op.name, a, want.dtype)
             a = operand(a, want, device)
         elif a.spec is not want:
             a = expand(cast(a, want.dtype), want.shape)

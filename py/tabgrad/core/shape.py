@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from tabgrad.core.errors import ShapeError
 
@@ -45,6 +46,7 @@ def broadcast(name: str, *shapes: Shape) -> Shape:
 def axis_index(name: str, axis: int, rank: int) -> int:
     """Return `axis` counted from the front; raise IndexError outside [-rank, rank)."""
     bound = max(rank, 1)
+    axis = axis.__index__()
     if not -bound <= axis < bound:
         raise IndexError(
             f"{name}: dim {axis} is out of range for {rank} dimensions; expected {-bound} to {bound - 1}"
@@ -52,12 +54,12 @@ def axis_index(name: str, axis: int, rank: int) -> int:
     return axis % bound
 
 
-def axes_tuple(name: str, axes: int | Iterable[int] | None, rank: int) -> Shape:
-    """Return the axes sorted from the front; None means all of them."""
+def axes_tuple(name: str, axes: Any, rank: int) -> Shape:
+    """Return the axes that an int or ints name, sorted from the front; None means all of them."""
     if axes is None:
         return tuple(range(rank))
-    if isinstance(axes, int):
-        return (axis_index(name, axes, rank),) if rank else ()
+    if hasattr(axes, "__index__") and not getattr(axes, "shape", ()):
+        return (axis_index(name, axes.__index__(), rank),) if rank else ()
     out = tuple(sorted(axis_index(name, a, rank) for a in axes)) if rank else ()
     if len(set(out)) != len(out):
         raise ShapeError(f"{name}: dim {tuple(axes)} names an axis twice")

@@ -7,7 +7,8 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import NUMBER, cast
+from tabgrad.core.number import fits
+from tabgrad.core.promotion import cast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 
@@ -110,45 +111,6 @@ def scalar(name: str, value: Any, like: Tensor) -> Tensor:
             )
         return cast(value, like.spec.dtype)
     return constant(fits(name, value, like.spec.dtype), spec((), like.spec.dtype), like.device)
-
-
-def fits(name: str, value: Any, dtype: dt.DType) -> Any:
-    """Return a Python number as one that a tensor of `dtype` can be filled with.
-
-    Raises OverflowError for an integer out of range, or for inf or nan as an integer.
-    """
-    if not isinstance(value, NUMBER):
-        value = number(name, value)
-    if dtype is dt.bool_:
-        return bool(value)
-    if dtype.is_complex:
-        return complex(value)
-    if isinstance(value, complex):
-        raise DTypeError(f"{name}: a complex number can't become {dtype!r}")
-    if dtype.category == dt.FLOAT:
-        return float(value)
-    if value != value or value in (float("inf"), float("-inf")):
-        raise OverflowError(
-            f"{name}: value cannot be converted to type {dtype.name} without overflow"
-        )
-    value = int(value)
-    bits = 8 * dtype.itemsize
-    low = -(1 << (bits - 1)) if dtype.signed else 0
-    if not low <= value < low + (1 << bits):
-        raise OverflowError(
-            f"{name}: value {value} cannot be converted to type {dtype.name} without overflow, "
-            f"which holds {low} to {low + (1 << bits) - 1}"
-        )
-    return value
-
-
-def number(name: str, value: Any) -> Any:
-    """Return a Python number from what stands for one: a NumPy scalar, a 0-d array, a 1-element tensor."""
-    if isinstance(value, NUMBER):
-        return value
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def tensors(name: str, values: Any) -> list[Tensor]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import call, cast, result_dtype, widened
+from tabgrad.core.number import fits, is_number, number
+from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
-from tabgrad.functions.arguments import floating, number
+from tabgrad.functions.arguments import floating
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 
 if TYPE_CHECKING:
@@ -45,6 +46,20 @@ def binary(op: Any, name: str = "") -> Callable[[Tensor, Any], Tensor]:
         return call(op, input, other)
 
     return _named(front, op, name)
+
+
+def _dividing(op: Any) -> Callable[[Tensor, Any], Tensor]:
+    """Return `binary(op)` that refuses to divide integers by the number 0 on every device."""
+    plain = binary(op)
+
+    def front(input: Any, other: Any) -> Any:
+        if not isinstance(other, Box) and not other and result_dtype(input, other).category < FLOAT:
+            raise RuntimeError(
+                f"ZeroDivisionError: {op.name} of integers by 0; divide by 0.0 for inf and nan"
+            )
+        return plain(input, other)
+
+    return _named(front, op, "")
 
 
 def _named(front: Any, op: Any, name: str) -> Any:
@@ -85,7 +100,6 @@ sigmoid = unary(s.sigmoid)
 sin = unary(e.sin)
 sinh = unary(e.sinh)
 sqrt = unary(e.sqrt)
-square = unary(e.square)
 tan = unary(e.tan)
 tanh = unary(e.tanh)
 trunc = fix = unary(r.trunc)
@@ -93,10 +107,17 @@ trunc = fix = unary(r.trunc)
 
 def abs(input: Tensor) -> Tensor:
     """Return the absolute values; the derivative at 0 is 0."""
-    return input if input.spec.dtype is dt.bool_ else call(e.abs_, input)
+    return call(e.abs_, input)
 
 
 absolute = abs
+
+
+def square(input: Tensor) -> Tensor:
+    """Return the squares; of bools as integers."""
+    if input.spec.dtype is dt.bool_:
+        input = cast(input, input.device.canonical(dt.int64))
+    return call(e.square, input)
 
 
 def sign(input: Tensor) -> Tensor:
@@ -145,6 +166,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 @widened
 def frac(input: Tensor) -> Tensor:
     """Return each element without its integer part, with its sign."""
+    needs_float("frac", input)
     return sub(input, trunc(input))
 
 
@@ -203,9 +225,9 @@ mul = multiply = binary(e.mul)
 maximum = binary(e.maximum)
 minimum = binary(e.minimum)
 atan2 = arctan2 = binary(e.atan2)
-remainder = binary(e.remainder)
-fmod = binary(e.fmod)
-floor_divide = binary(e.floor_divide)
+remainder = _dividing(e.remainder)
+fmod = _dividing(e.fmod)
+floor_divide = _dividing(e.floor_divide)
 logaddexp = binary(e.logaddexp)
 xlogy = binary(s.xlogy)
 bitwise_and = binary(r.bitwise_and)
@@ -219,15 +241,16 @@ _add, _sub, _div = binary(e.add), binary(e.sub), binary(e.div)
 
 
 def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    alpha = number(name, alpha)
     if not isinstance(other, Box):
-        return other * alpha
+        return number(name, other) * alpha
     scaled: Any = other
     if isinstance(alpha, float) and isinstance(input, Box):
         if result_dtype(input, other).category < FLOAT:
             raise DTypeError(
                 f"{name}: For integral input tensors, argument alpha must not be a floating point number."
             )
-    return mul(scaled, alpha)
+    return mul(scaled, fits(name, alpha, result_dtype(scaled, alpha)))
 
 
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -291,11 +314,16 @@ def pow(input: Any, exponent: Any) -> Tensor:
     >>> tg.pow(tg.tensor([1.0, 2.0], device="cpu"), 3)
     tensor([1., 8.])
     """
+    if is_number(exponent):
+        exponent = number("pow", exponent)
     if isinstance(exponent, int | float) and isinstance(input, Box):
         whole = input.spec.dtype.category < FLOAT
         if whole and isinstance(exponent, int):
             if exponent < 0:
                 raise RuntimeError("pow: Integers to negative integer powers are not allowed.")
+            if input.spec.dtype is dt.bool_ and not isinstance(exponent, bool):
+                input = cast(input, input.device.canonical(dt.int64))
+            exponent = fits("pow", exponent, input.spec.dtype)
             return call(e.square, input) if exponent == 2 else call(e.pow_, input, exponent)
         short = _POWERS.get(exponent)
         if short is not None:
@@ -331,7 +359,8 @@ def fmin(input: Tensor, other: Any) -> Tensor:
 @widened
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way."""
-    x, y = input, floating("hypot", other)
+    needs_float("hypot", input, other)
+    x, y = input, other
     high = e.stop_gradient(maximum(abs(x), abs(y)))
     zero, infinite = r.eq(high, 0.0), r.isinf(high)
     # no derivative depends on the scale
@@ -390,12 +419,26 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     x = input
+    if (
+        input.spec.dtype is dt.bool_
+        and result_dtype(input, *[n for n in (min, max) if n is not None]) is dt.bool_
+    ):
+        needs_float("clamp", input)
+    min, max = (_bound(input, n) for n in (min, max))
     if min is not None:
         x = e.where(r.lt(x, min), min, x)
     return x if max is None else e.where(r.gt(x, max), max, x)
 
 
 clip = clamp
+
+
+def _bound(input: Tensor, given: Any) -> Any:
+    """Return a bound of `clamp`; a number must fit the dtype of the result."""
+    if given is None or isinstance(given, Box):
+        return given
+    given = number("clamp", given)
+    return fits("clamp", given, result_dtype(input, given))
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
@@ -411,6 +454,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 @widened
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Return input + weight * (end - input)."""
+    needs_float("lerp", input)
     if end.spec.dtype is not input.spec.dtype:
         raise DTypeError(
             f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}"
@@ -422,11 +466,22 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
-    return _add(input, product if value == 1 else mul(product, number("addcmul", value)))
+    return _add(input, product if value == 1 else mul(product, _factor("addcmul", value, product)))
 
 
 @widened
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value * tensor1 / tensor2."""
+    if result_dtype(tensor1, tensor2).category < FLOAT:
+        raise DTypeError(
+            "addcdiv: Integer division with addcdiv is no longer supported; cast the tensors with .float()"
+        )
     quotient = _div(tensor1, tensor2)
-    return _add(input, quotient if value == 1 else mul(quotient, number("addcdiv", value)))
+    return _add(
+        input, quotient if value == 1 else mul(quotient, _factor("addcdiv", value, quotient))
+    )
+
+
+def _factor(name: str, value: Any, product: Tensor) -> Any:
+    """Return `value` as a number of the dtype that it scales."""
+    return fits(name, value, product.spec.dtype)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, TransformError
+from tabgrad.core.number import fits
 from tabgrad.core.promotion import result_dtype
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import creation, literals, reading
-from tabgrad.functions.arguments import fits
 from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.transforms.tape import edge, new_node
@@ -90,7 +90,7 @@ def to(
     rest = list(args)
     while rest:
         a = rest.pop(0)
-        if isinstance(a, DType):
+        if isinstance(a, DType | type):
             dtype = a
         elif isinstance(a, Box):
             dtype, device = a.spec.dtype, a.device
@@ -148,6 +148,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         if found is None:
             raise DTypeError(f"type: invalid type: {dtype!r}; there are {', '.join(_TYPES)}")
         dtype = found
+    elif not isinstance(dtype, DType):
+        raise DTypeError(f"type: invalid type: {dtype!r}; expected a dtype or the name of a type")
     return convert(self, dtype, None, False)
 
 
@@ -172,6 +174,13 @@ byte = _to("byte", dt.uint8)
 bool_ = _to("bool", dt.bool_)
 cfloat = _to("cfloat", dt.complex64)
 cdouble = _to("cdouble", dt.complex128)
+
+
+def array_wrap(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Tensor:
+    """Return what a NumPy function made of the tensor as a tensor on its device."""
+    return creation.tensor(array, device=self.device)
 
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
@@ -250,11 +259,14 @@ def promote_types(type1: DType, type2: DType) -> DType:
 
 def result_type(tensor1: Any, tensor2: Any) -> DType:
     """Return the dtype of arithmetic on two tensors or numbers."""
-    return result_dtype(tensor1, tensor2)
+    found = result_dtype(tensor1, tensor2)
+    where = next((x.device for x in (tensor1, tensor2) if isinstance(x, Box)), None)
+    return found if where is None else where.canonical(found)
 
 
 def can_cast(from_: DType, to: DType) -> bool:
     """Return whether `from_` may become `to` in place: no category is lost, nor the sign of integers."""
+    from_, to = dt.as_dtype(from_), dt.as_dtype(to)
     if from_.category > to.category:
         return False
     return not (from_.category == to.category == dt.INT and from_.signed and not to.signed)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.numpy import np
-from tabgrad.core.promotion import NUMBER
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import Box, constant, wrap
 from tabgrad.functions import literals
-from tabgrad.functions.arguments import fits, number, sizes
+from tabgrad.functions.arguments import sizes
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.ops import elementwise, view as views
 
@@ -67,12 +67,14 @@ def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
         return upload(literals.encode([data], target), (), target, where)
     if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
         return from_array(data, dtype, where)
+    if type(data) in (list, tuple) and _are_arrays(data):
+        return from_array(np.stack(data), dtype, where)
     if not literals.is_nested(data) or isinstance(data, memoryview) or hasattr(data, "typecode"):
         if isinstance(data, NUMBER):
             return _new(plain(data), dtype, where)
         return from_buffer(data, dtype, where)
     shape, leaves = literals.flatten(data)
-    if any(isinstance(x, Box) and x.spec.shape for x in leaves):
+    if any(isinstance(x, Box) and x.spec.size != 1 for x in leaves):
         raise ValueError(
             "only one element tensors can be converted to Python scalars; use stack(...)"
         )
@@ -83,6 +85,20 @@ def _new(data: Any, dtype: DType | None, where: Device) -> Tensor:
         found = dtype or _of_typed(leaves)
     target = where.canonical(found or literals.number_dtype(numbers), asked)
     return upload(literals.encode(numbers, target), shape, target, where)
+
+
+def _are_arrays(data: Any) -> bool:
+    """Whether `data` is a sequence of NumPy arrays of one dtype and shape."""
+    first = data[0] if data else None
+    shape, dtype = getattr(first, "shape", ()), getattr(first, "dtype", None)
+    return (
+        hasattr(first, "__array_interface__")
+        and bool(shape)
+        and all(
+            hasattr(x, "__array_interface__") and x.shape == shape and x.dtype == dtype
+            for x in data
+        )
+    )
 
 
 def _of_typed(leaves: list[Any]) -> DType:
@@ -102,8 +118,14 @@ def plain(x: Any) -> Any:
     for kind in (int, float, complex):
         if isinstance(x, kind):
             return kind(x)  # type: ignore[arg-type]
-    if isinstance(x, str | bytes) or x is None:
-        raise TypeError(f"tensor: expected numbers in the nested sequence, got {type(x).__name__}")
+    if isinstance(x, str | bytes):
+        raise TypeError(
+            f"new(): invalid data type '{type(x).__name__}': expected numbers in the nested sequence"
+        )
+    if not hasattr(x, "item"):
+        raise DTypeError(
+            f"Could not infer dtype of {type(x).__name__}: expected numbers in the nested sequence"
+        )
     return number("tensor", x)
 
 
@@ -118,7 +140,8 @@ def from_array(data: Any, dtype: DType | None, where: Device) -> Tensor:
     target = where.canonical(dtype or dt.by_name(a.dtype.name), dtype is not None)
     if target is dt.bfloat16:
         return upload(literals.encode(a.ravel().tolist(), target), a.shape, target, where)
-    if a.dtype.kind in "iu" and target.category == dt.INT and a.size:
+    if dtype is None and a.dtype.kind in "iu" and target.category == dt.INT and a.size:
+        # what the device has no dtype for must not change on the way; an integer dtype asked for wraps
         fits("tensor", a.min().item(), target)
         fits("tensor", a.max().item(), target)
     if a.dtype.kind == "c" and not target.is_complex:
@@ -133,9 +156,10 @@ def from_buffer(data: Any, dtype: DType | None, where: Device) -> Tensor:
     try:
         view = memoryview(data)
     except TypeError:
-        raise TypeError(
-            "tensor: expected a number, nested sequences, an array or a buffer, "
-            f"got {type(data).__name__}"
+        start = "new(): invalid data type 'str'" if isinstance(data, str) else ""
+        raise DTypeError(
+            f"{start or f'Could not infer dtype of {type(data).__name__}'}: "
+            "expected a number, nested sequences, an array or a buffer"
         ) from None
     found = literals.buffer_dtype(view)
     target = where.canonical(dtype or found, dtype is not None)
@@ -188,6 +212,7 @@ def frombuffer(
     >>> tg.frombuffer(b"abc", dtype=tg.uint8).tolist()
     [97, 98, 99]
     """
+    dtype = dt.as_dtype(dtype)
     raw = memoryview(buffer).cast("B")[offset:]
     n = len(raw) // dtype.itemsize if count < 0 else count
     if n * dtype.itemsize > len(raw):

@@ -25,7 +25,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     >>> tg.diagonal(tg.tensor([[1, 2], [3, 4]], device="cpu"))
     tensor([1, 4])
     """
-    rank = len(input.spec.shape)
+    rank, offset = len(input.spec.shape), offset.__index__()
     a, b = axis("diagonal", dim1, rank), axis("diagonal", dim2, rank)
     if a == b:
         raise ShapeError(f"diagonal: dimensions cannot be identical {dim1}, {dim2}")

@@ -6,8 +6,9 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import result_dtype
+from tabgrad.core.promotion import needs_float, result_dtype, same_dtype
 from tabgrad.core.trace import Box
 from tabgrad.functions import arithmetic, reductions
 from tabgrad.functions.arguments import as_dtype
@@ -41,12 +42,27 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
         tensors = list(operands)
         inputs, output = _parse(equation, [len(x.spec.shape) for x in tensors])
     dtype = result_dtype(*tensors)
+    _check_dtypes(tensors, inputs, output)
+    if dtype.category == dt.BOOL and len(tensors) == 1 and {*inputs[0]} - {*output}:
+        # what is summed is counted
+        dtype = tensors[0].device.canonical(dt.int64)
     sizes = _sizes(tensors, inputs)
     terms = [
         _prepare(as_dtype(x, dtype), labels, sizes)
         for x, labels in zip(tensors, inputs, strict=True)
     ]
     return _contract(terms, output, sizes)
+
+
+def _check_dtypes(tensors: list[Any], inputs: list[Labels], output: Labels) -> None:
+    """Raise DTypeError where a sum of products is one of bools or of several dtypes."""
+    counts = [sum(k in labels for labels in inputs) for k in {*sum(inputs, ())} - {*output}]
+    if max(counts, default=0) < 2:
+        return
+    for x in tensors:
+        same_dtype("einsum:", tensors[0], x)
+    if tensors[0].spec.dtype.category == dt.BOOL:
+        needs_float("einsum", tensors[0])
 
 
 def _parse(equation: str, ranks: list[int]) -> tuple[list[Labels], Labels]:

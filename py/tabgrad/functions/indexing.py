@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import NUMBER, cast
+from tabgrad.core.number import NUMBER, fits
+from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import aliasing, creation, literals
 from tabgrad.functions.aliasing import View, own, reshaped, view, write
-from tabgrad.functions.arguments import fits
 from tabgrad.functions.nonzero import nonzero
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
@@ -64,7 +64,15 @@ class Plan:
 
 def plan(x: Any, index: Any) -> Plan:
     """Work out `index` for `x`; IndexError where it does not fit."""
+    if index.__class__ is list and any(
+        isinstance(k, _PARTS) or bool(getattr(k, "shape", False)) or isinstance(k, Box)
+        for k in index
+    ):
+        # PyTorch reads a list of more than numbers as a tuple
+        index = tuple(index)
     items = index if isinstance(index, tuple) else (index,)
+    if any(k.__class__ not in _PLAIN for k in items):
+        items = tuple([_as_index(k, x.device) for k in items])
     shape = x.spec.shape
     used = sum(_dims_used(k) for k in items)
     if used > len(shape):
@@ -79,6 +87,25 @@ def plan(x: Any, index: Any) -> Plan:
         found.whole(n)
     found.basic = not found.picks
     return found
+
+
+_PARTS = (list, tuple, range, slice, type(None), type(Ellipsis))
+_PLAIN = {int, slice, type(None), type(Ellipsis), bool, list, tuple}
+
+
+def _as_index(k: Any, device: Any) -> Any:
+    """Return an item of an index as one of the kinds that `plan` knows: arrays and ranges become tensors."""
+    if isinstance(k, Box):
+        return k
+    if isinstance(k, range):
+        return creation.tensor(list(k), dtype=dt.int64, device=device)
+    if hasattr(k, "__array_interface__") and (k.shape or k.dtype == bool):
+        if k.dtype.kind not in "biu":
+            raise IndexError(
+                f"tensors used as indices must be long, int, byte or bool tensors, got an array of {k.dtype}"
+            )
+        return creation.tensor(k, device=device)
+    return k
 
 
 def _dims_used(k: Any) -> int:

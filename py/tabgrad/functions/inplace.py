@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import GradientError
-from tabgrad.core.promotion import NUMBER
+from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import (
     arithmetic,
@@ -30,7 +30,6 @@ from tabgrad.functions.aliasing import (
     refreshed,
     write,
 )  # fmt: skip
-from tabgrad.functions.arguments import fits, number
 from tabgrad.functions.creation import filled
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.tape import is_leaf

@@ -174,7 +174,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     at = axis("split", dim, len(tensor.spec.shape))
     n = tensor.spec.shape[at]
     sections = split_size_or_sections
-    if isinstance(sections, int):
+    if hasattr(sections, "__index__"):
         if sections <= 0 and not (sections == 0 and n == 0):
             raise ShapeError(f"split expects split_size be positive, but got split_size={sections}")
         return _pieces(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.number import number
 from tabgrad.core.promotion import the_device
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
@@ -27,6 +29,10 @@ def _check(name: str, x: Any, y: Any) -> None:
             f"{name}: expected both tensors to have the same dtype, but got: "
             f"{x.spec.dtype!r} != {y.spec.dtype!r}"
         )
+    if x.spec.dtype is dt.bool_:
+        raise DTypeError(
+            f"\"{name}\" not implemented for 'Bool': expected numbers; cast the tensors with .to(dtype)"
+        )
     the_device(name, [x, y])
 
 
@@ -47,7 +53,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> tg.matmul(tg.ones(2, 3, device="cpu"), tg.ones(3, device="cpu"))
     tensor([3., 3.])
     """
-    if not isinstance(other, Box) or input.spec.dtype is not other.spec.dtype:
+    dtype = input.spec.dtype
+    if not isinstance(other, Box) or dtype is not other.spec.dtype or dtype is dt.bool_:
         _check("matmul", input, other)
     x, y = input.spec.shape, other.spec.shape
     if len(x) == 2 and len(y) == 2:
@@ -153,6 +160,18 @@ ger = outer
 
 
 def _plus(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    beta, alpha = number("addmm", beta), number("addmm", alpha)
+    if input.spec.dtype is not product.spec.dtype and "autocast" not in MODE.get().extras:
+        raise DTypeError(
+            f"addmm: self and mat2 must have the same dtype, but got {input.spec.dtype!r} and "
+            f"{product.spec.dtype!r}"
+        )
+    if product.spec.dtype.category == dt.INT:
+        beta, alpha = int(beta), int(alpha)
+    return _sum(input, product, beta, alpha)
+
+
+def _sum(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     scaled = product if alpha == 1 else arithmetic.mul(product, alpha)
     if beta == 0:
         return scaled
@@ -178,7 +197,8 @@ def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
     """Return beta * input + alpha * (the sum of the products of a batch)."""
-    return _plus(input, reductions.sum(bmm(batch1, batch2), 0), beta, alpha)
+    products = bmm(batch1, batch2)
+    return _plus(input, reductions.sum(products, 0, dtype=products.spec.dtype), beta, alpha)
 
 
 def baddbmm(
@@ -190,7 +210,18 @@ def baddbmm(
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """Return beta * input + alpha * outer(vec1, vec2)."""
-    return _plus(input, outer(vec1, vec2), beta, alpha)
+    product: Any = outer(vec1, vec2)
+    given: Any = input
+    if dt.promote(product.spec.dtype, given.spec.dtype).category < dt.FLOAT:
+        for name, factor in (("beta", beta), ("alpha", alpha)):
+            if isinstance(factor, float):
+                raise DTypeError(
+                    f"addr: For integral input tensors, argument {name} must not be a floating point "
+                    f"number, got {factor}"
+                )
+    if product.spec.dtype is given.spec.dtype is dt.bool_:
+        beta, alpha = bool(beta), bool(alpha)
+    return _sum(given, product, beta, alpha)
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError
+from tabgrad.core.errors import DTypeError, NumberRangeError
+from tabgrad.core.number import fits
 
 CODES: dict[dt.DType, str] = {
     dt.bool_: "?", dt.uint8: "B", dt.int8: "b", dt.uint16: "H", dt.int16: "h", dt.uint32: "I",
@@ -23,8 +24,10 @@ _ARRAY_CODES = {dtype: code for dtype, code in CODES.items() if code not in "?e"
 
 
 def is_nested(data: Any) -> bool:
-    """Whether `data` is a sequence to go into: strings, bytes and tensors are not."""
-    return isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray)
+    """Whether `data` is a sequence to go into: arrays with dims are, strings, bytes and tensors are not."""
+    if isinstance(data, Sequence):
+        return not isinstance(data, str | bytes | bytearray)
+    return hasattr(data, "__array_interface__") and bool(getattr(data, "shape", ()))
 
 
 def flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
@@ -81,7 +84,8 @@ def number_dtype(leaves: Iterable[Any]) -> dt.DType:
 def encode(leaves: Sequence[Any], dtype: dt.DType) -> bytes:
     """Return Python numbers as the bytes of `dtype`.
 
-    Integers must fit (OverflowError); floats become integers by truncation, as in PyTorch.
+    Integers must fit (OverflowError), but that a negative one becomes unsigned modulo 2 ** bits; floats
+    become integers by truncation, as in PyTorch.
     """
     if dtype is dt.bool_:
         return bytes([bool(x) for x in leaves])
@@ -103,18 +107,20 @@ def encode(leaves: Sequence[Any], dtype: dt.DType) -> bytes:
 
 def _encode_ints(leaves: Sequence[Any], dtype: dt.DType) -> bytes:
     code = _ARRAY_CODES[dtype]
-    if any(type(x) is not int for x in leaves):
-        leaves = [int(x) for x in leaves]
     try:
         return array.array(code, leaves).tobytes()
-    except OverflowError:
-        bits = 8 * dtype.itemsize
-        low = -(1 << (bits - 1)) if dtype.signed else 0
-        high = low + (1 << bits) - 1
-        bad = next(x for x in leaves if not low <= x <= high)
-        raise OverflowError(
-            f"tensor: {bad} does not fit {dtype!r}, which holds {low} to {high}"
-        ) from None
+    except (OverflowError, TypeError):
+        return array.array(code, [_integer(x, dtype) for x in leaves]).tobytes()
+
+
+def _integer(x: Any, dtype: dt.DType) -> int:
+    if isinstance(x, float) and not dtype.signed and x <= -1.0:
+        # PyTorch wraps negative integers, not negative floats
+        raise NumberRangeError(
+            f"tensor: value cannot be converted to type {dtype.name} without overflow: {x}"
+        )
+    whole: int = fits("tensor", x, dtype)
+    return whole
 
 
 def _half(x: float) -> float:

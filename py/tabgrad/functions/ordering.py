@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, needs_float, refuse_bool
 from tabgrad.core.trace import Box
 from tabgrad.functions import arithmetic as a, return_types
-from tabgrad.functions.arguments import as_dtype, axis, floating
+from tabgrad.functions.arguments import as_dtype, axis
 from tabgrad.functions.creation import tensor
 from tabgrad.ops import elementwise as e, rounding as r, scan, sorting, view as v
 
@@ -43,6 +43,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Return (values, indices) of the k largest elements along `dim`, best first; or of the smallest."""
     at = axis("topk", dim, len(input.spec.shape))
+    refuse_bool("topk", input)
     if not 0 <= k <= (input.spec.shape[at] if input.spec.shape else 1):
         raise ShapeError(f"topk: selected index k out of range: {k} of a dim of size "
                          f"{input.spec.shape[at] if input.spec.shape else 1}")  # fmt: skip
@@ -55,6 +56,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 
 
 def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> Any:
+    refuse_bool("median", x)
     if dim is None:
         flat = v.reshape.bind(x, shape=(x.spec.size,))
         return sorting.median(flat, 0, False, skip)[0]
@@ -106,7 +108,8 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Return the logarithm of the running sum of exp(x) along `dim`, without overflow."""
-    x = floating("logcumsumexp", input)
+    needs_float("logcumsumexp", input)
+    x: Any = input
     at = axis("logcumsumexp", dim, len(x.spec.shape))
     return scan.logcumsumexp.bind(x, axis=at, reverse=False) if x.spec.shape else e.copy.bind(x)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.number import fits, limits, number
 from tabgrad.core.promotion import cast
 from tabgrad.functions import aliasing, creation
-from tabgrad.functions.arguments import fits, number, tensors
+from tabgrad.functions.arguments import tensors
 from tabgrad.functions.creation import place, require
 from tabgrad.ops.elementwise import add, mul, where
 from tabgrad.ops.indexing import iota
@@ -45,20 +46,24 @@ def arange(
     if given:
         raise TypeError(f"arange: takes at most start, end and step, got {len(args)} numbers")
     start, end, step = (number("arange", 1 if n is None else n) for n in (start, end, step))
-    if step == 0:
-        raise RuntimeError("arange: step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError(
-            f"arange: upper bound and lower bound inconsistent with step sign: {start} to {end} by {step}"
-        )
+    _check_range(start, end, step)
     place_ = place(device)
     whole = all(isinstance(n, int) for n in (start, end, step))
-    target = place_.canonical(
-        dtype or (dt.int64 if whole else dt.get_default_dtype()), dtype is not None
-    )
+    asked = dt.as_dtype(dtype or (dt.int64 if whole else dt.get_default_dtype()))
+    target = place_.canonical(asked, dtype is not None)
+    if asked is dt.int64 and not whole:
+        # PyTorch counts in integers then
+        start, end, step = int(start), int(end), int(step)
+        _check_range(start, end, step)
+        whole = True
+    elif target.category not in (dt.INT, dt.FLOAT):
+        raise DTypeError(
+            f'"arange" not implemented for {target!r}: expected an integer or floating-point dtype'
+        )
     n = (-((start - end) // step)) if whole else math.ceil((end - start) / step)
-    if target.category == dt.INT and n:
+    if target.category == dt.INT:
         start, step = int(start), int(step)
+    if n and dt.NARROW.get(asked) is target and target.category == dt.INT:
         fits("arange", start + (n - 1) * step, target)
     x = iota(n, target, place_)
     if step != 1:
@@ -66,6 +71,17 @@ def arange(
     if start != 0:
         x = add(x, start)
     return require(x, requires_grad)
+
+
+def _check_range(start: Any, end: Any, step: Any) -> None:
+    if step == 0:
+        raise NumberRangeError("arange: step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            f"arange: upper bound and lower bound inconsistent with step sign: {start} to {end} by {step}"
+        )
 
 
 def linspace(
@@ -82,16 +98,30 @@ def linspace(
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     where_to = place(device)
     target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
-    work = target if target.is_floating_point else dt.float32
     start, end = number("linspace", start), number("linspace", end)
+    if target.category == dt.BOOL:
+        raise DTypeError("linspace: not implemented for 'Bool': expected a number dtype")
+    if target.category == dt.INT:
+        first, last = fits("linspace", start, target), fits("linspace", end, target)
+        step = (last - first) / (steps - 1) if steps > 1 else 0.0
+        whole = [int(n) for n in _from_both_ends(first, last, step, steps)]
+        return require(creation.tensor(whole, dtype=target, device=where_to), requires_grad)
     if steps == 1:
-        x = creation.filled((1,), float(start), work, where_to)
-        return require(cast(x, target), requires_grad)
-    i = iota(steps, work, where_to)
+        return require(
+            creation.filled((1,), fits("linspace", start, target), target, where_to), requires_grad
+        )
+    i = iota(steps, target, where_to)
     step = (end - start) / (steps - 1) if steps else 0.0
-    # from the nearer end, so that both ends are exact
     x = where(i < steps / 2, i * step + start, end - (steps - 1 - i) * step)
-    return require(cast(x, target), requires_grad)
+    return require(x, requires_grad)
+
+
+def _from_both_ends(first: Any, last: Any, step: float, steps: int) -> list[Any]:
+    """Return `steps` numbers, each counted from the nearer end, so that both ends are exact."""
+    near = [first + step * i for i in range(steps // 2)]
+    if steps % 2:
+        near.append(last - step * (steps // 2) if steps > 1 else first)
+    return near + [last - step * i for i in reversed(range(steps // 2))]
 
 
 def logspace(
@@ -99,10 +129,28 @@ def logspace(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return base ** linspace(start, end, steps)."""
-    x: Any = linspace(start, end, steps, device=device)
     where_to = place(device)
     target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
-    return require(cast(base**x, target), requires_grad)
+    if target.category == dt.BOOL:
+        raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
+    if target.category == dt.INT:
+        found = _whole_powers(number("logspace", start), number("logspace", end), steps, base)
+        low, high = limits(target)
+        numbers = [(n - low & high - low) + low for n in found]
+        return require(creation.tensor(numbers, dtype=target, device=where_to), requires_grad)
+    x: Any = linspace(start, end, steps, dtype=target, device=device)
+    return require(base**x, requires_grad)
+
+
+def _whole_powers(start: Any, end: Any, steps: int, base: float) -> list[int]:
+    """Return the powers as integers: the exponents begin and end at integers, unless there is one."""
+    if steps < 0:
+        raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
+    if steps == 1:
+        return [int(base**start)]
+    first, last = int(start), int(end)
+    step = (last - first) / (steps - 1) if steps else 0.0
+    return [int(base**n) for n in _from_both_ends(first, last, step, steps)]
 
 
 def eye(
@@ -137,8 +185,10 @@ def _triangle(name: str, x: Any, diagonal: int, keep: Any) -> Any:
     shape = x.spec.shape
     if len(shape) < 2:
         raise ShapeError(f"{name}: expected at least 2 dimensions, got shape {shape}")
+    diagonal = diagonal.__index__()
     row, column = row_and_column(shape[-2], shape[-1], x.device)
-    return where(keep(column, row + diagonal), x, 0)
+    zero: Any = False if x.spec.dtype.category == dt.BOOL else 0
+    return where(keep(column, row + diagonal), x, zero)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:

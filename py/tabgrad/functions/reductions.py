@@ -10,7 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.op import Op
-from tabgrad.core.promotion import cast, widened
+from tabgrad.core.promotion import cast, needs_float, refuse_bool, widened
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box, bind
@@ -114,6 +114,7 @@ def nanmean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the mean over `dim` of what is not nan."""
+    needs_float("nanmean(): expected input to have floating point or complex dtype", input)
     there = cast(negated(rounding.isnan(input)), input.spec.dtype)
     return a.div(nansum(input, dim, keepdim, dtype=dtype), sum(there, dim, keepdim, dtype=dtype))
 
@@ -154,6 +155,7 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 
 def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     rank = len(x.spec.shape)
+    refuse_bool(name, x)
     if dim is None:
         _check_some(name, x, tuple(range(rank)))
         flat = reshape.bind(x, shape=(x.spec.size,))

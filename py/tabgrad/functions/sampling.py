@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
 from tabgrad.functions import arithmetic as a, reductions
 from tabgrad.functions.aliasing import check_writable, write
-from tabgrad.functions.arguments import fits, ints, sizes
+from tabgrad.functions.arguments import ints, sizes
 from tabgrad.functions.creation import place, require
 from tabgrad.functions.generator import Generator, bits
 from tabgrad.hosts.devices import Device

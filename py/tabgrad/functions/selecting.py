@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import indexing, nonzero
-from tabgrad.functions.arguments import axis, fits, index_tensor, scalar
+from tabgrad.functions.arguments import axis, index_tensor, scalar
 from tabgrad.functions.writers import write_through
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
@@ -44,7 +45,7 @@ def view_(self: Tensor, *shape: Any) -> Tensor:
 
     Every shape of the same size can be viewed here, also where PyTorch's memory could not show it.
     """
-    if len(shape) == 1 and hasattr(shape[0], "itemsize"):
+    if len(shape) == 1 and isinstance(shape[0], dt.DType):
         raise ShapeError(
             "view: the bits can't be read as another dtype; use .to(dtype) for the values"
         )
@@ -172,10 +173,12 @@ def adjoint(self: Tensor) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return `input` with the dims `source` moved to `destination`, the others in their order."""
     rank = len(input.spec.shape)
-    origin = [axis("movedim", d, rank) for d in ((source,) if isinstance(source, int) else source)]
+    origin = [
+        axis("movedim", d, rank) for d in ((source,) if hasattr(source, "__index__") else source)
+    ]
     target = [
         axis("movedim", d, rank)
-        for d in ((destination,) if isinstance(destination, int) else destination)
+        for d in ((destination,) if hasattr(destination, "__index__") else destination)
     ]
     if (
         len(origin) != len(target)
@@ -276,13 +279,13 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     >>> tg.roll(tg.arange(4, device="cpu"), 1)
     tensor([3, 0, 1, 2])
     """
-    by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    by = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
     shape = input.spec.shape
     if dims is None:
         if len(by) != 1:
             raise ShapeError(f"roll: without dims expected one shift, got {by}")
         return v.reshape.bind(roll(ravel(input), by[0], 0), shape=shape)
-    over = (dims,) if isinstance(dims, int) else tuple(dims)
+    over = (dims,) if hasattr(dims, "__index__") else tuple(dims)
     if len(by) != len(over):
         raise ShapeError(
             f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}"

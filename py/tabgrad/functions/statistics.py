@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import cast, widened
+from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import arithmetic as a, ranges, reading, reductions, return_types
 from tabgrad.functions.arguments import as_dtype, axis, floating
@@ -26,6 +26,7 @@ def quantile(
     interpolation: str = "linear",
 ) -> Tensor:  # fmt: skip
     """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1]."""
+    needs_float("quantile() input tensor must be either float or double dtype", input)
     x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
     at = axis("quantile", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
@@ -106,6 +107,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 
 def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
     """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
+    needs_float("histc", input)
     x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
     low, high = float(min), float(max)
     if low == high == 0 and input.spec.size:

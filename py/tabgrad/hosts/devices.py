@@ -51,8 +51,10 @@ class Device:
         """Return the dtype this device uses for `dtype`: 64 bits become 32 on `webgpu`.
 
         Where the user `asked` for the 64-bit one, one warning says so. Raises DTypeError for a dtype that
-        the device does not have.
+        the device does not have. Python's number types stand for dtypes.
         """
+        if dtype.__class__ is not dt.DType:
+            dtype = dt.as_dtype(dtype)
         if self.type != "webgpu":
             return dtype
         narrow = dt.NARROW.get(dtype)

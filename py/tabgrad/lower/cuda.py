@@ -43,7 +43,11 @@ class CUDA(Dialect):
         """Convert between compute types."""
         if source == target:
             return value
-        return f"({value} != 0)" if target == BOOL else f"(({self.types[target]})({value}))"
+        if target == BOOL:
+            return f"({value} != 0)"
+        if source in (F32, F64) and target not in (F32, F64):
+            return f"{target}_from_{source}({value})"
+        return f"(({self.types[target]})({value}))"
 
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""

@@ -41,7 +41,7 @@ class WGSL(Dialect):
         if target == BOOL:
             zero = {F32: "0.0", I32: "0i", U32: "0u"}[source]
             return f"({value} != {zero})"
-        return f"{target}({value})"
+        return f"{target}_from_f32({value})" if source == F32 else f"{target}({value})"
 
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.dtype import DType
+from tabgrad.core.dtype import INT, DType
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
 from tabgrad.ops.rounding import eq, floor, gt, lt, trunc
@@ -50,10 +50,29 @@ def stop_gradient(x: Operand) -> Array:
     integers="same",
 )
 def cast(x: Operand, *, dtype: DType) -> Array:
-    """Return `x` as `dtype`: floats to integers truncate, anything to bool is `x != 0`."""
+    """Return `x` as `dtype`: floats to integers truncate, anything to bool is `x != 0`.
+
+    A float that is too large, or nan, is the least number as int64 and int32, and 0 as an integer of 8 or 16
+    bits; what fits 32 bits but not those is taken modulo 2 ** bits. As uint32 a float is taken modulo 2 ** 32,
+    and inf and nan are 0. All devices agree.
+    """
     if x.dtype.kind == "c" and not dtype.is_complex:
         x = x.real
+    if x.dtype.kind == "f" and dtype.category == INT and dtype.name != "uint64":
+        return _truncated(x, dtype)
     return x.astype(dtype.name)
+
+
+def _truncated(x: Any, dtype: DType) -> Any:
+    """Return floats as integers, the same on every processor."""
+    bits = 63 if dtype.name in ("int64", "uint32", "uint8") else 31
+    # float16 has no such bound, and needs none but for its infinities
+    inside = (
+        np.isfinite(x) if x.dtype.itemsize == 2 else (np.trunc(x) >= -(2.0**bits)) & (x < 2.0**bits)
+    )
+    found = np.where(inside, x, 0).astype("int32" if bits == 31 else "int64")
+    # what has no integer is the least one, of whose bits a narrower dtype takes the last
+    return np.where(inside, found, -(2**bits)).astype(dtype.name)
 
 
 @elementwise(code="{x}", along=lambda t, _x, _y: conj.bind(t), integers="same")
@@ -134,6 +153,14 @@ def div(x: Operand, y: Operand) -> Array:
     return x / y
 
 
+def _check_divisor(x: Any, y: Any) -> None:
+    if x.dtype.kind in "iu" and not y.all():
+        raise RuntimeError(
+            "ZeroDivisionError: an integer was divided by 0; divide floats, or choose another divisor "
+            "with where() first"
+        )
+
+
 @elementwise(
     code={"float": "floor_divide_f32({x}, {y})", "int": "floor_divide_{t}({x}, {y})"},
     derivative=None,
@@ -142,7 +169,11 @@ def div(x: Operand, y: Operand) -> Array:
     domain=((-9.0, 9.0), (0.5, 3.0)),
 )
 def floor_divide(x: Operand, y: Operand) -> Array:
-    """Return the quotient rounded towards minus infinity."""
+    """Return the quotient rounded towards minus infinity.
+
+    An integer divided by 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
+    """
+    _check_divisor(x, y)
     return np.floor_divide(x, y)
 
 
@@ -154,19 +185,27 @@ def floor_divide(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def remainder(x: Operand, y: Operand) -> Array:
-    """Return what floor division leaves; it has the sign of `y`."""
+    """Return what floor division leaves; it has the sign of `y`.
+
+    An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
+    """
+    _check_divisor(x, y)
     return np.remainder(x, y)
 
 
 @elementwise(
-    code={"float": "fmod_f32({x}, {y})", "int": "({x} % {y})"},
+    code={"float": "fmod_f32({x}, {y})", "int": "fmod_{t}({x}, {y})"},
     derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -trunc(x / y)),
     integers="same",
     kinds="iuf",
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def fmod(x: Operand, y: Operand) -> Array:
-    """Return what division rounded towards zero leaves; it has the sign of `x`."""
+    """Return what division rounded towards zero leaves; it has the sign of `x`.
+
+    An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
+    """
+    _check_divisor(x, y)
     return np.fmod(x, y)
 
 
@@ -185,8 +224,14 @@ def fmod(x: Operand, y: Operand) -> Array:
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )
 def pow_(x: Operand, y: Operand) -> Array:
-    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0."""
-    return np.power(x, y)
+    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0.
+
+    Integers to negative powers are what is left of 1 / x ** -y: 0, or 1 or -1 where that is exact.
+    """
+    if y.dtype.kind != "i" or not (y < 0).any():
+        return np.power(x, y)
+    inverse = np.where(x == 1, 1, np.where(x == -1, 1 - 2 * (y & 1), 0)).astype(x.dtype)
+    return np.where(y < 0, inverse, np.power(x, np.maximum(y, 0)))
 
 
 @elementwise(code="({x} * {x})", derivative=lambda x, _y: 2 * x, integers="same", kinds="iufc")
@@ -312,6 +357,7 @@ def log1p(x: Operand) -> Array:
 @elementwise(
     code="logaddexp_f32({x}, {y})",
     derivative=(lambda x, _y, z: exp(x - z), lambda _x, y, z: exp(y - z)),
+    integers=None,
     kinds=FLOATS,
 )
 def logaddexp(x: Operand, y: Operand) -> Array:

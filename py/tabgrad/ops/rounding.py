@@ -208,24 +208,27 @@ def bitwise_xor(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} << u32({y}))", "cuda": "({x} << {y})"},
+    code="left_shift_{t}({x}, {y})",
     derivative=None,
     integers="same",
     kinds="iu",
     domain=((0, 9), (0, 5)),
 )
 def bitwise_left_shift(x: Operand, y: Operand) -> Array:
-    """Return the bits moved `y` places up."""
+    """Return the bits moved `y` places up; 0 for as many places as there are bits, or less than 0."""
     return np.left_shift(x, y)
 
 
 @elementwise(
-    code={"wgsl": "({x} >> u32({y}))", "cuda": "({x} >> {y})"},
+    code="right_shift_{t}({x}, {y})",
     derivative=None,
     integers="same",
     kinds="iu",
     domain=((0, 999), (0, 5)),
 )
 def bitwise_right_shift(x: Operand, y: Operand) -> Array:
-    """Return the bits moved `y` places down; a signed integer keeps its sign."""
+    """Return the bits moved `y` places down; a signed integer keeps its sign.
+
+    By as many places as there are bits, or less than 0, nothing is left but the sign.
+    """
     return np.right_shift(x, y)

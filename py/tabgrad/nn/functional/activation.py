@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.dtype import DType
+from tabgrad.core.promotion import needs_float
 from tabgrad.ops.composite import activations as a, rows
 from tabgrad.ops.elementwise import tanh as tanh_op
 from tabgrad.ops.special import relu as relu_op, sigmoid as sigmoid_op, silu as silu_op
@@ -37,6 +38,7 @@ def tanh(input: Tensor) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x * sigmoid(x)."""
+    needs_float("silu", input)
     return _into(input, silu_op(input), inplace)
 
 

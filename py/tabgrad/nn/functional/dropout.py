@@ -7,6 +7,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import needs_float
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.activations import leaky_relu
@@ -29,6 +30,7 @@ def _into(input: Tensor, y: Any, inplace: bool) -> Any:
 
 def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Any:
     """Return True with probability 1 - p, as one draw of `shape` repeated over `x`."""
+    needs_float("dropout", x)
     u = tg.rand(*shape, dtype=dt.float32, device=x.device)
     mask = ge(u, p)
     return mask if shape == x.spec.shape else expand.bind(mask, shape=x.spec.shape)
@@ -45,7 +47,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0.0:
         return input
     if p == 1.0:
-        return _into(input, mul(input, 0.0), inplace)
+        return _into(input, mul(input, 0), inplace)
     mask = _kept(input, p, input.spec.shape)
     return _into(input, where(mask, mul(input, 1 / (1 - p)), 0), inplace)
 
@@ -127,6 +129,7 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """Return x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
+    needs_float("rrelu", input)
     if upper < lower:
         raise ValueError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
@@ -144,6 +147,7 @@ def gumbel_softmax(
 
     With `hard` the sample is one-hot and its derivative that of the soft one.
     """
+    needs_float("gumbel_softmax", logits)
     u = tg.rand(*logits.spec.shape, dtype=dt.float32, device=logits.device)
     # u is below 1, so 1 - u never is 0; the floor keeps the outer logarithm finite
     wait = maximum(neg(log(sub(1, u))), 1e-20)

@@ -6,6 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import OutOfRangeError, ShapeError
+from tabgrad.core.promotion import needs_float
 from tabgrad.nn.functional.dropout import dropout
 from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.composite import attention, lookup
@@ -95,6 +96,7 @@ def embedding_bag(
     `input` [B, n] holds bags of equal length, or [n] bags that begin at `offsets`. `per_sample_weights` scale
     the rows of a sum; rows of `padding_idx` are left out.
     """
+    needs_float("embedding_bag", weight)
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
@@ -170,5 +172,6 @@ def scaled_dot_product_attention(
     >>> tg.nn.functional.scaled_dot_product_attention(q, q, q).shape
     tabgrad.Size([1, 2, 3])
     """
+    needs_float("scaled_dot_product_attention", query)
     drop = (lambda weights: dropout(weights, dropout_p)) if dropout_p > 0 else None
     return attention.attention(query, key, value, attn_mask, is_causal, scale, enable_gqa, drop)

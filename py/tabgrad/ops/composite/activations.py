@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.errors import ShapeError
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import widened
+from tabgrad.core.number import fits
+from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.shape import axis_index
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.elementwise import (
@@ -37,6 +39,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     >>> tg.nn.functional.gelu(tg.tensor([1.0], device="cpu"))
     tensor([0.8413])
     """
+    needs_float("gelu", input)
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
@@ -45,6 +48,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 @widened
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
+    needs_float("elu", input)
     return where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), alpha))
 
 
@@ -56,6 +60,7 @@ def _not_above_zero(x: Any) -> Any:
 @widened
 def selu(input: Any) -> Any:
     """Return the self-normalising exponential unit."""
+    needs_float("selu", input)
     return mul(
         where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), _SELU_ALPHA)), _SELU_SCALE
     )
@@ -64,6 +69,7 @@ def selu(input: Any) -> Any:
 @widened
 def celu(input: Any, alpha: float = 1.0) -> Any:
     """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    needs_float("celu", input)
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
     return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
@@ -73,6 +79,7 @@ def celu(input: Any, alpha: float = 1.0) -> Any:
 @widened
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """Return x where positive, negative_slope * x elsewhere."""
+    needs_float("leaky_relu", input)
     return where(gt(input, 0), input, mul(input, negative_slope))
 
 
@@ -80,6 +87,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 @widened
 def prelu(input: Any, weight: Any) -> Any:
     """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
+    same_dtype("prelu: Type promoting not supported.", input, weight)
     shape = input.spec.shape
     if weight.spec.size != 1:
         channels = shape[1] if len(shape) > 1 else 1
@@ -99,7 +107,17 @@ def relu6(input: Any) -> Any:
 
 @kinked
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """Return x kept between the bounds; the derivative is 0 at them and beyond."""
+    """Return x kept between the bounds, as integers for integers; the derivative is 0 at them and beyond."""
+    dtype = input.spec.dtype
+    if dtype.category == dt.BOOL:
+        raise DTypeError("Bool inputs not supported for hardtanh; cast the input with .to(dtype)")
+    if dtype.category == dt.INT:
+        min_val, max_val = int(min_val), int(max_val)
+        if min_val < 0 and not dtype.signed:
+            raise DTypeError(
+                "cannot do hardtanh on an unsigned type with negative limits: "
+                f"got {dtype!r} and {min_val}"
+            )
     if max_val <= min_val:
         raise ValueError(
             f"hardtanh: max_val must be larger than min_val, got {min_val} and {max_val}"
@@ -111,18 +129,21 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
 @widened
 def hardsigmoid(input: Any) -> Any:
     """Return x / 6 + 1/2, kept between 0 and 1."""
+    needs_float("hardsigmoid", input)
     return mul(hardtanh(add(input, 3), 0.0, 6.0), 1 / 6)
 
 
 @widened
 def hardswish(input: Any) -> Any:
     """Return x * hardsigmoid(x)."""
+    needs_float("hardswish", input)
     return mul(input, hardsigmoid(input))
 
 
 @kinked
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x where |x| > lambd, 0 elsewhere."""
+    needs_float("hardshrink", input)
     return where(gt(abs_(input), lambd), input, 0)
 
 
@@ -130,6 +151,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
 @widened
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x moved by lambd towards 0, and 0 within lambd of it."""
+    needs_float("softshrink", input)
     if lambd < 0:
         raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
     return where(
@@ -151,19 +173,24 @@ def softsign(input: Any) -> Any:
 
 @kinked
 def threshold(input: Any, threshold: float, value: float) -> Any:
-    """Return x where it is above `threshold`, `value` elsewhere."""
+    """Return x where it is above `threshold`, `value` elsewhere; numbers take the dtype of x."""
+    if input.spec.dtype.category == dt.BOOL:
+        needs_float("threshold", input)
+    threshold, value = (fits("threshold", n, input.spec.dtype) for n in (threshold, value))
     return where(gt(input, threshold), input, value)
 
 
 @widened
 def logsigmoid(input: Any) -> Any:
     """Return ln(sigmoid(x)), without overflow."""
+    needs_float("logsigmoid", input)
     return neg(softplus(neg(input)))
 
 
 @widened
 def scaled_softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Return ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
+    needs_float("softplus", input)
     scaled = input if beta == 1 else mul(input, beta)
     y = softplus(scaled)
     return where(gt(scaled, threshold), input, y if beta == 1 else mul(y, 1 / beta))
@@ -172,6 +199,7 @@ def scaled_softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> A
 @widened
 def mish(input: Any) -> Any:
     """Return x * tanh(softplus(x))."""
+    needs_float("mish", input)
     return mul(input, tanh(softplus(input)))
 
 
@@ -197,6 +225,7 @@ def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
 @widened
 def glu(input: Any, dim: int = -1) -> Any:
     """Return a * sigmoid(b) for the two halves a and b of `dim`."""
+    needs_float("glu", input)
     a, b = _halves("glu", input, dim)
     return mul(a, sigmoid(b))
 

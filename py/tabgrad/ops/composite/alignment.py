@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.promotion import cast, widened
+from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.checked import within
@@ -51,6 +51,7 @@ def ctc_loss(
     `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, lengths [N]. The
     mean divides by the target lengths first. `zero_infinity` makes impossible targets cost 0.
     """
+    needs_float("ctc_loss", log_probs)
     single = len(log_probs.spec.shape) == 2
     if single:
         steps, classes = log_probs.spec.shape

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast, result_dtype
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.promotion import cast, needs_float, result_dtype
 from tabgrad.core.shape import size
 from tabgrad.core.trace import MODE
 from tabgrad.ops.composite.norms import along
@@ -19,13 +20,21 @@ from tabgrad.ops.view import expand, flip, permute, reshape
 Ints = tuple[int, ...]
 
 
-def _one_dtype(*tensors: Any) -> list[Any]:
+def _one_dtype(name: str, *tensors: Any) -> list[Any]:
     casting = MODE.get().extras.get("autocast")
     if casting is not None:
         tensors = casting.lowered(tensors)
     first = tensors[0].spec.dtype
-    if all(t is None or t.spec.dtype is first for t in tensors):
+    for t in tensors:
+        if t is not None and t.spec.dtype is not first:
+            break
+    else:
         return list(tensors)
+    if casting is None:
+        raise DTypeError(
+            f"{name}: expected input, weight and bias to have the same dtype, but got: "
+            f"{' and '.join(repr(t.spec.dtype) for t in tensors if t is not None)}; cast them with .to(dtype)"
+        )
     dtype = result_dtype(*(t for t in tensors if t is not None))
     return [None if t is None else cast(t, dtype) for t in tensors]
 
@@ -46,7 +55,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         )
     if bias is not None and bias.spec.shape not in ((), wanted[:-1]):
         raise ShapeError(f"linear: bias must have shape {wanted[:-1]}, got {bias.spec.shape}")
-    input, weight, bias = _one_dtype(input, weight, bias)
+    input, weight, bias = _one_dtype("linear", input, weight, bias)
     rows = input if len(shape) == 2 else reshape.bind(input, shape=(size(shape[:-1]), shape[-1]))
     w = weight if len(wanted) == 2 else reshape.bind(weight, shape=(1, wanted[0]))
     y = matmul.bind(rows, transposed(w))
@@ -88,7 +97,23 @@ def _paddings(
         return tuple((t // 2, t - t // 2) for t in totals)
     if isinstance(padding, str):
         raise ValueError(f"{name}: padding must be numbers, 'same' or 'valid', got {padding!r}")
-    return tuple((p, p) for p in each_axis(f"{name}: padding", padding, len(kernel)))
+    return tuple((p, p) for p in _not_negative(name, padding, len(kernel)))
+
+
+def _not_negative(name: str, padding: Any, n: int) -> Ints:
+    found = each_axis(f"{name}: padding", padding, n)
+    if found and min(found) < 0:
+        raise RuntimeError(
+            f"{name}: negative padding is not supported, got {found}; crop the input instead"
+        )
+    return found
+
+
+def _check_groups(name: str, weight: Any, groups: int) -> None:
+    if weight.spec.dtype is dt.bool_:
+        needs_float(name, weight)
+    if groups < 1:
+        raise NumberRangeError(f"{name}: non-positive groups is not supported, got {groups}")
 
 
 def _batched(name: str, input: Any, weight: Any, n: int) -> tuple[Any, bool]:
@@ -116,14 +141,17 @@ def convolve(
     name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:  # fmt: skip
     """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
-    input, weight, bias = _one_dtype(input, weight, bias)
+    input, weight, bias = _one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
     strides, dilations = (
         each_axis(f"{name}: stride", stride, n),
         each_axis(f"{name}: dilation", dilation, n),
     )
-    if min(strides) < 1 or min(dilations) < 1 or groups < 1:
-        raise ValueError(f"{name}: stride, dilation and groups must be positive")
+    if min(strides) < 1 or min(dilations) < 1:
+        raise NumberRangeError(
+            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
+        )
+    _check_groups(name, weight, groups)
     pairs = _paddings(name, padding, weight.spec.shape[2:], strides, dilations)
     y = conv.bind(
         input, weight, strides=strides, padding=pairs, dilations=dilations, lhs_dilations=(1,) * n,
@@ -137,13 +165,18 @@ def convolve_transpose(
     groups: int, dilation: Any,
 ) -> Any:  # fmt: skip
     """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
-    input, weight, bias = _one_dtype(input, weight, bias)
+    input, weight, bias = _one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
     strides, dilations = (
         each_axis(f"{name}: stride", stride, n),
         each_axis(f"{name}: dilation", dilation, n),
     )
-    pads = each_axis(f"{name}: padding", padding, n)
+    if min(strides) < 1 or min(dilations) < 1:
+        raise NumberRangeError(
+            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
+        )
+    _check_groups(name, weight, groups)
+    pads = _not_negative(name, padding, n)
     extra = each_axis(f"{name}: output_padding", output_padding, n)
     for e, s, d in zip(extra, strides, dilations, strict=True):
         if e >= max(s, d):

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
 from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import (
@@ -36,8 +36,11 @@ def embedding(
 
     `padding_idx` is a row that gets no gradient.
     """
-    if input.spec.dtype.category != dt.INT:
-        raise DTypeError(f"embedding: expected integer indices, got {input.spec.dtype!r}")
+    if input.spec.dtype not in (dt.int64, dt.int32):
+        raise DTypeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
+            f"but got {input.spec.dtype!r}"
+        )
     rows, width = weight.spec.shape
     n = input.spec.size
     flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
@@ -54,8 +57,11 @@ def one_hot(tensor: Any, num_classes: int) -> Any:
 
     An integer outside [0, num_classes) raises.
     """
-    if tensor.spec.dtype.category != dt.INT:
-        raise DTypeError(f"one_hot: expected an integer tensor, got {tensor.spec.dtype!r}")
+    if tensor.spec.dtype is not tensor.device.canonical(dt.int64):
+        raise DTypeError(
+            "one_hot is only applicable to index tensor of type LongTensor, "
+            f"got {tensor.spec.dtype!r}"
+        )
     tensor = within("one_hot", tensor, num_classes, what="class")
     shape = (*tensor.spec.shape, num_classes)
     wide = spread.bind(tensor, shape=shape, axes=(len(shape) - 1,))
@@ -101,6 +107,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> A
     >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0], device="cpu"), dim=0)
     tensor([0.6000, 0.8000])
     """
+    needs_float("normalize: linalg.vector_norm", input)
     axes = axes_tuple("normalize", dim, len(input.spec.shape))
     return div.bind(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))
 
@@ -108,6 +115,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> A
 @widened(autocast=True)
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
+    needs_float("cosine_similarity", x1, x2, any_of=True)
     product = mul(x1, x2)
     axes = (axis_index("cosine_similarity", dim, len(product.spec.shape)),)
     shape = product.spec.shape

@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -18,6 +18,7 @@ from tabgrad.ops.composite.rows import top
 from tabgrad.ops.elementwise import (
     abs_,
     add,
+    cast,
     div,
     exp,
     log,
@@ -54,6 +55,12 @@ def reduced(loss: Any, reduction: str) -> Any:
         return loss
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+    if reduction == "mean":
+        needs_float(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            "complex dtype.",
+            loss,
+        )
     total = reduce_sum.bind(loss, axes=tuple(range(len(loss.spec.shape))))
     if reduction == "sum":
         return total
@@ -79,15 +86,25 @@ def _class_axis(name: str, input: Any, target: Any) -> int:
             f"{name}: class indices for an input {shape} must have its shape without the class dim {axis}, "
             f"got {target.spec.shape}"
         )
-    if target.spec.dtype.category != dt.INT:
-        raise DTypeError(
-            f"{name}: expected a target of class indices (integers), got {target.spec.dtype!r}"
-        )
     return axis
 
 
 def _checked(name: str, target: Any, input: Any, axis: int, ignore_index: int) -> Any:
+    target = class_indices(name, target)
     return within(name, target, input.spec.shape[axis], what="target", ignore=ignore_index)
+
+
+def class_indices(name: str, target: Any) -> Any:
+    """Return a target of class indices as the device's index dtype; int64 and uint8 are indices."""
+    kind = target.device.index_dtype
+    if target.spec.dtype is kind:
+        return target
+    if target.spec.dtype not in (dt.int64, dt.uint8):
+        raise DTypeError(
+            f"{name}: expected target dtype to be Long or Byte, but got "
+            f"{dt.TYPE_NAMES[target.spec.dtype]}; cast the class indices with .long()"
+        )
+    return cast.bind(target, dtype=kind)
 
 
 def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
@@ -132,6 +149,7 @@ def nll_loss(
     The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
     raises.
     """
+    needs_float("nll_loss", input)
     reduction = legacy_reduction(size_average, reduce, reduction)
     axis = _class_axis("nll_loss", input, target)
     target = _checked("nll_loss", target, input, axis, ignore_index)
@@ -249,6 +267,7 @@ def mse_loss(
     reduction: str = "mean", weight: Any = None,
 ) -> Any:  # fmt: skip
     """Return the squared difference, its (weighted) mean or sum."""
+    needs_float("mse_loss", input, target, any_of=True)
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
 
 
@@ -266,6 +285,7 @@ def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
     """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
+    needs_float("huber_loss", input)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     d = abs_(sub(input, target))
@@ -279,6 +299,7 @@ def smooth_l1_loss(
     reduction: str = "mean", beta: float = 1.0,
 ) -> Any:  # fmt: skip
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
+    needs_float("smooth_l1_loss", input, target, any_of=True)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
@@ -299,6 +320,8 @@ def binary_cross_entropy(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
+    needs_float("binary_cross_entropy", input)
+    same_dtype("binary_cross_entropy: the target must be as the input.", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     if input.spec.shape != target.spec.shape:
         raise ShapeError(
@@ -320,6 +343,7 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
 ) -> Any:  # fmt: skip
     """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
+    needs_float("binary_cross_entropy_with_logits", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     if input.spec.shape != target.spec.shape:
         raise ShapeError(
@@ -340,6 +364,7 @@ def kl_div(
     reduction: str = "mean", log_target: bool = False,
 ) -> Any:  # fmt: skip
     """Return target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
+    needs_float("kl_div: Integral inputs not supported.", input, target)
     if reduction != "batchmean":
         reduction = legacy_reduction(size_average, reduce, reduction)
     if log_target:
@@ -379,6 +404,7 @@ def gaussian_nll_loss(
     reduction: str = "mean",
 ) -> Any:
     """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
+    needs_float("gaussian_nll_loss", input)
     if not hasattr(var, "spec"):
         var = constant(var, input.spec, input.device)
     if var.spec.shape != input.spec.shape and var.spec.shape == input.spec.shape[:-1]:

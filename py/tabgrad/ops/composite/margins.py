@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import long_only, needs_float, widened
 from tabgrad.ops.checked import within
 from tabgrad.ops.composite.activations import logsigmoid
 from tabgrad.ops.composite.lookup import pairwise_distance
@@ -50,6 +50,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return ln(1 + exp(-target * input)); `target` is 1 or -1."""
+    needs_float("soft_margin_loss", input)
     loss = softplus(neg(mul(target, input)))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
@@ -108,9 +109,11 @@ def multi_margin_loss(
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
+    needs_float("multi_margin_loss", input)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     axis = len(input.spec.shape) - 1
+    long_only("multi_margin_loss", target)
     target = within("multi_margin_loss", target, input.spec.shape[axis], what="target")
     mask = one_hot_mask(input, target, axis)
     own = reduce_sum.bind(where(mask, input, 0), axes=(axis,))
@@ -131,10 +134,12 @@ def multilabel_margin_loss(
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
+    needs_float("multilabel_margin_loss", input)
     rows = (
         input if len(input.spec.shape) == 2 else reshape.bind(input, shape=(1, *input.spec.shape))
     )
     n, c = rows.spec.shape
+    long_only("multilabel_margin_loss", target)
     target = within("multilabel_margin_loss", target, c, what="target", ignore=-1)
     target = reshape.bind(target, shape=(n, c))
     kind = input.device.index_dtype
@@ -167,6 +172,7 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""
+    needs_float("multilabel_soft_margin_loss", input)
     loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))
     loss = loss if weight is None else mul(loss, weight)
     last = len(loss.spec.shape) - 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import single, widened
+from tabgrad.core.promotion import needs_float, single, widened
 from tabgrad.core.shape import size
 from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
@@ -57,6 +57,7 @@ def layer_norm(
 
     `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
     """
+    needs_float("layer_norm", input)
     axes = _last_axes("layer_norm", input, normalized_shape, weight)
     _, rest, spread = centered(input, axes)
     y = mul.bind(rest, keep(rsqrt(add(spread, eps)), input, axes))
@@ -71,6 +72,7 @@ def rms_norm(
 
     Without `eps` the machine epsilon is used, in half precision that of float32.
     """
+    needs_float("rms_norm", input)
     return _rms_norm(input, weight, normalized_shape, epsilon(input) if eps is None else eps)
 
 
@@ -117,6 +119,7 @@ def batch_norm(
     In training by the statistics of the batch, which also move `running_mean` and `running_var` in place by
     `momentum` (the running variance is the unbiased one); otherwise by the running ones.
     """
+    needs_float("batch_norm", input)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(
@@ -164,6 +167,7 @@ def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
     """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
+    needs_float("group_norm", input)
     shape = input.spec.shape
     if len(shape) < 2 or shape[1] % num_groups:
         raise ShapeError(
@@ -184,6 +188,7 @@ def instance_norm(
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
+    needs_float("instance_norm", input)
     shape = input.spec.shape
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)

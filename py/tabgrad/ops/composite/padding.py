@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.kinks import kinked
+from tabgrad.core.number import fits
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
@@ -102,7 +103,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if not any(sizes):
         return copy.bind(input)
     if mode == "constant":
-        return pad_constant(input, tuple(pairs), 0 if value is None else value)
+        fill = 0 if value is None else fits("pad", value, input.spec.dtype)
+        return pad_constant(input, tuple(pairs), fill)
     if mode not in _MODES:
         raise ValueError(f"pad: mode must be constant, {', '.join(_MODES)}; got {mode!r}")
     if value is not None and value != 0:

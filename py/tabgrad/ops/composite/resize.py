@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.core.dtype import float32, promote
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.dtype import FLOAT, float32, promote, uint8
+from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import cast, widened
+from tabgrad.core.number import is_number
+from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.padding import pad
@@ -37,13 +38,13 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
     if (size_ is None) == (scale_factor is None):
         raise ValueError("interpolate: expected either size or scale_factor")
     if size_ is not None:
-        given = (size_,) * n if isinstance(size_, int) else tuple(size_)
+        given = (size_,) * n if hasattr(size_, "__index__") else tuple(size_)
         if len(given) != n:
             raise ShapeError(
                 f"interpolate: expected {n} sizes for an input {x.spec.shape}, got {given}"
             )
         return tuple(int(s) for s in given), [None] * n
-    factors = [scale_factor] * n if isinstance(scale_factor, int | float) else list(scale_factor)
+    factors = [scale_factor] * n if is_number(scale_factor) else list(scale_factor)
     if len(factors) != n:
         raise ShapeError(
             f"interpolate: expected {n} scale factors for an input {x.spec.shape}, got {tuple(factors)}"
@@ -63,6 +64,12 @@ def interpolate(
     "trilinear" (three). `align_corners` lets the corners of input and output coincide; `antialias` widens the
     kernel where the image shrinks.
     """
+    if input.spec.dtype is not uint8 or mode == "area":
+        needs_float("interpolate", input)
+    elif mode in AXES:
+        raise DTypeError(
+            f"interpolate: mode {mode!r} of uint8 images is not available; cast them with .float()"
+        )
     if mode not in MODES:
         raise ValueError(f"interpolate: mode must be one of {', '.join(MODES)}, got {mode!r}")
     n = len(input.spec.shape) - 2
@@ -177,6 +184,10 @@ def _by_matrix(
 @widened
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
     """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
+    if theta.spec.dtype.category < FLOAT:
+        raise DTypeError(
+            f"Expected theta to have floating point type, but got {theta.spec.dtype!r}"
+        )
     n = len(size) - 2
     batch = theta.spec.shape[0]
     if theta.spec.shape != (size[0], n, n + 1):
@@ -227,6 +238,7 @@ def grid_sample(
 
     Modes "bilinear" and "nearest"; beyond the border "zeros", the "border" itself, or its "reflection".
     """
+    same_dtype("grid_sample:", input, grid)
     n = len(input.spec.shape) - 2
     if n not in (2, 3) or grid.spec.shape[0] != input.spec.shape[0] or grid.spec.shape[-1] != n:
         raise ShapeError(

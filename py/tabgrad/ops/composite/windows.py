@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.checked import within
 from tabgrad.ops.composite.padding import pad_constant
 from tabgrad.ops.conv import reach
-from tabgrad.ops.elementwise import add, copy, div, floor_divide, mul, remainder, stop_gradient
+from tabgrad.ops.elementwise import (
+    add,
+    copy,
+    div,
+    floor_divide,
+    fmod,
+    mul,
+    remainder,
+    stop_gradient,
+    sub,
+)
 from tabgrad.ops.indexing import gather, iota, scatter
 from tabgrad.ops.reduction import argmax, first_max, reduce_sum
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
@@ -23,10 +33,10 @@ from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 Ints = tuple[int, ...]
 
 
-def each_axis(name: str, value: int | Sequence[int], n: int) -> Ints:
+def each_axis(name: str, value: Any, n: int) -> Ints:
     """Return one number for each of `n` spatial axes."""
-    if isinstance(value, int):
-        return (value,) * n
+    if hasattr(value, "__index__") and not getattr(value, "shape", ()):
+        return (value.__index__(),) * n
     out = tuple(int(v) for v in value)
     if len(out) == 1:
         return out * n
@@ -138,6 +148,8 @@ def max_pool(
 
     With `return_indices` also where it was, counted through the spatial axes of the input.
     """
+    if x.spec.dtype is dt.bool_ or (n == 1 and not return_indices):
+        needs_float(name, x)
     g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
     w = g.windows(x, _lowest(x))
     last = len(w.spec.shape) - 1
@@ -174,16 +186,25 @@ def avg_pool(
     name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Any:  # fmt: skip
-    """Return the mean of each window over the last `n` axes."""
+    """Return the mean of each window over the last `n` axes; of int64 its whole part, towards 0."""
+    if x.spec.dtype is not x.device.canonical(dt.int64):
+        needs_float(name, x)
     g = Geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
     w = g.windows(x, 0)
     total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
     if divisor_override is not None:
-        return mul(total, 1 / divisor_override)
+        return _share(total, divisor_override)
     whole = all(hi <= p for (_, hi), p in zip(g.pairs(), g.padding, strict=True))
     if whole and (count_include_pad or not any(g.padding)):
-        return mul(total, 1 / size(g.kernel))
-    return div(total, _counts(g, x, count_include_pad))
+        return _share(total, size(g.kernel))
+    return _share(total, _counts(g, x, count_include_pad))
+
+
+def _share(total: Any, count: Any) -> Any:
+    """Return total / count; of integers the whole part."""
+    if total.spec.dtype.category < dt.FLOAT:
+        return floor_divide(sub(total, fmod(total, count)), count)
+    return mul(total, 1 / count) if isinstance(count, int) else div(total, count)
 
 
 def _counts(g: Geometry, x: Any, include_pad: bool) -> Any:
@@ -243,7 +264,7 @@ def adaptive_sizes(name: str, x: Any, n: int, output_size: Any) -> Ints:
         raise ShapeError(f"{name}: expected an input of {n + 1} or {n + 2} dimensions, got {shape}")
     given = (
         (output_size,) * n
-        if output_size is None or isinstance(output_size, int)
+        if output_size is None or hasattr(output_size, "__index__")
         else tuple(output_size)
     )
     if len(given) == 1:
@@ -277,6 +298,7 @@ def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list
 @widened
 def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
     """Return the means of as many regions as asked for, along each of the last `n` axes."""
+    needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
     first = len(x.spec.shape) - n
     given = x
@@ -300,6 +322,7 @@ def adaptive_max_pool(
     name: str, n: int, x: Any, output_size: Any, return_indices: bool = False
 ) -> Any:
     """Return the maxima of as many regions as asked for, along each of the last `n` axes."""
+    needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
     spatial = x.spec.shape[len(x.spec.shape) - n :]
     kind = x.device.index_dtype
@@ -343,6 +366,7 @@ def unpooled_sizes(
 
 def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     """Return zeros of the spatial `sizes` with the elements of `x` at `indices`."""
+    needs_float(name, x)
     shape = x.spec.shape
     lead = shape[: len(shape) - n]
     rows = reshape.bind(x, shape=(*lead, size(shape[len(lead) :])))
@@ -352,10 +376,16 @@ def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     return reshape.bind(scatter.bind(empty, at, rows, axis=len(lead)), shape=(*lead, *sizes))
 
 
+def _check_columns(name: str, x: Any) -> None:
+    if x.spec.dtype is not dt.bool_:
+        needs_float(name, x)
+
+
 def unfold(
     input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:
     """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
+    _check_columns("unfold", input)
     shape = input.spec.shape
     if len(shape) not in (3, 4):
         raise ShapeError(f"unfold: expected an input [N, C, H, W] or [C, H, W], got {shape}")
@@ -377,6 +407,7 @@ def fold(
     input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:  # fmt: skip
     """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
+    _check_columns("fold", input)
     shape = input.spec.shape
     out = each_axis("fold", output_size, 2)
     kernel, d, p, s = (each_axis("fold", v, 2) for v in (kernel_size, dilation, padding, stride))
