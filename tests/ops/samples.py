@@ -60,6 +60,7 @@ def _domains(op: Any) -> list[tuple[float, float]]:
 
 PARAMS: dict[str, dict[str, Any]] = {
     "cast": {"dtype": dt.float32},
+    "confined": {"rule": "not negative", "message": "expected no negative number"},
     "checked": {
         "size": 10, "name": "test", "what": "index", "dim": 0, "wraps": True, "ignore": None,
     },
@@ -69,6 +70,7 @@ INTEGER_DOMAINS = {
     "floor_divide": ((-9, 10), (1, 4)),
     "remainder": ((-9, 10), (1, 4)),
     "fmod": ((-9, 10), (1, 4)),
+    "confined": ((0, 10),),
 }
 
 

@@ -37,6 +37,10 @@ class DTypeError(TabgradError, TypeError, NotImplementedError):
     """A dtype does not fit the op or the device; a RuntimeError too, for NotImplementedError is one."""
 
 
+class ArgumentError(TabgradError, ValueError, RuntimeError):
+    """An argument has a value that the function does not take."""
+
+
 class NumberRangeError(TabgradError, OverflowError, ValueError, RuntimeError):
     """A number is beyond what a dtype holds."""
 

@@ -190,7 +190,9 @@ def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
         return dt.get_default_dtype()
     kind = "biufc"[(0, 1, 3, 4)[dtype.category]] if dtype is not dt.bool_ else "b"
     if kind not in op.kinds:
-        raise DTypeError(f"{op.name}: not defined for {dtype!r}")
+        raise DTypeError(
+            f"\"{op.name}\" not implemented for '{dt.TYPE_NAMES[dtype]}': not defined for {dtype!r}"
+        )
     return dtype
 
 

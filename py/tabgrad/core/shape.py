@@ -34,13 +34,18 @@ def broadcast(name: str, *shapes: Shape) -> Shape:
         sizes = {s[axis] for s in shapes if len(s) >= -axis}
         sizes.discard(1)
         if len(sizes) > 1:
-            text = " and ".join(str(s) for s in shapes)
-            raise ShapeError(
-                f"{name}: shapes {text} do not broadcast: axis {axis} has sizes "
-                f"{' and '.join(map(str, sorted(sizes)))}; they must be equal or 1"
-            )
+            raise ShapeError(_clash(name, shapes, axis))
         out.append(sizes.pop() if sizes else 1)
     return tuple(out)
+
+
+def _clash(name: str, shapes: tuple[Shape, ...], axis: int) -> str:
+    a, b, *_ = dict.fromkeys(s[axis] for s in shapes if len(s) >= -axis and s[axis] != 1)
+    text = " and ".join(str(s) for s in shapes)
+    return (
+        f"{name}: The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension "
+        f"{max(map(len, shapes)) + axis}: shapes {text} do not broadcast, their sizes must be equal or 1"
+    )
 
 
 def axis_index(name: str, axis: int, rank: int) -> int:
@@ -49,7 +54,8 @@ def axis_index(name: str, axis: int, rank: int) -> int:
     axis = axis.__index__()
     if not -bound <= axis < bound:
         raise IndexError(
-            f"{name}: dim {axis} is out of range for {rank} dimensions; expected {-bound} to {bound - 1}"
+            f"{name}: Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], "
+            f"but got {axis})"
         )
     return axis % bound
 
@@ -81,16 +87,22 @@ def infer_reshape(shape: Shape, new: Sequence[int]) -> Shape:
     total = size(shape)
     out = tuple(int(n) for n in new)
     if out.count(-1) > 1:
-        raise ShapeError(f"reshape: only one size can be -1, got {out}")
+        raise ShapeError(
+            f"reshape: only one dimension can be inferred: one size can be -1, got {out}"
+        )
     if -1 in out:
         rest = math.prod(n for n in out if n != -1)
         if rest == 0 or total % rest:
             raise ShapeError(
-                f"reshape: {shape} has {total} elements, which {out} can't divide evenly"
+                f"reshape: shape '{list(out)}' is invalid for input of size {total}: "
+                f"{shape} has {total} elements, which {out} can't divide evenly"
             )
         out = tuple(total // rest if n == -1 else n for n in out)
     if math.prod(out) != total or any(n < 0 for n in out):
-        raise ShapeError(f"reshape: {shape} has {total} elements, {out} needs {math.prod(out)}")
+        raise ShapeError(
+            f"reshape: shape '{list(out)}' is invalid for input of size {total}: "
+            f"{shape} has {total} elements, {out} needs {math.prod(out)}"
+        )
     return out
 
 

@@ -269,7 +269,10 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
         other = _scaled("sub", input, other, alpha)
     for x in (input, other):
         if isinstance(x, Box) and x.spec.dtype is dt.bool_:
-            raise DTypeError("sub: bool tensors can't be subtracted; use ^ or logical_xor()")
+            raise DTypeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                "invert a mask, use the `~` or `logical_not()` operator instead; bools differ by `^`."
+            )
     return _sub(input, other)
 
 

@@ -43,6 +43,8 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Return matrices with the last dim of `input` on a diagonal and zeros elsewhere."""
+    if not input.spec.shape:
+        raise IndexError("diag_embed: Dimension out of range: expected a tensor of 1 or more dims")
     *lead, length = input.spec.shape
     rank = len(lead) + 2
     a, b = axis("diag_embed", dim1, rank), axis("diag_embed", dim2, rank)

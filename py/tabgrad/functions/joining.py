@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast, the_device
 from tabgrad.core.trace import Box
 from tabgrad.functions import reading, shaping
@@ -267,6 +267,8 @@ def repeat_interleave(
     at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
     times: Any = repeats
+    if not isinstance(times, Box) and hasattr(times, "__index__") and times < 0:
+        raise ArgumentError(f"repeat_interleave: Repeats must be non-negative, got {times}")
     times = reading.tolist(times) if isinstance(times, Box) else times  # type: ignore[arg-type]
     if isinstance(times, list) and len(times) == 1:
         times = times[0]

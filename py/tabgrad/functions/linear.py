@@ -39,7 +39,8 @@ def _check(name: str, x: Any, y: Any) -> None:
 def _inner(name: str, x: Any, y: Any, left: int, right: int) -> None:
     if left != right:
         raise ShapeError(
-            f"{name}: inner sizes differ: {x.spec.shape} @ {y.spec.shape} needs {left} == {right}"
+            f"{name}: mat1 and mat2 shapes cannot be multiplied: {x.spec.shape} @ {y.spec.shape} needs "
+            f"{left} == {right}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.number import fits, limits, number
 from tabgrad.core.promotion import cast
 from tabgrad.functions import aliasing, creation
@@ -270,6 +270,8 @@ def _is_list(given: tuple[Any, ...]) -> bool:
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """Return the powers of each element of `x` as a row, the highest first unless `increasing`."""
     source: Any = x
+    if len(source.spec.shape) != 1:
+        raise ArgumentError(f"vander: x must be a one-dimensional tensor, got {source.spec.shape}")
     n = source.spec.size if N is None else N
     powers: Any = arange(n, device=source.device)
     if not increasing:

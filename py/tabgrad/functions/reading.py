@@ -54,7 +54,10 @@ async def data_async(x: Any, what: str) -> Any:
 
 def _check_one(x: Any) -> None:
     if x.spec.size != 1:
-        raise ShapeError(f"a Tensor with {x.spec.size} elements cannot be converted to Scalar")
+        raise ShapeError(
+            "only one element tensors can be converted to Python scalars: "
+            f"a Tensor with {x.spec.size} elements cannot be converted to Scalar"
+        )
 
 
 def item(self: Tensor) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
@@ -19,6 +19,7 @@ from tabgrad.functions.creation import place, require
 from tabgrad.functions.generator import Generator, bits
 from tabgrad.hosts.devices import Device
 from tabgrad.ops import elementwise as e, rounding as r, sorting, view as v
+from tabgrad.ops.checked import confined
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -239,6 +240,10 @@ def normal(
     mean, std = (e.stop_gradient(x) if isinstance(x, Box) else x for x in (mean, std))
     if not isinstance(std, Box) and std < 0:
         raise ShapeError(f"normal expects std >= 0.0, but found std {std}")
+    if isinstance(std, Box):
+        std = confined(
+            std, rule="not negative", message="normal expects all elements of std >= 0.0"
+        )
     x = standard_normal(shape, target, where, generator)
     return require(a.add(a.mul(x, std), mean), requires_grad)
 
@@ -249,10 +254,27 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
         raise DTypeError(
             f"bernoulli: expected floating-point probabilities, got {input.spec.dtype!r}"
         )
-    chance = e.stop_gradient(input) if p is None else p
+    chance = _chance("bernoulli", e.stop_gradient(input) if p is None else p)
     work = input.spec.dtype if input.spec.dtype.is_floating_point else dt.float32
     u = uniform(input.spec.shape, work, input.device, generator)
     return cast(r.lt(u, chance), input.spec.dtype)
+
+
+def _chance(name: str, p: Any) -> Any:
+    """Return a probability, or a tensor of them; raises where one is not from 0 to 1."""
+    if isinstance(p, Box):
+        message = (
+            f"{name}: Expected p_in >= 0 && p_in <= 1 to be true: probabilities are from 0 to 1"
+        )
+        return confined(p, rule="from 0 to 1", message=message)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{name}: bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return p
+
+
+def _positive(name: str, what: str, value: float) -> None:
+    if not value > 0:
+        raise ArgumentError(f"{name} expects {what} > 0.0, but found {what}={value}")
 
 
 def multinomial(
@@ -279,7 +301,7 @@ def multinomial(
         raise ShapeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > n:
         raise ShapeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    p: Any = e.stop_gradient(cast(input, dt.float32))
+    p: Any = _weights(e.stop_gradient(cast(input, dt.float32)))
     where, kind = input.device, input.device.index_dtype
     if replacement and num_samples > 1:
         total: Any = _cumulative(p, n)
@@ -294,6 +316,20 @@ def multinomial(
     return sorting.topk(score, num_samples, len(lead), True)[1]
 
 
+def _weights(p: Any) -> Any:
+    """Return the weights of `multinomial`; on `cpu` those that are none raise."""
+    p = confined(
+        p, rule="finite and not negative",
+        message="multinomial: probability tensor contains either `inf`, `nan` or element < 0",
+    )  # fmt: skip
+    if p.device.type == "cpu" and p.spec.shape[-1]:
+        confined(
+            reductions.sum(p, -1), rule="positive",
+            message="multinomial: invalid multinomial distribution (sum of probabilities <= 0)",
+        )  # fmt: skip
+    return p
+
+
 def _cumulative(p: Any, n: int) -> Any:
     from tabgrad.ops import scan
 
@@ -303,7 +339,11 @@ def _cumulative(p: Any, n: int) -> Any:
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Return Poisson numbers of the rates in `input`, counted by uniform numbers up to rates of about 60."""
     rate: Any = e.stop_gradient(cast(input, dt.float32))
-    high = float(reductions.amax(rate).item()) if input.spec.size else 0.0
+    low, high = (float(x.item()) for x in reductions.aminmax(rate)) if input.spec.size else (0, 0.0)
+    if not 0 <= low <= high < math.inf:
+        raise ArgumentError(
+            f"invalid Poisson rate, expected rate to be non-negative, got rates from {low} to {high}"
+        )
     if high > 80:
         normal_: Any = standard_normal(input.spec.shape, dt.float32, input.device, generator)
         x = a.clamp(a.round(a.add(rate, a.mul(a.sqrt(rate), normal_))), 0)
@@ -360,6 +400,7 @@ def log_normal_(
     self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with exp of normal numbers; return self."""
+    _positive("log_normal_", "std", std)
 
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
         return e.exp(e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean))
@@ -369,6 +410,7 @@ def log_normal_(
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponential numbers of rate `lambd`; return self."""
+    _positive("exponential_", "lambda", lambd)
     return _fill(self, lambda shape, dtype, where: cast(
         e.mul(e.log(_unit(bits(shape, generator, where), 8, dt.float32, 1.0)), -1.0 / lambd), dtype
     ))  # fmt: skip
@@ -378,6 +420,7 @@ def cauchy_(
     self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with Cauchy numbers; return self."""
+    _positive("cauchy_", "sigma", sigma)
 
     def make(shape: Shape, dtype: DType, where: Device) -> Any:
         u = e.sub(uniform(shape, dtype, where, generator), 0.5)
@@ -388,6 +431,8 @@ def cauchy_(
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fill with how many trials of chance `p` the first success takes; return self."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     return _fill(self, lambda shape, dtype, where: a.clamp(a.ceil(e.mul(
         e.log(_unit(bits(shape, generator, where), 8, dt.float32, 1.0)), 1 / math.log1p(-p)
     )), 1))  # fmt: skip
@@ -395,6 +440,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with 1 with probability `p`, a number or a tensor, else 0; return self."""
+    p = _chance("bernoulli_", p)
     return _fill(self, lambda shape, dtype, where: cast(
         r.lt(uniform(shape, dtype, where, generator), p), self.spec.dtype
     ))  # fmt: skip

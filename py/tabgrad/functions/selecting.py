@@ -79,7 +79,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices of `input` along `dim` at the places of a 1-d `index`."""
     k = index_tensor("index_select", index)
     if len(k.spec.shape) > 1:
-        raise ShapeError(
+        raise IndexError(
             f"index_select(): Index is supposed to be a vector, got shape {k.spec.shape}"
         )
     x = _lined(input)

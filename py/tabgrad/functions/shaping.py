@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
@@ -304,6 +304,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Return `input` turned by k quarter turns in the plane of two dims, from the first to the second."""
+    if len(dims) != 2:
+        raise ArgumentError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
     a, b = (axis("rot90", d, len(input.spec.shape)) for d in dims)
     if a == b:
         raise ShapeError(f"rot90: expected two different dims, got {tuple(dims)}")
@@ -387,6 +389,8 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """
     shape = self.spec.shape
     at = axis("unfold", dimension, len(shape))
+    if size < 0:
+        raise ArgumentError(f"unfold: size is {size} but must be >= 0")
     if not shape:
         return reshaped(self, (1,))
     if size > shape[at]:

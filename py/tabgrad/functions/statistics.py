@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.trace import Box, constant
 from tabgrad.functions import arithmetic as a, ranges, reading, reductions, return_types
@@ -16,6 +17,7 @@ from tabgrad.functions.linear import mm
 from tabgrad.functions.ordering import diff
 from tabgrad.functions.shaping import movedim, unsqueeze
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
+from tabgrad.ops.checked import confined
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -32,8 +34,12 @@ def quantile(
     n = x.spec.shape[at]
     if not n:
         raise ShapeError("quantile() input tensor must be non-empty")
+    if not isinstance(q, Box) and not 0 <= q <= 1:
+        raise ArgumentError(f"quantile() q must be in the range [0, 1] but got {q}")
     fractions: Any = (
-        q if isinstance(q, Box) else tensor(float(q), dtype=x.spec.dtype, device=x.device)
+        confined(q, rule="from 0 to 1", message="quantile() q values must be in the range [0, 1]")
+        if isinstance(q, Box)
+        else tensor(float(q), dtype=x.spec.dtype, device=x.device)
     )
     ordered = sorting.sort(x, at, False)[0]
     place = a.mul(cast(fractions, x.spec.dtype), float(n - 1))
@@ -91,6 +97,8 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     """
     if len(input.spec.shape) != 1 or input.spec.dtype.category != dt.INT:
         raise DTypeError("bincount only supports 1-d non-negative integral inputs.")
+    if minlength < 0:
+        raise ArgumentError(f"bincount: minlength should be >= 0, got {minlength}")
     k = cast(input, input.device.index_dtype)
     n = minlength
     if input.spec.size:
@@ -109,9 +117,15 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
     """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
     needs_float("histc", input)
     x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    if bins < 1:
+        raise ArgumentError(f"histc: bins must be > 0, but got {bins}")
     low, high = float(min), float(max)
+    if low > high:
+        raise ArgumentError(f"histc: max must be larger than min, got {low} and {high}")
     if low == high == 0 and input.spec.size:
         low, high = (float(reading.item(f(x))) for f in (reductions.amin, reductions.amax))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ArgumentError(f"histc: range of [{low}, {high}] is not finite")
     if low == high:
         low, high = low - 1, high + 1
     counts = _counted(x, low, high, bins)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.errors import OutOfRangeError
+from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
 
@@ -51,6 +51,31 @@ def checked(
     return np.where(index < 0, index + size, index).astype(index.dtype) if wraps else index
 
 
+_RULES: dict[str, Any] = {
+    "from 0 to 1": lambda x: (x >= 0) & (x <= 1),
+    "not negative": lambda x: x >= 0,
+    "positive": lambda x: x > 0,
+    "finite and not negative": lambda x: (x >= 0) & np.isfinite(x),
+}
+
+
+@elementwise(
+    code="{x}",
+    along=lambda t, _x, _y, **_: t,
+    integers="same",
+    kinds="biuf",
+    domain=(0.1, 0.9),
+)
+def confined(x: Operand, *, rule: str, message: str) -> Array:
+    """Return `x`, whose elements must keep `rule`: on `cpu` ArgumentError says `message` where one does not.
+
+    Other devices take the numbers as they are: to look at them would be to wait for them.
+    """
+    if not _RULES[rule](x).all():
+        raise ArgumentError(message)
+    return x
+
+
 def within(
     name: str, index: Any, size: int, dim: int = 0, *, wraps: bool = False, what: str = "index",
     ignore: int | None = None,
@@ -59,4 +84,4 @@ def within(
     return checked.bind(index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore)
 
 
-__all__ = ["checked", "complaint", "within"]
+__all__ = ["checked", "complaint", "confined", "within"]

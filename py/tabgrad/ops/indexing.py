@@ -51,7 +51,8 @@ def _cat_spec(*specs: Spec, axis: int) -> Spec:
     for s in specs[1:]:
         if s.shape[:axis] != first[:axis] or s.shape[axis + 1 :] != first[axis + 1 :]:
             raise ShapeError(
-                f"cat: shapes {first} and {s.shape} may differ only in dim {axis}; reshape or expand first"
+                f"cat: Sizes of tensors must match except in dimension {axis}: got {first} and {s.shape}; "
+                "reshape or expand first"
             )
     total = sum(s.shape[axis] for s in specs)
     return spec((*first[:axis], total, *first[axis + 1 :]), same_dtype("cat", specs))

@@ -62,7 +62,7 @@ def _outputs(name: str, value: Any) -> tuple[list[Any], list[Node]]:
         node = _node_of(x)
         if node is None:
             raise GradientError(
-                f"{name}: tensor {i} does not require grad and no op with a gradient made it; "
+                f"{name}: element {i} of tensors does not require grad and does not have a grad_fn; "
                 "set requires_grad=True on what it is computed from, and compute it outside no_grad()"
             )
         nodes.append(node)
@@ -90,8 +90,8 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
     if ct is None:
         if spec.size != 1 or spec.dtype.is_complex:
             raise GradientError(
-                f"{name}: the gradient of tensor {i} can be left out only for a real scalar, this is {spec}; "
-                "give one of its shape, or reduce the tensor first"
+                f"{name}: grad can be implicitly created only for scalar outputs, tensor {i} is {spec}; "
+                "give a gradient of its shape, or reduce the tensor first"
             )
         return filled(1.0, spec, device)
     if not isinstance(ct, Box):

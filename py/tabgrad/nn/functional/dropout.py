@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -21,7 +21,7 @@ from tabgrad.tensor import Tensor
 
 def _check(name: str, p: float) -> None:
     if not 0.0 <= p <= 1.0:
-        raise ValueError(f"{name}: p must be a probability from 0 to 1, got {p}")
+        raise ArgumentError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
 
 
 def _into(input: Tensor, y: Any, inplace: bool) -> Any:
@@ -131,7 +131,7 @@ def rrelu(
     """Return x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
     needs_float("rrelu", input)
     if upper < lower:
-        raise ValueError(f"rrelu: lower {lower} must not exceed upper {upper}")
+        raise ArgumentError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
         u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device)
         slope: Any = add(mul(u, upper - lower), lower).to(input.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.core.errors import OutOfRangeError, ShapeError
+from tabgrad.core.errors import ArgumentError, OutOfRangeError, ShapeError
 from tabgrad.core.promotion import needs_float
 from tabgrad.nn.functional.dropout import dropout
 from tabgrad.ops.checked import complaint, within
@@ -81,7 +81,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             raise OutOfRangeError(complaint(largest, -1, "class", 0, "one_hot"))
         num_classes = largest + 1
     if num_classes < 1:
-        raise ValueError(f"one_hot: num_classes must be positive, got {num_classes}")
+        raise ArgumentError(f"one_hot: num_classes must be positive, got {num_classes}")
     return lookup.one_hot(tensor, num_classes)
 
 
@@ -98,9 +98,9 @@ def embedding_bag(
     """
     needs_float("embedding_bag", weight)
     if mode not in ("sum", "mean", "max"):
-        raise ValueError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
+        raise ArgumentError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
-        raise ValueError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
+        raise ArgumentError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
     if sparse or scale_grad_by_freq:
         raise NotImplementedError(
             "embedding_bag: sparse gradients and scale_grad_by_freq are not available; leave them False"
@@ -108,7 +108,7 @@ def embedding_bag(
     rows = _rows("embedding_bag", input, weight, padding_idx, max_norm, norm_type)
     if len(input.shape) == 1:
         if offsets is None:
-            raise ValueError("embedding_bag: a 1-d input needs offsets")
+            raise ArgumentError("embedding_bag: a 1-d input needs offsets")
         return _ragged(
             input, rows, offsets, mode, per_sample_weights, include_last_offset, padding_idx
         )

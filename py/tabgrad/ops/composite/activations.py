@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.number import fits
 from tabgrad.core.promotion import needs_float, same_dtype, widened
@@ -41,7 +41,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     """
     needs_float("gelu", input)
     if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
 
 
@@ -71,7 +71,7 @@ def celu(input: Any, alpha: float = 1.0) -> Any:
     """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     needs_float("celu", input)
     if alpha == 0:
-        raise ValueError("celu: alpha must not be 0")
+        raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
 
 
@@ -118,9 +118,9 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
                 "cannot do hardtanh on an unsigned type with negative limits: "
                 f"got {dtype!r} and {min_val}"
             )
-    if max_val <= min_val:
-        raise ValueError(
-            f"hardtanh: max_val must be larger than min_val, got {min_val} and {max_val}"
+    if max_val < min_val:
+        raise ArgumentError(
+            f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}"
         )
     return where(gt(input, min_val), where(lt(input, max_val), input, max_val), min_val)
 
@@ -153,7 +153,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x moved by lambd towards 0, and 0 within lambd of it."""
     needs_float("softshrink", input)
     if lambd < 0:
-        raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
+        raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
     return where(
         gt(input, lambd), sub(input, lambd), where(lt(input, -lambd), add(input, lambd), 0)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tabgrad.core.errors import ArgumentError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -58,9 +59,13 @@ def ctc_loss(
         log_probs = reshape.bind(log_probs, shape=(steps, 1, classes))
     steps, n, classes = log_probs.spec.shape
     kind = log_probs.device.index_dtype
+    if not 0 <= blank < classes:
+        raise ArgumentError(
+            f"ctc_loss: blank must be in label range: got {blank} of {classes} classes"
+        )
     lengths = [_lengths(v, n, log_probs) for v in (input_lengths, target_lengths)]
     if len(targets.spec.shape) == 1 and not single:
-        raise ValueError(
+        raise ArgumentError(
             "ctc_loss: expected targets [N, S] padded at the end, got one line for the batch"
         )
     targets = reshape.bind(targets, shape=(n, targets.spec.size // max(1, n)))

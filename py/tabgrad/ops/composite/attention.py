@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import broadcast
 from tabgrad.ops.composite.rows import softmax
@@ -75,7 +75,7 @@ def attention(
             f"got {query.spec.shape}, {key.spec.shape}, {value.spec.shape}"
         )
     if is_causal and attn_mask is not None:
-        raise ValueError(f"{name}: pass either attn_mask or is_causal=True, not both")
+        raise ArgumentError(f"{name}: pass either attn_mask or is_causal=True, not both")
     if enable_gqa:
         heads = query.spec.shape[-3]
         key, value = _repeated(key, heads, "key"), _repeated(value, heads, "value")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, result_dtype
 from tabgrad.core.shape import size
 from tabgrad.core.trace import MODE
@@ -92,20 +92,22 @@ def _paddings(
         return ((0, 0),) * len(kernel)
     if padding == "same":
         if any(s != 1 for s in strides):
-            raise ValueError(f"{name}: padding='same' needs stride 1, got {strides}")
+            raise ArgumentError(
+                f"{name}: padding='same' is not supported for strided convolutions, got stride {strides}"
+            )
         totals = [reach(k, d) - 1 for k, d in zip(kernel, dilations, strict=True)]
         return tuple((t // 2, t - t // 2) for t in totals)
     if isinstance(padding, str):
-        raise ValueError(f"{name}: padding must be numbers, 'same' or 'valid', got {padding!r}")
+        raise ArgumentError(
+            f"{name}: Invalid padding string: {padding!r}, expected numbers, 'same' or 'valid'"
+        )
     return tuple((p, p) for p in _not_negative(name, padding, len(kernel)))
 
 
-def _not_negative(name: str, padding: Any, n: int) -> Ints:
-    found = each_axis(f"{name}: padding", padding, n)
+def _not_negative(name: str, padding: Any, n: int, what: str = "padding") -> Ints:
+    found = each_axis(f"{name}: {what}", padding, n)
     if found and min(found) < 0:
-        raise RuntimeError(
-            f"{name}: negative padding is not supported, got {found}; crop the input instead"
-        )
+        raise RuntimeError(f"{name}: negative {what} is not supported, got {found}; crop instead")
     return found
 
 
@@ -177,10 +179,10 @@ def convolve_transpose(
         )
     _check_groups(name, weight, groups)
     pads = _not_negative(name, padding, n)
-    extra = each_axis(f"{name}: output_padding", output_padding, n)
+    extra = _not_negative(name, output_padding, n, "output_padding")
     for e, s, d in zip(extra, strides, dilations, strict=True):
         if e >= max(s, d):
-            raise ValueError(
+            raise ArgumentError(
                 f"{name}: output_padding {e} must be smaller than stride {s} or dilation {d}"
             )
     channels, per_group, kernel = weight.spec.shape[0], weight.spec.shape[1], weight.spec.shape[2:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
 from tabgrad.ops.checked import within
@@ -41,6 +41,8 @@ def embedding(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
             f"but got {input.spec.dtype!r}"
         )
+    if len(weight.spec.shape) != 2:
+        raise ShapeError(f"embedding: 'weight' must be 2-D, got shape {weight.spec.shape}")
     rows, width = weight.spec.shape
     n = input.spec.size
     flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
@@ -139,6 +141,8 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """Return [..., C * r^2, H, W] as [..., C, H * r, W * r]."""
     *lead, c, h, w = input.spec.shape
     r = upscale_factor
+    if r < 1:
+        raise ArgumentError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
     if c % (r * r):
         raise ShapeError(
             f"pixel_shuffle: the channels of {input.spec.shape} must be divisible by {r * r}"
@@ -153,6 +157,8 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """Return [..., C, H * r, W * r] as [..., C * r^2, H, W]."""
     *lead, c, h, w = input.spec.shape
     r = downscale_factor
+    if r < 1:
+        raise ArgumentError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
     if h % r or w % r:
         raise ShapeError(
             f"pixel_unshuffle: the last two sizes of {input.spec.shape} must be divisible by {r}"
@@ -166,6 +172,10 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
 def channel_shuffle(input: Any, groups: int) -> Any:
     """Return [N, C, ...] with the channels of the groups interleaved."""
     n, c, *rest = input.spec.shape
+    if groups < 1:
+        raise ArgumentError(
+            f"channel_shuffle: Number of groups to divide channels in must be positive. got {groups}"
+        )
     if c % groups:
         raise ShapeError(
             f"channel_shuffle: the channels of {input.spec.shape} must be divisible by {groups}"

@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
-from tabgrad.ops.checked import within
+from tabgrad.ops.checked import confined, within
 from tabgrad.ops.composite.norms import along
 from tabgrad.ops.composite.rows import top
 from tabgrad.ops.elementwise import (
@@ -42,7 +42,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     """Return the reduction that PyTorch's old pair of flags names, `reduction` where neither is given."""
     if size_average is None and reduce is None:
         if reduction not in ("none", "mean", "sum"):
-            raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+            raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
         return reduction
     if reduce is False:
         return "none"
@@ -54,7 +54,7 @@ def reduced(loss: Any, reduction: str) -> Any:
     if reduction == "none":
         return loss
     if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+        raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
     if reduction == "mean":
         needs_float(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or "
@@ -181,7 +181,7 @@ def cross_entropy(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(
+        raise ArgumentError(
             f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}"
         )
     if not input.spec.dtype.is_floating_point:
@@ -287,7 +287,7 @@ def huber_loss(
     """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
     if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+        raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     d = abs_(sub(input, target))
     loss = where(lt(d, delta), mul(square(d), 0.5), mul(sub(d, 0.5 * delta), delta))
     return _elementwise_loss(loss, weight, None, None, reduction)
@@ -301,7 +301,7 @@ def smooth_l1_loss(
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
     needs_float("smooth_l1_loss", input, target, any_of=True)
     if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     d = abs_(sub(input, target))
@@ -327,6 +327,13 @@ def binary_cross_entropy(
         raise ShapeError(
             f"binary_cross_entropy: input {input.spec.shape} and target {target.spec.shape} must have one shape"
         )
+    input, target = (
+        confined(
+            x, rule="from 0 to 1",
+            message=f"binary_cross_entropy: all elements of {what} should be between 0 and 1",
+        )
+        for x, what in ((input, "input"), (target, "target"))
+    )  # fmt: skip
     loss = neg(
         add(mul(target, _clamped_log(input)), mul(sub(1, target), _clamped_log_of_rest(input)))
     )
@@ -406,7 +413,12 @@ def gaussian_nll_loss(
     """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
     needs_float("gaussian_nll_loss", input)
     if not hasattr(var, "spec"):
+        if var < 0:
+            raise ArgumentError(f"gaussian_nll_loss: var has negative entry/entries: {var}")
         var = constant(var, input.spec, input.device)
+    else:
+        message = "gaussian_nll_loss: var has negative entry/entries"
+        var = confined(var, rule="not negative", message=message)
     if var.spec.shape != input.spec.shape and var.spec.shape == input.spec.shape[:-1]:
         var = reshape.bind(var, shape=(*var.spec.shape, 1))
     # the floor is no part of the derivative

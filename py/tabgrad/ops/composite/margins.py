@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
 from tabgrad.ops.checked import within
 from tabgrad.ops.composite.activations import logsigmoid
@@ -27,6 +27,11 @@ def margin_ranking_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
+    if not len(input1.spec.shape) == len(input2.spec.shape) == len(target.spec.shape):
+        raise ShapeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"{input1.spec.shape}, {input2.spec.shape} and {target.spec.shape}"
+        )
     loss = relu(add(mul(target, sub(input2, input1)), margin))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
@@ -83,6 +88,13 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
+    if not len(anchor.spec.shape) == len(positive.spec.shape) == len(negative.spec.shape):
+        raise ShapeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
+            f"but got {anchor.spec.shape}, {positive.spec.shape} and {negative.spec.shape}"
+        )
+    if margin <= 0:
+        raise ArgumentError(f"margin must be greater than 0, got {margin}")
     return triplet_margin_with_distance_loss(
         anchor, positive, negative, distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
         margin=margin, swap=swap, reduction=legacy_reduction(size_average, reduce, reduction),
@@ -111,8 +123,13 @@ def multi_margin_loss(
     """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
     needs_float("multi_margin_loss", input)
     if p not in (1, 2):
-        raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
+        raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     axis = len(input.spec.shape) - 1
+    if target.spec.shape not in (input.spec.shape[:axis], (1,) * (not axis)):
+        raise ShapeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples: "
+            f"got {target.spec.shape} for an input {input.spec.shape}"
+        )
     long_only("multi_margin_loss", target)
     target = within("multi_margin_loss", target, input.spec.shape[axis], what="target")
     mask = one_hot_mask(input, target, axis)
@@ -139,6 +156,11 @@ def multilabel_margin_loss(
         input if len(input.spec.shape) == 2 else reshape.bind(input, shape=(1, *input.spec.shape))
     )
     n, c = rows.spec.shape
+    if target.spec.shape != input.spec.shape:
+        raise ShapeError(
+            f"multilabel_margin_loss: inconsistent target size: {target.spec.shape} for input of size: "
+            f"{input.spec.shape}"
+        )
     long_only("multilabel_margin_loss", target)
     target = within("multilabel_margin_loss", target, c, what="target", ignore=-1)
     target = reshape.bind(target, shape=(n, c))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float, single, widened
 from tabgrad.core.shape import size
 from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
@@ -120,13 +120,27 @@ def batch_norm(
     `momentum` (the running variance is the unbiased one); otherwise by the running ones.
     """
     needs_float("batch_norm", input)
+    _check_channels(
+        input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     if not training:
         if running_mean is None or running_var is None:
-            raise ValueError(
-                "batch_norm: expected running_mean and running_var where training is False"
+            raise ArgumentError(
+                "running_mean must be defined in evaluation mode: batch_norm expected running_mean and "
+                "running_var where training is False"
             )
         return _by_running(input, running_mean, running_var, weight, bias, eps)
     return _by_batch(input, weight, bias, Running(running_mean, running_var, momentum), eps)
+
+
+def _check_channels(input: Any, **given: Any) -> None:
+    shape = input.spec.shape
+    for name, x in given.items():
+        if x is not None and len(shape) > 1 and x.spec.shape != (shape[1],):
+            raise ShapeError(
+                f"batch_norm: {name} should contain {shape[1]} elements not {x.spec.size}: "
+                f"one for each channel of {shape}, got {x.spec.shape}"
+            )
 
 
 @widened(first=True)
@@ -155,7 +169,7 @@ def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) 
     n = input.spec.size // max(1, input.spec.shape[1])
     if n <= 1 and input.spec.size:
         raise ShapeError(
-            f"batch_norm: expected more than one value for each channel in training, got {input.spec.shape}"
+            f"Expected more than 1 value per channel when training, got input size {input.spec.shape}"
         )
     if n:
         running.move(middle, spread, n)
@@ -169,6 +183,8 @@ def group_norm(
     """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
     needs_float("group_norm", input)
     shape = input.spec.shape
+    if num_groups < 1:
+        raise ArgumentError(f"Expected num groups to be greater than 0, got {num_groups}")
     if len(shape) < 2 or shape[1] % num_groups:
         raise ShapeError(
             f"group_norm: the channels (dim 1) of {shape} must be divisible by num_groups {num_groups}"
@@ -214,6 +230,12 @@ def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
     """Return `input` [N, C, ...] divided by (k + alpha * mean of squares over `size` channels) ** beta."""
+    if len(input.spec.shape) < 3:
+        raise ShapeError(f"Expected 3D or higher dimensionality input, got {input.spec.shape}")
+    if size < 1:
+        raise ArgumentError(
+            f"local_response_norm: size should be greater than zero, but got {size}"
+        )
     from tabgrad.ops.composite.windows import window_sum
 
     total = window_sum(square(input), 1, size, size // 2, (size - 1) // 2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.number import fits
 from tabgrad.core.spec import spec
@@ -106,9 +106,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         fill = 0 if value is None else fits("pad", value, input.spec.dtype)
         return pad_constant(input, tuple(pairs), fill)
     if mode not in _MODES:
-        raise ValueError(f"pad: mode must be constant, {', '.join(_MODES)}; got {mode!r}")
+        raise ArgumentError(f"pad: mode must be constant, {', '.join(_MODES)}; got {mode!r}")
     if value is not None and value != 0:
-        raise ValueError(f"pad: mode {mode!r} takes no value")
+        raise ArgumentError(f"pad: mode {mode!r} takes no value")
     return _by_mode(input, pairs, mode) if mode == "circular" else _hanging(input, pairs, mode)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.dtype import FLOAT, float32, promote, uint8
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.number import is_number
 from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
@@ -36,7 +36,7 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
     spatial = x.spec.shape[2:]
     n = len(spatial)
     if (size_ is None) == (scale_factor is None):
-        raise ValueError("interpolate: expected either size or scale_factor")
+        raise ArgumentError("interpolate: expected either size or scale_factor")
     if size_ is not None:
         given = (size_,) * n if hasattr(size_, "__index__") else tuple(size_)
         if len(given) != n:
@@ -71,7 +71,7 @@ def interpolate(
             f"interpolate: mode {mode!r} of uint8 images is not available; cast them with .float()"
         )
     if mode not in MODES:
-        raise ValueError(f"interpolate: mode must be one of {', '.join(MODES)}, got {mode!r}")
+        raise ArgumentError(f"interpolate: mode must be one of {', '.join(MODES)}, got {mode!r}")
     n = len(input.spec.shape) - 2
     if n < 1 or AXES.get(mode, n) != n:
         raise ShapeError(
@@ -79,8 +79,13 @@ def interpolate(
             f"got {input.spec.shape}"
         )
     if align_corners is not None and mode not in AXES:
-        raise ValueError(f"interpolate: align_corners has no meaning for mode {mode!r}")
+        raise ArgumentError(f"interpolate: align_corners has no meaning for mode {mode!r}")
     sizes, factors = _sizes(input, size, scale_factor)
+    if min(sizes) < 1:
+        raise ArgumentError(
+            "interpolate: Input and output sizes should be greater than 0, but got input "
+            f"{input.spec.shape[2:]} and output {sizes}"
+        )
     if recompute_scale_factor:
         factors = [None] * n
     if mode == "area":
@@ -245,7 +250,7 @@ def grid_sample(
             f"grid_sample: expected a grid [N, ..., {n}] for an input {input.spec.shape}, got {grid.spec.shape}"
         )
     if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
-        raise ValueError(f"grid_sample: unknown mode {mode!r} or padding_mode {padding_mode!r}")
+        raise ArgumentError(f"grid_sample: unknown mode {mode!r} or padding_mode {padding_mode!r}")
     batch, spatial, out = input.spec.shape[0], input.spec.shape[2:], grid.spec.shape[1:-1]
     flat = reshape.bind(grid, shape=(batch, size(out), n))
     places = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.errors import DTypeError
+from tabgrad.core.errors import ArgumentError, DTypeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.ops.elementwise import (
@@ -146,7 +146,7 @@ def log_ndtr(x: Any) -> Any:
 def multigammaln(x: Any, p: int) -> Any:
     """Return the logarithm of the multivariate gamma function of dimension `p`, for x > (p - 1) / 2."""
     if p < 1:
-        raise ValueError(f"multigammaln: p must be at least 1, got {p}")
+        raise ArgumentError(f"multigammaln: p must be at least 1, got {p}")
     total = lgamma(x)
     for j in range(1, p):
         total = add(total, lgamma(sub(x, j / 2)))

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import size
@@ -89,10 +89,12 @@ class Geometry:
         self.padding = each_axis(f"{name}: padding", padding, n)
         self.dilations = each_axis(f"{name}: dilation", dilation, n)
         if min(self.kernel) < 1 or min(self.strides) < 1 or min(self.dilations) < 1:
-            raise ValueError(f"{name}: kernel_size, stride and dilation must be positive")
+            raise ArgumentError(f"{name}: kernel_size, stride and dilation must be positive")
         for k, p in zip(self.kernel, self.padding, strict=True):
             if not 0 <= 2 * p <= k:
-                raise ValueError(f"{name}: padding {p} must be at most half of the kernel size {k}")
+                raise ArgumentError(
+                    f"{name}: padding {p} must be at most half of the kernel size {k}"
+                )
         self.counts = tuple(self._count(i, ceil_mode) for i in range(n))
         if min(self.counts, default=1) < 1:
             raise ShapeError(
@@ -192,6 +194,8 @@ def avg_pool(
     g = Geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
     w = g.windows(x, 0)
     total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
+    if divisor_override == 0:
+        raise ArgumentError(f"{name}: divisor must be not zero")
     if divisor_override is not None:
         return _share(total, divisor_override)
     whole = all(hi <= p for (_, hi), p in zip(g.pairs(), g.padding, strict=True))
@@ -269,14 +273,22 @@ def adaptive_sizes(name: str, x: Any, n: int, output_size: Any) -> Ints:
     )
     if len(given) == 1:
         given = given * n
-    return tuple(
+    found = tuple(
         m if o is None else int(o) for o, m in zip(given, shape[len(shape) - n :], strict=True)
     )
+    if min(found) < 0:
+        raise ArgumentError(
+            f"{name}: elements of output_size must be greater than or equal to 0 but received {found}"
+        )
+    return found
 
 
 def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list[int]]:
     """Return the regions along `axis` as [..., out, longest], padded with `value`, and their lengths."""
     n = x.spec.shape[axis]
+    if not out:
+        shape = (*x.spec.shape[:axis], 0, 1, *x.spec.shape[axis + 1 :])
+        return constant(0, spec(shape, x.spec.dtype), x.device), [1]
     bounds = _adaptive_bounds(n, out)
     lengths = [b - a for a, b in bounds]
     shape = x.spec.shape
@@ -369,6 +381,11 @@ def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     needs_float(name, x)
     shape = x.spec.shape
     lead = shape[: len(shape) - n]
+    if indices.spec.shape != shape:
+        raise ShapeError(
+            f"{name}: Expected shape of indices to be same as that of the input tensor ({shape}) but got "
+            f"indices tensor with shape: {indices.spec.shape}"
+        )
     rows = reshape.bind(x, shape=(*lead, size(shape[len(lead) :])))
     at = within(name, indices, size(sizes), len(lead))
     at = reshape.bind(at, shape=rows.spec.shape)
@@ -376,20 +393,29 @@ def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     return reshape.bind(scatter.bind(empty, at, rows, axis=len(lead)), shape=(*lead, *sizes))
 
 
-def _check_columns(name: str, x: Any) -> None:
+def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
+    """Return the arguments of `fold` and `unfold` for both axes."""
     if x.spec.dtype is not dt.bool_:
         needs_float(name, x)
+    found = {what: each_axis(name, value, 2) for what, value in given.items()}
+    for what, pair in found.items():
+        least = 0 if what == "padding" else 1
+        if min(pair) < least:
+            rule = "greater than zero" if least else "non-negative"
+            raise ArgumentError(f"{name}: {what} should be {rule}, but got {pair}")
+    return list(found.values())
 
 
 def unfold(
     input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:
     """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
-    _check_columns("unfold", input)
     shape = input.spec.shape
     if len(shape) not in (3, 4):
         raise ShapeError(f"unfold: expected an input [N, C, H, W] or [C, H, W], got {shape}")
-    kernel, d, p, s = (each_axis("unfold", v, 2) for v in (kernel_size, dilation, padding, stride))
+    kernel, d, p, s = _columns(
+        "unfold", input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+    )
     x = pad_constant(input, (*((0, 0),) * (len(shape) - 2), *((q, q) for q in p)))
     for m, k, e in zip(x.spec.shape[-2:], kernel, d, strict=True):
         if reach(k, e) > m:
@@ -407,10 +433,11 @@ def fold(
     input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:  # fmt: skip
     """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
-    _check_columns("fold", input)
     shape = input.spec.shape
     out = each_axis("fold", output_size, 2)
-    kernel, d, p, s = (each_axis("fold", v, 2) for v in (kernel_size, dilation, padding, stride))
+    kernel, d, p, s = _columns(
+        "fold", input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+    )
     counts = tuple(
         (m + 2 * q - reach(k, e)) // t + 1
         for m, q, k, e, t in zip(out, p, kernel, d, s, strict=True)
