@@ -160,7 +160,8 @@ from tabgrad.functions.size import (
 )  # fmt: skip
 from tabgrad.functions.statistics import (
     bincount as bincount, corrcoef as corrcoef, cov as cov, histc as histc,
-    histogram as histogram, mode as mode, quantile as quantile,
+    histogram as histogram, mode as mode, nanquantile as nanquantile,
+    quantile as quantile,
 )  # fmt: skip
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,

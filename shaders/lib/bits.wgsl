@@ -75,12 +75,12 @@ fn min_f32(x: f32, y: f32) -> f32 {
   return select(select(min(x, y), y, is_nan(y)), x, is_nan(x));
 }
 
-//! sign_f32: -1, 0 or 1; NaN for NaN.
+//! sign_f32: -1, 0 or 1; 0 for NaN.
 //! @domain x: -inf..inf
 //! @error exact
-//! @reference np.sign(x)
+//! @reference np.where(np.isnan(x), 0, np.sign(x))
 fn sign_f32(x: f32) -> f32 {
-  return select(sign(x), x, is_nan(x));
+  return select(sign(x), 0.0, is_nan(x));
 }
 
 //! nextafter_f32: the next float after x in the direction of y, subnormals included.

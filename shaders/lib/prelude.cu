@@ -65,7 +65,7 @@ BINARY(nextafter, nextafterf, nextafter)
 // The rest exists once for both types.
 template <typename T> LIBRARY T larger(T x, T y) { return is_nan(x) ? x : is_nan(y) ? y : (x > y ? x : y); }
 template <typename T> LIBRARY T smaller(T x, T y) { return is_nan(x) ? x : is_nan(y) ? y : (x < y ? x : y); }
-template <typename T> LIBRARY T sign_of(T x) { return is_nan(x) || x == T(0) ? x : (x > T(0) ? T(1) : T(-1)); }
+template <typename T> LIBRARY T sign_of(T x) { return is_nan(x) ? T(0) : x == T(0) ? x : (x > T(0) ? T(1) : T(-1)); }
 template <typename T> LIBRARY T sigmoid_of(T x) {
   T e = exp(x < T(0) ? x : -x);
   return (x < T(0) ? e : T(1)) / (T(1) + e);

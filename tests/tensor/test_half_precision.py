@@ -221,3 +221,14 @@ def test_a_model_trains_in_bfloat16(device: str) -> None:
         losses.append(loss.detach())
     assert losses[-1].dtype is tg.bfloat16
     assert losses[-1].item() < 0.2 * losses[0].item()
+
+
+@pytest.mark.every_host
+def test_a_number_beside_half_precision_is_not_rounded_but_a_tensor_is(device: str) -> None:
+    x = tg.tensor([3.0], dtype=tg.bfloat16)
+    exact = tg.tensor([3.0 * 1.1], dtype=tg.bfloat16).item()
+    assert (x * 1.1).item() == (1.1 * x).item() == x.mul(1.1).item() == exact == 3.296875
+    assert (x / 1.1).item() == tg.tensor([3.0 / 1.1], dtype=tg.bfloat16).item()
+    whole = tg.full((1,), 1.1, dtype=tg.bfloat16)
+    assert whole.float().item() == whole.item() == 1.1015625
+    assert (x * whole).item() == 3.3125

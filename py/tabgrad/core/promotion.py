@@ -14,6 +14,8 @@ from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, Box, bind, operand
 
+EXACT = frozenset(("add", "sub", "mul", "div"))
+"""Ops whose Python number is not rounded to half precision beside such a tensor, as in PyTorch."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -139,6 +141,9 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
     ready = []
     for a, want in zip(args, wanted, strict=True):
         if not isinstance(a, Box):
+            if want.dtype in dt.HALVES and op.name in EXACT:
+                wide = [cast(x, dt.float32) if isinstance(x, Box) else x for x in args]
+                return cast(elementwise_call(op, tuple(wide), params), want.dtype)
             if op.name == "where":
                 a = fits("where", a, want.dtype)
             elif want.dtype.category == dt.INT:

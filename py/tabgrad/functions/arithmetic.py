@@ -14,6 +14,7 @@ from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
 from tabgrad.functions.arguments import floating
 from tabgrad.ops import elementwise as e, rounding as r, special as s
+from tabgrad.ops.composite import activations
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -41,7 +42,7 @@ def binary(op: Any, name: str = "") -> Callable[[Tensor, Any], Tensor]:
     def front(input: Any, other: Any) -> Any:
         if plain and other.__class__ is float and isinstance(input, Box):
             want = input.spec
-            if want.dtype.category >= FLOAT:
+            if want.dtype.category >= FLOAT and want.dtype not in dt.HALVES:
                 return bind(op, (input, operand(other, want, input.device)), NO_PARAMS)
         return call(op, input, other)
 
@@ -210,13 +211,9 @@ def dt_max(dtype: dt.DType) -> float:
     return _LARGEST[dt.real_of(dtype)]
 
 
-@widened
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """Return log(x / (1 - x)); `eps` first clamps to [eps, 1 - eps]."""
-    x = floating("logit", input)
-    if eps is not None:
-        x = clamp(x, eps, 1 - eps)
-    return log(div(x, rsub(x, 1.0)))
+    return activations.logit(floating("logit", input), eps)
 
 
 # -- two operands ----------------------------------------------------------------------------------
@@ -429,8 +426,19 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         needs_float("clamp", input)
     min, max = (_bound(input, n) for n in (min, max))
     if min is not None:
-        x = e.where(r.lt(x, min), min, x)
-    return x if max is None else e.where(r.gt(x, max), max, x)
+        x = _bounded(r.lt, x, min)
+    return x if max is None else _bounded(r.gt, x, max)
+
+
+def _bounded(beyond: Any, x: Any, bound: Any) -> Any:
+    """Return `bound` where `x` is beyond it, else `x`; nan, with no derivative, where either is."""
+    y = e.where(beyond(x, bound), bound, x)
+    nans = [r.isnan(v) for v in (x, bound) if isinstance(v, Box) and v.spec.dtype.category == FLOAT]
+    if not isinstance(bound, Box) and bound != bound:
+        nans.append(r.bitwise_not(r.lt(y, y)))
+    for where in nans:
+        y = e.where(where, math.nan, y)
+    return y
 
 
 clip = clamp

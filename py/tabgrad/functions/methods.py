@@ -238,6 +238,7 @@ class Methods:
     mode = statistics.mode
     msort = ordering.msort
     nanmedian = ordering.nanmedian
+    nanquantile = statistics.nanquantile
     quantile = statistics.quantile
     sort = ordering.sort
     topk = ordering.topk

@@ -35,7 +35,7 @@ def operator(
         if op is not None and self.spec.dtype.category >= FLOAT:
             want = self.spec
             kind = other.__class__
-            if kind is float or kind is int:
+            if (kind is float or kind is int) and want.dtype not in dt.HALVES:
                 other = operand(other, want, self.device)
                 return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
             if isinstance(other, Box) and other.spec is want:

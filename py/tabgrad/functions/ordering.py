@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -11,8 +12,8 @@ from tabgrad.core.promotion import cast, needs_float, refuse_bool
 from tabgrad.core.trace import Box
 from tabgrad.functions import arithmetic as a, return_types
 from tabgrad.functions.arguments import as_dtype, axis
-from tabgrad.functions.creation import tensor
-from tabgrad.ops import elementwise as e, rounding as r, scan, sorting, view as v
+from tabgrad.functions.creation import filled, tensor
+from tabgrad.ops import elementwise as e, reduction, rounding as r, scan, sorting, view as v
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -59,8 +60,19 @@ def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> An
     refuse_bool("median", x)
     if dim is None:
         flat = v.reshape.bind(x, shape=(x.spec.size,))
-        return sorting.median(flat, 0, False, skip)[0]
+        if not x.spec.size and x.spec.dtype.category >= dt.FLOAT:
+            return filled((), math.nan, x.spec.dtype, x.device)
+        return _shared(flat, sorting.median(flat, 0, False, skip)[0])
     return kind(*sorting.median(x, dim, keepdim, skip))
+
+
+def _shared(x: Any, value: Any) -> Any:
+    """Return `value`, an element of the line `x`; all that equal it share its derivative."""
+    if x.spec.dtype.category < dt.FLOAT:
+        return value
+    found = e.stop_gradient(value)
+    same = e.where(r.isnan(found), r.isnan(x), r.eq(x, found))
+    return reduction.reduce_max.bind(e.where(same, x, -math.inf), axes=(0,))
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:

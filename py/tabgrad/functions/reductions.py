@@ -142,14 +142,14 @@ def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexErr
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the maximum over `dim`, all unless told; ties share the derivative equally."""
     over = axes("amax", dim, len(input.spec.shape))
-    _check_some("amax", input, over)
+    _check_some("amax", input, over, ShapeError if dim in ((), None) else IndexError)
     return reduce(r.reduce_max, input, over, keepdim)
 
 
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the minimum over `dim`, all unless told; ties share the derivative equally."""
     over = axes("amin", dim, len(input.spec.shape))
-    _check_some("amin", input, over)
+    _check_some("amin", input, over, ShapeError if dim in ((), None) else IndexError)
     return reduce(r.reduce_min, input, over, keepdim)
 
 

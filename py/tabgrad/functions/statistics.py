@@ -27,7 +27,29 @@ def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",
 ) -> Tensor:  # fmt: skip
-    """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1]."""
+    """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1].
+
+    A row with a nan in it gives nan.
+    """
+    return _quantile(input, q, dim, keepdim, interpolation, False)
+
+
+def nanquantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Return the q-th quantile of what is not nan.
+
+    >>> import tabgrad as tg
+    >>> tg.nanquantile(tg.tensor([1.0, float("nan"), 3.0], device="cpu"), 0.5)
+    tensor(2.)
+    """
+    return _quantile(input, q, dim, keepdim, interpolation, True)
+
+
+def _quantile(
+    input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
+) -> Any:
     needs_float("quantile() input tensor must be either float or double dtype", input)
     x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
     at = axis("quantile", dim or 0, len(x.spec.shape))
@@ -41,8 +63,15 @@ def quantile(
         if isinstance(q, Box)
         else tensor(float(q), dtype=x.spec.dtype, device=x.device)
     )
-    ordered = sorting.sort(x, at, False)[0]
-    place = a.mul(cast(fractions, x.spec.dtype), float(n - 1))
+    rows: Any = movedim(sorting.sort(x, at, False)[0], at, 0)
+    rest = rows.spec.shape[1:]
+    # nan comes last
+    there = reductions.sum(cast(reductions.negated(r.isnan(rows)), x.spec.dtype), 0)
+    wide: Any = v.reshape.bind(fractions, shape=(*fractions.spec.shape, *(1,) * len(rest)))
+    last = a.clamp(a.sub(there, 1.0), 0.0) if skip else float(n - 1)
+    place: Any = a.mul(cast(wide, x.spec.dtype), last)
+    if not skip:
+        place = e.where(r.lt(there, n), float(n - 1), place)
     low, high = a.floor(place), a.ceil(place)
     weight = {
         "linear": a.sub(place, low), "lower": a.mul(place, 0.0), "higher": a.ceil(a.sub(place, low)),
@@ -52,21 +81,24 @@ def quantile(
         raise ShapeError(
             f"quantile: interpolation must be one of {', '.join(weight)}, got {interpolation!r}"
         )
-    from tabgrad.functions.indexing import getitem
-
-    rows: Any = movedim(ordered, at, 0)
-    kind = x.device.index_dtype
-    below, above = (getitem(rows, cast(k, kind)) for k in (low, high))
-    w: Any = v.reshape.bind(
-        weight[interpolation], shape=(*fractions.spec.shape, *(1,) * (len(rows.spec.shape) - 1))
-    )
-    y: Any = a.add(below, a.mul(a.sub(above, below), w))
+    shape = (*fractions.spec.shape, *rest)
+    below, above = (_rows_at(rows, k, shape) for k in (low, high))
+    y: Any = a.add(below, a.mul(a.sub(above, below), weight[interpolation]))
     if keepdim:
         ones = [1] * len(input.spec.shape) if dim is None else None
         if ones is not None:
             return v.reshape.bind(y, shape=(*fractions.spec.shape, *ones))
         return unsqueeze(y, at + len(fractions.spec.shape))
     return y
+
+
+def _rows_at(rows: Any, place: Any, shape: tuple[int, ...]) -> Any:
+    """Return the element of each column of `rows` at `place`, which broadcasts to `shape`."""
+    rest = rows.spec.shape[1:]
+    at: Any = cast(place, rows.device.index_dtype)
+    at = at if at.spec.shape == shape else v.expand.bind(at, shape=shape)
+    at = v.reshape.bind(at, shape=(math.prod(shape[: len(shape) - len(rest)]), *rest))
+    return v.reshape.bind(i.gather.bind(rows, at, axis=0), shape=shape)
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import CaptureError, DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
@@ -21,7 +22,7 @@ from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
-from tabgrad.hosts.storage import from_storage, to_storage
+from tabgrad.hosts.storage import from_storage, nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.dynamic import Dynamic
@@ -132,6 +133,8 @@ class DeviceBackend:
 
     def constant(self, value: Any, spec: Spec) -> Value:
         """Record a constant: it has no buffer until somebody reads it whole."""
+        if spec.dtype in HALVES:
+            value = nearest(value, spec.dtype)
         return self.graph.add(FULL, None, (), spec, value)
 
     def filling(self, value: Value, spec: Spec) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from array import array
 from typing import Any, Literal
 
@@ -15,6 +17,20 @@ NARROW: dict[dt.DType, Literal["B", "b", "H", "h"]] = {
     dt.uint16: "H",
     dt.int16: "h",
 }
+
+
+def nearest(value: float, dtype: dt.DType) -> float:
+    """Return the number of a dtype of half precision that is nearest to `value`, of two the even one."""
+    code = "<e" if dtype is dt.float16 else "<f"
+    try:
+        found: float = struct.unpack(code, struct.pack(code, value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    if dtype is dt.float16 or not math.isfinite(found):
+        return found
+    (word,) = struct.unpack("<I", struct.pack("<f", found))
+    near = (word + 0x7FFF + (word >> 16 & 1)) & 0xFFFF0000
+    return float(struct.unpack("<f", struct.pack("<I", near))[0])
 
 
 def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.dtype import INT, DType
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
+from tabgrad.core.op import REGISTRY
 from tabgrad.ops.rounding import eq, floor, gt, lt, trunc
 
 Operand = Any
@@ -163,7 +164,7 @@ def _check_divisor(x: Any, y: Any) -> None:
 
 @elementwise(
     code={"float": "floor_divide_f32({x}, {y})", "int": "floor_divide_{t}({x}, {y})"},
-    derivative=None,
+    derivative=(lambda _x, _y, _z: 0.0, lambda _x, _y, _z: 0.0),
     integers="same",
     kinds="iuf",
     domain=((-9.0, 9.0), (0.5, 3.0)),
@@ -269,19 +270,20 @@ def abs_(x: Operand) -> Array:
     domain=(0.5, 2.0),
 )
 def sign(x: Operand) -> Array:
-    """Return -1, 0 or 1 by the sign of each element."""
-    return np.sign(x)
+    """Return -1, 0 or 1 by the sign of each element, 0 for nan."""
+    return np.where(x == x, np.sign(x), 0)
 
 
-def _winner(t: Any, wins: Any, ties: Any) -> Any:
-    return where(wins, t, where(ties, t * 0.5, 0))
+def _winner(t: Any, loses: Any, ties: Any) -> Any:
+    # of a nan and a number neither loses
+    return where(loses, 0, where(ties, t * 0.5, t))
 
 
 @elementwise(
     code={"float": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
     along=(
-        lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
+        lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
     ),
     integers="same",
     kinds=REAL,
@@ -294,8 +296,8 @@ def maximum(x: Operand, y: Operand) -> Array:
 @elementwise(
     code={"float": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
     along=(
-        lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
+        lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
     ),
     integers="same",
     kinds=REAL,
@@ -354,9 +356,14 @@ def log1p(x: Operand) -> Array:
     return np.log1p(x)
 
 
+def _share(x: Any) -> Any:
+    return REGISTRY["sigmoid"].bind(x)
+
+
 @elementwise(
     code="logaddexp_f32({x}, {y})",
-    derivative=(lambda x, _y, z: exp(x - z), lambda _x, y, z: exp(y - z)),
+    # not exp(x - result), which is inf - inf at inf
+    derivative=(lambda x, y, _z: _share(x - y), lambda x, y, _z: _share(y - x)),
     integers=None,
     kinds=FLOATS,
 )

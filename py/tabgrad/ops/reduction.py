@@ -8,7 +8,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota
-from tabgrad.ops.rounding import eq
+from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, isnan
 from tabgrad.ops.view import spread
 
 Operand = Any
@@ -51,7 +51,11 @@ def reduce_prod(x: Operand, *, axes: Ints) -> Array:
 
 
 def _extreme_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
-    mask = eq(x, keep(y, x, axes))
+    best = keep(y, x, axes)
+    mask = eq(x, best)
+    if x.spec.dtype.is_floating_point:
+        # a nan is the extreme where there is one, though it equals nothing
+        mask = bitwise_or(mask, bitwise_and(isnan(x), isnan(best)))
     hits = cast(mask, dtype=x.dtype)
     share = hits / keep(reduce_sum.bind(hits, axes=axes), x, axes)
     return reduce_sum.bind(dx * share, axes=axes)

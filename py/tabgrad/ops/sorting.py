@@ -104,7 +104,9 @@ def median(x: Any, dim: int = -1, keepdim: bool = False, skip_nan: bool = False)
         return _scalar(x)
     n = shape[axis]
     if not n:
-        raise ShapeError(f"median: dim {dim} of {shape} has size 0, so there is no median")
+        raise IndexError(
+            f"median(): Expected reduction dim {dim} to have non-zero size, got {shape}"
+        )
     order = argsort.bind(x, axis=axis, descending=False, dtype=x.device.index_dtype)
     if x.spec.dtype.is_floating_point:
         kind = x.device.index_dtype

@@ -19,16 +19,19 @@ from tabgrad.ops.elementwise import (
     div,
     exp,
     log,
+    log1p,
+    maximum,
     mul,
     neg,
     pow_,
     reciprocal,
     sin,
+    sqrt,
     square,
     sub,
     where,
 )
-from tabgrad.ops.rounding import eq, gt, le, lt, round_
+from tabgrad.ops.rounding import eq, le, lt, round_
 
 Operand = Any
 Array = Any
@@ -169,8 +172,6 @@ def xlogy(x: Operand, y: Operand) -> Array:
 @widened
 def xlog1py(x: Any, y: Any) -> Any:
     """Return x * ln(1 + y), 0 where x is 0."""
-    from tabgrad.ops.elementwise import log1p
-
     # where the logarithm is infinite; elsewhere it is the derivative at 0
     edge = where(le(y, -1), eq(x, 0), where(eq(y, math.inf), eq(x, 0), False))
     return mul(x, log1p(where(edge, 0, y)))
@@ -178,8 +179,32 @@ def xlog1py(x: Any, y: Any) -> Any:
 
 @widened
 def entr(x: Any) -> Any:
-    """Return -x * ln(x); 0 at 0, -inf below."""
-    return where(lt(x, 0), -math.inf, neg(xlogy(x, x)))
+    """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
+    zero = eq(x, 0)
+    # of all functions that are 0 at 0 the root has that slope
+    edge = sqrt(where(zero, x, 1))
+    return where(lt(x, 0), -math.inf, where(zero, edge, neg(mul(x, log(where(zero, 1, x))))))
+
+
+@elementwise(
+    code={
+        "wgsl": "(({y} - 1.0) * max_f32(log1p_f32(-{x}), -100.0) - {y} * max_f32(log_f32({x}), -100.0))",
+        "cuda": "(({y} - 1) * max_f32(log1p_f32(-{x}), -100.0) - {y} * max_f32(log_f32({x}), -100.0))",
+    },
+    derivative=(
+        lambda x, y, _z: div(sub(x, y), maximum(mul(x, sub(1, x)), 1e-12)),
+        lambda x, _y, _z: sub(maximum(log1p(neg(x)), -100.0), maximum(log(x), -100.0)),
+    ),
+    kinds="f",
+    domain=((0.1, 0.9), (0.1, 0.9)),
+)
+def coin_entropy(x: Operand, y: Operand) -> Array:
+    """Return -(y ln(x) + (1 - y) ln(1 - x)), the binary cross-entropy; logarithms stop at -100.
+
+    The derivative divides by x (1 - x), at least 1e-12: it is 0 where x and y are both 0 or both 1.
+    """
+    rest, own = np.maximum(np.log1p(-x), -100), np.maximum(np.log(x), -100)
+    return (y - 1) * rest - y * own
 
 
 # -- sigmoid and its relatives ---------------------------------------------------------------------
@@ -248,13 +273,13 @@ def _gelu_tanh_slope(x: Any) -> Any:
 
 @elementwise(
     code={"float": "max_f32({x}, 0.0)", "int": "max({x}, {x} * 0)"},
-    along=lambda t, _x, y: where(gt(y, 0), t, 0),
+    along=lambda t, _x, y: where(le(y, 0), 0, t),
     integers="same",
     kinds="iuf",
     domain=(0.2, 2.0),
 )
 def relu(x: Operand) -> Array:
-    """Return max(x, 0); the derivative at 0 is 0."""
+    """Return max(x, 0); the derivative at 0 is 0, and 1 at nan."""
     return np.maximum(x, 0)
 
 
@@ -265,8 +290,8 @@ relu.kinked = True
 def sinc(x: Any) -> Any:
     """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
     u = mul(x, math.pi)
-    squared = square(u)
-    near = lt(squared, 0.25)
+    near = lt(square(u), 0.25)
+    squared = square(where(near, u, 0))
     series: Any = 1 / math.factorial(13)
     for n in (11, 9, 7, 5, 3, 1):
         series = add(mul(squared, series), (-1) ** (n // 2) / math.factorial(n))
@@ -275,6 +300,6 @@ def sinc(x: Any) -> Any:
 
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf", "gelu_tanh", "lgamma", "polygamma",
+    "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf", "gelu_tanh", "lgamma", "polygamma",
     "relu", "sigmoid", "silu", "sinc", "softplus", "trigamma", "xlog1py", "xlogy",
 ]  # fmt: skip

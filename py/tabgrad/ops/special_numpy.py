@@ -18,7 +18,7 @@ def each(fn: Callable[[float], float], x: Array) -> Array:
 
 
 def _lgamma(v: float) -> float:
-    if v <= 0 and v == math.floor(v):
+    if math.isinf(v) or (v <= 0 and v == math.floor(v)):
         return math.inf
     try:
         return math.lgamma(v)

@@ -16,15 +16,16 @@ from tabgrad.ops.elementwise import (
     add,
     div,
     expm1,
-    maximum,
-    minimum,
+    log,
+    log1p,
     mul,
     neg,
+    stop_gradient,
     sub,
     tanh,
     where,
 )
-from tabgrad.ops.rounding import gt, lt
+from tabgrad.ops.rounding import ge, gt, isnan, le, lt
 from tabgrad.ops.special import gelu_erf, gelu_tanh, relu, sigmoid, silu, softplus
 from tabgrad.ops.view import part
 
@@ -49,21 +50,24 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
     needs_float("elu", input)
-    return where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), alpha))
+    return where(le(input, 0), mul(expm1(_not_above_zero(input)), alpha), input)
 
 
 def _not_above_zero(x: Any) -> Any:
     """Return min(x, 0) with the derivative 1 at 0: exponential units are smooth there."""
-    return where(gt(x, 0), 0, x)
+    return where(le(x, 0), x, 0)
+
+
+def _unless_nan(x: Any, y: Any) -> Any:
+    """Return `y`, but nan where `x` is, with no derivative by it."""
+    return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
 
 
 @widened
 def selu(input: Any) -> Any:
     """Return the self-normalising exponential unit."""
     needs_float("selu", input)
-    return mul(
-        where(gt(input, 0), input, mul(expm1(_not_above_zero(input)), _SELU_ALPHA)), _SELU_SCALE
-    )
+    return mul(elu(input, _SELU_ALPHA), _SELU_SCALE)
 
 
 @widened
@@ -72,7 +76,8 @@ def celu(input: Any, alpha: float = 1.0) -> Any:
     needs_float("celu", input)
     if alpha == 0:
         raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return where(gt(input, 0), input, mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha))
+    below = mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha)
+    return where(le(input, 0), below, input)
 
 
 @kinked
@@ -122,7 +127,8 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
         raise ArgumentError(
             f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}"
         )
-    return where(gt(input, min_val), where(lt(input, max_val), input, max_val), min_val)
+    upper = where(lt(input, max_val), input, max_val)
+    return where(gt(input, min_val), upper, _unless_nan(input, min_val))
 
 
 @kinked
@@ -137,14 +143,17 @@ def hardsigmoid(input: Any) -> Any:
 def hardswish(input: Any) -> Any:
     """Return x * hardsigmoid(x)."""
     needs_float("hardswish", input)
-    return mul(input, hardsigmoid(input))
+    low, high = gt(input, -3), lt(input, 3)
+    x = where(low, where(high, input, 0), 0)
+    inside = mul(x, mul(add(x, 3), 1 / 6))
+    return where(high, where(low, inside, mul(input, 0)), input)
 
 
 @kinked
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """Return x where |x| > lambd, 0 elsewhere."""
     needs_float("hardshrink", input)
-    return where(gt(abs_(input), lambd), input, 0)
+    return where(gt(abs_(input), lambd), input, _unless_nan(input, 0))
 
 
 @kinked
@@ -154,9 +163,8 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     needs_float("softshrink", input)
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
-    return where(
-        gt(input, lambd), sub(input, lambd), where(lt(input, -lambd), add(input, lambd), 0)
-    )
+    below = where(lt(input, -lambd), add(input, lambd), _unless_nan(input, 0))
+    return where(gt(input, lambd), sub(input, lambd), below)
 
 
 @widened
@@ -173,11 +181,11 @@ def softsign(input: Any) -> Any:
 
 @kinked
 def threshold(input: Any, threshold: float, value: float) -> Any:
-    """Return x where it is above `threshold`, `value` elsewhere; numbers take the dtype of x."""
+    """Return `value` where x is at most `threshold`, x elsewhere; numbers take the dtype of x."""
     if input.spec.dtype.category == dt.BOOL:
         needs_float("threshold", input)
     threshold, value = (fits("threshold", n, input.spec.dtype) for n in (threshold, value))
-    return where(gt(input, threshold), input, value)
+    return where(le(input, threshold), value, input)
 
 
 @widened
@@ -205,12 +213,18 @@ def mish(input: Any) -> Any:
 
 @widened
 def logit(input: Any, eps: float | None = None) -> Any:
-    """Return ln(p / (1 - p)); with `eps` the input is first kept in [eps, 1 - eps]."""
-    from tabgrad.ops.elementwise import log
+    """Return ln(p / (1 - p)); with `eps` the input is first kept in [eps, 1 - eps].
 
+    On those bounds the derivative is that of the function, beyond them 0. At 0 and 1 it is infinite.
+    """
     if eps is not None:
-        input = maximum(minimum(input, 1 - eps), eps)
-    return log(div(input, sub(1, input)))
+        input = where(lt(input, eps), eps, where(gt(input, 1 - eps), 1 - eps, input))
+    return sub(log(input), log1p(neg(input)))
+
+
+def above_zero(x: Any) -> Any:
+    """Return max(x, 0) with the derivative 1 at 0, as margins have it."""
+    return where(ge(x, 0), x, _unless_nan(x, 0))
 
 
 def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:

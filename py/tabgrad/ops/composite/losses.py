@@ -22,7 +22,6 @@ from tabgrad.ops.elementwise import (
     div,
     exp,
     log,
-    log1p,
     maximum,
     mul,
     neg,
@@ -33,8 +32,8 @@ from tabgrad.ops.elementwise import (
 )  # fmt: skip
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.rounding import eq, gt, lt
-from tabgrad.ops.special import softplus, xlogy
+from tabgrad.ops.rounding import eq, ge, gt
+from tabgrad.ops.special import coin_entropy, softplus, xlogy
 from tabgrad.ops.view import expand, reshape
 
 
@@ -65,7 +64,8 @@ def reduced(loss: Any, reduction: str) -> Any:
     if reduction == "sum":
         return total
     n = loss.spec.size
-    return mul(total, 1 / n if n else math.nan)
+    # not a product with nan: compilers take 0 times anything for 0
+    return mul(total, 1 / n) if n else add(total, math.nan)
 
 
 def _weighted_mean(loss: Any, weight: Any, reduction: str) -> Any:
@@ -288,8 +288,11 @@ def huber_loss(
     needs_float("huber_loss", input)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
-    d = abs_(sub(input, target))
-    loss = where(lt(d, delta), mul(square(d), 0.5), mul(sub(d, 0.5 * delta), delta))
+    gap = sub(input, target)
+    d = abs_(gap)
+    far = ge(d, delta)
+    near = mul(square(where(far, 0, gap)), 0.5)
+    loss = where(far, mul(sub(d, 0.5 * delta), delta), near)
     return _elementwise_loss(loss, weight, None, None, reduction)
 
 
@@ -304,14 +307,11 @@ def smooth_l1_loss(
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
-    d = abs_(sub(input, target))
-    loss = where(lt(d, beta), mul(square(d), 0.5 / beta), sub(d, 0.5 * beta))
+    gap = sub(input, target)
+    d = abs_(gap)
+    far = ge(d, beta)
+    loss = where(far, sub(d, 0.5 * beta), mul(square(where(far, 0, gap)), 0.5 / beta))
     return _elementwise_loss(loss, None, size_average, reduce, reduction)
-
-
-def _clamped_log(x: Any) -> Any:
-    # PyTorch's floor, which keeps 0 * log(0) at 0
-    return maximum(log(x), -100.0)
 
 
 @widened(autocast=True)
@@ -334,14 +334,8 @@ def binary_cross_entropy(
         )
         for x, what in ((input, "input"), (target, "target"))
     )  # fmt: skip
-    loss = neg(
-        add(mul(target, _clamped_log(input)), mul(sub(1, target), _clamped_log_of_rest(input)))
-    )
+    loss = coin_entropy(input, target)
     return reduced(loss if weight is None else mul(loss, weight), reduction)
-
-
-def _clamped_log_of_rest(x: Any) -> Any:
-    return maximum(log1p(neg(x)), -100.0)
 
 
 @widened(autocast=True)
@@ -357,11 +351,10 @@ def binary_cross_entropy_with_logits(
             f"binary_cross_entropy_with_logits: input {input.spec.shape} and target {target.spec.shape} "
             "must have one shape"
         )
-    if pos_weight is None:
-        loss = sub(softplus(input), mul(input, target))
-    else:
-        factor = add(mul(sub(pos_weight, 1), target), 1)
-        loss = add(mul(sub(1, target), input), mul(factor, softplus(neg(input))))
+    tail = softplus(neg(input))
+    if pos_weight is not None:
+        tail = mul(add(mul(sub(pos_weight, 1), target), 1), tail)
+    loss = add(mul(sub(1, target), input), tail)
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
 from tabgrad.ops.checked import within
-from tabgrad.ops.composite.activations import logsigmoid
+from tabgrad.ops.composite.activations import above_zero, logsigmoid
 from tabgrad.ops.composite.lookup import pairwise_distance
 from tabgrad.ops.composite.losses import legacy_reduction, one_hot_mask, reduced
 from tabgrad.ops.composite.norms import along
@@ -32,7 +32,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"{input1.spec.shape}, {input2.spec.shape} and {target.spec.shape}"
         )
-    loss = relu(add(mul(target, sub(input2, input1)), margin))
+    loss = above_zero(add(mul(target, sub(input2, input1)), margin))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
@@ -42,10 +42,8 @@ def hinge_embedding_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """Return the input where the target is 1, and max(0, margin - input) where it is -1."""
-    zero = mul(input, 0)
-    loss = add(
-        where(eq(target, 1), zero, relu(sub(margin, input))), where(eq(target, -1), zero, input)
-    )
+    far = where(eq(target, 1), 0, above_zero(sub(margin, input)))
+    loss = add(far, where(eq(target, -1), 0, input))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
@@ -77,7 +75,7 @@ def cosine_embedding_loss(
     norms = [add(reduce_sum.bind(square(x), axes=(last,)), tiny) for x in (input1, input2)]
     cosine = div(product, sqrt(mul(*norms)))
     loss = where(eq(target, 1), sub(1, cosine), 0)
-    loss = add(loss, where(eq(target, -1), relu(sub(cosine, margin)), 0))
+    loss = add(loss, where(eq(target, -1), above_zero(sub(cosine, margin)), 0))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
@@ -112,7 +110,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return reduced(relu(add(sub(near, far), margin)), reduction)
+    return reduced(above_zero(add(sub(near, far), margin)), reduction)
 
 
 @widened(autocast=True)

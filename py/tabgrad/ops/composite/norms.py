@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float, single, widened
 from tabgrad.core.shape import size
+from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
@@ -18,7 +19,8 @@ Axes = tuple[int, ...]
 def mean(x: Any, axes: Axes) -> Any:
     """Return the mean over `axes`, which are dropped."""
     n = size(tuple(x.spec.shape[a] for a in axes))
-    return mul(reduce_sum.bind(x, axes=axes), 1 / n if n else float("nan"))
+    total = reduce_sum.bind(x, axes=axes)
+    return mul(total, 1 / n) if n else add(total, float("nan"))
 
 
 def centered(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
@@ -173,6 +175,9 @@ def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) 
         )
     if n:
         running.move(middle, spread, n)
+    else:
+        # nothing has no variance, and must not make the gradient of the weight nan
+        spread = constant(1, spread.spec, input.device)
     return _affine(rest, rsqrt(add(spread, eps)), weight, bias, input)
 
 

@@ -1,7 +1,7 @@
 """Resizing and sampling of images.
 
-Linear and cubic resizing is a product with a matrix of weights for each axis, made of comparisons of
-coordinates: its derivatives are products again, and nothing is scattered.
+Linear and cubic resizing reads the neighbours of each place, axis by axis; with antialiasing, where a place has
+many, it is a product with a matrix of weights, made of comparisons of coordinates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tabgrad.core.number import is_number
 from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
-from tabgrad.ops.composite.padding import pad
 from tabgrad.ops.composite.windows import adaptive_avg_pool
 from tabgrad.ops.elementwise import abs_, add, copy, div, maximum, minimum, mul, sub, where
 from tabgrad.ops.indexing import cat, gather, iota
@@ -25,7 +24,7 @@ from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, le, lt, round_
 from tabgrad.ops.special import relu
-from tabgrad.ops.view import expand, part, permute, reshape
+from tabgrad.ops.view import expand, part, permute, reshape, spread
 
 Ints = tuple[int, ...]
 AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
@@ -96,10 +95,12 @@ def interpolate(
         ratio = m / out if factor is None else 1 / factor
         if mode in ("nearest", "nearest-exact"):
             input = _nearest(input, axis, out, ratio, mode == "nearest-exact")
-        elif out != m or ratio != 1:
-            input = _by_matrix(
-                input, axis, out, ratio, mode == "bicubic", bool(align_corners), antialias
+        elif not antialias and (out != m or ratio != 1):
+            input = _from_neighbours(
+                input, axis, out, ratio, mode == "bicubic", bool(align_corners)
             )
+        elif out != m or ratio != 1:
+            input = _by_matrix(input, axis, out, ratio, mode == "bicubic", bool(align_corners))
     return copy.bind(input) if input is given else input
 
 
@@ -149,38 +150,50 @@ def _line(n: int, shape: Ints, x: Any, start: int = 0) -> Any:
     return add(line, start) if start else line
 
 
-def _weights(
-    x: Any, m: int, out: int, ratio: float, cubic: bool, corners: bool, antialias: bool
-) -> Any:
-    """Return the [m, out] matrix that resizes an axis; cubic ones reach two elements beyond each end."""
+def _by_matrix(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Any:
+    """Return `x` resized by a kernel that is widened where the axis shrinks."""
+    m, rank = x.spec.shape[axis], len(x.spec.shape)
     if corners:
         ratio = (m - 1) / (out - 1) if out > 1 else 0.0
     place = _line(out, (1, out), x)
-    if antialias:
-        wide = max(ratio, 1.0)
-        d = mul(abs_(sub(_line(m, (m, 1), x), add(mul(place, ratio), 0.5 * ratio - 0.5))), 1 / wide)
-        w = _cubic(d, -0.5) if cubic else _hat(d)
-        return div(w, keep(reduce_sum.bind(w, axes=(0,)), w, (0,)))
-    source = mul(place, ratio) if corners else add(mul(place, ratio), 0.5 * ratio - 0.5)
-    if cubic:
-        return _cubic(abs_(sub(_line(m + 4, (m + 4, 1), x, -2), source)), -0.75)
-    source = minimum(maximum(source, 0), m - 1)
-    return _hat(abs_(sub(_line(m, (m, 1), x), source)))
-
-
-def _by_matrix(
-    x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool, antialias: bool
-) -> Any:
-    rank = len(x.spec.shape)
-    w = cast(_weights(x, x.spec.shape[axis], out, ratio, cubic, corners, antialias), x.spec.dtype)
-    if cubic and not antialias:
-        x = pad(x, (*(0,) * (2 * (rank - 1 - axis)), 2, 2), "replicate")
+    wide = max(ratio, 1.0)
+    d = mul(abs_(sub(_line(m, (m, 1), x), add(mul(place, ratio), 0.5 * ratio - 0.5))), 1 / wide)
+    w = _cubic(d, -0.5) if cubic else _hat(d)
+    w = cast(div(w, keep(reduce_sum.bind(w, axes=(0,)), w, (0,))), x.spec.dtype)
     order = (*(i for i in range(rank) if i != axis), axis)
     rows = permute.bind(x, dims=order)
-    lead, m = rows.spec.shape[:-1], rows.spec.shape[-1]
+    lead = rows.spec.shape[:-1]
     y = matmul.bind(reshape.bind(rows, shape=(size(lead), m)), w)
     y = reshape.bind(y, shape=(*lead, out))
     return permute.bind(y, dims=tuple(order.index(i) for i in range(rank)))
+
+
+def _from_neighbours(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Any:
+    """Return the weighted sum of the two (cubic: four) elements around each place along `axis`.
+
+    Not a product with a matrix of weights: one infinite element would make every one nan.
+    """
+    shape = x.spec.shape
+    m = shape[axis]
+    if corners:
+        ratio = (m - 1) / (out - 1) if out > 1 else 0.0
+    line = _line(out, (out,), x)
+    source = mul(line, ratio) if corners else add(mul(line, ratio), 0.5 * ratio - 0.5)
+    if not cubic:
+        source = maximum(source, 0)
+    low = floor(source)
+    total: Any = None
+    for k in range(-1, 3) if cubic else range(2):
+        at = add(low, k)
+        d = abs_(sub(source, at))
+        weight = cast(_cubic(d, -0.75) if cubic else _hat(d), x.spec.dtype)
+        at = cast(minimum(maximum(at, 0), m - 1), x.device.index_dtype)
+        wide = tuple(out if i == axis else n for i, n in enumerate(shape))
+        others = tuple(i for i in range(len(shape)) if i != axis)
+        at, weight = (spread.bind(t, shape=wide, axes=others) for t in (at, weight))
+        term = mul(gather.bind(x, at, axis=axis), weight)
+        total = term if total is None else add(total, term)
+    return total
 
 
 # -- sampling at given places ----------------------------------------------------------------------
@@ -273,6 +286,7 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
     for corner in range(1 if nearest else 2 ** len(spatial)):
         index: Any = None
         weight: Any = None
+        there: Any = None
         for i, m in enumerate(spatial):
             up = corner >> i & 1
             at = add(lows[i], 1) if up else lows[i]
@@ -280,18 +294,21 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
             share = constant(1, at.spec, at.device) if nearest else sub(1, abs_(sub(places[i], at)))
             share = where(inside, share, 0)
             weight = share if weight is None else mul(weight, share)
+            there = inside if there is None else bitwise_and(there, inside)
             safe = cast(where(inside, at, 0), x.device.index_dtype)
             index = safe if index is None else add(mul(index, m), safe)
-        term = _rows(x, index, weight)
+        term = _rows(x, index, weight, there)
         total = term if total is None else add(total, term)
     return total
 
 
-def _rows(x: Any, index: Any, weight: Any) -> Any:
+def _rows(x: Any, index: Any, weight: Any, there: Any) -> Any:
     batch, channels = x.spec.shape[:2]
     wide = (batch, channels, index.spec.shape[1])
     rows = reshape.bind(x, shape=(batch, channels, size(x.spec.shape[2:])))
-    at, share = (
-        expand.bind(reshape.bind(t, shape=(batch, 1, wide[2])), shape=wide) for t in (index, weight)
+    at, share, inside = (
+        expand.bind(reshape.bind(t, shape=(batch, 1, wide[2])), shape=wide)
+        for t in (index, weight, there)
     )
-    return mul(gather.bind(rows, at, axis=2), share)
+    # what stands in for an element outside may be infinite
+    return mul(where(inside, gather.bind(rows, at, axis=2), 0), share)

@@ -36,14 +36,10 @@ LARGE = 150.0
 """From here the asymptotic series (DLMF 10.40.1) is exact to 1e-17."""
 
 
-def _size(x: Any) -> Any:
-    """Return |x| with a slope of 1 at 0: I_n itself has no kink there, its derivatives go on."""
-    return where(lt(x, 0), neg(x), x)
-
-
-def _scaled_bessel(order: int, a: Any) -> Any:
-    """Return exp(-a) I_n(a) for n = 0 or 1: the mean of exp(a (cos t - 1)) cos(n t) over a half circle."""
-    near = where(lt(a, LARGE), a, 0)
+def _scaled_bessel(order: int, x: Any) -> Any:
+    """Return exp(-|x|) I_n(x) for n = 0 or 1: the mean of exp(x cos t - |x|) cos(n t) over a half circle."""
+    a = abs_(x)
+    near = where(lt(a, LARGE), x, 0)
     shape = (*a.spec.shape, POINTS)
     last = len(shape) - 1
     # midpoints of the half circle
@@ -53,7 +49,7 @@ def _scaled_bessel(order: int, a: Any) -> Any:
     c = cos(turn)
     wide = spread.bind(near, shape=shape, axes=(last,))
     cosines = spread.bind(c, shape=shape, axes=tuple(range(last)))
-    terms = exp(mul(wide, sub(cosines, 1)))
+    terms = exp(sub(mul(wide, cosines), abs_(wide)))
     terms = mul(terms, cosines) if order else terms
     small = mul(reduce_sum.bind(terms, axes=(last,)), 1 / POINTS)
     v = where(lt(a, LARGE), LARGE, a)
@@ -64,6 +60,8 @@ def _scaled_bessel(order: int, a: Any) -> Any:
         power = div(1, v) if power is None else div(power, v)
         series = add(mul(power, coefficient), series)
     large = mul(add(series, 1), rsqrt(mul(v, 2 * math.pi)))
+    if order:
+        large = where(lt(x, 0), neg(large), large)
     return where(lt(a, LARGE), small, large)
 
 
@@ -76,27 +74,25 @@ def _real(name: str, x: Any) -> Any:
 @widened
 def i0e(x: Any) -> Any:
     """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
-    return _scaled_bessel(0, abs_(_real("i0e", x)))
+    return _scaled_bessel(0, _real("i0e", x))
 
 
 @widened
 def i0(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 0."""
-    a = _size(_real("i0", x))
-    return mul(exp(a), _scaled_bessel(0, a))
+    return mul(exp(abs_(_real("i0", x))), _scaled_bessel(0, x))
 
 
 @widened
 def i1e(x: Any) -> Any:
     """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
-    y = _scaled_bessel(1, _size(_real("i1e", x)))
-    return where(lt(x, 0), neg(y), y)
+    return _scaled_bessel(1, _real("i1e", x))
 
 
 @widened
 def i1(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 1."""
-    return mul(exp(_size(_real("i1", x))), i1e(x))
+    return mul(exp(abs_(_real("i1", x))), _scaled_bessel(1, x))
 
 
 @widened
@@ -139,7 +135,8 @@ def log_ndtr(x: Any) -> Any:
     below = sub(log(div(series, neg(v))), add(mul(square(v), 0.5), 0.5 * math.log(2 * math.pi)))
     lower = where(gt(near, 0), neg(near), near)
     p = ndtr(lower)
-    return where(tail, below, where(gt(near, 0), log1p(neg(p)), log(p)))
+    upper = gt(near, 0)
+    return where(tail, below, where(upper, log1p(neg(p)), log(where(upper, 0.5, p))))
 
 
 @widened

@@ -25,9 +25,11 @@ from tabgrad.ops.elementwise import (
     remainder,
     stop_gradient,
     sub,
+    where,
 )
-from tabgrad.ops.indexing import gather, iota, scatter
+from tabgrad.ops.indexing import gather, iota, scatter, scatter_add
 from tabgrad.ops.reduction import argmax, first_max, reduce_sum
+from tabgrad.ops.rounding import isfinite
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 
 Ints = tuple[int, ...]
@@ -377,7 +379,10 @@ def unpooled_sizes(
 
 
 def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
-    """Return zeros of the spatial `sizes` with the elements of `x` at `indices`."""
+    """Return zeros of the spatial `sizes` with the elements of `x` at `indices`.
+
+    Of elements that name one place the last stays; each gets the whole derivative of it, as in PyTorch.
+    """
     needs_float(name, x)
     shape = x.spec.shape
     lead = shape[: len(shape) - n]
@@ -390,7 +395,11 @@ def max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
     at = within(name, indices, size(sizes), len(lead))
     at = reshape.bind(at, shape=rows.spec.shape)
     empty = constant(0, spec((*lead, size(sizes)), x.spec.dtype), x.device)
-    return reshape.bind(scatter.bind(empty, at, rows, axis=len(lead)), shape=(*lead, *sizes))
+    value = scatter.bind(empty, at, stop_gradient(rows), axis=len(lead))
+    total = scatter_add.bind(empty, at, rows, axis=len(lead))
+    # zeros with the derivative of the sum
+    change = where(isfinite(total), sub(total, stop_gradient(total)), 0)
+    return reshape.bind(add(value, change), shape=(*lead, *sizes))
 
 
 def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
