@@ -36,6 +36,7 @@ from tabgrad.functions.operators import assigning, operator, product, product_fr
 from tabgrad.functions.size import Size, size_of
 from tabgrad.ops import elementwise
 from tabgrad.transforms import backward as reverse, hooks, tape
+from tabgrad.transforms.autograd import add_to_grad
 
 FLOAT = dt.FLOAT
 
@@ -269,7 +270,7 @@ class Tensor(Methods, InPlaceMethods, Box):
         def keep(ct: Any) -> None:
             x = ref()
             if x is not None:
-                x._grad = ct if x._grad is None else x._grad + ct
+                add_to_grad(x, ct, ct.tracked or x._grad is not None)
 
         tape.add_hook(node, "retain", keep)
 

@@ -138,7 +138,7 @@ def test_grad_goes_only_where_it_must():
 def test_unused_inputs():
     x, y = f64(2.0, grad=True), f64([3.0], grad=True)
     z = x * x
-    with pytest.raises(GradientError, match=r"input 1.*allow_unused"):
+    with pytest.raises(GradientError, match=r"Tensor at index 1.*allow_unused"):
         grad(z, (x, y), retain_graph=True)
     assert grad(z, (x, y), retain_graph=True, allow_unused=True)[1] is None
     close(grad(z, (x, y), materialize_grads=True)[1], [0.0])
@@ -308,15 +308,19 @@ def test_errors():
     plain = f64([1.0, 2.0])
     with pytest.raises(GradientError, match="does not require grad"):
         plain.sum().backward()
-    with pytest.raises(GradientError, match="scalar outputs"):
+    with pytest.raises(
+        GradientError, match="grad can be implicitly created only for scalar outputs"
+    ):
         (x * 2.0).backward()
-    with pytest.raises(GradientError, match=r"shape \(3,\).*shape \(2,\)"):
+    with pytest.raises(GradientError, match=r"Mismatch in shape.*\(3,\).*\(2,\)"):
         (x * 2.0).backward(f64([1.0, 2.0, 3.0]))
-    with pytest.raises(GradientError, match="input 0 does not require grad"):
+    with pytest.raises(
+        GradientError, match="One of the differentiated Tensors does not require grad"
+    ):
         grad(x.sum(), plain)
-    with pytest.raises(GradientError, match="at least one"):
+    with pytest.raises(GradientError, match="cannot be empty"):
         grad(x.sum(), [])
-    with pytest.raises(GradientError, match="at least one"):
+    with pytest.raises(GradientError, match="cannot be empty"):
         x.sum().backward(inputs=[])
     with pytest.raises(GradientError, match="2 tensors and 1 gradients"):
         backward([x.sum(), x.sum()], [None])

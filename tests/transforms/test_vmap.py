@@ -250,10 +250,11 @@ def test_gradients_go_through_what_was_written():
         vmap(lambda row: row.add_(1.0))(w)
 
 
-def test_jvp_writes_to_its_primals():
+def test_jvp_writes_to_its_primals_and_tangents():
     x, t = random(2, 3), random(2, 3, seed=1)
-    before = x.clone()
+    before, along = x.clone(), t.clone()
     y, dy = tg.func.jvp(lambda x: x.mul_(x).sum(0), (x,), (t,))
     close(x, before * before)
+    close(t, 2.0 * before * along)
     close(y, (before * before).sum(0))
-    close(dy, (2.0 * before * t).sum(0))
+    close(dy, (2.0 * before * along).sum(0))

@@ -21,7 +21,7 @@ from tabgrad.ops.elementwise import copy, stop_gradient, where
 from tabgrad.ops.view import expand, reshape
 from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
-from tabgrad.transforms.tape import is_leaf, moved
+from tabgrad.transforms.tape import is_leaf, moved, parts_of
 
 
 class View:
@@ -82,6 +82,13 @@ class View:
         y = wrap(x.value, x.spec, x.device, x.owner)
         y.tracked, y.node = x.tracked, x.node
         _store_through(x, y, MODE.get())
+
+    @staticmethod
+    def along(x: Tensor, steps: tuple[Step, ...]) -> Tensor:
+        """Return the view of `x` that `steps` lead to."""
+        for op, params in steps:
+            x = view(op, x, params)
+        return x
 
     @property
     def strides(self) -> tuple[Ints, int]:
@@ -227,6 +234,10 @@ def check_writable(x: Tensor) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
         )
+    if x.owner is not None and x.owner.rewrites:
+        for part in x.value:
+            if part is not None:
+                check_writable(part)
     if MODE.get().grad:
         check_history(x)
 
@@ -325,7 +336,12 @@ def _take(x: Tensor, y: Tensor, mode: Any) -> None:
         x._version = its.version
     else:
         x._version += 1
-    x.value, x.owner = y.value, y.owner
+    if x.owner is not None and x.owner.rewrites:
+        x.owner.rewrite(x, y, lambda part, new: write(part, own(new)))
+    elif y.owner is not None and y.owner.rewrites:
+        x.value, x.owner = parts_of(y.value), y.owner
+    else:
+        x.value, x.owner = y.value, y.owner
     if mode.grad:
         before = x.node
         x.tracked, x.node = y.tracked, y.node

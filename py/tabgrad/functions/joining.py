@@ -12,6 +12,7 @@ from tabgrad.functions import reading, shaping
 from tabgrad.functions.aliasing import reshaped, view_with
 from tabgrad.functions.arguments import axis, tensors
 from tabgrad.ops import indexing as i, view as v
+from tabgrad.transforms.pieces import cut_up
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -154,7 +155,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input.spec.shape:
         raise ShapeError("unbind: Dimension specified as 0 but tensor has no dimensions")
     at = axis("unbind", dim, len(input.spec.shape))
-    return tuple(select(input, at, k) for k in range(input.spec.shape[at]))
+    views = [select(input, at, k) for k in range(input.spec.shape[at])]
+    return cut_up("UnbindBackward0", at, input, views, True)
 
 
 def _pieces(x: Any, at: int, ends: list[int]) -> tuple[Any, ...]:
@@ -177,9 +179,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if hasattr(sections, "__index__"):
         if sections <= 0 and not (sections == 0 and n == 0):
             raise ShapeError(f"split expects split_size be positive, but got split_size={sections}")
-        return _pieces(
-            tensor, at, [min(k + sections, n) for k in range(0, n, sections or 1)] or [0]
-        )
+        ends = [min(k + sections, n) for k in range(0, n, sections or 1)] or [0]
+        return cut_up("SplitBackward0", at, tensor, _pieces(tensor, at, ends))
     ends, total = [], 0
     for size in sections:
         if size < 0:
@@ -191,7 +192,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension "
             f"{at}), but got split_sizes={list(sections)}"
         )
-    return _pieces(tensor, at, ends)
+    return cut_up("SplitWithSizesBackward0", at, tensor, _pieces(tensor, at, ends))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

@@ -20,6 +20,7 @@ from tabgrad.functions.generator import Generator, bits
 from tabgrad.hosts.devices import Device
 from tabgrad.ops import elementwise as e, rounding as r, sorting, view as v
 from tabgrad.ops.checked import confined
+from tabgrad.transforms.vmap import check_same
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -240,6 +241,7 @@ def normal(
     mean, std = (e.stop_gradient(x) if isinstance(x, Box) else x for x in (mean, std))
     if not isinstance(std, Box) and std < 0:
         raise ShapeError(f"normal expects std >= 0.0, but found std {std}")
+    check_same("normal", mean, std)
     if isinstance(std, Box):
         std = confined(
             std, rule="not negative", message="normal expects all elements of std >= 0.0"
@@ -254,6 +256,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
         raise DTypeError(
             f"bernoulli: expected floating-point probabilities, got {input.spec.dtype!r}"
         )
+    check_same("bernoulli", input, p)
     chance = _chance("bernoulli", e.stop_gradient(input) if p is None else p)
     work = input.spec.dtype if input.spec.dtype.is_floating_point else dt.float32
     u = uniform(input.spec.shape, work, input.device, generator)
@@ -301,6 +304,7 @@ def multinomial(
         raise ShapeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > n:
         raise ShapeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    check_same("multinomial", input)
     p: Any = _weights(e.stop_gradient(cast(input, dt.float32)))
     where, kind = input.device, input.device.index_dtype
     if replacement and num_samples > 1:
@@ -338,6 +342,7 @@ def _cumulative(p: Any, n: int) -> Any:
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Return Poisson numbers of the rates in `input`, counted by uniform numbers up to rates of about 60."""
+    check_same("poisson", input)
     rate: Any = e.stop_gradient(cast(input, dt.float32))
     low, high = (float(x.item()) for x in reductions.aminmax(rate)) if input.spec.size else (0, 0.0)
     if not 0 <= low <= high < math.inf:
@@ -440,6 +445,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with 1 with probability `p`, a number or a tensor, else 0; return self."""
+    check_same("bernoulli_", p)
     p = _chance("bernoulli_", p)
     return _fill(self, lambda shape, dtype, where: cast(
         r.lt(uniform(shape, dtype, where, generator), p), self.spec.dtype

@@ -10,14 +10,14 @@ import heapq
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, bind, using, wrap
+from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
 from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.kinks import ZERO, hung, passes, zeros
 from tabgrad.transforms.levels import Level
@@ -29,6 +29,7 @@ from tabgrad.transforms.tape import (
     Node,
     free,
     freed_error,
+    output_of,
     record,
     unpack,
 )  # fmt: skip
@@ -83,15 +84,19 @@ class Autograd(Level):
 class Walk:
     """One walk back over the tape.
 
-    `targets` are nodes whose cotangents are wanted, or None to add to the `.grad` of every leaf.
+    `targets` are nodes whose cotangents are wanted, or None to add to the `.grad` of every leaf; with `add`
+    those of leaves among them are added too, and hooks run as they do in a walk to all leaves.
     `keep` leaves the saved tensors for another walk; `graph` records the rules; `lowered` runs the rules
     below the level that recorded them.
     """
 
     def __init__(
-        self, targets: Iterable[Node] | None, keep: bool, graph: bool, lowered: bool = False
-    ) -> None:
+        self, targets: Iterable[Node] | None, keep: bool, graph: bool, lowered: bool = False,
+        add: bool = True,
+    ) -> None:  # fmt: skip
         self.targets = None if targets is None else set(targets)
+        self.add = add
+        self.depth = 0
         self.keep = keep
         self.graph = graph
         self.lowered = lowered
@@ -99,6 +104,7 @@ class Walk:
         self.heap: list[int] = []
         self.wanted: set[Node] | None = None
         self.found: dict[Node, Any] = {}
+        self.ends: set[Node] = set()
         self.roots: list[Node] = []
         self.at_end: list[Callable[[], Any]] = []
         self.anomaly = MODE.get().extras.get("anomaly")
@@ -136,7 +142,11 @@ class Walk:
         """Walk from the latest node to the earliest: every use of a value comes before its making."""
         self.roots = [node for node, _ in self.cts.values()]
         if self.targets is not None:
-            self.wanted = _leading_to(self.roots, self.targets)
+            self.ends = self.targets
+            if self.add:
+                # what made a target runs its hooks, though nothing behind it is wanted
+                self.ends = self.targets | {output_of(node)[0] for node in self.targets}
+            self.wanted = _leading_to(self.roots, self.ends)
         heap, pending = self.heap, self.cts
         while heap:
             node, ct = pending.pop(-heapq.heappop(heap))
@@ -156,7 +166,7 @@ class Walk:
             if node in self.targets:
                 self.found[node] = ct
             assert self.wanted is not None
-            if node not in self.wanted:
+            if node not in self.wanted and not (self.add and node in self.ends):
                 return
         rule, params, edges = node.entry[:3]
         if rule is OUTPUT:
@@ -165,7 +175,7 @@ class Walk:
         if notes is not None and "pre" in notes:
             ct = _prehooks(node, notes["pre"], ct)
         if rule is ACCUMULATE:
-            if self.targets is None:
+            if self.add:
                 add_to_grad(node.entry[3](), ct, self.graph)
             if notes is not None:
                 _after_leaf(node, notes, ct)
@@ -174,10 +184,10 @@ class Walk:
         if wanted is None:
             needs = tuple([e is not None for e in edges])
         else:
-            needs = tuple([e is not None and (e in wanted or e in self.targets) for e in edges])  # type: ignore[operator]
+            needs = tuple([e is not None and (e in wanted or e in self.ends) for e in edges])
         if self.graph:
             ct = hung(node, ct)
-        grads = self.pull(node, rule, params, ct, needs)
+        grads = self.pull(node, rule, params, ct, needs) if True in needs else (None,) * len(needs)
         if notes is not None and "post" in notes:
             grads = _posthooks(node, notes["post"], grads, ct)
         for source, grad, need in zip(edges, grads, needs, strict=True):
@@ -278,6 +288,8 @@ def _posthooks(node: Node, hooks: Any, grads: Any, ct: Any) -> Any:
     for fn in list(hooks.values()):
         new = fn(grads, tuple(ct) if type(ct) is list else (ct,))
         if new is not None:
+            if not isinstance(new, tuple):
+                raise TypeError(f"expected tuple, but hook returned '{type(new).__name__}'")
             grads = tuple(_checked(f"a hook of {node.name()}", new, node.entry[5]))
     return grads
 
@@ -301,9 +313,46 @@ def _after_leaf(node: Node, notes: dict[str, Any], ct: Any) -> None:
     leaf = node.entry[3]()
     if leaf is not None:
         for fn in list(notes.get("accumulated", {}).values()):
-            fn(leaf)
+            new = fn(leaf)
+            if new is not None and not isinstance(new, Box):
+                raise TypeError(
+                    f"expected Variable, but hook returned '{type(new).__name__}'; a post-accumulate hook "
+                    "returns None, and may write to the leaf's .grad"
+                )
     for fn in list(notes.get("post", {}).values()):
-        fn((), (ct,))
+        new = fn((), (ct,))
+        if new is not None and len(new):
+            raise GradientError(
+                f"hook '{getattr(fn, '__name__', fn)}' has returned an incorrect number of values (got "
+                f"{len(new)}, but expected 0); a leaf has no inputs"
+            )
+
+
+DEEP = 16
+"""So many walks inside each other share a thread, whose stack Python bounds."""
+
+
+def _in_a_thread(run: Callable[[], None]) -> None:
+    """Run a walk in a thread with a stack of its own, and wait for it."""
+    errors: list[BaseException] = []
+    context = copy_context()
+
+    def work() -> None:
+        try:
+            context.run(run)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="tabgrad backward")
+    try:
+        thread.start()
+    except RuntimeError:
+        # a browser has no threads: there a walk is as deep as Python's stack
+        run()
+        return
+    thread.join()
+    if errors:
+        raise errors[0]
 
 
 WALK: ContextVar[Any] = ContextVar("tabgrad_walk", default=None)
@@ -339,17 +388,20 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
 
 def pullback(
     outputs: Sequence[Node | None], cts: Sequence[Any], inputs: Sequence[Node | None] | None,
-    keep: bool, graph: bool, lowered: bool = False,
+    keep: bool, graph: bool, lowered: bool = False, add: bool = False,
 ) -> list[Any]:  # fmt: skip
     """Return the cotangents of the nodes `inputs` for those of `outputs`; `edge` gives the nodes.
 
-    With `inputs` None the gradients go to the leaves. An input nothing leads to gets None. `lowered` runs
-    the rules below an autograd level, as the caller's mode says.
+    With `inputs` None the gradients go to the leaves; with `add` to the leaves among `inputs` too. An input
+    nothing leads to gets None. `lowered` runs the rules below an autograd level, as the caller's mode says.
     """
     mode = MODE.get()
     walk = Walk(
-        None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered
-    )
+        None if inputs is None else [n for n in inputs if n is not None], keep, graph, lowered,
+        add or inputs is None,
+    )  # fmt: skip
+    outer = WALK.get()
+    walk.depth = 0 if outer is None else outer.depth + 1
     grad = mode.grad if lowered else graph
     with using(mode.replace(grad=grad, inference=False).extra("autocast", None)):
         for node, ct in zip(outputs, cts, strict=True):
@@ -357,7 +409,10 @@ def pullback(
                 walk.seed(node, ct)
         token = WALK.set(walk)
         try:
-            walk.run()
+            if walk.depth % DEEP == DEEP - 1:
+                _in_a_thread(walk.run)
+            else:
+                walk.run()
         finally:
             WALK.reset(token)
             for end in walk.at_end:

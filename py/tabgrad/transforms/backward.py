@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, ValuesView
 from typing import Any, NamedTuple
 
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, check_alive, filled, wrap, zeros_like
-from tabgrad.transforms.autograd import Walk, add_to_grad, pullback
-from tabgrad.transforms.tape import ACCUMULATE, Node, edge, output_of
+from tabgrad.transforms.autograd import Walk, pullback
+from tabgrad.transforms.tape import Node, edge, output_of
 from tabgrad.transforms.vmap import Batch
 
 
@@ -26,7 +26,9 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
     """Return the place in the graph that `tensor` comes from, which outlives the tensor."""
     node = _node_of(tensor)
     if node is None:
-        raise GradientError("get_gradient_edge: expected a tensor that requires grad")
+        raise GradientError(
+            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
+        )
     return GradientEdge(*output_of(node))
 
 
@@ -39,8 +41,14 @@ def _node_of(x: Any) -> Node | None:
     return edge(x, x.owner)
 
 
+def _listed(value: Any) -> Any:
+    """Return `value`, a list in place of what can be gone through but once, and of a dict's values."""
+    return list(value) if isinstance(value, Iterator | ValuesView) else value
+
+
 def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
     """Return the tensors and edges in `value`, and the structure to give results in."""
+    value = _listed(value)
     if isinstance(value, Box | GradientEdge):
         return [value], None
     if isinstance(value, tuple | list) and all(isinstance(x, Box | GradientEdge) for x in value):
@@ -62,14 +70,15 @@ def _outputs(name: str, value: Any) -> tuple[list[Any], list[Node]]:
         node = _node_of(x)
         if node is None:
             raise GradientError(
-                f"{name}: element {i} of tensors does not require grad and does not have a grad_fn; "
-                "set requires_grad=True on what it is computed from, and compute it outside no_grad()"
+                f"element {i} of tensors does not require grad and does not have a grad_fn ({name}); set "
+                "requires_grad=True on what it is computed from, and compute it outside no_grad()"
             )
         nodes.append(node)
     return outputs, nodes
 
 
 def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) -> list[Any]:
+    given = _listed(given)
     if given is None:
         given = [None] * len(outputs)
     elif isinstance(given, Box):
@@ -89,8 +98,9 @@ def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) ->
 def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
     if ct is None:
         if spec.size != 1 or spec.dtype.is_complex:
+            kind = "real" if spec.size == 1 else "scalar"
             raise GradientError(
-                f"{name}: grad can be implicitly created only for scalar outputs, tensor {i} is {spec}; "
+                f"grad can be implicitly created only for {kind} outputs ({name}): tensor {i} is {spec}; "
                 "give a gradient of its shape, or reduce the tensor first"
             )
         return filled(1.0, spec, device)
@@ -100,8 +110,8 @@ def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
         )
     if ct.spec.shape != spec.shape:
         raise GradientError(
-            f"{name}: gradient {i} has shape {ct.spec.shape} but its tensor has shape {spec.shape}; "
-            "they must be equal"
+            f"Mismatch in shape: grad_output[{i}] has a shape of {ct.spec.shape} and output[{i}] has a "
+            f"shape of {spec.shape} ({name})"
         )
     if ct.spec.dtype is not spec.dtype:
         if ct.spec.dtype.is_complex and not spec.dtype.is_complex:
@@ -147,15 +157,13 @@ def backward(
     wanted, _ = _leaves("backward", "the inputs", inputs)
     if not wanted:
         raise GradientError(
-            "backward: inputs must name at least one tensor; leave it out to mean all leaves"
+            "`inputs` argument to `backward()` cannot be empty; leave it out to mean all leaves"
         )
     targets = _input_nodes("backward", wanted)
-    found = pullback(nodes, cts, targets, keep, create_graph)
-    for x, node, ct in zip(wanted, targets, found, strict=True):
-        leaf = node.entry[3]() if node.entry[0] is ACCUMULATE else x
-        add_to_grad(leaf, ct, create_graph)
-        for fn in list((node.notes or {}).get("accumulated", {}).values()):
-            fn(leaf)
+    for x in wanted:
+        if isinstance(x, Box):
+            x.retain_grad()  # type: ignore[attr-defined]
+    pullback(nodes, cts, targets, keep, create_graph, add=True)
 
 
 def _input_nodes(name: str, inputs: Sequence[Any]) -> list[Node]:
@@ -164,7 +172,8 @@ def _input_nodes(name: str, inputs: Sequence[Any]) -> list[Node]:
         node = _node_of(x)
         if node is None:
             raise GradientError(
-                f"{name}: input {i} does not require grad; call requires_grad_() on it before computing with it"
+                f"One of the differentiated Tensors does not require grad ({name}: input {i}); call "
+                "requires_grad_() on it before computing with it"
             )
         nodes.append(node)
     return nodes
@@ -199,7 +208,11 @@ def grad(
         )
     wanted, structure = _leaves("grad", "the inputs", inputs)
     if not wanted:
-        raise GradientError("grad: inputs must name at least one tensor")
+        raise GradientError("`inputs` argument to `grad()` cannot be empty")
+    if materialize_grads and any(isinstance(x, GradientEdge) for x in wanted):
+        raise GradientError(
+            "materialize_grads cannot be used when the given input is a GradientEdge: its shape is not known"
+        )
     outs, nodes = _outputs("grad", outputs)
     targets = _input_nodes("grad", wanted)
     keep = create_graph if retain_graph is None else retain_graph
@@ -221,8 +234,8 @@ def grad(
 def _result(i: int, x: Any, g: Any, unused: bool, materialize: bool) -> Any:
     if g is None and not unused:
         raise GradientError(
-            f"grad: the outputs don't depend on input {i}; pass allow_unused=True to get None for it, "
-            "or materialize_grads=True to get zeros"
+            f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior, materialize_grads=True to get zeros for it"
         )
     return zeros_like(x) if g is None and materialize else g
 

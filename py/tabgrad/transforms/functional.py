@@ -248,7 +248,7 @@ def jvp(
     """Return `func(*primals)` and its derivative along `tangents`.
 
     `strict` raises where an output does not depend on the inputs, instead of returning zeros. What `func`
-    writes to a primal in place is in the caller's tensor when the call returns. With
+    writes to an argument in place is written to the caller's primal and tangent. With
     `has_aux` the function returns (output, aux) and the result is (output, tangent, aux).
 
     >>> import tabgrad as tg
@@ -258,11 +258,8 @@ def jvp(
     xs, ts, structure = _check_tangents("jvp", primals, tangents)
     level = Forward()
     with level.inside():
-        lifted = [level.lift(x, t) for x, t in zip(xs, ts, strict=True)]
+        lifted = [level.tie(x, t) for x, t in zip(xs, ts, strict=True)]
         out = settled(func(*tree.unflatten(structure, lifted)))
-    for x, y in zip(xs, lifted, strict=True):
-        if y._version:
-            x.copy_(level.parts(y)[0])
     out, aux = split_aux("jvp", out, has_aux)
     ys, out_structure = tensors_in("jvp", "the output", out)
     parts = [level.parts(y) for y in ys]

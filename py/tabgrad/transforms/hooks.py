@@ -34,7 +34,7 @@ def register_post_accumulate_grad_hook(x: Any, hook: Callable[[Any], Any]) -> Re
     node = _node("register_post_accumulate_grad_hook", x)
     if not is_leaf(x):
         raise GradientError(
-            "register_post_accumulate_grad_hook: expected a leaf; use register_hook()"
+            "post accumulate grad hooks cannot be registered on non-leaf tensors; use register_hook()"
         )
     return add_hook(node, "accumulated", hook)
 

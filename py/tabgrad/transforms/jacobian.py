@@ -207,7 +207,7 @@ def _pushed(
         tangents = [level.lift(block, 0) for block in basis(xs, start, stop)]
         forward = Forward()
         with forward.inside():
-            lifted = [forward.lift(x, t) for x, t in zip(xs, tangents, strict=True)]
+            lifted = [forward.tie(x, t) for x, t in zip(xs, tangents, strict=True)]
             out = settled(func(*tree.unflatten(structure, lifted)))
         out, aux = split_aux("jacfwd", out, has_aux)
         outs, out_structure = tensors_in("jacfwd", "the output", out)

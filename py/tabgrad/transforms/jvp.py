@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, bind, wrap
+from tabgrad.core.trace import MODE, Mode, bind, using, wrap, zeros_like
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.tape import Node, record, record_call
+from tabgrad.transforms.tape import Node, frozen, record, record_call
 
 
 class Forward(Level):
@@ -18,14 +19,31 @@ class Forward(Level):
     """
 
     name = "func.jvp"
+    rewrites = True
 
     def lower(self, x: Any) -> Any:
         """Return the primal of `x`."""
         return self.parts(x)[0]
 
     def lift(self, primal: Any, tangent: Any) -> Any:
-        """Return the tensor of this level with these parts."""
+        """Return the tensor of this level with the present values of these parts."""
+        return self.tie(frozen(primal), None if tangent is None else frozen(tangent))
+
+    def tie(self, primal: Any, tangent: Any) -> Any:
+        """Return the tensor of this level that is these parts: what is written to it is written to them."""
         return wrap((primal, tangent), primal.spec, primal.device, self)
+
+    def rewrite(self, x: Any, y: Any, write: Callable[[Any, Any], Any]) -> None:
+        """Write the primal and the tangent of `y` to those of `x`: zeros where only `x` has a tangent."""
+        primal, tangent = x.value
+        new, moving = self.parts(y)
+        with using(self.below(self.entered(MODE.get()))):
+            write(primal, new)
+            if tangent is not None:
+                write(tangent, zeros_like(tangent) if moving is None else moving)
+            elif moving is not None:
+                tangent = frozen(moving)
+        x.value = primal, tangent
 
     def parts(self, x: Any) -> tuple[Any, Any]:
         """Return the primal and the tangent of `x`, None where the tangent is zero."""
@@ -47,6 +65,9 @@ class Forward(Level):
             moving = any(t is not None for t in tangents)
             if moving and op.differentiable and y.spec.dtype.is_differentiable:
                 tangent = op.jvp(primals, tangents, y, params)
+                if any(tangent is t for t in tangents):
+                    # the result has a tangent of its own to write to
+                    tangent = frozen(tangent)
         finally:
             MODE.reset(token)
         if tangent is None:
@@ -74,7 +95,7 @@ class Dual(Forward):
 
     def dual(self, primal: Any, tangent: Any) -> Any:
         """Return the tensor with these parts; its gradient flows on to `primal`."""
-        x = self.lift(primal, tangent)
+        x = self.tie(primal, tangent) if tangent is not None else self.lift(primal, None)
         if primal.tracked and MODE.get().grad:
             record_call(PASS, [primal], [x], primal.owner)
         return x

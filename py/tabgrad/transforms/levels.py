@@ -22,6 +22,8 @@ class Level:
     name = "a transform"
     walks = False
     """Whether `.backward()` may be called while this level is on the stack."""
+    rewrites = False
+    """Whether a write to a tensor of this level is one to the tensors below that it is made of: `rewrite`."""
     advice = ""
     """What to do, beside what always helps, where a tensor from outside can't be written to."""
     restore: Callable[..., Any] | None = None
@@ -29,6 +31,10 @@ class Level:
 
     A level without it refuses the writes: afterwards such a tensor would hold a value of a level that is gone.
     """
+
+    def rewrite(self, x: Any, y: Any, write: Callable[[Any, Any], Any]) -> None:
+        """Write the values of `y` into what the tensor `x` of this level is made of."""
+        raise NotImplementedError
 
     def wrote(self, x: Any) -> None:
         """Hear that `x`, a tensor from outside, is about to take a value of this level."""

@@ -41,8 +41,8 @@ class Linear(Level):
         """Record `op`, which must be linear in the tracers among `args`."""
         self.check(op, args)
         spec = op.infer(tuple([a.spec for a in args]), params)
-        if self.lasting:
-            args = tuple([a if a.owner is self else frozen(a) for a in args])
+        # a tracer that is written to becomes another: the step keeps what it was
+        args = tuple([frozen(a) if self.lasting or a.owner is self else a for a in args])
         self.steps.append((op, params, args))
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 

@@ -295,7 +295,9 @@ def record(
         kept = tuple([v if k else None for v, k in zip(values, keep, strict=True)])
     if owner is not None and kept is not None:
         kept = tuple([_unshared(k, a, owner) for k, a in zip(kept, args, strict=True)])
-    out = y.value if keep_out else None
+    out: Any = y.value if keep_out else None
+    if owner is not None and keep_out and owner.rewrites:
+        out = parts_of(out)
     extras = mode.extras
     if extras:
         packing = extras.get("saved_tensors")
@@ -317,16 +319,24 @@ def frozen(x: Any) -> Any:
     """
     if x.alias is not None:
         x.alias.refresh(x)
-    y = wrap(x.value, x.spec, x.device, x.owner)
+    value = x.value if x.owner is None or not x.owner.rewrites else parts_of(x.value)
+    y = wrap(value, x.spec, x.device, x.owner)
     if x.tracked:
         y.tracked, y.node = True, x.node or leaf_node(x)
     return y
 
 
+def parts_of(payload: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the parts of a payload that can be written to, as tensors that later writes don't reach."""
+    return tuple([None if part is None else frozen(part) for part in payload])
+
+
 def _unshared(kept: Any, x: Any, owner: Any) -> Any:
     """Return what a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
-    if kept is None or x.owner is owner:
-        return kept
+    if kept is None:
+        return None
+    if x.owner is owner:
+        return parts_of(kept) if owner.rewrites else kept
     # forward mode keeps (primal, tangent)
     return (frozen(x), None) if kept.__class__ is tuple else frozen(x)
 
@@ -469,6 +479,7 @@ def free(node: Node) -> None:
 def freed_error(node: Node) -> GradientError:
     """Return the error of a second walk through `node`."""
     return GradientError(
-        f"backward: what {node.name()} had saved was freed by an earlier backward; "
-        "give that one retain_graph=True to go through the graph again"
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+        f"already been freed): what {node.name()} had saved was freed by an earlier backward. Specify "
+        "retain_graph=True there to go through the graph again"
     )

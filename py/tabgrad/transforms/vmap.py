@@ -10,7 +10,7 @@ from tabgrad.core import tree
 from tabgrad.core.errors import TransformError
 from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY, Op
-from tabgrad.core.spec import Params, spec
+from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 from tabgrad.transforms.levels import Level, settled
 
@@ -105,6 +105,17 @@ def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
     return y
 
 
+def check_same(name: str, *given: Any) -> None:
+    """Raise TransformError where the innermost vmap wants the same numbers drawn from what differs in it."""
+    level = MODE.get().extras.get("draw")
+    if level is not None and level.randomness == "same":
+        if any(isinstance(x, Box) and x.owner is level for x in given):
+            raise TransformError(
+                "Vmap does not currently support same randomness with a batched tensor input: "
+                f"{name} draws from numbers that differ within the batch; say randomness='different'"
+            )
+
+
 def vmap(
     func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error",
     *, chunk_size: int | None = None,
@@ -142,11 +153,13 @@ def vmap(
                     x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)
                 ]
                 out = settled(func(*tree.unflatten(structure, lifted), **kwargs))
-            lowered = _lower_outputs(name, level, out, out_dims)
             for x, y, d in zip(part, lifted, dims, strict=True):
                 if d is not None and y._version:
                     x.copy_(level.lower(y, d))
-            return lowered, level.drawn
+            sources = [
+                (y, x, d) for x, y, d in zip(part, lifted, dims, strict=True) if d is not None
+            ]
+            return _lower_outputs(name, level, out, out_dims, sources), level.drawn
 
         if chunk_size is None or chunk_size >= size:
             return run(leaves, size)[0]
@@ -267,8 +280,48 @@ def _has_none(structure: Any, dims: Any) -> bool:
     return any(_has_none(child, d) for child, d in zip(children, each, strict=False))
 
 
-def _lower_outputs(name: str, level: Batch, out: Any, out_dims: Any) -> Any:
+def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int) -> Any:
+    """Return the output `y` with the batch axis at `dim`: a view of what it shares memory with, if it does.
+
+    That is one of `sources`, (its tensor of `level`, the argument, its axis), or a tensor from outside.
+    """
+    if y.owner is not level:
+        return y.expand(level.size, *y.spec.shape).movedim(0, dim)
+    base = getattr(y.alias, "base", y)
+    for lifted, x, at in sources:
+        if lifted is y and at == dim:
+            return x
+        if lifted is base and not getattr(y.alias, "detached", False):
+            x = x.movedim(at, 0)
+            for op, params in () if lifted is y else y.alias.steps:
+                x = _widened(x, op, params, y.alias.along)
+                lifted_params = intern_params(op.lift(level.size, **params))
+                x = y.alias.along(x, ((op, lifted_params),))
+            return x.movedim(0, dim)
+    return level.lower(y, dim)
+
+
+def _widened(x: Any, op: Op, params: Params, along: Callable[..., Any]) -> Any:
+    """Return `x`, whose batch axis is in front, with the axes that an expansion adds behind it."""
+    shape = x.spec.shape
+    wanted: Any = params["shape"] if op.name == "expand" else ()
+    more = len(wanted) + 1 - len(shape)
+    if more <= 0:
+        return x
+    wide = intern_params({"shape": (shape[0], *(1,) * more, *shape[1:])})
+    return along(x, ((REGISTRY["reshape"], wide),))
+
+
+def _lower_outputs(
+    name: str, level: Batch, out: Any, out_dims: Any, sources: list[tuple[Any, Any, int]]
+) -> Any:
     leaves, structure = tree.flatten(out)
+    if structure is tree.LEAF and isinstance(out_dims, tuple) and len(out_dims) == 1:
+        (out_dims,) = out_dims
+        if out_dims is None:
+            raise ValueError(
+                f"vmap({name}), out_dims: (None,) has more structure than the output; use None alone"
+            )
     if _has_none(structure, out_dims):
         raise ValueError(
             f"vmap({name}): expected {name} to return tensors, got NoneType; use None as its out_dim to return "
@@ -293,5 +346,5 @@ def _lower_outputs(name: str, level: Batch, out: Any, out_dims: Any) -> Any:
             raise ValueError(
                 f"vmap({name}): out_dim {dim} is out of range for an output of {rank} dimensions"
             )
-        lowered.append(level.lower(y, dim % rank))
+        lowered.append(_shared(level, y, sources, dim % rank))
     return tree.unflatten(structure, lowered)
