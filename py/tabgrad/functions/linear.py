@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.number import number
-from tabgrad.core.promotion import the_device
+from tabgrad.core.promotion import the_device, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import MODE, Box, bind
@@ -194,6 +194,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     return _plus(input, mv(mat, vec), beta, alpha)
 
 
+@widened
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
@@ -209,6 +210,7 @@ def baddbmm(
     return _plus(input, bmm(batch1, batch2), beta, alpha)
 
 
+@widened
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """Return beta * input + alpha * outer(vec1, vec2)."""
     product: Any = outer(vec1, vec2)

@@ -126,18 +126,21 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     return scan.logcumsumexp.bind(x, axis=at, reverse=False) if x.spec.shape else e.copy.bind(x)
 
 
+def _extremes(name: str, x: Any, dim: int, least: bool) -> tuple[Any, Any]:
+    at = axis(name, dim, len(x.spec.shape))
+    if x.spec.shape:
+        return scan.cumextreme(x, at, least)
+    return e.copy.bind(x), filled((), 0, x.device.index_dtype, x.device)
+
+
 def cummax(input: Tensor, dim: int) -> Any:
     """Return (values, indices) of the largest element so far along `dim`."""
-    return return_types.cummax(
-        *scan.cumextreme(input, axis("cummax", dim, len(input.spec.shape)), False)
-    )
+    return return_types.cummax(*_extremes("cummax", input, dim, False))
 
 
 def cummin(input: Tensor, dim: int) -> Any:
     """Return (values, indices) of the smallest element so far along `dim`."""
-    return return_types.cummin(
-        *scan.cumextreme(input, axis("cummin", dim, len(input.spec.shape)), True)
-    )
+    return return_types.cummin(*_extremes("cummin", input, dim, True))
 
 
 def diff(

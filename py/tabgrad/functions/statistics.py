@@ -51,6 +51,9 @@ def _quantile(
     input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
 ) -> Any:
     needs_float("quantile() input tensor must be either float or double dtype", input)
+    if not input.spec.shape:
+        axis("quantile", dim or 0, 0)
+        dim = None
     x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
     at = axis("quantile", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
@@ -104,6 +107,10 @@ def _rows_at(rows: Any, place: Any, shape: tuple[int, ...]) -> Any:
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
     at = axis("mode", dim, len(input.spec.shape))
+    if not input.spec.shape:
+        return return_types.mode(
+            e.copy.bind(input), filled((), 0, input.device.index_dtype, input.device)
+        )
     values, order = sorting.sort(input, at, False)
     x: Any = v.reshape.bind(
         values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
@@ -184,7 +191,9 @@ def histogram(
     if isinstance(bins, Box):
         edges: Any = bins
     else:
-        low, high = range or tuple(reading.item(f(x)) for f in (reductions.amin, reductions.amax))
+        low, high = range or (0.0, 1.0)
+        if range is None and input.spec.size:
+            low, high = tuple(reading.item(f(x)) for f in (reductions.amin, reductions.amax))
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges = ranges.linspace(low, high, bins + 1, dtype=input.spec.dtype, device=x.device)

@@ -7,6 +7,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.errors import ArgumentError, OutOfRangeError, ShapeError
 from tabgrad.core.promotion import needs_float
+from tabgrad.core.shape import axis_index
 from tabgrad.nn.functional.dropout import dropout
 from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.composite import attention, lookup
@@ -105,6 +106,8 @@ def embedding_bag(
         raise NotImplementedError(
             "embedding_bag: sparse gradients and scale_grad_by_freq are not available; leave them False"
         )
+    if padding_idx is not None:
+        padding_idx = axis_index("embedding_bag: padding_idx", padding_idx, weight.shape[0])
     rows = _rows("embedding_bag", input, weight, padding_idx, max_norm, norm_type)
     if len(input.shape) == 1:
         if offsets is None:
@@ -118,7 +121,7 @@ def embedding_bag(
         if mode == "max":
             return first_max.bind(rows, axes=(1,))
         return mean(rows, (1,)) if mode == "mean" else reduce_sum.bind(rows, axes=(1,))
-    keep = reshape.bind(ne(input, padding_idx % weight.shape[0]), shape=(*input.shape, 1))
+    keep = reshape.bind(ne(input, padding_idx), shape=(*input.shape, 1))
     if mode == "max":
         best = first_max.bind(where(keep, rows, -float("inf")), axes=(1,))
         return where(eq(best, -float("inf")), 0, best)

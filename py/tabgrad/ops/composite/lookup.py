@@ -119,7 +119,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
     needs_float("cosine_similarity", x1, x2, any_of=True)
     product = mul(x1, x2)
-    axes = (axis_index("cosine_similarity", dim, len(product.spec.shape)),)
+    at = axis_index("cosine_similarity", dim, len(product.spec.shape))
+    axes = (at,) if product.spec.shape else ()
     shape = product.spec.shape
     x1, x2 = (x if x.spec.shape == shape else expand.bind(x, shape=shape) for x in (x1, x2))
     norms = [maximum(vector_norm(x, 2, axes), eps) for x in (x1, x2)]

@@ -122,6 +122,8 @@ def multi_margin_loss(
     needs_float("multi_margin_loss", input)
     if p not in (1, 2):
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
+    if not input.spec.shape:
+        input = reshape.bind(input, shape=(1,))
     axis = len(input.spec.shape) - 1
     if target.spec.shape not in (input.spec.shape[:axis], (1,) * (not axis)):
         raise ShapeError(
@@ -129,6 +131,8 @@ def multi_margin_loss(
             f"got {target.spec.shape} for an input {input.spec.shape}"
         )
     long_only("multi_margin_loss", target)
+    if not axis:
+        target = reshape.bind(target, shape=())
     target = within("multi_margin_loss", target, input.spec.shape[axis], what="target")
     mask = one_hot_mask(input, target, axis)
     own = reduce_sum.bind(where(mask, input, 0), axes=(axis,))
@@ -150,9 +154,9 @@ def multilabel_margin_loss(
 ) -> Any:  # fmt: skip
     """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
     needs_float("multilabel_margin_loss", input)
-    rows = (
-        input if len(input.spec.shape) == 2 else reshape.bind(input, shape=(1, *input.spec.shape))
-    )
+    rows = input
+    if len(input.spec.shape) < 2:
+        rows = reshape.bind(input, shape=(1, input.spec.size))
     n, c = rows.spec.shape
     if target.spec.shape != input.spec.shape:
         raise ShapeError(

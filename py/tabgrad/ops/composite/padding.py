@@ -114,11 +114,14 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 
 def _by_mode(input: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
     for axis, (lo, hi) in enumerate(pairs):
-        crop = (min(lo, 0), min(hi, 0))
-        if any(crop):
-            input = part(input, axis, -crop[0], input.spec.shape[axis] + crop[1])
+        crop = (max(-lo, 0), max(-hi, 0))
+        if mode == "circular" and any(crop):
+            input = part(input, axis, crop[0], input.spec.shape[axis] - crop[1])
         if lo > 0 or hi > 0:
             input = _MODES[mode](input, axis, max(lo, 0), max(hi, 0))
+        if mode != "circular" and any(crop):
+            # edges and reflections are those of the whole
+            input = part(input, axis, crop[0], input.spec.shape[axis] - crop[1])
     return input
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import axes_tuple, with_ones, without
 from tabgrad.ops.elementwise import add, copy, div, exp, log, sub, where
@@ -49,10 +50,15 @@ def softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
     return _softmax(*_axes("softmax", x, dim, dtype))
 
 
+@kinked
+def _nothing(x: Any) -> Any:
+    return copy.bind(x)
+
+
 @widened(autocast=True)
 def _softmax(x: Any, axes: Axes) -> Any:
     if not x.spec.size:
-        return copy.bind(x)
+        return _nothing(x)
     e = exp(sub.bind(x, top(x, axes)))
     return div.bind(e, keep(reduce_sum.bind(e, axes=axes), x, axes))
 
@@ -70,7 +76,7 @@ def log_softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> A
 @widened(autocast=True)
 def _log_softmax(x: Any, axes: Axes) -> Any:
     if not x.spec.size:
-        return copy.bind(x)
+        return _nothing(x)
     z = sub.bind(x, top(x, axes))
     return sub.bind(z, keep(log(reduce_sum.bind(exp(z), axes=axes)), x, axes))
 
