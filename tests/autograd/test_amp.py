@@ -24,13 +24,13 @@ def matrices():
 def test_products_are_half_and_delicate_ops_single():
     a, b = matrices()
     with tg.autocast("cpu"):
-        assert (a @ b).dtype is tg.float16
-        assert tg.nn.functional.linear(a, b, b[0]).dtype is tg.float16
-        assert tg.nn.functional.conv2d(a[None, None], b[None, None], b[0, :1]).dtype is tg.float16
+        assert (a @ b).dtype is tg.bfloat16
+        assert tg.nn.functional.linear(a, b, b[0]).dtype is tg.bfloat16
+        assert tg.nn.functional.conv2d(a[None, None], b[None, None], b[0, :1]).dtype is tg.bfloat16
         half = a @ b
         for fn in (tg.exp, tg.log, tg.sum, lambda x: x**2.5, lambda x: tg.softmax(x, -1), tg.rsqrt):
             assert fn(half).dtype is tg.float32
-        assert tg.relu(half).dtype is tg.float16
+        assert tg.relu(half).dtype is tg.bfloat16
         assert (half + a).dtype is tg.float32
         assert (a.double() @ b.double()).dtype is tg.float64
         assert tg.ones(2, 2, dtype=tg.int32, **CPU).sum().dtype.is_floating_point is False
@@ -57,7 +57,7 @@ def test_gradients_come_back_in_single():
     assert a.grad.dtype is tg.float32
     found, a.grad, b.grad = array(b.grad), None, None
     ((a @ b).relu() @ b).exp().mean().backward()
-    np.testing.assert_allclose(found, array(b.grad), rtol=2e-2, atol=1e-2)
+    np.testing.assert_allclose(found, array(b.grad), rtol=6e-2, atol=6e-2)
 
 
 def test_backward_and_transforms_inside():
@@ -82,7 +82,7 @@ def test_switching_and_nesting():
         assert not is_autocast_enabled("cuda")
         with tg.autocast("cpu", enabled=False):
             assert (a @ b).dtype is tg.float32
-        assert (a @ b).dtype is tg.float16
+        assert (a @ b).dtype is tg.bfloat16
     with tg.autocast("webgpu", enabled=False):
         assert (a @ b).dtype is tg.float32
 
@@ -90,7 +90,7 @@ def test_switching_and_nesting():
     def product(x):
         return x @ x
 
-    assert product(a).dtype is tg.float16
+    assert product(a).dtype is tg.bfloat16
     assert not is_autocast_enabled()
 
 
@@ -148,7 +148,7 @@ def test_functions_keep_the_autocast_of_their_forward():
     with tg.autocast("cpu"):
         y = Product.apply(x)
     y.float().sum().backward()
-    assert seen == [tg.float16, tg.float16]
+    assert seen == [tg.bfloat16, tg.bfloat16]
     with tg.autocast("cpu"):
         Exact.apply(x)
     assert seen[2] is tg.float32
@@ -278,15 +278,15 @@ def test_in_a_compiled_step():
 
 def test_switching_autocast_without_a_block():
     a, b = matrices()
-    assert tg.get_autocast_dtype("cpu") is tg.float16
+    assert tg.get_autocast_dtype("cpu") is tg.bfloat16
     tg.set_autocast_enabled("cpu", True)
     try:
         assert tg.is_autocast_enabled("cpu")
         assert not tg.is_autocast_enabled("cuda")
-        assert (a @ b).dtype is tg.float16
+        assert (a @ b).dtype is tg.bfloat16
         with tg.autocast("cpu", enabled=False):
             assert (a @ b).dtype is tg.float32
-        assert (a @ b).dtype is tg.float16
+        assert (a @ b).dtype is tg.bfloat16
         tg.set_autocast_enabled("webgpu", False)
         assert tg.is_autocast_enabled("cpu")
     finally:
@@ -301,7 +301,7 @@ def test_the_dtype_that_autocast_takes_when_none_is_said():
     try:
         tg.set_autocast_dtype("cuda", tg.bfloat16)
         assert tg.get_autocast_dtype("cuda") is tg.bfloat16
-        assert tg.get_autocast_dtype("cpu") is tg.float16
+        assert tg.get_autocast_dtype("cpu") is tg.bfloat16
         assert tg.autocast("cuda", enabled=False).dtype is tg.bfloat16
     finally:
         tg.set_autocast_dtype("cuda", tg.float16)

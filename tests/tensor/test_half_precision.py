@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 from collections.abc import Callable
@@ -232,3 +233,61 @@ def test_a_number_beside_half_precision_is_not_rounded_but_a_tensor_is(device: s
     whole = tg.full((1,), 1.1, dtype=tg.bfloat16)
     assert whole.float().item() == whole.item() == 1.1015625
     assert (x * whole).item() == 3.3125
+
+
+@pytest.mark.every_host
+def test_modules_of_bfloat16_compiled_copied_saved_and_exported(device: str) -> None:
+    model = tg.nn.Sequential(
+        tg.nn.Linear(3, 4), tg.nn.LayerNorm(4), tg.nn.ReLU(), tg.nn.Linear(4, 2)
+    )
+    model = model.bfloat16()
+    x = tg.randn(5, 3).bfloat16()
+    compiled = tg.compile(model)
+    with tg.no_grad():
+        for i in range(3):
+            assert compiled(x + i).tolist() == model(x + i).tolist()
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.01)
+
+    @tg.compile
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    losses = [step().item() for _ in range(10)]
+    assert losses[-1] < losses[0]
+    twin = copy.deepcopy(model)
+    file = io.BytesIO()
+    tg.save(model.state_dict(), file)
+    file.seek(0)
+    for t in twin.parameters():
+        t.data.zero_()
+    twin.load_state_dict(tg.load(file))
+    assert twin[0].weight.dtype is tg.bfloat16
+    assert twin(x).tolist() == model(x).tolist()
+    program = tg.export(model, (x,))
+    assert program(x).tolist() == model(x).tolist()
+    layers: list[tuple[Any, tuple[int, ...]]] = [
+        (tg.nn.Conv2d(2, 3, 3), (1, 2, 5, 5)), (tg.nn.LSTM(3, 4), (2, 1, 3)), (tg.nn.BatchNorm1d(3), (4, 3)),
+        (tg.nn.Embedding(4, 2), ()), (tg.nn.TransformerEncoderLayer(4, 2, 8), (3, 1, 4)),
+    ]  # fmt: skip
+    for layer, shape in layers:
+        layer = layer.to(tg.bfloat16)
+        y = layer(tg.randn(*shape).bfloat16() if shape else tg.tensor([1, 3]))
+        y = y[0] if isinstance(y, tuple) else y
+        y.sum().backward()
+        assert y.dtype is tg.bfloat16
+        assert all(t.grad is None or t.grad.dtype is tg.bfloat16 for t in layer.parameters())
+
+
+@pytest.mark.every_host
+def test_bfloat16_as_the_default_dtype(device: str) -> None:
+    tg.set_default_dtype(tg.bfloat16)
+    try:
+        assert tg.tensor(1.5).dtype is tg.nn.Linear(2, 2)(tg.ones(2)).dtype is tg.bfloat16
+        assert (tg.arange(3) / 2).tolist() == [0.0, 0.5, 1.0]
+        assert (tg.arange(3) * 1.5).dtype is tg.bfloat16
+    finally:
+        tg.set_default_dtype(tg.float32)

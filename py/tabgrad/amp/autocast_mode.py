@@ -22,7 +22,7 @@ SINGLE = frozenset((
     "reduce_prod", "reduce_sum", "rsqrt", "sinh", "tan",
 ))  # fmt: skip
 """Ops that run in single precision: half has too little range or too few digits for them."""
-DTYPES = {"cpu": dt.float16, "webgpu": dt.float16, "cuda": dt.float16}
+DTYPES = {"cpu": dt.bfloat16, "webgpu": dt.float16, "cuda": dt.float16}
 
 
 class Casting:
@@ -81,16 +81,17 @@ def _has(kind: str, dtype: dt.DType) -> bool:
 class autocast(ModeChange):
     """Run matrix products and convolutions in half precision, and what needs it in single.
 
-    `device_type` is "cpu", "webgpu" or "cuda", `dtype` float16 or bfloat16. float32 tensors are cast
-    where an op asks for it; float64 and others stay. Where the device lacks the dtype one warning says so, and
-    nothing is cast. Leave the context before backward, which runs each op in the precision of its forward.
+    `device_type` is "cpu", "webgpu" or "cuda", `dtype` float16 or bfloat16, unless told bfloat16 on cpu and
+    float16 elsewhere. float32 tensors are cast where an op asks for it; float64 and others stay. Where the
+    device lacks the dtype one warning says so, and nothing is cast. Leave the context before backward, which
+    runs each op in the precision of its forward.
 
     >>> import tabgrad as tg
     >>> a = tg.ones(2, 2, device="cpu")
     >>> with tg.autocast("cpu"):
     ...     b = a @ a
     >>> b.dtype
-    tabgrad.float16
+    tabgrad.bfloat16
     """
 
     def __init__(
