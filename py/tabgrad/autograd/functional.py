@@ -108,6 +108,7 @@ def _vectors(name: str, v: Any, like: Sequence[Any], many: bool, of: str) -> tup
     return found
 
 
+@tg.enable_grad()
 def vjp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -125,6 +126,7 @@ def vjp(
     return _finish(_like(ys, many_out), create_graph), _finish(found, create_graph)
 
 
+@tg.enable_grad()
 def jvp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -149,6 +151,7 @@ def jvp(
     return _finish(out, create_graph), _finish(tangent, create_graph)
 
 
+@tg.enable_grad()
 def jacobian(
     func: Func, inputs: Any, create_graph: bool = False, strict: bool = False,
     vectorize: bool = False, strategy: str = "reverse-mode",
@@ -227,6 +230,7 @@ def _jacobian_forward(func: Func, inputs: Any, graph: bool, strict: bool, vector
     return _finish(result, graph)
 
 
+@tg.enable_grad()
 def hessian(
     func: Func, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
@@ -267,6 +271,7 @@ def _scalar(name: str, out: Any) -> Any:
     return out.reshape(())
 
 
+@tg.enable_grad()
 def vhp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -287,6 +292,7 @@ def vhp(
     return _finish(out, create_graph), _finish(found, create_graph)
 
 
+@tg.enable_grad()
 def hvp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:

@@ -9,7 +9,16 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
-from tabgrad.optim.optimizer import Closure, Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.optimizer import (
+    Closure,
+    Group,
+    Optimizer,
+    Params,
+    check_lr,
+    flags,
+    nonnegative,
+    number_of,
+)  # fmt: skip
 
 Tensor = tg.Tensor
 
@@ -22,12 +31,13 @@ class Adafactor(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, beta2_decay: float = -0.8,
+        self, params: Params, lr: float | Tensor = 1e-2, beta2_decay: float = -0.8,
         eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0,
         *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, weight_decay=weight_decay)
+        chosen = flags(options, "foreach")
+        check_lr(lr, chosen)
+        nonnegative(weight_decay=weight_decay)
         if beta2_decay > 0:
             raise ValueError(f"beta2_decay should be <= 0 but is: {beta2_decay}")
         if d < 1:
@@ -36,7 +46,7 @@ class Adafactor(Optimizer):
             params,
             {
                 "lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d,
-                "weight_decay": weight_decay, "maximize": maximize,
+                "weight_decay": weight_decay, **chosen, "maximize": maximize,
             },
         )  # fmt: skip
 
@@ -66,10 +76,10 @@ class Adafactor(Optimizer):
         eps1 = tg.finfo(w.dtype).eps if eps1 is None else eps1
         root = math.sqrt(w.numel())
         share = number(lambda: own["step"] ** group["beta2_decay"])
-        rate = number(lambda: min(group["lr"], 1 / math.sqrt(own["step"])))
+        rate = number(lambda: min(number_of(group["lr"]), 1 / math.sqrt(own["step"])))
         size = (_norm(w) / root).clamp(min=eps2) * rate
         if group["weight_decay"]:
-            w = w - number(lambda: group["lr"] * group["weight_decay"]) * w
+            w = w - number(lambda: number_of(group["lr"]) * group["weight_decay"]) * w
         step = _variance(own, g, share, eps1).clamp(min=eps1 * eps1).rsqrt() * g
         return w - size / (_norm(step) / (root * group["d"])).clamp(min=1.0) * step
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
-from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
 from tabgrad.optim.sgd import decayed
 
 Tensor = tg.Tensor
@@ -16,18 +16,21 @@ class Adagrad(Optimizer):
     """w ← w − lr_t · g / (√Σg² + eps), lr_t = lr / (1 + (t − 1) · lr_decay) (Duchi et al. 2011)."""
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+        self, params: Params, lr: float | Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
         initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
         **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, epsilon=eps)
+        chosen = flags(
+            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "fused"
+        )
+        check_lr(lr, chosen)
+        nonnegative(lr_decay=lr_decay, weight_decay=weight_decay, epsilon=eps)
         nonnegative(initial_accumulator_value=initial_accumulator_value)
         super().__init__(
             params,
             {
                 "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+                "initial_accumulator_value": initial_accumulator_value, **chosen,
             },
         )  # fmt: skip
 
@@ -38,7 +41,7 @@ class Adagrad(Optimizer):
         now = flat.numbers
         total = flat.tensor("sum", group["initial_accumulator_value"])
         total.copy_(total + g * g)
-        rate = flat.number(lambda: group["lr"] / (1 + (now["step"] - 1) * group["lr_decay"]))
+        rate = flat.rate(group, lambda lr: lr / (1 + (now["step"] - 1) * group["lr_decay"]))
         return w - rate * (g / (total.sqrt() + group["eps"]))
 
 
@@ -47,18 +50,21 @@ class Adadelta(Optimizer):
     2012)."""
 
     def __init__(
-        self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6,
+        self, params: Params, lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
         weight_decay: float = 0, *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        chosen = flags(
+            {**options, "maximize": maximize}, "maximize", "capturable", "foreach", "differentiable"
+        )
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay)
         if not 0 <= rho <= 1:
             raise ValueError(f"Invalid rho value: {rho}")
         super().__init__(
             params,
             {
                 "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
-                "maximize": maximize,
+                **chosen,
             },
         )  # fmt: skip
 
@@ -71,7 +77,7 @@ class Adadelta(Optimizer):
         v.copy_(rho * v + (1 - rho) * (g * g))
         delta = (u + eps).sqrt() / (v + eps).sqrt() * g
         u.copy_(rho * u + (1 - rho) * (delta * delta))
-        return w - flat.number(lambda: group["lr"]) * delta
+        return w - flat.rate(group, lambda lr: lr) * delta
 
 
 class RMSprop(Optimizer):
@@ -81,17 +87,20 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
         weight_decay: float = 0, momentum: float = 0, centered: bool = False, *,
         maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
+        chosen = flags(
+            {**options, "maximize": maximize}, "capturable", "foreach", "maximize", "differentiable"
+        )
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
         super().__init__(
             params,
             {
                 "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                "weight_decay": weight_decay, "maximize": maximize,
+                "weight_decay": weight_decay, **chosen,
             },
         )  # fmt: skip
 
@@ -112,4 +121,4 @@ class RMSprop(Optimizer):
             buffer = flat.tensor("momentum_buffer")
             buffer.copy_(flat.number(lambda: group["momentum"]) * buffer + step)
             step = buffer
-        return w - flat.number(lambda: group["lr"]) * step
+        return w - flat.rate(group, lambda lr: lr) * step

@@ -7,7 +7,15 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
-from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, fractions, nonnegative
+from tabgrad.optim.optimizer import (
+    Group,
+    Optimizer,
+    Params,
+    check_lr,
+    flags,
+    fractions,
+    nonnegative,
+)
 from tabgrad.optim.sgd import decayed, shrunk
 
 Tensor = tg.Tensor
@@ -47,18 +55,19 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False,
         decoupled_weight_decay: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        chosen = flags(options, "foreach", "capturable", "differentiable", "fused")
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
         super().__init__(
             params,
             {
                 "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "amsgrad": amsgrad, "maximize": maximize,
+                "amsgrad": amsgrad, "maximize": maximize, **chosen,
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
         )  # fmt: skip
@@ -73,7 +82,7 @@ class Adam(Optimizer):
             v = largest
         now = flat.numbers
         scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
-        size = flat.number(lambda: group["lr"] / (1 - group["betas"][0] ** now["step"]))
+        size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
         return w - size * (m / (v.sqrt() * scale + group["eps"]))
 
 
@@ -82,7 +91,7 @@ class AdamW(Adam):
     2019)."""
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(
@@ -95,19 +104,20 @@ class NAdam(Optimizer):
     """Adam with Nesterov momentum, whose weight follows a schedule (Dozat 2016)."""
 
     def __init__(
-        self, params: Params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False, *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
+        chosen = flags(options, "foreach", "capturable", "differentiable")
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
         fractions("beta", betas)
         super().__init__(
             params,
             {
                 "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
                 "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, **chosen,
             },
         )  # fmt: skip
 
@@ -124,35 +134,38 @@ class NAdam(Optimizer):
         def advance() -> None:
             now["mu_product"] = now.get("mu_product", 1.0) * mu(now["step"])
 
-        def of_g() -> float:
-            return group["lr"] * (1 - mu(now["step"])) / (1 - now["mu_product"])
+        def of_g(lr: float) -> float:
+            return lr * (1 - mu(now["step"])) / (1 - now["mu_product"])
 
-        def of_m() -> float:
+        def of_m(lr: float) -> float:
             after = mu(now["step"] + 1)
-            return group["lr"] * after / (1 - now["mu_product"] * after)
+            return lr * after / (1 - now["mu_product"] * after)
 
         flat.change(advance)
         scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
         size = v.sqrt() * scale + group["eps"]
-        return w - (flat.number(of_g) * g + flat.number(of_m) * m) / size
+        return w - (flat.rate(group, of_g) * g + flat.rate(group, of_m) * m) / size
 
 
 class RAdam(Optimizer):
     """Adam that begins as momentum, until the variance of its step sizes is known (Liu et al. 2020)."""
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, decoupled_weight_decay: bool = False, *, maximize: bool = False,
         **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        chosen = flags(options, "foreach", "capturable", "differentiable")
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
         super().__init__(
             params,
             {
                 "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+                "maximize": maximize, "foreach": chosen["foreach"], "capturable": chosen["capturable"],
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "differentiable": chosen["differentiable"],
             },
         )  # fmt: skip
 
@@ -171,12 +184,12 @@ class RAdam(Optimizer):
             rectified = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
             return math.sqrt((1 - beta2**t) * rectified)
 
-        def rate() -> float:
-            return group["lr"] / (1 - group["betas"][0] ** now["step"])
+        def rate(lr: float) -> float:
+            return lr / (1 - group["betas"][0] ** now["step"])
 
         # Both kinds of step are in the formula, one of them times zero: a replay takes no branches.
-        by_variance = flat.number(lambda: rate() * adaptive())
-        plain = flat.number(lambda: rate() * (adaptive() == 0))
+        by_variance = flat.rate(group, lambda lr: rate(lr) * adaptive())
+        plain = flat.rate(group, lambda lr: rate(lr) * (adaptive() == 0))
         return w - m * (by_variance / (v.sqrt() + group["eps"]) + plain)
 
 
@@ -184,17 +197,20 @@ class Adamax(Optimizer):
     """Adam with the running maximum of |g| in place of √v̂ (Kingma and Ba 2015)."""
 
     def __init__(
-        self, params: Params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
+        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, epsilon=eps, weight_decay=weight_decay)
+        chosen = flags(
+            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+        )
+        check_lr(lr, chosen)
+        nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
         super().__init__(
             params,
             {
                 "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "maximize": maximize,
+                **chosen,
             },
         )  # fmt: skip
 
@@ -206,5 +222,5 @@ class Adamax(Optimizer):
         m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
         largest.copy_(tg.maximum(group["betas"][1] * largest, g.abs() + group["eps"]))
         now = flat.numbers
-        size = flat.number(lambda: group["lr"] / (1 - group["betas"][0] ** now["step"]))
+        size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
         return w - size * (m / largest)

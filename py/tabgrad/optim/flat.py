@@ -50,6 +50,15 @@ class Flat:
         value: Tensor = live_scalar(getter, self.dtype, self.device)
         return value
 
+    def rate(self, group: dict[str, Any], of: Callable[[Any], Number]) -> Tensor:
+        """Return of(lr) as a 0-d tensor, `of` being linear and lr that of the group, a number or a tensor."""
+        lr = group["lr"]
+        if not isinstance(lr, Tensor):
+            return self.number(lambda: of(group["lr"]))
+        if lr.device is not self.device and not MODE.get().grad:
+            return self.number(lambda: of(float(lr.detach())))
+        return lr.reshape(()).to(self.device, self.dtype) * self.number(lambda: of(1.0))
+
     def count(self, name: str = "step") -> None:
         """Add one to a counter, now and at each replay."""
         self.change(lambda: self.numbers.update({name: self.numbers.get(name, 0) + 1}))
@@ -70,7 +79,7 @@ class Flat:
         """Return the gradients as one vector."""
         grads: list[Tensor] = []
         for p in self.params:
-            grad = p.grad
+            grad = p._grad
             assert grad is not None
             grads.append(grad)
         return joined(grads)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.core.trace import MODE
-from tabgrad.optim.optimizer import Closure, Group, Optimizer, Params, nonnegative
+from tabgrad.optim.optimizer import Closure, Group, Optimizer, Params, check_lr, number_of
 
 Tensor = tg.Tensor
 
@@ -42,11 +42,11 @@ class LBFGS(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1, max_iter: int = 20, max_eval: int | None = None,
+        self, params: Params, lr: float | Tensor = 1, max_iter: int = 20, max_eval: int | None = None,
         tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:  # fmt: skip
-        nonnegative(lr=lr)
+        check_lr(lr, {})
         if line_search_fn not in (None, "strong_wolfe"):
             raise ValueError(f"only 'strong_wolfe' is supported, got {line_search_fn!r}")
         super().__init__(
@@ -128,7 +128,7 @@ class _Run:
             d = state["d"] = self._direction()
             state["prev_flat_grad"], before = self.g, self.loss
             state["prev_loss"] = before
-            t = group["lr"]
+            t = number_of(group["lr"])
             if state["n_iter"] == 1:
                 t *= min(1.0, 1.0 / float(self.g.abs().sum()))
             gtd = float(self.g.dot(d))

@@ -6,7 +6,7 @@ import math
 
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
-from tabgrad.optim.optimizer import Group, Optimizer, Params, nonnegative
+from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, nonnegative
 from tabgrad.optim.sgd import shrunk
 
 Tensor = tg.Tensor
@@ -33,11 +33,12 @@ class Muon(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
+        self, params: Params, lr: float | Tensor = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
         nesterov: bool = True, ns_coefficients: Coefficients = (3.4445, -4.7750, 2.0315),
         eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None,
     ) -> None:  # fmt: skip
-        nonnegative(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        check_lr(lr, {})
+        nonnegative(momentum=momentum, weight_decay=weight_decay)
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
         if ns_steps >= 100:
@@ -64,7 +65,7 @@ class Muon(Optimizer):
         v = flat.tensor("momentum_buffer")
         v.copy_(g + momentum * (v - g))
         direction = g + momentum * (v - g) if group["nesterov"] else v
-        lr = flat.number(lambda: group["lr"])
+        lr = flat.rate(group, lambda lr: lr)
         moves = []
         for matrix in flat.split(direction):
             rows, columns = matrix.shape

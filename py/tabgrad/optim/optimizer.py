@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
 from tabgrad.core.capture import clear_grad, guard
-from tabgrad.core.trace import MODE
+from tabgrad.core.trace import MODE, using
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
 
@@ -16,10 +17,6 @@ Tensor = tg.Tensor
 Group = dict[str, Any]
 Closure = Callable[[], Any]
 Params = Iterable[Any]
-
-FLAGS = ("foreach", "fused", "capturable")
-"""PyTorch's choices among implementations. There is one here, which is all of these at once."""
-
 
 LIVE = frozenset(("params", "param_names", "lr", "initial_lr", "weight_decay", "momentum", "betas"))
 """Options of a group that a step reads as live numbers, and what is no option at all."""
@@ -34,17 +31,47 @@ required: Any = _Required()
 """Stands in `defaults` for an option that each group must give."""
 
 
-def flags(given: dict[str, Any]) -> None:
-    """Accept the options that choose an implementation; refuse what is not an option."""
-    for name, value in given.items():
-        if name == "differentiable":
-            if value:
-                raise ValueError(
-                    "differentiable=True: optimizers change parameters in place; to differentiate "
-                    "through updates, write them with tabgrad.func.grad"
-                )
-        elif name not in FLAGS:
-            raise TypeError(f"optimizer: unexpected option {name!r}")
+def flags(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the options that choose an implementation, in PyTorch's order; refuse what is no such option.
+
+    They stand in the groups, so that state dicts are PyTorch's. "differentiable" alone changes anything here.
+    """
+    for name in given:
+        if name not in names:
+            raise TypeError(f"optimizer: unexpected option {name!r}; expected one of {names}")
+    found = {
+        name: given.get(name, None if name in ("foreach", "fused") else False) for name in names
+    }
+    if found.get("fused"):
+        if found["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if found["foreach"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+    return found
+
+
+def check_lr(lr: Any, options: dict[str, Any]) -> None:
+    """Raise ValueError unless `lr` is a number from zero, or a tensor of one element where PyTorch takes it."""
+    if not isinstance(lr, Tensor):
+        nonnegative(lr=lr)
+        return
+    if lr.numel() != 1:
+        raise ValueError(f"Tensor lr must be 1-element, got shape {tuple(lr.shape)}")
+    if options.get("foreach") and not options.get("capturable", True):
+        raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+
+
+def number_of(lr: Any) -> float:
+    """Return a learning rate as a number; a tensor is read: where a formula is linear use Flat.rate."""
+    if not isinstance(lr, Tensor):
+        return float(lr)
+    if MODE.get().grad and lr.requires_grad:
+        raise ValueError(
+            "differentiable=True: this optimizer reads its learning rate as a number, so a tensor lr that "
+            "requires grad would get no gradient; use SGD or one of Adam's kind"
+        )
+    with using(MODE.get().replace(capture=None)):
+        return float(lr.detach())
 
 
 def nonnegative(**options: Any) -> None:
@@ -164,13 +191,17 @@ class Optimizer:
                 raise TypeError(
                     f"optimizer can only optimize Tensors, but one is {type(p).__name__}"
                 )
-            if not p.is_leaf:
+            if not (p.is_leaf or p.retains_grad or self.defaults.get("differentiable")):
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in known:
-                raise ValueError(
-                    "some parameters appear in more than one parameter group, or twice"
-                )
-            known.add(id(p))
+                raise ValueError("some parameters appear in more than one parameter group")
+        if len({id(p) for p in given}) != len(given):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
+                "error. Each is updated once in a step",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or make them zero."""
@@ -190,7 +221,7 @@ class Optimizer:
         if closure is not None:
             with tg.enable_grad():
                 loss = closure()
-        with tg.no_grad():
+        with tg.set_grad_enabled(bool(self.defaults.get("differentiable"))):
             for i, group in enumerate(self.param_groups):
                 guard(functools.partial(self._static, group))
                 for flat in self._arrange(i, group):
@@ -206,7 +237,7 @@ class Optimizer:
 
     def _arrange(self, i: int, group: Group) -> list[Flat]:
         """Return the Flats of the parameters that have gradients: those of the last step if they fit."""
-        active = [p for p in group["params"] if p.grad is not None]
+        active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
         known = self._flats.get(i)
         if known is not None and len(known[0]) == len(active):
             if all([a is b for a, b in zip(known[0], active, strict=True)]) and not any(
@@ -220,7 +251,9 @@ class Optimizer:
     def _static(self, group: Group) -> tuple[Any, ...]:
         """Return what of a group's options the formula depends on, other than through live numbers."""
         betas = group.get("betas")
+        lr = group["lr"]
         return (
+            id(lr) if isinstance(lr, Tensor) else None,
             bool(group.get("weight_decay")), bool(group.get("momentum")), betas and betas[1],
             *[v for k, v in group.items() if k not in LIVE],
         )  # fmt: skip

@@ -6,7 +6,15 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
-from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.optimizer import (
+    Group,
+    Optimizer,
+    Params,
+    check_lr,
+    flags,
+    nonnegative,
+    number_of,
+)  # fmt: skip
 from tabgrad.optim.sgd import decayed
 
 Tensor = tg.Tensor
@@ -21,24 +29,26 @@ class Rprop(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        self, params: Params, lr: float | Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr)
+        chosen = flags(
+            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+        )
+        check_lr(lr, chosen)
         if not 0 < etas[0] < 1 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
-        super().__init__(
-            params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
-        )
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, **chosen})
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
         flat.count()
         less, more = group["etas"]
-        before, size = flat.tensor("prev"), flat.tensor("step_size", group["lr"])
+        before, size = flat.tensor("prev"), flat.tensor("step_size", number_of(group["lr"]))
         agreement = g * before
-        factor = tg.where(agreement > 0, more, tg.where(agreement < 0, less, 1.0))
+        # numbers of the dtype of the parameters: 1.2 of float32 is another
+        one = tg.ones((), dtype=w.dtype, device=w.device)
+        factor = tg.where(agreement > 0, one * more, tg.where(agreement < 0, one * less, one))
         size.copy_((size * factor).clamp(*group["step_sizes"]))
         g = tg.where(agreement < 0, 0.0, g)
         before.copy_(g)
@@ -50,16 +60,19 @@ class ASGD(Optimizer):
     Juditsky 1992)."""
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
+        self, params: Params, lr: float | Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
         t0: float = 1e6, weight_decay: float = 0, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, weight_decay=weight_decay)
+        chosen = flags(
+            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+        )
+        check_lr(lr, chosen)
+        nonnegative(weight_decay=weight_decay)
         super().__init__(
             params,
             {
                 "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
-                "maximize": maximize,
+                **chosen,
             },
         )  # fmt: skip
 
@@ -67,7 +80,7 @@ class ASGD(Optimizer):
         """One step."""
         g = decayed(w, g, flat, group)
         now = flat.numbers
-        now.setdefault("eta", group["lr"])
+        now.setdefault("eta", number_of(group["lr"]))
         now.setdefault("mu", 1.0)
         flat.count()
         average = flat.tensor("ax")
@@ -76,8 +89,8 @@ class ASGD(Optimizer):
         average.copy_(average + flat.number(lambda: now["mu"]) * (w - average))
 
         def advance() -> None:
-            t = now["step"]
-            now["eta"] = group["lr"] / (1 + group["lambd"] * group["lr"] * t) ** group["alpha"]
+            t, lr = now["step"], number_of(group["lr"])
+            now["eta"] = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
             now["mu"] = 1 / max(1, t - group["t0"])
 
         flat.change(advance)

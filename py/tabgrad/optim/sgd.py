@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
-from tabgrad.optim.optimizer import Group, Optimizer, Params, flags, nonnegative
+from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
 
 Tensor = tg.Tensor
 
@@ -22,7 +22,7 @@ def shrunk(w: Tensor, flat: Flat, group: Group) -> Tensor:
     """Return the parameters after decoupled weight decay: w − lr · weight_decay · w."""
     if not group["weight_decay"]:
         return w
-    return w - flat.number(lambda: group["lr"] * group["weight_decay"]) * w
+    return w - flat.rate(group, lambda lr: lr * group["weight_decay"]) * w
 
 
 class SGD(Optimizer):
@@ -41,18 +41,19 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
+        self, params: Params, lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
         weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        flags(options)
-        nonnegative(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        chosen = flags(options, "foreach", "differentiable", "fused")
+        check_lr(lr, chosen)
+        nonnegative(momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(
             params,
             {
                 "lr": lr, "momentum": momentum, "dampening": dampening,
-                "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
+                "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize, **chosen,
             },
         )  # fmt: skip
 
@@ -71,4 +72,4 @@ class SGD(Optimizer):
             v = flat.tensor("momentum_buffer")
             v.copy_(momentum * v + g)
             g = g + momentum * v if group["nesterov"] else v
-        return w - flat.number(lambda: group["lr"]) * g
+        return w - flat.rate(group, lambda lr: lr) * g

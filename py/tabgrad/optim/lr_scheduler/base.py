@@ -6,7 +6,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import tabgrad as tg
 from tabgrad.optim.optimizer import Optimizer
+
+Tensor = tg.Tensor
+
+
+def own(lr: Any) -> Any:
+    """Return a learning rate to keep: of a tensor, which changes in place, a copy."""
+    return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
 
 class LRScheduler:
@@ -22,18 +30,20 @@ class LRScheduler:
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
+                group.setdefault("initial_lr", own(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming a "
                     "scheduler; load the optimizer's state dict first"
                 )
         self.optimizer = optimizer
-        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        self.base_lrs: list[Any] = [own(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._step_count = 0
-        self._last_lr: list[float] = []
+        self._last_lr: list[Any] = []
+        self._is_initial = True
         self.step()
+        self._is_initial = False
 
     def get_lr(self) -> list[float]:
         """Return the learning rates of the groups for the present `last_epoch`."""
@@ -63,11 +73,16 @@ class LRScheduler:
 
     def _set(self, rates: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+            if isinstance(group["lr"], Tensor):
+                # the tensor that steps read stays the same
+                with tg.no_grad():
+                    group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self._last_lr = self._present()
 
     def _present(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [own(group["lr"]) for group in self.optimizer.param_groups]
 
     def _scaled(self, factor: float) -> list[float]:
         return [lr * factor for lr in self._present()]

@@ -23,7 +23,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch, from those of the last."""
-        if self.last_epoch == 0:
+        if self._is_initial:
             return self._present()
         before = self._height(self.last_epoch - 1)
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:

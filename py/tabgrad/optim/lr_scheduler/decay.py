@@ -23,7 +23,7 @@ class MultiplicativeLR(Lambdas):
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
-        if self.last_epoch == 0:
+        if self._is_initial:
             return self._present()
         pairs = zip(self._present(), self.lr_lambdas, strict=True)
         return [lr * fn(self.last_epoch) for lr, fn in pairs]
@@ -137,6 +137,8 @@ class LinearLR(LRScheduler):
         """The rates of this epoch."""
         if self.last_epoch == 0:
             return self._scaled(self.start_factor)
+        if self._is_initial:
+            return self._present()
         return self._scaled(self._factor(self.last_epoch) / self._factor(self.last_epoch - 1))
 
     def get_closed_lr(self) -> list[float]:
@@ -153,7 +155,7 @@ class ExponentialLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
-        return self._scaled(self.gamma if self.last_epoch > 0 else 1)
+        return self._scaled(1 if self._is_initial else self.gamma)
 
     def get_closed_lr(self) -> list[float]:
         """The rates of any epoch."""
@@ -175,7 +177,7 @@ class PolynomialLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
-        if self.last_epoch == 0 or self.last_epoch > self.total_iters:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._present()
         return self._scaled(self._factor(self.last_epoch) / self._factor(self.last_epoch - 1))
 
