@@ -80,13 +80,13 @@ template <typename T> LIBRARY T logaddexp_of(T x, T y) {
 template <typename T> LIBRARY T remainder_of(T x, T y) {
   T r = fmod(x, y);
   if (is_nan(r)) return r;
-  if (r == T(0)) return copysign(T(0), y);
-  return sign_bit(r) != sign_bit(y) ? r + y : r;
+  return r != T(0) && sign_bit(r) != sign_bit(y) ? r + y : r;
 }
 template <typename T> LIBRARY T floor_divide_of(T x, T y) {
   if (is_nan(x) || is_nan(y) || is_inf(x)) return x - x + y * T(0) + (T)nan();
   if (y == T(0)) return x / y;
-  T quotient = (x - remainder_of(x, y)) / y;
+  T rest = fmod(x, y);
+  T quotient = (x - rest) / y - (rest != T(0) && sign_bit(rest) != sign_bit(y) ? T(1) : T(0));
   T whole = floor(quotient);
   if (quotient - whole > T(0.5)) whole += T(1);
   return quotient == T(0) ? copysign(T(0), x) * sign_of(y) : whole;

@@ -43,16 +43,15 @@ fn fmod_f32(x: f32, y: f32) -> f32 {
   return select(result, nan(), invalid);
 }
 
-//! remainder_f32: the remainder of x / y with the sign of y, as Python's %.
+//! remainder_f32: the remainder of x / y with the sign of y, as Python's %; a zero has that of x, as in PyTorch.
 //! @domain x: -1e30..1e30 beyond 1e-30
 //! @domain y: -1e30..1e30 beyond 1e-30
 //! @error 1 ulp
-//! @reference np.remainder(x, y)
+//! @reference remainder(x, y)
 fn remainder_f32(x: f32, y: f32) -> f32 {
   let r = fmod_f32(x, y);
-  let zero = copysign_f32(0.0, y);
-  let moved = select(r, r + y, sign_bit(r) != sign_bit(y));
-  return select(select(moved, zero, r == 0.0), r, is_nan(r));
+  let apart = r != 0.0 && sign_bit(r) != sign_bit(y) && !is_nan(r);
+  return select(r, r + y, apart);
 }
 
 //! floor_divide_f32: floor(x / y) by Python's rule, exact below 2^22.
@@ -61,8 +60,9 @@ fn remainder_f32(x: f32, y: f32) -> f32 {
 //! @error 2 ulp
 //! @reference np.floor_divide(x, y)
 fn floor_divide_f32(x: f32, y: f32) -> f32 {
-  let r = remainder_f32(x, y);
-  let quotient = (x - r) / y;
+  let r = fmod_f32(x, y);
+  let below = r != 0.0 && sign_bit(r) != sign_bit(y);
+  let quotient = (x - r) / y - select(0.0, 1.0, below);
   let whole = floor(quotient);
   let nearest = select(whole, whole + 1.0, quotient - whole > 0.5);
   let result = select(nearest, copysign_f32(0.0, x) * sign(y), quotient == 0.0);

@@ -110,3 +110,9 @@ def sort_key(x: np.ndarray) -> np.ndarray:
     signed = (np.asarray(x, np.float32) + np.float32(0)).view(np.int32).astype(np.int64)
     key = np.where(signed < 0, -(signed + 2**31) - 1, signed) + 2**31
     return np.where(np.isnan(x), 2**32 - 1, key).astype(np.uint32)
+
+
+def remainder(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return x modulo y with the sign of y, and zeros with that of x."""
+    rest = np.fmod(x, y)
+    return np.where((rest != 0) & (np.signbit(rest) != np.signbit(y)), rest + y, rest)

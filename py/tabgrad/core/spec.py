@@ -52,11 +52,16 @@ NO_PARAMS = Params()
 _PARAMS: dict[tuple[object, ...], Params] = {}
 
 
+def _kind(value: object) -> object:
+    """Return what tells apart values that are equal: 1 and True, 0.0 and -0.0."""
+    return str(value) if value == 0.0 and value.__class__ is float else type(value)
+
+
 def intern_params(params: dict[str, object]) -> Params:
     """Return the one Params equal to `params`; their values must be hashable."""
     if not params:
         return NO_PARAMS
-    key = (tuple(params.items()), tuple(map(type, params.values())))
+    key = (tuple(params.items()), tuple(map(_kind, params.values())))
     found = _PARAMS.get(key)
     if found is None:
         found = _PARAMS[key] = Params(params)

@@ -362,7 +362,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     needs_float("hypot", input, other)
     x, y = input, other
     high = e.stop_gradient(maximum(abs(x), abs(y)))
-    zero, infinite = r.eq(high, 0.0), r.isinf(high)
+    zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(x), r.isinf(y))
     # no derivative depends on the scale
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
@@ -380,11 +380,8 @@ def copysign(input: Tensor, other: Any) -> Tensor:
 
 
 def signbit(input: Tensor) -> Tensor:
-    """Return whether each element is negative, -0.0 included."""
-    if input.spec.dtype.category < FLOAT:
-        return r.lt(input, 0)
-    # 1 / -0.0 is -inf: no comparison sees the sign of a zero
-    return e.where(r.eq(input, 0.0), r.lt(reciprocal(input), 0.0), r.lt(input, 0.0))
+    """Return whether each element is negative, -0.0 and a nan with the sign set included."""
+    return r.lt(input, 0) if input.spec.dtype.category < FLOAT else r.signbit.bind(input)
 
 
 def heaviside(input: Tensor, values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
+from tabgrad.hosts.replay import same
 from tabgrad.lower.ir import FULL
 
 Step = tuple[Op, Params, Spec]
@@ -157,8 +158,7 @@ class Replayable:
         for s, number in self.constants:
             i = self.follow(s, args)
             found = graph.aux[i] if i else None
-            both_nan = number != number and found != found
-            if graph.op[i] is not FULL or (found != number and not both_nan):
+            if graph.op[i] is not FULL or not same(found, number):
                 return False
         self.now = now
         return all(b is not None for b in now)

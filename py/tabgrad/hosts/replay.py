@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import copysign
 from typing import Any
 
 from tabgrad.hosts.commands import Dispatch, Nested, Routine
@@ -29,6 +30,7 @@ class Stored:
         self.captured = 0
         self.words: list[int] = []
         self.values: list[Any] = []
+        self.zeros: list[bool] = []
         self.spans: list[tuple[int, int]] = []
         self.sizes: list[int] = []
         self.home: dict[int, int] = {}
@@ -85,7 +87,7 @@ class Stored:
     def patches(self, values: Sequence[Any]) -> array[int]:
         """Return (index, word) of the uniform words that differ from the last run's."""
         out = array("I")
-        if values == self.values:
+        if values == self.values and self.zeros == zeros_of(values):
             return out
         last = self.values
         at = 0
@@ -101,12 +103,14 @@ class Stored:
                         out.append(word)
             del n
         self.values = list(values)
+        self.zeros = zeros_of(values)
         return out
 
     def commands(self, pipelines: Sequence[int], values: Sequence[Any]) -> list[Nested]:
         """Return the commands of the list, with these values in the uniforms."""
         out: list[Nested] = []
         self.values = list(values)
+        self.zeros = zeros_of(values)
         i = 0
         for kernel, pipeline in zip(self.plan.kernels, pipelines, strict=True):
             words: list[int] = []
@@ -124,3 +128,13 @@ class Stored:
             else:
                 out.append(Dispatch(pipeline, *kernel.grid, tuple(kernel.slots), tuple(words)))
         return out
+
+
+def zeros_of(values: Sequence[Any]) -> list[bool]:
+    """Return whether each zero among the numbers is negative: 0.0 and -0.0 are equal, but not the same."""
+    return [copysign(1.0, v) < 0 for v in values if v == 0 and v.__class__ is not complex]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two numbers are the same to every op: zeros with their signs, and a nan as itself."""
+    return (a == b or (a != a and b != b)) and zeros_of((a,)) == zeros_of((b,))

@@ -39,8 +39,10 @@ class WGSL(Dialect):
         if source == target:
             return value
         if target == BOOL:
-            zero = {F32: "0.0", I32: "0i", U32: "0u"}[source]
-            return f"({value} != {zero})"
+            if source == F32:
+                # on the bits: a nan is true, though an adapter may find it neither more, less nor unequal
+                return f"((bitcast<u32>({value}) & 0x7fffffffu) != 0u)"
+            return f"({value} != {'0i' if source == I32 else '0u'})"
         return f"{target}_from_f32({value})" if source == F32 else f"{target}({value})"
 
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:

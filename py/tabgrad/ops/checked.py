@@ -81,7 +81,12 @@ def within(
     ignore: int | None = None,
 ) -> Any:  # fmt: skip
     """Return an index tensor checked against a dim of `size`; see `checked`."""
-    return checked.bind(index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore)
+    found: Any = checked.bind(
+        index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore
+    )
+    # what may not be saved for a backward may not be saved checked
+    found.born |= index.born & 1
+    return found
 
 
 __all__ = ["checked", "complaint", "confined", "within"]

@@ -186,12 +186,15 @@ def floor_divide(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def remainder(x: Operand, y: Operand) -> Array:
-    """Return what floor division leaves; it has the sign of `y`.
+    """Return what floor division leaves; it has the sign of `y`, a zero that of `x`.
 
     An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
     _check_divisor(x, y)
-    return np.remainder(x, y)
+    if x.dtype.kind != "f":
+        return np.remainder(x, y)
+    rest = np.fmod(x, y)
+    return np.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest)
 
 
 @elementwise(

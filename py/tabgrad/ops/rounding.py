@@ -142,6 +142,14 @@ def isnan(x: Operand) -> Array:
 
 
 @elementwise(
+    code={"float": "sign_bit({x})"}, derivative=None, result="bool", kinds="f", domain=(-2.0, 2.0)
+)
+def signbit(x: Operand) -> Array:
+    """Return whether the sign of each element is set, those of zeros and nans too."""
+    return np.signbit(x)
+
+
+@elementwise(
     code={"float": "is_inf({x})", "int": "false", "bool": "false"},
     derivative=None,
     result="bool",
