@@ -423,22 +423,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         needs_float("clamp", input)
     min, max = (_bound(input, n) for n in (min, max))
     if min is not None:
-        x = _bounded(r.lt, x, min)
-    return x if max is None else _bounded(r.gt, x, max)
-
-
-def _bounded(beyond: Any, x: Any, bound: Any) -> Any:
-    """Return `bound` where `x` is beyond it, else `x`; nan, with no derivative, where either is."""
-    y = e.where(beyond(x, bound), bound, x)
-    nans = [r.isnan(v) for v in (x, bound) if isinstance(v, Box) and v.spec.dtype.category == FLOAT]
-    if not isinstance(bound, Box) and bound != bound:
-        nans.append(r.bitwise_not(r.lt(y, y)))
-    for where in nans:
-        y = e.where(where, math.nan, y)
-    return y
-
-
-clip = clamp
+        x = call(s.at_least, x, min)
+    return x if max is None else call(s.at_most, x, max)
 
 
 def _bound(input: Tensor, given: Any) -> Any:
@@ -447,6 +433,9 @@ def _bound(input: Tensor, given: Any) -> Any:
         return given
     given = number("clamp", given)
     return fits("clamp", given, result_dtype(input, given))
+
+
+clip = clamp
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:

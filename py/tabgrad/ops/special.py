@@ -31,7 +31,7 @@ from tabgrad.ops.elementwise import (
     sub,
     where,
 )
-from tabgrad.ops.rounding import eq, le, lt, round_
+from tabgrad.ops.rounding import eq, ge, gt, le, lt, round_
 
 Operand = Any
 Array = Any
@@ -286,6 +286,28 @@ def relu(x: Operand) -> Array:
 relu.kinked = True
 
 
+@elementwise(
+    code={"float": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    along=(lambda t, x, y, _z: where(ge(x, y), t, 0), lambda t, x, y, _z: where(lt(x, y), t, 0)),
+    integers="same",
+    kinds="biuf",
+)
+def at_least(x: Operand, y: Operand) -> Array:
+    """Return the larger of `x` and a bound, which has the derivative where `x` is less; a nan has none."""
+    return np.maximum(x, y)
+
+
+@elementwise(
+    code={"float": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    along=(lambda t, x, y, _z: where(le(x, y), t, 0), lambda t, x, y, _z: where(gt(x, y), t, 0)),
+    integers="same",
+    kinds="biuf",
+)
+def at_most(x: Operand, y: Operand) -> Array:
+    """Return the smaller of `x` and a bound, which has the derivative where `x` is more; a nan has none."""
+    return np.minimum(x, y)
+
+
 @widened
 def sinc(x: Any) -> Any:
     """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
@@ -300,6 +322,7 @@ def sinc(x: Any) -> Any:
 
 
 __all__ = [
-    "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf", "gelu_tanh", "lgamma", "polygamma",
-    "relu", "sigmoid", "silu", "sinc", "softplus", "trigamma", "xlog1py", "xlogy",
+    "at_least", "at_most", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf",
+    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "sinc", "softplus", "trigamma",
+    "xlog1py", "xlogy",
 ]  # fmt: skip

@@ -25,8 +25,17 @@ from tabgrad.ops.elementwise import (
     tanh,
     where,
 )
-from tabgrad.ops.rounding import ge, gt, isnan, le, lt
-from tabgrad.ops.special import gelu_erf, gelu_tanh, relu, sigmoid, silu, softplus
+from tabgrad.ops.rounding import gt, isnan, le, lt
+from tabgrad.ops.special import (
+    at_least,
+    at_most,
+    gelu_erf,
+    gelu_tanh,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+)
 from tabgrad.ops.view import part
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -218,13 +227,13 @@ def logit(input: Any, eps: float | None = None) -> Any:
     On those bounds the derivative is that of the function, beyond them 0. At 0 and 1 it is infinite.
     """
     if eps is not None:
-        input = where(lt(input, eps), eps, where(gt(input, 1 - eps), 1 - eps, input))
+        input = at_most(at_least(input, eps), 1 - eps)
     return sub(log(input), log1p(neg(input)))
 
 
 def above_zero(x: Any) -> Any:
     """Return max(x, 0) with the derivative 1 at 0, as margins have it."""
-    return where(ge(x, 0), x, _unless_nan(x, 0))
+    return at_least(x, 0)
 
 
 def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
