@@ -95,6 +95,11 @@ from tabgrad.functions.joining import (
     row_stack as row_stack, select as select, split as split, stack as stack,
     tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as vstack,
 )  # fmt: skip
+from tabgrad.functions.layout import (
+    channels_last as channels_last, channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format, memory_format as memory_format,
+    preserve_format as preserve_format,
+)  # fmt: skip
 from tabgrad.functions.limits import (
     finfo as finfo, iinfo as iinfo,
 )  # fmt: skip

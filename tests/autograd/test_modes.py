@@ -151,9 +151,22 @@ def test_async_generators():
     assert asyncio.run(main()) == ((False, False), (True, False), (7, (False, False)))
 
 
-def test_classes_are_not_decorated():
-    with pytest.raises(TypeError, match="class Thing"):
-        tg.no_grad()(type("Thing", (), {}))
+@pytest.mark.parametrize("decorate", [tg.no_grad(), tg.no_grad, tg.inference_mode()])
+def test_a_decorated_class_is_made_under_the_mode(decorate):
+    class Thing:
+        def __init__(self, x):
+            self.y = x * 2
+
+        def method(self, x):
+            return x * 2
+
+    x = f64([1.0], grad=True)
+    with pytest.warns(FutureWarning, match="Decorating classes is deprecated"):
+        make = decorate(Thing)
+    thing = make(x)
+    assert isinstance(thing, Thing)
+    assert not thing.y.requires_grad
+    assert thing.method(x).requires_grad
 
 
 def test_nothing_is_recorded_inside():

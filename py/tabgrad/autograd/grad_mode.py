@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -45,9 +46,12 @@ class ModeChange:
     def __call__(self, fn: F) -> F:
         """Return `fn` running under the changed mode."""
         if inspect.isclass(fn):
-            raise TypeError(
-                f"{type(self).__name__}: decorates functions, not the class {fn.__name__}; "
-                "decorate its methods"
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only "
+                f"decorate functions or methods. Making a {fn.__name__} runs under the mode, and nothing else "
+                "of it does: decorate its __init__",
+                FutureWarning,
+                stacklevel=2,
             )
         if inspect.iscoroutinefunction(fn):
             return self._coroutine(fn)

@@ -50,7 +50,8 @@ class Dim:
 class TensorSpec:
     """What a tensor argument looks like: its sizes, its dtype and its device.
 
-    A size is an int, or for an unknown one a name or a Dim; the same name is the same size everywhere.
+    A size is an int, or for an unknown one a name, a Dim or None; the same name is the same size everywhere,
+    and each None a size of its own.
 
     >>> import tabgrad as tg
     >>> tg.export.TensorSpec(("batch", 784))
@@ -58,7 +59,10 @@ class TensorSpec:
     """
 
     def __init__(
-        self, shape: Sequence[int | str | Dim], dtype: DType | None = None, device: Any = None
+        self,
+        shape: Sequence[int | str | Dim | None],
+        dtype: DType | None = None,
+        device: Any = None,
     ) -> None:
         self.dims = tuple([n if isinstance(n, int) else _dim(n) for n in shape])
         if any(isinstance(n, int) and n < 0 for n in self.dims):
@@ -75,7 +79,12 @@ class TensorSpec:
         return f"TensorSpec({self.shape}, {self.dtype!r})"
 
 
+_number = itertools.count().__next__
+
+
 def _dim(n: Any) -> Dim:
+    if n is None:
+        n = f"size_{_number()}"
     return n if isinstance(n, Dim) else Dim(n)
 
 

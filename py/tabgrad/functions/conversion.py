@@ -12,6 +12,7 @@ from tabgrad.core.number import fits
 from tabgrad.core.promotion import result_dtype
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import creation, literals, reading
+from tabgrad.functions.layout import check_format
 from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.transforms.tape import edge, new_node
@@ -87,6 +88,7 @@ def to(
     >>> tg.ones(2, device="cpu").to(tg.int64)
     tensor([1, 1])
     """
+    check_format("to", memory_format, len(self.spec.shape))
     rest = list(args)
     while rest:
         a = rest.pop(0)

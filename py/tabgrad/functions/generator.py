@@ -87,12 +87,13 @@ class Generator:
         raw = self._seed.to_bytes(8, "little") + self._calls.to_bytes(8, "little")
         return creation.upload(raw, (16,), dt.uint8, self.device)
 
-    def set_state(self, new_state: Tensor) -> None:
-        """Go back to a state that `get_state` returned."""
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Go back to a state that `get_state` returned; return self."""
         raw = bytes(reading.tolist(new_state))
         if len(raw) != 16:
             raise ShapeError(f"set_state: expected 16 bytes, got {len(raw)}")
         self._go_to(int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
+        return self
 
     def clone_state(self) -> Generator:
         """Return a new generator that stands where this one does, and goes its own way from there."""

@@ -13,6 +13,7 @@ from tabgrad.core.trace import Box
 from tabgrad.functions import strides
 from tabgrad.functions.aliasing import View, reshaped, view, view_with
 from tabgrad.functions.arguments import axes, axis, ints, tensors
+from tabgrad.functions.layout import check_format
 from tabgrad.ops import elementwise as e, view as v
 
 if TYPE_CHECKING:
@@ -349,13 +350,28 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """Return `self`, or a copy where its elements would not lie in row-major order."""
-    return self if is_contiguous(self) else e.copy.bind(self)
+    """Return `self`, or a copy where its elements would not lie in row-major order.
+
+    With `memory_format` a format whose channels come last, a copy whose strides are such.
+    """
+    if is_contiguous(self, memory_format):
+        return self
+    if memory_format is None or memory_format.rank is None:
+        return e.copy.bind(self)
+    last = (0, *range(2, memory_format.rank), 1)
+    back = (0, memory_format.rank - 1, *range(1, memory_format.rank - 1))
+    return permute(e.copy.bind(v.permute.bind(self, dims=last)), back)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
-    """Return whether the elements would lie in row-major order in PyTorch's memory."""
+    """Return whether the elements would lie in row-major order in PyTorch's memory, or in a format's."""
+    shape = self.spec.shape
+    check_format("is_contiguous", memory_format, len(shape))
     its = self.alias
+    if memory_format is not None and memory_format.rank is not None:
+        found = stride(self)
+        last = (0, *range(2, memory_format.rank), 1)
+        return strides.is_row_major(tuple(shape[d] for d in last), tuple(found[d] for d in last))
     return its.__class__ is not View or strides.is_row_major(self.spec.shape, its.strides[0])
 
 
@@ -375,6 +391,7 @@ def storage_offset(self: Tensor) -> int:
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Return a copy with values of its own; derivatives flow through."""
+    check_format("clone", memory_format, len(input.spec.shape))
     return e.copy.bind(input)
 
 

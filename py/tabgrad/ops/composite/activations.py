@@ -36,7 +36,7 @@ from tabgrad.ops.special import (
     silu,
     softplus,
 )
-from tabgrad.ops.view import part
+from tabgrad.ops.view import part, reshape
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -104,6 +104,10 @@ def prelu(input: Any, weight: Any) -> Any:
     same_dtype("prelu: Type promoting not supported.", input, weight)
     shape = input.spec.shape
     if weight.spec.size != 1:
+        if not shape:
+            raise ShapeError(
+                f"Not allow zero-dim input tensor: prelu got {weight.spec.size} parameters for it; give one"
+            )
         channels = shape[1] if len(shape) > 1 else 1
         if weight.spec.shape != (channels,):
             raise ShapeError(
@@ -111,6 +115,8 @@ def prelu(input: Any, weight: Any) -> Any:
                 f"got {weight.spec.shape}"
             )
         weight = along(weight, input, 1)
+    elif len(weight.spec.shape) > len(shape):
+        weight = reshape.bind(weight, shape=())
     return where(gt(input, 0), input, mul(input, weight))
 
 

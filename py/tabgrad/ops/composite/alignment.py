@@ -49,7 +49,8 @@ def ctc_loss(
 ) -> Any:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.
 
-    `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, lengths [N]. The
+    `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, or those of all N
+    one behind another, whose lengths are then read; lengths [N]. The
     mean divides by the target lengths first. `zero_infinity` makes impossible targets cost 0.
     """
     needs_float("ctc_loss", log_probs)
@@ -65,9 +66,7 @@ def ctc_loss(
         )
     lengths = [_lengths(v, n, log_probs) for v in (input_lengths, target_lengths)]
     if len(targets.spec.shape) == 1 and not single:
-        raise ArgumentError(
-            "ctc_loss: expected targets [N, S] padded at the end, got one line for the batch"
-        )
+        targets = _padded(targets, target_lengths, blank)
     targets = reshape.bind(targets, shape=(n, targets.spec.size // max(1, n)))
     place = expand.bind(iota(targets.spec.shape[1], kind, targets.device), shape=targets.spec.shape)
     used = lt(place, expand.bind(reshape.bind(lengths[1], shape=(n, 1)), shape=targets.spec.shape))
@@ -83,6 +82,22 @@ def ctc_loss(
     if reduction == "mean":
         loss = div(loss, maximum(cast(lengths[1], loss.spec.dtype), 1))
     return reduced(loss, reduction)
+
+
+def _padded(targets: Any, lengths: Any, blank: int) -> Any:
+    """Return targets that stand one behind another, of these lengths, as rows padded with `blank`."""
+    sizes = [int(k) for k in (lengths.tolist() if hasattr(lengths, "spec") else lengths)]
+    if sum(sizes) != targets.spec.size or min(sizes, default=0) < 0:
+        raise ArgumentError(
+            f"Expected tensor to have size {sum(sizes)} at dimension 0, but got size {targets.spec.size} for "
+            "argument #2 'targets' of ctc_loss: with targets one behind another it is the sum of the lengths"
+        )
+    width, at, rows = max(sizes, default=0), 0, []
+    for size in sizes:
+        pad = constant(blank, spec((width - size,), targets.spec.dtype), targets.device)
+        rows.append(cat.bind(part(targets, 0, at, at + size), pad, axis=0))
+        at += size
+    return reshape.bind(cat.bind(*rows, axis=0), shape=(len(sizes), width))
 
 
 def _lengths(v: Any, n: int, like: Any) -> Any:
