@@ -17,6 +17,10 @@ RULES: dict[str, Rule] = {}
 
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
+FAR_ROW = 1 << 20
+"""Longer rows are never left to one workgroup: a thread may make only so many turns, see `kernels.TURNS`."""
+FAR_PRODUCT = 1 << 14
+"""Longer products are added up from parts for the same reason."""
 LONG_PRODUCT = 2048
 """Products with a few results that run over more than this are done in parts, which are added up."""
 
@@ -222,23 +226,87 @@ def _two_steps(name: str) -> Rule:
         inner = row // max(x.shape[axes[0]], 1) if axes else 1
         rows = math.prod(x.shape) // max(row, 1)
         pays = row > LONG_ROW and rows <= 256
-        if not p.settle("long row", lambda: pays):
+        if not p.settle("long row", lambda: pays) and row <= FAR_ROW:
             return None
         parts = _parts(row, inner, 16 if pays else 2)
+        if parts < 16 and row > FAR_ROW:
+            return _with_rest(p, name, _rows_of(p, x, axes))
         if parts == 1:
             return None
-        keep = tuple(i for i in range(len(x.shape)) if i not in axes)
-        lead = tuple(x.shape[i] for i in keep)
-        flat = apply(
-            p,
-            "reshape",
-            apply(p, "permute", x, dims=(*keep, *axes)),
-            shape=(*lead, parts, row // parts),
-        )
-        first = apply(p, name, flat, axes=(len(keep) + 1,))
-        return apply(p, name, first, axes=(len(keep),))
+        flat = _rows_of(p, x, axes)
+        flat = apply(p, "reshape", flat, shape=(*flat.shape[:-1], parts, row // parts))
+        first = apply(p, name, flat, axes=(len(flat.shape) - 1,))
+        return apply(p, name, first, axes=(len(flat.shape) - 2,))
 
     return split
+
+
+def _rows_of(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
+    """Return `x` with the reduced axes as one, behind the others."""
+    keep = tuple(i for i in range(len(x.shape)) if i not in axes)
+    lead = tuple(x.shape[i] for i in keep)
+    turned = apply(p, "permute", x, dims=(*keep, *axes))
+    return apply(p, "reshape", turned, shape=(*lead, math.prod(x.shape[a] for a in axes)))
+
+
+def _with_rest(p: Program, name: str, x: Node) -> Node:
+    """Reduce a last axis that has no good divisors: equal parts of it, and what is left over."""
+    *lead, row = x.shape
+    parts = 1024
+    last = len(lead)
+    body = _along(p, x, last, 0, row - row % parts)
+    body = apply(p, "reshape", body, shape=(*lead, parts, row // parts))
+    body = apply(p, name, body, axes=(last + 1,))
+    if row % parts:
+        rest = apply(p, name, _along(p, x, last, row - row % parts, row), axes=(last,))
+        rest = apply(p, "reshape", rest, shape=(*lead, 1))
+        body = apply(p, "cat", body, rest, axis=last)
+    return apply(p, name, body, axes=(last,))
+
+
+def _along(p: Program, x: Node, axis: int, start: int, stop: int) -> Node:
+    """Return x[start:stop] along an axis."""
+    starts = tuple(start if i == axis else 0 for i in range(len(x.shape)))
+    stops = tuple(stop if i == axis else n for i, n in enumerate(x.shape))
+    return apply(p, "slice", x, starts=starts, stops=stops, steps=(1,) * len(x.shape))
+
+
+def _place(extreme: str) -> Rule:
+    def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+        """In a far row the first place is the least of those where the extreme stands."""
+        (x,) = srcs
+        axes: Any = params["axes"]
+        (axis,) = axes
+        row = x.shape[axis]
+        if row <= FAR_ROW:
+            return None
+        x = _rows_of(p, x, axes)
+        best = apply(p, extreme, x, axes=(len(x.shape) - 1,))
+        best = apply(p, "reshape", best, shape=(*best.shape, 1))
+        here = apply(p, "eq", x, apply(p, "expand", best, shape=x.shape))
+        if x.spec.dtype.is_floating_point:
+            # where there is a nan it is the extreme, and equals nothing
+            here = apply(p, "bitwise_or", here, apply(p, "isnan", x))
+        dtype: Any = params["dtype"]
+        zero, end = (p.constant(-1 - n, spec((), dtype)) for n in (0, row))
+        line = apply(p, "counting", zero, size=row, dtype=dtype)
+        line = apply(p, "reshape", line, shape=(*(1 for _ in x.shape[:-1]), row))
+        line = apply(p, "expand", line, shape=x.shape)
+        places = apply(p, "where", here, line, apply(p, "expand", end, shape=x.shape))
+        return apply(p, "reduce_min", places, axes=(len(x.shape) - 1,))
+
+    return split
+
+
+def _first_max(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    axes: Any = params["axes"]
+    far = math.prod(srcs[0].shape[a] for a in axes) > FAR_ROW
+    return _two_steps("first_max")(p, params, srcs) if far else _unit(p, params, srcs)
+
+
+RULES["first_max"] = _first_max
+RULES["argmax"] = _place("reduce_max")
+RULES["argmin"] = _place("reduce_min")
 
 
 def _parts(n: int, inner: int, least: int) -> int:
@@ -292,26 +360,48 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
     *batch, m, k = x.shape
     n = y.shape[-1]
     results = math.prod(batch) * m * n
-    if not x.spec.dtype.is_floating_point:
-        return None
 
     def choose() -> int:
-        if k < LONG_PRODUCT or results > 16384:
+        if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_floating_point:
             return 1
         return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
 
     parts = p.settle("parts of a product", choose)
     if k % parts:
         parts = choose()
-    if parts == 1:
-        return None
-    if x.spec.dtype in HALVES:
-        return in_single(p, REGISTRY["matmul"], NO_PARAMS, (x, y))
+    if k // parts > FAR_PRODUCT:
+        return _far_product(p, x, y)
+    return _summed(p, x, y, parts) if parts > 1 else None
+
+
+def _summed(p: Program, x: Node, y: Node, parts: int) -> Node:
+    """Add up the products of equal parts of the inner axis, all in one product with one more axis."""
+    *batch, m, k = x.shape
+    n = y.shape[-1]
     rank = len(batch)
     left = apply(p, "reshape", x, shape=(*batch, m, parts, k // parts))
     left = apply(p, "permute", left, dims=(*range(rank), rank + 1, rank, rank + 2))
     right = apply(p, "reshape", y, shape=(*batch, parts, k // parts, n))
     return apply(p, "reduce_sum", apply(p, "matmul", left, right), axes=(rank,))
+
+
+def _far_product(p: Program, x: Node, y: Node) -> Node:
+    """Add up the products of parts of the inner axis that one thread can walk."""
+    k, last = x.shape[-1], len(x.shape) - 1
+    whole = k - k % FAR_PRODUCT
+    pieces = [(0, whole), (whole, k)] if math.prod(x.shape[:-1]) * y.shape[-1] <= 16384 else [
+        (start, min(start + FAR_PRODUCT, k)) for start in range(0, k, FAR_PRODUCT)
+    ]  # fmt: skip
+    total: Node | None = None
+    for start, stop in pieces:
+        if start == stop:
+            continue
+        left, right = _along(p, x, last, start, stop), _along(p, y, last - 1, start, stop)
+        parts = (stop - start) // FAR_PRODUCT
+        one = _summed(p, left, right, parts) if parts > 1 else apply(p, "matmul", left, right)
+        total = one if total is None else apply(p, "add", total, one)
+    assert total is not None
+    return total
 
 
 @rule("conv")
