@@ -6,6 +6,7 @@ from typing import Any
 
 from tabgrad.core import trace
 from tabgrad.core.errors import DeviceError
+from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import Mode
@@ -44,6 +45,11 @@ def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
     return process(op, args, params, mode.extra("around", None))
 
 
+def is_stored(value: Any) -> bool:
+    """Whether a recorded constant has come to lie in a buffer, as an input of what is made of it."""
+    return value.__class__ is Value and value.graph.op[value.id] is None
+
+
 _CONSTANTS: dict[Any, Any] = {}
 REMEMBERED = -1
 """The version of a remembered constant: it is shared, and nobody ever writes to it."""
@@ -58,7 +64,7 @@ def operand(value: Any, spec: Spec, device: Any) -> Any:
     backend = device.backend
     key = (value if value or kind is not float else str(value), kind, spec, backend)
     found = _CONSTANTS.get(key)
-    if found is None:
+    if found is None or is_stored(found.value):
         if len(_CONSTANTS) > 512:
             _CONSTANTS.clear()
         data = backend.constant(value, spec)
