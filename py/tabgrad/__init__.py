@@ -29,18 +29,17 @@ from tabgrad.core.errors import (
 )  # fmt: skip
 from tabgrad.functions.arithmetic import (
     abs as abs, absolute as absolute, acos as acos, arccos as arccos, acosh as acosh,
-    arccosh as arccosh, add as add, addcdiv as addcdiv, addcmul as addcmul, asin as asin,
+    arccosh as arccosh, add as add, asin as asin,
     arcsin as arcsin, asinh as asinh, arcsinh as arcsinh, atan as atan, arctan as arctan,
     atan2 as atan2, arctan2 as arctan2, atanh as atanh, arctanh as arctanh,
     bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
     bitwise_not as bitwise_not, bitwise_or as bitwise_or,
     bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil,
-    clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip,
-    conj as conj, copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
+        conj as conj, copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
     div as div, divide as divide, erf as erf, erfc as erfc, erfinv as erfinv, exp as exp,
     exp2 as exp2, expm1 as expm1, fix as fix, float_power as float_power, floor as floor,
     floor_divide as floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac,
-    heaviside as heaviside, hypot as hypot, ldexp as ldexp, lerp as lerp, lgamma as lgamma,
+    heaviside as heaviside, hypot as hypot, ldexp as ldexp, lgamma as lgamma,
     log as log, log10 as log10, log1p as log1p, log2 as log2, logaddexp as logaddexp,
     logaddexp2 as logaddexp2, logit as logit, maximum as maximum, minimum as minimum, mul as mul,
     multiply as multiply, nan_to_num as nan_to_num, neg as neg, negative as negative,
@@ -167,6 +166,10 @@ from tabgrad.functions.statistics import (
     bincount as bincount, corrcoef as corrcoef, cov as cov, histc as histc,
     histogram as histogram, mode as mode, nanquantile as nanquantile,
     quantile as quantile,
+)  # fmt: skip
+from tabgrad.functions.ternary import (
+    addcdiv as addcdiv, addcmul as addcmul, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min,
+    clip as clip, lerp as lerp,
 )  # fmt: skip
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,

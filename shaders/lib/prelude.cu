@@ -83,8 +83,9 @@ template <typename T> LIBRARY T remainder_of(T x, T y) {
   return r != T(0) && sign_bit(r) != sign_bit(y) ? r + y : r;
 }
 template <typename T> LIBRARY T floor_divide_of(T x, T y) {
-  if (is_nan(x) || is_nan(y) || is_inf(x)) return x - x + y * T(0) + (T)nan();
+  if (is_nan(x) || is_nan(y)) return (T)nan();
   if (y == T(0)) return x / y;
+  if (is_inf(x)) return (T)nan();
   T rest = fmod(x, y);
   T quotient = (x - rest) / y - (rest != T(0) && sign_bit(rest) != sign_bit(y) ? T(1) : T(0));
   T whole = floor(quotient);

@@ -66,7 +66,8 @@ fn floor_divide_f32(x: f32, y: f32) -> f32 {
   let whole = floor(quotient);
   let nearest = select(whole, whole + 1.0, quotient - whole > 0.5);
   let result = select(nearest, copysign_f32(0.0, x) * sign(y), quotient == 0.0);
-  return select(select(result, x / y, y == 0.0), nan(), is_nan(x) || is_nan(y) || is_inf(x));
+  let finite = select(result, nan(), is_inf(x));
+  return select(select(finite, x / y, y == 0.0), nan(), is_nan(x) || is_nan(y));
 }
 
 //! floor_divide_i32: floor(x / y), Python's //; 0 if y is 0, as NumPy.

@@ -247,7 +247,10 @@ def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
             raise DTypeError(
                 f"{name}: For integral input tensors, argument alpha must not be a floating point number."
             )
-    return mul(scaled, fits(name, alpha, result_dtype(scaled, alpha)))
+    dtype = scaled.spec.dtype
+    if dtype.category < FLOAT and not isinstance(alpha, float):
+        return mul(scaled, fits(name, alpha, dtype))
+    return mul(scaled, alpha)
 
 
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -391,7 +394,9 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 def ldexp(input: Tensor, other: Any) -> Tensor:
     """Return input * 2 ** other."""
-    return mul(input, call(e.exp2, other) if isinstance(other, Box) else 2.0**other)
+    if not isinstance(other, Box):
+        return mul(input, 2.0**other)
+    return mul(input, call(e.exp2, cast(other, result_dtype(input, other, 1.0))))
 
 
 @widened
@@ -399,86 +404,3 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """Return log2(2 ** x + 2 ** y) without overflow."""
     scale = math.log(2)
     return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
-
-
-# -- three operands --------------------------------------------------------------------------------
-
-
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return each element moved into [min, max]; either bound may be missing, a number or a tensor.
-
-    On a bound the derivative is 1. Where min > max the result is max.
-
-    >>> import tabgrad as tg
-    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0], device="cpu"), min=0, max=1)
-    tensor([0.0000, 0.5000, 1.0000])
-    """
-    if min is None and max is None:
-        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-    x = input
-    if (
-        input.spec.dtype is dt.bool_
-        and result_dtype(input, *[n for n in (min, max) if n is not None]) is dt.bool_
-    ):
-        needs_float("clamp", input)
-    min, max = (_bound(input, n) for n in (min, max))
-    if min is not None:
-        x = call(s.at_least, x, min)
-    return x if max is None else call(s.at_most, x, max)
-
-
-def _bound(input: Tensor, given: Any) -> Any:
-    """Return a bound of `clamp`; a number must fit the dtype of the result."""
-    if given is None or isinstance(given, Box):
-        return given
-    given = number("clamp", given)
-    return fits("clamp", given, result_dtype(input, given))
-
-
-clip = clamp
-
-
-def clamp_min(input: Tensor, min: Any) -> Tensor:
-    """Return each element, or `min` where it is less."""
-    return clamp(input, min)
-
-
-def clamp_max(input: Tensor, max: Any) -> Tensor:
-    """Return each element, or `max` where it is more."""
-    return clamp(input, None, max)
-
-
-@widened
-def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """Return input + weight * (end - input)."""
-    needs_float("lerp", input)
-    if end.spec.dtype is not input.spec.dtype:
-        raise DTypeError(
-            f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}"
-        )
-    return _add(input, mul(_sub(end, input), weight))
-
-
-@widened
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """Return input + value * tensor1 * tensor2."""
-    product = mul(tensor1, tensor2)
-    return _add(input, product if value == 1 else mul(product, _factor("addcmul", value, product)))
-
-
-@widened
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """Return input + value * tensor1 / tensor2."""
-    if result_dtype(tensor1, tensor2).category < FLOAT:
-        raise DTypeError(
-            "addcdiv: Integer division with addcdiv is no longer supported; cast the tensors with .float()"
-        )
-    quotient = _div(tensor1, tensor2)
-    return _add(
-        input, quotient if value == 1 else mul(quotient, _factor("addcdiv", value, quotient))
-    )
-
-
-def _factor(name: str, value: Any, product: Tensor) -> Any:
-    """Return `value` as a number of the dtype that it scales."""
-    return fits(name, value, product.spec.dtype)

@@ -20,6 +20,7 @@ from tabgrad.functions import (
     ranges,
     selecting,
     shaping,
+    ternary,
 )  # fmt: skip
 from tabgrad.functions.aliasing import (
     View,
@@ -186,8 +187,8 @@ class InPlaceMethods:
     acosh_ = in_place(arithmetic.acosh, "acosh_")
     arccosh_ = in_place(arithmetic.arccosh, "arccosh_")
     add_ = in_place(arithmetic.add, "add_")
-    addcdiv_ = in_place(arithmetic.addcdiv, "addcdiv_")
-    addcmul_ = in_place(arithmetic.addcmul, "addcmul_")
+    addcdiv_ = in_place(ternary.addcdiv, "addcdiv_")
+    addcmul_ = in_place(ternary.addcmul, "addcmul_")
     asin_ = in_place(arithmetic.asin, "asin_")
     arcsin_ = in_place(arithmetic.arcsin, "arcsin_")
     asinh_ = in_place(arithmetic.asinh, "asinh_")
@@ -205,10 +206,10 @@ class InPlaceMethods:
     bitwise_right_shift_ = in_place(arithmetic.bitwise_right_shift, "bitwise_right_shift_")
     bitwise_xor_ = in_place(arithmetic.bitwise_xor, "bitwise_xor_")
     ceil_ = in_place(arithmetic.ceil, "ceil_")
-    clamp_ = in_place(arithmetic.clamp, "clamp_")
-    clamp_max_ = in_place(arithmetic.clamp_max, "clamp_max_")
-    clamp_min_ = in_place(arithmetic.clamp_min, "clamp_min_")
-    clip_ = in_place(arithmetic.clip, "clip_")
+    clamp_ = in_place(ternary.clamp, "clamp_")
+    clamp_max_ = in_place(ternary.clamp_max, "clamp_max_")
+    clamp_min_ = in_place(ternary.clamp_min, "clamp_min_")
+    clip_ = in_place(ternary.clip, "clip_")
     copysign_ = in_place(arithmetic.copysign, "copysign_")
     cos_ = in_place(arithmetic.cos, "cos_")
     cosh_ = in_place(arithmetic.cosh, "cosh_")
@@ -231,7 +232,7 @@ class InPlaceMethods:
     heaviside_ = in_place(arithmetic.heaviside, "heaviside_")
     hypot_ = in_place(arithmetic.hypot, "hypot_")
     ldexp_ = in_place(arithmetic.ldexp, "ldexp_")
-    lerp_ = in_place(arithmetic.lerp, "lerp_")
+    lerp_ = in_place(ternary.lerp, "lerp_")
     lgamma_ = in_place(arithmetic.lgamma, "lgamma_")
     log_ = in_place(arithmetic.log, "log_")
     log10_ = in_place(arithmetic.log10, "log10_")

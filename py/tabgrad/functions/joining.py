@@ -263,7 +263,7 @@ def repeat_interleave(
     from tabgrad.functions.selecting import index_select
 
     if repeats is None:
-        return repeat_interleave(_count(input), input, 0)
+        return repeat_interleave(cast(_count(input), input.spec.dtype), input, 0)
     x = shaping.ravel(input) if dim is None else input
     at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]

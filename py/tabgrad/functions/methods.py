@@ -20,6 +20,7 @@ from tabgrad.functions import (
     selecting,
     shaping,
     statistics,
+    ternary,
 )  # fmt: skip
 
 
@@ -35,8 +36,8 @@ class Methods:
     acosh = arithmetic.acosh
     arccosh = arithmetic.arccosh
     add = arithmetic.add
-    addcdiv = arithmetic.addcdiv
-    addcmul = arithmetic.addcmul
+    addcdiv = ternary.addcdiv
+    addcmul = ternary.addcmul
     asin = arithmetic.asin
     arcsin = arithmetic.arcsin
     asinh = arithmetic.asinh
@@ -54,10 +55,10 @@ class Methods:
     bitwise_right_shift = arithmetic.bitwise_right_shift
     bitwise_xor = arithmetic.bitwise_xor
     ceil = arithmetic.ceil
-    clamp = arithmetic.clamp
-    clamp_max = arithmetic.clamp_max
-    clamp_min = arithmetic.clamp_min
-    clip = arithmetic.clip
+    clamp = ternary.clamp
+    clamp_max = ternary.clamp_max
+    clamp_min = ternary.clamp_min
+    clip = ternary.clip
     conj = arithmetic.conj
     copysign = arithmetic.copysign
     cos = arithmetic.cos
@@ -83,7 +84,7 @@ class Methods:
     heaviside = arithmetic.heaviside
     hypot = arithmetic.hypot
     ldexp = arithmetic.ldexp
-    lerp = arithmetic.lerp
+    lerp = ternary.lerp
     lgamma = arithmetic.lgamma
     log = arithmetic.log
     log10 = arithmetic.log10

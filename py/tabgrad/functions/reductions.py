@@ -155,7 +155,6 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 
 def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     rank = len(x.spec.shape)
-    refuse_bool(name, x)
     if dim is None:
         _check_some(name, x, tuple(range(rank)))
         flat = reshape.bind(x, shape=(x.spec.size,))
@@ -172,11 +171,13 @@ def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index of the first maximum along `dim`, or in the flattened tensor; a nan is the maximum."""
+    refuse_bool("argmax", input)
     return _arg("argmax", r.argmax, input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index of the first minimum along `dim`, or in the flattened tensor; a nan is the minimum."""
+    refuse_bool("argmin", input)
     return _arg("argmin", r.argmin, input, dim, keepdim)
 
 

@@ -17,6 +17,7 @@ from tabgrad.functions.aliasing import check_writable, write
 from tabgrad.functions.arguments import ints, sizes
 from tabgrad.functions.creation import place, require
 from tabgrad.functions.generator import Generator, bits
+from tabgrad.functions.ternary import clamp
 from tabgrad.hosts.devices import Device
 from tabgrad.ops import elementwise as e, rounding as r, sorting, view as v
 from tabgrad.ops.checked import confined
@@ -311,10 +312,10 @@ def multinomial(
         total: Any = _cumulative(p, n)
         top = v.part(total, len(lead), n - 1, n)
         u = e.mul(uniform((*lead, num_samples), dt.float32, where, generator), top)
-        return a.clamp(sorting.searchsorted(total, u, True), 0, n - 1) if n else cast(u, kind)
+        return clamp(sorting.searchsorted(total, u, True), 0, n - 1) if n else cast(u, kind)
     # the first k of independent exponential clocks with rates p
     clock = e.neg(e.log(_unit(bits((*lead, n), generator, where), 8, dt.float32, 1.0)))
-    score = e.where(r.gt(p, 0.0), e.div(p, a.clamp(clock, 1e-9)), -1.0)
+    score = e.where(r.gt(p, 0.0), e.div(p, clamp(clock, 1e-9)), -1.0)
     if num_samples == 1:
         return reductions.argmax(score, -1, True)
     return sorting.topk(score, num_samples, len(lead), True)[1]
@@ -351,7 +352,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         )
     if high > 80:
         normal_: Any = standard_normal(input.spec.shape, dt.float32, input.device, generator)
-        x = a.clamp(a.round(a.add(rate, a.mul(a.sqrt(rate), normal_))), 0)
+        x = clamp(a.round(a.add(rate, a.mul(a.sqrt(rate), normal_))), 0)
         return cast(x, input.spec.dtype)
     count = int(high + 8 * math.sqrt(high) + 12)
     words = bits((count, *input.spec.shape), generator, input.device)
@@ -438,7 +439,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """Fill with how many trials of chance `p` the first success takes; return self."""
     if not 0 < p < 1:
         raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return _fill(self, lambda shape, dtype, where: a.clamp(a.ceil(e.mul(
+    return _fill(self, lambda shape, dtype, where: clamp(a.ceil(e.mul(
         e.log(_unit(bits(shape, generator, where), 8, dt.float32, 1.0)), 1 / math.log1p(-p)
     )), 1))  # fmt: skip
 

@@ -167,7 +167,7 @@ def matrix_transposed(self: Tensor) -> Tensor:
 
 def adjoint(self: Tensor) -> Tensor:
     """The last two dims swapped, complex elements conjugated."""
-    x = matrix_transposed(self)
+    x = matrix_transposed(self) if self.spec.shape else self
     return e.conj(x) if x.spec.dtype.is_complex else x
 
 

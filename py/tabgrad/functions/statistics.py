@@ -16,6 +16,7 @@ from tabgrad.functions.diagonals import diagonal
 from tabgrad.functions.linear import mm
 from tabgrad.functions.ordering import diff
 from tabgrad.functions.shaping import movedim, unsqueeze
+from tabgrad.functions.ternary import clamp
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
 from tabgrad.ops.checked import confined
 
@@ -71,14 +72,14 @@ def _quantile(
     # nan comes last
     there = reductions.sum(cast(reductions.negated(r.isnan(rows)), x.spec.dtype), 0)
     wide: Any = v.reshape.bind(fractions, shape=(*fractions.spec.shape, *(1,) * len(rest)))
-    last = a.clamp(a.sub(there, 1.0), 0.0) if skip else float(n - 1)
+    last = clamp(a.sub(there, 1.0), 0.0) if skip else float(n - 1)
     place: Any = a.mul(cast(wide, x.spec.dtype), last)
     if not skip:
         place = e.where(r.lt(there, n), float(n - 1), place)
     low, high = a.floor(place), a.ceil(place)
     weight = {
         "linear": a.sub(place, low), "lower": a.mul(place, 0.0), "higher": a.ceil(a.sub(place, low)),
-        "midpoint": a.mul(a.ceil(a.sub(place, low)), 0.5), "nearest": a.round(a.sub(place, low)),
+        "midpoint": a.mul(a.ceil(a.sub(place, low)), 0.5), "nearest": a.sub(a.round(place), low),
     }  # fmt: skip
     if interpolation not in weight:
         raise ShapeError(
@@ -119,7 +120,8 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
     best = reductions.argmax(counts, at, True)
     # the last of the run of equal elements is the one PyTorch names
-    best = a.sub(a.add(best, i.gather.bind(counts, best, axis=at)), 1)
+    run = clamp(i.gather.bind(counts, best, axis=at), 1)
+    best = a.sub(a.add(best, run), 1)
     found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
     if keepdim:
         return return_types.mode(found, where_)
@@ -174,7 +176,7 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
 def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> Any:
     kind = x.device.index_dtype
     place = a.floor(a.mul(a.sub(x, low), bins / (high - low)))
-    at = cast(a.clamp(place, 0, bins - 1), kind)
+    at = cast(clamp(place, 0, bins - 1), kind)
     inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
     one = cast(inside, kind) if weight is None else e.where(inside, weight, 0)
     return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
@@ -208,7 +210,7 @@ def histogram(
     )
     counted = e.where(inside, one, 0)
     hist: Any = i.scatter_add.bind(
-        filled((n,), 0, one.spec.dtype, x.device), a.clamp(at, 0, n - 1), counted, axis=0
+        filled((n,), 0, one.spec.dtype, x.device), clamp(at, 0, n - 1), counted, axis=0
     )
     if density:
         hist = a.div(hist, a.mul(reductions.sum(hist), diff(edges)))
@@ -233,6 +235,10 @@ def cov(
         raise ShapeError(f"cov: expected at most 2 dimensions, got shape {x.spec.shape}")
     rows = x if len(x.spec.shape) == 2 else v.reshape.bind(x, shape=(1, x.spec.size))
     n = rows.spec.shape[1]
+    if not n:
+        # of no observations; some adapters take 0 times nan for 0
+        shape = (rows.spec.shape[0],) * 2 if len(x.spec.shape) == 2 else ()
+        return filled(shape, math.nan, x.spec.dtype, x.device)
     weight: Any = constant(1, rows.spec, x.device)
     for w in (fweights, aweights):
         if w is not None:
@@ -247,7 +253,7 @@ def cov(
     else:
         heavy = a.mul(v.part(weight, 0, 0, 1), cast(aweights, x.spec.dtype))
         left = a.sub(line, a.div(a.mul(reductions.sum(heavy, 1, True), float(correction)), line))
-    c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), a.clamp(left, 0))
+    c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), clamp(left, 0))
     return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
 
 
@@ -258,4 +264,4 @@ def corrcoef(input: Tensor) -> Tensor:
     if not c.spec.shape:
         return a.div(c, c)
     d: Any = a.sqrt(diagonal(c))
-    return a.clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
+    return clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)

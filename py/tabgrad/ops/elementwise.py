@@ -9,7 +9,7 @@ from tabgrad.core.dtype import INT, DType
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
 from tabgrad.core.op import REGISTRY
-from tabgrad.ops.rounding import eq, floor, gt, lt, trunc
+from tabgrad.ops.rounding import eq, gt, lt, trunc
 
 Operand = Any
 Array = Any
@@ -180,7 +180,7 @@ def floor_divide(x: Operand, y: Operand) -> Array:
 
 @elementwise(
     code={"float": "remainder_f32({x}, {y})", "int": "remainder_{t}({x}, {y})"},
-    derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -floor(x / y)),
+    derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -floor_divide(x, y)),
     integers="same",
     kinds="iuf",
     domain=((0.6, 0.9), (1.0, 2.0)),

@@ -62,7 +62,9 @@ def _from(x: Array, axis: int, reverse: bool) -> Array:
 )
 def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
     """Return the sum of the elements up to and including each one along `axis`; `reverse` starts at the end."""
-    return _from(np.cumsum(_from(x, axis, reverse), axis, dtype=x.dtype), axis, reverse)
+    # a sum begins at 0, so that of negative zeros is 0
+    found = np.cumsum(_from(x, axis, reverse), axis, dtype=x.dtype) + np.zeros((), x.dtype)
+    return _from(found, axis, reverse)
 
 
 # -- linear recurrences ----------------------------------------------------------------------------

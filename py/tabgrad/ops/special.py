@@ -154,8 +154,8 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
 
 @elementwise(
     code={
-        "wgsl": "select({x} * log_f32({y}), {x}, {x} == 0.0 && !is_nan({y}))",
-        "cuda": "({x} == 0 && !is_nan({y}) ? {x} : {x} * log_f32({y}))",
+        "wgsl": "select({x} * log_f32({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log_f32({y}))",
     },
     derivative=(
         lambda x, y, _z: where(eq(x, 0), where(le(y, 0), 0, log(y)), log(y)),
@@ -166,7 +166,7 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
 )
 def xlogy(x: Operand, y: Operand) -> Array:
     """Return x * ln(y), 0 where x is 0."""
-    return np.where((x == 0) & ~np.isnan(y), x, x * np.log(y))
+    return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log(y))
 
 
 @widened

@@ -207,7 +207,7 @@ def threshold(input: Any, threshold: float, value: float) -> Any:
 def logsigmoid(input: Any) -> Any:
     """Return ln(sigmoid(x)), without overflow."""
     needs_float("logsigmoid", input)
-    return neg(softplus(neg(input)))
+    return sub(0, softplus(neg(input)))
 
 
 @widened

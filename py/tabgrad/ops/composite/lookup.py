@@ -133,7 +133,7 @@ def pairwise_distance(
 ) -> Any:
     """Return the p-norm of x1 - x2 + eps over the last axis."""
     d = add(sub(x1, x2), eps)
-    axes = (len(d.spec.shape) - 1,)
+    axes = (len(d.spec.shape) - 1,) if d.spec.shape else ()
     y = vector_norm(d, p, axes)
     return reshape.bind(y, shape=with_ones(d.spec.shape, axes)) if keepdim else y
 

@@ -191,7 +191,7 @@ def cross_entropy(
         return _against_probabilities(input, target, axis, weight, reduction, label_smoothing)
     axis = _class_axis("cross_entropy", input, target)
     target = _checked("cross_entropy", target, input, axis, ignore_index)
-    z = sub.bind(input, top(input, (axis,)))
+    z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
     mask = one_hot_mask(input, target, axis)
     loss = _unless_ignored(sub.bind(total, _picked(z, mask, axis)), target, ignore_index)
@@ -223,7 +223,7 @@ def _against_probabilities(
     classes = input.spec.shape[axis]
     if smoothing:
         target = add(mul(target, 1 - smoothing), smoothing / classes)
-    z = sub.bind(input, top(input, (axis,)))
+    z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
     every = mul(sub.bind(keep(total, z, (axis,)), z), target)
     if weight is not None:
@@ -302,10 +302,11 @@ def smooth_l1_loss(
     reduction: str = "mean", beta: float = 1.0,
 ) -> Any:  # fmt: skip
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
-    needs_float("smooth_l1_loss", input, target, any_of=True)
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    if beta == 0:
+    if beta != 0:
+        needs_float("smooth_l1_loss", input, target, any_of=True)
+    else:
         return l1_loss(input, target, size_average, reduce, reduction)
     gap = sub(input, target)
     d = abs_(gap)

@@ -11,7 +11,7 @@ from tabgrad.ops.checked import within
 from tabgrad.ops.composite.activations import above_zero, logsigmoid
 from tabgrad.ops.composite.lookup import pairwise_distance
 from tabgrad.ops.composite.losses import legacy_reduction, one_hot_mask, reduced
-from tabgrad.ops.composite.norms import along
+from tabgrad.ops.composite.norms import along, mean
 from tabgrad.ops.elementwise import add, cast, div, minimum, mul, neg, sqrt, square, sub, where
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.reduction import reduce_sum
@@ -199,8 +199,7 @@ def multilabel_soft_margin_loss(
     needs_float("multilabel_soft_margin_loss", input)
     loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))
     loss = loss if weight is None else mul(loss, weight)
-    last = len(loss.spec.shape) - 1
-    loss = mul(reduce_sum.bind(loss, axes=(last,)), 1 / loss.spec.shape[last])
+    loss = mean(loss, (len(loss.spec.shape) - 1,))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tabgrad.core.dtype import get_default_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
@@ -66,9 +67,9 @@ def _scaled_bessel(order: int, x: Any) -> Any:
 
 
 def _real(name: str, x: Any) -> Any:
-    if not x.spec.dtype.is_floating_point:
-        raise DTypeError(f"{name}: expected a floating-point tensor, got {x.spec.dtype!r}")
-    return x
+    if x.spec.dtype.is_complex:
+        raise DTypeError(f"{name}: not defined for {x.spec.dtype!r}")
+    return x if x.spec.dtype.is_floating_point else cast(x, get_default_dtype())
 
 
 @widened
@@ -80,7 +81,8 @@ def i0e(x: Any) -> Any:
 @widened
 def i0(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 0."""
-    return mul(exp(abs_(_real("i0", x))), _scaled_bessel(0, x))
+    x = _real("i0", x)
+    return mul(exp(abs_(x)), _scaled_bessel(0, x))
 
 
 @widened
@@ -92,7 +94,8 @@ def i1e(x: Any) -> Any:
 @widened
 def i1(x: Any) -> Any:
     """Return the modified Bessel function of the first kind of order 1."""
-    return mul(exp(abs_(_real("i1", x))), _scaled_bessel(1, x))
+    x = _real("i1", x)
+    return mul(exp(abs_(x)), _scaled_bessel(1, x))
 
 
 @widened

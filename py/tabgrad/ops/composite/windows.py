@@ -246,14 +246,18 @@ def lp_pool(
     name: str, n: int, x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:  # fmt: skip
     """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
-    from tabgrad.ops.elementwise import abs_, pow_, sign
+    from tabgrad.ops.elementwise import abs_, pow_, sign, where
+    from tabgrad.ops.rounding import eq
     from tabgrad.ops.special import relu
 
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
     w = g.windows(pow_(x, p), 0)
     total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
-    return pow_(mul(sign(total), relu(abs_(total))), 1 / p)
+    total = mul(sign(total), relu(abs_(total)))
+    # at 0 the slope of a root is infinite, and counts as 0
+    zero = eq(total, 0)
+    return where(zero, 0, pow_(where(zero, 1, total), 1 / p))
 
 
 # -- adaptive --------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""Making a call with either library, and its results as bits."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tests.specials.points import environment
+
+GRADIENTS = ("float32", "float64")
+"""The dtypes whose derivatives are compared."""
+
+
+def tensors(t: Any, result: Any) -> list[Any]:
+    """Return the tensors in a result."""
+    if isinstance(result, t.Tensor):
+        return [result]
+    return (
+        [y for part in result for y in tensors(t, part)] if isinstance(result, tuple | list) else []
+    )
+
+
+def bits(t: Any, y: Any) -> dict[str, Any]:
+    """Return dtype, shape and the bytes of a tensor; bfloat16 as the upper half of float32."""
+    y = y.detach()
+    dtype = str(y.dtype).rpartition(".")[2]
+    if dtype == "bfloat16":
+        raw = np.ascontiguousarray(y.float().numpy(force=True)).view(np.uint32) >> 16
+        data = raw.astype(np.uint16).tobytes()
+    else:
+        data = np.ascontiguousarray(y.numpy(force=True)).tobytes()
+    return {"dtype": dtype, "shape": list(y.shape), "data": data.hex()}
+
+
+def outcome(t: Any, call: str, dtype: str, device: str) -> dict[str, Any] | None:
+    """Return results and gradients of a call; None where the library refuses it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        env = environment(t, dtype, device, dtype in GRADIENTS)
+        inputs = {name: x for name, x in env.items() if name != "t"}
+        try:
+            results = tensors(t, eval(call, env))
+            found: dict[str, Any] = {"results": [bits(t, y) for y in results]}
+        except Exception:
+            return None
+        # the leaves themselves, before the call put anything else in their place
+        wanting = [y for y in results if y.requires_grad and y.grad_fn is not None]
+        if dtype in GRADIENTS and wanting:
+            used = [(name, x) for name, x in inputs.items() if name in call_names(call)]
+            try:
+                grads = t.autograd.grad(
+                    wanting,
+                    [x for _, x in used],
+                    [t.ones_like(y) for y in wanting],
+                    allow_unused=True,
+                )
+            except Exception:
+                return found
+            found["gradients"] = {
+                name: bits(t, g) for (name, _), g in zip(used, grads, strict=True) if g is not None
+            }
+    return found
+
+
+def call_names(call: str) -> set[str]:
+    """Return the names that a call uses."""
+    return set(compile(call, "<call>", "eval").co_names)
