@@ -28,35 +28,11 @@ from tabgrad.core.errors import (
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
 from tabgrad.functions.arithmetic import (
-    abs as abs, absolute as absolute, acos as acos, arccos as arccos, acosh as acosh,
-    arccosh as arccosh, add as add, asin as asin,
-    arcsin as arcsin, asinh as asinh, arcsinh as arcsinh, atan as atan, arctan as arctan,
-    atan2 as atan2, arctan2 as arctan2, atanh as atanh, arctanh as arctanh,
-    bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
-    bitwise_not as bitwise_not, bitwise_or as bitwise_or,
-    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil,
-        conj as conj, copysign as copysign, cos as cos, cosh as cosh, deg2rad as deg2rad, digamma as digamma,
-    div as div, divide as divide, erf as erf, erfc as erfc, erfinv as erfinv, exp as exp,
-    exp2 as exp2, expm1 as expm1, fix as fix, float_power as float_power, floor as floor,
-    floor_divide as floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac,
-    heaviside as heaviside, hypot as hypot, ldexp as ldexp, lgamma as lgamma,
-    log as log, log10 as log10, log1p as log1p, log2 as log2, logaddexp as logaddexp,
-    logaddexp2 as logaddexp2, logit as logit, maximum as maximum, minimum as minimum, mul as mul,
-    multiply as multiply, nan_to_num as nan_to_num, neg as neg, negative as negative,
-    positive as positive, pow as pow, rad2deg as rad2deg, reciprocal as reciprocal, relu as relu,
-    remainder as remainder, round as round, rsqrt as rsqrt, rsub as rsub, sgn as sgn,
-    sigmoid as sigmoid, sign as sign, signbit as signbit, sin as sin, sinc as sinc, sinh as sinh,
-    sqrt as sqrt, square as square, sub as sub, subtract as subtract, tan as tan, tanh as tanh,
-    true_divide as true_divide, trunc as trunc, xlogy as xlogy,
+    conj as conj, positive as positive, relu as relu, rsub as rsub,
 )  # fmt: skip
 from tabgrad.functions.comparison import (
-    allclose as allclose, eq as eq, equal as equal, ge as ge, greater as greater,
-    greater_equal as greater_equal, gt as gt, isclose as isclose, isfinite as isfinite,
-    isin as isin, isinf as isinf, isnan as isnan, isneginf as isneginf, isposinf as isposinf,
-    isreal as isreal, le as le, less as less, less_equal as less_equal,
-    logical_and as logical_and, logical_not as logical_not, logical_or as logical_or,
-    logical_xor as logical_xor, lt as lt, masked_fill as masked_fill, ne as ne,
-    not_equal as not_equal, where as where,
+    allclose as allclose, equal as equal, isclose as isclose, isfinite as isfinite, isinf as isinf,
+    isnan as isnan, isreal as isreal, masked_fill as masked_fill,
 )  # fmt: skip
 from tabgrad.functions.conversion import (
     BoolTensor as BoolTensor, ByteTensor as ByteTensor, DoubleTensor as DoubleTensor,
@@ -67,14 +43,12 @@ from tabgrad.functions.conversion import (
     promote_types as promote_types, result_type as result_type,
 )  # fmt: skip
 from tabgrad.functions.creation import (
-    as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like,
-    from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like,
-    ones as ones, ones_like as ones_like, tensor as tensor, zeros as zeros,
+    as_tensor as as_tensor, asarray as asarray, empty_like as empty_like, from_numpy as from_numpy,
+    frombuffer as frombuffer, full_like as full_like, ones_like as ones_like, tensor as tensor,
     zeros_like as zeros_like,
 )  # fmt: skip
 from tabgrad.functions.diagonals import (
-    diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,
-    trace as trace,
+    diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal, trace as trace,
 )  # fmt: skip
 from tabgrad.functions.distinct import (
     unique as unique, unique_consecutive as unique_consecutive,
@@ -88,11 +62,9 @@ from tabgrad.functions.generator import (
     seed as seed, set_rng_state as set_rng_state,
 )  # fmt: skip
 from tabgrad.functions.joining import (
-    cat as cat, chunk as chunk, column_stack as column_stack, concat as concat,
-    concatenate as concatenate, dsplit as dsplit, dstack as dstack, hsplit as hsplit,
-    hstack as hstack, narrow as narrow, repeat_interleave as repeat_interleave,
-    row_stack as row_stack, select as select, split as split, stack as stack,
-    tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as vstack,
+    chunk as chunk, dsplit as dsplit, hsplit as hsplit, narrow as narrow,
+    repeat_interleave as repeat_interleave, select as select, split as split,
+    tensor_split as tensor_split, unbind as unbind, vsplit as vsplit,
 )  # fmt: skip
 from tabgrad.functions.layout import (
     channels_last as channels_last, channels_last_3d as channels_last_3d,
@@ -103,43 +75,72 @@ from tabgrad.functions.limits import (
     finfo as finfo, iinfo as iinfo,
 )  # fmt: skip
 from tabgrad.functions.linear import (
-    addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm,
-    bmm as bmm, cartesian_prod as cartesian_prod, chain_matmul as chain_matmul, cross as cross,
-    dot as dot, ger as ger, inner as inner, kron as kron, matmul as matmul, mm as mm, mv as mv,
-    outer as outer, tensordot as tensordot, vdot as vdot,
+    cartesian_prod as cartesian_prod,
 )  # fmt: skip
 from tabgrad.functions.nonzero import (
-    argwhere as argwhere, masked_select as masked_select, nonzero as nonzero,
-)  # fmt: skip
-from tabgrad.functions.ordering import (
-    argsort as argsort, bucketize as bucketize, cummax as cummax, cummin as cummin,
-    cumprod as cumprod, cumsum as cumsum, diff as diff, kthvalue as kthvalue,
-    logcumsumexp as logcumsumexp, median as median, msort as msort, nanmedian as nanmedian,
-    searchsorted as searchsorted, sort as sort, topk as topk,
+    argwhere as argwhere,
 )  # fmt: skip
 from tabgrad.functions.ranges import (
-    arange as arange, eye as eye, linspace as linspace, logspace as logspace,
-    meshgrid as meshgrid, tril as tril, tril_indices as tril_indices, triu as triu,
-    triu_indices as triu_indices, vander as vander,
+    meshgrid as meshgrid, tril_indices as tril_indices, triu_indices as triu_indices,
+    vander as vander,
+)  # fmt: skip
+from tabgrad.functions.outs import (
+    abs as abs, absolute as absolute, acos as acos, acosh as acosh, add as add, addbmm as addbmm,
+    addcdiv as addcdiv, addcmul as addcmul, addmm as addmm, addmv as addmv, addr as addr,
+    all as all, amax as amax, amin as amin, aminmax as aminmax, any as any, arange as arange,
+    arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as arcsinh, arctan as arctan,
+    arctan2 as arctan2, arctanh as arctanh, argmax as argmax, argmin as argmin, argsort as argsort,
+    asin as asin, asinh as asinh, atan as atan, atan2 as atan2, atanh as atanh, baddbmm as baddbmm,
+    bernoulli as bernoulli, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
+    bitwise_not as bitwise_not, bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, bmm as bmm,
+    bucketize as bucketize, cat as cat, ceil as ceil, chain_matmul as chain_matmul, clamp as clamp,
+    clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, column_stack as column_stack,
+    concat as concat, concatenate as concatenate, copysign as copysign, cos as cos, cosh as cosh,
+    cross as cross, cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum,
+    deg2rad as deg2rad, diag as diag, diff as diff, digamma as digamma, div as div,
+    divide as divide, dot as dot, dstack as dstack, empty as empty, eq as eq, erf as erf,
+    erfc as erfc, erfinv as erfinv, exp as exp, exp2 as exp2, expm1 as expm1, eye as eye,
+    fix as fix, float_power as float_power, floor as floor, floor_divide as floor_divide,
+    fmax as fmax, fmin as fmin, fmod as fmod, frac as frac, full as full, gather as gather,
+    ge as ge, ger as ger, greater as greater, greater_equal as greater_equal, gt as gt,
+    heaviside as heaviside, histc as histc, histogram as histogram, hstack as hstack,
+    hypot as hypot, index_add as index_add, index_copy as index_copy, index_select as index_select,
+    inner as inner, isin as isin, isneginf as isneginf, isposinf as isposinf, kron as kron,
+    kthvalue as kthvalue, ldexp as ldexp, le as le, lerp as lerp, less as less,
+    less_equal as less_equal, lgamma as lgamma, linspace as linspace, log as log, log10 as log10,
+    log1p as log1p, log2 as log2, log_softmax as log_softmax, logaddexp as logaddexp,
+    logaddexp2 as logaddexp2, logcumsumexp as logcumsumexp, logical_and as logical_and,
+    logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor,
+    logit as logit, logspace as logspace, logsumexp as logsumexp, lt as lt,
+    masked_select as masked_select, matmul as matmul, max as max, maximum as maximum, mean as mean,
+    median as median, min as min, minimum as minimum, mm as mm, mode as mode, msort as msort,
+    mul as mul, multinomial as multinomial, multiply as multiply, mv as mv,
+    nan_to_num as nan_to_num, nanmean as nanmean, nanmedian as nanmedian,
+    nanquantile as nanquantile, nansum as nansum, ne as ne, neg as neg, negative as negative,
+    nonzero as nonzero, norm as norm, normal as normal, not_equal as not_equal, ones as ones,
+    outer as outer, pow as pow, prod as prod, quantile as quantile, rad2deg as rad2deg,
+    rand as rand, randint as randint, randn as randn, randperm as randperm,
+    reciprocal as reciprocal, remainder as remainder, round as round, row_stack as row_stack,
+    rsqrt as rsqrt, scatter as scatter, scatter_add as scatter_add,
+    scatter_reduce as scatter_reduce, searchsorted as searchsorted, sgn as sgn, sigmoid as sigmoid,
+    sign as sign, signbit as signbit, sin as sin, sinc as sinc, sinh as sinh, softmax as softmax,
+    sort as sort, sqrt as sqrt, square as square, stack as stack, std as std, sub as sub,
+    subtract as subtract, sum as sum, take as take, take_along_dim as take_along_dim, tan as tan,
+    tanh as tanh, tensordot as tensordot, topk as topk, tril as tril, triu as triu,
+    true_divide as true_divide, trunc as trunc, var as var, vdot as vdot, vstack as vstack,
+    where as where, xlogy as xlogy, zeros as zeros,
 )  # fmt: skip
 from tabgrad.functions.reductions import (
-    all as all, amax as amax, amin as amin, aminmax as aminmax, any as any, argmax as argmax,
-    argmin as argmin, count_nonzero as count_nonzero, dist as dist, log_softmax as log_softmax,
-    logsumexp as logsumexp, max as max, mean as mean, min as min, nanmean as nanmean,
-    nansum as nansum, norm as norm, prod as prod, softmax as softmax, std as std,
-    std_mean as std_mean, sum as sum, var as var, var_mean as var_mean,
+    count_nonzero as count_nonzero, dist as dist, std_mean as std_mean, var_mean as var_mean,
 )  # fmt: skip
 from tabgrad.functions.sampling import (
-    bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson,
-    rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like,
-    randn as randn, randn_like as randn_like, randperm as randperm,
+    poisson as poisson, rand_like as rand_like, randint_like as randint_like,
+    randn_like as randn_like,
 )  # fmt: skip
 from tabgrad.functions.selecting import (
-    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill,
-    index_put as index_put, index_select as index_select, masked_scatter as masked_scatter,
-    put as put, scatter as scatter, scatter_add as scatter_add, scatter_reduce as scatter_reduce,
-    select_scatter as select_scatter, slice_scatter as slice_scatter, take as take,
-    take_along_dim as take_along_dim,
+    index_fill as index_fill, index_put as index_put, masked_scatter as masked_scatter, put as put,
+    select_scatter as select_scatter, slice_scatter as slice_scatter,
 )  # fmt: skip
 from tabgrad.functions.settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
@@ -163,13 +164,7 @@ from tabgrad.functions.size import (
     Size as Size,
 )  # fmt: skip
 from tabgrad.functions.statistics import (
-    bincount as bincount, corrcoef as corrcoef, cov as cov, histc as histc,
-    histogram as histogram, mode as mode, nanquantile as nanquantile,
-    quantile as quantile,
-)  # fmt: skip
-from tabgrad.functions.ternary import (
-    addcdiv as addcdiv, addcmul as addcmul, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min,
-    clip as clip, lerp as lerp,
+    bincount as bincount, corrcoef as corrcoef, cov as cov,
 )  # fmt: skip
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,
