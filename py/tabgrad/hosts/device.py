@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from tabgrad.core.dtype import HALVES
-from tabgrad.core.errors import CaptureError, DeviceLostError, WouldBlockError
+from tabgrad.core.errors import CaptureError, DeviceLostError, OutOfMemoryError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
@@ -22,6 +22,7 @@ from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
+from tabgrad.hosts.room import check_room, largest
 from tabgrad.hosts.storage import from_storage, nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
@@ -63,10 +64,10 @@ class DeviceBackend:
         self.device = device
         self.graph = Graph()
         self.encoder = Encoder()
-        self.pool = Pool(self.encoder)
         self.counters = Counters()
         self.dialect = _dialect(host.hello.language)
         limits = host.hello.limits
+        self.pool = Pool(self.encoder, largest(limits))
         self.limits = Limits(
             buffers=limits["max_storage_buffers_per_shader_stage"],
             software=host.hello.adapter.software,
@@ -204,6 +205,16 @@ class DeviceBackend:
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
 
+    def compute_for(self, i: int, wanted: list[int]) -> None:
+        """Compute node `i` with all that is wanted; alone where something else has no room."""
+        try:
+            self.compute(wanted)
+        except OutOfMemoryError:
+            if wanted == [i]:
+                raise
+            if self.graph.buffer[i] is None:
+                self.compute([i])
+
     def prepare(
         self,
         order: list[int],
@@ -236,6 +247,7 @@ class DeviceBackend:
             self.limits.runs = OFTEN if often else SELDOM
             self.limits.dynamic = dynamic
             plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
+            check_room(self, plan, order)
             stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
             values = stored.values
         else:
@@ -383,7 +395,7 @@ class DeviceBackend:
             if graph.buffer[value.id] is None and value.id not in wanted:
                 wanted.append(value.id)
             if wanted:
-                self.compute(wanted)
+                self.compute_for(value.id, wanted)
         buffer = graph.buffer[value.id]
         offset = 0
         if buffer is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.hosts.room import refusal
+
 SPARE_BYTES = 64 << 20
 """Unused buffers beyond this, and beyond a quarter of what is in use, go back to the device."""
 
@@ -36,10 +38,11 @@ def size_class(nbytes: int) -> int:
 
 
 class Pool:
-    """The buffers of one device, by size class."""
+    """The buffers of one device, by size class; none has more than `most` bytes."""
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: Any, most: int) -> None:
         self.encoder = encoder
+        self.most = most
         self.spare: dict[int, list[int]] = {}
         self.spare_bytes = 0
         self.live = 0
@@ -50,7 +53,9 @@ class Pool:
 
     def take(self, nbytes: int) -> Buffer:
         """Return a buffer of at least `nbytes`; its contents are undefined."""
-        size = size_class(nbytes)
+        if nbytes > self.most:
+            raise refusal("a tensor", nbytes, self.most)
+        size = min(size_class(nbytes), self.most)
         ids = self.spare.get(size)
         if ids:
             i = ids.pop()

@@ -1,0 +1,51 @@
+"""Refusing what no buffer of a device can hold, before anything of it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabgrad.core.errors import OutOfMemoryError
+from tabgrad.hosts.faults import where
+from tabgrad.lower.plan import Plan
+
+WORD = 16
+"""Sizes of buffers are multiples of so many bytes."""
+
+
+def largest(limits: Mapping[str, int]) -> int:
+    """Return the bytes that a buffer may have which kernels bind whole."""
+    most = min(limits["max_buffer_size"], limits["max_storage_buffer_binding_size"])
+    return most // WORD * WORD
+
+
+def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
+    """Return the error for something that would take too many bytes."""
+    return OutOfMemoryError(
+        f"{what} takes {nbytes:,} bytes in one buffer, but this device binds at most {most:,}: work on parts "
+        "of it, reduce it before it is read or kept, or use device 'cpu'"
+    )
+
+
+def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
+    """Raise OutOfMemoryError where a plan stores more in one buffer than the device can bind."""
+    most = backend.pool.most
+    slot = max(range(len(plan.nbytes)), key=plan.nbytes.__getitem__, default=-1)
+    if slot < 0 or plan.nbytes[slot] <= most:
+        return
+    kernel = next((k for k in plan.kernels if slot in k.slots[-1:]), None) or next(
+        k for k in plan.kernels if slot in k.slots
+    )
+    lines = [backend.graph.line[order[k]] for k in kernel.origins if k >= 0]
+    places = sorted({where(line) for line in lines if line})
+    error = refusal(f"a result of {', '.join(kernel.ops)}", plan.nbytes[slot], most)
+    if places:
+        error.add_note("recorded at " + ", ".join(places))
+    try:
+        raise error
+    finally:
+        # the frames of a traceback hold the tensor that is too large, and a name for it here would hold them
+        del error
+
+
+__all__ = ["check_room", "largest", "refusal"]
