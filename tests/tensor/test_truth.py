@@ -73,3 +73,35 @@ def test_a_plan_tells_the_zeros_apart_that_it_is_given() -> None:
             math.copysign(INF, zero),
             -math.copysign(INF, zero),
         ]
+
+
+IDENTITIES = {
+    "x - x": [0.0, 0.0, 0.0, NAN, NAN],
+    "x + (-x)": [0.0, 0.0, 0.0, NAN, NAN],
+    "(x + 1) - x": [1.0, 0.0, 1.0, NAN, NAN],
+    "(1 + x) - x": [1.0, 0.0, 1.0, NAN, NAN],
+    "(x - (x - 1))": [1.0, 0.0, 1.0, NAN, NAN],
+    "((x + 1) - x) - ((x + 1) - x)": [0.0, 0.0, 0.0, NAN, NAN],
+    "(1 - x) + x": [1.0, 0.0, 1.0, NAN, NAN],
+    "x + 1 == x": [False, True, False, True, False],
+    "x < x + 1": [True, False, True, False, False],
+    "x.sqrt() ** 2": [0.25, 1e8, NAN, INF, NAN],
+    "x.sqrt() * x.sqrt()": [0.25, 1e8, NAN, INF, NAN],
+    "x.sqrt().square()": [0.25, 1e8, NAN, INF, NAN],
+    "tg.softmax(x[:, None], 1)[:, 0]": [1.0, 1.0, 1.0, NAN, NAN],
+    "x + (x.round() - x).detach()": [0.0, 1e8, -3.0, NAN, NAN],
+}
+"""What a driver could take for something simpler: right for real numbers only."""
+
+
+@pytest.mark.parametrize("code", IDENTITIES)
+def test_floats_are_not_real_numbers(code: str) -> None:
+    x = tg.tensor([0.25, 1e8, -3.0, INF, NAN])
+    assert all(map(same, eval(code, {"x": x, "tg": tg}).tolist(), IDENTITIES[code])), code
+
+
+def test_the_error_of_a_sum_is_what_compensation_needs() -> None:
+    big, small = tg.tensor([16777216.0, 1e8]), tg.tensor([1.0, 3.0])
+    total = big + small
+    back = total - big
+    assert ((big - (total - back)) + (small - back)).tolist() == [1.0, 3.0]

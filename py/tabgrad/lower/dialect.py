@@ -19,6 +19,9 @@ class Dialect:
     """A kernel language. Statements end up in one flat list of lines; blocks are `{` and `}` in both."""
 
     name = ""
+    simplifies = False
+    """Whether a driver may take what holds for real numbers for what holds for floats."""
+
     robust = False
     """Whether a load from outside of a buffer is harmless."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.lower import checks
+from tabgrad.lower import checks, opaque
 from tabgrad.lower.dialect import BOOL, U32, Dialect
 from tabgrad.lower.group import Group, sources
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
@@ -35,7 +35,8 @@ class Emitter:
     """Prints the values of one group in one dialect.
 
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
-    which the slots are met, and constants take uniform words in theirs, so equal work has equal text.
+    which the slots are met, and constants take uniform words in theirs, so equal work has equal text. `made`
+    is what each name of an element-wise value was made by and of.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Emitter:
         self.scopes = [Scope("", set(), False)]
         self.names = 0
         self.checks = 0
+        self.made: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.seen: dict[Node, None] = {}
 
     # -- statements --------------------------------------------------------------------------------
@@ -290,7 +292,10 @@ class Emitter:
         if n.name == "checked":
             return checks.emit(self, n, self.value(n.srcs[0], index), kind)
         if n.family == "elementwise":
-            return self.let(kind, self.scalar(n, [self.value(s, index) for s in n.srcs]))
+            args = opaque.guarded(self, n, [self.value(s, index) for s in n.srcs])
+            made = self.let(kind, self.scalar(n, args))
+            self.made[made] = (n.name, tuple(args))
+            return made
         if n.family == "view":
             return self.viewed(n, index, kind)
         special = getattr(self, f"_{n.name}", None)

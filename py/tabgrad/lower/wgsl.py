@@ -20,6 +20,7 @@ class WGSL(Dialect):
 
     name = "wgsl"
     robust = True
+    simplifies = True
     types: ClassVar[dict[str, str]] = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
 
     def let(self, name: str, kind: str, value: str) -> str:

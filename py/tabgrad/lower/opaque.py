@@ -1,0 +1,43 @@
+"""Values that a driver may not see through.
+
+A WebGPU driver may take `x - x` for 0, `(x + y) - x` for y and `sqrt(x) * sqrt(x)` for |x|: right for real
+numbers, wrong where rounding, an infinity or a nan is meant. Where an op meets its own operand like that, the
+other operand is exclusive-ored with a zero that no driver knows: it lies among the uniform words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.lower.dialect import F32
+from tabgrad.lower.ir import Node
+
+SUMS = ("add", "sub", "neg")
+MEETS = ("add", "sub", "lt", "le", "gt", "ge", "eq", "ne")
+
+
+def opaque(e: Any, value: str) -> str:
+    """Return the text of a float that is `value` without being known as it."""
+    return f"bitcast<f32>(bitcast<u32>({value}) ^ {e.number(0)})"
+
+
+def guarded(e: Any, n: Node, args: list[str]) -> list[str]:
+    """Return the operands of an element-wise op, those opaque that a driver would see through."""
+    if not e.d.simplifies or e.d.compute_type(n.srcs[-1].spec.dtype) != F32:
+        return args
+    if n.name == "barrier":
+        return [opaque(e, args[0])]
+    if n.name in MEETS:
+        x, y = args
+        for i, (one, other) in enumerate(((x, y), (y, x))):
+            name, inner = e.made.get(one, ("", ()))
+            if name in SUMS and other in inner:
+                return [opaque(e, a) if k == i else a for k, a in enumerate(args)]
+        return [x, opaque(e, y)] if x == y and n.name == "sub" else args
+    roots = [e.made.get(a, ("", ()))[0] == "sqrt" for a in args]
+    if (n.name == "mul" and args[0] == args[1] and roots[0]) or (n.name == "square" and roots[0]):
+        return [opaque(e, a) for a in args]
+    return args
+
+
+__all__ = ["guarded", "opaque"]
