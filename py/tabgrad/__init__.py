@@ -166,6 +166,10 @@ from tabgrad.functions.size import (
 from tabgrad.functions.statistics import (
     bincount as bincount, corrcoef as corrcoef, cov as cov,
 )  # fmt: skip
+from tabgrad.functions.storage import (
+    as_strided as as_strided, as_strided_ as as_strided_, as_strided_scatter as as_strided_scatter,
+    resize_as_ as resize_as_,
+)  # fmt: skip
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,
     set_default_device as set_default_device,

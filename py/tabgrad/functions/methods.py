@@ -20,6 +20,7 @@ from tabgrad.functions import (
     selecting,
     shaping,
     statistics,
+    storage,
     ternary,
 )  # fmt: skip
 
@@ -337,5 +338,11 @@ class Methods:
     unflatten = shaping.unflatten
     unfold = shaping.unfold
     unsqueeze = shaping.unsqueeze
+    as_strided = storage.as_strided
+    as_strided_ = storage.as_strided_
+    as_strided_scatter = storage.as_strided_scatter
+    resize_ = storage.resize_
+    resize_as_ = storage.resize_as_
+    set_ = storage.set_
     view = shaping.view_
     view_as = shaping.view_as

@@ -126,12 +126,17 @@ def _windows(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints
     return (*shape[:lead], *counts, *sizes), out, offset
 
 
+def _strided(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+    return params["sizes"], params["strides"], params["offset"]
+
+
 _RULES: dict[str, Callable[[Ints, Ints, int, Any], tuple[Ints, Ints, int]]] = {
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,
     "slice": _slice,
     "rewindow": _windows,
+    "strided": _strided,
 }
 
 

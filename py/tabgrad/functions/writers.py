@@ -10,7 +10,7 @@ from tabgrad.core.spec import Params, spec
 from tabgrad.core.trace import bind, constant
 from tabgrad.ops.elementwise import where
 from tabgrad.ops.indexing import cat, iota, scatter
-from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
+from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_, strided
 
 Tensor = Any
 Ints = tuple[int, ...]
@@ -31,7 +31,7 @@ def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
     return new
 
 
-_REPEATING: tuple[Any, ...] = (expand, rewindow)
+_REPEATING: tuple[Any, ...] = (expand, rewindow, strided)
 """Steps that can show an element in many places, of which later steps may choose one."""
 
 
