@@ -139,10 +139,11 @@ def functions(tg: Any) -> dict[str, Any]:
     ):  # fmt: skip
         for name in sorted(vars(module)):
             fn = getattr(module, name)
-            if name.startswith("_") or not callable(fn) or inspect.isclass(fn) or id(fn) in seen:
+            its = id(inspect.unwrap(fn)) if callable(fn) else 0
+            if name.startswith("_") or not its or inspect.isclass(fn) or its in seen:
                 continue
             if name not in NUMBERS_DRAWN | NO_NUMBERS:
-                seen.add(id(fn))
+                seen.add(its)
                 found[prefix + name] = fn
     return found
 

@@ -92,10 +92,10 @@ def as_dtype(x: Tensor, dtype: dt.DType) -> Tensor:
 
 
 def index_tensor(name: str, index: Any) -> Tensor:
-    """Return `index`, which must be a tensor of int64 or int32, as the device's index dtype."""
+    """Return `index`, which must be a tensor of int64 or int32 (or empty), as the device's index dtype."""
     if not isinstance(index, Box):
         raise TypeError(f"{name}: expected an index tensor, got {type(index).__name__}")
-    if index.spec.dtype not in (dt.int64, dt.int32):
+    if index.spec.dtype not in (dt.int64, dt.int32) and index.spec.size:
         raise DTypeError(
             f"{name}(): Expected dtype int32/int64 for index, got {index.spec.dtype!r}"
         )

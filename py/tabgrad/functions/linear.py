@@ -233,6 +233,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     `dims` may be a pair of lists of dims instead.
     """
     _check("tensordot", a, b)
+    dtype = a.spec.dtype
     x, y = a.spec.shape, b.spec.shape
     if isinstance(dims, int):
         left, right = list(range(len(x) - dims, len(x))), list(range(dims))
@@ -240,6 +241,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         pair = [[d] if isinstance(d, int) else list(d) for d in dims]
         left = [axis("tensordot", d, len(x)) for d in pair[0]]
         right = [axis("tensordot", d, len(y)) for d in pair[1]]
+    for i, j in zip(left, right, strict=False):
+        # a dim of size 1 is repeated as the other one is long
+        if x[i] != y[j] == 1:
+            a = reductions.sum(a, i, True, dtype=dtype)
+        elif y[j] != x[i] == 1:
+            b = reductions.sum(b, j, True, dtype=dtype)
+    x, y = a.spec.shape, b.spec.shape
     if len(left) != len(right) or any(x[i] != y[j] for i, j in zip(left, right, strict=True)):
         raise ShapeError(f"tensordot: dims {left} of {x} and {right} of {y} must have equal sizes")
     keep_x = [k for k in range(len(x)) if k not in left]

@@ -149,6 +149,8 @@ def diff(
     """Return the n-th differences of neighbours along `dim`."""
     from tabgrad.functions.joining import cat, narrow
 
+    if not n:
+        return e.copy.bind(input)
     parts = [p for p in (prepend, input, append) if p is not None]
     x: Any = cat(parts, dim) if len(parts) > 1 else input
     at = axis("diff", dim, len(x.spec.shape))

@@ -11,7 +11,7 @@ from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
-from tabgrad.core.trace import Box, constant
+from tabgrad.core.trace import Box, constant, filled
 from tabgrad.functions import indexing, nonzero
 from tabgrad.functions.arguments import axis, index_tensor, scalar
 from tabgrad.functions.writers import write_through
@@ -55,6 +55,14 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     tensor([[1, 1],
             [4, 3]])
     """
+    given: Any = index
+    if (
+        isinstance(given, Box)
+        and not given.spec.size
+        and len(given.spec.shape) != len(input.spec.shape)
+    ):
+        # of nothing, whatever its rank
+        return filled(0, spec(given.spec.shape, input.spec.dtype), input.device)
     return _gathered("gather", input, dim, index)
 
 

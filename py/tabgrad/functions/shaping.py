@@ -256,10 +256,10 @@ def _is_list(given: tuple[Any, ...]) -> bool:
 # -- moving and repeating elements -----------------------------------------------------------------
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """Return a copy with the order along `dims` reversed."""
+def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+    """Return a copy with the order along `dims` reversed: flip(input, 0, 1) or flip(input, dims=(0, 1))."""
     rank = len(input.spec.shape)
-    over = axes("flip", ints("flip", dims), rank, empty_is_all=False)
+    over = axes("flip", ints("flip", args if dims is None else (dims,)), rank, empty_is_all=False)
     return v.flip.bind(input, axes=over)
 
 

@@ -41,6 +41,9 @@ def matrix_norm(
         raise ValueError(f"linalg.matrix_norm: expected 'fro', 1, -1, inf or -inf, got {ord!r}")
     rows, columns = (d % A.ndim for d in dim)
     first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    if ord > 0 and not A.shape[second]:
+        # the largest sum of none
+        return A.abs().sum((rows, columns), keepdim=keepdim)
     sums = A.abs().sum(first, keepdim=True)
     best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
     return best if keepdim else best.squeeze((rows, columns))

@@ -134,10 +134,6 @@ def _ragged(
     input: Tensor, rows: Any, offsets: Tensor, mode: str, weights: Tensor | None, last: bool,
     padding: int | None,
 ) -> Any:  # fmt: skip
-    if mode == "max":
-        raise NotImplementedError(
-            "embedding_bag: mode='max' needs a 2-d input of bags of equal length"
-        )
     bags = offsets.shape[0] - (1 if last else 0)
     n, width = rows.spec.shape
     place = tg.arange(n, device=rows.device)
@@ -148,6 +144,8 @@ def _ragged(
     share = tg.ones(n, dtype=rows.dtype, device=rows.device) if weights is None else weights
     if padding is not None:
         share = where(ne(input, padding), share, 0)
+    if mode == "max":
+        return _largest(rows, bag, bags, None if padding is None else ne(input, padding))
     rows = mul(rows, reshape.bind(share, shape=(n, 1)))
     wide = expand.bind(reshape.bind(bag, shape=(n, 1)), shape=(n, width))
     empty = tg.zeros(bags, width, dtype=rows.dtype, device=rows.device)
@@ -158,6 +156,18 @@ def _ragged(
         tg.zeros(bags, dtype=rows.dtype, device=rows.device), bag, share, axis=0
     )
     return div(total, reshape.bind(maximum(count, 1), shape=(bags, 1)))
+
+
+def _largest(rows: Any, bag: Any, bags: int, counted: Any) -> Any:
+    """Return the maximum of the rows of each bag, 0 where it has none that counts."""
+    n, width = rows.spec.shape
+    low = -float("inf")
+    if counted is not None:
+        rows = where(expand.bind(reshape.bind(counted, shape=(n, 1)), shape=(n, width)), rows, low)
+    wide = expand.bind(reshape.bind(bag, shape=(n, 1)), shape=(n, width))
+    start = tg.full((bags, width), low, dtype=rows.dtype, device=rows.device)
+    best = tg.scatter_reduce(start, 0, wide, rows, "amax")
+    return where(eq(best, low), 0, best)
 
 
 def scaled_dot_product_attention(

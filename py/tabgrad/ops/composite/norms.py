@@ -9,7 +9,7 @@ from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float, single, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
-from tabgrad.ops.elementwise import add, mul, rsqrt, square, stop_gradient, sub
+from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
 
@@ -122,6 +122,8 @@ def batch_norm(
     `momentum` (the running variance is the unbiased one); otherwise by the running ones.
     """
     needs_float("batch_norm", input)
+    if input.spec.shape == (0,):
+        return copy.bind(input)
     _check_channels(
         input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
