@@ -11,7 +11,7 @@ from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
-from tabgrad.core.trace import Box, constant, filled
+from tabgrad.core.trace import Box, constant
 from tabgrad.functions import indexing, nonzero
 from tabgrad.functions.arguments import axis, index_tensor, scalar
 from tabgrad.functions.writers import write_through
@@ -62,7 +62,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         and len(given.spec.shape) != len(input.spec.shape)
     ):
         # of nothing, whatever its rank
-        return filled(0, spec(given.spec.shape, input.spec.dtype), input.device)
+        line = v.reshape.bind(input, shape=(input.spec.size,))
+        return v.reshape.bind(v.part(line, 0, 0, 0), shape=given.spec.shape)
     return _gathered("gather", input, dim, index)
 
 
