@@ -185,6 +185,9 @@ class Tensor(Methods, InPlaceMethods, Box):
     @property
     def grad(self) -> Any:
         """The gradient that backward() has added up, None before; can be set."""
+        capture = trace.MODE.get().capture
+        if capture is not None:
+            capture.note_grad(self)
         found = self._grad
         if found is None and self.tracked and not tape.is_leaf(self):
             if "retain" not in (self.node.notes or ()):

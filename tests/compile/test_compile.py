@@ -143,14 +143,27 @@ def test_an_output_that_needs_its_gradient_runs_eagerly(device: str) -> None:
     assert w.grad.tolist() == [6, 6]
 
 
-def test_reading_inside_is_refused_and_leaves_the_program_usable(device: str) -> None:
+def test_a_read_inside_runs_as_it_is_with_one_warning_that_names_the_line(device: str) -> None:
     f = tg.compile(lambda x: x * x.sum().item())
     x = tg.ones(2, device=device)
     if device == "cpu":  # there the function runs as it is
         assert f(x).tolist() == [2, 2]
         return
-    with pytest.raises(CaptureError, match="inside a compiled function"):
+    with pytest.warns(UserWarning, match=r"reads a value \(item\) at .*test_compile\.py:\d+"):
         f(x)
+    for i in range(1, 8):  # a second warning would be an error
+        assert f(x * i).tolist() == [2 * i * i] * 2
+    assert "reads a value" in str(f.explain(x))
+
+
+def test_a_read_inside_raises_with_fullgraph_and_leaves_the_program_usable(device: str) -> None:
+    f = tg.compile(lambda x: x * x.sum().item(), fullgraph=True)
+    x = tg.ones(2, device=device)
+    if device == "cpu":
+        return
+    for _ in range(3):
+        with pytest.raises(CaptureError, match=r"item: .*test_compile\.py:\d+ reads a value"):
+            f(x)
     assert (x + 1).tolist() == [2, 2]
 
 

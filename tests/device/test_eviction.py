@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
-from tabgrad import compiler
+from tabgrad.compiler import compiled as compiling
 from tabgrad.hosts import eviction
 from tests.lower import recorder
 
@@ -40,7 +40,7 @@ def test_what_was_forgotten_is_made_again(device: str) -> None:
 
 @pytest.mark.one_host("wgpu")
 def test_a_compiled_call_keeps_its_plan(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "MOST_CALLS", 3)
+    monkeypatch.setattr(compiling, "MOST_CALLS", 3)
     compiled: Any = tg.compile(lambda x: (x * 3 + 1).sum())
     kept = tg.ones(5, device=device)
     assert compiled(kept).item() == 20
@@ -49,12 +49,13 @@ def test_a_compiled_call_keeps_its_plan(device: str, monkeypatch: pytest.MonkeyP
     traces = compiled.traces
     assert compiled(kept).item() == 20
     assert compiled.traces == traces
-    ((entry,),) = compiled.entries.values()
+    (known,) = compiled.known.values()
+    (entry,) = known.entries
     stored = entry.plan.stored
-    del entry
+    del entry, known
     assert stored.captured == 1
     for n in range(6, 40):
         assert compiled(tg.ones(n, device=device)).item() == 4 * n
-    assert len(compiled.entries) <= 3
+    assert len(compiled.known) <= 3
     assert stored.captured == 0
     assert compiled(kept).item() == 20

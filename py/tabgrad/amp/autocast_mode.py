@@ -32,6 +32,12 @@ class Casting:
         self.kind = kind
         self.dtype = dtype
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Casting) and (self.kind, self.dtype) == (other.kind, other.dtype)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.dtype))
+
     def __call__(self, op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of `op` in the precision it is to run in."""
         if op.name in HALF:

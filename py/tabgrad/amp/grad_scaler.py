@@ -6,6 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import tree
+from tabgrad.core.capture import capturing
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, using
 from tabgrad.functions.vectors import joined, write_parts
@@ -131,7 +132,7 @@ class GradScaler:
             self.unscale_(optimizer)
         self._stepped.add(key)
         found = self._found[key]
-        if MODE.get().capture is None:
+        if capturing() is None:
             return None if found.item() else optimizer.step(*args, **kwargs)
         optimizer.found_inf = found
         try:

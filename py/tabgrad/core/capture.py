@@ -15,6 +15,12 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, constant
 
 
+def capturing() -> Any:
+    """Return the capture in progress, None where there is none or it has been given up."""
+    capture = MODE.get().capture
+    return capture if capture is not None and capture.active else None
+
+
 def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Any) -> Any:
     """Return a 0-d tensor of the number `getter()`, asked again at each replay of a compiled step."""
     capture = MODE.get().capture
@@ -36,6 +42,21 @@ def guard(getter: Callable[[], Any]) -> None:
     capture = MODE.get().capture
     if capture is not None:
         capture.guard(getter)
+
+
+def depend(*values: Any, on: str) -> None:
+    """Trace the step being compiled anew whenever the items of these lists and dicts have changed."""
+    capture = MODE.get().capture
+    if capture is not None:
+        for value in values:
+            capture.depend(value, on)
+
+
+def refuse(reason: str) -> None:
+    """Have the call being compiled run as it is each time: a replay would not repeat what it does here."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.refuse(reason)
 
 
 def clear_grad(x: Any) -> None:

@@ -280,18 +280,18 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     check_writable(x)
     y = fitting(x, y, name)
     if y.owner is not None and y.owner is not x.owner:
-        check_written(_root(x), y, name)
+        check_written(root_of(x), y, name)
     if mode.grad and x.tracked and not y.tracked:
         # a derivative of zero, so that the history goes on, as in PyTorch
         no = constant(False, spec(x.spec.shape, bool_), x.device)
         y = where(no, x, y)
     if mode.capture is not None:
-        mode.capture.note((x,))
+        mode.capture.note_write(x)
     _store(x, y, mode)
     return x
 
 
-def _root(x: Tensor) -> Tensor:
+def root_of(x: Tensor) -> Tensor:
     """Return the tensor that `x` is a view of, views of detached bases included, or `x` if it is none."""
     while x.alias.__class__ is View:
         x = x.alias.base
@@ -314,7 +314,7 @@ def _store_through(x: Tensor, y: Tensor, mode: Any) -> None:
     its = x.alias
     base = its.base
     if mode.capture is not None:
-        mode.capture.note((base,))
+        mode.capture.note_write(base)
     below = mode.replace(grad=False) if its.detached else mode
     with using(below):
         _store(base, write_through(base, its.steps, y), below)

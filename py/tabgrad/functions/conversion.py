@@ -60,8 +60,12 @@ def _moved(x: Any, where: Device) -> Any:
         )
     source, s = x.device, x.spec
     if source.type == "cpu" and s.dtype is not dt.bfloat16:
-        base = reading.concrete(x, "to")
-        y = creation.from_array(base.value, None, where)
+        y = creation.from_array(reading.lowered(x, "to").value, None, where)
+        capture = MODE.get().capture
+        if capture is not None:
+            if x.tracked and MODE.get().grad:
+                capture.refuse("takes gradients through a move from the CPU")
+            capture.uploaded(x, y, lambda t: _moved(t, where))
     else:
         target = where.canonical(s.dtype)
         raw = reading.data(x, "to")

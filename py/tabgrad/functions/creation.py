@@ -10,7 +10,7 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.numpy import np
 from tabgrad.core.spec import Spec, spec
-from tabgrad.core.trace import Box, constant, wrap
+from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.functions import literals
 from tabgrad.functions.arguments import sizes
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
@@ -131,6 +131,14 @@ def plain(x: Any) -> Any:
 
 def from_array(data: Any, dtype: DType | None, where: Device) -> Tensor:
     """Return a tensor with a copy of a NumPy array's elements."""
+    y = _of_array(data, dtype, where)
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.uploaded(data, y, lambda again: _of_array(again, dtype, where))
+    return y
+
+
+def _of_array(data: Any, dtype: DType | None, where: Device) -> Tensor:
     a = np.asarray(data)
     if a.dtype.name not in dt.NAMES:
         raise DTypeError(

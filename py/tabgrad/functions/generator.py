@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.capture import live_scalar, on_replay
+from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.errors import ShapeError
 from tabgrad.functions import creation, reading
 from tabgrad.hosts.devices import device as device_of
@@ -68,6 +68,7 @@ class Generator:
 
     def initial_seed(self) -> int:
         """Return the seed."""
+        guard(lambda: self._seed)
         return self._seed
 
     @property
@@ -84,6 +85,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Return the state as a tensor of 16 bytes: seed and count."""
+        guard(lambda: (self._seed, self._calls))
         raw = self._seed.to_bytes(8, "little") + self._calls.to_bytes(8, "little")
         return creation.upload(raw, (16,), dt.uint8, self.device)
 

@@ -132,7 +132,7 @@ def set_data(self: Tensor, new: Tensor) -> None:
         self.node = None
     mode = MODE.get()
     if mode.capture is not None:
-        mode.capture.note((self,))
+        mode.capture.note_write(self)
     self.value, self.owner, self.spec, self.device = (
         source.value,
         source.owner,

@@ -6,7 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import CaptureError, GradientError, ShapeError, TransformError
+from tabgrad.core.errors import GradientError, ShapeError, TransformError
 from tabgrad.core.numpy import np
 from tabgrad.core.trace import MODE
 from tabgrad.functions import literals
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 def concrete(x: Any, what: str) -> Any:
     """Return the base tensor with the value of `x`; raise where it has no single value.
 
-    That is inside vmap, where there is one for each element of the batch, and inside compile, where
-    there is none yet; on the CPU a compiled function runs as it is.
+    That is inside vmap, where there is one for each element of the batch. A call that is being compiled
+    goes on without that: the read would not happen again at a replay.
     """
-    if x.device.type != "cpu" and MODE.get().capture is not None:
-        raise CaptureError(
-            f"{what}: a value can't be read inside a compiled function: the replay would not read it again. "
-            "Return the tensor and read it outside"
-        )
+    capture = MODE.get().capture
+    if capture is not None:
+        if x.device.type == "cpu":
+            capture.refuse(f"reads a value ({what}) of a tensor of the CPU")
+        else:
+            capture.read(what)
+    return lowered(x, what)
+
+
+def lowered(x: Any, what: str) -> Any:
+    """Return the base tensor with the value of `x`, not to be read by the program itself."""
     refreshed(x)
     while x.owner is not None:
         owner = x.owner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.graph import Value
@@ -15,21 +15,20 @@ Step = tuple[Op, Params, Spec]
 
 
 class Source:
-    """Where an input comes from: an argument (`index`), or a tensor the call reads (`ref`); `value` is what
-    it held at the capture."""
+    """Where an input comes from: `find(args)` gives the tensor that has it; at the capture it held `value`."""
 
-    __slots__ = ("index", "leaf", "ref", "steps", "value")
+    __slots__ = ("find", "leaf", "spec", "steps", "value")
 
-    def __init__(self, ref: Callable[[], Any] | None, index: int, value: Value) -> None:
-        self.ref = ref
-        self.index = index
+    def __init__(self, find: Any, value: Value, spec: Spec | None) -> None:
+        self.find = find
         self.value: Any = value
+        self.spec = spec
         self.leaf = 0
         self.steps: tuple[Step, ...] = ()
 
 
 class Recipe:
-    """How an output is seen: `steps` of views from wanted node `base`."""
+    """How an output is seen: `steps` of views from wanted node `base`, or from input -1 - `base`."""
 
     __slots__ = ("base", "steps")
 
@@ -70,9 +69,9 @@ class Replayable:
         # what was made when is no part of what plans share
         ordered = graph.ancestors if dynamic is None else graph.postorder
         order = ordered(wanted) if wanted else []
-        self.outputs, self.fixed = self.recipes(bases, wanted, targets)
         self.specs = [graph.spec[i] for i in wanted]
-        self.locate(order, sources)
+        self.locate(order, [base for base, _ in bases], sources)
+        self.outputs, self.fixed = self.recipes(bases, wanted, targets)
         position = {n: k for k, n in enumerate(order)}
         places = {v.id: position.get(v.id) for v in live if v is not None}
         self.stored: Any = None
@@ -103,44 +102,56 @@ class Replayable:
     def recipes(
         self, bases: Any, wanted: dict[int, int], targets: list[Value]
     ) -> tuple[list[Recipe], list[Any]]:
-        """Return how each target follows from the wanted nodes; what doesn't is the same at every run."""
-        out, fixed = [], []
+        """Return how each target follows from wanted nodes and inputs; others are the same at every run."""
+        out: list[Recipe] = []
+        fixed: list[Any] = []
         for (base, steps), target in zip(bases, targets, strict=True):
-            out.append(Recipe(wanted.get(base, -1), steps))
-            fixed.append(target if base not in wanted else None)
+            leaf = self.number.get(base)
+            if leaf is not None and self.kept[leaf] is None:
+                out.append(Recipe(-1 - leaf, steps))
+                fixed.append(None)
+            else:
+                out.append(Recipe(wanted.get(base, 0), steps))
+                fixed.append(target if base not in wanted else None)
         return out, fixed
 
-    def locate(self, order: Sequence[int], sources: list[Source]) -> None:
+    def locate(self, order: Sequence[int], bases: list[int], sources: list[Source]) -> None:
         """Find a source for each input; an input made inside the call is kept as it is."""
         graph = self.backend.graph
-        inputs = [i for i in order if graph.op[i] is None]
-        number = {i: k for k, i in enumerate(inputs)}
+        self.read = [i for i in order if graph.op[i] is None]
+        self.number = {i: k for k, i in enumerate(self.read)}
+        inputs = self.read + list(
+            dict.fromkeys(i for i in bases if graph.op[i] is None and i not in self.number)
+        )
+        self.number.update({i: k for k, i in enumerate(inputs)})
         self.kept: list[Value | None] = [graph.handle(i) for i in inputs]
         self.sources: list[Source] = []
         self.constants: list[tuple[Source, Any]] = []
         for s in sources:
             base, s.steps = path(graph, s.value.id)
-            if base in number:
-                s.leaf = number[base]
+            if base in self.number:
+                s.leaf = self.number[base]
                 self.kept[s.leaf] = None
                 self.sources.append(s)
             elif graph.op[base] is FULL:
                 self.constants.append((s, graph.aux[base]))
             s.value = None
         self.now: list[Any] = [graph.buffer[i] for i in inputs]
+        self.found: list[Any] = []
+        self.nodes: list[int] = inputs
 
     def settle(self) -> bool:
         """Forget sources that were temporaries of the call; False where an input has no other source."""
-        alive = [s for s in self.sources if s.ref is None or s.ref() is not None]
+        alive = [s for s in self.sources if s.find.alive()]
         found = {s.leaf for s in alive}
         whole = all(s.leaf in found for s in self.sources)
         self.sources = alive
-        self.constants = [c for c in self.constants if c[0].ref is None or c[0].ref() is not None]
+        self.constants = [c for c in self.constants if c[0].find.alive()]
         return whole
 
     def buffers(self) -> list[Any]:
-        """Return the buffers of the inputs."""
-        return self.now
+        """Return the buffers of the inputs that the plan reads."""
+        return self.now[: len(self.read)]
 
     def bind(self, args: list[Any]) -> bool:
         """Find the buffers of the inputs; False where a source has another form than at the capture."""
@@ -148,31 +159,35 @@ class Replayable:
         graph.collect()
         if self.backend.pending():
             self.backend.flush()
+        self.found.clear()
         now: list[Any] = [None if v is None else graph.buffer[v.id] for v in self.kept]
+        nodes: list[Any] = [None if v is None else v.id for v in self.kept]
         for s in self.sources:
             i = self.follow(s, args)
             buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
             now[s.leaf] = buffer
+            nodes[s.leaf] = i
         for s, number in self.constants:
             i = self.follow(s, args)
             found = graph.aux[i] if i else None
-            if graph.op[i] is not FULL or not same(found, number):
+            if not i or graph.op[i] is not FULL or not same(found, number):
                 return False
-        self.now = now
+        self.now, self.nodes = now, nodes
         return all(b is not None for b in now)
 
     def follow(self, s: Source, args: list[Any]) -> int:
         """Return the node that a source looks at by the steps it had at the capture; 0 if it has others now."""
-        graph = self.backend.graph
-        x = args[s.index] if s.ref is None else s.ref()
-        if x is None:
+        graph: Any = self.backend.graph
+        x = s.find(args)
+        if x is None or (s.spec is not None and x.spec is not s.spec):
             return 0
+        self.found.append(x)
         if x.alias is not None:
             x.alias.refresh(x)
-        value = x.value
-        if value.graph is not graph:
+        value: Any = x.value
+        if value.__class__ is not Value or value.graph is not graph:
             return 0
         i: int = value.id
         for op, params, _ in reversed(s.steps):
@@ -195,18 +210,20 @@ class Replayable:
             self.values = values
             plan = self.stored.plan
             outputs = self.stored.run(
-                backend.encoder, backend.pool, [b.id for b in self.now], values
+                backend.encoder, backend.pool, [b.id for b in self.buffers()], values
             )
             backend.counters.dispatches += self.stored.dispatches
             made = backend.results(plan, outputs, self.specs)
-        self.now = []
         out = []
         for recipe, fixed in zip(self.outputs, self.fixed, strict=True):
             if fixed is not None:
                 out.append(fixed)
                 continue
-            value = made[recipe.base]
+            at = recipe.base
+            value = made[at] if at >= 0 else graph.handle(self.nodes[-1 - at])
             for op, params, spec in recipe.steps:
                 value = graph.add(op, params, (value.id,), spec)
             out.append(value)
+        self.now = []
+        self.found.clear()
         return out

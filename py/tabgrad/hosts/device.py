@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
-from tabgrad.core.errors import CaptureError, DeviceLostError, OutOfMemoryError, WouldBlockError
+from tabgrad.core.errors import DeviceLostError, OutOfMemoryError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
-from tabgrad.core.trace import MODE
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
 from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.eviction import evict
@@ -128,7 +128,7 @@ class DeviceBackend:
     def relieve(self) -> None:
         """Send a graph that has grown past its bound, unless a capture needs it whole."""
         self.graph.live()
-        if MODE.get().capture is None:
+        if capturing() is None:
             self.flush()
         self.bound = len(self.graph.recorded) + MAX_RECORDED
 
@@ -381,11 +381,6 @@ class DeviceBackend:
     def ask(self, value: Value, spec: Spec) -> tuple[int, int]:
         """Compute `value`, ask the host for its bytes, and return the token of the answer and that of the
         checks of indices, 0 where there is nothing to tell."""
-        if MODE.get().capture is not None:
-            raise CaptureError(
-                "a value was read inside a compiled function, where it has none yet: return the tensor and "
-                "read it outside"
-            )
         if value.graph is not self.graph:
             raise DeviceLostError("read: the tensor is of a device that was lost; make it anew")
         graph = self.graph

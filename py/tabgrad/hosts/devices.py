@@ -135,6 +135,11 @@ def get_default_device() -> Device:
     return _Default.chosen
 
 
+def chosen_device() -> Device | None:
+    """Return the device that `set_default_device` set; None where the best one is taken."""
+    return _Default.chosen
+
+
 def set_default_device(to: Any) -> None:
     """Set the device that creation functions use when none is named; None goes back to the best one.
 

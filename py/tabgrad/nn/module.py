@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import tabgrad as tg
 from tabgrad.core.capture import clear_grad
@@ -34,6 +34,8 @@ class Module(Moves):
     ['factor']
     """
 
+    GUARDED: ClassVar = ("training", "_parameters", "_buffers", "_modules", "_hooks")
+    """Attributes that a compiled call always depends on: the machinery reads them for every module."""
     training: bool
     _version: int = 1
     _parameters: dict[str, Parameter | None]
@@ -63,6 +65,7 @@ class Module(Moves):
         capture = MODE.get().capture
         if capture is not None:
             capture.note_module(self)
+            capture.depend(hooks.EVERYWHERE, "the hooks of every module")
         if (self._hooks or hooks.EVERYWHERE) and hooks.any_of(self):
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)

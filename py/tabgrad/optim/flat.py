@@ -119,6 +119,7 @@ class ParameterState(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name in self.flat.numbers:
+            guard(lambda: self.flat.numbers.get(name))
             return self.flat.numbers[name]
         return self.flat.view(name, self.i)
 

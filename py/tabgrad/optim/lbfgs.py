@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tabgrad as tg
-from tabgrad.core.trace import MODE
 from tabgrad.optim.optimizer import Closure, Group, Optimizer, Params, check_lr, number_of
 
 Tensor = tg.Tensor
@@ -86,10 +85,6 @@ class LBFGS(Optimizer):
         """Make up to `max_iter` iterations; return the loss before the first."""
         if closure is None:
             raise TypeError("LBFGS.step: expected a closure that computes the loss anew")
-        if MODE.get().capture is not None:
-            raise RuntimeError(
-                "LBFGS.step decides by values, so it cannot be compiled; compile the closure instead"
-            )
 
         def evaluate() -> float:
             with tg.enable_grad():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
-from tabgrad.core.capture import clear_grad, guard
+from tabgrad.core.capture import capturing, clear_grad, depend, guard
 from tabgrad.core.trace import MODE, using
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -99,6 +99,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if self._stepping:
             return step(self, *args, **kwargs)
+        self._depend()
         self._stepping = True
         try:
             for hook in list(self._hooks["step_pre"].values()):
@@ -111,7 +112,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                 hook(self, args, kwargs)
         finally:
             self._stepping = False
-        if MODE.get().capture is None:
+        if capturing() is None:
             self._flush()
         return result
 
@@ -126,6 +127,8 @@ class Optimizer:
     `update`, or `step` itself.
     """
 
+    GUARDED: ClassVar = ()
+    """Of its attributes a compiled call depends on those that a user's code names; see `_depend`."""
     state: States
     param_groups: list[Group]
     found_inf: Tensor | None = None
@@ -202,6 +205,15 @@ class Optimizer:
                 UserWarning,
                 stacklevel=4,
             )
+
+    def _depend(self) -> None:
+        """Have a compiled step traced anew when groups, parameters or hooks are others."""
+        groups = self.param_groups
+        guard(lambda: [*map(id, groups)])
+        depend(*[group["params"] for group in groups], on="the optimizer's parameters")
+        depend(self._hooks["step_pre"], self._hooks["step_post"], on="the optimizer's hooks")
+        if not type(self).__module__.startswith("tabgrad."):
+            depend(self.state.loose, on="the optimizer's state")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or make them zero."""

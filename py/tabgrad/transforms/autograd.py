@@ -372,7 +372,10 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
             "backward: the gradient of a tensor made outside a transform would be a tensor of the transform; "
             "use func.grad or func.vjp inside it"
         )
+    capture = MODE.get().capture
     with _ADDING:
+        if capture is not None:
+            capture.note_grad(leaf)
         old = leaf._grad
         if old is None:
             # A tensor of its own: the next backward adds to it in place, which nobody else may see.

@@ -1,0 +1,99 @@
+"""NumPy arrays among the arguments of a compiled call: inputs, as long as nobody but tabgrad reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_QUIET = frozenset(
+    ("__array_interface__", "__array__", "__array_struct__", "shape", "dtype", "ndim", "size", "nbytes",
+     "itemsize", "__class__", "__dict__", "__len__", "__array_finalize__", "__array_ufunc__",
+     "__array_function__", "__array_priority__", "origin")
+)  # fmt: skip
+"""Attributes that show no number."""
+
+
+class Origin:
+    """An argument's array: which argument it is, what it held before the call, whether that was read."""
+
+    def __init__(self, array: Any, index: int) -> None:
+        self.array = array
+        self.index = index
+        self.read = False
+        self.before: bytes | None = None
+        self.view: Any = None
+
+    def let_go(self) -> None:
+        """Watch no more."""
+        object.__setattr__(self.view, "origin", None)
+        self.view = None
+
+
+class Watched(np.ndarray):
+    """An array while a call is captured: notes who looks at its numbers."""
+
+    origin: Any = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        object.__setattr__(self, "origin", getattr(source, "origin", None))
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in _QUIET:
+            _note(self)
+        return super().__getattribute__(name)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.get("out")
+        if out is not None:
+            kwargs["out"] = tuple(_plain(x) for x in out)
+        return getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return func(*_all_plain(args), **_all_plain(kwargs))
+
+
+def _note(x: Any) -> None:
+    origin = object.__getattribute__(x, "origin")
+    if origin is not None:
+        origin.read = True
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, Watched):
+        _note(x)
+        return np.asarray(x)
+    return x
+
+
+def _all_plain(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {k: _all_plain(v) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(map(_all_plain, tree))
+    return _plain(tree)
+
+
+def _reading(name: str) -> Any:
+    def method(self: Any, *args: Any) -> Any:
+        _note(self)
+        return getattr(np.ndarray, name)(self, *args)
+
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    "__getitem__", "__setitem__", "__iter__", "__bool__", "__int__", "__float__", "__index__", "__complex__",
+    "__contains__", "__repr__", "__str__", "__format__", "__copy__", "__deepcopy__", "__reduce_ex__",
+):  # fmt: skip
+    if hasattr(np.ndarray, _name):
+        setattr(Watched, _name, _reading(_name))
+
+
+def watched(array: Any, index: int) -> tuple[Any, Origin]:
+    """Return a view of `array` that notes who reads it, and where that is noted."""
+    origin = Origin(array, index)
+    view = origin.view = array.view(Watched)
+    object.__setattr__(view, "origin", origin)
+    return view, origin

@@ -1,0 +1,168 @@
+"""What is noted of tensors, gradients and random numbers while a call is captured."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.compiler.state import State
+from tabgrad.core.errors import CaptureError
+from tabgrad.core.graph import Value
+from tabgrad.core.trace import Box, wrap
+from tabgrad.dispatch import REMEMBERED
+from tabgrad.hosts.devices import connected
+
+
+class Refused(Exception):
+    """A replay would not be the call; the text says why."""
+
+
+class Capture:
+    """What is noted while a call runs."""
+
+    def __init__(self, state: State, name: str, fullgraph: bool) -> None:
+        self.state = state
+        self.name = name
+        self.fullgraph = fullgraph
+        self.active = True
+        self.reason: str | None = None
+        self.reads: dict[int, tuple[Any, Any]] = {}
+        self.events: list[tuple[Any, Callable[[], Any]]] = []
+        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        self.grads: dict[int, tuple[Any, Any]] = {}
+        self.fresh: dict[int, Callable[[], Any]] = {}
+        self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
+        self.moved: dict[int, int] = {}
+        self.watch: Any = None
+        self.starts = {
+            device.backend.graph: device.backend.graph.count
+            for device in connected()
+            if hasattr(device.backend, "graph")
+        }
+
+    def backend(self) -> Any:
+        """Return what runs the call's ops. Raises Refused where that is the CPU, or not one device."""
+        devices = {x.device for x, _ in self.reads.values() if x.owner is None}
+        lazy = [d for d in devices if hasattr(d.backend, "graph")]
+        if not lazy:
+            raise Refused(
+                "uses no tensor of a device that records: on the CPU a call runs as it is"
+            )
+        if len(devices) > 1:
+            raise Refused(f"uses tensors of {' and '.join(sorted(map(str, devices)))}")
+        return lazy[0].backend
+
+    # -- what cannot be repeated -------------------------------------------------------------------
+
+    def refuse(self, reason: str) -> None:
+        """Say why a replay would not do what the call does."""
+        self.reason = self.reason or reason
+
+    def read(self, what: str) -> None:
+        """Go on without a capture: a value is read, as PyTorch's graph break.
+
+        One warning for each function names the line. Raises CaptureError for `fullgraph`.
+        """
+        if not self.active:
+            return
+        where = user_line()
+        if self.fullgraph:
+            raise CaptureError(
+                f"{what}: {where} reads a value inside {self.name}, compiled with fullgraph=True: the replay "
+                "would not read it again. Return the tensor and read it outside"
+            )
+        self.active = False
+        self.watch.on = False
+        self.refuse(f"reads a value ({what}) at {where}")
+
+    # -- tensors -----------------------------------------------------------------------------------
+
+    def note(self, args: tuple[Any, ...]) -> None:
+        """Note base tensors before an op reads them or a write changes them, with the value they have.
+
+        What was made since the capture began is no input.
+        """
+        reads = self.reads
+        for a in args:
+            if id(a) in reads or a._version == REMEMBERED:
+                continue
+            value = a.value
+            if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(
+                value.graph, 0
+            ):
+                reads[id(a)] = (a, value)
+
+    def note_write(self, x: Any) -> None:
+        """Note a tensor before it is written."""
+        self.note((x,))
+        if id(x) not in self.reads:
+            self.fresh[id(x)] = weakref.ref(x)
+
+    def note_module(self, module: Any) -> None:
+        """Note a module that runs."""
+        if id(module) not in self.state.known:
+            self.state.reach(module, type(module).__name__)
+
+    def depend(self, value: Any, path: str) -> None:
+        """Note state that the call depends on though no name in a user's code leads to it."""
+        self.state.reach(value, path)
+
+    def note_grad(self, x: Any, cleared: bool = False) -> None:
+        """Note a tensor before its `.grad` is read or set, with the gradient it has.
+
+        Where the call does not begin by clearing it, a replay must find a gradient again, or none again.
+        """
+        if id(x) not in self.grads:
+            self.grads[id(x)] = (x, x._grad)
+            if not cleared:
+                ref = weakref.ref(x)
+                self.guard(lambda: getattr(ref(), "_grad", None) is None)
+
+    def uploaded(self, source: Any, y: Any, again: Callable[[Any], Any]) -> None:
+        """Note that `y` holds the numbers of an argument, an array or a tensor of the CPU, taken by `again`."""
+        origin = getattr(source, "origin", None)
+        index = self.moved.get(id(source)) if origin is None else origin.index
+        if index is None:
+            if isinstance(source, Box):
+                self.refuse("moves a tensor of the CPU to the device: move it outside, or pass it")
+            return
+        self.uploads.append((lambda args: again(args[index]), y.value))
+
+    # -- numbers and Python state ------------------------------------------------------------------
+
+    def live_scalar(self, getter: Callable[[], Any], spec: Any, device: Any) -> Any:
+        """Make a constant whose value is asked for again at each replay."""
+        x = wrap(device.backend.constant(getter(), spec), spec, device)
+        self.events.append((x.value, getter))
+        return x
+
+    def on_replay(self, change: Callable[[], Any]) -> None:
+        """Note a change of Python state."""
+        self.events.append((None, change))
+
+    def guard(self, getter: Callable[[], Any]) -> None:
+        """Note a value on which the capture depends."""
+        self.guards.append((getter, getter()))
+
+    def warn(self, seen: set[str]) -> None:
+        """Warn of a value that was read, once for each function."""
+        if not self.active and self.name not in seen:
+            seen.add(self.name)
+            warnings.warn(
+                f"tabgrad.compile: {self.name} {self.reason}, so it runs as it is; return the tensor and read "
+                "it outside, or compile with fullgraph=True to have this raise",
+                stacklevel=4,
+            )
+
+
+def user_line() -> str:
+    """Return file and line of the innermost frame outside tabgrad."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith("tabgrad."):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "?"

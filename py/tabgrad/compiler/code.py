@@ -1,0 +1,139 @@
+"""What a piece of code may do: which names it reads, and whether running it again repeats it.
+
+Code falls into four kinds. tabgrad's own (INTERNAL) says by itself what it depends on. PURE code, of Python
+and NumPy, gives the same for the same. USER code is read: its names say which state it may touch. The rest
+of Python's library (OUTSIDE: clocks, files, threads...) can't be repeated.
+"""
+
+from __future__ import annotations
+
+import opcode
+import sys
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+from tabgrad.core.trace import MODE
+
+INTERNAL, PURE, USER, OUTSIDE = "internal", "pure", "user", "outside"
+
+_OWN_USERS = (
+    "tabgrad.nn.", "tabgrad.amp.grad_scaler", "tabgrad.optim.lr_scheduler", "tabgrad.utils.data",
+    "tabgrad.examples", "tabgrad.profiler",
+)  # fmt: skip
+"""Parts of tabgrad that keep state as users' classes do."""
+_OWN_EXCEPT = (
+    "tabgrad.nn.module", "tabgrad.nn.hooks", "tabgrad.nn.state", "tabgrad.nn.moves", "tabgrad.nn.parameter",
+    "tabgrad.nn.containers", "tabgrad.nn.functional", "tabgrad.nn.init",
+)  # fmt: skip
+"""Of these what keeps no state, and the machinery of modules, which is compared anyway: `Module.GUARDED`."""
+_PURE = frozenset(
+    "abc _abc ast bisect _bisect builtins cmath collections _collections _collections_abc contextlib copy "
+    "copyreg dataclasses decimal _decimal dis enum fractions functools _functools heapq _heapq importlib "
+    "_frozen_importlib _frozen_importlib_external inspect itertools keyword linecache math numbers opcode "
+    "operator _operator re _sre reprlib statistics _statistics string _string struct _struct textwrap token "
+    "tokenize types typing _typing unicodedata warnings weakref _weakref _weakrefset zipimport "
+    "numpy".split()
+)
+_LOOKING = frozenset(
+    ("getattr", "setattr", "delattr", "hasattr", "vars", "globals", "locals", "dir", "exec", "eval")
+)
+"""Functions that may touch an attribute whose name is not in the code."""
+_ACTING = frozenset(("print", "input", "open", "breakpoint", "compile", "__import__"))
+"""Functions of `builtins` that do something each time."""
+_VALUES: tuple[type, ...] = (
+    list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, complex, range, slice, memoryview,
+    type(None), BaseException,
+)  # fmt: skip
+"""Types whose methods change only the object, which is compared before and after."""
+
+
+def root_of(module: str) -> str:
+    """Return the top-level package of a dotted name."""
+    return module.partition(".")[0]
+
+
+def module_kind(module: str) -> str:
+    """Return the kind of the code of a module.
+
+    >>> module_kind("tabgrad.nn.linear"), module_kind("math"), module_kind("time"), module_kind("game")
+    ('user', 'pure', 'outside', 'user')
+    """
+    root = root_of(module)
+    if root == "tabgrad":
+        own = module.startswith(_OWN_USERS) and not module.startswith(_OWN_EXCEPT)
+        return USER if own else INTERNAL
+    if root in _PURE:
+        return OUTSIDE if module.startswith("numpy.random") else PURE
+    return OUTSIDE if root in sys.stdlib_module_names and root != "__main__" else USER
+
+
+class Names(NamedTuple):
+    """The names in a piece of code: globals, attributes, imported modules."""
+
+    globals: frozenset[str]
+    attributes: frozenset[str]
+    imports: frozenset[str]
+
+
+_GLOBAL = {
+    opcode.opmap[n]
+    for n in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "STORE_NAME")
+    if n in opcode.opmap
+}
+_ATTRIBUTE = {
+    opcode.opmap[n]
+    for n in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR", "IMPORT_FROM")
+    if n in opcode.opmap
+}  # fmt: skip
+_IMPORT = opcode.opmap["IMPORT_NAME"]
+_SHIFT = {opcode.opmap["LOAD_GLOBAL"]: 1}
+"""How many low bits of an instruction's argument are flags."""
+if sys.version_info >= (3, 12):
+    _SHIFT |= {opcode.opmap["LOAD_ATTR"]: 1, opcode.opmap["LOAD_SUPER_ATTR"]: 2}
+_EXTENDED = opcode.opmap["EXTENDED_ARG"]
+
+
+def names_of(code: CodeType) -> Names:
+    """Return the names that `code` uses, by its instructions.
+
+    >>> def f(x):
+    ...     return scale * x.grad
+    >>> sorted(names_of(f.__code__).globals), sorted(names_of(f.__code__).attributes)
+    (['scale'], ['grad'])
+    """
+    used: list[set[str]] = [set(), set(), set()]
+    words, names, high = code.co_code, code.co_names, 0
+    for i in range(0, len(words), 2):
+        op, arg = words[i], words[i + 1] | high
+        high = arg << 8 if op == _EXTENDED else 0
+        kind = 0 if op in _GLOBAL else 1 if op in _ATTRIBUTE else 2 if op == _IMPORT else -1
+        if kind >= 0:
+            used[kind].add(names[arg >> _SHIFT.get(op, 0)])
+    return Names(*map(frozenset, used))
+
+
+def looks_anywhere(fn: Any) -> bool:
+    """Whether a built-in function may touch an attribute whose name the code does not show."""
+    return getattr(fn, "__module__", None) == "builtins" and fn.__name__ in _LOOKING
+
+
+def not_repeatable(fn: Any) -> str | None:
+    """Return why a call of a function written in C can't be repeated, None where it can."""
+    name = getattr(fn, "__name__", "?")
+    its = getattr(fn, "__self__", None)
+    if its is MODE:
+        return None
+    owner = getattr(fn, "__objclass__", None)
+    if owner is None and its is not None and not isinstance(its, ModuleType):
+        owner = its if isinstance(its, type) else type(its)
+    if owner is not None:
+        module = owner.__module__
+        if issubclass(owner, _VALUES) or module_kind(module) in (PURE, INTERNAL):
+            return None
+        return f"calls {owner.__qualname__}.{name}, which can't be repeated"
+    module = str(getattr(fn, "__module__", None) or getattr(its, "__name__", "builtins"))
+    if module == "builtins" and name in _ACTING:
+        return f"calls {name}(), which is to happen at every call"
+    if module_kind(module) in (PURE, INTERNAL):
+        return None
+    return f"calls {module}.{name}(), which can't be repeated"

@@ -1,0 +1,343 @@
+"""`tabgrad.compile`: a call is captured once, with all it changes, and then replayed as one packet."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from tabgrad.compiler import keys
+from tabgrad.compiler.capture import Capture, Refused
+from tabgrad.compiler.entry import Entry
+from tabgrad.compiler.state import State
+from tabgrad.compiler.watch import Watch
+from tabgrad.core import tree
+from tabgrad.core.trace import MODE, Box, using
+from tabgrad.functions.aliasing import replace
+from tabgrad.hosts.devices import connected
+
+MOST_CALLS = 128
+"""Shapes and static arguments for which a compiled function keeps captures; the oldest go first."""
+MOST_ENTRIES = 8
+"""Captures kept for one set of shapes and static arguments."""
+LIMIT = 8
+"""A function that was traced so often for the same cause is traced for it no more."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Known:
+    """What is known of calls with one key: captures, and how long to wait before the next attempt."""
+
+    __slots__ = ("entries", "refusals", "wait")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.refusals = 0
+        self.wait = 0
+
+    def refuse(self) -> None:
+        """Note that a call could not be captured: after the second time in a row wait ever longer."""
+        self.refusals += 1
+        self.wait = 0 if self.refusals < 2 else min(2**self.refusals, 1024)
+
+    def waits(self) -> bool:
+        """Whether this call is not worth an attempt."""
+        self.wait -= 1
+        return self.wait >= 0
+
+    def keep(self, entry: Entry) -> None:
+        """Keep a capture, the newest first."""
+        self.refusals = self.wait = 0
+        self.entries.insert(0, entry)
+        del self.entries[MOST_ENTRIES:]
+
+
+class Compiled:
+    """A function whose calls are captured and replayed; made by `compile`."""
+
+    def __init__(
+        self, fn: Callable[..., Any], dynamic: bool | None = None, fullgraph: bool = False
+    ) -> None:
+        self.fn = fn
+        self.dynamic = dynamic
+        self.fullgraph = fullgraph
+        self.first: dict[Any, Any] = {}
+        self.shared: dict[Any, Any] = {}
+        self.known: dict[Any, Known] = {}
+        self.causes: dict[str, int] = {}
+        self.traces = 0
+        self.reason: str | None = None
+        self.runs_as_it_is = _why_not(fn)
+        self._warned: set[str] = set()
+        if hasattr(fn, "__name__"):
+            functools.update_wrapper(self, fn)
+        self.label = getattr(fn, "__qualname__", type(fn).__name__)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("fn", "__setstate__"):
+            raise AttributeError(name)
+        return getattr(self.fn, name)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return _bound(self, instance)
+
+    def __deepcopy__(self, memo: Any) -> Compiled:
+        return Compiled(copy.deepcopy(self.fn, memo), self.dynamic, self.fullgraph)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Compiled, (self.fn, self.dynamic, self.fullgraph))
+
+    def __repr__(self) -> str:
+        entries = [e for known in self.known.values() for e in known.entries]
+        guards = sum(e.state.count() + len(e.guards) for e in entries)
+        dispatches = sum(e.dispatches for e in entries)
+        return (
+            f"<compiled {self.label}: {len(entries)} plans, {dispatches} dispatches, {guards} guards, "
+            f"{self.traces} traces>"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        mode = MODE.get()
+        if mode.levels or mode.capture is not None or self.runs_as_it_is:
+            return self.fn(*args, **kwargs)
+        leaves, structure = tree.flatten((args, kwargs))
+        for x in leaves:
+            if isinstance(x, Box) and x.owner is None:
+                own_buffer(x)
+        key = keys.key_of(leaves, structure, mode)
+        if key is None:
+            return self.fn(*args, **kwargs)
+        known = self.known.get(key)
+        cause = None
+        if known is not None:
+            for entry in known.entries:
+                cause = entry.differs(leaves)
+                if cause is None:
+                    done = entry.replay(leaves)
+                    if done is not None:
+                        self.reason = None
+                        return done[0]
+                    cause = ("a tensor's memory", "has another form")
+            if known.waits():
+                return self.fn(*args, **kwargs)
+        cause = cause or keys.difference(key, self.known)
+        if cause is not None and self._too_often(cause):
+            return self.fn(*args, **kwargs)
+        return self.trace(key, leaves, args, kwargs)
+
+    def _too_often(self, cause: tuple[str, str]) -> bool:
+        """Count a cause of a new trace; True from the time on that it has come too often."""
+        what, how = cause
+        self.reason = f"{what} {how}"
+        n = self.causes[what] = self.causes.get(what, 0) + 1
+        if n == LIMIT:
+            warnings.warn(
+                f"tabgrad.compile: {self.label} was traced {LIMIT} times because {what} {how}. Calls that fit "
+                "no trace run as they are from now on; pass what changes as a tensor, or keep it as it is",
+                stacklevel=3,
+            )
+        return n >= LIMIT
+
+    def trace(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> Any:
+        """Run the function, noting what it does, and keep the capture where it can be repeated."""
+        for device in connected():
+            device.backend.flush()
+        self.traces += 1
+        state = State()
+        capture = Capture(state, self.label, self.fullgraph)
+        state.reach(self.fn, self.label)
+        for x in leaves:
+            if keys.is_object(x):
+                state.reach(x, f"argument {type(x).__name__}")
+        capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
+        given, origins = keys.watch_arrays(leaves, capture)
+        args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
+        with using(MODE.get().replace(capture=capture)):
+            with Watch(state, origins) as watch:
+                capture.watch = watch
+                result = self.fn(*args, **kwargs)
+        known = self.known.setdefault(key, Known())
+        if len(self.known) > MOST_CALLS:
+            del self.known[next(iter(self.known))]
+        try:
+            _check(capture, key, leaves, (args, kwargs), given, result)
+            backend = capture.backend()
+            entry = Entry(capture, backend, leaves, result, self.sharing(key, leaves, backend))
+            entry.arrays = keys.read_arrays(origins)
+            known.keep(entry)
+            self.reason = None
+        except Refused as refusal:
+            self.reason = str(refusal)
+            known.refuse()
+            capture.warn(self._warned)
+        return keys.without_watching(result, origins)
+
+    def sharing(self, key: Any, leaves: list[Any], backend: Any) -> Any:
+        """Return what the plan shares with those of other sizes; None if it stands alone."""
+        if self.dynamic is False:
+            return None
+        alike = keys.without_sizes(key, leaves)
+        shapes = [x.spec.shape for x in leaves if isinstance(x, Box)]
+        if self.dynamic is None and self.first.setdefault(alike, shapes) == shapes:
+            return None
+        found = self.shared.get(alike)
+        if found is None:
+            found = self.shared[alike] = backend.sharing()
+        found.sizes = frozenset(shape[0] for shape in shapes if shape)
+        return found
+
+    def explain(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what is captured for calls with such arguments, each guard in words, and what is not.
+
+        Nothing is run. `print` it; its fields are those of `tabgrad.compiler.Explanation`.
+
+        >>> import tabgrad as tg
+        >>> double = tg.compile(lambda x: x * 2)
+        >>> print(double.explain(tg.ones(2, device="cpu")))
+        <lambda>: 0 traces, nothing captured for these arguments
+        """
+        from tabgrad.compiler.explanation import explain
+
+        return explain(self, *args, **kwargs)
+
+
+def _check(
+    capture: Capture, key: Any, leaves: list[Any], call: Any, given: Any, result: Any
+) -> None:
+    """Raise Refused where the call did what a replay would not."""
+    if capture.reason is not None:
+        raise Refused(capture.reason)
+    state = capture.state
+    if state.reasons:
+        raise Refused(state.reasons[0])
+    changed = state.broken()
+    if changed is not None:
+        raise Refused(f"changes {changed[0]}, which {changed[1]}")
+    after, structure = tree.flatten(call)
+    if structure != key[0] or len(after) != len(leaves) or any(map(_other, after, given)):
+        raise Refused("changes a list or dict among its arguments")
+    if keys.signatures(leaves) != key[1]:
+        raise Refused("changes what an argument is, not only its values")
+    why = keys.not_plain(result, state, (call, leaves))
+    if why is not None:
+        raise Refused(why)
+
+
+def _other(a: Any, b: Any) -> bool:
+    return a is not b
+
+
+def lazy(x: Any) -> bool:
+    """Whether `x` is a base tensor of a device that records."""
+    return x.owner is None and hasattr(x.device.backend, "graph")
+
+
+def own_buffer(x: Any) -> None:
+    """Bring an argument up to date, and give it a buffer if it is a constant: its number is an input then."""
+    if x.alias is not None:
+        x.alias.refresh(x)
+    backend = x.device.backend
+    if hasattr(backend, "graph"):
+        made = backend.settled(x.value)
+        if made is not None:
+            replace(x, made)
+
+
+class Kept(dict[int, Any]):
+    """The compiled methods of an instance, which live with it; a copy of the instance has none."""
+
+    def __deepcopy__(self, memo: Any) -> Kept:
+        return Kept()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Kept, ())
+
+
+def _bound(compiled: Compiled, instance: Any) -> Any:
+    """Return the compiled method of an instance: its captures live with the instance."""
+    fields = getattr(instance, "__dict__", None)
+    if fields is None:
+        return functools.partial(compiled, instance)
+    kept = fields.get("_compiled_methods")
+    if kept is None:
+        kept = fields["_compiled_methods"] = Kept()
+    found = kept.get(id(compiled))
+    if found is None:
+        method = compiled.fn.__get__(instance)
+        found = kept[id(compiled)] = Compiled(method, compiled.dynamic, compiled.fullgraph)
+    return found
+
+
+def _why_not(fn: Any) -> str | None:
+    """Return why calls of `fn` are never captured: what runs after the call would not be in it."""
+    inner = inspect.unwrap(fn) if callable(fn) else fn
+    for kind, its in (
+        ("generator", inspect.isgeneratorfunction), ("coroutine", inspect.iscoroutinefunction),
+        ("asynchronous generator", inspect.isasyncgenfunction),
+    ):  # fmt: skip
+        if its(inner):
+            return f"it is a {kind}: its code runs after the call"
+    return None
+
+
+@overload
+def compile(
+    model: F, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
+    mode: str | None = None, options: dict[str, Any] | None = None, disable: bool = False,
+) -> F: ...  # fmt: skip
+@overload
+def compile(
+    model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
+    disable: bool = False,
+) -> Callable[[F], F]: ...  # fmt: skip
+
+
+def compile(
+    model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
+    disable: bool = False,
+) -> Any:  # fmt: skip
+    """Return `model`, a function or module, so that repeated calls are replayed without running its Python.
+
+    A compiled call means what the call means. The first with arguments of new shapes, dtypes, devices or
+    static values runs, and is captured with all it does: forward, backward, clipping, the optimizer's step,
+    random draws, writes to arguments, buffers and gradients. Later calls send one packet, as long as all that
+    the call read is as it was: globals, closures, attributes, lists and dicts, modes, hooks, what tensors are,
+    options of optimizers. Where something has changed, the call is traced anew; after eight times for one
+    cause it runs as it is, and one warning names the cause. Learning rates, step counts and seeds are read
+    at each call.
+
+    What can't be repeated is not replayed, the Python runs each time: a call that prints, counts, appends,
+    assigns attributes, or returns a tensor that still needs its gradient. One that reads a value (`.item()`,
+    `if loss > 0`) warns once with the line; with `fullgraph=True` it raises CaptureError. Generators and
+    coroutines, and calls on `cpu`, run as they are. `compiled.explain(...)` says what is captured and why not.
+
+    `dynamic` says for which sizes the kernels are: those of True serve all, those of False one each. By
+    default those of the first sizes are for them alone, and those of the second serve all others. A call of new
+    sizes runs the function once more to capture it, but compiles nothing where kernels serve it. The first size
+    of each argument is taken to vary; another that does compiles once more when it changes for the first time.
+    `backend`, `mode` and `options` are taken for PyTorch's sake and ignored; with `disable` the function is
+    returned as it is.
+
+    >>> import tabgrad as tg
+    >>> @tg.compile
+    ... def double(x):
+    ...     return x * 2
+    >>> double(tg.tensor([1.0, 2.0], device="cpu"))
+    tensor([2., 4.])
+    """
+    if model is None:
+        return functools.partial(
+            compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
+            disable=disable,
+        )  # fmt: skip
+    if not callable(model):
+        raise TypeError(f"compile: expected a function or a module, got {type(model).__name__}")
+    return model if disable else Compiled(model, dynamic, fullgraph)

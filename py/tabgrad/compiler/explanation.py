@@ -1,0 +1,65 @@
+"""What is known of a compiled function, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tabgrad.compiler import keys
+from tabgrad.core import tree
+from tabgrad.core.trace import MODE, Box
+
+
+@dataclass
+class Explanation:
+    """What a compiled function has captured for some arguments. `str` of it is a text for people."""
+
+    name: str
+    traces: int
+    """How often the Python ran to be captured, for whatever arguments."""
+    dispatches: list[int] = field(default_factory=list)
+    """Kernels of each plan, the newest first."""
+    guards: list[list[str]] = field(default_factory=list)
+    """What each plan depends on."""
+    inputs: list[str] = field(default_factory=list)
+    reason: str | None = None
+    """Why the last call that was not replayed was not."""
+    causes: dict[str, int] = field(default_factory=dict)
+    """What made new traces necessary, and how often."""
+
+    def __str__(self) -> str:
+        traces = f"{self.traces} trace{'' if self.traces == 1 else 's'}"
+        lines = [f"{self.name}: {traces}, "]
+        if not self.dispatches:
+            lines[0] += "nothing captured for these arguments"
+        else:
+            n = len(self.dispatches)
+            lines[0] += f"{n} plan{'' if n == 1 else 's'} for these arguments"
+            lines += [f"  input {text}" for text in self.inputs]
+        for i, (dispatches, guards) in enumerate(zip(self.dispatches, self.guards, strict=True)):
+            lines.append(f"  plan {i}: {dispatches} dispatches, replayed while")
+            lines += [f"    {text}" for text in guards]
+        if self.reason is not None:
+            lines.append(f"  the last call was not replayed: it {self.reason}")
+        lines += [f"  traced anew {n} times because of {what}" for what, n in self.causes.items()]
+        return "\n".join(lines)
+
+
+def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
+    """Return what `compiled` has captured for calls with such arguments; nothing is run.
+
+    >>> import tabgrad as tg
+    >>> f = tg.compile(lambda x: x + 1)
+    >>> tg.compiler.explain(f, tg.ones(2, device="cpu")).dispatches
+    []
+    """
+    leaves, structure = tree.flatten((args, kwargs))
+    key = keys.key_of(leaves, structure, MODE.get())
+    found = Explanation(compiled.label, compiled.traces, causes=dict(compiled.causes))
+    found.reason = compiled.runs_as_it_is or compiled.reason
+    known = compiled.known.get(key) if key is not None else None
+    for entry in known.entries if known is not None else ():
+        found.dispatches.append(entry.dispatches)
+        found.guards.append([*entry.words(), *entry.state.lines()])
+    found.inputs = [f"{x.spec} on {x.device}" for x in leaves if isinstance(x, Box)]
+    return found

@@ -1,0 +1,223 @@
+"""The key of a call: its arguments without the numbers in tensors, and the modes it runs in."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from tabgrad.compiler.capture import Refused
+from tabgrad.compiler.kinds import ATOMS, array_bytes, is_array, is_value
+from tabgrad.core import dtype as dt, tree
+from tabgrad.core.trace import Box, Mode
+from tabgrad.functions.aliasing import Storage, root_of
+from tabgrad.hosts.devices import chosen_device
+
+_PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))
+"""Settings of a mode that a call may run in and still be captured."""
+
+
+class Unkeyed(Exception):
+    """An argument that can't be compared."""
+
+
+def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
+    """Return what captures are kept under; None where such a call is never captured."""
+    extras = mode.extras
+    settings: tuple[Any, ...] = ()
+    if extras:
+        if not _PLAIN.issuperset(extras):
+            return None
+        settings = tuple(
+            (k, tuple(sorted(v.items())) if isinstance(v, dict) else v)
+            for k, v in sorted(extras.items())
+        )
+    try:
+        return (
+            structure, signatures(leaves), sharing(leaves), mode.grad, mode.inference, settings,
+            dt.get_default_dtype(), chosen_device(),
+        )  # fmt: skip
+    except Unkeyed:
+        return None
+
+
+def signatures(leaves: list[Any]) -> tuple[Any, ...]:
+    """Return what of each argument a capture depends on."""
+    return tuple([signature(x) for x in leaves])
+
+
+def signature(x: Any) -> Any:
+    """Return what of an argument a capture depends on."""
+    kind = type(x)
+    if isinstance(x, Box):
+        return (x.spec, x.device, x.tracked, x.born & 1)
+    if kind is int or kind is bool or kind is str or x is None:
+        return (kind, x)
+    if kind is float or kind is complex:
+        return (kind, repr(x))
+    if is_array(x):
+        return ("array", kind, x.shape, x.dtype.str)
+    if kind is set or kind is frozenset:
+        return (kind, frozenset(map(signature, x)))
+    if isinstance(x, tuple | list):
+        return (kind, tuple(map(signature, x)))
+    if isinstance(x, dict):
+        return (kind, tuple((signature(k), signature(v)) for k, v in x.items()))
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return (kind, tuple((f.name, _inner(getattr(x, f.name))) for f in dataclasses.fields(x)))
+    if kind in ATOMS or is_value(x):
+        return (kind, repr(x), hash(x))
+    if kind is bytearray or kind is memoryview:
+        return (kind, bytes(x))
+    return ("object", kind, _Identity(x))
+
+
+def _inner(x: Any) -> Any:
+    if isinstance(x, Box):
+        raise Unkeyed
+    return signature(x)
+
+
+class _Identity:
+    """An object as a part of a key: equal to itself only, and kept alive."""
+
+    __slots__ = ("its",)
+
+    def __init__(self, its: Any) -> None:
+        self.its = its
+
+    def __hash__(self) -> int:
+        return id(self.its)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.its is self.its
+
+
+def is_object(x: Any) -> bool:
+    """Whether an argument is told apart by identity, so that its state is compared too."""
+    found = None if isinstance(x, Box) else signature(x)
+    return isinstance(found, tuple) and found[0] == "object"
+
+
+def sharing(leaves: list[Any]) -> tuple[Any, ...]:
+    """Return which tensor arguments are one object, and which share memory."""
+    objects: dict[int, int] = {}
+    roots: dict[int, int] = {}
+    out = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, Box):
+            root: Any = x
+            if x.alias is not None:
+                root = root_of(x)
+                if root.alias.__class__ is Storage:
+                    root = root.alias
+            out.append((objects.setdefault(id(x), i), roots.setdefault(id(root), i)))
+    return tuple(out)
+
+
+def without_sizes(key: Any, leaves: list[Any]) -> Any:
+    """Return a key with the shapes taken out."""
+    parts = [
+        (len(x.spec.shape), x.spec.dtype, *part[1:]) if isinstance(x, Box) else part
+        for x, part in zip(leaves, key[1], strict=True)
+    ]
+    return (key[0], tuple(parts), *key[2:])
+
+
+def difference(key: Any, known: dict[Any, Any]) -> tuple[str, str] | None:
+    """Return which static argument differs from the newest key's; None where shapes or more differ."""
+    if not known:
+        return None
+    last = next(reversed(known))
+    if last[0] != key[0] or last[2:] != key[2:]:
+        return None
+    for i, (a, b) in enumerate(zip(last[1], key[1], strict=True)):
+        if a != b and (a[0] == "object" or isinstance(a[0], type)):
+            return f"argument {i}", f"was {_text(a)} and is {_text(b)}"
+    return None
+
+
+def _text(part: Any) -> str:
+    text = f"another {part[1].__name__}" if part[0] == "object" else str(part[1])
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def watch_arrays(leaves: list[Any], capture: Any) -> tuple[list[Any], list[Any]]:
+    """Return the leaves with arrays that note who reads them in place of arrays, and those notes."""
+    given, origins = list(leaves), []
+    for i, x in enumerate(leaves):
+        if is_array(x) and type(x) is sys.modules["numpy"].ndarray and not x.dtype.hasobject:
+            from tabgrad.compiler.arrays import watched
+
+            given[i], origin = watched(x, i)
+            origin.before = array_bytes(x)
+            origins.append(origin)
+        elif isinstance(x, Box) and x.owner is None and x.device.type == "cpu":
+            capture.moved[id(x)] = i
+    return given, origins
+
+
+def rebuilt(args: Any, kwargs: Any, leaves: list[Any], given: list[Any]) -> Any:
+    """Return the arguments with other leaves; the very same where no leaf is another."""
+    if all([a is b for a, b in zip(leaves, given, strict=True)]):
+        return args, kwargs
+    return tree.unflatten(tree.flatten((args, kwargs))[1], given)
+
+
+def read_arrays(origins: list[Any]) -> list[tuple[int, bytes]]:
+    """Return the arrays whose numbers were read, with these. Raises Refused where they can't be compared."""
+    found = []
+    for origin in origins:
+        if origin.read:
+            if origin.before is None:
+                raise Refused("reads the numbers of a large NumPy array: make a tensor of it")
+            if array_bytes(origin.array) != origin.before:
+                raise Refused("writes to a NumPy array")
+            found.append((origin.index, origin.before))
+    return found
+
+
+def without_watching(result: Any, origins: list[Any]) -> Any:
+    """Return the result with the arrays themselves in place of those that were watched."""
+    theirs = {id(origin.view): origin.array for origin in origins}
+    if any([id(x) in theirs for x in tree.leaves(result)]):
+        result = tree.map(lambda x: theirs.get(id(x), x), result)
+    for origin in origins:
+        origin.let_go()
+    return result
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def not_plain(result: Any, state: Any, call: Any) -> str | None:
+    """Return why a replay can't return such a result, None where it can.
+
+    It can return tensors and values that never change, in containers that the call has made itself.
+    """
+    theirs = {id(c) for c in containers(call)}
+    for c in containers(result):
+        if id(c) in state.known or id(c) in theirs:
+            return f"returns a {type(c).__name__} that was there before"
+    for x in tree.leaves(result):
+        if not isinstance(x, Box) and type(x) not in ATOMS and not is_value(x):
+            return f"returns a {type(x).__qualname__}, which a replay would not make anew"
+    return None
+
+
+def containers(value: Any) -> list[Any]:
+    """Return the lists and dicts in a tree."""
+    found: list[Any] = []
+    todo = [value]
+    while todo:
+        x = todo.pop()
+        if isinstance(x, list | dict):
+            found.append(x)
+        if isinstance(x, list | tuple):
+            todo.extend(x)
+        elif isinstance(x, dict):
+            todo.extend(x.values())
+    return found

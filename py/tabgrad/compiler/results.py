@@ -1,0 +1,256 @@
+"""Tensors of a captured call, as a replay finds or makes them: the same objects, the same sharing."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.compiler.capture import Capture, Refused
+from tabgrad.core.trace import MODE, using, wrap
+from tabgrad.functions.aliasing import Storage, View, detach, root_of, view
+from tabgrad.hosts.captured import Source
+
+Made = list[Any]
+Maker = Callable[[list[Any], list[Any], Made], Any]
+
+
+class Argument:
+    """Finds an argument."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __call__(self, args: list[Any]) -> Any:
+        return args[self.index]
+
+    def alive(self) -> bool:
+        """An argument is always there."""
+        return True
+
+
+class Held:
+    """Finds a tensor that somebody holds."""
+
+    __slots__ = ("ref",)
+
+    def __init__(self, x: Any) -> None:
+        self.ref = weakref.ref(x)
+
+    def __call__(self, args: list[Any]) -> Any:
+        return self.ref()
+
+    def alive(self) -> bool:
+        """Whether somebody still holds it."""
+        return self.ref() is not None
+
+
+class GradOf:
+    """Finds the gradient of a tensor."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __call__(self, args: list[Any]) -> Any:
+        return getattr(self.of(args), "_grad", None)
+
+    def alive(self) -> bool:
+        """Whether somebody still holds the tensor."""
+        return bool(self.of.alive())
+
+
+class Place:
+    """Stands among the results for a tensor: the number of its maker."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Places:
+    """Finds for each tensor that the outside sees how a replay comes by it.
+
+    `targets` are the tensors whose values the plan computes. `makers` run in order; each gives one tensor
+    from the arguments, the values, and what was made before it.
+    """
+
+    def __init__(self, capture: Capture, backend: Any, args: list[Any]) -> None:
+        self.capture = capture
+        self.backend = backend
+        self.args = args
+        self.index: dict[int, int] = {}
+        for i, x in enumerate(args):
+            self.index.setdefault(id(x), i)
+        self.owner_of_grad = {
+            id(old): x for x, old in capture.grads.values() if old is not None and self.lasts(x)
+        }
+        self.places: dict[int, Place] = {}
+        self.stored: dict[int, Place] = {}
+        self.kept: list[Any] = []
+        self.makers: list[Maker] = []
+        self.targets: list[Any] = []
+        self.numbers: dict[int, int] = {}
+
+    def exists(self, x: Any) -> bool:
+        """Whether a tensor was there before the call, and can be found again."""
+        return (
+            id(x) in self.index or id(x) in self.capture.state.known or id(x) in self.owner_of_grad
+        )
+
+    def lasts(self, x: Any) -> bool:
+        """Whether a tensor was there before the call, however it is found."""
+        at = id(x)
+        return at in self.index or at in self.capture.state.known or at in self.capture.reads
+
+    def find(self, x: Any) -> Any:
+        """Return what finds `x` at a replay."""
+        at = self.index.get(id(x))
+        if at is not None:
+            return Argument(at)
+        owner = self.owner_of_grad.get(id(x))
+        return Held(x) if owner is None else GradOf(self.find(owner))
+
+    def target(self, x: Any) -> int:
+        """Return the number among the plan's values of what `x` holds after the call."""
+        found = self.numbers.get(id(x))
+        if found is None:
+            found = self.numbers[id(x)] = len(self.targets)
+            self.targets.append(x)
+        return found
+
+    def of(self, x: Any) -> Place:
+        """Return the place of a tensor that the call returns, or leaves as a gradient."""
+        found = self.places.get(id(x))
+        if found is None:
+            if x.alias is not None:
+                x.alias.refresh(x)
+            make = self.maker(x)
+            found = self.places[id(x)] = Place(len(self.makers))
+            self.makers.append(make)
+            self.kept.append(x)
+            if x.alias.__class__ is Storage:
+                self.stored.setdefault(id(x.alias), found)
+        return found
+
+    def maker(self, x: Any) -> Maker:
+        """Return what gives `x` at a replay."""
+        if x.owner is not None:
+            raise Refused("returns a tensor of a transform that has not ended")
+        if self.exists(x):
+            find = self.find(x)
+            return lambda args, values, made: find(args)
+        its = x.alias
+        if its.__class__ is View:
+            return self.view_maker(its)
+        if its.__class__ is Storage:
+            base = self.sibling(its)
+            if base is not None:
+                return lambda args, values, made: detach(made[base.number])
+        if x.tracked:
+            raise Refused(
+                "returns a tensor that still needs its gradient: detach() it to replay the call"
+            )
+        if x.device.backend is not self.backend:
+            raise Refused(f"returns a tensor of {x.device}")
+        k, spec, device = self.target(x), x.spec, x.device
+        return lambda args, values, made: wrap(values[k], spec, device)
+
+    def view_maker(self, its: Any) -> Maker:
+        """Return what gives the view that is tied by `its` to its base."""
+        base, steps, how, detached = self.of(its.base), its.steps, its.made, its.detached
+        graph = how not in ("no_grad", "inference")
+
+        def make(args: list[Any], values: list[Any], made: Made) -> Any:
+            y = made[base.number]
+            with using(MODE.get().replace(grad=graph)):
+                for op, params in steps:
+                    y = view(op, y, params)
+            y.alias.made, y.alias.detached = how, detached
+            return y
+
+        return make
+
+    def sibling(self, storage: Any) -> Place | None:
+        """Return the place of another tensor that shares this storage, None where there is none."""
+        known = self.stored.get(id(storage))
+        if known is None:
+            for x, _ in self.capture.reads.values():
+                if x.alias is storage and self.exists(x):
+                    return self.of(x)
+        return known
+
+    def check_kept(self) -> None:
+        """Raise Refused where the call has made and written a tensor that it keeps: state of a next call."""
+        known = {id(x) for x in self.kept}
+        for ref in self.capture.fresh.values():
+            x = ref()
+            if x is not None and id(x) not in known:
+                raise Refused("keeps a tensor that it has made, for the next call")
+
+    def sources(self) -> list[Source]:
+        """Return where the inputs of the plan may come from."""
+        reads = self.capture.reads
+        found = []
+        for x, old in reads.values():
+            if x.owner is None and x.device.backend is self.backend:
+                found.append(Source(self.find(x), old, x.spec))
+        for at, owner in self.owner_of_grad.items():
+            old = self.capture.grads[id(owner)][1]
+            if at not in reads and old.owner is None and old.device.backend is self.backend:
+                found.append(Source(GradOf(self.find(owner)), old.value, old.spec))
+        found += [Source(Taken(again), value, None) for again, value in self.capture.uploads]
+        return found
+
+    def apart(self) -> Callable[[list[Any]], bool]:
+        """Return what says whether no argument shares memory with other tensors that the call uses.
+
+        Asked for where the call writes. Raises Refused where one does in the call itself.
+        """
+        refs = [
+            weakref.ref(x) for x, _ in self.capture.reads.values() if id(x) not in self.index
+        ]  # fmt: skip
+        ids = {id(ref()) for ref in refs}
+
+        def apart(args: list[Any]) -> bool:
+            for a in args:
+                if not hasattr(a, "alias"):
+                    continue
+                root = root_of(a)
+                if id(root) in ids or (
+                    root.alias.__class__ is Storage
+                    and any([x is not None and x.alias is root.alias for x in [r() for r in refs]])
+                ):
+                    return False
+            return True
+
+        if not apart(self.args):
+            raise Refused("writes to memory that an argument shares with other tensors")
+        return apart
+
+    def forget(self) -> None:
+        """Let go of the tensors of the call."""
+        self.args = []
+        self.kept.clear()
+        self.targets = []
+        self.owner_of_grad.clear()
+
+
+class Taken:
+    """Finds the numbers of an argument that go to the device at each call."""
+
+    __slots__ = ("again",)
+
+    def __init__(self, again: Callable[[list[Any]], Any]) -> None:
+        self.again = again
+
+    def __call__(self, args: list[Any]) -> Any:
+        return self.again(args)
+
+    def alive(self) -> bool:
+        """An argument is always there."""
+        return True

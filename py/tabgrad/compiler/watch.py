@@ -1,0 +1,92 @@
+"""Watching a call run: which code runs, and which functions written in C it calls."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from tabgrad.compiler.code import (
+    INTERNAL,
+    OUTSIDE,
+    USER,
+    looks_anywhere,
+    module_kind,
+    names_of,
+    not_repeatable,
+    root_of,
+)  # fmt: skip
+from tabgrad.compiler.state import State
+
+
+class Watch:
+    """Notes in `state` what the code that runs inside the block may read, before it runs.
+
+    Python calls `event` for each call, as it does for a profiler: another profiler sees nothing meanwhile.
+    """
+
+    def __init__(self, state: State, arrays: Any) -> None:
+        self.state = state
+        self.arrays = arrays
+        self.kinds: dict[int, str] = {}
+        self.made: set[int] = set()
+        self.codes: list[CodeType] = []
+        self.on = True
+        self._before: Any = None
+
+    def __enter__(self) -> Watch:
+        self._before = sys.getprofile()
+        sys.setprofile(self.event)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.on = False
+        sys.setprofile(self._before)
+
+    def event(self, frame: FrameType, event: str, arg: Any) -> None:
+        """Note a call."""
+        if not self.on:
+            return
+        if event == "call":
+            if id(frame.f_code) not in self.kinds:
+                self.meet(frame)
+        elif event == "c_call" and self.kinds.get(id(frame.f_code)) == USER:
+            self.judge(arg)
+
+    def meet(self, frame: FrameType) -> None:
+        """Note the names of code that runs for the first time."""
+        code, table = frame.f_code, frame.f_globals
+        module = table.get("__name__") or ""
+        kind = self.kinds[id(code)] = module_kind(module)
+        self.codes.append(code)
+        if kind == OUTSIDE:
+            self.state.reasons.append(
+                f"calls {module}.{code.co_qualname}(), which can't be repeated"
+            )
+        if kind == USER:
+            self.state.use(names_of(code), table, code.co_name)
+            self.made.update(id(c) for c in code.co_consts if isinstance(c, CodeType))
+            if set(code.co_freevars) - {"__class__"} and id(code) not in self.state.codes:
+                self.find(code)
+        elif kind == INTERNAL:
+            self.made.update(id(c) for c in code.co_consts if isinstance(c, CodeType))
+
+    def find(self, code: CodeType) -> None:
+        """Reach the closures that this code belongs to, unless they were made by code that ran just now."""
+        if id(code) in self.made:
+            return
+        for fn in gc.get_referrers(code):
+            if isinstance(fn, FunctionType):
+                self.state.reach(fn, fn.__qualname__)
+
+    def judge(self, fn: Any) -> None:
+        """Note what a function written in C, called by a user's code, does to repeatability."""
+        if looks_anywhere(fn):
+            self.state.use_everything()
+        elif self.arrays and root_of(getattr(fn, "__module__", None) or "") == "numpy":
+            for array in self.arrays:
+                array.read = True
+        reason = not_repeatable(fn)
+        if reason is not None:
+            self.state.reasons.append(reason)
