@@ -50,7 +50,7 @@ def test_no_value_inside_vmap_and_compile(device: str) -> None:
     assert tg.func.grad(square)(tg.tensor(3.0)).item() == 6
     assert seen == [3.0]
 
-    @tg.compile
+    @tg.compile(fullgraph=True)
     def reads(x: tg.Tensor) -> tg.Tensor:
         return x * x.sum().item()
 
