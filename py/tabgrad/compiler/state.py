@@ -32,6 +32,7 @@ from tabgrad.compiler.kinds import (
 from tabgrad.core.trace import MODE, Box
 
 _ABSENT: Any = object()
+_Cached = type(functools.cache(len))
 _contents = attrgetter("cell_contents")
 _function = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _tensor = attrgetter("spec", "tracked", "device", "node")
@@ -224,7 +225,7 @@ class State:
             inner = [value.fget, value.fset, value.fdel]
         elif isinstance(value, functools.cached_property):
             inner = [value.func]
-        elif hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+        elif isinstance(value, _Cached):
             inner = [value.__wrapped__]
         else:
             return False
