@@ -1,4 +1,4 @@
-"""`tabgrad.compile`: a call is captured once, with all it changes, and then replayed as one packet."""
+"""The callable that `tabgrad.compile` makes: it replays calls, and traces those that nothing fits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from tabgrad.compiler import keys
 from tabgrad.compiler.capture import Capture, Refused
@@ -25,8 +25,6 @@ MOST_ENTRIES = 8
 """Captures kept for one set of shapes and static arguments."""
 LIMIT = 8
 """A function that was traced so often for the same cause is traced for it no more."""
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Known:
@@ -284,60 +282,3 @@ def _why_not(fn: Any) -> str | None:
         if its(inner):
             return f"it is a {kind}: its code runs after the call"
     return None
-
-
-@overload
-def compile(
-    model: F, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
-    mode: str | None = None, options: dict[str, Any] | None = None, disable: bool = False,
-) -> F: ...  # fmt: skip
-@overload
-def compile(
-    model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
-    disable: bool = False,
-) -> Callable[[F], F]: ...  # fmt: skip
-
-
-def compile(
-    model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
-    disable: bool = False,
-) -> Any:  # fmt: skip
-    """Return `model`, a function or module, so that repeated calls are replayed without running its Python.
-
-    A compiled call means what the call means. The first with arguments of new shapes, dtypes, devices or
-    static values runs, and is captured with all it does: forward, backward, clipping, the optimizer's step,
-    random draws, writes to arguments, buffers and gradients. Later calls send one packet, as long as all that
-    the call read is as it was: globals, closures, attributes, lists and dicts, modes, hooks, what tensors are,
-    options of optimizers. Where something has changed, the call is traced anew; after eight times for one
-    cause it runs as it is, and one warning names the cause. Learning rates, step counts and seeds are read
-    at each call.
-
-    What can't be repeated is not replayed, the Python runs each time: a call that prints, counts, appends,
-    assigns attributes, or returns a tensor that still needs its gradient. One that reads a value (`.item()`,
-    `if loss > 0`) warns once with the line; with `fullgraph=True` it raises CaptureError. Generators and
-    coroutines, and calls on `cpu`, run as they are. `compiled.explain(...)` says what is captured and why not.
-
-    `dynamic` says for which sizes the kernels are: those of True serve all, those of False one each. By
-    default those of the first sizes are for them alone, and those of the second serve all others. A call of new
-    sizes runs the function once more to capture it, but compiles nothing where kernels serve it. The first size
-    of each argument is taken to vary; another that does compiles once more when it changes for the first time.
-    `backend`, `mode` and `options` are taken for PyTorch's sake and ignored; with `disable` the function is
-    returned as it is.
-
-    >>> import tabgrad as tg
-    >>> @tg.compile
-    ... def double(x):
-    ...     return x * 2
-    >>> double(tg.tensor([1.0, 2.0], device="cpu"))
-    tensor([2., 4.])
-    """
-    if model is None:
-        return functools.partial(
-            compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
-            disable=disable,
-        )  # fmt: skip
-    if not callable(model):
-        raise TypeError(f"compile: expected a function or a module, got {type(model).__name__}")
-    return model if disable else Compiled(model, dynamic, fullgraph)

@@ -46,13 +46,7 @@ class Explanation:
 
 
 def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
-    """Return what `compiled` has captured for calls with such arguments; nothing is run.
-
-    >>> import tabgrad as tg
-    >>> f = tg.compile(lambda x: x + 1)
-    >>> tg.compiler.explain(f, tg.ones(2, device="cpu")).dispatches
-    []
-    """
+    """Return what `compiled` has captured for calls with such arguments."""
     leaves, structure = tree.flatten((args, kwargs))
     key = keys.key_of(leaves, structure, MODE.get())
     found = Explanation(compiled.label, compiled.traces, causes=dict(compiled.causes))
