@@ -23,7 +23,6 @@ from tabgrad.ops.elementwise import (
     maximum,
     mul,
     neg,
-    pow_,
     reciprocal,
     sin,
     sqrt,
@@ -120,13 +119,23 @@ def polygamma(n: int, x: Any) -> Any:
     return where(negative, reflected, y)
 
 
+def _power(x: Any, k: int) -> Any:
+    """Return `x` to a power of 1 or more in few products: a kernel of many `pow` compiles for minutes."""
+    if k == 1:
+        return x
+    half = square(_power(x, k // 2))
+    return mul(half, x) if k % 2 else half
+
+
 def _polygamma_of_positive(n: int, x: Any) -> Any:
-    total = pow_(x, float(-n - 1))
+    total = _power(reciprocal(x), n + 1)
     for k in range(1, 10):
-        total = add(total, pow_(add(x, k), float(-n - 1)))
-    v = add(x, 10)
-    tail = add(mul(pow_(v, float(-n)), 1 / n), mul(pow_(v, float(-n - 1)), 0.5))
-    power, shrink = pow_(v, float(-n - 2)), square(reciprocal(v))
+        total = add(total, _power(reciprocal(add(x, k)), n + 1))
+    inverse = reciprocal(add(x, 10))
+    lead = _power(inverse, n)
+    tail = add(mul(lead, 1 / n), mul(mul(lead, inverse), 0.5))
+    shrink = square(inverse)
+    power = mul(lead, shrink)
     for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
         factor = bernoulli * math.prod(range(n + 1, n + 2 * k)) / math.factorial(2 * k)
         tail = add(tail, mul(power, factor))
