@@ -267,17 +267,22 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Return input - alpha * other."""
     if alpha != 1:
         other = _scaled("sub", input, other, alpha)
-    for x in (input, other):
-        if isinstance(x, Box) and x.spec.dtype is dt.bool_:
+    _no_bools(input, other)
+    return _sub(input, other)
+
+
+def _no_bools(*operands: Any) -> None:
+    for x in operands:
+        if isinstance(x, bool) or (isinstance(x, Box) and x.spec.dtype is dt.bool_):
             raise DTypeError(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
                 "invert a mask, use the `~` or `logical_not()` operator instead; bools differ by `^`."
             )
-    return _sub(input, other)
 
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Return other - alpha * input."""
+    _no_bools(input, other)
     return call(e.sub, other, input if alpha == 1 else mul(input, alpha))
 
 

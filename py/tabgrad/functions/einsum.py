@@ -43,8 +43,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
         inputs, output = _parse(equation, [len(x.spec.shape) for x in tensors])
     dtype = result_dtype(*tensors)
     _check_dtypes(tensors, inputs, output)
-    if dtype.category == dt.BOOL and len(tensors) == 1 and {*inputs[0]} - {*output}:
-        # what is summed is counted
+    if dtype.category < dt.FLOAT and min(_occurrences(inputs, output), default=2) == 1:
+        # a sum over one operand alone is one of int64, as sum() gives
         dtype = tensors[0].device.canonical(dt.int64)
     sizes = _sizes(tensors, inputs)
     terms = [
@@ -56,13 +56,17 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
 def _check_dtypes(tensors: list[Any], inputs: list[Labels], output: Labels) -> None:
     """Raise DTypeError where a sum of products is one of bools or of several dtypes."""
-    counts = [sum(k in labels for labels in inputs) for k in {*sum(inputs, ())} - {*output}]
-    if max(counts, default=0) < 2:
+    if max(_occurrences(inputs, output), default=0) < 2:
         return
     for x in tensors:
         same_dtype("einsum:", tensors[0], x)
     if tensors[0].spec.dtype.category == dt.BOOL:
         needs_float("einsum", tensors[0])
+
+
+def _occurrences(inputs: list[Labels], output: Labels) -> list[int]:
+    """Return for each label that is summed over how many operands have it."""
+    return [sum(k in labels for labels in inputs) for k in {*sum(inputs, ())} - {*output}]
 
 
 def _parse(equation: str, ranks: list[int]) -> tuple[list[Labels], Labels]:

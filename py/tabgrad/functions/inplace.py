@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core.errors import GradientError
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import (
@@ -125,6 +126,11 @@ def set_data(self: Tensor, new: Tensor) -> None:
     if not isinstance(new, Box):
         raise TypeError(f"data: expected a tensor, got {type(new).__name__}")
     given: Any = new
+    if self.requires_grad and given.spec.dtype.category < dt.FLOAT:
+        raise DTypeError(
+            "data set to a tensor that requires gradients must be floating point or complex dtype, got "
+            f"{given.spec.dtype!r}"
+        )
     source = given.detach()
     if source.owner is not None and source.owner is not self.owner:
         check_written(self, source, "assignment to .data")

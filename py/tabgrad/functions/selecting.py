@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.number import fits
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, refuse_bool
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
@@ -228,19 +228,22 @@ def scatter_reduce(
         raise ShapeError(
             f"scatter_reduce: reduce must be sum, prod, mean, amax or amin, got {reduce!r}"
         )
-    return _scattered(
-        "scatter_reduce",
-        lambda x, k, s, d: _combined(x, k, s, d, reduce, include_self),
-        input,
-        at,
-        index,
-        src,
-    )
+    if reduce == "mean":
+        refuse_bool("scatter_reduce", input)
+
+    def combined(x: Any, k: Any, values: Any, at: int) -> Any:
+        kind = x.spec.dtype
+        if kind is dt.bool_:
+            x, values = cast(x, dt.int32), cast(values, dt.int32)
+        return cast(_combined(x, k, values, at, reduce, include_self), kind)
+
+    return _scattered("scatter_reduce", combined, input, at, index, src)
 
 
 def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: bool) -> Any:
-    one = constant(1, values.spec, x.device)
-    hits = i.scatter_add.bind(constant(0, x.spec, x.device), k, one, axis=at)
+    kind = x.device.index_dtype  # a count would wrap round in a narrow dtype
+    one = constant(1, spec(values.spec.shape, kind), x.device)
+    hits = i.scatter_add.bind(constant(0, spec(x.spec.shape, kind), x.device), k, one, axis=at)
     hit = r.gt(hits, 0)
     if reduce in ("sum", "mean"):
         start = x if include_self else e.where(hit, 0, x)
@@ -249,11 +252,9 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
             return total
         count = e.add(hits, 1 if include_self else 0)
         divisor = e.where(r.lt(count, 1), 1, count)
-        return (
-            e.div(total, divisor)
-            if x.spec.dtype.category >= dt.FLOAT
-            else e.floor_divide(total, divisor)
-        )
+        if x.spec.dtype.category >= dt.FLOAT:
+            return e.div(total, cast(divisor, x.spec.dtype))
+        return cast(e.floor_divide(cast(total, kind), divisor), x.spec.dtype)
     # each place against every source along the axis: exact for repeats, with derivatives
     n, m = x.spec.shape[at], values.spec.shape[at]
     if not m:
@@ -305,7 +306,10 @@ def _positions(x: Any, at: int, m: int) -> Any:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """Return `input` with the slices of `source` added along `dim` at the places of a 1-d `index`."""
     x, at, k = _slices("index_add", input, dim, index, source)
-    values = _lined(source) if alpha == 1 else e.mul(_lined(source), alpha)
+    values = _lined(source)
+    if alpha != 1:
+        kind = source.spec.dtype
+        values = cast(e.mul(values, fits("index_add", alpha, kind)), kind)
     return v.reshape.bind(i.scatter_add.bind(x, k, values, axis=at), shape=input.spec.shape)
 
 

@@ -16,7 +16,7 @@ from tabgrad.functions.diagonals import diagonal
 from tabgrad.functions.linear import mm
 from tabgrad.functions.ordering import diff
 from tabgrad.functions.shaping import movedim, unsqueeze
-from tabgrad.functions.ternary import clamp
+from tabgrad.functions.ternary import clamp, lerp
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
 from tabgrad.ops.checked import confined
 
@@ -76,18 +76,20 @@ def _quantile(
     place: Any = a.mul(cast(wide, x.spec.dtype), last)
     if not skip:
         place = e.where(r.lt(there, n), float(n - 1), place)
-    low, high = a.floor(place), a.ceil(place)
-    weight = {
-        "linear": a.sub(place, low), "lower": a.mul(place, 0.0), "higher": a.ceil(a.sub(place, low)),
-        "midpoint": a.mul(a.ceil(a.sub(place, low)), 0.5), "nearest": a.sub(a.round(place), low),
-    }  # fmt: skip
-    if interpolation not in weight:
+    modes: dict[str, Any] = {"lower": a.floor, "higher": a.ceil, "nearest": a.round}
+    if interpolation not in {"linear", "midpoint", *modes}:
         raise ShapeError(
-            f"quantile: interpolation must be one of {', '.join(weight)}, got {interpolation!r}"
+            f"quantile: interpolation must be one of linear, midpoint, {', '.join(modes)}, "
+            f"got {interpolation!r}"
         )
     shape = (*fractions.spec.shape, *rest)
-    below, above = (_rows_at(rows, k, shape) for k in (low, high))
-    y: Any = a.add(below, a.mul(a.sub(above, below), weight[interpolation]))
+    if interpolation in modes:
+        # an element as it is: next to an infinite one there is no difference to take a share of
+        y = _rows_at(rows, modes[interpolation](place), shape)
+    else:
+        low = a.floor(place)
+        below, above = (_rows_at(rows, k, shape) for k in (low, a.ceil(place)))
+        y = lerp(below, above, 0.5 if interpolation == "midpoint" else a.sub(place, low))
     if keepdim:
         ones = [1] * len(input.spec.shape) if dim is None else None
         if ones is not None:
@@ -176,8 +178,9 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
 def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> Any:
     kind = x.device.index_dtype
     place = a.floor(a.mul(a.sub(x, low), bins / (high - low)))
-    at = cast(clamp(place, 0, bins - 1), kind)
     inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
+    # a nan is in no bin, and no place either
+    at = cast(e.where(inside, clamp(place, 0, bins - 1), 0), kind)
     one = cast(inside, kind) if weight is None else e.where(inside, weight, 0)
     return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
 

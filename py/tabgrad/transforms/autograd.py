@@ -265,10 +265,14 @@ def _tensor_hooks(notes: dict[str, Any], ct: Any) -> Any:
 
 def _check_like(what: str, new: Any, ct: Any) -> None:
     spec = getattr(new, "spec", None)
+    if spec is None:
+        raise TypeError(
+            f"expected Variable, but hook returned '{type(new).__name__}': {what} gives None or a tensor like "
+            f"the gradient, {ct.spec}"
+        )
     if spec is not ct.spec:
         raise GradientError(
-            f"{what} returned {type(new).__name__ if spec is None else spec}; "
-            f"expected None or a tensor like the gradient, {ct.spec}"
+            f"{what} returned {spec}; expected None or a tensor like the gradient, {ct.spec}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -25,7 +26,7 @@ from tabgrad.ops.elementwise import (
     tanh,
     where,
 )
-from tabgrad.ops.rounding import gt, isnan, le, lt
+from tabgrad.ops.rounding import bitwise_or, gt, isnan, le, lt
 from tabgrad.ops.special import (
     at_least,
     at_most,
@@ -230,10 +231,14 @@ def mish(input: Any) -> Any:
 def logit(input: Any, eps: float | None = None) -> Any:
     """Return ln(p / (1 - p)); with `eps` the input is first kept in [eps, 1 - eps].
 
-    On those bounds the derivative is that of the function, beyond them 0. At 0 and 1 it is infinite.
+    On those bounds the derivative is that of the function, beyond them 0. At 0 and 1 it is infinite, and
+    without `eps` beyond them nan, as the value is.
     """
-    if eps is not None:
-        input = at_most(at_least(input, eps), 1 - eps)
+    if eps is None:
+        input = add(input, where(bitwise_or(lt(input, 0), gt(input, 1)), math.nan, 0))
+    else:
+        # where the bounds have crossed, the lower one is asked first
+        input = where(lt(input, eps), eps, at_most(input, 1 - eps))
     return sub(log(input), log1p(neg(input)))
 
 

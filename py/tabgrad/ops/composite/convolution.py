@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
-from tabgrad.core.promotion import cast, needs_float, result_dtype
+from tabgrad.core.promotion import cast, needs_float, refuse_bool, result_dtype
 from tabgrad.core.shape import size
 from tabgrad.core.trace import MODE
 from tabgrad.ops.composite.norms import along
@@ -48,6 +48,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     tensor([[3.],
             [3.]])
     """
+    refuse_bool("linear", input)
     shape, wanted = input.spec.shape, weight.spec.shape
     if not shape or len(wanted) not in (1, 2) or shape[-1] != wanted[-1]:
         raise ShapeError(

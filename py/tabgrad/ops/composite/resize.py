@@ -22,7 +22,7 @@ from tabgrad.ops.elementwise import abs_, add, copy, div, maximum, minimum, mul,
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, le, lt, round_
+from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, isfinite, isnan, le, lt, round_
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import expand, part, permute, reshape, spread
 
@@ -273,7 +273,8 @@ def grid_sample(
         if padding_mode == "reflection":
             p = _reflected(p, m, bool(align_corners))
         if padding_mode != "zeros":
-            p = minimum(maximum(p, 0), m - 1)
+            # a place that is no number is the first one, as in PyTorch
+            p = where(isnan(p), 0, minimum(maximum(p, 0), m - 1))
         places.append(p)
     y = _sampled(input, places, spatial, mode == "nearest")
     return reshape.bind(y, shape=(*input.spec.shape[:2], *out))
@@ -292,7 +293,11 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
             at = add(lows[i], 1) if up else lows[i]
             inside = bitwise_and(ge(at, 0), le(at, m - 1))
             share = constant(1, at.spec, at.device) if nearest else sub(1, abs_(sub(places[i], at)))
-            share = where(inside, share, 0)
+            outside: Any = 0
+            if len(spatial) == 2 and not nearest:
+                # PyTorch's two dims tell a place that is no finite number, its three dims don't
+                outside = where(isfinite(at), 0, math.nan)
+            share = where(inside, share, outside)
             weight = share if weight is None else mul(weight, share)
             there = inside if there is None else bitwise_and(there, inside)
             safe = cast(where(inside, at, 0), x.device.index_dtype)

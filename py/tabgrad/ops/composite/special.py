@@ -9,6 +9,7 @@ from tabgrad.core.dtype import get_default_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
+from tabgrad.core.trace import Box, constant
 from tabgrad.ops.elementwise import (
     abs_,
     add,
@@ -27,7 +28,7 @@ from tabgrad.ops.elementwise import (
 )  # fmt: skip
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.reduction import reduce_sum
-from tabgrad.ops.rounding import gt, lt
+from tabgrad.ops.rounding import eq, floor, gt, isnan, lt
 from tabgrad.ops.special import erfc, lgamma
 from tabgrad.ops.view import expand, spread
 
@@ -100,10 +101,17 @@ def i1(x: Any) -> Any:
 
 @widened
 def zeta(s: Any, q: Any) -> Any:
-    """Return the Hurwitz zeta function, the sum over k of (k + q)^-s, for s > 1 and q > 0; elsewhere nan.
+    """Return the Hurwitz zeta function, the sum over k of (k + q)^-s, for s > 1 and q > 0.
+
+    At s = 1 and at the poles of q it is inf, elsewhere nan.
 
     Ten terms, then the Euler-Maclaurin series DLMF 25.11.28.
     """
+    if not isinstance(s, Box):
+        s = constant(float(s), q.spec, q.device)
+    if not isinstance(q, Box):
+        q = constant(float(q), s.spec, s.device)
+    s, q = _real("zeta", s), _real("zeta", q)
     shape = broadcast("zeta", s.spec.shape, q.spec.shape)
     s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
     total = pow_(q, neg(s))
@@ -116,7 +124,9 @@ def zeta(s: Any, q: Any) -> Any:
     for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
         total = add(total, mul(factor, bernoulli / math.factorial(2 * k)))
         factor = div(mul(factor, mul(add(s, 2 * k - 1), add(s, 2 * k))), square(v))
-    return where(gt(s, 1), where(gt(q, 0), total, math.nan), math.nan)
+    pole = where(eq(q, floor(q)), math.inf, math.nan)
+    total = where(gt(q, 0), total, where(isnan(s), math.nan, pole))
+    return where(eq(s, 1), where(isnan(q), math.nan, math.inf), where(gt(s, 1), total, math.nan))
 
 
 @widened

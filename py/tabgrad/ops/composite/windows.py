@@ -27,9 +27,9 @@ from tabgrad.ops.elementwise import (
     sub,
     where,
 )
-from tabgrad.ops.indexing import gather, iota, scatter, scatter_add
-from tabgrad.ops.reduction import argmax, first_max, reduce_sum
-from tabgrad.ops.rounding import isfinite
+from tabgrad.ops.indexing import cat, gather, iota, scatter, scatter_add
+from tabgrad.ops.reduction import argmax, first_max, reduce_max, reduce_sum
+from tabgrad.ops.rounding import bitwise_and, eq, ge, isfinite, isnan
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 
 Ints = tuple[int, ...]
@@ -158,14 +158,30 @@ def max_pool(
     w = g.windows(x, _lowest(x))
     last = len(w.spec.shape) - 1
     y = first_max.bind(w, axes=(last,))
-    return (y, window_indices(w, g)) if return_indices else y
+    return (y, _window_indices(x, w, y, g)) if return_indices else y
 
 
-def window_indices(w: Any, g: Geometry) -> Any:
-    """Return where the first maximum of each window lies, counted through the unpadded spatial axes."""
-    last = len(w.spec.shape) - 1
+def _first_maximum(x: Any, w: Any, y: Any, g: Geometry) -> Any:
+    """Return which element of each window is `y`: the last nan, or else the first one that is no padding."""
+    kind, shape = w.device.index_dtype, w.spec.shape
+    last, n = len(shape) - 1, shape[-1]
+    y = expand.bind(reshape.bind(y, shape=(*y.spec.shape, 1)), shape=shape)
+    same = eq(w, y)
+    if any(pair != (0, 0) for pair in g.pairs()):
+        inside = g.windows(constant(1, spec(g.spatial, kind), x.device), 0)
+        same = bitwise_and(same, expand.bind(eq(inside, 1), shape=shape))
+    at = expand.bind(iota(n, kind, w.device), shape=shape)
+    score = where(same, sub(n - 1, at), -1)
+    if w.spec.dtype.is_floating_point:
+        score = where(isnan(w), add(at, n), score)
+    best = reduce_max.bind(score, axes=(last,))
+    return where(ge(best, n), sub(best, n), sub(n - 1, best))
+
+
+def _window_indices(x: Any, w: Any, y: Any, g: Geometry) -> Any:
+    """Return where the maximum of each window lies, counted through the unpadded spatial axes."""
     kind = w.device.index_dtype
-    inner = argmax.bind(stop_gradient(w), axes=(last,), dtype=kind)
+    inner: Any = _first_maximum(x, stop_gradient(w), stop_gradient(y), g)
     shape = inner.spec.shape
     lead = len(shape) - g.n
     flat: Any = None
@@ -231,8 +247,6 @@ def _counts(g: Geometry, x: Any, include_pad: bool) -> Any:
 
 def _vector(numbers: list[int], x: Any) -> Any:
     """Return a 1-d tensor of a few numbers, most of them equal, as constants joined together."""
-    from tabgrad.ops.indexing import cat
-
     pieces, start = [], 0
     for i in range(1, len(numbers) + 1):
         if i == len(numbers) or numbers[i] != numbers[start]:
