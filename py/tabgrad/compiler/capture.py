@@ -34,6 +34,9 @@ class Capture:
         self.guards: list[tuple[Callable[[], Any], Any]] = []
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.fresh: dict[int, Callable[[], Any]] = {}
+        self.cleared: set[int] = set()
+        self.writes: set[int] = set()
+        self.inside: set[int] = set()
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
         self.watch: Any = None
@@ -87,7 +90,7 @@ class Capture:
         """
         reads = self.reads
         for a in args:
-            if id(a) in reads or a._version == REMEMBERED:
+            if id(a) in reads or a._version == REMEMBERED or id(a) in self.inside:
                 continue
             value = a.value
             if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(
@@ -95,11 +98,25 @@ class Capture:
             ):
                 reads[id(a)] = (a, value)
 
+    def note_sibling(self, x: Any, y: Any) -> None:
+        """Note that the call makes `y`, which shares what `x` holds: no input beside `x`."""
+        self.note((x,))
+        self.inside.add(id(y))
+
     def note_write(self, x: Any) -> None:
         """Note a tensor before it is written."""
         self.note((x,))
+        self.writes |= {id(x)} if x.alias is None else {id(x), id(x.alias)}
         if id(x) not in self.reads:
             self.fresh[id(x)] = weakref.ref(x)
+
+    def written(self, x: Any, old: Any) -> bool:
+        """Whether the call has written to `x`, which held `old`; what it wrote may have been that again."""
+        return x.value is not old or (
+            not self.writes.isdisjoint((id(x), id(x.alias)))
+            if x.alias is not None
+            else id(x) in self.writes
+        )
 
     def note_module(self, module: Any) -> None:
         """Note a module that runs."""
@@ -117,9 +134,8 @@ class Capture:
         """
         if id(x) not in self.grads:
             self.grads[id(x)] = (x, x._grad)
-            if not cleared:
-                ref = weakref.ref(x)
-                self.guard(lambda: getattr(ref(), "_grad", None) is None)
+            if cleared:
+                self.cleared.add(id(x))
 
     def uploaded(self, source: Any, y: Any, again: Callable[[Any], Any]) -> None:
         """Note that `y` holds the numbers of an argument, an array or a tensor of the CPU, taken by `again`."""

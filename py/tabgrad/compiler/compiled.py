@@ -12,6 +12,7 @@ from typing import Any
 from tabgrad.compiler import keys
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.entry import Entry
+from tabgrad.compiler.kinds import tensor_state
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
@@ -153,6 +154,8 @@ class Compiled:
         for x in leaves:
             if keys.is_object(x):
                 state.reach(x, f"argument {type(x).__name__}")
+            elif isinstance(x, Box) and x.tracked:
+                state.reach(tensor_state(x).hooks, "an argument's hooks")
         capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)

@@ -9,7 +9,7 @@ from tabgrad.compiler.kinds import array_bytes
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
 from tabgrad.core.trace import Box
-from tabgrad.functions.aliasing import View, replace
+from tabgrad.functions.aliasing import View, replace, root_of
 from tabgrad.hosts.captured import Replayable
 from tabgrad.transforms.tape import is_leaf
 
@@ -25,10 +25,7 @@ class Entry:
         self.guards = capture.guards
         self.events = list(capture.events)
         self.arrays: list[tuple[int, bytes]] = []
-        for x, _ in capture.reads.values():
-            # what was written through a detached sibling has not reached the tensor itself yet
-            if x.alias is not None:
-                x.alias.refresh(x)
+        bring_up_to_date(capture)
         check_history(capture, args)
         leaves, self.structure = tree.flatten(result)
         places = Places(capture, backend, args)
@@ -36,13 +33,20 @@ class Entry:
         self.written = [
             (places.find(x), places.target(x))
             for x, old in capture.reads.values()
-            if x.owner is None and x.device.backend is backend and x.value is not old
+            if x.owner is None and x.device.backend is backend and capture.written(x, old)
             and x.alias.__class__ is not View
         ]  # fmt: skip
         self.grads = [
             (places.find(x), None if x._grad is None else places.of(x._grad))
-            for x, old in capture.grads.values() if x._grad is not old and places.lasts(x)
+            for x, old in capture.grads.values()
+            if (x._grad is not old and places.lasts(x)) or (x._grad is None and id(x) in capture.cleared)
         ]  # fmt: skip
+        # of the tensors of each call: another argument may have a gradient, or none
+        self.has_grad = [
+            (places.find(x), old is not None)
+            for x, old in capture.grads.values()
+            if id(x) not in capture.cleared
+        ]
         places.check_kept()
         self.makers = places.makers
         self.apart = places.apart() if self.written else None
@@ -65,13 +69,19 @@ class Entry:
         """Return what is compared beside the Python state."""
         texts = [f"argument {i} has the same numbers" for i, _ in self.arrays]
         if self.guards:
-            texts.append(f"{len(self.guards)} options of optimizers and gradients are as they were")
+            texts.append(f"{len(self.guards)} options of optimizers are as they were")
+        if self.has_grad:
+            texts.append(f"{len(self.has_grad)} tensors have a gradient or have none, as they did")
         return texts
 
     def differs(self, args: list[Any]) -> tuple[str, str] | None:
         """Return what a replay would miss: a state that has changed, and how; None where nothing has."""
         if not all([getter() == value for getter, value in self.guards]):
-            return "an optimizer's options or gradients", "have changed"
+            return "an optimizer's options", "have changed"
+        if not all(
+            [(getattr(find(args), "_grad", None) is not None) is has for find, has in self.has_grad]
+        ):
+            return "a gradient", "is there now and was not, or is gone"
         if not self.state.holds():
             return self.state.broken() or ("the state", "changed while it was compared")
         for i, content in self.arrays:
@@ -102,16 +112,30 @@ class Entry:
         return (tree.unflatten(self.structure, results),)
 
 
+def bring_up_to_date(capture: Capture) -> None:
+    """Have what was written through a detached sibling reach the tensors themselves.
+
+    A function of its own: no name of a caller's may keep a tensor of the call alive.
+    """
+    for x, _ in capture.reads.values():
+        if x.alias is not None:
+            x.alias.refresh(x)
+
+
 def check_history(capture: Capture, args: list[Any]) -> None:
     """Raise Refused where derivatives would flow out of the call, or an argument that is a view is written."""
     given = {id(x) for x in args if isinstance(x, Box)}
+    below = {id(root_of(x)) for x in args if isinstance(x, Box) and x.alias.__class__ is View}
     for x, path, _ in capture.state.tensors:
         if id(x) in given:
             raise Refused(f"gets {path} as an argument, which it also reads itself")
     changes = any([x._grad is not old for x, old in capture.grads.values()])
+    cleared = [xy for xy in capture.grads.values() if id(xy[0]) in capture.cleared]
+    if any([old is not None and x._grad is old for x, old in cleared]):
+        raise Refused("clears a gradient and sets it again")
     for x, old in capture.reads.values():
-        written = x.value is not old
+        written = capture.written(x, old)
         if x.tracked and not is_leaf(x) and (written or changes):
             raise Refused("uses a tensor from outside that has a history of derivatives")
-        if written and id(x) in given and x.alias.__class__ is View:
+        if written and (id(x) in below or (id(x) in given and x.alias.__class__ is View)):
             raise Refused("writes to an argument that is a view: pass its base")

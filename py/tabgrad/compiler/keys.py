@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from tabgrad.compiler.capture import Refused
-from tabgrad.compiler.kinds import ATOMS, array_bytes, is_array, is_value
+from tabgrad.compiler.kinds import ATOMS, array_bytes, is_array, is_value, tensor_state
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.trace import Box, Mode
-from tabgrad.functions.aliasing import Storage, root_of
+from tabgrad.functions.aliasing import Storage, View, root_of
 from tabgrad.hosts.devices import chosen_device
 
 _PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))
@@ -50,7 +50,8 @@ def signature(x: Any) -> Any:
     """Return what of an argument a capture depends on."""
     kind = type(x)
     if isinstance(x, Box):
-        return (x.spec, x.device, x.tracked, x.born & 1)
+        hooks = tensor_state(x).hooks if x.tracked and x.node is not None else ()
+        return (x.spec, x.device, x.tracked, x.born & 1, x.alias.__class__ is View, hooks)
     if kind is int or kind is bool or kind is str or x is None:
         return (kind, x)
     if kind is float or kind is complex:

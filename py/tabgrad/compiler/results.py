@@ -10,6 +10,7 @@ from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.core.trace import MODE, using, wrap
 from tabgrad.functions.aliasing import Storage, View, detach, root_of, view
 from tabgrad.hosts.captured import Source
+from tabgrad.ops.view import reshape
 
 Made = list[Any]
 Maker = Callable[[list[Any], list[Any], Made], Any]
@@ -145,6 +146,9 @@ class Places:
             find = self.find(x)
             return lambda args, values, made: find(args)
         its = x.alias
+        given = self.of_view(x)
+        if given is not None:
+            return given
         if its.__class__ is View:
             return self.view_maker(its)
         if its.__class__ is Storage:
@@ -159,6 +163,45 @@ class Places:
             raise Refused(f"returns a tensor of {x.device}")
         k, spec, device = self.target(x), x.spec, x.device
         return lambda args, values, made: wrap(values[k], spec, device)
+
+    def of_view(self, x: Any) -> Maker | None:
+        """Return what gives `x` from an argument that is itself a view, None where it shares with none.
+
+        Another call may pass another view: only the steps beyond the argument's are repeated.
+        """
+        root = root_of(x)
+        near = [
+            (i, a)
+            for i, a in enumerate(self.args)
+            if hasattr(a, "alias") and a.alias.__class__ is View and together(root, root_of(a))
+        ]
+        if not near:
+            return None
+        i, a = near[0]
+        its, given = x.alias, a.alias
+        rest = beyond(given.steps, its.steps) if its.__class__ is View else None
+        if rest is None or any([b is not a for _, b in near]) or self.met(root_of(a)):
+            raise Refused("returns a view of memory that an argument is another view of")
+        same = its.base is given.base
+        if not same and not (its.detached and together(its.base, given.base)):
+            raise Refused("returns a view of a view that an argument is a view of")
+        graph, how = its.made not in ("no_grad", "inference"), its.made
+
+        def make(args: list[Any], values: list[Any], made: Made) -> Any:
+            y = args[i] if same else detach(args[i])
+            with using(MODE.get().replace(grad=graph)):
+                for op, params in rest:
+                    y = view(op, y, params)
+            y.alias.made = how
+            return y
+
+        return make
+
+    def met(self, root: Any) -> bool:
+        """Whether the call may come by `root`, or what shares its memory, other than by a view of it."""
+        return any([together(root, x) for x in self.args if hasattr(x, "alias")]) or any(
+            [together(root, root_of(x)) for x, _, _ in self.capture.state.tensors]
+        )
 
     def view_maker(self, its: Any) -> Maker:
         """Return what gives the view that is tied by `its` to its base."""
@@ -238,6 +281,25 @@ class Places:
         self.kept.clear()
         self.targets = []
         self.owner_of_grad.clear()
+
+
+def together(a: Any, b: Any) -> bool:
+    """Whether two bases share memory."""
+    return a is b or (a.alias.__class__ is Storage and a.alias is b.alias)
+
+
+def beyond(first: tuple[Any, ...], steps: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return the steps that lead from where `first` leads to where `steps` do; None where they part."""
+    n = len(first)
+    if steps[:n] == first:
+        return steps[n:]
+    if (
+        steps[: n - 1] == first[:-1]
+        and len(steps) >= n
+        and first[-1][0] is reshape is steps[n - 1][0]
+    ):
+        return steps[n - 1 :]
+    return None
 
 
 class Taken:

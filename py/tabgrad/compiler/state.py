@@ -284,7 +284,8 @@ class State:
                 what = "is gone" if now is _ABSENT else f"was {shown(old)} and is {shown(now)}"
                 yield space.path + name, what
         if len(table) != len(found):
-            wanted = table if self.everything and space in self.named else space.whole
+            whole = self.everything and not space.shallow and space in self.named
+            wanted = table if whole else space.whole
             for name in wanted:
                 if name in table and name not in found:
                     yield space.path + name, f"is new: {shown(table[name])}"

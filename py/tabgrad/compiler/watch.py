@@ -42,7 +42,10 @@ class Watch:
 
     def __exit__(self, *exc: object) -> None:
         self.on = False
-        sys.setprofile(self._before)
+        sys.setprofile(None if hasattr(self._before, "enable") else self._before)
+        if hasattr(self._before, "enable"):
+            # a profiler written in C is no function to call
+            self._before.enable()
 
     def event(self, frame: FrameType, event: str, arg: Any) -> None:
         """Note a call."""

@@ -7,7 +7,7 @@ rate, a step count, a seed) are made with `live_scalar`, which evaluates its get
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tabgrad.core.dtype import DType
@@ -57,6 +57,14 @@ def refuse(reason: str) -> None:
     capture = MODE.get().capture
     if capture is not None:
         capture.refuse(reason)
+
+
+def look_at_grads(tensors: Iterable[Any]) -> None:
+    """Trace the step being compiled anew whenever one of these tensors gets a gradient, or loses it."""
+    capture = MODE.get().capture
+    if capture is not None:
+        for x in tensors:
+            capture.note_grad(x)
 
 
 def clear_grad(x: Any) -> None:

@@ -183,8 +183,6 @@ def detach(x: Tensor) -> Tensor:
         y.alias = SEVERED
         return y
     capture = MODE.get().capture
-    if capture is not None:
-        capture.note((x,))
     its = x.alias
     if its.__class__ is View:
         its.refresh(x)
@@ -194,6 +192,8 @@ def detach(x: Tensor) -> Tensor:
         y.alias.detached = True
         y._version = base._version
         y.born = base.born
+        if capture is not None:
+            capture.note_sibling(x, y)
         return y
     if its is None:
         its = x.alias = Storage(x)
@@ -203,6 +203,8 @@ def detach(x: Tensor) -> Tensor:
     y.alias = its
     y._version = x._version
     y.born = x.born
+    if capture is not None:
+        capture.note_sibling(x, y)
     return y
 
 

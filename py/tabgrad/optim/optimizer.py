@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
-from tabgrad.core.capture import capturing, clear_grad, depend, guard
+from tabgrad.core.capture import capturing, clear_grad, depend, guard, look_at_grads
 from tabgrad.core.trace import MODE, using
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -249,6 +249,7 @@ class Optimizer:
 
     def _arrange(self, i: int, group: Group) -> list[Flat]:
         """Return the Flats of the parameters that have gradients: those of the last step if they fit."""
+        look_at_grads(group["params"])
         active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
         known = self._flats.get(i)
         if known is not None and len(known[0]) == len(active):
