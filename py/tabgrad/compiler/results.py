@@ -161,6 +161,8 @@ class Places:
             )
         if x.device.backend is not self.backend:
             raise Refused(f"returns a tensor of {x.device}")
+        if self.hidden(x):
+            raise Refused("returns what shares memory with a tensor that no name leads to")
         k, spec, device = self.target(x), x.spec, x.device
         return lambda args, values, made: wrap(values[k], spec, device)
 
@@ -196,6 +198,13 @@ class Places:
             return y
 
         return make
+
+    def hidden(self, x: Any) -> bool:
+        """Whether a base was there before the call, itself or a sibling, though nothing finds it again."""
+        capture = self.capture
+        before = [root_of(y) for y, _, _ in capture.state.tensors]
+        before += [root_of(y) for y, _ in capture.reads.values()]
+        return any([together(x, y) for y in before])
 
     def met(self, root: Any) -> bool:
         """Whether the call may come by `root`, or what shares its memory, other than by a view of it."""

@@ -53,6 +53,17 @@ def other_views_of_a_returned_base(wrap: Wrap, seen: Seen) -> None:
 
 
 @program
+def siblings_of_views_of_a_base_that_is_not_named(wrap: Wrap, seen: Seen) -> None:
+    base = tg.rand(4, 3)
+    piece = base[1:3]
+    f, g = wrap(lambda y: (y * 2, piece.detach())), wrap(lambda y: (y * 2, piece[1:]))
+    for i in range(4):
+        for fn in (f, g):
+            fn(t(i, 1))[1].mul_(0.5)
+            seen += [base.tolist(), piece.tolist()]
+
+
+@program
 def what_is_written_was_there_already(wrap: Wrap, seen: Seen) -> None:
     h = tg.zeros(3)
     f = wrap(lambda y: h.copy_(y.detach()))
