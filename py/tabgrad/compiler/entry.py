@@ -57,8 +57,8 @@ class Entry:
         capture.grads.clear()
         places.forget()
         self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
-        if not self.plan.settle():
-            raise Refused("reads a tensor that it has made itself in an earlier call")
+        if not self.plan.settle() or self.plan.unexplained(capture.starts.get(backend.graph, 0)):
+            raise Refused("reads a tensor of an earlier call that nothing leads to")
 
     @property
     def dispatches(self) -> int:

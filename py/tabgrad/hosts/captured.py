@@ -149,6 +149,11 @@ class Replayable:
         self.constants = [c for c in self.constants if c[0].find.alive()]
         return whole
 
+    def unexplained(self, start: int) -> bool:
+        """Whether an input that was there before node number `start` is taken to be the same at every run."""
+        serial = self.backend.graph.serial
+        return any(v is not None and 0 < serial[v.id] <= start for v in self.kept)
+
     def buffers(self) -> list[Any]:
         """Return the buffers of the inputs that the plan reads."""
         return self.now[: len(self.read)]
