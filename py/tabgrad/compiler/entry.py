@@ -129,7 +129,8 @@ def check_history(capture: Capture, args: list[Any]) -> None:
     for x, path, _ in capture.state.tensors:
         if id(x) in given:
             raise Refused(f"gets {path} as an argument, which it also reads itself")
-    changes = any([x._grad is not old for x, old in capture.grads.values()])
+    # a gradient may be cleared again, or be added to in place: derivatives have flown all the same
+    changes = bool(capture.grads)
     cleared = [xy for xy in capture.grads.values() if id(xy[0]) in capture.cleared]
     if any([old is not None and x._grad is old for x, old in cleared]):
         raise Refused("clears a gradient and sets it again")

@@ -112,6 +112,26 @@ def gradients_that_only_the_optimizer_knows(wrap: Wrap, seen: Seen) -> None:
 
 
 @program
+def the_history_of_an_argument_is_used_up(wrap: Wrap, seen: Seen) -> None:
+    w = t(1, 2).requires_grad_()
+
+    def step(y: Any) -> Any:
+        w.grad = None
+        (y * y).sum().backward()
+        w.grad = None
+        return y.detach()
+
+    f = wrap(step)
+    for _ in range(4):
+        y = w * w
+        seen.append(f(y))
+        try:
+            y.sum().backward()
+        except RuntimeError as error:
+            seen.append(type(error).__name__)
+
+
+@program
 def hooks_of_arguments(wrap: Wrap, seen: Seen) -> None:
     def hooking(w: Any) -> Any:
         w.register_hook(lambda g: g * 2)
