@@ -227,8 +227,13 @@ def test_errors():
     with pytest.raises(GradientError, match="leaf"):
         y.register_post_accumulate_grad_hook(print)
     y.register_hook(lambda g: 3.0)
-    with pytest.raises(GradientError, match="hook returned float"):
+    with pytest.raises(TypeError, match="hook returned 'float'"):
         y.sum().backward()
+    for register in ("register_hook", "register_prehook"):
+        _, y = pair()
+        getattr(y.grad_fn, register)(lambda *gradients: (3.0,) * len(gradients[0]))
+        with pytest.raises(TypeError, match="hook returned 'float'"):
+            y.sum().backward()
     _, y = pair()
     y.register_hook(lambda g: f64([1.0]))
     with pytest.raises(GradientError, match=r"float64\[2\]"):

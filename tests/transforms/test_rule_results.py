@@ -197,24 +197,24 @@ def test_arguments_by_name_reach_the_rules_by_position():
 @pytest.mark.parametrize(("returned", "message"), [
     (lambda gi: (gi[0],), "2 gradients"),
     (lambda gi: (gi[0][:1], gi[1]), r"float64\[1,3\]"),
-    (lambda gi: (1.0, gi[1]), "float"),
+    (lambda gi: (1.0, gi[1]), "returned 'float'"),
 ])  # fmt: skip
 def test_what_a_hook_on_a_node_returns(returned, message):
     x, y = random(2, 3).requires_grad_(), random(2, 3, seed=1).requires_grad_()
     z = x * y
     z.grad_fn.register_hook(lambda gi, go: returned(gi))
-    with pytest.raises(GradientError, match=message):
+    with pytest.raises((GradientError, TypeError), match=message):
         z.sum().backward()
 
 
 @pytest.mark.parametrize(("returned", "message"), [
     (lambda go: (go[0], go[0]), "1 gradient"),
     (lambda go: (go[0][:1],), r"float64\[1,3\]"),
-    (lambda go: 1.0, "float"),
+    (lambda go: 1.0, "returned 'float'"),
 ])  # fmt: skip
 def test_what_a_prehook_on_a_node_returns(returned, message):
     x = random(2, 3).requires_grad_()
     z = x * 2.0
     z.grad_fn.register_prehook(returned)
-    with pytest.raises(GradientError, match=message):
+    with pytest.raises((GradientError, TypeError), match=message):
         z.sum().backward()

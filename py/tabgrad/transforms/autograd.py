@@ -258,21 +258,20 @@ def _tensor_hooks(notes: dict[str, Any], ct: Any) -> Any:
         for fn in list(notes.get(kind, {}).values()):
             new = fn(ct)
             if new is not None:
-                _check_like("a tensor hook", new, ct)
+                _check_like("a tensor hook", new, ct.spec)
                 ct = new
     return ct
 
 
-def _check_like(what: str, new: Any, ct: Any) -> None:
-    spec = getattr(new, "spec", None)
-    if spec is None:
+def _check_like(what: str, new: Any, wanted: Any) -> None:
+    if not isinstance(new, Box):
         raise TypeError(
             f"expected Variable, but hook returned '{type(new).__name__}': {what} gives None or a tensor like "
-            f"the gradient, {ct.spec}"
+            f"the gradient, {wanted}"
         )
-    if spec is not ct.spec:
+    if new.spec is not wanted:
         raise GradientError(
-            f"{what} returned {spec}; expected None or a tensor like the gradient, {ct.spec}"
+            f"{what} returned {new.spec}; expected None or a tensor like the gradient, {wanted}"
         )
 
 
@@ -307,9 +306,8 @@ def _checked(what: str, new: Any, specs: Sequence[Any]) -> list[Any]:
             f"{what} returned {len(grads)} gradients; expected None or {len(specs)} gradient{plural}"
         )
     for g, spec in zip(grads, specs, strict=True):
-        if g is not None and getattr(g, "spec", None) is not spec:
-            got = getattr(g, "spec", None) or type(g).__name__
-            raise GradientError(f"{what} returned {got}; expected None or a tensor, {spec}")
+        if g is not None:
+            _check_like(what, g, spec)
     return grads
 
 
