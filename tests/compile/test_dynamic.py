@@ -131,7 +131,7 @@ def test_a_size_seen_before_is_replayed() -> None:
     traces = compiled.traces
     for n in (16, 40, 16):
         compiled(*rows(n))
-    assert compiled.traces == traces
+        assert compiled.traces == traces, str(compiled.explain(*rows(n)))
 
 
 @pytest.mark.every_host

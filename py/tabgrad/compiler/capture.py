@@ -36,7 +36,7 @@ class Capture:
         self.fresh: dict[int, Callable[[], Any]] = {}
         self.cleared: set[int] = set()
         self.writes: set[int] = set()
-        self.inside: set[int] = set()
+        self.inside: dict[int, Callable[[], Any]] = {}
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
         self.watch: Any = None
@@ -90,7 +90,9 @@ class Capture:
         """
         reads = self.reads
         for a in args:
-            if id(a) in reads or a._version == REMEMBERED or id(a) in self.inside:
+            if id(a) in reads or a._version == REMEMBERED:
+                continue
+            if id(a) in self.inside and self.inside[id(a)]() is a:
                 continue
             value = a.value
             if not isinstance(value, Value) or value.graph.serial[value.id] <= self.starts.get(
@@ -101,7 +103,8 @@ class Capture:
     def note_sibling(self, x: Any, y: Any) -> None:
         """Note that the call makes `y`, which shares what `x` holds: no input beside `x`."""
         self.note((x,))
-        self.inside.add(id(y))
+        # by reference: another tensor may come to lie where this one was
+        self.inside[id(y)] = weakref.ref(y)
 
     def note_write(self, x: Any) -> None:
         """Note a tensor before it is written."""

@@ -32,6 +32,8 @@ from tabgrad.compiler.kinds import (
 from tabgrad.core.trace import MODE, Box
 
 _ABSENT: Any = object()
+_LOOKING = frozenset(("__dict__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"))
+"""Attributes by which code may touch one whose name it does not show."""
 _Cached = type(functools.cache(len))
 _contents = attrgetter("cell_contents")
 _function = attrgetter("__code__", "__defaults__", "__kwdefaults__")
@@ -67,6 +69,7 @@ class State:
         self.cells: list[tuple[Any, Path, Any]] = []
         self.arrays: list[tuple[Any, Path, bytes]] = []
         self.attributes: set[str] = set()
+        self.draws: set[str] = set()
         self.everything = False
         self.codes: set[int] = set()
         self.reasons: list[str] = []
@@ -95,6 +98,10 @@ class State:
             for space in list(self.named):
                 self._take(space, new)
         self.reach(None, "")
+        if not self.draws.isdisjoint(self.attributes):
+            self.reasons.append("uses numpy.random, whose draws can't be repeated")
+        if not _LOOKING.isdisjoint(names.attributes):
+            self.use_everything()
 
     def use_everything(self) -> None:
         """Note every attribute: code may touch one by a name that is not in it."""
@@ -206,6 +213,11 @@ class State:
             self._todo.append((type(cls), type(cls).__qualname__))
 
     def _visit_module(self, module: Any, path: Path) -> None:
+        # draws of NumPy are written in Cython: Python tells no profiler of their calls
+        if module.__name__ == "numpy":
+            self.draws.add("random")
+        elif module.__name__.startswith("numpy.random"):
+            self.draws.update(vars(module))
         kind = module_kind(module.__name__)
         if kind in (USER, INTERNAL):
             self._attributes(vars(module), f"{module.__name__}.", shallow=kind == INTERNAL)
