@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tabgrad.core.refusal import refusal
 from tabgrad.core.trace import Box
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +24,10 @@ def kinked(fn: F) -> F:
 
     @functools.wraps(fn)
     def call(*args: Any, **named: Any) -> Any:
-        y = fn(*args, **named)
+        try:
+            y = fn(*args, **named)
+        except AttributeError as error:
+            raise refusal(fn, error, args, named) from None
         for out in y if isinstance(y, tuple) else (y,):
             if out.tracked and out.owner is None:
                 _note(out, (*args, *named.values()))

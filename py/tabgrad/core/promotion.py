@@ -10,6 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.number import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.refusal import refusal
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, Box, bind, operand
@@ -254,7 +255,10 @@ def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> A
                 break
         else:
             if not named or all(single(a) is a for a in named.values()):
-                return fn(*args, **named)
+                try:
+                    return fn(*args, **named)
+                except AttributeError as error:
+                    raise refusal(fn, error, args, named) from None
         given = [a.spec.dtype for a in (*args, *named.values()) if isinstance(a, Box)]
         target = given[0]
         if not first:

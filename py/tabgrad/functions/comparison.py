@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import cast, expand
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
@@ -80,6 +81,7 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
     return r.bitwise_xor(truth(input), truth(other))
 
 
+@of_tensors
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
@@ -98,6 +100,7 @@ def isclose(
     return r.bitwise_or(same, r.bitwise_and(near, r.isfinite(gap)))
 
 
+@of_tensors
 def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> builtins.bool:
@@ -112,6 +115,7 @@ def allclose(
     return builtins.bool(reduce_all.bind(close, axes=tuple(range(len(close.spec.shape)))).item())
 
 
+@of_tensors
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
     """Return whether two tensors have the same shape and elements. Reads the answer back."""
     if input.spec.shape != other.spec.shape:
@@ -149,6 +153,7 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
+@of_tensors
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Return `input` with `value`, a number or a 0-d tensor, where `mask` holds.
 

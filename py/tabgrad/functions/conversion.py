@@ -10,6 +10,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, TransformError
 from tabgrad.core.number import fits
 from tabgrad.core.promotion import result_dtype
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import creation, literals, reading
 from tabgrad.functions.layout import check_format
@@ -248,6 +249,7 @@ def is_nonzero(input: Tensor) -> bool:
     return reading.to_bool(input)
 
 
+@of_tensors
 def numel(input: Tensor) -> int:
     """Return the number of elements."""
     return input.spec.size

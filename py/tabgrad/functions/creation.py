@@ -9,6 +9,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.numpy import np
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.functions import literals
@@ -316,6 +317,7 @@ def like(input: Any, value: float, dtype: DType | None, device: Any, requires_gr
     return require(filled(s.shape, fits("full_like", value, target), target, where), requires_grad)
 
 
+@of_tensors
 def zeros_like(
     input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
     memory_format: Any = None,

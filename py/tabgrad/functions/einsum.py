@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import needs_float, result_dtype, same_dtype
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.trace import Box
 from tabgrad.functions import arithmetic, reductions
 from tabgrad.functions.arguments import as_dtype
@@ -23,6 +24,7 @@ Labels = tuple[Any, ...]
 Term = tuple[Any, Labels]
 
 
+@of_tensors
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Return the sum of products that `equation` spells: "ij,jk->ik" is a matrix product.
 

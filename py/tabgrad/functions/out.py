@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError
 from tabgrad.core.promotion import cast
+from tabgrad.core.refusal import refusal
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.functions.aliasing import own, refreshed, replace, write
 
@@ -27,7 +28,10 @@ def with_out(fn: F, creates: bool = False, module: str = "tabgrad.functions.outs
     @functools.wraps(fn)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None:
-            return fn(*args, **kwargs)
+            try:
+                return fn(*args, **kwargs)
+            except AttributeError as error:
+                raise refusal(fn, error, args, kwargs) from None
         targets = [out] if isinstance(out, Box) else out
         if not isinstance(targets, tuple | list) or not all(isinstance(t, Box) for t in targets):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")

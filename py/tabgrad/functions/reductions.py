@@ -11,6 +11,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast, needs_float, refuse_bool, widened
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box, bind
@@ -319,6 +320,7 @@ def std(
     return _deviation(input, over, keepdim, less)[0]
 
 
+@of_tensors
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None,
@@ -328,6 +330,7 @@ def var_mean(
     return _spread(input, over, keepdim, less)
 
 
+@of_tensors
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 
 
+@of_tensors
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """Return the elements in another shape, row-major; one size may be -1.
 
@@ -68,6 +70,7 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, input.spec.size)
 
 
+@of_tensors
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return `input` with the dims from `start_dim` to `end_dim` made one.
 
@@ -94,6 +97,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, *shape[:at], *inner, *shape[at + 1 :])
 
 
+@of_tensors
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Return `input` without its dims of size 1: all, or those of `dim` that have it.
 
@@ -106,6 +110,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return reshaped(input, tuple(n for k, n in enumerate(shape) if n != 1 or k not in drop))
 
 
+@of_tensors
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Return `input` with a new dim of size 1 at `dim`."""
     shape = input.spec.shape
@@ -113,6 +118,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return reshaped(input, (*shape[:at], 1, *shape[at:]))
 
 
+@of_tensors
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """Return the dims in another order."""
     rank = len(input.spec.shape)
@@ -125,6 +131,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 _SWAP2 = intern_params({"dims": (1, 0)})
 
 
+@of_tensors
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Return `input` with two dims swapped."""
     rank = len(input.spec.shape)
@@ -171,6 +178,7 @@ def adjoint(self: Tensor) -> Tensor:
     return e.conj(x) if x.spec.dtype.is_complex else x
 
 
+@of_tensors
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return `input` with the dims `source` moved to `destination`, the others in their order."""
     rank = len(input.spec.shape)
@@ -256,6 +264,7 @@ def _is_list(given: tuple[Any, ...]) -> bool:
 # -- moving and repeating elements -----------------------------------------------------------------
 
 
+@of_tensors
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """Return a copy with the order along `dims` reversed: flip(input, 0, 1) or flip(input, dims=(0, 1))."""
     rank = len(input.spec.shape)

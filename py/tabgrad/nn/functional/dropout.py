@@ -8,6 +8,7 @@ import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.composite.activations import leaky_relu
@@ -36,6 +37,7 @@ def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Any:
     return mask if shape == x.spec.shape else expand.bind(mask, shape=x.spec.shape)
 
 
+@of_tensors
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Return `input` with each element zeroed with probability `p` and the others scaled by 1 / (1 - p).
 

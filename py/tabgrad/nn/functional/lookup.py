@@ -7,6 +7,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.errors import ArgumentError, OutOfRangeError, ShapeError
 from tabgrad.core.promotion import needs_float
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import axis_index
 from tabgrad.nn.functional.dropout import dropout
 from tabgrad.ops.checked import complaint, within
@@ -20,6 +21,7 @@ from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 
 
+@of_tensors
 def embedding(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
@@ -64,6 +66,7 @@ def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> No
         weight.copy_(mul(weight, reshape.bind(factor, shape=(weight.shape[0], 1))))
 
 
+@of_tensors
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Return 1 at the class of each integer and 0 elsewhere, along a new last axis.
 

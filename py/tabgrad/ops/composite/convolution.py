@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, refuse_bool, result_dtype
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import size
 from tabgrad.core.trace import MODE
 from tabgrad.ops.composite.norms import along
@@ -39,6 +40,7 @@ def _one_dtype(name: str, *tensors: Any) -> list[Any]:
     return [None if t is None else cast(t, dtype) for t in tensors]
 
 
+@of_tensors
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Return input @ weight.T + bias for an input [..., in] and a weight [out, in].
 
@@ -66,6 +68,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return y if y.spec.shape == out else reshape.bind(y, shape=out)
 
 
+@of_tensors
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """Return y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
     lead = input1.spec.shape[:-1]

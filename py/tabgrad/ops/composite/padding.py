@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.number import fits
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
@@ -78,6 +79,7 @@ def _around(x: Any, axis: int, lo: int, hi: int) -> Any:
 _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 
 
+@of_tensors
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Return `input` padded: `pad` holds (before, after) for the last dim, then for the one before it, ...
 

@@ -13,6 +13,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import cast, widened
+from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import axes_tuple, with_ones, without
 from tabgrad.ops.elementwise import add, copy, div, exp, log, sub, where
 from tabgrad.ops.reduction import keep, peak, reduce_sum
@@ -40,6 +41,7 @@ def top(x: Any, axes: Axes) -> Any:
     return keep(peak.bind(x, axes=axes), x, axes)
 
 
+@of_tensors
 def softmax(x: Any, dim: int | None = None, dtype: DType | None = None) -> Any:
     """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first.
 
