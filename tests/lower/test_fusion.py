@@ -144,6 +144,7 @@ def test_a_compiled_step_is_one_submit_and_follows_the_learning_rate(device: Any
     for _ in range(4):
         compiled()
     assert compiled.traces <= 3
+    device.backend.submit_pending()  # what waits for a read to ride with
     counters = device.backend.counters
     before = (counters.plans, counters.pipelines, compiled.traces, counters.submits)
     for i in range(5):
