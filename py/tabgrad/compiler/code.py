@@ -52,6 +52,12 @@ def root_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+def home(kind: type) -> str:
+    """Return the name of a class's module; of one that has no name, as C may make them, an empty string."""
+    found: object = kind.__module__
+    return found if isinstance(found, str) else ""
+
+
 def module_kind(module: str) -> str:
     """Return the kind of the code of a module.
 
@@ -67,12 +73,27 @@ def module_kind(module: str) -> str:
     return OUTSIDE if root in sys.stdlib_module_names and root != "__main__" else USER
 
 
+_ANYWHERE = frozenset(
+    ("__dict__", "__globals__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__",
+     "__match_args__", "f_globals", "attrgetter", "methodcaller")
+)  # fmt: skip
+"""Names of what may touch an attribute whose name is not in the code."""
+_ALL_GLOBALS = frozenset(("globals", "exec", "eval", "__globals__", "f_globals"))
+"""Names of what may touch a global whose name is not in the code."""
+
+
 class Names(NamedTuple):
-    """The names in a piece of code: globals, attributes, imported modules."""
+    """The names in a piece of code: globals, attributes, imported modules, and what is not called at once."""
 
     globals: frozenset[str]
     attributes: frozenset[str]
     imports: frozenset[str]
+    handed: frozenset[str]
+    """Globals and attributes that are passed on: whoever calls them, it is not seen."""
+    anywhere: bool
+    """Whether attributes may be touched by names that are not among these."""
+    all_globals: bool
+    """Whether globals may be touched by names that are not among these."""
 
 
 _GLOBAL = {
@@ -88,8 +109,13 @@ _ATTRIBUTE = {
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _SHIFT = {opcode.opmap["LOAD_GLOBAL"]: 1}
 """How many low bits of an instruction's argument are flags."""
+_CALLED = {opcode.opmap["LOAD_GLOBAL"]}
+"""Instructions whose lowest bit says that what they load is called at once."""
 if sys.version_info >= (3, 12):
+    _CALLED.add(opcode.opmap["LOAD_ATTR"])
     _SHIFT |= {opcode.opmap["LOAD_ATTR"]: 1, opcode.opmap["LOAD_SUPER_ATTR"]: 2}
+_METHOD = opcode.opmap.get("LOAD_METHOD", -1)
+_MATCH = opcode.opmap["MATCH_CLASS"]
 _EXTENDED = opcode.opmap["EXTENDED_ARG"]
 
 
@@ -101,15 +127,23 @@ def names_of(code: CodeType) -> Names:
     >>> sorted(names_of(f.__code__).globals), sorted(names_of(f.__code__).attributes)
     (['scale'], ['grad'])
     """
-    used: list[set[str]] = [set(), set(), set()]
-    words, names, high = code.co_code, code.co_names, 0
+    used: list[set[str]] = [set(), set(), set(), set()]
+    words, names, high, anywhere = code.co_code, code.co_names, 0, False
     for i in range(0, len(words), 2):
         op, arg = words[i], words[i + 1] | high
         high = arg << 8 if op == _EXTENDED else 0
         kind = 0 if op in _GLOBAL else 1 if op in _ATTRIBUTE else 2 if op == _IMPORT else -1
+        anywhere = anywhere or op == _MATCH
         if kind >= 0:
-            used[kind].add(names[arg >> _SHIFT.get(op, 0)])
-    return Names(*map(frozenset, used))
+            name = names[arg >> _SHIFT.get(op, 0)]
+            used[kind].add(name)
+            if op != _METHOD and not (op in _CALLED and arg & 1):
+                used[3].add(name)
+    globals_, attributes, imports, handed = map(frozenset, used)
+    named = globals_ | attributes
+    anywhere = anywhere or not _ANYWHERE.isdisjoint(named)
+    all_globals = not _ALL_GLOBALS.isdisjoint(named)
+    return Names(globals_, attributes, imports, handed, anywhere, all_globals)
 
 
 def looks_anywhere(fn: Any) -> bool:
@@ -127,7 +161,7 @@ def not_repeatable(fn: Any) -> str | None:
     if owner is None and its is not None and not isinstance(its, ModuleType):
         owner = its if isinstance(its, type) else type(its)
     if owner is not None:
-        module = owner.__module__
+        module = home(owner)
         if issubclass(owner, _VALUES) or module_kind(module) in (PURE, INTERNAL):
             return None
         return f"calls {owner.__qualname__}.{name}, which can't be repeated"

@@ -151,10 +151,10 @@ class Compiled:
         state = State()
         capture = Capture(state, self.label, self.fullgraph)
         state.reach(self.fn, self.label)
+        for x in keys.with_state(leaves, key[0]):
+            state.reach(x, f"argument {type(x).__name__}")
         for x in leaves:
-            if keys.is_object(x):
-                state.reach(x, f"argument {type(x).__name__}")
-            elif isinstance(x, Box) and x.tracked:
+            if isinstance(x, Box) and x.tracked:
                 state.reach(tensor_state(x).hooks, "an argument's hooks")
         capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
         given, origins = keys.watch_arrays(leaves, capture)

@@ -7,14 +7,33 @@ import sys
 from typing import Any
 
 from tabgrad.compiler.capture import Refused
-from tabgrad.compiler.kinds import ATOMS, array_bytes, is_array, is_value, tensor_state
+from tabgrad.compiler.kinds import (
+    ATOMS,
+    array_bytes,
+    is_array,
+    is_member,
+    is_value,
+    tensor_state,
+)
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.trace import Box, Mode
 from tabgrad.functions.aliasing import Storage, View, root_of
 from tabgrad.hosts.devices import chosen_device
+from tabgrad.transforms.tape import is_leaf
 
 _PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))
 """Settings of a mode that a call may run in and still be captured."""
+
+
+def odd_names(structure: Any) -> tuple[Any, ...]:
+    """Return the types of a dict's keys that are no strings: 1, 1.0 and True are equal."""
+    if type(structure) is not tuple or len(structure) != 3:
+        return ()
+    own = structure[1] if type(structure[1]) is tuple else ()
+    found = [type(k) for k in own if type(k) is not str]
+    for part in structure[2]:
+        found += odd_names(part) if type(part) is tuple else ()
+    return tuple(found)
 
 
 class Unkeyed(Exception):
@@ -34,8 +53,8 @@ def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
         )
     try:
         return (
-            structure, signatures(leaves), sharing(leaves), mode.grad, mode.inference, settings,
-            dt.get_default_dtype(), chosen_device(),
+            structure, signatures(leaves), (sharing(leaves), odd_names(structure)), mode.grad,
+            mode.inference, settings, dt.get_default_dtype(), chosen_device(),
         )  # fmt: skip
     except Unkeyed:
         return None
@@ -51,22 +70,39 @@ def signature(x: Any) -> Any:
     kind = type(x)
     if isinstance(x, Box):
         hooks = tensor_state(x).hooks if x.tracked and x.node is not None else ()
-        return (x.spec, x.device, x.tracked, x.born & 1, x.alias.__class__ is View, hooks)
+        leaf = x.tracked and is_leaf(x)
+        return (
+            x.spec,
+            x.device,
+            kind,
+            leaf,
+            x.tracked,
+            x.born & 1,
+            x.alias.__class__ is View,
+            hooks,
+        )
     if kind is int or kind is bool or kind is str or x is None:
         return (kind, x)
     if kind is float or kind is complex:
         return (kind, repr(x))
     if is_array(x):
+        if kind is not sys.modules["numpy"].ndarray or x.dtype.hasobject:
+            raise Unkeyed
         return ("array", kind, x.shape, x.dtype.str)
+    if kind is slice:
+        return (kind, _inner(x.start), _inner(x.stop), _inner(x.step))
     if kind is set or kind is frozenset:
-        return (kind, frozenset(map(signature, x)))
+        return (kind, frozenset(map(_inner, x)))
     if isinstance(x, tuple | list):
-        return (kind, tuple(map(signature, x)))
+        return (kind, tuple(map(_inner, x)))
     if isinstance(x, dict):
-        return (kind, tuple((signature(k), signature(v)) for k, v in x.items()))
+        return (kind, tuple((_inner(k), _inner(v)) for k, v in x.items()))
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return (kind, tuple((f.name, _inner(getattr(x, f.name))) for f in dataclasses.fields(x)))
-    if kind in ATOMS or is_value(x):
+        names = [f.name for f in dataclasses.fields(x)]
+        if len(names) == len(getattr(x, "__dict__", names)):
+            return (kind, tuple((name, _inner(getattr(x, name))) for name in names))
+        return ("object", kind, _Identity(x))
+    if kind in ATOMS or (is_value(x) and kind.__hash__ is not None and not is_member(x)):
         return (kind, repr(x), hash(x))
     if kind is bytearray or kind is memoryview:
         return (kind, bytes(x))
@@ -74,9 +110,11 @@ def signature(x: Any) -> Any:
 
 
 def _inner(x: Any) -> Any:
-    if isinstance(x, Box):
+    """Return the signature of what an argument holds: of a value, for nobody compares its state."""
+    found = None if isinstance(x, Box) or is_array(x) else signature(x)
+    if found is None or found[0] == "object":
         raise Unkeyed
-    return signature(x)
+    return found
 
 
 class _Identity:
@@ -94,10 +132,19 @@ class _Identity:
         return isinstance(other, _Identity) and other.its is self.its
 
 
-def is_object(x: Any) -> bool:
-    """Whether an argument is told apart by identity, so that its state is compared too."""
-    found = None if isinstance(x, Box) else signature(x)
-    return isinstance(found, tuple) and found[0] == "object"
+def with_state(leaves: list[Any], structure: Any) -> list[Any]:
+    """Return the arguments that are told apart by identity, and the classes of others: their state counts."""
+    found = []
+    for x in leaves:
+        if not isinstance(x, Box) and not is_array(x) and type(x) not in ATOMS:
+            found.append(x if signature(x)[0] == "object" else type(x))
+    todo = [structure]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, tuple) and len(part) == 3:
+            found.append(part[0])
+            todo.extend(part[2])
+    return found
 
 
 def sharing(leaves: list[Any]) -> tuple[Any, ...]:
@@ -199,14 +246,20 @@ def not_plain(result: Any, state: Any, call: Any) -> str | None:
 
     It can return tensors and values that never change, in containers that the call has made itself.
     """
-    theirs = {id(c) for c in containers(call)}
+    seen = {id(c) for c in containers(call)}
     for c in containers(result):
-        if id(c) in state.known or id(c) in theirs:
-            return f"returns a {type(c).__name__} that was there before"
+        if id(c) in state.known or id(c) in seen:
+            return f"returns a {type(c).__name__} twice, or one that was there before"
+        seen.add(id(c))
     for x in tree.leaves(result):
-        if not isinstance(x, Box) and type(x) not in ATOMS and not is_value(x):
+        if not isinstance(x, Box) and type(x) not in ATOMS and not is_value(x) and not _is_size(x):
             return f"returns a {type(x).__qualname__}, which a replay would not make anew"
     return None
+
+
+def _is_size(x: Any) -> bool:
+    """Whether `x` is a tuple of numbers alone, as a shape is."""
+    return isinstance(x, tuple) and not hasattr(x, "__dict__") and all(type(i) in ATOMS for i in x)
 
 
 def containers(value: Any) -> list[Any]:

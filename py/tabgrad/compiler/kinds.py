@@ -8,6 +8,7 @@ import types
 from math import copysign
 from typing import Any, NamedTuple
 
+from tabgrad.compiler.code import home
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import Spec
 from tabgrad.transforms.tape import is_leaf
@@ -35,12 +36,18 @@ _VALUE_MODULES = frozenset(
 def is_value(x: Any) -> bool:
     """Whether `x` can't change: a date, a path, a member of an enum, a number of NumPy's."""
     kind = type(x)
-    root = kind.__module__.partition(".")[0]
+    root = home(kind).partition(".")[0]
     if root in _VALUE_MODULES:
         return True
     if root == "numpy":
-        return not kind.__module__.startswith("numpy.random")
-    return hasattr(kind, "__members__") or isinstance(x, BaseException)
+        made_in_python = isinstance(kind.__init__, types.FunctionType)
+        return not made_in_python and not home(kind).startswith("numpy.random")
+    return is_member(x) or isinstance(x, BaseException)
+
+
+def is_member(x: Any) -> bool:
+    """Whether `x` is a member of an enum."""
+    return hasattr(type(x), "__members__")
 
 
 def same(a: Any, b: Any) -> bool:

@@ -163,6 +163,8 @@ class Places:
             raise Refused(f"returns a tensor of {x.device}")
         if self.hidden(x):
             raise Refused("returns what shares memory with a tensor that no name leads to")
+        if hasattr(x, "__dict__"):
+            raise Refused(f"returns a {type(x).__name__}, which a replay would not make anew")
         k, spec, device = self.target(x), x.spec, x.device
         return lambda args, values, made: wrap(values[k], spec, device)
 

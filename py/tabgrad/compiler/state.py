@@ -8,32 +8,43 @@ still be the call. A comparison runs over flat lists in C; where that fails, val
 
 from __future__ import annotations
 
+import builtins
 import functools
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, is_, itemgetter, methodcaller
 from typing import Any
 
-from tabgrad.compiler.code import INTERNAL, USER, Names, module_kind
+from tabgrad.compiler.code import (
+    INTERNAL,
+    USER,
+    Names,
+    home,
+    looks_anywhere,
+    module_kind,
+    names_of,
+    not_repeatable,
+    root_of,
+)
 from tabgrad.compiler.kinds import (
     ATOMS,
     array_bytes,
     hidden_state,
     is_array,
+    is_member,
     is_value,
     same,
     shown,
     slots_of,
     tensor_state,
 )
+from tabgrad.compiler.tables import SPECIAL, Space, of_a_library
 from tabgrad.core.trace import MODE, Box
 
 _ABSENT: Any = object()
-_LOOKING = frozenset(("__dict__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"))
-"""Attributes by which code may touch one whose name it does not show."""
 _Cached = type(functools.cache(len))
 _contents = attrgetter("cell_contents")
 _function = attrgetter("__code__", "__defaults__", "__kwdefaults__")
@@ -41,19 +52,6 @@ _tensor = attrgetter("spec", "tracked", "device", "node")
 _notes = attrgetter("notes")
 _CONTAINERS = (list, dict, set, frozenset, deque, bytearray, types.MappingProxyType)
 Path = str
-
-
-class Space:
-    """A table of names of which some are read: globals, a class, or what an instance holds."""
-
-    __slots__ = ("found", "path", "shallow", "table", "whole")
-
-    def __init__(self, table: Any, path: Path, whole: tuple[str, ...], shallow: bool) -> None:
-        self.table = table
-        self.path = path
-        self.whole = set(whole)
-        self.found: dict[str, Any] = {}
-        self.shallow = shallow
 
 
 class State:
@@ -69,9 +67,11 @@ class State:
         self.cells: list[tuple[Any, Path, Any]] = []
         self.arrays: list[tuple[Any, Path, bytes]] = []
         self.attributes: set[str] = set()
-        self.draws: set[str] = set()
+        self.instances: list[tuple[Any, Path, type]] = []
         self.everything = False
+        self.all_globals = False
         self.codes: set[int] = set()
+        self.foreseen: set[types.CodeType] = set()
         self.reasons: list[str] = []
         self._todo: list[tuple[Any, Path]] = []
 
@@ -90,18 +90,22 @@ class State:
 
     def use(self, names: Names, table: dict[str, Any], called: str) -> None:
         """Note what code with these names, and these globals, may read from now on."""
-        self._take(self._space(table, "global ", ()), names.globals)
+        space = self._space(table, "global ", ())
+        self.all_globals = self.all_globals or names.all_globals
+        self._take(space, table if self.all_globals else names.globals)
         self._import(names, table)
+        self._hand_over(names, table)
+        if root_of(table.get("__name__") or "") != "tabgrad":
+            if names.anywhere:
+                self.use_everything()
+            if "_version" in names.attributes:
+                self.reasons.append("counts the writes to a tensor (`_version`)")
         new = {*names.attributes, called} - self.attributes
         if new:
             self.attributes |= new
             for space in list(self.named):
                 self._take(space, new)
         self.reach(None, "")
-        if not self.draws.isdisjoint(self.attributes):
-            self.reasons.append("uses numpy.random, whose draws can't be repeated")
-        if not _LOOKING.isdisjoint(names.attributes):
-            self.use_everything()
 
     def use_everything(self) -> None:
         """Note every attribute: code may touch one by a name that is not in it."""
@@ -111,37 +115,76 @@ class State:
                 self._take(space, space.table)
             self.reach(None, "")
 
+    def _hand_over(self, names: Names, table: dict[str, Any]) -> None:
+        """Note functions written in C that code passes on."""
+        found = [vars(builtins).get(n) for n in names.handed]
+        for value in [table.get(n) for n in names.globals]:
+            if isinstance(value, types.ModuleType):
+                found += [vars(value).get(n) for n in names.handed]
+        for fn in found:
+            self._hand(fn)
+
+    def _hand(self, fn: Any) -> None:
+        if isinstance(fn, types.BuiltinFunctionType):
+            if looks_anywhere(fn):
+                self.use_everything()
+            reason = not_repeatable(fn)
+            if reason is not None:
+                self.reasons.append(reason)
+
+    def _foresee(self, fn: Any) -> None:
+        """Note what a function may read that does not run now, because a cache holds what it gave."""
+        todo = [fn]
+        while todo:
+            fn = todo.pop()
+            code = getattr(fn, "__code__", None)
+            if code is None or code in self.foreseen or module_kind(fn.__module__ or "") != USER:
+                continue
+            self.foreseen.add(code)
+            names = names_of(code)
+            self.use(names, fn.__globals__, code.co_name)
+            todo += [fn.__globals__.get(n) for n in names.globals]
+            todo += [cell_value(cell) for cell in fn.__closure__ or ()]
+
     def _import(self, names: Names, table: dict[str, Any]) -> None:
         for name in names.imports:
             for full in (name, f"{table.get('__package__')}.{name}"):
                 if full in sys.modules:
                     self._todo.append((sys.modules[full], f"{name}"))
+        if "import_module" in names.globals | names.attributes:
+            self._all_modules()
 
-    def _space(
-        self, table: Any, path: Path, always: tuple[str, ...], shallow: bool = False
-    ) -> Space:
+    def _all_modules(self) -> None:
+        """Note the modules of users: code may get at each of them."""
+        for name, module in list(sys.modules.items()):
+            if module_kind(name) == USER and root_of(name) != "tabgrad":
+                self._todo.append((module, name))
+
+    def _space(self, table: Any, path: Path, always: Iterable[str], follows: Any = object) -> Space:
         found = self.spaces.get(id(table))
         if found is None:
-            found = self.spaces[id(table)] = Space(table, path, always, shallow)
+            found = self.spaces[id(table)] = Space(table, path, always, follows)
             self.known[id(table)] = table
         return found
 
     def _attributes(
-        self, table: Any, path: Path, always: tuple[str, ...] = (), shallow: bool = False
+        self, table: Any, path: Path, always: Iterable[str] = (), follows: Any = object
     ) -> None:
         """Note the attributes in `table` that the code seen so far names; those named later follow."""
-        space = self._space(table, path, always, shallow)
+        space = self._space(table, path, always, follows)
         space.path = space.path or path
         self.named.append(space)
         if always:
             self._take(space, always)
-        self._take(space, table if self.everything and not shallow else self.attributes)
+        self._take(space, table if self.everything and not space.shallow else self.attributes)
 
     def _take(self, space: Space, names: Any) -> None:
         table, found, todo = space.table, space.found, self._todo
         for name in [n for n in names if n in table and n not in found]:
             found[name] = value = table[name]
-            if not space.shallow:
+            if value is sys.modules:
+                self._all_modules()
+            elif isinstance(value, space.follows):
                 todo.append((value, space.path + name))
         space.whole.update(names)
 
@@ -165,8 +208,12 @@ class State:
             self._visit_module(value, path)
         elif is_array(value):
             self._array(value, path)
-        elif not self._visit_wrapper(value, path) and not is_value(value):
+        elif isinstance(value, attrgetter | methodcaller):
+            self.use_everything()
+        elif not self._visit_wrapper(value, path) and (is_member(value) or not is_value(value)):
             self._visit_instance(value, kind, path)
+        if (value.__name__ if kind is types.ModuleType else home(kind)) == "decimal":
+            self.reasons.append(f"{path} is of decimal, whose numbers depend on a context")
 
     def _container(self, value: Any, path: Path) -> None:
         if isinstance(value, dict | types.MappingProxyType):
@@ -205,22 +252,22 @@ class State:
             self._todo.append((fn.__wrapped__, path))
 
     def _visit_class(self, cls: type, path: Path) -> None:
-        if module_kind(cls.__module__) != USER:
+        if module_kind(home(cls)) != USER:
             return
-        self._attributes(vars(cls), f"{cls.__qualname__}.")
+        own = root_of(home(cls)) == "tabgrad"
+        self._attributes(vars(cls), f"{cls.__qualname__}.", () if own else SPECIAL)
         self._todo += [(base, base.__qualname__) for base in cls.__mro__[1:]]
         if type(cls) is not type:
             self._todo.append((type(cls), type(cls).__qualname__))
 
     def _visit_module(self, module: Any, path: Path) -> None:
+        kind, name = module_kind(module.__name__), module.__name__
         # draws of NumPy are written in Cython: Python tells no profiler of their calls
-        if module.__name__ == "numpy":
-            self.draws.add("random")
-        elif module.__name__.startswith("numpy.random"):
-            self.draws.update(vars(module))
-        kind = module_kind(module.__name__)
-        if kind in (USER, INTERNAL):
-            self._attributes(vars(module), f"{module.__name__}.", shallow=kind == INTERNAL)
+        if kind == USER or name.startswith("numpy.random"):
+            self._attributes(vars(module), f"{name}.")
+        else:
+            follows = () if kind == INTERNAL else (list, dict, types.ModuleType)
+            self._attributes(vars(module), f"{name}.", follows=follows)
 
     def _visit_wrapper(self, value: Any, path: Path) -> bool:
         """Follow what stands for a function; False for anything else."""
@@ -230,6 +277,7 @@ class State:
         elif isinstance(value, types.BuiltinFunctionType):
             inner = [] if isinstance(value.__self__, types.ModuleType) else [value.__self__]
         elif isinstance(value, functools.partial):
+            self._hand(value.func)
             inner = [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, staticmethod | classmethod):
             inner = [value.__func__]
@@ -238,6 +286,7 @@ class State:
         elif isinstance(value, functools.cached_property):
             inner = [value.func]
         elif isinstance(value, _Cached):
+            self._foresee(value.__wrapped__)
             inner = [value.__wrapped__]
         else:
             return False
@@ -245,14 +294,16 @@ class State:
         return True
 
     def _visit_instance(self, value: Any, kind: type, path: Path) -> None:
-        if module_kind(kind.__module__) == INTERNAL and not hasattr(kind, "GUARDED"):
+        if module_kind(home(kind)) == INTERNAL and not hasattr(kind, "GUARDED"):
             return
-        if kind is not types.SimpleNamespace and hidden_state(kind):
-            what = f"{kind.__module__}.{kind.__qualname__}"
+        if kind is not types.SimpleNamespace and not is_member(value) and hidden_state(kind):
+            what = f"{home(kind)}.{kind.__qualname__}"
             self.reasons.append(f"{path} is a {what}, whose state can't be compared")
             return
-        always = getattr(kind, "GUARDED", ())
+        self.instances.append((value, path, kind))
         if hasattr(value, "__dict__"):
+            whole = kind is not types.SimpleNamespace and of_a_library(kind)
+            always = vars(value) if whole else getattr(kind, "GUARDED", ())
             self._attributes(vars(value), path + ".", always)
         slots = slots_of(value)
         if slots is not None:
@@ -280,6 +331,9 @@ class State:
         for fn, path, parts in self.functions:
             if not same(parts, _function(fn)):
                 yield path, "has other code or defaults"
+        for value, path, kind in self.instances:
+            if type(value) is not kind:
+                yield path, f"was a {kind.__qualname__} and is a {type(value).__qualname__}"
         for x, path, facts in self.tensors:
             now = tensor_state(x)
             if now != facts:
@@ -320,6 +374,7 @@ class State:
         self.held = [cell for cell, _, old in self.cells if old is not _ABSENT]
         self.seen = [x for x, _, _ in self.tensors]
         self.nodes = [x.node for x in self.seen if x.node is not None]
+        self.objects = [value for value, _, _ in self.instances]
         self.lengths = list(map(len, self.sized))
         self.flat = list(self._now())
 
@@ -329,6 +384,7 @@ class State:
             chain.from_iterable([get(table) for get, table in self.taken]),
             chain.from_iterable(map(_function, self.code_of)),
             chain.from_iterable(map(_tensor, self.seen)),
+            map(type, self.objects),
             map(_contents, self.held),
             map(_notes, self.nodes),
         )

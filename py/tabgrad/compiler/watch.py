@@ -56,6 +56,10 @@ class Watch:
                 self.meet(frame)
         elif event == "c_call" and self.kinds.get(id(frame.f_code)) == USER:
             self.judge(arg)
+            if arg is id and root_of(frame.f_globals.get("__name__") or "") != "tabgrad":
+                self.state.reasons.append(
+                    "calls id(), which tells objects apart that a replay does not"
+                )
 
     def meet(self, frame: FrameType) -> None:
         """Note the names of code that runs for the first time."""
