@@ -121,11 +121,6 @@ class Capture:
             else id(x) in self.writes
         )
 
-    def note_module(self, module: Any) -> None:
-        """Note a module that runs."""
-        if id(module) not in self.state.known:
-            self.state.reach(module, type(module).__name__)
-
     def depend(self, value: Any, path: str) -> None:
         """Note state that the call depends on though no name in a user's code leads to it."""
         self.state.reach(value, path)

@@ -20,7 +20,6 @@ class Entry:
     def __init__(
         self, capture: Capture, backend: Any, args: list[Any], result: Any, sharing: Any = None
     ) -> None:
-        self.backend = backend
         self.state = capture.state
         self.guards = capture.guards
         self.events = list(capture.events)

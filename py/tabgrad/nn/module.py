@@ -64,7 +64,7 @@ class Module(Moves):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         capture = MODE.get().capture
         if capture is not None:
-            capture.note_module(self)
+            capture.depend(self, type(self).__name__)
             capture.depend(hooks.EVERYWHERE, "the hooks of every module")
         if (self._hooks or hooks.EVERYWHERE) and hooks.any_of(self):
             return hooks.call(self, args, kwargs)
