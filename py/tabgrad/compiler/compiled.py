@@ -28,6 +28,13 @@ LIMIT = 8
 """A function that was traced so often for the same cause is traced for it no more."""
 
 
+_FIELDS = frozenset(
+    ("fn", "dynamic", "fullgraph", "first", "shared", "known", "causes", "traces", "reason", "runs_as_it_is",
+     "_warned", "label")
+)  # fmt: skip
+"""What `Compiled` holds itself."""
+
+
 class Known:
     """What is known of calls with one key: captures, and how long to wait before the next attempt."""
 
@@ -73,13 +80,23 @@ class Compiled:
         self.runs_as_it_is = _why_not(fn)
         self._warned: set[str] = set()
         if hasattr(fn, "__name__"):
-            functools.update_wrapper(self, fn)
+            functools.update_wrapper(self, fn, updated=())
         self.label = getattr(fn, "__qualname__", type(fn).__name__)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("fn", "__setstate__"):
             raise AttributeError(name)
         return getattr(self.fn, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field of its own, or else an attribute of the function or module, where a call reads it."""
+        if name in _FIELDS or name.startswith("__"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.fn, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.fn, name)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -159,10 +176,7 @@ class Compiled:
         capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
-        with using(MODE.get().replace(capture=capture)):
-            with Watch(state, origins) as watch:
-                capture.watch = watch
-                result = self.fn(*args, **kwargs)
+        result = self._run(capture, origins, args, kwargs)
         known = self.known.setdefault(key, Known())
         if len(self.known) > MOST_CALLS:
             del self.known[next(iter(self.known))]
@@ -178,6 +192,24 @@ class Compiled:
             known.refuse()
             capture.warn(self._warned)
         return keys.without_watching(result, origins)
+
+    def _run(self, capture: Capture, origins: Any, args: Any, kwargs: Any) -> Any:
+        """Run the function, watched; what it switches on or off for good stays so after it."""
+        before, defaults = MODE.get(), keys.defaults()
+        left = before
+        try:
+            with using(before.replace(capture=capture)), Watch(capture.state, origins) as watch:
+                capture.watch = watch
+                try:
+                    return self.fn(*args, **kwargs)
+                finally:
+                    left = MODE.get().replace(capture=before.capture)
+        finally:
+            if keys.settings(left) != keys.settings(before):
+                MODE.set(left)
+                capture.refuse("sets a mode that stays after it")
+            if keys.defaults() != defaults:
+                capture.refuse("sets a default that stays after it")
 
     def sharing(self, key: Any, leaves: list[Any], backend: Any) -> Any:
         """Return what the plan shares with those of other sizes; None if it stands alone."""

@@ -42,22 +42,31 @@ class Unkeyed(Exception):
 
 def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
     """Return what captures are kept under; None where such a call is never captured."""
-    extras = mode.extras
-    settings: tuple[Any, ...] = ()
-    if extras:
-        if not _PLAIN.issuperset(extras):
-            return None
-        settings = tuple(
-            (k, tuple(sorted(v.items())) if isinstance(v, dict) else v)
-            for k, v in sorted(extras.items())
-        )
+    if mode.extras and not _PLAIN.issuperset(mode.extras):
+        return None
     try:
         return (
-            structure, signatures(leaves), (sharing(leaves), odd_names(structure)), mode.grad,
-            mode.inference, settings, dt.get_default_dtype(), chosen_device(),
+            structure, signatures(leaves), (sharing(leaves), odd_names(structure)), settings(mode),
+            defaults(),
         )  # fmt: skip
     except Unkeyed:
         return None
+
+
+def settings(mode: Mode) -> tuple[Any, ...]:
+    """Return what a mode has switched on, to be compared."""
+    extras: tuple[Any, ...] = ()
+    if mode.extras:
+        extras = tuple(
+            (k, tuple(sorted(v.items())) if isinstance(v, dict) else v)
+            for k, v in sorted(mode.extras.items())
+        )
+    return mode.grad, mode.inference, extras
+
+
+def defaults() -> tuple[Any, ...]:
+    """Return the defaults of creation functions: they are no part of a mode."""
+    return dt.get_default_dtype(), chosen_device()
 
 
 def signatures(leaves: list[Any]) -> tuple[Any, ...]:

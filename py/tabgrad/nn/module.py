@@ -34,7 +34,7 @@ class Module(Moves):
     ['factor']
     """
 
-    GUARDED: ClassVar = ("training", "_parameters", "_buffers", "_modules", "_hooks")
+    GUARDED: ClassVar = ("training", "_parameters", "_buffers", "_modules", "_hooks", "forward")
     """Attributes that a compiled call always depends on: the machinery reads them for every module."""
     training: bool
     _version: int = 1
