@@ -187,3 +187,27 @@ def test_transforms_work_inside_and_outside(device: str) -> None:
     gradient = tg.compile(tg.func.grad(lambda x: (x**3).sum()))
     for i in range(1, 4):
         assert gradient(x * i).tolist() == [3.0 * i * i, 12.0 * i * i]
+
+
+@pytest.mark.one_host("wgpu", "cuda")
+def test_what_the_collector_takes_later_is_no_reason_to_trace_anew(device: str) -> None:
+    w = tg.tensor([1.0, 2.0], device=device)
+
+    def step(x: Any) -> Any:
+        cycle: list[Any] = [tg.tensor(w), tg.zeros(2, device=device).add_(x)]
+        cycle.append(cycle)
+        return x * cycle[0]
+
+    gc.collect()
+    gc.disable()
+    try:
+        f: Any = tg.compile(step)
+        x = tg.ones(2, device=device)
+        f(x)
+    finally:
+        gc.enable()
+    gc.collect()
+    for i in range(1, 4):
+        w.add_(1)
+        assert f(x).tolist() == [1 + i, 2 + i]
+    assert f.traces == 1

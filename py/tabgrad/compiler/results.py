@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -241,10 +242,19 @@ class Places:
     def check_kept(self) -> None:
         """Raise Refused where the call has made and written a tensor that it keeps: state of a next call."""
         known = {id(x) for x in self.kept}
-        for ref in self.capture.fresh.values():
-            x = ref()
-            if x is not None and id(x) not in known:
+        if self._lives_on(known):
+            gc.collect()  # a cycle is nobody's state
+            if self._lives_on(known):
                 raise Refused("keeps a tensor that it has made, for the next call")
+
+    def _lives_on(self, known: set[int]) -> bool:
+        """Whether a tensor that the call has made and written is alive, those `known` aside."""
+        return any(
+            [
+                x is not None and id(x) not in known
+                for x in [r() for r in self.capture.fresh.values()]
+            ]
+        )
 
     def sources(self) -> list[Source]:
         """Return where the inputs of the plan may come from."""

@@ -167,14 +167,15 @@ class Replayable:
         self.found.clear()
         now: list[Any] = [None if v is None else graph.buffer[v.id] for v in self.kept]
         nodes: list[Any] = [None if v is None else v.id for v in self.kept]
-        for s in self.sources:
+        # a temporary of the call may live in a cycle until the collector comes: it is no source then
+        for s in [s for s in self.sources if s.find.alive()]:
             i = self.follow(s, args)
             buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
             now[s.leaf] = buffer
             nodes[s.leaf] = i
-        for s, number in self.constants:
+        for s, number in [c for c in self.constants if c[0].find.alive()]:
             i = self.follow(s, args)
             found = graph.aux[i] if i else None
             if not i or graph.op[i] is not FULL or not same(found, number):
