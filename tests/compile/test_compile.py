@@ -189,7 +189,6 @@ def test_transforms_work_inside_and_outside(device: str) -> None:
         assert gradient(x * i).tolist() == [3.0 * i * i, 12.0 * i * i]
 
 
-@pytest.mark.one_host("wgpu", "cuda")
 def test_what_the_collector_takes_later_is_no_reason_to_trace_anew(device: str) -> None:
     w = tg.tensor([1.0, 2.0], device=device)
 
@@ -210,4 +209,5 @@ def test_what_the_collector_takes_later_is_no_reason_to_trace_anew(device: str) 
     for i in range(1, 4):
         w.add_(1)
         assert f(x).tolist() == [1 + i, 2 + i]
-    assert f.traces == 1
+    if device != "cpu":
+        assert f.traces == 1

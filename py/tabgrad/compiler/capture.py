@@ -100,6 +100,10 @@ class Capture:
             ):
                 reads[id(a)] = (a, value)
 
+    def adopt(self, x: Any) -> None:
+        """Note a constant that the call makes for its state as there before: a replay must find that number."""
+        self.reads[id(x)] = (x, x.value)
+
     def note_sibling(self, x: Any, y: Any) -> None:
         """Note that the call makes `y`, which shares what `x` holds: no input beside `x`."""
         self.note((x,))

@@ -21,6 +21,8 @@ class Argument:
     """Finds an argument."""
 
     __slots__ = ("index",)
+    sure = True
+    """Whether it is known that this was there before the call."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -36,10 +38,11 @@ class Argument:
 class Held:
     """Finds a tensor that somebody holds."""
 
-    __slots__ = ("ref",)
+    __slots__ = ("ref", "sure")
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, sure: bool) -> None:
         self.ref = weakref.ref(x)
+        self.sure = sure
 
     def __call__(self, args: list[Any]) -> Any:
         return self.ref()
@@ -53,6 +56,7 @@ class GradOf:
     """Finds the gradient of a tensor."""
 
     __slots__ = ("of",)
+    sure = True
 
     def __init__(self, of: Any) -> None:
         self.of = of
@@ -115,7 +119,9 @@ class Places:
         if at is not None:
             return Argument(at)
         owner = self.owner_of_grad.get(id(x))
-        return Held(x) if owner is None else GradOf(self.find(owner))
+        if owner is not None:
+            return GradOf(self.find(owner))
+        return Held(x, id(x) in self.capture.state.known)
 
     def target(self, x: Any) -> int:
         """Return the number among the plan's values of what `x` holds after the call."""
@@ -327,6 +333,7 @@ class Taken:
     """Finds the numbers of an argument that go to the device at each call."""
 
     __slots__ = ("again",)
+    sure = True
 
     def __init__(self, again: Callable[[list[Any]], Any]) -> None:
         self.again = again

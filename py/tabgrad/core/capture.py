@@ -67,6 +67,13 @@ def look_at_grads(tensors: Iterable[Any]) -> None:
             capture.note_grad(x)
 
 
+def adopt(x: Any) -> None:
+    """Have a constant tensor, made for the state of the step being compiled, count as there before it."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.adopt(x)
+
+
 def clear_grad(x: Any) -> None:
     """Drop the gradient of `x`, now and at each replay of the step being compiled."""
     capture = MODE.get().capture

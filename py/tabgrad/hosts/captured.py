@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -142,6 +144,10 @@ class Replayable:
 
     def settle(self) -> bool:
         """Forget sources that were temporaries of the call; False where an input has no other source."""
+        often = Counter(s.leaf for s in self.sources)
+        doubtful = [s.find for s in self.sources if often[s.leaf] > 1]
+        if not all([find.sure for find in (*doubtful, *[s.find for s, _ in self.constants])]):
+            gc.collect()  # a temporary may live on in a cycle
         alive = [s for s in self.sources if s.find.alive()]
         found = {s.leaf for s in alive}
         whole = all(s.leaf in found for s in self.sources)
@@ -167,15 +173,14 @@ class Replayable:
         self.found.clear()
         now: list[Any] = [None if v is None else graph.buffer[v.id] for v in self.kept]
         nodes: list[Any] = [None if v is None else v.id for v in self.kept]
-        # a temporary of the call may live in a cycle until the collector comes: it is no source then
-        for s in [s for s in self.sources if s.find.alive()]:
+        for s in self.sources:
             i = self.follow(s, args)
             buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
             now[s.leaf] = buffer
             nodes[s.leaf] = i
-        for s, number in [c for c in self.constants if c[0].find.alive()]:
+        for s, number in self.constants:
             i = self.follow(s, args)
             found = graph.aux[i] if i else None
             if not i or graph.op[i] is not FULL or not same(found, number):

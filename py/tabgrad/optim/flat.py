@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.core.capture import guard, live_scalar, on_replay
+from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 from tabgrad.functions.vectors import bounds, joined, parts, write_parts
 
@@ -42,6 +42,7 @@ class Flat:
         if found is None:
             with using(MODE.get().replace(capture=None)):
                 found = tg.full((self.bounds[-1],), fill, dtype=self.dtype, device=self.device)
+            adopt(found)
             self.tensors[name] = found
         return found
 
