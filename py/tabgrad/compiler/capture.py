@@ -13,6 +13,7 @@ from tabgrad.core.errors import CaptureError
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
 from tabgrad.dispatch import REMEMBERED
+from tabgrad.functions.aliasing import Storage
 from tabgrad.hosts.devices import connected
 
 
@@ -35,7 +36,8 @@ class Capture:
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.fresh: dict[int, Callable[[], Any]] = {}
         self.cleared: set[int] = set()
-        self.writes: set[int] = set()
+        self.writes: dict[int, Callable[[], Any]] = {}
+        self.stored: dict[int, Storage] = {}
         self.inside: dict[int, Callable[[], Any]] = {}
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
@@ -113,17 +115,19 @@ class Capture:
     def note_write(self, x: Any) -> None:
         """Note a tensor before it is written."""
         self.note((x,))
-        self.writes |= {id(x)} if x.alias is None else {id(x), id(x.alias)}
+        # by reference: another tensor may come to lie where this one was
+        self.writes[id(x)] = weakref.ref(x)
+        if x.alias.__class__ is Storage:
+            self.stored[id(x.alias)] = x.alias
         if id(x) not in self.reads:
             self.fresh[id(x)] = weakref.ref(x)
 
     def written(self, x: Any, old: Any) -> bool:
         """Whether the call has written to `x`, which held `old`; what it wrote may have been that again."""
-        return x.value is not old or (
-            not self.writes.isdisjoint((id(x), id(x.alias)))
-            if x.alias is not None
-            else id(x) in self.writes
-        )
+        if x.value is not old or id(x.alias) in self.stored:
+            return True
+        ref = self.writes.get(id(x))
+        return ref is not None and ref() is x
 
     def depend(self, value: Any, path: str) -> None:
         """Note state that the call depends on though no name in a user's code leads to it."""

@@ -284,17 +284,15 @@ class Places:
         refs = [
             weakref.ref(x) for x, _ in self.capture.reads.values() if id(x) not in self.index
         ]  # fmt: skip
-        ids = {id(ref()) for ref in refs}
 
         def apart(args: list[Any]) -> bool:
-            for a in args:
-                if not hasattr(a, "alias"):
-                    continue
-                root = root_of(a)
-                if id(root) in ids or (
-                    root.alias.__class__ is Storage
-                    and any([x is not None and x.alias is root.alias for x in [r() for r in refs]])
-                ):
+            # those of now: another tensor may lie where one of the call's was
+            live = [x for x in [ref() for ref in refs] if x is not None]
+            ids = set(map(id, live))
+            for root in [root_of(a) for a in args if hasattr(a, "alias")]:
+                if id(root) in ids:
+                    return False
+                if root.alias.__class__ is Storage and any([together(root, x) for x in live]):
                     return False
             return True
 
