@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -209,5 +210,28 @@ def test_what_the_collector_takes_later_is_no_reason_to_trace_anew(device: str) 
     for i in range(1, 4):
         w.add_(1)
         assert f(x).tolist() == [1 + i, 2 + i]
+    if device != "cpu":
+        assert f.traces == 1
+
+
+def test_what_the_collector_runs_is_no_part_of_a_call(device: str) -> None:
+    def clock(phase: str, info: Any) -> None:
+        time.perf_counter()
+
+    def step(x: Any) -> Any:
+        many = [[i] for i in range(500)]
+        return x * 2 if many else x
+
+    f: Any = tg.compile(step)
+    before = gc.get_threshold()
+    gc.callbacks.append(clock)
+    gc.set_threshold(10)
+    try:
+        for i in range(3):
+            assert f(tg.full((2,), float(i), device=device)).tolist() == [2 * i, 2 * i]
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(clock)
+    assert gc.isenabled()
     if device != "cpu":
         assert f.traces == 1

@@ -23,7 +23,8 @@ from tabgrad.compiler.state import State
 class Watch:
     """Notes in `state` what the code that runs inside the block may read, before it runs.
 
-    Python calls `event` for each call, as it does for a profiler: another profiler sees nothing meanwhile.
+    Python calls `event` for each call, as it does for a profiler: another profiler sees nothing meanwhile. The
+    collector waits too: its callbacks and the finalizers that it runs are no part of the call.
     """
 
     def __init__(self, state: State, arrays: Any) -> None:
@@ -34,14 +35,19 @@ class Watch:
         self.codes: list[CodeType] = []
         self.on = True
         self._before: Any = None
+        self._collects = False
 
     def __enter__(self) -> Watch:
+        self._collects = gc.isenabled()
+        gc.disable()
         self._before = sys.getprofile()
         sys.setprofile(self.event)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.on = False
+        if self._collects:
+            gc.enable()
         sys.setprofile(None if hasattr(self._before, "enable") else self._before)
         if hasattr(self._before, "enable"):
             # a profiler written in C is no function to call
