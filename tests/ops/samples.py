@@ -60,6 +60,7 @@ def _domains(op: Any) -> list[tuple[float, float]]:
 
 PARAMS: dict[str, dict[str, Any]] = {
     "cast": {"dtype": dt.float32},
+    "bitcast": {"dtype": dt.float32},
     "confined": {"rule": "not negative", "message": "expected no negative number"},
     "checked": {
         "size": 10, "name": "test", "what": "index", "dim": 0, "wraps": True, "ignore": None,
@@ -141,6 +142,10 @@ def _casts(source: Any, target: dt.DType) -> Any:
 
 _COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
 SPECIAL: dict[str, list[tuple[str, Any]]] = {
+    "bitcast": [
+        ("int32 to uint32", _casts(np.int32, dt.uint32)),
+        ("uint32 to int32", _casts(np.uint32, dt.int32)),
+    ],
     **{
         name: [("special", _special_values), ("ties", _ties)]
         for name in (*_COMPARED, "maximum", "minimum")

@@ -42,6 +42,21 @@ def test_as_strided_of_a_view_sees_past_it():
     assert y[0].as_strided((3,), (1,), 5).tolist() == [5, 6, 7]
 
 
+def test_as_strided_of_a_detached_view_keeps_its_leaf():
+    x = line(6)
+    d = x[2:].detach()
+    assert d.view(2, 2).as_strided((3,), (1,), 0).tolist() == [0, 1, 2]
+    for leaf in (x[2:].detach().requires_grad_(), x.detach()[2:].requires_grad_()):
+        (leaf.view(2, 2).as_strided((2,), (2,)) * 3).sum().backward()
+        assert leaf.grad.tolist() == [3, 0, 3, 0]
+        (leaf.as_strided((1,), (1,), 3) * 2).sum().backward()
+        assert leaf.grad.tolist() == [3, 2, 3, 0]
+        with pytest.raises(RuntimeError, match="out of bounds"):
+            leaf.as_strided((1,), (1,), 1)
+    with pytest.raises(RuntimeError, match="requires grad and is not contiguous"):
+        x.detach()[::2].requires_grad_().as_strided((1,), (1,))
+
+
 def test_as_strided_has_derivatives():
     x = line(6).requires_grad_()
     weights = line(9).view(3, 3)

@@ -232,6 +232,7 @@ class View(Op):
 
     family = "view"
     linear = True
+    raw = True
 
     def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, index: Rule | None = None, transpose: Rule | None = None,

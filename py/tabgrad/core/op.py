@@ -37,6 +37,8 @@ class Op:
     linear = False
     kinked = False
     """Whether its derivative is the same in pieces: see core/kinks.py."""
+    raw = False
+    """Whether its NumPy body takes half precision as it is stored: it computes nothing."""
 
     def __init__(self, fn: Callable[..., Any], **facts: Any) -> None:
         self.fn = fn

@@ -96,7 +96,7 @@ class View:
         if self._strides is None:
             its = self.base.alias
             start = its.strides if its.__class__ is View else None
-            self._strides = strides.along(self.spec.shape, self.steps, start)
+            self._strides = strides.along(self.spec.shape, self.spec.dtype, self.steps, start)
         return self._strides
 
 

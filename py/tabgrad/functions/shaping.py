@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
@@ -14,6 +14,7 @@ from tabgrad.core.trace import Box
 from tabgrad.functions import strides
 from tabgrad.functions.aliasing import View, reshaped, view, view_with
 from tabgrad.functions.arguments import axes, axis, ints, tensors
+from tabgrad.functions.bits import view_as_dtype
 from tabgrad.functions.layout import check_format
 from tabgrad.ops import elementwise as e, view as v
 
@@ -43,15 +44,23 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return view(v.reshape, input, intern_params({"shape": new}))
 
 
-def view_(self: Tensor, *shape: Any) -> Tensor:
-    """Return a view of the elements in another shape, or of another dtype of the same size.
+def view_(self: Tensor, *shape: Any, dtype: Any = None, size: Any = None) -> Tensor:
+    """Return a view of the elements in another shape, or of their bits as another dtype.
 
     Every shape of the same size can be viewed here, also where PyTorch's memory could not show it.
+    As a dtype of another item size the last dim grows or shrinks; no derivative passes.
+
+    >>> import tabgrad as tg
+    >>> tg.tensor([1.0, -2.0], device="cpu").view(tg.int32)
+    tensor([ 1065353216, -1073741824], dtype=tabgrad.int32)
     """
-    if len(shape) == 1 and isinstance(shape[0], dt.DType):
-        raise ShapeError(
-            "view: the bits can't be read as another dtype; use .to(dtype) for the values"
-        )
+    given = (*shape, *(v for v in (dtype, size) if v is not None))
+    if size is not None:
+        shape = (size,)
+    if dtype is not None or (shape and isinstance(shape[0], (dt.DType, type))):
+        if len(given) != 1:
+            raise DTypeError(f"view: expected a dtype or a shape, got {given}")
+        return view_as_dtype(self, given[0])
     return reshaped(self, infer_reshape(self.spec.shape, ints("view", shape)))
 
 

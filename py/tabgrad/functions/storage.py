@@ -11,9 +11,11 @@ from tabgrad.core.errors import GradientError, ShapeError
 from tabgrad.core.shape import strides as row_major
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import MODE, constant, wrap
-from tabgrad.functions.aliasing import Storage, View, own, refreshed, view, write
+from tabgrad.functions.aliasing import Storage, View, own, refreshed, root_of, view, write
 from tabgrad.functions.arguments import ints
+from tabgrad.functions.bits import view_as_dtype
 from tabgrad.functions.inplace import set_data
+from tabgrad.functions.strides import is_row_major
 from tabgrad.ops.elementwise import copy
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import reshape, size as count, strided
@@ -36,10 +38,11 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     """
     sizes, steps = ints("as_strided", (size,)), ints("as_strided", (stride,))
     its = refreshed(input).alias
-    base: Any = its.base if its.__class__ is View else input
     offset = storage_offset
     if offset is None:
         offset = its.strides[1] if its.__class__ is View else 0
+    flat, start = _memory(input)
+    offset -= start
     if len(sizes) != len(steps):
         raise ShapeError(
             f"mismatch in length of strides and shape: as_strided got {len(sizes)} sizes and {len(steps)} "
@@ -50,14 +53,33 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}"
         )
     last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
-    if offset < 0 or (0 not in sizes and last >= base.spec.size):
+    if offset < 0 or (0 not in sizes and last >= flat.spec.size):
         raise ShapeError(
-            f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {offset} are out of "
-            f"bounds for a storage of {base.spec.size} elements"
+            f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {offset + start} are "
+            f"out of bounds for a storage of {start + flat.spec.size} elements"
         )
-    flat = view(reshape, base, intern_params({"shape": (base.spec.size,)}))
     params = {"sizes": sizes, "strides": steps, "offset": offset if 0 not in sizes else 0}
     return view(strided, flat, intern_params(params))
+
+
+def _memory(x: Any) -> tuple[Any, int]:
+    """Return the memory behind `x` in one row, in elements of `x`, and at which of them it begins.
+
+    It ends where derivatives do: at a view that requires grad though its base does not.
+    """
+    base = x
+    while base.alias.__class__ is View and (base.alias.base.tracked or not base.tracked):
+        base = base.alias.base
+    steps, start = base.alias.strides if base.alias.__class__ is View else ((), 0)
+    if steps and not is_row_major(base.spec.shape, steps):
+        raise GradientError(
+            f"as_strided: the view of shape {base.spec.shape} requires grad and is not contiguous: its memory "
+            "has elements without derivatives; clone() it first"
+        )
+    flat = view(reshape, base, intern_params({"shape": (base.spec.size,)}))
+    if base.spec.dtype is not x.spec.dtype:
+        flat = view_as_dtype(flat, x.spec.dtype)
+    return flat, start * base.spec.dtype.itemsize // x.spec.dtype.itemsize
 
 
 def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
@@ -95,7 +117,8 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     its = self.alias
     offset = its.strides[1] if its.__class__ is View else 0
     need = offset + count(sizes)
-    memory = its.base.spec.size if its.__class__ is View else self.spec.size
+    root = root_of(self).spec
+    memory = root.size * root.dtype.itemsize // self.spec.dtype.itemsize
     if not count(sizes) or not self.spec.size or need > memory:
         _become(self, _plain(self, sizes))
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tabgrad.core.dtype import TYPE_NAMES, DType
+from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import strides as row_major
 
 Ints = tuple[int, ...]
@@ -140,14 +142,51 @@ _RULES: dict[str, Callable[[Ints, Ints, int, Any], tuple[Ints, Ints, int]]] = {
 }
 
 
+def as_dtype(
+    shape: Ints, strides: Ints, offset: int, old: DType, new: DType
+) -> tuple[Ints, Ints, int]:
+    """Return shape, strides and offset of the same memory in elements of `new`; raise where it has none."""
+    if old.itemsize == new.itemsize:
+        return shape, strides, offset
+    words = f"view {TYPE_NAMES[old]} as {TYPE_NAMES[new]} (different element sizes)"
+    if not shape:
+        raise ShapeError(f"self.dim() cannot be 0 to {words}")
+    bytes_, size = old.itemsize, new.itemsize
+    if size > bytes_:
+        ratio = size // bytes_
+        for name, value in (
+            ("self.size(-1)", shape[-1]), ("self.storage_offset()", offset),
+        ):  # fmt: skip
+            if value % ratio:
+                raise ShapeError(f"{name} must be divisible by {ratio} to {words}, but got {value}")
+    if strides[-1] != 1:
+        raise ShapeError(
+            f"self.stride(-1) must be 1 to {words}, but got {strides[-1]}; use .contiguous().view(dtype)"
+        )
+    for i, s in enumerate(strides[:-1]):
+        if s * bytes_ % size:
+            raise ShapeError(
+                f"self.stride({i}) must be divisible by {size // bytes_} to {words}, but got {s}"
+            )
+    lead = tuple(s * bytes_ // size for s in strides[:-1])
+    return (*shape[:-1], shape[-1] * bytes_ // size), (*lead, 1), offset * bytes_ // size
+
+
 def along(
-    shape: Ints, steps: Iterable[tuple[Any, Any]], start: tuple[Ints, int] | None = None
+    shape: Ints,
+    dtype: DType,
+    steps: Iterable[tuple[Any, Any]],
+    start: tuple[Ints, int] | None = None,
 ) -> tuple[Ints, int]:
-    """Return the strides and the offset after `steps`, (op, params) each, from `shape`.
+    """Return the strides and the offset after `steps`, (op, params) each, from `shape` and `dtype`.
 
     `start` are the strides and the offset before them, row-major ones from 0 unless told.
     """
     strides, offset = start or (row_major(shape), 0)
     for op, params in steps:
-        shape, strides, offset = _RULES[op.name](shape, strides, offset, params)
+        if op.name == "bitcast":
+            shape, strides, offset = as_dtype(shape, strides, offset, dtype, params["dtype"])
+            dtype = params["dtype"]
+        else:
+            shape, strides, offset = _RULES[op.name](shape, strides, offset, params)
     return strides, offset

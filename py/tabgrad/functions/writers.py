@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.dtype import bool_
+from tabgrad.core.errors import ShapeError
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, spec
 from tabgrad.core.trace import bind, constant
+from tabgrad.ops.bits import bitcast
 from tabgrad.ops.elementwise import where
 from tabgrad.ops.indexing import cat, iota, scatter
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_, strided
@@ -22,7 +24,7 @@ def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
     if not new.spec.size:
         return base
     if any(op in _REPEATING for op, _ in steps):
-        return _write_places(base, steps, new)
+        return _write_places(base, *_of_places(base, steps, new))
     values = [base]
     for op, params in steps[:-1]:
         values.append(bind(op, (values[-1],), params))
@@ -46,6 +48,21 @@ def _write_places(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
         for y, n in ((base, size), (at, at.spec.size), (new, at.spec.size))
     )
     return reshape.bind(scatter.bind(line, index, source, axis=0), shape=base.spec.shape)
+
+
+def _of_places(
+    base: Tensor, steps: tuple[Step, ...], new: Tensor
+) -> tuple[tuple[Step, ...], Tensor]:
+    """Return steps that only move elements, and what is written in the dtype of `base`."""
+    if all(op is not bitcast for op, _ in steps):
+        return steps, new
+    if new.spec.dtype.itemsize != base.spec.dtype.itemsize:
+        raise ShapeError(
+            f"a view as {new.spec.dtype!r} of elements of {base.spec.dtype!r} that may lie at one place can't "
+            "be written to; clone() it first, or view the whole memory as that dtype"
+        )
+    moves = tuple((op, params) for op, params in steps if op is not bitcast)
+    return moves, bitcast.bind(new, dtype=base.spec.dtype)
 
 
 def _unpermute(x: Tensor, new: Tensor, *, dims: Ints) -> Tensor:
@@ -94,6 +111,7 @@ def _band(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 
 _WRITERS: dict[Any, Any] = {
+    bitcast: lambda x, new, dtype: bitcast.bind(new, dtype=x.spec.dtype),
     reshape: lambda x, new, shape: reshape.bind(new, shape=x.spec.shape),
     permute: _unpermute,
     slice_: _write_slice,

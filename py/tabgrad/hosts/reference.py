@@ -48,9 +48,7 @@ class NumPyBackend:
     ) -> tuple[Any, Spec]:
         """Return the result of `op` as an array, and its spec."""
         spec = op.infer(specs, params)
-        if op.family != "view" and (
-            spec.dtype in dt.HALVES or any(s.dtype in dt.HALVES for s in specs)
-        ):
+        if not op.raw and (spec.dtype in dt.HALVES or any(s.dtype in dt.HALVES for s in specs)):
             return self._in_single(op, values, specs, params, spec), spec
         with np.errstate(all="ignore"):
             out = op.numpy(values, spec, params)

@@ -49,6 +49,15 @@ class CUDA(Dialect):
             return f"{target}_from_{source}({value})"
         return f"(({self.types[target]})({value}))"
 
+    def bits(self, value: str, source: str, target: str) -> str:
+        """Read the bits of a compute type as another's."""
+        if source == target:
+            return value
+        if F32 not in (source, target):
+            return self.convert(value, source, target)
+        names = {F32: "float", I32: "int", U32: "uint"}
+        return f"__{names[source]}_as_{names[target]}({value})"
+
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""
         text = f"{buffer}[{index}]"

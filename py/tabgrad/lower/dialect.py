@@ -61,6 +61,10 @@ class Dialect:
         """Convert between compute types."""
         raise NotImplementedError
 
+    def bits(self, value: str, source: str, target: str) -> str:
+        """Read the bits of a compute type as another's, F32, I32 or U32."""
+        raise NotImplementedError
+
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""
         raise NotImplementedError

@@ -315,6 +315,8 @@ class Emitter:
         kind = self.d.compute_type(source)
         if n.name == "cast":
             value = self.d.convert(args[0], kind, self.d.compute_type(n.spec.dtype))
+        elif n.name == "bitcast":
+            value = self.d.bits(args[0], kind, self.d.compute_type(n.spec.dtype))
         else:
             fields = dict(zip(n.op.operands, args, strict=True))
             value = self.d.code(n.op, source).format(**fields, t=kind)

@@ -46,6 +46,10 @@ class WGSL(Dialect):
             return f"({value} != {'0i' if source == I32 else '0u'})"
         return f"{target}_from_f32({value})" if source == F32 else f"{target}({value})"
 
+    def bits(self, value: str, source: str, target: str) -> str:
+        """Read the bits of a compute type as another's."""
+        return value if source == target else f"bitcast<{self.types[target]}>({value})"
+
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""
         text = f"{buffer}[{index}]"

@@ -2,6 +2,7 @@
 
 from tabgrad.core.op import REGISTRY
 from tabgrad.ops import (
+    bits,
     checked,
     conv,
     elementwise,
@@ -20,6 +21,6 @@ from tabgrad.ops import (
 REGISTRY.freeze()
 
 __all__ = [
-    "checked", "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding", "scan",
-    "sorting", "special", "view",
+    "bits", "checked", "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding",
+    "scan", "sorting", "special", "view",
 ]  # fmt: skip

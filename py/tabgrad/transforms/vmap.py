@@ -295,8 +295,9 @@ def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int)
             x = x.movedim(at, 0)
             for op, params in () if lifted is y else y.alias.steps:
                 x = _widened(x, op, params, y.alias.along)
-                lifted_params = intern_params(op.lift(level.size, **params))
-                x = y.alias.along(x, ((op, lifted_params),))
+                if op.family == "view":
+                    params = intern_params(op.lift(level.size, **params))
+                x = y.alias.along(x, ((op, params),))
             return x.movedim(0, dim)
     return level.lower(y, dim)
 
