@@ -55,8 +55,10 @@ def compile(
     default those of the first sizes are for them alone, and those of the second serve all others. A call of new
     sizes runs the function once more to capture it, but compiles nothing where kernels serve it. The first size
     of each argument is taken to vary; another that does compiles once more when it changes for the first time.
-    `backend`, `mode` and `options` are taken for PyTorch's sake and ignored; with `disable` the function is
-    returned as it is.
+    A module becomes a module that wraps it, `nn.optimized.OptimizedModule`: attributes are those of the one
+    inside, and names in its state dict begin with `_orig_mod.`. `module.compile()` compiles a module's calls
+    and leaves the names. `backend`, `mode` and `options` are taken for PyTorch's sake and ignored; with
+    `disable` the function is returned as it is.
 
     >>> import tabgrad as tg
     >>> @tg.compile
@@ -74,6 +76,9 @@ def compile(
         raise TypeError(f"compile: expected a function or a module, got {type(model).__name__}")
     if disable:
         return model
+    as_module = getattr(type(model), "_optimized", None)
+    if as_module is not None:
+        return as_module(model, dynamic, fullgraph)
     from tabgrad.compiler.compiled import Compiled
 
     return Compiled(model, dynamic, fullgraph)
@@ -87,6 +92,7 @@ def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
     >>> tg.compiler.explain(f, tg.ones(2, device="cpu")).dispatches
     []
     """
+    compiled = getattr(compiled, "_compiled_call_impl", None) or compiled
     found: Explanation = compiled.explain(*args, **kwargs)
     return found
 

@@ -176,15 +176,26 @@ class Capture:
             warnings.warn(
                 f"tabgrad.compile: {self.name} {self.reason}, so it runs as it is; return the tensor and read "
                 "it outside, or compile with fullgraph=True to have this raise",
-                stacklevel=4,
+                stacklevel=user_level(),
             )
 
 
 def user_line() -> str:
     """Return file and line of the innermost frame outside tabgrad."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith("tabgrad."):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    frame: Any = _user_frame()[0]
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def user_level() -> int:
+    """Return the `stacklevel` with which the caller's warning names the user's line."""
+    return _user_frame()[1]
+
+
+def _user_frame() -> tuple[Any, int]:
+    """Return the innermost frame outside tabgrad, and how far it is from the caller's caller."""
+    frame: Any = sys._getframe(2)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tabgrad."):
         frame = frame.f_back
-    return "?"
+        level += 1
+    return frame, level

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from tabgrad.compiler import keys
-from tabgrad.compiler.capture import Capture, Refused
+from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
 from tabgrad.compiler.kinds import tensor_state
 from tabgrad.compiler.state import State
@@ -104,10 +106,21 @@ class Compiled:
         return _bound(self, instance)
 
     def __deepcopy__(self, memo: Any) -> Compiled:
+        if isinstance(self.fn, FunctionType):
+            return self
         return Compiled(copy.deepcopy(self.fn, memo), self.dynamic, self.fullgraph)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._is_named():
+            return str(self.__qualname__)
         return (Compiled, (self.fn, self.dynamic, self.fullgraph))
+
+    def _is_named(self) -> bool:
+        """Whether this stands in a module under the name of its function, by which a pickle finds it."""
+        found: Any = sys.modules.get(getattr(self, "__module__", None) or "")
+        for part in getattr(self, "__qualname__", "").split("."):
+            found = getattr(found, part, None)
+        return found is self
 
     def __repr__(self) -> str:
         entries = [e for known in self.known.values() for e in known.entries]
@@ -156,7 +169,7 @@ class Compiled:
             warnings.warn(
                 f"tabgrad.compile: {self.label} was traced {LIMIT} times because {what} {how}. Calls that fit "
                 "no trace run as they are from now on; pass what changes as a tensor, or keep it as it is",
-                stacklevel=3,
+                stacklevel=user_level(),
             )
         return n >= LIMIT
 

@@ -151,6 +151,9 @@ class Registry:
         for op in self:
             op.check()
 
+    def __reduce__(self) -> str:
+        return "REGISTRY"
+
     def __getitem__(self, name: str) -> Op:
         return self.ops[name]
 

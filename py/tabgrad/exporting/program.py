@@ -85,6 +85,9 @@ class ExportedProgram:
                 self._dying[k].append(value)
         self._settled: dict[Any, list[Any]] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ExportedProgram, (self.graph, self.state))
+
     @property
     def bounds(self) -> dict[str, tuple[int, int | None]]:
         """The smallest and largest each unknown size may be; None where there is no largest."""

@@ -34,12 +34,20 @@ def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> Remo
 
 def of_kind(module: Module, kind: str) -> list[Hook]:
     """Return the hooks of this kind in the order they run."""
-    return [*EVERYWHERE.get(kind, {}).values(), *module._hooks.get(kind, {}).values()]
+    everywhere = EVERYWHERE.get(kind, {}).values() if module._is_every else ()
+    return [*everywhere, *module._hooks.get(kind, {}).values()]
 
 
 def any_of(module: Module) -> bool:
     """Whether a call of the module has to look for hooks."""
     return any(module._hooks.values()) or any(EVERYWHERE.values())
+
+
+def depend(capture: Any, module: Module) -> None:
+    """Have the call being compiled, if there is one, depend on a module and on the hooks of every module."""
+    if capture is not None:
+        capture.depend(module, type(module).__name__)
+        capture.depend(EVERYWHERE, "the hooks of every module")
 
 
 def registered(module: Module, kind: str, name: str, value: Any) -> Any:

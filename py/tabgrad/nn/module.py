@@ -38,6 +38,9 @@ class Module(Moves):
     """Attributes that a compiled call always depends on: the machinery reads them for every module."""
     training: bool
     _version: int = 1
+    _is_every: bool = True
+    """Whether the hooks of every module are this one's too."""
+    _compiled_call_impl: Any = None
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
@@ -61,14 +64,37 @@ class Module(Moves):
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the calls of this module from now on; takes the arguments of `tabgrad.compile`.
+
+        The module stays the module that it is, with the names in its state dict. A copy is not compiled.
+        """
+        self._compiled_call_impl = tg.compile(self._call_impl, *args, **kwargs)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._compiled_call_impl is not None:
+            return self._compiled_call_impl(*args, **kwargs)
         capture = MODE.get().capture
         if capture is not None:
-            capture.depend(self, type(self).__name__)
-            capture.depend(hooks.EVERYWHERE, "the hooks of every module")
+            hooks.depend(capture, self)
         if (self._hooks or hooks.EVERYWHERE) and hooks.any_of(self):
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what a call does that is not compiled."""
+        hooks.depend(MODE.get().capture, self)
+        return hooks.call(self, args, kwargs)
+
+    def _optimized(self, dynamic: bool | None, fullgraph: bool) -> Module:
+        from tabgrad.nn.optimized import OptimizedModule
+
+        return OptimizedModule(self, dynamic, fullgraph)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_compiled_call_impl", None)
+        return state
 
     # Attributes
 
