@@ -15,6 +15,7 @@ from tabgrad.compiler import keys
 from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
 from tabgrad.compiler.kinds import tensor_state
+from tabgrad.compiler.orphans import let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
@@ -61,6 +62,7 @@ class Known:
         """Keep a capture, the newest first."""
         self.refusals = self.wait = 0
         self.entries.insert(0, entry)
+        entry.home = self
         del self.entries[MOST_ENTRIES:]
 
 
@@ -158,6 +160,8 @@ class Compiled:
         cause = cause or keys.difference(key, self.known)
         if cause is not None and self._too_often(cause):
             return self.fn(*args, **kwargs)
+        if known is not None and known.entries:
+            let_go(known.entries)
         return self.trace(key, leaves, args, kwargs)
 
     def _too_often(self, cause: tuple[str, str]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.kinds import array_bytes
+from tabgrad.compiler.orphans import ENTRIES
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
 from tabgrad.core.trace import Box
@@ -56,6 +57,10 @@ class Entry:
         capture.grads.clear()
         places.forget()
         self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
+        # objects by the places they lie at: a matter of the capture alone
+        self.state.known.clear()
+        self.home: Any = None
+        ENTRIES.add(self)
         if not self.plan.settle() or self.plan.unexplained(capture.starts.get(backend.graph, 0)):
             raise Refused("reads a tensor of an earlier call that nothing leads to")
 

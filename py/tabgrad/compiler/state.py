@@ -356,6 +356,18 @@ class State:
                 if name in table and name not in found:
                     yield space.path + name, f"is new: {shown(table[name])}"
 
+    def replaced(self) -> Iterator[Any]:
+        """Return the objects in whose places others stand now."""
+        for space in self.spaces.values():
+            for name, old in space.found.items():
+                if space.table.get(name, _ABSENT) is not old:
+                    yield old
+        for value, _, old in self.boxes:
+            items = old[1] if isinstance(old, tuple) else old
+            now = set(map(id, value.values() if isinstance(old, tuple) else value))
+            yield from [x for x in items if id(x) not in now]
+        yield from [old for cell, _, old in self.cells if cell_value(cell) is not old]
+
     def seal(self) -> None:
         """Lay the values out for the quick comparison. Those of now: `broken()` has just said nothing."""
         self.sized: list[Any] = [v for v, _, _ in self.boxes]

@@ -1,0 +1,82 @@
+"""Captures that nothing can bring back: what they depended on was replaced, and they alone keep it alive."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import types
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tabgrad.compiler.kinds import ATOMS
+
+ENTRIES: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The captures there are."""
+_VIEW: type = type({"": None}.values())
+
+
+def let_go(entries: list[Any]) -> None:
+    """Let go of captures, those of other functions too, that depend on what only captures still hold.
+
+    `entries` have just been found to fit no more.
+    """
+    gone = {id(x): x for entry in entries for x in entry.state.replaced() if type(x) not in ATOMS}
+    if not gone:
+        return
+    owners = {id(part): entry for entry in ENTRIES for part in _parts(entry)}
+    holders: dict[int, list[Any]] = {at: [] for at in gone}
+    for referrer in gc.get_referrers(*gone.values()):
+        entry = owners.get(id(referrer))
+        if entry is not None:
+            for x in gc.get_referents(referrer):
+                if id(x) in gone:
+                    holders[id(x)].append(entry)
+    # what nobody else holds tells how references are counted here
+    gone[0] = object()
+    counts = {at: sys.getrefcount(x) for at, x in gone.items()}
+    for at, found in holders.items():
+        if counts[at] == counts[0] + len(found):
+            for entry in found:
+                if entry.home is not None and entry in entry.home.entries:
+                    entry.home.entries.remove(entry)
+
+
+def _parts(entry: Any) -> Iterator[Any]:
+    """Return what of a capture refers to objects of users."""
+    state = entry.state
+    yield from (
+        state.flat, state.sized, state.walked, state.code_of, state.held, state.seen, state.nodes,
+        state.objects,
+    )  # fmt: skip
+    yield from (x for x in state.walked if type(x) is _VIEW)
+    for rows in (
+        state.boxes, state.tensors, state.functions, state.cells, state.arrays, state.instances,
+        state.taken, entry.guards, entry.events,
+    ):  # fmt: skip
+        yield from rows
+    for _, _, old in state.boxes:
+        yield old
+        yield from old if isinstance(old, tuple) else ()
+    for space in state.spaces.values():
+        yield space
+        yield space.found
+    yield from _of_functions(fn for fn, _ in entry.guards)
+    yield from _of_functions(fn for _, fn in entry.events)
+
+
+def _of_functions(fns: Iterable[Any]) -> Iterator[Any]:
+    """Return what functions hold: cells of closures, bound arguments."""
+    for fn in fns:
+        while fn is not None:
+            yield fn
+            if isinstance(fn, functools.partial):
+                yield fn.args
+                fn = fn.func
+            elif isinstance(fn, types.FunctionType):
+                yield fn.__closure__
+                yield from fn.__closure__ or ()
+                fn = None
+            else:
+                fn = None
