@@ -9,6 +9,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
+from tabgrad.optim.counters import as_number
 from tabgrad.optim.optimizer import (
     Closure,
     Group,
@@ -29,6 +30,8 @@ class Adafactor(Optimizer):
     `eps` are the least variance (None: the machine epsilon) and the least size of a parameter; `d` bounds
     the size of an update; the running means forget at the rate step^beta2_decay.
     """
+
+    _counters = ("step",)
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, beta2_decay: float = -0.8,
@@ -70,16 +73,22 @@ class Adafactor(Optimizer):
             # Outside of a capture: what a compiled step carries along must exist before it.
             with using(MODE.get().replace(capture=None)):
                 own.update(_start(w))
+        own["step"] = as_number("step", own["step"])
         on_replay(lambda: own.update(step=own["step"] + 1))
         number = functools.partial(live_scalar, dtype=w.dtype, device=w.device)
         eps1, eps2 = group["eps"]
         eps1 = tg.finfo(w.dtype).eps if eps1 is None else eps1
         root = math.sqrt(w.numel())
         share = number(lambda: own["step"] ** group["beta2_decay"])
-        rate = number(lambda: min(number_of(group["lr"]), 1 / math.sqrt(own["step"])))
+        lr = group["lr"]
+        if isinstance(lr, Tensor) and lr.device is w.device:
+            lr = lr.reshape(()).to(w.dtype)
+        else:
+            lr = number(lambda: number_of(group["lr"]))
+        rate = tg.minimum(lr, number(lambda: 1 / math.sqrt(own["step"])))
         size = (_norm(w) / root).clamp(min=eps2) * rate
         if group["weight_decay"]:
-            w = w - number(lambda: number_of(group["lr"]) * group["weight_decay"]) * w
+            w = w - lr * number(lambda: group["weight_decay"]) * w
         step = _variance(own, g, share, eps1).clamp(min=eps1 * eps1).rsqrt() * g
         return w - size / (_norm(step) / (root * group["d"])).clamp(min=1.0) * step
 

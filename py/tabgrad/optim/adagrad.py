@@ -15,6 +15,8 @@ Tensor = tg.Tensor
 class Adagrad(Optimizer):
     """w ← w − lr_t · g / (√Σg² + eps), lr_t = lr / (1 + (t − 1) · lr_decay) (Duchi et al. 2011)."""
 
+    _counters = ("step",)
+
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
         initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
@@ -48,6 +50,8 @@ class Adagrad(Optimizer):
 class Adadelta(Optimizer):
     """w ← w − lr · d, d = g · √(u + eps) / √(v + eps), u and v the running means of d² and g² (Zeiler
     2012)."""
+
+    _counters = ("step",)
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
@@ -85,6 +89,8 @@ class RMSprop(Optimizer):
 
     `centered` subtracts the square of the running mean of g from v; `momentum` applies to the steps.
     """
+
+    _counters = ("step",)
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.optim.counters import rounded
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import (
     Group,
@@ -15,19 +16,50 @@ from tabgrad.optim.optimizer import (
     flags,
     fractions,
     nonnegative,
+    number_of,
 )
 from tabgrad.optim.sgd import decayed, shrunk
 
 Tensor = tg.Tensor
-Betas = tuple[float, float]
+Betas = tuple[Any, Any]
+"""Two numbers, or two tensors of one element."""
+
+
+def beta_of(flat: Flat, group: Group, i: int) -> Any:
+    """Return beta number `i`: a tensor where the group has a tensor."""
+    beta = group["betas"][i]
+    return flat.option(beta) if isinstance(beta, Tensor) else beta
+
+
+def betas_of(group: Group) -> Betas:
+    """Return the betas as numbers; those that are tensors are read."""
+    first, second = group["betas"]
+    return number_of(first), number_of(second)
+
+
+def check_betas(betas: tuple[Any, Any], chosen: dict[str, Any]) -> None:
+    """Raise ValueError for betas that Adam does not take."""
+    tensors = [isinstance(b, Tensor) for b in betas]
+    if any(tensors) and not all(tensors):
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if tensors[i] and chosen["foreach"] and not chosen["capturable"]:
+            raise ValueError(
+                f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if tensors[i] and beta.numel() != 1:
+            raise ValueError(f"Tensor betas[{i}] must be 1-element, got shape {tuple(beta.shape)}")
 
 
 def moments(g: Tensor, flat: Flat, group: Group) -> tuple[Tensor, Tensor]:
     """Count the step and return the new running means of g and g²."""
     flat.count()
     m, v = flat.tensor("exp_avg"), flat.tensor("exp_avg_sq")
-    beta2 = group["betas"][1]
-    m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
+    beta2 = beta_of(flat, group, 1)
+    if isinstance(group["betas"][0], Tensor):
+        m.copy_(m + (1 - beta_of(flat, group, 0)) * (g - m))
+    else:
+        m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
     v.copy_(beta2 * v + (1 - beta2) * (g * g))
     return m, v
 
@@ -54,14 +86,17 @@ class Adam(Optimizer):
     tensor([ 0.5000, -1.5000], requires_grad=True)
     """
 
+    _counters = ("step",)
+
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False,
         decoupled_weight_decay: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         chosen = flags(options, "foreach", "capturable", "differentiable", "fused")
-        check_lr(lr, chosen)
+        check_lr(lr, chosen, foreach=False)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
+        check_betas(betas, chosen)
         fractions("beta", betas)
         super().__init__(
             params,
@@ -81,8 +116,13 @@ class Adam(Optimizer):
             largest.copy_(tg.maximum(largest, v))
             v = largest
         now = flat.numbers
-        scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
-        size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
+        if isinstance(group["betas"][0], Tensor):
+            t = flat.number(lambda: now["step"])
+            scale = (1 - beta_of(flat, group, 1) ** t).rsqrt()
+            size = flat.rate(group, lambda lr: lr) / (1 - beta_of(flat, group, 0) ** t)
+        else:
+            scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
+            size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
         return w - size * (m / (v.sqrt() * scale + group["eps"]))
 
 
@@ -102,6 +142,8 @@ class AdamW(Adam):
 
 class NAdam(Optimizer):
     """Adam with Nesterov momentum, whose weight follows a schedule (Dozat 2016)."""
+
+    _counters = ("step", "mu_product")
 
     def __init__(
         self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
@@ -128,11 +170,11 @@ class NAdam(Optimizer):
         now = flat.numbers
 
         def mu(t: float) -> float:
-            weight: float = group["betas"][0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
+            weight: float = betas_of(group)[0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
             return weight
 
         def advance() -> None:
-            now["mu_product"] = now.get("mu_product", 1.0) * mu(now["step"])
+            now["mu_product"] = rounded(now.get("mu_product", 1.0) * mu(now["step"]))
 
         def of_g(lr: float) -> float:
             return lr * (1 - mu(now["step"])) / (1 - now["mu_product"])
@@ -142,13 +184,15 @@ class NAdam(Optimizer):
             return lr * after / (1 - now["mu_product"] * after)
 
         flat.change(advance)
-        scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
+        scale = flat.number(lambda: 1 / math.sqrt(1 - betas_of(group)[1] ** now["step"]))
         size = v.sqrt() * scale + group["eps"]
         return w - (flat.rate(group, of_g) * g + flat.rate(group, of_m) * m) / size
 
 
 class RAdam(Optimizer):
     """Adam that begins as momentum, until the variance of its step sizes is known (Liu et al. 2020)."""
+
+    _counters = ("step",)
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
@@ -176,7 +220,7 @@ class RAdam(Optimizer):
         now = flat.numbers
 
         def adaptive() -> float:
-            t, beta2 = now["step"], group["betas"][1]
+            t, beta2 = now["step"], betas_of(group)[1]
             last = 2 / (1 - beta2) - 1
             rho = last - 2 * t * beta2**t / (1 - beta2**t)
             if rho <= 5:
@@ -185,7 +229,7 @@ class RAdam(Optimizer):
             return math.sqrt((1 - beta2**t) * rectified)
 
         def rate(lr: float) -> float:
-            return lr / (1 - group["betas"][0] ** now["step"])
+            return lr / (1 - betas_of(group)[0] ** now["step"])
 
         # Both kinds of step are in the formula, one of them times zero: a replay takes no branches.
         by_variance = flat.rate(group, lambda lr: rate(lr) * adaptive())
@@ -195,6 +239,8 @@ class RAdam(Optimizer):
 
 class Adamax(Optimizer):
     """Adam with the running maximum of |g| in place of √v̂ (Kingma and Ba 2015)."""
+
+    _counters = ("step",)
 
     def __init__(
         self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
@@ -219,8 +265,8 @@ class Adamax(Optimizer):
         g = decayed(w, g, flat, group)
         flat.count()
         m, largest = flat.tensor("exp_avg"), flat.tensor("exp_inf")
-        m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
-        largest.copy_(tg.maximum(group["betas"][1] * largest, g.abs() + group["eps"]))
+        m.copy_(m + flat.number(lambda: 1 - betas_of(group)[0]) * (g - m))
+        largest.copy_(tg.maximum(beta_of(flat, group, 1) * largest, g.abs() + group["eps"]))
         now = flat.numbers
-        size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
+        size = flat.rate(group, lambda lr: lr / (1 - betas_of(group)[0] ** now["step"]))
         return w - size * (m / largest)

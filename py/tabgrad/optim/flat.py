@@ -13,6 +13,7 @@ import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 from tabgrad.functions.vectors import bounds, joined, parts, write_parts
+from tabgrad.optim.counters import as_number
 
 Tensor = tg.Tensor
 Number = int | float
@@ -58,7 +59,14 @@ class Flat:
             return self.number(lambda: of(group["lr"]))
         if lr.device is not self.device and not MODE.get().grad:
             return self.number(lambda: of(float(lr.detach())))
-        return lr.reshape(()).to(self.device, self.dtype) * self.number(lambda: of(1.0))
+        return self.option(lr) * self.number(lambda: of(1.0))
+
+    def option(self, value: Any) -> Tensor:
+        """Return an option that is a tensor, as a 0-d tensor of this dtype and device."""
+        if value.device is not self.device and not MODE.get().grad:
+            return self.number(lambda: float(value.detach()))
+        found: Tensor = value.reshape(()).to(self.device, self.dtype)
+        return found
 
     def count(self, name: str = "step") -> None:
         """Add one to a counter, now and at each replay."""
@@ -154,7 +162,8 @@ class States(MutableMapping[Tensor, Any]):
     Parameters that belong to a Flat have theirs there, the others in the dict `loose`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: tuple[str, ...] = ()) -> None:
+        self.counters = counters
         self.loose: dict[Tensor, dict[str, Any]] = {}
         self.home: dict[Tensor, tuple[Flat, int]] = {}
 
@@ -198,6 +207,9 @@ class States(MutableMapping[Tensor, Any]):
         groups: dict[Any, list[Tensor]] = {}
         for p in params:
             own = self.loose.setdefault(p, {})
+            for name in self.counters:
+                if isinstance(own.get(name), Tensor):
+                    own[name] = as_number(name, own[name])
             tensors = tuple(sorted(n for n, v in own.items() if isinstance(v, Tensor)))
             numbers = tuple(
                 sorted(

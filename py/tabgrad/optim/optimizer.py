@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
-from tabgrad.core.capture import capturing, clear_grad, depend, guard, look_at_grads
-from tabgrad.core.trace import MODE, using
+from tabgrad.core.capture import capturing, clear_grad, depend, guard, look_at_grads, refuse
+from tabgrad.core.trace import MODE
+from tabgrad.optim.counters import as_number, as_tensor
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
 
@@ -50,19 +51,22 @@ def flags(given: dict[str, Any], *names: str) -> dict[str, Any]:
     return found
 
 
-def check_lr(lr: Any, options: dict[str, Any]) -> None:
-    """Raise ValueError unless `lr` is a number from zero, or a tensor of one element where PyTorch takes it."""
+def check_lr(lr: Any, options: dict[str, Any], foreach: bool = True) -> None:
+    """Raise ValueError unless `lr` is a number from zero, or a tensor of one element where PyTorch takes it.
+
+    `foreach` says whether an optimizer takes a tensor with the option of this name, though not capturable.
+    """
     if not isinstance(lr, Tensor):
         nonnegative(lr=lr)
         return
     if lr.numel() != 1:
         raise ValueError(f"Tensor lr must be 1-element, got shape {tuple(lr.shape)}")
-    if options.get("foreach") and not options.get("capturable", True):
+    if not foreach and options.get("foreach") and not options.get("capturable"):
         raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
 
 
 def number_of(lr: Any) -> float:
-    """Return a learning rate as a number; a tensor is read: where a formula is linear use Flat.rate."""
+    """Return an option as a number; a tensor is read, each time: where a formula is linear use Flat.rate."""
     if not isinstance(lr, Tensor):
         return float(lr)
     if MODE.get().grad and lr.requires_grad:
@@ -70,8 +74,9 @@ def number_of(lr: Any) -> float:
             "differentiable=True: this optimizer reads its learning rate as a number, so a tensor lr that "
             "requires grad would get no gradient; use SGD or one of Adam's kind"
         )
-    with using(MODE.get().replace(capture=None)):
-        return float(lr.detach())
+    if lr.device.type != "cpu":
+        refuse("reads an option of an optimizer, a tensor, as a number")
+    return float(as_number("lr", lr))
 
 
 def nonnegative(**options: Any) -> None:
@@ -87,9 +92,9 @@ def nonnegative(**options: Any) -> None:
             raise ValueError(f"Invalid {what}: {value}")
 
 
-def fractions(name: str, values: tuple[float, ...]) -> None:
+def fractions(name: str, values: tuple[Any, ...]) -> None:
     """Raise ValueError unless all `values` are in [0, 1)."""
-    for i, value in enumerate(values):
+    for i, value in enumerate(as_number(name, v) for v in values):
         if not 0 <= value < 1:
             raise ValueError(f"Invalid {name} parameter at index {i}: {value}")
 
@@ -124,7 +129,8 @@ class Optimizer:
 
     `params` is an iterable of tensors, of (name, tensor) pairs, or of dicts that each hold "params" and
     options of their own; `defaults` the options of groups that do not say otherwise. A subclass defines
-    `update`, or `step` itself.
+    `update`, or `step` itself. `state` holds counters (`state[p]["step"]`) as Python numbers; in state dicts
+    they are tensors, as in PyTorch.
     """
 
     GUARDED: ClassVar = ()
@@ -133,13 +139,15 @@ class Optimizer:
     param_groups: list[Group]
     found_inf: Tensor | None = None
     """Set by a GradScaler for a step that is to change nothing where this 0-d tensor is true."""
+    _counters: ClassVar[tuple[str, ...]] = ()
+    """Names in the state of numbers that are tensors in state dicts."""
     _kinds: ClassVar = (
         "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_pre", "load_post",
     )  # fmt: skip
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self.state = States()
+        self.state = States(self._counters)
         self.param_groups = []
         self._flats: dict[int, tuple[list[Tensor], list[Flat]]] = {}
         self._hooks: dict[str, dict[int, Any]] = {kind: {} for kind in self._kinds}
@@ -267,8 +275,9 @@ class Optimizer:
         lr = group["lr"]
         return (
             id(lr) if isinstance(lr, Tensor) else None,
-            bool(group.get("weight_decay")), bool(group.get("momentum")), betas and betas[1],
-            *[v for k, v in group.items() if k not in LIVE],
+            bool(group.get("weight_decay")), bool(group.get("momentum")),
+            betas and (_told_apart(betas[0]) if isinstance(betas[0], Tensor) else 0, _told_apart(betas[1])),
+            *[_told_apart(v) for k, v in group.items() if k not in LIVE],
         )  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
@@ -297,8 +306,9 @@ class Optimizer:
             packed = {k: v for k, v in group.items() if k != "params"}
             packed["params"] = [number.setdefault(id(p), len(number)) for p in group["params"]]
             groups.append(packed)
+        group_of = {id(p): group for group in self.param_groups for p in group["params"]}
         by_number = {
-            number[id(p)]: dict(self.state[p])
+            number[id(p)]: self._shown(p, group_of[id(p)])
             for p in sorted(self.state, key=lambda p: number.get(id(p), -1))
             if id(p) in number and self.state[p]
         }
@@ -307,6 +317,26 @@ class Optimizer:
             changed = hook(self, packed_all)
             packed_all = packed_all if changed is None else changed
         return packed_all
+
+    def _shown(self, p: Tensor, group: Group) -> dict[str, Any]:
+        """Return the state of a parameter as a state dict has it."""
+        return {
+            name: as_tensor(value, p, group)
+            if name in self._counters and isinstance(value, int | float)
+            else value
+            for name, value in self.state[p].items()
+            if name != "_step"
+        }
+
+    def _taken(self, p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of a parameter, of a state dict, as `state` holds it."""
+        out: dict[str, Any] = {}
+        for name, value in own.items():
+            if name in self._counters:
+                out[name] = as_number(name, value)
+            elif value is not None:
+                out[name] = value if name == "step" else _moved(value, p)
+        return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state dict; tensors are copied to the dtype and device of their parameters."""
@@ -328,7 +358,9 @@ class Optimizer:
                     f"optimizer's group {i}: {len(new['params'])}, here are {len(old['params'])}"
                 )
             params.update(zip(new["params"], old["params"], strict=True))
-        self.state.load({params[k]: _loaded(params[k], own) for k, own in given["state"].items()})
+        self.state.load(
+            {params[k]: self._taken(params[k], own) for k, own in given["state"].items()}
+        )
         for new, old in zip(theirs, ours, strict=True):
             old.update({k: v for k, v in new.items() if k != "params"})
         for hook in list(self._hooks["load_post"].values()):
@@ -375,16 +407,18 @@ class Optimizer:
         return f"{type(self).__name__} ({''.join(lines)})"
 
 
-def _loaded(p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in own.items():
-        if isinstance(value, Tensor):
-            if value.ndim == 0 and p.ndim > 0:
-                value = value.item()
-            elif value.is_floating_point():
-                value = value.detach().to(device=p.device, dtype=p.dtype).clone()
-            else:
-                value = value.detach().to(device=p.device).clone()
-        if value is not None:
-            out[name] = value
-    return out
+def _told_apart(value: Any) -> Any:
+    """Return what tells options apart: of a tensor which it is, for its number is read in the step."""
+    return id(value) if isinstance(value, Tensor) else value
+
+
+def _moved(value: Any, p: Tensor) -> Any:
+    """Return a copy of a part of a state, on the device of the parameter and of its dtype where that fits."""
+    if isinstance(value, Tensor):
+        dtype = p.dtype if value.is_floating_point() else value.dtype
+        return value.detach().to(device=p.device, dtype=dtype).clone()
+    if isinstance(value, dict):
+        return {k: _moved(v, p) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_moved(v, p) for v in value])
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.optim.counters import rounded
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import (
     Group,
@@ -28,6 +29,8 @@ class Rprop(Optimizer):
     `step_sizes`; after a change the element rests for one step.
     """
 
+    _counters = ("step",)
+
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False, **options: Any,
@@ -44,7 +47,8 @@ class Rprop(Optimizer):
         """One step."""
         flat.count()
         less, more = group["etas"]
-        before, size = flat.tensor("prev"), flat.tensor("step_size", number_of(group["lr"]))
+        first = 0.0 if "step_size" in flat.tensors else number_of(group["lr"])
+        before, size = flat.tensor("prev"), flat.tensor("step_size", first)
         agreement = g * before
         # numbers of the dtype of the parameters: 1.2 of float32 is another
         one = tg.ones((), dtype=w.dtype, device=w.device)
@@ -58,6 +62,8 @@ class Rprop(Optimizer):
 class ASGD(Optimizer):
     """Gradient descent that also keeps the average `ax` of the parameters after step `t0` (Polyak and
     Juditsky 1992)."""
+
+    _counters = ("step", "eta", "mu")
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
@@ -80,7 +86,9 @@ class ASGD(Optimizer):
         """One step."""
         g = decayed(w, g, flat, group)
         now = flat.numbers
-        now.setdefault("eta", number_of(group["lr"]))
+        now.setdefault("step", 0)
+        if "eta" not in now:
+            now["eta"] = rounded(number_of(group["lr"]))
         now.setdefault("mu", 1.0)
         flat.count()
         average = flat.tensor("ax")
@@ -90,8 +98,8 @@ class ASGD(Optimizer):
 
         def advance() -> None:
             t, lr = now["step"], number_of(group["lr"])
-            now["eta"] = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
-            now["mu"] = 1 / max(1, t - group["t0"])
+            now["eta"] = rounded(lr / (1 + group["lambd"] * lr * t) ** group["alpha"])
+            now["mu"] = rounded(1 / max(1, t - group["t0"]))
 
         flat.change(advance)
         return w
