@@ -131,11 +131,19 @@ def _horner(d: Any, *coefficients: float) -> Any:
     return y
 
 
+def _near(d: Any, a: float) -> Any:
+    """Return the cubic convolution kernel (Keys 1981) at a distance `d` of 0 to 1."""
+    return _horner(d, a + 2, -(a + 3), 0, 1)
+
+
+def _far(d: Any, a: float) -> Any:
+    """Return the cubic convolution kernel at a distance `d` of 1 to 2."""
+    return _horner(d, a, -5 * a, 8 * a, -4 * a)
+
+
 def _cubic(d: Any, a: float) -> Any:
-    """Return the cubic convolution kernel (Keys 1981) at the distance `d`."""
-    near = _horner(d, a + 2, -(a + 3), 0, 1)
-    far = _horner(d, a, -5 * a, 8 * a, -4 * a)
-    return where(le(d, 1), near, where(lt(d, 2), far, 0))
+    """Return the cubic convolution kernel at the distance `d`."""
+    return where(le(d, 1), _near(d, a), where(lt(d, 2), _far(d, a), 0))
 
 
 def _hat(d: Any) -> Any:
@@ -246,6 +254,14 @@ def _reflected(p: Any, m: int, corners: bool) -> Any:
     return add(where(odd, sub(span, rest), rest), low)
 
 
+def _padded(p: Any, m: int, padding: str, corners: bool) -> Any:
+    """Return the places in an axis of `m` elements that those beyond it are read at."""
+    if padding == "reflection":
+        p = _reflected(p, m, corners)
+    # a place that is no number is the first one, as in PyTorch
+    return p if padding == "zeros" else where(isnan(p), 0, minimum(maximum(p, 0), m - 1))
+
+
 @kinked
 @widened
 def grid_sample(
@@ -254,7 +270,8 @@ def grid_sample(
 ) -> Any:  # fmt: skip
     """Return `input` [N, C, ...] read at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
 
-    Modes "bilinear" and "nearest"; beyond the border "zeros", the "border" itself, or its "reflection".
+    Modes "bilinear", "nearest" and for two axes "bicubic"; beyond the border "zeros", the "border" itself, or
+    its "reflection".
     """
     same_dtype("grid_sample:", input, grid)
     n = len(input.spec.shape) - 2
@@ -262,21 +279,28 @@ def grid_sample(
         raise ShapeError(
             f"grid_sample: expected a grid [N, ..., {n}] for an input {input.spec.shape}, got {grid.spec.shape}"
         )
-    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
-        raise ArgumentError(f"grid_sample: unknown mode {mode!r} or padding_mode {padding_mode!r}")
+    modes, paddings = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+    if mode not in modes or padding_mode not in paddings:
+        raise ArgumentError(
+            f"grid_sample: expected a mode of {modes} and a padding_mode of {paddings}, got {mode!r} and "
+            f"{padding_mode!r}"
+        )
+    if mode == "bicubic" and n != 2:
+        raise ShapeError(
+            "grid_sampler(): bicubic interpolation only supports 4D input; use mode='bilinear' for "
+            f"{input.spec.shape}"
+        )
     batch, spatial, out = input.spec.shape[0], input.spec.shape[2:], grid.spec.shape[1:-1]
     flat = reshape.bind(grid, shape=(batch, size(out), n))
     places = []
     for i, m in enumerate(spatial):
         p = reshape.bind(part(flat, 2, n - 1 - i, n - i), shape=(batch, size(out)))
         p = _unnormalized(p, m, bool(align_corners))
-        if padding_mode == "reflection":
-            p = _reflected(p, m, bool(align_corners))
-        if padding_mode != "zeros":
-            # a place that is no number is the first one, as in PyTorch
-            p = where(isnan(p), 0, minimum(maximum(p, 0), m - 1))
-        places.append(p)
-    y = _sampled(input, places, spatial, mode == "nearest")
+        places.append(p if mode == "bicubic" else _padded(p, m, padding_mode, bool(align_corners)))
+    if mode == "bicubic":
+        y = _cubically(input, places, padding_mode, bool(align_corners))
+    else:
+        y = _sampled(input, places, spatial, mode == "nearest")
     return reshape.bind(y, shape=(*input.spec.shape[:2], *out))
 
 
@@ -317,3 +341,27 @@ def _rows(x: Any, index: Any, weight: Any, there: Any) -> Any:
     )
     # what stands in for an element outside may be infinite
     return mul(where(inside, gather.bind(rows, at, axis=2), 0), share)
+
+
+def _cubically(x: Any, places: list[Any], padding: str, corners: bool) -> Any:
+    """Return the sum of four times four elements around `places`, weighted by cubic convolution: [N, C, L]."""
+    axes = []
+    for p, m in zip(places, x.spec.shape[2:], strict=True):
+        low = floor(p)
+        t = sub(p, low)
+        shares = (_far(add(t, 1), -0.75), _near(t, -0.75), _near(sub(1, t), -0.75), _far(sub(2, t), -0.75))
+        line = []
+        for k, share in enumerate(shares, -1):
+            at = _padded(add(low, k) if k else low, m, padding, corners)
+            inside = bitwise_and(ge(at, 0), le(at, m - 1))
+            # of whole numbers: rounding takes away what a reflection has added to them
+            safe = cast(round_(where(inside, at, 0)), x.device.index_dtype)
+            line.append((safe, share, inside))
+        axes.append(line)
+    total: Any = None
+    for row, down, here in axes[0]:
+        for column, across, there in axes[1]:
+            index = add(mul(row, x.spec.shape[3]), column)
+            term = _rows(x, index, mul(down, across), bitwise_and(here, there))
+            total = term if total is None else add(total, term)
+    return total
