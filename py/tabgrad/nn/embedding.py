@@ -26,10 +26,8 @@ class _Table(Module):
                     f"padding_idx must be within num_embeddings ({num_embeddings}), got {padding_idx}"
                 )
             padding_idx %= num_embeddings
-        if sparse or scale_grad_by_freq:
-            raise NotImplementedError(
-                "sparse and scale_grad_by_freq: gradients are dense and unscaled here; leave both out"
-            )
+        if sparse:
+            raise NotImplementedError("sparse: gradients are dense here; leave it out")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -73,7 +71,8 @@ class Embedding(_Table):
     """Row i of `weight` for each index i: (*) to (*, embedding_dim).
 
     The row `padding_idx` gets no gradient; rows longer than `max_norm` are shortened when looked up.
-    `sparse` and `scale_grad_by_freq` raise NotImplementedError.
+    `scale_grad_by_freq` divides the gradient of a row by how often it is read; `sparse` raises
+    NotImplementedError.
 
     >>> import tabgrad as tg
     >>> table = tg.nn.Embedding(10, 3, device="cpu")

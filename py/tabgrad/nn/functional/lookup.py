@@ -29,7 +29,7 @@ def embedding(
     """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient. With `max_norm` the rows that are read are first scaled down
-    in place to that norm.
+    in place to that norm. `scale_grad_by_freq` divides the gradient of a row by how often it is read.
 
     >>> import tabgrad as tg
     >>> table = tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu")
@@ -37,21 +37,62 @@ def embedding(
     tensor([[3., 4.],
             [1., 2.]])
     """
-    if sparse or scale_grad_by_freq:
-        raise NotImplementedError(
-            "embedding: sparse gradients and scale_grad_by_freq are not available; leave them False"
-        )
-    return _rows("embedding", input, weight, padding_idx, max_norm, norm_type)
+    _check_dense("embedding", sparse)
+    return _rows("embedding", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
 
 
 def _rows(
     name: str, input: Tensor, weight: Tensor, padding_idx: int | None, max_norm: float | None,
-    norm_type: float,
+    norm_type: float, by_frequency: bool,
 ) -> Tensor:  # fmt: skip
     if max_norm is not None:
         input = within(name, input, weight.shape[0])
         _renormalize(input, weight, max_norm, norm_type)
-    return lookup.embedding(input, weight, padding_idx, name)
+    rows = lookup.embedding(input, weight, padding_idx, name)
+    if not by_frequency:
+        return rows
+    counts = _counts(within(name, input, weight.shape[0]), weight)
+    found: Tensor = _Shared.apply(rows, counts.reshape(*input.shape, 1))
+    return found
+
+
+def _check_dense(name: str, sparse: bool) -> None:
+    if sparse:
+        raise NotImplementedError(
+            f"{name}: there are no sparse gradients; leave sparse=False, the gradient is the same, dense"
+        )
+
+
+def _counts(input: Tensor, weight: Tensor) -> Tensor:
+    """Return for each index how often it stands in `input`, [n]."""
+    with tg.no_grad():
+        flat = input.reshape(-1)
+        one = tg.ones(flat.shape[0], dtype=weight.dtype, device=weight.device)
+        none = tg.zeros(weight.shape[0], dtype=weight.dtype, device=weight.device)
+        return scatter_add.bind(none, flat, one, axis=0).take(flat)
+
+
+class _Shared(tg.autograd.Function):
+    """`rows` as they are, whose cotangents are divided by `counts`; tangents are not, as in PyTorch."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor, counts: Tensor) -> Tensor:
+        return rows.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, ct: Tensor) -> Any:
+        (counts,) = ctx.saved_tensors
+        return ct / counts, None
+
+    @staticmethod
+    def jvp(ctx: Any, rows: Tensor, counts: Any) -> Any:
+        return rows
 
 
 def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> None:
@@ -98,20 +139,21 @@ def embedding_bag(
     """Return the sum, mean or maximum of the rows of `weight` in each bag.
 
     `input` [B, n] holds bags of equal length, or [n] bags that begin at `offsets`. `per_sample_weights` scale
-    the rows of a sum; rows of `padding_idx` are left out.
+    the rows of a sum; rows of `padding_idx` are left out. `scale_grad_by_freq` is as in `embedding`.
     """
     needs_float("embedding_bag", weight)
     if mode not in ("sum", "mean", "max"):
         raise ArgumentError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
         raise ArgumentError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
-    if sparse or scale_grad_by_freq:
-        raise NotImplementedError(
-            "embedding_bag: sparse gradients and scale_grad_by_freq are not available; leave them False"
-        )
+    if mode == "max" and scale_grad_by_freq:
+        raise ArgumentError("max mode does not support scaling the gradient by the frequency")
+    _check_dense("embedding_bag", sparse)
     if padding_idx is not None:
         padding_idx = axis_index("embedding_bag: padding_idx", padding_idx, weight.shape[0])
-    rows = _rows("embedding_bag", input, weight, padding_idx, max_norm, norm_type)
+    rows = _rows(
+        "embedding_bag", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq
+    )
     if len(input.shape) == 1:
         if offsets is None:
             raise ArgumentError("embedding_bag: a 1-d input needs offsets")

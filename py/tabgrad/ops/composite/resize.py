@@ -349,7 +349,12 @@ def _cubically(x: Any, places: list[Any], padding: str, corners: bool) -> Any:
     for p, m in zip(places, x.spec.shape[2:], strict=True):
         low = floor(p)
         t = sub(p, low)
-        shares = (_far(add(t, 1), -0.75), _near(t, -0.75), _near(sub(1, t), -0.75), _far(sub(2, t), -0.75))
+        shares = (
+            _far(add(t, 1), -0.75),
+            _near(t, -0.75),
+            _near(sub(1, t), -0.75),
+            _far(sub(2, t), -0.75),
+        )
         line = []
         for k, share in enumerate(shares, -1):
             at = _padded(add(low, k) if k else low, m, padding, corners)
