@@ -366,7 +366,7 @@ def fmin(input: Tensor, other: Any) -> Tensor:
 
 @widened
 def hypot(input: Tensor, other: Tensor) -> Tensor:
-    """Return sqrt(x² + y²) without overflow on the way."""
+    """Return sqrt(x² + y²) without overflow on the way; it has no derivative at (0, 0): nan."""
     needs_float("hypot", input, other)
     x, y = input, other
     high = e.stop_gradient(maximum(abs(x), abs(y)))
@@ -374,8 +374,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     # no derivative depends on the scale
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
-    root = mul(scale, sqrt(e.where(zero, 1.0, square)))
-    return e.where(infinite, math.inf, e.where(zero, 0.0, root))
+    return e.where(infinite, math.inf, mul(scale, sqrt(square)))
 
 
 def copysign(input: Tensor, other: Any) -> Tensor:

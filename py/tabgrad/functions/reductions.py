@@ -141,17 +141,24 @@ def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexErr
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    """Return the maximum over `dim`, all unless told; ties share the derivative equally."""
+    """Return the maximum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
     over = axes("amax", dim, len(input.spec.shape))
     _check_some("amax", input, over, ShapeError if dim in ((), None) else IndexError)
-    return reduce(r.reduce_max, input, over, keepdim)
+    return _undefined(reduce(r.reduce_max, input, over, keepdim))
 
 
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    """Return the minimum over `dim`, all unless told; ties share the derivative equally."""
+    """Return the minimum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
     over = axes("amin", dim, len(input.spec.shape))
     _check_some("amin", input, over, ShapeError if dim in ((), None) else IndexError)
-    return reduce(r.reduce_min, input, over, keepdim)
+    return _undefined(reduce(r.reduce_min, input, over, keepdim))
+
+
+def _undefined(y: Any) -> Any:
+    """Return `y`; where it is nan its derivative is nan, by every element that it was chosen among."""
+    if not y.spec.dtype.is_floating_point:
+        return y
+    return e.mul(y, cast(e.where(rounding.isnan(y), math.nan, 1.0), y.spec.dtype))
 
 
 def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:

@@ -13,6 +13,7 @@ from tabgrad.lower.dialect import F32
 from tabgrad.lower.ir import Node
 
 SUMS = ("add", "sub", "neg")
+ROOTS = ("sqrt", "radius")
 MEETS = ("add", "sub", "lt", "le", "gt", "ge", "eq", "ne")
 
 
@@ -34,7 +35,7 @@ def guarded(e: Any, n: Node, args: list[str]) -> list[str]:
             if name in SUMS and other in inner:
                 return [opaque(e, a) if k == i else a for k, a in enumerate(args)]
         return [x, opaque(e, y)] if x == y and n.name == "sub" else args
-    roots = [e.made.get(a, ("", ()))[0] == "sqrt" for a in args]
+    roots = [e.made.get(a, ("", ()))[0] in ROOTS for a in args]
     if (n.name == "mul" and args[0] == args[1] and roots[0]) or (n.name == "square" and roots[0]):
         return [opaque(e, a) for a in args]
     return args

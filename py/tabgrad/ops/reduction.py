@@ -8,7 +8,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota
-from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, isnan
+from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan
 from tabgrad.ops.view import spread
 
 Operand = Any
@@ -103,11 +103,24 @@ def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
     return x.argmin(axes[0])
 
 
-def _first_derivative(dx: Any, x: Any, _y: Any, *, axes: Ints) -> Any:
-    # routed to the first maximum alone, as max pooling does
+def first_place(x: Any, y: Any, axis: int) -> Any:
+    """Return where along `axis` the maximum `y` of `x` was met: at the last nan, or else at its first place.
+
+    So does max pooling count, which goes on at each nan.
+    """
+    axes = (axis,)
+    if not x.spec.dtype.is_floating_point:
+        return argmax.bind(x, axes=axes, dtype=x.device.index_dtype)
+    n = x.shape[axis]
+    at = iota_along(x, axis)
+    score = where(eq(x, keep(y, x, axes)), n - 1 - at, -1)
+    best = reduce_max.bind(where(isnan(x), at + n, score), axes=axes)
+    return where(ge(best, n), best - n, n - 1 - best)
+
+
+def _first_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
     (axis,) = axes
-    at = argmax.bind(x, axes=axes, dtype=x.device.index_dtype)
-    here = eq(keep(at, x, axes), iota_along(x, axis))
+    here = eq(keep(first_place(x, y, axis), x, axes), iota_along(x, axis))
     return reduce_sum.bind(where(here, dx, 0), axes=axes)
 
 
@@ -119,5 +132,5 @@ def iota_along(x: Any, axis: int) -> Any:
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")
 def first_max(x: Operand, *, axes: Ints) -> Array:
-    """Return the maximum along the one axis in `axes`; the derivative goes to the first one alone."""
+    """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone."""
     return x.max(axes)

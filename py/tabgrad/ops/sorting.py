@@ -97,7 +97,7 @@ def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any,
 
 
 def median(x: Any, dim: int = -1, keepdim: bool = False, skip_nan: bool = False) -> tuple[Any, Any]:
-    """Return the lower median along `dim` and its index; nan where there is one, unless `skip_nan`."""
+    """Return the lower median along `dim` and its index; the first nan if there is one, but for `skip_nan`."""
     shape = x.spec.shape
     axis = axis_index("median", dim, len(shape))
     if not shape:
@@ -113,7 +113,9 @@ def median(x: Any, dim: int = -1, keepdim: bool = False, skip_nan: bool = False)
         bad = reduce_sum.bind(cast.bind(isnan(x), dtype=kind), axes=(axis,))
         bad = reshape.bind(bad, shape=tuple(1 if i == axis else m for i, m in enumerate(shape)))
         middle = floor_divide(sub(n - 1, bad), 2)
-        middle = where(lt(middle, 0), 0, middle) if skip_nan else where(le(bad, 0), middle, n - 1)
+        middle = (
+            where(lt(middle, 0), 0, middle) if skip_nan else where(le(bad, 0), middle, sub(n, bad))
+        )
         index = gather.bind(order, middle, axis=axis)
     else:
         index = part(order, axis, (n - 1) // 2, (n - 1) // 2 + 1)

@@ -186,6 +186,17 @@ def xlog1py(x: Any, y: Any) -> Any:
     return mul(x, log1p(where(edge, 0, y)))
 
 
+@elementwise(
+    code={"wgsl": "sqrt({x})", "cuda": "sqrt({x})"},
+    derivative=lambda _x, y: where(eq(y, 0), 0, div(0.5, y)),
+    kinds="f",
+    domain=(0.3, 3.0),
+)
+def radius(x: Operand) -> Array:
+    """Return the root of a sum of squares. Its slope at 0 counts as 0; that has none itself, and is nan."""
+    return np.sqrt(x)
+
+
 @widened
 def entr(x: Any) -> Any:
     """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
@@ -202,7 +213,7 @@ def entr(x: Any) -> Any:
     },
     derivative=(
         lambda x, y, _z: div(sub(x, y), maximum(mul(x, sub(1, x)), 1e-12)),
-        lambda x, _y, _z: sub(maximum(log1p(neg(x)), -100.0), maximum(log(x), -100.0)),
+        lambda x, _y, _z: sub(log1p(neg(x)), log(x)),
     ),
     kinds="f",
     domain=((0.1, 0.9), (0.1, 0.9)),
@@ -210,7 +221,8 @@ def entr(x: Any) -> Any:
 def coin_entropy(x: Operand, y: Operand) -> Array:
     """Return -(y ln(x) + (1 - y) ln(1 - x)), the binary cross-entropy; logarithms stop at -100.
 
-    The derivative divides by x (1 - x), at least 1e-12: it is 0 where x and y are both 0 or both 1.
+    The derivative by x divides by x (1 - x), at least 1e-12: it is 0 where x and y are both 0 or both 1.
+    That by y is infinite where x is 0 or 1.
     """
     rest, own = np.maximum(np.log1p(-x), -100), np.maximum(np.log(x), -100)
     return (y - 1) * rest - y * own

@@ -26,6 +26,7 @@ from tabgrad.ops.elementwise import (
 from tabgrad.ops.indexing import gather, iota
 from tabgrad.ops.reduction import keep, reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.rounding import eq, ne
+from tabgrad.ops.special import radius
 from tabgrad.ops.view import expand, permute, reshape, spread
 
 
@@ -72,9 +73,12 @@ def one_hot(tensor: Any, num_classes: int) -> Any:
 
 
 def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
-    """Return the p-norm over `axes`: the one definition. At 0 its derivatives are 0, whatever p."""
+    """Return the p-norm over `axes`: the one definition. At 0 its derivative is 0, whatever p.
+
+    The second derivative of the 2-norm of zeros is nan, as it has none.
+    """
     if p == 2:
-        return root(reduce_sum.bind(square(x), axes=axes))
+        return radius.bind(reduce_sum.bind(square(x), axes=axes))
     size = abs_(x)
     if p == 1:
         return reduce_sum.bind(size, axes=axes)

@@ -28,7 +28,7 @@ from tabgrad.ops.elementwise import (
     where,
 )
 from tabgrad.ops.indexing import cat, gather, iota, scatter, scatter_add
-from tabgrad.ops.reduction import argmax, first_max, reduce_max, reduce_sum
+from tabgrad.ops.reduction import first_max, first_place, reduce_max, reduce_sum
 from tabgrad.ops.rounding import bitwise_and, eq, ge, isfinite, isnan
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 
@@ -362,15 +362,15 @@ def adaptive_max_pool(
     given = x
     place = reshape.bind(iota(size(spatial), kind, x.device), shape=spatial)
     place = expand.bind(place, shape=x.spec.shape)
-    for i, out in enumerate(sizes):
-        axis = first + i
+    # from the last axis on: of equal ones the first in row-major order counts
+    for axis, out in reversed(list(enumerate(sizes, first))):
         if x.spec.shape[axis] == out:
             continue
         w, _ = adaptive_windows(x, axis, out, _lowest(x))
         x = first_max.bind(w, axes=(axis + 1,))
         if return_indices:
             where_, _ = adaptive_windows(place, axis, out, 0)
-            at = argmax.bind(stop_gradient(w), axes=(axis + 1,), dtype=kind)
+            at = first_place(stop_gradient(w), stop_gradient(x), axis + 1)
             at = reshape.bind(at, shape=(*at.spec.shape[: axis + 1], 1, *at.spec.shape[axis + 1 :]))
             place = gather.bind(where_, at, axis=axis + 1)
             place = reshape.bind(place, shape=x.spec.shape)
