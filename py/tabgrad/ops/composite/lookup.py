@@ -78,7 +78,7 @@ def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     The second derivative of the 2-norm of zeros is nan, as it has none.
     """
     if p == 2:
-        return radius.bind(reduce_sum.bind(square(x), axes=axes))
+        return radius(reduce_sum.bind(square(x), axes=axes))
     size = abs_(x)
     if p == 1:
         return reduce_sum.bind(size, axes=axes)
