@@ -182,6 +182,10 @@ def isin(
         if isinstance(test_elements, Box)
         else tensor(test_elements, device=given.device)
     )
+    if dt.bool_ in (x.spec.dtype, tests.spec.dtype):
+        raise DTypeError(
+            "Unsupported input type encountered for isin(): Bool; cast the elements with .to(dtype)"
+        )
     line: Any = tests.reshape(-1)
     hits = r.eq(x.unsqueeze(-1), line)
     found: Any = hits.any(-1)

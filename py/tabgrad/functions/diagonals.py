@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import refuse_bool
 from tabgrad.functions import reductions
 from tabgrad.functions.aliasing import reshaped, view_with
 from tabgrad.functions.arguments import axis
@@ -93,4 +94,5 @@ def trace(input: Tensor) -> Tensor:
         raise ShapeError(
             f"trace: expected a matrix, but got tensor with dim {len(input.spec.shape)}"
         )
+    refuse_bool("trace", input)
     return reductions.sum(diagonal(input))

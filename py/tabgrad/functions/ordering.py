@@ -53,6 +53,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the k-th smallest element along `dim`, counted from 1."""
+    refuse_bool("kthvalue", input)
     return return_types.kthvalue(*sorting.kthvalue(input, k, dim, keepdim))
 
 
@@ -172,6 +173,7 @@ def searchsorted(
 ) -> Tensor:  # fmt: skip
     """Return where each element belongs in the ascending last dim of `sorted_sequence`."""
     edges: Any = sorted_sequence
+    refuse_bool("searchsorted", edges)
     given: Any = (
         input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
     )

@@ -233,6 +233,15 @@ def cov(
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
+    if input.spec.dtype is dt.bool_:
+        raise DTypeError("cov(): bool dtype is not supported for input; cast it with .float()")
+    for name, given, integral in (("fweights", fweights, True), ("aweights", aweights, False)):
+        its = None if given is None else given.spec.dtype
+        if its is not None and its.category != (dt.INT if integral else dt.FLOAT):
+            raise DTypeError(
+                f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got "
+                f"{name} with {dt.TYPE_NAMES[its]} dtype"
+            )
     x: Any = floating("cov", input)
     if len(x.spec.shape) > 2:
         raise ShapeError(f"cov: expected at most 2 dimensions, got shape {x.spec.shape}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.number import fits, number
-from tabgrad.core.promotion import call, needs_float, result_dtype, widened
+from tabgrad.core.promotion import call, needs_float, refuse_bool, result_dtype, widened
 from tabgrad.core.trace import Box
 from tabgrad.functions.arithmetic import FLOAT, abs, add, div, mul, rsub, sub
 from tabgrad.ops import elementwise as e, rounding as r, special as s
@@ -78,6 +78,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 @widened
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value * tensor1 * tensor2."""
+    if result_dtype(input, tensor1, tensor2) is dt.bool_:
+        refuse_bool("addcmul", input)
     if value != 1:
         tensor1 = mul(tensor1, fits("addcmul", value, result_dtype(tensor1, tensor2)))
     return add(input, mul(tensor1, tensor2))

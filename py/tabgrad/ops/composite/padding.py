@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.number import fits
+from tabgrad.core.promotion import refuse_bool
 from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -104,6 +105,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             raise ShapeError(f"pad: {tuple(pad)} crops more than there is of {input.spec.shape}")
     if not any(sizes):
         return copy.bind(input)
+    if mode in ("reflect", "replicate"):
+        refuse_bool(f"{'reflection' if mode == 'reflect' else 'replication'}_pad", input)
     if mode == "constant":
         fill = 0 if value is None else fits("pad", value, input.spec.dtype)
         return pad_constant(input, tuple(pairs), fill)
