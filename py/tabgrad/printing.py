@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import CaptureError, TransformError
+from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, using
 from tabgrad.functions import literals, reading
 from tabgrad.functions.aliasing import refreshed
@@ -40,6 +41,7 @@ _PROFILES = {
 }
 
 
+@setting
 class _Current:
     options = Options()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.settings import setting
 
 BOOL, INT, FLOAT, COMPLEX = 0, 1, 2, 3
 """Categories, in the order of promotion."""
@@ -156,6 +157,7 @@ def _mixed_signs(a: DType, b: DType) -> DType:
     return wider
 
 
+@setting
 class _Default:
     """The default floating-point dtype, changeable by `set_default_dtype`."""
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tabgrad.core.errors import EscapedTensorError
+from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Mode:
 
 
 MODE: ContextVar[Mode] = ContextVar("tabgrad_mode", default=Mode())  # noqa: B039 (Mode is immutable)
+on_restore(lambda: MODE.set(Mode()))
 
 
 class using:

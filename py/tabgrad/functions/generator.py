@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.settings import on_restore
 from tabgrad.functions import creation, reading
 from tabgrad.hosts.devices import device as device_of
 from tabgrad.ops.random import random_bits
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 MASK = 0xFFFFFFFF
+SEED = 67280421310721  # until another is set
 
 
 class Generator:
@@ -38,7 +40,7 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = device_of(device)
-        self._seed = 67280421310721
+        self._seed = SEED
         self._calls = 0
 
     def manual_seed(self, seed: int) -> Generator:
@@ -108,6 +110,7 @@ class Generator:
 
 
 default_generator = Generator()
+on_restore(lambda: default_generator.manual_seed(SEED))
 
 
 class Mark:

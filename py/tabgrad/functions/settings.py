@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tabgrad.core.settings import setting
 
+
+@setting
 class _Settings:
     precision = "highest"
     deterministic = False

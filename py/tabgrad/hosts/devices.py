@@ -8,6 +8,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
+from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
 from tabgrad.hosts import host
 
@@ -115,6 +116,7 @@ def device(name: Any, index: int | None = None) -> Device:
     return found
 
 
+@setting
 class _Default:
     """The device of tensors that name none: what was set, else the best there is."""
 
@@ -189,6 +191,12 @@ async def connect_async(name: Any) -> Device:
 def connected() -> list[Device]:
     """Return the devices that have been used."""
     return [d for d in _DEVICES.values() if d._backend is not None]
+
+
+@on_restore
+def _warn_again() -> None:
+    for where in _DEVICES.values():
+        where._warned = False
 
 
 def _connect(where: Device) -> Any:

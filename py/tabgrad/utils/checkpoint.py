@@ -14,6 +14,7 @@ import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 from tabgrad.functions.aliasing import refreshed
 from tabgrad.functions.generator import Mark
@@ -35,6 +36,7 @@ class _Stop(BaseException):
     """Leaves a function that is run again once everything needed is there."""
 
 
+@setting
 class _Early:
     enabled = True
 
