@@ -112,6 +112,10 @@ export const stages = {
   browser: {
     about: "inside Pyodide in Chromium, and the pages from end to end",
     needs: ["node", "pyodide", "chromium"],
-    run: () => pytest("browser", ["--host=browser", "tests/web"], minutes(20)),
+    run: async () =>
+      add(
+        await pytest("browser", ["--host=browser", "tests/web"], minutes(20)),
+        await nodeTest(join("tests", "web"), minutes(5)),
+      ),
   },
 };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 import urllib.error
 import urllib.request
 import zipfile
@@ -13,7 +14,7 @@ from email.message import Message
 
 import pytest
 
-from tests.web.interpreter import Interpreter
+from tests.web.interpreter import ROOT, Interpreter
 from tests.web.site import Site
 from tests.web.stage import Stage
 
@@ -73,6 +74,19 @@ def test_the_origin_is_isolated_unless_asked_otherwise(site_url: str, plain: Sit
     isolation = {"Cross-Origin-Opener-Policy", "Cross-Origin-Embedder-Policy"}
     assert isolation <= set(get(f"{site_url}wheels/index.json")[0])
     assert not isolation & set(get(f"{plain.url}wheels/index.json")[0])
+
+
+def test_no_script_of_the_site_is_a_worker_of_ours(site_url: str) -> None:
+    """Started from its address, a worker would not have the policy of the page."""
+    assert site_url
+    scripts = {p.name for p in (ROOT / "web" / "dist").rglob("*") if p.suffix in (".js", ".mjs")}
+    assert scripts == {"main.js", "pyodide.mjs", "pyodide.asm.mjs"}
+
+
+def test_the_script_of_the_frame_is_named_by_its_hash(site_url: str) -> None:
+    page = get(site_url)[1].decode()
+    assert "{frame}" not in page
+    assert re.search(r"script-src 'self' 'sha256-[\w+/]{43}=' blob:", page)
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,85 @@
 // Bundle the page into a folder that any static host can serve.
 
-import { copyFileSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build as bundle } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
+// The programs in the page are the files of the package themselves.
+const common = {
+  bundle: true,
+  target: ["chrome113", "firefox121", "safari17"],
+  logLevel: "warning",
+  loader: { ".py": "text" },
+};
+
+/** One script with all that it imports, as text. */
+async function script(entry, format, minify) {
+  const { outputFiles } = await bundle({
+    ...common,
+    entryPoints: [join(here, "src", entry)],
+    format,
+    minify,
+    write: false,
+    legalComments: "none",
+    external: ["node:*", "ws"], // Pyodide has them where it runs in Node
+  });
+  return outputFiles[0].text.trim();
+}
+
+/**
+ * `text:frame.js` and `text:worker/worker.js` are imported as their text: no file of the site is a
+ * worker or its keeper, so none can be started without the policy that the page gives them.
+ */
+function inlined(texts) {
+  return {
+    name: "inlined",
+    setup(build) {
+      build.onResolve({ filter: /^text:/ }, ({ path }) => ({ path, namespace: "inlined" }));
+      build.onLoad({ filter: /.*/, namespace: "inlined" }, ({ path }) => {
+        return { contents: texts[path.slice("text:".length)], loader: "text" };
+      });
+    },
+  };
+}
+
+/** Remove what an earlier build has put into `outdir` itself, its folders apart, and this one has not. */
+function tidy(outdir, kept) {
+  for (const entry of readdirSync(outdir, { withFileTypes: true })) {
+    if (entry.isFile() && !kept.includes(entry.name)) rmSync(join(outdir, entry.name));
+  }
+}
 
 /** Write index.html and all that it needs, Pyodide and the wheels apart, into `outdir`. */
 export async function build({ outdir, production = true }) {
   mkdirSync(outdir, { recursive: true });
-  await bundle({
-    entryPoints: {
-      main: join(here, "src/main.js"),
-      worker: join(here, "src/worker/worker.js"),
-      style: join(here, "styles/style.css"),
-    },
+  const texts = {
+    "frame.js": await script("frame.js", "iife", production),
+    "worker/worker.js": await script("worker/worker.js", "esm", production),
+  };
+  const { metafile } = await bundle({
+    ...common,
+    metafile: true,
+    loader: { ...common.loader, ".woff2": "file" },
+    entryPoints: { main: join(here, "src/main.js"), style: join(here, "styles/style.css") },
     outdir,
-    bundle: true,
     format: "esm",
-    target: ["chrome113", "firefox121", "safari17"],
     minify: production,
     sourcemap: production ? false : "linked",
-    // The programs in the page are the files of the package themselves.
-    loader: { ".py": "text", ".woff2": "file" },
     assetNames: "assets/[name]",
     legalComments: "linked",
-    logLevel: "warning",
+    plugins: [inlined(texts)],
   });
-  for (const name of ["index.html", "favicon.svg"])
-    copyFileSync(join(here, name), join(outdir, name));
+  const hash = createHash("sha256").update(texts["frame.js"]).digest("base64");
+  const page = readFileSync(join(here, "index.html"), "utf8");
+  writeFileSync(join(outdir, "index.html"), page.replace("{frame}", `'sha256-${hash}'`));
+  const copies = ["favicon.svg", "_headers"];
+  for (const name of copies) copyFileSync(join(here, name), join(outdir, name));
+  tidy(outdir, [
+    "index.html",
+    ...copies,
+    ...Object.keys(metafile.outputs).map((path) => basename(path)),
+  ]);
 }

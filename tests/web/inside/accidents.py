@@ -31,3 +31,10 @@ def where_tabgrad_is() -> str:
     import tabgrad
 
     return str(tabgrad.__path__[0])
+
+
+async def run_program(source):
+    """Run a program as the page does, with top-level `await`."""
+    from pyodide.code import eval_code_async
+
+    await eval_code_async(source, {})

@@ -42,9 +42,11 @@ export class Charts {
 
   /** Colours are drawn into the canvas, so new colours need new charts. */
   rebuild() {
-    const kept = [...this.charts].map(([name, { steps, values }]) => ({ name, steps, values }));
+    const kept = [...this.charts];
     this.clear();
-    for (const { name, steps, values } of kept) this.create(name, steps, values);
+    for (const [name, { steps, values, latest }] of kept) {
+      this.create(name, steps, values).latest.textContent = latest.textContent;
+    }
     this.draw();
   }
 
@@ -54,8 +56,8 @@ export class Charts {
     if (!this.used && !Object.keys(values).some((name) => this.charts.has(name))) this.clear();
     this.used = true;
     for (const [name, value] of Object.entries(values)) {
-      if (!this.charts.has(name) && this.charts.size < MOST) this.create(name, [], []);
-      const chart = this.charts.get(name);
+      const chart =
+        this.charts.get(name) ?? (this.charts.size < MOST ? this.create(name, [], []) : null);
       if (!chart) continue;
       chart.steps.push(step);
       chart.values.push(Number.isFinite(value) ? value : null);
@@ -76,10 +78,10 @@ export class Charts {
   }
 
   draw() {
-    for (const [name, { plot, steps, values, box }] of this.charts) {
+    for (const [name, { plot, steps, values, box, latest }] of this.charts) {
       plot.setData([steps, values]);
-      const last = values.at(-1);
-      const now = last == null ? "no values yet" : `${format(name, last)} at step ${steps.at(-1)}`;
+      const last = latest.textContent;
+      const now = last ? `${last} at step ${steps.at(-1)}` : "no values yet";
       box.setAttribute("aria-label", `Curve of ${title(name).toLowerCase()}: ${now}`);
     }
   }
@@ -90,7 +92,10 @@ export class Charts {
     }
   }
 
-  /** @param {string} name @param {number[]} steps @param {(number | null)[]} values */
+  /**
+   * @param {string} name @param {number[]} steps @param {(number | null)[]} values
+   * @returns {Chart}
+   */
   create(name, steps, values) {
     const element = document.createElement("div");
     element.className = "chart";
@@ -100,8 +105,6 @@ export class Charts {
     swatch.className = "swatch";
     swatch.style.background = `var(${line})`;
     const latest = document.createElement("output");
-    const last = values.at(-1);
-    latest.textContent = last == null ? "" : format(name, last);
     heading.append(swatch, title(name));
     const box = document.createElement("div");
     box.className = "plot";
@@ -114,7 +117,9 @@ export class Charts {
       box,
     );
     this.sizes.observe(box);
-    this.charts.set(name, { element, latest, box, plot, steps, values });
+    const chart = { element, latest, box, plot, steps, values };
+    this.charts.set(name, chart);
+    return chart;
   }
 }
 
@@ -136,6 +141,7 @@ function title(name) {
 
 /** @param {string} name @param {number} value */
 function format(name, value) {
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "∞").replace("-", "−");
   if (isShare(name)) return `${(value * 100).toFixed(1)} %`;
   return Math.abs(value) >= 0.001 || value === 0 ? value.toPrecision(3) : value.toExponential(1);
 }

@@ -18,11 +18,26 @@ const STAGES = /** @type {Record<string, string>} */ ({
   queued: "Runs as soon as Python has started…",
 });
 
+const runButton = byId("run");
+const stage = byId("stage");
+
+const session = new Session(new URL("./", location.href), {
+  state: (state, name) => {
+    runButton.dataset.action = session.busy ? "stop" : "run";
+    byId("run-label").textContent = session.busy ? "Stop" : "Run";
+    if (state === "running") stage.textContent = "Running…";
+    else if (state !== "ready") stage.textContent = STAGES[name] ?? STAGES.python ?? "";
+    else if (stage.textContent?.endsWith("…")) stage.textContent = "Ready";
+  },
+  message: receive,
+  ended,
+});
+// Python takes longest to start, so it comes before the panels.
+session.start();
+
 const output = new OutputPanel(byId("output"));
 const training = new TrainingPanel();
 const prediction = new PredictionPanel((pixels) => session.call("predict", pixels));
-const runButton = byId("run");
-const stage = byId("stage");
 
 let program = programs[0] ?? { name: "program.py", title: "", source: "" };
 /** What the visitor has made of the programs. @type {Map<import("./programs.js").Program, string>} */
@@ -37,21 +52,11 @@ const editor = createEditor(byId("editor"), program.source, {
   changed: () => showReset(),
 });
 
-const session = new Session(new URL("./", location.href), {
-  state: (state, name) => {
-    runButton.dataset.action = session.busy ? "stop" : "run";
-    byId("run-label").textContent = session.busy ? "Stop" : "Run";
-    if (state === "running") stage.textContent = "Running…";
-    else if (state !== "ready") stage.textContent = STAGES[name] ?? STAGES.python ?? "";
-    else if (stage.textContent?.endsWith("…")) stage.textContent = "Ready";
-  },
-  message: receive,
-  ended,
-});
-
 /** @param {FromWorker} message */
 function receive(message) {
-  if (message.type === "output") output.write(message.stream, message.text);
+  if (message.type === "output") {
+    for (const { stream, text } of message.pieces) output.write(stream, text);
+  } else if (message.type === "lost") showLost(message.message);
   else if (message.type === "device") showDevice(message.device);
   else if (message.type === "progress") {
     training.show(message.events);
@@ -62,6 +67,7 @@ function receive(message) {
 function run() {
   output.clear();
   training.reset();
+  byId("lost").hidden = true;
   published = false;
   prediction.disable("Ready to draw on when the program has finished");
   began = performance.now();
@@ -90,6 +96,14 @@ function ended(outcome, why) {
   if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
   if (published && (outcome === "finished" || outcome === "failed")) prediction.enable();
   else prediction.disable("Train the network first, then draw here");
+}
+
+/** The device is gone, and all that lay on it: say so, and offer to go on. @param {string} why */
+function showLost(why) {
+  byId("lost-why").textContent = `${why} A run connects to the GPU anew.`;
+  byId("lost").hidden = false;
+  published = false;
+  prediction.disable("The network was lost with the GPU's device: train it again");
 }
 
 /** @param {Device} device */
@@ -125,5 +139,7 @@ function showReset() {
 }
 
 runButton.addEventListener("click", () => (session.busy ? session.stop() : run()));
+byId("go-on").addEventListener("click", () => {
+  if (!session.busy) run();
+});
 byId("clear-output").addEventListener("click", () => output.clear());
-session.start();

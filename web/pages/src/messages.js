@@ -1,11 +1,15 @@
 /**
- * What the page and its worker say to each other. Data only: nothing that comes out of the
- * worker is ever run or read as HTML.
+ * What the page and the worker in its frame say to each other. Data only: nothing that comes out of
+ * the worker is ever run or read as HTML, and nothing is taken for what it should be unseen.
  *
- * @typedef {{ type: "start", base: string, interrupt: SharedArrayBuffer | null }
+ * @typedef {{ type: "start", interrupt: SharedArrayBuffer | null }
+ *   | { type: "file", name: string, bytes: ArrayBuffer | null, error: string }
  *   | { type: "run", name: string, source: string }
  *   | { type: "stop" }
  *   | { type: "call", id: number, name: string, values: number[] }} ToWorker
+ *   `start` comes from the frame, all else from the page
+ *
+ * @typedef {ToWorker | { type: "interrupt" }} ToFrame
  *
  * @typedef {{ kind: "webgpu" | "cpu", name: string, software: boolean, reason: string }} Device
  *   `reason` says why there is no WebGPU; empty if there is
@@ -16,15 +20,139 @@
  *   | { event: "end", bar: number, time: number }
  *   | { event: "publish", names: string[] }} ProgressEvent  times in milliseconds
  *
+ * @typedef {{ stream: "out" | "err", text: string }} Piece  of what a program prints
+ *
  * @typedef {{ type: "stage", stage: "python" | "library" | "numpy" | "ready" }
+ *   | { type: "need", name: "numpy" }
  *   | { type: "device", device: Device }
- *   | { type: "output", stream: "out" | "err", text: string }
+ *   | { type: "output", pieces: Piece[] }
  *   | { type: "progress", events: ProgressEvent[] }
+ *   | { type: "lost", message: string }
  *   | { type: "done", outcome: Outcome }
  *   | { type: "answer", id: number, values: number[] | null, error: string }
  *   | { type: "failed", message: string }} FromWorker
+ *   `lost`: the device is gone
  *
  * @typedef {"finished" | "failed" | "stopped"} Outcome
  */
 
-export {};
+const MOST_ITEMS = 4096; // in a list of a message; our worker sends fewer
+const LONGEST = 1 << 17; // characters of a text
+const LONGEST_NAME = 100;
+
+/** Thrown inside `read` alone. */
+class Malformed extends Error {}
+
+/** @returns {never} */
+function refuse() {
+  throw new Malformed();
+}
+
+/** @param {unknown} value @returns {Record<string, unknown>} */
+const record = (value) =>
+  typeof value === "object" && value !== null
+    ? /** @type {Record<string, unknown>} */ (value)
+    : refuse();
+
+/** @param {unknown} value */
+const number = (value) => (typeof value === "number" ? value : refuse());
+
+/** @param {unknown} value */
+const finite = (value) => (Number.isFinite(value) ? number(value) : refuse());
+
+/** @param {unknown} value */
+const text = (value, longest = LONGEST) =>
+  typeof value === "string" ? value.slice(-longest) : refuse();
+
+/** @param {unknown} value */
+const name = (value) => text(value, LONGEST_NAME);
+
+/**
+ * @template T
+ * @param {unknown} value @param {T[]} choices
+ */
+const oneOf = (value, ...choices) => choices.find((choice) => choice === value) ?? refuse();
+
+/**
+ * @template T
+ * @param {unknown} value @param {(item: unknown) => T} item
+ */
+const list = (value, item) =>
+  Array.isArray(value) && value.length <= MOST_ITEMS ? Array.from(value, item) : refuse();
+
+/** @param {unknown} value @returns {Piece} */
+function piece(value) {
+  const { stream, text: written } = record(value);
+  return { stream: oneOf(stream, "out", "err"), text: text(written) };
+}
+
+/** @param {unknown} value @returns {Device} */
+function device(value) {
+  const { kind, name: named, software, reason } = record(value);
+  return {
+    kind: oneOf(kind, "webgpu", "cpu"),
+    name: name(named),
+    software: oneOf(software, true, false),
+    reason: text(reason, 1000),
+  };
+}
+
+/** @param {unknown} value @returns {ProgressEvent} */
+function progress(value) {
+  const event = record(value);
+  const kind = oneOf(event.event, "start", "update", "log", "end", "publish");
+  if (kind === "publish") return { event: kind, names: list(event.names, name) };
+  const [bar, time] = [finite(event.bar), finite(event.time)];
+  if (kind === "end") return { event: kind, bar, time };
+  if (kind === "start") {
+    const total = event.total === null ? null : finite(event.total);
+    return { event: kind, bar, time, total, desc: name(event.desc) };
+  }
+  const n = finite(event.n);
+  if (kind === "update") return { event: kind, bar, time, n };
+  const values = Object.entries(record(event.values)).map(([key, item]) => [
+    name(key),
+    number(item),
+  ]);
+  return { event: kind, bar, time, n, values: Object.fromEntries(values) };
+}
+
+/** @type {{ [T in FromWorker["type"]]: (data: Record<string, unknown>) => Extract<FromWorker, { type: T }> }} */
+const readers = {
+  stage: ({ stage }) => ({
+    type: "stage",
+    stage: oneOf(stage, "python", "library", "numpy", "ready"),
+  }),
+  need: (data) => ({ type: "need", name: oneOf(data.name, "numpy") }),
+  device: (data) => ({ type: "device", device: device(data.device) }),
+  output: ({ pieces }) => ({ type: "output", pieces: list(pieces, piece) }),
+  progress: ({ events }) => ({ type: "progress", events: list(events, progress) }),
+  lost: ({ message }) => ({ type: "lost", message: text(message, 1000) }),
+  done: ({ outcome }) => ({
+    type: "done",
+    outcome: oneOf(outcome, "finished", "failed", "stopped"),
+  }),
+  answer: ({ id, values, error }) => ({
+    type: "answer",
+    id: finite(id),
+    values: values === null ? null : list(values, number),
+    error: text(error),
+  }),
+  failed: ({ message }) => ({ type: "failed", message: text(message) }),
+};
+
+/**
+ * The message that `data` is; null if it is none, whoever made it.
+ * @param {unknown} data
+ * @returns {FromWorker | null}
+ */
+export function read(data) {
+  try {
+    const message = record(data);
+    const type = /** @type {FromWorker["type"]} */ (message.type);
+    return Object.hasOwn(readers, type) ? readers[type](message) : null;
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}

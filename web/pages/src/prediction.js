@@ -6,6 +6,7 @@ import { rasterize } from "./raster.js";
 
 const DOT = 0.15; // canvas widths; a smaller mark is not magnified to fill the image
 const FULL = 16;
+const ROUNDING = 1e-3;
 
 export class PredictionPanel {
   /** @param {(pixels: number[]) => Promise<number[]>} predict */
@@ -59,6 +60,8 @@ export class PredictionPanel {
       while (this.stale && this.image) {
         this.stale = false;
         const shares = await this.predict(Array.from(this.image, (count) => count / FULL));
+        const why = mistake(shares);
+        if (why) throw new Error(why);
         if (this.image) this.tell(shares);
       }
     } catch (error) {
@@ -93,6 +96,14 @@ export class PredictionPanel {
     });
     this.verdict.textContent = shares ? `Looks like a ${best} (${percent(shares[best] ?? 0)})` : "";
   }
+}
+
+/** What is wrong with an answer; empty if it is ten shares. @param {number[]} shares */
+function mistake(shares) {
+  if (shares.length !== 10) return `expected ten shares, got ${shares.length} numbers`;
+  if (shares.some(Number.isNaN)) return "the network answers with NaN, which is not a number";
+  const odd = shares.find((share) => share < -ROUNDING || share > 1 + ROUNDING);
+  return odd === undefined ? "" : `expected shares from 0 to 1, got ${odd.toPrecision(3)}`;
 }
 
 /** @param {number} share */

@@ -1,15 +1,17 @@
 /** One worker after another: runs programs, stops them, begins afresh when one is beyond help. */
 
+import { read } from "./messages.js";
+import { Sandbox } from "./sandbox.js";
+
 /** @typedef {import("./messages.js").FromWorker} FromWorker */
-/** @typedef {import("./messages.js").ToWorker} ToWorker */
+/** @typedef {import("./messages.js").ToFrame} ToFrame */
 /** @typedef {import("./messages.js").Outcome} Outcome */
 /** @typedef {"starting" | "ready" | "running" | "broken"} State */
 
-// A stop is asked for; then, where the page shares memory with the worker, Python is interrupted;
+// A stop is asked for; then, where memory can be shared with the worker, Python is interrupted;
 // then the worker is ended. Milliseconds after the visitor's click.
 const INTERRUPT_AFTER = 60;
 const END_AFTER = 300;
-const SIGINT = 2;
 
 /**
  * @typedef {{
@@ -20,12 +22,12 @@ const SIGINT = 2;
  */
 
 export class Session {
-  /** @param {URL} base where worker.js lies @param {Listener} listener */
+  /** @param {URL} base where the page lies @param {Listener} listener */
   constructor(base, listener) {
     this.base = base;
     this.listener = listener;
-    /** @type {Worker | null} */
-    this.worker = null;
+    /** @type {Sandbox | null} */
+    this.sandbox = null;
     /** @type {State} */
     this.state = "starting";
     /** @type {{ name: string, source: string } | null} a program that waits for Python */
@@ -35,8 +37,6 @@ export class Session {
     this.calls = 0;
     /** @type {Map<number, { resolve(values: number[]): void, reject(error: Error): void }>} */
     this.answers = new Map();
-    // Only an isolated page has memory that it shares with its worker.
-    this.interrupt = globalThis.crossOriginIsolated ? new SharedArrayBuffer(1) : null;
   }
 
   get busy() {
@@ -44,19 +44,13 @@ export class Session {
   }
 
   start() {
-    // A worker made from a blob inherits the page's security policy, one with an address would not.
-    const source = `import ${JSON.stringify(new URL("worker.js", this.base).href)};`;
-    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-    const worker = new Worker(url, { type: "module", name: "python" });
-    worker.onmessage = ({ data }) => this.receive(worker, data);
-    worker.onerror = (event) => {
-      const message = event.message || "The worker could not be loaded.";
-      this.receive(worker, { type: "failed", message });
-    };
-    this.worker = worker;
-    if (this.interrupt) new Uint8Array(this.interrupt)[0] = 0;
+    const sandbox = new Sandbox(this.base, (data) => {
+      const message = read(data);
+      // What a worker sent before it was given up no longer counts.
+      if (message && sandbox === this.sandbox) this.receive(message);
+    });
+    this.sandbox = sandbox;
     this.enter("starting", "python");
-    this.send({ type: "start", base: this.base.href, interrupt: this.interrupt });
   }
 
   /** @param {State} state */
@@ -65,16 +59,15 @@ export class Session {
     this.listener.state(state, stage);
   }
 
-  /** @param {ToWorker} message */
+  /** @param {ToFrame} message */
   send(message) {
-    this.worker?.postMessage(message);
+    this.sandbox?.send(message);
   }
 
-  /** @param {Worker} worker @param {FromWorker} message */
-  receive(worker, message) {
-    // What a worker sent before it was given up no longer counts.
-    if (worker !== this.worker) return;
+  /** @param {FromWorker} message */
+  receive(message) {
     if (message.type === "stage") this.reached(message.stage);
+    else if (message.type === "need") this.sandbox?.giveWheel(message.name);
     else if (message.type === "done") this.finish(message.outcome);
     else if (message.type === "answer") this.answer(message);
     else if (message.type === "failed") this.fail(message.message);
@@ -83,6 +76,7 @@ export class Session {
 
   /** @param {string} stage */
   reached(stage) {
+    if (this.state !== "starting") return;
     if (stage !== "ready") return this.enter("starting", stage);
     this.enter("ready");
     const program = this.queued;
@@ -99,7 +93,6 @@ export class Session {
       this.listener.state(this.state, "queued");
       return;
     }
-    if (this.interrupt) new Uint8Array(this.interrupt)[0] = 0;
     this.enter("running");
     this.send({ type: "run", name, source });
   }
@@ -114,9 +107,7 @@ export class Session {
     }
     if (this.state !== "running" || this.threats.length > 0) return;
     this.send({ type: "stop" });
-    const interrupt = setTimeout(() => {
-      if (this.interrupt) new Uint8Array(this.interrupt)[0] = SIGINT;
-    }, INTERRUPT_AFTER);
+    const interrupt = setTimeout(() => this.send({ type: "interrupt" }), INTERRUPT_AFTER);
     const end = setTimeout(() => {
       this.drop("the program was stopped");
       this.listener.ended("restarted", "");
@@ -132,6 +123,7 @@ export class Session {
 
   /** @param {Outcome} outcome */
   finish(outcome) {
+    if (this.state !== "running") return;
     this.relent();
     this.enter("ready");
     this.listener.ended(outcome, "");
@@ -140,8 +132,8 @@ export class Session {
   /** Give up the worker. @param {string} why */
   drop(why) {
     this.relent();
-    this.worker?.terminate();
-    this.worker = null;
+    this.sandbox?.close();
+    this.sandbox = null;
     for (const { reject } of this.answers.values()) reject(new Error(why));
     this.answers.clear();
   }

@@ -1,81 +1,75 @@
 /** Starts Python in the worker: Pyodide, tabgrad, and NumPy where there is no GPU. */
 
 /// <reference path="../text.d.ts" />
+import { loadPyodide } from "pyodide";
 import runnerSource from "./runner.py";
 
+/** @typedef {import("./files.js").Files} Files */
+/** @typedef {import("pyodide").PyodideInterface} Pyodide */
 /**
- * @typedef {import("pyodide").PyodideInterface} Pyodide
  * @typedef {{
  *   run(source: string, name: string, device: string | null): Promise<string>,
  *   cancel(): void,
  *   call(name: string, values: number[]): Promise<number[]>,
  * }} Runner
  * @typedef {{
- *   emit(json: string): void,
+ *   emit(events: import("../messages.js").ProgressEvent[]): void,
+ *   lost(message: string): void,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
+ *   load_numpy(): Promise<void>,
  * }} Page  what the runner may ask of the worker
- * @typedef {{ tabgrad: string, bytecode: string, numpy: string }} Wheels  file names
  */
 
-/** @param {URL} url */
-async function fetched(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname} is missing (${response.status})`);
-  return response;
+const FOLDER = "https://files.invalid/"; // Pyodide wants addresses; nothing lies there
+
+/** @param {Files} files @returns {Promise<Pyodide>} */
+export async function startPython(files) {
+  const url = URL.createObjectURL(
+    new Blob([await files.get("pyodide.asm.mjs")], { type: "text/javascript" }),
+  );
+  const { default: createPyodideModule } = await import(url);
+  URL.revokeObjectURL(url);
+  // Pyodide fetches its other files: here it gets those that the page has sent.
+  globalThis.fetch = async (address) => {
+    const name = String(address).slice(FOLDER.length);
+    const type = name.endsWith(".wasm") ? "application/wasm" : "application/octet-stream";
+    return new Response(await files.get(name), { headers: { "Content-Type": type } });
+  };
+  const lock = files.get("pyodide-lock.json").then((bytes) => new TextDecoder().decode(bytes));
+  const pyodide = await loadPyodide({
+    createPyodideModule,
+    indexURL: FOLDER,
+    packageBaseUrl: FOLDER,
+    lockFileContents: lock,
+  });
+  Reflect.deleteProperty(globalThis, "fetch"); // the browser's own lies deeper
+  for (const name of files.promises.keys()) if (name.includes(".")) files.forget(name);
+  return pyodide;
+}
+
+/** @param {Files} files @param {Pyodide} pyodide */
+export async function loadTabgrad(files, pyodide) {
+  const extractDir = pyodide.runPython("import site; site.getsitepackages()[0]");
+  // Without the bytecode Python would compile every module anew at each start of the page.
+  for (const name of ["tabgrad", "bytecode"]) {
+    pyodide.unpackArchive(await files.get(name), "zip", { extractDir });
+    files.forget(name);
+  }
+}
+
+/** @param {Files} files @param {Pyodide} pyodide */
+export async function loadNumPy(files, pyodide) {
+  pyodide.unpackArchive(await files.get("numpy"), "wheel");
+  files.forget("numpy");
 }
 
 /**
- * @param {URL} base where the page lies
- * @returns {Promise<Pyodide>}
- */
-export async function startPython(base) {
-  const folder = new URL("pyodide/", base);
-  /** @type {typeof import("pyodide")} */
-  const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
-  return loadPyodide({ indexURL: folder.href });
-}
-
-/** The wheels beside the page. */
-export class Shelf {
-  /** @param {URL} base */
-  constructor(base) {
-    this.folder = new URL("wheels/", base);
-    /** @type {Promise<Wheels>} */
-    this.index = fetched(new URL("index.json", this.folder)).then((answer) => answer.json());
-    this.tabgrad = this.index.then(async ({ tabgrad, bytecode }) => {
-      const bytes = async (/** @type {string} */ name) =>
-        (await fetched(new URL(name, this.folder))).arrayBuffer();
-      return Promise.all([bytes(tabgrad), bytes(bytecode)]);
-    });
-    // Whoever awaits it gets the error; until then it is not unhandled.
-    this.tabgrad.catch(() => {});
-  }
-
-  /** @param {Pyodide} pyodide */
-  async loadTabgrad(pyodide) {
-    const extractDir = pyodide.runPython("import site; site.getsitepackages()[0]");
-    // Without the bytecode Python would compile every module anew at each start of the page.
-    for (const archive of await this.tabgrad) pyodide.unpackArchive(archive, "zip", { extractDir });
-  }
-
-  /** @param {Pyodide} pyodide */
-  async loadNumPy(pyodide) {
-    const { numpy } = await this.index;
-    const quiet = () => {};
-    await pyodide.loadPackage(new URL(numpy, this.folder).href, {
-      messageCallback: quiet,
-      checkIntegrity: false,
-    });
-  }
-}
-
-/**
- * @param {Pyodide} pyodide @param {Page} page @param {Shelf} shelf
+ * @param {Pyodide} pyodide @param {Page} page
  * @returns {Runner}
  */
-export function startRunner(pyodide, page, shelf) {
-  pyodide.registerJsModule("tabgrad_page", { ...page, load_numpy: () => shelf.loadNumPy(pyodide) });
+export function startRunner(pyodide, page) {
+  pyodide.registerJsModule("tabgrad_page", page);
   const names = pyodide.toPy({});
   pyodide.runPython(runnerSource, { globals: names, filename: "runner.py" });
   const run = names.get("run");
@@ -88,8 +82,9 @@ export function startRunner(pyodide, page, shelf) {
       const argument = pyodide.toPy(values);
       const answer = await call(name, argument);
       argument.destroy();
-      const numbers = answer.toJs();
+      const [numbers, error] = answer.toJs();
       answer.destroy();
+      if (error) throw new Error(error);
       return numbers;
     },
   };

@@ -6,16 +6,18 @@
 const WINDOW = 50; // milliseconds
 const PROMPT = 20; // messages in one window that are sent at once
 const MOST = 1 << 13; // characters kept between two windows; what is older is dropped
+const MOST_PIECES = 200; // and changes between the two streams
 
-/** @typedef {"out" | "err"} Stream */
+/** @typedef {import("../messages.js").Piece} Piece */
+/** @typedef {Piece["stream"]} Stream */
 
 export class Output {
-  /** @param {(stream: Stream, text: string) => void} send */
+  /** @param {(pieces: Piece[]) => void} send */
   constructor(send) {
     this.send = send;
     this.began = 0;
     this.sent = 0;
-    /** @type {{ stream: Stream, text: string }[]} */
+    /** @type {Piece[]} */
     this.waiting = [];
     this.length = 0;
   }
@@ -50,14 +52,14 @@ export class Output {
     if (last?.stream === stream) last.text += text;
     else this.waiting.push({ stream, text });
     this.length += text.length;
-    if (this.length <= 2 * MOST) return;
+    if (this.length <= 2 * MOST && this.waiting.length <= MOST_PIECES) return;
     const newest = this.waiting.at(-1)?.text.slice(-MOST) ?? "";
     this.waiting = [{ stream, text: `… output was skipped here …\n${newest}` }];
     this.length = newest.length;
   }
 
   flush() {
-    for (const { stream, text } of this.waiting) this.send(stream, text);
+    if (this.waiting.length > 0) this.send(this.waiting);
     this.waiting = [];
     this.length = 0;
   }

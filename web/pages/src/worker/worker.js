@@ -1,16 +1,22 @@
 /** The page's worker: Python and the GPU live here, so that the page never waits for them. */
 
 import { findDevice } from "./adapter.js";
-import { Shelf, startPython, startRunner } from "./boot.js";
+import { loadNumPy, loadTabgrad, startPython, startRunner } from "./boot.js";
+import { deny } from "./deny.js";
+import { Files } from "./files.js";
 import { Output } from "./output.js";
 
 /** @typedef {import("../messages.js").ToWorker} ToWorker */
 /** @typedef {import("../messages.js").FromWorker} FromWorker */
 
-/** @param {FromWorker} message */
-const tell = (message) => globalThis.postMessage(message);
+// Bound before a program can change what they are looked up in.
+/** @type {(message: FromWorker) => void} */
+const tell = globalThis.postMessage.bind(globalThis);
+const { data: described } = Object.getOwnPropertyDescriptors(MessageEvent.prototype);
+const read = Function.prototype.call.bind(/** @type {() => unknown} */ (described.get));
 
-const output = new Output((stream, text) => tell({ type: "output", stream, text }));
+const output = new Output((pieces) => tell({ type: "output", pieces }));
+const files = new Files();
 
 let stopping = false;
 
@@ -19,40 +25,46 @@ const channel = new MessageChannel();
 /** @type {(() => void)[]} */
 const pausing = [];
 channel.port1.onmessage = () => pausing.shift()?.();
+const beckon = channel.port2.postMessage.bind(channel.port2, 0);
 
-/** @type {import("./boot.js").Page} */
-const page = {
-  emit: (json) => tell({ type: "progress", events: JSON.parse(json) }),
+/** @param {import("pyodide").PyodideInterface} pyodide @returns {import("./boot.js").Page} */
+const pageFor = (pyodide) => ({
+  emit: (events) => tell({ type: "progress", events }),
+  lost: (message) => tell({ type: "lost", message }),
   pause: () =>
     new Promise((resolve) => {
       pausing.push(resolve);
-      channel.port2.postMessage(0);
+      beckon();
     }),
   stopping: () => stopping,
-};
+  load_numpy: () => {
+    tell({ type: "need", name: "numpy" });
+    return loadNumPy(files, pyodide);
+  },
+});
 
 /** @param {Extract<ToWorker, { type: "start" }>} message */
-async function start({ base: href, interrupt }) {
-  const base = new URL(href);
-  const shelf = new Shelf(base);
+async function start({ interrupt }) {
   tell({ type: "stage", stage: "python" });
   const [device, pyodide] = await Promise.all([
     findDevice().then((found) => {
       tell({ type: "device", device: found });
       return found;
     }),
-    startPython(base),
+    startPython(files),
   ]);
   watch(pyodide);
   pyodide.setStdout({ write: output.writer("out") });
   pyodide.setStderr({ write: output.writer("err") });
   if (interrupt) pyodide.setInterruptBuffer(new Uint8Array(interrupt));
   tell({ type: "stage", stage: "library" });
-  await shelf.loadTabgrad(pyodide);
-  const runner = startRunner(pyodide, page, shelf);
+  await loadTabgrad(files, pyodide);
+  deny();
+  const page = pageFor(pyodide);
+  const runner = startRunner(pyodide, page);
   if (device.kind === "cpu") {
     tell({ type: "stage", stage: "numpy" });
-    await shelf.loadNumPy(pyodide);
+    await page.load_numpy();
   }
   tell({ type: "stage", stage: "ready" });
   return { runner, device };
@@ -89,19 +101,35 @@ async function call({ id, name, values }) {
   try {
     tell({ type: "answer", id, values: await runner.call(name, values), error: "" });
   } catch (error) {
-    tell({ type: "answer", id, values: null, error: String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    tell({ type: "answer", id, values: null, error: message });
   }
 }
+
+// What a program's callbacks throw ends nothing: it is shown.
+addEventListener("error", (event) => {
+  if (!started) return;
+  event.preventDefault();
+  output.write("err", `${event.message}\n`);
+});
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  output.write("err", `Uncaught (in promise) ${event.reason}\n`);
+});
 
 /** @param {unknown} error */
 const failed = (error) => tell({ type: "failed", message: String(error) });
 
-addEventListener("message", (/** @type {MessageEvent<ToWorker>} */ { data }) => {
-  if (data.type === "start") {
-    started = start(data);
+addEventListener("message", (event) => {
+  // A program may send its own worker events, but none that the browser vouches for.
+  if (!event.isTrusted) return;
+  const message = /** @type {ToWorker} */ (read(event));
+  if (message.type === "file") files.take(message);
+  else if (message.type === "start") {
+    started ??= start(message);
     started.catch(failed);
-  } else if (data.type === "run") run(data).catch(failed);
-  else if (data.type === "call") call(data).catch(failed);
+  } else if (message.type === "run") run(message).catch(failed);
+  else if (message.type === "call") call(message).catch(failed);
   else {
     stopping = true;
     started?.then(({ runner }) => runner.cancel()).catch(failed);

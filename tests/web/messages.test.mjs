@@ -1,0 +1,87 @@
+// What the page takes for a message of its worker: what is whole, copied field by field, and nothing else.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { read } from "../../web/pages/src/messages.js";
+
+const whole = [
+  { type: "stage", stage: "ready" },
+  { type: "need", name: "numpy" },
+  { type: "device", device: { kind: "cpu", name: "n", software: true, reason: "r" } },
+  {
+    type: "output",
+    pieces: [
+      { stream: "out", text: "a" },
+      { stream: "err", text: "" },
+    ],
+  },
+  { type: "progress", events: [] },
+  { type: "progress", events: [{ event: "start", bar: 1, time: 2, total: null, desc: "d" }] },
+  { type: "progress", events: [{ event: "update", bar: 1, time: 2, n: 3 }] },
+  { type: "progress", events: [{ event: "end", bar: 1, time: 2 }] },
+  { type: "progress", events: [{ event: "publish", names: ["predict"] }] },
+  { type: "lost", message: "m" },
+  { type: "done", outcome: "stopped" },
+  { type: "answer", id: 1, values: null, error: "e" },
+  { type: "failed", message: "m" },
+];
+
+for (const message of whole) {
+  test(`taken: ${JSON.stringify(message)}`, () => {
+    assert.deepEqual(read({ ...message, more: "dropped" }), message);
+  });
+  test(`with any field missing or of another kind it is none: ${JSON.stringify(message)}`, () => {
+    for (const odd of breakings(message)) assert.equal(read(odd), null, JSON.stringify(odd));
+  });
+}
+
+/** Copies of `value` in which one field, however deep, is gone or something else. */
+function* breakings(value) {
+  if (Array.isArray(value)) {
+    for (const [i, item] of value.entries())
+      for (const odd of breakings(item)) yield value.with(i, odd);
+  } else if (value && typeof value === "object") {
+    for (const [name, field] of Object.entries(value)) {
+      const { [name]: _, ...rest } = value;
+      yield rest;
+      for (const odd of breakings(field)) yield { ...value, [name]: odd };
+    }
+  }
+  yield* [undefined, {}, () => 0, Symbol("s")];
+  if (value !== null) yield new Map();
+}
+
+test("numbers that are none are values, and nothing else", () => {
+  const log = (values, n = 1) => ({
+    type: "progress",
+    events: [{ event: "log", bar: 1, time: 2, n, values }],
+  });
+  const odd = log({ loss: Number.NaN, other: Number.POSITIVE_INFINITY });
+  assert.deepEqual(read(odd), odd);
+  assert.equal(read(log({}, Number.NaN)), null);
+  assert.equal(read(log({ loss: "1" })), null);
+  assert.deepEqual(Object.keys(read(log(JSON.parse('{"__proto__": 1}'))).events[0].values), [
+    "__proto__",
+  ]);
+});
+
+test("what is too long is cut, and too much is none", () => {
+  const long = "a".repeat(1 << 20);
+  const message = read({ type: "output", pieces: [{ stream: "out", text: long }] });
+  assert.equal(message.pieces[0].text.length, 1 << 17);
+  assert.equal(read({ type: "output", pieces: new Array(1e6) }), null);
+  assert.equal(read({ type: "answer", id: 1, values: new Array(1e6).fill(0), error: "" }), null);
+});
+
+for (const odd of [
+  null,
+  undefined,
+  1,
+  "done",
+  [],
+  {},
+  { type: "toString" },
+  { type: "__proto__" },
+]) {
+  test(`none: ${JSON.stringify(odd)}`, () => assert.equal(read(odd), null));
+}
