@@ -32,7 +32,7 @@ def enter_dual_level() -> int:
 
 
 def exit_dual_level(*, level: int | None = None) -> None:
-    """Close the innermost level of forward mode; its dual tensors can't be used any more."""
+    """Close the innermost level of forward mode; its dual tensors are their primals from then on."""
     mode = MODE.get()
     current = _current()
     if current is None:

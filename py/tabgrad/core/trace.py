@@ -56,6 +56,11 @@ class Interpreter(Protocol):
     walks: bool
     """Whether `backward` may be called inside."""
 
+    @property
+    def outlive(self) -> Callable[..., None] | None:
+        """What makes of a tensor of this level, which has ended, one of the levels below."""
+        ...
+
     def below(self, mode: Mode) -> Mode:
         """Return the mode of the level below, given the one of this level."""
         ...
@@ -188,8 +193,8 @@ def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
             a.alias.refresh(a)
         owner = a.owner
         if owner is not None:
-            check_alive(owner, mode, op.name)
-            if top is None or owner.level > top.level:
+            owner = check_alive(a, mode, op.name)
+            if owner is not None and (top is None or owner.level > top.level):
                 top = owner
     if top is None:
         return _Base.process(op, args, params, descend(mode, 0) if mode.levels else mode)
@@ -207,12 +212,19 @@ def descend(mode: Mode, level: int) -> Mode:
     return mode
 
 
-def check_alive(owner: Interpreter, mode: Mode, what: str) -> None:
-    """Raise EscapedTensorError unless `owner` is on the stack of `mode`."""
+def check_alive(x: Any, mode: Mode, what: str) -> Interpreter | None:
+    """Return the owner of `x`. Raise EscapedTensorError where that is not on the stack of `mode`.
+
+    A level whose tensors outlive it makes what is left of `x` first.
+    """
     levels = mode.levels
-    level = owner.level
-    if level > len(levels) or levels[level - 1] is not owner:
-        raise EscapedTensorError(
-            f"{what}: a tensor made inside {owner.name} was used after it had ended; "
-            "return it from the function instead of storing it outside"
-        )
+    owner: Interpreter | None = x.owner
+    while owner is not None and (owner.level > len(levels) or levels[owner.level - 1] is not owner):
+        if owner.outlive is None:
+            raise EscapedTensorError(
+                f"{what}: a tensor made inside {owner.name} was used after it had ended; "
+                "return it from the function instead of storing it outside"
+            )
+        owner.outlive(x)
+        owner = x.owner
+    return owner

@@ -66,7 +66,7 @@ def _outputs(name: str, value: Any) -> tuple[list[Any], list[Node]]:
     nodes = []
     for i, x in enumerate(outputs):
         if isinstance(x, Box) and x.owner is not None:
-            check_alive(x.owner, mode, name)
+            check_alive(x, mode, name)
         node = _node_of(x)
         if node is None:
             raise GradientError(

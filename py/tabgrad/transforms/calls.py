@@ -65,8 +65,8 @@ def top_level(name: str, args: Sequence[Any], mode: Mode) -> Any:
     for a in args:
         owner = a.owner if isinstance(a, Box) else None
         if owner is not None:
-            check_alive(owner, mode, name)
-            if top is None or owner.level > top.level:
+            owner = check_alive(a, mode, name)
+            if owner is not None and (top is None or owner.level > top.level):
                 top = owner
     return top
 

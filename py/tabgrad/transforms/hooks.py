@@ -17,7 +17,7 @@ def _node(what: str, x: Any) -> Node:
     if x.alias is not None:
         x.alias.refresh(x)
     if x.owner is not None:
-        check_alive(x.owner, MODE.get(), what)
+        check_alive(x, MODE.get(), what)
     node = edge(x, x.owner)
     if node is None:
         raise GradientError(f"{what}: expected a tensor that requires grad; this one does not")

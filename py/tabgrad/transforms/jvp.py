@@ -115,15 +115,18 @@ class Dual(Forward):
     def restore(self) -> None:
         """Leave in the tensors that were written to their primals."""
         for x in self.written.values():
-            if x.owner is not self:
-                continue
-            y = x.value[0]
-            x.value, x.owner, x.tracked, x.node = y.value, y.owner, y.tracked, y.node
-            # views and detached siblings take the value again
-            x._version += 1
-            if hasattr(x.alias, "version"):
-                x.alias.value, x.alias.owner, x.alias.version = x.value, x.owner, x._version
+            if x.owner is self:
+                self.outlive(x)
+                # views and detached siblings take the value again
+                x._version += 1
+                if hasattr(x.alias, "version"):
+                    x.alias.value, x.alias.owner, x.alias.version = x.value, x.owner, x._version
         self.written.clear()
+
+    def outlive(self, x: Any) -> None:
+        """Make of a tensor of this level its primal, of whose graph it is a part."""
+        y = x.value[0]
+        x.value, x.owner, x.tracked, x.node = y.value, y.owner, y.tracked, y.node
 
     def close(self) -> None:
         """Leave plain tensors behind: what was written to, and the `.grad` of leaves, have no tangents now."""

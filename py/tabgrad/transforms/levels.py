@@ -32,6 +32,9 @@ class Level:
     A level without it refuses the writes: afterwards such a tensor would hold a value of a level that is gone.
     """
 
+    outlive: Callable[..., None] | None = None
+    """Makes of a tensor of this level, which has ended, one of the levels below; without it that is gone."""
+
     def rewrite(self, x: Any, y: Any, write: Callable[[Any, Any], Any]) -> None:
         """Write the values of `y` into what the tensor `x` of this level is made of."""
         raise NotImplementedError
