@@ -4,6 +4,7 @@ What a kernel must look like and what the routines take is in native/README.md.
 """
 
 import asyncio
+import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from tabgrad.core.errors import (
     HostError,
     OutOfMemoryError,
 )
+from tabgrad.core.interrupts import interruptible
 from tabgrad.hosts.host import compile_message
 from tabgrad.hosts.ledger import Ledger
 from tabgrad.hosts.protocol import (
@@ -65,7 +67,9 @@ class CupyHost:
         self.hello = hello_of(cupy)
         self.lost = False
         self._diagnose = diagnose
-        self._packets = 0
+        self.packets = 0
+        self.stopped = -1
+        self._lock = threading.RLock()
         self._faults: list[Fault] = []
         self._ledger = Ledger(len(NAMES))
         self._buffers: dict[int, Any] = {}
@@ -82,16 +86,44 @@ class CupyHost:
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet; a CUDA stream has no queue submits, so this returns 1."""
-        self._packets += 1
-        if self.lost:
-            self._fault("lost", "the device is lost", -1)
-            return 0
-        try:
-            commands = decode(packet, nbytes, blobs)
-            self._ledger.check(commands)
-        except PacketError as error:
-            self._fault("protocol", str(error), error.command)
-            return 0
+        with self._lock:
+            if self.lost:
+                self._fault("lost", "the device is lost", -1)
+                self.stopped, self.packets = -1, self.packets + 1
+                return 0
+            try:
+                commands = decode(packet, nbytes, blobs)
+                self._ledger.check(commands)
+            except PacketError as error:
+                self._fault("protocol", str(error), error.command)
+                self.stopped, self.packets = 0, self.packets + 1
+                return 0
+            try:
+                taken = self._allocate(commands)
+                if taken < len(commands):
+                    self._ledger.undo()
+                    self._ledger.check(commands[:taken])
+                self._carry_out(commands[:taken], blobs)
+            except BaseException:
+                # a stream has begun with the packet as soon as its first command is launched
+                self._lose("a packet was broken off half-way")
+                raise
+            self.stopped = taken if taken < len(commands) else -1
+            self.packets += 1
+            return 1
+
+    def _allocate(self, commands: Sequence[Command]) -> int:
+        """Make the buffers of a packet; return the number of the command for which there was no memory."""
+        self._failed = False
+        with self._stream:
+            for index, command in enumerate(commands):
+                if isinstance(command, Alloc):
+                    self._guard(index, command, partial(self._alloc, command))
+                    if self._failed:
+                        return index
+        return len(commands)
+
+    def _carry_out(self, commands: Sequence[Command], blobs: Sequence[Buffer]) -> None:
         self._failed = False
         freed: list[int] = []
         with self._stream:
@@ -99,11 +131,10 @@ class CupyHost:
             for index, command in enumerate(commands):
                 if isinstance(command, Free):
                     freed += command.ids
-                else:
+                elif not isinstance(command, Alloc):
                     self._guard(index, command, partial(self._do, command, blobs))
             for number in freed:
                 self._free(number)
-        return 1
 
     def _guard(self, index: int, command: Command | None, work: Launch) -> None:
         try:
@@ -137,7 +168,7 @@ class CupyHost:
         self.lost = True
 
     def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
-        self._faults.append(Fault(kind, message, pipeline, index, self._packets))
+        self._faults.append(Fault(kind, message, pipeline, index, self.packets + 1))
 
     def _do(self, command: Command, blobs: Sequence[Buffer]) -> None:
         if isinstance(command, Write):
@@ -181,13 +212,9 @@ class CupyHost:
     # Commands
 
     def _live(self, number: int) -> Any:
-        buffer = self._buffers[number]
-        if buffer is None:
-            raise HostError(f"buffer {number} could not be allocated")
-        return buffer
+        return self._buffers[number]
 
     def _alloc(self, command: Alloc) -> None:
-        self._buffers[command.id] = None
         limit = self.hello.limits["max_buffer_size"]
         if command.nbytes > limit:
             raise OutOfMemoryError(
@@ -340,19 +367,27 @@ class CupyHost:
 
     # Waiting
 
+    def give_up(self, token: int) -> None:
+        """Forget a read whose answer nobody waits for."""
+        with self._lock:
+            self._ledger.answered(token)
+            self._reads.pop(token, None)
+
     def can_block(self) -> bool:
         """Say yes: native programs can wait."""
         return True
 
     def read(self, token: int, timeout: float) -> bytes:
         """Wait for a read's bytes."""
-        pinned, nbytes, event = self._answer(token)
+        with self._lock:
+            pinned, nbytes, event = self._answer(token)
         self._wait(event, timeout)
         return bytes(memoryview(pinned)[:nbytes])
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Await a read's bytes."""
-        pinned, nbytes, event = self._answer(token)
+        with self._lock:
+            pinned, nbytes, event = self._answer(token)
         await self._wait_async(event, timeout)
         return bytes(memoryview(pinned)[:nbytes])
 
@@ -382,6 +417,7 @@ class CupyHost:
                 raise DeadlineError(f"no answer from the device within {timeout:g} s")
             yield 0.0 if waited < 0.001 else 0.0002
 
+    @interruptible
     def _wait(self, event: Any, timeout: float) -> None:
         for seconds in self._polls(event, timeout):
             time.sleep(seconds)
@@ -419,7 +455,6 @@ class CupyHost:
 
 
 _ACTIONS: dict[type[Command], Callable[[CupyHost, Any], None]] = {
-    Alloc: CupyHost._alloc,
     Pipeline: CupyHost._pipeline,
     Read: CupyHost._read,
     Store: CupyHost._store,

@@ -5,6 +5,7 @@ classes, which cost five times as much; errors inside a pass come out of its end
 `encoder.finish`, which do go through them.
 """
 
+import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -58,7 +59,10 @@ class WgpuHost:
         self.hello = hello_of(adapter, self._device)
         self.lost = False
         self._diagnose = diagnose
-        self._packets = 0
+        self.packets = 0
+        self.stopped = -1
+        self._lock = threading.RLock()
+        self._ended: list[Free | Drop | DropPipeline] = []
         self._faults: list[Fault] = []
         self._ledger = Ledger()
         self._buffers: dict[int, Any] = {}
@@ -85,31 +89,92 @@ class WgpuHost:
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet; returns how many queue submits it took."""
-        self._packets += 1
-        if self.lost:
-            self._fault("lost", "the device is lost", -1)
-            return 0
-        try:
-            commands = decode(packet, nbytes, blobs)
-            self._ledger.check(commands)
-        except PacketError as error:
-            self._fault("protocol", str(error), error.command)
-            return 0
-        self._submits = 0
-        self._failed = False
-        freed: list[int] = []
+        with self._lock:
+            self._finish()
+            self._submits = 0
+            if self.lost:
+                self._fault("lost", "the device is lost", -1)
+                self.stopped, self.packets = -1, self.packets + 1
+                return 0
+            try:
+                commands = decode(packet, nbytes, blobs)
+                self._ledger.check(commands)
+            except PacketError as error:
+                self._fault("protocol", str(error), error.command)
+                self.stopped, self.packets = 0, self.packets + 1
+                return 0
+            try:
+                self._pipelines.compile_ahead(commands)
+                taken = self._allocate(commands)
+                if taken < len(commands):
+                    self._ledger.undo()
+                    self._ledger.check(commands[:taken])
+                self._carry_out(commands[:taken], blobs)
+            except BaseException:
+                self._undo(commands)
+                raise
+            self.stopped, self.packets = (
+                taken if taken < len(commands) else -1,
+                self.packets + 1,
+            )
+            self._finish()
+            return self._submits
+
+    def _allocate(self, commands: Sequence[Command]) -> int:
+        """Make the buffers of a packet; return the number of the command for which there was no memory."""
         for index, command in enumerate(commands):
-            if isinstance(command, Free):
-                freed += command.ids
-                continue
-            self._guard(index, command, blobs)
-            if self._diagnose:
-                self._guard_flush(index, command)
+            if isinstance(command, Alloc):
+                try:
+                    self._alloc(command)
+                except (wgpu.GPUError, HostError, MemoryError) as error:
+                    self._caught(error, index, command)
+                    return index
+        return len(commands)
+
+    def _carry_out(self, commands: Sequence[Command], blobs: Sequence[Buffer]) -> None:
+        self._failed = False
+        ended: list[Free | Drop | DropPipeline] = []
+        for index, command in enumerate(commands):
+            if isinstance(command, Free | Drop | DropPipeline):
+                ended.append(command)
+            elif not isinstance(command, Alloc):
+                self._guard(index, command, blobs)
+                if self._diagnose:
+                    self._guard_flush(index, command)
         self._guard_flush(-1, None)
+        self._ended = ended
+
+    def _finish(self) -> None:
+        """Let go of what the packets up to now have given up."""
         self._uniform_end = self._uniform_sent = 0
-        for number in freed:
-            self._free(number)
-        return self._submits
+        while self._ended:
+            command = self._ended.pop()
+            if isinstance(command, Free):
+                for number in command.ids:
+                    self._free(number)
+            elif isinstance(command, Drop):
+                for number in command.ids:
+                    self._drop_list(number)
+            else:
+                for number in command.ids:
+                    self._pipelines.drop(number)
+
+    def _undo(self, commands: Sequence[Command]) -> None:
+        """After an exception: be as before the packet; where a part of it has run, the device is given up."""
+        if self._submits:
+            self._lose(-1, "a packet was broken off half-way")
+            return
+        self._abandon()
+        self._ledger.undo()
+        for command in reversed(commands):
+            if isinstance(command, Alloc) and command.id in self._buffers:
+                self._free(command.id)
+            elif isinstance(command, Read):
+                self._reads.pop(command.token, None)
+            elif isinstance(command, Store) and command.list_id in self._lists:
+                self._drop_list(command.list_id)
+            elif isinstance(command, Pipeline) and command.id in self._pipelines.by_id:
+                self._pipelines.drop(command.id)
 
     def _guard(self, index: int, command: Command, blobs: Sequence[Buffer]) -> None:
         try:
@@ -145,7 +210,7 @@ class WgpuHost:
             self._fault("validation", text, index, pipeline or self._pipelines.named_in(text))
 
     def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
-        self._faults.append(Fault(kind, message, pipeline, index, self._packets))
+        self._faults.append(Fault(kind, message, pipeline, index, self.packets + 1))
 
     # Encoding
 
@@ -232,10 +297,7 @@ class WgpuHost:
             raise HostError(f"kernel {pipeline.command.label!r} did not compile")
         entries = []
         for binding, number in enumerate(ids):
-            buffer = self._buffers[number]
-            if buffer is None:
-                raise HostError(f"buffer {number} could not be allocated")
-            entry = {"binding": binding, "resource": {"buffer": buffer}}
+            entry = {"binding": binding, "resource": {"buffer": self._buffers[number]}}
             entries.append(entry)
         if nbytes:
             resource = {"buffer": self._arena, "offset": 0, "size": nbytes}
@@ -249,7 +311,6 @@ class WgpuHost:
     # Commands
 
     def _alloc(self, command: Alloc) -> None:
-        self._buffers[command.id] = None
         limit = self.hello.limits["max_buffer_size"]
         if command.nbytes > limit:
             raise OutOfMemoryError(
@@ -268,20 +329,12 @@ class WgpuHost:
         for table in list(self._tables_of.get(number, ())):
             self._drop_table(*table)
         self._tables_of.pop(number, None)
-        buffer = self._buffers.pop(number)
-        if buffer is not None:
-            buffer.destroy()
+        self._buffers.pop(number).destroy()
 
     def _drop_table(self, stored: StoredList, slots: tuple[int, ...]) -> None:
         del stored.tables[slots]
         for number in set(slots):
             self._tables_of[number].discard((stored, slots))
-
-    def _live(self, number: int) -> Any:
-        buffer = self._buffers[number]
-        if buffer is None:
-            raise HostError(f"buffer {number} could not be allocated")
-        return buffer
 
     def _write(self, number: int, offset: int, data: Buffer) -> None:
         if self._failed or not len(data):
@@ -290,12 +343,12 @@ class WgpuHost:
         # earlier on the same buffer has to go first.
         if number in self._used:
             self._flush()
-        self._queue.write_buffer(self._live(number), offset, data)
+        self._queue.write_buffer(self._buffers[number], offset, data)
 
     def _copy(self, command: Copy) -> None:
         if self._failed or not command.nbytes:
             return
-        src, dst = self._live(command.src), self._live(command.dst)
+        src, dst = self._buffers[command.src], self._buffers[command.dst]
         encoder = self._open()
         self._close_pass()
         self._used.update((command.src, command.dst))
@@ -311,18 +364,13 @@ class WgpuHost:
     def _pipeline(self, command: Pipeline) -> None:
         self._pipelines.add(command)
 
-    def _drop_pipelines(self, command: DropPipeline) -> None:
-        for number in command.ids:
-            self._pipelines.drop(number)
-
     def _store(self, command: Store) -> None:
         self._lists[command.list_id] = StoredList(command, self._pipelines.by_id)
 
-    def _drop_lists(self, command: Drop) -> None:
-        for number in command.ids:
-            stored = self._lists.pop(number)
-            for slots in list(stored.tables):
-                self._drop_table(stored, slots)
+    def _drop_list(self, number: int) -> None:
+        stored = self._lists.pop(number)
+        for slots in list(stored.tables):
+            self._drop_table(stored, slots)
 
     def _one_dispatch(self, command: Dispatch) -> None:
         if self._failed:
@@ -396,7 +444,7 @@ class WgpuHost:
             return
         staging = self._staging.take(max(command.nbytes, 4))
         if command.nbytes:
-            source = self._live(command.id)
+            source = self._buffers[command.id]
             encoder = self._open()
             self._close_pass()
             encoder.copy_buffer_to_buffer(source, command.offset, staging, 0, command.nbytes)
@@ -406,17 +454,27 @@ class WgpuHost:
 
     # Waiting
 
+    def give_up(self, token: int) -> None:
+        """Forget a read whose answer nobody waits for."""
+        with self._lock:
+            self._ledger.answered(token)
+            self._reads.pop(token, None)
+
     def can_block(self) -> bool:
         """Say yes: native programs can wait."""
         return True
 
     def read(self, token: int, timeout: float) -> bytes:
         """Wait for a read's bytes."""
-        return self._mapped(*self._answer(token)).wait(timeout)
+        with self._lock:
+            mapping = self._mapped(*self._answer(token))
+        return mapping.wait(timeout)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Await a read's bytes."""
-        return await self._mapped(*self._answer(token)).wait_async(timeout)
+        with self._lock:
+            mapping = self._mapped(*self._answer(token))
+        return await mapping.wait_async(timeout)
 
     def _answer(self, token: int) -> tuple[Any, int]:
         if self.lost:
@@ -432,7 +490,7 @@ class WgpuHost:
         return staging, nbytes
 
     def _mapped(self, staging: Any, nbytes: int) -> Mapping:
-        return Mapping(staging, nbytes, self._staging, self._map_failed)
+        return Mapping(staging, nbytes, self._staging, self._lock, self._map_failed)
 
     def _map_failed(self, error: Exception) -> HostError:
         try:
@@ -442,9 +500,9 @@ class WgpuHost:
             return DeviceLostError("the device is lost")
         return HostError(f"read failed: {error}")
 
-    def _lose(self, index: int) -> None:
+    def _lose(self, index: int, why: str = "") -> None:
         self.lost = True
-        self._fault("lost", "the device is lost", index)
+        self._fault("lost", "the device is lost" + (f": {why}" if why else ""), index)
 
     def _fence(self) -> Mapping:
         """Map a buffer that the last submit wrote: the queue has run when it is there."""
@@ -461,11 +519,15 @@ class WgpuHost:
 
     def synchronize(self, timeout: float) -> None:
         """Wait until everything submitted has run."""
-        self._fence().wait(timeout)
+        with self._lock:
+            fence = self._fence()
+        fence.wait(timeout)
 
     async def synchronize_async(self, timeout: float) -> None:
         """Await what `synchronize` waits for."""
-        await self._fence().wait_async(timeout)
+        with self._lock:
+            fence = self._fence()
+        await fence.wait_async(timeout)
 
     def faults(self) -> list[Fault]:
         """Return the faults since the last call."""
@@ -480,15 +542,12 @@ class WgpuHost:
 
 
 _ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
-    Alloc: WgpuHost._alloc,
     Copy: WgpuHost._copy,
     Pipeline: WgpuHost._pipeline,
     Dispatch: WgpuHost._one_dispatch,
     Read: WgpuHost._read,
     Store: WgpuHost._store,
     Replay: WgpuHost._replay,
-    Drop: WgpuHost._drop_lists,
-    DropPipeline: WgpuHost._drop_pipelines,
 }
 
 

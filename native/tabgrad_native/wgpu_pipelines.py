@@ -1,11 +1,14 @@
 """Pipelines of a wgpu-py device, and command lists stored with them."""
 
 from array import array
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import wgpu
 
-from tabgrad.hosts.protocol import Copy, Dispatch, Pipeline, Store
+from tabgrad.core.interrupts import interruptible
+from tabgrad.hosts.protocol import Command, Copy, Dispatch, Pipeline, Store
 
 SLOT = 256
 """Each dispatch's uniform words start at a multiple of this many bytes in the arena."""
@@ -56,6 +59,17 @@ class Pipelines:
             self._shared[compiled.key] = shared
         shared[1].append(command.id)
         compiled.gpu = shared[0]
+
+    @interruptible
+    def compile_ahead(self, commands: Sequence[Command]) -> None:
+        """Compile the pipelines of a packet, which takes long: whoever breaks this off has lost nothing."""
+        for command in commands:
+            if isinstance(command, Pipeline):
+                compiled = Compiled(command, self._layout(command.bindings))
+                if compiled.key not in self._shared:
+                    # what does not compile says so when it is added
+                    with suppress(wgpu.GPUError):
+                        self._shared[compiled.key] = (self._compile(command, compiled.layout), [])
 
     def drop(self, number: int) -> None:
         """Forget an id, and the compiled pipeline if it was the last one to use it."""

@@ -7,6 +7,7 @@ from typing import Any
 import wgpu
 
 from tabgrad.core.errors import DeadlineError, HostError
+from tabgrad.core.interrupts import interruptible
 
 
 class Staging:
@@ -39,11 +40,13 @@ class Mapping:
         buffer: Any,
         nbytes: int,
         staging: Staging,
+        lock: Any,
         failed: Callable[[Exception], HostError],
     ) -> None:
         self._buffer = buffer
         self._nbytes = nbytes
         self._staging = staging
+        self._lock = lock
         self._failed = failed
         # wgpu-py's "READ" would submit once more to be sure that the copy was sent.
         try:
@@ -54,10 +57,14 @@ class Mapping:
 
     def wait(self, timeout: float) -> bytes:
         """Return the bytes, or raise DeadlineError."""
-        # The promise's own `sync_wait` has no deadline.
-        if not self._promise._thread_event.wait(timeout):
+        if not self._come(timeout):
             raise self._deadline(timeout)
         return self._finish()
+
+    @interruptible
+    def _come(self, timeout: float) -> bool:
+        # The promise's own `sync_wait` has no deadline.
+        return bool(self._promise._thread_event.wait(timeout))
 
     async def wait_async(self, timeout: float) -> bytes:
         """Return the bytes, or raise DeadlineError."""
@@ -70,13 +77,14 @@ class Mapping:
         return DeadlineError(f"no answer from the device within {timeout:g} s")
 
     def _finish(self) -> bytes:
-        try:
-            self._promise.sync_wait()
-        except RuntimeError as error:
-            raise self._failed(error) from None
-        data = b""
-        if self._nbytes:
-            data = bytes(self._buffer.read_mapped(0, self._nbytes, copy=False))
-        self._buffer.unmap()
-        self._staging.give(self._buffer)
-        return data
+        with self._lock:
+            try:
+                self._promise.sync_wait()
+            except RuntimeError as error:
+                raise self._failed(error) from None
+            data = b""
+            if self._nbytes:
+                data = bytes(self._buffer.read_mapped(0, self._nbytes, copy=False))
+            self._buffer.unmap()
+            self._staging.give(self._buffer)
+            return data

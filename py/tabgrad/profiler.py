@@ -82,6 +82,7 @@ def memory(reset_peak: bool = False) -> Memory:
         if pool is None:
             continue
         backend.graph.collect()
+        pool.settle()
         total.buffers += pool.live
         total.bytes += pool.live_bytes
         total.peak += pool.peak_bytes

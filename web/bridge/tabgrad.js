@@ -50,6 +50,8 @@ export class Bridge {
     this.encoding = new Encoding(heap, device, diagnose);
     this.faults = this.encoding.faults;
     this.lost = false;
+    // The number of the first command of the last packet that was not carried out; -1 if all were.
+    this.stopped = -1;
     this.pointer = 0;
     /** @type {{ release(): void } | null} */
     this.pinned = null;
@@ -99,6 +101,7 @@ export class Bridge {
   submit(nbytes) {
     const { encoding, faults, blobs } = this;
     faults.packet++;
+    this.stopped = -1;
     if (blobs.length) this.blobs = [];
     if (this.lost) {
       faults.add("lost", "the device is lost");
@@ -112,6 +115,7 @@ export class Bridge {
     } catch (error) {
       if (!(error instanceof PacketError)) throw error;
       faults.add("protocol", error.message, 0, error.command);
+      this.stopped = 0;
       return 0;
     }
     this.settled = encoding.run(words, start + 3, count, blobs);

@@ -7,7 +7,9 @@ import functools
 import inspect
 import sys
 import warnings
+from _thread import RLock
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FunctionType
 from typing import Any
 
@@ -36,6 +38,10 @@ _FIELDS = frozenset(
      "_warned", "label")
 )  # fmt: skip
 """What `Compiled` holds itself."""
+
+
+_LOCK = RLock()
+"""Held while a call is replayed or captured: captures and their guards serve one thread at a time."""
 
 
 class Known:
@@ -144,6 +150,12 @@ class Compiled:
         key = keys.key_of(leaves, structure, mode)
         if key is None:
             return self.fn(*args, **kwargs)
+        with _LOCK:
+            done = self._compiled(key, leaves, args, kwargs)
+        return self.fn(*args, **kwargs) if done is None else done[0]
+
+    def _compiled(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> tuple[Any] | None:
+        """Replay a capture that fits, or capture the call, and return the result; None to run it as it is."""
         known = self.known.get(key)
         cause = None
         if known is not None:
@@ -153,16 +165,20 @@ class Compiled:
                     done = entry.replay(leaves)
                     if done is not None:
                         self.reason = None
-                        return done[0]
+                        return (done[0],)
                     cause = ("a tensor's memory", "has another form")
             if known.waits():
-                return self.fn(*args, **kwargs)
+                return None
         cause = cause or keys.difference(key, self.known)
         if cause is not None and self._too_often(cause):
-            return self.fn(*args, **kwargs)
+            return None
         if known is not None and known.entries:
             let_go(known.entries)
-        return self.trace(key, leaves, args, kwargs)
+        with ExitStack() as alone:
+            # what other threads record or compute meanwhile is no part of the call
+            for device in connected():
+                alone.enter_context(device.backend.lock)
+            return (self.trace(key, leaves, args, kwargs),)
 
     def _too_often(self, cause: tuple[str, str]) -> bool:
         """Count a cause of a new trace; True from the time on that it has come too often."""

@@ -56,12 +56,15 @@ class Entry:
         capture.reads.clear()
         capture.grads.clear()
         places.forget()
+        start = capture.starts.get(backend.graph, 0)
+        if backend.graph.recorded_before(start, [t.id for t in targets]):
+            raise Refused("uses what another thread has recorded and not yet computed")
         self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
         # objects by the places they lie at: a matter of the capture alone
         self.state.known.clear()
         self.home: Any = None
         ENTRIES.add(self)
-        if not self.plan.settle() or self.plan.unexplained(capture.starts.get(backend.graph, 0)):
+        if not self.plan.settle() or self.plan.unexplained(start):
             raise Refused("reads a tensor of an earlier call that nothing leads to")
 
     @property
@@ -95,6 +98,10 @@ class Entry:
 
     def replay(self, args: list[Any]) -> Any:
         """Run the captured call on new arguments; None where tensors have taken another form."""
+        with self.plan.backend.lock:
+            return self._replay(args)
+
+    def _replay(self, args: list[Any]) -> Any:
         if self.apart is not None and not self.apart(args):
             return None
         if not self.plan.bind(args):

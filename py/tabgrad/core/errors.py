@@ -21,6 +21,10 @@ class DeviceLostError(HostError):
     """The device is gone; tensors on it are lost, and a new device can be made."""
 
 
+class LostValueError(HostError):
+    """A tensor's value was to be computed by something that failed on the device."""
+
+
 class DeadlineError(HostError, TimeoutError):
     """A blocking read or wait took longer than its deadline."""
 

@@ -7,12 +7,17 @@ released by a work list, never through chains of Python objects: dropping 100,00
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
+
+
+MANY = 64
+"""Dropped handles that wait to be released together; whoever takes memory releases them first."""
 
 
 class Value:
@@ -26,8 +31,9 @@ class Value:
 
     def __del__(self) -> None:
         graph = self.graph
-        graph.dropped.append(self.id)
-        if not graph.busy:
+        dropped = graph.dropped
+        dropped.append(self.id)
+        if len(dropped) > MANY and not graph.busy:
             graph.collect()
 
 
@@ -38,7 +44,14 @@ class Graph:
     `spec[i]`, `aux[i]` (a Python number for a constant, which is no part of the structure), `buffer[i]`
     (what holds the value, None until realised), `handles[i]` (how many Values), `refs[i]` (handles and
     nodes that read it), `serial[i]` (order of recording), `line[i]` (where the user recorded it).
+    `recorded` are the serials of the nodes recorded since the last look: a node may have gone meanwhile, and
+    its number been given to another.
     """
+
+    lock: Any = None
+    """What threads hold that change the graph, where there are threads: see `hosts/shared.py`."""
+    user = 0
+    """The thread whose nodes are in `recorded`."""
 
     def __init__(self) -> None:
         self.op: list[Op | None] = [None]
@@ -54,38 +67,54 @@ class Graph:
         self.free: list[int] = []
         self.dropped: list[int] = []
         self.busy = False
+        self.lost = False
         self.count = 0
-        self.recorded: list[int] = []
+        self.recorded: dict[int, float] = {}
 
     def add(
         self, op: Op | None, params: Params | None, srcs: tuple[int, ...], spec: Spec,
         aux: Any = None, line: Any = None,
     ) -> Value:  # fmt: skip
-        """Record a node and return a handle on it."""
-        self.count += 1
-        refs = self.refs
-        for s in srcs:
-            refs[s] += 1
-        if self.free:
-            i = self.free.pop()
-            self.op[i], self.params[i], self.srcs[i], self.spec[i] = op, params, srcs, spec
-            self.aux[i], self.handles[i], refs[i], self.serial[i] = aux, 1, 1, self.count
-            self.line[i] = line
-        else:
-            i = len(refs)
-            self.op.append(op)
-            self.params.append(params)
-            self.srcs.append(srcs)
-            self.spec.append(spec)
-            self.aux.append(aux)
-            self.buffer.append(None)
-            self.handles.append(1)
-            refs.append(1)
-            self.serial.append(self.count)
-            self.line.append(line)
-        if op is not None:
-            self.recorded.append(i)
-        return Value(self, i)
+        """Record a node and return a handle on it.
+
+        An exception at any point leaves the graph whole: the node is filled in before it counts as used.
+        """
+        lock = self.lock
+        if lock is not None:
+            lock.acquire()
+        try:
+            if lock is not None and self.user != get_ident():
+                self.switch()
+            self.count += 1
+            refs = self.refs
+            if self.free:
+                i = self.free.pop()
+                self.op[i], self.params[i], self.srcs[i], self.spec[i] = op, params, srcs, spec
+                self.aux[i], self.serial[i], self.line[i] = aux, self.count, line
+            else:
+                i = len(refs)
+                self.op[i:] = (op,)
+                self.params[i:] = (params,)
+                self.srcs[i:] = (srcs,)
+                self.spec[i:] = (spec,)
+                self.aux[i:] = (aux,)
+                self.buffer[i:] = (None,)
+                self.handles[i:] = (0,)
+                self.serial[i:] = (self.count,)
+                self.line[i:] = (line,)
+                refs.append(0)
+            for s in srcs:
+                refs[s] += 1
+            if op is not None:
+                self.recorded[i] = self.count
+            self.handles[i] = refs[i] = 1
+            return Value(self, i)
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def switch(self) -> None:
+        """Let the current thread record."""
 
     def handle(self, i: int) -> Value:
         """Return one more handle on node `i`."""
@@ -139,10 +168,8 @@ class Graph:
     def realise(self, i: int, buffer: Any) -> None:
         """Give node `i` its value and forget how it was made."""
         old = self.srcs[i]
-        self.op[i] = None
-        self.params[i] = None
-        self.srcs[i] = ()
         self.buffer[i] = buffer
+        self.op[i], self.params[i], self.srcs[i] = None, None, ()
         for s in old:
             self.handles[s] += 1
             self.dropped.append(s)
@@ -152,13 +179,13 @@ class Graph:
     def live(self) -> list[int]:
         """Return the recorded, unrealised nodes that have handles, in order, and forget the dead ones."""
         keep = {
-            i: self.serial[i]
-            for i in self.recorded
-            if self.op[i] is not None and self.handles[i] > 0
+            i: serial
+            for i, serial in self.recorded.items()
+            if self.op[i] is not None and self.handles[i] > 0 and self.serial[i] == serial
         }
         order = sorted(keep, key=keep.__getitem__)
-        self.recorded = order
-        return list(order)
+        self.recorded = keep
+        return order
 
     def postorder(self, roots: Iterable[int]) -> list[int]:
         """Return what `roots` are made of, sources first, in an order that follows from the structure alone."""
@@ -185,6 +212,15 @@ class Graph:
                 seen.add(i)
                 stack.extend(self.srcs[i])
         return sorted(seen, key=self.serial.__getitem__)
+
+    def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
+        """Whether something that the roots are made of was recorded before node number `start`, and has no value
+        yet, nor needs one."""
+        return any(
+            op is not None and op.family not in ("view", "constant") and 0 < self.serial[i] <= start
+            for i in self.ancestors(roots)
+            for op in (self.op[i],)
+        )
 
     def text(self, roots: Iterable[int]) -> str:
         """Return the graph under `roots`, one readable line a node."""

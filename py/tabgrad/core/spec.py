@@ -32,7 +32,8 @@ def spec(shape: Shape, dtype: DType) -> Spec:
     """Return the one Spec of this shape and dtype."""
     found = _SPECS.get((shape, dtype))
     if found is None:
-        found = _SPECS[shape, dtype] = Spec(tuple(int(n) for n in shape), dtype)
+        # one object for all threads
+        found = _SPECS.setdefault((shape, dtype), Spec(tuple(int(n) for n in shape), dtype))
     return found
 
 
@@ -64,5 +65,5 @@ def intern_params(params: dict[str, object]) -> Params:
     key = (tuple(params.items()), tuple(map(_kind, params.values())))
     found = _PARAMS.get(key)
     if found is None:
-        found = _PARAMS[key] = Params(params)
+        found = _PARAMS.setdefault(key, Params(params))
     return found

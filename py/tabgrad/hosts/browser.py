@@ -34,6 +34,8 @@ class BrowserHost:
         self._bridge = bridge
         self.hello = _hello(bridge.hello.to_py())
         self._packet: bytearray | memoryview | None = None
+        self.packets = 0
+        self.stopped = -1
         # Looking up a method on a proxy costs twice as much as calling it.
         self._submit = bridge.submit
         self._fault_count = bridge.faultCount
@@ -53,8 +55,14 @@ class BrowserHost:
             self._packet = packet
         for blob in blobs:
             self._bridge.blob(blob)
-        submits: int = self._submit(nbytes)
-        return submits
+        # together: what was taken is counted
+        submits, self.packets = self._submit(nbytes), self.packets + 1
+        self.stopped = self._bridge.stopped if not submits else -1
+        return int(submits)
+
+    def give_up(self, token: int) -> None:
+        """Forget a read whose answer nobody waits for."""
+        self._done(token)
 
     def can_block(self) -> bool:
         """Say whether Python can wait for a promise here."""

@@ -88,9 +88,7 @@ class Replayable:
                 ]
                 for v in live
             ]
-            outputs = self.stored.run(
-                backend.encoder, backend.pool, [b.id for b in self.buffers()], values
-            )
+            outputs = self.stored.run(backend.encoder, backend.pool, self.bound(), values)
             self.values = list(values)
             backend.counters.dispatches += self.stored.dispatches
             backend.realise(list(wanted), self.stored.plan, outputs)
@@ -160,14 +158,19 @@ class Replayable:
         serial = self.backend.graph.serial
         return any(v is not None and 0 < serial[v.id] <= start for v in self.kept)
 
-    def buffers(self) -> list[Any]:
-        """Return the buffers of the inputs that the plan reads."""
-        return self.now[: len(self.read)]
+    def bound(self) -> list[int]:
+        """Return the numbers of the buffers of the inputs that the plan reads."""
+        buffers = self.now[: len(self.read)]
+        if self.backend.sender.lost:
+            self.backend.sender.check(buffers)
+        return [b.id for b in buffers]
 
     def bind(self, args: list[Any]) -> bool:
         """Find the buffers of the inputs; False where a source has another form than at the capture."""
         graph = self.backend.graph
         graph.collect()
+        if self.stored is not None and self.stored.gone:
+            return False
         if self.backend.pending():
             self.backend.flush()
         self.found.clear()
@@ -175,6 +178,8 @@ class Replayable:
         nodes: list[Any] = [None if v is None else v.id for v in self.kept]
         for s in self.sources:
             i = self.follow(s, args)
+            if i and graph.buffer[i] is None and graph.op[i] not in (None, FULL):
+                self.backend.flush((i,))  # recorded by another thread
             buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
@@ -220,9 +225,7 @@ class Replayable:
                     values[u] = number
             self.values = values
             plan = self.stored.plan
-            outputs = self.stored.run(
-                backend.encoder, backend.pool, [b.id for b in self.buffers()], values
-            )
+            outputs = self.stored.run(backend.encoder, backend.pool, self.bound(), values)
             backend.counters.dispatches += self.stored.dispatches
             made = backend.results(plan, outputs, self.specs)
         out = []

@@ -38,14 +38,19 @@ class Checks:
         """Return the buffer's id for a run that may write to it."""
         self.asked = False
         if self.buffer is None:
-            self.buffer = self.backend.pool.take(NBYTES)
-            self.clear()
+            buffer = self.backend.pool.take(NBYTES)
+            self.clear(buffer)
+            self.buffer = buffer
         return self.buffer.id
 
-    def clear(self) -> None:
+    def clear(self, buffer: Buffer) -> None:
         """Forget what was found."""
-        assert self.buffer is not None
-        self.backend.encoder.write(self.buffer.id, 0, bytes(NBYTES))
+        self.backend.encoder.write(buffer.id, 0, bytes(NBYTES))
+
+    def restart(self) -> None:
+        """Begin anew with another buffer: what this one holds is not known."""
+        self.buffer = None
+        self.asked = True
 
     def ask(self) -> int:
         """Put a read of the buffer into the packet and return its token; 0 if no run since the last may have
@@ -53,11 +58,11 @@ class Checks:
         if self.asked:
             return 0
         assert self.buffer is not None
-        self.asked = True
         backend = self.backend
         token: int = backend.next
         backend.next += 1
         backend.encoder.read(token, self.buffer.id, 0, NBYTES)
+        self.asked = True
         return token
 
     def tell(self, data: Any) -> None:
@@ -65,7 +70,8 @@ class Checks:
         words = memoryview(data).cast("I")
         if not words[0]:
             return
-        self.clear()
+        if self.buffer is not None:
+            self.clear(self.buffer)
         site, line = self.sites[words[0] - 1]
         at = 1 + 2 * site.place
         index = words[at] | words[at + 1] << 32

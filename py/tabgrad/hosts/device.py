@@ -5,25 +5,27 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
-from tabgrad.core.errors import DeviceLostError, OutOfMemoryError, WouldBlockError
+from tabgrad.core.errors import LostValueError, OutOfMemoryError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
+from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.eviction import evict
-from tabgrad.hosts.faults import raise_faults
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.room import check_room, largest
-from tabgrad.hosts.storage import from_storage, nearest, to_storage
+from tabgrad.hosts.sending import Sender
+from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.dynamic import Dynamic
@@ -42,8 +44,6 @@ MAX_UPLOAD = 32 << 20
 """Bytes of uploads that may wait for the next flush."""
 OFTEN, SELDOM = 40, 4
 """How often a captured plan, and any other, is expected to run."""
-TIMEOUT = 120.0
-"""Seconds a blocking read waits."""
 
 
 class Counters:
@@ -56,8 +56,11 @@ class Counters:
         self.bytes_up = self.bytes_down = 0
 
 
-class DeviceBackend:
+class DeviceBackend(Answers):
     """Records ops of one device and runs their plans on its host."""
+
+    lock: Any = nullcontext()
+    """Held by whoever does several things that belong together; see `shared.py`."""
 
     def __init__(self, host: Any, device: Any) -> None:
         self.host = host
@@ -80,12 +83,12 @@ class DeviceBackend:
         self.kernels: dict[int, Any] = {}
         self.next = 1
         self.ahead = 0
-        self.sent = 0.0
         self.waiting = 0
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
         self.moves = Moves()
         self.checks = Checks(self)
+        self.sender = Sender(self)
 
     def settled(self, value: Value) -> Value | None:
         """Return a computed copy of a slice, or of a view of a constant; None for any other value.
@@ -94,6 +97,8 @@ class DeviceBackend:
         call is captured with a buffer in its place.
         """
         graph = self.graph
+        if value.graph is not graph:
+            raise lost_tensor("compile")
         i = value.id
         sliced = False
         while graph.op[i] is not None and graph.op[i].family == "view":  # type: ignore[union-attr]
@@ -116,9 +121,7 @@ class DeviceBackend:
         graph = self.graph
         for v in values:
             if v.graph is not graph:
-                raise DeviceLostError(
-                    f"{op.name}: a tensor is of a device that was lost; make it anew"
-                )
+                raise lost_tensor(op.name)
         spec = op.specs.get((specs, params)) or op.infer(specs, params)
         if len(graph.recorded) > self.bound:
             self.relieve()
@@ -140,6 +143,8 @@ class DeviceBackend:
 
     def filling(self, value: Value, spec: Spec) -> Any:
         """Return the number that a constant is filled with; None for any other value."""
+        if value.graph is not self.graph:
+            raise lost_tensor("reading a number")
         return self.graph.aux[value.id] if self.graph.op[value.id] is FULL else None
 
     def upload(self, data: Any, spec: Spec) -> Value:
@@ -149,6 +154,7 @@ class DeviceBackend:
         buffer = self.pool.take(nbytes(language, spec.dtype, spec.size))
         if spec.size:
             self.encoder.write(buffer.id, 0, stored)
+            buffer.born = self.encoder.clock
         self.waiting += buffer.nbytes
         value = self.graph.add(None, None, (), spec)
         self.graph.buffer[value.id] = buffer
@@ -183,9 +189,13 @@ class DeviceBackend:
             wanted = self.wanted()
             wanted += [i for i in also if i not in wanted and self.graph.buffer[i] is None]
             if wanted:
-                self.compute(wanted)
+                self.compute_all(wanted)
         if self.encoder.commands:
             self.submit()
+
+    def flush_all(self) -> None:
+        """Compute and send what has been recorded, by whatever thread."""
+        self.flush()
 
     def advance(self) -> None:
         """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
@@ -194,22 +204,39 @@ class DeviceBackend:
         with self.graph.held():
             wanted = self.wanted()
             if wanted:
-                self.compute(wanted)
+                self.compute_all(wanted)
 
     def compute(self, wanted: list[int]) -> None:
         """Lower and run the graph under `wanted`, and realise those nodes."""
         graph = self.graph
         order = graph.ancestors(wanted)
         stored, inputs, values = self.prepare(order, wanted)
-        outputs = stored.run(self.encoder, self.pool, [graph.buffer[i].id for i in inputs], values)
+        outputs = stored.run(self.encoder, self.pool, self.buffers_of(inputs), values)
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
+
+    def buffers_of(self, inputs: Sequence[int]) -> list[int]:
+        """Return the numbers of the buffers that these nodes lie in."""
+        buffer = self.graph.buffer
+        if self.sender.lost:
+            self.sender.check([buffer[i] for i in inputs])
+        return [buffer[i].id for i in inputs]
+
+    def compute_all(self, wanted: list[int]) -> None:
+        """Compute what is wanted, but for what would need a value that is lost: using that raises."""
+        try:
+            self.compute(wanted)
+        except LostValueError:
+            for i in wanted:
+                with suppress(LostValueError):
+                    if self.graph.buffer[i] is None:
+                        self.compute([i])
 
     def compute_for(self, i: int, wanted: list[int]) -> None:
         """Compute node `i` with all that is wanted; alone where something else has no room."""
         try:
             self.compute(wanted)
-        except OutOfMemoryError:
+        except (OutOfMemoryError, LostValueError):
             if wanted == [i]:
                 raise
             if self.graph.buffer[i] is None:
@@ -288,13 +315,14 @@ class DeviceBackend:
             key = (kernel.source, kernel.bindings, kernel.overrides)
             number = self.pipelines.get(key)
             if number is None:
-                number = self.pipelines[key] = self.next
+                number = self.next
                 self.next += 1
                 lines = {self.graph.line[order[k]] for k in kernel.origins if k >= 0}
                 self.kernels[number] = (kernel.label, kernel.ops, {line for line in lines if line})
                 self.encoder.pipeline(
                     number, kernel.label, kernel.source, kernel.bindings, dict(kernel.overrides)
                 )
+                self.pipelines[key] = number
                 self.counters.pipelines += 1
             pipelines.append(number)
         own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
@@ -343,7 +371,7 @@ class DeviceBackend:
 
     def submit_held(self) -> None:
         """Send what earlier runs have left for a read to ride with, unless a packet has only just been sent."""
-        if self.encoder.commands and time.perf_counter() - self.sent > HOLD:
+        if self.encoder.commands and time.perf_counter() - self.sender.time > HOLD:
             self.submit()
 
     def submit_pending(self) -> None:
@@ -359,119 +387,12 @@ class DeviceBackend:
 
     def submit(self) -> None:
         """Send the packet."""
-        if self.host.lost:
-            raise_faults(self)
-            raise DeviceLostError(f"{self.device}: the device is lost; its tensors are gone. Make new ones: "
-                                  "the next use of the device connects again")  # fmt: skip
         self.pool.trim()
-        encoder = self.encoder
-        packet, n, blobs = encoder.finish()
-        self.counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
-        self.counters.submits += self.host.submit(packet, n, blobs)
-        encoder.reset()
-        self.sent = time.perf_counter()
+        self.counters.submits += self.sender.send()
         self.waiting = 0
         self.ahead += 1
-        raise_faults(self)
         if self.ahead > MAX_AHEAD and self.host.can_block():
-            self.synchronize()
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def ask(self, value: Value, spec: Spec) -> tuple[int, int]:
-        """Compute `value`, ask the host for its bytes, and return the token of the answer and that of the
-        checks of indices, 0 where there is nothing to tell."""
-        if value.graph is not self.graph:
-            raise DeviceLostError("read: the tensor is of a device that was lost; make it anew")
-        graph = self.graph
-        graph.collect()
-        with graph.held():
-            wanted = self.wanted()
-            if graph.buffer[value.id] is None and value.id not in wanted:
-                wanted.append(value.id)
-            if wanted:
-                self.compute_for(value.id, wanted)
-        buffer = graph.buffer[value.id]
-        offset = 0
-        if buffer is None:
-            # it came out as part of another buffer: read it through a copy of its own
-            self.compute([value.id])
-            buffer = graph.buffer[value.id]
-        token = self.next
-        self.next += 1
-        self.encoder.read(
-            token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size)
-        )
-        errors = self.checks.ask()
-        self.submit()
-        return token, errors
-
-    def read(self, value: Value, spec: Spec) -> memoryview:
-        """Return the bytes of `value`, waiting for them."""
-        if not self.host.can_block():
-            raise WouldBlockError(
-                "reading a value of the GPU has to wait, and Python can't wait here: use "
-                "`await x.item_async()`, `await x.tolist_async()` or `await x.numpy_async()`"
-            )
-        if not spec.size:
-            return memoryview(b"")
-        tokens = self.ask(value, spec)
-        return self.answer(
-            lambda: [self.host.read(t, TIMEOUT) if t else None for t in tokens], spec
-        )
-
-    async def read_async(self, value: Value, spec: Spec) -> memoryview:
-        """Return the bytes of `value`, awaiting them."""
-        if not spec.size:
-            return memoryview(b"")
-        tokens = self.ask(value, spec)
-        try:
-            data = [await self.host.read_async(t, TIMEOUT) if t else None for t in tokens]
-        except Exception as e:
-            raise_faults(self, e)
-            raise
-        return self.answer(lambda: data, spec)
-
-    def answer(self, get: Any, spec: Spec) -> memoryview:
-        """Return what a read gave, after the faults that came with it."""
-        try:
-            data, errors = get()
-        except Exception as e:
-            raise_faults(self, e)
-            raise
-        raise_faults(self)
-        self.ahead = 0
-        self.counters.bytes_down += len(data)
-        if errors is not None:
-            self.checks.tell(errors)
-        return from_storage(self.dialect.name, data, spec)
-
-    def synchronize(self) -> None:
-        """Wait until everything sent has run."""
-        self.flush()
-        errors = self.ask_errors()
-        self.host.synchronize(TIMEOUT)
-        self.ahead = 0
-        raise_faults(self)
-        if errors:
-            self.checks.tell(self.host.read(errors, TIMEOUT))
-
-    async def synchronize_async(self) -> None:
-        """Await what `synchronize` waits for."""
-        self.flush()
-        errors = self.ask_errors()
-        await self.host.synchronize_async(TIMEOUT)
-        self.ahead = 0
-        raise_faults(self)
-        if errors:
-            self.checks.tell(await self.host.read_async(errors, TIMEOUT))
-
-    def ask_errors(self) -> int:
-        """Ask for the checks that no read has brought back; return the token, 0 where there are none."""
-        errors = self.checks.ask()
-        if errors:
-            self.submit()
-        return errors
+            self.wait()
 
 
 def _dialect(language: str) -> Dialect:

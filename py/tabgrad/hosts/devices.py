@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from _thread import RLock
 from contextvars import Token
 from typing import Any
 
@@ -40,7 +41,9 @@ class Device:
     def backend(self) -> Any:
         """What runs ops here; connects to the host when first asked for."""
         if self._backend is None:
-            self._backend = _connect(self)
+            with _CONNECTING:
+                if self._backend is None:
+                    self._backend = _connect(self)
         return self._backend
 
     @property
@@ -90,6 +93,7 @@ class Device:
         MODE.reset(self._tokens.pop())
 
 
+_CONNECTING = RLock()
 _DEVICES: dict[tuple[str, int], Device] = {}
 
 
@@ -111,9 +115,7 @@ def device(name: Any, index: int | None = None) -> Device:
         )
     at = int(number) if number else index or 0
     found = _DEVICES.get((kind, at))
-    if found is None:
-        found = _DEVICES[kind, at] = Device(kind, at)
-    return found
+    return _DEVICES.setdefault((kind, at), Device(kind, at)) if found is None else found
 
 
 @setting
@@ -181,10 +183,7 @@ async def connect_async(name: Any) -> Device:
     """Connect to a device where Python can't wait, and return it: a no-op if it is connected already."""
     where = device(name)
     if where._backend is None and where.type != "cpu":
-        from tabgrad.hosts import host
-        from tabgrad.hosts.device import DeviceBackend
-
-        where._backend = DeviceBackend(await host.connect_async(where.type), where)
+        where._backend = backend_class()(await host.connect_async(where.type), where)
     return where
 
 
@@ -204,7 +203,17 @@ def _connect(where: Device) -> Any:
         from tabgrad.hosts.reference import NumPyBackend
 
         return NumPyBackend()
-    from tabgrad.hosts.device import DeviceBackend
     from tabgrad.hosts.host import connect
 
-    return DeviceBackend(connect(where.type), where)
+    return backend_class()(connect(where.type), where)
+
+
+def backend_class() -> Any:
+    """Return the class of lazy devices: where there are threads, one that they can share."""
+    if host.in_browser():
+        from tabgrad.hosts.device import DeviceBackend
+
+        return DeviceBackend
+    from tabgrad.hosts.shared import SharedBackend
+
+    return SharedBackend

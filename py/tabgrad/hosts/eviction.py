@@ -21,8 +21,8 @@ def evict(backend: Any) -> None:
     used = {number for stored in plans.values() for number in stored.pipelines}
     unused = {number for stored in gone for number in stored.pipelines} - used
     if unused:
-        backend.encoder.drop_pipelines(sorted(unused))
         backend.pipelines = {k: n for k, n in backend.pipelines.items() if n not in unused}
         for number in unused:
             backend.kernels.pop(number, None)
+        backend.encoder.drop_pipelines(sorted(unused))
     backend.moves.seen.clear()

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
+from tabgrad.core.errors import HostError
 from tabgrad.hosts.host import error_of
+from tabgrad.hosts.protocol import Fault
 
 
-def raise_faults(backend: Any, cause: BaseException | None = None) -> None:
-    """Raise the first fault the host has noted; do nothing where there is none."""
-    faults = backend.host.faults()
-    if not faults:
-        if backend.host.lost and not isinstance(cause, DeviceLostError):
-            forget(backend)
-        return
-    fault = faults[0]
+def error_with_context(backend: Any, fault: Fault) -> HostError:
+    """Return the exception that stands for a fault, with what is known of its kernel."""
     error = error_of(fault)
     note = context(backend, fault.pipeline)
     if note:
         error.add_note(note)
-    if isinstance(error, OutOfMemoryError):
-        backend.pool.trim(0)
-    if isinstance(error, DeviceLostError):
-        forget(backend)
-    if fault.kind == "compile":
-        backend.plans.clear()
-        backend.pipelines = {k: v for k, v in backend.pipelines.items() if v != fault.pipeline}
-    raise error from cause
+    return error
 
 
 def context(backend: Any, pipeline: int) -> str:
@@ -52,6 +40,6 @@ def where(line: tuple[Any, int]) -> str:
 
 def forget(backend: Any) -> None:
     """Let the device connect anew when it is next used: this backend's tensors are gone."""
+    backend.graph.lost = True
     if backend.device._backend is backend:
         backend.device._backend = None
-        backend.pool.closed = True

@@ -30,6 +30,8 @@ class Host(Protocol):
     """
 
     hello: Hello
+    packets: int
+    stopped: int
 
     @property
     def lost(self) -> bool:
@@ -41,6 +43,9 @@ class Host(Protocol):
 
         Returns how many queue submits it took. Never raises for what is in the packet:
         what is wrong with it becomes a Fault, and a malformed packet does nothing else.
+        After any exception the packet was not taken, and may come again; `packets` then
+        stays as it was. `stopped` is the number of the first command that was not carried
+        out, where memory ran out or the packet was refused, else -1.
         """
         ...
 
@@ -54,6 +59,10 @@ class Host(Protocol):
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Await the answer to a Read command, as `read` does."""
+        ...
+
+    def give_up(self, token: int) -> None:
+        """Forget a read whose answer nobody waits for; a token that was answered or never asked is fine."""
         ...
 
     def can_block(self) -> bool:

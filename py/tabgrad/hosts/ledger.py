@@ -35,6 +35,7 @@ class _Ids:
         self.live: dict[int, tuple[int, ...]] = {}
         self.born: dict[int, tuple[int, ...]] = {}
         self.dead: set[int] = set()
+        self.last: tuple[set[int], dict[int, tuple[int, ...]]] = (set(), {})
 
     def get(self, number: int) -> tuple[int, ...]:
         value = self.live.get(number)
@@ -58,10 +59,16 @@ class _Ids:
     def settle(self, accept: bool) -> None:
         if accept:
             self.live.update(self.born)
-            for number in self.dead:
-                del self.live[number]
+            self.last = (set(self.born), {number: self.live.pop(number) for number in self.dead})
         self.born = {}
         self.dead = set()
+
+    def undo(self) -> None:
+        born, dead = self.last
+        self.live.update(dead)
+        for number in born:
+            self.live.pop(number, None)
+        self.last = (set(), {})
 
 
 class Ledger:
@@ -82,6 +89,7 @@ class Ledger:
         self._lists = _Ids("list")
         self._tokens = _Ids("read token")
         self._copies: dict[int, tuple[Copy, ...]] = {}
+        self._ended: list[int] = []
 
     @property
     def live_buffers(self) -> dict[int, int]:
@@ -91,6 +99,9 @@ class Ledger:
     def check(self, commands: Sequence[Command]) -> None:
         """Check every command in order; on the first wrong one nothing is kept."""
         ids = (self._buffers, self._pipelines, self._lists, self._tokens)
+        for number in self._ended:
+            self._copies.pop(number, None)
+        self._ended = []
         for index, command in enumerate(commands):
             try:
                 _CHECKS[type(command)](self, command)
@@ -99,10 +110,15 @@ class Ledger:
                     each.settle(accept=False)
                 message = f"{type(command).__name__}: {error}"
                 raise PacketError(message, index) from None
-        for number in self._lists.dead:
-            self._copies.pop(number, None)
         for each in ids:
             each.settle(accept=True)
+        self._ended = list(self._lists.last[1])
+
+    def undo(self) -> None:
+        """Take back the last packet that was accepted: it was not carried out."""
+        for each in (self._buffers, self._pipelines, self._lists, self._tokens):
+            each.undo()
+        self._ended = []
 
     def answered(self, token: int) -> None:
         """Forget a read token whose answer was taken or given up."""

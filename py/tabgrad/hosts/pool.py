@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.hosts.room import refusal
+from tabgrad.hosts.room import over_limit, refusal
 
 SPARE_BYTES = 64 << 20
 """Unused buffers beyond this, and beyond a quarter of what is in use, go back to the device."""
@@ -12,17 +12,19 @@ SPARE_BYTES = 64 << 20
 
 class Buffer:
     """A buffer in use. Dropping it gives it back to the pool: commands run in order, so it may be used again
-    at once."""
+    at once. `born` is the number of the command after the one that filled it, see `Encoder.clock`."""
 
-    __slots__ = ("id", "nbytes", "pool")
+    __slots__ = ("born", "id", "nbytes", "pool")
 
     def __init__(self, pool: Pool, id: int, nbytes: int) -> None:
         self.pool = pool
         self.id = id
         self.nbytes = nbytes
+        self.born = 0
 
     def __del__(self) -> None:
-        self.pool.give(self.id, self.nbytes)
+        # any thread may do this, at any time: the pool looks when it is next used
+        self.pool.returned.append((self.id, self.nbytes))
 
 
 def size_class(nbytes: int) -> int:
@@ -38,57 +40,75 @@ def size_class(nbytes: int) -> int:
 
 
 class Pool:
-    """The buffers of one device, by size class; none has more than `most` bytes."""
+    """The buffers of one device, by size class; none has more than `most` bytes, all in use not more than
+    `limit`. `failures` counts packets that did not go through."""
 
     def __init__(self, encoder: Any, most: int) -> None:
         self.encoder = encoder
         self.most = most
+        self.limit: int | None = None
+        self.failures = 0
         self.spare: dict[int, list[int]] = {}
         self.spare_bytes = 0
+        self.returned: list[tuple[int, int]] = []
         self.live = 0
         self.live_bytes = 0
         self.peak_bytes = 0
         self.next = 1
-        self.closed = False
 
     def take(self, nbytes: int) -> Buffer:
         """Return a buffer of at least `nbytes`; its contents are undefined."""
         if nbytes > self.most:
             raise refusal("a tensor", nbytes, self.most)
+        if self.returned:
+            self.settle()
         size = min(size_class(nbytes), self.most)
+        if self.limit is not None and self.live_bytes + size > self.limit:
+            raise over_limit(size, self.live_bytes, self.limit)
         ids = self.spare.get(size)
         if ids:
-            i = ids.pop()
+            buffer = Buffer(self, ids.pop(), size)
             self.spare_bytes -= size
         else:
             i = self.next
-            self.next += 1
+            self.next = i + 1
             self.encoder.alloc(i, size)
+            buffer = Buffer(self, i, size)
         self.live += 1
         self.live_bytes += size
         if self.live_bytes > self.peak_bytes:
             self.peak_bytes = self.live_bytes
-        return Buffer(self, i, size)
+        return buffer
 
-    def give(self, i: int, size: int) -> None:
-        """Take a buffer back."""
-        self.live -= 1
-        self.live_bytes -= size
-        if self.closed:
-            return
-        self.spare.setdefault(size, []).append(i)
-        self.spare_bytes += size
+    def settle(self) -> None:
+        """Take back what has been dropped."""
+        returned = self.returned
+        while returned:
+            i, size = returned.pop()
+            self.live -= 1
+            self.live_bytes -= size
+            self.spare.setdefault(size, []).append(i)
+            self.spare_bytes += size
 
     def trim(self, keep: int | None = None) -> None:
         """Release unused buffers, the largest first, until `keep` bytes of them are left."""
+        self.settle()
         keep = max(SPARE_BYTES, self.live_bytes // 4) if keep is None else keep
         if self.spare_bytes <= keep:
             return
-        freed = []
         for size in sorted(self.spare, reverse=True):
             ids = self.spare[size]
-            while ids and self.spare_bytes > keep:
-                freed.append(ids.pop())
-                self.spare_bytes -= size
-        if freed:
-            self.encoder.free(freed)
+            n = min(len(ids), -((keep - self.spare_bytes) // size))
+            if n > 0:
+                gone = ids[-n:]
+                del ids[-n:]
+                self.spare_bytes -= n * size
+                self.encoder.free(gone)
+
+    def forget(self, ids: set[int]) -> None:
+        """Strike out buffers that the device turned out not to have."""
+        self.settle()
+        for size, spare in self.spare.items():
+            kept = [i for i in spare if i not in ids]
+            self.spare_bytes -= size * (len(spare) - len(kept))
+            spare[:] = kept

@@ -157,6 +157,7 @@ class Encoder:
     """
 
     __slots__ = (
+        "_before",
         "_buffer",
         "_bytes",
         "_capacity",
@@ -172,17 +173,23 @@ class Encoder:
 
     def __init__(self, capacity: int = 16384) -> None:
         self._allocate(capacity)
+        self._before = self.commands = 0
         self.reset()
 
     def reset(self) -> None:
         """Start a new packet in the same memory."""
+        self._before, self.commands = self._before + self.commands, 0
         self._position = HEADER_WORDS
         self.blobs: list[Buffer] = []
-        self.commands = 0
         self.dispatches = 0
         self.pipelines = 0
         self.reads = 0
         self.bytes_up = 0
+
+    @property
+    def clock(self) -> int:
+        """How many commands were written in all packets up to now: the number of the next one."""
+        return self._before + self.commands
 
     def finish(self) -> tuple[bytearray, int, list[Buffer]]:
         """Return the packet's memory, its length in bytes, and the buffers beside it."""
@@ -192,13 +199,24 @@ class Encoder:
         words[2] = self.commands
         return self._buffer, self._position * 4, self.blobs
 
+    def cut(self, n: int) -> None:
+        """Take the first `n` commands out of the packet: they have been carried out."""
+        words, p = self._words, HEADER_WORDS
+        for _ in range(n):
+            p += 1 + (words[p] >> 8)
+        rest = bytes(words[p : self._position])
+        words[HEADER_WORDS : HEADER_WORDS + len(rest) // 4] = memoryview(rest).cast("I")
+        self._position = HEADER_WORDS + len(rest) // 4
+        self._before, self.commands = self._before + n, self.commands - n
+
     def alloc(self, buffer: int, nbytes: int) -> None:
         """Add an Alloc; `nbytes` is rounded up to whole words."""
-        p = self._claim(3)
+        p = self._room(3)
         words = self._words
         words[p] = 0x201
         words[p + 1] = buffer
         words[p + 2] = (nbytes + 3) & -4
+        self._position, self.commands = p + 3, self.commands + 1
 
     def free(self, buffers: Sequence[int]) -> None:
         """Add a Free of all `buffers`."""
@@ -213,17 +231,18 @@ class Encoder:
             nbytes = len(view)
         self.bytes_up += nbytes
         if nbytes > INLINE_BYTES:
-            self._append(4, (buffer, offset, nbytes, len(self.blobs)))
             self.blobs.append(view)
+            self._append(4, (buffer, offset, nbytes, len(self.blobs) - 1))
             return
-        p = self._claim(4 + (nbytes >> 2))
+        n = 4 + (nbytes >> 2)
+        p = self._room(n)
         words = self._words
-        words[p] = 3 | 3 + (nbytes >> 2) << 8
+        words[p] = 3 | n - 1 << 8
         words[p + 1] = buffer
         words[p + 2] = offset
         words[p + 3] = nbytes
-        p = p * 4 + 16
-        self._bytes[p : p + nbytes] = view
+        self._bytes[p * 4 + 16 : p * 4 + 16 + nbytes] = view
+        self._position, self.commands = p + n, self.commands + 1
 
     def copy(self, src: int, src_offset: int, dst: int, dst_offset: int, nbytes: int) -> None:
         """Add a Copy."""
@@ -238,9 +257,9 @@ class Encoder:
         overrides: Mapping[str, float] | None = None,
     ) -> None:
         """Add a Pipeline."""
-        self.pipelines += 1
         pairs = tuple((overrides or {}).items())
         self.append(Pipeline(pipeline, label, source, bindings, pairs))
+        self.pipelines += 1
 
     def dispatch(
         self,
@@ -250,18 +269,18 @@ class Encoder:
         uniform: Sequence[int] = (),
     ) -> None:
         """Add a Dispatch."""
-        self.dispatches += 1
         self._append(7, (pipeline, *groups, len(buffers), *buffers, *uniform))
+        self.dispatches += 1
 
     def routine(self, routine: int, buffers: Sequence[int], parameters: Sequence[int] = ()) -> None:
         """Add a Routine."""
-        self.dispatches += 1
         self._append(8, (routine, len(buffers), *buffers, *parameters))
+        self.dispatches += 1
 
     def read(self, token: int, buffer: int, offset: int, nbytes: int) -> None:
         """Add a Read; the bytes are then had from `Host.read(token, ...)`."""
-        self.reads += 1
         self._append(9, (token, buffer, offset, nbytes))
+        self.reads += 1
 
     def store(self, list_id: int, n_slots: int, commands: Sequence[Nested]) -> None:
         """Add a Store of `commands`, whose buffers are slot numbers below `n_slots`."""
@@ -274,15 +293,16 @@ class Encoder:
         """
         n_slots = len(slots)
         n_patches = len(patches)
-        p = self._claim(3 + n_slots + n_patches)
+        n = 3 + n_slots + n_patches
+        p = self._room(n)
         words = self._words
-        words[p] = 11 | 2 + n_slots + n_patches << 8
+        words[p] = 11 | n - 1 << 8
         words[p + 1] = list_id
         words[p + 2] = n_slots
-        p += 3
-        words[p : p + n_slots] = _as_words(slots)
+        words[p + 3 : p + 3 + n_slots] = _as_words(slots)
         if n_patches:
-            words[p + n_slots : p + n_slots + n_patches] = _as_words(patches)
+            words[p + 3 + n_slots : p + n] = _as_words(patches)
+        self._position, self.commands = p + n, self.commands + 1
 
     def drop(self, lists: Sequence[int]) -> None:
         """Add a Drop of stored lists."""
@@ -295,23 +315,25 @@ class Encoder:
     def append(self, command: Command) -> None:
         """Add any command as it stands."""
         words = command_words(command)
-        p = self._claim(len(words))
+        p = self._room(len(words))
         self._words[p : p + len(words)] = words
+        self._position, self.commands = p + len(words), self.commands + 1
 
     def _append(self, tag: int, payload: Sequence[int]) -> None:
         n = len(payload)
-        p = self._claim(n + 1)
+        p = self._room(n + 1)
         words = self._words
         words[p] = _header(tag, n)
         words[p + 1 : p + 1 + n] = _as_words(payload)
+        self._position, self.commands = p + n + 1, self.commands + 1
 
-    def _claim(self, n_words: int) -> int:
+    def _room(self, n_words: int) -> int:
+        """Return where the next command begins. It counts only once its words are all there: an exception
+        while they are written leaves the packet as it was."""
         position = self._position
         end = position + n_words
         if end > self._capacity:
             self._grow(end)
-        self._position = end
-        self.commands += 1
         return position
 
     def _grow(self, n_words: int) -> None:
@@ -322,10 +344,14 @@ class Encoder:
         self._buffer[:kept] = memoryview(used)[:kept]
 
     def _allocate(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._buffer = bytearray(capacity * 4)
-        self._bytes = memoryview(self._buffer)
-        self._words = self._bytes.cast("I")
+        buffer = bytearray(capacity * 4)
+        view = memoryview(buffer)
+        self._buffer, self._bytes, self._words, self._capacity = (
+            buffer,
+            view,
+            view.cast("I"),
+            capacity,
+        )
 
 
 def _as_words(values: Sequence[int]) -> "array[int]":

@@ -77,6 +77,7 @@ class RecordingHost:
         )
         self.lost = False
         self.packets = 0
+        self.stopped = -1
         self.commands: list[Command] = []
         self.lines: list[str] = []
         self.buffers: dict[int, bytearray] = {}
@@ -95,6 +96,7 @@ class RecordingHost:
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Write down a packet and do its writes and copies."""
         self.packets += 1
+        self.stopped = -1
         if self.lost:
             self.fail("lost", "the device is lost")
             return 0
@@ -103,6 +105,7 @@ class RecordingHost:
             self._ledger.check(commands)
         except PacketError as error:
             self.fail("protocol", str(error), error.command)
+            self.stopped = 0
             return 0
         self.lines.append(f"packet {self.packets}")
         for command in commands:
@@ -129,6 +132,11 @@ class RecordingHost:
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Answer a read."""
         return self.read(token, timeout)
+
+    def give_up(self, token: int) -> None:
+        """Forget a read."""
+        self._ledger.answered(token)
+        self._reads.pop(token, None)
 
     def can_block(self) -> bool:
         """Say yes: there is nothing to wait for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -93,7 +94,12 @@ class NumPyBackend:
         """Return what `read` returns."""
         return self.read(value, spec)
 
+    lock: Any = nullcontext()
+
     def flush(self) -> None:
+        """Nothing is ever pending."""
+
+    def flush_all(self) -> None:
         """Nothing is ever pending."""
 
     def advance(self) -> None:

@@ -16,8 +16,10 @@ from tabgrad.lower.plan import Plan
 class Stored:
     """A plan as a host holds it: its list, the last uniform words, and its physical temporaries.
 
+    `values` and `zeros` are the numbers of the last run, None where it is not known whether the host has them.
     `home[slot]` is the number of the temporary buffer that a slot shares with others whose lives don't meet,
-    `pipelines` those of its kernels, `captured` how many compiled calls replay it.
+    `pipelines` those of its kernels, `captured` how many compiled calls replay it,
+    `gone` whether the host has lost it.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class Stored:
         self.checks = checks
         self.pipelines = pipelines
         self.captured = 0
+        self.gone = False
         self.words: list[int] = []
-        self.values: list[Any] = []
+        self.values: list[Any] | None = []
         self.zeros: list[bool] = []
+        self.failures = 0
         self.spans: list[tuple[int, int]] = []
         self.sizes: list[int] = []
         self.home: dict[int, int] = {}
@@ -81,29 +85,38 @@ class Stored:
                 slots.append(temporaries[home[slot]].id)
             else:
                 slots.append(next(iter(outputs.values())).id)
-        encoder.replay(self.id, array("I", slots), self.patches(values))
+        patches = self.patches(values, pool.failures)
+        encoder.replay(self.id, array("I", slots), patches)
+        if self.values is None:
+            self.values, self.zeros, self.failures = list(values), zeros_of(values), pool.failures
+        born = encoder.clock
+        for out in outputs.values():
+            out.born = born
         return outputs
 
-    def patches(self, values: Sequence[Any]) -> array[int]:
-        """Return (index, word) of the uniform words that differ from the last run's."""
+    def patches(self, values: Sequence[Any], failures: int) -> array[int]:
+        """Return (index, word) of the uniform words that differ from what the host has.
+
+        Until the replay that brings them is written, nothing is known of what the host has; then, and
+        after `failures` more, all words are sent.
+        """
         out = array("I")
-        if values == self.values and self.zeros == zeros_of(values):
-            return out
         last = self.values
-        at = 0
+        if failures != self.failures or last is None:
+            last = None
+        elif values == last and self.zeros == zeros_of(values):
+            return out
+        self.values = None
         for i, (_, kind) in enumerate(self.plan.uniforms):
             value = values[i]
-            n = self.spans[i][1]
-            if value != last[i] or value == 0:
-                at = self.spans[i][0]
-                for k, word in enumerate(pack_words(value, kind)):
-                    if self.words[at + k] != word:
-                        self.words[at + k] = word
-                        out.append(at + k)
-                        out.append(word)
-            del n
-        self.values = list(values)
-        self.zeros = zeros_of(values)
+            if last is not None and value == last[i] and value != 0:
+                continue
+            at = self.spans[i][0]
+            for k, word in enumerate(pack_words(value, kind)):
+                if last is None or self.words[at + k] != word:
+                    self.words[at + k] = word
+                    out.append(at + k)
+                    out.append(word)
         return out
 
     def commands(self, pipelines: Sequence[int], values: Sequence[Any]) -> list[Nested]:

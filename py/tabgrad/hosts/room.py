@@ -27,6 +27,14 @@ def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
     )
 
 
+def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
+    """Return the error for a buffer that would take a device over the limit that the user has set."""
+    return OutOfMemoryError(
+        f"{nbytes:,} bytes more than the {used:,} in use are above the limit of {limit:,} bytes that was set for "
+        "this device: drop tensors, work on smaller parts, or raise the limit"
+    )
+
+
 def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
     """Raise OutOfMemoryError where a plan stores more in one buffer than the device can bind."""
     most = backend.pool.most
@@ -48,4 +56,4 @@ def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
         del error
 
 
-__all__ = ["check_room", "largest", "refusal"]
+__all__ = ["check_room", "largest", "over_limit", "refusal"]

@@ -1,0 +1,144 @@
+"""Interrupts (Ctrl-C, the stop button of a notebook) that come while tabgrad is in the middle of something.
+
+Python runs a signal's handler between any two instructions of the main thread. An exception there could leave
+a graph or a packet half-written. The handler installed here looks at the frame that was interrupted: where
+that is tabgrad's own code it waits until this code has returned to its caller, and raises there; where it
+is the user's code, or a wait, or the lowering of a graph, it raises at once. Nothing is paid for this
+between interrupts.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, TypeVar
+
+PATIENCE = 0.12
+"""Seconds after which an interrupt no longer waits for a whole step (an optimizer's, a backward pass), but only
+for what would break if it was left half-done."""
+
+_WHOLE = (
+    "tabgrad.core.",
+    "tabgrad.hosts.",
+    "tabgrad_native.",
+    "tabgrad.dispatch",
+    "tabgrad.random",
+)
+"""Modules whose code is never broken off."""
+_FREE = ("tabgrad.lower.", "tabgrad.nn.", "tabgrad.examples.", "tabgrad.utils.", "tabgrad.testing.",
+         "tabgrad.__main__", "tabgrad.exporting.", "tabgrad.serialization", "tabgrad.printing")  # fmt: skip
+"""Modules whose code can be broken off anywhere, as a user's can."""
+_HELPERS = frozenset(
+    ("wgpu", "cffi", "cupy", "numpy", "threading", "contextlib", "contextvars", "functools", "weakref", "enum",
+     "importlib", "abc", "collections", "copy", "typing", "logging", "asyncio", "pyodide", "_pyodide", "dataclasses")
+)  # fmt: skip
+"""Libraries that both tabgrad and users call: code of theirs belongs to whoever called it."""
+
+_interruptible: set[CodeType] = set()
+Handler = Callable[[int, FrameType | None], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def interruptible(function: F) -> F:
+    """Mark a function of tabgrad's that may be broken off at any point: one that waits, or changes nothing."""
+    _interruptible.add(function.__code__)  # type: ignore[attr-defined]
+    return function
+
+
+FREE, STEP, WHOLE = 0, 1, 2
+"""Kinds of code: to be broken off anywhere; rather as a whole; only as a whole."""
+
+
+def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
+    """Return what kind of code runs in `frame`, and the frame that it will return to with all it does done."""
+    kind = FREE
+    while frame is not None:
+        name: str = frame.f_globals.get("__name__", "")
+        if frame.f_code in _interruptible:
+            break
+        if name.startswith("tabgrad"):
+            if name.startswith(_FREE):
+                break
+            kind = WHOLE if kind == WHOLE or name.startswith(_WHOLE) else STEP
+        elif name.partition(".")[0] not in _HELPERS:
+            break
+        frame = frame.f_back
+    return kind, frame
+
+
+class Deferred:
+    """An interrupt that waits for tabgrad's code to return to `frame`."""
+
+    def __init__(self, number: int, frame: FrameType, handler: Handler) -> None:
+        self.number = number
+        self.frame = frame
+        self.handler = handler
+        self.since = time.monotonic()
+        self.tracing = sys.gettrace()
+        self.local = frame.f_trace
+        self.opcodes = frame.f_trace_opcodes
+
+    def start(self) -> None:
+        """Have the frame say when it goes on, and every function when it begins."""
+        self.frame.f_trace_opcodes = True
+        self.frame.f_trace = self.returned
+        sys.settrace(self.called)
+
+    def returned(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """Raise in the frame: tabgrad's code has returned to it."""
+        return self.fire(frame)
+
+    def called(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """Raise where a function begins that may be broken off, or one of a step that takes too long."""
+        kind, _ = kind_of(frame)
+        if kind == FREE or (kind == STEP and time.monotonic() - self.since > PATIENCE):
+            return self.fire(frame)
+        return None
+
+    def fire(self, frame: FrameType) -> Any:
+        """Do what the signal's handler does, with tracing as it was before."""
+        _State.deferred = None
+        sys.settrace(self.tracing)
+        self.frame.f_trace_opcodes = self.opcodes
+        if self.local is None:
+            del self.frame.f_trace
+        else:
+            self.frame.f_trace = self.local
+        self.handler(self.number, frame)
+        return self.tracing
+
+
+class _State:
+    deferred: Deferred | None = None
+    handler: Handler = signal.default_int_handler
+
+
+def on_interrupt(number: int, frame: FrameType | None) -> Any:
+    """Handle SIGINT: raise KeyboardInterrupt, now or when tabgrad's code has returned."""
+    kind, outer = kind_of(frame)
+    if kind == FREE or outer is None:
+        return _State.handler(number, frame)
+    if _State.deferred is None:
+        _State.deferred = Deferred(number, outer, _State.handler)
+        _State.deferred.start()
+    return None
+
+
+def install() -> None:
+    """Handle SIGINT here where Python's own handler would; another that the user has set stays."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, on_interrupt)
+
+
+def watch_notebook() -> None:
+    """Install at every cell: a notebook's kernel sets the handler anew for each."""
+    shell = sys.modules.get("IPython")
+    current = shell.get_ipython() if shell is not None else None
+    if current is not None:
+        current.events.register("pre_run_cell", lambda *_: install())

@@ -1,0 +1,151 @@
+"""Bringing values of a device back: reads, waits, and what went wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tabgrad.core.errors import DeviceLostError, WouldBlockError
+from tabgrad.core.graph import Graph, Value
+from tabgrad.core.spec import Spec
+from tabgrad.hosts.storage import from_storage
+from tabgrad.lower.memory import nbytes
+
+TIMEOUT = 120.0
+"""Seconds a blocking read waits."""
+
+
+def lost_tensor(what: str) -> DeviceLostError:
+    """Return the error for a tensor whose device is gone, met by `what`."""
+    return DeviceLostError(f"{what}: a tensor is of a device that was lost; make it anew")
+
+
+class Answers:
+    """The half of a device that reads."""
+
+    graph: Graph
+    host: Any
+    encoder: Any
+    checks: Any
+    sender: Any
+    counters: Any
+    dialect: Any
+    device: Any
+    next: int
+    ahead: int
+
+    def ask(self, value: Value, spec: Spec) -> tuple[int, int]:
+        """Compute `value`, ask the host for its bytes, and return the token of the answer and that of the
+        checks of indices, 0 where there is nothing to tell."""
+        if value.graph is not self.graph:
+            raise lost_tensor("read")
+        graph = self.graph
+        graph.collect()
+        with graph.held():
+            wanted = self.wanted()
+            if graph.buffer[value.id] is None and value.id not in wanted:
+                wanted.append(value.id)
+            if wanted:
+                self.compute_for(value.id, wanted)
+        buffer = graph.buffer[value.id]
+        offset = 0
+        if buffer is None:
+            # it came out as part of another buffer: read it through a copy of its own
+            self.compute([value.id])
+            buffer = graph.buffer[value.id]
+        if self.sender.lost:
+            self.sender.check([buffer])
+        token = self.next
+        self.next += 1
+        self.encoder.read(
+            token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size)
+        )
+        errors = self.checks.ask()
+        self.submit()
+        return token, errors
+
+    def read(self, value: Value, spec: Spec) -> memoryview:
+        """Return the bytes of `value`, waiting for them."""
+        if not self.host.can_block():
+            raise WouldBlockError(
+                "reading a value of the GPU has to wait, and Python can't wait here: use "
+                "`await x.item_async()`, `await x.tolist_async()` or `await x.numpy_async()`"
+            )
+        if not spec.size:
+            return memoryview(b"")
+        tokens = self.ask(value, spec)
+        try:
+            data = [self.host.read(t, TIMEOUT) if t else None for t in tokens]
+        except BaseException as e:
+            self.give_up(tokens)
+            if isinstance(e, Exception):
+                self.sender.raise_faults(e)
+            raise
+        return self.answer(data, spec)
+
+    async def read_async(self, value: Value, spec: Spec) -> memoryview:
+        """Return the bytes of `value`, awaiting them."""
+        if not spec.size:
+            return memoryview(b"")
+        tokens = self.ask(value, spec)
+        try:
+            data = [await self.host.read_async(t, TIMEOUT) if t else None for t in tokens]
+        except BaseException as e:
+            self.give_up(tokens)
+            if isinstance(e, Exception):
+                self.sender.raise_faults(e)
+            raise
+        return self.answer(data, spec)
+
+    def give_up(self, tokens: Sequence[int]) -> None:
+        """Let go of answers that nobody waits for any more; the checks will be asked for again."""
+        for token in tokens:
+            if token:
+                self.host.give_up(token)
+        if tokens[-1]:
+            self.checks.asked = False
+
+    def answer(self, got: Sequence[Any], spec: Spec) -> memoryview:
+        """Return what a read gave, after the faults that came with it."""
+        data, errors = got
+        self.sender.raise_faults()
+        self.ahead = 0
+        self.counters.bytes_down += len(data)
+        if errors is not None:
+            self.tell(errors)
+        return from_storage(self.dialect.name, data, spec)
+
+    def synchronize(self) -> None:
+        """Wait until everything recorded has run."""
+        self.flush_all()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until everything sent has run."""
+        errors = self.ask_errors()
+        self.host.synchronize(TIMEOUT)
+        self.ahead = 0
+        self.sender.raise_faults()
+        if errors:
+            self.tell(self.host.read(errors, TIMEOUT))
+
+    async def synchronize_async(self) -> None:
+        """Await what `synchronize` waits for."""
+        self.flush_all()
+        errors = self.ask_errors()
+        await self.host.synchronize_async(TIMEOUT)
+        self.ahead = 0
+        self.sender.raise_faults()
+        if errors:
+            self.tell(await self.host.read_async(errors, TIMEOUT))
+
+    def tell(self, errors: Any) -> None:
+        """Raise for what the checks of indices have found."""
+        self.checks.tell(errors)
+
+    def ask_errors(self) -> int:
+        """Ask for the checks that no read has brought back; return the token, 0 where there are none."""
+        errors = self.checks.ask()
+        if errors:
+            self.submit()
+        return errors

@@ -1,0 +1,173 @@
+"""Sending packets: what went through is so, and what did not is forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
+from tabgrad.hosts.commands import Alloc, Drop, Free, Pipeline, Store
+from tabgrad.hosts.faults import error_with_context, forget
+from tabgrad.hosts.protocol import Encoder, Fault, decode
+
+REMEMBERED = 64
+"""Packets of which it is known with which command they began: faults may come as many packets later."""
+REFUSED = ("memory", "validation", "compile", "protocol")
+"""Faults after which the values that their packet was to compute are not there."""
+
+
+class Sender:
+    """Sends the packets of one device.
+
+    A packet that `Host.submit` has not taken, because of an exception, is sent with the next one. Of one
+    that failed, whatever it would have defined is forgotten: buffers, pipelines, lists; and the values it
+    would have computed raise LostValueError when they are used. `lost` has the numbers of commands (see
+    `Encoder.clock`) between which that is so.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.host = backend.host
+        self.encoder: Encoder = backend.encoder
+        self.began: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self.lost: list[tuple[int, int, str]] = []
+        self.time = 0.0
+
+    def send(self) -> int:
+        """Send the packet; return how many submits the queue took."""
+        encoder, host = self.encoder, self.host
+        if host.lost:
+            self.raise_faults()
+            raise DeviceLostError(f"{self.backend.device}: the device is lost; its tensors are gone. Make new ones: "
+                                  "the next use of the device connects again")  # fmt: skip
+        submits = self._once()
+        if host.stopped >= 0:
+            submits += self._again()
+        self.time = time.perf_counter()
+        self.raise_faults()
+        return submits
+
+    def _once(self) -> int:
+        """Hand the packet over, and begin a new one if all of it was taken."""
+        encoder, host = self.encoder, self.host
+        packet, n, blobs = encoder.finish()
+        before, start = host.packets, encoder.clock - encoder.commands
+        submits = 0
+        try:
+            submits = host.submit(packet, n, blobs)
+        finally:
+            # also where an exception came after the host was done: nothing is sent twice
+            if host.packets != before:
+                self.began.append((host.packets, start))
+                if host.stopped < 0:
+                    encoder.reset()
+                counters = self.backend.counters
+                counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
+        return submits
+
+    def _again(self) -> int:
+        """After a packet that stopped for want of memory, or was refused: give back what is spare and try the
+        rest once more; then forget it."""
+        encoder, host, pool = self.encoder, self.host, self.backend.pool
+        encoder.cut(host.stopped)
+        faults = host.faults()
+        submits = 0
+        if all(fault.kind == "memory" for fault in faults):
+            pool.encoder = freeing = Encoder(256)
+            try:
+                pool.trim(0)
+            finally:
+                pool.encoder = encoder
+            host.submit(*freeing.finish())
+            submits = self._once()
+            if host.stopped < 0:
+                return submits
+            encoder.cut(host.stopped)
+            faults = host.faults()
+        error = self.error_of(faults[0])
+        self.forget_packet(str(error))
+        raise error
+
+    def forget_packet(self, why: str) -> None:
+        """Forget what the packet in the encoder would have defined and computed."""
+        encoder, backend = self.encoder, self.backend
+        packet, n, blobs = encoder.finish()
+        buffers: set[int] = set()
+        freed: list[int] = []
+        numbers: set[int] = set()
+        dropped: list[int] = []
+        for command in decode(packet, n, blobs):
+            if isinstance(command, Alloc):
+                buffers.add(command.id)
+            elif isinstance(command, Pipeline):
+                numbers.add(command.id)
+            elif isinstance(command, Store):
+                numbers.add(command.list_id)
+            elif isinstance(command, Free):
+                freed += command.ids
+            elif isinstance(command, Drop):
+                dropped += command.ids
+        self.forget_since(encoder.clock - encoder.commands, why)
+        backend.pool.forget(buffers)
+        forget_plans(backend, numbers)
+        encoder.reset()
+        if rest := [i for i in freed if i not in buffers]:
+            encoder.free(rest)
+        if rest := [i for i in dropped if i not in numbers]:
+            encoder.drop(rest)
+
+    def forget_since(self, start: int, why: str) -> None:
+        """Note that the commands from number `start` on have not done what they should."""
+        self.lost.append((start, self.encoder.clock, why))
+        self.backend.pool.failures += 1
+        self.backend.checks.restart()
+
+    def check(self, buffers: list[Any]) -> None:
+        """Raise LostValueError where one of these buffers was not filled."""
+        for start, end, why in self.lost:
+            for buffer in buffers:
+                if start < buffer.born <= end:
+                    raise LostValueError(
+                        f"a tensor's value was lost when the device failed to compute it; make it anew. "
+                        f"The failure was: {why}"
+                    )
+
+    def error_of(self, fault: Fault) -> Exception:
+        """Return the exception that stands for a fault, with what is known of its kernel."""
+        return error_with_context(self.backend, fault)
+
+    def raise_faults(self, cause: BaseException | None = None) -> None:
+        """Raise the first fault the host has noted; do nothing where there is none."""
+        faults = self.host.faults()
+        if not faults:
+            if self.host.lost and not isinstance(cause, DeviceLostError):
+                forget(self.backend)
+            return
+        error = self.error_of(faults[0])
+        failed = [f for f in faults if f.kind in REFUSED and f.packet]
+        if failed:
+            first = min(f.packet for f in failed)
+            start = max((at for n, at in self.began if n <= first), default=0)
+            self.forget_since(start, str(error))
+        for fault in faults:
+            if fault.kind == "compile":
+                forget_plans(self.backend, {fault.pipeline})
+        if isinstance(error, OutOfMemoryError):
+            self.backend.pool.trim(0)
+        if isinstance(error, DeviceLostError):
+            forget(self.backend)
+        raise error from cause
+
+
+def forget_plans(backend: Any, numbers: set[int]) -> None:
+    """Forget pipelines and lists of these numbers, and the plans that use them."""
+    if not numbers:
+        return
+    for key, stored in list(backend.plans.items()):
+        if stored.id in numbers or numbers & stored.pipelines:
+            stored.gone = True
+            del backend.plans[key]
+    backend.pipelines = {k: n for k, n in backend.pipelines.items() if n not in numbers}
+    for number in numbers:
+        backend.kernels.pop(number, None)

@@ -1,0 +1,121 @@
+"""A device that several threads may use: one lock around each of its entries, and none in a child process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import wraps
+from threading import get_ident
+from typing import Any
+
+from tabgrad.core import interrupts
+from tabgrad.core.errors import DeviceError
+from tabgrad.core.graph import Graph
+from tabgrad.hosts.device import DeviceBackend
+
+
+class SharedGraph(Graph):
+    """A graph whose handles any thread may drop."""
+
+    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+        super().__init__()
+        self.lock = lock
+        self.lists: dict[int, dict[int, float]] = {}
+        self.user = threading.get_ident()
+
+    def switch(self) -> None:
+        """Let the current thread record: what each thread has recorded is computed apart, as if it was alone."""
+        self.lists[self.user] = self.recorded
+        self.user = threading.get_ident()
+        self.recorded = self.lists.pop(self.user, {})
+        ended = self.lists.keys() - {thread.ident for thread in threading.enumerate()}
+        for ident in ended:
+            self.recorded |= self.lists.pop(ident)
+
+    def gather(self) -> None:
+        """Take what all threads have recorded as the current one's."""
+        for recorded in self.lists.values():
+            self.recorded |= recorded
+        self.lists.clear()
+
+    def collect(self) -> None:
+        """Release what was dropped; what another thread is in the middle of leaves it for the next time."""
+        if self.lock.acquire(False):
+            try:
+                super().collect()
+            finally:
+                self.lock.release()
+
+
+class SharedBackend(DeviceBackend):
+    """Records and runs ops for all threads of a process. The lock is not held while a thread waits."""
+
+    graph: SharedGraph
+
+    def __init__(self, host: Any, device: Any) -> None:
+        self.lock = threading.RLock()
+        super().__init__(host, device)
+        self.graph = SharedGraph(self.lock)
+        interrupts.install()
+        interrupts.watch_notebook()
+
+    def flush_all(self) -> None:
+        """Compute and send what all threads have recorded."""
+        self.graph.gather()
+        self.flush()
+
+
+def _locked(name: str) -> Callable[..., Any]:
+    method = getattr(SharedBackend, name)
+
+    @wraps(method)
+    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            if self.graph.user != get_ident():
+                self.graph.switch()
+            return method(self, *args, **kwargs)
+
+    return entry
+
+
+ENTRIES = (
+    "upload", "settled", "flush", "flush_all", "advance", "prepare", "ask", "ask_errors",
+    "tell", "submit", "submit_held", "submit_pending", "pending", "give_up",
+)  # fmt: skip
+"""What is called from outside and changes the graph, the packet or the plans."""
+
+for _name in ENTRIES:
+    setattr(SharedBackend, _name, _locked(_name))
+
+
+class ForkedBackend:
+    """What a child process finds in place of a device that its parent has opened."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, what: str) -> Any:
+        raise DeviceError(
+            f"{self.name} was opened by the parent of this process, and a device does not survive a fork: start "
+            'processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'
+        )
+
+
+_ABANDONED: list[Any] = []
+
+
+def _forked() -> None:
+    """Leave the parent's devices alone, for good: their threads are not in this process."""
+    from tabgrad.hosts.devices import connected
+
+    for device in connected():
+        backend = device._backend
+        if isinstance(backend, SharedBackend):
+            backend.graph.busy = True
+            _ABANDONED.append(backend)
+            device._backend = ForkedBackend(str(device))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
