@@ -38,6 +38,8 @@ _HELPERS = frozenset(
 )  # fmt: skip
 """Libraries that both tabgrad and users call: code of theirs belongs to whoever called it."""
 
+_GENERATOR = 0x20
+"""The flag of a generator's code."""
 _interruptible: set[CodeType] = set()
 Handler = Callable[[int, FrameType | None], Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,6 +58,12 @@ FREE, STEP, WHOLE = 0, 1, 2
 def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
     """Return what kind of code runs in `frame`, and the frame that it will return to with all it does done."""
     kind = FREE
+    outer = frame
+    while outer is not None:
+        if outer.f_code.co_name == "__del__":
+            # an exception inside would be swallowed
+            kind, frame = WHOLE, outer.f_back
+        outer = outer.f_back
     while frame is not None:
         name: str = frame.f_globals.get("__name__", "")
         if frame.f_code in _interruptible:
@@ -90,6 +98,9 @@ class Deferred:
 
     def returned(self, frame: FrameType, event: str, arg: Any) -> Any:
         """Raise in the frame: tabgrad's code has returned to it."""
+        if event in ("exception", "return") and frame.f_code.co_flags & _GENERATOR:
+            # one that is closed because nobody needs it any more would swallow it: the next call raises
+            return self.returned
         return self.fire(frame)
 
     def called(self, frame: FrameType, event: str, arg: Any) -> Any:

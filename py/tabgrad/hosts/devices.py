@@ -8,6 +8,7 @@ from contextvars import Token
 from typing import Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.core import interrupts
 from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
@@ -210,6 +211,8 @@ def _connect(where: Device) -> Any:
 
 def backend_class() -> Any:
     """Return the class of lazy devices: where there are threads, one that they can share."""
+    interrupts.install()
+    interrupts.watch_notebook()
     if host.in_browser():
         from tabgrad.hosts.device import DeviceBackend
 

@@ -9,7 +9,6 @@ from functools import wraps
 from threading import get_ident
 from typing import Any
 
-from tabgrad.core import interrupts
 from tabgrad.core.errors import DeviceError
 from tabgrad.core.graph import Graph
 from tabgrad.hosts.device import DeviceBackend
@@ -57,8 +56,6 @@ class SharedBackend(DeviceBackend):
         self.lock = threading.RLock()
         super().__init__(host, device)
         self.graph = SharedGraph(self.lock)
-        interrupts.install()
-        interrupts.watch_notebook()
 
     def flush_all(self) -> None:
         """Compute and send what all threads have recorded."""
