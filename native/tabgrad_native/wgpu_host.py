@@ -37,7 +37,8 @@ from tabgrad.hosts.protocol import (
     decode,
 )
 from tabgrad_native.wgpu_adapter import hello_of, request_adapter, request_device
-from tabgrad_native.wgpu_pipelines import SLOT, Compiled, Pipelines, StoredList
+from tabgrad_native.wgpu_encoding import Encoding
+from tabgrad_native.wgpu_pipelines import Pipelines, StoredList
 from tabgrad_native.wgpu_staging import Mapping, Staging
 
 TABLES = 8
@@ -50,12 +51,11 @@ _set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
 _dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
 
 
-class WgpuHost:
+class WgpuHost(Encoding):
     """A device of wgpu-py that speaks packets; see `tabgrad.hosts.host.Host`."""
 
     def __init__(self, adapter: Any, *, diagnose: bool = False) -> None:
-        self._device = request_device(adapter)
-        self._queue = self._device.queue
+        super().__init__(request_device(adapter))
         self.hello = hello_of(adapter, self._device)
         self.lost = False
         self._diagnose = diagnose
@@ -65,25 +65,9 @@ class WgpuHost:
         self._ended: list[Free | Drop | DropPipeline] = []
         self._faults: list[Fault] = []
         self._ledger = Ledger()
-        self._buffers: dict[int, Any] = {}
         self._pipelines = Pipelines(self._device)
-        self._lists: dict[int, StoredList] = {}
-        self._groups: dict[tuple[int, ...], Any] = {}
-        self._groups_of: dict[int, set[tuple[int, ...]]] = {}
-        self._uniform_sent = 0
-        self._uniform_end = 0
-        self._tables_of: dict[int, set[tuple[StoredList, tuple[int, ...]]]] = {}
-        self._reads: dict[int, tuple[Any, int] | None] = {}
         self._staging = Staging(self._device)
         self._offset = ffi.new("uint32_t[1]")
-        self._make_arena(256 * 1024)
-        self._encoder: Any = None
-        self._pass: Any = None
-        self._pass_id: Any = None
-        self._used: set[int] = set()
-        self._pending: list[int] = []
-        self._failed = False
-        self._submits = 0
 
     # Packets
 
@@ -211,102 +195,6 @@ class WgpuHost:
 
     def _fault(self, kind: str, message: str, index: int, pipeline: int = 0) -> None:
         self._faults.append(Fault(kind, message, pipeline, index, self.packets + 1))
-
-    # Encoding
-
-    def _open(self) -> Any:
-        if self._encoder is None:
-            self._encoder = self._device.create_command_encoder()
-        return self._encoder
-
-    def _open_pass(self) -> Any:
-        if self._pass is None:
-            self._pass = self._open().begin_compute_pass()
-            self._pass_id = self._pass._internal
-        return self._pass_id
-
-    def _close_pass(self) -> None:
-        if self._pass is not None:
-            # Reset first: if `end` raises, this pass must not be ended again.
-            ending, self._pass = self._pass, None
-            ending.end()
-
-    def _abandon(self) -> None:
-        self._failed = True
-        self._encoder = None
-        self._pass = None
-        self._used.clear()
-        for token in self._pending:
-            self._reads[token] = None
-        self._pending.clear()
-
-    def _flush(self) -> None:
-        """Submit what has been encoded; the uniforms go up first, in one write."""
-        if self._encoder is None:
-            return
-        self._close_pass()
-        encoder, self._encoder = self._encoder, None
-        buffer = encoder.finish()
-        start, end = self._uniform_sent, self._uniform_end
-        if end > start:
-            self._queue.write_buffer(self._arena, start, self._arena_bytes[start:end])
-        # The uniforms of the rest of the packet go behind these, so that no bytes
-        # of the arena are written twice in one packet.
-        self._uniform_sent = end
-        self._queue.submit([buffer])
-        self._submits += 1
-        self._used.clear()
-        self._pending.clear()
-
-    def _make_arena(self, nbytes: int) -> None:
-        self._arena = self._device.create_buffer(
-            size=nbytes, usage=wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
-        )
-        self._arena_size = nbytes
-        self._arena_bytes = memoryview(bytearray(nbytes))
-        self._uniform_end = 0
-        self._uniform_sent = 0
-        self._groups = {}
-        self._groups_of = {}
-        for stored in self._lists.values():
-            stored.tables.clear()
-        self._tables_of = {}
-
-    def _put_uniform(self, data: Buffer) -> int:
-        """Place uniform words in the arena and return where."""
-        view = memoryview(data).cast("B")
-        nbytes = len(view)
-        start = self._uniform_end
-        end = start + (nbytes + SLOT - 1) // SLOT * SLOT
-        if end > self._arena_size:
-            self._flush()
-            self._make_arena(max(2 * self._arena_size, end))
-            start, end = 0, end - start
-        self._arena_bytes[start : start + nbytes] = view
-        self._uniform_end = end
-        return start
-
-    def _group(self, pipeline: Compiled, ids: tuple[int, ...], nbytes: int) -> Any:
-        """Return the bind group for these buffers, and `nbytes` of uniform words."""
-        nbytes = (nbytes + SLOT - 1) // SLOT * SLOT
-        key = (pipeline.layout.number, nbytes, *ids)
-        group = self._groups.get(key)
-        if group is not None:
-            return group
-        if pipeline.gpu is None:
-            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
-        entries = []
-        for binding, number in enumerate(ids):
-            entry = {"binding": binding, "resource": {"buffer": self._buffers[number]}}
-            entries.append(entry)
-        if nbytes:
-            resource = {"buffer": self._arena, "offset": 0, "size": nbytes}
-            entries.append({"binding": len(ids), "resource": resource})
-        group = self._device.create_bind_group(layout=pipeline.layout.group, entries=entries)
-        self._groups[key] = group
-        for number in set(ids):
-            self._groups_of.setdefault(number, set()).add(key)
-        return group
 
     # Commands
 

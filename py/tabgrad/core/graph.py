@@ -15,7 +15,6 @@ from typing import Any
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
 
-
 MANY = 64
 """Dropped handles that wait to be released together; whoever takes memory releases them first."""
 
@@ -214,8 +213,7 @@ class Graph:
         return sorted(seen, key=self.serial.__getitem__)
 
     def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
-        """Whether something that the roots are made of was recorded before node number `start`, and has no value
-        yet, nor needs one."""
+        """Whether the roots are made of ops recorded up to node number `start` that have no value yet."""
         return any(
             op is not None and op.family not in ("view", "constant") and 0 < self.serial[i] <= start
             for i in self.ancestors(roots)

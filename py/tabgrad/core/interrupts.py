@@ -34,7 +34,7 @@ _FREE = ("tabgrad.lower.", "tabgrad.nn.", "tabgrad.examples.", "tabgrad.utils.",
 """Modules whose code can be broken off anywhere, as a user's can."""
 _HELPERS = frozenset(
     ("wgpu", "cffi", "cupy", "numpy", "threading", "contextlib", "contextvars", "functools", "weakref", "enum",
-     "importlib", "abc", "collections", "copy", "typing", "logging", "asyncio", "pyodide", "_pyodide", "dataclasses")
+     "importlib", "abc", "collections", "copy", "typing", "logging", "asyncio", "pyodide", "_pyodide")
 )  # fmt: skip
 """Libraries that both tabgrad and users call: code of theirs belongs to whoever called it."""
 
@@ -47,7 +47,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def interruptible(function: F) -> F:
     """Mark a function of tabgrad's that may be broken off at any point: one that waits, or changes nothing."""
-    _interruptible.add(function.__code__)  # type: ignore[attr-defined]
+    _interruptible.add(function.__code__)
     return function
 
 

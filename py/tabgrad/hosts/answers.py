@@ -31,6 +31,11 @@ class Answers:
     counters: Any
     dialect: Any
     device: Any
+    wanted: Any
+    compute: Any
+    compute_for: Any
+    flush_all: Any
+    submit: Any
     next: int
     ahead: int
 

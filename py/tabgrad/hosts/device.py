@@ -275,8 +275,8 @@ class DeviceBackend(Answers):
             self.limits.dynamic = dynamic
             plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
             check_room(self, plan, order)
-            stored = self.plans[key] = self.store(plan, self.numbers(plan, order, moving), order)
-            values = stored.values
+            values = self.numbers(plan, order, moving)
+            stored = self.plans[key] = self.store(plan, values, order)
         else:
             values = self.numbers(stored.plan, order, moving)
         inputs = [

@@ -7,8 +7,7 @@ from _thread import RLock
 from contextvars import Token
 from typing import Any
 
-from tabgrad.core import dtype as dt
-from tabgrad.core import interrupts
+from tabgrad.core import dtype as dt, interrupts
 from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode

@@ -30,7 +30,7 @@ def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
 def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
     """Return the error for a buffer that would take a device over the limit that the user has set."""
     return OutOfMemoryError(
-        f"{nbytes:,} bytes more than the {used:,} in use are above the limit of {limit:,} bytes that was set for "
+        f"{nbytes:,} bytes more than the {used:,} in use are above the limit of {limit:,} bytes set for "
         "this device: drop tensors, work on smaller parts, or raise the limit"
     )
 

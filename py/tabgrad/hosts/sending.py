@@ -36,11 +36,13 @@ class Sender:
 
     def send(self) -> int:
         """Send the packet; return how many submits the queue took."""
-        encoder, host = self.encoder, self.host
+        host = self.host
         if host.lost:
             self.raise_faults()
-            raise DeviceLostError(f"{self.backend.device}: the device is lost; its tensors are gone. Make new ones: "
-                                  "the next use of the device connects again")  # fmt: skip
+            raise DeviceLostError(
+                f"{self.backend.device}: the device is lost; its tensors are gone. Make new ones: the next use "
+                "of the device connects again"
+            )
         submits = self._once()
         if host.stopped >= 0:
             submits += self._again()

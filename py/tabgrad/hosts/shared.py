@@ -17,14 +17,14 @@ from tabgrad.hosts.device import DeviceBackend
 class SharedGraph(Graph):
     """A graph whose handles any thread may drop."""
 
-    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+    def __init__(self, lock: threading.RLock) -> None:
         super().__init__()
         self.lock = lock
         self.lists: dict[int, dict[int, float]] = {}
         self.user = threading.get_ident()
 
     def switch(self) -> None:
-        """Let the current thread record: what each thread has recorded is computed apart, as if it was alone."""
+        """Let the current thread record: what each thread has recorded is computed apart, as if alone."""
         self.lists[self.user] = self.recorded
         self.user = threading.get_ident()
         self.recorded = self.lists.pop(self.user, {})
@@ -94,8 +94,8 @@ class ForkedBackend:
 
     def __getattr__(self, what: str) -> Any:
         raise DeviceError(
-            f"{self.name} was opened by the parent of this process, and a device does not survive a fork: start "
-            'processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'
+            f"{self.name} was opened by the parent of this process, and a device does not survive a fork: "
+            'start processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'
         )
 
 
