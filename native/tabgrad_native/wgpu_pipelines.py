@@ -65,10 +65,10 @@ class Pipelines:
         """Compile the pipelines of a packet, which takes long: whoever breaks this off has lost nothing."""
         for command in commands:
             if isinstance(command, Pipeline):
-                compiled = Compiled(command, self._layout(command.bindings))
-                if compiled.key not in self._shared:
-                    # what does not compile says so when it is added
-                    with suppress(wgpu.GPUError):
+                # what does not compile says so when it is added
+                with suppress(wgpu.GPUError):
+                    compiled = Compiled(command, self._layout(command.bindings))
+                    if compiled.key not in self._shared:
                         self._shared[compiled.key] = (self._compile(command, compiled.layout), [])
 
     def drop(self, number: int) -> None:

@@ -66,9 +66,10 @@ async def a_buffer_above_the_limit_is_a_memory_fault(bench: Bench) -> None:
     faults = await bench.faults()
     assert faults[0].kind == "memory", faults
     assert str(nbytes) in faults[0].message
-    bench.encoder.free([number])
-    bench.send()
-    assert await bench.faults() == []
+    if bench.host.stopped < 0:  # else the packet ended before it, and there is no such buffer
+        bench.encoder.free([number])
+        bench.send()
+        assert await bench.faults() == []
     await bench.usable()
 
 

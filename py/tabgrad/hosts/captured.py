@@ -178,8 +178,7 @@ class Replayable:
         nodes: list[Any] = [None if v is None else v.id for v in self.kept]
         for s in self.sources:
             i = self.follow(s, args)
-            if i and graph.buffer[i] is None and graph.op[i] not in (None, FULL):
-                self.backend.flush((i,))  # recorded by another thread
+            self.compute(i)
             buffer = graph.buffer[i] if i else None
             if buffer is None or (now[s.leaf] is not None and now[s.leaf] is not buffer):
                 return False
@@ -192,6 +191,12 @@ class Replayable:
                 return False
         self.now, self.nodes = now, nodes
         return all(b is not None for b in now)
+
+    def compute(self, i: int) -> None:
+        """Compute node `i` if another thread has recorded it, and not yet computed."""
+        op = self.backend.graph.op[i]
+        if op is not None and op.family not in ("view", "constant"):
+            self.backend.flush((i,))
 
     def follow(self, s: Source, args: list[Any]) -> int:
         """Return the node that a source looks at by the steps it had at the capture; 0 if it has others now."""
