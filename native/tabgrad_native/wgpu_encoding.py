@@ -71,8 +71,8 @@ class Encoding:
         # The uniforms of the rest of the packet go behind these, so that no bytes
         # of the arena are written twice in one packet.
         self._uniform_sent = end
-        self._queue.submit([buffer])
-        self._submits += 1
+        # together: what was submitted is counted
+        self._submits, _ = self._submits + 1, self._queue.submit([buffer])
         self._used.clear()
         self._pending.clear()
 

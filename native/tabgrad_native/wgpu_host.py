@@ -63,6 +63,8 @@ class WgpuHost(Encoding):
         self.stopped = -1
         self._lock = threading.RLock()
         self._ended: list[Free | Drop | DropPipeline] = []
+        self._whole = -1
+        self._before = 0
         self._faults: list[Fault] = []
         self._ledger = Ledger()
         self._pipelines = Pipelines(self._device)
@@ -74,35 +76,41 @@ class WgpuHost(Encoding):
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
         """Carry out a packet; returns how many queue submits it took."""
         with self._lock:
-            self._finish()
-            self._submits = 0
+            self._begin()
             if self.lost:
                 self._fault("lost", "the device is lost", -1)
                 self.stopped, self.packets = -1, self.packets + 1
                 return 0
+            commands: list[Command] = []
             try:
                 commands = decode(packet, nbytes, blobs)
                 self._ledger.check(commands)
+                self._take(commands, blobs)
             except PacketError as error:
                 self._fault("protocol", str(error), error.command)
                 self.stopped, self.packets = 0, self.packets + 1
-                return 0
-            try:
-                self._pipelines.compile_ahead(commands)
-                taken = self._allocate(commands)
-                if taken < len(commands):
-                    self._ledger.undo()
-                    self._ledger.check(commands[:taken])
-                self._carry_out(commands[:taken], blobs)
             except BaseException:
                 self._undo(commands)
                 raise
-            self.stopped, self.packets = (
-                taken if taken < len(commands) else -1,
-                self.packets + 1,
-            )
-            self._finish()
             return self._submits
+
+    def _begin(self) -> None:
+        self._finish()
+        self._ledger.begin()
+        self._submits = 0
+        self._whole = -1
+        self._before = self.packets
+
+    def _take(self, commands: Sequence[Command], blobs: Sequence[Buffer]) -> None:
+        """Carry out a packet that has been checked, or as much of it as there is memory for."""
+        self._pipelines.compile_ahead(commands)
+        taken = self._allocate(commands)
+        if taken < len(commands):
+            self._ledger.undo()
+            self._ledger.check(commands[:taken])
+        self._carry_out(commands[:taken], blobs)
+        self.stopped, self.packets = taken if taken < len(commands) else -1, self.packets + 1
+        self._finish()
 
     def _allocate(self, commands: Sequence[Command]) -> int:
         """Make the buffers of a packet; return the number of the command for which there was no memory."""
@@ -125,8 +133,8 @@ class WgpuHost(Encoding):
                 self._guard(index, command, blobs)
                 if self._diagnose:
                     self._guard_flush(index, command)
+        self._ended, self._whole = ended, self._submits + (self._encoder is not None)
         self._guard_flush(-1, None)
-        self._ended = ended
 
     def _finish(self) -> None:
         """Let go of what the packets up to now have given up."""
@@ -145,6 +153,10 @@ class WgpuHost(Encoding):
 
     def _undo(self, commands: Sequence[Command]) -> None:
         """After an exception: be as before the packet; where a part of it has run, the device is given up."""
+        if self._submits == self._whole and self._submits:
+            self.stopped, self.packets = -1, self._before + 1
+            return
+        self._ended = []
         if self._submits:
             self._lose(-1, "a packet was broken off half-way")
             return

@@ -56,14 +56,21 @@ class _Ids:
         self.get(number)
         self.dead.add(number)
 
-    def settle(self, accept: bool) -> None:
-        if accept:
-            self.live.update(self.born)
-            self.last = (set(self.born), {number: self.live.pop(number) for number in self.dead})
+    def settle(self) -> None:
+        dead = {number: self.get_any(number) for number in self.dead}
+        self.last = (set(self.born), dead)
+        self.live.update(self.born)
+        for number in dead:
+            del self.live[number]
         self.born = {}
         self.dead = set()
 
+    def get_any(self, number: int) -> tuple[int, ...]:
+        return self.live[number] if number in self.live else self.born[number]
+
     def undo(self) -> None:
+        self.born = {}
+        self.dead = set()
         born, dead = self.last
         self.live.update(dead)
         for number in born:
@@ -99,20 +106,31 @@ class Ledger:
     def check(self, commands: Sequence[Command]) -> None:
         """Check every command in order; on the first wrong one nothing is kept."""
         ids = (self._buffers, self._pipelines, self._lists, self._tokens)
+        self.begin()
+        try:
+            self._check(commands)
+            for each in ids:
+                each.settle()
+            self._ended = list(self._lists.last[1])
+        except BaseException:
+            self.undo()
+            raise
+
+    def begin(self) -> None:
+        """Take the last packet as carried out: `undo` has nothing to take back until the next `check`."""
         for number in self._ended:
             self._copies.pop(number, None)
         self._ended = []
+        for each in (self._buffers, self._pipelines, self._lists, self._tokens):
+            each.last = (set(), {})
+
+    def _check(self, commands: Sequence[Command]) -> None:
         for index, command in enumerate(commands):
             try:
                 _CHECKS[type(command)](self, command)
             except PacketError as error:
-                for each in ids:
-                    each.settle(accept=False)
                 message = f"{type(command).__name__}: {error}"
                 raise PacketError(message, index) from None
-        for each in ids:
-            each.settle(accept=True)
-        self._ended = list(self._lists.last[1])
 
     def undo(self) -> None:
         """Take back the last packet that was accepted: it was not carried out."""

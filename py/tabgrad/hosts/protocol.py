@@ -174,13 +174,12 @@ class Encoder:
     def __init__(self, capacity: int = 16384) -> None:
         self._allocate(capacity)
         self._before = self.commands = 0
+        self.blobs: list[Buffer] = []
         self.reset()
 
     def reset(self) -> None:
         """Start a new packet in the same memory."""
-        self._before, self.commands = self._before + self.commands, 0
-        self._position = HEADER_WORDS
-        self.blobs: list[Buffer] = []
+        self._before, self.commands, self._position, self.blobs = self.clock, 0, HEADER_WORDS, []
         self.dispatches = 0
         self.pipelines = 0
         self.reads = 0
@@ -199,15 +198,21 @@ class Encoder:
         words[2] = self.commands
         return self._buffer, self._position * 4, self.blobs
 
-    def cut(self, n: int) -> None:
-        """Take the first `n` commands out of the packet: they have been carried out."""
-        words, p = self._words, HEADER_WORDS
-        for _ in range(n):
-            p += 1 + (words[p] >> 8)
-        rest = bytes(words[p : self._position])
-        words[HEADER_WORDS : HEADER_WORDS + len(rest) // 4] = memoryview(rest).cast("I")
-        self._position = HEADER_WORDS + len(rest) // 4
-        self._before, self.commands = self._before + n, self.commands - n
+    def cut(self, clock: int) -> None:
+        """Take the commands before number `clock` out of the packet: they have been carried out."""
+        n = clock - self._before
+        if n == self.commands:
+            self.reset()
+        elif n > 0:
+            words, p = self._words, HEADER_WORDS
+            for _ in range(n):
+                p += 1 + (words[p] >> 8)
+            rest = bytes(words[p : self._position])
+            buffer, view = self._memory(self._capacity)
+            view[HEADER_WORDS * 4 : HEADER_WORDS * 4 + len(rest)] = rest
+            self._buffer, self._bytes, self._words, self._position, self._before, self.commands = (
+                buffer, view, view.cast("I"), HEADER_WORDS + len(rest) // 4, clock, self.commands - n
+            )  # fmt: skip
 
     def alloc(self, buffer: int, nbytes: int) -> None:
         """Add an Alloc; `nbytes` is rounded up to whole words."""
@@ -338,20 +343,20 @@ class Encoder:
 
     def _grow(self, n_words: int) -> None:
         # A bytearray whose memory a host has pinned cannot be resized: make a new one.
-        used = self._buffer
         kept = self._position * 4
-        self._allocate(max(2 * self._capacity, n_words))
-        self._buffer[:kept] = memoryview(used)[:kept]
+        capacity = max(2 * self._capacity, n_words)
+        buffer, view = self._memory(capacity)
+        view[:kept] = self._bytes[:kept]
+        self._buffer, self._bytes, self._words, self._capacity = buffer, view, view.cast("I"), capacity
 
     def _allocate(self, capacity: int) -> None:
+        buffer, view = self._memory(capacity)
+        self._buffer, self._bytes, self._words, self._capacity = buffer, view, view.cast("I"), capacity
+
+    @staticmethod
+    def _memory(capacity: int) -> tuple[bytearray, memoryview]:
         buffer = bytearray(capacity * 4)
-        view = memoryview(buffer)
-        self._buffer, self._bytes, self._words, self._capacity = (
-            buffer,
-            view,
-            view.cast("I"),
-            capacity,
-        )
+        return buffer, memoryview(buffer)
 
 
 def _as_words(values: Sequence[int]) -> "array[int]":

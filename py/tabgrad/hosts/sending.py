@@ -32,6 +32,7 @@ class Sender:
         self.encoder: Encoder = backend.encoder
         self.began: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self.lost: list[tuple[int, int, str]] = []
+        self.under_way: tuple[int, int] | None = None
         self.time = 0.0
 
     def send(self) -> int:
@@ -52,27 +53,35 @@ class Sender:
 
     def _once(self) -> int:
         """Hand the packet over, and begin a new one if all of it was taken."""
+        self.settle()
         encoder, host = self.encoder, self.host
         packet, n, blobs = encoder.finish()
-        before, start = host.packets, encoder.clock - encoder.commands
+        start = encoder.clock - encoder.commands
+        self.under_way = host.packets, encoder.clock
         submits = 0
         try:
             submits = host.submit(packet, n, blobs)
         finally:
             # also where an exception came after the host was done: nothing is sent twice
-            if host.packets != before:
-                self.began.append((host.packets, start))
-                if host.stopped < 0:
-                    encoder.reset()
-                counters = self.backend.counters
-                counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
+            self.settle()
+        self.began.append((host.packets, start))
+        counters = self.backend.counters
+        counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
         return submits
+
+    def settle(self) -> None:
+        """Take what the host has taken out of the packet."""
+        if self.under_way is not None:
+            before, clock = self.under_way
+            if self.host.packets != before and self.host.stopped < 0:
+                self.encoder.cut(clock)
+            self.under_way = None
 
     def _again(self) -> int:
         """After a packet that stopped for want of memory, or was refused: give back what is spare and try the
         rest once more; then forget it."""
         encoder, host, pool = self.encoder, self.host, self.backend.pool
-        encoder.cut(host.stopped)
+        encoder.cut(encoder.clock - encoder.commands + host.stopped)
         faults = host.faults()
         submits = 0
         if all(fault.kind == "memory" for fault in faults):
@@ -85,7 +94,7 @@ class Sender:
             submits = self._once()
             if host.stopped < 0:
                 return submits
-            encoder.cut(host.stopped)
+            encoder.cut(encoder.clock - encoder.commands + host.stopped)
             faults = host.faults()
         error = self.error_of(faults[0])
         self.forget_packet(str(error))
