@@ -9,7 +9,8 @@ import struct
 from array import array
 from collections.abc import Awaitable, Sequence
 
-from tabgrad.hosts.protocol import Dispatch, Encoder, Fault, Pipeline
+from tabgrad.hosts.encoder import Encoder
+from tabgrad.hosts.protocol import Dispatch, Fault, Pipeline
 
 READ_SECONDS = 30.0
 

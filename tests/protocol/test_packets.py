@@ -6,13 +6,12 @@ from array import array
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tabgrad.hosts.encoder import INLINE_BYTES, Encoder
 from tabgrad.hosts.protocol import (
     COMMANDS,
-    INLINE_BYTES,
     Alloc,
     Copy,
     Dispatch,
-    Encoder,
     PacketError,
     Pipeline,
     Read,

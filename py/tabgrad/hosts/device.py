@@ -18,10 +18,10 @@ from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.hosts.aliases import flat_spec, make_view, part_of
 from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.checks import Checks
+from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
-from tabgrad.hosts.protocol import Encoder
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.room import check_room, largest
 from tabgrad.hosts.sending import Sender

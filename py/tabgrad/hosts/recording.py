@@ -41,7 +41,7 @@ class RecordingHost:
     starts as zeros. `run(command, buffers)` is called for each dispatch and routine;
     `pipelines` has what was compiled, by id.
 
-    >>> from tabgrad.hosts.protocol import Encoder
+    >>> from tabgrad.hosts.encoder import Encoder
     >>> host, encoder = RecordingHost(), Encoder()
     >>> encoder.alloc(1, 8)
     >>> encoder.write(1, 4, b"abcd")

@@ -8,8 +8,9 @@ from typing import Any
 
 from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
 from tabgrad.hosts.commands import Alloc, Drop, Free, Pipeline, Store
+from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.faults import error_with_context, forget
-from tabgrad.hosts.protocol import Encoder, Fault, decode
+from tabgrad.hosts.protocol import Fault, decode
 
 REMEMBERED = 64
 """Packets of which it is known with which command they began: faults may come as many packets later."""
