@@ -16,7 +16,7 @@ const common = {
 };
 
 /** One script with all that it imports, as text. */
-async function script(entry, format, minify) {
+async function script(entry, format, minify, texts = {}) {
   const { outputFiles } = await bundle({
     ...common,
     entryPoints: [join(here, "src", entry)],
@@ -25,6 +25,7 @@ async function script(entry, format, minify) {
     write: false,
     legalComments: "none",
     external: ["node:*", "ws"], // Pyodide has them where it runs in Node
+    plugins: [inlined(texts)],
   });
   return outputFiles[0].text.trim();
 }
@@ -55,10 +56,9 @@ function tidy(outdir, kept) {
 /** Write index.html and all that it needs, Pyodide and the wheels apart, into `outdir`. */
 export async function build({ outdir, production = true }) {
   mkdirSync(outdir, { recursive: true });
-  const texts = {
-    "frame.js": await script("frame.js", "iife", production),
-    "worker/worker.js": await script("worker/worker.js", "esm", production),
-  };
+  const worker = await script("worker/worker.js", "esm", production);
+  const frame = await script("frame.js", "iife", production, { "worker/worker.js": worker });
+  if (/<(\/script|!--)/i.test(frame)) throw new Error("frame.js would end its own element");
   const { metafile } = await bundle({
     ...common,
     metafile: true,
@@ -70,9 +70,9 @@ export async function build({ outdir, production = true }) {
     sourcemap: production ? false : "linked",
     assetNames: "assets/[name]",
     legalComments: "linked",
-    plugins: [inlined(texts)],
+    plugins: [inlined({ "frame.js": frame })],
   });
-  const hash = createHash("sha256").update(texts["frame.js"]).digest("base64");
+  const hash = createHash("sha256").update(frame).digest("base64");
   const page = readFileSync(join(here, "index.html"), "utf8");
   writeFileSync(join(outdir, "index.html"), page.replace("{frame}", `'sha256-${hash}'`));
   const copies = ["favicon.svg", "_headers"];

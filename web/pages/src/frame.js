@@ -3,6 +3,9 @@
  * origin is nobody's, and its policy, which the worker inherits, knows no network.
  */
 
+/// <reference path="./text.d.ts" />
+import source from "text:worker/worker.js";
+
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
 
 // How many messages the worker may send: so many at once, and so many more each millisecond. Ours
@@ -11,12 +14,12 @@
 const AT_ONCE = 1000;
 const EACH_MILLISECOND = 1;
 
-addEventListener("message", ({ source, data, ports: [page] }) => {
-  if (source === parent && page) keep(String(data), page);
-});
+const { port1: page, port2 } = new MessageChannel();
+keep();
+// Which origin the page has cannot be known here, and nothing is told it but the way in.
+parent.postMessage("entered", "*", [port2]);
 
-/** @param {string} source of the worker @param {MessagePort} page */
-function keep(source, page) {
+function keep() {
   // Of an isolated page the frame is isolated too: then Python's own signals can be set from here.
   const interrupt = globalThis.crossOriginIsolated ? new SharedArrayBuffer(1) : null;
   const signal = interrupt && new Uint8Array(interrupt);

@@ -2,7 +2,6 @@
 
 /// <reference path="./text.d.ts" />
 import frameSource from "text:frame.js";
-import workerSource from "text:worker/worker.js";
 
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
 
@@ -17,25 +16,29 @@ const FILES = {
   "pyodide.asm.mjs": "pyodide/pyodide.asm.mjs",
   "pyodide.asm.wasm": "pyodide/pyodide.asm.wasm",
   "python_stdlib.zip": "pyodide/python_stdlib.zip",
-  "pyodide-lock.json": "pyodide/pyodide-lock.json",
 };
 
 export class Sandbox {
   /** @param {URL} base where the page lies @param {(data: unknown) => void} receive */
   constructor(base, receive) {
     this.base = base;
-    const { port1, port2 } = new MessageChannel();
-    this.port = port1;
-    port1.onmessage = ({ data }) => receive(data);
     const frame = document.createElement("iframe");
     frame.hidden = true;
     frame.title = "Python";
     frame.setAttribute("sandbox", "allow-scripts");
     frame.allow = "cross-origin-isolated";
     frame.srcdoc = DOCUMENT;
-    const enter = () => frame.contentWindow?.postMessage(workerSource, "*", [port2]);
-    frame.addEventListener("load", enter, { once: true });
     this.frame = frame;
+    this.closed = new AbortController();
+    /** @type {Promise<MessagePort>} */
+    this.port = new Promise((resolve) => {
+      const enter = (/** @type {MessageEvent} */ { source, ports: [port] }) => {
+        if (!port || source !== frame.contentWindow) return;
+        port.onmessage = ({ data }) => receive(data);
+        resolve(port);
+      };
+      addEventListener("message", enter, { signal: this.closed.signal });
+    });
     /** @type {Promise<Record<string, string>>} the names of the wheels */
     this.wheels = this.fetch("wheels/index.json").then((answer) => answer.json());
     for (const [name, path] of Object.entries(FILES)) this.give(name, Promise.resolve(path));
@@ -45,12 +48,13 @@ export class Sandbox {
 
   /** @param {ToFrame} message @param {Transferable[]} transfer */
   send(message, transfer = []) {
-    this.port.postMessage(message, transfer);
+    this.port.then((port) => port.postMessage(message, transfer));
   }
 
   /** End the worker, whatever it does. */
   close() {
-    this.port.close();
+    this.closed.abort();
+    this.port.then((port) => port.close());
     this.frame.remove();
   }
 

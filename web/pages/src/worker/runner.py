@@ -165,7 +165,8 @@ def tell_of_loss(error: BaseException | None) -> None:
     while error is not None and not isinstance(error, DeviceLostError):
         error = error.__cause__ or error.__context__
     if error is not None:
-        page.lost(f"The GPU's device was lost, and all that lay on it: {error}.")
+        why = str(error).rstrip(".")
+        page.lost(f"The GPU's device was lost, and all that lay on it ({why}).")
 
 
 def cancel() -> None:
