@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import IO, Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
+from tabgrad.core.errors import FileFormatError
 from tabgrad.functions import literals, reading
 from tabgrad.functions.creation import upload
 
@@ -29,6 +31,7 @@ File = str | os.PathLike[str] | IO[bytes]
 TREE = "tabgrad.tree"
 """The metadata that holds the structure of what is not a plain dict of tensors."""
 LONGEST_HEADER = 100_000_000
+MOST_AXES = 64
 
 
 def save(obj: Any, f: File) -> None:
@@ -62,7 +65,10 @@ def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
         tensors.update(obj)
         metadata = {"format": "pt"}
     else:
-        metadata = {TREE: json.dumps(_Writer(tensors).described(obj, ""))}
+        try:
+            metadata = {TREE: json.dumps(_Writer(tensors).described(obj, ""))}
+        except RecursionError:
+            raise ValueError("save: what is saved holds itself, or is nested too deep") from None
     for name, t in tensors.items():
         if t.dtype not in NAMES:
             raise TypeError(f"save: the format has no {t.dtype}; cast {name!r} to another dtype")
@@ -85,18 +91,36 @@ def load(f: File, map_location: Any = None, *, weights_only: bool = True) -> Any
 
     The tensors come to the device `map_location`, the default one if None. What that device has no dtype
     for becomes its 32-bit sibling. Nothing in a file is ever run, so `weights_only` is
-    always so. Raises ValueError for a file that is not of the format.
+    always so. Raises FileFormatError, a ValueError, for a file that is broken or of another format.
     """
     if hasattr(f, "read"):
         data = f.read()
     else:
         with open(f, "rb") as file:
             data = file.read()
-    entries, metadata = decode(data)
+    name = name_of(f)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"load: {name} gives {type(data).__name__}; open it in binary mode")
     where = tg.get_default_device() if map_location is None else tg.device(map_location)
-    tensors = {name: _tensor(*entry, where) for name, entry in entries.items()}
-    tree = metadata.get(TREE)
-    return tensors if tree is None else _rebuilt(json.loads(tree), tensors)
+    try:
+        entries, metadata = decode(data)
+        tree = parsed(metadata[TREE], TREE) if TREE in metadata else None
+    except FileFormatError as fault:
+        raise FileFormatError(f"load: {name}: {fault}") from None
+    tensors = {key: _tensor(*entry, where) for key, entry in entries.items()}
+    if TREE not in metadata:
+        return tensors
+    try:
+        return _rebuilt(tree, tensors, TREE)
+    except FileFormatError as fault:
+        raise FileFormatError(f"load: {name}: {fault}") from None
+    except RecursionError:
+        raise FileFormatError(f"load: {name}: {TREE}: nested too deep to be read") from None
+
+
+def name_of(f: File) -> str:
+    """Return what messages call a file."""
+    return str(getattr(f, "name", type(f).__name__) if hasattr(f, "read") else os.fspath(f))
 
 
 # The format
@@ -120,42 +144,109 @@ def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
     return b"".join([len(text).to_bytes(8, "little"), text, *(entries[n][2] for n in order)])
 
 
-def decode(data: bytes) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Return the (dtype, shape, bytes) by name and the metadata of a file; ValueError where it has faults."""
+def decode(data: bytes | bytearray | memoryview) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Return the (dtype, shape, bytes) by name and the metadata of a file. Raises FileFormatError.
+
+    The tensors lie side by side and fill the file, as the format has it: none is larger than its share.
+    """
     if len(data) < 8:
-        raise ValueError(f"load: expected a safetensors file, got {len(data)} bytes")
+        raise FileFormatError(f"expected a safetensors file, got {len(data)} bytes")
     size = int.from_bytes(data[:8], "little")
     if size > min(LONGEST_HEADER, len(data) - 8):
-        raise ValueError(
-            f"load: expected a safetensors file, but its header would be {size} bytes long "
+        raise FileFormatError(
+            f"expected a safetensors file, but its header would be {size} bytes long "
             f"in a file of {len(data)}; a file of torch.save is of another format"
         )
-    try:
-        header = json.loads(data[8 : 8 + size])
-    except ValueError as error:
-        raise ValueError(f"load: expected a JSON header, {error}") from None
-    if not isinstance(header, dict):
-        raise ValueError("load: expected a JSON object as header")
-    body = memoryview(data)[8 + size :]
+    header = parsed(bytes(data[8 : 8 + size]), "header")
+    if type(header) is not dict:
+        raise FileFormatError("header: expected a JSON object as header")
     metadata = header.pop("__metadata__", {})
-    return {name: _entry(name, facts, body) for name, facts in header.items()}, metadata
+    if type(metadata) is not dict or not all(type(v) is str for v in metadata.values()):
+        raise FileFormatError("header: __metadata__ must be an object of strings")
+    body = memoryview(data)[8 + size :]
+    entries = {}
+    places = []
+    for name, facts in header.items():
+        begin, end, entries[name] = _entry(name, facts, body)
+        places.append((begin, end, name))
+    at = 0
+    for begin, end, name in sorted(places):
+        if begin != at:
+            what = (
+                "overlaps another" if begin < at else f"leaves {begin - at} bytes unused before it"
+            )
+            raise FileFormatError(f"tensor {name!r}: its place {begin} to {end} {what}")
+        at = end
+    if at != len(body):
+        raise FileFormatError(f"{len(body) - at} bytes follow the last tensor")
+    return entries, metadata
 
 
-def _entry(name: str, facts: Any, body: memoryview) -> Entry:
+def parsed(text: str | bytes, place: str) -> Any:
+    """Return what JSON says. Raises FileFormatError, also for an object that names something twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+            raise FileFormatError(f"{place}: {twice!r} is there twice")
+        return found
+
     try:
-        dtype, shape = CODES[facts["dtype"]], tuple(facts["shape"])
-        begin, end = facts["data_offsets"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"load: tensor {name!r}: {type(error).__name__}: {error}") from None
-    count = dtype.itemsize
+        whole = text.decode() if isinstance(text, bytes) else text
+        return json.loads(whole, object_pairs_hook=unique)
+    except FileFormatError:
+        raise
+    except ValueError as error:
+        raise FileFormatError(f"{place}: expected a JSON header, {error}") from None
+    except RecursionError:
+        raise FileFormatError(f"{place}: nested too deep to be read") from None
+
+
+def _entry(name: str, facts: Any, body: memoryview) -> tuple[int, int, Entry]:
+    """Return where a tensor begins and ends, and what it is."""
+    place = f"tensor {name!r}"
+    for key in ("dtype", "shape", "data_offsets"):
+        if type(facts) is not dict or key not in facts:
+            raise FileFormatError(f"{place}: expected an object with {key}, KeyError: {key!r}")
+    code, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
+    if type(code) is not str or code not in CODES:
+        raise FileFormatError(f"{place}: dtype {_short(code)} is none of {', '.join(CODES)}")
+    dtype = CODES[code]
+    if not _whole_numbers(shape) or len(shape) > MOST_AXES:
+        raise FileFormatError(
+            f"{place}: its shape must be a list of at most {MOST_AXES} numbers from 0, got {_short(shape)}"
+        )
+    if not _whole_numbers(offsets) or len(offsets) != 2:
+        raise FileFormatError(
+            f"{place}: data_offsets must be two numbers from 0, got {_short(offsets)}"
+        )
+    begin, end = offsets
+    count = whole = dtype.itemsize
     for n in shape:
         count *= n
-    if not 0 <= begin <= end <= len(body) or end - begin != count:
-        raise ValueError(
-            f"load: tensor {name!r} of shape {shape} and {dtype} needs {count} bytes, "
-            f"but its place is {begin} to {end} in {len(body)}"
+        whole *= max(n, 1)
+    if whole >= 1 << 63:
+        raise FileFormatError(f"{place}: its shape {_short(shape)} is too large")
+    if not begin <= end <= len(body) or end - begin != count:
+        raise FileFormatError(
+            f"{place} of shape {tuple(shape)} and {dtype} needs {count} bytes, "
+            f"but its place is {_short(begin)} to {_short(end)} in {len(body)}"
         )
-    return dtype, shape, body[begin:end]
+    raw = body[begin:end]
+    if dtype is dt.bool_ and max(raw, default=0) > 1:
+        raise FileFormatError(f"{place}: a bool must be 0 or 1")
+    return begin, end, (dtype, tuple(shape), raw)
+
+
+def _whole_numbers(value: Any) -> bool:
+    return type(value) is list and all(type(n) is int and n >= 0 for n in value)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, int) or value < 1 << 64 else "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device) -> tg.Tensor:
@@ -223,26 +314,73 @@ def _join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _rebuilt(node: Any, tensors: dict[str, tg.Tensor]) -> Any:
-    if not isinstance(node, dict):
+def _rebuilt(node: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
+    """Return what `_Writer` described."""
+    if type(node) is not dict:
+        if type(node) is list:
+            raise FileFormatError(f"{place}: a list must say whether it is a list or a tuple")
         return node
-    if "tensor" in node:
-        return tensors[node["tensor"]]
-    if "list" in node:
-        return [_rebuilt(x, tensors) for x in node["list"]]
-    if "tuple" in node:
-        return tuple(_rebuilt(x, tensors) for x in node["tuple"])
-    if "dtype" in node:
-        return getattr(tg, node["dtype"])
-    if "device" in node:
-        return tg.device(node["device"])
-    pairs = node.get("ordered", node.get("dict"))
-    if pairs is None:
-        raise ValueError(f"load: the structure has an unknown part {sorted(node)}")
-    items = [(_rebuilt(k, tensors), _rebuilt(v, tensors)) for k, v in pairs]
-    if "ordered" not in node:
-        return dict(items)
-    out = tg.nn.state.StateDict(items)
-    if "versions" in node:
-        out._metadata = _rebuilt(node["versions"], tensors)
-    return out
+    kinds = set(node)
+    if len(kinds) == 1 and (read := _PARTS.get(next(iter(kinds)))) is not None:
+        return read(next(iter(node.values())), tensors, place)
+    if kinds == {"ordered", "versions"}:
+        out = _ordered(node["ordered"], tensors, place)
+        out._metadata = _rebuilt(node["versions"], tensors, f"{place}.versions")
+        if type(out._metadata) is not dict:
+            raise FileFormatError(f"{place}.versions: expected a dict")
+        return out
+    raise FileFormatError(f"{place}: the structure has an unknown part {_short(sorted(kinds))}")
+
+
+def _reference(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.Tensor:
+    if type(name) is not str or name not in tensors:
+        raise FileFormatError(f"{place}: there is no tensor {_short(name)}")
+    return tensors[name]
+
+
+def _items(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> list[Any]:
+    if type(parts) is not list:
+        raise FileFormatError(f"{place}: expected a list, got {_short(parts)}")
+    return [_rebuilt(x, tensors, f"{place}[{i}]") for i, x in enumerate(parts)]
+
+
+def _pairs(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> dict[Any, Any]:
+    if type(parts) is not list or not all(type(p) is list and len(p) == 2 for p in parts):
+        raise FileFormatError(f"{place}: expected pairs of keys and values, got {_short(parts)}")
+    found: dict[Any, Any] = {}
+    for i, (k, v) in enumerate(parts):
+        key = _rebuilt(k, tensors, f"{place}, key {i}")
+        try:
+            twice = key in found
+        except TypeError:
+            raise FileFormatError(f"{place}: {_short(k)} can't be a key") from None
+        if twice:
+            raise FileFormatError(f"{place}: the key {_short(k)} is there twice")
+        found[key] = _rebuilt(v, tensors, f"{place}[{_short(k)}]")
+    return found
+
+
+def _ordered(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
+    return tg.nn.state.StateDict(_pairs(parts, tensors, place))
+
+
+def _dtype(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.DType:
+    if type(name) is not str or name not in dt.NAMES:
+        raise FileFormatError(f"{place}: there is no dtype {_short(name)}")
+    return dt.NAMES[name]
+
+
+def _device(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.Device:
+    if type(name) is str:
+        try:
+            return tg.device(name)
+        except (ValueError, TypeError, RuntimeError):
+            pass
+    raise FileFormatError(f"{place}: there is no device {_short(name)}")
+
+
+_PARTS: dict[str, Callable[[Any, dict[str, tg.Tensor], str], Any]] = {
+    "tensor": _reference, "list": _items, "tuple": lambda *given: tuple(_items(*given)), "dict": _pairs,
+    "ordered": _ordered, "dtype": _dtype, "device": _device,
+}  # fmt: skip
+"""What reads each part of a structure."""

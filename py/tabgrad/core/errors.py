@@ -25,6 +25,10 @@ class LostValueError(HostError):
     """A tensor's value was to be computed by something that failed on the device."""
 
 
+class FileFormatError(TabgradError, ValueError):
+    """A file is broken, or of another format; the message names the file and the place."""
+
+
 class DeadlineError(HostError, TimeoutError):
     """A blocking read or wait took longer than its deadline."""
 

@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 from tabgrad.core import dtype as dt, tree
-from tabgrad.core.errors import ExportError
+from tabgrad.core.errors import ExportError, FileFormatError
 from tabgrad.core.op import REGISTRY
 from tabgrad.exporting.formulas import Formula
 from tabgrad.exporting.program import ExportedProgram, Filled, Graph, Input, Step
 from tabgrad.serialization import (
     File,
     load as load_tensors,
+    name_of,
+    parsed,
     save as save_tensors,
     save_async as save_tensors_async,
 )
@@ -52,22 +54,59 @@ def _contents(program: ExportedProgram) -> dict[str, Any]:
 def load(f: File, map_location: Any = None) -> ExportedProgram:
     """Return the graph that `save` wrote, with its state on `map_location`, or the default device.
 
-    Raises ValueError for a file of another kind, ExportError for an op this version does not have.
+    Raises FileFormatError for a file of another kind or a broken one, ExportError for one of another version.
     """
     found = load_tensors(f, map_location)
-    if not isinstance(found, dict) or KEY not in found:
-        raise ValueError(
-            "export.load: no exported graph in the file; tabgrad.load reads other things"
+    if not isinstance(found, dict) or not isinstance(found.get(KEY), str):
+        raise FileFormatError(
+            f"export.load: {name_of(f)}: no exported graph in the file; tabgrad.load reads other things"
         )
-    text = json.loads(found[KEY])
+    try:
+        return _program(parsed(found[KEY], KEY), found)
+    except FileFormatError as fault:
+        raise FileFormatError(f"export.load: {name_of(f)}: {fault}") from None
+    except ExportError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as fault:
+        raise FileFormatError(
+            f"export.load: {name_of(f)}: {KEY}: the graph is broken, {type(fault).__name__}: {fault}"
+        ) from None
+
+
+def _program(text: Any, found: dict[str, Any]) -> ExportedProgram:
+    """Return the program of a graph's text and its state."""
     if text["format"] != FORMAT:
         raise ExportError(
             f"export.load: the file is of format {text['format']}, this version reads {FORMAT}"
         )
+    graph = rebuilt(text)
+    _check(graph)
     state = {name: found["state"][name] for name in text["state"]}
     for name in found["trained"]:
         state[name].requires_grad_()
-    return ExportedProgram(rebuilt(text), state)
+    return ExportedProgram(graph, state)
+
+
+def _check(graph: Graph) -> None:
+    """Raise FileFormatError where a graph refers to values that are not there, or not yet."""
+    first = len(graph.inputs) + len(graph.constants) + len(graph.state)
+    last = first + len(graph.steps)
+    uses = [(f"step {k}", first + k, step.args) for k, step in enumerate(graph.steps)]
+    uses += [("outputs", last, graph.outputs), ("writes", last, tuple(r for _, r in graph.writes))]
+    for what, n, refs in uses:
+        for r in refs:
+            if type(r) is not int or not 0 <= r < n:
+                raise FileFormatError(f"{KEY}: {what}: there is no value {r!r} before it")
+    for name, _ in graph.writes:
+        if name not in graph.state:
+            raise FileFormatError(f"{KEY}: writes: there is no state {name!r}")
 
 
 def described(graph: Graph) -> dict[str, Any]:
