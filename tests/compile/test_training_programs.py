@@ -1,4 +1,4 @@
-"""Training programs as users write them, compiled and plain: the same numbers, with changes between the calls."""
+"""Training programs as users write them, compiled and plain: the same numbers, with changes in between."""
 
 from __future__ import annotations
 
