@@ -1,0 +1,88 @@
+"""An exception at every line of recording, lowering, encoding and sending: what comes after is right."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from tests.device.test_interrupts import Workload
+
+pytestmark = pytest.mark.one_host("wgpu")
+MODULES = ("tabgrad.core.graph", "tabgrad.hosts.", "tabgrad_native.")
+EVERY = int(os.environ.get("TABGRAD_INJECT_EVERY", "7"))
+"""Every so manyth line; 1 tries them all, which takes a minute."""
+Place = tuple[CodeType, int]
+
+
+class InjectedError(Exception):
+    """What is raised."""
+
+
+def ours(frame: FrameType) -> bool:
+    # what a __del__ raises goes nowhere
+    return frame.f_globals.get("__name__", "").startswith(MODULES) and frame.f_code.co_name != "__del__"
+
+
+def places(work: Any) -> list[Place]:
+    """Return the lines that `work` runs through."""
+    seen: dict[Place, None] = {}
+
+    def line(frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line":
+            seen[frame.f_code, frame.f_lineno] = None
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: line if ours(frame) else None)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return list(seen)
+
+
+def inject(work: Any, place: Place) -> bool:
+    """Run `work`, raising when it comes to a place; return whether the exception came out."""
+    code, number = place
+    done = False
+
+    def line(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal done
+        if event == "line" and frame.f_lineno == number and not done:
+            done = True
+            raise InjectedError
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: line if frame.f_code is code and not done else None)
+    try:
+        work()
+    except InjectedError:
+        return True
+    finally:
+        sys.settrace(before)
+    return not done
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_every_line(device: str) -> None:
+    workload = Workload(device)
+    reached: dict[Place, Any] = {}
+    for work in (workload.eager, workload.compiled, workload.new_shape, workload.compiling,
+                 workload.reading, workload.indexing):  # fmt: skip
+        work()
+        for place in places(work):
+            reached.setdefault(place, work)
+    assert len(reached) > 500
+    chosen = list(reached.items())[::EVERY]
+    for (code, number), work in chosen:
+        where = f"{code.co_filename}:{number}, in {work.__name__}"
+        assert inject(work, (code, number)), f"swallowed at {where}"
+        try:
+            workload.check()
+        except Exception as error:
+            raise AssertionError(f"after an exception at {where}") from error

@@ -1,0 +1,172 @@
+"""A device used by several threads, as PyTorch's can be: each gets what it would have got alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad import nn
+
+pytestmark = pytest.mark.one_host("wgpu", "cuda")
+RUNS = 3
+
+
+def model(seed: int, device: str) -> Any:
+    rng = np.random.default_rng(seed)
+    made = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).to(device)
+    with tg.no_grad():
+        for p in made.parameters():
+            p.copy_(tg.tensor(rng.standard_normal(p.shape).astype("float32") * 0.3, device=device))
+    return made
+
+
+def batch(rng: Any, device: str) -> tuple[Any, Any]:
+    x, y = rng.standard_normal((5, 8)), rng.standard_normal((5, 4))
+    return (
+        tg.tensor(x.astype("float32"), device=device),
+        tg.tensor(y.astype("float32"), device=device),
+    )
+
+
+def train(seed: int, device: str, compiled: bool, n: int = 12) -> list[Any]:
+    net, rng = model(seed, device), np.random.default_rng(seed)
+    opt = tg.optim.Adam(net.parameters(), lr=1e-2)
+
+    def step(x: Any, y: Any) -> Any:
+        opt.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss.detach()
+
+    run = tg.compile(step) if compiled else step
+    losses = [run(*batch(rng, device)).item() for _ in range(n)]
+    return [losses, *[p.tolist() for p in net.parameters()]]
+
+
+def together(jobs: list[Callable[[], Any]]) -> list[Any]:
+    """Return what the jobs return, each run by a thread of its own; an exception is a result too."""
+    results: list[Any] = [None] * len(jobs)
+
+    def run(i: int) -> None:
+        try:
+            results[i] = jobs[i]()
+        except BaseException as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_four_train_a_model_each_to_the_same_bits(device: str, compiled: bool) -> None:
+    alone = [train(seed, device, compiled) for seed in range(4)]
+    for _ in range(RUNS):
+        assert (
+            together([lambda s=s: train(s, device, compiled) for s in range(4)])  # type: ignore[misc]
+            == alone
+        )
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_pool_infers(device: str, compiled: bool) -> None:
+    net = model(0, device).eval()
+    call = tg.compile(net) if compiled else net
+    inputs = [batch(np.random.default_rng(i), device)[0].numpy() for i in range(200)]
+
+    def infer(x: Any) -> Any:
+        with tg.no_grad():
+            return call(tg.tensor(x, device=device)).tolist()
+
+    want = [infer(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(infer, inputs)) == want
+
+
+def test_two_threads_share_a_model(device: str) -> None:
+    """Gradients of both arrive: none is lost when they are added up at the same time."""
+    net = model(0, device)
+    data = [batch(np.random.default_rng(i), device) for i in range(2)]
+
+    def add(x: Any, y: Any) -> None:
+        for _ in range(10):
+            ((net(x) - y) ** 2).mean().backward()
+
+    for x, y in data:
+        add(x, y)
+    want = [p.grad.numpy() for p in net.parameters()]
+    for _ in range(RUNS):
+        net.zero_grad()
+        assert together([lambda d=d: add(*d) for d in data]) == [None, None]  # type: ignore[misc]
+        for p, grad in zip(net.parameters(), want, strict=True):
+            np.testing.assert_allclose(p.grad.numpy(), grad, rtol=1e-4, atol=1e-5)
+
+
+def test_one_thread_makes_batches_while_another_trains(device: str) -> None:
+    want = train(3, device, False)
+    net, queue = model(3, device), Queue[Any](maxsize=2)
+    opt = tg.optim.Adam(net.parameters(), lr=1e-2)
+
+    def produce() -> None:
+        rng = np.random.default_rng(3)
+        for _ in range(12):
+            x, y = batch(rng, device)
+            queue.put((x * 2, y))  # what is recorded here is computed there
+
+    def consume() -> list[float]:
+        losses = []
+        for _ in range(12):
+            x, y = queue.get(timeout=60)
+            opt.zero_grad()
+            loss = ((net(x / 2) - y) ** 2).mean()
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+        return losses
+
+    _, losses = together([produce, consume])
+    assert losses == pytest.approx(want[0], rel=1e-5)
+
+
+def test_modes_are_those_of_a_thread(device: str) -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def without() -> bool:
+        with tg.no_grad():
+            inside.set()
+            done.wait(60)
+            return tg.is_grad_enabled()
+
+    def with_grad() -> bool:
+        inside.wait(60)
+        seen = tg.is_grad_enabled()
+        done.set()
+        return seen
+
+    assert together([without, with_grad]) == [False, True]
+
+
+def test_handles_are_dropped_by_any_thread(device: str) -> None:
+    tg.ones(3, device=device).sum().item()
+    before = tg.profiler.memory().buffers
+
+    def drop() -> None:
+        for i in range(300):
+            x = tg.ones(i % 7 + 1, device=device).cumsum(0)
+            if i % 50 == 0:
+                x.tolist()
+
+    assert together([drop] * 4) == [None] * 4
+    tg.accelerator.synchronize()
+    assert tg.profiler.memory().buffers <= before + 1
