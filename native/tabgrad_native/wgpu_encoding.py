@@ -106,13 +106,13 @@ class Encoding:
 
     def _group(self, pipeline: Compiled, ids: tuple[int, ...], nbytes: int) -> Any:
         """Return the bind group for these buffers, and `nbytes` of uniform words."""
+        if pipeline.gpu is None:
+            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
         nbytes = (nbytes + SLOT - 1) // SLOT * SLOT
         key = (pipeline.layout.number, nbytes, *ids)
         group = self._groups.get(key)
         if group is not None:
             return group
-        if pipeline.gpu is None:
-            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
         entries = []
         for binding, number in enumerate(ids):
             entry = {"binding": binding, "resource": {"buffer": self._buffers[number]}}

@@ -133,6 +133,8 @@ class WgpuHost(Encoding):
                 self._guard(index, command, blobs)
                 if self._diagnose:
                     self._guard_flush(index, command)
+                if self.lost:
+                    return
         self._ended, self._whole = ended, self._submits + (self._encoder is not None)
         self._guard_flush(-1, None)
 

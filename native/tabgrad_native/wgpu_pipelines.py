@@ -29,9 +29,9 @@ class Compiled:
 
     __slots__ = ("command", "gpu", "layout")
 
-    def __init__(self, command: Pipeline, layout: Layout) -> None:
+    def __init__(self, command: Pipeline) -> None:
         self.command = command
-        self.layout = layout
+        self.layout: Any = None
         self.gpu: Any = None
 
     @property
@@ -51,8 +51,8 @@ class Pipelines:
 
     def add(self, command: Pipeline) -> None:
         """Compile a pipeline; on an error its id stays, without one."""
-        compiled = Compiled(command, self._layout(command.bindings))
-        self.by_id[command.id] = compiled
+        compiled = self.by_id[command.id] = Compiled(command)
+        compiled.layout = self._layout(command.bindings)
         shared = self._shared.get(compiled.key)
         if shared is None:
             shared = (self._compile(command, compiled.layout), [])
@@ -67,9 +67,10 @@ class Pipelines:
             if isinstance(command, Pipeline):
                 # what does not compile says so when it is added
                 with suppress(wgpu.GPUError):
-                    compiled = Compiled(command, self._layout(command.bindings))
-                    if compiled.key not in self._shared:
-                        self._shared[compiled.key] = (self._compile(command, compiled.layout), [])
+                    layout = self._layout(command.bindings)
+                    key = Compiled(command).key
+                    if key not in self._shared:
+                        self._shared[key] = (self._compile(command, layout), [])
 
     def drop(self, number: int) -> None:
         """Forget an id, and the compiled pipeline if it was the last one to use it."""

@@ -24,7 +24,10 @@ class InjectedError(Exception):
 
 def ours(frame: FrameType) -> bool:
     # what a __del__ raises goes nowhere
-    return frame.f_globals.get("__name__", "").startswith(MODULES) and frame.f_code.co_name != "__del__"
+    return (
+        frame.f_globals.get("__name__", "").startswith(MODULES)
+        and frame.f_code.co_name != "__del__"
+    )
 
 
 def places(work: Any) -> list[Place]:

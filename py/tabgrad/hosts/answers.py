@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.core.errors import DeviceLostError, WouldBlockError
+from tabgrad.core.errors import DeviceLostError, HostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
@@ -128,7 +128,11 @@ class Answers:
     def wait(self) -> None:
         """Wait until everything sent has run."""
         errors = self.ask_errors()
-        self.host.synchronize(TIMEOUT)
+        try:
+            self.host.synchronize(TIMEOUT)
+        except HostError as e:
+            self.sender.raise_faults(e)
+            raise
         self.ahead = 0
         self.sender.raise_faults()
         if errors:
@@ -138,7 +142,11 @@ class Answers:
         """Await what `synchronize` waits for."""
         self.flush_all()
         errors = self.ask_errors()
-        await self.host.synchronize_async(TIMEOUT)
+        try:
+            await self.host.synchronize_async(TIMEOUT)
+        except HostError as e:
+            self.sender.raise_faults(e)
+            raise
         self.ahead = 0
         self.sender.raise_faults()
         if errors:

@@ -98,7 +98,10 @@ class Sender:
             encoder.cut(encoder.clock - encoder.commands + host.stopped)
             faults = host.faults()
         error = self.error_of(faults[0])
-        self.forget_packet(str(error))
+        if isinstance(error, DeviceLostError):
+            forget(self.backend)
+        else:
+            self.forget_packet(str(error))
         raise error
 
     def forget_packet(self, why: str) -> None:
@@ -153,7 +156,7 @@ class Sender:
         """Raise the first fault the host has noted; do nothing where there is none."""
         faults = self.host.faults()
         if not faults:
-            if self.host.lost and not isinstance(cause, DeviceLostError):
+            if self.host.lost:
                 forget(self.backend)
             return
         error = self.error_of(faults[0])
