@@ -49,3 +49,89 @@ async def synchronize_async(device: Any = None) -> None:
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         await found.backend.synchronize_async()
+
+
+def _pool(device: Any) -> Any:
+    """Return the buffers of the accelerator, after what was dropped has been taken back; None without one."""
+    found = current_accelerator() if device is None else device_of(device)
+    pool = None if found is None else getattr(found.backend, "pool", None)
+    if found is not None and pool is not None:
+        with found.backend.lock:
+            found.backend.graph.collect()
+            pool.settle()
+    return pool
+
+
+def empty_cache(device: Any = None) -> None:
+    """Give the buffers that are kept for the next tensors back to the device."""
+    pool = _pool(device)
+    if pool is not None:
+        with pool.backend.lock:
+            pool.trim(0)
+            pool.backend.submit_pending()
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Return the bytes of the buffers that tensors are in; what is not yet computed takes none.
+
+    >>> import tabgrad as tg
+    >>> tg.accelerator.memory_allocated("cpu")
+    0
+    """
+    pool = _pool(device)
+    return 0 if pool is None else int(pool.live_bytes)
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """Return the most bytes that were in use at one time since the start, or `reset_peak_memory_stats`."""
+    pool = _pool(device)
+    return 0 if pool is None else int(pool.peak_bytes)
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Begin a new peak from what is in use now."""
+    pool = _pool(device)
+    if pool is not None:
+        pool.peak_bytes = pool.live_bytes
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Return the bytes of all buffers on the device: in use, and kept for the next tensors."""
+    pool = _pool(device)
+    return 0 if pool is None else int(pool.live_bytes + pool.spare_bytes)
+
+
+def set_memory_limit(nbytes: int | None, device: Any = None) -> None:
+    """Let tensors take at most so many bytes on the accelerator; None takes the limit away.
+
+    What would take more raises OutOfMemoryError, and nothing of it is done.
+    """
+    if nbytes is not None and nbytes < 0:
+        raise ValueError(f"set_memory_limit: expected bytes, 0 or more, or None, got {nbytes}")
+    pool = _pool(device)
+    if pool is not None:
+        pool.limit = nbytes
+
+
+def memory_summary(device: Any = None) -> str:
+    """Return what takes the memory of the accelerator, as lines of text.
+
+    >>> import tabgrad as tg
+    >>> print(tg.accelerator.memory_summary("cpu"))
+    no buffers: tensors of this device are NumPy arrays
+    """
+    pool = _pool(device)
+    if pool is None:
+        return "no buffers: tensors of this device are NumPy arrays"
+    rows = [
+        ("in use", pool.live, pool.live_bytes),
+        ("most at one time", None, pool.peak_bytes),
+        ("kept for the next", sum(map(len, pool.spare.values())), pool.spare_bytes),
+        ("largest there can be", None, pool.most),
+        ("limit that was set", None, pool.limit),
+    ]
+    return "\n".join(
+        f"{what:<21}{'' if n is None else n:>8}{'' if n is None else ' buffers':<9}"
+        + ("none" if nbytes is None else f"{nbytes / 2**20:,.2f} MiB").rjust(16)
+        for what, n, nbytes in rows
+    )

@@ -23,7 +23,7 @@ from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.replay import Stored
-from tabgrad.hosts.room import check_room, largest
+from tabgrad.hosts.room import check_count, check_room, largest
 from tabgrad.hosts.sending import Sender
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
@@ -70,7 +70,7 @@ class DeviceBackend(Answers):
         self.counters = Counters()
         self.dialect = _dialect(host.hello.language)
         limits = host.hello.limits
-        self.pool = Pool(self.encoder, largest(limits))
+        self.pool = Pool(self, largest(limits))
         self.limits = Limits(
             buffers=limits["max_storage_buffers_per_shader_stage"],
             software=host.hello.adapter.software,
@@ -270,6 +270,7 @@ class DeviceBackend(Answers):
             key = (raw, key[1], moving)
             stored = self.plans.get(key)
         if stored is None:
+            check_count(graph, order)
             evict(self)
             self.limits.runs = OFTEN if often else SELDOM
             self.limits.dynamic = dynamic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tabgrad.hosts.room import over_limit, refusal
@@ -43,13 +44,15 @@ class Pool:
     """The buffers of one device, by size class; none has more than `most` bytes, all in use not more than
     `limit`. `failures` counts packets that did not go through."""
 
-    def __init__(self, encoder: Any, most: int) -> None:
-        self.encoder = encoder
+    def __init__(self, backend: Any, most: int) -> None:
+        self.backend = backend
+        self.encoder = backend.encoder
         self.most = most
         self.limit: int | None = None
         self.failures = 0
         self.spare: dict[int, list[int]] = {}
         self.spare_bytes = 0
+        self.missing: set[int] = set()
         self.returned: list[tuple[int, int]] = []
         self.live = 0
         self.live_bytes = 0
@@ -87,27 +90,33 @@ class Pool:
             i, size = returned.pop()
             self.live -= 1
             self.live_bytes -= size
+            if i in self.missing:
+                continue
             self.spare.setdefault(size, []).append(i)
             self.spare_bytes += size
 
-    def trim(self, keep: int | None = None) -> None:
-        """Release unused buffers, the largest first, until `keep` bytes of them are left."""
+    def trim(self, keep: int | None = None, but: Collection[int] = ()) -> None:
+        """Release unused buffers, the largest first and none of `but`, until `keep` bytes of them are left."""
         self.settle()
         keep = max(SPARE_BYTES, self.live_bytes // 4) if keep is None else keep
         if self.spare_bytes <= keep:
             return
         for size in sorted(self.spare, reverse=True):
-            ids = self.spare[size]
-            n = min(len(ids), -((keep - self.spare_bytes) // size))
+            free = [i for i in self.spare[size] if i not in but]
+            n = min(len(free), -((keep - self.spare_bytes) // size))
             if n > 0:
-                gone = ids[-n:]
-                del ids[-n:]
-                self.spare_bytes -= n * size
+                gone = free[-n:]
+                self.strike_out(set(gone))
                 self.encoder.free(gone)
 
     def forget(self, ids: set[int]) -> None:
-        """Strike out buffers that the device turned out not to have."""
+        """Never hand out buffers that the device turned out not to have."""
         self.settle()
+        self.missing |= ids
+        self.strike_out(ids)
+
+    def strike_out(self, ids: set[int]) -> None:
+        """Take buffers out of the unused ones."""
         for size, spare in self.spare.items():
             kept = [i for i in spare if i not in ids]
             self.spare_bytes -= size * (len(spare) - len(kept))

@@ -9,6 +9,8 @@ from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.hosts.faults import where
 from tabgrad.lower.plan import Plan
 
+MOST_ELEMENTS = 2**32 - 1
+"""Kernels count in 32 bits."""
 WORD = 16
 """Sizes of buffers are multiples of so many bytes."""
 
@@ -35,6 +37,21 @@ def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
     )
 
 
+def check_count(graph: Any, order: Sequence[int]) -> None:
+    """Raise OutOfMemoryError where a tensor has more elements than kernels can number, even if none is stored."""
+    for i in order:
+        its = graph.spec[i]
+        if its.size > MOST_ELEMENTS:
+            op = graph.op[i]
+            error = OutOfMemoryError(
+                f"{'a tensor' if op is None else op.name}: {its.size:,} elements (shape {list(its.shape)}) are more "
+                f"than the {MOST_ELEMENTS:,} that a device can number: work on parts, or use device 'cpu'"
+            )
+            if graph.line[i]:
+                error.add_note("recorded at " + where(graph.line[i]))
+            raise error
+
+
 def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
     """Raise OutOfMemoryError where a plan stores more in one buffer than the device can bind."""
     most = backend.pool.most
@@ -56,4 +73,4 @@ def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
         del error
 
 
-__all__ = ["check_room", "largest", "over_limit", "refusal"]
+__all__ = ["check_count", "check_room", "largest", "over_limit", "refusal"]

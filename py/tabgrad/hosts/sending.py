@@ -7,7 +7,20 @@ from collections import deque
 from typing import Any
 
 from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
-from tabgrad.hosts.commands import Alloc, Drop, Free, Pipeline, Store
+from tabgrad.hosts.commands import (
+    Alloc,
+    Copy,
+    Dispatch,
+    Drop,
+    Free,
+    Pipeline,
+    Read,
+    Replay,
+    Routine,
+    Store,
+    Write,
+    WriteBlob,
+)  # fmt: skip
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.faults import error_with_context, forget
 from tabgrad.hosts.protocol import Fault, decode
@@ -88,7 +101,7 @@ class Sender:
         if all(fault.kind == "memory" for fault in faults):
             pool.encoder = freeing = Encoder(256)
             try:
-                pool.trim(0)
+                pool.trim(0, named_in(encoder))
             finally:
                 pool.encoder = encoder
             host.submit(*freeing.finish())
@@ -173,6 +186,26 @@ class Sender:
         if isinstance(error, DeviceLostError):
             forget(self.backend)
         raise error from cause
+
+
+def named_in(encoder: Encoder) -> set[int]:
+    """Return the buffers that the commands of a packet make or use."""
+    ids: set[int] = set()
+    for command in decode(*encoder.finish()):
+        match command:
+            case Alloc(number, _) | Write(number, _, _) | WriteBlob(number, _, _, _):
+                ids.add(number)
+            case Read(_, number, _, _):
+                ids.add(number)
+            case Copy(src, _, dst, _, _):
+                ids |= {src, dst}
+            case Replay(_, slots, _):
+                ids |= set(slots)
+            case Dispatch() | Routine():
+                ids |= set(command.buffers)
+            case Free(numbers):
+                ids |= set(numbers)
+    return ids
 
 
 def forget_plans(backend: Any, numbers: set[int]) -> None:
