@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from types import FrameType
 from typing import Any
 
@@ -182,20 +182,24 @@ class DeviceBackend(Answers):
                 i = graph.srcs[i][0]
         return list(out)
 
-    def flush(self, also: Sequence[int] = ()) -> None:
-        """Compute what is wanted, and the nodes `also`, and send it off."""
+    def flush(self, also: Sequence[int] = ()) -> OutOfMemoryError | None:
+        """Compute what is wanted, and the nodes `also`, and send it off; return what `compute_all` does."""
+        error = None
         self.graph.collect()
         with self.graph.held():
             wanted = self.wanted()
             wanted += [i for i in also if i not in wanted and self.graph.buffer[i] is None]
             if wanted:
-                self.compute_all(wanted)
+                error = self.compute_all(wanted)
         if self.encoder.commands:
             self.submit()
+        return error
 
     def flush_all(self) -> None:
-        """Compute and send what has been recorded, by whatever thread."""
-        self.flush()
+        """Compute and send what has been recorded, by whatever thread; raise where something has no room."""
+        error = self.flush()
+        if error is not None:
+            raise error
 
     def advance(self) -> None:
         """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
@@ -222,15 +226,24 @@ class DeviceBackend(Answers):
             self.sender.check([buffer[i] for i in inputs])
         return [buffer[i].id for i in inputs]
 
-    def compute_all(self, wanted: list[int]) -> None:
-        """Compute what is wanted, but for what would need a value that is lost: using that raises."""
+    def compute_all(self, wanted: list[int]) -> OutOfMemoryError | None:
+        """Compute what is wanted, but for what has no room or needs a value that is lost: using that raises.
+
+        Return the first error of something that has no room.
+        """
+        first = None
         try:
             self.compute(wanted)
-        except LostValueError:
+        except (OutOfMemoryError, LostValueError):
             for i in wanted:
-                with suppress(LostValueError):
+                try:
                     if self.graph.buffer[i] is None:
                         self.compute([i])
+                except LostValueError:
+                    pass
+                except OutOfMemoryError as error:
+                    first = first or error.with_traceback(None)
+        return first
 
     def compute_for(self, i: int, wanted: list[int]) -> None:
         """Compute node `i` with all that is wanted; alone where something else has no room."""

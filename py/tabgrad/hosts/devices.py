@@ -7,7 +7,7 @@ from _thread import RLock
 from contextvars import Token
 from typing import Any
 
-from tabgrad.core import dtype as dt, interrupts
+from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
@@ -210,6 +210,8 @@ def _connect(where: Device) -> Any:
 
 def backend_class() -> Any:
     """Return the class of lazy devices: where there are threads, one that they can share."""
+    from tabgrad.core import interrupts
+
     interrupts.install()
     interrupts.watch_notebook()
     if host.in_browser():

@@ -38,18 +38,21 @@ def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
 
 
 def check_count(graph: Any, order: Sequence[int]) -> None:
-    """Raise OutOfMemoryError where a tensor has more elements than kernels can number, even if none is stored."""
+    """Raise OutOfMemoryError where a tensor, stored or not, has more elements than kernels can number."""
     for i in order:
         its = graph.spec[i]
         if its.size > MOST_ELEMENTS:
             op = graph.op[i]
             error = OutOfMemoryError(
-                f"{'a tensor' if op is None else op.name}: {its.size:,} elements (shape {list(its.shape)}) are more "
-                f"than the {MOST_ELEMENTS:,} that a device can number: work on parts, or use device 'cpu'"
+                f"{'a tensor' if op is None else op.name}: {its.size:,} elements (shape {list(its.shape)}) are "
+                f"more than the {MOST_ELEMENTS:,} that a device can number: work on parts, or use device 'cpu'"
             )
             if graph.line[i]:
                 error.add_note("recorded at " + where(graph.line[i]))
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # as in `check_room`
 
 
 def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:

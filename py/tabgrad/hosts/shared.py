@@ -60,7 +60,7 @@ class SharedBackend(DeviceBackend):
     def flush_all(self) -> None:
         """Compute and send what all threads have recorded."""
         self.graph.gather()
-        self.flush()
+        super().flush_all()
 
 
 def _locked(name: str) -> Callable[..., Any]:
