@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad import accelerator
 from tabgrad.functions import generator
 from tabgrad.hosts.devices import device as device_of, is_available as _has
 
@@ -46,4 +47,26 @@ manual_seed_all = manual_seed
 
 
 def empty_cache() -> None:
-    """Do nothing: buffers are given back as tensors are dropped."""
+    """Give the buffers that are kept for the next tensors back to the device, where it is in use."""
+    if _has("cuda"):
+        accelerator.empty_cache("cuda")
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Return the bytes of the buffers that tensors are in."""
+    return accelerator.memory_allocated("cuda" if device is None else device)
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """Return the most bytes that were in use at one time."""
+    return accelerator.max_memory_allocated("cuda" if device is None else device)
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Return the bytes of all buffers: in use, and kept for the next tensors."""
+    return accelerator.memory_reserved("cuda" if device is None else device)
+
+
+def memory_summary(device: Any = None) -> str:
+    """Return what takes the memory of the device, as lines of text."""
+    return accelerator.memory_summary("cuda" if device is None else device)
