@@ -76,13 +76,19 @@ class Workload:
         self.x[tg.tensor([0, 2], device=self.device)].sum().item()
         self.x[1:3, ::2].clone().tolist()
 
+    def dropping(self) -> None:
+        made = [tg.compile(lambda a, k=k: a * k) for k in range(5)]
+        for f in made:
+            f(self.x)
+        del made  # weak references are called back
+
     def saving(self) -> None:
         tg.save(self.net.state_dict(), os.devnull)
 
     @property
     def all(self) -> list[Callable[[], None]]:
         return [self.eager, self.compiled, self.ahead, self.compiling, self.new_shape, self.reading,
-                self.indexing, self.saving]  # fmt: skip
+                self.indexing, self.dropping, self.saving]  # fmt: skip
 
     def state(self) -> list[Any]:
         return [p.detach().numpy() for p in self.net.parameters()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
@@ -13,8 +14,10 @@ import pytest
 
 import tabgrad as tg
 from tabgrad import nn
+from tabgrad.utils.checkpoint import checkpoint
 
 pytestmark = pytest.mark.one_host("wgpu", "cuda")
+F = nn.functional
 RUNS = 3
 
 
@@ -137,6 +140,47 @@ def test_one_thread_makes_batches_while_another_trains(device: str) -> None:
 
     _, losses = together([produce, consume])
     assert losses == pytest.approx(want[0], rel=1e-5)
+
+
+def test_a_device_is_entered_by_each_thread_for_itself(device: str) -> None:
+    where = tg.device(device)
+
+    def enter() -> None:
+        for _ in range(30):
+            with where, tg.device("cpu"):
+                time.sleep(0.0005)
+                assert tg.ones(1).device.type == "cpu"
+
+    assert together([enter] * 3) == [None] * 3
+
+
+def test_writes_in_place_are_added_up(device: str) -> None:
+    x, norm = tg.zeros(1, device=device), nn.BatchNorm1d(3).to(device)
+
+    def write() -> None:
+        for _ in range(40):
+            x.add_(1)
+            norm(tg.ones(4, 3, device=device))
+
+    assert together([write] * 4) == [None] * 4
+    assert x.item() == 160
+    assert norm.num_batches_tracked.item() == 160
+
+
+def test_random_numbers_are_drawn_once_and_checkpoints_draw_their_own_again(device: str) -> None:
+    seen: list[int] = []
+
+    def draw() -> None:
+        for _ in range(200):
+            seen.append(tg.default_generator.advance())
+        for _ in range(5):
+            x = tg.ones(500, device=device, requires_grad=True)
+            y = checkpoint(lambda v: F.dropout(v * 2, 0.5), x, use_reentrant=False)
+            y.sum().backward()
+            assert tg.equal(x.grad, y.detach())
+
+    assert together([draw] * 4) == [None] * 4
+    assert len(set(seen)) == len(seen)
 
 
 def test_modes_are_those_of_a_thread(device: str) -> None:

@@ -7,7 +7,6 @@ import functools
 import inspect
 import sys
 import warnings
-from _thread import RLock
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import FunctionType
@@ -21,6 +20,7 @@ from tabgrad.compiler.orphans import let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
+from tabgrad.core.locks import lock
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
@@ -40,7 +40,7 @@ _FIELDS = frozenset(
 """What `Compiled` holds itself."""
 
 
-_LOCK = RLock()
+_LOCK = lock()
 """Held while a call is replayed or captured: captures and their guards serve one thread at a time."""
 
 
@@ -312,7 +312,12 @@ def own_buffer(x: Any) -> None:
     if hasattr(backend, "graph"):
         made = backend.settled(x.value)
         if made is not None:
+            version = x._version
             replace(x, made)
+            # no write: its value is what it was
+            x._version = version
+            if x.alias is not None and hasattr(x.alias, "version"):
+                x.alias.version = version
 
 
 class Kept(dict[int, Any]):
@@ -328,7 +333,7 @@ class Kept(dict[int, Any]):
 def _bound(compiled: Compiled, instance: Any) -> Any:
     """Return the compiled method of an instance: its captures live with the instance."""
     fields = getattr(instance, "__dict__", None)
-    if fields is None:
+    if not isinstance(fields, dict):  # a class has one that can't be written
         return functools.partial(compiled, instance)
     kept = fields.get("_compiled_methods")
     if kept is None:

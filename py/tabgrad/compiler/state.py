@@ -58,6 +58,7 @@ class State:
     """What has been reached, with the values it had."""
 
     def __init__(self) -> None:
+        self.caches: list[tuple[Any, Path, Any]] = []
         self.known: dict[int, Any] = {id(MODE): MODE}
         self.spaces: dict[int, Space] = {}
         self.named: list[Space] = []
@@ -286,6 +287,7 @@ class State:
         elif isinstance(value, functools.cached_property):
             inner = [value.func]
         elif isinstance(value, _Cached):
+            self.caches.append((value, path, value.cache_info()[1:]))
             self._foresee(value.__wrapped__)
             inner = [value.__wrapped__]
         else:
@@ -324,6 +326,9 @@ class State:
         for value, path, old in self.boxes:
             if not _same_items(value, old):
                 yield path, "changed its items"
+        for cached, path, filled in self.caches:
+            if cached.cache_info()[1:] != filled:
+                yield path, "has kept or forgotten results"
         for cell, path, old in self.cells:
             now = cell_value(cell)
             if not same(old, now):
@@ -403,7 +408,7 @@ class State:
 
     def holds(self) -> bool:
         """Whether everything is as it was."""
-        if self._unmoved() and not self.arrays:
+        if self._unmoved() and not self.arrays and not self.caches:
             return True
         if self.broken() is not None:
             return False

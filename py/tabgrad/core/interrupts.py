@@ -40,6 +40,8 @@ _HELPERS = frozenset(
 
 _GENERATOR = 0x20
 """The flag of a generator's code."""
+_SWALLOWING = frozenset(("_weakrefset", "weakref"))
+"""Modules whose functions Python calls when an object dies: what they raise goes nowhere, as in `__del__`."""
 _interruptible: set[CodeType] = set()
 Handler = Callable[[int, FrameType | None], Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +62,8 @@ def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
     kind = FREE
     outer = frame
     while outer is not None:
-        if outer.f_code.co_name == "__del__":
+        swallows = outer.f_globals.get("__name__") in _SWALLOWING
+        if swallows or outer.f_code.co_name == "__del__":
             # an exception inside would be swallowed
             kind, frame = WHOLE, outer.f_back
         outer = outer.f_back

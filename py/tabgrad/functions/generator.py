@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore
+from tabgrad.core.trace import MODE, using
 from tabgrad.functions import creation, reading
 from tabgrad.hosts.devices import device as device_of
 from tabgrad.ops.random import random_bits
@@ -23,6 +25,8 @@ from tabgrad.transforms.vmap import draw
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
+_DRAWING = lock()
+"""Held while a draw is counted: no two threads get the same number."""
 MASK = 0xFFFFFFFF
 SEED = 67280421310721  # until another is set
 
@@ -81,8 +85,9 @@ class Generator:
 
     def advance(self) -> int:
         """Return the number of the next draw, and count it."""
-        number = self._calls
-        self._calls += 1
+        with _DRAWING:
+            number = self._calls
+            self._calls = number + 1
         return number & MASK
 
     def get_state(self) -> Tensor:
@@ -113,6 +118,12 @@ default_generator = Generator()
 on_restore(lambda: default_generator.manual_seed(SEED))
 
 
+def current() -> Generator:
+    """Return the generator that draws where none is named: the default one, but where a task draws again."""
+    found: Generator = MODE.get().extras.get("generator", default_generator)
+    return found
+
+
 class Mark:
     """Where the default generator stands: at each replay of a compiled step, where it stands then."""
 
@@ -122,18 +133,28 @@ class Mark:
 
     def restore(self) -> None:
         """Bring the default generator back to the mark."""
-        on_replay(self._give)
+        source = current()
+        on_replay(lambda: self._give(source))
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Draw what was drawn from the mark on; the default generator and other threads know nothing of it."""
+        source = Generator()
+        on_replay(lambda: self._give(source))
+        with using(MODE.get().extra("generator", source)):
+            yield
 
     def _take(self) -> None:
-        self.place = default_generator._seed, default_generator._calls
+        source = current()
+        self.place = source._seed, source._calls
 
-    def _give(self) -> None:
-        default_generator._seed, default_generator._calls = self.place
+    def _give(self, source: Generator) -> None:
+        source._seed, source._calls = self.place
 
 
 def bits(shape: tuple[int, ...], generator: Generator | None, device: Any) -> Any:
     """Return uniform uint32 words, or what vmap makes of drawing them."""
-    source = default_generator if generator is None else generator
+    source = current() if generator is None else generator
 
     def make(shape: tuple[int, ...]) -> Any:
         key = live_scalar(lambda: source.key, dt.uint32, device)
@@ -149,27 +170,27 @@ def manual_seed(seed: int) -> Generator:
     >>> import tabgrad as tg
     >>> _ = tg.manual_seed(0)
     """
-    return default_generator.manual_seed(seed)
+    return current().manual_seed(seed)
 
 
 def seed() -> int:
     """Start the default generator anew from a seed of the operating system; return it."""
-    return default_generator.seed()
+    return current().seed()
 
 
 def initial_seed() -> int:
     """Return the seed of the default generator."""
-    return default_generator.initial_seed()
+    return current().initial_seed()
 
 
 def get_rng_state() -> Tensor:
     """Return the state of the default generator."""
-    return default_generator.get_state()
+    return current().get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
     """Bring the default generator back to a state of `get_rng_state`."""
-    default_generator.set_state(new_state)
+    current().set_state(new_state)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, GradientError
+from tabgrad.core.locks import lock
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import (
@@ -40,16 +41,21 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
+_WRITING = lock()
+"""Held from reading the old value to writing the new one: of two threads that add to a tensor, none is lost."""
+
+
 def in_place(fn: Callable[..., Any], name: str = "") -> Callable[..., Tensor]:
     """Return the method that gives its tensor the value of `fn`, and returns the tensor."""
     name = name or f"{fn.__name__.rstrip('_')}_"
 
     def method(self: Any, *args: Any, **params: Any) -> Any:
-        check_writable(self)
-        y = fn(self, *args, **params)
-        if y.spec is not self.spec:
-            check_castable(name, y.spec.dtype, self.spec.dtype)
-        return write(self, y if y is not self else own(y), name)
+        with _WRITING:
+            check_writable(self)
+            y = fn(self, *args, **params)
+            if y.spec is not self.spec:
+                check_castable(name, y.spec.dtype, self.spec.dtype)
+            return write(self, y if y is not self else own(y), name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of `{fn.__name__}`: changes the tensor and returns it."

@@ -273,6 +273,8 @@ def repeat_interleave(
     times = reading.tolist(times) if isinstance(times, Box) else times  # type: ignore[arg-type]
     if isinstance(times, list) and len(times) == 1:
         times = times[0]
+        if times < 0:
+            raise ShapeError(f"repeat_interleave: repeats can not be negative, got {times}")
     if isinstance(times, int):
         shape = x.spec.shape
         wide = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from _thread import RLock
-from contextvars import Token
+from contextvars import ContextVar, Token
 from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
+from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
 from tabgrad.hosts import host
@@ -28,14 +28,13 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_tokens", "_warned", "index", "type")
+    __slots__ = ("_backend", "_warned", "index", "type")
 
     def __init__(self, type: str, index: int) -> None:
         self.type = type
         self.index = index
         self._backend: Any = None
         self._warned = False
-        self._tokens: list[Token[Mode]] = []
 
     @property
     def backend(self) -> Any:
@@ -86,14 +85,19 @@ class Device:
         return (device, (str(self),))
 
     def __enter__(self) -> Device:
-        self._tokens.append(MODE.set(MODE.get().extra("device", self)))
+        token = MODE.set(MODE.get().extra("device", self))
+        _ENTERED.set((token, *_ENTERED.get()))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        MODE.reset(self._tokens.pop())
+        token, *rest = _ENTERED.get()
+        MODE.reset(token)
+        _ENTERED.set(tuple(rest))
 
 
-_CONNECTING = RLock()
+_ENTERED: ContextVar[tuple[Token[Mode], ...]] = ContextVar("tabgrad_devices", default=())
+"""What the devices that the current task has entered put back, the innermost first."""
+_CONNECTING = lock()
 _DEVICES: dict[tuple[str, int], Device] = {}
 
 
@@ -188,8 +192,12 @@ async def connect_async(name: Any) -> Device:
 
 
 def connected() -> list[Device]:
-    """Return the devices that have been used."""
-    return [d for d in _DEVICES.values() if d._backend is not None]
+    """Return the devices that have been used, in this process."""
+    return [
+        d
+        for d in _DEVICES.values()
+        if d._backend is not None and not getattr(type(d._backend), "gone", False)
+    ]
 
 
 @on_restore

@@ -89,6 +89,8 @@ for _name in ENTRIES:
 class ForkedBackend:
     """What a child process finds in place of a device that its parent has opened."""
 
+    gone = True
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import accumulate
+from tabgrad.core.locks import lock
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
@@ -360,7 +361,7 @@ def _in_a_thread(run: Callable[[], None]) -> None:
 WALK: ContextVar[Any] = ContextVar("tabgrad_walk", default=None)
 """The walk that hooks are called from."""
 
-_ADDING = threading.RLock()
+_ADDING = lock()
 
 
 def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:

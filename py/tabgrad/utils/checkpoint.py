@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
@@ -169,12 +168,11 @@ class _Frame:
 
     @contextlib.contextmanager
     def random(self) -> Iterator[None]:
-        """Draw the numbers of the first run, and leave the generator as it is."""
+        """Draw the numbers of the first run, and leave the default generator as it is."""
         if self.random_place is None:
             yield
             return
-        with tg.fork_rng():
-            self.random_place.restore()
+        with self.random_place.again():
             yield
 
 
