@@ -59,6 +59,7 @@ class State:
 
     def __init__(self) -> None:
         self.caches: list[tuple[Any, Path, Any]] = []
+        self.partials: list[tuple[Any, Path, tuple[Any, Any, Any]]] = []
         self.known: dict[int, Any] = {id(MODE): MODE}
         self.spaces: dict[int, Space] = {}
         self.named: list[Space] = []
@@ -279,6 +280,8 @@ class State:
             inner = [] if isinstance(value.__self__, types.ModuleType) else [value.__self__]
         elif isinstance(value, functools.partial):
             self._hand(value.func)
+            keywords = tuple(value.keywords), tuple(value.keywords.values())
+            self.partials.append((value, path, (value.func, value.args, keywords)))
             inner = [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, staticmethod | classmethod):
             inner = [value.__func__]
@@ -326,6 +329,13 @@ class State:
         for value, path, old in self.boxes:
             if not _same_items(value, old):
                 yield path, "changed its items"
+        for value, path, (fn, args, keywords) in self.partials:
+            if (
+                value.func is not fn
+                or value.args is not args
+                or not _same_items(value.keywords, keywords)
+            ):
+                yield path, "was given other arguments"
         for cached, path, filled in self.caches:
             if cached.cache_info()[1:] != filled:
                 yield path, "has kept or forgotten results"
@@ -408,7 +418,7 @@ class State:
 
     def holds(self) -> bool:
         """Whether everything is as it was."""
-        if self._unmoved() and not self.arrays and not self.caches:
+        if self._unmoved() and not self.arrays and not self.caches and not self.partials:
             return True
         if self.broken() is not None:
             return False

@@ -71,7 +71,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = tensor(src, device=self.device)
     if src.device is not self.device:
         src = conversion.convert(src, None, self.device, False)
-    return write(self, own(refreshed(src)))
+    with _WRITING:
+        return write(self, own(refreshed(src)))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:

@@ -60,3 +60,15 @@ def test_lengths_of_ctc_are_checked(device: str, given: list[int], used: list[in
         tg.nn.functional.ctc_loss(
             probabilities, targets, tg.tensor(given, device=device), tg.tensor(used, device=device)
         ).item()
+
+
+def test_a_partial_that_is_given_other_arguments(device: str) -> None:
+    p = functools.partial(lambda x, k: x * k, k=1.0)
+    x = tg.ones(1, device=device)
+    for call in (tg.compile(lambda x: p(x)), tg.compile(p)):
+        seen = []
+        for k in (1.0, 1.0, 3.0, 3.0, 9.0):
+            p.keywords["k"] = k
+            seen.append(call(x).item())
+        p.__setstate__((p.func, (), {"k": 5.0}, None))
+        assert [*seen, call(x).item()] == [1, 1, 3, 3, 9, 5]

@@ -22,7 +22,7 @@ from tabgrad.ops.elementwise import abs_, add, copy, div, maximum, minimum, mul,
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, isfinite, isnan, le, lt, round_
+from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, gt, isfinite, le, lt, round_
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import expand, part, permute, reshape, spread
 
@@ -258,8 +258,11 @@ def _padded(p: Any, m: int, padding: str, corners: bool) -> Any:
     """Return the places in an axis of `m` elements that those beyond it are read at."""
     if padding == "reflection":
         p = _reflected(p, m, corners)
-    # a place that is no number is the first one, as in PyTorch
-    return p if padding == "zeros" else where(isnan(p), 0, minimum(maximum(p, 0), m - 1))
+    if padding == "zeros":
+        return p
+    # at the border the derivative is 0, and a place that is no number is the first one, as in PyTorch
+    inner = bitwise_and(gt(p, 0), lt(p, m - 1))
+    return where(inner, p, where(ge(p, m - 1), m - 1, 0))
 
 
 @kinked
@@ -316,7 +319,11 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
             up = corner >> i & 1
             at = add(lows[i], 1) if up else lows[i]
             inside = bitwise_and(ge(at, 0), le(at, m - 1))
-            share = constant(1, at.spec, at.device) if nearest else sub(1, abs_(sub(places[i], at)))
+            if nearest:
+                share = constant(1, at.spec, at.device)
+            else:
+                # not by the distance, which has a kink at a place that is an element
+                share = sub(places[i], lows[i]) if up else sub(add(lows[i], 1), places[i])
             outside: Any = 0
             if len(spatial) == 2 and not nearest:
                 # PyTorch's two dims tell a place that is no finite number, its three dims don't
