@@ -90,6 +90,42 @@ def test_an_upload_that_did_not_fit_is_lost_and_says_so(device: str, scarce: Any
     assert tg.arange(4.0, device=device).sum().item() == 6
 
 
+@pytest.mark.parametrize("how", ["limit", "no room"])
+def test_training_goes_on_with_a_smaller_batch(device: str, scarce: Any, how: str) -> None:
+    """The step that did not fit is not done: parameters and optimizer are as before it."""
+    tg.manual_seed(0)
+    net = tg.nn.Sequential(tg.nn.Linear(8, 64), tg.nn.ReLU(), tg.nn.Linear(64, 4)).to(device)
+    opt = tg.optim.Adam(net.parameters(), lr=1e-2)
+
+    def step(x: Any) -> Any:
+        opt.zero_grad()
+        loss = (net(x).cumsum(0) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss.detach()
+
+    small, big = tg.ones(16, 8, device=device), tg.ones(1 << 15, 8, device=device) * 2
+    for _ in range(3):
+        step(small).item()
+    big.tolist()
+    before = [p.tolist() for p in net.parameters()]
+    if how == "limit":
+        tg.accelerator.set_memory_limit(tg.accelerator.memory_allocated(device) + 500_000, device)
+    else:
+        tg.accelerator.empty_cache(device)
+        scarce["most"] = 500_000
+    try:
+        with pytest.raises(tg.OutOfMemoryError):
+            step(big).item()
+        assert [p.tolist() for p in net.parameters()] == before
+        opt.zero_grad()
+        assert np.isfinite(step(small).item())
+    finally:
+        tg.accelerator.set_memory_limit(None, device)
+    assert [p.tolist() for p in net.parameters()] != before
+    assert {float(s["step"]) for s in opt.state.values()} == {4.0}
+
+
 def test_a_limit_of_the_user(device: str) -> None:
     tg.accelerator.empty_cache(device)
     used = tg.accelerator.memory_allocated(device)

@@ -108,8 +108,9 @@ class Entry:
             return None
         numbers = [fn() for _, fn in self.events]
         values = self.plan.run(numbers)
-        for find, k in self.written:
-            x = find(args)
+        written = [(find(args), k) for find, k in self.written]
+        self.plan.backend.remember([x for x, _ in written if x is not None], replace)
+        for x, k in written:
             if x is not None:
                 replace(x, values[k])
         made: list[Any] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from types import FrameType
 from typing import Any
@@ -88,6 +88,8 @@ class DeviceBackend(Answers):
         self.shared_leaves: dict[int, Value] = {}
         self.moves = Moves()
         self.checks = Checks(self)
+        self.before: dict[int, tuple[Any, Any, Any]] = {}
+        self.undo: list[Callable[[], None]] = []
         self.sender = Sender(self)
 
     def settled(self, value: Value) -> Value | None:
@@ -201,14 +203,53 @@ class DeviceBackend(Answers):
         if error is not None:
             raise error
 
+    def remember(
+        self, tensors: Iterable[Any], give: Callable[[Any, Any], None],
+        undo: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Keep the values of tensors that a step is about to write, until its packet has been sent.
+
+        Where there turns out to be no room for the step, `give(x, value)` gives them back, and `undo` does the
+        same for what is no tensor.
+        """
+        before = self.before
+        for x in tensors:
+            if id(x) not in before:
+                before[id(x)] = x, x.value, give
+        if undo is not None and not self.undo:
+            self.undo.append(undo)
+
+    def unwritten(self) -> bool:
+        """Whether a tensor that a step has written has no value, for want of room."""
+        graph = self.graph
+        return any(
+            x.value.graph is graph
+            and graph.buffer[x.value.id] is None
+            and graph.op[x.value.id] is not None
+            and graph.op[x.value.id].family not in ("view", "constant")
+            for x, _, _ in self.before.values()
+        )
+
+    def roll_back(self) -> None:
+        """Give tensors the values that they had before the packet which there is no room for."""
+        for x, value, give in self.before.values():
+            if x.value is not value:
+                give(x, value)
+        for undo in self.undo:
+            undo()
+        self.before.clear()
+        self.undo.clear()
+
     def advance(self) -> None:
         """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
         self.submit_held()
         self.graph.collect()
         with self.graph.held():
             wanted = self.wanted()
-            if wanted:
-                self.compute_all(wanted)
+            error = self.compute_all(wanted) if wanted else None
+        if error is not None and self.unwritten():
+            self.roll_back()
+            raise error
 
     def compute(self, wanted: list[int]) -> None:
         """Lower and run the graph under `wanted`, and realise those nodes."""
@@ -403,6 +444,9 @@ class DeviceBackend(Answers):
         """Send the packet."""
         self.pool.trim()
         self.counters.submits += self.sender.send()
+        if self.before:
+            self.before.clear()
+            self.undo.clear()
         self.waiting = 0
         self.ahead += 1
         if self.ahead > MAX_AHEAD and self.host.can_block():

@@ -105,6 +105,12 @@ class NumPyBackend:
     def advance(self) -> None:
         """Nothing is ever pending."""
 
+    def roll_back(self) -> None:
+        """Nothing is ever pending."""
+
+    def remember(self, *step: Any) -> None:
+        """Nothing is ever pending: what a step writes is there."""
+
     def synchronize(self) -> None:
         """Nothing is ever pending."""
 

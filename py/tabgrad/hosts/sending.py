@@ -115,6 +115,7 @@ class Sender:
             forget(self.backend)
         else:
             self.forget_packet(str(error))
+            self.backend.roll_back()
         raise error
 
     def forget_packet(self, why: str) -> None:

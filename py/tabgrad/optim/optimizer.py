@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import tabgrad as tg
 from tabgrad.core.capture import capturing, clear_grad, depend, guard, look_at_grads, refuse
 from tabgrad.core.trace import MODE
+from tabgrad.functions.aliasing import refreshed, replace, root_of
 from tabgrad.optim.counters import as_number, as_tensor
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -105,6 +106,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         if self._stepping:
             return step(self, *args, **kwargs)
         self._depend()
+        if capturing() is None:
+            self._remember()
         self._stepping = True
         try:
             for hook in list(self._hooks["step_pre"].values()):
@@ -284,6 +287,28 @@ class Optimizer:
         """Return the new parameters, given those `w` and the gradients `g` as vectors; change the state
         in place."""
         raise NotImplementedError(f"{type(self).__name__} defines neither update nor step")
+
+    def _remember(self) -> None:
+        """Have the devices keep what the step writes, should there turn out to be no room for it."""
+        numbers = {x: dict(state) for x, state in self.state.items()}
+
+        def undo() -> None:
+            for x in [x for x in self.state if x not in numbers]:
+                del self.state[x]
+            for x, state in numbers.items():
+                self.state[x].update(state)
+
+        tensors: dict[Any, list[Any]] = {}
+        for group in self.param_groups:
+            for x in group["params"]:
+                kept = tensors.setdefault(x.device, [])
+                kept += [
+                    refreshed(root_of(v))
+                    for v in (x, *numbers.get(x, {}).values())
+                    if isinstance(v, Tensor)
+                ]
+        for device, kept in tensors.items():
+            device.backend.remember([x for x in kept if x.device is device], replace, undo)
 
     def _flush(self) -> None:
         seen = set()
