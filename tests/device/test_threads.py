@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -64,11 +65,12 @@ def together(jobs: list[Callable[[], Any]]) -> list[Any]:
         except BaseException as error:
             results[i] = error
 
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(jobs))]
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(jobs))]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive(), "waits for ever"
     return results
 
 
@@ -181,6 +183,58 @@ def test_random_numbers_are_drawn_once_and_checkpoints_draw_their_own_again(devi
 
     assert together([draw] * 4) == [None] * 4
     assert len(set(seen)) == len(seen)
+
+
+def test_a_capture_and_writes_of_other_threads_wait_for_each_other_in_one_order(
+    device: str,
+) -> None:
+    def capture() -> None:
+        for k in range(40):
+            x, w = tg.zeros(3, device=device), tg.ones(3, device=device, requires_grad=True)
+
+            def f(v: Any, x: Any = x, w: Any = w, k: int = k) -> Any:
+                x.add_(k)
+                (w * v).sum().backward()
+                return v + 1
+
+            tg.compile(f)(tg.ones(3, device=device))
+
+    def write() -> None:
+        w, y = tg.ones(3, device=device, requires_grad=True), tg.zeros(3, device=device)
+        for _ in range(400):
+            y.add_(1)
+            (w * 2).sum().backward()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        assert together([capture, write, write]) == [None] * 3
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_a_captured_walk_that_goes_on_in_other_threads_takes_the_device_along(device: str) -> None:
+    class Nested(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, depth: int) -> Any:
+            ctx.depth = depth
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            if ctx.depth:
+                with tg.enable_grad():
+                    y = tg.ones(2, device=device, requires_grad=True)
+                    Nested.apply(y, ctx.depth - 1).sum().backward()
+            return grads[0], None
+
+    def f(v: Any) -> Any:
+        x = tg.ones(2, device=device, requires_grad=True)
+        Nested.apply(x, 60).sum().backward()
+        return v + x.grad
+
+    (got,) = together([lambda: tg.compile(f)(tg.ones(2, device=device)).tolist()])
+    assert got == [2, 2]
 
 
 def test_modes_are_those_of_a_thread(device: str) -> None:

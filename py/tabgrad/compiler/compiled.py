@@ -8,7 +8,6 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from types import FunctionType
 from typing import Any
 
@@ -20,7 +19,7 @@ from tabgrad.compiler.orphans import let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
-from tabgrad.core.locks import lock
+from tabgrad.core.locks import alone, lock
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
@@ -174,10 +173,8 @@ class Compiled:
             return None
         if known is not None and known.entries:
             let_go(known.entries)
-        with ExitStack() as alone:
-            # what other threads record or compute meanwhile is no part of the call
-            for device in connected():
-                alone.enter_context(device.backend.lock)
+        # what other threads record or compute meanwhile is no part of the call
+        with alone(device.backend.lock for device in connected()):
             return (self.trace(key, leaves, args, kwargs),)
 
     def _too_often(self, cause: tuple[str, str]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, GradientError
-from tabgrad.core.locks import lock
+from tabgrad.core.locks import WRITING
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.trace import MODE, Box
 from tabgrad.functions import (
@@ -41,16 +41,12 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
-_WRITING = lock()
-"""Held from reading the old value to writing the new one: of two threads that add to a tensor, none is lost."""
-
-
 def in_place(fn: Callable[..., Any], name: str = "") -> Callable[..., Tensor]:
     """Return the method that gives its tensor the value of `fn`, and returns the tensor."""
     name = name or f"{fn.__name__.rstrip('_')}_"
 
     def method(self: Any, *args: Any, **params: Any) -> Any:
-        with _WRITING:
+        with WRITING:
             check_writable(self)
             y = fn(self, *args, **params)
             if y.spec is not self.spec:
@@ -71,7 +67,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = tensor(src, device=self.device)
     if src.device is not self.device:
         src = conversion.convert(src, None, self.device, False)
-    with _WRITING:
+    with WRITING:
         return write(self, own(refreshed(src)))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.families import accumulate
-from tabgrad.core.locks import lock
+from tabgrad.core.locks import WRITING, borrowed, lent
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
@@ -340,28 +340,31 @@ def _in_a_thread(run: Callable[[], None]) -> None:
     errors: list[BaseException] = []
     context = copy_context()
 
+    def walk() -> None:
+        with borrowed():
+            run()
+
     def work() -> None:
         try:
-            context.run(run)
+            context.run(walk)
         except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=work, name="tabgrad backward")
-    try:
-        thread.start()
-    except RuntimeError:
-        # a browser has no threads: there a walk is as deep as Python's stack
-        run()
-        return
-    thread.join()
+    with lent():
+        try:
+            thread.start()
+        except RuntimeError:
+            # a browser has no threads: there a walk is as deep as Python's stack
+            walk()
+            return
+        thread.join()
     if errors:
         raise errors[0]
 
 
 WALK: ContextVar[Any] = ContextVar("tabgrad_walk", default=None)
 """The walk that hooks are called from."""
-
-_ADDING = lock()
 
 
 def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
@@ -376,7 +379,7 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
             "use func.grad or func.vjp inside it"
         )
     capture = MODE.get().capture
-    with _ADDING:
+    with WRITING:
         if capture is not None:
             capture.note_grad(leaf)
         old = leaf._grad
