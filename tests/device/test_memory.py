@@ -126,6 +126,23 @@ def test_training_goes_on_with_a_smaller_batch(device: str, scarce: Any, how: st
     assert {float(s["step"]) for s in opt.state.values()} == {4.0}
 
 
+def test_a_step_inside_of_vmap_beside_what_has_no_room(device: str) -> None:
+    def step(a: Any) -> Any:
+        p = a.detach().clone().requires_grad_(True)
+        p.grad = tg.ones(2, device=device)
+        tg.optim.SGD([p], lr=0.5).step()
+        return p.detach()
+
+    big = tg.ones(1 << 17, device=device).cumsum(0)
+    x = tg.ones(3, 2, device=device)
+    tg.accelerator.set_memory_limit(tg.accelerator.memory_allocated(device) + 100_000, device)
+    try:
+        assert tg.vmap(step)(x).tolist() == [[0.5, 0.5]] * 3
+    finally:
+        tg.accelerator.set_memory_limit(None, device)
+    assert big[-1].item() == 1 << 17
+
+
 def test_a_limit_of_the_user(device: str) -> None:
     tg.accelerator.empty_cache(device)
     used = tg.accelerator.memory_allocated(device)

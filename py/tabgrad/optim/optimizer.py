@@ -308,7 +308,9 @@ class Optimizer:
                     if isinstance(v, Tensor)
                 ]
         for device, kept in tensors.items():
-            device.backend.remember([x for x in kept if x.device is device], replace, undo)
+            # under a transform the values are tensors of the level below
+            ours = [x for x in kept if x.device is device and x.owner is None]
+            device.backend.remember(ours, replace, undo)
 
     def _flush(self) -> None:
         seen = set()
