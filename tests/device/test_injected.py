@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.device.test_interrupts import Workload
+from tests.device.workload import Workload
 
 pytestmark = pytest.mark.one_host("wgpu")
 MODULES = ("tabgrad.core.graph", "tabgrad.hosts.", "tabgrad_native.")

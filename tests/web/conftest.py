@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.web.collect import STAGE, InsideFile
+from tests.web.desk import Desk
 from tests.web.interpreter import ROOT
 from tests.web.stage import Stage
 
@@ -72,3 +73,22 @@ def screenshot(page: Page) -> Callable[[str], pathlib.Path]:
         return path
 
     return save
+
+
+@pytest.fixture(scope="module")
+def shared_desk(stage: Stage) -> Iterator[Desk]:
+    """One page for most tests of a module; an exception that nobody catches fails them in the end."""
+    uncaught: list[str] = []
+    site_url = stage.site.url
+    with stage.browser.new_context() as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+        yield Desk(page, site_url)
+    assert not uncaught, f"uncaught in the page: {uncaught}"
+
+
+@pytest.fixture
+def desk(shared_desk: Desk) -> Desk:
+    """The page, when Python has started."""
+    shared_desk.until_ready()
+    return shared_desk

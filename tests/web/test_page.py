@@ -24,25 +24,6 @@ progress.publish(predict=predict)
 """
 
 
-@pytest.fixture(scope="module")
-def shared_desk(stage: Stage) -> Iterator[Desk]:
-    """One page for most tests; an exception that nobody catches fails them in the end."""
-    uncaught: list[str] = []
-    site_url = stage.site.url
-    with stage.browser.new_context() as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: uncaught.append(str(error)))
-        yield Desk(page, site_url)
-    assert not uncaught, f"uncaught in the page: {uncaught}"
-
-
-@pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    """The page, when Python has started."""
-    shared_desk.until_ready()
-    return shared_desk
-
-
 @pytest.fixture
 def plain_desk(browser: Browser, stage: Stage) -> Iterator[Desk]:
     """The page as most static hosts serve it: without memory shared with the worker."""

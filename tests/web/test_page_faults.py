@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.web.desk import Desk
-from tests.web.stage import Stage
-
-
-@pytest.fixture(scope="module")
-def shared_desk(stage: Stage) -> Iterator[Desk]:
-    """One page for all these tests; an exception that nobody catches fails them in the end."""
-    uncaught: list[str] = []
-    site_url = stage.site.url
-    with stage.browser.new_context() as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: uncaught.append(str(error)))
-        yield Desk(page, site_url)
-    assert not uncaught, f"uncaught in the page: {uncaught}"
-
-
-@pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    shared_desk.until_ready()
-    return shared_desk
 
 
 def text(desk: Desk, name: str) -> str:

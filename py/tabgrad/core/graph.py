@@ -66,7 +66,6 @@ class Graph:
         self.free: list[int] = []
         self.dropped: list[int] = []
         self.busy = False
-        self.lost = False
         self.count = 0
         self.recorded: dict[int, float] = {}
 

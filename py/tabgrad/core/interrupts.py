@@ -43,7 +43,6 @@ _GENERATOR = 0x20
 _SWALLOWING = frozenset(("_weakrefset", "weakref"))
 """Modules whose functions Python calls when an object dies: what they raise goes nowhere, as in `__del__`."""
 _interruptible: set[CodeType] = set()
-Handler = Callable[[int, FrameType | None], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -84,10 +83,9 @@ def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
 class Deferred:
     """An interrupt that waits for tabgrad's code to return to `frame`."""
 
-    def __init__(self, number: int, frame: FrameType, handler: Handler) -> None:
+    def __init__(self, number: int, frame: FrameType) -> None:
         self.number = number
         self.frame = frame
-        self.handler = handler
         self.since = time.monotonic()
         self.tracing = sys.gettrace()
         self.local = frame.f_trace
@@ -114,7 +112,7 @@ class Deferred:
         return None
 
     def fire(self, frame: FrameType) -> Any:
-        """Do what the signal's handler does, with tracing as it was before."""
+        """Raise KeyboardInterrupt, with tracing as it was before."""
         _State.deferred = None
         sys.settrace(self.tracing)
         self.frame.f_trace_opcodes = self.opcodes
@@ -122,22 +120,20 @@ class Deferred:
             del self.frame.f_trace
         else:
             self.frame.f_trace = self.local
-        self.handler(self.number, frame)
-        return self.tracing
+        return signal.default_int_handler(self.number, frame)
 
 
 class _State:
     deferred: Deferred | None = None
-    handler: Handler = signal.default_int_handler
 
 
 def on_interrupt(number: int, frame: FrameType | None) -> Any:
     """Handle SIGINT: raise KeyboardInterrupt, now or when tabgrad's code has returned."""
     kind, outer = kind_of(frame)
     if kind == FREE or outer is None:
-        return _State.handler(number, frame)
+        return signal.default_int_handler(number, frame)
     if _State.deferred is None:
-        _State.deferred = Deferred(number, outer, _State.handler)
+        _State.deferred = Deferred(number, outer)
         _State.deferred.start()
     return None
 
@@ -155,4 +151,8 @@ def watch_notebook() -> None:
     shell = sys.modules.get("IPython")
     current = shell.get_ipython() if shell is not None else None
     if current is not None:
-        current.events.register("pre_run_cell", lambda *_: install())
+        current.events.register("pre_run_cell", _before_cell)
+
+
+def _before_cell(*_: Any) -> None:
+    install()

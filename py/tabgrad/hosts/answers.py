@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from tabgrad.core.errors import DeviceLostError, HostError, WouldBlockError
+from tabgrad.core.errors import DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
@@ -79,13 +80,8 @@ class Answers:
         if not spec.size:
             return memoryview(b"")
         tokens = self.ask(value, spec)
-        try:
+        with self.awaited(tokens):
             data = [self.host.read(t, TIMEOUT) if t else None for t in tokens]
-        except BaseException as e:
-            self.give_up(tokens)
-            if isinstance(e, Exception):
-                self.sender.raise_faults(e)
-            raise
         return self.answer(data, spec)
 
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
@@ -93,21 +89,28 @@ class Answers:
         if not spec.size:
             return memoryview(b"")
         tokens = self.ask(value, spec)
-        try:
+        with self.awaited(tokens):
             data = [await self.host.read_async(t, TIMEOUT) if t else None for t in tokens]
+        return self.answer(data, spec)
+
+    @contextmanager
+    def awaited(self, tokens: Sequence[int]) -> Iterator[None]:
+        """Wait for the host inside: where that ends in an exception nobody waits for the answers any more, and
+        the faults that led to it are raised."""
+        try:
+            yield
         except BaseException as e:
             self.give_up(tokens)
             if isinstance(e, Exception):
                 self.sender.raise_faults(e)
             raise
-        return self.answer(data, spec)
 
     def give_up(self, tokens: Sequence[int]) -> None:
         """Let go of answers that nobody waits for any more; the checks will be asked for again."""
         for token in tokens:
             if token:
                 self.host.give_up(token)
-        if tokens[-1]:
+        if tokens and tokens[-1]:
             self.checks.asked = False
 
     def answer(self, got: Sequence[Any], spec: Spec) -> memoryview:
@@ -128,11 +131,8 @@ class Answers:
     def wait(self) -> None:
         """Wait until everything sent has run."""
         errors = self.ask_errors()
-        try:
+        with self.awaited(()):
             self.host.synchronize(TIMEOUT)
-        except HostError as e:
-            self.sender.raise_faults(e)
-            raise
         self.ahead = 0
         self.sender.raise_faults()
         if errors:
@@ -142,11 +142,8 @@ class Answers:
         """Await what `synchronize` waits for."""
         self.flush_all()
         errors = self.ask_errors()
-        try:
+        with self.awaited(()):
             await self.host.synchronize_async(TIMEOUT)
-        except HostError as e:
-            self.sender.raise_faults(e)
-            raise
         self.ahead = 0
         self.sender.raise_faults()
         if errors:

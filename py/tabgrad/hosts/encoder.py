@@ -82,6 +82,11 @@ class Encoder:
         """How many commands were written in all packets up to now: the number of the next one."""
         return self._before + self.commands
 
+    @property
+    def start(self) -> int:
+        """The number of the first command of this packet."""
+        return self._before
+
     def finish(self) -> tuple[bytearray, int, list[Buffer]]:
         """Return the packet's memory, its length in bytes, and the buffers beside it."""
         words = self._words

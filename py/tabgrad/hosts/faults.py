@@ -40,6 +40,5 @@ def where(line: tuple[Any, int]) -> str:
 
 def forget(backend: Any) -> None:
     """Let the device connect anew when it is next used: this backend's tensors are gone."""
-    backend.graph.lost = True
     if backend.device._backend is backend:
         backend.device._backend = None

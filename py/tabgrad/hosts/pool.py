@@ -95,8 +95,11 @@ class Pool:
             self.spare.setdefault(size, []).append(i)
             self.spare_bytes += size
 
-    def trim(self, keep: int | None = None, but: Collection[int] = ()) -> None:
-        """Release unused buffers, the largest first and none of `but`, until `keep` bytes of them are left."""
+    def trim(self, keep: int | None = None, but: Collection[int] = (), into: Any = None) -> None:
+        """Release unused buffers, the largest first and none of `but`, until `keep` bytes of them are left.
+
+        The command goes `into` another packet than that of the device where one is given.
+        """
         self.settle()
         keep = max(SPARE_BYTES, self.live_bytes // 4) if keep is None else keep
         if self.spare_bytes <= keep:
@@ -107,7 +110,7 @@ class Pool:
             if n > 0:
                 gone = free[-n:]
                 self.strike_out(set(gone))
-                self.encoder.free(gone)
+                (into or self.encoder).free(gone)
 
     def forget(self, ids: set[int]) -> None:
         """Never hand out buffers that the device turned out not to have."""

@@ -23,7 +23,7 @@ from tabgrad.hosts.commands import (
 )  # fmt: skip
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.faults import error_with_context, forget
-from tabgrad.hosts.protocol import Fault, decode
+from tabgrad.hosts.protocol import decode
 
 REMEMBERED = 64
 """Packets of which it is known with which command they began: faults may come as many packets later."""
@@ -70,7 +70,7 @@ class Sender:
         self.settle()
         encoder, host = self.encoder, self.host
         packet, n, blobs = encoder.finish()
-        start = encoder.clock - encoder.commands
+        start = encoder.start
         self.under_way = host.packets, encoder.clock
         submits = 0
         try:
@@ -95,22 +95,19 @@ class Sender:
         """After a packet that stopped for want of memory, or was refused: give back what is spare and try the
         rest once more; then forget it."""
         encoder, host, pool = self.encoder, self.host, self.backend.pool
-        encoder.cut(encoder.clock - encoder.commands + host.stopped)
+        encoder.cut(encoder.start + host.stopped)
         faults = host.faults()
         submits = 0
         if all(fault.kind == "memory" for fault in faults):
-            pool.encoder = freeing = Encoder(256)
-            try:
-                pool.trim(0, named_in(encoder))
-            finally:
-                pool.encoder = encoder
+            freeing = Encoder(256)
+            pool.trim(0, named_in(encoder), freeing)
             host.submit(*freeing.finish())
             submits = self._once()
             if host.stopped < 0:
                 return submits
-            encoder.cut(encoder.clock - encoder.commands + host.stopped)
+            encoder.cut(encoder.start + host.stopped)
             faults = host.faults()
-        error = self.error_of(faults[0])
+        error = error_with_context(self.backend, faults[0])
         if isinstance(error, DeviceLostError):
             forget(self.backend)
         else:
@@ -137,7 +134,7 @@ class Sender:
                 freed += command.ids
             elif isinstance(command, Drop):
                 dropped += command.ids
-        self.forget_since(encoder.clock - encoder.commands, why)
+        self.forget_since(encoder.start, why)
         backend.pool.forget(buffers)
         forget_plans(backend, numbers)
         encoder.reset()
@@ -162,10 +159,6 @@ class Sender:
                         f"The failure was: {why}"
                     )
 
-    def error_of(self, fault: Fault) -> Exception:
-        """Return the exception that stands for a fault, with what is known of its kernel."""
-        return error_with_context(self.backend, fault)
-
     def raise_faults(self, cause: BaseException | None = None) -> None:
         """Raise the first fault the host has noted; do nothing where there is none."""
         faults = self.host.faults()
@@ -173,7 +166,7 @@ class Sender:
             if self.host.lost:
                 forget(self.backend)
             return
-        error = self.error_of(faults[0])
+        error = error_with_context(self.backend, faults[0])
         failed = [f for f in faults if f.kind in REFUSED and f.packet]
         if failed:
             first = min(f.packet for f in failed)

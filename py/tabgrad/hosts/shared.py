@@ -21,12 +21,12 @@ class SharedGraph(Graph):
         super().__init__()
         self.lock = lock
         self.lists: dict[int, dict[int, float]] = {}
-        self.user = threading.get_ident()
+        self.user = get_ident()
 
     def switch(self) -> None:
         """Let the current thread record: what each thread has recorded is computed apart, as if alone."""
         self.lists[self.user] = self.recorded
-        self.user = threading.get_ident()
+        self.user = get_ident()
         self.recorded = self.lists.pop(self.user, {})
         ended = self.lists.keys() - {thread.ident for thread in threading.enumerate()}
         for ident in ended:

@@ -69,10 +69,8 @@ def ctc_loss(
         targets = _padded(targets, target_lengths, blank)
     targets = reshape.bind(targets, shape=(n, targets.spec.size // max(1, n)))
     lengths = [
-        within("ctc_loss", v, most + 1, what=f"{name} length")
-        for v, most, name in zip(
-            lengths, (steps, targets.spec.shape[1]), ("input", "target"), strict=True
-        )
+        within("ctc_loss", v, most + 1)
+        for v, most in zip(lengths, (steps, targets.spec.shape[1]), strict=True)
     ]
     place = expand.bind(iota(targets.spec.shape[1], kind, targets.device), shape=targets.spec.shape)
     used = lt(place, expand.bind(reshape.bind(lengths[1], shape=(n, 1)), shape=targets.spec.shape))
