@@ -15,7 +15,7 @@ from tabgrad.compiler import keys
 from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
 from tabgrad.compiler.kinds import tensor_state
-from tabgrad.compiler.orphans import let_go
+from tabgrad.compiler.orphans import KNOWN, let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
@@ -46,10 +46,11 @@ _LOCK = lock()
 class Known:
     """What is known of calls with one key: captures, and how long to wait before the next attempt."""
 
-    __slots__ = ("entries", "refusals", "wait")
+    __slots__ = ("__weakref__", "entries", "refusals", "wait")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        KNOWN.add(self)
         self.refusals = 0
         self.wait = 0
 
@@ -67,7 +68,6 @@ class Known:
         """Keep a capture, the newest first."""
         self.refusals = self.wait = 0
         self.entries.insert(0, entry)
-        entry.home = self
         del self.entries[MOST_ENTRIES:]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.kinds import array_bytes
-from tabgrad.compiler.orphans import ENTRIES
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
 from tabgrad.core.trace import Box
@@ -62,8 +61,6 @@ class Entry:
         self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
         # objects by the places they lie at: a matter of the capture alone
         self.state.known.clear()
-        self.home: Any = None
-        ENTRIES.add(self)
         if not self.plan.settle() or self.plan.unexplained(start):
             raise Refused("reads a tensor of an earlier call that nothing leads to")
 

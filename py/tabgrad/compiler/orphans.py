@@ -12,8 +12,8 @@ from typing import Any
 
 from tabgrad.compiler.kinds import ATOMS
 
-ENTRIES: weakref.WeakSet[Any] = weakref.WeakSet()
-"""The captures there are."""
+KNOWN: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What compiled functions know of their calls: where the captures are."""
 _VIEW: type = type({"": None}.values())
 
 
@@ -25,7 +25,8 @@ def let_go(entries: list[Any]) -> None:
     gone = {id(x): x for entry in entries for x in entry.state.replaced() if type(x) not in ATOMS}
     if not gone:
         return
-    owners = {id(part): entry for entry in ENTRIES for part in _parts(entry)}
+    homes = {entry: known for known in KNOWN for entry in known.entries}
+    owners = {id(part): entry for entry in homes for part in _parts(entry)}
     holders: dict[int, list[Any]] = {at: [] for at in gone}
     for referrer in gc.get_referrers(*gone.values()):
         entry = owners.get(id(referrer))
@@ -39,8 +40,9 @@ def let_go(entries: list[Any]) -> None:
     for at, found in holders.items():
         if counts[at] == counts[0] + len(found):
             for entry in found:
-                if entry.home is not None and entry in entry.home.entries:
-                    entry.home.entries.remove(entry)
+                kept = homes[entry].entries
+                if entry in kept:
+                    kept.remove(entry)
 
 
 def _parts(entry: Any) -> Iterator[Any]:
