@@ -33,13 +33,13 @@ from tabgrad.hosts.protocol import (
     DropPipeline,
     Fault,
     Free,
-    Nested,
     PacketError,
     Pipeline,
     Read,
     Replay,
     Routine,
     Store,
+    Window,
     Write,
     WriteBlob,
     decode,
@@ -254,7 +254,11 @@ class CupyHost:
             del self._kernels[number]
 
     def _launch(
-        self, command: Nested, live: Callable[[int], Any], kernel: Kernel | None, offset: int
+        self,
+        command: Copy | Dispatch | Routine,
+        live: Callable[[int], Any],
+        kernel: Kernel | None,
+        offset: int,
     ) -> Launch:
         """Return the call that does a command with buffers `live(number)`."""
         if isinstance(command, Copy):
@@ -326,12 +330,14 @@ class CupyHost:
         dispatches = zip(stored.kernels, stored.starts, strict=True)
         base = stored.device_words.ptr if stored.device_words is not None else 0
         launches = []
+        bound = [self._live(number) for number in slots]
         for nested in stored.command.commands:
+            if isinstance(nested, Window):
+                bound.append(bound[nested.slot] + nested.offset)
+                continue
             kernel, start = next(dispatches) if isinstance(nested, Dispatch) else (None, 0)
             offset = base + 4 * start
-            launches.append(
-                self._launch(nested, lambda slot: self._live(slots[slot]), kernel, offset)
-            )
+            launches.append(self._launch(nested, bound.__getitem__, kernel, offset))
         if len(stored.tables) >= TABLES:
             self._drop_table(stored, next(iter(stored.tables)))
         table = stored.tables[slots] = Table(launches)

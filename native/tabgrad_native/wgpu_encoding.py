@@ -1,11 +1,12 @@
 """The packet being encoded on a wgpu-py device: command encoder, pass, uniform words and bind groups."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import wgpu
 
 from tabgrad.core.errors import HostError
-from tabgrad.hosts.protocol import Buffer
+from tabgrad.hosts.protocol import Buffer, Window
 from tabgrad_native.wgpu_pipelines import SLOT, Compiled, StoredList
 
 
@@ -106,22 +107,33 @@ class Encoding:
 
     def _group(self, pipeline: Compiled, ids: tuple[int, ...], nbytes: int) -> Any:
         """Return the bind group for these buffers, and `nbytes` of uniform words."""
-        if pipeline.gpu is None:
-            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
         nbytes = (nbytes + SLOT - 1) // SLOT * SLOT
         key = (pipeline.layout.number, nbytes, *ids)
         group = self._groups.get(key)
         if group is not None:
             return group
-        entries = []
-        for binding, number in enumerate(ids):
-            entry = {"binding": binding, "resource": {"buffer": self._buffers[number]}}
-            entries.append(entry)
-        if nbytes:
-            resource = {"buffer": self._arena, "offset": 0, "size": nbytes}
-            entries.append({"binding": len(ids), "resource": resource})
-        group = self._device.create_bind_group(layout=pipeline.layout.group, entries=entries)
+        group = self._make_group(pipeline, [{"buffer": self._buffers[i]} for i in ids], nbytes)
         self._groups[key] = group
         for number in set(ids):
             self._groups_of.setdefault(number, set()).add(key)
         return group
+
+    def _group_of_windows(
+        self, pipeline: Compiled, bound: Sequence[int | Window], slots: Sequence[int], nbytes: int
+    ) -> Any:
+        """Return a bind group of parts of buffers; only the table that it is made for keeps it."""
+        resources = [
+            {"buffer": self._buffers[slots[w.slot]], "offset": w.offset, "size": w.nbytes}
+            if isinstance(w, Window)
+            else {"buffer": self._buffers[slots[w]]}
+            for w in bound
+        ]
+        return self._make_group(pipeline, resources, (nbytes + SLOT - 1) // SLOT * SLOT)
+
+    def _make_group(self, pipeline: Compiled, resources: list[Any], nbytes: int) -> Any:
+        if pipeline.gpu is None:
+            raise HostError(f"kernel {pipeline.command.label!r} did not compile")
+        if nbytes:
+            resources.append({"buffer": self._arena, "offset": 0, "size": nbytes})
+        entries = [{"binding": i, "resource": resource} for i, resource in enumerate(resources)]
+        return self._device.create_bind_group(layout=pipeline.layout.group, entries=entries)

@@ -32,6 +32,7 @@ from tabgrad.hosts.protocol import (
     Read,
     Replay,
     Store,
+    Window,
     Write,
     WriteBlob,
     decode,
@@ -314,28 +315,32 @@ class WgpuHost(Encoding):
         if self._failed:
             return
         base = self._put_uniform(stored.image) if stored.image else 0
-        table = stored.tables.get(command.slots)
-        if table is None:
-            table = self._table(stored, command.slots)
+        found = stored.tables.get(command.slots)
+        table = found[0] if found is not None else self._table(stored, command.slots)
         self._used.update(command.slots)
         self._encode(table, base)
 
     def _table(self, stored: StoredList, slots: tuple[int, ...]) -> list[tuple[Any, ...]]:
         """Resolve a list's steps for these buffers, and keep the result."""
         table: list[tuple[Any, ...]] = []
+        groups = []
         for step in stored.steps:
             if isinstance(step, Copy):
                 copy = replace(step, src=slots[step.src], dst=slots[step.dst])
                 table.append((copy,))
                 continue
             pipeline, buffers, grid, offset, nbytes = step
-            ids = tuple(slots[slot] for slot in buffers)
-            group = self._group(pipeline, ids, nbytes)
+            ids = tuple([slots[slot] for slot in buffers if isinstance(slot, int)])
+            if len(ids) < len(buffers):
+                group = self._group_of_windows(pipeline, buffers, slots, nbytes)
+                groups.append(group)
+            else:
+                group = self._group(pipeline, ids, nbytes)
             gpu, bound = pipeline.gpu._internal, group._internal
             table.append((gpu, bound, *grid, offset))
         if len(stored.tables) >= TABLES:
             self._drop_table(stored, next(iter(stored.tables)))
-        stored.tables[slots] = table
+        stored.tables[slots] = table, groups
         for number in set(slots):
             self._tables_of.setdefault(number, set()).add((stored, slots))
         return table

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import wgpu
 
 from tabgrad.core.interrupts import interruptible
-from tabgrad.hosts.protocol import Command, Copy, Dispatch, Pipeline, Store
+from tabgrad.hosts.protocol import Command, Copy, Dispatch, Pipeline, Store, Window
 
 SLOT = 256
 """Each dispatch's uniform words start at a multiple of this many bytes in the arena."""
@@ -121,10 +121,10 @@ class Pipelines:
 
 
 class Step(NamedTuple):
-    """One dispatch of a stored list; `offset` is -1 without uniform words."""
+    """One dispatch of a stored list; `offset` is -1 without uniform words, and a buffer may be a window."""
 
     pipeline: Compiled
-    buffers: tuple[int, ...]
+    buffers: tuple[int | Window, ...]
     grid: tuple[int, int, int]
     offset: int
     nbytes: int
@@ -133,18 +133,22 @@ class Step(NamedTuple):
 class StoredList:
     """A stored list: its steps, and its uniform words laid out as in the arena.
 
-    `tables` keeps the steps resolved for the slot tables replayed last.
+    `tables` keeps the steps resolved for the slot tables replayed last, and the bind
+    groups that are theirs alone.
     """
 
     __slots__ = ("_positions", "_words", "image", "steps", "tables")
 
     def __init__(self, command: Store, pipelines: dict[int, Compiled]) -> None:
         self.steps: list[Step | Copy] = []
-        self.tables: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+        self.tables: dict[tuple[int, ...], tuple[list[tuple[Any, ...]], list[Any]]] = {}
         self._positions = array("I")
         words = array("I")
+        slots: list[int | Window] = list(range(command.n_slots))
         for nested in command.commands:
-            if isinstance(nested, Dispatch):
+            if isinstance(nested, Window):
+                slots.append(nested)
+            elif isinstance(nested, Dispatch):
                 n_words = len(nested.uniform)
                 start = len(words)
                 self._positions.extend(range(start, start + n_words))
@@ -153,7 +157,7 @@ class StoredList:
                 self.steps.append(
                     Step(
                         pipelines[nested.pipeline],
-                        nested.buffers,
+                        tuple([slots[i] for i in nested.buffers]),
                         (nested.gx, nested.gy, nested.gz),
                         start * 4 if n_words else -1,
                         n_words * 4,

@@ -20,6 +20,8 @@ class Staging:
     def take(self, nbytes: int) -> Any:
         """Return a free staging buffer of at least `nbytes`."""
         capacity = 1 << max(8, (nbytes - 1).bit_length())
+        most = self._device.limits["max-buffer-size"]
+        capacity = capacity if capacity <= most else nbytes
         free = self._free.setdefault(capacity, [])
         if free:
             return free.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import types
+from copy import copy
 from typing import ClassVar
 
 import numpy
@@ -36,6 +37,11 @@ class Pointer:
     def __init__(self, nbytes: int) -> None:
         self.memory = (ctypes.c_uint8 * nbytes)()
         self.ptr = ctypes.addressof(self.memory)
+
+    def __add__(self, offset: int) -> Pointer:
+        other = copy(self)
+        other.ptr += offset
+        return other
 
     def memset_async(self, value: int, nbytes: int) -> None:
         ctypes.memset(self.ptr, value, nbytes)

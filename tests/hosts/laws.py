@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from tabgrad.core.errors import DeadlineError, HostError
 from tabgrad.hosts.encoder import INLINE_BYTES
-from tabgrad.hosts.protocol import Copy, Dispatch
+from tabgrad.hosts.protocol import Copy, Dispatch, Window
 from tests.hosts.bench import Bench, floats, raises, word
 from tests.hosts.faults import (
     a_buffer_above_the_limit_is_a_memory_fault,
@@ -252,6 +252,26 @@ async def a_list_is_replayed_with_any_buffers(bench: Bench) -> None:
     assert await bench.floats(other_out, 3) == [180, 252, 180]
 
 
+async def a_list_binds_parts_of_buffers(bench: Bench) -> None:
+    scale, increment, number = bench.kernel("scale"), bench.kernel("increment"), bench.id()
+    commands = (
+        Window(0, 256, 8),
+        Dispatch(increment, 2, 1, 1, (2,)),
+        Window(0, 512, 256),
+        Dispatch(scale, 1, 1, 1, (2, 1), (2, word(10))),
+        Dispatch(scale, 1, 1, 1, (1, 3), (2, word(3))),
+    )
+    bench.encoder.store(number, 2, commands)
+    for _ in range(3):
+        x, y = bench.buffer(floats(*range(192))), bench.buffer(nbytes=8)
+        bench.encoder.replay(number, (x, y))
+        want = [*map(float, range(192))]
+        want[64:66], want[128:130] = [65, 66], [1950, 1980]
+        assert await bench.floats(x, 192) == want
+        assert await bench.floats(y, 2) == [650, 660]
+        bench.encoder.free([x])
+
+
 async def patches_persist(bench: Bench) -> None:
     number, _ = chain(bench)
     x, y = bench.buffer(floats(1, 10)), bench.buffer(nbytes=12)
@@ -383,6 +403,7 @@ HOSTLESS: tuple[Law, ...] = (
     overrides_are_set,
     equal_pipelines_live_on_their_own,
     a_list_is_replayed_with_any_buffers,
+    a_list_binds_parts_of_buffers,
     patches_persist,
     a_list_outlives_its_pipelines_and_buffers,
     lists_without_dispatches_or_uniform_words,

@@ -148,6 +148,28 @@ test("a list is replayed with patches that persist, copies between dispatches", 
   assert.ok(!log.some((line) => line.startsWith("group")), "bind groups are kept");
 });
 
+test("windows bind parts of buffers, and their groups live with the table", () => {
+  const { bridge, send, log } = start();
+  send(good.windows.hex);
+  assert.deepEqual(
+    log.filter((line) => line.startsWith("group") || line.startsWith("bind")),
+    [
+      "group b1+256:512 b2",
+      "group b1+768:256 b2",
+      "group b1+256:512 b1+768:256",
+      "bind b1+256:512 b2",
+      "bind b1+768:256 b2",
+      "bind b1+256:512 b1+768:256",
+    ],
+  );
+  log.length = 0;
+  send(packetOf([11, 1, 2, 1, 2]));
+  assert.ok(!log.some((line) => line.startsWith("group")), "bind groups are kept");
+  send(packetOf([2, 2], [1, 5, 16], [11, 1, 2, 1, 5]));
+  assert.equal(log.filter((line) => line.startsWith("group")).length, 3);
+  assert.deepEqual(bridge.takeFaults(), []);
+});
+
 test("freeing a buffer forgets its bind groups and slot tables", () => {
   const { bridge, send, log } = start();
   send(setup);

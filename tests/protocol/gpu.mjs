@@ -71,7 +71,8 @@ export class FakeDevice {
 
   createBindGroup({ entries }) {
     const spans = entries.map(
-      ({ resource }) => resource.buffer.name + (resource.size ? `:${resource.size}` : ""),
+      ({ resource: { buffer, offset, size } }) =>
+        buffer.name + (offset ? `+${offset}` : "") + (size ? `:${size}` : ""),
     );
     this.log.push(`group ${spans.join(" ")}`);
     return spans.join(" ");

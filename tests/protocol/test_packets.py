@@ -18,6 +18,7 @@ from tabgrad.hosts.protocol import (
     Replay,
     Routine,
     Store,
+    Window,
     Write,
     WriteBlob,
     command_words,
@@ -208,7 +209,7 @@ def command_of(kind):
     return st.builds(kind, *[FIELDS.get(letter, nested) for letter in kind.LAYOUT])
 
 
-NESTED = st.one_of(*[command_of(kind) for kind in (Copy, Dispatch, Routine)])
+NESTED = st.one_of(*[command_of(kind) for kind in (Copy, Dispatch, Routine, Window)])
 ANY = st.one_of(*[command_of(kind) for kind in COMMANDS if kind is not WriteBlob])
 
 
@@ -239,7 +240,7 @@ def test_every_command_has_a_layout_for_each_field():
         assert len(kind.LAYOUT) == len(kind.__slots__)
         assert set(kind.LAYOUT) <= set("usiod*c")
         assert all(letter not in "*c" for letter in kind.LAYOUT[:-1])
-    assert [kind.TAG for kind in COMMANDS] == list(range(1, 14))
+    assert [kind.TAG for kind in COMMANDS] == list(range(1, 15))
 
 
 def test_words_of_a_command():

@@ -28,6 +28,7 @@ from tabgrad.hosts.protocol import (
     Replay,
     Routine,
     Store,
+    Window,
     Write,
     WriteBlob,
     command_words,
@@ -77,6 +78,23 @@ GOOD: dict[str, list[Command]] = {
         Replay(1, (1, 2)),
         Replay(1, (2, 1), (0, 70, 2, 90)),
         Drop((1,)),
+    ],
+    "windows": [
+        Alloc(1, 1024),
+        Alloc(2, 16),
+        Pipeline(1, "plain", "source", "rw"),
+        Store(
+            1,
+            2,
+            (
+                Window(0, 256, 512),
+                Dispatch(1, 1, 1, 1, (2, 1)),
+                Window(0, 768, 256),
+                Dispatch(1, 1, 1, 1, (3, 1)),
+                Dispatch(1, 1, 1, 1, (2, 3)),
+            ),
+        ),
+        Replay(1, (1, 2)),
     ],
 }
 
@@ -242,6 +260,40 @@ MALFORMED: dict[str, Bad] = {
         "Store: Routine: routine 3 does not exist: this host offers 0",
         0,
         [Store(9, 1, (Routine(3, (0,)),))],
+    ),
+    "window outside a list": Bad("Window: only a stored list holds windows", 0, [Window(0, 0, 4)]),
+    "window of no slot": Bad(
+        "Store: Window: slot 1 is outside the list's 1", 0, [Store(9, 1, (Window(1, 0, 4),))]
+    ),
+    "window of a window": Bad(
+        "Store: Window: slot 1 is outside the list's 1",
+        0,
+        [Store(9, 1, (Window(0, 0, 4), Window(1, 0, 4)))],
+    ),
+    "window unaligned": Bad(
+        "Store: Window: offset 128 must be a multiple of 256, and size 4 one of 4 above 0",
+        0,
+        [Store(9, 1, (Window(0, 128, 4),))],
+    ),
+    "window empty": Bad(
+        "Store: Window: offset 0 must be a multiple of 256, and size 0 one of 4 above 0",
+        0,
+        [Store(9, 1, (Window(0, 0, 0),))],
+    ),
+    "window unknown": Bad(
+        "Store: Dispatch: slot 3 is outside the list's 3",
+        0,
+        [Store(9, 2, (Window(0, 0, 4), Dispatch(1, 1, 1, 1, (2, 3)), Window(1, 0, 4)))],
+    ),
+    "window in a copy": Bad(
+        "Store: Copy: slot 1 is outside the list's 1",
+        0,
+        [Store(9, 1, (Window(0, 0, 4), Copy(1, 0, 0, 0, 4)))],
+    ),
+    "replay window outside": Bad(
+        "Replay: bytes 0 to 20 are outside buffer 1, which has 16",
+        1,
+        [Store(9, 1, (Window(0, 0, 20),)), Replay(9, (1,))],
     ),
     "replay unknown": Bad("Replay: unknown list 9", 0, [Replay(9, (1, 2))]),
     "replay too few slots": Bad("Replay: list 1 has 2 slots, 1 buffers came", 0, [Replay(1, (1,))]),

@@ -239,7 +239,8 @@ export class Encoding {
 
   /** @param {number} token @param {number} id @param {number} offset @param {number} nbytes */
   read(token, id, offset, nbytes) {
-    const capacity = 2 ** Math.max(8, 32 - Math.clz32(Math.max(nbytes, 4) - 1));
+    const power = 2 ** Math.max(8, 32 - Math.clz32(Math.max(nbytes, 4) - 1));
+    const capacity = power <= this.device.limits.maxBufferSize ? power : nbytes;
     const staging =
       this.staging.get(capacity)?.pop() ??
       this.device.createBuffer({
@@ -289,18 +290,38 @@ export class Encoding {
   /** @param {number} key @param {Layout} layout @param {number[]} ids @param {number} size */
   makeGroup(key, layout, ids, size) {
     const buffers = ids.map((id) => this.buffers.alive(id));
-    /** @type {GPUBindGroupEntry[]} */
-    const entries = buffers.map(({ gpu }, binding) => ({ binding, resource: { buffer: gpu } }));
-    if (size) {
-      entries.push({ binding: ids.length, resource: { buffer: this.arena, offset: 0, size } });
-    }
-    const gpu = this.device.createBindGroup({ layout: layout.group, entries });
+    const gpu = this.bind(
+      layout,
+      buffers.map(({ gpu: buffer }) => ({ buffer })),
+      size,
+    );
     const group = { key, layout: layout.number, nbytes: size, ids, gpu };
     for (const buffer of buffers) buffer.groups.add(group);
     const same = this.groups.get(key);
     if (same) same.push(group);
     else this.groups.set(key, [group]);
     return gpu;
+  }
+
+  /** @param {Layout} layout @param {GPUBufferBinding[]} resources @param {number} size of uniform words */
+  bind(layout, resources, size) {
+    if (size) resources.push({ buffer: this.arena, offset: 0, size });
+    const entries = resources.map((resource, binding) => ({ binding, resource }));
+    return this.device.createBindGroup({ layout: layout.group, entries });
+  }
+
+  /**
+   * A bind group of parts of buffers; only the table that it is made for keeps it.
+   * @param {List} list @param {List["steps"][number]} step @param {Buf[]} buffers
+   */
+  groupOfWindows(list, step, buffers) {
+    if ("src" in step) throw new Error("a copy binds nothing");
+    const resources = Array.from(step.slots, (slot) => {
+      const window = list.windows[slot - list.nSlots];
+      const { gpu: buffer } = /** @type {Buf} */ (buffers[window ? window.slot : slot]);
+      return window ? { buffer, offset: window.offset, size: window.nbytes } : { buffer };
+    });
+    return this.bind(step.of.layout, resources, Math.ceil(step.nbytes / SLOT_BYTES) * SLOT_BYTES);
   }
 
   // Encoding
@@ -458,6 +479,10 @@ export class Encoding {
     const groups = [];
     for (const step of list.steps) {
       if ("src" in step) continue;
+      if (step.slots.some((slot) => slot >= list.nSlots)) {
+        groups.push(this.groupOfWindows(list, step, buffers));
+        continue;
+      }
       const ids = Array.from(step.slots, (slot) => slots[slot] ?? 0);
       groups.push(this.group(step.of.layout, ids, step.nbytes));
     }

@@ -17,6 +17,7 @@ export class List {
   constructor(command, pipelines) {
     this.nSlots = command.nSlots;
     this.copies = command.copies;
+    this.windows = command.windows;
     this.image = command.image;
     this.positions = command.positions;
     /** @type {(CopyStep | Dispatch)[]} */

@@ -20,6 +20,10 @@ export const STORE = 10;
 export const REPLAY = 11;
 export const DROP = 12;
 export const DROP_PIPELINE = 13;
+export const WINDOW = 14;
+
+/** Where a binding may begin on every WebGPU device, in bytes. */
+const WINDOW_ALIGNMENT = 256;
 
 /** Each dispatch's uniform words start at a multiple of this many words in the arena. */
 export const SLOT_WORDS = 64;
@@ -39,6 +43,7 @@ const NAMES = [
   "Replay",
   "Drop",
   "DropPipeline",
+  "Window",
 ];
 
 /**
@@ -50,10 +55,12 @@ const NAMES = [
  * @typedef {{ src: number, srcOffset: number, dst: number, dstOffset: number,
  *   nbytes: number }} CopyStep
  * @typedef {{ pipeline: number, gx: number, gy: number, gz: number, slots: Uint32Array,
- *   offset: number, nbytes: number }} DispatchStep  `offset` is -1 without uniform words
- * @typedef {{ id: number, nSlots: number, steps: (CopyStep | DispatchStep)[],
+ *   offset: number, nbytes: number }} DispatchStep  `offset` is -1 without uniform words, and
+ *   slots from the list's `nSlots` on are windows
+ * @typedef {{ slot: number, offset: number, nbytes: number }} Window
+ * @typedef {{ id: number, nSlots: number, steps: (CopyStep | DispatchStep)[], windows: Window[],
  *   copies: CopyStep[], image: Uint32Array, positions: Uint32Array }} ListCommand
- * @typedef {{ nSlots: number, copies: CopyStep[], positions: Uint32Array,
+ * @typedef {{ nSlots: number, copies: CopyStep[], windows: Window[], positions: Uint32Array,
  *   knows?: (words: Uint32Array, at: number) => boolean }} KnownList
  */
 
@@ -383,38 +390,63 @@ export class Checker {
     const image = [];
     /** @type {number[]} */
     const positions = [];
+    /** @type {Window[]} */
+    const windows = [];
     while (this.at < end) {
       this.end = end;
-      steps.push(this.nested(nSlots, end, image, positions));
+      const step = this.nested(nSlots, end, image, positions, windows);
+      if ("slot" in step) windows.push(step);
+      else steps.push(step);
     }
     const copies = steps.filter((step) => "src" in step);
-    const list = { id, nSlots, steps, copies };
+    const list = { id, nSlots, steps, copies, windows };
     const words = { image: Uint32Array.from(image), positions: Uint32Array.from(positions) };
-    this.lists.add(id, { nSlots, copies, positions: words.positions });
+    this.lists.add(id, { nSlots, copies, windows, positions: words.positions });
     this.parsed.push({ ...list, ...words });
   }
 
   /**
    * @param {number} nSlots @param {number} end @param {number[]} image
-   * @param {number[]} positions
+   * @param {number[]} positions @param {Window[]} windows
    */
-  nested(nSlots, end, image, positions) {
+  nested(nSlots, end, image, positions, windows) {
     const header = this.word();
     const tag = header & 255;
     if (CHECKS[tag] === undefined) throw new PacketError(`unknown tag ${tag}`);
-    if (tag !== COPY && tag !== DISPATCH && tag !== ROUTINE) {
+    if (tag !== COPY && tag !== DISPATCH && tag !== ROUTINE && tag !== WINDOW) {
       throw new PacketError(`cannot hold ${NAMES[tag]}`);
     }
     this.inner = tag;
     this.open(header, end);
-    const step = tag === COPY ? this.nestedCopy() : this.nestedDispatch(tag, image, positions);
+    const step =
+      tag === COPY
+        ? this.nestedCopy()
+        : tag === WINDOW
+          ? this.nestedWindow()
+          : this.nestedDispatch(tag, image, positions);
     this.close();
-    const used = "src" in step ? [step.src, step.dst] : step.slots;
+    const used = "src" in step ? [step.src, step.dst] : "slot" in step ? [step.slot] : step.slots;
+    const there = nSlots + ("slots" in step ? windows.length : 0);
     for (const slot of used) {
-      if (slot >= nSlots) throw new PacketError(`slot ${slot} is outside the list's ${nSlots}`);
+      if (slot >= there) throw new PacketError(`slot ${slot} is outside the list's ${there}`);
     }
     this.inner = 0;
     return step;
+  }
+
+  /** @returns {Window} */
+  nestedWindow() {
+    const [slot, offset, nbytes] = [this.word(), this.word(), this.word()];
+    if (offset % WINDOW_ALIGNMENT || nbytes & 3 || !nbytes) {
+      throw new PacketError(
+        `offset ${offset} must be a multiple of ${WINDOW_ALIGNMENT}, and size ${nbytes} one of 4 above 0`,
+      );
+    }
+    return { slot, offset, nbytes };
+  }
+
+  window() {
+    throw new PacketError("only a stored list holds windows");
   }
 
   nestedCopy() {
@@ -458,6 +490,9 @@ export class Checker {
         this.span(this.peek(first + copy.src), copy.srcOffset, copy.nbytes);
         this.span(this.peek(first + copy.dst), copy.dstOffset, copy.nbytes);
       }
+      for (const { slot, offset, nbytes } of list.windows ?? []) {
+        this.span(this.peek(first + slot), offset, nbytes);
+      }
     }
     if ((this.end - this.at) & 1) throw new PacketError("patches must be pairs of index and word");
     const nWords = list.positions?.length ?? 0;
@@ -494,3 +529,4 @@ CHECKS[STORE] = it.store;
 CHECKS[REPLAY] = it.replay;
 CHECKS[DROP] = it.drop;
 CHECKS[DROP_PIPELINE] = it.dropPipeline;
+CHECKS[WINDOW] = it.window;

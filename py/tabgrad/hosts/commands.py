@@ -151,7 +151,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Keep a list of Copy, Dispatch and Routine whose buffers are numbered slots."""
+    """Keep a list of Copy, Dispatch, Routine and Window whose buffers are numbered slots."""
 
     TAG: ClassVar[int] = 10
     LAYOUT: ClassVar[str] = "uuc"
@@ -193,7 +193,24 @@ class DropPipeline:
     ids: tuple[int, ...]
 
 
-Nested: TypeAlias = Copy | Dispatch | Routine
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Number a part of a slot, which the dispatches that follow in a stored list may bind.
+
+    The first window of a list has the number `n_slots`. `offset` is a multiple of WINDOW_ALIGNMENT.
+    """
+
+    TAG: ClassVar[int] = 14
+    LAYOUT: ClassVar[str] = "uuu"
+    slot: int
+    offset: int
+    nbytes: int
+
+
+WINDOW_ALIGNMENT = 256
+"""Where a binding may begin on every WebGPU device."""
+
+Nested: TypeAlias = Copy | Dispatch | Routine | Window
 Command: TypeAlias = (
     Alloc
     | Free
@@ -208,6 +225,7 @@ Command: TypeAlias = (
     | Replay
     | Drop
     | DropPipeline
+    | Window
 )
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -224,6 +242,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Replay,
     Drop,
     DropPipeline,
+    Window,
 )
 BY_TAG: dict[int, type[Command]] = {command.TAG: command for command in COMMANDS}
 

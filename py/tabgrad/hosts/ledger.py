@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.hosts.protocol import (
+    WINDOW_ALIGNMENT,
     Alloc,
     Command,
     Copy,
@@ -22,6 +23,7 @@ from tabgrad.hosts.protocol import (
     Replay,
     Routine,
     Store,
+    Window,
     Write,
     WriteBlob,
 )
@@ -95,7 +97,7 @@ class Ledger:
         self._pipelines = _Ids("pipeline")
         self._lists = _Ids("list")
         self._tokens = _Ids("read token")
-        self._copies: dict[int, tuple[Copy, ...]] = {}
+        self._copies: dict[int, tuple[Copy | Window, ...]] = {}
         self._ended: list[int] = []
 
     @property
@@ -211,7 +213,10 @@ class Ledger:
         self._span(command.id, command.offset, command.nbytes)
         self._tokens.add(command.token, ())
 
-    def _nested(self, command: Nested, n_slots: int) -> int:
+    def _window(self, command: Window) -> None:
+        raise PacketError("only a stored list holds windows")
+
+    def _nested(self, command: Nested, n_slots: int, n_windows: int) -> int:
         """Check one command of a stored list; returns how many uniform words it has."""
         n_words = 0
         used: tuple[int, ...]
@@ -223,6 +228,14 @@ class Ledger:
             used = command.buffers
             self._bindings(command)
             n_words = len(command.uniform)
+            n_slots += n_windows
+        elif isinstance(command, Window):
+            used = (command.slot,)
+            if command.offset % WINDOW_ALIGNMENT or command.nbytes & 3 or not command.nbytes:
+                raise PacketError(
+                    f"offset {command.offset} must be a multiple of {WINDOW_ALIGNMENT}, and size "
+                    f"{command.nbytes} one of 4 above 0"
+                )
         else:
             used = command.buffers
             self._known_routine(command)
@@ -232,15 +245,16 @@ class Ledger:
         return n_words
 
     def _store(self, command: Store) -> None:
-        n_words = 0
+        n_words = n_windows = 0
         for nested in command.commands:
             try:
-                n_words += self._nested(nested, command.n_slots)
+                n_words += self._nested(nested, command.n_slots, n_windows)
             except PacketError as error:
                 raise PacketError(f"{type(nested).__name__}: {error}") from None
+            n_windows += isinstance(nested, Window)
         self._lists.add(command.list_id, (command.n_slots, n_words))
         self._copies[command.list_id] = tuple(
-            nested for nested in command.commands if isinstance(nested, Copy)
+            nested for nested in command.commands if isinstance(nested, Copy | Window)
         )
 
     def _replay(self, command: Replay) -> None:
@@ -259,6 +273,9 @@ class Ledger:
                 f"{n_words} uniform words"
             )
         for copy in self._copies[command.list_id]:
+            if isinstance(copy, Window):
+                self._span(command.slots[copy.slot], copy.offset, copy.nbytes)
+                continue
             self._span(command.slots[copy.src], copy.src_offset, copy.nbytes)
             self._span(command.slots[copy.dst], copy.dst_offset, copy.nbytes)
 
@@ -285,4 +302,5 @@ _CHECKS: dict[type[Command], Callable[[Ledger, Any], None]] = {
     Replay: Ledger._replay,
     Drop: Ledger._drop,
     DropPipeline: Ledger._drop_pipeline,
+    Window: Ledger._window,
 }

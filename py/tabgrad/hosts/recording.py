@@ -5,6 +5,7 @@ dispatch is only written down, unless `run` says what it does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tabgrad.core.errors import DeviceLostError, HostError
 from tabgrad.hosts.ledger import Ledger
@@ -20,18 +21,20 @@ from tabgrad.hosts.protocol import (
     Fault,
     Free,
     Hello,
+    Nested,
     PacketError,
     Pipeline,
     Read,
     Replay,
     Routine,
     Store,
+    Window,
     Write,
     WriteBlob,
     decode,
 )
 
-Run = Callable[[Dispatch | Routine, Sequence[bytearray]], None]
+Run = Callable[[Dispatch | Routine, Sequence[Any]], None]
 
 
 class RecordingHost:
@@ -189,7 +192,7 @@ class RecordingHost:
     def _put(self, number: int, offset: int, data: bytes) -> None:
         self.buffers[number][offset : offset + len(data)] = data
 
-    def _nested(self, command: Copy | Dispatch | Routine, buffers: Mapping[int, bytearray]) -> None:
+    def _nested(self, command: Copy | Dispatch | Routine, buffers: Mapping[int, Any]) -> None:
         if isinstance(command, Copy):
             end = command.src_offset + command.nbytes
             data = buffers[command.src][command.src_offset : end]
@@ -201,9 +204,15 @@ class RecordingHost:
     def _replay(self, command: Replay) -> None:
         stored = patched(self._lists[command.list_id], command.patches)
         self._lists[command.list_id] = stored
-        slots = {i: self.buffers[number] for i, number in enumerate(command.slots)}
+        slots: dict[int, bytearray | memoryview] = {
+            i: self.buffers[number] for i, number in enumerate(command.slots)
+        }
         for nested in stored.commands:
-            self._nested(nested, slots)
+            if isinstance(nested, Window):
+                end = nested.offset + nested.nbytes
+                slots[len(slots)] = memoryview(slots[nested.slot])[nested.offset : end]
+            else:
+                self._nested(nested, slots)
 
 
 def patched(stored: Store, patches: Sequence[int]) -> Store:
@@ -212,7 +221,7 @@ def patched(stored: Store, patches: Sequence[int]) -> Store:
         return stored
     changes = dict(zip(patches[::2], patches[1::2], strict=True))
     index = 0
-    commands: list[Copy | Dispatch | Routine] = []
+    commands: list[Nested] = []
     for nested in stored.commands:
         if isinstance(nested, Dispatch):
             words = tuple(changes.get(index + i, word) for i, word in enumerate(nested.uniform))
@@ -259,6 +268,8 @@ def describe(command: Command) -> list[str]:
             return [f"routine {number}: buffers{_listed(buffers)}{words}"]
         case Read(token, number, offset, nbytes):
             return [f"read {number} +{offset}: {nbytes} bytes as token {token}"]
+        case Window(slot, offset, nbytes):
+            return [f"window of slot {slot} +{offset}: {nbytes} bytes"]
         case Store(number, n_slots, commands):
             inner = [f"  {line}" for nested in commands for line in describe(nested)]
             return [f"store {number}: {n_slots} slots", *inner]
