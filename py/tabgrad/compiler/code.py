@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import opcode
 import sys
-from types import CodeType, ModuleType
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 
 from tabgrad.core.trace import MODE
@@ -38,6 +45,13 @@ _LOOKING = frozenset(
     ("getattr", "setattr", "delattr", "hasattr", "vars", "globals", "locals", "dir", "exec", "eval")
 )
 """Functions that may touch an attribute whose name is not in the code."""
+_BY_NAME = frozenset(
+    "contextlib functools weakref _weakrefset types typing re enum collections _collections_abc abc importlib "
+    "warnings numpy".split()
+)
+"""Parts of PURE code in Python that touch no other attributes than those that their own code names."""
+OF_OPTIONS = ("numpy._core.arrayprint", "numpy._core._ufunc_config")
+"""Parts of NumPy that depend on its options, for printing and for errors; calls of tabgrad do not."""
 _ACTING = frozenset(("print", "input", "open", "breakpoint", "compile", "__import__"))
 """Functions of `builtins` that do something each time."""
 _VALUES: tuple[type, ...] = (
@@ -52,10 +66,30 @@ def root_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+"""The order of a class and its bases; no code of a metaclass runs."""
+_module: Callable[[type], object] = type.__dict__["__module__"].__get__
+_names = {
+    cls: cls.__dict__[name].__get__
+    for cls, name in (
+        (type, "__qualname__"), (FunctionType, "__qualname__"), (BuiltinFunctionType, "__qualname__"),
+    )
+}  # fmt: skip
+
+
 def home(kind: type) -> str:
     """Return the name of a class's module; of one that has no name, as C may make them, an empty string."""
-    found: object = kind.__module__
+    found = _module(kind)
     return found if isinstance(found, str) else ""
+
+
+def name_of(x: Any) -> str:
+    """Return the name of a function, class or module, of anything else an empty string; no code of `x` runs."""
+    kind = type(x)
+    if issubclass(kind, ModuleType):
+        return str(ModuleType.__getattribute__(x, "__dict__").get("__name__", ""))
+    get = _names.get(type if issubclass(kind, type) else kind)
+    return "" if get is None else str(get(x))
 
 
 def module_kind(module: str) -> str:
@@ -146,9 +180,25 @@ def names_of(code: CodeType) -> Names:
     return Names(globals_, attributes, imports, handed, anywhere, all_globals)
 
 
+_DESCRIBED = (MethodDescriptorType, BuiltinFunctionType)
+
+
 def looks_anywhere(fn: Any) -> bool:
-    """Whether a built-in function may touch an attribute whose name the code does not show."""
-    return getattr(fn, "__module__", None) == "builtins" and fn.__name__ in _LOOKING
+    """Whether a function written in C may touch an attribute whose name the code does not show."""
+    if type(fn) not in _DESCRIBED:
+        return False
+    if fn.__name__ in ("format", "format_map"):
+        # "{0.k}" names an attribute
+        owner = fn.__objclass__ if isinstance(fn, MethodDescriptorType) else type(fn.__self__)
+        return issubclass(owner, str)
+    return fn.__name__ in _LOOKING and getattr(fn, "__module__", None) == "builtins"
+
+
+def searches(module: str, names: Names) -> bool:
+    """Whether code of Python's library with these names may touch attributes that it is told of."""
+    if module_kind(module) != PURE or root_of(module) in _BY_NAME:
+        return False
+    return names.anywhere or not _LOOKING.isdisjoint(names.globals | names.attributes)
 
 
 def not_repeatable(fn: Any) -> str | None:

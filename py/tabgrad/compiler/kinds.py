@@ -8,7 +8,7 @@ import types
 from math import copysign
 from typing import Any, NamedTuple
 
-from tabgrad.compiler.code import home
+from tabgrad.compiler.code import home, mro_of, name_of
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import Spec
 from tabgrad.transforms.tape import is_leaf
@@ -42,12 +42,14 @@ def is_value(x: Any) -> bool:
     if root == "numpy":
         made_in_python = isinstance(kind.__init__, types.FunctionType)
         return not made_in_python and not home(kind).startswith("numpy.random")
-    return is_member(x) or isinstance(x, BaseException)
+    return is_member(x) or issubclass(kind, BaseException)
 
 
 def is_member(x: Any) -> bool:
     """Whether `x` is a member of an enum."""
-    return hasattr(type(x), "__members__")
+    kind = type(x)
+    # the usual case first: classes of enums have a class of their own
+    return type(kind) is not type and found_in(kind, "_member_map_") is not None
 
 
 def same(a: Any, b: Any) -> bool:
@@ -67,7 +69,7 @@ def same(a: Any, b: Any) -> bool:
         return bool(a == b)
     if kind is complex:
         return same(a.real, b.real) and same(a.imag, b.imag)
-    if isinstance(a, tuple):
+    if issubclass(kind, tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if kind is frozenset:
         return bool(a == b)
@@ -118,7 +120,7 @@ def tensor_state(x: Any) -> Facts:
 def is_array(x: Any) -> bool:
     """Whether `x` is a NumPy array; NumPy is not imported for that."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(x, numpy.ndarray)
+    return numpy is not None and issubclass(type(x), numpy.ndarray)
 
 
 def array_bytes(x: Any) -> bytes | None:
@@ -129,6 +131,12 @@ def array_bytes(x: Any) -> bytes | None:
 
 
 _WORD = struct.calcsize("P")
+_DICT = type.__dict__["__dict__"].__get__
+_COMPUTED = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_LAYOUT = [
+    type.__dict__[name].__get__
+    for name in ("__flags__", "__basicsize__", "__dictoffset__", "__weakrefoffset__")
+]
 
 
 def hidden_state(kind: type) -> bool:
@@ -139,58 +147,104 @@ def hidden_state(kind: type) -> bool:
     >>> hidden_state(Plain), hidden_state(type(iter([])))
     (False, True)
     """
-    if not kind.__flags__ & (1 << 9):  # no class of Python's own making
+    flags, size, attributes, references = [get(kind) for get in _LAYOUT]
+    if not flags & (1 << 9):  # no class of Python's own making
         return True
     slots = 0
-    for cls in kind.__mro__:
-        own = cls.__dict__.get("__slots__", ())
+    for cls in mro_of(kind):
+        own = _DICT(cls).get("__slots__", ())
         slots += len([own] if isinstance(own, str) else list(own))
-    extra = 2 * _WORD if kind.__dictoffset__ or kind.__weakrefoffset__ else 0
-    return kind.__basicsize__ > object.__basicsize__ + slots * _WORD + extra
+    extra = 2 * _WORD if attributes or references else 0
+    return bool(size > object.__basicsize__ + slots * _WORD + extra)
+
+
+def attributes_of(x: Any) -> Any:
+    """Return the table of the attributes that `x` holds itself, None where it has none; no code of `x` runs."""
+    kind = type(x)
+    if issubclass(kind, type):
+        return _DICT(x)
+    for cls in mro_of(kind):
+        found = _DICT(cls).get("__dict__")
+        if found is not None:
+            return found.__get__(x) if type(found) in _COMPUTED else None
+    return None
+
+
+def found_in(kind: type, name: str) -> Any:
+    """Return the attribute of a class by its name, None where it has none; no code of a metaclass runs."""
+    return next((_DICT(c)[name] for c in mro_of(kind) if name in _DICT(c)), None)
 
 
 class Slots:
-    """The slots of an instance as a table of names."""
+    """What descriptors, as those of slots, give of an instance: a table of names."""
 
-    def __init__(self, its: Any, names: list[str]) -> None:
+    def __init__(self, its: Any, found: dict[str, Any]) -> None:
         self.its = its
-        self.names = names
+        self.found = found
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names and hasattr(self.its, str(name))
+        return self.get(str(name), self) is not self
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self.its, name)
+        return self.found[name].__get__(self.its)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return what the slot holds, `default` where it is empty."""
-        return getattr(self.its, name, default)
+        try:
+            return self.found[name].__get__(self.its) if name in self.found else default
+        except Exception:  # an annotation may name what is not there
+            return default
 
     def __iter__(self) -> Any:
-        return iter(self.names)
+        return iter(self.found)
 
     def __len__(self) -> int:
-        return sum([hasattr(self.its, n) for n in self.names])
+        return sum([name in self for name in self.found])
+
+
+class Fields(Slots):
+    """What an object written in C always holds, as a function its name."""
 
 
 def slots_of(x: Any) -> Slots | None:
     """Return the slots of an instance as a table, None where its class has none."""
-    names: list[str] = []
-    for cls in type(x).__mro__:
-        own = cls.__dict__.get("__slots__", ())
-        names += [own] if isinstance(own, str) else list(own)
-    names = [n for n in names if n not in ("__dict__", "__weakref__")]
-    return Slots(x, names) if names else None
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(type(x))):
+        if "__slots__" in _DICT(cls):
+            found |= {n: d for n, d in _DICT(cls).items() if type(d) is types.MemberDescriptorType}
+    return Slots(x, found) if found else None
+
+
+_FIELDS = {
+    cls: {n: _DICT(cls)[n] for n in names if n in _DICT(cls)}
+    for cls, names in (
+        (types.FunctionType, ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__")),
+        (type, ("__name__", "__qualname__")),
+    )
+}  # fmt: skip
+
+
+def fields_of(x: Any) -> Fields | None:
+    """Return what a function, a class or an error holds beside its attributes."""
+    kind = type(x)
+    if issubclass(kind, type | types.FunctionType):
+        return Fields(x, _FIELDS[type if issubclass(kind, type) else types.FunctionType])
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(kind)):
+        found |= {n: d for n, d in _DICT(cls).items() if type(d) in _COMPUTED}
+    for name in ("__dict__", "__weakref__", "__traceback__"):
+        found.pop(name, None)
+    return Fields(x, found) if found else None
 
 
 def shown(x: Any) -> str:
     """Return a short text of a value."""
     kind = type(x)
-    if kind in _PLAIN or isinstance(x, DType):
+    if kind in _PLAIN or issubclass(kind, DType):
         text = repr(x)
-    elif isinstance(x, tuple) and len(x) < 8 and all(type(i) in _PLAIN for i in x):
+    elif kind is tuple and len(x) < 8 and all(type(i) in _PLAIN for i in x):
         text = repr(x)
     else:
-        name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
-        text = f"{name}" if isinstance(name, str) else f"a {kind.__qualname__}"
+        name = name_of(x)
+        text = name or f"a {name_of(kind)}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -49,13 +49,13 @@ def _parts(entry: Any) -> Iterator[Any]:
     """Return what of a capture refers to objects of users."""
     state = entry.state
     yield from (
-        state.flat, state.sized, state.walked, state.code_of, state.held, state.seen, state.nodes,
-        state.objects,
+        state.flat, state.sized, state.walked, state.code_of, state.given, state.ordered, state.held,
+        state.seen, state.nodes, state.objects,
     )  # fmt: skip
     yield from (x for x in state.walked if type(x) is _VIEW)
     for rows in (
         state.boxes, state.tensors, state.functions, state.cells, state.arrays, state.instances,
-        state.taken, entry.guards, entry.events,
+        state.partials, state.classes, state.taken, entry.guards, entry.events,
     ):  # fmt: skip
         yield from rows
     for _, _, old in state.boxes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tabgrad.compiler.code import OUTSIDE, PURE, home, module_kind
+from tabgrad.compiler.code import OUTSIDE, PURE, home, module_kind, mro_of
 
 SPECIAL = frozenset(
     n for cls in (int, float, list, dict, set) for n in dir(cls) if n.startswith("__")
@@ -14,6 +14,10 @@ SPECIAL = frozenset(
      "__next__")
 )  # fmt: skip
 """Methods that no name in the code leads to."""
+
+
+MEMBERS = ("_member_map_", "_value2member_map_")
+"""Where an enum keeps its members, which code gets by item, by value and in turn."""
 
 
 class Space:
@@ -39,6 +43,6 @@ def of_a_library(kind: type) -> bool:
     """Whether instances hold attributes that code of Python's library reads, whose names are not looked at."""
     return any(
         module_kind(home(cls)) in (PURE, OUTSIDE)
-        for cls in kind.__mro__
+        for cls in mro_of(kind)
         if home(cls) not in ("builtins", "abc", "typing")
     )

@@ -9,13 +9,16 @@ from typing import Any
 
 from tabgrad.compiler.code import (
     INTERNAL,
+    OF_OPTIONS,
     OUTSIDE,
+    PURE,
     USER,
     looks_anywhere,
     module_kind,
     names_of,
     not_repeatable,
     root_of,
+    searches,
 )  # fmt: skip
 from tabgrad.compiler.state import State
 
@@ -32,7 +35,7 @@ class Watch:
         self.arrays = arrays
         self.kinds: dict[int, str] = {}
         self.made: set[int] = set()
-        self.codes: list[CodeType] = []
+        self.codes: dict[int, CodeType] = {}
         self.on = True
         self._before: Any = None
         self._collects = False
@@ -72,11 +75,13 @@ class Watch:
         code, table = frame.f_code, frame.f_globals
         module = table.get("__name__") or ""
         kind = self.kinds[id(code)] = module_kind(module)
-        self.codes.append(code)
+        self.codes[id(code)] = code
         if kind == OUTSIDE:
             self.state.reasons.append(
                 f"calls {module}.{code.co_qualname}(), which can't be repeated"
             )
+        if kind == PURE:
+            self.meet_library(frame, module)
         if kind == USER:
             self.state.use(names_of(code), table, code.co_name)
             self.made.update(id(c) for c in code.co_consts if isinstance(c, CodeType))
@@ -84,6 +89,20 @@ class Watch:
                 self.find(code)
         elif kind == INTERNAL:
             self.made.update(id(c) for c in code.co_consts if isinstance(c, CodeType))
+
+    def meet_library(self, frame: FrameType, module: str) -> None:
+        """Note what code of Python's library may read where a user's code calls it: what it is told of."""
+        code = frame.f_code
+        depends = module.startswith(OF_OPTIONS)
+        if not depends and not searches(module, names_of(code)):
+            return
+        if not _called_by_user(frame):
+            # another call of it may be the user's
+            del self.kinds[id(code)]
+        elif depends:
+            self.state.reasons.append(f"calls {module}.{code.co_qualname}(), which has options")
+        else:
+            self.state.use_everything()
 
     def find(self, code: CodeType) -> None:
         """Reach the closures that this code belongs to, unless they were made by code that ran just now."""
@@ -103,3 +122,13 @@ class Watch:
         reason = not_repeatable(fn)
         if reason is not None:
             self.state.reasons.append(reason)
+
+
+def _called_by_user(frame: FrameType | None) -> bool:
+    """Whether code of Python's library has been called by a user's code, not by tabgrad's."""
+    while frame is not None:
+        kind = module_kind(frame.f_globals.get("__name__") or "")
+        if kind != PURE:
+            return kind == USER
+        frame = frame.f_back
+    return False
