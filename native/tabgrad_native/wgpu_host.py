@@ -32,7 +32,6 @@ from tabgrad.hosts.protocol import (
     Read,
     Replay,
     Store,
-    Window,
     Write,
     WriteBlob,
     decode,

@@ -23,7 +23,7 @@ from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.replay import Stored
-from tabgrad.hosts.room import check_count, check_room, largest
+from tabgrad.hosts.room import check_count, check_room, largest, out_of_reach
 from tabgrad.hosts.sending import Sender
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
@@ -32,6 +32,7 @@ from tabgrad.lower.dynamic import Dynamic
 from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
 from tabgrad.lower.memory import nbytes
+from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan, lower
 
 MAX_RECORDED = 8192
@@ -76,6 +77,7 @@ class DeviceBackend(Answers):
             software=host.hello.adapter.software,
             quads="subgroups" in host.hello.features,
             routines=host.hello.routines,
+            binding=limits["max_storage_buffer_binding_size"] if self.dialect.name == "wgsl" else 0,
         )
         self.has_float16 = host.hello.language == "cuda" or "shader-f16" in host.hello.features
         self.plans: dict[Any, Stored] = {}
@@ -328,7 +330,7 @@ class DeviceBackend(Answers):
             evict(self)
             self.limits.runs = OFTEN if often else SELDOM
             self.limits.dynamic = dynamic
-            plan = lower(raw, key[1], self.dialect, self.limits, moving)  # type: ignore[arg-type]
+            plan = self.lowered(raw, key[1], moving, order)
             check_room(self, plan, order)
             values = self.numbers(plan, order, moving)
             stored = self.plans[key] = self.store(plan, values, order)
@@ -340,6 +342,19 @@ class DeviceBackend(Answers):
             if graph.op[n] is None or k in moving
         ]
         return stored, inputs, values
+
+    def lowered(
+        self, raw: Any, wanted: tuple[int, ...], moving: frozenset[int], order: list[int]
+    ) -> Plan:
+        """Return a new plan."""
+        try:
+            return lower(raw, wanted, self.dialect, self.limits, moving)
+        except TooLarge as large:
+            error = out_of_reach(self, large, order)
+        try:
+            raise error
+        finally:
+            del error  # as in `check_room`
 
     def sharing(self) -> Dynamic:
         """Return what the plans of one function at many sizes share."""

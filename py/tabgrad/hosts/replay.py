@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from math import copysign
 from typing import Any
 
-from tabgrad.hosts.commands import Dispatch, Nested, Routine
+from tabgrad.hosts.commands import Dispatch, Nested, Routine, Window
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.lower.dialect import pack_words
+from tabgrad.lower.kernels import Kernel
 from tabgrad.lower.plan import Plan
 
 
@@ -125,7 +126,9 @@ class Stored:
         self.values = list(values)
         self.zeros = zeros_of(values)
         i = 0
+        windows: dict[Window, int] = {}
         for kernel, pipeline in zip(self.plan.kernels, pipelines, strict=True):
+            slots = bound(kernel, windows, len(self.plan.nbytes), out)
             words: list[int] = []
             for _, kind in kernel.uniforms:
                 packed = pack_words(values[i], kind)
@@ -137,10 +140,29 @@ class Stored:
             words.extend([0] * (-len(words) % 4))
             self.words.extend(words)
             if kernel.routine:
-                out.append(Routine(pipeline, tuple(kernel.slots), kernel.words))
+                out.append(Routine(pipeline, slots, kernel.words))
             else:
-                out.append(Dispatch(pipeline, *kernel.grid, tuple(kernel.slots), tuple(words)))
+                out.append(Dispatch(pipeline, *kernel.grid, slots, tuple(words)))
         return out
+
+
+def bound(
+    kernel: Kernel, windows: dict[Window, int], n_slots: int, out: list[Nested]
+) -> tuple[int, ...]:
+    """Return the slots that a kernel binds; the windows among them are added to the list at first use."""
+    if not kernel.spans:
+        return tuple(kernel.slots)
+    slots = []
+    for slot, span in zip(kernel.slots, kernel.spans, strict=True):
+        if span is None:
+            slots.append(slot)
+            continue
+        window = Window(slot, *span)
+        if window not in windows:
+            windows[window] = n_slots + len(windows)
+            out.append(window)
+        slots.append(windows[window])
+    return tuple(slots)
 
 
 def zeros_of(values: Sequence[Any]) -> list[bool]:

@@ -7,25 +7,27 @@ from typing import Any
 
 from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.hosts.faults import where
+from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan
 
 MOST_ELEMENTS = 2**32 - 1
 """Kernels count in 32 bits."""
+MOST_BYTES = 2**32 - 1
+"""Packets count in 32 bits."""
 WORD = 16
 """Sizes of buffers are multiples of so many bytes."""
 
 
 def largest(limits: Mapping[str, int]) -> int:
-    """Return the bytes that a buffer may have which kernels bind whole."""
-    most = min(limits["max_buffer_size"], limits["max_storage_buffer_binding_size"])
-    return most // WORD * WORD
+    """Return the bytes that a buffer may have."""
+    return min(limits["max_buffer_size"], MOST_BYTES) // WORD * WORD
 
 
 def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
     """Return the error for something that would take too many bytes."""
     return OutOfMemoryError(
-        f"{what} takes {nbytes:,} bytes in one buffer, but this device binds at most {most:,}: work on parts "
-        "of it, reduce it before it is read or kept, or use device 'cpu'"
+        f"{what} takes {nbytes:,} bytes in one buffer, but on this device one has at most {most:,}: work on "
+        "parts of it, reduce it before it is read or kept, or use device 'cpu'"
     )
 
 
@@ -64,11 +66,8 @@ def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
     kernel = next((k for k in plan.kernels if slot in k.slots[-1:]), None) or next(
         k for k in plan.kernels if slot in k.slots
     )
-    lines = [backend.graph.line[order[k]] for k in kernel.origins if k >= 0]
-    places = sorted({where(line) for line in lines if line})
     error = refusal(f"a result of {', '.join(kernel.ops)}", plan.nbytes[slot], most)
-    if places:
-        error.add_note("recorded at " + ", ".join(places))
+    noted(error, backend, kernel.origins, order)
     try:
         raise error
     finally:
@@ -76,4 +75,29 @@ def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
         del error
 
 
-__all__ = ["check_count", "check_room", "largest", "over_limit", "refusal"]
+def out_of_reach(backend: Any, large: TooLarge, order: Sequence[int]) -> OutOfMemoryError:
+    """Return the error for a kernel that would have to bind too much at once."""
+    limits, most, what = backend.limits, backend.pool.most, ", ".join(large.ops)
+    if large.nbytes > most:
+        error = refusal(f"a result of {what}", large.nbytes, most)
+    else:
+        error = OutOfMemoryError(
+            f"{what}: reaches all over a buffer of {large.nbytes:,} bytes at once, but a kernel of this device "
+            f"binds {limits.buffers} parts of at most {limits.binding:,} bytes: work on parts of the tensor, "
+            "or use device 'cpu'"
+        )
+    noted(error, backend, large.origins, order)
+    return error
+
+
+def noted(
+    error: OutOfMemoryError, backend: Any, origins: Sequence[int], order: Sequence[int]
+) -> None:
+    """Tell where the user's program recorded what an error is about."""
+    lines = [backend.graph.line[order[k]] for k in origins if k >= 0]
+    places = sorted({where(line) for line in lines if line})
+    if places:
+        error.add_note("recorded at " + ", ".join(places))
+
+
+__all__ = ["check_count", "check_room", "largest", "out_of_reach", "over_limit", "refusal"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, F64, FLAGS, I32, I64, U32, U64, Dialect
+from tabgrad.lower.dialect import BOOL, F32, F64, FLAGS, I32, I64, U32, U64, Binding, Dialect
 
 STORED = {
     dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
@@ -125,16 +125,16 @@ class CUDA(Dialect):
 
     def module(
         self,
-        bindings: list[tuple[str, str, dt.DType]],
+        bindings: list[Binding],
         uniforms: int,
         shared: list[str],
         size: int,
         body: list[str],
     ) -> str:
-        """Return a whole translation unit: bindings are (name, "r" or "w", dtype)."""
+        """Return a whole translation unit."""
         parameters = [
-            f"{'const ' if access == 'r' else ''}{STORED[dtype]}* __restrict__ {name}"
-            for name, access, dtype in bindings
+            f"{'const ' if b.access == 'r' else ''}{STORED[b.dtype]}* __restrict__ {b.name}"
+            for b in bindings
         ]
         if uniforms:
             parameters.append(UNIFORMS)

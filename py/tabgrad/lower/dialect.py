@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
@@ -13,6 +13,18 @@ F32, I32, U32, BOOL, F64, I64, U64 = "f32", "i32", "u32", "bool", "f64", "i64", 
 
 FLAGS: Any = "flags"
 """Stands for a dtype where words are bound that threads set at the same time."""
+
+
+class Binding(NamedTuple):
+    """A buffer that a kernel binds, "r" or "w"; a large one as so many `windows`, of `each` elements all but
+    the last, from the element on that the text `base` tells."""
+
+    name: str
+    access: str
+    dtype: dt.DType
+    windows: int = 0
+    each: int = 0
+    base: str = ""
 
 
 class Dialect:
@@ -94,19 +106,19 @@ class Dialect:
         """Declare memory that the threads of a workgroup share."""
         raise NotImplementedError
 
-    def bindings(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int) -> str:
-        """Declare the buffers, (name, "r" or "w", dtype) each, and the uniform words."""
+    def bindings(self, bindings: list[Binding], uniforms: int) -> str:
+        """Declare the buffers and the uniform words."""
         raise NotImplementedError
 
     def module(
         self,
-        bindings: list[tuple[str, str, dt.DType]],
+        bindings: list[Binding],
         uniforms: int,
         shared: list[str],
         size: int,
         body: list[str],
     ) -> str:
-        """Return a kernel's whole source: bindings are (name, "r" or "w", dtype)."""
+        """Return a kernel's whole source."""
         raise NotImplementedError
 
     def with_words(self, source: str, buffers: int, words: int) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import checks, opaque
-from tabgrad.lower.dialect import BOOL, U32, Dialect
+from tabgrad.lower.dialect import BOOL, U32, Binding, Dialect
 from tabgrad.lower.group import Group, sources
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
 from tabgrad.lower.ir import FULL, Node
+from tabgrad.lower.parts import NONE, Cut, Reach, Span, Windows
 
 Index = tuple[Expr, ...]
 
@@ -36,7 +37,8 @@ class Emitter:
 
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
     which the slots are met, and constants take uniform words in theirs, so equal work has equal text. `made`
-    is what each name of an element-wise value was made by and of.
+    is what each name of an element-wise value was made by and of. A slot of `windows` is bound in parts; of a
+    kernel that is `cut`, `reach`, `base` and `own` tell the dispatch that is printed, see `Cut.take`.
     """
 
     def __init__(
@@ -45,8 +47,14 @@ class Emitter:
         group: Group | None,
         stored: set[int],
         places: dict[int, tuple[int, int]],
+        windows: Windows = NONE,
     ) -> None:
         self.d = dialect
+        self.windows = windows
+        self.cut: Cut | None = None
+        self.reach: dict[int, Reach] = {}
+        self.base = 0
+        self.own: tuple[int, ...] = ()
         self.group = group
         self.stored = stored
         self.members = {m.id for m in group.members} if group else set()
@@ -154,11 +162,33 @@ class Emitter:
             self.access.append([slot, mode, n.spec.dtype])
         elif mode == "w":
             self.access[i][1] = "w"
-        return f"b{i}", offset
+        return f"b{i}x" if slot in self.windows else f"b{i}", offset
 
-    def bindings(self) -> list[tuple[str, str, dt.DType]]:
-        """Return (name, access, dtype) of each binding."""
-        return [(f"b{i}", mode, dtype) for i, (_, mode, dtype) in enumerate(self.access)]
+    def bindings(self) -> list[Binding]:
+        """Return what is bound, in order."""
+        out, base = [], self.base
+        for i, (slot, mode, dtype) in enumerate(self.access):
+            if slot not in self.windows:
+                out.append(Binding(f"b{i}", mode, dtype))
+                continue
+            reach, text = self.reach.get(slot), ""
+            if reach is not None:
+                text, base = self.d.uniform(base, U32), base + 1
+            count = (reach or self.windows.whole(slot)).windows
+            out.append(Binding(f"b{i}x", mode, dtype, count, self.windows.each(dtype), text))
+        return out
+
+    def bound(self) -> tuple[list[int], tuple[Span | None, ...]]:
+        """Return the slot of each binding, and what part of it is bound: None for all of it."""
+        slots: list[int] = []
+        spans: list[Span | None] = []
+        for slot, _, dtype in self.access:
+            parts: list[Span | None] = [None]
+            if slot in self.windows:
+                parts = self.windows.spans(slot, dtype, self.reach.get(slot))
+            slots += [slot] * len(parts)
+            spans += parts
+        return slots, tuple(spans) if any(spans) else ()
 
     def constant(self, n: Node) -> str:
         """Return the text that reads a constant."""
@@ -176,8 +206,14 @@ class Emitter:
     def load(self, n: Node, index: Index) -> str:
         """Return the text that reads element `index` of a stored node."""
         name, offset = self.buffer(n, "r")
-        place = self.place(flatten(index, n.shape) + offset)
+        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
         return self.d.load(name, place + self.shift(n), n.spec.dtype)
+
+    def noted(self, n: Node, place: Expr) -> Expr:
+        """Return a place in the buffer of `n`; a kernel that may be cut takes it down."""
+        if self.cut is not None:
+            self.cut.note(self.places[n.id][0], place, n.shift >= 0)
+        return place
 
     def place(self, e: Expr, write: Callable[[Expr], str] | None = None) -> str:
         """Return the text of a place in a buffer; `write` writes what has no statements before it.
@@ -200,12 +236,13 @@ class Emitter:
     def reload(self, n: Node, index: Index) -> str:
         """Return the text that reads back an element this kernel has written."""
         name, offset = self.buffer(n, "w")
-        return self.d.load(name, self.place(flatten(index, n.shape) + offset), n.spec.dtype)
+        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
+        return self.d.load(name, place, n.spec.dtype)
 
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")
-        place = self.place(flatten(index, n.shape) + offset)
+        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
         self.line(self.d.store(name, place, value, n.spec.dtype))
 
     # -- values ------------------------------------------------------------------------------------

@@ -38,14 +38,17 @@ class Mismatch(Exception):
 
 
 class Fuser:
-    """Groups the nodes of one program. `stored` have buffers in any case, `calls` are routines."""
+    """Groups the nodes of one program. `stored` have buffers in any case, `calls` are routines. Kernels of
+    several ops bind at most `buffers`, where that is less than what the device lets them."""
 
     def __init__(
-        self, p: Program, limits: Limits, stored: Iterable[int] = (), calls: Iterable[int] = ()
-    ) -> None:
+        self, p: Program, limits: Limits, stored: Iterable[int] = (), calls: Iterable[int] = (),
+        buffers: int = 0,
+    ) -> None:  # fmt: skip
         self.p = p
         self.calls = frozenset(calls)
         self.limits = limits
+        self.buffers = buffers or limits.buffers
         self.stored: set[int] = set(stored)
         self.of: dict[int, Group] = {}
         self.line: dict[int, Group] = {}
@@ -130,7 +133,7 @@ class Fuser:
                 total |= read_by(s)
             if n.name == "checked":
                 total |= 1 << len(self.p.nodes)  # the buffer of errors
-            if total.bit_count() < self.limits.buffers:
+            if total.bit_count() < self.buffers:
                 return total
             worst = max(n.srcs, key=lambda s: read_by(s).bit_count())
             if read_by(worst).bit_count() <= 1:
@@ -212,7 +215,8 @@ class Fuser:
                     self.place(g, m, seen)
         except Mismatch:
             return False
-        return len(g.loads) + len(g.members) + g.checks <= self.limits.buffers
+        most = self.limits.buffers if len(g.members) == 1 else self.buffers
+        return len(g.loads) + len(g.members) + g.checks <= most
 
     def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
         """Return what a heavy member reads at one step of its loop."""

@@ -44,7 +44,8 @@ def weight(n: Node) -> int:
 
 
 class Limits:
-    """What a device bears and likes: how many storage buffers a kernel may bind, whether its threads run on
+    """What a device bears and likes: how many storage buffers a kernel may bind, how many bytes of one (0: all
+    that it has), whether its threads run on
     the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, how
     often a plan is expected to run (what compiling may cost), and the routines of the host. `dynamic` is
     where plans for many sizes meet, see `dynamic.py`."""
@@ -57,8 +58,10 @@ class Limits:
         threads: int = 256,
         runs: int = 4,
         routines: Iterable[str] = (),
+        binding: int = 0,
     ) -> None:
         self.buffers = buffers
+        self.binding = binding
         self.software = software
         self.quads = quads
         self.threads = threads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 from tabgrad.lower import library, tiles
@@ -12,74 +11,53 @@ from tabgrad.lower.emit import Emitter, Scope, arg_better
 from tabgrad.lower.group import Group, Limits, operand_index, product_dims
 from tabgrad.lower.index import Expr, condition, flatten, separate, text, var
 from tabgrad.lower.ir import Node
+from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.lines import PRINTERS, threads_of
+from tabgrad.lower.parts import NONE, Cut, Part, TooLarge, Windows
 
 SELDOM = 4
 """Runs that a product is taken to have where a large tile would take too long to compile."""
-GRID = 65535
-"""Workgroups in one dimension of a grid."""
-BLOCK = 64
-"""Threads of a workgroup where they don't work together."""
-TURNS = 65535
-"""Turns of loops that one thread may make on a software adapter: llvmpipe leaves every loop after so many."""
-
-
-@dataclass
-class Kernel:
-    """One dispatch of a plan.
-
-    `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
-    of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
-    recorded as. `verbatim` is the text of a user, which nothing may change.
-    """
-
-    label: str
-    source: str
-    bindings: str
-    slots: list[int]
-    grid: tuple[int, int, int]
-    overrides: tuple[tuple[str, float], ...] = ()
-    uniforms: list[tuple[Any, str]] = field(default_factory=list)
-    ops: tuple[str, ...] = ()
-    origins: tuple[int, ...] = ()
-    routine: str = ""
-    words: tuple[int, ...] = ()
-    verbatim: bool = False
-
-
-def grid_of(groups: int) -> tuple[int, int, int]:
-    """Return a grid of at least `groups` workgroups, folded past the limit of one dimension."""
-    if groups <= GRID:
-        return (max(groups, 1), 1, 1)
-    rows = math.ceil(groups / GRID)
-    return (math.ceil(groups / rows), rows, 1)
 
 
 class KernelPrinter:
     """Prints the kernels of one plan."""
 
     def __init__(
-        self, dialect: Dialect, limits: Limits, stored: set[int], places: dict[int, tuple[int, int]]
-    ) -> None:
+        self, dialect: Dialect, limits: Limits, stored: set[int], places: dict[int, tuple[int, int]],
+        windows: Windows = NONE,
+    ) -> None:  # fmt: skip
         self.d = dialect
         self.limits = limits
         self.stored = stored
         self.places = places
+        self.windows = windows
 
-    def kernel(self, g: Group, needed: set[int]) -> Kernel:
-        """Return the kernel of a group; `needed` are the members that must be written to their buffers."""
+    def kernels(self, g: Group, needed: set[int]) -> list[Kernel]:
+        """Return the kernel of a group, in parts where it must be cut; `needed` are the members that must be
+        written to their buffers."""
         writes = [m for m in g.members if m.id in needed]
-        e = Emitter(self.d, g, self.stored, self.places)
+        e = Emitter(self.d, g, self.stored, self.places, self.windows)
+        large = any(self.places[i][0] in self.windows for i in (*g.loads, *(m.id for m in writes)))
         if self.limits.dynamic is not None:
             e.far = 1
         if g.kind == "product":
-            return self.product(g, e, writes)
+            return self.product(g, e, writes, large)
+        lanes = 1 if g.kind == "library" else self.lanes(g)
+        count = self.count(g)
+        if large:
+            unit = BLOCK if lanes == 1 else 1
+            e.cut = Cut(self.windows, "g", count, unit)
         if g.kind == "library":
             return self.lines(g.members[0], e)
-        lanes = self.lanes(g)
         if lanes == 1:
             return self.threads(g, e, writes)
         return self.workgroups(g, e, writes, lanes)
+
+    def count(self, g: Group) -> int:
+        """Return how many threads, or workgroups, the group takes."""
+        if g.kind == "library":
+            return threads_of(g.members[0])
+        return g.rows if g.kind == "row" else math.prod(g.shape)
 
     def lanes(self, g: Group) -> int:
         """Return how many threads share a row."""
@@ -94,9 +72,9 @@ class KernelPrinter:
 
     # -- one thread an element or a row ------------------------------------------------------------
 
-    def threads(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
+    def threads(self, g: Group, e: Emitter, writes: list[Node]) -> list[Kernel]:
         """A kernel in which every thread has an element of a map, or a row, to itself."""
-        count = g.rows if g.kind == "row" else math.prod(g.shape)
+        count = self.count(g)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
         if g.kind == "map":
@@ -104,11 +82,21 @@ class KernelPrinter:
                 e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
         else:
             self.rows(g, e, writes, "0u", "1u")
-        return self.finish(g, e, grid, BLOCK, [])
+        return self.parts(g, e, grid, BLOCK, [])
+
+    def part_index(self, e: Emitter, tail: str) -> None:
+        """Declare `g` in a kernel that does a part of the work, and leave where there is none for it."""
+        d = self.d
+        e.line(d.let("g_part", U32, f"({d.group_y} * part_across() + {d.group_x}){tail}"))
+        e.line("if (g_part >= part_count()) { return; }")
+        e.line(d.let("g", U32, "g_part + part_start()"))
 
     def thread_index(self, e: Emitter, grid: tuple[int, int, int], count: int) -> None:
         """Declare `g`, the number of the thread, and leave where there is no work for it."""
         d = self.d
+        if e.cut is not None:
+            self.part_index(e, f" * {BLOCK}u + {d.lane}")
+            return
         group = d.group_x if grid[1] == 1 else f"({d.group_y} * {grid[0]}u + {d.group_x})"
         e.line(d.let("g", U32, f"{group} * {BLOCK}u + {d.lane}"))
         e.line(f"if (g >= {count}u) {{ return; }}")
@@ -193,21 +181,21 @@ class KernelPrinter:
 
     # -- one workgroup a row -----------------------------------------------------------------------
 
-    def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> Kernel:
+    def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> list[Kernel]:
         """A kernel in which the threads of a workgroup share each row."""
         d = self.d
         grid = grid_of(g.rows)
         self.size = lanes
         self.shared: list[str] = []
-        e.line(
-            d.let(
-                "g", U32, d.group_x if grid[1] == 1 else f"{d.group_y} * {grid[0]}u + {d.group_x}"
-            )
-        )
-        if grid[0] * grid[1] > g.rows:
-            e.line(f"if (g >= {g.rows}u) {{ return; }}")
+        folded = d.group_x if grid[1] == 1 else f"{d.group_y} * {grid[0]}u + {d.group_x}"
+        if e.cut is not None:
+            self.part_index(e, "")
+        else:
+            e.line(d.let("g", U32, folded))
+            if grid[0] * grid[1] > g.rows:
+                e.line(f"if (g >= {g.rows}u) {{ return; }}")
         self.rows(g, e, writes, d.lane, f"{lanes}u")
-        return self.finish(g, e, grid, lanes, self.shared)
+        return self.parts(g, e, grid, lanes, self.shared)
 
     def across(self, e: Emitter, h: Node, acc: str, at: str, kind: str) -> None:
         """Emit the tree that brings the accumulators of a workgroup together."""
@@ -249,31 +237,54 @@ class KernelPrinter:
 
     # -- products ----------------------------------------------------------------------------------
 
-    def product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
+    def product(self, g: Group, e: Emitter, writes: list[Node], large: bool) -> list[Kernel]:
         """A matrix product with its prologues read in place and its epilogue applied before the store."""
         h = g.heavies[0]
         name = "matmul_direct" if self.limits.software else "matmul"
         if self.d.name == "cuda" or name not in library.kernel_names():
-            return self.plain_product(g, e, writes)
+            return [self.plain_product(g, e, writes)]
         b, m, n, k = product_dims(h)
+        if large:
+            e.cut = Cut(self.windows, "b", b, 1) if b > 1 else Cut(self.windows, "i", m, 1)
         left, right = h.srcs
         blocks = {
             "load_lhs": self.split(e, g, left, "lhs") or self.operand(e, g, left, "lhs"),
             "load_rhs": self.split(e, g, right, "rhs") or self.operand(e, g, right, "rhs"),
             "store": self.epilogue(e, g, h, writes),
-            "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
         }
-        blocks["bindings"] = self.d.bindings(e.bindings(), e.words)
+        if e.cut is None:
+            return [self.tiled(g, e, name, blocks, (b, m, n, k))]
+        made = []
+        blocks = {which: e.cut.shifted(text) for which, text in blocks.items()}
+        for part in self.cut(g, e):
+            e.cut.take(e, part, 0)
+            dims = (part.count, m, n, k) if b > 1 else (b, part.count, n, k)
+            made.append(self.tiled(g, e, name, blocks, dims))
+        return made
+
+    def tiled(
+        self, g: Group, e: Emitter, name: str, blocks: dict[str, str], dims: tuple[int, int, int, int]
+    ) -> Kernel:  # fmt: skip
+        """A product of these sizes whose operands are read, and whose elements are stored, by `blocks`."""
+        b, m, n, k = dims
+        blocks = {
+            **blocks,
+            "dims": f"const BATCH = {b}u;\nconst M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
+            "bindings": self.d.bindings(e.bindings(), e.words),
+        }
+        if e.cut is not None:
+            blocks["bindings"] += e.cut.functions(self.d)
         hoisted = tiles.hoisting(blocks)
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
         runs = self.limits.runs if len(hoisted) == 2 else min(self.limits.runs, SELDOM)
-        dims = (b, m, n, k)
         tile = self.limits.settle("tile", lambda: tiles.chosen(name, dims, self.limits.quads, runs))
         if k // tile.depth > TURNS:
             tile = tiles.chosen(name, dims, self.limits.quads, runs)
         any_k = self.limits.dynamic is not None
         blocks["tile"], groups = tiles.written(tile, dims, hoisted, any_k)
-        source = library.kernel(name).with_blocks(blocks, self.d.compute_type(h.spec.dtype))
+        source = library.kernel(name).with_blocks(
+            blocks, self.d.compute_type(g.heavies[0].spec.dtype)
+        )
         return self.package(g, e, source, grid_of(b * groups))
 
     def split(self, e: Emitter, g: Group, n: Node, side: str) -> str:
@@ -297,6 +308,7 @@ class KernelPrinter:
         if None in parts:
             return ""
         name, offset = e.buffer(n, "r")
+        e.noted(n, flatten(index, n.shape) + offset)
         kind = f"vec{len(parts)}u" if tests else "u32"
         place = f"({other} + step).x" if tests else f"{other} + step"
         read = self.d.load(
@@ -367,13 +379,36 @@ class KernelPrinter:
 
     # -- packaging ---------------------------------------------------------------------------------
 
-    def lines(self, n: Node, e: Emitter) -> Kernel:
+    def lines(self, n: Node, e: Emitter) -> list[Kernel]:
         """A kernel in which every thread walks a line of the input (or has an element) to itself."""
         count = threads_of(n)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
         PRINTERS[n.name](self.d, n, e, count)
-        return self.finish(None, e, grid, BLOCK, [], n)
+        return self.parts(None, e, grid, BLOCK, [], n)
+
+    def parts(
+        self, g: Group | None, e: Emitter, grid: tuple[int, int, int], size: int, shared: list[str],
+        n: Node | None = None,
+    ) -> list[Kernel]:  # fmt: skip
+        """Return the kernel whose main has been emitted, once for each of its parts if it is cut."""
+        if e.cut is None:
+            return [self.finish(g, e, grid, size, shared, n)]
+        made = []
+        for part in self.cut(g, e, n):
+            grid = grid_of(math.ceil(part.count / e.cut.unit))
+            e.cut.take(e, part, grid[0])
+            made.append(self.finish(g, e, grid, size, [*shared, e.cut.functions(self.d)], n))
+        return made
+
+    def cut(self, g: Group | None, e: Emitter, n: Node | None = None) -> list[Part]:
+        """Return the parts of a kernel; raise TooLarge where none are small enough."""
+        assert e.cut is not None
+        made = e.cut.parts(e, self.limits.buffers)
+        if not made:
+            k = self.package(g, e, "", (1, 1, 1), (), n)
+            raise TooLarge(k.ops, k.origins, max(self.windows.sizes[slot] for slot in k.slots))
+        return made
 
     def finish(
         self,
@@ -397,12 +432,14 @@ class KernelPrinter:
         """Return a kernel of this text."""
         members = g.members if g else [n] if n else []
         label = "+".join(m.name for m in members[:6]) + ("+..." if len(members) > 6 else "")
-        letters = "".join(mode for _, mode, _ in e.bindings()) + ("u" if e.words else "")
+        letters = "".join(b.access * max(b.windows, 1) for b in e.bindings())
+        letters += "u" if e.words else ""
+        slots, spans = e.bound()
         parts = list(dict.fromkeys((*e.seen, *members)))
         return Kernel(
-            label, source, letters, [slot for slot, _, _ in e.access], grid, overrides, e.uniforms,
+            label, source, letters, slots, grid, overrides, e.uniforms,
             tuple(dict.fromkeys(m.name for m in parts if m.family != "view")),
-            tuple(dict.fromkeys(m.origin for m in parts)),
+            tuple(dict.fromkeys(m.origin for m in parts)), words=e.own, spans=spans,
         )  # fmt: skip
 
 
@@ -447,4 +484,4 @@ def _operands(h: Node) -> Any:
     return (h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))
 
 
-__all__ = ["Kernel", "KernelPrinter", "grid_of"]
+__all__ = ["BLOCK", "TURNS", "Kernel", "KernelPrinter", "grid_of"]

@@ -92,7 +92,7 @@ class LoopEmitter(Emitter):
 
     def __init__(self, loop: Loop, scratch: dict[dt.DType, int]) -> None:
         outer = loop.printer
-        super().__init__(outer.d, None, loop.stored, {})
+        super().__init__(outer.d, None, loop.stored, {}, outer.windows)
         self.loop = loop
         self.scratch = scratch
         self.moving: dict[int, int] = {}

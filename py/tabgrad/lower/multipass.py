@@ -81,7 +81,7 @@ def extent(n: Node) -> tuple[int, int]:
 
 def emitter(printer: KernelPrinter, n: Node) -> Emitter:
     """Return an emitter for the kernels of `n`."""
-    e = Emitter(printer.d, None, printer.stored, printer.places)
+    e = Emitter(printer.d, None, printer.stored, printer.places, printer.windows)
     e.members = {n.id}
     return e
 
@@ -320,7 +320,7 @@ def declared(lines: Lines, totals: bool) -> str:
     """Return the bindings of a scan; the totals come after the op's own buffers and before the uniforms."""
     e, d = lines.e, lines.printer.d
     text: str = d.bindings(e.bindings(), 0)
-    at = len(e.access)
+    at = len(e.bound()[0])
     if totals:
         text += f"@group(0) @binding({at}) var<storage, read_write> totals: array<elem>;\n"
         at += 1
@@ -332,7 +332,9 @@ def declared(lines: Lines, totals: bool) -> str:
 def with_totals(k: Kernel, slot: int) -> Kernel:
     """Return a kernel that binds one more buffer, before its uniforms."""
     tail = "u" if k.bindings.endswith("u") else ""
-    return replace(k, bindings=k.bindings.removesuffix("u") + "w" + tail, slots=[*k.slots, slot])
+    spans = (*k.spans, None) if k.spans else ()
+    bindings = k.bindings.removesuffix("u") + "w" + tail
+    return replace(k, bindings=bindings, slots=[*k.slots, slot], spans=spans)
 
 
 def totals_kernel(

@@ -14,6 +14,7 @@ from tabgrad.lower.group import Group, Limits
 from tabgrad.lower.ir import Node, Program, RawNode
 from tabgrad.lower.kernels import Kernel, KernelPrinter
 from tabgrad.lower.memory import Memory, settle_cats
+from tabgrad.lower.parts import TooLarge, Windows
 from tabgrad.lower.simplify import build
 
 
@@ -50,14 +51,31 @@ class Plan:
         return "\n".join(lines)
 
 
+FEWER = (4, 2)
+"""Buffers that kernels are fused to where those of more reach too much at once."""
+
+
 def lower(
     raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits,
     moving: frozenset[int] = frozenset(),
 ) -> Plan:  # fmt: skip
     """Return the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`.
 
-    The slices of inputs at positions `moving` are inputs with a place that is given at each run.
+    The slices of inputs at positions `moving` are inputs with a place that is given at each run. TooLarge is
+    raised where a kernel reaches more of its buffers than the device binds, however it is cut.
     """
+    for buffers in (limits.buffers, *FEWER):
+        try:
+            return _lower(raw, wanted, dialect, limits, moving, buffers)
+        except TooLarge as error:
+            found = error
+    raise found
+
+
+def _lower(
+    raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits,
+    moving: frozenset[int], buffers: int,
+) -> Plan:  # fmt: skip
     if limits.dynamic is not None:
         limits.dynamic.begin(raw, wanted)
     p = build(raw, wanted, moving, limits.settle)
@@ -65,7 +83,7 @@ def lower(
     alone = routines.apart(calls)
     inside = settle_cats(p, alone)
     kept = {n.id for n in (*inside, *alone)}
-    fuser = Fuser(p, limits, kept, {n.id for n in calls})
+    fuser = Fuser(p, limits, kept, {n.id for n in calls}, buffers)
     groups = fuser.run()
     needed = {o.id for o in p.outputs} | kept
     for g in groups:
@@ -77,11 +95,13 @@ def lower(
         for m in g.members:
             if m.id in needed:
                 memory.place(m)
-    printer = KernelPrinter(dialect, limits, fuser.stored, memory.places)
+    windows = Windows(memory.bytes, limits.binding)
+    printer = KernelPrinter(dialect, limits, fuser.stored, memory.places, windows)
     kernels: list[Kernel] = []
     for g in groups:
         call = calls.get(g.first)
         kernels += [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
+    check_windows(kernels, windows, limits)
     if limits.dynamic is not None:
         kernels = [limits.dynamic.lift(dialect, i, k) for i, k in enumerate(kernels)]
     return Plan(
@@ -102,7 +122,15 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
     if not any(m.spec.size for m in g.members) or (g.kind == "library" and first.name == "cat"):
         return []
     several = multipass.kernels(printer, first, memory.scratch) if g.kind == "library" else []
-    return several or [printer.kernel(g, needed)]
+    return several or printer.kernels(g, needed)
+
+
+def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> None:
+    """Raise TooLarge where a kernel binds more than the device lets it."""
+    for k in kernels:
+        large = max(k.slots, key=windows.sizes.__getitem__, default=-1)
+        if large in windows and (not k.spans or len(k.slots) > limits.buffers):
+            raise TooLarge(k.ops, k.origins, windows.sizes[large])
 
 
 def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:

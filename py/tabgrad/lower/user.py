@@ -61,7 +61,8 @@ def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> l
 def _copy(printer: KernelPrinter, n: Node, source: Any, target: tuple[int, int]) -> Kernel:
     """Return a kernel that copies `n` from one place to another, or fills it with a constant."""
     count = math.prod(n.shape)
-    e = Emitter(printer.d, None, {n.id}, {n.id: source} if source else {})
+    places = {n.id: source} if source else {}
+    e = Emitter(printer.d, None, {n.id}, places, printer.windows)
     grid = grid_of(math.ceil(count / BLOCK))
     printer.thread_index(e, grid, count)
     index = unflatten(var("g", count), n.shape)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Dialect
+from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Binding, Dialect
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
           dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
@@ -52,7 +52,7 @@ class WGSL(Dialect):
 
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""
-        text = f"{buffer}[{index}]"
+        text = f"{buffer}_at({index})" if buffer[-1] == "x" else f"{buffer}[{index}]"
         if dtype is dt.bool_:
             return f"({text} != 0u)"
         return f"f32({text})" if dtype is dt.float16 else text
@@ -65,6 +65,8 @@ class WGSL(Dialect):
             value = f"f16({value})"
         elif dtype is dt.bfloat16:
             value = self.narrow(value, dtype)
+        if buffer[-1] == "x":
+            return f"{buffer}_put({index}, {value});"
         return f"{buffer}[{index}] = {value};"
 
     def uniform(self, word: int, kind: str) -> str:
@@ -110,13 +112,13 @@ class WGSL(Dialect):
 
     def module(
         self,
-        bindings: list[tuple[str, str, dt.DType]],
+        bindings: list[Binding],
         uniforms: int,
         shared: list[str],
         size: int,
         body: list[str],
     ) -> str:
-        """Return a whole module: bindings are (name, "r" or "w", dtype); `body` is the inside of main."""
+        """Return a whole module; `body` is the inside of main."""
         text = self.bindings(bindings, uniforms) + "".join(shared)
         text += (
             f"@compute @workgroup_size({size})\n"
@@ -125,15 +127,21 @@ class WGSL(Dialect):
         text += "".join(f"  {line}\n" for line in body) + "}\n"
         return self.with_library(text)
 
-    def bindings(self, bindings: list[tuple[str, str, dt.DType]], uniforms: int) -> str:
-        """Return the declarations of the buffers and of the uniform words."""
-        text = ""
-        for i, (name, access, dtype) in enumerate(bindings):
-            mode = "read" if access == "r" else "read_write"
-            text += (
-                f"@group(0) @binding({i}) var<storage, {mode}> {name}: array<{STORED[dtype]}>;\n"
-            )
-        return text + self.uniforms(len(bindings), uniforms)
+    def bindings(self, bindings: list[Binding], uniforms: int) -> str:
+        """Return the declarations of the buffers, of the functions that reach into windows, and of the uniform
+        words."""
+        text, i = "", 0
+        for b in bindings:
+            mode = "read" if b.access == "r" else "read_write"
+            for name in [f"{b.name}{k}" for k in range(b.windows)] or [b.name]:
+                text += (
+                    f"@group(0) @binding({i}) var<storage, {mode}> {name}: "
+                    f"array<{STORED[b.dtype]}>;\n"
+                )
+                i += 1
+            if b.windows:
+                text += reaching(b)
+        return text + self.uniforms(i, uniforms)
 
     def uniforms(self, buffers: int, words: int) -> str:
         """Return the declaration of the uniform words, behind so many buffers."""
@@ -161,3 +169,23 @@ class WGSL(Dialect):
 
     barrier = "workgroupBarrier();"
     group_x, group_y, lane = "wg.x", "wg.y", "lid.x"
+
+
+def reaching(b: Binding) -> str:
+    """Return the functions that read, and that write, one element of a buffer that is bound as windows."""
+    stored = STORED[b.dtype]
+    place = f"  let j = i - {b.base};\n" if b.base else "  let j = i;\n"
+
+    def each(line: str) -> str:
+        tests = [f"if (j < {(k + 1) * b.each}u) " for k in range(b.windows - 1)] + [""]
+        turns = [
+            f"{test}{{ {line.format(f'{b.name}{k}[j - {k * b.each}u]')} }}"
+            for k, test in enumerate(tests)
+        ]
+        return place + "  " + " else ".join(turns) + "\n"
+
+    text = f"fn {b.name}_at(i: u32) -> {stored} {{\n  var found: {stored};\n"
+    text += f"{each('found = {};')}  return found;\n}}\n"
+    if b.access == "w":
+        text += f"fn {b.name}_put(i: u32, value: {stored}) {{\n{each('{} = value;')}}}\n"
+    return text
