@@ -142,3 +142,90 @@ def rates(lib: Any, case: str, device: Any = "cpu") -> list[list[float]]:
             optimizer.step()
             scheduler.step(metric) if "Plateau" in case else scheduler.step()
     return seen
+
+
+# -- states ----------------------------------------------------------------------------------------
+
+
+def told(x: Any) -> Any:
+    """Return a part of a state dict as JSON has it, tensors with their shape and dtype."""
+    if hasattr(x, "detach"):
+        dtype = repr(x.dtype).partition(".")[2]
+        numbers = [float(f"{v:.9g}") for v in x.detach().reshape(-1).tolist()]
+        return {"tensor": numbers, "shape": list(x.shape), "dtype": dtype}
+    if isinstance(x, dict):
+        return {"dict": [[k, told(v)] for k, v in x.items()]}
+    if isinstance(x, list | tuple):
+        return {type(x).__name__: [told(v) for v in x]}
+    return x
+
+
+def untold(lib: Any, x: Any, device: Any) -> Any:
+    """Return what `told` was given, its tensors as those of `lib`; numbers of no shape lie on the CPU."""
+    if not isinstance(x, dict):
+        return x
+    if "tensor" in x:
+        where = device if x["shape"] else "cpu"
+        flat = lib.tensor(x["tensor"], dtype=getattr(lib, x["dtype"]), device=where)
+        return flat.reshape(x["shape"])
+    if "dict" in x:
+        return {k: untold(lib, v, device) for k, v in x["dict"]}
+    ((kind, items),) = x.items()
+    found = [untold(lib, v, device) for v in items]
+    return tuple(found) if kind == "tuple" else found
+
+
+def steps(lib: Any, params: list[Any], optimizer: Any, count: int, device: Any = "cpu") -> None:
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(lib, params, device)
+        loss.backward()
+        return loss
+
+    for _ in range(count):
+        optimizer.step(closure)
+
+
+def history(lib: Any, case: str) -> dict[str, Any]:
+    """Return what an optimizer's state dict is at first and after 3 steps, and where 5 more lead."""
+    params = parameters(lib)
+    optimizer = make(lib, case, params)
+    out = {"first": told(optimizer.state_dict())}
+    steps(lib, params, optimizer, 3)
+    out["then"] = told(optimizer.state_dict())
+    out["there"] = [told(p) for p in params]
+    steps(lib, params, optimizer, 5)
+    out["last"] = [told(p) for p in params]
+    return out
+
+
+def schedule(lib: Any, case: str, kind: str) -> tuple[Any, Any]:
+    """Return an optimizer of two groups, and a schedule of it."""
+    params = parameters(lib)
+    groups = [{"params": params[:1]}, {"params": params[1:], "lr": 0.3}]
+    options = {"momentum": 0.7} if kind == "SGD" else {}
+    optimizer = getattr(lib.optim, kind)(groups, lr=0.1, **options)
+    s = lib.optim.lr_scheduler
+    return optimizer, eval(f"s.{case}", {"s": s, "optimizer": optimizer})
+
+
+def follow(optimizer: Any, scheduler: Any, case: str, metrics: list[float]) -> list[Any]:
+    """Return rates and momentums after each of some steps of a schedule."""
+    seen = []
+    for metric in metrics:
+        optimizer.step()
+        scheduler.step(metric) if "Plateau" in case else scheduler.step()
+        row = [[g["lr"], *g.get("betas", (g.get("momentum"),))] for g in optimizer.param_groups]
+        seen.append([row, scheduler.get_last_lr()])
+    return seen
+
+
+def plan(lib: Any, case: str, kind: str) -> dict[str, Any]:
+    """Return a schedule's state dict at first and after 9 steps, the groups then, the rates of all steps."""
+    optimizer, scheduler = schedule(lib, case, kind)
+    out = {"first": told(scheduler.state_dict())}
+    rows = follow(optimizer, scheduler, case, METRICS[:9])
+    out["then"] = told(scheduler.state_dict())
+    out["groups"] = told(optimizer.state_dict()["param_groups"])
+    out["rows"] = rows + follow(optimizer, scheduler, case, METRICS[9:])
+    return out

@@ -36,6 +36,14 @@ class Adagrad(Optimizer):
             },
         )  # fmt: skip
 
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with options of their own; their sums begin at once, as PyTorch's do."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for p in group["params"]:
+            first = group["initial_accumulator_value"]
+            self.state[p] = {"step": 0, "sum": tg.full_like(p, first, requires_grad=False)}
+
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
         g = decayed(w, g, flat, group)
@@ -116,6 +124,7 @@ class RMSprop(Optimizer):
         flat.count()
         alpha = group["alpha"]
         v = flat.tensor("square_avg")
+        buffer = flat.tensor("momentum_buffer") if group["momentum"] else None
         v.copy_(alpha * v + (1 - alpha) * (g * g))
         variance = v
         if group["centered"]:
@@ -123,8 +132,7 @@ class RMSprop(Optimizer):
             mean.copy_(mean + (1 - alpha) * (g - mean))
             variance = v - mean * mean
         step = g / (variance.sqrt() + group["eps"])
-        if group["momentum"]:
-            buffer = flat.tensor("momentum_buffer")
+        if buffer is not None:
             buffer.copy_(flat.number(lambda: group["momentum"]) * buffer + step)
             step = buffer
         return w - flat.rate(group, lambda lr: lr) * step

@@ -1,12 +1,14 @@
 """Counters of optimizers: Python numbers while they run, tensors in state dicts, as PyTorch's are.
 
-A number changes at each step without the device and is read without waiting. `optimizer.state[p]["step"]` is
+A number changes at each step without the device and is read without waiting; the tensors in state dicts that
+somebody holds follow. `optimizer.state[p]["step"]` is
 that number: assign another, or a tensor of one element, to change it.
 """
 
 from __future__ import annotations
 
 import struct
+import weakref
 from typing import Any
 
 import tabgrad as tg
@@ -40,6 +42,41 @@ def as_tensor(value: Any, p: Tensor, group: dict[str, Any]) -> Tensor:
     dtype = tg.float64 if tg.get_default_dtype() is tg.float64 else tg.float32
     near = group.get("capturable") or group.get("fused") or not _has_cpu()
     return tg.tensor(float(value), dtype=dtype, device=p.device if near else "cpu")
+
+
+class Given:
+    """The tensors of counters that state dicts hold: they follow the numbers, as PyTorch's do."""
+
+    def __init__(self) -> None:
+        self._refs: dict[tuple[Tensor, str], weakref.ref[Tensor]] = {}
+
+    def __reduce__(self) -> Any:
+        # state dicts that somebody holds are not those of a copy
+        return (Given, ())
+
+    def __deepcopy__(self, memo: Any) -> Given:
+        return Given()
+
+    def tensor(self, p: Tensor, name: str, value: Any, group: dict[str, Any]) -> Tensor:
+        """Return the tensor of a counter, the same while somebody holds it."""
+        ref = self._refs.get((p, name))
+        found = None if ref is None else ref()
+        if found is None:
+            found = as_tensor(value, p, group)
+            self._refs[p, name] = weakref.ref(found)
+        return found
+
+    def follow(self, state: Any) -> None:
+        """Have the tensors be what the counters in `state` are now."""
+        if not self._refs:
+            return
+        with using(MODE.get().replace(capture=None)), tg.no_grad():
+            for (p, name), ref in list(self._refs.items()):
+                x, own = ref(), state[p] if p in state else {}
+                if x is None or not isinstance(own.get(name), int | float):
+                    del self._refs[p, name]
+                else:
+                    x.fill_(own[name])
 
 
 def _has_cpu() -> bool:

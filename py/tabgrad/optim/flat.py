@@ -210,20 +210,21 @@ class States(MutableMapping[Tensor, Any]):
             for name in self.counters:
                 if isinstance(own.get(name), Tensor):
                     own[name] = as_number(name, own[name])
-            tensors = tuple(sorted(n for n, v in own.items() if isinstance(v, Tensor)))
-            numbers = tuple(
-                sorted(
-                    (n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None
-                )
+            tensors = frozenset(n for n, v in own.items() if isinstance(v, Tensor))
+            numbers = frozenset(
+                (n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None
             )
             groups.setdefault((p.dtype, p.device, tensors, numbers), []).append(p)
-        return [self._settle(members, key[2], key[3]) for key, members in groups.items()]
+        return [self._settle(members) for members in groups.values()]
 
-    def _settle(self, members: list[Tensor], tensors: Any, numbers: Any) -> Flat:
+    def _settle(self, members: list[Tensor]) -> Flat:
         flat = Flat(members)
-        flat.numbers = dict(numbers)
+        first = self.loose[members[0]]
+        flat.numbers = {
+            n: v for n, v in first.items() if not isinstance(v, Tensor) and v is not None
+        }
         with using(MODE.get().replace(capture=None)), tg.no_grad():
-            for name in tensors:
+            for name in [n for n, v in first.items() if isinstance(v, Tensor)]:
                 flat.tensors[name] = joined([self.loose[p][name] for p in members]).clone()
         for i, p in enumerate(members):
             del self.loose[p]

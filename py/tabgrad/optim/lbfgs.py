@@ -93,8 +93,13 @@ class LBFGS(Optimizer):
         with tg.enable_grad():
             first = closure()
         with tg.no_grad():
-            _Run(self, self.param_groups[0], evaluate, float(first)).run()
+            run = _Run(self, self.param_groups[0], evaluate, float(first))
+            run.run()
+            run.arrange()
         return first
+
+
+_ORDER = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
 
 
 class _Run:
@@ -138,6 +143,11 @@ class _Run:
             if abs(self.loss - before) < group["tolerance_change"]:
                 return
 
+    def arrange(self) -> None:
+        """Bring the state into PyTorch's order."""
+        for name in [n for n in _ORDER if n in self.state]:
+            self.state[name] = self.state.pop(name)
+
     def _flat_enough(self) -> bool:
         return float(self.g.abs().max()) <= float(self.group["tolerance_grad"])
 
@@ -145,27 +155,26 @@ class _Run:
         """Return minus the inverse Hessian's estimate times the gradient, by the two loops."""
         state = self.state
         if state["n_iter"] == 1:
-            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
+            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return -self.g
         y, s = self.g - state["prev_flat_grad"], state["d"] * state["t"]
-        ys = float(y.dot(s))
+        ys = y.dot(s)
         dirs, steps, ro = state["old_dirs"], state["old_stps"], state["ro"]
-        if ys > 1e-10:
+        if float(ys) > 1e-10:
             if len(dirs) == self.group["history_size"]:
                 for memory in (dirs, steps, ro):
                     memory.pop(0)
             dirs.append(y)
             steps.append(s)
             ro.append(1.0 / ys)
-            state["H_diag"] = ys / float(y.dot(y))
+            state["H_diag"] = ys / y.dot(y)
         q = -self.g
-        weights = []
-        for y, s, r in zip(reversed(dirs), reversed(steps), reversed(ro), strict=True):
-            weight = s.dot(q) * r
-            weights.append(weight)
-            q = q - weight * y
+        weights = state.setdefault("al", [None] * self.group["history_size"])
+        for i in reversed(range(len(dirs))):
+            weights[i] = steps[i].dot(q) * ro[i]
+            q = q - weights[i] * dirs[i]
         d = q * state["H_diag"]
-        for y, s, r, weight in zip(dirs, steps, ro, reversed(weights), strict=True):
+        for y, s, r, weight in zip(dirs, steps, ro, weights, strict=False):
             d = d + s * (weight - y.dot(d) * r)
         return d
 

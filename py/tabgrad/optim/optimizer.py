@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import tabgrad as tg
-from tabgrad.core.capture import capturing, clear_grad, depend, guard, look_at_grads, refuse
+from tabgrad.core.capture import (
+    capturing,
+    clear_grad,
+    depend,
+    guard,
+    look_at_grads,
+    on_replay,
+    refuse,
+)
 from tabgrad.core.trace import MODE
 from tabgrad.functions.aliasing import refreshed, replace, root_of
-from tabgrad.optim.counters import as_number, as_tensor
+from tabgrad.optim.counters import Given, as_number
 from tabgrad.optim.flat import Flat, States
 from tabgrad.utils.hooks import RemovableHandle, add
 
@@ -116,6 +124,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     args, kwargs = changed
             result = step(self, *args, **kwargs)
             self._opt_called = True
+            on_replay(self._follow)
             for hook in list(self._hooks["step_post"].values()):
                 hook(self, args, kwargs)
         finally:
@@ -156,6 +165,7 @@ class Optimizer:
         self._hooks: dict[str, dict[int, Any]] = {kind: {} for kind in self._kinds}
         self._stepping = False
         self._opt_called = False
+        self._given = Given()
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
@@ -312,6 +322,9 @@ class Optimizer:
             ours = [x for x in kept if x.device is device and x.owner is None]
             device.backend.remember(ours, replace, undo)
 
+    def _follow(self) -> None:
+        self._given.follow(self.state)
+
     def _flush(self) -> None:
         seen = set()
         for group in self.param_groups:
@@ -324,7 +337,11 @@ class Optimizer:
     # State dicts
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state by parameter number, and the groups with numbers in place of parameters."""
+        """Return the state by parameter number, and the groups with numbers in place of parameters.
+
+        Nothing is copied: what the dict holds follows the optimizer, as PyTorch's does; keep a
+        `copy.deepcopy` of it, or save it.
+        """
         for hook in list(self._hooks["state_dict_pre"].values()):
             hook(self)
         number: dict[int, int] = {}
@@ -346,9 +363,12 @@ class Optimizer:
         return packed_all
 
     def _shown(self, p: Tensor, group: Group) -> dict[str, Any]:
-        """Return the state of a parameter as a state dict has it."""
+        """Return the state of a parameter as a state dict has it: tensors are those of the optimizer."""
+        loose = self.state.loose.get(p)
+        if loose is not None and "_step" not in loose and not set(self._counters) & set(loose):
+            return loose
         return {
-            name: as_tensor(value, p, group)
+            name: self._given.tensor(p, name, value, group)
             if name in self._counters and isinstance(value, int | float)
             else value
             for name, value in self.state[p].items()
@@ -388,6 +408,7 @@ class Optimizer:
         self.state.load(
             {params[k]: self._taken(params[k], own) for k, own in given["state"].items()}
         )
+        self._follow()
         for new, old in zip(theirs, ours, strict=True):
             old.update({k: v for k, v in new.items() if k != "params"})
         for hook in list(self._hooks["load_post"].values()):

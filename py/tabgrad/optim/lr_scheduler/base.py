@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.optim.optimizer import Optimizer
+from tabgrad.optim.optimizer import Group, Optimizer
 
 Tensor = tg.Tensor
 
@@ -17,6 +17,15 @@ def own(lr: Any) -> Any:
     return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
 
+def set_rate(group: Group, lr: Any) -> None:
+    """Set the learning rate of a group: a tensor that steps read stays the same."""
+    if isinstance(group["lr"], Tensor):
+        with tg.no_grad():
+            group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
 class LRScheduler:
     """Sets the learning rate of each parameter group, once for each `step()`.
 
@@ -24,6 +33,9 @@ class LRScheduler:
     chained. `last_epoch` counts the steps. Learning rates are numbers that a compiled step asks for anew,
     so changing them compiles nothing.
     """
+
+    _get_lr_called_within_step = False
+    _is_initial = False
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -40,16 +52,21 @@ class LRScheduler:
         self.base_lrs: list[Any] = [own(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._step_count = 0
-        self._last_lr: list[Any] = []
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        self._step_count = 0
         self._is_initial = True
-        self.step()
-        self._is_initial = False
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
 
     def get_lr(self) -> list[float]:
         """Return the learning rates of the groups for the present `last_epoch`."""
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr")
 
-    def get_closed_lr(self) -> list[float] | None:
+    def _get_closed_form_lr(self) -> list[float] | None:
         """Return the learning rates as a function of `last_epoch` alone, None where there is none."""
         return None
 
@@ -67,19 +84,24 @@ class LRScheduler:
                 stacklevel=2,
             )
         self._step_count += 1
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        closed = None if epoch is None else self.get_closed_lr()
-        self._set(self.get_lr() if closed is None else closed)
+        self._update_lr(epoch)
 
-    def _set(self, rates: list[float]) -> None:
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self._set(epoch is not None)
+
+    def _set(self, closed: bool = False) -> None:
+        """Set the learning rates of the present epoch, by a closed form if that is wished and there is one."""
+        # a schedule may refuse to be asked for its rates outside of a step
+        self._get_lr_called_within_step = True
+        try:
+            rates = self._get_closed_form_lr() if closed else None
+            rates = self.get_lr() if rates is None else rates
+        finally:
+            self._get_lr_called_within_step = False
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            if isinstance(group["lr"], Tensor):
-                # the tensor that steps read stays the same
-                with tg.no_grad():
-                    group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
-        self._last_lr = self._present()
+            set_rate(group, lr)
+        self._last_lr: list[Any] = self._present()
 
     def _present(self) -> list[float]:
         return [own(group["lr"]) for group in self.optimizer.param_groups]
@@ -113,6 +135,7 @@ class Lambdas(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of the functions, that of the callable objects."""
         state = super().state_dict()
+        del state["lr_lambdas"]
         state["lr_lambdas"] = [
             None if _is_function(fn) else dict(fn.__dict__) for fn in self.lr_lambdas
         ]

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.optim.lr_scheduler.base import LRScheduler
+from tabgrad.optim.lr_scheduler.base import LRScheduler, set_rate
 from tabgrad.optim.optimizer import Optimizer
 
 
@@ -17,6 +17,7 @@ class _Several(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the state, with those of the schedules in it."""
         state = super().state_dict()
+        del state["_schedulers"]
         state["_schedulers"] = [s.state_dict() for s in self._schedulers]
         return state
 
@@ -53,13 +54,18 @@ class SequentialLR(_Several):
         self.last_epoch = last_epoch + 1
         # Every schedule took its first step when it was made; only that of the first one is to count.
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
-        for s in schedulers:
-            s.last_epoch -= 1
-        first = schedulers[0]
-        first._step_count = 0
-        first.step()
+            set_rate(group, group["initial_lr"])
+        self._undo(self)
+        first = schedulers[bisect_right(milestones, 0)]
+        first._initial_step()
         self._last_lr = first.get_last_lr()
+
+    def _undo(self, schedule: LRScheduler) -> None:
+        if isinstance(schedule, _Several):
+            for s in schedule._schedulers:
+                self._undo(s)
+        else:
+            schedule.last_epoch -= 1
 
     def step(self, epoch: int | None = None) -> None:
         """Go one step further."""
@@ -67,7 +73,7 @@ class SequentialLR(_Several):
         i = bisect_right(self._milestones, self.last_epoch)
         now = self._schedulers[i]
         if i > 0 and self._milestones[i - 1] == self.last_epoch:
-            now.step(0)
+            now._update_lr(0)
         else:
             now.step()
         self._last_lr = now.get_last_lr()
@@ -120,18 +126,24 @@ class ReduceLROnPlateau(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         groups = optimizer.param_groups
-        if isinstance(min_lr, (list, tuple)) and len(min_lr) != len(groups):
-            raise ValueError(f"expected {len(groups)} min_lrs, got {len(min_lr)}")
-        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
+        several = list(min_lr) if isinstance(min_lr, (list, tuple)) else None
+        if several is not None and len(several) != len(groups):
+            raise ValueError(f"expected {len(groups)} min_lrs, got {len(several)}")
+        self.factor = factor
         self.optimizer = optimizer
-        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
-        self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
+        self.default_min_lr: Any = None if several is not None else min_lr
+        self.min_lrs: list[float] = (
+            [min_lr] * len(groups) if several is None else several  # type: ignore[list-item]
+        )
+        self.patience, self.cooldown, self.eps = patience, cooldown, eps
         self.last_epoch = 0
         self._last_lr = self._present()
+        self.mode_worse = math.inf if mode == "min" else -math.inf
+        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self._reset()
 
     def _reset(self) -> None:
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = self.mode_worse
         self.cooldown_counter = 0
         self.num_bad_epochs = 0
 
@@ -160,10 +172,24 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                new = max(group["lr"] * self.factor, least)
-                if group["lr"] - new > self.eps:
-                    group["lr"] = new
+            self._reduce()
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
         self._last_lr = self._present()
+
+    def _reduce(self) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.min_lrs):
+            if self.default_min_lr is None:
+                raise RuntimeError(
+                    f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
+                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param "
+                    "group being added to the optimizer. Please modify the `min_lrs` field to match the length "
+                    "of the `optimizer` param groups."
+                )
+            self.min_lrs = [self.default_min_lr] * len(groups)
+        for group, least in zip(groups, self.min_lrs, strict=True):
+            old = float(group["lr"])
+            new = max(old * self.factor, least)
+            if old - new > self.eps:
+                set_rate(group, new)

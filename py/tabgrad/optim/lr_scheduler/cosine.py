@@ -19,25 +19,26 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _height(self, epoch: int) -> float:
-        return (1 + math.cos(math.pi * epoch / self.T_max)) / 2
+        return 1 + math.cos(math.pi * epoch / self.T_max)
 
     def get_lr(self) -> list[float]:
         """The rates of this epoch, from those of the last."""
         if self._is_initial:
             return self._present()
-        before = self._height(self.last_epoch - 1)
+        if self._step_count == 1 and self.last_epoch > 0:
+            return self._get_closed_form_lr()
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             return [
                 lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
                 for base, lr in zip(self.base_lrs, self._present(), strict=True)
             ]
-        ratio = self._height(self.last_epoch) / before
-        return [self.eta_min + (lr - self.eta_min) * ratio for lr in self._present()]
+        ratio = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
+        return [ratio * (lr - self.eta_min) + self.eta_min for lr in self._present()]
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
         height = self._height(self.last_epoch)
-        return [self.eta_min + (b - self.eta_min) * height for b in self.base_lrs]
+        return [self.eta_min + (b - self.eta_min) * height / 2 for b in self.base_lrs]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -61,8 +62,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates at this place of the present period."""
-        height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
-        return [self.eta_min + (b - self.eta_min) * height for b in self.base_lrs]
+        height = 1 + math.cos(math.pi * self.T_cur / self.T_i)
+        return [self.eta_min + (b - self.eta_min) * height / 2 for b in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
         """Go one epoch further, or to `epoch`."""
@@ -79,7 +80,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 raise ValueError(f"Expected non-negative epoch, but got {epoch}")
             self._seek(epoch)
         self.last_epoch = math.floor(epoch)
-        self._set(self.get_lr())
+        self._set()
 
     def _seek(self, epoch: float) -> None:
         self.T_i, self.T_cur = self.T_0, epoch

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
-from tabgrad.optim.lr_scheduler.base import LRScheduler
+from tabgrad.optim.lr_scheduler.base import LRScheduler, set_rate
 from tabgrad.optim.optimizer import Group, Optimizer
 
 PerGroup = float | Sequence[float]
@@ -31,11 +32,19 @@ def _set_momentum(group: Group, value: float) -> None:
         group["momentum"] = value
 
 
-def _need_momentum(optimizer: Optimizer) -> None:
+def _uses_beta(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has its momentum in `betas`. Raises ValueError for one that has none."""
     if not {"momentum", "betas"} & set(optimizer.defaults):
         raise ValueError(
             "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
         )
+    return "betas" in optimizer.defaults
+
+
+def _begin(groups: list[Group], lows: list[float], highs: list[float]) -> None:
+    for group, low, high in zip(groups, lows, highs, strict=True):
+        _set_momentum(group, high)
+        group["max_momentum"], group["base_momentum"] = high, low
 
 
 class CyclicLR(LRScheduler):
@@ -56,7 +65,7 @@ class CyclicLR(LRScheduler):
         lows = _each("base_lr", base_lr, groups)
         if last_epoch == -1:
             for group, low in zip(groups, lows, strict=True):
-                group["lr"] = low
+                set_rate(group, low)
         self.max_lrs = _each("max_lr", max_lr, groups)
         down = step_size_up if step_size_down is None else step_size_down
         self.total_size = float(step_size_up + down)
@@ -65,23 +74,23 @@ class CyclicLR(LRScheduler):
             raise ValueError("mode is invalid and scale_fn is None")
         self.mode = mode
         self.gamma = gamma
-        self.scale_mode = scale_mode if scale_fn or mode != "exp_range" else "iterations"
-        self._scale_fn = scale_fn
+        own = "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = own if scale_fn is None else scale_mode
+        self._scale_fn_custom = scale_fn
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            _need_momentum(optimizer)
+            self.use_beta1 = _uses_beta(optimizer)
             self.base_momentums = _each("base_momentum", base_momentum, groups)
             self.max_momentums = _each("max_momentum", max_momentum, groups)
             if last_epoch == -1:
-                for group, high in zip(groups, self.max_momentums, strict=True):
-                    _set_momentum(group, high)
+                _begin(groups, self.base_momentums, self.max_momentums)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = lows
 
     def scale_fn(self, x: float) -> float:
         """The height of the cycle (or batch) `x`."""
-        if self._scale_fn is not None:
-            return self._scale_fn(x)
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
         if self.mode == "triangular2":
             return 1 / (2.0 ** (x - 1))
         return float(self.gamma**x) if self.mode == "exp_range" else 1.0
@@ -91,13 +100,30 @@ class CyclicLR(LRScheduler):
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1 + self.last_epoch / self.total_size - cycle
         rise = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
-        height = rise * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             pairs = zip(self.base_momentums, self.max_momentums, strict=True)
             for group, (low, high) in zip(self.optimizer.param_groups, pairs, strict=True):
-                _set_momentum(group, high - (high - low) * height)
+                _set_momentum(group, high - (high - low) * rise * scale)
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
-        return [low + (high - low) * height for low, high in pairs]
+        return [low + (high - low) * rise * scale for low, high in pairs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state; of `scale_fn` that of a callable object."""
+        state = super().state_dict()
+        state.pop("_scale_fn_custom", None)
+        fn = self._scale_fn_custom
+        kept = fn is not None and not isinstance(fn, FunctionType)
+        state["_scale_fn_custom"] = dict(fn.__dict__) if kept else None
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state dict."""
+        rest = dict(state_dict)
+        own = rest.pop("_scale_fn_custom", None)
+        super().load_state_dict(rest)
+        if own is not None and self._scale_fn_custom is not None:
+            self._scale_fn_custom.__dict__.update(own)
 
 
 class OneCycleLR(LRScheduler):
@@ -122,38 +148,36 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
             )
-        self.anneal_strategy = anneal_strategy
-        self.cycle_momentum = cycle_momentum
-        self.phases = _phases(self.total_steps, pct_start, three_phase)
+        self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
+        self._anneal_func_type = anneal_strategy
         groups = optimizer.param_groups
         if last_epoch == -1:
             for group, high in zip(groups, _each("max_lr", max_lr, groups), strict=True):
                 group["initial_lr"] = high / div_factor
                 group["max_lr"] = high
                 group["min_lr"] = group["initial_lr"] / final_div_factor
+        self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            _need_momentum(optimizer)
+            self.use_beta1 = _uses_beta(optimizer)
+            lows = _each("base_momentum", base_momentum, groups)
+            highs = _each("max_momentum", max_momentum, groups)
             if last_epoch == -1:
-                lows = _each("base_momentum", base_momentum, groups)
-                highs = _each("max_momentum", max_momentum, groups)
-                for group, low, high in zip(groups, lows, highs, strict=True):
-                    _set_momentum(group, high)
-                    group["base_momentum"], group["max_momentum"] = low, high
+                _begin(groups, lows, highs)
         super().__init__(optimizer, last_epoch)
 
     def _between(self, start: float, end: float, share: float) -> float:
-        if self.anneal_strategy == "linear":
-            return start + (end - start) * share
-        return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+        if self._anneal_func_type == "linear":
+            return (end - start) * share + start
+        return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
 
-    def _phase(self, at: int) -> tuple[float, tuple[Any, ...]]:
+    def _phase(self, at: int) -> tuple[float, dict[str, Any]]:
         """Return where the phase of batch `at` begins, and the phase."""
         begin = 0.0
-        for phase in self.phases[:-1]:
-            if at <= phase[0]:
+        for phase in self._schedule_phases[:-1]:
+            if at <= phase["end_step"]:
                 return begin, phase
-            begin = phase[0]
-        return begin, self.phases[-1]
+            begin = phase["end_step"]
+        return begin, self._schedule_phases[-1]
 
     def get_lr(self) -> list[float]:
         """The rates of this batch; the momentum is set too."""
@@ -162,14 +186,15 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"Tried to step {at} times. The specified number of total steps is {self.total_steps}"
             )
-        begin, (end, *names) = self._phase(at)
-        share = (at - begin) / (end - begin)
+        begin, phase = self._phase(at)
+        share = (at - begin) / (phase["end_step"] - begin)
         rates = []
         for group in self.optimizer.param_groups:
-            a, b, c, d = (group.get(name) for name in names)
-            rates.append(self._between(a, b, share))  # type: ignore[arg-type]
+            ends = group[phase["start_lr"]], group[phase["end_lr"]]
+            rates.append(self._between(*ends, share))
             if self.cycle_momentum:
-                _set_momentum(group, self._between(c, d, share))  # type: ignore[arg-type]
+                ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
+                _set_momentum(group, self._between(*ends, share))
         return rates
 
 
@@ -183,13 +208,18 @@ def _steps(total: int | None, epochs: int | None, per_epoch: int | None) -> int:
     return total
 
 
-def _phases(total: int, share: float, three: bool) -> list[tuple[Any, ...]]:
-    """Return (end, lr from, lr to, momentum from, momentum to) of each phase, by the group's names."""
+def _phases(total: int, share: float, three: bool) -> list[dict[str, Any]]:
+    """Return where each phase ends, and the names in a group of what it goes from and to."""
     up = ("initial_lr", "max_lr", "max_momentum", "base_momentum")
     top = float(share * total) - 1
     if not three:
         down = ("max_lr", "min_lr", "base_momentum", "max_momentum")
-        return [(top, *up), (total - 1, *down)]
+        return [_named(top, *up), _named(total - 1, *down)]
     back = ("max_lr", "initial_lr", "base_momentum", "max_momentum")
     out = ("initial_lr", "min_lr", "max_momentum", "max_momentum")
-    return [(top, *up), (float(2 * share * total) - 2, *back), (total - 1, *out)]
+    return [_named(top, *up), _named(float(2 * share * total) - 2, *back), _named(total - 1, *out)]
+
+
+def _named(*parts: Any) -> dict[str, Any]:
+    names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+    return dict(zip(names, parts, strict=True))

@@ -55,7 +55,7 @@ class StepLR(LRScheduler):
         hit = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
         return self._scaled(self.gamma if hit else 1)
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
         return [b * self.gamma ** (self.last_epoch // self.step_size) for b in self.base_lrs]
 
@@ -75,7 +75,7 @@ class MultiStepLR(LRScheduler):
         """The rates of this epoch."""
         return self._scaled(self.gamma ** self.milestones.get(self.last_epoch, 0))
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
         passed = sum(n for at, n in self.milestones.items() if at <= self.last_epoch)
         return [b * self.gamma**passed for b in self.base_lrs]
@@ -102,7 +102,7 @@ class ConstantLR(LRScheduler):
             return self._scaled(self.factor)
         return self._scaled(1 / self.factor if self.last_epoch == self.total_iters else 1)
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
         factor = self.factor if self.last_epoch < self.total_iters else 1
         return [b * factor for b in self.base_lrs]
@@ -129,21 +129,22 @@ class LinearLR(LRScheduler):
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def _factor(self, epoch: int) -> float:
-        share = min(epoch, self.total_iters) / self.total_iters
-        return self.start_factor + (self.end_factor - self.start_factor) * share
-
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
         if self.last_epoch == 0:
             return self._scaled(self.start_factor)
-        if self._is_initial:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._present()
-        return self._scaled(self._factor(self.last_epoch) / self._factor(self.last_epoch - 1))
+        # as PyTorch has it, to the last digit
+        rise = self.end_factor - self.start_factor
+        before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
+        return self._scaled(1.0 + rise / before)
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
-        return [b * self._factor(self.last_epoch) for b in self.base_lrs]
+        share = min(self.total_iters, self.last_epoch) / self.total_iters
+        factor = self.start_factor + (self.end_factor - self.start_factor) * share
+        return [b * factor for b in self.base_lrs]
 
 
 class ExponentialLR(LRScheduler):
@@ -157,7 +158,7 @@ class ExponentialLR(LRScheduler):
         """The rates of this epoch."""
         return self._scaled(1 if self._is_initial else self.gamma)
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
         return [b * self.gamma**self.last_epoch for b in self.base_lrs]
 
@@ -172,15 +173,15 @@ class PolynomialLR(LRScheduler):
         self.power = power
         super().__init__(optimizer, last_epoch)
 
-    def _factor(self, epoch: int) -> float:
-        return float((1 - min(epoch, self.total_iters) / self.total_iters) ** self.power)
-
     def get_lr(self) -> list[float]:
         """The rates of this epoch."""
         if self._is_initial or self.last_epoch > self.total_iters:
             return self._present()
-        return self._scaled(self._factor(self.last_epoch) / self._factor(self.last_epoch - 1))
+        left = 1.0 - self.last_epoch / self.total_iters
+        before = 1.0 - (self.last_epoch - 1) / self.total_iters
+        return self._scaled((left / before) ** self.power)
 
-    def get_closed_lr(self) -> list[float]:
+    def _get_closed_form_lr(self) -> list[float]:
         """The rates of any epoch."""
-        return [b * self._factor(self.last_epoch) for b in self.base_lrs]
+        share = min(self.total_iters, self.last_epoch) / self.total_iters
+        return [b * (1.0 - share) ** self.power for b in self.base_lrs]
