@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad import accelerator
-from tabgrad.functions import generator
 from tabgrad.hosts.devices import device as device_of, is_available as _has
+from tabgrad.tensor import generator
 
 
 def is_available() -> bool:

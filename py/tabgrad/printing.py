@@ -12,11 +12,11 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import CaptureError, TransformError
 from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, using
-from tabgrad.functions import literals, reading
-from tabgrad.functions.aliasing import refreshed
 from tabgrad.hosts.devices import get_default_device
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import part
+from tabgrad.tensor import literals, reading
+from tabgrad.tensor.aliasing import refreshed
 from tabgrad.transforms.tape import grad_fn
 
 if TYPE_CHECKING:

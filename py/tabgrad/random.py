@@ -1,6 +1,6 @@
 """The state of the default generator; PyTorch's `random`."""
 
-from tabgrad.functions.generator import (
+from tabgrad.tensor.generator import (
     default_generator as default_generator,
     fork_rng as fork_rng,
     get_rng_state as get_rng_state,

@@ -16,8 +16,8 @@ from typing import IO, Any
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
-from tabgrad.functions import literals, reading
-from tabgrad.functions.creation import upload
+from tabgrad.tensor import literals, reading
+from tabgrad.tensor.creation import upload
 
 CODES = {
     "BOOL": dt.bool_, "U8": tg.uint8, "I8": tg.int8, "U16": tg.uint16, "I16": tg.int16,

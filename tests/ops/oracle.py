@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.ops.arguments import Input, Maker
-from tests.ops.composites import PATH
+from tests.ops.recorded import PATH
 
 
 def calls() -> Iterator[tuple[str, Any]]:

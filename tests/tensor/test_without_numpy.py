@@ -11,7 +11,7 @@ def test_nothing_here_loads_numpy() -> None:
 import sys
 sys.modules["numpy"] = None
 import tabgrad as tg
-from tabgrad.functions import literals
+from tabgrad.tensor import literals
 data = literals.encode([1.5, 2.0], tg.float32)
 assert literals.decode(data, tg.float32) == [1.5, 2.0]
 assert literals.flatten([[1, 2], [3, 4]]) == ((2, 2), [1, 2, 3, 4])

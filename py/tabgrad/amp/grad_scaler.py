@@ -9,7 +9,7 @@ from tabgrad.core import tree
 from tabgrad.core.capture import capturing
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, using
-from tabgrad.functions.vectors import joined, write_parts
+from tabgrad.tensor.vectors import joined, write_parts
 
 Tensor = tg.Tensor
 

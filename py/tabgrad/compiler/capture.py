@@ -13,8 +13,8 @@ from tabgrad.core.errors import CaptureError
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
 from tabgrad.dispatch import REMEMBERED
-from tabgrad.functions.aliasing import Storage
 from tabgrad.hosts.devices import connected
+from tabgrad.tensor.aliasing import Storage
 
 
 class Refused(Exception):

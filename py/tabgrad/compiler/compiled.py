@@ -21,8 +21,8 @@ from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
 from tabgrad.core.locks import alone, lock
 from tabgrad.core.trace import MODE, Box, using
-from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import connected
+from tabgrad.tensor.aliasing import replace
 
 MOST_CALLS = 128
 """Shapes and static arguments for which a compiled function keeps captures; the oldest go first."""

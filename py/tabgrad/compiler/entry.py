@@ -9,8 +9,8 @@ from tabgrad.compiler.kinds import array_bytes
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
 from tabgrad.core.trace import Box
-from tabgrad.functions.aliasing import View, replace, root_of
 from tabgrad.hosts.captured import Replayable
+from tabgrad.tensor.aliasing import View, replace, root_of
 from tabgrad.transforms.tape import is_leaf
 
 

@@ -17,8 +17,8 @@ from tabgrad.compiler.kinds import (
 )
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.trace import Box, Mode
-from tabgrad.functions.aliasing import Storage, View, root_of
 from tabgrad.hosts.devices import chosen_device
+from tabgrad.tensor.aliasing import Storage, View, root_of
 from tabgrad.transforms.tape import is_leaf
 
 _PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))

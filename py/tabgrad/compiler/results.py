@@ -9,9 +9,9 @@ from typing import Any
 
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.core.trace import MODE, using, wrap
-from tabgrad.functions.aliasing import Storage, View, detach, root_of, view
 from tabgrad.hosts.captured import Source
 from tabgrad.ops.view import reshape
+from tabgrad.tensor.aliasing import Storage, View, detach, root_of, view
 
 Made = list[Any]
 Maker = Callable[[list[Any], list[Any], Made], Any]

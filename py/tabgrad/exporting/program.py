@@ -13,8 +13,8 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, bind, constant
 from tabgrad.exporting.formulas import Formula, Sizes
-from tabgrad.functions.generator import bits
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
+from tabgrad.tensor.generator import bits
 
 
 class Input(NamedTuple):

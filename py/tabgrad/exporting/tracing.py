@@ -13,9 +13,9 @@ from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, Box, Mode
 from tabgrad.exporting.formulas import Sizes
 from tabgrad.exporting.specs import TensorSpec
-from tabgrad.functions import reading
-from tabgrad.functions.aliasing import replace
 from tabgrad.hosts.devices import get_default_device
+from tabgrad.tensor import reading
+from tabgrad.tensor.aliasing import replace
 from tabgrad.transforms.branches import CondCall
 from tabgrad.transforms.control import ScanCall
 from tabgrad.transforms.levels import settled

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.tensor.out import takes_out
 
 Tensor = tg.Tensor
 
 
+@takes_out
 def vector_norm(
-    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Return the p-norm of the elements over `dim`, p being `ord`; inf is the largest absolute value.
 
@@ -18,11 +20,12 @@ def vector_norm(
     >>> tg.linalg.vector_norm(tg.tensor([3.0, 4.0], device="cpu"))
     tensor(5.)
     """
-    return tg.norm(x, ord, dim, keepdim, dtype=dtype)
+    return tg.norm(input, ord, dim, keepdim, dtype=dtype)
 
 
+@takes_out
 def matrix_norm(
-    A: Tensor,
+    input: Tensor,
     ord: Any = "fro",
     dim: tuple[int, int] = (-2, -1),
     keepdim: bool = False,
@@ -36,21 +39,22 @@ def matrix_norm(
     tensor(6.)
     """
     if ord == "fro":
-        return tg.norm(A, 2, dim, keepdim, dtype=dtype)
+        return tg.norm(input, 2, dim, keepdim, dtype=dtype)
     if ord not in (1, -1, tg.inf, -tg.inf):
         raise ValueError(f"linalg.matrix_norm: expected 'fro', 1, -1, inf or -inf, got {ord!r}")
-    rows, columns = (d % A.ndim for d in dim)
+    rows, columns = (d % input.ndim for d in dim)
     first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    if ord > 0 and not A.shape[second]:
+    if ord > 0 and not input.shape[second]:
         # the largest sum of none
-        return A.abs().sum((rows, columns), keepdim=keepdim)
-    sums = A.abs().sum(first, keepdim=True)
+        return input.abs().sum((rows, columns), keepdim=keepdim)
+    sums = input.abs().sum(first, keepdim=True)
     best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
     return best if keepdim else best.squeeze((rows, columns))
 
 
+@takes_out
 def norm(
-    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Return a vector norm for one dim (or none given with no `ord`), a matrix norm for two.
 
@@ -59,9 +63,9 @@ def norm(
     tensor(5.)
     """
     if ord is None:
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
+        return vector_norm(input, 2, dim, keepdim, dtype=dtype)
     if isinstance(dim, tuple) and len(dim) == 2:
-        return matrix_norm(A, ord, dim, keepdim, dtype=dtype)
-    if dim is None and A.ndim == 2:
-        return matrix_norm(A, ord, keepdim=keepdim, dtype=dtype)
-    return vector_norm(A, ord, dim, keepdim, dtype=dtype)
+        return matrix_norm(input, ord, dim, keepdim, dtype=dtype)
+    if dim is None and input.ndim == 2:
+        return matrix_norm(input, ord, keepdim=keepdim, dtype=dtype)
+    return vector_norm(input, ord, dim, keepdim, dtype=dtype)

@@ -25,7 +25,6 @@ from tabgrad.ops.elementwise import (
     neg,
     reciprocal,
     sin,
-    sqrt,
     square,
     sub,
     where,
@@ -178,14 +177,6 @@ def xlogy(x: Operand, y: Operand) -> Array:
     return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log(y))
 
 
-@widened
-def xlog1py(x: Any, y: Any) -> Any:
-    """Return x * ln(1 + y), 0 where x is 0."""
-    # where the logarithm is infinite; elsewhere it is the derivative at 0
-    edge = where(le(y, -1), eq(x, 0), where(eq(y, math.inf), eq(x, 0), False))
-    return mul(x, log1p(where(edge, 0, y)))
-
-
 @elementwise(
     code={"wgsl": "sqrt({x})", "cuda": "sqrt({x})"},
     derivative=lambda _x, y: where(eq(y, 0), 0, div(0.5, y)),
@@ -195,15 +186,6 @@ def xlog1py(x: Any, y: Any) -> Any:
 def radius(x: Operand) -> Array:
     """Return the root of a sum of squares. Its slope at 0 counts as 0; that has none itself, and is nan."""
     return np.sqrt(x)
-
-
-@widened
-def entr(x: Any) -> Any:
-    """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
-    zero = eq(x, 0)
-    # of all functions that are 0 at 0 the root has that slope
-    edge = sqrt(where(zero, x, 1))
-    return where(lt(x, 0), -math.inf, where(zero, edge, neg(mul(x, log(where(zero, 1, x))))))
 
 
 @elementwise(
@@ -329,21 +311,8 @@ def at_most(x: Operand, y: Operand) -> Array:
     return np.minimum(x, y)
 
 
-@widened
-def sinc(x: Any) -> Any:
-    """Return sin(pi x) / (pi x), 1 at 0; a series near 0 keeps its derivatives right there."""
-    u = mul(x, math.pi)
-    near = lt(square(u), 0.25)
-    squared = square(where(near, u, 0))
-    series: Any = 1 / math.factorial(13)
-    for n in (11, 9, 7, 5, 3, 1):
-        series = add(mul(squared, series), (-1) ** (n // 2) / math.factorial(n))
-    safe = where(near, 1, u)
-    return where(near, series, div(sin(safe), safe))
-
-
 __all__ = [
-    "at_least", "at_most", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf",
-    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "sinc", "softplus", "trigamma",
-    "xlog1py", "xlogy",
+    "at_least", "at_most", "coin_entropy", "digamma", "erf", "erfc", "erfinv", "gelu_erf",
+    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma",
+    "xlogy",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
-from tabgrad.functions.vectors import bounds, joined, parts, write_parts
 from tabgrad.optim.counters import as_number
+from tabgrad.tensor.vectors import bounds, joined, parts, write_parts
 
 Tensor = tg.Tensor
 Number = int | float

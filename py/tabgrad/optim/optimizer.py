@@ -18,9 +18,9 @@ from tabgrad.core.capture import (
     refuse,
 )
 from tabgrad.core.trace import MODE
-from tabgrad.functions.aliasing import refreshed, replace, root_of
 from tabgrad.optim.counters import Given, as_number
 from tabgrad.optim.flat import Flat, States
+from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.utils.hooks import RemovableHandle, add
 
 Tensor = tg.Tensor

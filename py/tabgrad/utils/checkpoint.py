@@ -15,8 +15,8 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
-from tabgrad.functions.aliasing import refreshed
-from tabgrad.functions.generator import Mark
+from tabgrad.tensor.aliasing import refreshed
+from tabgrad.tensor.generator import Mark
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
 from tabgrad.utils.budget import memory_budget as memory_budget

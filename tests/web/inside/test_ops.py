@@ -53,12 +53,12 @@ async def test_op(device, name):
 @each(functions)
 @numpy
 async def test_function(device, name):
-    from tests.ops import composites
+    from tests.ops import recorded
 
     wrong = []
-    for entry in composites.entries().values():
+    for entry in recorded.entries().values():
         if entry["function"] == name:
-            complaint = await composites.check_async(entry, device)
+            complaint = await recorded.check_async(entry, device)
             if complaint:
                 wrong.append(f"{entry['name']}: {complaint}")
     assert not wrong, "\n".join(wrong[:5])

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.promotion import needs_float
-from tabgrad.ops.composite import activations as a, rows
-from tabgrad.ops.elementwise import tanh as tanh_op
-from tabgrad.ops.special import relu as relu_op, sigmoid as sigmoid_op, silu as silu_op
-from tabgrad.tensor import Tensor
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.kinks import kinked
+from tabgrad.core.number import fits
+from tabgrad.core.promotion import needs_float, same_dtype, widened
+from tabgrad.core.shape import axis_index
+from tabgrad.nn.functional.normalization import along
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    div,
+    expm1,
+    mul,
+    neg,
+    stop_gradient,
+    sub,
+    tanh,
+    where,
+)
+from tabgrad.ops.rounding import gt, isnan, le, lt
+from tabgrad.ops.special import (
+    at_least,
+    gelu_erf,
+    gelu_tanh,
+    relu as relu_op,
+    sigmoid,
+    silu as silu_op,
+    softplus as softplus_op,
+)
+from tabgrad.ops.view import part, reshape
+from tabgrad.tensor import Tensor, softmax as of_rows
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _into(input: Tensor, y: Any, inplace: bool) -> Any:
+def into(input: Tensor, y: Any, inplace: bool) -> Any:
+    """Return `y`; with `inplace` it is what `input` holds from now on."""
     return input.copy_(y) if inplace else y
 
 
@@ -23,98 +53,307 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0], device="cpu"))
     tensor([0., 2.])
     """
-    return _into(input, relu_op(input), inplace)
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(-x)), without overflow."""
-    return sigmoid_op(input)
-
-
-def tanh(input: Tensor) -> Tensor:
-    """Return the hyperbolic tangent."""
-    return tanh_op(input)
+    return into(input, relu_op(input), inplace)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x * sigmoid(x)."""
     needs_float("silu", input)
-    return _into(input, silu_op(input), inplace)
+    return into(input, silu_op(input), inplace)
 
 
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return x * tanh(softplus(x))."""
-    return _into(input, a.mish(input), inplace)
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """Return x times the normal distribution function of x; "tanh" approximates it.
+
+    >>> import tabgrad as tg
+    >>> tg.nn.functional.gelu(tg.tensor([1.0], device="cpu"))
+    tensor([0.8413])
+    """
+    needs_float("gelu", input)
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
+
+
+@widened
+def _elu(input: Any, alpha: float = 1.0) -> Any:
+    needs_float("elu", input)
+    return where(le(input, 0), mul(expm1(_not_above_zero(input)), alpha), input)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
-    return _into(input, a.elu(input, alpha), inplace)
+    return into(input, _elu(input, alpha), inplace)
+
+
+def _not_above_zero(x: Any) -> Any:
+    """Return min(x, 0) with the derivative 1 at 0: exponential units are smooth there."""
+    return where(le(x, 0), x, 0)
+
+
+def _unless_nan(x: Any, y: Any) -> Any:
+    """Return `y`, but nan where `x` is, with no derivative by it."""
+    return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
+
+
+@widened
+def _selu(input: Any) -> Any:
+    needs_float("selu", input)
+    return mul(_elu(input, _SELU_ALPHA), _SELU_SCALE)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return the self-normalising exponential unit."""
-    return _into(input, a.selu(input), inplace)
+    return into(input, _selu(input), inplace)
+
+
+@widened
+def _celu(input: Any, alpha: float = 1.0) -> Any:
+    needs_float("celu", input)
+    if alpha == 0:
+        raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    below = mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha)
+    return where(le(input, 0), below, input)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
-    return _into(input, a.celu(input, alpha), inplace)
+    return into(input, _celu(input, alpha), inplace)
+
+
+@kinked
+@widened
+def _leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+    needs_float("leaky_relu", input)
+    return where(gt(input, 0), input, mul(input, negative_slope))
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return x where positive, negative_slope * x elsewhere."""
-    return _into(input, a.leaky_relu(input, negative_slope), inplace)
+    return into(input, _leaky_relu(input, negative_slope), inplace)
+
+
+@kinked
+@widened
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
+    same_dtype("prelu: Type promoting not supported.", input, weight)
+    shape = input.spec.shape
+    if weight.spec.size != 1:
+        if not shape:
+            raise ShapeError(
+                f"Not allow zero-dim input tensor: prelu got {weight.spec.size} parameters for it; give one"
+            )
+        channels = shape[1] if len(shape) > 1 else 1
+        if weight.spec.shape != (channels,):
+            raise ShapeError(
+                f"prelu: weight must have 1 element or one for each of the {channels} channels of {shape}, "
+                f"got {weight.spec.shape}"
+            )
+        weight = along(weight, input, 1)
+    elif len(weight.spec.shape) > len(shape):
+        weight = reshape.bind(weight, shape=())
+    return where(gt(input, 0), input, mul(input, weight))
+
+
+def _relu6(input: Any) -> Any:
+    return _hardtanh(input, 0.0, 6.0)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return min(max(x, 0), 6)."""
-    return _into(input, a.relu6(input), inplace)
+    return into(input, _relu6(input), inplace)
+
+
+@kinked
+def _hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    dtype = input.spec.dtype
+    if dtype.category == dt.BOOL:
+        raise DTypeError("Bool inputs not supported for hardtanh; cast the input with .to(dtype)")
+    if dtype.category == dt.INT:
+        min_val, max_val = int(min_val), int(max_val)
+        if min_val < 0 and not dtype.signed:
+            raise DTypeError(
+                "cannot do hardtanh on an unsigned type with negative limits: "
+                f"got {dtype!r} and {min_val}"
+            )
+    if max_val < min_val:
+        raise ArgumentError(
+            f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}"
+        )
+    upper = where(lt(input, max_val), input, max_val)
+    return where(gt(input, min_val), upper, _unless_nan(input, min_val))
 
 
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """Return x kept between the bounds; the derivative is 0 at them and beyond."""
-    return _into(input, a.hardtanh(input, min_val, max_val), inplace)
+    """Return x kept between the bounds, as integers for integers; the derivative is 0 at them and beyond."""
+    return into(input, _hardtanh(input, min_val, max_val), inplace)
+
+
+@kinked
+@widened
+def _hardsigmoid(input: Any) -> Any:
+    needs_float("hardsigmoid", input)
+    return mul(_hardtanh(add(input, 3), 0.0, 6.0), 1 / 6)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x / 6 + 1/2, kept between 0 and 1."""
-    return _into(input, a.hardsigmoid(input), inplace)
+    return into(input, _hardsigmoid(input), inplace)
+
+
+@widened
+def _hardswish(input: Any) -> Any:
+    needs_float("hardswish", input)
+    low, high = gt(input, -3), lt(input, 3)
+    x = where(low, where(high, input, 0), 0)
+    inside = mul(x, mul(add(x, 3), 1 / 6))
+    return where(high, where(low, inside, mul(input, 0)), input)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x * hardsigmoid(x)."""
-    return _into(input, a.hardswish(input), inplace)
+    return into(input, _hardswish(input), inplace)
+
+
+@kinked
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x where |x| > lambd, 0 elsewhere."""
+    needs_float("hardshrink", input)
+    return where(gt(abs_(input), lambd), input, _unless_nan(input, 0))
+
+
+@kinked
+@widened
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x moved by lambd towards 0, and 0 within lambd of it."""
+    needs_float("softshrink", input)
+    if lambd < 0:
+        raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
+    below = where(lt(input, -lambd), add(input, lambd), _unless_nan(input, 0))
+    return where(gt(input, lambd), sub(input, lambd), below)
+
+
+@widened
+def tanhshrink(input: Tensor) -> Tensor:
+    """Return x - tanh(x)."""
+    return sub(input, tanh(input))
+
+
+@widened
+def softsign(input: Tensor) -> Tensor:
+    """Return x / (1 + |x|)."""
+    return div(input, add(abs_(input), 1))
+
+
+@kinked
+def _threshold(input: Any, threshold: float, value: float) -> Any:
+    if input.spec.dtype.category == dt.BOOL:
+        needs_float("threshold", input)
+    threshold, value = (fits("threshold", n, input.spec.dtype) for n in (threshold, value))
+    return where(le(input, threshold), value, input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """Return x where it is above `threshold`, `value` elsewhere."""
-    return _into(input, a.threshold(input, threshold, value), inplace)
+    """Return `value` where x is at most `threshold`, x elsewhere; numbers take the dtype of x."""
+    return into(input, _threshold(input, threshold, value), inplace)
 
 
+@widened
+def logsigmoid(input: Tensor) -> Tensor:
+    """Return ln(sigmoid(x)), without overflow."""
+    needs_float("logsigmoid", input)
+    return sub(0, softplus_op(neg(input)))
+
+
+@widened
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
-    return a.scaled_softplus(input, beta, threshold)
+    needs_float("softplus", input)
+    scaled = input if beta == 1 else mul(input, beta)
+    y = softplus_op(scaled)
+    return where(gt(scaled, threshold), input, y if beta == 1 else mul(y, 1 / beta))
+
+
+@widened
+def _mish(input: Any) -> Any:
+    needs_float("mish", input)
+    return mul(input, tanh(softplus_op(input)))
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return x * tanh(softplus_op(x))."""
+    return into(input, _mish(input), inplace)
+
+
+def above_zero(x: Any) -> Any:
+    """Return max(x, 0) with the derivative 1 at 0, as margins have it."""
+    return at_least(x, 0)
+
+
+def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
+    shape = input.spec.shape
+    axis = axis_index(name, dim, len(shape))
+    if not shape or shape[axis] % 2:
+        raise ShapeError(f"{name}: dim {dim} of {shape} must be even, to be split into two halves")
+    n = shape[axis] // 2
+    return part(input, axis, 0, n), part(input, axis, n, 2 * n)
+
+
+@widened
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Return a * sigmoid(b) for the two halves a and b of `dim`."""
+    needs_float("glu", input)
+    a, b = _halves("glu", input, dim)
+    return mul(a, sigmoid(b))
+
+
+@widened
+def swiglu(input: Tensor, dim: int = -1) -> Tensor:
+    """Return silu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("swiglu", input, dim)
+    return mul(silu_op(a), b)
+
+
+@widened
+def geglu(input: Tensor, dim: int = -1, approximate: str = "none") -> Tensor:
+    """Return gelu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("geglu", input, dim)
+    return mul(gelu(a, approximate), b)
+
+
+@widened
+def reglu(input: Tensor, dim: int = -1) -> Tensor:
+    """Return relu(a) * b for the two halves a and b of `dim`."""
+    a, b = _halves("reglu", input, dim)
+    return mul(relu_op(a), b)
 
 
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first."""
-    return rows.softmax(input, dim, dtype)
+    return of_rows.softmax(input, dim, dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
-    return rows.log_softmax(input, dim, dtype)
+    return of_rows.log_softmax(input, dim, dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return softmax(-x) along `dim`."""
-    return rows.softmin(input, dim, dtype)
+    return of_rows.softmax(-input, dim, dtype)
+
+
+__all__ = [
+    "celu", "elu", "geglu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
+    "log_softmax", "logsigmoid", "mish", "prelu", "reglu", "relu", "relu6", "selu", "silu", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
+]  # fmt: skip

@@ -3,12 +3,142 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ArgumentError, NumberRangeError, ShapeError
+from tabgrad.core.promotion import needs_float
 from tabgrad.core.refusal import of_tensors
-from tabgrad.ops.composite.convolution import convolve, convolve_transpose
+from tabgrad.nn.functional.linear import one_dtype
+from tabgrad.nn.functional.normalization import along
+from tabgrad.nn.functional.windows import each_axis
+from tabgrad.ops.conv import conv, reach
+from tabgrad.ops.elementwise import add
+from tabgrad.ops.view import flip, permute, reshape
 from tabgrad.tensor import Tensor
 
+Ints = tuple[int, ...]
 Sizes = int | Sequence[int]
+
+
+def _paddings(
+    name: str, padding: Any, kernel: Ints, strides: Ints, dilations: Ints
+) -> tuple[tuple[int, int], ...]:
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding == "same":
+        if any(s != 1 for s in strides):
+            raise ArgumentError(
+                f"{name}: padding='same' is not supported for strided convolutions, got stride {strides}"
+            )
+        totals = [reach(k, d) - 1 for k, d in zip(kernel, dilations, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    if isinstance(padding, str):
+        raise ArgumentError(
+            f"{name}: Invalid padding string: {padding!r}, expected numbers, 'same' or 'valid'"
+        )
+    return tuple((p, p) for p in _not_negative(name, padding, len(kernel)))
+
+
+def _not_negative(name: str, padding: Any, n: int, what: str = "padding") -> Ints:
+    found = each_axis(f"{name}: {what}", padding, n)
+    if found and min(found) < 0:
+        raise RuntimeError(f"{name}: negative {what} is not supported, got {found}; crop instead")
+    return found
+
+
+def _check_groups(name: str, weight: Any, groups: int) -> None:
+    if weight.spec.dtype is dt.bool_:
+        needs_float(name, weight)
+    if groups < 1:
+        raise NumberRangeError(f"{name}: non-positive groups is not supported, got {groups}")
+
+
+def _batched(name: str, input: Any, weight: Any, n: int) -> tuple[Any, bool]:
+    shape = input.spec.shape
+    if len(weight.spec.shape) != n + 2 or len(shape) not in (n + 1, n + 2):
+        raise ShapeError(
+            f"{name}: expected an input of {n + 1} or {n + 2} dimensions and a weight of {n + 2}, "
+            f"got {shape} and {weight.spec.shape}"
+        )
+    single = len(shape) == n + 1
+    return (reshape.bind(input, shape=(1, *shape)) if single else input), single
+
+
+def _finish(y: Any, bias: Any, single: bool, name: str) -> Any:
+    if bias is not None:
+        if bias.spec.shape != (y.spec.shape[1],):
+            raise ShapeError(
+                f"{name}: bias must have shape ({y.spec.shape[1]},), got {bias.spec.shape}"
+            )
+        y = add.bind(y, along(bias, y, 1))
+    return reshape.bind(y, shape=y.spec.shape[1:]) if single else y
+
+
+def _convolve(
+    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:  # fmt: skip
+    """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
+    input, weight, bias = one_dtype(name, input, weight, bias)
+    input, single = _batched(name, input, weight, n)
+    strides, dilations = (
+        each_axis(f"{name}: stride", stride, n),
+        each_axis(f"{name}: dilation", dilation, n),
+    )
+    if min(strides) < 1 or min(dilations) < 1:
+        raise NumberRangeError(
+            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
+        )
+    _check_groups(name, weight, groups)
+    pairs = _paddings(name, padding, weight.spec.shape[2:], strides, dilations)
+    y = conv.bind(
+        input, weight, strides=strides, padding=pairs, dilations=dilations, lhs_dilations=(1,) * n,
+        groups=groups,
+    )  # fmt: skip
+    return _finish(y, bias, single, name)
+
+
+def _convolve_transpose(
+    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+    groups: int, dilation: Any,
+) -> Any:  # fmt: skip
+    """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
+    input, weight, bias = one_dtype(name, input, weight, bias)
+    input, single = _batched(name, input, weight, n)
+    strides, dilations = (
+        each_axis(f"{name}: stride", stride, n),
+        each_axis(f"{name}: dilation", dilation, n),
+    )
+    if min(strides) < 1 or min(dilations) < 1:
+        raise NumberRangeError(
+            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
+        )
+    _check_groups(name, weight, groups)
+    pads = _not_negative(name, padding, n)
+    extra = _not_negative(name, output_padding, n, "output_padding")
+    for e, s, d in zip(extra, strides, dilations, strict=True):
+        if e >= max(s, d):
+            raise ArgumentError(
+                f"{name}: output_padding {e} must be smaller than stride {s} or dilation {d}"
+            )
+    channels, per_group, kernel = weight.spec.shape[0], weight.spec.shape[1], weight.spec.shape[2:]
+    if input.spec.shape[1] != channels or channels % groups:
+        raise ShapeError(
+            f"{name}: a weight {weight.spec.shape} needs an input with {channels} channels, divisible by "
+            f"groups {groups}; got {input.spec.shape}"
+        )
+    w = flip.bind(weight, axes=tuple(range(2, 2 + n))) if any(k > 1 for k in kernel) else weight
+    w = reshape.bind(w, shape=(groups, channels // groups, per_group, *kernel))
+    w = permute.bind(w, dims=(0, 2, 1, *range(3, 3 + n)))
+    w = reshape.bind(w, shape=(groups * per_group, channels // groups, *kernel))
+    pairs = []
+    for k, p, e, d in zip(kernel, pads, extra, dilations, strict=True):
+        pairs.append((reach(k, d) - 1 - p, reach(k, d) - 1 - p + e))
+    y = conv.bind(
+        input, w, strides=(1,) * n, padding=tuple(pairs), dilations=dilations, lhs_dilations=strides,
+        groups=groups,
+    )  # fmt: skip
+    return _finish(y, bias, single, name)
 
 
 @of_tensors
@@ -25,7 +155,7 @@ def conv1d(
     >>> tg.nn.functional.conv1d(x, w)
     tensor([[[2., 2., 2.]]])
     """
-    return convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @of_tensors
@@ -34,7 +164,7 @@ def conv2d(
     padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, H, W] (or [C, H, W]) with `weight` [O, C / groups, kh, kw]."""
-    return convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @of_tensors
@@ -43,7 +173,7 @@ def conv3d(
     padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, D, H, W] with `weight` [O, C / groups, kd, kh, kw]."""
-    return convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose1d(
@@ -51,7 +181,7 @@ def conv_transpose1d(
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, L] with `weight` [C, O / groups, k]."""
-    return convolve_transpose(
+    return _convolve_transpose(
         "conv_transpose1d",
         1,
         input,
@@ -74,7 +204,7 @@ def conv_transpose2d(
     It is the transpose of `conv2d` by its input, so an input gradient of that; `output_padding` makes the
     result longer at the end where several lengths would fit.
     """
-    return convolve_transpose(
+    return _convolve_transpose(
         "conv_transpose2d",
         2,
         input,
@@ -93,7 +223,7 @@ def conv_transpose3d(
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
-    return convolve_transpose(
+    return _convolve_transpose(
         "conv_transpose3d",
         3,
         input,
@@ -105,3 +235,6 @@ def conv_transpose3d(
         groups,
         dilation,
     )
+
+
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]

@@ -11,22 +11,18 @@ from tabgrad.core.promotion import needs_float
 from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
-from tabgrad.ops.composite.activations import leaky_relu
-from tabgrad.ops.composite.rows import softmax
+from tabgrad.nn.functional.activation import into, leaky_relu
 from tabgrad.ops.elementwise import add, div, log, maximum, mul, neg, stop_gradient, sub, where
 from tabgrad.ops.reduction import argmax, iota_along, keep
 from tabgrad.ops.rounding import eq, ge
 from tabgrad.ops.view import expand
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.softmax import softmax
 
 
 def _check(name: str, p: float) -> None:
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _into(input: Tensor, y: Any, inplace: bool) -> Any:
-    return input.copy_(y) if inplace else y
 
 
 def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Any:
@@ -49,9 +45,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0.0:
         return input
     if p == 1.0:
-        return _into(input, mul(input, 0), inplace)
+        return into(input, mul(input, 0), inplace)
     mask = _kept(input, p, input.spec.shape)
-    return _into(input, where(mask, mul(input, 1 / (1 - p)), 0), inplace)
+    return into(input, where(mask, mul(input, 1 / (1 - p)), 0), inplace)
 
 
 def _channels(name: str, input: Tensor, n: int, p: float, training: bool, inplace: bool) -> Tensor:
@@ -64,7 +60,7 @@ def _channels(name: str, input: Tensor, n: int, p: float, training: bool, inplac
     lead = shape[: len(shape) - n]
     mask = _kept(input, p, (*lead, *(1,) * n))
     factor = 0.0 if p == 1.0 else 1 / (1 - p)
-    return _into(input, where(mask, mul(input, factor), 0), inplace)
+    return into(input, where(mask, mul(input, factor), 0), inplace)
 
 
 def dropout1d(
@@ -98,10 +94,10 @@ def _alpha(
     if not training or p == 0.0:
         return input
     if p == 1.0:
-        return _into(input, mul(input, 0.0), inplace)
+        return into(input, mul(input, 0.0), inplace)
     a = 1 / ((1 - p) * (1 + p * _ALPHA * _ALPHA)) ** 0.5
     y = where(_kept(input, p, shape), input, _ALPHA)
-    return _into(input, add(mul(y, a), -a * p * _ALPHA), inplace)
+    return into(input, add(mul(y, a), -a * p * _ALPHA), inplace)
 
 
 def alpha_dropout(
@@ -139,7 +135,7 @@ def rrelu(
         slope: Any = add(mul(u, upper - lower), lower).to(input.dtype)
     else:
         slope = (lower + upper) / 2
-    return _into(input, leaky_relu(input, slope), inplace)
+    return into(input, leaky_relu(input, slope), inplace)
 
 
 def gumbel_softmax(

@@ -1,14 +1,197 @@
-"""Pooling over windows and over regions."""
+"""Pooling over windows, and its inverse."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from tabgrad.ops.composite import windows
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.kinks import kinked
+from tabgrad.core.promotion import needs_float, widened
+from tabgrad.core.shape import size
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
+from tabgrad.nn.functional.windows import Geometry, Ints, each_axis, lowest, vector
+from tabgrad.ops.checked import within
+from tabgrad.ops.elementwise import (
+    add,
+    div,
+    floor_divide,
+    fmod,
+    mul,
+    remainder,
+    stop_gradient,
+    sub,
+    where,
+)
+from tabgrad.ops.indexing import iota, scatter, scatter_add
+from tabgrad.ops.reduction import first_max, reduce_max, reduce_sum
+from tabgrad.ops.rounding import bitwise_and, eq, ge, isfinite, isnan
+from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 
 Sizes = int | Sequence[int]
+
+
+@kinked
+def _max_pool(
+    name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """Return the maximum of each window over the last `n` axes; the derivative goes to the first maximum.
+
+    With `return_indices` also where it was, counted through the spatial axes of the input.
+    """
+    if x.spec.dtype is dt.bool_ or (n == 1 and not return_indices):
+        needs_float(name, x)
+    g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
+    w = g.windows(x, lowest(x))
+    last = len(w.spec.shape) - 1
+    y = first_max.bind(w, axes=(last,))
+    return (y, _window_indices(x, w, y, g)) if return_indices else y
+
+
+def _first_maximum(x: Any, w: Any, y: Any, g: Geometry) -> Any:
+    """Return which element of each window is `y`: the last nan, or else the first one that is no padding."""
+    kind, shape = w.device.index_dtype, w.spec.shape
+    last, n = len(shape) - 1, shape[-1]
+    y = expand.bind(reshape.bind(y, shape=(*y.spec.shape, 1)), shape=shape)
+    same = eq(w, y)
+    if any(pair != (0, 0) for pair in g.pairs()):
+        inside = g.windows(constant(1, spec(g.spatial, kind), x.device), 0)
+        same = bitwise_and(same, expand.bind(eq(inside, 1), shape=shape))
+    at = expand.bind(iota(n, kind, w.device), shape=shape)
+    score = where(same, sub(n - 1, at), -1)
+    if w.spec.dtype.is_floating_point:
+        score = where(isnan(w), add(at, n), score)
+    best = reduce_max.bind(score, axes=(last,))
+    return where(ge(best, n), sub(best, n), sub(n - 1, best))
+
+
+def _window_indices(x: Any, w: Any, y: Any, g: Geometry) -> Any:
+    """Return where the maximum of each window lies, counted through the unpadded spatial axes."""
+    kind = w.device.index_dtype
+    inner: Any = _first_maximum(x, stop_gradient(w), stop_gradient(y), g)
+    shape = inner.spec.shape
+    lead = len(shape) - g.n
+    flat: Any = None
+    rest = inner
+    for i in reversed(range(g.n)):
+        inside = remainder(rest, g.kernel[i]) if i else rest
+        rest = floor_divide(rest, g.kernel[i]) if i else rest
+        line = iota(g.counts[i], kind, w.device)
+        line = reshape.bind(
+            line, shape=tuple(g.counts[i] if k == lead + i else 1 for k in range(len(shape)))
+        )
+        at = add(mul(inside, g.dilations[i]), add(mul(line, g.strides[i]), -g.padding[i]))
+        step = size(g.spatial[i + 1 :])
+        term = at if step == 1 else mul(at, step)
+        flat = term if flat is None else add(flat, term)
+    return flat
+
+
+@kinked
+@widened
+def _avg_pool(
+    name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    """Return the mean of each window over the last `n` axes; of int64 its whole part, towards 0."""
+    if x.spec.dtype is not x.device.canonical(dt.int64):
+        needs_float(name, x)
+    g = Geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
+    w = g.windows(x, 0)
+    total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
+    if divisor_override == 0:
+        raise ArgumentError(f"{name}: divisor must be not zero")
+    if divisor_override is not None:
+        return _share(total, divisor_override)
+    whole = all(hi <= p for (_, hi), p in zip(g.pairs(), g.padding, strict=True))
+    if whole and (count_include_pad or not any(g.padding)):
+        return _share(total, size(g.kernel))
+    return _share(total, _counts(g, x, count_include_pad))
+
+
+def _share(total: Any, count: Any) -> Any:
+    """Return total / count; of integers the whole part."""
+    if total.spec.dtype.category < dt.FLOAT:
+        return floor_divide(sub(total, fmod(total, count)), count)
+    return mul(total, 1 / count) if isinstance(count, int) else div(total, count)
+
+
+def _counts(g: Geometry, x: Any, include_pad: bool) -> Any:
+    """Return how many elements each window covers, from one line for each axis."""
+    lines = []
+    for m, k, s, p, c in zip(g.spatial, g.kernel, g.strides, g.padding, g.counts, strict=True):
+        low, high = (-p, m + p) if include_pad else (0, m)
+        start = [i * s - p for i in range(c)]
+        lines.append([min(b + k, high) - max(b, low) for b in start])
+    total: Any = None
+    for i, line in enumerate(lines):
+        n = len(line)
+        one = vector(line, x)
+        one = reshape.bind(one, shape=tuple(n if j == i else 1 for j in range(g.n)))
+        total = one if total is None else mul(total, one)
+    return total
+
+
+@widened
+def _lp_pool(
+    name: str, n: int, x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:  # fmt: skip
+    """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
+    from tabgrad.ops.elementwise import abs_, pow_, sign, where
+    from tabgrad.ops.rounding import eq
+    from tabgrad.ops.special import relu
+
+    p = float(norm_type)
+    g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
+    w = g.windows(pow_(x, p), 0)
+    total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
+    total = mul(sign(total), relu(abs_(total)))
+    # at 0 the slope of a root is infinite, and counts as 0
+    zero = eq(total, 0)
+    return where(zero, 0, pow_(where(zero, 1, total), 1 / p))
+
+
+def _unpooled_sizes(
+    name: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Ints:
+    """Return the spatial sizes that pooling came from, the smallest unless `output_size` is given."""
+    kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
+    strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
+    pads = each_axis(f"{name}: padding", padding, n)
+    if output_size is not None:
+        return tuple(int(m) for m in tuple(output_size)[-n:])
+    spatial = x.spec.shape[len(x.spec.shape) - n :]
+    return tuple(
+        (m - 1) * s - 2 * p + k for m, k, s, p in zip(spatial, kernel, strides, pads, strict=True)
+    )
+
+
+def _max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
+    """Return zeros of the spatial `sizes` with the elements of `x` at `indices`.
+
+    Of elements that name one place the last stays; each gets the whole derivative of it, as in PyTorch.
+    """
+    needs_float(name, x)
+    shape = x.spec.shape
+    lead = shape[: len(shape) - n]
+    if indices.spec.shape != shape:
+        raise ShapeError(
+            f"{name}: Expected shape of indices to be same as that of the input tensor ({shape}) but got "
+            f"indices tensor with shape: {indices.spec.shape}"
+        )
+    rows = reshape.bind(x, shape=(*lead, size(shape[len(lead) :])))
+    at = within(name, indices, size(sizes), len(lead))
+    at = reshape.bind(at, shape=rows.spec.shape)
+    empty = constant(0, spec((*lead, size(sizes)), x.spec.dtype), x.device)
+    value = scatter.bind(empty, at, stop_gradient(rows), axis=len(lead))
+    total = scatter_add.bind(empty, at, rows, axis=len(lead))
+    # zeros with the derivative of the sum
+    change = where(isfinite(total), sub(total, stop_gradient(total)), 0)
+    return reshape.bind(add(value, change), shape=(*lead, *sizes))
 
 
 def max_pool1d(
@@ -20,7 +203,7 @@ def max_pool1d(
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
     """
-    return windows.max_pool(
+    return _max_pool(
         "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
@@ -39,7 +222,7 @@ def max_pool2d(
     >>> tg.nn.functional.max_pool2d(x, 2)
     tensor([[[[4.]]]])
     """
-    return windows.max_pool(
+    return _max_pool(
         "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
@@ -53,7 +236,7 @@ def max_pool3d(
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
     """
-    return windows.max_pool(
+    return _max_pool(
         "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
@@ -63,7 +246,7 @@ def avg_pool1d(
     ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, L] (or [C, L])."""
-    return windows.avg_pool(
+    return _avg_pool(
         "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad
     )
 
@@ -74,7 +257,7 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, H, W] (or [C, H, W])."""
-    return windows.avg_pool(
+    return _avg_pool(
         "avg_pool2d",
         2,
         input,
@@ -93,7 +276,7 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, D, H, W] (or [C, D, H, W])."""
-    return windows.avg_pool(
+    return _avg_pool(
         "avg_pool3d",
         3,
         input,
@@ -114,17 +297,7 @@ def lp_pool1d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Return the p-norm of each window of `input` [N, C, L] (or [C, L]); p is `norm_type`."""
-    return windows.lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, L] (or [C, L]) as `output_size` says."""
-    return windows.adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
-    return windows.adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
+    return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool1d(
@@ -132,10 +305,8 @@ def max_unpool1d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool1d` gave them."""
-    sizes = windows.unpooled_sizes(
-        "max_unpool1d", 1, input, kernel_size, stride, padding, output_size
-    )
-    return windows.max_unpool("max_unpool1d", 1, input, indices, sizes)
+    sizes = _unpooled_sizes("max_unpool1d", 1, input, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool1d", 1, input, indices, sizes)
 
 
 def lp_pool2d(
@@ -146,17 +317,7 @@ def lp_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Return the p-norm of each window of `input` [N, C, H, W] (or [C, H, W]); p is `norm_type`."""
-    return windows.lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, H, W] (or [C, H, W]) as `output_size` says."""
-    return windows.adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
-    return windows.adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
+    return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool2d(
@@ -164,10 +325,8 @@ def max_unpool2d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool2d` gave them."""
-    sizes = windows.unpooled_sizes(
-        "max_unpool2d", 2, input, kernel_size, stride, padding, output_size
-    )
-    return windows.max_unpool("max_unpool2d", 2, input, indices, sizes)
+    sizes = _unpooled_sizes("max_unpool2d", 2, input, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool2d", 2, input, indices, sizes)
 
 
 def lp_pool3d(
@@ -178,17 +337,7 @@ def lp_pool3d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Return the p-norm of each window of `input` [N, C, D, H, W] (or [C, D, H, W]); p is `norm_type`."""
-    return windows.lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
-    return windows.adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
-
-
-def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
-    return windows.adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
+    return _lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool3d(
@@ -196,7 +345,11 @@ def max_unpool3d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool3d` gave them."""
-    sizes = windows.unpooled_sizes(
-        "max_unpool3d", 3, input, kernel_size, stride, padding, output_size
-    )
-    return windows.max_unpool("max_unpool3d", 3, input, indices, sizes)
+    sizes = _unpooled_sizes("max_unpool3d", 3, input, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool3d", 3, input, indices, sizes)
+
+
+__all__ = [
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d",
+    "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
+]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.functions.vectors import alike, joined, write_parts
+from tabgrad.tensor.vectors import alike, joined, write_parts
 
 Tensor = tg.Tensor
 

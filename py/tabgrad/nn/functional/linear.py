@@ -1,0 +1,86 @@
+"""Products with a weight, and a bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import cast, refuse_bool, result_dtype
+from tabgrad.core.refusal import of_tensors
+from tabgrad.core.shape import size
+from tabgrad.core.trace import MODE
+from tabgrad.ops.elementwise import add
+from tabgrad.ops.linalg import matmul, transposed
+from tabgrad.ops.view import permute, reshape
+from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+def one_dtype(name: str, *tensors: Any) -> list[Any]:
+    """Return the tensors in one dtype, which autocast chooses; without it they must have one."""
+    casting = MODE.get().extras.get("autocast")
+    if casting is not None:
+        tensors = casting.lowered(tensors)
+    first = tensors[0].spec.dtype
+    for t in tensors:
+        if t is not None and t.spec.dtype is not first:
+            break
+    else:
+        return list(tensors)
+    if casting is None:
+        raise DTypeError(
+            f"{name}: expected input, weight and bias to have the same dtype, but got: "
+            f"{' and '.join(repr(t.spec.dtype) for t in tensors if t is not None)}; cast them with .to(dtype)"
+        )
+    dtype = result_dtype(*(t for t in tensors if t is not None))
+    return [None if t is None else cast(t, dtype) for t in tensors]
+
+
+@of_tensors
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return input @ weight.T + bias for an input [..., in] and a weight [out, in].
+
+    >>> import tabgrad as tg
+    >>> x, w = tg.ones(2, 3, device="cpu"), tg.ones(1, 3, device="cpu")
+    >>> tg.nn.functional.linear(x, w)
+    tensor([[3.],
+            [3.]])
+    """
+    refuse_bool("linear", input)
+    shape, wanted = input.spec.shape, weight.spec.shape
+    if not shape or len(wanted) not in (1, 2) or shape[-1] != wanted[-1]:
+        raise ShapeError(
+            f"linear: expected an input whose last size is that of the weight {wanted}, got {shape}"
+        )
+    if bias is not None and bias.spec.shape not in ((), wanted[:-1]):
+        raise ShapeError(f"linear: bias must have shape {wanted[:-1]}, got {bias.spec.shape}")
+    input, weight, bias = one_dtype("linear", input, weight, bias)
+    rows = input if len(shape) == 2 else reshape.bind(input, shape=(size(shape[:-1]), shape[-1]))
+    w = weight if len(wanted) == 2 else reshape.bind(weight, shape=(1, wanted[0]))
+    y = matmul.bind(rows, transposed(w))
+    if bias is not None:
+        y = add(y, bias)
+    out = (*shape[:-1], *wanted[:-1])
+    return y if y.spec.shape == out else reshape.bind(y, shape=out)
+
+
+@of_tensors
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
+    lead = input1.spec.shape[:-1]
+    o, i, j = weight.spec.shape
+    if input1.spec.shape[-1] != i or input2.spec.shape != (*lead, j):
+        raise ShapeError(
+            f"bilinear: expected inputs [..., {i}] and [..., {j}] for a weight {weight.spec.shape}, "
+            f"got {input1.spec.shape} and {input2.spec.shape}"
+        )
+    n = size(lead)
+    a, b = reshape.bind(input1, shape=(n, i)), reshape.bind(input2, shape=(n, j))
+    left = matmul.bind(a, reshape.bind(permute.bind(weight, dims=(1, 0, 2)), shape=(i, o * j)))
+    left = reshape.bind(left, shape=(n, o, j))
+    y = reshape.bind(matmul.bind(left, reshape.bind(b, shape=(n, j, 1))), shape=(*lead, o))
+    return y if bias is None else add(y, cast(bias, y.spec.dtype))
+
+
+__all__ = ["bilinear", "linear"]

@@ -1,0 +1,429 @@
+"""Losses of predictions against targets, with PyTorch's reductions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.kinks import kinked
+from tabgrad.core.promotion import needs_float, same_dtype, widened
+from tabgrad.core.shape import broadcast
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
+from tabgrad.nn.functional.normalization import along
+from tabgrad.ops.checked import confined, within
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    cast,
+    div,
+    exp,
+    log,
+    maximum,
+    mul,
+    neg,
+    square,
+    stop_gradient,
+    sub,
+    where,
+)  # fmt: skip
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.reduction import keep, reduce_sum
+from tabgrad.ops.rounding import eq, ge, gt
+from tabgrad.ops.special import coin_entropy, softplus, xlogy
+from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor.softmax import top
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """Return the reduction that PyTorch's old pair of flags names, `reduction` where neither is given."""
+    if size_average is None and reduce is None:
+        if reduction not in ("none", "mean", "sum"):
+            raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+        return reduction
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def reduced(loss: Any, reduction: str) -> Any:
+    """Return the loss as it is, its mean or its sum."""
+    if reduction == "none":
+        return loss
+    if reduction not in ("mean", "sum"):
+        raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+    if reduction == "mean":
+        needs_float(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            "complex dtype.",
+            loss,
+        )
+    total = reduce_sum.bind(loss, axes=tuple(range(len(loss.spec.shape))))
+    if reduction == "sum":
+        return total
+    n = loss.spec.size
+    # not a product with nan: compilers take 0 times anything for 0
+    return mul(total, 1 / n) if n else add(total, math.nan)
+
+
+def _weighted_mean(loss: Any, weight: Any, reduction: str) -> Any:
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    every = tuple(range(len(loss.spec.shape)))
+    return div(reduce_sum.bind(loss, axes=every), reduce_sum.bind(weight, axes=every))
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+def _class_axis(name: str, input: Any, target: Any) -> int:
+    shape = input.spec.shape
+    axis = 0 if len(shape) == 1 else 1
+    if not shape or target.spec.shape != shape[:axis] + shape[axis + 1 :]:
+        raise ShapeError(
+            f"{name}: class indices for an input {shape} must have its shape without the class dim {axis}, "
+            f"got {target.spec.shape}"
+        )
+    return axis
+
+
+def _checked(name: str, target: Any, input: Any, axis: int, ignore_index: int) -> Any:
+    target = class_indices(name, target)
+    return within(name, target, input.spec.shape[axis], what="target", ignore=ignore_index)
+
+
+def class_indices(name: str, target: Any) -> Any:
+    """Return a target of class indices as the device's index dtype; int64 and uint8 are indices."""
+    kind = target.device.index_dtype
+    if target.spec.dtype is kind:
+        return target
+    if target.spec.dtype not in (dt.int64, dt.uint8):
+        raise DTypeError(
+            f"{name}: expected target dtype to be Long or Byte, but got "
+            f"{dt.TYPE_NAMES[target.spec.dtype]}; cast the class indices with .long()"
+        )
+    return cast.bind(target, dtype=kind)
+
+
+def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
+    """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
+    shape = input.spec.shape
+    line = iota(shape[axis], target.spec.dtype, input.device)
+    return eq(along(line, input, axis), keep(target, input, (axis,)))
+
+
+def _picked(x: Any, mask: Any, axis: int) -> Any:
+    return reduce_sum.bind(where(mask, x, 0), axes=(axis,))
+
+
+def _unless_ignored(loss: Any, target: Any, ignore_index: int) -> Any:
+    return where(eq(target, ignore_index), 0, loss)
+
+
+def _class_weights(
+    input: Any, target: Any, mask: Any, axis: int, weight: Any, ignore_index: int
+) -> Any:
+    """Return the weight of each target, 0 where it is ignored."""
+    if weight is None:
+        one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
+        return where(eq(target, ignore_index), 0, one)
+    if weight.spec.shape != (input.spec.shape[axis],):
+        raise ShapeError(
+            f"loss: weight must have one element for each of the {input.spec.shape[axis]} classes, "
+            f"got {weight.spec.shape}"
+        )
+    chosen = _picked(along(weight, input, axis), mask, axis)
+    return where(eq(target, ignore_index), 0, chosen)
+
+
+@kinked
+@widened(autocast=True)
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
+
+    The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
+    raises.
+    """
+    needs_float("nll_loss", input)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    axis = _class_axis("nll_loss", input, target)
+    target = _checked("nll_loss", target, input, axis, ignore_index)
+    mask = one_hot_mask(input, target, axis)
+    loss = _unless_ignored(neg(_picked(input, mask, axis)), target, ignore_index)
+    if weight is None and reduction != "mean":
+        return reduced(loss, reduction)
+    factor = _class_weights(input, target, mask, axis, weight, ignore_index)
+    if weight is not None:
+        loss = mul.bind(loss, factor)
+    return _weighted_mean(loss, factor, reduction)
+
+
+@widened(autocast=True)
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
+
+    Probabilities have the shape of the input and a floating dtype. The mean over indices is weighted, and
+    leaves targets equal to `ignore_index` out; an index outside [0, C) raises. `label_smoothing` mixes the
+    target with the uniform distribution.
+
+    >>> import tabgrad as tg
+    >>> logits = tg.tensor([[0.0, 0.0], [0.0, 0.0]], device="cpu")
+    >>> tg.nn.functional.cross_entropy(logits, tg.tensor([0, 1], device="cpu"))
+    tensor(0.6931)
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(
+            f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}"
+        )
+    if not input.spec.dtype.is_floating_point:
+        raise DTypeError(f"cross_entropy: expected floating-point logits, got {input.spec.dtype!r}")
+    axis = 0 if len(input.spec.shape) == 1 else 1
+    if target.spec.shape == input.spec.shape and target.spec.dtype.is_floating_point:
+        return _against_probabilities(input, target, axis, weight, reduction, label_smoothing)
+    axis = _class_axis("cross_entropy", input, target)
+    target = _checked("cross_entropy", target, input, axis, ignore_index)
+    z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
+    total = log(reduce_sum.bind(exp(z), axes=(axis,)))
+    mask = one_hot_mask(input, target, axis)
+    loss = _unless_ignored(sub.bind(total, _picked(z, mask, axis)), target, ignore_index)
+    if weight is None and not label_smoothing and reduction != "mean":
+        return reduced(loss, reduction)
+    factor = _class_weights(input, target, mask, axis, weight, ignore_index)
+    if weight is not None:
+        loss = mul.bind(loss, factor)
+    if label_smoothing:
+        smooth = _smoothing(z, total, axis, weight)
+        smooth = where(eq(target, ignore_index), 0, smooth)
+        loss = add(
+            mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / input.spec.shape[axis])
+        )
+    return _weighted_mean(loss, factor, reduction)
+
+
+def _smoothing(z: Any, total: Any, axis: int, weight: Any) -> Any:
+    """Return minus the (weighted) sum of the log-probabilities z - total over the classes."""
+    every = sub.bind(keep(total, z, (axis,)), z)
+    return reduce_sum.bind(
+        every if weight is None else mul.bind(every, along(weight, z, axis)), axes=(axis,)
+    )
+
+
+def _against_probabilities(
+    input: Any, target: Any, axis: int, weight: Any, reduction: str, smoothing: float
+) -> Any:
+    classes = input.spec.shape[axis]
+    if smoothing:
+        target = add(mul(target, 1 - smoothing), smoothing / classes)
+    z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
+    total = log(reduce_sum.bind(exp(z), axes=(axis,)))
+    every = mul(sub.bind(keep(total, z, (axis,)), z), target)
+    if weight is not None:
+        every = mul.bind(every, along(weight, input, axis))
+    loss = reduce_sum.bind(every, axes=(axis,))
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    rows = max(1, input.spec.size // max(1, classes))
+    return div(reduced(loss, "sum"), rows)
+
+
+# -- element by element ----------------------------------------------------------------------------
+
+
+def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+    shape = broadcast(name, input.spec.shape, target.spec.shape)
+    wide = [x if x.spec.shape == shape else expand.bind(x, shape=shape) for x in (input, target)]
+    return wide[0], wide[1]
+
+
+def _elementwise_loss(
+    loss: Any, weight: Any, size_average: bool | None, reduce: bool | None, reduction: str
+) -> Any:
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if weight is None:
+        return reduced(loss, reduction)
+    loss = mul(loss, weight)
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    weights = (
+        weight
+        if weight.spec.shape == loss.spec.shape
+        else expand.bind(weight, shape=loss.spec.shape)
+    )
+    return _weighted_mean(loss, weights, "mean")
+
+
+@widened(autocast=True)
+def mse_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Any = None,
+) -> Any:  # fmt: skip
+    """Return the squared difference, its (weighted) mean or sum."""
+    needs_float("mse_loss", input, target, any_of=True)
+    return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
+
+
+@widened(autocast=True)
+def l1_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Any = None,
+) -> Any:  # fmt: skip
+    """Return the absolute difference, its (weighted) mean or sum."""
+    return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
+
+
+@widened(autocast=True)
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
+    needs_float("huber_loss", input)
+    if delta <= 0:
+        raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
+    gap = sub(input, target)
+    d = abs_(gap)
+    far = ge(d, delta)
+    near = mul(square(where(far, 0, gap)), 0.5)
+    loss = where(far, mul(sub(d, 0.5 * delta), delta), near)
+    return _elementwise_loss(loss, weight, None, None, reduction)
+
+
+@widened(autocast=True)
+def smooth_l1_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
+) -> Any:  # fmt: skip
+    """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
+    if beta < 0:
+        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta != 0:
+        needs_float("smooth_l1_loss", input, target, any_of=True)
+    else:
+        return l1_loss(input, target, size_average, reduce, reduction)
+    gap = sub(input, target)
+    d = abs_(gap)
+    far = ge(d, beta)
+    loss = where(far, sub(d, 0.5 * beta), mul(square(where(far, 0, gap)), 0.5 / beta))
+    return _elementwise_loss(loss, None, size_average, reduce, reduction)
+
+
+@widened(autocast=True)
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
+    needs_float("binary_cross_entropy", input)
+    same_dtype("binary_cross_entropy: the target must be as the input.", input, target)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if input.spec.shape != target.spec.shape:
+        raise ShapeError(
+            f"binary_cross_entropy: input {input.spec.shape} and target {target.spec.shape} must have one shape"
+        )
+    input, target = (
+        confined(
+            x, rule="from 0 to 1",
+            message=f"binary_cross_entropy: all elements of {what} should be between 0 and 1",
+        )
+        for x, what in ((input, "input"), (target, "target"))
+    )  # fmt: skip
+    loss = coin_entropy(input, target)
+    return reduced(loss if weight is None else mul(loss, weight), reduction)
+
+
+@widened(autocast=True)
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
+) -> Any:  # fmt: skip
+    """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
+    needs_float("binary_cross_entropy_with_logits", input, target)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if input.spec.shape != target.spec.shape:
+        raise ShapeError(
+            f"binary_cross_entropy_with_logits: input {input.spec.shape} and target {target.spec.shape} "
+            "must have one shape"
+        )
+    tail = softplus(neg(input))
+    if pos_weight is not None:
+        tail = mul(add(mul(sub(pos_weight, 1), target), 1), tail)
+    loss = add(mul(sub(1, target), input), tail)
+    return reduced(loss if weight is None else mul(loss, weight), reduction)
+
+
+@widened(autocast=True)
+def kl_div(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
+) -> Any:  # fmt: skip
+    """Return target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
+    needs_float("kl_div: Integral inputs not supported.", input, target)
+    if reduction != "batchmean":
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    if log_target:
+        loss = mul(exp(target), sub(target, input))
+    else:
+        loss = sub(xlogy(target, target), mul(target, input))
+    if reduction == "batchmean":
+        return div(reduced(loss, "sum"), max(1, loss.spec.shape[0]) if loss.spec.shape else 1)
+    return reduced(loss, reduction)
+
+
+@widened(autocast=True)
+def poisson_nll_loss(
+    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if log_input:
+        loss = sub(exp(input), mul(target, input))
+    else:
+        loss = sub(input, mul(target, log(add(input, eps))))
+    if full:
+        safe = where(gt(target, 1), target, 1)
+        term = add(sub(mul(safe, log(safe)), safe), mul(log(mul(safe, 2 * math.pi)), 0.5))
+        loss = add(loss, where(gt(target, 1), term, 0))
+    return reduced(loss, reduction)
+
+
+@widened(autocast=True)
+def gaussian_nll_loss(
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Any:
+    """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
+    needs_float("gaussian_nll_loss", input)
+    if not hasattr(var, "spec"):
+        if var < 0:
+            raise ArgumentError(f"gaussian_nll_loss: var has negative entry/entries: {var}")
+        var = constant(var, input.spec, input.device)
+    else:
+        message = "gaussian_nll_loss: var has negative entry/entries"
+        var = confined(var, rule="not negative", message=message)
+    if var.spec.shape != input.spec.shape and var.spec.shape == input.spec.shape[:-1]:
+        var = reshape.bind(var, shape=(*var.spec.shape, 1))
+    # the floor is no part of the derivative
+    var = add(var, stop_gradient(sub(maximum(var, eps), var)))
+    loss = mul(add(log(var), div(square(sub(input, target)), var)), 0.5)
+    if full:
+        loss = add(loss, 0.5 * math.log(2 * math.pi))
+    return reduced(loss, reduction)
+
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "gaussian_nll_loss",
+    "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss", "poisson_nll_loss", "smooth_l1_loss",
+]  # fmt: skip

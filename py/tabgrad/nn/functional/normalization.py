@@ -1,0 +1,254 @@
+"""Normalisation: over the last axes, over the batch, over groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.promotion import needs_float, single, widened
+from tabgrad.core.shape import size
+from tabgrad.core.trace import constant
+from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient, sub
+from tabgrad.ops.reduction import keep, reduce_sum
+from tabgrad.ops.view import reshape
+
+Axes = tuple[int, ...]
+
+
+def mean(x: Any, axes: Axes) -> Any:
+    """Return the mean over `axes`, which are dropped."""
+    n = size(tuple(x.spec.shape[a] for a in axes))
+    total = reduce_sum.bind(x, axes=axes)
+    return mul(total, 1 / n) if n else add(total, float("nan"))
+
+
+def centered(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
+    """Return the mean over `axes`, what is left of `x`, and the (biased) variance of it."""
+    middle = mean(x, axes)
+    rest = sub.bind(x, keep(middle, x, axes))
+    return middle, rest, mean(square(rest), axes)
+
+
+def along(v: Any, x: Any, axis: int) -> Any:
+    """Return the vector `v` laid along `axis` of `x`, repeated over the others."""
+    return keep(v, x, tuple(i for i in range(len(x.spec.shape)) if i != axis))
+
+
+def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) -> Axes:
+    shape = tuple(normalized_shape)
+    rank = len(x.spec.shape)
+    if not shape or x.spec.shape[rank - len(shape) :] != shape:
+        raise ShapeError(
+            f"{name}: the input must end with normalized_shape {shape}, got {x.spec.shape}"
+        )
+    if weight is not None and weight.spec.shape != shape:
+        raise ShapeError(f"{name}: weight must have shape {shape}, got {weight.spec.shape}")
+    return tuple(range(rank - len(shape), rank))
+
+
+@widened(first=True, autocast=True)
+def layer_norm(
+    input: Any,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Return `input` with mean 0 and variance 1 over its last axes, then scaled and moved.
+
+    `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
+    """
+    needs_float("layer_norm", input)
+    axes = _last_axes("layer_norm", input, normalized_shape, weight)
+    _, rest, spread = centered(input, axes)
+    y = mul.bind(rest, keep(rsqrt(add(spread, eps)), input, axes))
+    y = y if weight is None else mul(y, weight)
+    return y if bias is None else add(y, bias)
+
+
+def rms_norm(
+    input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
+) -> Any:
+    """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
+
+    Without `eps` the machine epsilon is used, in half precision that of float32.
+    """
+    needs_float("rms_norm", input)
+    return _rms_norm(input, weight, normalized_shape, epsilon(input) if eps is None else eps)
+
+
+@widened(first=True, autocast=True)
+def _rms_norm(input: Any, weight: Any, normalized_shape: Sequence[int], eps: float) -> Any:
+    axes = _last_axes("rms_norm", input, normalized_shape, weight)
+    scale = rsqrt(add(mean(square(input), axes), eps))
+    y = mul.bind(input, keep(scale, input, axes))
+    return y if weight is None else mul(y, weight)
+
+
+def epsilon(x: Any) -> float:
+    """Return the machine epsilon of what norms of `x` are computed in: half precision in float32."""
+    return 2.0**-52 if x.spec.dtype.itemsize == 8 else 2.0**-23
+
+
+def _affine(rest: Any, inverse: Any, weight: Any, bias: Any, x: Any) -> Any:
+    # the factors meet while they are one number for each channel
+    scale = inverse if weight is None else mul.bind(inverse, weight)
+    y = mul.bind(rest, along(scale, x, 1))
+    return y if bias is None else add.bind(y, along(bias, x, 1))
+
+
+def batch_statistics(x: Any) -> tuple[Any, Any, Any]:
+    """Return the mean of each channel (axis 1), `x` without it, and the biased variance."""
+    shape = x.spec.shape
+    if len(shape) < 2:
+        raise ShapeError(f"batch_norm: expected an input [N, C, ...], got {shape}")
+    return centered(x, (0, *range(2, len(shape))))
+
+
+def move(running: Any, new: Any, momentum: float, factor: float) -> None:
+    """Move a running statistic in place towards `factor * new`."""
+    change = mul(stop_gradient(new), momentum * factor)
+    running.copy_(add(mul(single(stop_gradient(running)), 1 - momentum), change))
+
+
+def batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
+
+    In training by the statistics of the batch, which also move `running_mean` and `running_var` in place by
+    `momentum` (the running variance is the unbiased one); otherwise by the running ones.
+    """
+    needs_float("batch_norm", input)
+    if input.spec.shape == (0,):
+        return copy.bind(input)
+    _check_channels(
+        input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ArgumentError(
+                "running_mean must be defined in evaluation mode: batch_norm expected running_mean and "
+                "running_var where training is False"
+            )
+        return _by_running(input, running_mean, running_var, weight, bias, eps)
+    return _by_batch(input, weight, bias, Running(running_mean, running_var, momentum), eps)
+
+
+def _check_channels(input: Any, **given: Any) -> None:
+    shape = input.spec.shape
+    for name, x in given.items():
+        if x is not None and len(shape) > 1 and x.spec.shape != (shape[1],):
+            raise ShapeError(
+                f"batch_norm: {name} should contain {shape[1]} elements not {x.spec.size}: "
+                f"one for each channel of {shape}, got {x.spec.shape}"
+            )
+
+
+@widened(first=True)
+def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+    rest = sub.bind(input, along(mean, input, 1))
+    return _affine(rest, rsqrt(add(var, eps)), weight, bias, input)
+
+
+class Running(NamedTuple):
+    """The running statistics that a batch moves in place, in whatever precision they are kept."""
+
+    mean: Any
+    var: Any
+    momentum: float
+
+    def move(self, mean: Any, var: Any, n: int) -> None:
+        """Move both towards those of a batch, whose variance over `n` elements is the biased one."""
+        for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
+            if running is not None:
+                move(running, new, self.momentum, factor)
+
+
+@widened(first=True)
+def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
+    middle, rest, spread = batch_statistics(input)
+    n = input.spec.size // max(1, input.spec.shape[1])
+    if n <= 1 and input.spec.size:
+        raise ShapeError(
+            f"Expected more than 1 value per channel when training, got input size {input.spec.shape}"
+        )
+    if n:
+        running.move(middle, spread, n)
+    else:
+        # nothing has no variance, and must not make the gradient of the weight nan
+        spread = constant(1, spread.spec, input.device)
+    return _affine(rest, rsqrt(add(spread, eps)), weight, bias, input)
+
+
+@widened(first=True, autocast=True)
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
+    needs_float("group_norm", input)
+    shape = input.spec.shape
+    if num_groups < 1:
+        raise ArgumentError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if len(shape) < 2 or shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: the channels (dim 1) of {shape} must be divisible by num_groups {num_groups}"
+        )
+    rows = reshape.bind(
+        input, shape=(shape[0], num_groups, input.spec.size // max(1, shape[0] * num_groups))
+    )
+    _, rest, spread = centered(rows, (2,))
+    y = mul.bind(rest, keep(rsqrt(add(spread, eps)), rows, (2,)))
+    y = reshape.bind(y, shape=shape)
+    y = y if weight is None else mul.bind(y, along(weight, input, 1))
+    return y if bias is None else add.bind(y, along(bias, input, 1))
+
+
+def instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
+    needs_float("instance_norm", input)
+    shape = input.spec.shape
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if size(shape[2:]) == 1:
+        raise ShapeError(f"instance_norm: expected more than one spatial element, got {shape}")
+    return _by_instance(input, weight, bias, Running(running_mean, running_var, momentum), eps)
+
+
+@widened(first=True)
+def _by_instance(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
+    shape = input.spec.shape
+    axes = tuple(range(2, len(shape)))
+    middle, rest, spread = centered(input, axes)
+    if running.mean is not None or running.var is not None:
+        running.move(mean(middle, (0,)), mean(spread, (0,)), size(shape[2:]))
+    y = mul.bind(rest, keep(rsqrt(add(spread, eps)), input, axes))
+    y = y if weight is None else mul.bind(y, along(weight, input, 1))
+    return y if bias is None else add.bind(y, along(bias, input, 1))
+
+
+@widened
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Return `input` [N, C, ...] divided by (k + alpha * mean of squares over `size` channels) ** beta."""
+    if len(input.spec.shape) < 3:
+        raise ShapeError(f"Expected 3D or higher dimensionality input, got {input.spec.shape}")
+    if size < 1:
+        raise ArgumentError(
+            f"local_response_norm: size should be greater than zero, but got {size}"
+        )
+    from tabgrad.nn.functional.windows import window_sum
+
+    total = window_sum(square(input), 1, size, size // 2, (size - 1) // 2)
+    return input / (total * (alpha / size) + k) ** beta
+
+
+__all__ = [
+    "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm",
+]  # fmt: skip

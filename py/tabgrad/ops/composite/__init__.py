@@ -1,1 +1,0 @@
-"""Functions made of other ops, with no rules of their own: their derivatives follow from their parts."""

@@ -1,0 +1,207 @@
+"""The functions of `special` that are not at home in `tensor`: Bessel functions, zeta, the normal law."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.core.dtype import get_default_dtype
+from tabgrad.core.errors import ArgumentError, DTypeError
+from tabgrad.core.promotion import cast, widened
+from tabgrad.core.shape import broadcast
+from tabgrad.core.trace import Box, constant
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    cos,
+    div,
+    exp,
+    log,
+    log1p,
+    mul,
+    neg,
+    pow_,
+    rsqrt,
+    sqrt,
+    square,
+    sub,
+    where,
+)  # fmt: skip
+from tabgrad.ops.indexing import iota
+from tabgrad.ops.reduction import reduce_sum
+from tabgrad.ops.rounding import eq, floor, gt, isnan, le, lt
+from tabgrad.ops.special import erfc, lgamma, polygamma as derivative_of_digamma
+from tabgrad.ops.view import expand, spread
+from tabgrad.tensor import Tensor
+from tabgrad.tensor.out import takes_out
+
+POINTS = 64
+"""Of the half circle. The trapezoidal rule converges like exp(-2 POINTS^2 / x)."""
+LARGE = 150.0
+"""From here the asymptotic series (DLMF 10.40.1) is exact to 1e-17."""
+
+
+def _scaled_bessel(order: int, x: Any) -> Any:
+    """Return exp(-|x|) I_n(x) for n = 0 or 1: the mean of exp(x cos t - |x|) cos(n t) over a half circle."""
+    a = abs_(x)
+    near = where(lt(a, LARGE), x, 0)
+    shape = (*a.spec.shape, POINTS)
+    last = len(shape) - 1
+    # midpoints of the half circle
+    turn = mul(
+        add(cast(iota(POINTS, a.device.index_dtype, a.device), a.spec.dtype), 0.5), math.pi / POINTS
+    )
+    c = cos(turn)
+    wide = spread.bind(near, shape=shape, axes=(last,))
+    cosines = spread.bind(c, shape=shape, axes=tuple(range(last)))
+    terms = exp(sub(mul(wide, cosines), abs_(wide)))
+    terms = mul(terms, cosines) if order else terms
+    small = mul(reduce_sum.bind(terms, axes=(last,)), 1 / POINTS)
+    v = where(lt(a, LARGE), LARGE, a)
+    series: Any = 0.0
+    coefficient, power = 1.0, None
+    for k in range(1, 10):
+        coefficient *= -(4 * order * order - (2 * k - 1) ** 2) / (8 * k)
+        power = div(1, v) if power is None else div(power, v)
+        series = add(mul(power, coefficient), series)
+    large = mul(add(series, 1), rsqrt(mul(v, 2 * math.pi)))
+    if order:
+        large = where(lt(x, 0), neg(large), large)
+    return where(lt(a, LARGE), small, large)
+
+
+def _real(name: str, x: Any) -> Any:
+    if x.spec.dtype.is_complex:
+        raise DTypeError(f"{name}: not defined for {x.spec.dtype!r}")
+    return x if x.spec.dtype.is_floating_point else cast(x, get_default_dtype())
+
+
+@takes_out
+@widened
+def i0e(input: Tensor) -> Tensor:
+    """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
+    return _scaled_bessel(0, _real("i0e", input))
+
+
+@takes_out
+@widened
+def i0(input: Tensor) -> Tensor:
+    """Return the modified Bessel function of the first kind of order 0."""
+    x = _real("i0", input)
+    return mul(exp(abs_(x)), _scaled_bessel(0, x))
+
+
+@takes_out
+@widened
+def i1e(input: Tensor) -> Tensor:
+    """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
+    return _scaled_bessel(1, _real("i1e", input))
+
+
+@takes_out
+@widened
+def i1(input: Tensor) -> Tensor:
+    """Return the modified Bessel function of the first kind of order 1."""
+    x = _real("i1", input)
+    return mul(exp(abs_(x)), _scaled_bessel(1, x))
+
+
+@takes_out
+@widened
+def zeta(input: Any, other: Any) -> Tensor:
+    """Return the Hurwitz zeta function ζ(s, q), the sum over k of (k + q)^-s; s is `input` > 1, q `other` > 0.
+
+    At s = 1 and at the poles of q it is inf, elsewhere nan.
+
+    Ten terms, then the Euler-Maclaurin series DLMF 25.11.28.
+    """
+    s, q = input, other
+    if not isinstance(s, Box):
+        s = constant(float(s), q.spec, q.device)
+    if not isinstance(q, Box):
+        q = constant(float(q), s.spec, s.device)
+    s, q = _real("zeta", s), _real("zeta", q)
+    shape = broadcast("zeta", s.spec.shape, q.spec.shape)
+    s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
+    total = pow_(q, neg(s))
+    for k in range(1, 10):
+        total = add(total, pow_(add(q, k), neg(s)))
+    v = add(q, 10)
+    power = pow_(v, neg(s))
+    total = add(total, add(div(mul(power, v), sub(s, 1)), mul(power, 0.5)))
+    factor = div(mul(power, s), v)
+    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
+        total = add(total, mul(factor, bernoulli / math.factorial(2 * k)))
+        factor = div(mul(factor, mul(add(s, 2 * k - 1), add(s, 2 * k))), square(v))
+    pole = where(eq(q, floor(q)), math.inf, math.nan)
+    total = where(gt(q, 0), total, where(isnan(s), math.nan, pole))
+    return where(eq(s, 1), where(isnan(q), math.nan, math.inf), where(gt(s, 1), total, math.nan))
+
+
+@takes_out
+@widened
+def ndtr(input: Tensor) -> Tensor:
+    """Return the probability that a standard normal variable is below `x`."""
+    return mul(erfc(mul(_real("ndtr", input), -math.sqrt(0.5))), 0.5)
+
+
+@takes_out
+@widened
+def log_ndtr(input: Tensor) -> Tensor:
+    """Return ln(ndtr(x)), accurate far in the lower tail."""
+    x = _real("log_ndtr", input)
+    far = -30.0 if x.spec.dtype.itemsize == 8 else -9.0
+    tail = lt(x, far)
+    near = where(tail, 0, x)
+    v = where(tail, x, far)
+    z = div(1, square(v))
+    series = add(mul(z, add(mul(z, add(mul(z, add(mul(z, 105), -15)), 3)), -1)), 1)
+    below = sub(log(div(series, neg(v))), add(mul(square(v), 0.5), 0.5 * math.log(2 * math.pi)))
+    lower = where(gt(near, 0), neg(near), near)
+    p = ndtr(lower)
+    upper = gt(near, 0)
+    return where(tail, below, where(upper, log1p(neg(p)), log(where(upper, 0.5, p))))
+
+
+@takes_out
+@widened
+def multigammaln(input: Tensor, p: int) -> Tensor:
+    """Return the logarithm of the multivariate gamma function of dimension `p`, for inputs > (p - 1) / 2."""
+    if p < 1:
+        raise ArgumentError(f"multigammaln: p must be at least 1, got {p}")
+    total: Any = lgamma(input)
+    for j in range(1, p):
+        total = add(total, lgamma(sub(input, j / 2)))
+    return add(total, p * (p - 1) / 4 * math.log(math.pi))
+
+
+@takes_out
+@widened
+def xlog1py(input: Any, other: Any) -> Tensor:
+    """Return x * ln(1 + y), 0 where x is 0."""
+    x, y = input, other
+    # where the logarithm is infinite; elsewhere it is the derivative at 0
+    edge = where(le(y, -1), eq(x, 0), where(eq(y, math.inf), eq(x, 0), False))
+    return mul(x, log1p(where(edge, 0, y)))
+
+
+@takes_out
+@widened
+def entr(input: Tensor) -> Tensor:
+    """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
+    x = input
+    zero = eq(x, 0)
+    # of all functions that are 0 at 0 the root has that slope
+    edge = sqrt(where(zero, x, 1))
+    return where(lt(x, 0), -math.inf, where(zero, edge, neg(mul(x, log(where(zero, 1, x))))))
+
+
+@takes_out
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """Return the `n`-th derivative of digamma, by a series (DLMF 5.15.8)."""
+    return derivative_of_digamma(n, input)
+
+
+__all__ = [
+    "entr", "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtr", "polygamma", "xlog1py", "zeta",
+]  # fmt: skip

@@ -1,0 +1,396 @@
+"""Views and writing in place, on values that never change.
+
+A tensor that is written to takes a new value; the old one lives on wherever it was saved. Two objects carry
+PyTorch's sharing of memory. A `View` says by which steps its tensor comes from a base: a write to the view
+becomes a write to the base, and a view whose base has changed takes its steps again when it is next used. A
+`Storage` is what a tensor and its detached siblings share: values, but no history.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.dtype import DType, bool_
+from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
+from tabgrad.core.promotion import cast
+from tabgrad.core.spec import Params, intern_params, spec
+from tabgrad.core.trace import MODE, bind, constant, using, wrap
+from tabgrad.ops.elementwise import copy, stop_gradient, where
+from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor import strides
+from tabgrad.tensor.writers import Ints, Step, Tensor, write_through
+from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
+from tabgrad.transforms.levels import check_written
+from tabgrad.transforms.tape import is_leaf, moved, parts_of
+
+
+class View:
+    """Ties a tensor to its base: the tensor is what `steps`, (op, params) each, make of `base`.
+
+    `seen` is the version of the base that the tensor's value belongs to. `made` says where derivatives don't
+    flow from the base to the tensor by these steps: a key of AMBIGUOUS, None where they do. `detached` says
+    that the tensor is a root of its own for derivatives, and shares only values with its base.
+    """
+
+    __slots__ = ("_strides", "base", "detached", "made", "seen", "spec", "steps")
+
+    def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, made: str | None) -> None:
+        self.base = base
+        self.spec = base.spec
+        self.steps = steps
+        self.seen = seen
+        self.made = made
+        self.detached = False
+        self._strides: tuple[Ints, int] | None = None
+
+    def refresh(self, x: Tensor) -> None:
+        """Bring `x` up to date with its base."""
+        base = self.base
+        if base.alias is not None:
+            base.alias.refresh(base)
+        if base._version != self.seen:
+            self.follow(x)
+
+    def follow(self, x: Tensor) -> None:
+        """Make `x` anew from its base."""
+        if self.base.spec is not self.spec:
+            raise GradientError(
+                f"a view of shape {x.spec.shape} lost its base: the base's shape was changed in place; "
+                "make the view again"
+            )
+        mode = MODE.get()
+        base = self.base
+        with using(mode.replace(grad=self.made is None)):
+            y = base
+            for op, params in self.steps:
+                y = bind(op, (y,), params)
+        x.value, x.owner = y.value, y.owner
+        before = x.node
+        if self.made is None:
+            if not (x.tracked and is_leaf(x)):
+                x.tracked, x.node = y.tracked, y.node
+        elif base.tracked and not self.detached:
+            x.tracked, x.node = True, refused(x, base, self.made)
+        if before is not None and before is not x.node:
+            moved(x, before)
+        self.seen = x._version = base._version
+
+    def rebase(self, x: Tensor) -> None:
+        """Give the base the history of `x`, whose value has been written already, without recording."""
+        if self.detached:
+            return
+        y = wrap(x.value, x.spec, x.device, x.owner)
+        y.tracked, y.node = x.tracked, x.node
+        _store_through(x, y, MODE.get())
+
+    @staticmethod
+    def along(x: Tensor, steps: tuple[Step, ...]) -> Tensor:
+        """Return the view of `x` that `steps` lead to."""
+        for op, params in steps:
+            x = view(op, x, params)
+        return x
+
+    @property
+    def strides(self) -> tuple[Ints, int]:
+        """The strides and the offset of the tensor in PyTorch's memory, in elements."""
+        if self._strides is None:
+            its = self.base.alias
+            start = its.strides if its.__class__ is View else None
+            self._strides = strides.along(self.spec.shape, self.spec.dtype, self.steps, start)
+        return self._strides
+
+
+class Storage:
+    """The value that a tensor and its detached siblings share."""
+
+    __slots__ = ("owner", "value", "version")
+
+    def __init__(self, x: Tensor) -> None:
+        self.value = x.value
+        self.owner = x.owner
+        self.version = x._version
+
+    def refresh(self, x: Tensor) -> None:
+        """Bring `x` up to date with what was written to a sibling."""
+        if self.version != x._version:
+            x.value, x.owner, x._version = self.value, self.owner, self.version
+
+    def rebase(self, x: Tensor) -> None:
+        """Siblings share no history."""
+
+
+class Severed:
+    """Marks a tensor that was detached inside a transform: it shares nothing, so it can't be written to."""
+
+    __slots__ = ()
+
+    def refresh(self, x: Tensor) -> None:
+        """Nothing is shared."""
+
+    def rebase(self, x: Tensor) -> None:
+        """Nothing is shared."""
+
+
+SEVERED = Severed()
+
+
+def refreshed(x: Tensor) -> Tensor:
+    """Return `x` itself, up to date: whoever reads `x.value` without binding an op asks for this."""
+    if x.alias is not None:
+        x.alias.refresh(x)
+    return x
+
+
+def view(op: Any, x: Tensor, params: Params) -> Tensor:
+    """Return op(x) as a view of `x`."""
+    y = bind(op, (x,), params)
+    its = x.alias
+    made = None
+    if its.__class__ is View and not its.detached:
+        base, steps, made = its.base, its.steps, its.made
+        if op is reshape and steps[-1][0] is reshape:
+            steps = steps[:-1]
+        steps = (*steps, (op, params))
+    else:
+        base, steps = x, ((op, params),)
+    mode = MODE.get()
+    if not mode.grad:
+        made = made or ("inference" if mode.inference else "no_grad")
+        if base.tracked and y.owner is base.owner:
+            # no history, and yet it requires grad as the base does: a leaf
+            y.tracked = True
+    version = base._version
+    y.alias = View(base, steps, version, made)
+    y._version = version
+    y.born = base.born
+    return y
+
+
+def view_with(op: Any, x: Tensor, **params: Any) -> Tensor:
+    """Return op(x, **params) as a view of `x`."""
+    return view(op, x, intern_params(params))
+
+
+def reshaped(x: Tensor, shape: Ints) -> Tensor:
+    """Return `x` in another shape, as a view."""
+    return view(reshape, x, intern_params({"shape": shape}))
+
+
+def detach(x: Tensor) -> Tensor:
+    """Return `x` without its history; what is written to either is seen in both."""
+    if x.owner is not None:
+        y = stop_gradient.bind(x)
+        y.alias = SEVERED
+        return y
+    capture = MODE.get().capture
+    its = x.alias
+    if its.__class__ is View:
+        its.refresh(x)
+        base = detach(its.base)
+        y = wrap(x.value, x.spec, x.device)
+        y.alias = View(base, its.steps, base._version, "no_grad")
+        y.alias.detached = True
+        y._version = base._version
+        y.born = base.born
+        if capture is not None:
+            capture.note_sibling(x, y)
+        return y
+    if its is None:
+        its = x.alias = Storage(x)
+    else:
+        its.refresh(x)
+    y = wrap(x.value, x.spec, x.device)
+    y.alias = its
+    y._version = x._version
+    y.born = x.born
+    if capture is not None:
+        capture.note_sibling(x, y)
+    return y
+
+
+def own(y: Tensor) -> Tensor:
+    """Return the values of a user's tensor for another tensor to take: the node must not be shared."""
+    return copy.bind(y) if y.tracked else y
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def check_writable(x: Tensor) -> None:
+    """Raise GradientError where `x` can't be written to in place here and now."""
+    its = x.alias
+    if its is not None:
+        its.refresh(x)
+    if x.born & 1 and not MODE.get().inference:
+        raise GradientError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
+            "get a normal tensor before doing inplace update."
+        )
+    if its is SEVERED or (its.__class__ is View and its.base.alias is SEVERED):
+        raise TransformError(
+            "inside a transform a detached tensor shares nothing with its source, so writing to it would do "
+            "less than elsewhere; clone() it first"
+        )
+    if its.__class__ is View and _overlaps(x):
+        raise ShapeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
+    if x.owner is not None and x.owner.rewrites:
+        for part in x.value:
+            if part is not None:
+                check_writable(part)
+    if MODE.get().grad:
+        check_history(x)
+
+
+def check_history(x: Tensor) -> None:
+    """Raise GradientError where a write to `x` can't be recorded: of leaves, or ambiguous ones."""
+    its = x.alias
+    base = its.base if its.__class__ is View and not its.detached else None
+    if base is not None and base.tracked and its.made in ("no_grad", "inference"):
+        raise GradientError(AMBIGUOUS[its.made].format("is being"))
+    if base is not None and base.tracked and is_leaf(base):
+        raise GradientError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+            "Do it under no_grad(), or on a clone()"
+        )
+    if x.tracked and is_leaf(x):
+        raise GradientError(
+            "a leaf Variable that requires grad is being used in an in-place operation. "
+            "Do it under no_grad(), or on a clone()"
+        )
+
+
+def _overlaps(x: Tensor) -> bool:
+    """Whether `x`, or a view that it is a view of, may show one element twice."""
+    its = x.alias
+    while its.__class__ is View:
+        if strides.overlap(x.spec.shape, its.strides[0]):
+            return True
+        x = its.base
+        its = x.alias
+    return False
+
+
+def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
+    """Give `x` the value and the history of `y`, broadcast and cast to fit; return `x`.
+
+    A view hands the write on to its base.
+    """
+    mode = MODE.get()
+    check_writable(x)
+    y = fitting(x, y, name)
+    if y.owner is not None and y.owner is not x.owner:
+        check_written(root_of(x), y, name)
+    if mode.grad and x.tracked and not y.tracked:
+        # a derivative of zero, so that the history goes on, as in PyTorch
+        no = constant(False, spec(x.spec.shape, bool_), x.device)
+        y = where(no, x, y)
+    if mode.capture is not None:
+        mode.capture.note_write(x)
+    _store(x, y, mode)
+    return x
+
+
+def root_of(x: Tensor) -> Tensor:
+    """Return the tensor that `x` is a view of, views of detached bases included, or `x` if it is none."""
+    while x.alias.__class__ is View:
+        x = x.alias.base
+    return x
+
+
+def _store(x: Tensor, y: Tensor, mode: Any) -> None:
+    """Give `x` the value and the history of `y`, of the same spec, and what it is a view of too."""
+    its = x.alias
+    if its.__class__ is not View:
+        _take(x, y, mode)
+        return
+    its.refresh(x)
+    _take(x, y, mode)
+    _store_through(x, y, mode)
+
+
+def _store_through(x: Tensor, y: Tensor, mode: Any) -> None:
+    """Give the base of the view `x`, which has the value of `y`, that value and the history of `y` there."""
+    its = x.alias
+    base = its.base
+    if mode.capture is not None:
+        mode.capture.note_write(base)
+    below = mode.replace(grad=False) if its.detached else mode
+    with using(below):
+        _store(base, write_through(base, its.steps, y), below)
+    its.seen = x._version = base._version
+    if mode.grad and base.tracked and its.made is None and not its.detached:
+        # from now on its history is the base's: it is made anew when it is next used
+        its.seen = -1
+        if x.node is not None and x.node.notes:
+            # what it retains goes along
+            its.refresh(x)
+
+
+def _take(x: Tensor, y: Tensor, mode: Any) -> None:
+    """Give `x` the value of `y`, of the same spec, and where gradients are on its history."""
+    its = x.alias
+    if its.__class__ is Storage:
+        its.value, its.owner = y.value, y.owner
+        its.version += 1
+        x._version = its.version
+    else:
+        x._version += 1
+    if x.owner is not None and x.owner.rewrites:
+        x.owner.rewrite(x, y, lambda part, new: write(part, own(new)))
+    elif y.owner is not None and y.owner.rewrites:
+        x.value, x.owner = parts_of(y.value), y.owner
+    else:
+        x.value, x.owner = y.value, y.owner
+    if mode.grad:
+        before = x.node
+        x.tracked, x.node = y.tracked, y.node
+        if before is not None:
+            moved(x, before)
+
+
+def replace(x: Tensor, value: Any, spec: Any = None, device: Any = None) -> None:
+    """Give `x` a payload of the base level, and where they change spec and device; its siblings follow.
+
+    The way of `compile` and of whoever else changes a tensor from outside.
+    """
+    its = x.alias
+    if its.__class__ is Storage:
+        its.value = value
+        its.version += 1
+        x._version = its.version
+    else:
+        x._version += 1
+    x.value = value
+    if spec is not None:
+        x.spec = spec
+    if device is not None:
+        x.device = device
+
+
+def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:
+    """Return `y` with the shape and dtype of `x`; raise where it can't be written there."""
+    want = x.spec
+    if y.spec is want:
+        return y
+    if y.spec.shape != want.shape:
+        shape = y.spec.shape
+        tail = want.shape[len(want.shape) - len(shape) :] if len(shape) <= len(want.shape) else ()
+        if len(shape) > len(want.shape) or any(
+            a not in (1, b) for a, b in zip(shape, tail, strict=True)
+        ):
+            raise ShapeError(
+                f"{name}: output with shape {want.shape} doesn't match the broadcast shape {shape}"
+            )
+        y = expand.bind(y, shape=want.shape)
+    return cast(y, want.dtype)
+
+
+def check_castable(name: str, source: DType, target: DType) -> None:
+    """Raise unless an in-place result of dtype `source` may be stored as `target`: no category is lost."""
+    if source.category > target.category:
+        raise DTypeError(
+            f"{name}: result type {source!r} can't be cast to the desired output type {target!r}"
+        )

@@ -1,0 +1,279 @@
+"""Element-wise mathematics of two tensors, or a tensor and a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError
+from tabgrad.core.number import fits, is_number, number
+from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
+from tabgrad.core.trace import Box
+from tabgrad.ops import elementwise as e, rounding as r, special as s
+from tabgrad.tensor.arguments import floating
+from tabgrad.tensor.elementary import (
+    abs,
+    neg,
+    reciprocal,
+    rsqrt,
+    signbit,
+    sqrt,
+    square,
+    trunc,
+)
+from tabgrad.tensor.fronts import binary, dividing, unary
+from tabgrad.tensor.inplace import in_place
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+FLOAT = dt.FLOAT
+
+
+mul = multiply = binary(e.mul)
+maximum = binary(e.maximum)
+minimum = binary(e.minimum)
+atan2 = arctan2 = binary(e.atan2)
+remainder = dividing(e.remainder)
+fmod = dividing(e.fmod)
+floor_divide = dividing(e.floor_divide)
+logaddexp = binary(e.logaddexp)
+xlogy = binary(s.xlogy)
+bitwise_and = binary(r.bitwise_and)
+bitwise_or = binary(r.bitwise_or)
+bitwise_xor = binary(r.bitwise_xor)
+bitwise_left_shift = binary(r.bitwise_left_shift)
+bitwise_right_shift = binary(r.bitwise_right_shift)
+
+_add, _sub, _div = binary(e.add), binary(e.sub), binary(e.div)
+
+
+def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    alpha = number(name, alpha)
+    if not isinstance(other, Box):
+        return number(name, other) * alpha
+    scaled: Any = other
+    if isinstance(alpha, float) and isinstance(input, Box):
+        if result_dtype(input, other).category < FLOAT:
+            raise DTypeError(
+                f"{name}: For integral input tensors, argument alpha must not be a floating point number."
+            )
+    dtype = scaled.spec.dtype
+    if dtype.category < FLOAT and not isinstance(alpha, float):
+        return mul(scaled, fits(name, alpha, dtype))
+    return mul(scaled, alpha)
+
+
+@takes_out
+def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input + alpha * other.
+
+    >>> import tabgrad as tg
+    >>> tg.add(tg.tensor([1, 2], device="cpu"), 10, alpha=2)
+    tensor([21, 22])
+    """
+    return _add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
+
+
+@takes_out
+def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input - alpha * other."""
+    if alpha != 1:
+        other = _scaled("sub", input, other, alpha)
+    _no_bools(input, other)
+    return _sub(input, other)
+
+
+def _no_bools(*operands: Any) -> None:
+    for x in operands:
+        if isinstance(x, bool) or (isinstance(x, Box) and x.spec.dtype is dt.bool_):
+            raise DTypeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                "invert a mask, use the `~` or `logical_not()` operator instead; bools differ by `^`."
+            )
+
+
+def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return other - alpha * input."""
+    _no_bools(input, other)
+    return call(e.sub, other, input if alpha == 1 else mul(input, alpha))
+
+
+@takes_out
+def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """Return input / other; `rounding_mode` "floor" or "trunc" rounds the quotient and keeps integers.
+
+    >>> import tabgrad as tg
+    >>> tg.div(tg.tensor([7, -7], device="cpu"), 2, rounding_mode="trunc")
+    tensor([ 3, -3])
+    """
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise RuntimeError(
+            f"div: expected rounding_mode to be one of None, 'trunc', or 'floor', got {rounding_mode!r}"
+        )
+    if result_dtype(input, other).category >= FLOAT:
+        return trunc(_div(input, other))
+    return floor_divide(call(e.sub, input, fmod(input, other)), other)
+
+
+subtract, divide, true_divide = sub, div, div
+
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    2: square, 0.5: sqrt, -1: reciprocal, -0.5: rsqrt, 1: unary(e.copy), 3: lambda x: mul(mul(x, x), x),
+}  # fmt: skip
+
+
+@takes_out
+def pow(input: Any, exponent: Any) -> Tensor:
+    """Return input ** exponent; one of them may be a number.
+
+    Raises RuntimeError for an integer tensor to a negative integer power.
+
+    >>> import tabgrad as tg
+    >>> tg.pow(tg.tensor([1.0, 2.0], device="cpu"), 3)
+    tensor([1., 8.])
+    """
+    if is_number(exponent):
+        exponent = number("pow", exponent)
+    if isinstance(exponent, int | float) and isinstance(input, Box):
+        whole = input.spec.dtype.category < FLOAT
+        if whole and isinstance(exponent, int):
+            if exponent < 0:
+                raise RuntimeError("pow: Integers to negative integer powers are not allowed.")
+            if input.spec.dtype is dt.bool_ and not isinstance(exponent, bool):
+                input = cast(input, input.device.canonical(dt.int64))
+            exponent = fits("pow", exponent, input.spec.dtype)
+            return call(e.square, input) if exponent == 2 else call(e.pow_, input, exponent)
+        short = _POWERS.get(exponent)
+        if short is not None:
+            base: Any = input
+            return short(cast(base, dt.get_default_dtype()) if whole else base)
+    return call(e.pow_, input, exponent)
+
+
+@takes_out
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """Return input ** exponent in double precision, or the device's widest float."""
+    where = next(x.device for x in (input, exponent) if isinstance(x, Box))
+    wide = where.canonical(dt.float64)
+    ready = [cast(x, wide) if isinstance(x, Box) else x for x in (input, exponent)]
+    return pow(*ready)
+
+
+@takes_out
+def fmax(input: Tensor, other: Any) -> Tensor:
+    """Return the larger of the elements; where one is nan, the other. Of equal ones it is `input`."""
+    first = r.ge(input, other)
+    if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
+        first = bitwise_or(first, r.isnan(other))
+    return e.where(first, input, other)
+
+
+@takes_out
+def fmin(input: Tensor, other: Any) -> Tensor:
+    """Return the smaller of the elements; where one is nan, the other. Of equal ones it is `input`."""
+    first = r.le(input, other)
+    if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
+        first = bitwise_or(first, r.isnan(other))
+    return e.where(first, input, other)
+
+
+@takes_out
+@widened
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """Return sqrt(x² + y²) without overflow on the way; it has no derivative at (0, 0): nan."""
+    needs_float("hypot", input, other)
+    x, y = input, other
+    high = e.stop_gradient(maximum(abs(x), abs(y)))
+    zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(x), r.isinf(y))
+    # no derivative depends on the scale
+    scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
+    square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
+    return e.where(infinite, math.inf, mul(scale, sqrt(square)))
+
+
+@takes_out
+def copysign(input: Tensor, other: Any) -> Tensor:
+    """Return the size of `input` with the sign of `other`, whose zeros have one too."""
+    x = floating("copysign", input)
+    size = abs(x)
+    if not isinstance(other, Box):
+        return size if math.copysign(1.0, float(other)) > 0 else neg(size)
+    return e.where(signbit(floating("copysign", other)), neg(size), size)
+
+
+@takes_out
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """Return 0 below zero, 1 above, and `values` at zero."""
+    return e.where(r.eq(input, 0), values, cast(r.gt(input, 0), input.spec.dtype))
+
+
+@takes_out
+def ldexp(input: Tensor, other: Any) -> Tensor:
+    """Return input * 2 ** other."""
+    if not isinstance(other, Box):
+        return mul(input, 2.0**other)
+    return mul(input, call(e.exp2, cast(other, result_dtype(input, other, 1.0))))
+
+
+@takes_out
+@widened
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """Return log2(2 ** x + 2 ** y) without overflow."""
+    scale = math.log(2)
+    return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
+
+
+class ArithmeticMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    __slots__ = ()
+    add, add_ = add, in_place(add)
+    atan2, atan2_ = atan2, in_place(atan2)
+    bitwise_and, bitwise_and_ = bitwise_and, in_place(bitwise_and)
+    bitwise_left_shift, bitwise_left_shift_ = bitwise_left_shift, in_place(bitwise_left_shift)
+    bitwise_or, bitwise_or_ = bitwise_or, in_place(bitwise_or)
+    bitwise_right_shift, bitwise_right_shift_ = bitwise_right_shift, in_place(bitwise_right_shift)
+    bitwise_xor, bitwise_xor_ = bitwise_xor, in_place(bitwise_xor)
+    copysign, copysign_ = copysign, in_place(copysign)
+    div, div_ = div, in_place(div)
+    divide, divide_ = divide, in_place(divide)
+    float_power, float_power_ = float_power, in_place(float_power)
+    floor_divide, floor_divide_ = floor_divide, in_place(floor_divide)
+    fmax = fmax
+    fmin = fmin
+    fmod, fmod_ = fmod, in_place(fmod)
+    heaviside, heaviside_ = heaviside, in_place(heaviside)
+    hypot, hypot_ = hypot, in_place(hypot)
+    ldexp, ldexp_ = ldexp, in_place(ldexp)
+    logaddexp = logaddexp
+    logaddexp2 = logaddexp2
+    maximum = maximum
+    minimum = minimum
+    mul, mul_ = mul, in_place(mul)
+    pow, pow_ = pow, in_place(pow)
+    remainder, remainder_ = remainder, in_place(remainder)
+    rsub = rsub
+    sub, sub_ = sub, in_place(sub)
+    subtract, subtract_ = subtract, in_place(subtract)
+    true_divide, true_divide_ = true_divide, in_place(true_divide)
+    xlogy, xlogy_ = xlogy, in_place(xlogy)
+    arctan2, arctan2_ = atan2, atan2_
+    multiply, multiply_ = mul, mul_
+
+
+__all__ = [
+    "add", "arctan2", "atan2", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "copysign", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod",
+    "heaviside", "hypot", "ldexp", "logaddexp", "logaddexp2", "maximum", "minimum", "mul", "multiply", "pow",
+    "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
+]  # fmt: skip

@@ -1,0 +1,39 @@
+"""Views of the bits of a tensor as another dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.dtype import DType, as_dtype
+from tabgrad.core.errors import DTypeError
+from tabgrad.core.shape import strides as row_major
+from tabgrad.core.spec import intern_params
+from tabgrad.ops.bits import bitcast
+from tabgrad.ops.view import reshape
+from tabgrad.tensor import strides
+from tabgrad.tensor.aliasing import View, detach, refreshed, view
+
+Tensor = Any
+
+
+def view_as_dtype(x: Tensor, dtype: Any) -> Tensor:
+    """Return a view of the bits of `x` as another dtype: the memory is the same, and so are later writes.
+
+    Where the item sizes differ the last dim is so much longer or shorter. No derivative passes, but to
+    the dtype that `x` has already. Devices have this among dtypes of 4 bytes.
+    """
+    new: DType = as_dtype(dtype)
+    refreshed(x)
+    old = x.spec.dtype
+    if new is old:
+        return view(reshape, x, intern_params({"shape": x.spec.shape}))
+    if x.device.type != "cpu" and not old.itemsize == new.itemsize == 4:
+        raise DTypeError(
+            f"view: on {x.device} bits can be read among dtypes of 4 bytes (float32, int32, uint32), got "
+            f"{old!r} as {new!r}; do it on the CPU: x.cpu().view({new!r}), or use .to({new!r}) for the values"
+        )
+    its = x.alias
+    steps, offset = its.strides if its.__class__ is View else (row_major(x.spec.shape), 0)
+    strides.as_dtype(x.spec.shape, steps, offset, old, new)
+    # numbers share memory with their bits, but no history: as PyTorch's view it has none
+    return view(bitcast, detach(x) if old.is_differentiable else x, intern_params({"dtype": new}))

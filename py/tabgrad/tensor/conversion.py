@@ -1,0 +1,317 @@
+"""Dtypes and devices of existing tensors: `to` and its relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import DTypeError, TransformError
+from tabgrad.core.number import fits
+from tabgrad.core.promotion import result_dtype
+from tabgrad.core.refusal import of_tensors
+from tabgrad.core.trace import MODE, Box
+from tabgrad.hosts.devices import Device, device as device_of
+from tabgrad.ops import elementwise as e
+from tabgrad.tensor import creation, literals, reading
+from tabgrad.tensor.layout import check_format
+from tabgrad.transforms.tape import edge, new_node
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+class Transfer:
+    """The rule of a move from one device to another: the cotangent moves back."""
+
+    name = "to_copy"
+    differentiable = True
+
+    def __init__(self, source: Device, dtype: DType) -> None:
+        self.source = source
+        self.dtype = dtype
+
+    def apply(
+        self, node: Any, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> tuple[Any, ...]:
+        """Return the cotangent on the device the tensor came from."""
+        return (convert(cts[0], self.dtype, self.source, False),)
+
+
+def convert(x: Any, dtype: DType | None, device: Device | None, copy: bool) -> Any:
+    """Return `x` as `dtype` on `device`, None keeping what it has; itself where nothing changes."""
+    where = x.device if device is None else device
+    if where is not x.device:
+        if dtype is not None and x.device.type == "cpu":
+            x = convert(x, dtype, None, False)
+        x = _moved(x, where)
+        copy = False
+    if dtype is not None:
+        target = where.canonical(dtype, True)
+        if target is not x.spec.dtype:
+            return e.cast.bind(x, dtype=target)
+    return e.copy.bind(x) if copy else x
+
+
+def _moved(x: Any, where: Device) -> Any:
+    if x.owner is not None:
+        raise TransformError(
+            f"to: inside {x.owner.name} a tensor can't change its device; move it before the transform"
+        )
+    source, s = x.device, x.spec
+    if source.type == "cpu" and s.dtype is not dt.bfloat16:
+        y = creation.from_array(reading.lowered(x, "to").value, None, where)
+        capture = MODE.get().capture
+        if capture is not None:
+            if x.tracked and MODE.get().grad:
+                capture.refuse("takes gradients through a move from the CPU")
+            capture.uploaded(x, y, lambda t: _moved(t, where))
+    else:
+        target = where.canonical(s.dtype)
+        raw = reading.data(x, "to")
+        if target is not s.dtype:
+            leaves = [fits("to", n, target) for n in literals.decode(raw, s.dtype)]
+            raw = literals.encode(leaves, target)
+        y = creation.upload(raw, s.shape, target, where)
+    if x.tracked and MODE.get().grad:
+        rule = Transfer(source, s.dtype)
+        y.node = new_node((rule, None, (edge(x, None),), None, None, (s,), y.spec, None, where))
+        y.tracked = True
+    return y
+
+
+def to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
+    copy: bool = False, memory_format: Any = None, other: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return the tensor as another dtype, on another device, or both; itself where nothing changes.
+
+    to(dtype), to(device), to(device, dtype), to(other tensor). Moving from a GPU waits for the values.
+
+    >>> import tabgrad as tg
+    >>> tg.ones(2, device="cpu").to(tg.int64)
+    tensor([1, 1])
+    """
+    check_format("to", memory_format, len(self.spec.shape))
+    rest = list(args)
+    while rest:
+        a = rest.pop(0)
+        if isinstance(a, DType | type):
+            dtype = a
+        elif isinstance(a, Box):
+            dtype, device = a.spec.dtype, a.device
+        elif isinstance(a, bool):
+            # non_blocking, then copy
+            copy = bool(rest.pop(0)) if rest else copy
+        elif a is not None:
+            device = a
+    if other is not None:
+        dtype, device = other.spec.dtype, other.device
+    return convert(self, dtype, None if device is None else device_of(device), copy)
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return the tensor as the dtype of `other`, on its device."""
+    return convert(self, other.spec.dtype, other.device, False)
+
+
+_TYPES = {
+    "FloatTensor": dt.float32, "DoubleTensor": dt.float64, "HalfTensor": dt.float16,
+    "BFloat16Tensor": dt.bfloat16, "ByteTensor": dt.uint8, "CharTensor": dt.int8,
+    "ShortTensor": dt.int16, "IntTensor": dt.int32, "LongTensor": dt.int64, "BoolTensor": dt.bool_,
+}  # fmt: skip
+_TYPE_NAMES = {d: name for name, d in _TYPES.items()}
+
+
+def _typed(name: str) -> Callable[..., Tensor]:
+    dtype = _TYPES[name]
+
+    def front(*args: Any, device: Any = None) -> Any:
+        if len(args) == 1 and not isinstance(args[0], int):
+            return creation.tensor(args[0], dtype=dtype, device=device)
+        return creation.empty(*args, dtype=dtype, device=device)
+
+    front.__name__ = front.__qualname__ = name
+    front.__doc__ = (
+        f"Return a {dtype.name} tensor of the given numbers, or of the given sizes: the old way."
+    )
+    return front
+
+
+BoolTensor, ByteTensor = _typed("BoolTensor"), _typed("ByteTensor")
+DoubleTensor, FloatTensor = _typed("DoubleTensor"), _typed("FloatTensor")
+HalfTensor, IntTensor = _typed("HalfTensor"), _typed("IntTensor")
+LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """Return the name of the type, "tabgrad.FloatTensor"; or the tensor as `dtype`, a dtype or name."""
+    if dtype is None:
+        name = _TYPE_NAMES.get(self.spec.dtype)
+        return f"tabgrad.{name}" if name else repr(self.spec.dtype)
+    if isinstance(dtype, str):
+        found = _TYPES.get(dtype.rpartition(".")[2])
+        if found is None:
+            raise DTypeError(f"type: invalid type: {dtype!r}; there are {', '.join(_TYPES)}")
+        dtype = found
+    elif not isinstance(dtype, DType):
+        raise DTypeError(f"type: invalid type: {dtype!r}; expected a dtype or the name of a type")
+    return convert(self, dtype, None, False)
+
+
+def _to(name: str, dtype: DType) -> Any:
+    def front(self: Any, memory_format: Any = None) -> Any:
+        return convert(self, dtype, None, False)
+
+    front.__name__ = front.__qualname__ = name
+    front.__doc__ = f"Return the tensor as {dtype.name}, itself where it is that already."
+    return front
+
+
+float_ = _to("float", dt.float32)
+double = _to("double", dt.float64)
+half = _to("half", dt.float16)
+bfloat16 = _to("bfloat16", dt.bfloat16)
+int_ = _to("int", dt.int32)
+long = _to("long", dt.int64)
+short = _to("short", dt.int16)
+char = _to("char", dt.int8)
+byte = _to("byte", dt.uint8)
+bool_ = _to("bool", dt.bool_)
+cfloat = _to("cfloat", dt.complex64)
+cdouble = _to("cdouble", dt.complex128)
+
+
+def array_wrap(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Tensor:
+    """Return what a NumPy function made of the tensor as a tensor on its device."""
+    return creation.tensor(array, device=self.device)
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """Return the tensor on the CPU; waits for its values."""
+    return convert(self, None, device_of("cpu"), False)
+
+
+def cuda(
+    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """Return the tensor on a CUDA device."""
+    return convert(self, None, device_of("cuda" if device is None else device), False)
+
+
+def pin_memory(self: Tensor) -> Tensor:
+    """Return the tensor itself: memory needs no pinning here."""
+    return self
+
+
+# -- what a tensor or dtype is ---------------------------------------------------------------------
+
+
+def is_tensor(obj: Any) -> bool:
+    """Return whether `obj` is a tensor."""
+    return isinstance(obj, Box)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Return whether the dtype is a real floating-point one."""
+    return input.spec.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> bool:
+    """Return whether the dtype is complex."""
+    return input.spec.dtype.is_complex
+
+
+def is_signed(input: Tensor) -> bool:
+    """Return whether the dtype has negative values."""
+    return input.spec.dtype.signed
+
+
+def is_inference(input: Tensor) -> bool:
+    """Return whether the tensor was made in `inference_mode`; a view is what its base is.
+
+    Elsewhere such a tensor can be read, but neither written to nor saved for a gradient: a `clone()` can.
+
+    >>> import tabgrad as tg
+    >>> with tg.inference_mode():
+    ...     x = tg.tensor([1.0, 2.0]) * 2
+    >>> x.is_inference(), x.clone().is_inference()
+    (True, False)
+    """
+    return bool(input.born & 1)
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Return whether the only element is nonzero; reads it."""
+    return reading.to_bool(input)
+
+
+@of_tensors
+def numel(input: Tensor) -> int:
+    """Return the number of elements."""
+    return input.spec.size
+
+
+def promote_types(type1: DType, type2: DType) -> DType:
+    """Return the dtype that holds the values of both.
+
+    >>> import tabgrad as tg
+    >>> tg.promote_types(tg.int32, tg.float32)
+    tabgrad.float32
+    """
+    return dt.promote(type1, type2)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> DType:
+    """Return the dtype of arithmetic on two tensors or numbers."""
+    found = result_dtype(tensor1, tensor2)
+    where = next((x.device for x in (tensor1, tensor2) if isinstance(x, Box)), None)
+    return found if where is None else where.canonical(found)
+
+
+def can_cast(from_: DType, to: DType) -> bool:
+    """Return whether `from_` may become `to` in place: no category is lost, nor the sign of integers."""
+    from_, to = dt.as_dtype(from_), dt.as_dtype(to)
+    if from_.category > to.category:
+        return False
+    return not (from_.category == to.category == dt.INT and from_.signed and not to.signed)
+
+
+class ConversionMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    bfloat16 = bfloat16
+    bool = bool_
+    byte = byte
+    cdouble = cdouble
+    cfloat = cfloat
+    char = char
+    cpu = cpu
+    cuda = cuda
+    double = double
+    float = float_
+    half = half
+    int = int_
+    is_complex = is_complex
+    is_inference = is_inference
+    is_floating_point = is_floating_point
+    is_nonzero = is_nonzero
+    is_signed = is_signed
+    long = long
+    pin_memory = pin_memory
+    short = short
+    to = to
+    type = type_
+    type_as = type_as
+
+
+__all__ = [
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
+    "ShortTensor", "can_cast", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_signed",
+    "is_tensor", "numel", "promote_types", "result_type",
+]  # fmt: skip

@@ -1,0 +1,121 @@
+"""Which elements differ: `unique` and its relatives. How many there are is read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.promotion import cast
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
+from tabgrad.ops.reduction import reduce_any
+from tabgrad.tensor import arithmetic as a, nonzero
+from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.creation import filled
+from tabgrad.tensor.shaping import movedim
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:  # fmt: skip
+    """Return the different elements in ascending order; if asked, also which one each is, and how often.
+
+    With `dim` whole slices along it are compared.
+
+    >>> import tabgrad as tg
+    >>> tg.unique(tg.tensor([2, 1, 2], device="cpu"), return_counts=True)
+    (tensor([1, 2]), tensor([1, 2]))
+    """
+    rows, shape = _rows(input, dim)
+    order = _order(rows)
+    found, group, counts = _groups(_picked(rows, order))
+    places = filled(group.spec.shape, 0, group.spec.dtype, input.device)
+    inverse = i.scatter.bind(places, order, group, axis=0) if return_inverse else None
+    return _results(input, dim, shape, found, inverse, counts if return_counts else None)
+
+
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """Return the elements without repeats; if asked, also the run that each is in, and the runs' lengths."""
+    rows, shape = _rows(input, dim)
+    found, group, counts = _groups(rows)
+    inverse = group if return_inverse else None
+    return _results(input, dim, shape, found, inverse, counts if return_counts else None)
+
+
+def _rows(x: Any, dim: int | None) -> tuple[Any, Ints]:
+    """Return what is compared as the rows of a matrix, and the shape of one."""
+    x = e.stop_gradient(x)
+    if dim is None:
+        return v.reshape.bind(x, shape=(x.spec.size, 1)), ()
+    lead = movedim(x, axis("unique", dim, len(x.spec.shape)), 0)
+    n, *rest = lead.spec.shape
+    size = 1
+    for m in rest:
+        size *= m
+    return v.reshape.bind(lead, shape=(n, size)), tuple(rest)
+
+
+def _results(x: Any, dim: int | None, shape: Ints, found: Any, inverse: Any, counts: Any) -> Any:
+    values: Any = v.reshape.bind(found, shape=(found.spec.shape[0], *shape))
+    if dim is not None:
+        values = movedim(values, 0, dim)
+    out = [values]
+    if inverse is not None:
+        out.append(v.reshape.bind(inverse, shape=x.spec.shape) if dim is None else inverse)
+    if counts is not None:
+        out.append(counts)
+    return tuple(out) if len(out) > 1 else values
+
+
+def _picked(rows: Any, index: Any) -> Any:
+    n, k = index.spec.size, rows.spec.shape[1]
+    wide = v.expand.bind(v.reshape.bind(index, shape=(n, 1)), shape=(n, k))
+    return i.gather.bind(rows, wide, axis=0)
+
+
+def _order(rows: Any) -> Any:
+    """Return the permutation that sorts the rows: by the last column, then, stably, by the ones before."""
+    n, k = rows.spec.shape
+    kind = rows.device.index_dtype
+    order: Any = i.iota(n, kind, rows.device)
+    for column in reversed(range(k)):
+        line = v.reshape.bind(v.part(rows, 1, column, column + 1), shape=(n,))
+        line = i.gather.bind(line, order, axis=0)
+        step = sorting.argsort.bind(line, axis=0, descending=False, dtype=kind)
+        order = i.gather.bind(order, step, axis=0)
+    return order
+
+
+def _groups(rows: Any) -> tuple[Any, Any, Any]:
+    """Return the first row of each run of equal ones, the run of each row, and the runs' lengths."""
+    n, device = rows.spec.shape[0], rows.device
+    kind = device.index_dtype
+    if not n:
+        empty = filled((0,), 0, kind, device)
+        return rows, empty, empty
+    now, before = (v.part(rows, 0, k, n - 1 + k) for k in (1, 0))
+    differs = reduce_any.bind(r.ne(now, before), axes=(1,))
+    starts = i.cat.bind(filled((1,), True, dt.bool_, device), differs, axis=0)
+    at = nonzero.places(starts)
+    group = a.sub(scan.cumsum.bind(cast(starts, kind), axis=0, reverse=False), 1)
+    end = i.cat.bind(v.part(at, 0, 1, at.spec.size), filled((1,), n, kind, device), axis=0)
+    return _picked(rows, at), group, a.sub(end, at)
+
+
+class DistinctMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    unique = unique
+    unique_consecutive = unique_consecutive
+
+
+__all__ = ["unique", "unique_consecutive"]

@@ -1,0 +1,69 @@
+"""Functions of a primitive each: casts and broadcasts come first, and floats of one spec take a short way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.promotion import call, result_dtype
+from tabgrad.core.spec import NO_PARAMS
+from tabgrad.core.trace import Box, bind, operand
+from tabgrad.tensor.out import WithOut, takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+FLOAT = dt.FLOAT
+
+
+def unary(op: Any) -> WithOut[[Tensor], Tensor]:
+    """Return the function of one tensor that applies `op` and takes `out`."""
+    return takes_out(plain_unary(op))
+
+
+def plain_unary(op: Any) -> Callable[[Tensor], Tensor]:
+    """Return the function of one tensor that applies `op`."""
+
+    floats = "f" in op.kinds
+
+    def front(input: Tensor) -> Tensor:
+        if floats and isinstance(input, Box) and input.spec.dtype.category == FLOAT:
+            return bind(op, (input,), NO_PARAMS)
+        return call(op, input)
+
+    return _named(front, op)
+
+
+def binary(op: Any) -> WithOut[[Tensor, Any], Tensor]:
+    """Return the function of two tensors or numbers that applies `op` and takes `out`."""
+    plain = op.kinds == "biufc"
+
+    def front(input: Any, other: Any) -> Any:
+        if plain and other.__class__ is float and isinstance(input, Box):
+            want = input.spec
+            if want.dtype.category >= FLOAT and want.dtype not in dt.HALVES:
+                return bind(op, (input, operand(other, want, input.device)), NO_PARAMS)
+        return call(op, input, other)
+
+    return takes_out(_named(front, op))
+
+
+def dividing(op: Any) -> WithOut[[Tensor, Any], Tensor]:
+    """Return `binary(op)` that refuses to divide integers by the number 0 on every device."""
+    plain = binary(op)
+
+    def front(input: Any, other: Any) -> Any:
+        if not isinstance(other, Box) and not other and result_dtype(input, other).category < FLOAT:
+            raise RuntimeError(
+                f"ZeroDivisionError: {op.name} of integers by 0; divide by 0.0 for inf and nan"
+            )
+        return plain(input, other)
+
+    return takes_out(_named(front, op))
+
+
+def _named(front: Any, op: Any) -> Any:
+    front.__name__ = front.__qualname__ = op.name
+    front.__doc__ = op.__doc__
+    return front

@@ -1,0 +1,432 @@
+"""Indexing with square brackets: numbers, slices, None, ..., masks and index tensors.
+
+An index is worked out in two steps. Numbers, slices, None and ... make a view. Index tensors, lists and
+masks then pick from the view by one gather over the dims they stand for, made one; writing scatters.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.number import NUMBER, fits
+from tabgrad.core.promotion import cast
+from tabgrad.core.shape import broadcast
+from tabgrad.core.spec import intern_params, spec
+from tabgrad.core.trace import Box, constant
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
+from tabgrad.ops.checked import within
+from tabgrad.tensor import aliasing, creation, literals
+from tabgrad.tensor.aliasing import View, own, reshaped, view, write
+from tabgrad.tensor.nonzero import nonzero
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+class Plan:
+    """An index worked out against a shape.
+
+    `starts`, `stops`, `steps` slice every dim of the input; `shape` is what the view is reshaped to, with
+    dims of numbers gone and those of None there; `picks` are (dim of the view, index) for what is advanced.
+    """
+
+    __slots__ = ("basic", "picks", "shape", "starts", "steps", "stops")
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        self.steps: list[int] = []
+        self.shape: list[int] = []
+        self.picks: list[tuple[int, Any]] = []
+        self.basic = True
+
+    def whole(self, n: int) -> None:
+        """Take all of a dim of size `n`."""
+        self.span(0, n, 1)
+
+    def span(self, start: int, stop: int, step: int) -> None:
+        """Take a slice of a dim."""
+        self.one(start, stop, step)
+        self.shape.append(len(range(start, stop, step)))
+
+    def one(self, start: int, stop: int, step: int = 1) -> None:
+        """Take a slice of a dim of the input that no dim of the view shows."""
+        self.starts.append(start)
+        self.stops.append(stop)
+        self.steps.append(step)
+
+
+def plan(x: Any, index: Any) -> Plan:
+    """Work out `index` for `x`; IndexError where it does not fit."""
+    if index.__class__ is list and any(
+        isinstance(k, _PARTS) or bool(getattr(k, "shape", False)) or isinstance(k, Box)
+        for k in index
+    ):
+        # PyTorch reads a list of more than numbers as a tuple
+        index = tuple(index)
+    items = index if isinstance(index, tuple) else (index,)
+    if any(k.__class__ not in _PLAIN for k in items):
+        items = tuple([_as_index(k, x.device) for k in items])
+    shape = x.spec.shape
+    used = sum(_dims_used(k) for k in items)
+    if used > len(shape):
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    if sum(k is Ellipsis for k in items) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    found = Plan()
+    dim = 0
+    for k in items:
+        dim = _take(found, k, dim, shape, len(shape) - used, x.device)
+    for n in shape[dim:]:
+        found.whole(n)
+    found.basic = not found.picks
+    return found
+
+
+_PARTS = (list, tuple, range, slice, type(None), type(Ellipsis))
+_PLAIN = {int, slice, type(None), type(Ellipsis), bool, list, tuple}
+
+
+def _as_index(k: Any, device: Any) -> Any:
+    """Return an item of an index as one of the kinds that `plan` knows: arrays and ranges become tensors."""
+    if isinstance(k, Box):
+        return k
+    if isinstance(k, range):
+        return creation.tensor(list(k), dtype=dt.int64, device=device)
+    if hasattr(k, "__array_interface__") and (k.shape or k.dtype == bool):
+        if k.dtype.kind not in "biu":
+            raise IndexError(
+                f"tensors used as indices must be long, int, byte or bool tensors, got an array of {k.dtype}"
+            )
+        return creation.tensor(k, device=device)
+    return k
+
+
+def _dims_used(k: Any) -> int:
+    if k is None or k is Ellipsis or isinstance(k, bool):
+        return 0
+    if isinstance(k, Box) and k.spec.dtype in (dt.bool_, dt.uint8):
+        return len(k.spec.shape)
+    if isinstance(k, list | tuple) or (hasattr(k, "__array__") and not isinstance(k, Box)):
+        mask = _mask_rank(k)
+        return 1 if mask is None else mask
+    return 1
+
+
+def _mask_rank(k: Any) -> int | None:
+    """Return the rank of a mask given as nested lists or an array, None for indices."""
+    if hasattr(k, "dtype"):
+        return len(k.shape) if str(k.dtype) == "bool" else None
+    rank = 0
+    while isinstance(k, list | tuple) and k:
+        k, rank = k[0], rank + 1
+    return rank if isinstance(k, bool) else None
+
+
+def _take(found: Plan, k: Any, dim: int, shape: Ints, spare: int, device: Any) -> int:
+    """Take one item of the index; return the next dim of the input."""
+    if k is None:
+        found.shape.append(1)
+        return dim
+    if k is Ellipsis:
+        for n in shape[dim : dim + spare]:
+            found.whole(n)
+        return dim + spare
+    if isinstance(k, slice):
+        found.span(*_bounds(k, shape[dim]))
+        return dim + 1
+    if isinstance(k, bool):
+        mask = constant(k, spec((1,), dt.bool_), device)
+        found.picks.append((len(found.shape), mask))
+        found.shape.append(1)
+        return dim
+    if not isinstance(k, Box | list | tuple) and hasattr(k, "__index__"):
+        at = _in_range(k.__index__(), dim, shape[dim])
+        found.one(at, at + 1)
+        return dim + 1
+    pick = _pick(k, dim, shape, device)
+    rank = len(pick.spec.shape) if pick.spec.dtype is dt.bool_ else 1
+    found.picks.append((len(found.shape), pick))
+    for n in shape[dim : dim + rank]:
+        found.whole(n)
+    if not rank:
+        found.shape.append(1)
+    return dim + rank
+
+
+def _bounds(k: slice, n: int) -> tuple[int, int, int]:
+    step = 1 if k.step is None else k.step.__index__()
+    if step <= 0:
+        raise ValueError("step must be greater than zero; use flip() to go backwards")
+    start, stop, _ = slice(_bound(k.start), _bound(k.stop), step).indices(n)
+    return start, builtins.max(start, stop), step
+
+
+def _bound(at: Any) -> int | None:
+    return None if at is None else int(at.__index__())
+
+
+def _in_range(at: int, dim: int, n: int) -> int:
+    if not -n <= at < n:
+        raise IndexError(f"index {at} is out of bounds for dimension {dim} with size {n}")
+    return at + n if at < 0 else at
+
+
+def _pick(k: Any, dim: int, shape: Ints, device: Any) -> Any:
+    """Return an advanced index as a tensor of indices or a mask."""
+    if not isinstance(k, Box):
+        if isinstance(k, list | tuple):
+            k = _from_list(k, dim, shape, device)
+        elif hasattr(k, "__array__"):
+            k = creation.tensor(k, device=device)
+        else:
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+                f"indices (got {type(k).__name__})"
+            )
+    dtype = k.spec.dtype
+    if dtype in (dt.bool_, dt.uint8):
+        for a, (n, m) in enumerate(zip(k.spec.shape, shape[dim:], strict=False)):
+            if n != m:
+                raise IndexError(
+                    f"The shape of the mask {list(k.spec.shape)} at index {a} does not match the shape of "
+                    f"the indexed tensor {list(shape)} at index {dim + a}"
+                )
+        return cast(k, dt.bool_)
+    if dtype.category != dt.INT:
+        raise IndexError(
+            f"tensors used as indices must be long, int, byte or bool tensors, got {dtype!r}"
+        )
+    return k
+
+
+def _from_list(k: Any, dim: int, shape: Ints, device: Any) -> Any:
+    size, leaves = literals.flatten(k)
+    if all(type(n) is int for n in leaves):
+        k = [_in_range(n, dim, shape[dim]) for n in leaves]
+        target = device.index_dtype
+        return creation.upload(literals.encode(k, target), size, target, device)
+    return creation.tensor(k, device=device)
+
+
+def basic_view(x: Any, found: Plan) -> Any:
+    """Return the view of `x` that the numbers, slices and Nones of the index make.
+
+    Where advanced indices follow and there is nothing else, it is `x` itself.
+    """
+    shape = x.spec.shape
+    new = tuple(found.shape)
+    starts, stops, steps = tuple(found.starts), tuple(found.stops), tuple(found.steps)
+    sliced = any(starts) or stops != shape or any([s != 1 for s in steps])
+    y = x
+    if sliced:
+        y = view(v.slice_, x, intern_params({"starts": starts, "stops": stops, "steps": steps}))
+    if y.spec.shape != new or not (sliced or found.picks):
+        y = reshaped(y, new)
+    return y
+
+
+def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
+    """Return self[index]: a view for numbers, slices, None and ..., else a copy of what is picked."""
+    found = plan(self, index)
+    if found.basic:
+        return basic_view(self, found)
+    return Picking(basic_view(self, found), found.picks, name).read()
+
+
+class Picking:
+    """Advanced indices against a view: where they lie, and one index into their dims made one."""
+
+    def __init__(self, x: Any, picks: list[tuple[int, Any]], name: str) -> None:
+        self.x = x
+        pairs: list[tuple[int, Any]] = []
+        for dim, k in picks:
+            if k.spec.dtype is dt.bool_:
+                pairs.extend((dim + a, line) for a, line in enumerate(_mask_lines(k)))
+            else:
+                k = cast(k, x.device.index_dtype)
+                pairs.append((dim, within(name, k, x.spec.shape[dim], dim, wraps=True)))
+        self.dims = [dim for dim, _ in pairs]
+        shapes = [k.spec.shape for _, k in pairs]
+        try:
+            self.shape = broadcast("index", *shapes)
+        except ShapeError:
+            raise IndexError(
+                "shape mismatch: indexing tensors could not be broadcast together with shapes "
+                f"{', '.join(str(list(s)) for s in shapes)}"
+            ) from None
+        first, last = self.dims[0], self.dims[-1]
+        self.together = self.dims == list(range(first, last + 1))
+        rank = len(x.spec.shape)
+        self.rest = [d for d in range(rank) if d not in self.dims]
+        # PyTorch's rule: where the indices stand together the result stays in place, else it goes in front
+        self.at = first if self.together else 0
+        self.order = (*self.rest[: self.at], *self.dims, *self.rest[self.at :])
+        self.sizes = [x.spec.shape[d] for d in self.dims]
+        self.linear = self._linear([k for _, k in pairs])
+
+    def _linear(self, indices: list[Any]) -> Any:
+        device = self.x.device
+        total = None
+        valid = None
+        for k, n in zip(indices, self.sizes, strict=True):
+            k = cast(k, device.index_dtype)
+            if k.spec.shape != self.shape:
+                k = v.expand.bind(k, shape=self.shape)
+            if len(indices) == 1:
+                return k
+            inside = r.bitwise_and(r.ge(k, 0), r.lt(k, n))
+            valid = inside if valid is None else r.bitwise_and(valid, inside)
+            total = k if total is None else e.add(e.mul(total, n), k)
+        # one bad index must not become another element: it is sent out of the whole range
+        return e.where(valid, total, math.prod(self.sizes))
+
+    @property
+    def lead(self) -> Ints:
+        """Sizes of the dims before the picked ones."""
+        return tuple(self.x.spec.shape[d] for d in self.rest[: self.at])
+
+    @property
+    def tail(self) -> Ints:
+        """Sizes of the dims after the picked ones."""
+        return tuple(self.x.spec.shape[d] for d in self.rest[self.at :])
+
+    def flat(self) -> Any:
+        """Return the input with the indexed dims made one."""
+        x = self.x
+        if self.order != tuple(range(len(self.order))):
+            x = v.permute.bind(x, dims=self.order)
+        if len(self.dims) != 1:
+            x = v.reshape.bind(x, shape=(*self.lead, math.prod(self.sizes), *self.tail))
+        return x
+
+    def index(self) -> Any:
+        """Return the index at every place of what is picked."""
+        n = math.prod(self.shape)
+        lead, tail = self.lead, self.tail
+        k = self.linear
+        if lead or tail or len(self.shape) != 1:
+            k = v.reshape.bind(k, shape=(1,) * len(lead) + (n,) + (1,) * len(tail))
+            k = v.expand.bind(k, shape=(*lead, n, *tail))
+        return k
+
+    @property
+    def result(self) -> Ints:
+        """The shape of what is picked."""
+        return (*self.lead, *self.shape, *self.tail)
+
+    def read(self) -> Any:
+        """Return what is picked."""
+        y = i.gather.bind(self.flat(), self.index(), axis=self.at)
+        return y if y.spec.shape == self.result else v.reshape.bind(y, shape=self.result)
+
+    def written(self, value: Any, accumulate: bool = False) -> Any:
+        """Return the input with `value` in place of what is picked, or added to it."""
+        value = cast(value, self.x.spec.dtype)
+        value = _broadcast_value(value, self.result)
+        index = self.index()
+        value = v.reshape.bind(value, shape=index.spec.shape)
+        op = i.scatter_add if accumulate else i.scatter
+        y = op.bind(self.flat(), index, value, axis=self.at)
+        moved = tuple(self.x.spec.shape[d] for d in self.order)
+        y = y if y.spec.shape == moved else v.reshape.bind(y, shape=moved)
+        if self.order == tuple(range(len(self.order))):
+            return y
+        back = [0] * len(self.order)
+        for a, d in enumerate(self.order):
+            back[d] = a
+        return v.permute.bind(y, dims=tuple(back))
+
+
+def _broadcast_value(value: Any, shape: Ints) -> Any:
+    own_shape = value.spec.shape
+    while len(own_shape) > len(shape) and own_shape[0] == 1:
+        own_shape = own_shape[1:]
+    if own_shape != value.spec.shape:
+        value = v.reshape.bind(value, shape=own_shape)
+    if own_shape == shape:
+        return value
+    fit = len(own_shape) <= len(shape) and all(
+        a in (1, b) for a, b in zip(reversed(own_shape), reversed(shape), strict=False)
+    )
+    if not fit:
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(own_shape)} cannot be broadcast to indexing result "
+            f"of shape {list(shape)}"
+        )
+    return v.expand.bind(value, shape=shape)
+
+
+def _mask_lines(mask: Any) -> list[Any]:
+    """Return the indices of the true elements of a mask, one line for each of its dims."""
+    if not mask.spec.shape:
+        mask = v.reshape.bind(mask, shape=(1,))
+    return list(nonzero(mask, as_tuple=True))
+
+
+def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value") -> None:
+    """Write `value` at self[index], broadcast and cast to fit."""
+    found = plan(self, index)
+    target = basic_view(self, found)
+    # of a tensor that shows elements twice, a part that doesn't can be written to
+    aliasing.check_writable(target)
+    value = _value(target, value)
+    if found.basic:
+        if not _same_view(target, value):
+            write(target, own(_broadcast_value(value, target.spec.shape)), "setitem")
+        return
+    if len(found.picks) == 1 and found.picks[0][1].spec.dtype is dt.bool_ and value.spec.size == 1:
+        write(target, _masked(target, found.picks[0], value), "setitem")
+        return
+    write(target, Picking(target, found.picks, name).written(value), "setitem")
+
+
+def _value(target: Any, value: Any) -> Any:
+    """Return what is to be written as a tensor on the device of `target`."""
+    if isinstance(value, Box):
+        if value.device is not target.device:
+            if value.spec.shape:
+                raise DTypeError(
+                    f"setitem: expected a value on {target.device}, got one on {value.device}; "
+                    "move it with .to(device)"
+                )
+            moved: Any = value
+            return moved.to(target.device)
+        return value
+    dtype = target.spec.dtype
+    if isinstance(value, NUMBER):
+        return constant(fits("setitem", value, dtype), spec((), dtype), target.device)
+    return creation.tensor(value, device=target.device)
+
+
+def _same_view(target: Any, value: Any) -> bool:
+    # x[i] += 1 ends by writing the view x[i] to itself
+    a, b = target.alias, value.alias
+    if a.__class__ is not View or b.__class__ is not View:
+        return False
+    return a.base is b.base and a.steps == b.steps and target.spec is value.spec
+
+
+def _masked(target: Any, pick: tuple[int, Any], value: Any) -> Any:
+    """Return `target` with one value where a mask holds: no count is read back."""
+    dim, mask = pick
+    shape = target.spec.shape
+    after = len(shape) - dim - len(mask.spec.shape)
+    wide = v.reshape.bind(mask, shape=(*mask.spec.shape, *(1,) * after))
+    mask = v.expand.bind(wide, shape=shape)
+    fill = cast(value, target.spec.dtype)
+    fill = v.expand.bind(v.reshape.bind(fill, shape=()), shape=shape)
+    return e.where(mask, fill, target)
+
+
+def put_indices(self: Any, indices: Any, value: Any, accumulate: bool, name: str) -> Any:
+    """Return `self` with `value` written, or added, at the places that a tuple of index tensors names."""
+    found = plan(self, tuple(indices))
+    target = basic_view(self, found)
+    return Picking(target, found.picks, name).written(_value(target, value), accumulate)

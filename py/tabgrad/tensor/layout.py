@@ -1,0 +1,59 @@
+"""PyTorch's memory formats: accepted wherever PyTorch takes one, for elements are always in row-major order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.core.errors import ShapeError
+
+
+class memory_format:
+    """How PyTorch would lay out a tensor's elements: a hint that changes nothing here but is checked.
+
+    >>> import tabgrad as tg
+    >>> tg.channels_last
+    tabgrad.channels_last
+    """
+
+    def __init__(self, name: str, rank: int | None = None) -> None:
+        self.name = name
+        self.rank = rank
+
+    def __repr__(self) -> str:
+        return f"tabgrad.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last", 4)
+channels_last_3d = memory_format("channels_last_3d", 5)
+
+
+def check_format(name: str, given: Any, rank: int) -> None:
+    """Raise unless `given` is None or a memory format that a tensor of this rank can have."""
+    if given is None:
+        return
+    if not isinstance(given, memory_format):
+        raise TypeError(
+            f"{name}(): argument 'memory_format' must be tabgrad.memory_format, not {type(given).__name__}"
+        )
+    if given.rank not in (None, rank):
+        raise ShapeError(f"required rank {given.rank} tensor to use {given.name} format")
+
+
+__all__ = [
+    "channels_last", "channels_last_3d", "check_format", "contiguous_format", "memory_format",
+    "preserve_format",
+]  # fmt: skip
+
+
+__all__ = [
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
+    "memory_format",
+    "preserve_format",
+]

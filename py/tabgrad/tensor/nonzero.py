@@ -1,0 +1,109 @@
+"""What depends on values: how many elements are nonzero, and where. The count is read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import cast, expand
+from tabgrad.core.shape import broadcast, strides
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
+from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
+from tabgrad.tensor import reading
+from tabgrad.tensor.creation import filled
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+def places(mask: Any) -> Any:
+    """Return the places of the true elements of a 1-d mask, in order. Reads their count."""
+    device = mask.device
+    kind = device.index_dtype
+    n = mask.spec.size
+    if not n:
+        return filled((0,), 0, kind, device)
+    upto = scan.cumsum.bind(cast(mask, kind), axis=0, reverse=False)
+    count = int(reading.item(v.slice_.bind(upto, starts=(n - 1,), stops=(n,), steps=(1,))))
+    # each true element writes its place at its rank; the others write past the end, which is cut off
+    rank = e.where(mask, e.sub(upto, 1), count)
+    room = constant(0, spec((count + 1,), kind), device)
+    found = i.scatter.bind(room, rank, i.iota(n, kind, device), axis=0)
+    return v.slice_.bind(found, starts=(0,), stops=(count,), steps=(1,))
+
+
+@takes_out
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Return the indices of the nonzero elements, one row each; `as_tuple`: one 1-d tensor for each dim.
+
+    Reads back how many there are.
+
+    >>> import tabgrad as tg
+    >>> tg.nonzero(tg.tensor([0, 3, 4], device="cpu"))
+    tensor([[1],
+            [2]])
+    """
+    shape = input.spec.shape
+    if not shape and as_tuple:
+        return nonzero(v.reshape.bind(input, shape=(1,)), as_tuple=True)
+    at = places(cast(v.reshape.bind(e.stop_gradient(input), shape=(input.spec.size,)), dt.bool_))
+    lines = []
+    for n, s in zip(shape, strides(shape), strict=True):
+        line = at if s == 1 else e.floor_divide(at, s)
+        lines.append(line if n == input.spec.size else e.remainder(line, max(n, 1)))
+    if as_tuple:
+        return tuple(lines)
+    if not lines:
+        return filled((at.spec.size, 0), 0, at.spec.dtype, at.device)
+    columns = [v.reshape.bind(line, shape=(at.spec.size, 1)) for line in lines]
+    return i.cat.bind(*columns, axis=1)
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """Return the indices of the nonzero elements, one row each."""
+    return nonzero(input)
+
+
+@takes_out
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Return the elements where `mask` holds, in one row. Reads back how many there are."""
+    if mask.spec.dtype is not dt.bool_:
+        raise ShapeError(f"masked_select: expected BoolTensor for mask, got {mask.spec.dtype!r}")
+    shape = broadcast("masked_select", input.spec.shape, mask.spec.shape)
+    x, m = expand(input, shape), expand(mask, shape)
+    n = 1
+    for size in shape:
+        n *= size
+    at = places(v.reshape.bind(m, shape=(n,)))
+    return i.gather.bind(v.reshape.bind(x, shape=(n,)), at, axis=0)
+
+
+def masked_scattered(x: Any, mask: Any, source: Any) -> Any:
+    """Return `x` with the true places of `mask` taking the elements of `source` in order."""
+    shape = broadcast("masked_scatter", x.spec.shape, mask.spec.shape)
+    x, mask = expand(x, shape), expand(mask, shape)
+    n = x.spec.size
+    flat = v.reshape.bind(mask, shape=(n,))
+    kind = x.device.index_dtype
+    rank = e.sub(scan.cumsum.bind(cast(flat, kind), axis=0, reverse=False), 1)
+    line = v.reshape.bind(cast(source, x.spec.dtype), shape=(source.spec.size,))
+    last = source.spec.size - 1
+    at = e.where(e.minimum(rank, last) < 0, 0, e.minimum(rank, last))
+    values = v.reshape.bind(i.gather.bind(line, at, axis=0), shape=shape)
+    return e.where(mask, values, x)
+
+
+class NonzeroMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    argwhere = argwhere
+    masked_select = masked_select
+    nonzero = nonzero
+
+
+__all__ = ["argwhere", "masked_select", "nonzero"]

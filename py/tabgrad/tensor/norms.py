@@ -1,0 +1,117 @@
+"""Norms of vectors, and the distance of two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import cast, widened
+from tabgrad.core.shape import with_ones
+from tabgrad.ops.elementwise import (
+    abs_,
+    mul,
+    pow_,
+    sqrt,
+    square,
+    where,
+)
+from tabgrad.ops.reduction import reduce_max, reduce_min, reduce_sum
+from tabgrad.ops.rounding import eq, ne
+from tabgrad.ops.special import radius
+from tabgrad.ops.view import reshape
+from tabgrad.tensor.arguments import axes
+from tabgrad.tensor.arithmetic import sub
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
+    """Return the p-norm over `axes`: the one definition. At 0 its derivative is 0, whatever p.
+
+    The second derivative of the 2-norm of zeros is nan, as it has none.
+    """
+    if p == 2:
+        return radius(reduce_sum.bind(square(x), axes=axes))
+    size = abs_(x)
+    if p == 1:
+        return reduce_sum.bind(size, axes=axes)
+    if p == float("inf"):
+        return reduce_max.bind(size, axes=axes)
+    if p == float("-inf"):
+        return reduce_min.bind(size, axes=axes)
+    if p == 0:
+        # a count hangs on the numbers, with a derivative of 0
+        return reduce_sum.bind(where(ne(x, 0), 1, mul(x, 0)), axes=axes)
+    if p < 1:
+        zero = eq(size, 0)
+        powers = where(zero, 0 if p > 0 else float("inf"), pow_(where(zero, 1, size), p))
+    else:
+        powers = pow_(size, p)
+    total = reduce_sum.bind(powers, axes=axes)
+    zero = eq(total, 0)
+    return where(zero, 0 if p > 0 else float("inf"), pow_(where(zero, 1, total), 1 / p))
+
+
+def root(x: Any) -> Any:
+    """Return the square root of what is not negative, with the derivative 0 at 0."""
+    zero = eq(x, 0)
+    return where(zero, 0, sqrt(where(zero, 1, x)))
+
+
+@takes_out
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Return the p-norm over `dim` of the elements as one vector; "fro" is 2.
+
+    The derivative at 0 is 0, whatever p.
+
+    >>> import tabgrad as tg
+    >>> tg.norm(tg.tensor([3.0, 4.0], device="cpu"))
+    tensor(5.)
+    """
+    if input.spec.dtype.category < dt.FLOAT and dtype is None:
+        raise DTypeError(f"norm: expected a floating-point tensor, got {input.spec.dtype!r}")
+    x: Any = input if dtype is None else cast(input, input.device.canonical(dtype, True))
+    over = axes("norm", dim, len(x.spec.shape))
+    if p in ("fro", None):
+        p = 2.0
+    if isinstance(p, str):
+        raise ShapeError(
+            f"norm: expected a number or 'fro', got {p!r}; tabgrad.linalg has matrix norms"
+        )
+    return _norm(x, p, over, keepdim)
+
+
+@widened(autocast=True)
+def _norm(x: Any, p: float, over: Ints, keepdim: bool) -> Any:
+    y = vector_norm(x, p, over)
+    return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
+
+
+@widened(autocast=True)
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """Return the p-norm of input - other."""
+    return norm(sub(input, other), p)
+
+
+class NormsMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    dist = dist
+    norm = norm
+
+
+__all__ = ["dist", "norm"]

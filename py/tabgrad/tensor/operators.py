@@ -1,0 +1,80 @@
+"""What Python's operators do with a tensor on one side and anything on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.spec import NO_PARAMS
+from tabgrad.core.trace import Box, bind, operand
+from tabgrad.tensor import conversion, creation, linear
+
+FLOAT = dt.FLOAT
+
+
+def _operand(self: Any, other: Any) -> Any:
+    """Return what stands on the other side of an operator, NotImplemented where it is no operand.
+
+    A NumPy array becomes a tensor on the device of this one, a NumPy scalar a number.
+    """
+    if isinstance(other, Box | int | float | complex):
+        return other
+    if hasattr(other, "item") and hasattr(other, "__array_interface__"):
+        return other.item() if other.shape == () else creation.tensor(other, device=self.device)
+    return NotImplemented
+
+
+def operator(
+    fn: Callable[..., Any], op: Any = None, swapped: bool = False
+) -> Callable[[Any, Any], Any]:
+    """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
+
+    def method(self: Any, other: Any) -> Any:
+        if op is not None and self.spec.dtype.category >= FLOAT:
+            want = self.spec
+            kind = other.__class__
+            if (kind is float or kind is int) and want.dtype not in dt.HALVES:
+                other = operand(other, want, self.device)
+                return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
+            if isinstance(other, Box) and other.spec is want:
+                return bind(op, (self, other), NO_PARAMS)
+        other = _operand(self, other)
+        if other is NotImplemented:
+            return other
+        return fn(other, self) if swapped else fn(self, other)
+
+    method.__doc__ = fn.__doc__
+    return method
+
+
+def product(self: Any, other: Any) -> Any:
+    """Return self @ other; an array and the tensor take the dtype that holds both."""
+    made = _operand(self, other)
+    if made is NotImplemented or made is other:
+        return linear.matmul(self, other)
+    dtype = dt.promote(self.spec.dtype, made.spec.dtype)
+    return linear.matmul(
+        conversion.convert(self, dtype, None, False), conversion.convert(made, dtype, None, False)
+    )
+
+
+def product_from_left(self: Any, other: Any) -> Any:
+    """Return other @ self."""
+    made = _operand(self, other)
+    if not isinstance(made, Box):
+        return NotImplemented
+    dtype = dt.promote(self.spec.dtype, made.spec.dtype)
+    return linear.matmul(
+        conversion.convert(made, dtype, None, False), conversion.convert(self, dtype, None, False)
+    )
+
+
+def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return the method of an assigning operator that writes by this in-place method."""
+
+    def method(self: Any, other: Any) -> Any:
+        other = _operand(self, other)
+        return other if other is NotImplemented else write(self, other)
+
+    return method

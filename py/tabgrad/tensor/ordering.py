@@ -1,0 +1,231 @@
+"""Order and counting: sorting, running results, medians, unique elements, histograms."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.promotion import cast, needs_float, refuse_bool
+from tabgrad.core.trace import Box
+from tabgrad.ops import elementwise as e, reduction, rounding as r, scan, sorting, view as v
+from tabgrad.tensor import arithmetic as a, return_types
+from tabgrad.tensor.arguments import as_dtype, axis
+from tabgrad.tensor.creation import filled, tensor
+from tabgrad.tensor.inplace import in_place
+from tabgrad.tensor.joining import cat, narrow
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+@takes_out
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """Return (values, indices) sorted along `dim`; equal elements always keep their order.
+
+    >>> import tabgrad as tg
+    >>> tg.sort(tg.tensor([3, 1, 2], device="cpu")).values
+    tensor([1, 2, 3])
+    """
+    return return_types.sort(
+        *sorting.sort(input, axis("sort", dim, len(input.spec.shape)), descending)
+    )
+
+
+@takes_out
+def msort(input: Tensor) -> Tensor:
+    """Return `input` sorted along its first dim."""
+    return sort(input, 0).values
+
+
+@takes_out
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """Return the indices that sort `input` along `dim`."""
+    return sort(input, dim, descending).indices
+
+
+@takes_out
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """Return (values, indices) of the k largest elements along `dim`, best first; or of the smallest."""
+    at = axis("topk", dim, len(input.spec.shape))
+    refuse_bool("topk", input)
+    if not 0 <= k <= (input.spec.shape[at] if input.spec.shape else 1):
+        raise ShapeError(f"topk: selected index k out of range: {k} of a dim of size "
+                         f"{input.spec.shape[at] if input.spec.shape else 1}")  # fmt: skip
+    return return_types.topk(*sorting.topk(input, k, at, largest))
+
+
+@takes_out
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """Return (values, indices) of the k-th smallest element along `dim`, counted from 1."""
+    refuse_bool("kthvalue", input)
+    return return_types.kthvalue(*sorting.kthvalue(input, k, dim, keepdim))
+
+
+def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> Any:
+    refuse_bool("median", x)
+    if dim is None:
+        flat = v.reshape.bind(x, shape=(x.spec.size,))
+        if not x.spec.size and x.spec.dtype.category >= dt.FLOAT:
+            return filled((), math.nan, x.spec.dtype, x.device)
+        return _shared(flat, sorting.median(flat, 0, False, skip)[0])
+    return kind(*sorting.median(x, dim, keepdim, skip))
+
+
+def _shared(x: Any, value: Any) -> Any:
+    """Return `value`, an element of the line `x`; all that equal it share its derivative."""
+    if x.spec.dtype.category < dt.FLOAT:
+        return value
+    found = e.stop_gradient(value)
+    same = e.where(r.isnan(found), r.isnan(x), r.eq(x, found))
+    return reduction.reduce_max.bind(e.where(same, x, -math.inf), axes=(0,))
+
+
+@takes_out
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the median of all, or (values, indices) along `dim`: of an even number the lower one.
+
+    >>> import tabgrad as tg
+    >>> tg.median(tg.tensor([3.0, 1.0, 2.0, 4.0], device="cpu"))
+    tensor(2.)
+    """
+    return _median(return_types.median, input, dim, keepdim, False)
+
+
+@takes_out
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the median of what is not nan."""
+    return _median(return_types.nanmedian, input, dim, keepdim, True)
+
+
+# -- running results -------------------------------------------------------------------------------
+
+
+def _running(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, int]:
+    if dtype is not None:
+        x = cast(x, x.device.canonical(dtype, True))
+    elif x.spec.dtype.category < dt.FLOAT:
+        x = as_dtype(x, dt.int64)
+    return x, axis(name, dim, len(x.spec.shape))
+
+
+@takes_out
+def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """Return the running sum along `dim`.
+
+    >>> import tabgrad as tg
+    >>> tg.cumsum(tg.tensor([1, 2, 3], device="cpu"), 0)
+    tensor([1, 3, 6])
+    """
+    x, at = _running("cumsum", input, dim, dtype)
+    return scan.cumsum.bind(x, axis=at, reverse=False) if x.spec.shape else e.copy.bind(x)
+
+
+@takes_out
+def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """Return the running product along `dim`."""
+    x, at = _running("cumprod", input, dim, dtype)
+    return scan.cumprod(x, at) if x.spec.shape else e.copy.bind(x)
+
+
+@takes_out
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """Return the logarithm of the running sum of exp(x) along `dim`, without overflow."""
+    needs_float("logcumsumexp", input)
+    x: Any = input
+    at = axis("logcumsumexp", dim, len(x.spec.shape))
+    return scan.logcumsumexp.bind(x, axis=at, reverse=False) if x.spec.shape else e.copy.bind(x)
+
+
+def _extremes(name: str, x: Any, dim: int, least: bool) -> tuple[Any, Any]:
+    at = axis(name, dim, len(x.spec.shape))
+    if x.spec.shape:
+        return scan.cumextreme(x, at, least)
+    return e.copy.bind(x), filled((), 0, x.device.index_dtype, x.device)
+
+
+@takes_out
+def cummax(input: Tensor, dim: int) -> Any:
+    """Return (values, indices) of the largest element so far along `dim`."""
+    return return_types.cummax(*_extremes("cummax", input, dim, False))
+
+
+@takes_out
+def cummin(input: Tensor, dim: int) -> Any:
+    """Return (values, indices) of the smallest element so far along `dim`."""
+    return return_types.cummin(*_extremes("cummin", input, dim, True))
+
+
+@takes_out
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
+) -> Tensor:
+    """Return the n-th differences of neighbours along `dim`."""
+    if not n:
+        return e.copy.bind(input)
+    parts = [p for p in (prepend, input, append) if p is not None]
+    x: Any = cat(parts, dim) if len(parts) > 1 else input
+    at = axis("diff", dim, len(x.spec.shape))
+    for _ in range(n):
+        size = x.spec.shape[at]
+        if size < 1:
+            break
+        last, first = narrow(x, at, 1, size - 1), narrow(x, at, 0, size - 1)
+        x = r.ne(last, first) if x.spec.dtype is dt.bool_ else a.sub(last, first)
+    return x
+
+
+# -- searching and counting ------------------------------------------------------------------------
+
+
+@takes_out
+def searchsorted(
+    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
+    side: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Return where each element belongs in the ascending last dim of `sorted_sequence`."""
+    edges: Any = sorted_sequence
+    refuse_bool("searchsorted", edges)
+    given: Any = (
+        input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
+    )
+    dtype = dt.promote(edges.spec.dtype, given.spec.dtype)
+    found = sorting.searchsorted(cast(edges, dtype), cast(given, dtype), right or side == "right")
+    return cast(found, dt.int32) if out_int32 else found
+
+
+@takes_out
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
+    """Return which interval of the ascending `boundaries` each element lies in."""
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+class OrderingMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    argsort = argsort
+    cummax = cummax
+    cummin = cummin
+    cumprod, cumprod_ = cumprod, in_place(cumprod)
+    cumsum, cumsum_ = cumsum, in_place(cumsum)
+    diff = diff
+    kthvalue = kthvalue
+    logcumsumexp = logcumsumexp
+    median = median
+    msort = msort
+    nanmedian = nanmedian
+    sort = sort
+    topk = topk
+
+
+__all__ = [
+    "argsort", "bucketize", "cummax", "cummin", "cumprod", "cumsum", "diff", "kthvalue", "logcumsumexp",
+    "median", "msort", "nanmedian", "searchsorted", "sort", "topk",
+]  # fmt: skip

@@ -1,0 +1,393 @@
+"""Reductions: sums, means, extremes, variances and norms over dims."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.op import Op
+from tabgrad.core.promotion import cast, needs_float, refuse_bool, widened
+from tabgrad.core.refusal import of_tensors
+from tabgrad.core.shape import with_ones
+from tabgrad.core.spec import Params, intern_params
+from tabgrad.core.trace import Box, bind
+from tabgrad.ops import elementwise as e, reduction as r, rounding
+from tabgrad.ops.indexing import gather
+from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor import arithmetic as a, elementary, return_types
+from tabgrad.tensor.arguments import as_dtype, axes, axis
+from tabgrad.tensor.comparison import truth
+from tabgrad.tensor.norms import root
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+# one Params for each rank: the commonest reductions intern nothing
+_ALL: list[Params] = [intern_params({"axes": tuple(range(n))}) for n in range(9)]
+
+
+def reduce(op: Any, x: Any, over: Ints, keepdim: bool) -> Any:
+    """Return `x` reduced by the primitive `op` over the axes `over`, which stay as ones if `keepdim`."""
+    y = op.bind(x, axes=over)
+    return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
+
+
+def keep_axes(y: Any, x: Any, over: Ints) -> Any:
+    """Return the reduced `y` with the axes `over` of `x` back as ones."""
+    return reshape.bind(y, shape=with_ones(x.spec.shape, over))
+
+
+def _summand(name: str, x: Any, dtype: DType | None) -> Any:
+    if dtype is not None:
+        return cast(x, x.device.canonical(dtype, True))
+    return as_dtype(x, dt.int64) if x.spec.dtype.category < dt.FLOAT else x
+
+
+@takes_out
+def sum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Return the sum over `dim`: an int, a tuple of ints, or None for all. Integers add up as int64.
+
+    >>> import tabgrad as tg
+    >>> tg.sum(tg.ones(2, 3, device="cpu"), dim=1)
+    tensor([3., 3.])
+    """
+    s = input.spec
+    if (
+        dim is None
+        and dtype is None
+        and s.dtype.category >= dt.FLOAT
+        and not keepdim
+        and len(s.shape) < 9
+    ):
+        return bind(_SUM, (input,), _ALL[len(s.shape)])
+    x = _summand("sum", input, dtype)
+    return reduce(r.reduce_sum, x, axes("sum", dim, len(s.shape)), keepdim)
+
+
+_SUM: Op = r.reduce_sum
+
+
+@takes_out
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Return the sum over `dim`, a nan counting as 0."""
+    if input.spec.dtype.category < dt.FLOAT:
+        return sum(input, dim, keepdim, dtype=dtype)
+    return sum(e.where(rounding.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)
+
+
+@takes_out
+def mean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Return the mean over `dim`; integers need a `dtype` to become floats. No elements give nan.
+
+    >>> import tabgrad as tg
+    >>> tg.mean(tg.tensor([1.0, 3.0], device="cpu"))
+    tensor(2.)
+    """
+    x: Any = input if dtype is None else cast(input, input.device.canonical(dtype, True))
+    if x.spec.dtype.category < dt.FLOAT:
+        raise DTypeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
+            f"dtype. Got: {x.spec.dtype!r}"
+        )
+    return _mean(x, axes("mean", dim, len(x.spec.shape)), keepdim)
+
+
+@widened(autocast=True)
+def _mean(x: Any, over: Ints, keepdim: bool) -> Any:
+    total = reduce(r.reduce_sum, x, over, keepdim)
+    count = math.prod(x.spec.shape[k] for k in over)
+    # not a product: compilers take 0 times anything for 0
+    return a.div(total, float(count)) if count else a.add(total, math.nan)
+
+
+@takes_out
+@widened(autocast=True)
+def nanmean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Return the mean over `dim` of what is not nan."""
+    needs_float("nanmean(): expected input to have floating point or complex dtype", input)
+    there = cast(negated(rounding.isnan(input)), input.spec.dtype)
+    return a.div(nansum(input, dim, keepdim, dtype=dtype), sum(there, dim, keepdim, dtype=dtype))
+
+
+def negated(x: Any) -> Any:
+    """Return the negation of a bool tensor."""
+    return rounding.bitwise_not(x)
+
+
+@takes_out
+def prod(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Return the product over `dim`, one int or None for all. Integers multiply as int64."""
+    x = _summand("prod", input, dtype)
+    return reduce(r.reduce_prod, x, axes("prod", dim, len(x.spec.shape)), keepdim)
+
+
+def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexError) -> None:
+    if builtins.any(x.spec.shape[k] == 0 for k in over):
+        raise error(
+            f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}"
+        )
+
+
+@takes_out
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Return the maximum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
+    over = axes("amax", dim, len(input.spec.shape))
+    _check_some("amax", input, over, ShapeError if dim in ((), None) else IndexError)
+    return _undefined(reduce(r.reduce_max, input, over, keepdim))
+
+
+@takes_out
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Return the minimum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
+    over = axes("amin", dim, len(input.spec.shape))
+    _check_some("amin", input, over, ShapeError if dim in ((), None) else IndexError)
+    return _undefined(reduce(r.reduce_min, input, over, keepdim))
+
+
+def _undefined(y: Any) -> Any:
+    """Return `y`; where it is nan its derivative is nan, by every element that it was chosen among."""
+    if not y.spec.dtype.is_floating_point:
+        return y
+    return e.mul(y, cast(e.where(rounding.isnan(y), math.nan, 1.0), y.spec.dtype))
+
+
+def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+    rank = len(x.spec.shape)
+    if dim is None:
+        _check_some(name, x, tuple(range(rank)))
+        flat = reshape.bind(x, shape=(x.spec.size,))
+        y = op.bind(flat, axes=(0,), dtype=x.device.index_dtype)
+        return reshape.bind(y, shape=(1,) * rank) if keepdim else y
+    if not rank:
+        axis(name, dim, 0)
+        return _arg(name, op, x, None, False)
+    over = (axis(name, dim, rank),)
+    _check_some(name, x, over)
+    y = op.bind(x, axes=over, dtype=x.device.index_dtype)
+    return keep_axes(y, x, over) if keepdim else y
+
+
+@takes_out
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Return the index of the first maximum along `dim`, or in the flattened tensor; a nan is the maximum."""
+    refuse_bool("argmax", input)
+    return _arg("argmax", r.argmax, input, dim, keepdim)
+
+
+@takes_out
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Return the index of the first minimum along `dim`, or in the flattened tensor; a nan is the minimum."""
+    refuse_bool("argmin", input)
+    return _arg("argmin", r.argmin, input, dim, keepdim)
+
+
+def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    most = name == "max"
+    if not len(x.spec.shape):
+        axis(name, dim, 0)
+        return e.copy.bind(x), e.cast.bind(a.mul(e.stop_gradient(x), 0), dtype=x.device.index_dtype)
+    over = axis(name, dim, len(x.spec.shape))
+    at = _arg(name, r.argmax if most else r.argmin, x, over, True)
+    values = gather.bind(x, at, axis=over)
+    if keepdim:
+        return values, at
+    shape = tuple(n for k, n in enumerate(x.spec.shape) if k != over)
+    return reshape.bind(values, shape=shape), reshape.bind(at, shape=shape)
+
+
+@takes_out
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the maximum of all; or, along `dim`, (values, indices); or of two tensors, element by element.
+
+    Along a dim the derivative goes to the first maximum; over all, ties share it.
+
+    >>> import tabgrad as tg
+    >>> tg.max(tg.tensor([[1.0, 3.0], [4.0, 2.0]], device="cpu"), 1).indices
+    tensor([1, 0])
+    """
+    if dim is None:
+        _check_some("max", input, tuple(range(len(input.spec.shape))), ShapeError)
+        return reduce(r.reduce_max, input, tuple(range(len(input.spec.shape))), False)
+    if isinstance(dim, Box):
+        return a.maximum(input, dim)
+    return return_types.max(*_extreme("max", input, dim, keepdim))
+
+
+@takes_out
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the minimum of all; or, along `dim`, (values, indices); or of two tensors, element by element."""
+    if dim is None:
+        _check_some("min", input, tuple(range(len(input.spec.shape))), ShapeError)
+        return reduce(r.reduce_min, input, tuple(range(len(input.spec.shape))), False)
+    if isinstance(dim, Box):
+        return a.minimum(input, dim)
+    return return_types.min(*_extreme("min", input, dim, keepdim))
+
+
+@takes_out
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return (min, max) along `dim` or of all."""
+    over = () if dim is None else dim
+    return return_types.aminmax(amin(input, over, keepdim), amax(input, over, keepdim))
+
+
+def _logical(op: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    y = reduce(op, truth(x), axes(name, dim, len(x.spec.shape)), keepdim)
+    return cast(y, dt.uint8) if x.spec.dtype is dt.uint8 else y
+
+
+@takes_out
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Return whether any element over `dim` is nonzero; of none, false."""
+    return _logical(r.reduce_any, "any", input, dim, keepdim)
+
+
+@takes_out
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Return whether all elements over `dim` are nonzero; of none, true."""
+    return _logical(r.reduce_all, "all", input, dim, keepdim)
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """Return how many elements over `dim` are nonzero."""
+    return sum(as_dtype(truth(input), dt.int64), dim)
+
+
+# -- spread ----------------------------------------------------------------------------------------
+
+
+def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
+    # var(x, False) is PyTorch's old way of saying correction=0
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        return dim, float(unbiased)
+    return dim, 1.0 if correction is None else float(correction)
+
+
+def _over(name: str, x: Any, dim: Any, unbiased: Any, correction: Any) -> tuple[Ints, float]:
+    if x.spec.dtype.category < dt.FLOAT:
+        raise DTypeError(
+            f"{name}: only support floating point and complex dtypes, got {x.spec.dtype!r}"
+        )
+    dim, correction = _correction(dim, unbiased, correction)
+    return axes(name, dim, len(x.spec.shape)), correction
+
+
+@widened
+def _spread(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+    """Return the variance and the mean."""
+    count = math.prod(x.spec.shape[k] for k in over)
+    center = _mean(x, over, True)
+    gap = a.sub(x, expand.bind(center, shape=x.spec.shape))
+    total = reduce(r.reduce_sum, elementary.square(gap), over, keepdim)
+    left = count - correction
+    if left > 0:
+        variance = a.div(total, left)
+    else:
+        # not left to a division by zero, which not every device carries out
+        variance = a.add(e.where(rounding.gt(total, 0.0), math.inf, math.nan), a.mul(total, 0.0))
+    if not keepdim:
+        center = reshape.bind(center, shape=total.spec.shape)
+    return variance, center
+
+
+@widened
+def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+    """Return the root of the variance, and the mean."""
+    variance, center = _spread(x, over, keepdim, correction)
+    return root(variance), center
+
+
+@takes_out
+def var(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
+) -> Tensor:  # fmt: skip
+    """Return the variance over `dim`: the sum of squared distances from the mean, over n - correction.
+
+    `correction` is 1 unless told; `unbiased` is PyTorch's older word for it.
+
+    >>> import tabgrad as tg
+    >>> tg.var(tg.tensor([1.0, 2.0, 3.0], device="cpu"))
+    tensor(1.)
+    """
+    over, less = _over("var", input, dim, unbiased, correction)
+    return _spread(input, over, keepdim, less)[0]
+
+
+@takes_out
+def std(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
+) -> Tensor:  # fmt: skip
+    """Return the standard deviation over `dim`, the root of `var`; its derivative at 0 is 0."""
+    over, less = _over("std", input, dim, unbiased, correction)
+    return _deviation(input, over, keepdim, less)[0]
+
+
+@of_tensors
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the variance and the mean over `dim`."""
+    over, less = _over("var_mean", input, dim, unbiased, correction)
+    return _spread(input, over, keepdim, less)
+
+
+@of_tensors
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the standard deviation and the mean over `dim`."""
+    over, less = _over("std_mean", input, dim, unbiased, correction)
+    return _deviation(input, over, keepdim, less)
+
+
+class ReductionsMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    all = all
+    amax = amax
+    amin = amin
+    aminmax = aminmax
+    any = any
+    argmax = argmax
+    argmin = argmin
+    count_nonzero = count_nonzero
+    max = max
+    mean = mean
+    min = min
+    nanmean = nanmean
+    nansum = nansum
+    prod = prod
+    std = std
+    sum = sum
+    var = var
+
+
+__all__ = [
+    "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "max", "mean", "min",
+    "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean",
+]  # fmt: skip

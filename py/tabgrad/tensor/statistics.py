@@ -1,0 +1,307 @@
+"""What a sample looks like: quantiles, counts, histograms, covariance."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.promotion import cast, needs_float, widened
+from tabgrad.core.trace import Box, constant
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
+from tabgrad.ops.checked import confined
+from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reductions, return_types
+from tabgrad.tensor.arguments import as_dtype, axis, floating
+from tabgrad.tensor.creation import filled, tensor
+from tabgrad.tensor.diagonals import diagonal
+from tabgrad.tensor.linear import mm
+from tabgrad.tensor.ordering import diff
+from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.shaping import movedim, unsqueeze
+from tabgrad.tensor.ternary import clamp, lerp
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+@takes_out
+def quantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1].
+
+    A row with a nan in it gives nan.
+    """
+    return _quantile(input, q, dim, keepdim, interpolation, False)
+
+
+@takes_out
+def nanquantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Return the q-th quantile of what is not nan.
+
+    >>> import tabgrad as tg
+    >>> tg.nanquantile(tg.tensor([1.0, float("nan"), 3.0], device="cpu"), 0.5)
+    tensor(2.)
+    """
+    return _quantile(input, q, dim, keepdim, interpolation, True)
+
+
+def _quantile(
+    input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
+) -> Any:
+    needs_float("quantile() input tensor must be either float or double dtype", input)
+    if not input.spec.shape:
+        axis("quantile", dim or 0, 0)
+        dim = None
+    x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
+    at = axis("quantile", dim or 0, len(x.spec.shape))
+    n = x.spec.shape[at]
+    if not n:
+        raise ShapeError("quantile() input tensor must be non-empty")
+    if not isinstance(q, Box) and not 0 <= q <= 1:
+        raise ArgumentError(f"quantile() q must be in the range [0, 1] but got {q}")
+    fractions: Any = (
+        confined(q, rule="from 0 to 1", message="quantile() q values must be in the range [0, 1]")
+        if isinstance(q, Box)
+        else tensor(float(q), dtype=x.spec.dtype, device=x.device)
+    )
+    rows: Any = movedim(sorting.sort(x, at, False)[0], at, 0)
+    rest = rows.spec.shape[1:]
+    # nan comes last
+    there = reductions.sum(cast(reductions.negated(r.isnan(rows)), x.spec.dtype), 0)
+    wide: Any = v.reshape.bind(fractions, shape=(*fractions.spec.shape, *(1,) * len(rest)))
+    last = clamp(a.sub(there, 1.0), 0.0) if skip else float(n - 1)
+    place: Any = a.mul(cast(wide, x.spec.dtype), last)
+    if not skip:
+        place = e.where(r.lt(there, n), float(n - 1), place)
+    modes: dict[str, Any] = {
+        "lower": elementary.floor,
+        "higher": elementary.ceil,
+        "nearest": elementary.round,
+    }
+    if interpolation not in {"linear", "midpoint", *modes}:
+        raise ShapeError(
+            f"quantile: interpolation must be one of linear, midpoint, {', '.join(modes)}, "
+            f"got {interpolation!r}"
+        )
+    shape = (*fractions.spec.shape, *rest)
+    if interpolation in modes:
+        # an element as it is: next to an infinite one there is no difference to take a share of
+        y = _rows_at(rows, modes[interpolation](place), shape)
+    else:
+        low = elementary.floor(place)
+        below, above = (_rows_at(rows, k, shape) for k in (low, elementary.ceil(place)))
+        y = lerp(below, above, 0.5 if interpolation == "midpoint" else a.sub(place, low))
+    if keepdim:
+        ones = [1] * len(input.spec.shape) if dim is None else None
+        if ones is not None:
+            return v.reshape.bind(y, shape=(*fractions.spec.shape, *ones))
+        return unsqueeze(y, at + len(fractions.spec.shape))
+    return y
+
+
+def _rows_at(rows: Any, place: Any, shape: tuple[int, ...]) -> Any:
+    """Return the element of each column of `rows` at `place`, which broadcasts to `shape`."""
+    rest = rows.spec.shape[1:]
+    at: Any = cast(place, rows.device.index_dtype)
+    at = at if at.spec.shape == shape else v.expand.bind(at, shape=shape)
+    at = v.reshape.bind(at, shape=(math.prod(shape[: len(shape) - len(rest)]), *rest))
+    return v.reshape.bind(i.gather.bind(rows, at, axis=0), shape=shape)
+
+
+@takes_out
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
+    at = axis("mode", dim, len(input.spec.shape))
+    if not input.spec.shape:
+        return return_types.mode(
+            e.copy.bind(input), filled((), 0, input.device.index_dtype, input.device)
+        )
+    values, order = sorting.sort(input, at, False)
+    x: Any = v.reshape.bind(
+        values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
+    )
+    y: Any = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
+    counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
+    best = reductions.argmax(counts, at, True)
+    # the last of the run of equal elements is the one PyTorch names
+    run = clamp(i.gather.bind(counts, best, axis=at), 1)
+    best = a.sub(a.add(best, run), 1)
+    found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
+    if keepdim:
+        return return_types.mode(found, where_)
+    shape = tuple(n for k, n in enumerate(input.spec.shape) if k != at)
+    return return_types.mode(
+        v.reshape.bind(found, shape=shape), v.reshape.bind(where_, shape=shape)
+    )
+
+
+def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
+    """Return how often each of 0, 1, 2, ... occurs in a 1-d integer tensor, or the sum of its weights.
+
+    Reads back the largest element.
+    """
+    if len(input.spec.shape) != 1 or input.spec.dtype.category != dt.INT:
+        raise DTypeError("bincount only supports 1-d non-negative integral inputs.")
+    if minlength < 0:
+        raise ArgumentError(f"bincount: minlength should be >= 0, got {minlength}")
+    k = cast(input, input.device.index_dtype)
+    n = minlength
+    if input.spec.size:
+        low, high = (int(reading.item(f(k))) for f in (reductions.amin, reductions.amax))
+        if low < 0:
+            raise DTypeError(f"bincount only supports 1-d non-negative integral inputs, got {low}")
+        n = max(n, high + 1)
+    if weights is None:
+        one = filled(input.spec.shape, 1, k.spec.dtype, k.device)
+    else:
+        one = weights if weights.spec.dtype is dt.float32 else as_dtype(weights, dt.float64)
+    return i.scatter_add.bind(filled((n,), 0, one.spec.dtype, k.device), k, one, axis=0)
+
+
+@takes_out
+def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+    """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
+    needs_float("histc", input)
+    x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    if bins < 1:
+        raise ArgumentError(f"histc: bins must be > 0, but got {bins}")
+    low, high = float(min), float(max)
+    if low > high:
+        raise ArgumentError(f"histc: max must be larger than min, got {low} and {high}")
+    if low == high == 0 and input.spec.size:
+        low, high = (float(reading.item(f(x))) for f in (reductions.amin, reductions.amax))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ArgumentError(f"histc: range of [{low}, {high}] is not finite")
+    if low == high:
+        low, high = low - 1, high + 1
+    counts = _counted(x, low, high, bins)
+    return cast(counts, input.spec.dtype)
+
+
+def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> Any:
+    kind = x.device.index_dtype
+    place = elementary.floor(a.mul(a.sub(x, low), bins / (high - low)))
+    inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
+    # a nan is in no bin, and no place either
+    at = cast(e.where(inside, clamp(place, 0, bins - 1), 0), kind)
+    one = cast(inside, kind) if weight is None else e.where(inside, weight, 0)
+    return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
+
+
+@takes_out
+def histogram(
+    input: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Any:
+    """Return (hist, bin_edges): how many elements, or what weight, in each bin; the last one is closed.
+
+    `bins` is a number of equal ones over `range`, or the data's, or a tensor of edges.
+    """
+    x: Any = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    if isinstance(bins, Box):
+        edges: Any = bins
+    else:
+        low, high = range or (0.0, 1.0)
+        if range is None and input.spec.size:
+            low, high = tuple(reading.item(f(x)) for f in (reductions.amin, reductions.amax))
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        edges = ranges.linspace(low, high, bins + 1, dtype=input.spec.dtype, device=x.device)
+    n = edges.spec.size - 1
+    at = a.sub(sorting.searchsorted(edges, x, True), 1)
+    at = e.where(r.eq(x, v.reshape.bind(v.part(edges, 0, n, n + 1), shape=())), n - 1, at)
+    inside = r.bitwise_and(r.ge(at, 0), r.lt(at, n))
+    one = (
+        filled(x.spec.shape, 1, x.spec.dtype, x.device)
+        if weight is None
+        else v.reshape.bind(weight, shape=x.spec.shape)
+    )
+    counted = e.where(inside, one, 0)
+    hist: Any = i.scatter_add.bind(
+        filled((n,), 0, one.spec.dtype, x.device), clamp(at, 0, n - 1), counted, axis=0
+    )
+    if density:
+        hist = a.div(hist, a.mul(reductions.sum(hist), diff(edges)))
+    return return_types.histogram(hist, edges)
+
+
+@widened
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None
+) -> Tensor:
+    """Return the covariance of the rows of a matrix, each column an observation; of one row its variance.
+
+    `fweights` says how often each observation was made, `aweights` how much it counts.
+
+    >>> import tabgrad as tg
+    >>> tg.cov(tg.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]], device="cpu"))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    if input.spec.dtype is dt.bool_:
+        raise DTypeError("cov(): bool dtype is not supported for input; cast it with .float()")
+    for name, given, integral in (("fweights", fweights, True), ("aweights", aweights, False)):
+        its = None if given is None else given.spec.dtype
+        if its is not None and its.category != (dt.INT if integral else dt.FLOAT):
+            raise DTypeError(
+                f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got "
+                f"{name} with {dt.TYPE_NAMES[its]} dtype"
+            )
+    x: Any = floating("cov", input)
+    if len(x.spec.shape) > 2:
+        raise ShapeError(f"cov: expected at most 2 dimensions, got shape {x.spec.shape}")
+    rows = x if len(x.spec.shape) == 2 else v.reshape.bind(x, shape=(1, x.spec.size))
+    n = rows.spec.shape[1]
+    if not n:
+        # of no observations; some adapters take 0 times nan for 0
+        shape = (rows.spec.shape[0],) * 2 if len(x.spec.shape) == 2 else ()
+        return filled(shape, math.nan, x.spec.dtype, x.device)
+    weight: Any = constant(1, rows.spec, x.device)
+    for w in (fweights, aweights):
+        if w is not None:
+            weight = a.mul(weight, cast(w, x.spec.dtype))
+    total = reductions.sum(weight, 1, True)
+    gap: Any = a.sub(rows, a.div(reductions.sum(a.mul(rows, weight), 1, True), total))
+    line = (
+        v.part(total, 0, 0, 1) if rows.spec.shape[0] else filled((1, 1), n, x.spec.dtype, x.device)
+    )
+    if aweights is None:
+        left = a.sub(line, float(correction))
+    else:
+        heavy = a.mul(v.part(weight, 0, 0, 1), cast(aweights, x.spec.dtype))
+        left = a.sub(line, a.div(a.mul(reductions.sum(heavy, 1, True), float(correction)), line))
+    c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), clamp(left, 0))
+    return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
+
+
+@widened
+def corrcoef(input: Tensor) -> Tensor:
+    """Return the correlation of the rows of a matrix."""
+    c: Any = cov(input)
+    if not c.spec.shape:
+        return a.div(c, c)
+    d: Any = elementary.sqrt(diagonal(c))
+    return clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
+
+
+class StatisticsMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    bincount = bincount
+    corrcoef = corrcoef
+    cov = cov
+    histc = histc
+    histogram = histogram
+    mode = mode
+    nanquantile = nanquantile
+    quantile = quantile
+
+
+__all__ = ["bincount", "corrcoef", "cov", "histc", "histogram", "mode", "nanquantile", "quantile"]

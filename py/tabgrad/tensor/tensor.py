@@ -1,0 +1,491 @@
+"""Tensor: an array with operators, methods, and gradients."""
+
+from __future__ import annotations
+
+import builtins
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from tabgrad import dispatch, printing
+from tabgrad.core import dtype as dt, trace
+from tabgrad.core.capture import clear_grad
+from tabgrad.core.dtype import DType
+from tabgrad.core.errors import GradientError
+from tabgrad.core.spec import Spec
+from tabgrad.core.trace import Box
+from tabgrad.ops import elementwise
+from tabgrad.tensor import (
+    aliasing,
+    arithmetic,
+    comparison,
+    conversion,
+    creation,
+    diagonals,
+    distinct,
+    elementary,
+    filling,
+    indexing,
+    joining,
+    linear,
+    literals,
+    nonzero,
+    norms,
+    ordering,
+    ranges,
+    reading,
+    rearranging,
+    reductions,
+    sampling,
+    selecting,
+    shaping,
+    softmax,
+    statistics,
+    storage,
+    ternary,
+    writing,
+)  # fmt: skip
+from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.operators import assigning, operator, product, product_from_left
+from tabgrad.tensor.size import Size, size_of
+from tabgrad.transforms import backward as reverse, hooks, tape
+from tabgrad.transforms.autograd import add_to_grad
+
+FLOAT = dt.FLOAT
+
+
+class Tensor(
+    arithmetic.ArithmeticMethods,
+    comparison.ComparisonMethods,
+    conversion.ConversionMethods,
+    creation.CreationMethods,
+    diagonals.DiagonalsMethods,
+    distinct.DistinctMethods,
+    elementary.ElementaryMethods,
+    filling.FillingMethods,
+    joining.JoiningMethods,
+    linear.LinearMethods,
+    nonzero.NonzeroMethods,
+    norms.NormsMethods,
+    ordering.OrderingMethods,
+    ranges.RangesMethods,
+    reading.ReadingMethods,
+    rearranging.RearrangingMethods,
+    reductions.ReductionsMethods,
+    sampling.SamplingMethods,
+    selecting.SelectingMethods,
+    shaping.ShapingMethods,
+    softmax.SoftmaxMethods,
+    statistics.StatisticsMethods,
+    storage.StorageMethods,
+    ternary.TernaryMethods,
+    writing.WritingMethods,
+    Box,
+):
+    """An n-dimensional array on a device, made by `tabgrad.tensor` and the other creation functions.
+
+    Values never change: an in-place method gives the tensor new ones, and its views see them.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([1.0, 2.0], device="cpu", requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
+
+    def __new__(cls, *args: Any, device: Any = None) -> Any:
+        """Return a float tensor of the given numbers, or zeros of the given sizes: PyTorch's old way."""
+        if len(args) == 1 and not isinstance(args[0], builtins.int):
+            return creation.tensor(args[0], dtype=dt.get_default_dtype(), device=device)
+        return creation.empty(*args, device=device)
+
+    @staticmethod
+    def _make_subclass(cls: Any, data: Any, require_grad: builtins.bool = False) -> Any:
+        """Return a leaf of the class `cls` with the values of `data`."""
+        aliasing.refreshed(data)
+        made = wrap(data.value, data.spec, data.device, data.owner, cls)
+        if require_grad:
+            made.requires_grad = True
+        return made
+
+    # -- what it is
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dims."""
+        return size_of(self.spec.shape)
+
+    def size(self, dim: builtins.int | None = None) -> Any:
+        """Return the sizes of the dims, or that of one."""
+        shape = self.spec.shape
+        if dim is None:
+            return size_of(shape)
+        if not shape:
+            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        return shape[axis("size", dim, len(shape))]
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> builtins.int:
+        """The number of dims."""
+        return len(self.spec.shape)
+
+    def dim(self) -> builtins.int:
+        """Return the number of dims."""
+        return len(self.spec.shape)
+
+    ndimension = dim
+
+    def numel(self) -> builtins.int:
+        """Return the number of elements."""
+        return self.spec.size
+
+    nelement = numel
+
+    @property
+    def itemsize(self) -> builtins.int:
+        """The size of an element in bytes."""
+        return self.spec.dtype.itemsize
+
+    def element_size(self) -> builtins.int:
+        """Return the size of an element in bytes."""
+        return self.spec.dtype.itemsize
+
+    @property
+    def nbytes(self) -> builtins.int:
+        """The size of all elements in bytes."""
+        return self.spec.size * self.spec.dtype.itemsize
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """Whether the tensor is on a CUDA device."""
+        return bool(self.device.type == "cuda")
+
+    @property
+    def is_cpu(self) -> builtins.bool:
+        """Whether the tensor is on the CPU."""
+        return bool(self.device.type == "cpu")
+
+    def get_device(self) -> builtins.int:
+        """Return the index of the device, -1 for the CPU."""
+        return -1 if self.is_cpu else int(self.device.index)
+
+    def data_ptr(self) -> builtins.int:
+        """Return a number that tensors sharing memory share, and others don't."""
+        offset = self.alias.strides[1] if self.alias.__class__ is aliasing.View else 0
+        root = self
+        while root.alias.__class__ is aliasing.View:
+            root = root.alias.base
+        if root.alias is None:
+            root.alias = aliasing.Storage(root)
+        return id(root.alias) + offset * self.itemsize
+
+    def _is_view(self) -> builtins.bool:
+        its = self.alias
+        return its.__class__ is aliasing.View and not its.detached
+
+    @property
+    def _base(self) -> Any:
+        """The tensor that this one is a view of, None if it is none."""
+        return self.alias.base if self._is_view() else None
+
+    # -- gradients
+
+    @property
+    def requires_grad(self) -> builtins.bool:
+        """Whether gradients of this tensor are wanted; can be set on leaves."""
+        return builtins.bool(aliasing.refreshed(self).tracked)
+
+    @requires_grad.setter
+    def requires_grad(self, value: builtins.bool) -> None:
+        if not tape.is_leaf(aliasing.refreshed(self)) and value is not self.tracked:
+            raise GradientError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        if value and not self.spec.dtype.is_differentiable:
+            raise GradientError(
+                "only Tensors of floating point and complex dtype can require gradients, this one is "
+                f"{self.spec.dtype!r}"
+            )
+        if value and self.born & 1 and not trace.MODE.get().inference:
+            raise GradientError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
+                "make a clone() first"
+            )
+        self.tracked = builtins.bool(value)
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that backward() has added up, None before; can be set."""
+        capture = trace.MODE.get().capture
+        if capture is not None:
+            capture.note_grad(self)
+        found = self._grad
+        if found is None and self.tracked and not tape.is_leaf(self):
+            if "retain" not in (self.node.notes or ()):
+                warnings.warn(
+                    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                    "attribute won't be populated during autograd.backward(). Use .retain_grad() on it first.",
+                    stacklevel=2,
+                )
+        return found
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            clear_grad(self)
+        else:
+            self._check_grad(value)
+            self._set_grad(value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        clear_grad(self)
+
+    def _check_grad(self, value: Any) -> None:
+        if not isinstance(value, Box):
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+            )
+        if value is self:
+            raise GradientError("can't assign Variable as its own grad")
+        if value.spec.dtype is not self.spec.dtype:
+            raise GradientError(
+                f"assigned grad has data of a different type: {value.spec.dtype!r}, not {self.spec.dtype!r}"
+            )
+        if value.device is not self.device:
+            raise GradientError(
+                f"assigned grad has data located on a different device: {value.device}, not {self.device}"
+            )
+        if value.spec is not self.spec:
+            raise GradientError(
+                f"assigned grad has data of a different size: {value.spec.shape}, not {self.spec.shape}"
+            )
+
+    def _set_grad(self, value: Any) -> None:
+        capture = trace.MODE.get().capture
+        if capture is not None:
+            capture.note_grad(self)
+        self._grad = value
+
+    @property
+    def grad_fn(self) -> Any:
+        """The tape node of the op that made this tensor, None for a leaf."""
+        aliasing.refreshed(self)
+        return tape.grad_fn(self)
+
+    @property
+    def is_leaf(self) -> builtins.bool:
+        """Whether no recorded op made this tensor."""
+        return not aliasing.refreshed(self).tracked or tape.is_leaf(self)
+
+    @property
+    def output_nr(self) -> builtins.int:
+        """Which output of its `grad_fn` this tensor is."""
+        node = self.node
+        return (
+            builtins.int(node.entry[1]) if node is not None and node.entry[0] is tape.OUTPUT else 0
+        )
+
+    @property
+    def retains_grad(self) -> builtins.bool:
+        """Whether `retain_grad` was called on this tensor, which is no leaf."""
+        aliasing.refreshed(self)
+        return self.node is not None and "retain" in (self.node.notes or ())
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor in `.grad` though it is no leaf."""
+        if not self.requires_grad:
+            raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
+        node = self.node
+        if tape.is_leaf(self) or self.retains_grad:
+            return
+        ref = weakref.ref(self)
+
+        def keep(ct: Any) -> None:
+            x = ref()
+            if x is not None:
+                add_to_grad(x, ct, ct.tracked or x._grad is not None)
+
+        tape.add_hook(node, "retain", keep)
+
+    register_hook = hooks.register_hook
+    register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook
+
+    def backward(
+        self, gradient: Any = None, retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False, inputs: Any = None,
+    ) -> None:  # fmt: skip
+        """Add the gradients of this tensor to the `.grad` of the leaves, or of `inputs`.
+
+        A tensor with more than one element needs its cotangent, `gradient`. The graph is freed unless
+        `retain_graph`; with `create_graph` the gradients can be differentiated again.
+        """
+        aliasing.refreshed(self)
+        reverse.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    @property
+    def data(self) -> Any:
+        """The tensor without its history, sharing its values; can be set."""
+        return aliasing.detach(self)
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        writing.set_data(self, new)
+
+    # -- Python's protocols
+
+    def __repr__(self) -> str:
+        return printing.text(self)
+
+    def __format__(self, spec: str) -> str:
+        if not self.spec.shape and spec:
+            return str(format(reading.item(self), spec))
+        return object.__format__(self, spec)
+
+    def __len__(self) -> builtins.int:
+        if not self.spec.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.spec.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.spec.shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(joining.unbind(self))
+
+    def __contains__(self, element: Any) -> builtins.bool:
+        return bool(reading.to_bool(reductions.any(comparison.eq(self, element))))
+
+    def __reversed__(self) -> Any:
+        return rearranging.flip(self, 0) if self.spec.shape else self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raw = bytes(reading.data(self, "pickle"))
+        s = self.spec
+        return _rebuild, (type(self), raw, s.shape, s.dtype, str(self.device), self.tracked)
+
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
+        if not self.is_leaf:
+            raise GradientError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol"
+            )
+        found = memo.get(id(self))
+        if found is None:
+            found = memo[id(self)] = wrap(
+                aliasing.refreshed(self).value, self.spec, self.device, self.owner
+            )
+            found.tracked = self.tracked
+            if self._grad is not None:
+                found._grad = self._grad.__deepcopy__(memo)
+        return found
+
+    def __copy__(self) -> Any:
+        return self.view_as(self)
+
+    __hash__ = object.__hash__
+    __bool__ = reading.to_bool
+    __int__ = reading.to_int
+    __float__ = reading.to_float
+    __complex__ = reading.to_complex
+    __index__ = reading.to_index
+    __array__ = reading.to_array
+    __array_wrap__ = conversion.array_wrap
+    __getitem__ = indexing.getitem
+    __setitem__ = indexing.setitem
+
+    __add__ = __radd__ = operator(arithmetic.add, elementwise.add)
+    __mul__ = __rmul__ = operator(arithmetic.mul, elementwise.mul)
+    __sub__ = operator(arithmetic.sub, elementwise.sub)
+    __rsub__ = operator(arithmetic.sub, elementwise.sub, True)
+    __truediv__ = operator(arithmetic.div, elementwise.div)
+    __rtruediv__ = operator(arithmetic.div, elementwise.div, True)
+    __floordiv__ = operator(arithmetic.floor_divide)
+    __rfloordiv__ = operator(arithmetic.floor_divide, None, True)
+    __mod__ = operator(arithmetic.remainder)
+    __rmod__ = operator(arithmetic.remainder, None, True)
+    __pow__ = operator(arithmetic.pow)
+    __rpow__ = operator(arithmetic.pow, None, True)
+    __matmul__ = product
+    __rmatmul__ = product_from_left
+    __and__ = __rand__ = operator(arithmetic.bitwise_and)
+    __or__ = __ror__ = operator(arithmetic.bitwise_or)
+    __xor__ = __rxor__ = operator(arithmetic.bitwise_xor)
+    __lshift__ = operator(arithmetic.bitwise_left_shift)
+    __rlshift__ = operator(arithmetic.bitwise_left_shift, None, True)
+    __rshift__ = operator(arithmetic.bitwise_right_shift)
+    __rrshift__ = operator(arithmetic.bitwise_right_shift, None, True)
+    __lt__ = operator(comparison.lt)
+    __le__ = operator(comparison.le)
+    __gt__ = operator(comparison.gt)
+    __ge__ = operator(comparison.ge)
+    __eq__ = operator(comparison.eq)
+    __ne__ = operator(comparison.ne)
+    __neg__ = elementary.neg
+    __pos__ = elementary.positive
+    __abs__ = elementary.abs
+    __invert__ = elementary.bitwise_not
+    __iadd__ = assigning(arithmetic.ArithmeticMethods.add_)
+    __isub__ = assigning(arithmetic.ArithmeticMethods.sub_)
+    __imul__ = assigning(arithmetic.ArithmeticMethods.mul_)
+    __itruediv__ = assigning(arithmetic.ArithmeticMethods.div_)
+    __ifloordiv__ = assigning(arithmetic.ArithmeticMethods.floor_divide_)
+    __imod__ = assigning(arithmetic.ArithmeticMethods.remainder_)
+    __ipow__ = assigning(arithmetic.ArithmeticMethods.pow_)
+    __iand__ = assigning(arithmetic.ArithmeticMethods.bitwise_and_)
+    __ior__ = assigning(arithmetic.ArithmeticMethods.bitwise_or_)
+    __ixor__ = assigning(arithmetic.ArithmeticMethods.bitwise_xor_)
+    __ilshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_left_shift_)
+    __irshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_right_shift_)
+
+    detach = aliasing.detach
+    T = property(shaping.transposed)
+    mT = property(shaping.matrix_transposed)
+    H = mH = property(shaping.adjoint)
+
+
+_new = object.__new__
+current = trace.MODE.get
+
+
+def wrap(
+    value: Any, spec: Spec, device: Any, owner: Any = None, kind: type[Tensor] = Tensor
+) -> Any:
+    """Return a new Tensor around a payload."""
+    t = _new(kind)
+    t.value = value
+    t.spec = spec
+    t.device = device
+    t.owner = owner
+    t.tracked = False
+    t.node = None
+    t.alias = None
+    t._grad = None
+    t._version = 0
+    t.born = current().birth
+    return t
+
+
+def _rebuild(
+    kind: type[Tensor], raw: bytes, shape: tuple[int, ...], dtype: DType, device: str, tracked: bool
+) -> Any:
+    """Return the tensor that was pickled; it goes back to its device."""
+    where = creation.place(device)
+    target = where.canonical(dtype)
+    if target is not dtype:
+        raw = literals.encode(literals.decode(raw, dtype), target)
+    made = creation.upload(raw, shape, target, where)
+    out = wrap(made.value, made.spec, made.device, None, kind)
+    out.tracked = tracked
+    return out
+
+
+trace.install(dispatch.process, wrap, dispatch.operand)

@@ -1,0 +1,129 @@
+"""Element-wise mathematics of three operands: clamping, blending, adding products and quotients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError
+from tabgrad.core.number import fits, number
+from tabgrad.core.promotion import call, needs_float, refuse_bool, result_dtype, widened
+from tabgrad.core.trace import Box
+from tabgrad.ops import elementwise as e, rounding as r, special as s
+from tabgrad.tensor.arithmetic import FLOAT, add, div, mul, rsub, sub
+from tabgrad.tensor.elementary import abs
+from tabgrad.tensor.inplace import in_place
+from tabgrad.tensor.out import takes_out
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+@takes_out
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Return each element moved into [min, max]; either bound may be missing, a number or a tensor.
+
+    On a bound the derivative is 1. Where min > max the result is max.
+
+    >>> import tabgrad as tg
+    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0], device="cpu"), min=0, max=1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    if min is None and max is None:
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    x = input
+    bounds = [n for n in (min, max) if n is not None]
+    if result_dtype(input, *bounds) is dt.bool_ and not isinstance(bounds[0], Box):
+        needs_float("clamp", input)
+    min, max = (_bound(input, n) for n in (min, max))
+    if min is not None:
+        x = call(s.at_least, x, min)
+    return x if max is None else call(s.at_most, x, max)
+
+
+clip = clamp
+
+
+def _bound(input: Tensor, given: Any) -> Any:
+    """Return a bound of `clamp`; a number must fit the dtype of the result."""
+    if given is None or isinstance(given, Box):
+        return given
+    given = number("clamp", given)
+    return fits("clamp", given, result_dtype(input, given))
+
+
+@takes_out
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Return each element, or `min` where it is less."""
+    return clamp(input, min)
+
+
+@takes_out
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Return each element, or `max` where it is more."""
+    return clamp(input, None, max)
+
+
+@takes_out
+@widened
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """Return input + weight * (end - input)."""
+    needs_float("lerp", input)
+    if end.spec.dtype is not input.spec.dtype:
+        raise DTypeError(
+            f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}"
+        )
+    gap = sub(end, input)
+    near = add(input, mul(gap, weight))
+    # from the nearer end, so that a weight of 1 gives it
+    if isinstance(weight, Box):
+        part: Any = weight
+        return e.where(r.lt(abs(part), 0.5), near, sub(end, mul(gap, rsub(part, 1))))
+    return near if -0.5 < weight < 0.5 else sub(end, mul(gap, 1 - weight))
+
+
+@takes_out
+@widened
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """Return input + value * tensor1 * tensor2."""
+    if result_dtype(input, tensor1, tensor2) is dt.bool_:
+        refuse_bool("addcmul", input)
+    if value != 1:
+        tensor1 = mul(tensor1, fits("addcmul", value, result_dtype(tensor1, tensor2)))
+    return add(input, mul(tensor1, tensor2))
+
+
+@takes_out
+@widened
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """Return input + value * tensor1 / tensor2."""
+    if result_dtype(tensor1, tensor2).category < FLOAT:
+        raise DTypeError(
+            "addcdiv: Integer division with addcdiv is no longer supported; cast the tensors with .float()"
+        )
+    quotient = div(tensor1, tensor2)
+    return add(
+        input, quotient if value == 1 else mul(quotient, _factor("addcdiv", value, quotient))
+    )
+
+
+def _factor(name: str, value: Any, product: Tensor) -> Any:
+    """Return `value` as a number of the dtype that it scales."""
+    return fits(name, value, product.spec.dtype)
+
+
+class TernaryMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    addcdiv, addcdiv_ = addcdiv, in_place(addcdiv)
+    addcmul, addcmul_ = addcmul, in_place(addcmul)
+    clamp, clamp_ = clamp, in_place(clamp)
+    clamp_max, clamp_max_ = clamp_max, in_place(clamp_max)
+    clamp_min, clamp_min_ = clamp_min, in_place(clamp_min)
+    clip, clip_ = clip, in_place(clip)
+    lerp, lerp_ = lerp, in_place(lerp)
+
+
+__all__ = ["addcdiv", "addcmul", "clamp", "clamp_max", "clamp_min", "clip", "lerp"]

@@ -1,0 +1,124 @@
+"""Methods that give a tensor other values, or another place in the graph, where it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DTypeError, GradientError
+from tabgrad.core.locks import WRITING
+from tabgrad.core.number import NUMBER, fits, number
+from tabgrad.core.trace import MODE, Box
+from tabgrad.tensor import conversion, creation, indexing
+from tabgrad.tensor.aliasing import View, check_writable, fitting, own, refreshed, write
+from tabgrad.tensor.diagonals import diagonal
+from tabgrad.transforms.levels import check_written
+from tabgrad.transforms.tape import is_leaf
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Take the values of `src`, broadcast, cast and moved from its device; return self."""
+    check_writable(self)
+    if not isinstance(src, Box):
+        src = creation.tensor(src, device=self.device)
+    if src.device is not self.device:
+        src = conversion.convert(src, None, self.device, False)
+    with WRITING:
+        return write(self, own(refreshed(src)))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Take `value`, a number or a 0-d tensor, in every element; return self."""
+    check_writable(self)
+    s = self.spec
+    if isinstance(value, Box):
+        if value.spec.shape:
+            raise GradientError(
+                f"fill_ only supports 0-dimension value tensor but got shape {value.spec.shape}"
+            )
+        return write(self, own(fitting(self, value, "fill_")), "fill_")
+    value = fits("fill_", value if isinstance(value, NUMBER) else number("fill_", value), s.dtype)
+    return write(self, creation.filled(s.shape, value, s.dtype, self.device), "fill_")
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Take 0 in every element; return self."""
+    return fill_(self, 0)
+
+
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Take `fill_value` on the main diagonal; return self."""
+    fill_(diagonal(self), fill_value)
+    return self
+
+
+def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+    """Write, or add, `values` at the places that a tuple of index tensors names; return self."""
+    if not accumulate:
+        indexing.setitem(self, tuple(indices), values, "index_put_")
+        return self
+    check_writable(self)
+    return write(
+        self, indexing.put_indices(self, indices, values, True, "index_put_"), "index_put_"
+    )
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Forget the history: the tensor becomes a leaf; return self. A view can't be."""
+    if self.alias.__class__ is View and not self.alias.detached:
+        raise GradientError("Can't detach views in-place. Use detach() instead.")
+    self.node = None
+    self.tracked = False
+    return self
+
+
+def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Say whether gradients of this leaf are wanted; return self."""
+    self.requires_grad = requires_grad
+    return self
+
+
+def set_data(self: Tensor, new: Tensor) -> None:
+    """Share the values of `new` from now on, its shape, dtype and device included; the history stays."""
+    if not isinstance(new, Box):
+        raise TypeError(f"data: expected a tensor, got {type(new).__name__}")
+    given: Any = new
+    if self.requires_grad and given.spec.dtype.category < dt.FLOAT:
+        raise DTypeError(
+            "data set to a tensor that requires gradients must be floating point or complex dtype, got "
+            f"{given.spec.dtype!r}"
+        )
+    source = given.detach()
+    if source.owner is not None and source.owner is not self.owner:
+        check_written(self, source, "assignment to .data")
+    if source.spec is not self.spec and self.node is not None and is_leaf(self):
+        self.node = None
+    mode = MODE.get()
+    if mode.capture is not None:
+        mode.capture.note_write(self)
+    self.value, self.owner, self.spec, self.device = (
+        source.value,
+        source.owner,
+        source.spec,
+        source.device,
+    )
+    self.alias = source.alias
+    self.born = source.born
+    self._version = source._version
+
+
+class WritingMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    copy_ = copy_
+    detach_ = detach_
+    fill_ = fill_
+    fill_diagonal_ = fill_diagonal_
+    index_put_ = index_put_
+    requires_grad_ = requires_grad_
+    zero_ = zero_
