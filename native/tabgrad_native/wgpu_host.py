@@ -6,6 +6,7 @@ classes, which cost five times as much; errors inside a pass come out of its end
 """
 
 import threading
+import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -69,6 +70,7 @@ class WgpuHost(Encoding):
         self._ledger = Ledger()
         self._pipelines = Pipelines(self._device)
         self._staging = Staging(self._device)
+        hold_destroy(self._device, self._lock, self._staging)
         self._offset = ffi.new("uint32_t[1]")
 
     # Packets
@@ -396,9 +398,20 @@ class WgpuHost(Encoding):
         return staging, nbytes
 
     def _mapped(self, staging: Any, nbytes: int) -> Mapping:
-        return Mapping(staging, nbytes, self._staging, self._lock, self._map_failed)
+        return Mapping(staging, nbytes, self._staging, self._lock, self._check, self._map_failed)
+
+    def _check(self) -> None:
+        """Raise DeviceLostError where the device has been destroyed."""
+        if self._device._poller is None and not self.lost:
+            self._lose(-1)
+        if self.lost:
+            raise DeviceLostError("the device is lost")
 
     def _map_failed(self, error: Exception) -> HostError:
+        try:
+            self._check()
+        except DeviceLostError as lost:
+            return lost
         try:
             self._device.create_command_encoder().finish()
         except wgpu.GPUError:
@@ -442,9 +455,10 @@ class WgpuHost(Encoding):
 
     def close(self) -> None:
         """Release the device."""
-        if not self.lost:
-            self.lost = True
-            self._device.destroy()
+        with self._lock:
+            if not self.lost:
+                self.lost = True
+                self._device.destroy()
 
 
 _ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
@@ -455,6 +469,24 @@ _ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
     Store: WgpuHost._store,
     Replay: WgpuHost._replay,
 }
+
+
+def hold_destroy(device: Any, lock: Any, staging: Staging) -> None:
+    """Let a device be destroyed only while nobody reads a buffer of it, where wgpu-native ends the process;
+    those who wait for one then hear of it.
+
+    That holds for whoever has this Python object; what destroys the device below it can't be held.
+    """
+    of = weakref.ref(device)
+
+    def destroy() -> None:
+        held = of()
+        if held is not None:
+            with lock:
+                type(held).destroy(held)
+                staging.wake()
+
+    device.destroy = destroy
 
 
 def connect(*, diagnose: bool = False) -> WgpuHost:

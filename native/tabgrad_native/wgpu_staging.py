@@ -1,6 +1,7 @@
 """Bringing bytes back from a wgpu-py device: staging buffers, and waits with deadlines."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ class Staging:
     def __init__(self, device: Any) -> None:
         self._device = device
         self._free: dict[int, list[Any]] = {}
+        self._waiting: list[threading.Event] = []
 
     def take(self, nbytes: int) -> Any:
         """Return a free staging buffer of at least `nbytes`."""
@@ -28,6 +30,15 @@ class Staging:
         return self._device.create_buffer(
             size=capacity, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
         )
+
+    def wait_for(self, event: threading.Event) -> None:
+        """Note that somebody waits for an event that comes with a buffer."""
+        self._waiting = [e for e in self._waiting if not e.is_set()] + [event]
+
+    def wake(self) -> None:
+        """Wake all who wait: nothing more will come."""
+        for event in self._waiting:
+            event.set()
 
     def give(self, buffer: Any) -> None:
         """Take back a buffer that is no longer mapped."""
@@ -43,12 +54,14 @@ class Mapping:
         nbytes: int,
         staging: Staging,
         lock: Any,
+        check: Callable[[], None],
         failed: Callable[[Exception], HostError],
     ) -> None:
         self._buffer = buffer
         self._nbytes = nbytes
         self._staging = staging
         self._lock = lock
+        self._check = check
         self._failed = failed
         # wgpu-py's "READ" would submit once more to be sure that the copy was sent.
         try:
@@ -56,6 +69,9 @@ class Mapping:
         except (wgpu.GPUError, RuntimeError, AttributeError) as error:
             # AttributeError: wgpu-py takes away the poller of a destroyed device.
             raise failed(error) from None
+        # Nobody awaits it: an event loop that is closed by the time it comes would only complain.
+        self._promise._call_soon_threadsafe = None
+        staging.wait_for(self._promise._thread_event)
 
     def wait(self, timeout: float) -> bytes:
         """Return the bytes, or raise DeadlineError."""
@@ -80,6 +96,7 @@ class Mapping:
 
     def _finish(self) -> bytes:
         with self._lock:
+            self._check()
             try:
                 self._promise.sync_wait()
             except RuntimeError as error:

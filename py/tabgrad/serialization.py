@@ -30,6 +30,8 @@ NAMES = {dtype: code for code, dtype in CODES.items()}
 File = str | os.PathLike[str] | IO[bytes]
 TREE = "tabgrad.tree"
 """The metadata that holds the structure of what is not a plain dict of tensors."""
+LEAVES = "tabgrad.leaves"
+"""The metadata that name the tensors that require grad, and the parameters, where there are any."""
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
 
@@ -37,7 +39,8 @@ MOST_AXES = 64
 def save(obj: Any, f: File) -> None:
     """Write `obj` to a file: a tensor, or dicts, lists and tuples of tensors, numbers and strings.
 
-    Models and optimizers are saved by their state dicts. Tensors are read from their device, which waits
+    Models and optimizers are saved by their state dicts. What requires grad is a leaf that does so when it is
+    loaded, and a parameter is one again. Tensors are read from their device, which waits
     for it (`await save_async` where that is not possible). Raises TypeError for an object that is neither.
 
     >>> import io, tabgrad as tg
@@ -72,6 +75,10 @@ def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
     for name, t in tensors.items():
         if t.dtype not in NAMES:
             raise TypeError(f"save: the format has no {t.dtype}; cast {name!r} to another dtype")
+    tracked = [name for name, t in tensors.items() if t.requires_grad]
+    parameters = [name for name, t in tensors.items() if isinstance(t, tg.nn.Parameter)]
+    if tracked or parameters:
+        metadata[LEAVES] = json.dumps({"requires_grad": tracked, "parameters": parameters})
     return tensors, metadata
 
 
@@ -105,9 +112,10 @@ def load(f: File, map_location: Any = None, *, weights_only: bool = True) -> Any
     try:
         entries, metadata = decode(data)
         tree = parsed(metadata[TREE], TREE) if TREE in metadata else None
+        leaves = _leaves(metadata, entries)
     except FileFormatError as fault:
         raise FileFormatError(f"load: {name}: {fault}") from None
-    tensors = {key: _tensor(*entry, where) for key, entry in entries.items()}
+    tensors = {key: _leaf(_tensor(*entry, where), key, *leaves) for key, entry in entries.items()}
     if TREE not in metadata:
         return tensors
     try:
@@ -254,6 +262,37 @@ def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device)
     if target is not dtype:
         raw = literals.encode(literals.decode(raw, dtype), target)
     return upload(bytes(raw), shape, target, where)
+
+
+def _leaves(metadata: dict[str, str], entries: dict[str, Entry]) -> tuple[set[str], set[str]]:
+    """Return the names of the tensors that require grad, and of the parameters."""
+    if LEAVES not in metadata:
+        return set(), set()
+    told = parsed(metadata[LEAVES], LEAVES)
+    kinds = ("requires_grad", "parameters")
+    if type(told) is not dict or set(told) != set(kinds):
+        raise FileFormatError(
+            f"{LEAVES}: expected requires_grad and parameters, got {_short(told)}"
+        )
+    for kind in kinds:
+        if type(told[kind]) is not list:
+            raise FileFormatError(f"{LEAVES}.{kind}: expected a list, got {_short(told[kind])}")
+        for name in told[kind]:
+            if type(name) is not str or name not in entries:
+                raise FileFormatError(f"{LEAVES}.{kind}: there is no tensor {_short(name)}")
+            if kind == "requires_grad" and not _differentiable(entries[name][0]):
+                raise FileFormatError(f"{LEAVES}.{kind}: {_short(name)} is of integers")
+    return set(told["requires_grad"]), set(told["parameters"])
+
+
+def _differentiable(dtype: tg.DType) -> bool:
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def _leaf(x: tg.Tensor, name: str, tracked: set[str], parameters: set[str]) -> tg.Tensor:
+    if name in parameters:
+        return tg.nn.Parameter(x, name in tracked)
+    return x.requires_grad_(True) if name in tracked else x
 
 
 # Structures

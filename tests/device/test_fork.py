@@ -23,6 +23,7 @@ def child(x: Any, out: Any) -> None:
         lambda: (x + 1).tolist(),
         x.tolist,
         lambda: tg.ones(2, device="webgpu"),
+        lambda: tg.ones(2, device="webgpu:3").tolist(),
         lambda: tg.accelerator.synchronize(),
     ):
         try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -93,3 +96,78 @@ def test_a_handler_of_the_user_stays(device: str) -> None:
         assert seen == [1]
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_asyncio_cancels_the_task_as_without_a_device(device: str) -> None:
+    """The first interrupt cancels, and asyncio.run raises it when the task has ended."""
+    x = tg.ones(3, device=device)
+    seen = []
+
+    async def work() -> None:
+        try:
+            for _ in range(10_000):
+                assert (x * 2).sum().item() == 6
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            assert (x * 2).sum().item() == 6
+            seen.append("cancelled")
+            raise
+
+    for _ in range(5):
+        thread = interrupt_after(0.01, [])
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(work())
+        thread.join()
+    assert seen == ["cancelled"] * 5
+    raised, delay = interrupted(lambda: (x * 2).sum().item(), 0.01)  # type: ignore[arg-type, return-value]
+    assert raised == 1
+    assert delay < SOON
+
+
+OPENED_INSIDE = """
+import asyncio, os, signal, sys, threading, time
+import tabgrad as tg
+
+def soon():
+    threading.Thread(target=lambda: (time.sleep(0.03), os.kill(os.getpid(), signal.SIGINT))).start()
+
+async def main():
+    x = tg.ones(4, device="webgpu")
+    x.sum().item()
+    soon()
+    try:
+        while True:
+            (x * 2).sum().item()
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        print("cancelled")
+        raise
+
+async def given_up():
+    async def read():
+        while True:
+            (tg.ones(4, device="webgpu") * 2).sum().item()
+            await tg.accelerator.synchronize_async()
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.005)
+    task.cancel()
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("raised")
+print(signal.getsignal(signal.SIGINT).__module__)
+for _ in range(10):
+    asyncio.run(given_up())
+"""
+
+
+def test_a_device_that_is_opened_inside_asyncio_run() -> None:
+    """asyncio's way stays, ours is there afterwards, and reads that nobody awaits any more are silent."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED_INSIDE], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["cancelled", "raised", "tabgrad.core.interrupts"]
+    noise = [line for line in done.stderr.splitlines() if "XDG_RUNTIME_DIR" not in line]
+    assert noise == []

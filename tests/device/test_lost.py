@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -144,3 +145,38 @@ def test_it_says_so_and_training_goes_on(device: str, name: str) -> None:
     t.compiled().item()
     assert t.bits() == want
     assert others[7].tolist() == [8, 8, 8]
+
+
+@pytest.mark.parametrize("how", ["destroyed", "closed"])
+def test_it_is_lost_while_threads_read(device: str, how: str) -> None:
+    """Each hears of it at once, whatever it was in the middle of; nobody reads a buffer that is gone."""
+    for _ in range(5):
+        said: list[BaseException] = []
+
+        def read(errors: list[BaseException]) -> None:
+            try:
+                while True:
+                    (tg.tensor([1.0, 2.0], device=device) * 2).cumsum(0).sum().item()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=read, args=(said,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.04)
+        host = tg.device("webgpu").backend.host
+        start = time.perf_counter()
+        if how == "destroyed":
+            host._device.destroy()
+        else:
+            host.close()
+        while len(said) < 3 and time.perf_counter() - start < 10:
+            # a thread that was between two reads has connected again: it goes on
+            time.sleep(0.01)
+            if tg.device("webgpu")._backend is not None and time.perf_counter() - start > 0.2:
+                tg.device("webgpu").backend.host.close()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert [type(e) for e in said] == [tg.DeviceLostError] * 3, said
+    assert tg.ones(2, device=device).sum().item() == 2

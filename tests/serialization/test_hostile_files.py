@@ -40,6 +40,11 @@ def tree(node: Any, tensors: int = 1) -> bytes:
     )
 
 
+def leaves(told: Any, dtype: str = "F32") -> bytes:
+    text = told if isinstance(told, str) else json.dumps(told)
+    return packed({"__metadata__": {"tabgrad.leaves": text}, "a": fact(0, 4, [1], dtype)}, bytes(4))
+
+
 DEEP = 100_000
 FILES = {
     "overlap": (packed({"a": fact(0, 8), "b": fact(4, 12)}, bytes(12)), "tensor 'b'.*overlaps"),
@@ -91,6 +96,12 @@ FILES = {
     "two kinds": (tree({"list": [], "dict": []}), "unknown part"),
     "versions": (tree({"ordered": [], "versions": 3}), "versions: expected a dict"),
     "bare list": (tree([1]), "tabgrad.tree"),
+    "leaves no json": (leaves("{"), "tabgrad.leaves"),
+    "leaves of a kind": (leaves({"requires_grad": []}), "tabgrad.leaves: expected requires_grad and"),
+    "leaves no list": (leaves({"requires_grad": "a", "parameters": []}), "requires_grad: expected a list"),
+    "no such leaf": (leaves({"requires_grad": [], "parameters": ["b"]}), 'parameters: there is no tensor "b"'),
+    "leaf no name": (leaves({"requires_grad": [["a"]], "parameters": []}), "there is no tensor"),
+    "leaf of integers": (leaves({"requires_grad": ["a"], "parameters": []}, "I32"), '"a" is of integers'),
 }  # fmt: skip
 
 

@@ -64,9 +64,32 @@ def test_structures() -> None:
     assert back["dtype"] is tg.float16
     assert back["device"] is tg.device("cpu")
     assert back["empty"] == {}
-    assert not back[7]["w"].requires_grad
+    assert back[7]["w"].requires_grad
+    assert not back[7]["view"].requires_grad
     assert again(w).tolist() == [1.0, 2.0]
     assert again(OrderedDict(b=w, a=w)).keys() == OrderedDict(b=w, a=w).keys()
+
+
+@pytest.mark.parametrize("inside", [lambda x: x, lambda x: {"x": x}, lambda x: [1, {"a": (x,)}]])
+def test_what_requires_grad_does_so_again(inside: Any) -> None:
+    def leaf(obj: Any) -> Any:
+        while not isinstance(obj, tg.Tensor):
+            obj = list(obj.values() if isinstance(obj, dict) else obj)[-1]
+        return obj
+
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    for x in (w, w * 3, nn.Parameter(w.detach()), nn.Parameter(w.detach(), requires_grad=False)):
+        back = leaf(again(inside(x)))
+        assert back.requires_grad == x.requires_grad
+        assert back.is_leaf
+        assert type(back) is type(x)
+        assert back.tolist() == x.tolist()
+    plain, other = io.BytesIO(), io.BytesIO()
+    tg.save(inside(w.detach()), plain)
+    tg.save(inside(w), other)
+    assert b"tabgrad.leaves" not in plain.getvalue()
+    assert not leaf(tg.load(io.BytesIO(plain.getvalue()))).requires_grad
+    leaf(tg.load(io.BytesIO(other.getvalue()))).sum().backward()
 
 
 def test_a_checkpoint_goes_on(tmp_path: pathlib.Path) -> None:

@@ -3,7 +3,8 @@
 Python runs a signal's handler between any two instructions of the main thread. An exception there could leave
 a graph or a packet half-written. The handler installed here looks at the frame that was interrupted: where
 that is tabgrad's own code it waits until this code has returned to its caller, and raises there; where it
-is the user's code, or a wait, or the lowering of a graph, it raises at once. Nothing is paid for this
+is the user's code, or a wait, or the lowering of a graph, it raises at once. Under `asyncio.run` the first
+interrupt cancels the task, as asyncio has it, and none of this is needed. Nothing is paid for this
 between interrupts.
 """
 
@@ -106,6 +107,9 @@ class Deferred:
 
     def called(self, frame: FrameType, event: str, arg: Any) -> Any:
         """Raise where a function begins that may be broken off, or one of a step that takes too long."""
+        code, name = frame.f_code, frame.f_globals.get("__name__", "")
+        if code not in _interruptible and name.startswith(_WHOLE):
+            return None  # without a look at all the frames around, which would take long
         kind, _ = kind_of(frame)
         if kind == FREE or (kind == STEP and time.monotonic() - self.since > PATIENCE):
             return self.fire(frame)
@@ -127,8 +131,28 @@ class _State:
     deferred: Deferred | None = None
 
 
+def asyncio_run(frame: FrameType | None) -> tuple[Any, Any] | None:
+    """Return the runner and the task of the `asyncio.run` around a frame, if an interrupt cancels that task.
+
+    asyncio does so with the first one where Python's own handler is installed when it starts.
+    """
+    runners = sys.modules.get("asyncio.runners")
+    code = runners and runners.Runner.run.__code__
+    while frame is not None:
+        if frame.f_code is code:
+            runner, task = frame.f_locals.get("self"), frame.f_locals.get("task")
+            first = getattr(runner, "_interrupt_count", 1) == 0 and hasattr(runner, "_on_sigint")
+            return (runner, task) if first and task is not None and not task.done() else None
+        frame = frame.f_back
+    return None
+
+
 def on_interrupt(number: int, frame: FrameType | None) -> Any:
     """Handle SIGINT: raise KeyboardInterrupt, now or when tabgrad's code has returned."""
+    running = asyncio_run(frame)
+    if running is not None:
+        runner, task = running
+        return runner._on_sigint(number, frame, main_task=task)
     kind, outer = kind_of(frame)
     if kind == FREE or outer is None:
         return signal.default_int_handler(number, frame)
@@ -139,10 +163,16 @@ def on_interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 def install() -> None:
-    """Handle SIGINT here where Python's own handler would; another that the user has set stays."""
+    """Handle SIGINT here where Python's own handler or asyncio's would; one that the user has set stays."""
     if threading.current_thread() is not threading.main_thread():
         return
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    now = signal.getsignal(signal.SIGINT)
+    runners = sys.modules.get("asyncio.runners")
+    method = getattr(getattr(now, "func", None), "__func__", None)
+    theirs = method is not None and method is getattr(
+        runners and runners.Runner, "_on_sigint", None
+    )
+    if now is signal.default_int_handler or theirs:
         signal.signal(signal.SIGINT, on_interrupt)
 
 

@@ -7,6 +7,7 @@ that `import tabgrad` loads neither wgpu, nor CuPy, nor anything of the browser.
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -161,7 +162,32 @@ _NATIVE = {
 }
 
 
+_NOT_HERE: set[str] = set()
+"""Kinds whose library the parent of this process had in use: its threads are not in this process."""
+
+
+def _forked() -> None:
+    loaded = {kind for kind, (module, _, _) in _NATIVE.items() if module in sys.modules}
+    if "wgpu.backends.wgpu_native" in sys.modules:
+        loaded.add("webgpu")
+    _NOT_HERE.update(loaded)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def forked_error(name: str) -> DeviceError:
+    """Return the error for a device that a process can't use because its parent did."""
+    return DeviceError(
+        f"{name} was opened by the parent of this process, and a device does not survive a fork: "
+        'start processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'
+    )
+
+
 def _connect_native(kind: str, diagnose: bool) -> Host:
+    if kind in _NOT_HERE:
+        raise forked_error(kind)
     if kind not in _NATIVE:
         raise DeviceError(f"no host of kind {kind!r}: there are 'webgpu' and 'cuda'")
     if in_browser():

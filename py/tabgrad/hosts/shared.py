@@ -9,9 +9,9 @@ from functools import wraps
 from threading import get_ident
 from typing import Any
 
-from tabgrad.core.errors import DeviceError
 from tabgrad.core.graph import Graph
 from tabgrad.hosts.device import DeviceBackend
+from tabgrad.hosts.host import forked_error
 
 
 class SharedGraph(Graph):
@@ -95,10 +95,7 @@ class ForkedBackend:
         self.name = name
 
     def __getattr__(self, what: str) -> Any:
-        raise DeviceError(
-            f"{self.name} was opened by the parent of this process, and a device does not survive a fork: "
-            'start processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'
-        )
+        raise forked_error(self.name)
 
 
 _ABANDONED: list[Any] = []
