@@ -89,6 +89,7 @@ def signature(x: Any) -> Any:
             x.born & 1,
             x.alias.__class__ is View,
             hooks,
+            tuple([(name, _inner(v)) for name, v in x.__dict__.items()]) if x.__dict__ else None,
         )
     if kind is int or kind is bool or kind is str or x is None:
         return (kind, x)

@@ -152,6 +152,8 @@ class Places:
         if self.exists(x):
             find = self.find(x)
             return lambda args, values, made: find(args)
+        if x.__dict__:
+            raise Refused(f"returns a tensor with attributes of its own ({', '.join(x.__dict__)})")
         its = x.alias
         given = self.of_view(x)
         if given is not None:
@@ -170,7 +172,7 @@ class Places:
             raise Refused(f"returns a tensor of {x.device}")
         if self.hidden(x):
             raise Refused("returns what shares memory with a tensor that no name leads to")
-        if hasattr(x, "__dict__"):
+        if type(x) is not type(wrap(x.value, x.spec, x.device)):
             raise Refused(f"returns a {type(x).__name__}, which a replay would not make anew")
         k, spec, device = self.target(x), x.spec, x.device
         return lambda args, values, made: wrap(values[k], spec, device)

@@ -20,7 +20,7 @@ class Parameter(tg.Tensor):
     tensor([1., 2.], requires_grad=True)
     """
 
-    __slots__ = ("__dict__",)
+    __slots__ = ()
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter with the value of `data`."""
@@ -42,7 +42,7 @@ class Parameter(tg.Tensor):
 class Buffer(tg.Tensor):
     """A Tensor that a Module registers as a buffer when it is assigned as an attribute."""
 
-    __slots__ = ("__dict__",)
+    __slots__ = ()
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
         """Return a buffer with the value of `data`; one that is not persistent is not in state dicts."""

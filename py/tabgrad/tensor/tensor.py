@@ -6,6 +6,7 @@ import builtins
 import warnings
 import weakref
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from tabgrad import dispatch, printing
@@ -92,9 +93,11 @@ class Tensor(
     >>> (x * x).sum().backward()
     >>> x.grad
     tensor([2., 4.])
+
+    It takes attributes of any other name, which are its own: no op hands them on.
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)
     __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
 
     def __new__(cls, *args: Any, device: Any = None) -> Any:
@@ -371,7 +374,8 @@ class Tensor(
     def __reduce_ex__(self, protocol: Any) -> Any:
         raw = bytes(reading.data(self, "pickle"))
         s = self.spec
-        return _rebuild, (type(self), raw, s.shape, s.dtype, str(self.device), self.tracked)
+        parts = type(self), raw, s.shape, s.dtype, str(self.device), self.tracked
+        return (_rebuild, parts, self.__dict__) if self.__dict__ else (_rebuild, parts)
 
     def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
         if not self.is_leaf:
@@ -386,10 +390,14 @@ class Tensor(
             found.tracked = self.tracked
             if self._grad is not None:
                 found._grad = self._grad.__deepcopy__(memo)
+            if self.__dict__:
+                found.__dict__.update(deepcopy(self.__dict__, memo))
         return found
 
     def __copy__(self) -> Any:
-        return self.view_as(self)
+        found = self.view_as(self)
+        found.__dict__.update(self.__dict__)
+        return found
 
     __hash__ = object.__hash__
     __bool__ = reading.to_bool
