@@ -113,6 +113,7 @@ template <typename T> LIBRARY T digamma_of(T x) {
 }
 template <typename T> LIBRARY T trigamma_of(T x) {
   if (is_nan(x)) return x;
+  if (is_inf(x) && x < T(0)) return (T)nan();
   if (x <= T(0) && floor(x) == x) return (T)inf();
   bool reflect = x < T(0.5);
   T v = reflect ? T(1) - x : x, sum = T(0);

@@ -199,5 +199,6 @@ fn trigamma_f32(x: f32) -> f32 {
   let w = 3.141592653589793 / sin_pi(x);
   let whole = x <= 0.0 && floor(x) == x;
   let y = select(select(positive, w * w - positive, negative), inf(), whole);
-  return select(y, x, is_nan(x));
+  // there is no limit at -inf, whose bits these are
+  return select(y, nan(), is_nan(x) || bitcast<u32>(x) == 0xff800000u);
 }

@@ -45,23 +45,27 @@ def outcome(t: Any, call: str, dtype: str, device: str) -> dict[str, Any] | None
             found: dict[str, Any] = {"results": [bits(t, y) for y in results]}
         except Exception:
             return None
-        # the leaves themselves, before the call put anything else in their place
-        wanting = [y for y in results if y.requires_grad and y.grad_fn is not None]
-        if dtype in GRADIENTS and wanting:
-            used = [(name, x) for name, x in inputs.items() if name in call_names(call)]
-            try:
-                grads = t.autograd.grad(
-                    wanting,
-                    [x for _, x in used],
-                    [t.ones_like(y) for y in wanting],
-                    allow_unused=True,
-                )
-            except Exception:
-                return found
-            found["gradients"] = {
-                name: bits(t, g) for (name, _), g in zip(used, grads, strict=True) if g is not None
-            }
+        if dtype in GRADIENTS:
+            found["requires_grad"] = [bool(y.requires_grad) for y in results]
+            found["gradients"] = gradients(t, call, inputs, results)
     return found
+
+
+def gradients(
+    t: Any, call: str, inputs: dict[str, Any], results: list[Any]
+) -> dict[str, Any] | None:
+    """Return the gradient of each input that has one; None where the library refuses them."""
+    # the leaves themselves, before the call put anything else in their place
+    wanting = [y for y in results if y.requires_grad and y.grad_fn is not None]
+    used = [(name, x) for name, x in inputs.items() if name in call_names(call)]
+    if not wanting or not used:
+        return {}
+    ones = [t.ones_like(y) for y in wanting]
+    try:
+        grads = t.autograd.grad(wanting, [x for _, x in used], ones, allow_unused=True)
+    except Exception:
+        return None
+    return {name: bits(t, g) for (name, _), g in zip(used, grads, strict=True) if g is not None}
 
 
 def call_names(call: str) -> set[str]:

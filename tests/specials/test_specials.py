@@ -93,8 +93,9 @@ def difference(
     else:
         a, b = a.astype(np.float64), b.astype(np.float64)
         with np.errstate(all="ignore"):
-            least = SMALLEST[kind] if signs else CLOSE[kind] / 100
+            least = SMALLEST[kind] if signs else 0.005
             near = np.abs(a - b) <= CLOSE[kind] * np.maximum(np.abs(b), least)
+            near = near & np.isfinite(a) & np.isfinite(b)
             zero = (b == 0) | (a == 0)
             small = (np.abs(b) < SMALLEST[kind]) & (a == 0) if device == "webgpu" else False
             signed = np.signbit(a) == np.signbit(b)
@@ -108,7 +109,7 @@ def difference(
     return f"{(~same).sum()} of {same.size}, at {at}: {a[at]!r} for {b[at]!r}"
 
 
-def zeros_like(y: dict[str, Any]) -> dict[str, Any]:
+def zeros_like(y: Any) -> dict[str, Any]:
     """Return zeros in the place of a gradient that there is none of."""
     return {**y, "data": "0" * len(y["data"])}
 
@@ -127,13 +128,31 @@ def differences(call: str, dtype: str, device: str) -> dict[str, str]:
         text = difference(a, b, dtype, device)
         if text:
             out.setdefault("value", text)
-    theirs = wanted.get("gradients", {})
-    ours = found.get("gradients", {})
-    for name, b in theirs.items():
-        text = difference(ours.get(name) or zeros_like(b), b, dtype, device, False)
+    if dtype in running.GRADIENTS:
+        text = gradient_difference(found, wanted, dtype, device)
         if text:
-            out.setdefault("gradient", f"{name}: {text}")
+            out["gradient"] = text
     return out
+
+
+def gradient_difference(
+    found: dict[str, Any], wanted: dict[str, Any], dtype: str, device: str
+) -> str:
+    """Return how the gradients of a call differ: which results and inputs have one, and their numbers."""
+    if wanted["gradients"] is None:
+        # what does not require grad has none either
+        return f"{list(found['gradients'])} for a refusal" if found["gradients"] else ""
+    if found["requires_grad"] != wanted["requires_grad"]:
+        return f"requires_grad {found['requires_grad']} for {wanted['requires_grad']}"
+    if found["gradients"] is None:
+        return "a refusal"
+    ours, theirs = found["gradients"], wanted["gradients"]
+    for name in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(name), theirs.get(name)
+        text = difference(a or zeros_like(b), b or zeros_like(a), dtype, device, False)
+        if text:
+            return f"{name}: {text}"
+    return ""
 
 
 def dtypes_of(call: str, device: str) -> list[str]:

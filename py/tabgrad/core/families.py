@@ -11,7 +11,7 @@ from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
 from tabgrad.core.promotion import call, cast as cast_to, single
 from tabgrad.core.shape import without
 from tabgrad.core.spec import Params, Spec, spec
-from tabgrad.core.trace import bind
+from tabgrad.core.trace import bind, constant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -194,8 +194,7 @@ class Elementwise(Op):
 
 
 def _times(d: Rule) -> Rule:
-    reads = uses(d)
-    mul = REGISTRY.ops.get("mul")
+    reads, mul = uses(d), REGISTRY.ops.get("mul")
 
     def along(t: Any, *inputs: Any, **params: Any) -> Any:
         nonlocal mul
@@ -204,9 +203,10 @@ def _times(d: Rule) -> Rule:
         if t.spec.dtype in dt.HALVES:  # one formula: its steps are not rounded
             return cast_to(along(*map(single, (t, *inputs)), **params), t.spec.dtype)
         factor = d(*inputs, **params)
-        if not hasattr(factor, "spec"):
-            return t * factor
-        return mul.bind(t, factor)
+        if hasattr(factor, "spec"):
+            return mul.bind(t, factor)
+        # of an infinite t 0 times it would be nan
+        return t * factor if factor else constant(0, t.spec, t.device)
 
     along.__signature__ = _signature(reads)  # type: ignore[attr-defined]
     return along

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.dtype import INT, DType
+from tabgrad.core.dtype import INT, DType, bool_
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
 from tabgrad.ops.rounding import eq, gt, lt, trunc
 
 Operand = Any
@@ -138,6 +140,11 @@ def where(cond: Operand, x: Operand, y: Operand) -> Array:
     return np.where(cond, x, y)
 
 
+def attached(y: Any, x: Any) -> Any:
+    """Return `y` with the derivative 0 by `x`, which broadcasts to it: a gradient is zeros and not None."""
+    return where(constant(False, spec(y.spec.shape, bool_), y.device), x, y)
+
+
 # -- arithmetic ------------------------------------------------------------------------------------
 
 
@@ -145,7 +152,8 @@ def where(cond: Operand, x: Operand, y: Operand) -> Array:
     code="({x} / {y})",
     along=(
         lambda t, _x, y, _z: div.bind(t, y),
-        lambda t, _x, y, z: neg.bind(mul.bind(div.bind(t, y), z)),
+        # not t / y first, which is infinite where y is small
+        lambda t, _x, y, z: neg.bind(mul.bind(t, div.bind(z, y))),
     ),
     domain=((-2.0, 2.0), (0.5, 2.0)),
 )
@@ -219,7 +227,7 @@ def fmod(x: Operand, y: Operand) -> Array:
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
         lambda x, y, z: where(
             x == 0,
-            where(z == 0, x * 0, where(y == 0, x * 0, -math.inf)),
+            where(z == 0, x * 0, where(y == 0, x * 0, stop_gradient(z) * -math.inf)),
             z * log(where(x == 0, 1, x)),
         ),
     ),
@@ -228,7 +236,7 @@ def fmod(x: Operand, y: Operand) -> Array:
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )
 def pow_(x: Operand, y: Operand) -> Array:
-    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0.
+    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0, as in PyTorch.
 
     Integers to negative powers are what is left of 1 / x ** -y: 0, or 1 or -1 where that is exact.
     """
@@ -238,7 +246,7 @@ def pow_(x: Operand, y: Operand) -> Array:
     return np.where(y < 0, inverse, np.power(x, np.maximum(y, 0)))
 
 
-@elementwise(code="({x} * {x})", derivative=lambda x, _y: 2 * x, integers="same", kinds="iufc")
+@elementwise(code="({x} * {x})", along=lambda t, x, _y: (t * 2) * x, integers="same", kinds="iufc")
 def square(x: Operand) -> Array:
     """Return the squares."""
     return x * x
@@ -387,7 +395,8 @@ def sqrt(x: Operand) -> Array:
 
 @elementwise(
     code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt({x})"},
-    derivative=lambda x, y: -0.5 * y / x,
+    # not y / x: the root of -0.0 is negative
+    derivative=lambda _x, y: -0.5 * (y * y * y),
     domain=(0.3, 3.0),
 )
 def rsqrt(x: Operand) -> Array:

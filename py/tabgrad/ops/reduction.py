@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota
-from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan
-from tabgrad.ops.view import spread
+from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt
+from tabgrad.ops.view import expand, reshape, spread
 
 Operand = Any
 Array = Any
@@ -103,34 +104,64 @@ def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
     return x.argmin(axes[0])
 
 
-def first_place(x: Any, y: Any, axis: int) -> Any:
+def first_place(x: Any, y: Any, axis: int, padded: Any = ()) -> Any:
     """Return where along `axis` the maximum `y` of `x` was met: at the last nan, or else at its first place.
 
-    So does max pooling count, which goes on at each nan.
+    So does max pooling count, which goes on at each nan. Where `x` are windows that are `padded`, as `inside`
+    has it, the padding does not count.
     """
     axes = (axis,)
-    if not x.spec.dtype.is_floating_point:
+    floats = x.spec.dtype.is_floating_point
+    if not floats and not padded:
         return argmax.bind(x, axes=axes, dtype=x.device.index_dtype)
     n = x.shape[axis]
     at = iota_along(x, axis)
-    score = where(eq(x, keep(y, x, axes)), n - 1 - at, -1)
-    best = reduce_max.bind(where(isnan(x), at + n, score), axes=axes)
+    same = eq(x, keep(y, x, axes))
+    if padded:
+        same = bitwise_and(same, inside(padded, x))
+    score = where(same, n - 1 - at, -1)
+    best = reduce_max.bind(where(isnan(x), at + n, score) if floats else score, axes=axes)
     return where(ge(best, n), best - n, n - 1 - best)
 
 
-def _first_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
+def _first_derivative(dx: Any, x: Any, y: Any, *, axes: Ints, padded: Any = ()) -> Any:
     (axis,) = axes
-    here = eq(keep(first_place(x, y, axis), x, axes), iota_along(x, axis))
+    place = first_place(x, y, axis, padded)
+    here = eq(keep(place, x, axes), iota_along(x, axis))
     return reduce_sum.bind(where(here, dx, 0), axes=axes)
+
+
+def inside(padded: tuple[Ints, ...], x: Any) -> Any:
+    """Return which elements of windows over a padded input, [..., *counts, kernel elements], are no padding.
+
+    `padded` has for each axis its size, and number, sizes, strides, dilation and padding of the windows.
+    """
+    shape = (*(axis[1] for axis in padded), *(axis[2] for axis in padded))
+    found: Any = True
+    for i, (size, count, kernel, stride, dilation, before) in enumerate(padded):
+        starts = iota(count, x.device.index_dtype, x.device) * stride - before
+        steps = iota(kernel, x.device.index_dtype, x.device) * dilation
+        place = _line(starts, shape, i) + _line(steps, shape, len(padded) + i)
+        here = bitwise_and(ge(place, 0), lt(place, size))
+        found = here if found is True else bitwise_and(found, here)
+    counts = shape[: len(padded)]
+    flat = reshape.bind(found, shape=(*counts, math.prod(shape[len(padded) :])))
+    return expand.bind(flat, shape=x.shape)
+
+
+def _line(x: Any, shape: Ints, axis: int) -> Any:
+    return spread.bind(x, shape=shape, axes=tuple(i for i in range(len(shape)) if i != axis))
 
 
 def iota_along(x: Any, axis: int) -> Any:
     """Return the index along `axis` at every element of `x`."""
-    line = iota(x.shape[axis], x.device.index_dtype, x.device)
-    return keep(line, x, tuple(i for i in range(len(x.shape)) if i != axis))
+    return _line(iota(x.shape[axis], x.device.index_dtype, x.device), x.shape, axis)
 
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")
-def first_max(x: Operand, *, axes: Ints) -> Array:
-    """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone."""
+def first_max(x: Operand, *, axes: Ints, padded: Any = ()) -> Array:
+    """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone.
+
+    `padded` says how the elements are windows over a padded input; the derivative goes to no padding.
+    """
     return x.max(axes)

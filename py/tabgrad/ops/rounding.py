@@ -62,6 +62,18 @@ def round_(x: Operand) -> Array:
     return np.round(x)
 
 
+@elementwise(
+    code={"float": "trunc({x} / {y})"},
+    derivative=(lambda _x, _y, _z: 0.0, lambda _x, _y, _z: 0.0),
+    integers=None,
+    kinds="f",
+    domain=((0.6, 0.9), (0.5, 0.55)),
+)
+def trunc_divide(x: Operand, y: Operand) -> Array:
+    """Return the quotient rounded towards zero; its derivative is 0 by an infinite quotient too."""
+    return np.trunc(x / y)
+
+
 # -- comparisons -----------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from tabgrad.core.numpy import np
 from tabgrad.core.shape import axis_index, without
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
-from tabgrad.ops.elementwise import add, cast, floor_divide, sub, where
+from tabgrad.ops.elementwise import add, cast, copy, floor_divide, sub, where
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import bitwise_and, bitwise_not, isnan, le, lt
@@ -47,7 +47,7 @@ def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Arra
 
 def _scalar(x: Any) -> tuple[Any, Any]:
     """What selecting along the missing axis of a 0-d tensor gives."""
-    return x, constant(0, spec((), x.device.index_dtype), x.device)
+    return copy(x), constant(0, spec((), x.device.index_dtype), x.device)
 
 
 def sort(x: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tabgrad.core.dtype import FLOAT, get_default_dtype
 from tabgrad.core.families import elementwise
 from tabgrad.core.numpy import np
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import cast, widened
 from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (
+    abs_,
     add,
     cos,
     div,
@@ -24,6 +26,7 @@ from tabgrad.ops.elementwise import (
     mul,
     neg,
     reciprocal,
+    sign,
     sin,
     square,
     sub,
@@ -102,7 +105,7 @@ def trigamma(x: Operand) -> Array:
 
 @widened
 def polygamma(n: int, x: Any) -> Any:
-    """Return the n-th derivative of digamma at `x`.
+    """Return the n-th derivative of digamma at `x`, at a pole the infinity on its right.
 
     Ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and the reflection 5.15.6 where x <= 0.
     """
@@ -110,12 +113,25 @@ def polygamma(n: int, x: Any) -> Any:
         raise ValueError(f"polygamma: n must not be negative, got {n}")
     if n < 2:
         return trigamma(x) if n else digamma(x)
+    x = cast(x, get_default_dtype()) if x.spec.dtype.category < FLOAT else x
     negative = le(x, 0)
     y = _polygamma_of_positive(n, where(negative, sub(1, x), x))
-    turn = mul(sub(x, round_(x)), math.pi)
-    turn = where(negative, turn, 1)
-    reflected = sub(mul(y, (-1.0) ** n), _cotangent_derivative(n, div(cos(turn), sin(turn))))
+    gap = where(negative, sub(x, round_(x)), 1)
+    pole = eq(gap, 0)
+    cotangent = _cotangent(where(negative, where(pole, 0.25, gap), 0.25))
+    reflected = sub(mul(y, (-1.0) ** n), _cotangent_derivative(n, cotangent))
+    first = _power(reciprocal(where(pole, gap, 1)), n + 1)
+    reflected = where(pole, mul(first, (-1.0) ** (n + 1) * math.factorial(n)), reflected)
     return where(negative, reflected, y)
+
+
+def _cotangent(r: Any) -> Any:
+    """Return cot(pi r) for 0 < |r| <= 0.5, exactly 0 at a half."""
+    size = abs_(r)
+    steep = gt(size, 0.25)
+    u = mul(where(steep, sub(0.5, size), size), math.pi)
+    t = div(sin(u), cos(u))
+    return mul(sign(r), where(steep, t, reciprocal(where(steep, 1, t))))
 
 
 def _power(x: Any, k: int) -> Any:
@@ -178,6 +194,23 @@ def xlogy(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
+    code={
+        "wgsl": "select({x} * log1p_f32({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log1p_f32({y}))",
+    },
+    derivative=(
+        lambda x, y, _z: where(eq(x, 0), where(le(y, -1), 0, log1p(y)), log1p(y)),
+        lambda x, y, _z: div(x, add(y, 1)),
+    ),
+    kinds="f",
+    domain=((0.2, 2.0), (-0.7, 3.0)),
+)
+def xlog1py(x: Operand, y: Operand) -> Array:
+    """Return x * ln(1 + y), 0 where x is 0."""
+    return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log1p(y))
+
+
+@elementwise(
     code={"wgsl": "sqrt({x})", "cuda": "sqrt({x})"},
     derivative=lambda _x, y: where(eq(y, 0), 0, div(0.5, y)),
     kinds="f",
@@ -186,6 +219,21 @@ def xlogy(x: Operand, y: Operand) -> Array:
 def radius(x: Operand) -> Array:
     """Return the root of a sum of squares. Its slope at 0 counts as 0; that has none itself, and is nan."""
     return np.sqrt(x)
+
+
+@elementwise(
+    code={
+        "wgsl": "select(select(0.0, -inf(), {x} < 0.0), -{x} * log_f32({x}), {x} > 0.0 || is_nan({x}))",
+        "cuda": "({x} > 0 || is_nan({x}) ? -{x} * log_f32({x}) : ({x} < 0 ? -inf() : 0))",
+    },
+    derivative=lambda x, _y: neg(add(log(x), 1)),
+    kinds="f",
+    domain=(0.2, 2.0),
+)
+def entr(x: Operand) -> Array:
+    """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
+    inner = np.where(x > 0, x, 1)
+    return np.where(x > 0, -inner * np.log(inner), np.where(x < 0, -np.inf, x * 0)).astype(x.dtype)
 
 
 @elementwise(
@@ -311,8 +359,31 @@ def at_most(x: Operand, y: Operand) -> Array:
     return np.minimum(x, y)
 
 
+def _blend_code(form: str) -> str:
+    near, far = "{x} + {weight} * ({y} - {x})", "{y} - ({y} - {x}) * (1 - {weight})"
+    return form.format(far=far, near=near)
+
+
+@elementwise(
+    code={
+        "wgsl": _blend_code("select({far}, {near}, abs({{weight}}) < 0.5)"),
+        "cuda": _blend_code("(fabs({{weight}}) < 0.5f ? {near} : {far})"),
+    },
+    along=(
+        lambda t, _x, _y, weight, _z: mul(t, sub(1, weight)),
+        lambda t, _x, _y, weight, _z: mul(t, weight),
+        lambda t, x, y, _weight, _z: mul(t, sub(y, x)),
+    ),
+    kinds="f",
+)
+def blend(x: Operand, y: Operand, weight: Operand) -> Array:
+    """Return x + weight * (y - x), counted from the nearer end, so that a weight of 1 gives `y`."""
+    gap = y - x
+    return np.where(np.abs(weight) < 0.5, x + weight * gap, y - gap * (1 - weight))
+
+
 __all__ = [
-    "at_least", "at_most", "coin_entropy", "digamma", "erf", "erfc", "erfinv", "gelu_erf",
-    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma",
+    "at_least", "at_most", "blend", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf",
+    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma", "xlog1py",
     "xlogy",
 ]  # fmt: skip

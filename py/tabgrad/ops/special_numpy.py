@@ -73,7 +73,7 @@ def digamma(x: Array) -> Array:
     z = 1 / (v * v)
     series = z * np.polyval([1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12], z)
     y = np.log(v) - 0.5 / v - series + below
-    turned = y - np.pi / np.tan(np.pi * (x - np.floor(x)))
+    turned = y - np.pi / np.tan(np.pi * (x - np.round(x)))
     y = np.where(x < 0, turned, y)
     return np.where(x == 0, -np.copysign(np.inf, x), np.where(pole, np.nan, y))
 
@@ -92,5 +92,5 @@ def trigamma(x: Array) -> Array:
     z = 1 / (v * v)
     series = np.polyval([7 / 6, -691 / 2730, 5 / 66, -1 / 30, 1 / 42, -1 / 30, 1 / 6], z)
     y = total + 1 / v + z / 2 + z * series / v
-    w = np.pi / np.sin(np.pi * (x - np.floor(x)))
-    return np.where(pole, np.inf, np.where(reflect, w * w - y, y))
+    w = np.pi / np.sin(np.pi * (x - np.round(x)))
+    return np.where(pole & (x != -np.inf), np.inf, np.where(reflect, w * w - y, y))

@@ -10,28 +10,29 @@ from tabgrad.core.errors import ArgumentError, DTypeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box, constant
+from tabgrad.ops import special
 from tabgrad.ops.elementwise import (
     abs_,
     add,
     cos,
     div,
     exp,
+    expm1,
     log,
     log1p,
     mul,
     neg,
     pow_,
     rsqrt,
-    sqrt,
     square,
     sub,
     where,
 )  # fmt: skip
-from tabgrad.ops.indexing import iota
+from tabgrad.ops.indexing import cat, iota
 from tabgrad.ops.reduction import reduce_sum
-from tabgrad.ops.rounding import eq, floor, gt, isnan, le, lt
+from tabgrad.ops.rounding import ceil, eq, floor, gt, isnan, lt
 from tabgrad.ops.special import erfc, lgamma, polygamma as derivative_of_digamma
-from tabgrad.ops.view import expand, spread
+from tabgrad.ops.view import expand, part, reshape, spread
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.out import takes_out
 
@@ -55,7 +56,12 @@ def _scaled_bessel(order: int, x: Any) -> Any:
     wide = spread.bind(near, shape=shape, axes=(last,))
     cosines = spread.bind(c, shape=shape, axes=tuple(range(last)))
     terms = exp(sub(mul(wide, cosines), abs_(wide)))
-    terms = mul(terms, cosines) if order else terms
+    if order:
+        # near 0 without the constant, which the cosines cancel but for its rounding
+        tiny = lt(abs_(wide), 1)
+        turned = mul(where(tiny, wide, 0), cosines)
+        terms = where(tiny, mul(exp(neg(abs_(wide))), expm1(turned)), terms)
+        terms = mul(terms, cosines)
     small = mul(reduce_sum.bind(terms, axes=(last,)), 1 / POINTS)
     v = where(lt(a, LARGE), LARGE, a)
     series: Any = 0.0
@@ -64,7 +70,7 @@ def _scaled_bessel(order: int, x: Any) -> Any:
         coefficient *= -(4 * order * order - (2 * k - 1) ** 2) / (8 * k)
         power = div(1, v) if power is None else div(power, v)
         series = add(mul(power, coefficient), series)
-    large = mul(add(series, 1), rsqrt(mul(v, 2 * math.pi)))
+    large = mul(mul(add(series, 1), rsqrt(v)), 1 / math.sqrt(2 * math.pi))
     if order:
         large = where(lt(x, 0), neg(large), large)
     return where(lt(a, LARGE), small, large)
@@ -109,11 +115,10 @@ def i1(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def zeta(input: Any, other: Any) -> Tensor:
-    """Return the Hurwitz zeta function ζ(s, q), the sum over k of (k + q)^-s; s is `input` > 1, q `other` > 0.
+    """Return the Hurwitz zeta function ζ(s, q), the sum over k of (k + q)^-s; s is `input` > 1, q `other`.
 
-    At s = 1 and at the poles of q it is inf, elsewhere nan.
-
-    Ten terms, then the Euler-Maclaurin series DLMF 25.11.28.
+    Where q < 0, s must be an integer, by which there is no derivative: nan. At s = 1 and where a term is 1 / 0
+    it is inf, for s < 1 nan.
     """
     s, q = input, other
     if not isinstance(s, Box):
@@ -123,6 +128,23 @@ def zeta(input: Any, other: Any) -> Tensor:
     s, q = _real("zeta", s), _real("zeta", q)
     shape = broadcast("zeta", s.spec.shape, q.spec.shape)
     s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
+    q = where(eq(q, -math.inf), -1, q)
+    above, gap = gt(q, 0), sub(q, floor(q))
+    plain = where(above, True, eq(gap, 0))
+    # the terms of both signs, and what those of q < 0 do not reach: one kernel for three sums
+    starts = (where(above, q, gap), where(plain, 1, sub(ceil(q), q)), where(plain, 1, sub(1, q)))
+    first, low, rest = _hurwitz(s, starts)
+    turned = mul(pow_(-1, where(plain, 2, s)), sub(low, rest))
+    total = where(plain, first, add(first, turned))
+    return where(eq(s, 1), where(isnan(q), math.nan, math.inf), where(gt(s, 1), total, math.nan))
+
+
+def _hurwitz(s: Any, starts: tuple[Any, ...]) -> list[Any]:
+    """Return the zeta function of `s` from each start of 0 or more: ten terms, then DLMF 25.11.28."""
+    shape = s.spec.shape
+    n = len(starts)
+    q = cat.bind(*(reshape.bind(q, shape=(1, *shape)) for q in starts), axis=0)
+    s = expand.bind(s, shape=(n, *shape))
     total = pow_(q, neg(s))
     for k in range(1, 10):
         total = add(total, pow_(add(q, k), neg(s)))
@@ -133,9 +155,7 @@ def zeta(input: Any, other: Any) -> Tensor:
     for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1):
         total = add(total, mul(factor, bernoulli / math.factorial(2 * k)))
         factor = div(mul(factor, mul(add(s, 2 * k - 1), add(s, 2 * k))), square(v))
-    pole = where(eq(q, floor(q)), math.inf, math.nan)
-    total = where(gt(q, 0), total, where(isnan(s), math.nan, pole))
-    return where(eq(s, 1), where(isnan(q), math.nan, math.inf), where(gt(s, 1), total, math.nan))
+    return [reshape.bind(part(total, 0, i, i + 1), shape=shape) for i in range(n)]
 
 
 @takes_out
@@ -176,24 +196,15 @@ def multigammaln(input: Tensor, p: int) -> Tensor:
 
 
 @takes_out
-@widened
 def xlog1py(input: Any, other: Any) -> Tensor:
     """Return x * ln(1 + y), 0 where x is 0."""
-    x, y = input, other
-    # where the logarithm is infinite; elsewhere it is the derivative at 0
-    edge = where(le(y, -1), eq(x, 0), where(eq(y, math.inf), eq(x, 0), False))
-    return mul(x, log1p(where(edge, 0, y)))
+    return special.xlog1py(input, other)
 
 
 @takes_out
-@widened
 def entr(input: Tensor) -> Tensor:
     """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
-    x = input
-    zero = eq(x, 0)
-    # of all functions that are 0 at 0 the root has that slope
-    edge = sqrt(where(zero, x, 1))
-    return where(lt(x, 0), -math.inf, where(zero, edge, neg(mul(x, log(where(zero, 1, x))))))
+    return special.entr(input)
 
 
 @takes_out

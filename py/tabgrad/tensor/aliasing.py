@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.dtype import DType, bool_
+from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.promotion import cast
-from tabgrad.core.spec import Params, intern_params, spec
-from tabgrad.core.trace import MODE, bind, constant, using, wrap
-from tabgrad.ops.elementwise import copy, stop_gradient, where
+from tabgrad.core.spec import Params, intern_params
+from tabgrad.core.trace import MODE, bind, using, wrap
+from tabgrad.ops.elementwise import attached, copy, stop_gradient
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import strides
 from tabgrad.tensor.writers import Ints, Step, Tensor, write_through
@@ -284,9 +284,8 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     if y.owner is not None and y.owner is not x.owner:
         check_written(root_of(x), y, name)
     if mode.grad and x.tracked and not y.tracked:
-        # a derivative of zero, so that the history goes on, as in PyTorch
-        no = constant(False, spec(x.spec.shape, bool_), x.device)
-        y = where(no, x, y)
+        # the history goes on, as in PyTorch
+        y = attached(y, x)
     if mode.capture is not None:
         mode.capture.note_write(x)
     _store(x, y, mode)

@@ -21,7 +21,6 @@ from tabgrad.tensor.elementary import (
     signbit,
     sqrt,
     square,
-    trunc,
 )
 from tabgrad.tensor.fronts import binary, dividing, unary
 from tabgrad.tensor.inplace import in_place
@@ -119,7 +118,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
             f"div: expected rounding_mode to be one of None, 'trunc', or 'floor', got {rounding_mode!r}"
         )
     if result_dtype(input, other).category >= FLOAT:
-        return trunc(_div(input, other))
+        return call(r.trunc_divide, input, other)
     return floor_divide(call(e.sub, input, fmod(input, other)), other)
 
 
@@ -143,17 +142,19 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if is_number(exponent):
         exponent = number("pow", exponent)
     if isinstance(exponent, int | float) and isinstance(input, Box):
-        whole = input.spec.dtype.category < FLOAT
+        base: Any = input
+        whole = base.spec.dtype.category < FLOAT
         if whole and isinstance(exponent, int):
             if exponent < 0:
                 raise RuntimeError("pow: Integers to negative integer powers are not allowed.")
-            if input.spec.dtype is dt.bool_ and not isinstance(exponent, bool):
-                input = cast(input, input.device.canonical(dt.int64))
+            if base.spec.dtype is dt.bool_ and isinstance(exponent, bool):
+                return bitwise_or(base, not exponent)
+            if base.spec.dtype is dt.bool_:
+                input = cast(base, base.device.canonical(dt.int64))
             exponent = fits("pow", exponent, input.spec.dtype)
             return call(e.square, input) if exponent == 2 else call(e.pow_, input, exponent)
         short = _POWERS.get(exponent)
         if short is not None:
-            base: Any = input
             return short(cast(base, dt.get_default_dtype()) if whole else base)
     return call(e.pow_, input, exponent)
 
@@ -190,9 +191,13 @@ def fmin(input: Tensor, other: Any) -> Tensor:
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way; it has no derivative at (0, 0): nan."""
     needs_float("hypot", input, other)
+    x: Any
+    y: Any
     x, y = input, other
     high = e.stop_gradient(maximum(abs(x), abs(y)))
     zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(x), r.isinf(y))
+    # a number beside an infinity counts for nothing
+    x, y = (e.where(infinite, e.where(r.isinf(n), n, 0), n) for n in (x, y))
     # no derivative depends on the scale
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
@@ -206,12 +211,18 @@ def copysign(input: Tensor, other: Any) -> Tensor:
     size = abs(x)
     if not isinstance(other, Box):
         return size if math.copysign(1.0, float(other)) > 0 else neg(size)
-    return e.where(signbit(floating("copysign", other)), neg(size), size)
+    other = floating("copysign", other)
+    return e.attached(e.where(signbit(other), neg(size), size), other)
 
 
 @takes_out
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
-    """Return 0 below zero, 1 above, and `values` at zero."""
+    """Return 0 below zero, 1 above, and `values`, of the same dtype, at zero."""
+    if input.spec.dtype is not values.spec.dtype:
+        raise DTypeError(
+            "heaviside is not yet implemented for tensors with different dtypes: got "
+            f"{input.spec.dtype!r} and {values.spec.dtype!r}; cast one of them with .to(dtype)"
+        )
     return e.where(r.eq(input, 0), values, cast(r.gt(input, 0), input.spec.dtype))
 
 

@@ -190,7 +190,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
         x = e.add(x, e.where(r.bitwise_or(r.lt(x, 0), r.gt(x, 1)), math.nan, 0))
     else:
         # where the bounds have crossed, the lower one is asked first
-        x = e.where(r.lt(x, eps), eps, s.at_most(x, 1 - eps))
+        x = e.where(r.lt(x, eps), eps, e.where(r.gt(x, 1 - eps), 1 - eps, x))
     return e.sub(log(x), log1p(neg(x)))
 
 

@@ -70,7 +70,7 @@ def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> An
     if dim is None:
         flat = v.reshape.bind(x, shape=(x.spec.size,))
         if not x.spec.size and x.spec.dtype.category >= dt.FLOAT:
-            return filled((), math.nan, x.spec.dtype, x.device)
+            return a.add(reduction.reduce_sum.bind(flat, axes=(0,)), math.nan)
         return _shared(flat, sorting.median(flat, 0, False, skip)[0])
     return kind(*sorting.median(x, dim, keepdim, skip))
 

@@ -283,9 +283,19 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
         # one of many that may be equal, and share the derivative
         shape = x.spec.shape
         own = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))
-        return op.bind(i.cat.bind(spread, own, axis=at + 1), axes=(at + 1,))
-    found = op.bind(spread, axes=(at + 1,))
-    return e.where(hit, e.mul(x, found) if include_self else found, x)
+        found = op.bind(i.cat.bind(spread, own, axis=at + 1), axes=(at + 1,))
+    else:
+        found = op.bind(spread, axes=(at + 1,))
+        found = e.where(hit, e.mul(x, found) if include_self else found, x)
+    if reduce == "prod" or x.spec.dtype.category < dt.FLOAT:
+        return found
+    # what was put in for the absent equals these, and must not share
+    same = r.eq(e.stop_gradient(found), neutral)
+    own = e.where(same, x if include_self else e.where(hit, 0, x), 0)
+    given = e.where(i.gather.bind(same, k, axis=at), values, 0)
+    total = i.scatter_add.bind(own, k, given, axis=at)
+    count = e.add(hits, 1 if include_self else e.where(hit, 0, 1))
+    return e.where(same, e.div(total, cast(count, x.spec.dtype)), found)
 
 
 def _bounds(dtype: Any) -> dict[str, int]:

@@ -259,8 +259,8 @@ def cov(
     n = rows.spec.shape[1]
     if not n:
         # of no observations; some adapters take 0 times nan for 0
-        shape = (rows.spec.shape[0],) * 2 if len(x.spec.shape) == 2 else ()
-        return filled(shape, math.nan, x.spec.dtype, x.device)
+        c = a.add(mm(rows, v.permute.bind(rows, dims=(1, 0))), math.nan)
+        return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
     weight: Any = constant(1, rows.spec, x.device)
     for w in (fweights, aweights):
         if w is not None:

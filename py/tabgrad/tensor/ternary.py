@@ -37,6 +37,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         needs_float("clamp", input)
     min, max = (_bound(input, n) for n in (min, max))
     if min is not None:
+        if isinstance(min, Box) and max is not None and x.spec.dtype.category >= FLOAT:
+            # in an empty interval the result is `max`, and has no derivative by `min`
+            min = e.where(r.lt(min, max), min, e.stop_gradient(min))
         x = call(s.at_least, x, min)
     return x if max is None else call(s.at_most, x, max)
 
@@ -73,6 +76,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         raise DTypeError(
             f"lerp: expected dtype {input.spec.dtype!r} for `end` but got dtype {end.spec.dtype!r}"
         )
+    if isinstance(weight, Box) and input.spec.dtype.is_floating_point:
+        return call(s.blend, input, end, weight)
     gap = sub(end, input)
     near = add(input, mul(gap, weight))
     # from the nearer end, so that a weight of 1 gives it

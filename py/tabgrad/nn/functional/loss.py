@@ -231,8 +231,13 @@ def _against_probabilities(
     loss = reduce_sum.bind(every, axes=(axis,))
     if reduction != "mean":
         return reduced(loss, reduction)
-    rows = max(1, input.spec.size // max(1, classes))
-    return div(reduced(loss, "sum"), rows)
+    return _per_row(loss, input.spec.size // max(1, classes))
+
+
+def _per_row(loss: Any, rows: int) -> Any:
+    """Return the sum of a loss over the number of rows; of none the mean is nan."""
+    total = reduced(loss, "sum")
+    return div(total, rows) if rows else add(total, math.nan)
 
 
 # -- element by element ----------------------------------------------------------------------------
@@ -373,7 +378,7 @@ def kl_div(
     else:
         loss = sub(xlogy(target, target), mul(target, input))
     if reduction == "batchmean":
-        return div(reduced(loss, "sum"), max(1, loss.spec.shape[0]) if loss.spec.shape else 1)
+        return _per_row(loss, loss.spec.shape[0] if loss.spec.shape else 1)
     return reduced(loss, reduction)
 
 

@@ -26,9 +26,9 @@ from tabgrad.ops.elementwise import (
     where,
 )
 from tabgrad.ops.indexing import iota, scatter, scatter_add
-from tabgrad.ops.reduction import first_max, reduce_max, reduce_sum
-from tabgrad.ops.rounding import bitwise_and, eq, ge, isfinite, isnan
-from tabgrad.ops.view import expand, reshape
+from tabgrad.ops.reduction import first_max, first_place, reduce_sum
+from tabgrad.ops.rounding import eq, isfinite
+from tabgrad.ops.view import reshape
 from tabgrad.tensor import Tensor
 
 Sizes = int | Sequence[int]
@@ -48,31 +48,16 @@ def _max_pool(
     g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
     w = g.windows(x, lowest(x))
     last = len(w.spec.shape) - 1
-    y = first_max.bind(w, axes=(last,))
-    return (y, _window_indices(x, w, y, g)) if return_indices else y
+    # padding behind an element does not come before it
+    padded: Any = {"padded": g.padded} if g.padded else {}
+    y = first_max.bind(w, axes=(last,), **padded)
+    return (y, _window_indices(w, y, g)) if return_indices else y
 
 
-def _first_maximum(x: Any, w: Any, y: Any, g: Geometry) -> Any:
-    """Return which element of each window is `y`: the last nan, or else the first one that is no padding."""
-    kind, shape = w.device.index_dtype, w.spec.shape
-    last, n = len(shape) - 1, shape[-1]
-    y = expand.bind(reshape.bind(y, shape=(*y.spec.shape, 1)), shape=shape)
-    same = eq(w, y)
-    if any(pair != (0, 0) for pair in g.pairs()):
-        inside = g.windows(constant(1, spec(g.spatial, kind), x.device), 0)
-        same = bitwise_and(same, expand.bind(eq(inside, 1), shape=shape))
-    at = expand.bind(iota(n, kind, w.device), shape=shape)
-    score = where(same, sub(n - 1, at), -1)
-    if w.spec.dtype.is_floating_point:
-        score = where(isnan(w), add(at, n), score)
-    best = reduce_max.bind(score, axes=(last,))
-    return where(ge(best, n), sub(best, n), sub(n - 1, best))
-
-
-def _window_indices(x: Any, w: Any, y: Any, g: Geometry) -> Any:
+def _window_indices(w: Any, y: Any, g: Geometry) -> Any:
     """Return where the maximum of each window lies, counted through the unpadded spatial axes."""
     kind = w.device.index_dtype
-    inner: Any = _first_maximum(x, stop_gradient(w), stop_gradient(y), g)
+    inner: Any = first_place(stop_gradient(w), stop_gradient(y), len(w.spec.shape) - 1, g.padded)
     shape = inner.spec.shape
     lead = len(shape) - g.n
     flat: Any = None
@@ -142,7 +127,6 @@ def _lp_pool(
 ) -> Any:  # fmt: skip
     """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
     from tabgrad.ops.elementwise import abs_, pow_, sign, where
-    from tabgrad.ops.rounding import eq
     from tabgrad.ops.special import relu
 
     p = float(norm_type)

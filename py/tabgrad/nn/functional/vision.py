@@ -18,7 +18,18 @@ from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.adaptive import adaptive_avg_pool
-from tabgrad.ops.elementwise import abs_, add, copy, div, maximum, minimum, mul, sub, where
+from tabgrad.ops.elementwise import (
+    abs_,
+    add,
+    attached,
+    copy,
+    div,
+    maximum,
+    minimum,
+    mul,
+    sub,
+    where,
+)
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
@@ -304,6 +315,8 @@ def grid_sample(
         y = _cubically(input, places, padding_mode, bool(align_corners))
     else:
         y = _sampled(input, places, spatial, mode == "nearest")
+        if mode == "nearest":
+            y = attached(y, reshape.bind(places[0], shape=(batch, 1, size(out))))
     return reshape.bind(y, shape=(*input.spec.shape[:2], *out))
 
 
@@ -327,7 +340,7 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
             outside: Any = 0
             if len(spatial) == 2 and not nearest:
                 # PyTorch's two dims tell a place that is no finite number, its three dims don't
-                outside = where(isfinite(at), 0, math.nan)
+                outside = mul(places[i], where(isfinite(at), 0, math.nan))
             share = where(inside, share, outside)
             weight = share if weight is None else mul(weight, share)
             there = inside if there is None else bitwise_and(there, inside)

@@ -112,6 +112,18 @@ class Geometry:
             out.append((p, max(0, (c - 1) * s + reach(k, d) - m - p)))
         return out
 
+    @property
+    def padded(self) -> tuple[Ints, ...]:
+        """What tells padding before an element from elements, as `inside` takes it; () where there is none."""
+        if not any(self.padding):
+            return ()
+        return tuple(
+            zip(
+                self.spatial, self.counts, self.kernel, self.strides, self.dilations, self.padding,
+                strict=True,
+            )
+        )  # fmt: skip
+
     def windows(self, x: Any, value: Any) -> Any:
         """Return the windows of `x` padded with `value`: [..., *counts, kernel elements]."""
         lead = x.spec.shape[: len(x.spec.shape) - self.n]
