@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import tree
-from tabgrad.core.capture import capturing
+from tabgrad.core.capture import capturing, gradients_of
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, using
 from tabgrad.tensor.vectors import joined, write_parts
@@ -90,12 +90,7 @@ class GradScaler:
             raise GradientError(
                 "unscale_: it has been called on this optimizer since the last update()"
             )
-        grads = [
-            p.grad
-            for group in optimizer.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
+        grads = gradients_of(optimizer)
         if not grads:
             raise GradientError(
                 "unscale_: no parameter of the optimizer has a gradient; call backward() first"

@@ -73,7 +73,9 @@ def compile(
             disable=disable,
         )  # fmt: skip
     if not callable(model):
-        raise TypeError(f"compile: expected a function or a module, got {type(model).__name__}")
+        kind = type(model).__name__
+        above = f"; write @{kind} above it" if kind in ("classmethod", "property") else ""
+        raise TypeError(f"compile: expected a function or a module, got {kind}{above}")
     if disable:
         return model
     as_module = getattr(type(model), "_optimized", None)

@@ -128,6 +128,8 @@ class Names(NamedTuple):
     """Whether attributes may be touched by names that are not among these."""
     all_globals: bool
     """Whether globals may be touched by names that are not among these."""
+    counts: bool
+    """Whether writes to a tensor may be counted: `_version` is an attribute here, or part of a text."""
 
 
 _GLOBAL = {
@@ -177,7 +179,9 @@ def names_of(code: CodeType) -> Names:
     named = globals_ | attributes
     anywhere = anywhere or not _ANYWHERE.isdisjoint(named)
     all_globals = not _ALL_GLOBALS.isdisjoint(named)
-    return Names(globals_, attributes, imports, handed, anywhere, all_globals)
+    texts = [c for c in code.co_consts if type(c) is str]
+    counts = "_version" in attributes or any(["_version" in text for text in texts])
+    return Names(globals_, attributes, imports, handed, anywhere, all_globals, counts)
 
 
 _DESCRIBED = (MethodDescriptorType, BuiltinFunctionType)

@@ -26,6 +26,8 @@ class Explanation:
     """Why the last call that was not replayed was not."""
     causes: dict[str, int] = field(default_factory=dict)
     """What made new traces necessary, and how often."""
+    others: int = 0
+    """How many plans there are for other arguments, or in other modes."""
 
     def __str__(self) -> str:
         traces = f"{self.traces} trace{'' if self.traces == 1 else 's'}"
@@ -39,6 +41,9 @@ class Explanation:
         for i, (dispatches, guards) in enumerate(zip(self.dispatches, self.guards, strict=True)):
             lines.append(f"  plan {i}: {dispatches} dispatches, replayed while")
             lines += [f"    {text}" for text in guards]
+        if self.others and not self.dispatches:
+            n = self.others
+            lines.append(f"  {n} plan{'' if n == 1 else 's'} for other arguments or in other modes")
         if self.reason is not None:
             lines.append(f"  the last call was not replayed: it {self.reason}")
         lines += [f"  traced anew {n} times because of {what}" for what, n in self.causes.items()]
@@ -55,5 +60,6 @@ def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
     for entry in known.entries if known is not None else ():
         found.dispatches.append(entry.dispatches)
         found.guards.append([*entry.words(), *entry.state.lines()])
+    found.others = sum(len(k.entries) for k in compiled.known.values() if k is not known)
     found.inputs = [f"{x.spec} on {x.device}" for x in leaves if isinstance(x, Box)]
     return found

@@ -116,7 +116,7 @@ class Walk:
         if root_of(table.get("__name__") or "") != "tabgrad":
             if names.anywhere:
                 self.use_everything()
-            if "_version" in names.attributes:
+            if names.counts:
                 self.reasons.append("counts the writes to a tensor (`_version`)")
         new = {*names.attributes, called} - self.attributes
         if new:

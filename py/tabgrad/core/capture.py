@@ -80,3 +80,12 @@ def clear_grad(x: Any) -> None:
     if capture is not None:
         capture.note_grad(x, cleared=True)
     x._grad = None
+
+
+def gradients_of(optimizer: Any) -> list[Any]:
+    """Return the gradients that an optimizer's parameters have.
+
+    Of its groups a step being compiled that asks here depends on nothing else: learning rates may change.
+    """
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    return [grad for grad in grads if grad is not None]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.capture import gradients_of
 from tabgrad.core.errors import GradientError
 
 
@@ -58,10 +59,8 @@ class GradientAccumulator:
         if self.average and self.count != self.steps:
             factor = self.steps / self.count
             with tg.no_grad():
-                for group in self.optimizer.param_groups:
-                    for p in group["params"]:
-                        if p.grad is not None:
-                            p.grad.mul_(factor)
+                for grad in gradients_of(self.optimizer):
+                    grad.mul_(factor)
         self._step()
         return True
 

@@ -37,6 +37,26 @@ def test_capturing_a_constant_is_no_write_to_it(device: str) -> None:
     assert count(x) == 1
 
 
+def test_writes_are_counted_by_whatever_name(device: str) -> None:
+    for count in (
+        lambda x: x.add_(1) + x._version,
+        lambda x: x.add_(1) + getattr(x, "_version"),  # noqa: B009
+        lambda x: x.add_(1) + getattr(x, "_version"),  # noqa: B009
+        lambda x: x.add_(1) + int("{0._version}".format(x)),  # noqa: UP030, UP032
+    ):
+        x = tg.zeros(1, device=device)
+        call = tg.compile(count)
+        assert [call(x).item() for _ in range(4)] == [2, 4, 6, 8]
+        assert x._version == 4
+
+
+def test_what_compiles_no_method_says_where_to_write_it() -> None:
+    given: Any
+    for given in (classmethod(lambda cls: 1), property(lambda self: 1)):
+        with pytest.raises(TypeError, match=r"got (.*); write @\1 above it"):
+            tg.compile(given)
+
+
 def test_a_compiled_class_method(device: str) -> None:
     class Scale:
         by = 2.0
