@@ -75,6 +75,7 @@ class UserElementwise(families.Elementwise):
 class UserKernel(families.Kernel):
     """An op whose kernels a user wrote."""
 
+    lowering = "user_kernel"
     languages: frozenset[str]
     sources: dict[str, str]
     workgroups: Any

@@ -132,10 +132,10 @@ def test_large_bodies_are_repeated_step_by_step(device):
 
 
 def test_the_last_carry_between_dispatches(device, monkeypatch):
-    from tabgrad.lower import loops
+    from tabgrad.lower.kernels import loop
 
-    monkeypatch.setattr(loops, "TURNS", 64 + 40)
-    monkeypatch.setattr(loops, "LONG", 40)
+    monkeypatch.setattr(loop, "TURNS", 64 + 40)
+    monkeypatch.setattr(loop, "LONG", 40)
     args = [tg.tensor(a.tolist(), device=device) for a in INPUTS]
     unrolled = [tg.tensor(a.tolist(), device="cpu") for a in INPUTS]
     backend = tg.device(device).backend
@@ -147,9 +147,9 @@ def test_the_last_carry_between_dispatches(device, monkeypatch):
 
 
 def test_state_too_big_for_workgroup_memory(device, monkeypatch):
-    from tabgrad.lower import loops
+    from tabgrad.lower.kernels import loop
 
-    monkeypatch.setattr(loops, "SHARED", 16)
+    monkeypatch.setattr(loop, "SHARED", 16)
     getattr(tg.device(device).backend, "plans", {}).clear()
     args = [tg.tensor(a.tolist(), device=device) for a in INPUTS]
     unrolled = [tg.tensor(a.tolist(), device="cpu") for a in INPUTS]

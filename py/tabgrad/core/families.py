@@ -227,7 +227,7 @@ class View(Op):
     output indices to (input indices, conditions); a condition (e, lo, hi) means lo <= e < hi, and where
     one fails the element is the fill value. It must work on any objects with + - * // %.
     `transpose(ct, shape, **params)` is the transpose for an input of that shape; `lift(size, **params)`
-    gives the parameters with one more axis in front.
+    gives the parameters with one more axis in front; `fills` says whether a condition may fail at all.
     """
 
     family = "view"
@@ -236,9 +236,10 @@ class View(Op):
 
     def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, index: Rule | None = None, transpose: Rule | None = None,
-        lift: Rule | None = None, samples: Any = None,
+        lift: Rule | None = None, samples: Any = None, fills: bool = False,
     ) -> None:  # fmt: skip
         """Take the facts of a view."""
+        self.fills = fills
         require(self, shape=shape, index=index, transpose=transpose, lift=lift, samples=samples)
         assert shape
         assert index

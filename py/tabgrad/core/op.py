@@ -39,10 +39,14 @@ class Op:
     """Whether its derivative is the same in pieces: see core/kinks.py."""
     raw = False
     """Whether its NumPy body takes half precision as it is stored: it computes nothing."""
+    lowering = ""
+    """The name under which `lower` has a record of how it becomes kernels: the op's own, but for kernels that
+    users wrote."""
 
     def __init__(self, fn: Callable[..., Any], **facts: Any) -> None:
         self.fn = fn
         self.name = fn.__name__.rstrip("_")
+        self.lowering = self.lowering or self.name
         self.__name__ = fn.__name__
         self.__doc__ = fn.__doc__
         self.__module__ = fn.__module__
@@ -131,6 +135,7 @@ class Registry:
     def __init__(self) -> None:
         self.ops: dict[str, Op] = {}
         self.frozen = False
+        self.watchers: list[Callable[[Op], None]] = []
 
     def add(self, op: Op) -> None:
         """Register `op`; a name is used once."""
@@ -140,7 +145,15 @@ class Registry:
             )
         if self.frozen:
             op.check()
+        for watch in self.watchers:
+            watch(op)
         self.ops[op.name] = op
+
+    def watch(self, check: Callable[[Op], None]) -> None:
+        """Let a later stage check every op, those that come later too: `check` raises RegistryError."""
+        for op in self:
+            check(op)
+        self.watchers.append(check)
 
     def freeze(self) -> None:
         """Say that all of tabgrad's own ops are declared."""

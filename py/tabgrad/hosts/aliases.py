@@ -9,13 +9,13 @@ from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.hosts.pool import Buffer
+from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.plan import Plan
 
 
-def flat_spec(language: str, nbytes: int, dtype: DType) -> Spec:
+def flat_spec(dialect: Dialect, nbytes: int, dtype: DType) -> Spec:
     """Return the spec of a whole buffer of `nbytes`."""
-    each = 4 if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
-    return spec((nbytes // each,), dtype)
+    return spec((nbytes // dialect.stored_bytes(dtype),), dtype)
 
 
 def slice_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
@@ -43,9 +43,7 @@ def make_view(
     its = graph.spec[node]
     leaf = backend.shared_leaves.get(slot)
     if leaf is None or graph.buffer[leaf.id] is not outputs[slot]:
-        leaf = graph.add(
-            None, None, (), flat_spec(backend.dialect.name, plan.nbytes[slot], its.dtype)
-        )
+        leaf = graph.add(None, None, (), flat_spec(backend.dialect, plan.nbytes[slot], its.dtype))
         graph.buffer[leaf.id] = outputs[slot]
         backend.shared_leaves[slot] = leaf
     piece = slice_of(graph, leaf, offset, its)

@@ -10,7 +10,6 @@ from tabgrad.core.errors import DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
-from tabgrad.lower.memory import nbytes
 
 TIMEOUT = 120.0
 """Seconds a blocking read waits."""
@@ -63,9 +62,7 @@ class Answers:
             self.sender.check([buffer])
         token = self.next
         self.next += 1
-        self.encoder.read(
-            token, buffer.id, offset, nbytes(self.dialect.name, spec.dtype, spec.size)
-        )
+        self.encoder.read(token, buffer.id, offset, self.dialect.nbytes(spec.dtype, spec.size))
         errors = self.checks.ask()
         self.submit()
         return token, errors
@@ -121,7 +118,7 @@ class Answers:
         self.counters.bytes_down += len(data)
         if errors is not None:
             self.tell(errors)
-        return from_storage(self.dialect.name, data, spec)
+        return from_storage(self.dialect.widens, data, spec)
 
     def synchronize(self) -> None:
         """Wait until everything recorded has run."""

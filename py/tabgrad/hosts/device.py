@@ -31,7 +31,6 @@ from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.dynamic import Dynamic
 from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
-from tabgrad.lower.memory import nbytes
 from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan, lower
 
@@ -77,9 +76,9 @@ class DeviceBackend(Answers):
             software=host.hello.adapter.software,
             quads="subgroups" in host.hello.features,
             routines=host.hello.routines,
-            binding=limits["max_storage_buffer_binding_size"] if self.dialect.name == "wgsl" else 0,
+            binding=limits["max_storage_buffer_binding_size"] if self.dialect.windows else 0,
         )
-        self.has_float16 = host.hello.language == "cuda" or "shader-f16" in host.hello.features
+        self.has_float16 = self.dialect.float16 in ("", *host.hello.features)
         self.plans: dict[Any, Stored] = {}
         self.pipelines: dict[Any, int] = {}
         self.kernels: dict[int, Any] = {}
@@ -153,9 +152,10 @@ class DeviceBackend(Answers):
 
     def upload(self, data: Any, spec: Spec) -> Value:
         """Send bytes (in row-major order, of the dtype's natural width) to a new buffer."""
-        language = self.dialect.name
-        stored = to_storage(language, data if type(data) is bytes else bytes(data), spec.dtype)
-        buffer = self.pool.take(nbytes(language, spec.dtype, spec.size))
+        stored = to_storage(
+            self.dialect.widens, data if type(data) is bytes else bytes(data), spec.dtype
+        )
+        buffer = self.pool.take(self.dialect.nbytes(spec.dtype, spec.size))
         if spec.size:
             self.encoder.write(buffer.id, 0, stored)
             buffer.born = self.encoder.clock
@@ -411,7 +411,7 @@ class DeviceBackend(Answers):
             if (
                 owners[slot] == 1
                 and offset == 0
-                and plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size)
+                and plan.nbytes[slot] == self.dialect.nbytes(spec.dtype, spec.size)
             ):
                 graph.realise(node, outputs[slot])
             else:
@@ -424,11 +424,9 @@ class DeviceBackend(Answers):
         leaves: dict[int, Value] = {}
         out = []
         for slot, offset, spec in plan.outputs:
-            whole = plan.nbytes[slot] == nbytes(self.dialect.name, spec.dtype, spec.size)
+            whole = plan.nbytes[slot] == self.dialect.nbytes(spec.dtype, spec.size)
             if slot not in leaves:
-                flat = (
-                    spec if whole else flat_spec(self.dialect.name, plan.nbytes[slot], spec.dtype)
-                )
+                flat = spec if whole else flat_spec(self.dialect, plan.nbytes[slot], spec.dtype)
                 leaves[slot] = graph.add(None, None, (), flat)
                 graph.buffer[leaves[slot].id] = outputs[slot]
             leaf = leaves[slot]

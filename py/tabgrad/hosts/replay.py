@@ -10,7 +10,7 @@ from typing import Any
 from tabgrad.hosts.commands import Dispatch, Nested, Routine, Window
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.lower.dialect import pack_words
-from tabgrad.lower.kernels import Kernel
+from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.plan import Plan
 
 

@@ -33,25 +33,25 @@ def nearest(value: float, dtype: dt.DType) -> float:
     return float(struct.unpack("<f", struct.pack("<I", near))[0])
 
 
-def to_storage(language: str, data: Any, dtype: dt.DType) -> Any:
-    """Return row-major bytes of the dtype's natural width as they are stored."""
-    if language == "wgsl" and dtype is dt.bfloat16:
+def to_storage(widens: bool, data: Any, dtype: dt.DType) -> Any:
+    """Return row-major bytes of the dtype's natural width as they are stored, see `Dialect.widens`."""
+    if widens and dtype is dt.bfloat16:
         # a bfloat16 is the upper half of a float32
         return array("I", [w << 16 for w in memoryview(data).cast("B").cast("H")])
     code = NARROW.get(dtype)
-    if language != "wgsl" or code is None:
+    if not widens or code is None:
         return data
     narrow = memoryview(data).cast("B").cast(code)
     return array("i" if dtype.signed else "I", narrow.tolist())
 
 
-def from_storage(language: str, data: Any, spec: Spec) -> memoryview:
+def from_storage(widens: bool, data: Any, spec: Spec) -> memoryview:
     """Return stored bytes as row-major bytes of the dtype's natural width."""
-    if language == "wgsl" and spec.dtype is dt.bfloat16:
+    if widens and spec.dtype is dt.bfloat16:
         words = memoryview(data).cast("B").cast("I")[: spec.size]
         return memoryview(array("H", [w >> 16 for w in words])).cast("B")
     code = NARROW.get(spec.dtype)
-    if language != "wgsl" or code is None:
+    if not widens or code is None:
         return memoryview(data).cast("B")[: spec.size * spec.dtype.itemsize]
     wide = memoryview(data).cast("B").cast("i" if spec.dtype.signed else "I")
     return memoryview(array(code, wide.tolist())).cast("B")

@@ -12,6 +12,7 @@ from typing import Any
 
 from tabgrad.lower.dialect import FLAGS, I32, I64, U32, U64
 from tabgrad.lower.ir import Node, Program
+from tabgrad.lower.record import notes_errors
 
 ERRORS = -2
 """The key under which the buffer of errors has its place beside those of the nodes."""
@@ -42,12 +43,12 @@ class Site:
 
 def needed(p: Program) -> bool:
     """Whether a program checks an index, in a loop or outside."""
-    return any(n.name == "checked" or _loops(n.params.get("body")) for n in p.nodes)
+    return any(notes_errors(n) or _loops(n.params.get("body")) for n in p.nodes)
 
 
 def _loops(body: Any) -> bool:
     return body is not None and any(
-        op.name == "checked" or _loops(params.get("body")) for op, params, _, _ in body.steps
+        op.lowering == "checked" or _loops(params.get("body")) for op, params, _, _ in body.steps
     )
 
 

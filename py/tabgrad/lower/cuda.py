@@ -154,5 +154,9 @@ class CUDA(Dialect):
         """Declare shared memory."""
         return f"__shared__ {self.types[kind]} {name}[{size}];\n"
 
+    def overrides(self, threads: int) -> tuple[tuple[str, float], ...]:
+        """A launch says how many threads a block has."""
+        return (("WX", float(threads)),)
+
     barrier = "__syncthreads();"
     group_x, group_y, lane = "blockIdx.x", "blockIdx.y", "threadIdx.x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 from tabgrad.core import dtype as dt
@@ -39,6 +40,21 @@ class Dialect:
 
     types: ClassVar[dict[str, str]] = {}
     """The language's names of the compute types it has."""
+
+    widens = False
+    """Whether bools, narrow integers and bfloat16 lie in a word each."""
+
+    windows = False
+    """Whether a kernel reaches only so many bytes of a buffer as a device says."""
+
+    float16 = ""
+    """The feature that a device with float16 has."""
+
+    templates = False
+    """Whether the kernels of `shaders/` are written in this language."""
+
+    storage_barrier = ""
+    """The statement after which the threads of a workgroup see what others wrote to buffers."""
 
     barrier = ""
     """The statement at which the threads of a workgroup wait for each other."""
@@ -101,6 +117,26 @@ class Dialect:
         """Write `value`, an unsigned integer, at word `at` of a buffer of FLAGS and `site` in front, unless
         there is one; signed numbers reach to the second word."""
         raise NotImplementedError
+
+    def nbytes(self, dtype: dt.DType, size: int) -> int:
+        """Return the bytes of `size` elements in a buffer, padded to four."""
+        return max(4, math.ceil(size * self.stored_bytes(dtype) / 4) * 4)
+
+    def stored_bytes(self, dtype: dt.DType) -> int:
+        """Return the bytes of an element in a buffer."""
+        return dtype.itemsize
+
+    def overrides(self, threads: int) -> tuple[tuple[str, float], ...]:
+        """Return what a launch must be told of the size of workgroups."""
+        return ()
+
+    def into_shared(self, value: str, kind: str) -> str:
+        """Write a value as memory that is shared holds it."""
+        return value
+
+    def from_shared(self, value: str, kind: str) -> str:
+        """Read a value from memory that is shared."""
+        return value
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare memory that the threads of a workgroup share."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from tabgrad.lower import library
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.ir import FULL, RawNode
-from tabgrad.lower.kernels import Kernel
+from tabgrad.lower.kernel import Kernel
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Dynamic:
         if k.routine or k.verbatim:
             return k
         words = sum(d.words(kind) for _, kind in k.uniforms) + len(k.words)
-        source = with_sizes_called(k.source) if d.name == "wgsl" else k.source
+        source = with_sizes_called(k.source) if d.templates else k.source
         pieces, numbers = dissected(d, source)
         v = self.variant(at, (tuple(pieces), k.bindings, k.overrides), numbers)
         text, up = [pieces[0]], list[int]()
@@ -145,7 +145,7 @@ def dissected(d: Dialect, source: str) -> tuple[list[str], tuple[int, ...]]:
 def bodies(d: Dialect, source: str) -> list[tuple[int, int]]:
     """Return where the functions stand in whose text sizes may be: not those of the library, nor the main of a
     product, which knows them by name."""
-    if d.name != "wgsl":
+    if not d.templates:
         return [(len(library.prelude(d.name)), len(source))]
     fixed = {*library.all_functions(), *(("main",) if "fn GROUPS()" in source else ())}
     return [(m.start(), m.end()) for m in FUNCTION.finditer(source) if m[1] not in fixed]

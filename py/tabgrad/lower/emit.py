@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.lower import checks, opaque
+from tabgrad.lower import opaque
 from tabgrad.lower.dialect import BOOL, U32, Binding, Dialect
-from tabgrad.lower.group import Group, sources
+from tabgrad.lower.group import Group
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
 from tabgrad.lower.ir import FULL, Node
 from tabgrad.lower.parts import NONE, Cut, Reach, Span, Windows
+from tabgrad.lower.record import record_of
 
 Index = tuple[Expr, ...]
 
@@ -326,8 +327,9 @@ class Emitter:
         if not self.computed(n):
             return self.let(kind, self.load(n, index))
         self.seen[n] = None
-        if n.name == "checked":
-            return checks.emit(self, n, self.value(n.srcs[0], index), kind)
+        record = record_of(n)
+        if record is not None and record.element is not None:
+            return record.element(self, n, index, kind)
         if n.family == "elementwise":
             args = opaque.guarded(self, n, [self.value(s, index) for s in n.srcs])
             made = self.let(kind, self.scalar(n, args))
@@ -335,11 +337,7 @@ class Emitter:
             return made
         if n.family == "view":
             return self.viewed(n, index, kind)
-        special = getattr(self, f"_{n.name}", None)
-        if special is None:
-            raise AssertionError(f"{n} can't be computed inside a kernel")
-        result: str = special(n, index, kind)
-        return result
+        raise AssertionError(f"{n} can't be computed inside a kernel")
 
     def origin(self, n: Node) -> int:
         """Return the raw node that `n` was recorded as."""
@@ -394,46 +392,6 @@ class Emitter:
         self.line(self.d.let(name, U32, value))
         self.scope.variables.add(name)
         return var(name, max(size, 2))
-
-    def _gather(self, n: Node, index: Index, kind: str) -> str:
-        axis: Any = n.params["axis"]
-        x, where = n.srcs
-        at = self.value(where, index)
-        size = x.shape[axis]
-        place = self.opaque(n, self.d.convert(at, self.d.compute_type(where.spec.dtype), U32), size)
-        inner = tuple(place if i == axis else e for i, e in enumerate(index))
-        test = f"{text(place)} < {size}u"
-        if not self.d.robust:
-            return self.guarded(test, x, inner, kind)
-        # Not `if`: where one index serves all threads, LLVM may take forever over a branch in a loop that
-        # depends on a random number.
-        return self.let(kind, f"select({self.d.literal(0, kind)}, {self.value(x, inner)}, {test})")
-
-    def _cat(self, n: Node, index: Index, kind: str) -> str:
-        axis: Any = n.params["axis"]
-        name = self.name()
-        self.line(self.d.var(name, kind, self.d.literal(0, kind)))
-        for s, inner in sources(n, index):
-            test = condition(self.simple(inner[axis]), 0, s.shape[axis])
-            if test is False:
-                continue
-            self.open("{" if test is True else f"if ({test}) {{", guarded=True)
-            self.line(f"{name} = {self.value(s, inner)};")
-            self.close()
-        return name
-
-    def _counting(self, n: Node, index: Index, kind: str) -> str:
-        return self.let(kind, self.d.convert(f"({self.at(index[0])})", U32, kind))
-
-    def _random_bits(self, n: Node, index: Index, kind: str) -> str:
-        key, call = (self.value(s, ()) for s in n.srcs)
-        at = flatten(index, n.shape)
-        place = self.at(at)
-        if not at.terms:
-            # LLVM takes for ever over branches on a random number that is the same for all threads: a zero
-            # that it can't know to be one makes it a number of each thread.
-            place += f" + ({self.d.lane} & {self.number(0)})"
-        return self.let(kind, f"random_bits({key}, {call}, {place})")
 
     def number(self, value: int) -> str:
         """Return the uniform word of a number, as text that does not tell it."""

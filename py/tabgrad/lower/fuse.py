@@ -26,9 +26,8 @@ from tabgrad.lower.group import (
 from tabgrad.lower.index import Expr, flatten, unflatten, var
 from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.measure import MAX_NESTED, MAX_OPS, MAX_VALUES, Measure
+from tabgrad.lower.record import CHEAP, notes_errors, record_of
 
-CHEAP = 3
-"""An element-wise value of no more ops than this is computed again rather than stored."""
 MAX_RESHAPES = 8
 """Reshapes through which a heavy op reads in place: a product writes its index out, and each may double it."""
 
@@ -78,17 +77,21 @@ class Fuser:
                         if getattr(n.op, "whole", False) and s.op is not FULL:
                             stored.add(s.id)
                         self.store_operand(s)
-            elif n.name == "gather":
-                self.store_operand(n.srcs[0], CHEAP)
-            elif n.name == "random_bits" and n.spec.size == 1:
-                stored.add(n.id)  # in a product's functions no thread knows its number
+                continue
+            record = record_of(n)
+            if record is None:
+                continue
+            if record.buried is not None:
+                self.store_operand(n.srcs[0], record.buried)
+            if record.alone is not None and record.alone(n):
+                stored.add(n.id)
         self.store_shared(self.cut())
         self.bind()
 
     def store_operand(self, n: Node, most: int = 0) -> None:
         """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
         operand, reshapes = n, 0
-        while n.family == "view" or n.name in ("cast", "checked"):
+        while n.family == "view" or n.name == "cast" or notes_errors(n):
             reshapes += n.name == "reshape"
             n = n.srcs[0]
         if reshapes > MAX_RESHAPES:
@@ -131,7 +134,7 @@ class Fuser:
             total = 0
             for s in n.srcs:
                 total |= read_by(s)
-            if n.name == "checked":
+            if notes_errors(n):
                 total |= 1 << len(self.p.nodes)  # the buffer of errors
             if total.bit_count() < self.buffers:
                 return total
@@ -314,7 +317,7 @@ class Fuser:
                 g.loads[n.id] = n
                 continue
             seen.add(key)
-            if n.name == "checked":
+            if notes_errors(n):
                 g.checks = 1
             below = sources(n, index)
             if in_blocks(n):

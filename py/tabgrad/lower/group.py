@@ -9,33 +9,42 @@ from typing import Any, TypeVar
 from tabgrad.core.shape import without
 from tabgrad.lower.index import ZERO, Expr, unflatten, var
 from tabgrad.lower.ir import Node
+from tabgrad.lower.record import record_of
 
 T = TypeVar("T")
-
-SMALL_CAT = 4
-"""Up to this many pieces are joined by choosing where to read; more are written side by side."""
-
-WEIGHTS = {"random_bits": 8, "gather": 1, "cat": 2, "checked": 0}
-
-BLOCKS = frozenset({"pad", "unwindow", "gather", "cat"})
-
-INLINE_KERNELS = frozenset({"gather", "cat", "counting", "random_bits"})
 
 
 def is_heavy(n: Node) -> bool:
     """Whether the node is more than one expression of the matching elements of others."""
-    if n.family == "kernel":
-        return n.name not in INLINE_KERNELS or (n.name == "cat" and len(n.srcs) > SMALL_CAT)
-    return n.family in ("reduction", "bilinear")
+    if n.family in ("elementwise", "view", "input", "constant"):
+        return False
+    record = record_of(n)
+    return n.family in ("reduction", "bilinear") or record is None or record.heavy(n)
 
 
 def in_blocks(n: Node) -> bool:
     """Whether the sources of an inlined node are computed in blocks, each read under a condition."""
-    return n.name in BLOCKS
+    if n.family == "view":
+        return bool(n.op.fills)
+    record = record_of(n)
+    return record is not None and record.blocks
+
+
+def in_pieces(g: Group) -> bool:
+    """Whether a group has no kernel: the sources are written to where they lie in it."""
+    record = record_of(g.members[0]) if g.kind == "library" else None
+    return record is not None and record.pieces
+
+
+WEIGHTS: dict[str, int] = {}
+"""What `weight` found for element-wise ops."""
 
 
 def weight(n: Node) -> int:
     """Return roughly how many instructions one element costs."""
+    record = record_of(n)
+    if record is not None:
+        return record.weight
     found = WEIGHTS.get(n.name)
     if found is None:
         code = str(getattr(n.op, "code", ""))
@@ -154,18 +163,5 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
     if n.family == "view":
         inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)
         return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
-    if n.name == "gather":
-        axis: Any = n.params["axis"]
-        x, at = n.srcs
-        opaque = var(f"at{n.id}_{hash(index)}", x.shape[axis])
-        return [(at, index), (x, tuple(opaque if i == axis else e for i, e in enumerate(index)))]
-    if n.name == "cat":
-        axis = n.params["axis"]
-        out, start = [], 0
-        for s in n.srcs:
-            out.append((s, tuple(e - start if i == axis else e for i, e in enumerate(index))))
-            start += s.shape[axis]
-        return out
-    if n.name == "random_bits":
-        return [(s, ()) for s in n.srcs]
-    return []
+    record = record_of(n)
+    return record.sources(n, index) if record is not None and record.sources is not None else []

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.group import is_heavy
 from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.record import record_of
 
 
-def settle_cats(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
+def settle_pieces(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
     """Let the producers of the pieces of each long cat write straight into it.
 
     Returns, for each piece, the cat and the offset in it, in elements. A piece that can't be written in
     place (an input, a view that moves elements, a piece of two cats, one of `apart`) is copied.
     """
     inside: dict[Node, tuple[Node, int]] = {}
-    for cat in [n for n in p.nodes if n.name == "cat" and is_heavy(n)]:
+    for cat in [n for n in p.nodes if _joins(n)]:
         pieces = []
         at = 0
         for s in cat.srcs:
@@ -44,7 +41,12 @@ def _base(n: Node) -> Node:
 def _in_place(n: Node) -> bool:
     if n.op is None or n.op is FULL or n.family == "view":
         return False
-    return not (n.name == "cat" and is_heavy(n))
+    return not _joins(n)
+
+
+def _joins(n: Node) -> bool:
+    record = record_of(n)
+    return record is not None and record.pieces and record.heavy(n)
 
 
 class Memory:
@@ -60,7 +62,7 @@ class Memory:
 
     def slot(self, n: Node) -> int:
         """Make a slot that holds `n`."""
-        self.bytes.append(nbytes(self.dialect.name, n.spec.dtype, n.spec.size))
+        self.bytes.append(self.dialect.nbytes(n.spec.dtype, n.spec.size))
         return len(self.bytes) - 1
 
     def scratch(self, nbytes: int) -> int:
@@ -80,11 +82,3 @@ class Memory:
         self.place(cat)
         slot, base = self.places[cat.id]
         self.places[n.id] = (slot, base + at)
-
-
-def nbytes(language: str, dtype: Any, size: int) -> int:
-    """Return the bytes of `size` elements in a buffer, padded to four."""
-    each = (
-        max(dtype.itemsize, 4) if language == "wgsl" and dtype.name != "float16" else dtype.itemsize
-    )
-    return max(4, math.ceil(size * each / 4) * 4)

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import tabgrad.lower.kernels  # noqa: F401 (the records of ops with a loop of their own)
 from tabgrad.core.spec import Spec
-from tabgrad.lower import checks, multipass, routines
+from tabgrad.lower import checks, routines
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.fuse import Fuser
-from tabgrad.lower.group import Group, Limits
+from tabgrad.lower.group import Group, Limits, in_pieces
 from tabgrad.lower.ir import Node, Program, RawNode
-from tabgrad.lower.kernels import Kernel, KernelPrinter
-from tabgrad.lower.memory import Memory, settle_cats
+from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.memory import Memory, settle_pieces
 from tabgrad.lower.parts import TooLarge, Windows
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import record_of
 from tabgrad.lower.simplify import build
 
 
@@ -81,7 +84,7 @@ def _lower(
     p = build(raw, wanted, moving, limits.settle)
     calls = routines.choose(p, limits)
     alone = routines.apart(calls)
-    inside = settle_cats(p, alone)
+    inside = settle_pieces(p, alone)
     kept = {n.id for n in (*inside, *alone)}
     fuser = Fuser(p, limits, kept, {n.id for n in calls}, buffers)
     groups = fuser.run()
@@ -119,9 +122,10 @@ def _lower(
 def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) -> list[Kernel]:
     """Return the kernels of a group: none for a cat written piece by piece, several for long lines."""
     first = g.members[0]
-    if not any(m.spec.size for m in g.members) or (g.kind == "library" and first.name == "cat"):
+    if not any(m.spec.size for m in g.members) or in_pieces(g):
         return []
-    several = multipass.kernels(printer, first, memory.scratch) if g.kind == "library" else []
+    record = record_of(first) if g.kind == "library" else None
+    several = record.passes(printer, first, memory.scratch) if record and record.passes else []
     return several or printer.kernels(g, needed)
 
 

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.dtype import HALVES, float32
+from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
-from tabgrad.lower.group import SMALL_CAT
 from tabgrad.lower.ir import FULL, Node, Program, RawNode, Settle
+from tabgrad.lower.record import RECORDS
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
 
+SMALL = 4
+"""Up to this many pieces of a cat are joined by choosing where to read."""
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
 FAR_ROW = 1 << 20
@@ -24,17 +27,14 @@ FAR_PRODUCT = 1 << 14
 LONG_PRODUCT = 2048
 """Products with a few results that run over more than this are done in parts, which are added up."""
 
-SUMS = frozenset(
-    ("reduce_sum", "reduce_prod", "cumsum", "linear_scan", "logcumsumexp", "scatter_add")
-)
-"""What adds up or multiplies in several steps: in half precision each would round."""
-
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
     """Register a rewrite for the ops called `names`."""
 
     def add(fn: Rule) -> Rule:
         for name in names:
+            if name in RULES:
+                raise RegistryError(f"{name}: has a rewrite already; let one rule do both")
             RULES[name] = fn
         return fn
 
@@ -51,7 +51,7 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
     if op.family == "view" and srcs[0].op is FULL and op.name not in ("pad", "unwindow"):
         shape = op.infer((srcs[0].spec,), params)
         return p.constant(srcs[0].number, shape)
-    if op.name in SUMS and srcs[0].spec.dtype in HALVES:
+    if adds_up(op) and srcs[0].spec.dtype in HALVES:
         return in_single(p, op, params, srcs)
     found = RULES.get(op.name)
     if found is not None:
@@ -59,6 +59,14 @@ def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
         if new is not None:
             return new
     return p.add(op, params, srcs)
+
+
+def adds_up(op: Op) -> bool:
+    """Whether `op` adds up or multiplies in several steps: in half precision each would round."""
+    if op.family == "reduction":
+        return op.kind in ("sum", "prod")  # type: ignore[attr-defined]
+    record = RECORDS.get(op.lowering)
+    return record is not None and record.adds_up
 
 
 def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
@@ -183,7 +191,7 @@ def _cat(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
     """Join many pieces along the first axis, where each is one run of memory."""
-    if len(srcs) <= SMALL_CAT or math.prod(srcs[0].shape[:axis]) == 1:
+    if len(srcs) <= SMALL or math.prod(srcs[0].shape[:axis]) == 1:
         return None
     rank = len(srcs[0].shape)
     front = (axis, *(i for i in range(rank) if i != axis))
@@ -202,7 +210,6 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
     "reduce_min",
     "reduce_any",
     "reduce_all",
-    "first_max",
     "peak",
 )
 def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
@@ -298,15 +305,15 @@ def _place(extreme: str) -> Rule:
     return split
 
 
+@rule("first_max")
 def _first_max(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     axes: Any = params["axes"]
     far = math.prod(srcs[0].shape[a] for a in axes) > FAR_ROW
     return _two_steps("first_max")(p, params, srcs) if far else _unit(p, params, srcs)
 
 
-RULES["first_max"] = _first_max
-RULES["argmax"] = _place("reduce_max")
-RULES["argmin"] = _place("reduce_min")
+rule("argmax")(_place("reduce_max"))
+rule("argmin")(_place("reduce_min"))
 
 
 def _parts(n: int, inner: int, least: int) -> int:

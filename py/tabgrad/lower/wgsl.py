@@ -167,6 +167,23 @@ class WGSL(Dialect):
         stored = "u32" if kind == BOOL else kind
         return f"var<workgroup> {name}: array<{stored}, {size}>;\n"
 
+    def stored_bytes(self, dtype: dt.DType) -> int:
+        """A word for each element, but for float16."""
+        return 2 if dtype is dt.float16 else max(dtype.itemsize, 4)
+
+    def into_shared(self, value: str, kind: str) -> str:
+        """Bools are words there."""
+        return f"select(0u, 1u, {value})" if kind == BOOL else value
+
+    def from_shared(self, value: str, kind: str) -> str:
+        """Bools are words there."""
+        return f"({value} != 0u)" if kind == BOOL else value
+
+    widens = True
+    windows = True
+    float16 = "shader-f16"
+    templates = True
+    storage_barrier = "storageBarrier();"
     barrier = "workgroupBarrier();"
     group_x, group_y, lane = "wg.x", "wg.y", "lid.x"
 

@@ -244,6 +244,7 @@ def _pad_transpose(ct: Any, x: Any, *, low: Ints, high: Ints, interior: Ints) ->
         ((3, 4), {"low": (1, 0), "high": (2, 1), "interior": (0, 0)}),
         ((3, 4), {"low": (-1, 2), "high": (0, -1), "interior": (1, 2)}),
     ),
+    fills=True,
 )  # fmt: skip
 def pad(x: Operand, *, low: Ints, high: Ints, interior: Ints) -> Array:
     """Return `x` with zeros around it and `interior` zeros between its elements; negative pads crop."""
@@ -332,6 +333,7 @@ def _unwindow_shape(source: Ints, *, spatial: Ints, strides: Ints, dilations: In
         "spatial": spatial, "strides": strides, "dilations": dilations
     },
     samples=(((2, 3, 3), {"spatial": (7,), "strides": (2,), "dilations": (1,)}),),
+    fills=True,
 )  # fmt: skip
 def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Array:
     """Return the transpose of `rewindow`: y[..., o * stride + k * dilation, k] = x[..., o, k], else 0."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core.errors import DeviceError
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import FULL, Node
-from tabgrad.lower.kernels import BLOCK, Kernel, KernelPrinter, grid_of
-from tabgrad.lower.memory import nbytes
+from tabgrad.lower.kernel import BLOCK, Kernel, grid_of
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
 
 
-def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> list[Kernel]:
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     """Return the dispatch of a user's kernel, with the copies it needs before and after."""
     op: Any = n.op
     language = printer.d.name
@@ -28,14 +28,14 @@ def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> l
     slots = []
     for s in n.srcs:
         if s.op is FULL or printer.places[s.id][1]:
-            slot = scratch(nbytes(language, s.spec.dtype, s.spec.size))
+            slot = scratch(printer.d.nbytes(s.spec.dtype, s.spec.size))
             before.append(_copy(printer, s, printer.places.get(s.id), (slot, 0)))
         else:
             slot = printer.places[s.id][0]
         slots.append(slot)
     out, offset = printer.places[n.id]
     if offset:
-        slot = scratch(nbytes(language, n.spec.dtype, n.spec.size))
+        slot = scratch(printer.d.nbytes(n.spec.dtype, n.spec.size))
         after.append(_copy(printer, n, (slot, 0), (out, offset)))
         out = slot
     shapes = [s.shape for s in n.srcs]
@@ -70,3 +70,6 @@ def _copy(printer: KernelPrinter, n: Node, source: Any, target: tuple[int, int])
     e.places[n.id] = target
     e.store(n, index, value)
     return printer.finish(None, e, grid, BLOCK, [], n)
+
+
+register(Record(op="user_kernel", passes=_passes))

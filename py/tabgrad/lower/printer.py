@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from tabgrad.lower import library, tiles
@@ -12,8 +13,8 @@ from tabgrad.lower.group import Group, Limits, operand_index, product_dims
 from tabgrad.lower.index import Expr, condition, flatten, separate, text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
-from tabgrad.lower.lines import PRINTERS, threads_of
 from tabgrad.lower.parts import NONE, Cut, Part, TooLarge, Windows
+from tabgrad.lower.record import record_of
 
 SELDOM = 4
 """Runs that a product is taken to have where a large tile would take too long to compile."""
@@ -205,9 +206,7 @@ class KernelPrinter:
         place = f"sh{len(self.shared)}" if at else ""
         if at:
             self.shared.append(d.shared(place, U32, self.size))
-        boolean = kind == "bool"
-        put = (lambda v: f"select(0u, 1u, {v})") if boolean and d.name == "wgsl" else (lambda v: v)
-        take = (lambda v: f"({v} != 0u)") if boolean and d.name == "wgsl" else (lambda v: v)
+        put, take = partial(d.into_shared, kind=kind), partial(d.from_shared, kind=kind)
         e.line(f"{name}[{lane}] = {put(acc)};")
         if at:
             e.line(f"{place}[{lane}] = {at};")
@@ -241,7 +240,7 @@ class KernelPrinter:
         """A matrix product with its prologues read in place and its epilogue applied before the store."""
         h = g.heavies[0]
         name = "matmul_direct" if self.limits.software else "matmul"
-        if self.d.name == "cuda" or name not in library.kernel_names():
+        if not self.d.templates or name not in library.kernel_names():
             return [self.plain_product(g, e, writes)]
         b, m, n, k = product_dims(h)
         if large:
@@ -369,7 +368,7 @@ class KernelPrinter:
         kind = self.d.compute_type(h.spec.dtype)
         e.line(self.d.var("acc", kind, self.d.literal(0, kind)))
         e.open(self.d.loop("k", "0u", f"{k}u", "1u"), "k")
-        (left, li), (right, ri) = _operands(h)
+        (left, li), (right, ri) = operands(h)
         e.line(f"acc = acc + {e.value(left, li)} * {e.value(right, ri)};")
         e.close()
         e.scope.values[h.id, g.index[h.id]] = self.d.narrow("acc", h.spec.dtype)
@@ -384,7 +383,10 @@ class KernelPrinter:
         count = threads_of(n)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
-        PRINTERS[n.name](self.d, n, e, count)
+        record = record_of(n)
+        assert record is not None
+        assert record.line is not None
+        record.line(e, n, count)
         return self.parts(None, e, grid, BLOCK, [], n)
 
     def parts(
@@ -421,9 +423,7 @@ class KernelPrinter:
     ) -> Kernel:
         """Return the kernel whose main has been emitted."""
         source = self.d.module(e.bindings(), e.words, shared, size, e.scope.lines)
-        return self.package(
-            g, e, source, grid, (("WX", float(size)),) if self.d.name == "cuda" else (), n
-        )
+        return self.package(g, e, source, grid, self.d.overrides(size), n)
 
     def package(
         self, g: Group | None, e: Emitter, source: str, grid: tuple[int, int, int],
@@ -441,6 +441,14 @@ class KernelPrinter:
             tuple(dict.fromkeys(m.name for m in parts if m.family != "view")),
             tuple(dict.fromkeys(m.origin for m in parts)), words=e.own, spans=spans,
         )  # fmt: skip
+
+
+def threads_of(n: Node) -> int:
+    """Return how many threads an op with a loop of its own takes."""
+    record = record_of(n)
+    assert record is not None
+    assert record.threads is not None
+    return record.threads(n)
 
 
 def phases(g: Group) -> list[list[Node]]:
@@ -480,7 +488,8 @@ def is_arg(h: Node) -> bool:
     return h.op.kind in ("argmax", "argmin")
 
 
-def _operands(h: Node) -> Any:
+def operands(h: Node) -> Any:
+    """Return the operands of a product and the indices at which it reads them."""
     return (h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))
 
 

@@ -4,7 +4,6 @@ between barriers, and what they leave for each other lies in memory that the wor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -14,11 +13,13 @@ from tabgrad.lower import checks
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.fuse import Fuser
-from tabgrad.lower.group import Group, Limits, product_dims
+from tabgrad.lower.group import Group, Limits, in_pieces, product_dims
 from tabgrad.lower.index import flatten
 from tabgrad.lower.ir import FULL, Node, Program
-from tabgrad.lower.kernels import TURNS, Kernel, KernelPrinter, _operands, phases
-from tabgrad.lower.memory import settle_cats
+from tabgrad.lower.kernel import TURNS, Kernel
+from tabgrad.lower.memory import settle_pieces
+from tabgrad.lower.printer import KernelPrinter, operands, phases
+from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.simplify import make
 
 SHARED = 12288
@@ -35,7 +36,7 @@ class Loop:
         self.body: Any = n.params["body"]
         self.length: int = n.params["length"]  # type: ignore[assignment]
         self.p, self.inputs = self._program()
-        inside = settle_cats(self.p)
+        inside = settle_pieces(self.p)
         limits = Limits(64, printer.limits.software, False, printer.limits.threads)
         fuser = Fuser(self.p, limits, {m.id for m in inside})
         self.groups = [g for g in fuser.run() if any(m.spec.size for m in g.members)]
@@ -145,7 +146,7 @@ class LoopEmitter(Emitter):
         return at if size is None else f"{at} + s * {size}u"
 
 
-def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> list[Kernel]:
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     """Return the kernels of a loop: one, or several that take it up where the one before stopped."""
     loop = Loop(printer, n)
     turns = loop.turns()
@@ -158,7 +159,7 @@ def kernels(printer: KernelPrinter, n: Node, scratch: Callable[[int], int]) -> l
 class _Home:
     """The memory of a loop: what is shared in the workgroup, what must outlive a dispatch."""
 
-    def __init__(self, loop: Loop, scratch: Callable[[int], int], keep: bool) -> None:
+    def __init__(self, loop: Loop, scratch: Scratch, keep: bool) -> None:
         self.loop = loop
         carries = loop.body.carries
         self.inputs = loop.inputs
@@ -253,7 +254,7 @@ class _Home:
         e.open(d.loop("t", f"{start}u", f"{stop}u", "1u"), "t", guarded=True)
         e.line(d.let("s", U32, f"{loop.length - 1}u - t" if loop.n.params["reverse"] else "t"))
         for g in loop.groups:
-            if not (g.kind == "library" and g.members[0].name == "cat"):
+            if not in_pieces(g):
                 self.group(e, g)
                 self.barrier(e)
         self.stack(e)
@@ -262,14 +263,14 @@ class _Home:
         e.close()
         self.carry_out(e, stop == loop.length)
         source = d.module(e.bindings(), e.words, shared, loop.threads, e.scope.lines)
-        overrides = (("WX", float(loop.threads)),) if d.name == "cuda" else ()
-        return loop.printer.package(None, e, source, (1, 1, 1), overrides, loop.n)
+        return loop.printer.package(None, e, source, (1, 1, 1), d.overrides(loop.threads), loop.n)
 
     def barrier(self, e: LoopEmitter) -> None:
         """Let every thread see what the others have written."""
-        if self.loop.printer.d.name == "wgsl" and self.slots:
-            e.line("storageBarrier();")
-        e.line(self.loop.printer.d.barrier)
+        d = self.loop.printer.d
+        for statement in (d.storage_barrier if self.slots else "", d.barrier):
+            if statement:
+                e.line(statement)
 
     def each(self, e: LoopEmitter, count: int) -> None:
         """Open the loop in which the threads share `count` elements."""
@@ -306,7 +307,7 @@ class _Home:
         acc = e.name()
         e.line(d.var(acc, kind, d.literal(0, kind)))
         e.open(d.loop("k", "0u", f"{k}u", "1u"), "k")
-        (left, li), (right, ri) = _operands(h)
+        (left, li), (right, ri) = operands(h)
         e.line(f"{acc} = {acc} + {e.value(left, li)} * {e.value(right, ri)};")
         e.close()
         e.scope.values[h.id, g.index[h.id]] = d.narrow(acc, h.spec.dtype)
@@ -391,3 +392,6 @@ class _Home:
                 e.line(d.store(kept, f"g + {at}u", value, node.spec.dtype))
             e.close()
             at += node.spec.size
+
+
+register(Record(op="loop", passes=_passes))

@@ -1,0 +1,148 @@
+"""argsort: short lines by rank, long ones by a bitonic sort of places, or by the routine of a host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.dialect import BOOL, F32, I32, U32
+from tabgrad.lower.emit import Emitter
+from tabgrad.lower.index import text, unflatten, var
+from tabgrad.lower.ir import Node, Program
+from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.lines import Lines, emitter, extent
+from tabgrad.lower.passes import sort_block, sort_passes
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.routines import DTYPES, Call, dense, swap
+from tabgrad.lower.simplify import apply
+
+LONG = 256
+"""Lines to this length are sorted by counting for each element those before it."""
+
+
+def _line(e: Emitter, n: Node, count: int) -> None:
+    """The rank of an element is how many come before it; equal ones keep their order."""
+    d = e.d
+    axis: Any = n.params["axis"]
+    (x,) = n.srcs
+    size = x.shape[axis]
+    index = unflatten(var("g", count), x.shape)
+    mine = e.value(x, index)
+    e.line(d.var("rank", U32, "0u"))
+    e.line(d.let("own", U32, text(index[axis])))
+    e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
+    other = e.value(x, tuple(var("t", size) if i == axis else q for i, q in enumerate(index)))
+    e.line(f"if ({_before(n, other, mine)}) {{ rank = rank + 1u; }}")
+    e.close()
+    rank = e.opaque(n, "rank", size)
+    target = tuple(rank if i == axis else q for i, q in enumerate(index))
+    e.store(n, target, d.convert("own", U32, d.compute_type(n.spec.dtype)))
+
+
+def _before(n: Node, other: str, mine: str) -> str:
+    """Return the test whether `other` at t comes before `mine` at `own`; a nan counts as the largest."""
+    dtype = n.srcs[0].spec.dtype
+    down = bool(n.params["descending"])
+    same = f"({other} == {mine})"
+    if dtype is dt.bool_:
+        less = f"({other} && !{mine})" if down else f"(!{other} && {mine})"
+    else:
+        less = f"({other} {'>' if down else '<'} {mine})"
+    if dtype.is_floating_point:
+        a, b = (other, mine) if down else (mine, other)
+        less = f"({less} || (is_nan({a}) && !is_nan({b})))"
+        same = f"({same} || (is_nan({other}) && is_nan({mine})))"
+    return f"{less} || ({same} && t < own)"
+
+
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+    """Return the passes of a sort of long lines, where workgroups can be told what to do."""
+    rows, length = extent(n)
+    if not printer.d.templates or not rows or length <= LONG:
+        return []
+    return _bitonic(Lines(printer, n, emitter(printer, n)))
+
+
+def _bitonic(lines: Lines) -> list[Kernel]:
+    """Return the passes of a bitonic sort of places."""
+    n, e, d = lines.n, lines.e, lines.printer.d
+    (x,) = n.srcs
+    rows, length = extent(n)
+    block = sort_block(length, min(256, lines.printer.limits.threads))
+    kind = d.compute_type(n.spec.dtype)
+    place = lines.index(var("place", length))
+    i = lines.index(var("i", length))
+
+    def key() -> str:
+        value = e.value(x, place)
+        return f"return {_sort_key(d.compute_type(x.spec.dtype), value, bool(n.params['descending']))};"
+
+    def store() -> str:
+        e.store(n, i, d.convert("place", U32, kind))
+        return ""
+
+    blocks = {
+        "dims": f"const ROWS = {rows}u;\nconst LENGTH = {length}u;\nconst BLOCK = {block}u;\n",
+        "load_key": lines.function("load_key(row: u32, place: u32) -> u32", key),
+        "store_place": lines.function("store_place(row: u32, i: u32, place: u32)", store),
+        "load_place": lines.function(
+            "load_place(row: u32, i: u32) -> u32",
+            lambda: f"return {d.convert(e.reload(n, i), kind, U32)};",
+        ),
+    }
+    passes = list(sort_passes(rows, length, block))
+    size, stride = "0u", "0u"
+    if len(passes) > 1:
+        size, stride = d.uniform(e.words, U32), d.uniform(e.words + 1, U32)
+        e.words += 2
+    blocks["params"] = (
+        f"fn size() -> u32 {{ return {size}; }}\nfn stride() -> u32 {{ return {stride}; }}\n"
+    )
+    blocks["bindings"] = d.bindings(e.bindings(), e.words)
+    source = library.kernel("sort").with_blocks(blocks)
+    made = [(one, lines.kernel(source, one.groups, {"PASS": float(one.step)})) for one in passes]
+    return [replace(k, words=one.words if len(passes) > 1 else ()) for one, k in made]
+
+
+def _sort_key(kind: str, value: str, descending: bool) -> str:
+    """Return the unsigned integer that sorts as a value of compute type `kind` does."""
+    key = {
+        F32: f"sort_key_f32({value})",
+        I32: f"sort_key_i32({value})",
+        U32: value,
+        BOOL: f"select(0u, 1u, {value})",
+    }[kind]
+    return f"~{key}" if descending else key
+
+
+def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
+    """Return the call of a long sort; along another axis than the last one it sorts a permuted copy."""
+    (x,) = n.srcs
+    rows, length = extent(n)
+    axis: Any = n.params["axis"]
+    if length <= LONG or x.spec.dtype is dt.bfloat16:
+        return None
+    last = len(x.shape) - 1
+    if axis != last:
+        dims = (*(i for i in range(last + 1) if i != axis), axis)
+        turned = apply(p, "permute", x, dims=dims)
+        found = apply(p, "argsort", turned, **{**n.params, "axis": last})
+        swap(p, n, apply(p, "permute", found, dims=tuple(dims.index(i) for i in range(last + 1))))
+        n = found
+    kind, out = (DTYPES.index(s.dtype.name) for s in (x.spec, n.spec))
+    words = (kind, rows, length, int(bool(n.params["descending"])), out)
+    return n, Call("argsort", (dense(p, n.srcs[0]),), words)
+
+
+register(
+    Record(
+        op="argsort",
+        threads=lambda n: n.spec.size,
+        line=_line,
+        passes=_passes,
+        routine=_routine,
+    )
+)

@@ -1,0 +1,46 @@
+"""gather: the elements that an index names, read where they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabgrad.lower.dialect import U32
+from tabgrad.lower.emit import Emitter
+from tabgrad.lower.index import text, var
+from tabgrad.lower.ir import Node
+from tabgrad.lower.record import CHEAP, Index, Record, register
+
+
+def _sources(n: Node, index: Index) -> list[tuple[Node, Index]]:
+    axis: Any = n.params["axis"]
+    x, at = n.srcs
+    opaque = var(f"at{n.id}_{hash(index)}", x.shape[axis])
+    return [(at, index), (x, tuple(opaque if i == axis else e for i, e in enumerate(index)))]
+
+
+def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
+    axis: Any = n.params["axis"]
+    x, where = n.srcs
+    at = e.value(where, index)
+    size = x.shape[axis]
+    place = e.opaque(n, e.d.convert(at, e.d.compute_type(where.spec.dtype), U32), size)
+    inner = tuple(place if i == axis else q for i, q in enumerate(index))
+    test = f"{text(place)} < {size}u"
+    if not e.d.robust:
+        return e.guarded(test, x, inner, kind)
+    # Not `if`: where one index serves all threads, LLVM may take forever over a branch in a loop that
+    # depends on a random number.
+    return e.let(kind, e.d.choose(test, e.value(x, inner), e.d.literal(0, kind)))
+
+
+register(
+    Record(
+        op="gather",
+        heavy=lambda n: False,
+        weight=1,
+        blocks=True,
+        buried=CHEAP,
+        sources=_sources,
+        element=_element,
+    )
+)

@@ -1,0 +1,66 @@
+"""matmul: what a host's library multiplies; the kernels of products are the printer's."""
+
+from __future__ import annotations
+
+import math
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower.group import operand_index, product_dims
+from tabgrad.lower.index import var
+from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.record import Record, register
+from tabgrad.lower.routines import DTYPES, Call, bottom, copied
+
+DTYPED = (dt.float16, dt.bfloat16, dt.float32, dt.float64)
+LARGE = 1 << 18
+"""Products of fewer multiplications are printed: a kernel takes their epilogue along."""
+
+
+def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
+    """Return the call of a product, if it is large and its operands lie in memory, or can be copied."""
+    batch, rows, columns, inner = product_dims(n)
+    if n.spec.dtype not in DTYPED or batch * rows * columns * inner < LARGE:
+        return None
+    found = [_matrix(n, x, side) for side, x in enumerate(n.srcs)]
+    for x, place in zip(n.srcs, found, strict=True):
+        if place is None and x.spec.size > _looked_at(x):
+            return None
+    places = [
+        place or (copied(p, x), 0, math.prod(x.shape[-2:]) if batch > 1 else 0)
+        for x, place in zip(n.srcs, found, strict=True)
+    ]
+    (left, flip_left, left_step), (right, flip_right, right_step) = places
+    kind, flags = DTYPES.index(n.spec.dtype.name), flip_left | flip_right << 1
+    words = (kind, batch, rows, columns, inner, flags, left_step, right_step)
+    return n, Call("matmul", (left, right), words)
+
+
+def _matrix(n: Node, x: Node, side: int) -> tuple[Node, int, int] | None:
+    """Return (buffer, whether it is stored transposed, elements between matrices) of an operand."""
+    batch, rows, columns, inner = product_dims(n)
+    found = bottom(x, operand_index(n, side == 1))
+    if found is None:
+        return None
+    base, place = found
+    k, b = var("k", inner), var("b", batch)
+    i, size = (var("j", columns), columns) if side else (var("i", rows), rows)
+    for flip in (0, 1):
+        # The left operand is stored (i, k) and the right one (k, j), unless they are flipped.
+        inside = i * inner + k if flip == side else k * size + i
+        rest = place - inside
+        if rest == 0:
+            return base, flip, 0
+        step = rest.terms[0][1] if rest.terms else 0
+        if step > 0 and rest == b * step:
+            return base, flip, step
+    return None
+
+
+def _looked_at(n: Node) -> int:
+    """Return how many elements lie under a chain of views."""
+    while n.family == "view":
+        n = n.srcs[0]
+    return 0 if n.op is FULL else n.spec.size
+
+
+register(Record(op="matmul", routine=_routine))

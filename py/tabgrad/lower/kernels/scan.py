@@ -1,0 +1,273 @@
+"""Running combinations along a line: sums, linear recurrences, log-sum-exps.
+
+One thread walks a line, or workgroups share it: each scans a span, then the totals of the spans are scanned,
+then each span goes on from the total before it. CUDA sums long lines by a routine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.emit import Emitter
+from tabgrad.lower.index import var
+from tabgrad.lower.ir import Node, Program
+from tabgrad.lower.kernel import Kernel, grid_of
+from tabgrad.lower.lines import (
+    FEW,
+    LONG_SCAN,
+    Lines,
+    emitter,
+    extent,
+    line_count,
+    scans_apart,
+    walk,
+)
+from tabgrad.lower.passes import scan_span
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Index, Record, Scratch, register
+from tabgrad.lower.routines import DTYPES, Call, dense, swap
+from tabgrad.lower.simplify import apply
+
+THREADS = 64
+
+
+@dataclass(kw_only=True)
+class Combination:
+    """How a scan combines: its element type and the functions that replace blocks of `scan`.
+
+    `load` turns the operands' values at place `i` into an element, `result` an element into the value stored.
+    """
+
+    elem: str
+    nbytes: int
+    identity: str
+    combine: str
+    load: Callable[[list[str]], str]
+    result: str = "acc"
+    declare: str = ""
+
+
+def passes(lines: Lines, how: Combination, scratch: Scratch) -> list[Kernel]:
+    """Return the passes of a scan: one over lines that fit a span, else totals, their scan, and the spans."""
+    n, e, d = lines.n, lines.e, lines.printer.d
+    rows, length = extent(n)
+    span = scan_span(length, THREADS)
+    spans = -(-length // span)
+    step = var("i", length)
+    at = lines.index((length - 1) - step if n.params.get("reverse") else step)
+
+    def store() -> str:
+        result = how.result
+        e.store(n, at, d.narrow(result, n.spec.dtype) if d.is_narrow(n.spec.dtype) else result)
+        return ""
+
+    blocks = {
+        "dims": _dims(rows, length, span),
+        "load": lines.function(
+            "load(row: u32, i: u32) -> elem",
+            lambda: f"return {how.load([e.value(s, at) for s in n.srcs])};",
+        ),
+        "store": lines.function("store(row: u32, i: u32, acc: elem)", store),
+        "combine": (
+            f"fn identity() -> elem {{ return {how.identity}; }}\n"
+            f"fn combine(a: elem, b: elem) -> elem {{\n  {how.combine}\n}}\n"
+        ),
+    }
+    if spans == 1:
+        source = _assemble(how, {**blocks, "totals": NO_TOTALS}, _declared(lines, False))
+        return [lines.kernel(source, rows, {"PASS": 0.0})]
+    totals, before = (scratch(rows * spans * how.nbytes) for _ in range(2))
+    source = _assemble(how, blocks, _declared(lines, True))
+    first, last = (_with_totals(lines.kernel(source, rows * spans, {"PASS": p}), slot) for p, slot in
+                   ((1.0, totals), (2.0, before)))  # fmt: skip
+    return [
+        first,
+        _totals_kernel(lines, how, (rows, spans), (totals, before), blocks["combine"]),
+        last,
+    ]
+
+
+NO_TOTALS = (
+    "fn total_before(row: u32, span: u32) -> elem { return identity(); }\n"
+    "fn store_total(row: u32, span: u32, acc: elem) { }\n"
+)
+
+
+def _dims(rows: int, length: int, span: int) -> str:
+    """Return the constants of one scan."""
+    sizes = {"ROWS": rows, "LENGTH": length, "SPAN": span, "THREADS": THREADS}
+    return "".join(f"const {name} = {size}u;\n" for name, size in sizes.items())
+
+
+def _assemble(how: Combination, blocks: dict[str, str], bindings: str) -> str:
+    """Return the text of a scan."""
+    return library.kernel("scan").with_blocks(
+        {**blocks, "bindings": how.declare + bindings}, how.elem
+    )
+
+
+def _declared(lines: Lines, totals: bool) -> str:
+    """Return the bindings of a scan; the totals come after the op's own buffers and before the uniforms."""
+    e, d = lines.e, lines.printer.d
+    text: str = d.bindings(e.bindings(), 0)
+    at = len(e.bound()[0])
+    if totals:
+        text += f"@group(0) @binding({at}) var<storage, read_write> totals: array<elem>;\n"
+        at += 1
+    if e.words:
+        text += f"@group(0) @binding({at}) var<uniform> u: array<vec4<u32>, {-(-e.words // 4)}>;\n"
+    return text
+
+
+def _with_totals(k: Kernel, slot: int) -> Kernel:
+    """Return a kernel that binds one more buffer, before its uniforms."""
+    tail = "u" if k.bindings.endswith("u") else ""
+    spans = (*k.spans, None) if k.spans else ()
+    bindings = k.bindings.removesuffix("u") + "w" + tail
+    return replace(k, bindings=bindings, slots=[*k.slots, slot], spans=spans)
+
+
+def _totals_kernel(
+    lines: Lines, how: Combination, extents: tuple[int, int], slots: tuple[int, int], combine: str
+) -> Kernel:
+    """Return the kernel that scans the totals of the spans."""
+    rows, spans = extents
+    bindings = (
+        "@group(0) @binding(0) var<storage, read> totals: array<elem>;\n"
+        "@group(0) @binding(1) var<storage, read_write> before: array<elem>;\n"
+    )
+    blocks = {
+        "dims": _dims(rows, spans, THREADS * -(-spans // THREADS)),
+        "load": "fn load(row: u32, i: u32) -> elem { return totals[row * LENGTH + i]; }\n",
+        "store": "fn store(row: u32, i: u32, acc: elem) { before[row * LENGTH + i] = acc; }\n",
+        "combine": combine,
+        "totals": NO_TOTALS,
+    }
+    source = _assemble(how, blocks, bindings)
+    own = Kernel(
+        f"{lines.n.name} of totals", source, "rw", list(slots), grid_of(rows), (("PASS", 0.0),)
+    )
+    return replace(own, ops=(lines.n.name,), origins=(lines.n.origin,))
+
+
+Step = Callable[[Emitter, Node, Index, str, str], list[str]]
+"""The statements that take the value of a step into `acc`, given (e, n, index, value, compute type)."""
+
+
+def scan(
+    op: str, combination: Callable[[Lines], Combination], line: Callable[[Emitter, Node, int], None],
+    routine: Any = None, adds_up: bool = True,
+) -> Record:  # fmt: skip
+    """Return the record of a running combination."""
+
+    def several(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+        if not printer.d.templates or not scans_apart(n, printer.limits):
+            return []
+        lines = Lines(printer, n, emitter(printer, n))
+        return passes(lines, combination(lines), scratch)
+
+    return Record(
+        op=op, threads=line_count, line=line, passes=several, routine=routine, adds_up=adds_up
+    )
+
+
+def _running(e: Emitter, n: Node, count: int, *, start: float, step: Step) -> None:
+    """Walk a line with an accumulator."""
+    d = e.d
+    kind = d.compute_type(n.spec.dtype)
+    e.line(d.var("acc", kind, d.literal(start, kind)))
+    _, at = walk(e, n, count)
+    for statement in step(e, n, at, e.value(n.srcs[-1], at), kind):
+        e.line(statement)
+    e.line(f"acc = {d.narrow('acc', n.spec.dtype)};")
+    e.store(n, at, "acc")
+    e.close()
+
+
+# -- sums ------------------------------------------------------------------------------------------
+
+
+def _sum(lines: Lines) -> Combination:
+    kind = lines.kind()
+    return Combination(
+        elem=kind, nbytes=4, identity=lines.zero(), combine="return a + b;", load=lambda v: v[0]
+    )
+
+
+def _add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list[str]:
+    return [f"acc = acc + {value};"]
+
+
+def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
+    """Return the call of a running sum over a few long lines; one from the end runs over a flipped copy."""
+    rows, length = extent(n)
+    axis: Any = n.params["axis"]
+    dtype = n.spec.dtype
+    if length <= LONG_SCAN or rows > FEW or dtype in (dt.bfloat16, dt.bool_):
+        return None
+    if n.params["reverse"]:
+        flipped = apply(p, "flip", n.srcs[0], axes=(axis,))
+        forward = apply(p, "cumsum", flipped, axis=axis, reverse=False)
+        swap(p, n, apply(p, "flip", forward, axes=(axis,)))
+        n = forward
+    outer = math.prod(n.shape[:axis])
+    words = (DTYPES.index(dtype.name), outer, length, n.spec.size // (outer * length))
+    return n, Call("cumsum", (dense(p, n.srcs[0]),), words)
+
+
+# -- linear recurrences ----------------------------------------------------------------------------
+
+
+def _recurrence(lines: Lines) -> Combination:
+    kind, zero = lines.kind(), lines.zero()
+    one = lines.printer.d.literal(1, kind)
+    # What is zero stays so, though the product of many factors may have overflowed.
+    step = f"select(b.x * a.y + b.y, b.y, a.y == {zero})"
+    return Combination(
+        elem=f"vec2<{kind}>",
+        nbytes=8,
+        identity=f"elem({one}, {zero})",
+        combine=f"return elem(a.x * b.x, {step});",
+        load=lambda v: f"elem(select({v[0]}, {zero}, i == 0u), {v[1]})",
+        result="acc.y",
+    )
+
+
+def _multiply_add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list[str]:
+    first = e.d.literal(0, kind)
+    factor = e.value(n.srcs[0], at)
+    return [
+        f"if (t == 0u) {{ acc = {first}; }} else {{ acc = {factor} * acc; }}",
+        f"acc = acc + {value};",
+    ]
+
+
+# -- log-sum-exps ----------------------------------------------------------------------------------
+
+
+def _log_sum_exp(lines: Lines) -> Combination:
+    kind = lines.kind()
+    return Combination(
+        elem=kind,
+        nbytes=4,
+        identity="-inf()",
+        combine=f"return logaddexp_{kind}(a, b);",
+        load=lambda v: v[0],
+    )
+
+
+def _logaddexp(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list[str]:
+    return [f"acc = logaddexp_{kind}(acc, {value});"]
+
+
+register(
+    scan("cumsum", _sum, partial(_running, start=0, step=_add), _routine),
+    scan("linear_scan", _recurrence, partial(_running, start=0, step=_multiply_add)),
+    scan("logcumsumexp", _log_sum_exp, partial(_running, start=-math.inf, step=_logaddexp)),
+)

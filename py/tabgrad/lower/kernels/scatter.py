@@ -1,0 +1,105 @@
+"""scatter and scatter_add: the elements of a source placed by index into a copy of the target, in order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower.dialect import U32
+from tabgrad.lower.emit import Emitter
+from tabgrad.lower.group import Limits
+from tabgrad.lower.index import text, unflatten, var
+from tabgrad.lower.ir import Node
+from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
+from tabgrad.lower.lines import FEW, LONG_SCAN, emitter, extent, line_count, line_index
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
+
+
+def _line(e: Emitter, n: Node, count: int, *, adds: bool) -> None:
+    """Copy the line of the target, then place the elements of the source in order."""
+    d = e.d
+    axis: Any = n.params["axis"]
+    x, index, _ = n.srcs
+    size = x.shape[axis]
+    e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
+    at = line_index(n, count, var("t", size))
+    e.store(n, at, e.value(x, at))
+    e.close()
+    _place(e, n, count, "0u", f"{index.shape[axis]}u", adds)
+
+
+def _place(e: Emitter, n: Node, count: int, start: str, stop: str, adds: bool) -> None:
+    """Place the elements of the source from `start` on, one after the other."""
+    d = e.d
+    axis: Any = n.params["axis"]
+    _, index, src = n.srcs
+    size = n.shape[axis]
+    e.open(d.loop("s", start, stop, "1u"), "s")
+    place = line_index(n, count, var("s", index.shape[axis]))
+    spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
+    to = e.opaque(n, spot, size)
+    value = e.value(src, place)
+    e.open(f"if ({text(to)} < {size}u) {{", guarded=True)
+    target = line_index(n, count, to)
+    if adds:
+        sign = "||" if n.spec.dtype is dt.bool_ else "+"
+        value = d.narrow(f"({e.reload(n, target)} {sign} {value})", n.spec.dtype)
+    e.store(n, target, value)
+    e.close()
+    e.close()
+
+
+def _apart(n: Node, limits: Limits) -> bool:
+    """Whether a scatter first copies the target, with a thread an element, and then places the source."""
+    axis: Any = n.params["axis"]
+    rows, length = extent(n)
+    if rows and length + n.srcs[1].shape[axis] > TURNS:
+        return True
+    return not limits.software and 0 < rows <= FEW and length > LONG_SCAN
+
+
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) -> list[Kernel]:
+    """Return the kernel that copies the target, and those that place the source in turns of TURNS elements."""
+    if not _apart(n, printer.limits):
+        return []
+    axis: Any = n.params["axis"]
+    d, (x, index, _) = printer.d, n.srcs
+    e = emitter(printer, n)
+    grid = grid_of(math.ceil(n.spec.size / BLOCK))
+    printer.thread_index(e, grid, n.spec.size)
+    at = unflatten(var("g", n.spec.size), n.shape)
+    e.store(n, at, e.value(x, at))
+    made = [printer.finish(None, e, grid, BLOCK, [], n)]
+    rows, _ = extent(n)
+    grid = grid_of(math.ceil(rows / BLOCK))
+    words = 0
+    # The bounds of a turn follow the words of the constants, whose number the first printing tells.
+    for _ in range(2):
+        e = emitter(printer, n)
+        printer.thread_index(e, grid, rows)
+        _place(e, n, rows, d.uniform(words, U32), d.uniform(words + 1, U32), adds)
+        words = e.words
+    e.words += 2
+    k = printer.finish(None, e, grid, BLOCK, [], n)
+    sources = index.shape[axis]
+    return made + [
+        replace(k, words=(start, min(start + TURNS, sources))) for start in range(0, sources, TURNS)
+    ]
+
+
+register(
+    *(
+        Record(
+            op=op,
+            threads=line_count,
+            line=partial(_line, adds=adds),
+            passes=partial(_passes, adds=adds),
+            adds_up=adds,
+        )
+        for op, adds in (("scatter", False), ("scatter_add", True))
+    )
+)

@@ -1,0 +1,105 @@
+"""What an op with a loop of its own says of its lowering: one record, in its file of `lower/kernels`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabgrad.core.errors import RegistryError
+from tabgrad.core.op import Op
+from tabgrad.lower.index import Expr
+from tabgrad.lower.ir import Node, Program
+
+if TYPE_CHECKING:
+    from tabgrad.lower.emit import Emitter
+    from tabgrad.lower.kernel import Kernel
+    from tabgrad.lower.printer import KernelPrinter
+    from tabgrad.lower.routines import Call
+
+Index = tuple[Expr, ...]
+Scratch = Callable[[int], int]
+
+
+def _always(n: Node) -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """How one op becomes kernels.
+
+    Inlined, where its elements are needed, unless it is `heavy`:
+    - `sources(n, index)` says which elements of its sources element `index` is made of, and
+      `element(e, n, index, kind)` prints it;
+    - `weight` is roughly how many instructions that takes; `blocks` says that the sources are read in blocks,
+      each under a condition; `checks` that it notes indices in the buffer of errors; `alone` that it is stored
+      all the same; `buried` is how much its first source may weigh and still be computed inside.
+
+    A kernel of its own:
+    - `line(e, n, count)` prints what thread `g` of the `threads(n)` does;
+    - `passes(printer, n, scratch)` returns several dispatches, or none where `line` does it; `scratch` makes a
+      buffer of so many bytes;
+    - `routine(p, n)` returns the call of a host's library in the place of `n`, None where a kernel is better;
+    - `pieces`: its sources are written straight to where they lie in it, and there is no kernel;
+    - `adds_up`: it adds or multiplies in several steps, in float32 where it is given half precision.
+    """
+
+    op: str
+    heavy: Callable[[Node], bool] = _always
+    weight: int = 0
+    blocks: bool = False
+    checks: bool = False
+    alone: Callable[[Node], bool] | None = None
+    buried: int | None = None
+    sources: Callable[[Node, Index], list[tuple[Node, Index]]] | None = None
+    element: Callable[[Emitter, Node, Index, str], str] | None = None
+    threads: Callable[[Node], int] | None = None
+    line: Callable[[Emitter, Node, int], None] | None = None
+    passes: Callable[[KernelPrinter, Node, Scratch], list[Kernel]] | None = None
+    routine: Callable[[Program, Node], tuple[Node, Call] | None] | None = None
+    pieces: bool = False
+    adds_up: bool = False
+
+
+CHEAP = 3
+"""A value of no more instructions than this is computed again rather than stored."""
+
+RECORDS: dict[str, Record] = {}
+"""The records by the name of the op."""
+
+
+def register(*records: Record) -> None:
+    """Add records; raise RegistryError for one that there is, or that says of no way to lower the op."""
+    for r in records:
+        if r.op in RECORDS:
+            raise RegistryError(f"{r.op}: its lowering is registered already")
+        if r.element is None and r.line is None and r.passes is None and r.routine is None:
+            raise RegistryError(
+                f"{r.op}: a record of lowering needs `element`, `line`, `passes` or `routine`"
+            )
+        if (r.line is None) != (r.threads is None):
+            raise RegistryError(f"{r.op}: `line` and `threads` go together")
+        if (r.element is None) != (r.sources is None):
+            raise RegistryError(f"{r.op}: `element` needs `sources`, and these it")
+        RECORDS[r.op] = r
+
+
+def check(op: Op) -> None:
+    """Raise RegistryError for an op with its own lowering that has none."""
+    if op.family == "kernel" and op.lowering not in RECORDS:
+        raise RegistryError(
+            f"{op.name}: an op of the kernel family needs a record of its lowering; register one in "
+            "tabgrad/lower/kernels"
+        )
+
+
+def record_of(n: Node) -> Record | None:
+    """Return the record of a node's op, None for what the families lower."""
+    return None if n.op is None else RECORDS.get(n.op.lowering)
+
+
+def notes_errors(n: Node) -> bool:
+    """Whether a node notes what it finds in the buffer of errors."""
+    record = record_of(n)
+    return record is not None and record.checks
