@@ -175,6 +175,23 @@ template <typename T, typename U> LIBRARY T pow_signed(T x, T y) {
   if (y >= T(0)) return (T)pow_unsigned<U>((U)x, (U)y);
   return x == T(1) ? T(1) : x == T(-1) ? ((y & T(1)) ? T(-1) : T(1)) : T(0);
 }
+template <typename T> LIBRARY T gcd_of(T x, T y) {
+  while (y != 0) {
+    T rest = x % y;
+    x = y;
+    y = rest;
+  }
+  return x;
+}
+LIBRARY unsigned gcd_u32(unsigned x, unsigned y) { return gcd_of(x, y); }
+LIBRARY unsigned long long gcd_u64(unsigned long long x, unsigned long long y) { return gcd_of(x, y); }
+LIBRARY int gcd_i32(int x, int y) {
+  return (int)gcd_of(x < 0 ? 0u - (unsigned)x : (unsigned)x, y < 0 ? 0u - (unsigned)y : (unsigned)y);
+}
+LIBRARY long long gcd_i64(long long x, long long y) {
+  typedef unsigned long long Whole;
+  return (long long)gcd_of(x < 0 ? 0ULL - (Whole)x : (Whole)x, y < 0 ? 0ULL - (Whole)y : (Whole)y);
+}
 LIBRARY int floor_divide_i32(int x, int y) { return floor_divide_signed(x, y); }
 LIBRARY int remainder_i32(int x, int y) { return remainder_signed(x, y); }
 LIBRARY int pow_i32(int x, int y) { return pow_signed<int, unsigned>(x, y); }

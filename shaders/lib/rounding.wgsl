@@ -102,6 +102,31 @@ fn floor_divide_u32(x: u32, y: u32) -> u32 {
   return select(x / y, 0u, y == 0u);
 }
 
+//! gcd_u32: the greatest common divisor by Euclid's algorithm; that of 0 and y is y.
+//! @domain x: 0..100000 integer
+//! @domain y: 0..300 integer
+//! @error exact
+//! @reference np.gcd(x.astype(np.uint32), y.astype(np.uint32))
+fn gcd_u32(x: u32, y: u32) -> u32 {
+  var a = x;
+  var b = y;
+  while (b != 0u) {
+    let rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+//! gcd_i32: the greatest common divisor, which is not negative.
+//! @domain x: -100000..100000 integer
+//! @domain y: -300..300 integer
+//! @error exact
+//! @reference np.gcd(x.astype(np.int32), y.astype(np.int32))
+fn gcd_i32(x: i32, y: i32) -> i32 {
+  return i32(gcd_u32(u32(abs(x)), u32(abs(y))));
+}
+
 //! remainder_u32: x modulo y; 0 if y is 0, as NumPy.
 //! @domain x: 0..100000 integer
 //! @domain y: 0..300 integer

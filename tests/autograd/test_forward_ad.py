@@ -93,8 +93,12 @@ def test_errors():
             fwAD.make_dual(x, f64([1.0]))
         with pytest.raises(TypeError, match="float"):
             fwAD.make_dual(x, 1.0)
-        with pytest.raises(TransformError, match="floating-point"):
+        with pytest.raises(ValueError, match="Expected primal to be floating point"):
             fwAD.make_dual(tg.tensor(1, device="cpu"), tg.tensor(1, device="cpu"))
+        with pytest.raises(ValueError, match="Expected tangent to be floating point"):
+            fwAD.make_dual(x, tg.tensor(1, device="cpu"))
+        half = fwAD.make_dual(x, tg.tensor(2.0, dtype=tg.float16, device="cpu"))
+        assert fwAD.unpack_dual(half * half).tangent == f64(4.0)
 
     def leaves_inside(v):
         fwAD.enter_dual_level()

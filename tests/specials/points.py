@@ -46,6 +46,8 @@ NUMBERS_DRAWN = {
     "gumbel_softmax", "rrelu", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
     "feature_alpha_dropout",
 }  # fmt: skip
+# PyTorch's ends the process where the least integer is divided by -1
+FATAL = {"lcm"}
 NO_NUMBERS = {
     "numel",
     "clone",
@@ -142,7 +144,7 @@ def functions(tg: Any) -> dict[str, Any]:
             its = id(inspect.unwrap(fn)) if callable(fn) else 0
             if name.startswith("_") or not its or inspect.isclass(fn) or its in seen:
                 continue
-            if name not in NUMBERS_DRAWN | NO_NUMBERS:
+            if name not in NUMBERS_DRAWN | NO_NUMBERS | FATAL:
                 seen.add(its)
                 found[prefix + name] = fn
     return found

@@ -60,6 +60,22 @@ def test_an_overlapping_view_refuses_to_be_written_to() -> None:
             view.add_(1)
 
 
+@pytest.mark.every_host
+def test_what_overlaps_the_written_memory_is_read_before_it_is_written(device: str) -> None:
+    x = tg.arange(5.0, device=device)
+    x[1:].copy_(x[:-1])
+    assert x.tolist() == [0, 0, 1, 2, 3]
+    x[:-1].add_(x[1:])
+    assert x.tolist() == [0, 1, 3, 5, 3]
+    x.mul_(x[2])
+    assert x.tolist() == [0, 3, 9, 15, 9]
+    tg.add(x[:4], 1, out=x[1:])
+    assert x.tolist() == [0, 1, 4, 10, 16]
+    y = tg.arange(4.0, device=device).reshape(2, 2)
+    y.add_(y.T)
+    assert y.tolist() == [[0, 3], [3, 6]]
+
+
 def test_detached_siblings_share_values_and_nothing_else() -> None:
     x = tg.ones(3, requires_grad=True)
     d, e = x.detach(), x.data

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tabgrad.core.errors import TransformError
+from tabgrad.core.errors import ArgumentError, TransformError
+from tabgrad.core.promotion import cast
 from tabgrad.core.trace import MODE, Box
 from tabgrad.transforms.functional import check_like
 from tabgrad.transforms.jvp import Dual
@@ -70,7 +71,7 @@ class dual_level:
 
 
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
-    """Return the dual tensor with these parts; both must have the same shape and dtype."""
+    """Return the dual tensor with these parts, of one shape; the tangent takes the dtype of the tensor."""
     current = _current()
     if current is None:
         raise TransformError(
@@ -79,10 +80,14 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     for x in (tensor, tangent):
         if not isinstance(x, Box):
             raise TypeError(f"make_dual: expected tensors, got {type(x).__name__}")
-    if not tensor.spec.dtype.is_differentiable:
-        raise TransformError(
-            f"make_dual: expected a floating-point or complex tensor, got {tensor.spec.dtype!r}"
-        )
+    for what, x in (("primal", tensor), ("tangent", tangent)):
+        if not x.spec.dtype.is_differentiable:
+            raise ArgumentError(
+                f"Expected {what} to be floating point or complex, but got: {x.spec.dtype!r} (make_dual); cast "
+                "it with .float()"
+            )
+    if not tangent.spec.dtype.is_complex:
+        tangent = cast(tangent, tensor.spec.dtype)
     check_like("make_dual", "tangent", tangent, "tensor", tensor)
     return current.dual(tensor, tangent)
 

@@ -64,6 +64,10 @@ class OutOfRangeError(TabgradError, IndexError, RuntimeError):
     """
 
 
+class PaddingError(OutOfRangeError, ValueError, AssertionError):
+    """A `padding_idx` names no row: PyTorch asserts here, and raises elsewhere."""
+
+
 class GradientError(TabgradError, RuntimeError):
     """A derivative was asked for that does not exist."""
 

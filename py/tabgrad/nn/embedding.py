@@ -7,6 +7,7 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
+from tabgrad.nn.functional.embedding import padding_row
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
 
@@ -21,11 +22,7 @@ class _Table(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise ValueError(
-                    f"padding_idx must be within num_embeddings ({num_embeddings}), got {padding_idx}"
-                )
-            padding_idx %= num_embeddings
+            padding_idx = padding_row("nn.Embedding", padding_idx, num_embeddings)
         if sparse:
             raise NotImplementedError("sparse: gradients are dense here; leave it out")
         self.num_embeddings = num_embeddings

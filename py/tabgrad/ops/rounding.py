@@ -195,6 +195,18 @@ def bitwise_not(x: Operand) -> Array:
 
 
 @elementwise(
+    code={"int": "gcd_{t}({x}, {y})"},
+    derivative=None,
+    integers="same",
+    kinds="iu",
+    domain=((-60, 60), (-60, 60)),
+)
+def gcd(x: Operand, y: Operand) -> Array:
+    """Return the greatest common divisors, which are not negative; of 0 and 0 it is 0."""
+    return np.gcd(x, y)
+
+
+@elementwise(
     code={"bool": "({x} && {y})", "int": "({x} & {y})"},
     derivative=None,
     integers="same",

@@ -38,6 +38,7 @@ minimum = binary(e.minimum)
 atan2 = arctan2 = binary(e.atan2)
 remainder = dividing(e.remainder)
 fmod = dividing(e.fmod)
+gcd = binary(r.gcd)
 floor_divide = dividing(e.floor_divide)
 logaddexp = binary(e.logaddexp)
 xlogy = binary(s.xlogy)
@@ -169,6 +170,14 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 @takes_out
+def lcm(input: Tensor, other: Any) -> Tensor:
+    """Return the least common multiples, which are not negative; with 0 it is 0."""
+    divisor: Any = gcd(input, other)
+    safe = e.where(r.eq(divisor, 0), 1, divisor)
+    return e.abs_(mul(floor_divide(input, safe), other))
+
+
+@takes_out
 def fmax(input: Tensor, other: Any) -> Tensor:
     """Return the larger of the elements; where one is nan, the other. Of equal ones it is `input`."""
     first = r.ge(input, other)
@@ -263,6 +272,8 @@ class ArithmeticMethods:
     fmax = fmax
     fmin = fmin
     fmod, fmod_ = fmod, in_place(fmod)
+    gcd, gcd_ = gcd, in_place(gcd)
+    lcm, lcm_ = lcm, in_place(lcm)
     heaviside, heaviside_ = heaviside, in_place(heaviside)
     hypot, hypot_ = hypot, in_place(hypot)
     ldexp, ldexp_ = ldexp, in_place(ldexp)
@@ -284,7 +295,7 @@ class ArithmeticMethods:
 
 __all__ = [
     "add", "arctan2", "atan2", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "copysign", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod",
-    "heaviside", "hypot", "ldexp", "logaddexp", "logaddexp2", "maximum", "minimum", "mul", "multiply", "pow",
-    "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
+    "bitwise_xor", "copysign", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "gcd",
+    "heaviside", "hypot", "lcm", "ldexp", "logaddexp", "logaddexp2", "maximum", "minimum", "mul", "multiply",
+    "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
 ]  # fmt: skip

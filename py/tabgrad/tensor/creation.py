@@ -206,7 +206,8 @@ def asarray(
 def from_numpy(ndarray: Any) -> Tensor:
     """Return a tensor of a NumPy array's elements, on the default device.
 
-    Unlike in PyTorch it is a copy: later changes of the array are not seen.
+    Unlike in PyTorch it is a copy, on `cpu` too: values of tensors never change, so that what is saved for a
+    gradient or read later stays what it was. Changes of the array are not seen, nor those of the tensor there.
     """
     return from_array(ndarray, None, get_default_device())
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast, needs_float, refuse_bool
+from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.promotion import cast, long_only, needs_float, refuse_bool
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, reduction, rounding as r, scan, sorting, view as v
+from tabgrad.ops.checked import within
+from tabgrad.ops.indexing import gather
 from tabgrad.tensor import arithmetic as a, return_types
 from tabgrad.tensor.arguments import as_dtype, axis
 from tabgrad.tensor.creation import filled, tensor
@@ -184,11 +186,36 @@ def diff(
 @takes_out
 def searchsorted(
     sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None,
+    side: str | None = None, sorter: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return where each element belongs in the ascending last dim of `sorted_sequence`."""
+    """Return where each element belongs in the ascending last dim of `sorted_sequence`.
+
+    Before equal elements, or with `right` (`side` "right") after them. `sorter` holds the indices that sort a
+    sequence which is not ascending.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([3.0, 1.0, 2.0], device="cpu")
+    >>> tg.searchsorted(x, tg.tensor([2.0, 5.0], device="cpu"), sorter=tg.argsort(x))
+    tensor([1, 3])
+    """
     edges: Any = sorted_sequence
     refuse_bool("searchsorted", edges)
+    if side not in (None, "left", "right"):
+        raise ArgumentError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if right and side == "left":
+        raise ArgumentError(
+            "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
+    if sorter is not None:
+        if sorter.spec.shape != edges.spec.shape:
+            raise ShapeError(
+                f"searchsorted(): boundary and sorter must have the same size, but got boundary "
+                f"{edges.spec.shape} and sorter {sorter.spec.shape}"
+            )
+        long_only("searchsorted", sorter)
+        last = len(edges.spec.shape) - 1
+        order = within("searchsorted", sorter, edges.spec.shape[last], last)
+        edges = gather.bind(edges, order, axis=last)
     given: Any = (
         input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
     )

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast, refuse_bool
 from tabgrad.core.shape import broadcast
@@ -332,6 +332,35 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 @takes_out
+def index_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Tensor:
+    """Return `input` with the slices of `source` combined at the places of a 1-d `index` along `dim`.
+
+    By "prod", "mean", "amax" or "amin"; `include_self` counts the slice that was there.
+
+    >>> import tabgrad as tg
+    >>> x, index = tg.ones(3, device="cpu"), tg.tensor([0, 0], device="cpu")
+    >>> tg.index_reduce(x, 0, index, tg.tensor([2.0, 3.0], device="cpu"), "prod")
+    tensor([6., 1., 1.])
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise ArgumentError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
+    refuse_bool("index_reduce", input)
+    x, at, k = _slices("index_reduce", input, dim, index, source)
+    found = _combined(x, k, _lined(source), at, reduce, include_self)
+    return v.reshape.bind(found, shape=input.spec.shape)
+
+
+@takes_out
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """Return `input` with the slices of `source` written along `dim` at the places of a 1-d `index`."""
     x, at, k = _slices("index_copy", input, dim, index, source)
@@ -424,6 +453,7 @@ class SelectingMethods:
     index_copy, index_copy_ = index_copy, in_place(index_copy)
     index_fill, index_fill_ = index_fill, in_place(index_fill)
     index_put = index_put
+    index_reduce, index_reduce_ = index_reduce, in_place(index_reduce)
     index_select = index_select
     masked_scatter, masked_scatter_ = masked_scatter, in_place(masked_scatter)
     put, put_ = put, in_place(put)
@@ -437,6 +467,7 @@ class SelectingMethods:
 
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select", "masked_scatter", "put",
-    "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter", "take", "take_along_dim",
+    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select",
+    "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
+    "take", "take_along_dim",
 ]  # fmt: skip

@@ -6,10 +6,15 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from tabgrad.core.errors import (
+    ArgumentError,
+    DTypeError,
+    OutOfRangeError,
+    PaddingError,
+    ShapeError,
+)
 from tabgrad.core.promotion import needs_float
 from tabgrad.core.refusal import of_tensors
-from tabgrad.core.shape import axis_index
 from tabgrad.nn.functional.normalization import mean
 from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.elementwise import cast, div, maximum, mul, stop_gradient, where
@@ -19,6 +24,16 @@ from tabgrad.ops.rounding import eq, ne
 from tabgrad.ops.view import expand, reshape, spread
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.norms import vector_norm
+
+
+def padding_row(name: str, padding_idx: int, rows: int) -> int:
+    """Return the row that `padding_idx` names, counted from 0; raise PaddingError where it names none."""
+    if not -rows <= padding_idx < rows:
+        raise PaddingError(
+            f"Padding_idx must be within num_embeddings: {name}: padding_idx must be within the number of "
+            f"embeddings, {-rows} through {rows - 1}, but got {padding_idx}"
+        )
+    return padding_idx % rows
 
 
 def _looked_up(
@@ -36,12 +51,13 @@ def _looked_up(
     if len(weight.spec.shape) != 2:
         raise ShapeError(f"embedding: 'weight' must be 2-D, got shape {weight.spec.shape}")
     rows, width = weight.spec.shape
+    if padding_idx is not None:
+        padding_idx = padding_row(name, padding_idx, rows)
     n = input.spec.size
     flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
     at = spread.bind(within(name, flat, rows), shape=(n, width), axes=(1,))
     y = gather.bind(weight, at, axis=0)
     if padding_idx is not None:
-        padding_idx = axis_index("embedding: padding_idx", padding_idx, rows)
         y = where(eq(at, padding_idx), stop_gradient(y), y)
     return y if flat is input else reshape.bind(y, shape=(*input.spec.shape, width))
 
@@ -192,7 +208,7 @@ def embedding_bag(
         raise ArgumentError("max mode does not support scaling the gradient by the frequency")
     _check_dense("embedding_bag", sparse)
     if padding_idx is not None:
-        padding_idx = axis_index("embedding_bag: padding_idx", padding_idx, weight.shape[0])
+        padding_idx = padding_row("embedding_bag", padding_idx, weight.shape[0])
     rows = _rows(
         "embedding_bag", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq
     )
