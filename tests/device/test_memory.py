@@ -198,3 +198,80 @@ def test_more_elements_than_a_device_numbers_are_refused(device: str, family: st
     with pytest.raises(tg.OutOfMemoryError, match="more than the 4,294,967,295"):
         FAMILIES[family](device)
     assert (keep * 2).tolist() == [0, 2, 4, 6, 8, 10]
+
+
+KINDS = ["eager", "first call", "capture", "replay", "refused"]
+WAYS = [(kind, how) for kind in KINDS for how in ("limit", "no room", "too large")]
+# a plan that has run once has no buffer that is too large
+WAYS.remove(("replay", "too large"))
+
+
+@pytest.mark.parametrize(("kind", "how"), WAYS)
+def test_a_step_without_room_has_not_been_done(
+    device: str, scarce: Any, kind: str, how: str
+) -> None:
+    """Whatever runs the step: parameters, statistics, the optimizer's state and what Python counts are as
+    before, and the steps after it have the bits they have without it."""
+
+    def train(fails: bool) -> list[Any]:
+        tg.manual_seed(0)
+        net = tg.nn.Sequential(
+            tg.nn.Linear(8, 64), tg.nn.BatchNorm1d(64), tg.nn.ReLU(), tg.nn.Linear(64, 4)
+        ).to(device)
+        one = tg.optim.NAdam(net[:2].parameters(), lr=1e-2)
+        two = tg.optim.Adafactor(net[3].parameters(), lr=1e-2)
+        outside = {"calls": 0}
+
+        def step(x: Any) -> Any:
+            one.zero_grad()
+            two.zero_grad()
+            if kind == "refused":
+                outside["calls"] += 1
+            loss = (net(x).cumsum(0) ** 2).mean()
+            loss.backward()
+            one.step()
+            two.step()
+            return loss.detach()
+
+        run = step if kind == "eager" else tg.compile(step)
+        small, big = tg.ones(16, 8, device=device), tg.ones(1 << 15, 8, device=device) * 2
+        small, big = small + 0, big + 0
+        big.tolist()
+        if kind == "replay":
+            run(big).item()
+            run(big).item()
+        for _ in range(0 if kind == "first call" else 3):
+            run(small).item()
+
+        def everything() -> list[Any]:
+            states = [o.state_dict() for o in (one, two)]
+            owns = [own for d in states for own in d["state"].values()]
+            values = [*net.state_dict().values(), *[v for own in owns for v in own.values()]]
+            return [v.tolist() if isinstance(v, tg.Tensor) else v for v in values]
+
+        before = everything()
+        if fails:
+            with pytest.MonkeyPatch.context() as patch:
+                tg.accelerator.empty_cache(device)
+                if how == "limit":
+                    used = tg.accelerator.memory_allocated(device)
+                    tg.accelerator.set_memory_limit(used + 500_000, device)
+                elif how == "no room":
+                    scarce["most"] = 500_000
+                else:
+                    patch.setattr(backend(device).pool, "most", 500_000)
+                    patch.setattr(backend(device), "plans", {})
+                try:
+                    with pytest.raises(tg.OutOfMemoryError):
+                        run(big).item()
+                    if how != "too large":
+                        assert everything() == before
+                finally:
+                    tg.accelerator.set_memory_limit(None, device)
+                    scarce["most"] = 1 << 40
+            assert everything() == before
+        for _ in range(3):
+            run(small).item()
+        return everything()
+
+    assert train(True) == train(False)

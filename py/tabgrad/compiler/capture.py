@@ -41,6 +41,9 @@ class Capture:
         self.inside: dict[int, Callable[[], Any]] = {}
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
+        self.counts: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.follows: list[Callable[[], None]] = []
+        self.undo: list[Callable[[], None]] = []
         self.watch: Any = None
         self.starts = {
             device.backend.graph: device.backend.graph.count
@@ -161,8 +164,14 @@ class Capture:
         self.events.append((x.value, getter))
         return x
 
-    def on_replay(self, change: Callable[[], Any]) -> None:
-        """Note a change of Python state."""
+    def on_replay(
+        self, change: Callable[[], Any], counts: dict[str, Any] | None, follows: bool
+    ) -> None:
+        """Note a change of Python state, of `counts` or what only follows such dicts."""
+        if follows:
+            self.follows.append(change)
+        if counts is not None:
+            self.counts.setdefault(id(counts), (counts, dict(counts)))
         self.events.append((None, change))
 
     def guard(self, getter: Callable[[], Any]) -> None:

@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from tabgrad.compiler import keys
+from tabgrad.compiler.before import Before
 from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
 from tabgrad.compiler.kinds import tensor_state
@@ -19,6 +20,7 @@ from tabgrad.compiler.orphans import KNOWN, let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
+from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.core.locks import alone, lock
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.hosts.devices import connected
@@ -207,6 +209,7 @@ class Compiled:
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
         result = self._run(capture, origins, args, kwargs)
+        before = Before(capture)
         known = self.known.setdefault(key, Known())
         if len(self.known) > MOST_CALLS:
             del self.known[next(iter(self.known))]
@@ -217,7 +220,11 @@ class Compiled:
             entry.arrays = keys.read_arrays(origins)
             known.keep(entry)
             self.reason = None
+        except OutOfMemoryError:
+            before.give_back()
+            raise
         except Refused as refusal:
+            before.hand_over()
             self.reason = str(refusal)
             known.refuse()
             capture.warn(self._warned)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+from tabgrad.compiler.before import put_back
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.kinds import array_bytes
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
+from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.core.trace import Box
 from tabgrad.hosts.captured import Replayable
 from tabgrad.tensor.aliasing import View, replace, root_of
@@ -23,6 +26,8 @@ class Entry:
         self.state = capture.state
         self.guards = capture.guards
         self.events = list(capture.events)
+        self.follows = capture.follows
+        self.counts = [its for its, _ in capture.counts.values()]
         self.arrays: list[tuple[int, bytes]] = []
         bring_up_to_date(capture)
         check_history(capture, args)
@@ -103,10 +108,18 @@ class Entry:
             return None
         if not self.plan.bind(args):
             return None
-        numbers = [fn() for _, fn in self.events]
-        values = self.plan.run(numbers)
+        backend = self.plan.backend
+        # This run waits for a read to ride in its packet, or for the next runs.
+        backend.submit_held()
+        counts = [(its, dict(its)) for its in self.counts]
+        back = functools.partial(put_back, counts, self.follows)
+        try:
+            values = self.plan.run([fn() for _, fn in self.events])
+        except OutOfMemoryError:
+            back()
+            raise
         written = [(find(args), k) for find, k in self.written]
-        self.plan.backend.remember([x for x, _ in written if x is not None], replace)
+        backend.remember([x for x, _ in written if x is not None], replace, self.counts, back)
         for x, k in written:
             if x is not None:
                 replace(x, values[k])

@@ -29,12 +29,25 @@ def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Any) ->
     return constant(getter(), spec((), dtype), device)
 
 
-def on_replay(change: Callable[[], None]) -> None:
-    """Make a change of Python state now, and again at each replay of the step being compiled."""
+def on_replay(
+    change: Callable[[], None], counts: dict[str, Any] | None = None, follows: bool = False
+) -> None:
+    """Make a change of Python state now, and again at each replay of the step being compiled.
+
+    Where there turns out to be no room for the step, what it changes in the dict `counts` is taken back, and
+    then a change that only `follows` such dicts is made once more.
+    """
     capture = MODE.get().capture
     if capture is not None:
-        capture.on_replay(change)
+        capture.on_replay(change, counts, follows)
     change()
+
+
+def on_failure(undo: Callable[[], None]) -> None:
+    """Have `undo` called where there turns out to be no room for the step that is being captured."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.undo.append(undo)
 
 
 def guard(getter: Callable[[], Any]) -> None:

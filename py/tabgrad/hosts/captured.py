@@ -222,8 +222,6 @@ class Replayable:
         backend, graph = self.backend, self.backend.graph
         made: list[Value] = []
         if self.stored is not None:
-            # This run waits for a read to ride in its packet, or for the next runs.
-            backend.submit_held()
             values = list(self.values)
             for uniforms, number in zip(self.live, numbers, strict=True):
                 for u in uniforms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.hosts.remembering import Remembering
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.room import check_count, check_room, largest, out_of_reach
 from tabgrad.hosts.sending import Sender
@@ -56,7 +57,7 @@ class Counters:
         self.bytes_up = self.bytes_down = 0
 
 
-class DeviceBackend(Answers):
+class DeviceBackend(Answers, Remembering):
     """Records ops of one device and runs their plans on its host."""
 
     lock: Any = nullcontext()
@@ -89,8 +90,7 @@ class DeviceBackend(Answers):
         self.shared_leaves: dict[int, Value] = {}
         self.moves = Moves()
         self.checks = Checks(self)
-        self.before: dict[int, tuple[Any, Any, Any]] = {}
-        self.undo: list[Callable[[], None]] = []
+        Remembering.__init__(self)
         self.sender = Sender(self)
 
     def settled(self, value: Value) -> Value | None:
@@ -205,43 +205,6 @@ class DeviceBackend(Answers):
         if error is not None:
             raise error
 
-    def remember(
-        self, tensors: Iterable[Any], give: Callable[[Any, Any], None],
-        undo: Callable[[], None] | None = None,
-    ) -> None:  # fmt: skip
-        """Keep the values of tensors that a step is about to write, until its packet has been sent.
-
-        Where there turns out to be no room for the step, `give(x, value)` gives them back, and `undo` does the
-        same for what is no tensor.
-        """
-        before = self.before
-        for x in tensors:
-            if id(x) not in before:
-                before[id(x)] = x, x.value, give
-        if undo is not None and not self.undo:
-            self.undo.append(undo)
-
-    def unwritten(self) -> bool:
-        """Whether a tensor that a step has written has no value, for want of room."""
-        graph = self.graph
-        return any(
-            x.value.graph is graph
-            and graph.buffer[x.value.id] is None
-            and graph.op[x.value.id] is not None
-            and graph.op[x.value.id].family not in ("view", "constant")
-            for x, _, _ in self.before.values()
-        )
-
-    def roll_back(self) -> None:
-        """Give tensors the values that they had before the packet which there is no room for."""
-        for x, value, give in self.before.values():
-            if x.value is not value:
-                give(x, value)
-        for undo in self.undo:
-            undo()
-        self.before.clear()
-        self.undo.clear()
-
     def advance(self) -> None:
         """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
         self.submit_held()
@@ -291,12 +254,16 @@ class DeviceBackend(Answers):
     def compute_for(self, i: int, wanted: list[int]) -> None:
         """Compute node `i` with all that is wanted; alone where something else has no room."""
         try:
-            self.compute(wanted)
-        except (OutOfMemoryError, LostValueError):
-            if wanted == [i]:
-                raise
-            if self.graph.buffer[i] is None:
-                self.compute([i])
+            try:
+                self.compute(wanted)
+            except (OutOfMemoryError, LostValueError):
+                if wanted == [i]:
+                    raise
+                if self.graph.buffer[i] is None:
+                    self.compute([i])
+        except OutOfMemoryError:
+            self.take_back()
+            raise
 
     def prepare(
         self,
@@ -458,8 +425,7 @@ class DeviceBackend(Answers):
         self.pool.trim()
         self.counters.submits += self.sender.send()
         if self.before:
-            self.before.clear()
-            self.undo.clear()
+            self.forget_before()
         self.waiting = 0
         self.ahead += 1
         if self.ahead > MAX_AHEAD and self.host.can_block():

@@ -10,6 +10,7 @@ import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
+from tabgrad.tensor.aliasing import remember
 
 Tensor = tg.Tensor
 
@@ -113,6 +114,7 @@ class _BatchNorm(_ByChannel):
         factor: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
             with tg.no_grad():
+                remember(self.num_batches_tracked, self.running_mean, self.running_var)
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 return self._cumulative(input)

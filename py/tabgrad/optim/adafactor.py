@@ -74,7 +74,7 @@ class Adafactor(Optimizer):
             with using(MODE.get().replace(capture=None)):
                 own.update(_start(w))
         own["step"] = as_number("step", own["step"])
-        on_replay(lambda: own.update(step=own["step"] + 1))
+        on_replay(lambda: own.update(step=own["step"] + 1), own)
         number = functools.partial(live_scalar, dtype=w.dtype, device=w.device)
         eps1, eps2 = group["eps"]
         eps1 = tg.finfo(w.dtype).eps if eps1 is None else eps1

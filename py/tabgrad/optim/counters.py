@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import tabgrad as tg
@@ -77,6 +78,19 @@ class Given:
                     del self._refs[p, name]
                 else:
                     x.fill_(own[name])
+
+
+class Undo:
+    """What takes the last step of an optimizer back on the Python side; a copy has none."""
+
+    def __init__(self) -> None:
+        self.kept: Callable[[], None] | None = None
+
+    def __reduce__(self) -> Any:
+        return (Undo, ())
+
+    def __deepcopy__(self, memo: Any) -> Undo:
+        return Undo()
 
 
 def _has_cpu() -> bool:

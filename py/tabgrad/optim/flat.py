@@ -74,7 +74,7 @@ class Flat:
 
     def change(self, change: Callable[[], None]) -> None:
         """Change counters, now and at each replay."""
-        on_replay(change)
+        on_replay(change, self.numbers)
 
     def guard(self) -> None:
         """Have a compiled step traced anew when the state has moved to other Flats."""
@@ -230,6 +230,35 @@ class States(MutableMapping[Tensor, Any]):
             del self.loose[p]
             self.home[p] = (flat, i)
         return flat
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors that the state lies in."""
+        flats = {id(h[0]): h[0] for h in self.home.values()}.values()
+        loose = [v for own in self.loose.values() for v in own.values() if isinstance(v, Tensor)]
+        return [*(t for flat in flats for t in flat.tensors.values()), *loose]
+
+    def kept(self) -> Callable[[], None]:
+        """Return what gives each counter the number it has now, and forgets the state of other parameters."""
+        known = {id(p) for p in self}
+        flats = {id(h[0]): h[0] for h in self.home.values()}.values()
+        numbers = [(flat, dict(flat.numbers)) for flat in flats]
+        loose = [(p, own, dict(own)) for p, own in self.loose.items()]
+
+        def back() -> None:
+            for p in [p for p in self if id(p) not in known]:
+                del self[p]
+            for flat, its in numbers:
+                flat.numbers.clear()
+                flat.numbers.update(its)
+                for i, p in enumerate(flat.params if flat.retired else ()):
+                    self[p] = its | {name: flat.view(name, i) for name in flat.tensors}
+            for p, own, its in loose:
+                own.clear()
+                own.update(its)
+                if self.loose.get(p) is not own:
+                    self[p] = own
+
+        return back
 
     def load(self, given: dict[Tensor, dict[str, Any]]) -> None:
         """Replace all state; a Flat whose parameters still agree keeps its place, so that a compiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -14,11 +15,12 @@ from tabgrad.core.capture import (
     depend,
     guard,
     look_at_grads,
+    on_failure,
     on_replay,
     refuse,
 )
 from tabgrad.core.trace import MODE
-from tabgrad.optim.counters import Given, as_number
+from tabgrad.optim.counters import Given, Undo, as_number
 from tabgrad.optim.flat import Flat, States
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -114,8 +116,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         if self._stepping:
             return step(self, *args, **kwargs)
         self._depend()
-        if capturing() is None:
-            self._remember()
+        self._remember()
         self._stepping = True
         try:
             for hook in list(self._hooks["step_pre"].values()):
@@ -124,7 +125,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     args, kwargs = changed
             result = step(self, *args, **kwargs)
             self._opt_called = True
-            on_replay(self._follow)
+            on_replay(self._follow, follows=True)
             for hook in list(self._hooks["step_post"].values()):
                 hook(self, args, kwargs)
         finally:
@@ -134,6 +135,12 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return hooked
+
+
+def _undone(ref: weakref.ref[Optimizer]) -> None:
+    optimizer = ref()
+    if optimizer is not None and optimizer._undo.kept is not None:
+        optimizer._take_back(optimizer._undo.kept)
 
 
 class Optimizer:
@@ -166,6 +173,7 @@ class Optimizer:
         self._stepping = False
         self._opt_called = False
         self._given = Given()
+        self._undo = Undo()
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
@@ -299,28 +307,25 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} defines neither update nor step")
 
     def _remember(self) -> None:
-        """Have the devices keep what the step writes, should there turn out to be no room for it."""
-        numbers = {x: dict(state) for x, state in self.state.items()}
-
-        def undo() -> None:
-            for x in [x for x in self.state if x not in numbers]:
-                del self.state[x]
-            for x, state in numbers.items():
-                self.state[x].update(state)
-
+        """Have the devices keep what the step writes, should there turn out to be no room for it; while it is
+        captured, the capture does so."""
+        self._undo.kept = self.state.kept()
+        if capturing() is not None:
+            on_failure(functools.partial(_undone, weakref.ref(self)))
+            return
         tensors: dict[Any, list[Any]] = {}
-        for group in self.param_groups:
-            for x in group["params"]:
-                kept = tensors.setdefault(x.device, [])
-                kept += [
-                    refreshed(root_of(v))
-                    for v in (x, *numbers.get(x, {}).values())
-                    if isinstance(v, Tensor)
-                ]
+        given = [x for group in self.param_groups for x in group["params"]]
+        for x in (*given, *self.state.tensors()):
+            tensors.setdefault(x.device, []).append(refreshed(root_of(x)))
+        undo = functools.partial(self._take_back, self._undo.kept)
         for device, kept in tensors.items():
             # under a transform the values are tensors of the level below
             ours = [x for x in kept if x.device is device and x.owner is None]
-            device.backend.remember(ours, replace, undo)
+            device.backend.remember(ours, replace, self, undo)
+
+    def _take_back(self, undo: Callable[[], None]) -> None:
+        undo()
+        self._follow()
 
     def _follow(self) -> None:
         self._given.follow(self.state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.promotion import cast
@@ -367,6 +368,15 @@ def replace(x: Tensor, value: Any, spec: Any = None, device: Any = None) -> None
         x.spec = spec
     if device is not None:
         x.device = device
+
+
+def remember(*tensors: Tensor | None) -> None:
+    """Have the devices keep what a layer is about to write, should there be no room for its step."""
+    if capturing() is None:
+        for given in tensors:
+            x = given if given is None else refreshed(root_of(given))
+            if x is not None and x.owner is None:
+                x.device.backend.remember((x,), replace)
 
 
 def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:

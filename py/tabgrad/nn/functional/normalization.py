@@ -12,6 +12,7 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
+from tabgrad.tensor.aliasing import remember
 
 Axes = tuple[int, ...]
 
@@ -162,6 +163,7 @@ class Running(NamedTuple):
 
     def move(self, mean: Any, var: Any, n: int) -> None:
         """Move both towards those of a batch, whose variance over `n` elements is the biased one."""
+        remember(self.mean, self.var)
         for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
             if running is not None:
                 move(running, new, self.momentum, factor)
