@@ -1,0 +1,51 @@
+"""Which names of tabgrad are PyTorch's, and how a default is spelled."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+MODULES = (
+    "", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "func", "linalg", "nn", "nn.functional",
+    "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "special", "utils.checkpoint",
+    "utils.data",
+)  # fmt: skip
+
+
+def public() -> list[tuple[str, str]]:
+    """Return (module, name) of every public function and class, in order."""
+    found = []
+    for place in MODULES:
+        module = importlib.import_module(f"tabgrad.{place}" if place else "tabgrad")
+        found += [
+            (place, name)
+            for name in sorted(dir(module))
+            if not name.startswith("_") and _ours(getattr(module, name))
+        ]
+    return found
+
+
+def _ours(thing: Any) -> bool:
+    return callable(thing) and not inspect.ismodule(thing)
+
+
+def methods() -> list[str]:
+    """Return the public methods of Tensor, in order."""
+    import tabgrad as tg
+
+    return [
+        name
+        for name in sorted(dir(tg.Tensor))
+        if not name.startswith("_") and callable(getattr(tg.Tensor, name))
+    ]
+
+
+def spelled(default: Any) -> str:
+    """Return the text of a default: a plain value, or the name of a dtype, a class, a function; `...` for others."""
+    if default is None or isinstance(default, bool | int | float | str | tuple | list):
+        return repr(default)
+    if inspect.isclass(default) or inspect.isroutine(default):
+        return str(default.__name__)
+    text = str(default).rsplit(".", 1)[-1]
+    return text if text.isidentifier() else "..."
