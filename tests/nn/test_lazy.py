@@ -37,8 +37,8 @@ LAYERS = [
      "affine=False, bias=False, track_running_stats=True)"),
     (lambda: nn.LazyBatchNorm3d(), (4, 3, 2, 2, 2), "BatchNorm3d(3, eps=1e-05, momentum=0.1, affine=True, "
      "bias=True, track_running_stats=True)"),
-    (lambda: nn.LazyInstanceNorm2d(affine=True), (4, 3, 2, 2), "InstanceNorm2d(3, eps=1e-05, momentum=0.1, "
-     "affine=True, bias=True, track_running_stats=False)"),
+    (lambda: nn.LazyInstanceNorm2d(), (4, 3, 2, 2), "InstanceNorm2d(3, eps=1e-05, momentum=0.1, "
+     "affine=True, bias=True, track_running_stats=True)"),
 ]  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def test_groups() -> None:
         ("SGD(params[0], lr=1)", "should be an iterable of Tensors"),
         ("SGD(params, nesterov=True)", "Nesterov momentum requires"),
         ("Adam(params, betas=(1.0, 0.9))", "Invalid beta parameter at index 0: 1.0"),
-        ("Adam(params, fast=True)", "unexpected option 'fast'"),
+        ("Adam(params, fast=True)", "unexpected keyword argument 'fast'"),
         ("LBFGS(params, differentiable=True)", "unexpected keyword argument 'differentiable'"),
         ("Adam(params, lr=params[0])", "Tensor lr must be 1-element"),
         ("Adam(params, weight_decay=params[1])", "weight_decay: expected a number, got a tensor"),

@@ -60,7 +60,7 @@ def test_choices_that_exclude_each_other() -> None:
         optim.SGD([w], fused=True, differentiable=True)
     with pytest.raises(ValueError, match="lr as a Tensor is not supported for capturable=False"):
         optim.Adam([w], lr=tg.tensor(0.1), foreach=True)
-    with pytest.raises(TypeError, match="unexpected option 'capturable'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'capturable'"):
         optim.SGD([w], capturable=True)
 
 

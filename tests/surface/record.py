@@ -19,7 +19,6 @@ from tests.surface import names
 PATH = pathlib.Path(__file__).with_name("signatures.txt")
 
 
-
 def stubs(path: pathlib.Path, inside: str = "") -> dict[str, list[str]]:
     """Return the signatures of the functions of a stub file, or of one class of it, by name."""
     body = ast.parse(path.read_text()).body

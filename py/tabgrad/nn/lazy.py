@@ -102,6 +102,16 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
 class _LazyConv(LazyModuleMixin, conv._Conv):
     """For convolutions: `in_channels` is the size of axis 1 of the first input."""
 
+    def __init__(
+        self, out_channels: int, kernel_size: conv.Size, stride: conv.Size = 1,
+        padding: conv.Size | str = 0, dilation: conv.Size = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+            device, dtype,
+        )  # fmt: skip
+
     def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
         self.register_parameter("weight", None)
         self.register_parameter("bias", None)
@@ -134,17 +144,11 @@ class LazyConv1d(_LazyConv, conv.Conv1d):
 
     cls_to_become = conv.Conv1d
 
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
-
 
 class LazyConv2d(_LazyConv, conv.Conv2d):
     """A Conv2d without `in_channels`."""
 
     cls_to_become = conv.Conv2d
-
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
 
 class LazyConv3d(_LazyConv, conv.Conv3d):
@@ -152,42 +156,48 @@ class LazyConv3d(_LazyConv, conv.Conv3d):
 
     cls_to_become = conv.Conv3d
 
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
+
+class _LazyTransposed(_LazyConv):
+    """For transposes of convolutions, whose options stand in another order."""
+
+    def __init__(
+        self, out_channels: int, kernel_size: conv.Size, stride: conv.Size = 1,
+        padding: conv.Size = 0, output_padding: conv.Size = 0, groups: int = 1, bias: bool = True,
+        dilation: conv.Size = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super(_LazyConv, self).__init__(
+            0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation,
+            padding_mode, device, dtype,
+        )  # fmt: skip
 
 
-class LazyConvTranspose1d(_LazyConv, conv.ConvTranspose1d):
+class LazyConvTranspose1d(_LazyTransposed, conv.ConvTranspose1d):
     """A ConvTranspose1d without `in_channels`."""
 
     cls_to_become = conv.ConvTranspose1d
 
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
-
-class LazyConvTranspose2d(_LazyConv, conv.ConvTranspose2d):
+class LazyConvTranspose2d(_LazyTransposed, conv.ConvTranspose2d):
     """A ConvTranspose2d without `in_channels`."""
 
     cls_to_become = conv.ConvTranspose2d
 
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
-
-class LazyConvTranspose3d(_LazyConv, conv.ConvTranspose3d):
+class LazyConvTranspose3d(_LazyTransposed, conv.ConvTranspose3d):
     """A ConvTranspose3d without `in_channels`."""
 
     cls_to_become = conv.ConvTranspose3d
-
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
 
 class _LazyNorm(LazyModuleMixin, norm._ByChannel):
     """For batch and instance norm: `num_features` is the size of axis 1 of the first input."""
 
-    def __init__(self, *args: Any, device: Any = None, dtype: Any = None, **kwargs: Any) -> None:
-        super().__init__(0, *args, device=device, dtype=dtype, **kwargs)
+    def __init__(
+        self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, device: Any = None, dtype: Any = None, *,
+        bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         names = [name for name, p in self._parameters.items() if p is not None]
         _empty(self, names, device, dtype)
 

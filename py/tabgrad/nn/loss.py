@@ -7,14 +7,23 @@ from typing import Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
+from tabgrad.nn.functional.loss import legacy_reduction
 from tabgrad.nn.module import Module
 
 Tensor = tg.Tensor
 
 
+Old = bool | None
+"""PyTorch's older pair of flags, `size_average` and `reduce`, stand for a `reduction` where either is given."""
+
+
 class _Loss(Module):
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(
+        self, size_average: Old = None, reduce: Old = None, reduction: str = "mean"
+    ) -> None:
         super().__init__()
+        if size_average is not None or reduce is not None:
+            reduction = legacy_reduction(size_average, reduce, reduction)
         if reduction not in ("none", "mean", "sum", "batchmean"):
             raise ValueError(f"{reduction} is not a valid value for reduction")
         self.reduction = reduction
@@ -23,8 +32,11 @@ class _Loss(Module):
 class _Weighted(_Loss):
     weight: Tensor | None
 
-    def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, weight: Tensor | None = None, size_average: Old = None, reduce: Old = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
 
 
@@ -53,8 +65,11 @@ class MSELoss(_Loss):
 class SmoothL1Loss(_Loss):
     """½ d² / beta where d = |input − target| < beta, else d − ½ beta."""
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, size_average: Old = None, reduce: Old = None, reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -66,7 +81,7 @@ class HuberLoss(_Loss):
     """½ d² where d = |input − target| < delta, else delta · (d − ½ delta)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -88,10 +103,10 @@ class CrossEntropyLoss(_Weighted):
     """
 
     def __init__(
-        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
-        label_smoothing: float = 0.0,
+        self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
+        reduce: Old = None, reduction: str = "mean", label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
@@ -107,9 +122,10 @@ class NLLLoss(_Weighted):
     """−input[target], `input` being log-probabilities with the classes on axis 1."""
 
     def __init__(
-        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
-    ) -> None:
-        super().__init__(weight, reduction)
+        self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
+        reduce: Old = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -124,10 +140,10 @@ class PoissonNLLLoss(_Loss):
     """exp(input) − target · input; without `log_input`, input − target · log(input + eps)."""
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, eps: float = 1e-8,
-        reduction: str = "mean",
+        self, log_input: bool = True, full: bool = False, size_average: Old = None,
+        eps: float = 1e-8, reduce: Old = None, reduction: str = "mean",
     ) -> None:  # fmt: skip
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self.log_input = log_input
         self.full = full
         self.eps = eps
@@ -144,7 +160,7 @@ class GaussianNLLLoss(_Loss):
     """½ (log max(var, eps) + (input − target)² / max(var, eps))."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.full = full
         self.eps = eps
 
@@ -158,8 +174,11 @@ class GaussianNLLLoss(_Loss):
 class KLDivLoss(_Loss):
     """target · (log target − input), `input` being log-probabilities; "batchmean" divides by N."""
 
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, size_average: Old = None, reduce: Old = None, reduction: str = "mean",
+        log_target: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -181,10 +200,10 @@ class BCEWithLogitsLoss(_Weighted):
     pos_weight: Tensor | None
 
     def __init__(
-        self, weight: Tensor | None = None, reduction: str = "mean",
-        pos_weight: Tensor | None = None,
+        self, weight: Tensor | None = None, size_average: Old = None, reduce: Old = None,
+        reduction: str = "mean", pos_weight: Tensor | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -197,8 +216,11 @@ class BCEWithLogitsLoss(_Weighted):
 class HingeEmbeddingLoss(_Loss):
     """input where target is 1, max(0, margin − input) where it is −1."""
 
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, margin: float = 1.0, size_average: Old = None, reduce: Old = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -217,8 +239,11 @@ class SoftMarginLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, −target · (input1 − input2) + margin)."""
 
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, margin: float = 0.0, size_average: Old = None, reduce: Old = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
@@ -231,8 +256,11 @@ class MarginRankingLoss(_Loss):
 class CosineEmbeddingLoss(_Loss):
     """1 − cos(input1, input2) where target is 1, max(0, cos − margin) where it is −1."""
 
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, margin: float = 0.0, size_average: Old = None, reduce: Old = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
@@ -265,9 +293,9 @@ class MultiMarginLoss(_Weighted):
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
-        reduction: str = "mean",
+        size_average: Old = None, reduce: Old = None, reduction: str = "mean",
     ) -> None:  # fmt: skip
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.p = p
         self.margin = margin
 
@@ -284,9 +312,9 @@ class TripletMarginLoss(_Loss):
 
     def __init__(
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
-        reduction: str = "mean",
+        size_average: Old = None, reduce: Old = None, reduction: str = "mean",
     ) -> None:  # fmt: skip
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
         self.p = p
         self.eps = eps
@@ -307,7 +335,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         self, *, distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
         margin: float = 1.0, swap: bool = False, reduction: str = "mean",
     ) -> None:  # fmt: skip
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.distance_function = distance_function or F.pairwise_distance
         self.margin = margin
         self.swap = swap
@@ -326,7 +354,7 @@ class CTCLoss(_Loss):
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.blank = blank
         self.zero_infinity = zero_infinity
 

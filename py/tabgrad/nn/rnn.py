@@ -55,17 +55,29 @@ def gru(gates: Tensor, state: State, weights: Any) -> State:
     return (n + z * (h - n),)
 
 
-class RNNBase(Module):
-    """What the layers share: weights by layer and direction, padding, dropout between layers."""
+MODES: dict[str, tuple[int, int, Step]] = {
+    "RNN_TANH": (1, 1, elman(tg.tanh)), "RNN_RELU": (1, 1, elman(tg.relu)), "LSTM": (4, 2, lstm),
+    "GRU": (3, 1, gru),
+}  # fmt: skip
+"""What a layer computes: gates, states, the step."""
 
-    gates = 1
-    states = 1
+
+class RNNBase(Module):
+    """What the layers share: weights by layer and direction, padding, dropout between layers.
+
+    `mode` is "RNN_TANH", "RNN_RELU", "LSTM" or "GRU".
+    """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
-        dropout: float, bidirectional: bool, proj_size: int, device: Any, dtype: Any,
+        self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        proj_size: int = 0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if mode not in MODES:
+            raise ValueError(f"Unrecognized RNN mode: {mode}; expected one of {', '.join(MODES)}")
+        self.mode = mode
+        self.gates, self.states = MODES[mode][:2]
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout should be a number in range [0, 1], got {dropout}")
         if hidden_size <= 0 or num_layers <= 0:
@@ -124,12 +136,9 @@ class RNNBase(Module):
     def flatten_parameters(self) -> None:
         """Do nothing: there is no layout to prepare."""
 
-    def _step(self) -> Step:
-        raise NotImplementedError(f"{type(self).__name__} defines no step")
-
     def _run(self, x: Tensor, state: Any, lengths: list[int] | None) -> tuple[Tensor, State]:
         """Run (T, N, input_size) through all layers; `state` has one (layers, N, size) for each part."""
-        step, mask = self._step(), _masks(lengths, x)
+        step, mask = MODES[self.mode][2], _masks(lengths, x)
         finals: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
@@ -256,13 +265,10 @@ class RNN(RNNBase):
                 f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
             )
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
-            device, dtype,
+            f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first,
+            dropout, bidirectional, 0, device, dtype,
         )  # fmt: skip
         self.nonlinearity = nonlinearity
-
-    def _step(self) -> Step:
-        return elman(tg.tanh if self.nonlinearity == "tanh" else tg.relu)
 
 
 class LSTM(RNNBase):
@@ -271,27 +277,19 @@ class LSTM(RNNBase):
     Returns (outputs, (h_n, c_n)), with sizes as in RNN.
     """
 
-    gates = 4
-    states = 2
-
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
         proj_size: int = 0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             proj_size, device, dtype,
         )  # fmt: skip
-
-    def _step(self) -> Step:
-        return lstm
 
 
 class GRU(RNNBase):
     """Gated recurrent units in `num_layers` layers; returns what RNN returns."""
-
-    gates = 3
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
@@ -299,12 +297,9 @@ class GRU(RNNBase):
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
+            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
             device, dtype,
         )  # fmt: skip
-
-    def _step(self) -> Step:
-        return gru
 
 
 class _Cell(Module):

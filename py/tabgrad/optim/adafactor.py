@@ -36,9 +36,9 @@ class Adafactor(Optimizer):
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, beta2_decay: float = -0.8,
         eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0,
-        *, maximize: bool = False, **options: Any,
+        *, foreach: bool | None = None, maximize: bool = False,
     ) -> None:  # fmt: skip
-        chosen = flags(options, "foreach")
+        chosen = flags(foreach=foreach)
         check_lr(lr, chosen)
         nonnegative(weight_decay=weight_decay)
         if beta2_decay > 0:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
@@ -19,11 +17,12 @@ class Adagrad(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-        initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
-        **options: Any,
+        initial_accumulator_value: float = 0, eps: float = 1e-10,
+        foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "fused"
+            foreach=foreach, maximize=maximize, differentiable=differentiable, fused=fused
         )
         check_lr(lr, chosen)
         nonnegative(lr_decay=lr_decay, weight_decay=weight_decay, epsilon=eps)
@@ -63,10 +62,11 @@ class Adadelta(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
-        weight_decay: float = 0, *, maximize: bool = False, **options: Any,
+        weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
+        maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "maximize", "capturable", "foreach", "differentiable"
+            maximize=maximize, capturable=capturable, foreach=foreach, differentiable=differentiable
         )
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
@@ -102,11 +102,12 @@ class RMSprop(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-        weight_decay: float = 0, momentum: float = 0, centered: bool = False, *,
-        maximize: bool = False, **options: Any,
+        weight_decay: float = 0, momentum: float = 0, centered: bool = False,
+        capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "capturable", "foreach", "maximize", "differentiable"
+            capturable=capturable, foreach=foreach, maximize=maximize, differentiable=differentiable
         )
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)

@@ -90,10 +90,13 @@ class Adam(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False,
-        decoupled_weight_decay: bool = False, **options: Any,
+        weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+        fused: bool | None = None, decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
-        chosen = flags(options, "foreach", "capturable", "differentiable", "fused")
+        chosen = flags(
+            foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused
+        )
         check_lr(lr, chosen, foreach=False)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         check_betas(betas, chosen)
@@ -132,11 +135,14 @@ class AdamW(Adam):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, **options: Any,
+        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
-            decoupled_weight_decay=True, **options,
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+            capturable=capturable, differentiable=differentiable, fused=fused,
+            decoupled_weight_decay=True,
         )  # fmt: skip
 
 
@@ -148,9 +154,10 @@ class NAdam(Optimizer):
     def __init__(
         self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False, *, maximize: bool = False, **options: Any,
+        decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        chosen = flags(options, "foreach", "capturable", "differentiable")
+        chosen = flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
         fractions("beta", betas)
@@ -196,10 +203,11 @@ class RAdam(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, decoupled_weight_decay: bool = False, *, maximize: bool = False,
-        **options: Any,
+        weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:  # fmt: skip
-        chosen = flags(options, "foreach", "capturable", "differentiable")
+        chosen = flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
@@ -244,10 +252,11 @@ class Adamax(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, *, maximize: bool = False, **options: Any,
+        weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False,
+        differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+            foreach=foreach, maximize=maximize, differentiable=differentiable, capturable=capturable
         )
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay)

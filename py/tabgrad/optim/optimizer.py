@@ -43,23 +43,18 @@ required: Any = _Required()
 """Stands in `defaults` for an option that each group must give."""
 
 
-def flags(given: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the options that choose an implementation, in PyTorch's order; refuse what is no such option.
+def flags(**chosen: bool | None) -> dict[str, Any]:
+    """Return the options that choose an implementation, in the order given, which is PyTorch's in the groups.
 
-    They stand in the groups, so that state dicts are PyTorch's. "differentiable" alone changes anything here.
+    They stand in the groups, so that state dicts are PyTorch's. "maximize" and "differentiable" alone change
+    anything here.
     """
-    for name in given:
-        if name not in names:
-            raise TypeError(f"optimizer: unexpected option {name!r}; expected one of {names}")
-    found = {
-        name: given.get(name, None if name in ("foreach", "fused") else False) for name in names
-    }
-    if found.get("fused"):
-        if found["differentiable"]:
+    if chosen.get("fused"):
+        if chosen["differentiable"]:
             raise RuntimeError("`fused` does not support `differentiable`")
-        if found["foreach"]:
+        if chosen["foreach"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-    return found
+    return chosen
 
 
 def check_lr(lr: Any, options: dict[str, Any], foreach: bool = True) -> None:

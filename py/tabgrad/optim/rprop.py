@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tabgrad as tg
 from tabgrad.optim.counters import rounded
 from tabgrad.optim.flat import Flat
@@ -33,10 +31,11 @@ class Rprop(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False, **options: Any,
+        step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
+        foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+            foreach=foreach, maximize=maximize, differentiable=differentiable, capturable=capturable
         )
         check_lr(lr, chosen)
         if not 0 < etas[0] < 1 < etas[1]:
@@ -67,10 +66,11 @@ class ASGD(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
-        t0: float = 1e6, weight_decay: float = 0, maximize: bool = False, **options: Any,
+        t0: float = 1e6, weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
+        differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
-            {**options, "maximize": maximize}, "foreach", "maximize", "differentiable", "capturable"
+            foreach=foreach, maximize=maximize, differentiable=differentiable, capturable=capturable
         )
         check_lr(lr, chosen)
         nonnegative(weight_decay=weight_decay)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
@@ -42,9 +40,10 @@ class SGD(Optimizer):
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
-        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False, **options: Any,
+        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        chosen = flags(options, "foreach", "differentiable", "fused")
+        chosen = flags(foreach=foreach, differentiable=differentiable, fused=fused)
         check_lr(lr, chosen)
         nonnegative(momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):

@@ -10,18 +10,33 @@ import tabgrad as tg
 Tensor = tg.Tensor
 
 
-class PackedSequence(NamedTuple):
-    """Sequences side by side: all first elements, all second ones, and so on, longest sequence first.
-
-    `batch_sizes[t]` says how many sequences have an element t; `sorted_indices` reordered the batch
-    longest first, and `unsorted_indices` restores its order. They are plain lists: nothing is read from
-    a device to find them.
-    """
-
+class _Packed(NamedTuple):
     data: Tensor
     batch_sizes: list[int]
     sorted_indices: list[int] | None = None
     unsorted_indices: list[int] | None = None
+
+
+class PackedSequence(_Packed):
+    """Sequences side by side: all first elements, all second ones, and so on, longest sequence first.
+
+    `batch_sizes[t]` says how many sequences have an element t; `sorted_indices` reordered the batch
+    longest first, and `unsorted_indices` restores its order. They are plain lists: nothing is read from
+    a device to find them. `data` may also be the pair of both, PyTorch's old form.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None,
+        unsorted_indices: Any = None,
+    ) -> PackedSequence:  # fmt: skip
+        if batch_sizes is None:
+            data, batch_sizes = data
+        if unsorted_indices is None and sorted_indices is not None:
+            sorted_indices = _as_ints(sorted_indices)
+            unsorted_indices = _inverse(sorted_indices)
+        return super().__new__(cls, data, _as_ints(batch_sizes), sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """Move or cast the data."""
