@@ -77,7 +77,7 @@ from tabgrad.transforms.vmap import (
     vmap as vmap,
 )  # fmt: skip
 
-from tabgrad.tensor.out import publish as _publish
+from tabgrad.tensor.public import publish as _publish
 
 from math import e as e, inf as inf, nan as nan, pi as pi
 

@@ -7,9 +7,9 @@ import inspect
 from typing import Any
 
 MODULES = (
-    "", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "func", "linalg", "nn", "nn.functional",
-    "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "special", "utils.checkpoint",
-    "utils.data",
+    "", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "func", "linalg", "nn",
+    "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random",
+    "special", "utils.checkpoint", "utils.data",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def methods() -> list[str]:
 
 
 def spelled(default: Any) -> str:
-    """Return the text of a default: a plain value, or the name of a dtype, a class, a function; `...` for others."""
+    """Return the text of a default: a plain value, or the name of a dtype, class or function; else `...`."""
     if default is None or isinstance(default, bool | int | float | str | tuple | list):
         return repr(default)
     if inspect.isclass(default) or inspect.isroutine(default):

@@ -1,7 +1,8 @@
-"""Write PyTorch's signatures of the names that tabgrad has: `python -m tests.surface.record` makes `signatures.txt`.
+"""Write PyTorch's signatures of the names that tabgrad has: `python -m tests.surface.record`.
 
-Builtin functions have no signature that Python can see: those of `torch` and `Tensor` are read from the stubs that
-PyTorch ships, those of `linalg` and `special` from its operator schemas, all others from Python.
+Builtin functions have no signature that Python can see: those of `torch` and `Tensor` are read from the
+stubs that PyTorch ships, those of `linalg` and `special` from its operator schemas, all others from Python.
+Where a stub is not what PyTorch's parser takes, `PARSED` says it (tried in PyTorch 2.13).
 """
 
 from __future__ import annotations
@@ -11,12 +12,35 @@ import contextlib
 import importlib
 import inspect
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from tests.surface import names
 
 PATH = pathlib.Path(__file__).with_name("signatures.txt")
+
+CAST = ["self, memory_format=torch.preserve_format"]
+PARSED: dict[str, list[str]] = {
+    "tensor": ["data, *, dtype=None, device=None, requires_grad=False, pin_memory=False"],
+    "asarray": ["obj, *, dtype=None, device=None, copy=None, requires_grad=False"],
+    "flip": ["input, dims"],
+    "result_type": [
+        "tensor, other", "scalar, tensor", "scalar1, scalar2",
+    ],
+    "Tensor.new_tensor": [
+        "self, data, *, dtype=None, device=None, requires_grad=False, pin_memory=False",
+    ],
+    "Tensor.new_ones": [
+        "self, size, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False",
+        "self, *size, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False",
+    ],
+    "Tensor.requires_grad_": ["self, requires_grad=True"],
+    **{f"Tensor.{name}": CAST for name in (
+        "bfloat16", "bool", "byte", "char", "double", "float", "half", "int", "long", "short",
+        "cdouble", "cfloat",
+    )},
+}  # fmt: skip
 
 
 def stubs(path: pathlib.Path, inside: str = "") -> dict[str, list[str]]:
@@ -36,7 +60,18 @@ def _deprecated(node: ast.FunctionDef) -> bool:
     given = [a.arg for a in node.args.args]
     required = given[: len(given) - len(node.args.defaults)]
     text = " ".join(ast.unparse(a.annotation) for a in node.args.args if a.annotation)
-    return "self" in given[1:] or bool({"alpha", "beta"} & set(required)) or "EllipsisType" in text
+    first = required[1:2] == ["value"] and "tensor1" in required
+    # `names` are of named tensors, and no parser takes `steps=None`
+    unparsed = "names" in [a.arg for a in node.args.kwonlyargs] or _default(node, "steps") == "None"
+    old = "self" in given[1:] or bool({"alpha", "beta"} & set(required)) or first
+    return old or unparsed or "EllipsisType" in text
+
+
+def _default(node: ast.FunctionDef, name: str) -> str:
+    """Return the text of the default of a parameter, an empty one where there is none."""
+    with_default = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+    pairs = zip(with_default, node.args.defaults, strict=True)
+    return next((ast.unparse(v) for a, v in pairs if a.arg == name), "")
 
 
 def _bare(given: ast.arguments, inside: str) -> str:
@@ -99,6 +134,11 @@ def _plain(default: Any) -> Any:
     return default if default is inspect.Parameter.empty else _Text(names.spelled(default))
 
 
+def _without_out(signature: str) -> str:
+    """Return the signature of a method, which takes no `out`, whatever its stub says."""
+    return re.sub(r"(, \*)?, out=None$", "", signature)
+
+
 def recorded() -> Iterator[tuple[str, str]]:
     """Yield each name and one of its signatures."""
     import torch
@@ -122,9 +162,10 @@ def recorded() -> Iterator[tuple[str, str]]:
     for name in names.methods():
         thing = getattr(torch.Tensor, name, None)
         if thing is not None and callable(thing):
-            seen = python(thing) or methods.get(name, [])
+            seen = python(thing) or [_without_out(s) for s in methods.get(name, [])]
             yield from ((f"Tensor.{name}", s) for s in dict.fromkeys(seen))
 
 
 if __name__ == "__main__":
-    PATH.write_text("".join(f"{name}({signature})\n" for name, signature in recorded()))
+    found = dict.fromkeys((name, s) for name, sig in recorded() for s in PARSED.get(name, [sig]))
+    PATH.write_text("".join(f"{name}({signature})\n" for name, signature in found))

@@ -20,20 +20,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @overload
 def compile(
-    model: F, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
+    model: F, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None,
     mode: str | None = None, options: dict[str, Any] | None = None, disable: bool = False,
 ) -> F: ...  # fmt: skip
 @overload
 def compile(
     model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
+    backend: Any = None, mode: str | None = None, options: dict[str, Any] | None = None,
     disable: bool = False,
 ) -> Callable[[F], F]: ...  # fmt: skip
 
 
 def compile(
     model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-    backend: Any = "inductor", mode: str | None = None, options: dict[str, Any] | None = None,
+    backend: Any = None, mode: str | None = None, options: dict[str, Any] | None = None,
     disable: bool = False,
 ) -> Any:  # fmt: skip
     """Return `model`, a function or module, so that repeated calls are replayed without running its Python.

@@ -174,14 +174,14 @@ def get_default_dtype() -> DType:
     return _Default.floating
 
 
-def set_default_dtype(dtype: DType) -> None:
+def set_default_dtype(d: DType, /) -> None:
     """Set the dtype that Python floats become: a floating-point dtype."""
-    if not isinstance(dtype, DType) or not dtype.is_floating_point:
+    if not isinstance(d, DType) or not d.is_floating_point:
         raise DTypeError(
             "invalid dtype object: only floating-point types are supported as the default type, "
-            f"got {dtype!r}"
+            f"got {d!r}"
         )
-    _Default.floating = dtype
+    _Default.floating = d
 
 
 def complex_of(dtype: DType) -> DType:

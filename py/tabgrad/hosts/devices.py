@@ -148,7 +148,10 @@ def chosen_device() -> Device | None:
     return _Default.chosen
 
 
-def set_default_device(to: Any) -> None:
+_device = device
+
+
+def set_default_device(device: Any) -> None:
     """Set the device that creation functions use when none is named; None goes back to the best one.
 
     >>> import tabgrad as tg
@@ -156,7 +159,7 @@ def set_default_device(to: Any) -> None:
     >>> tg.get_default_device()
     device(type='cpu')
     """
-    _Default.chosen = None if to is None else device(to)
+    _Default.chosen = None if device is None else _device(device)
 
 
 def is_available(kind: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor import linear
+from tabgrad.tensor.public import takes_out
 
 Tensor = tg.Tensor
 
@@ -69,3 +70,15 @@ def norm(
     if dim is None and input.ndim == 2:
         return matrix_norm(input, ord, keepdim=keepdim, dtype=dtype)
     return vector_norm(input, ord, dim, keepdim, dtype=dtype)
+
+
+@takes_out
+def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """Return the cross product of vectors of 3 along `dim`.
+
+    >>> import tabgrad as tg
+    >>> x, y, _ = tg.eye(3, device="cpu")
+    >>> tg.linalg.cross(x, y)
+    tensor([0., 0., 1.])
+    """
+    return linear.cross(input, other, dim)

@@ -16,12 +16,8 @@ from tabgrad.tensor.elementary import (
     sigmoid as _sigmoid,
     sinc as sinc,
 )
-from tabgrad.tensor.out import publish as _publish
-from tabgrad.tensor.softmax import (
-    log_softmax as log_softmax,
-    logsumexp as logsumexp,
-    softmax as softmax,
-)
+from tabgrad.tensor.public import publish as _publish
+from tabgrad.tensor.softmax import logsumexp as logsumexp
 
 psi, gammaln, expit = digamma, _lgamma, _sigmoid
 

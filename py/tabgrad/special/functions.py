@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.dtype import get_default_dtype
+from tabgrad.core.dtype import DType, get_default_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import broadcast
@@ -33,8 +33,8 @@ from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import ceil, eq, floor, gt, isnan, lt
 from tabgrad.ops.special import erfc, lgamma, polygamma as derivative_of_digamma
 from tabgrad.ops.view import expand, part, reshape, spread
-from tabgrad.tensor import Tensor
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor import Tensor, softmax as of_rows
+from tabgrad.tensor.public import takes_out
 
 POINTS = 64
 """Of the half circle. The trapezoidal rule converges like exp(-2 POINTS^2 / x)."""
@@ -213,6 +213,28 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return derivative_of_digamma(n, input)
 
 
+def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first."""
+    return of_rows.softmax(input, dim, dtype)
+
+
+def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """Return log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
+    return of_rows.log_softmax(input, dim, dtype)
+
+
 __all__ = [
-    "entr", "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtr", "polygamma", "xlog1py", "zeta",
+    "entr",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "log_ndtr",
+    "log_softmax",
+    "multigammaln",
+    "ndtr",
+    "polygamma",
+    "softmax",
+    "xlog1py",
+    "zeta",
 ]  # fmt: skip

@@ -50,6 +50,13 @@ def axes(name: str, dim: Any, rank: int, empty_is_all: bool = True) -> Ints:
     return tuple(out) if rank else ()
 
 
+def spread(args: tuple[Any, ...], named: Any) -> Any:
+    """Return what is given one by one, as one sequence, or by name."""
+    if named is not None or not args:
+        return named
+    return args[0] if len(args) == 1 else args
+
+
 def ints(name: str, values: tuple[Any, ...]) -> Ints:
     """Return ints given one by one or as one sequence."""
     if len(values) == 1 and not hasattr(values[0], "__index__"):

@@ -24,7 +24,7 @@ from tabgrad.tensor.elementary import (
 )
 from tabgrad.tensor.fronts import binary, dividing, unary
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -123,7 +123,14 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     return floor_divide(call(e.sub, input, fmod(input, other)), other)
 
 
-subtract, divide, true_divide = sub, div, div
+subtract, divide = sub, div
+
+
+@takes_out
+def true_divide(input: Tensor, other: Any) -> Tensor:
+    """Return input / other."""
+    return div(input, other)
+
 
 _POWERS: dict[float, Callable[[Any], Any]] = {
     2: square, 0.5: sqrt, -1: reciprocal, -0.5: rsqrt, 1: unary(e.copy), 3: lambda x: mul(mul(x, x), x),

@@ -22,7 +22,7 @@ from tabgrad.tensor.creation import tensor
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.fronts import binary, plain_unary
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -184,10 +184,15 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 @takes_out
 def isin(
-    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
-) -> Tensor:
+    elements: Any = None, test_elements: Any = None, *, element: Any = None,
+    test_element: Any = None, assume_unique: bool = False, invert: bool = False,
+) -> Tensor:  # fmt: skip
     """Return whether each element is among `test_elements`; either may be a number."""
-    given = next(x for x in (elements, test_elements) if isinstance(x, Box))
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
+    given = next((x for x in (elements, test_elements) if isinstance(x, Box)), None)
+    if given is None:
+        raise TypeError("isin: expected a tensor for elements or for test_elements, got none")
     x: Any = elements if isinstance(elements, Box) else tensor(elements, device=given.device)
     tests: Any = (
         test_elements

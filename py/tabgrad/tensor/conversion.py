@@ -10,12 +10,11 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, TransformError
 from tabgrad.core.number import fits
 from tabgrad.core.promotion import result_dtype
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.trace import MODE, Box
 from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.tensor import creation, literals, reading
-from tabgrad.tensor.layout import check_format
+from tabgrad.tensor.layout import check_format, preserve_format
 from tabgrad.transforms.tape import edge, new_node
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def _to(name: str, dtype: DType) -> Any:
-    def front(self: Any, memory_format: Any = None) -> Any:
+    def front(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
         return convert(self, dtype, None, False)
 
     front.__name__ = front.__qualname__ = name
@@ -190,19 +189,20 @@ def array_wrap(
     return creation.tensor(array, device=self.device)
 
 
-def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+def cpu(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
     """Return the tensor on the CPU; waits for its values."""
     return convert(self, None, device_of("cpu"), False)
 
 
 def cuda(
-    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
-) -> Tensor:
+    self: Tensor, device: Any = None, non_blocking: bool = False,
+    memory_format: Any = preserve_format,
+) -> Tensor:  # fmt: skip
     """Return the tensor on a CUDA device."""
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
 
-def pin_memory(self: Tensor) -> Tensor:
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     """Return the tensor itself: memory needs no pinning here."""
     return self
 
@@ -249,7 +249,6 @@ def is_nonzero(input: Tensor) -> bool:
     return reading.to_bool(input)
 
 
-@of_tensors
 def numel(input: Tensor) -> int:
     """Return the number of elements."""
     return input.spec.size
@@ -265,10 +264,21 @@ def promote_types(type1: DType, type2: DType) -> DType:
     return dt.promote(type1, type2)
 
 
-def result_type(tensor1: Any, tensor2: Any) -> DType:
-    """Return the dtype of arithmetic on two tensors or numbers."""
-    found = result_dtype(tensor1, tensor2)
-    where = next((x.device for x in (tensor1, tensor2) if isinstance(x, Box)), None)
+def result_type(
+    tensor: Any = None, other: Any = None, *, scalar: Any = None, scalar1: Any = None,
+    scalar2: Any = None,
+) -> DType:  # fmt: skip
+    """Return the dtype of arithmetic on two tensors or numbers, whichever of PyTorch's names they are given by.
+
+    >>> import tabgrad as tg
+    >>> tg.result_type(tg.tensor([1, 2], device="cpu"), 1.0)
+    tabgrad.float32
+    """
+    given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
+    if len(given) != 2:
+        raise TypeError(f"result_type: expected two tensors or numbers, got {len(given)}")
+    found = result_dtype(*given)
+    where = next((x.device for x in given if isinstance(x, Box)), None)
     return found if where is None else where.canonical(found)
 
 

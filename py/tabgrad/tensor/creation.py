@@ -9,21 +9,23 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.number import NUMBER, fits, number
 from tabgrad.core.numpy import np
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.ops import elementwise, view as views
 from tabgrad.tensor import literals
 from tabgrad.tensor.arguments import sizes
-from tabgrad.tensor.out import fills_out
+from tabgrad.tensor.layout import check_layout, layout as Layout
+from tabgrad.tensor.public import fills_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
-def place(device: Any) -> Device:
-    """Return the device of this name, the default one for None."""
+def place(device: Any, layout: Layout | None = None) -> Device:
+    """Return the device of this name, the default one for None; raise for a layout that is not there."""
+    if layout is not None:
+        check_layout(layout)
     return get_default_device() if device is None else device_of(device)
 
 
@@ -248,17 +250,18 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType, where: Device) -> T
 
 
 def _filled(
-    name: str, size: tuple[Any, ...], value: float, dtype: DType | None, device: Any, grad: bool
-) -> Tensor:
-    where = place(device)
+    name: str, size: tuple[Any, ...], value: float, dtype: DType | None, device: Any, grad: bool,
+    layout: Layout | None,
+) -> Tensor:  # fmt: skip
+    where = place(device, layout)
     target = where.canonical(dtype or dt.get_default_dtype(), dtype is not None)
     return require(filled(sizes(name, size), fits(name, value, target), target, where), grad)
 
 
 @fills_out
 def zeros(
-    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    *args: Any, size: Any = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return zeros of this size, in the default dtype unless told.
 
@@ -267,31 +270,35 @@ def zeros(
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return _filled("zeros", args if size is None else (size,), 0.0, dtype, device, requires_grad)
+    shape = args if size is None else (size,)
+    return _filled("zeros", shape, 0.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def ones(
-    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    *args: Any, size: Any = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return ones of this size, in the default dtype unless told."""
-    return _filled("ones", args if size is None else (size,), 1.0, dtype, device, requires_grad)
+    shape = args if size is None else (size,)
+    return _filled("ones", shape, 1.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def empty(
-    *args: Any, size: Any = None, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+    *args: Any, size: Any = None, memory_format: Any = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of this size whose values mean nothing; here they are zeros."""
-    return _filled("empty", args if size is None else (size,), 0.0, dtype, device, requires_grad)
+    shape = args if size is None else (size,)
+    return _filled("empty", shape, 0.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def full(
-    size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    size: Any, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of this size filled with `fill_value`, whose type gives the dtype.
 
@@ -300,10 +307,10 @@ def full(
     tensor([7, 7])
     """
     shape = sizes("full", (size,))
+    where = place(device, layout)
     if isinstance(fill_value, Box):
         return require(_full_of(shape, fill_value, dtype, device), requires_grad)
     value = number("full", fill_value)
-    where = place(device)
     target = where.canonical(dtype or dt.scalar_dtype(value), dtype is not None)
     return require(filled(shape, fits("full", value, target), target, where), requires_grad)
 
@@ -315,44 +322,49 @@ def _full_of(shape: tuple[int, ...], value: Any, dtype: DType | None, device: An
     return elementwise.copy.bind(views.expand.bind(value, shape=shape))
 
 
-def like(input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool) -> Any:
+def like(
+    input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool,
+    layout: Layout | None = None,
+) -> Any:  # fmt: skip
     """Return a tensor of the shape of `input`, and its dtype and device unless told, filled with `value`."""
+    check_layout(layout)
     s = input.spec
     where = input.device if device is None else device_of(device)
     target = where.canonical(s.dtype if dtype is None else dtype, dtype is not None)
     return require(filled(s.shape, fits("full_like", value, target), target, where), requires_grad)
 
 
-@of_tensors
 def zeros_like(
-    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros of the shape of `input`, and of its dtype and device unless told."""
-    return like(input, 0, dtype, device, requires_grad)
+    return like(input, 0, dtype, device, requires_grad, layout)
 
 
 def ones_like(
-    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return ones of the shape of `input`, and of its dtype and device unless told."""
-    return like(input, 1, dtype, device, requires_grad)
+    return like(input, 1, dtype, device, requires_grad, layout)
 
 
 def empty_like(
-    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor like `input` whose values mean nothing; here they are zeros."""
-    return like(input, 0, dtype, device, requires_grad)
+    return like(input, 0, dtype, device, requires_grad, layout)
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of the shape of `input` filled with `fill_value`."""
+    check_layout(layout)
     if isinstance(fill_value, Box):
         found = _full_of(
             input.spec.shape, fill_value, dtype or input.spec.dtype, device or input.device
@@ -363,7 +375,7 @@ def full_like(
 
 def new_tensor(
     self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of `data`, of this one's dtype and device unless told."""
     where = device or self.device
@@ -371,42 +383,43 @@ def new_tensor(
 
 
 def new_full(
-    self: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
+    self: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor filled with `fill_value`, of this one's dtype and device unless told."""
-    where = device or self.device
     return full(
-        size, fill_value, dtype=dtype or self.spec.dtype, device=where, requires_grad=requires_grad
-    )
+        size, fill_value, dtype=dtype or self.spec.dtype, layout=layout,
+        device=device or self.device, requires_grad=requires_grad,
+    )  # fmt: skip
 
 
-def new_zeros(
-    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return zeros of this size, of this one's dtype and device unless told."""
-    return new_full(
-        self, sizes("new_zeros", size), 0, dtype=dtype, device=device, requires_grad=requires_grad
-    )
+def _new_filled(name: str, value: int, text: str) -> Any:
+    def method(
+        self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
+        layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+        requires_grad: bool = False,
+    ) -> Tensor:  # fmt: skip
+        shape = sizes(name, args if size is None else (size,))
+        return new_full(
+            self, shape, value, dtype=dtype, layout=layout, device=device,
+            requires_grad=requires_grad,
+        )  # fmt: skip
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = text
+    return method
 
 
-def new_ones(
-    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return ones of this size, of this one's dtype and device unless told."""
-    return new_full(
-        self, sizes("new_ones", size), 1, dtype=dtype, device=device, requires_grad=requires_grad
-    )
-
-
-def new_empty(
-    self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return a tensor of this size whose values mean nothing; here they are zeros."""
-    return new_zeros(self, *size, dtype=dtype, device=device, requires_grad=requires_grad)
+new_zeros = _new_filled(
+    "new_zeros", 0, "Return zeros of this size, of this one's dtype and device unless told."
+)
+new_ones = _new_filled(
+    "new_ones", 1, "Return ones of this size, of this one's dtype and device unless told."
+)
+new_empty = _new_filled(
+    "new_empty", 0, "Return a tensor of this size whose values mean nothing; here they are zeros."
+)
 
 
 class CreationMethods:

@@ -11,7 +11,7 @@ from tabgrad.tensor import reductions
 from tabgrad.tensor.aliasing import reshaped, view_with
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.joining import cut
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.shaping import movedim
 
 if TYPE_CHECKING:

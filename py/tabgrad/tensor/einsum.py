@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import needs_float, result_dtype, same_dtype
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.trace import Box
 from tabgrad.ops import linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
@@ -24,7 +23,6 @@ Labels = tuple[Any, ...]
 Term = tuple[Any, Labels]
 
 
-@of_tensors
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Return the sum of products that `equation` spells: "ij,jk->ik" is a matrix product.
 

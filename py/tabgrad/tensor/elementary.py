@@ -12,7 +12,7 @@ from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.fronts import plain_unary, unary
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

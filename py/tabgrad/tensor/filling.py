@@ -117,8 +117,15 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     ))  # fmt: skip
 
 
-def random_(self: Tensor, *args: int, generator: Generator | None = None) -> Tensor:
+def random_(
+    self: Tensor, *args: int, to: int | None = None, generator: Generator | None = None,
+    **named: int,
+) -> Tensor:  # fmt: skip
     """Fill with integers: random_(to), random_(from, to), or all that the dtype holds exactly; return self."""
+    if named.keys() - {"from"}:
+        raise TypeError(f"random_: expected from, to and generator, got {', '.join(named)}")
+    # `from` is a word of Python's, so it can be no parameter
+    args = (*named.values(), *args, *(() if to is None else (to,)))
     dtype = self.spec.dtype
     low, high = 0, 0
     if len(args) == 2:

@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.promotion import call, result_dtype
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
-from tabgrad.tensor.out import WithOut, takes_out
+from tabgrad.tensor.public import WithOut, takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -194,8 +194,10 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 @contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Leave the default generator after the block as it was before."""
+def fork_rng(
+    devices: Any = None, enabled: bool = True, *, device_type: str | None = None
+) -> Iterator[None]:
+    """Leave the default generator after the block as it was before: there is one, for all devices."""
     before = Mark()
     try:
         yield

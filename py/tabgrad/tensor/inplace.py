@@ -17,7 +17,7 @@ from tabgrad.transforms.tape import is_leaf
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.out import WithOut
+    from tabgrad.tensor.public import WithOut
 
 P = ParamSpec("P")
 Method = Callable[Concatenate[Any, P], "Tensor"]
@@ -42,7 +42,7 @@ def in_place(fn: Function[Concatenate[Any, P]]) -> Method[P]: ...
 
 def in_place(fn: Any) -> Any:
     """Return the method that gives its tensor the value of `fn`, and returns the tensor."""
-    name = f"{fn.__name__.rstrip('_')}_"
+    name = f"{fn.__name__.removesuffix('_method').rstrip('_')}_"
 
     def method(self: Any, *args: Any, **params: Any) -> Any:
         with WRITING:
@@ -74,7 +74,12 @@ def reshaped_in_place(fn: Callable[Concatenate[Any, P], Any]) -> Method[P]:
             self.tracked, self.node = y.tracked, y.node
         return self
 
-    return _named(method, fn, f"{fn.__name__}_", "changes the tensor's shape and returns it.")
+    return _named(
+        method,
+        fn,
+        f"{fn.__name__.removesuffix('_method')}_",
+        "changes the tensor's shape and returns it.",
+    )
 
 
 def _named(method: Any, fn: Any, name: str, what: str) -> Any:

@@ -13,7 +13,7 @@ from tabgrad.tensor import reading, shaping
 from tabgrad.tensor.aliasing import reshaped, view_with
 from tabgrad.tensor.arguments import axis, tensors
 from tabgrad.tensor.creation import tensor as make
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.selecting import index_select
 from tabgrad.transforms.pieces import cut_up
 
@@ -213,13 +213,21 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(-(-n // chunks), 1), at) if n else (cut(input, at, 0, 0),) * chunks
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split_method(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return views of a given size along `dim`, the last one smaller; or of the sizes in a list."""
+    return split(self, split_size, dim)
+
+
+def tensor_split(
+    input: Tensor, sections: Any = None, dim: int = 0, *, indices: Any = None,
+    tensor_indices_or_sections: Any = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Return views along `dim`: so many of sizes as equal as can be, or cut at the given indices."""
+    given: Any = _one_of("tensor_split", sections, indices, tensor_indices_or_sections)
     if not input.spec.shape:
         raise ShapeError("tensor_split expected at least a 1-dimensional tensor")
     at = axis("tensor_split", dim, len(input.spec.shape))
     n = input.spec.shape[at]
-    given: Any = indices_or_sections
     given = reading.tolist(given) if isinstance(given, Box) else given  # type: ignore[arg-type]
     if isinstance(given, int):
         if given <= 0:
@@ -231,7 +239,18 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return tuple(cut(input, at, a, max(a, b)) for a, b in zip(starts, stops, strict=True))
 
 
-def _split_along(name: str, x: Any, given: Any, dim: int) -> tuple[Any, ...]:
+def _one_of(name: str, *ways: Any) -> Any:
+    """Return the one way to cut that is given, a number of sections or indices."""
+    given = [way for way in ways if way is not None]
+    if len(given) != 1:
+        raise TypeError(f"{name}: expected a number of sections or indices, got {len(given)} such")
+    return given[0]
+
+
+def _split_along(
+    name: str, x: Any, sections: Any, more: tuple[int, ...], indices: Any, dim: int
+) -> tuple[Any, ...]:
+    given = _one_of(name, (sections, *more) if more else sections, indices)
     n = x.spec.shape[dim]
     if isinstance(given, int) and (given <= 0 or n % given):
         raise ShapeError(
@@ -241,26 +260,32 @@ def _split_along(name: str, x: Any, given: Any, dim: int) -> tuple[Any, ...]:
     return tensor_split(x, given, dim)
 
 
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def hsplit(
+    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+) -> tuple[Tensor, ...]:
     """Return views cut along dim 1, or dim 0 of a 1-d tensor."""
-    return _split_along(
-        "hsplit", input, indices_or_sections, 0 if len(input.spec.shape) == 1 else 1
-    )
+    dim = 0 if len(input.spec.shape) == 1 else 1
+    return _split_along("hsplit", input, sections, more, indices, dim)
 
 
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def vsplit(
+    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+) -> tuple[Tensor, ...]:
     """Return views cut along dim 0."""
-    return _split_along("vsplit", input, indices_or_sections, 0)
+    return _split_along("vsplit", input, sections, more, indices, 0)
 
 
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def dsplit(
+    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+) -> tuple[Tensor, ...]:
     """Return views cut along dim 2."""
-    return _split_along("dsplit", input, indices_or_sections, 2)
+    return _split_along("dsplit", input, sections, more, indices, 2)
 
 
 def repeat_interleave(
-    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Tensor:
+    input: Any = None, repeats: Any = None, dim: int | None = None, *,
+    output_size: int | None = None,
+) -> Tensor:  # fmt: skip
     """Return each element repeated in place: `repeats` times, or each as often as a tensor says.
 
     Without `dim` the input is flattened. A tensor of repeats is read back.
@@ -269,6 +294,8 @@ def repeat_interleave(
     >>> tg.repeat_interleave(tg.tensor([1, 2], device="cpu"), 2)
     tensor([1, 1, 2, 2])
     """
+    if input is None:
+        input, repeats = repeats, None
     if repeats is None:
         return repeat_interleave(cast(_count(input), input.spec.dtype), input, 0)
     x = shaping.ravel(input) if dim is None else input
@@ -301,6 +328,13 @@ def repeat_interleave(
     return index_select(x, at, index)
 
 
+def repeat_interleave_method(
+    self: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Return each element repeated in place: `repeats` times, or each as often as a tensor says."""
+    return repeat_interleave(self, repeats, dim, output_size=output_size)
+
+
 def _count(x: Any) -> Any:
     return i.iota(x.spec.size, x.device.index_dtype, x.device)
 
@@ -314,9 +348,9 @@ class JoiningMethods:
     dsplit = dsplit
     hsplit = hsplit
     narrow = narrow
-    repeat_interleave = repeat_interleave
+    repeat_interleave = repeat_interleave_method
     select = select
-    split = split
+    split = split_method
     tensor_split = tensor_split
     unbind = unbind
     vsplit = vsplit

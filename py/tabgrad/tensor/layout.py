@@ -1,10 +1,10 @@
-"""PyTorch's memory formats: accepted wherever PyTorch takes one, for elements are always in row-major order."""
+"""PyTorch's layouts and memory formats: taken where PyTorch takes one; elements are in row-major order."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.errors import ShapeError
+from tabgrad.core.errors import ArgumentError, ShapeError
 
 
 class memory_format:
@@ -44,16 +44,28 @@ def check_format(name: str, given: Any, rank: int) -> None:
         raise ShapeError(f"required rank {given.rank} tensor to use {given.name} format")
 
 
+class layout:
+    """How a tensor's elements are stored; there is one, `strided`."""
+
+    def __repr__(self) -> str:
+        return "tabgrad.strided"
+
+    def __reduce__(self) -> str:
+        return "strided"
+
+
+strided = layout()
+
+
+def check_layout(given: layout | None) -> None:
+    """Raise unless `given` is None or the one layout that there is."""
+    if given is not None and given is not strided:
+        raise ArgumentError(
+            f"layout: expected tabgrad.strided, the one that tensors have here, got {given!r}"
+        )
+
+
 __all__ = [
-    "channels_last", "channels_last_3d", "check_format", "contiguous_format", "memory_format",
-    "preserve_format",
+    "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format",
+    "preserve_format", "strided",
 ]  # fmt: skip
-
-
-__all__ = [
-    "channels_last",
-    "channels_last_3d",
-    "contiguous_format",
-    "memory_format",
-    "preserve_format",
-]

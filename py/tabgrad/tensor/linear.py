@@ -11,11 +11,11 @@ from tabgrad.core.promotion import the_device, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import MODE, Box, bind
-from tabgrad.ops import linalg, view as v
+from tabgrad.ops import elementwise as e, linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.joining import stack
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.ranges import meshgrid
 from tabgrad.tensor.rearranging import roll
 
@@ -144,7 +144,10 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     )
 
 
-vdot = dot
+@takes_out
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """Return the sum of the products of two vectors, the first of which is conjugated if complex."""
+    return dot(e.conj(input) if input.spec.dtype.is_complex else input, other)
 
 
 @takes_out

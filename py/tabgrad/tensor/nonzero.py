@@ -13,7 +13,7 @@ from tabgrad.core.trace import constant
 from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
 from tabgrad.tensor import reading
 from tabgrad.tensor.creation import filled
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

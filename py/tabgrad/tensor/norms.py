@@ -23,7 +23,7 @@ from tabgrad.ops.special import radius
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.arguments import axes
 from tabgrad.tensor.arithmetic import sub
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

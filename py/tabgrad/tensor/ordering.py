@@ -18,7 +18,7 @@ from tabgrad.tensor.arguments import as_dtype, axis
 from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.joining import cat, narrow
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

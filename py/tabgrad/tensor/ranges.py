@@ -18,7 +18,8 @@ from tabgrad.tensor import aliasing, creation
 from tabgrad.tensor.arguments import tensors
 from tabgrad.tensor.creation import place, require
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import fills_out, takes_out
+from tabgrad.tensor.layout import layout as Layout
+from tabgrad.tensor.public import fills_out, takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 @fills_out
 def arange(
-    *args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False,
+    *args: Any, start: Any = None, end: Any = None, step: Any = 1, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return start, start + step, ... up to but without `end`: arange(end) or arange(start, end, step=1).
 
@@ -50,7 +52,7 @@ def arange(
         raise TypeError(f"arange: takes at most start, end and step, got {len(args)} numbers")
     start, end, step = (number("arange", 1 if n is None else n) for n in (start, end, step))
     _check_range(start, end, step)
-    place_ = place(device)
+    place_ = place(device, layout)
     whole = all(isinstance(n, int) for n in (start, end, step))
     asked = dt.as_dtype(dtype or (dt.int64 if whole else dt.get_default_dtype()))
     target = place_.canonical(asked, dtype is not None)
@@ -89,8 +91,8 @@ def _check_range(start: Any, end: Any, step: Any) -> None:
 
 @fills_out
 def linspace(
-    start: Any, end: Any, steps: int, *, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    start: Any, end: Any, steps: int, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `steps` numbers from `start` to `end`, both included, at equal distances.
 
@@ -100,7 +102,7 @@ def linspace(
     """
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
-    where_to = place(device)
+    where_to = place(device, layout)
     target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
     start, end = number("linspace", start), number("linspace", end)
     if target.category == dt.BOOL:
@@ -131,10 +133,11 @@ def _from_both_ends(first: Any, last: Any, step: float, steps: int) -> list[Any]
 @fills_out
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return base ** linspace(start, end, steps)."""
-    where_to = place(device)
+    where_to = place(device, layout)
     target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
     if target.category == dt.BOOL:
         raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
@@ -160,8 +163,8 @@ def _whole_powers(start: Any, end: Any, steps: int, base: float) -> list[int]:
 
 @fills_out
 def eye(
-    n: int, m: int | None = None, *, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    n: int, m: int | None = None, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the n by m matrix with ones on its diagonal.
 
@@ -173,7 +176,7 @@ def eye(
     columns = n if m is None else m
     if n < 0 or columns < 0:
         raise ShapeError(f"eye: sizes must not be negative, got {n} and {columns}")
-    where_to = place(device)
+    where_to = place(device, layout)
     target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
     row, column = row_and_column(n, columns, where_to)
     return require(cast(row.eq(column), target), requires_grad)
@@ -215,37 +218,42 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("triu", input, diagonal, ge)
 
 
-def _indices(pairs: list[tuple[int, int]], dtype: DType | None, device: Any) -> Any:
-    where_to = place(device)
+def _indices(
+    pairs: list[tuple[int, int]], dtype: DType | None, device: Any, layout: Layout | None,
+    requires_grad: bool,
+) -> Any:  # fmt: skip
+    where_to = place(device, layout)
     target = where_to.canonical(dtype or dt.int64)
     if not pairs:
-        return creation.filled((2, 0), 0, target, where_to)
-    return creation.tensor(
-        [list(line) for line in zip(*pairs, strict=True)], dtype=target, device=where_to
-    )
+        return require(creation.filled((2, 0), 0, target, where_to), requires_grad)
+    lines = [list(line) for line in zip(*pairs, strict=True)]
+    return creation.tensor(lines, dtype=target, device=where_to, requires_grad=requires_grad)
 
 
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None
-) -> Tensor:
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Return the rows and columns of the lower triangle of a row by col matrix, as a 2 by k tensor."""
-    return _indices(
-        [(i, j) for i in range(row) for j in range(min(col, i + offset + 1))], dtype, device
-    )
+    pairs = [(i, j) for i in range(row) for j in range(min(col, i + offset + 1))]
+    return _indices(pairs, dtype, device, layout, requires_grad)
 
 
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None
-) -> Tensor:
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Return the rows and columns of the upper triangle of a row by col matrix, as a 2 by k tensor."""
     pairs = [(i, j) for i in range(row) for j in range(max(0, i + offset), col)]
-    return _indices(pairs, dtype, device)
+    return _indices(pairs, dtype, device, layout, requires_grad)
 
 
-def meshgrid(*tensors_: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+def meshgrid(*tensors_: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Return one tensor for each 1-d input, with its values along its own axis of a common grid.
 
-    With indexing "xy" the first two axes change places, as for plots.
+    `indexing` is "ij" unless told. With "xy" the first two axes change places, as for plots.
 
     >>> import tabgrad as tg
     >>> a, b = tg.meshgrid(tg.arange(2, device="cpu"), tg.arange(3, device="cpu"), indexing="ij")
@@ -253,7 +261,7 @@ def meshgrid(*tensors_: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     tensor([[0, 0, 0],
             [1, 1, 1]])
     """
-    if indexing not in ("ij", "xy"):
+    if indexing not in (None, "ij", "xy"):
         raise ValueError(f'meshgrid: indexing must be "ij" or "xy", got {indexing!r}')
     given = tensors("meshgrid", tensors_[0] if _is_list(tensors_) else tensors_)
     lines = [x if x.spec.shape else aliasing.reshaped(x, (1,)) for x in given]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, ShapeError
-from tabgrad.core.refusal import of_tensors
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor.arguments import axes, axis, ints
 from tabgrad.tensor.joining import cat, narrow
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
-@of_tensors
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """Return a copy with the order along `dims` reversed: flip(input, 0, 1) or flip(input, dims=(0, 1))."""
     rank = len(input.spec.shape)
@@ -33,7 +31,7 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
-def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Return the elements moved `shifts` places along `dims`, those that leave entering at the other end.
 
     >>> import tabgrad as tg
@@ -42,7 +40,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """
     by = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
     shape = input.spec.shape
-    if dims is None:
+    if dims is None or dims == ():
         if len(by) != 1:
             raise ShapeError(f"roll: without dims expected one shift, got {by}")
         return v.reshape.bind(roll(ravel(input), by[0], 0), shape=shape)
@@ -76,7 +74,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     return flip(transpose(input, a, b), a) if k == 1 else transpose(flip(input, a), a, b)
 
 
-def repeat(self: Tensor, *sizes: Any) -> Tensor:
+def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     """Return `self` laid out `sizes` times along each dim; more sizes than dims add dims in front.
 
     >>> import tabgrad as tg
@@ -84,7 +82,7 @@ def repeat(self: Tensor, *sizes: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = ints("repeat", sizes)
+    times = ints("repeat", args if repeats is None else (repeats,))
     shape = self.spec.shape
     if len(times) < len(shape):
         raise ShapeError(
@@ -101,9 +99,9 @@ def repeat(self: Tensor, *sizes: Any) -> Tensor:
     return v.reshape.bind(x, shape=new)
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """Return `input` repeated `dims` times; missing dims in front count as 1."""
-    times = ints("tile", dims)
+    times = ints("tile", args if dims is None else (dims,))
     return repeat(input, (1,) * (len(input.spec.shape) - len(times)) + times)
 
 

@@ -11,7 +11,6 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.op import Op
 from tabgrad.core.promotion import cast, needs_float, refuse_bool, widened
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box, bind
@@ -19,10 +18,10 @@ from tabgrad.ops import elementwise as e, reduction as r, rounding
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import arithmetic as a, elementary, return_types
-from tabgrad.tensor.arguments import as_dtype, axes, axis
+from tabgrad.tensor.arguments import as_dtype, axes, axis, spread
 from tabgrad.tensor.comparison import truth
 from tabgrad.tensor.norms import root
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -213,7 +212,9 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
 
 
 @takes_out
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Any:
     """Return the maximum of all; or, along `dim`, (values, indices); or of two tensors, element by element.
 
     Along a dim the derivative goes to the first maximum; over all, ties share it.
@@ -222,6 +223,8 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.max(tg.tensor([[1.0, 3.0], [4.0, 2.0]], device="cpu"), 1).indices
     tensor([1, 0])
     """
+    if other is not None:
+        return a.maximum(input, other)
     if dim is None:
         _check_some("max", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_max, input, tuple(range(len(input.spec.shape))), False)
@@ -231,8 +234,12 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 @takes_out
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Any:
     """Return the minimum of all; or, along `dim`, (values, indices); or of two tensors, element by element."""
+    if other is not None:
+        return a.minimum(input, other)
     if dim is None:
         _check_some("min", input, tuple(range(len(input.spec.shape))), ShapeError)
         return reduce(r.reduce_min, input, tuple(range(len(input.spec.shape))), False)
@@ -270,6 +277,11 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return sum(as_dtype(truth(input), dt.int64), dim)
 
 
+def count_nonzero_method(self: Tensor, *args: Any, dim: Any = None) -> Tensor:
+    """Return how many elements over `dim` are nonzero."""
+    return count_nonzero(self, spread(args, dim))
+
+
 # -- spread ----------------------------------------------------------------------------------------
 
 
@@ -277,9 +289,7 @@ def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
     # var(x, False) is PyTorch's old way of saying correction=0
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    if unbiased is not None:
-        return dim, float(unbiased)
-    return dim, 1.0 if correction is None else float(correction)
+    return dim, float(unbiased if correction is None else correction)
 
 
 def _over(name: str, x: Any, dim: Any, unbiased: Any, correction: Any) -> tuple[Ints, float]:
@@ -318,7 +328,7 @@ def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
 
 @takes_out
 def var(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the variance over `dim`: the sum of squared distances from the mean, over n - correction.
@@ -335,7 +345,7 @@ def var(
 
 @takes_out
 def std(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the standard deviation over `dim`, the root of `var`; its derivative at 0 is 0."""
@@ -343,9 +353,8 @@ def std(
     return _deviation(input, over, keepdim, less)[0]
 
 
-@of_tensors
 def var_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the variance and the mean over `dim`."""
@@ -353,9 +362,8 @@ def var_mean(
     return _spread(input, over, keepdim, less)
 
 
-@of_tensors
 def std_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the standard deviation and the mean over `dim`."""
@@ -375,7 +383,7 @@ class ReductionsMethods:
     any = any
     argmax = argmax
     argmin = argmin
-    count_nonzero = count_nonzero
+    count_nonzero = count_nonzero_method
     max = max
     mean = mean
     min = min

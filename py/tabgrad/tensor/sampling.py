@@ -19,7 +19,8 @@ from tabgrad.tensor import arithmetic as a, elementary, reductions
 from tabgrad.tensor.arguments import sizes
 from tabgrad.tensor.creation import place, require
 from tabgrad.tensor.generator import Generator, bits
-from tabgrad.tensor.out import fills_out, takes_out
+from tabgrad.tensor.layout import check_layout, layout as Layout
+from tabgrad.tensor.public import fills_out, takes_out
 from tabgrad.tensor.ternary import clamp
 from tabgrad.transforms.vmap import check_same
 
@@ -83,7 +84,8 @@ def _floats(name: str, where: Device, dtype: DType | None, complex_too: bool = F
 @fills_out
 def rand(
     *args: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in [0, 1).
 
@@ -91,7 +93,7 @@ def rand(
     >>> bool((tg.rand(3, device="cpu") < 1).all())
     True
     """
-    where = place(device)
+    where = place(device, layout)
     shape = sizes("rand", args if size is None else (size,))
     return require(uniform(shape, _floats("rand", where, dtype), where, generator), requires_grad)
 
@@ -99,13 +101,14 @@ def rand(
 @fills_out
 def randn(
     *args: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return random numbers of the normal distribution with mean 0 and variance 1.
 
     Complex ones have that variance in total: half of it in the real and half in the imaginary part.
     """
-    where = place(device)
+    where = place(device, layout)
     shape = sizes("randn", args if size is None else (size,))
     target = _floats("randn", where, dtype, True)
     return require(standard_normal(shape, target, where, generator), requires_grad)
@@ -145,8 +148,8 @@ def integers(
 @fills_out
 def randint(
     *args: Any, low: int | None = None, high: int | None = None, size: Any = None,
-    generator: Generator | None = None, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False,
+    generator: Generator | None = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return random integers from `low` to high - 1: randint(high, size) or randint(low, high, size).
 
@@ -165,7 +168,7 @@ def randint(
         high = given.pop()
     if low is None:
         low = given.pop() if given else 0
-    where = place(device)
+    where = place(device, layout)
     target = where.canonical(dtype or dt.int64, dtype is not None)
     x = integers(
         "randint", int(low), int(high), sizes("randint", (size,)), target, where, generator
@@ -175,30 +178,35 @@ def randint(
 
 @fills_out
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False,
+    n: int, *, generator: Generator | None = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the integers from 0 to n - 1 in random order."""
     if n < 0:
         raise ShapeError(f"randperm: n must not be negative, got {n}")
-    where = place(device)
+    where = place(device, layout)
     target = where.canonical(dtype or dt.int64, dtype is not None)
     words = bits((n,), generator, where)
     order = sorting.argsort.bind(words, axis=0, descending=False, dtype=where.index_dtype)
     return require(cast(order, target), requires_grad)
 
 
-def _like(input: Any, dtype: DType | None, device: Any) -> tuple[Shape, DType, Device]:
+def _like(
+    input: Any, dtype: DType | None, device: Any, layout: Layout | None
+) -> tuple[Shape, DType, Device]:
+    check_layout(layout)
     where = input.device if device is None else place(device)
     return input.spec.shape, where.canonical(dtype or input.spec.dtype, dtype is not None), where
 
 
 def rand_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in the shape, dtype and device of `input`."""
-    shape, target, where = _like(input, dtype, device)
+    shape, target, where = _like(input, dtype, device, layout)
     return require(
         uniform(shape, _floats("rand_like", where, target), where, generator), requires_grad
     )
@@ -206,22 +214,26 @@ def rand_like(
 
 def randn_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None,
-    device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers in the shape, dtype and device of `input`."""
-    shape, target, where = _like(input, dtype, device)
+    shape, target, where = _like(input, dtype, device, layout)
     x = standard_normal(shape, _floats("randn_like", where, target, True), where, generator)
     return require(x, requires_grad)
 
 
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None,
-    dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+    input: Tensor, low: int | None = None, high: int | None = None, *,
+    generator: Generator | None = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return random integers from `low` (0 where only one is given) to high - 1 in the shape of `input`."""
-    shape, target, where = _like(input, dtype, device)
-    first, last = (0, low) if high is None else (low, high)
+    shape, target, where = _like(input, dtype, device, layout)
+    first, last = (0, low) if high is None else (0 if low is None else low, high)
+    if last is None:
+        raise TypeError("randint_like: expected `high`, got none")
     x = integers("randint_like", first, last, shape, target, where, generator)
     return require(x, requires_grad)
 
@@ -229,7 +241,8 @@ def randint_like(
 @takes_out
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
-    dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+    dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers of this mean and deviation: tensors, or numbers and a size.
 
@@ -239,7 +252,7 @@ def normal(
     if not given:
         if size is None:
             raise TypeError("normal: with numbers for mean and std expected a size, got none")
-        where = place(device)
+        where = place(device, layout)
         shape, target = sizes("normal", (size,)), _floats("normal", where, dtype, True)
     else:
         where = given[0].device

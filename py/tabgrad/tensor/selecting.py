@@ -17,7 +17,7 @@ from tabgrad.ops.checked import within
 from tabgrad.tensor import indexing, nonzero
 from tabgrad.tensor.arguments import axis, index_tensor, scalar
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.writers import write_through
 
 if TYPE_CHECKING:
@@ -421,6 +421,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _written(input, where_to, src)
 
 
+@takes_out
 def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
     step: int = 1,

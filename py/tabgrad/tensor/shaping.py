@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
 from tabgrad.tensor.aliasing import View, reshaped, view, view_with
-from tabgrad.tensor.arguments import axes, axis, ints, tensors
+from tabgrad.tensor.arguments import axes, axis, ints, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
-from tabgrad.tensor.layout import check_format
+from tabgrad.tensor.layout import check_format, contiguous_format, layout, strided
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 
 
-@of_tensors
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """Return the elements in another shape, row-major; one size may be -1.
 
     A view where memory could show it so, else a copy, as in PyTorch.
@@ -36,7 +34,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1],
             [2, 3]])
     """
-    new = infer_reshape(input.spec.shape, ints("reshape", shape))
+    new = infer_reshape(input.spec.shape, ints("reshape", args if shape is None else (shape,)))
     its = input.alias
     if its.__class__ is View:
         its.refresh(input)
@@ -80,7 +78,6 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, input.spec.size)
 
 
-@of_tensors
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return `input` with the dims from `start_dim` to `end_dim` made one.
 
@@ -107,7 +104,6 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, *shape[:at], *inner, *shape[at + 1 :])
 
 
-@of_tensors
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Return `input` without its dims of size 1: all, or those of `dim` that have it.
 
@@ -120,7 +116,11 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return reshaped(input, tuple(n for k, n in enumerate(shape) if n != 1 or k not in drop))
 
 
-@of_tensors
+def squeeze_method(self: Tensor, *args: Any, dim: Any = None) -> Tensor:
+    """Return the tensor without its dims of size 1: all, or those of `dim` that have it."""
+    return squeeze(self, spread(args, dim))
+
+
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Return `input` with a new dim of size 1 at `dim`."""
     shape = input.spec.shape
@@ -128,20 +128,19 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return reshaped(input, (*shape[:at], 1, *shape[at:]))
 
 
-@of_tensors
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """Return the dims in another order."""
     rank = len(input.spec.shape)
-    order = tuple(axis("permute", d, rank) for d in ints("permute", dims))
+    given = ints("permute", args if dims is None else (dims,))
+    order = tuple(axis("permute", d, rank) for d in given)
     if len(order) != rank or len(set(order)) != rank:
-        raise ShapeError(f"permute: expected each of {rank} dims once, got {ints('permute', dims)}")
+        raise ShapeError(f"permute: expected each of {rank} dims once, got {given}")
     return view(v.permute, input, intern_params({"dims": order}))
 
 
 _SWAP2 = intern_params({"dims": (1, 0)})
 
 
-@of_tensors
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Return `input` with two dims swapped."""
     rank = len(input.spec.shape)
@@ -152,7 +151,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return view(v.permute, input, intern_params({"dims": tuple(order)}))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Return `input` with two dims swapped, as `transpose`."""
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Tensor) -> Tensor:
@@ -182,13 +186,12 @@ def matrix_transposed(self: Tensor) -> Tensor:
     return transpose(self, -2, -1)
 
 
-def adjoint(self: Tensor) -> Tensor:
+def adjoint(input: Tensor) -> Tensor:
     """The last two dims swapped, complex elements conjugated."""
-    x = matrix_transposed(self) if self.spec.shape else self
+    x = matrix_transposed(input) if input.spec.shape else input
     return e.conj(x) if x.spec.dtype.is_complex else x
 
 
-@of_tensors
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return `input` with the dims `source` moved to `destination`, the others in their order."""
     rank = len(input.spec.shape)
@@ -217,12 +220,12 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 moveaxis = movedim
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *args: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Return a view with dims of size 1 repeated to `sizes`; -1 keeps a size, new dims go in front.
 
-    It can't be written to in place: many elements are one.
+    It can't be written to in place: many elements are one. `implicit` changes nothing, as in PyTorch.
     """
-    shape, new = input.spec.shape, ints("expand", sizes)
+    shape, new = input.spec.shape, ints("expand", args if size is None else (size,))
     lead = len(new) - len(shape)
     if lead < 0:
         raise ShapeError(
@@ -253,6 +256,11 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
     return expand(input, size)
 
 
+def broadcast_to_method(self: Tensor, *args: Any, size: Any = None) -> Tensor:
+    """Return a view broadcast to `size`."""
+    return expand(self, *args, size=size)
+
+
 def broadcast_tensors(*tensors_: Any) -> tuple[Tensor, ...]:
     """Return the tensors broadcast to one shape."""
     given = tensors("broadcast_tensors", tensors_[0] if _is_list(tensors_) else tensors_)
@@ -274,7 +282,7 @@ def _is_list(given: tuple[Any, ...]) -> bool:
 # -- moving and repeating elements -----------------------------------------------------------------
 
 
-def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
     """Return `self`, or a copy where its elements would not lie in row-major order.
 
     With `memory_format` a format whose channels come last, a copy whose strides are such.
@@ -288,7 +296,12 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     return permute(e.copy.bind(v.permute.bind(self, dims=last)), back)
 
 
-def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
+def layout_of(self: Tensor) -> layout:
+    """How the elements are stored: `strided`, as those of all tensors here."""
+    return strided
+
+
+def is_contiguous(self: Tensor, memory_format: Any = contiguous_format) -> bool:
     """Return whether the elements would lie in row-major order in PyTorch's memory, or in a format's."""
     shape = self.spec.shape
     check_format("is_contiguous", memory_format, len(shape))
@@ -386,7 +399,7 @@ class ShapingMethods:
     __slots__ = ()
 
     adjoint = adjoint
-    broadcast_to = broadcast_to
+    broadcast_to = broadcast_to_method
     clone = clone
     contiguous = contiguous
     expand = expand
@@ -395,16 +408,18 @@ class ShapingMethods:
     is_contiguous = is_contiguous
     movedim = movedim
     moveaxis = moveaxis
+    layout = property(layout_of)
     permute = permute
     ravel = ravel
     reshape = reshape
     reshape_as = reshape_as
-    squeeze, squeeze_ = squeeze, reshaped_in_place(squeeze)
+    squeeze = squeeze_method
+    squeeze_ = reshaped_in_place(squeeze_method)
     storage_offset = storage_offset
     stride = stride
     t, t_ = t, reshaped_in_place(t)
     transpose, transpose_ = transpose, reshaped_in_place(transpose)
-    swapaxes, swapaxes_ = transpose, transpose_
+    swapaxes, swapaxes_ = swapaxes, reshaped_in_place(swapaxes)
     swapdims, swapdims_ = transpose, transpose_
     unflatten = unflatten
     unfold = unfold

@@ -19,7 +19,7 @@ from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import isfinite
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -27,16 +27,13 @@ if TYPE_CHECKING:
 Axes = tuple[int, ...]
 
 
-def _axes(name: str, x: Any, dim: int | None, dtype: DType | None) -> tuple[Any, Axes]:
+def _axes(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, Axes]:
     if dtype is not None:
         x = cast(x, x.device.canonical(dtype, True))
     if not x.spec.dtype.is_floating_point:
         raise DTypeError(
             f"{name}: expected a floating-point tensor, got {x.spec.dtype!r}; pass dtype=..."
         )
-    if dim is None:
-        # PyTorch's choice for calls that name no dim
-        dim = 0 if len(x.spec.shape) in (0, 1, 3) else 1
     return x, axes_tuple(name, dim, len(x.spec.shape))
 
 
@@ -46,7 +43,7 @@ def top(x: Any, axes: Axes) -> Any:
 
 
 @takes_out
-def softmax(input: Tensor, dim: int | None = None, dtype: DType | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first.
 
     >>> import tabgrad as tg
@@ -70,7 +67,7 @@ def _softmax(x: Any, axes: Axes) -> Any:
 
 
 @takes_out
-def log_softmax(input: Tensor, dim: int | None = None, dtype: DType | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """Return log(softmax(x)) along `dim`, accurate where the softmax is tiny.
 
     >>> import tabgrad as tg

@@ -17,7 +17,7 @@ from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.diagonals import diagonal
 from tabgrad.tensor.linear import mm
 from tabgrad.tensor.ordering import diff
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.shaping import movedim, unsqueeze
 from tabgrad.tensor.ternary import clamp, lerp
 
@@ -196,7 +196,7 @@ def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> 
 
 @takes_out
 def histogram(
-    input: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Any:
     """Return (hist, bin_edges): how many elements, or what weight, in each bin; the last one is closed.
 

@@ -82,11 +82,11 @@ def _memory(x: Any) -> tuple[Any, int]:
     return flat, start * base.spec.dtype.itemsize // x.spec.dtype.itemsize
 
 
-def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """Become the view that `as_strided` returns; return self. A tensor that requires grad can't."""
-    _check(self, "as_strided_")
-    _become(self, as_strided(_rooted(self), size, stride, storage_offset))
-    return self
+    _check(input, "as_strided_")
+    _become(input, as_strided(_rooted(input), size, stride, storage_offset))
+    return input
 
 
 def as_strided_scatter(
@@ -104,13 +104,13 @@ def as_strided_scatter(
     return refreshed(whole)
 
 
-def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Change the shape; return self. The memory stays: elements that no longer show come back later.
 
     What more elements are needed are zeros; a tensor that shares its memory can't be given more. A tensor
     without elements has no memory.
     """
-    sizes = ints("resize_", size)
+    sizes = ints("resize_", args if size is None else (size,))
     if sizes == self.spec.shape:
         return self
     _check(self, "resize_")
@@ -143,9 +143,9 @@ def _plain(x: Any, sizes: Ints) -> Any:
     return y
 
 
-def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
     """Change the shape to that of another tensor, as `resize_`; return self."""
-    return resize_(self, the_template.spec.shape)
+    return resize_(input, the_template.spec.shape)
 
 
 def set_(
@@ -195,9 +195,6 @@ def _become(x: Any, y: Any) -> None:
     if capture is not None:
         capture.note((x,))
     x.value, x.spec, x.alias, x._version = y.value, y.spec, y.alias, y._version
-
-
-__all__ = ["as_strided", "as_strided_", "as_strided_scatter", "resize_", "resize_as_", "set_"]
 
 
 class StorageMethods:

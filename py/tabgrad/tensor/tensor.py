@@ -49,6 +49,7 @@ from tabgrad.tensor import (
 )  # fmt: skip
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.operators import assigning, operator, product, product_from_left
+from tabgrad.tensor.public import takes_numpy_names
 from tabgrad.tensor.size import Size, size_of
 from tabgrad.transforms import backward as reverse, hooks, tape
 from tabgrad.transforms.autograd import add_to_grad
@@ -459,6 +460,8 @@ class Tensor(
     mT = property(shaping.matrix_transposed)
     H = mH = property(shaping.adjoint)
 
+
+takes_numpy_names(Tensor)
 
 _new = object.__new__
 current = trace.MODE.get

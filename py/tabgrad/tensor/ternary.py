@@ -13,7 +13,7 @@ from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arithmetic import FLOAT, add, div, mul, rsub, sub
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.inplace import in_place
-from tabgrad.tensor.out import takes_out
+from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
-def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Take the values of `src`, broadcast, cast and moved from its device; return self."""
+def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
+    """Take the values of `other`, broadcast, cast and moved from its device; return self."""
     check_writable(self)
-    if not isinstance(src, Box):
-        src = creation.tensor(src, device=self.device)
-    if src.device is not self.device:
-        src = conversion.convert(src, None, self.device, False)
+    if not isinstance(other, Box):
+        other = creation.tensor(other, device=self.device)
+    if other.device is not self.device:
+        other = conversion.convert(other, None, self.device, False)
     with WRITING:
-        return write(self, own(refreshed(src)))
+        return write(self, own(refreshed(other)))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:

@@ -331,25 +331,32 @@ def reglu(input: Tensor, dim: int = -1) -> Tensor:
     return mul(relu_op(a), b)
 
 
+def _chosen(input: Tensor, dim: int | None) -> int:
+    """Return `dim`, where it is None PyTorch's choice."""
+    if dim is not None:
+        return dim
+    return 0 if input.ndim in (0, 1, 3) else 1
+
+
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first."""
-    return of_rows.softmax(input, dim, dtype)
+    return of_rows.softmax(input, _chosen(input, dim), dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
-    return of_rows.log_softmax(input, dim, dtype)
+    return of_rows.log_softmax(input, _chosen(input, dim), dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """Return softmax(-x) along `dim`."""
-    return of_rows.softmax(-input, dim, dtype)
+    return of_rows.softmax(-input, _chosen(input, dim), dtype)
 
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
@@ -17,16 +17,26 @@ from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.norms import vector_norm
+from tabgrad.tensor.public import takes_out, with_out
 
 
-@widened(autocast=True)
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
     """Return `input` divided by its p-norm over `dim`, which counts as at least `eps`.
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0], device="cpu"), dim=0)
     tensor([0.6000, 0.8000])
     """
+    if out is not None:
+        return cast("Tensor", with_out(_normalized)(input, p, dim, eps, out=out))
+    return _normalized(input, p, dim, eps)
+
+
+@takes_out
+@widened(autocast=True)
+def _normalized(input: Any, p: float, dim: Any, eps: float) -> Any:
     needs_float("normalize: linalg.vector_norm", input)
     axes = axes_tuple("normalize", dim, len(input.spec.shape))
     return div.bind(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))

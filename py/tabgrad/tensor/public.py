@@ -1,7 +1,8 @@
-"""`out=`: results that are written to tensors that exist already.
+"""What the functions of a public module do beyond their definitions: `out=`, NumPy's names, refusals.
 
 A function says beside its definition that it takes `out`; the module that makes it public adds the argument
-(`publish`). The function itself, the library's own calls of it, and the method of Tensor go without.
+(`publish`), and takes NumPy's names for arguments where PyTorch's parser does. The function itself and the
+library's own calls of it go without; methods take NumPy's names too (`takes_numpy_names`).
 """
 
 from __future__ import annotations
@@ -54,15 +55,102 @@ def fills_out(fn: Callable[P, R]) -> WithOut[P, R]:
     return fn
 
 
+_PYTORCHS = {
+    "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other",
+}  # fmt: skip
+"""NumPy's names of arguments."""
+
+_MARKS = frozenset(("input", "other", "dim", "keepdim", "tensor", "tensors", "operands"))
+"""A function with one of these parameters is one of tensors."""
+
+
 def publish(namespace: dict[str, Any]) -> None:
-    """Replace the functions of a public module that take `out` by their public forms."""
+    """Replace the functions of tensors in a public module by their public forms."""
     module = namespace["__name__"]
     made: dict[Any, Any] = {}
     for name, fn in namespace.items():
-        if isinstance(fn, types.FunctionType) and fn in _TAKES:
+        if isinstance(fn, types.FunctionType) and name[0] != "_":
+            if fn in _TAKES:
+                make = with_out
+            elif not _MARKS.isdisjoint(_parameters(fn)):
+                make = _forgiving
+            else:
+                continue
             if fn not in made:
-                made[fn] = _with_out(fn, _TAKES[fn], module)
+                made[fn] = _described(make(fn), fn, module, fn in _TAKES)
             namespace[name] = made[fn]
+
+
+def takes_numpy_names(kind: type) -> None:
+    """Let the methods of a class take `axis` for `dim` and `keepdims` for `keepdim`."""
+    for owner in kind.__mro__[1:]:
+        for name, fn in vars(owner).items():
+            if isinstance(fn, types.FunctionType) and name not in vars(kind):
+                if not {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
+                    method = _described(_forgiving(fn), fn, fn.__module__)
+                    method.__qualname__ = fn.__qualname__
+                    setattr(kind, name, method)
+
+
+def _parameters(fn: Any) -> tuple[str, ...]:
+    """Return the names of the parameters of a function that decorators may have wrapped."""
+    while hasattr(fn, "__wrapped__"):
+        fn = fn.__wrapped__
+    code = fn.__code__
+    starred = bool(code.co_flags & 4)
+    return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + starred])
+
+
+def _renamed(fn: Any, kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the keyword arguments by PyTorch's names, None where none has NumPy's, or both are given."""
+    if _PYTORCHS.keys().isdisjoint(kwargs):
+        return None
+    known = _parameters(fn)
+    found: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if name not in known and _PYTORCHS.get(name) in known:
+            name = _PYTORCHS[name]
+        if name in found:
+            return None
+        found[name] = value
+    return None if found.keys() == kwargs.keys() else found
+
+
+def _forgiving(fn: Any) -> Any:
+    """Return the function that takes NumPy's names too, and says what is no tensor in PyTorch's words."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fn(*args, **kwargs)
+        except (AttributeError, TypeError) as error:
+            kwargs = _mended(fn, error, args, kwargs)
+        return fn(*args, **kwargs)
+
+    return call
+
+
+def _mended(
+    fn: Any, error: AttributeError | TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the keyword arguments by PyTorch's names, if it is for NumPy's that the call failed; else raise."""
+    if isinstance(error, AttributeError):
+        raise refusal(fn, error, args, kwargs) from None
+    # the names are no parameters of the function: nothing of it has run yet
+    renamed = _renamed(fn, kwargs)
+    if renamed is None:
+        raise error
+    return renamed
+
+
+def _described(call: Any, fn: Any, module: str, out: bool = False) -> Any:
+    """Return `call` with the name, text and signature of `fn`."""
+    call.__name__ = call.__qualname__ = fn.__name__
+    call.__doc__ = fn.__doc__
+    # it pickles as what it is, not as the function inside
+    call.__module__ = module
+    call.__annotations__ = fn.__annotations__
+    call.__wrapped__ = _Described(fn) if out else fn
+    return call
 
 
 class _Described:
@@ -81,19 +169,26 @@ class _Described:
         import inspect
 
         its = inspect.signature(self.fn)
-        out = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+        out = inspect.Parameter(
+            "out",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation="Tensor | tuple[Tensor, ...] | None",
+        )
         return its.replace(parameters=[*its.parameters.values(), out])
 
 
-def _with_out(fn: Any, creates: bool, module: str) -> Any:
-    name = fn.__name__
+def with_out(fn: Any) -> Any:
+    """Return the forgiving function that takes `out`, too."""
+    name, creates, plain = fn.__name__, _TAKES[fn], _forgiving(fn)
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None:
             try:
                 return fn(*args, **kwargs)
-            except AttributeError as error:
-                raise refusal(fn, error, args, kwargs) from None
+            except (AttributeError, TypeError) as error:
+                kwargs = _mended(fn, error, args, kwargs)
+            return fn(*args, **kwargs)
         targets = [out] if isinstance(out, Box) else out
         if not isinstance(targets, tuple | list) or not all(isinstance(t, Box) for t in targets):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
@@ -101,7 +196,7 @@ def _with_out(fn: Any, creates: bool, module: str) -> Any:
             kwargs = {"dtype": targets[0].spec.dtype, "device": targets[0].device, **kwargs}
         _check_gradients(name, (*args, *kwargs.values(), *targets))
         with using(MODE.get().replace(grad=False)):
-            found = fn(*args, **kwargs)
+            found = plain(*args, **kwargs)
             results = [found] if isinstance(found, Box) else list(found)
             if len(results) != len(targets):
                 raise TypeError(
@@ -114,11 +209,6 @@ def _with_out(fn: Any, creates: bool, module: str) -> Any:
                 _put(y, t)
         return out if isinstance(found, Box) else _like(found, targets)
 
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = fn.__doc__
-    # it pickles as what it is, not as the function inside
-    call.__module__ = module
-    call.__wrapped__ = _Described(fn)  # type: ignore[attr-defined]
     return call
 
 
