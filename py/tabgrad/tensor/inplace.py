@@ -74,12 +74,8 @@ def reshaped_in_place(fn: Callable[Concatenate[Any, P], Any]) -> Method[P]:
             self.tracked, self.node = y.tracked, y.node
         return self
 
-    return _named(
-        method,
-        fn,
-        f"{fn.__name__.removesuffix('_method')}_",
-        "changes the tensor's shape and returns it.",
-    )
+    name = f"{fn.__name__.removesuffix('_method')}_"
+    return _named(method, fn, name, "changes the tensor's shape and returns it.")
 
 
 def _named(method: Any, fn: Any, name: str, what: str) -> Any:

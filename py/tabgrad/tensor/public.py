@@ -132,7 +132,7 @@ def _forgiving(fn: Any) -> Any:
 def _mended(
     fn: Any, error: AttributeError | TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the keyword arguments by PyTorch's names, if it is for NumPy's that the call failed; else raise."""
+    """Return the keyword arguments by PyTorch's names if the call failed for NumPy's; else raise."""
     if isinstance(error, AttributeError):
         raise refusal(fn, error, args, kwargs) from None
     # the names are no parameters of the function: nothing of it has run yet
