@@ -213,7 +213,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     high = e.stop_gradient(maximum(abs(x), abs(y)))
     zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(x), r.isinf(y))
     # a number beside an infinity counts for nothing
-    x, y = (e.where(infinite, e.where(r.isinf(n), n, 0), n) for n in (x, y))
+    x, y = (e.where(infinite, e.where(r.isfinite(n), 0, n), n) for n in (x, y))
     # no derivative depends on the scale
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
