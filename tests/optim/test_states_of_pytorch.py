@@ -120,6 +120,35 @@ def test_a_state_dict_follows_its_optimizer(case: str, compiled: bool, device: s
 
 
 @pytest.mark.every_host
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["Adam", "Adagrad", "RMSprop", "Adafactor"])
+def test_what_is_held_moves_with_parameters_that_come_and_go(
+    name: str, compiled: bool, device: str
+) -> None:
+    a, b, c = (tg.full((3,), float(i + 1), device=device, requires_grad=True) for i in range(3))
+    optimizer = getattr(tg.optim, name)([a, b])
+
+    def one(used: tuple[Any, ...]) -> None:
+        optimizer.zero_grad()
+        sum((x * x).sum() for x in used).backward()
+        optimizer.step()
+
+    step: Any = tg.compile(one) if compiled else one
+    step((a, b))
+    held = optimizer.state_dict()
+    objects = {k: dict(own) for k, own in held["state"].items()}
+    for used in ((a,), (a,), (a, b), (a, b), (b,), (a, b)):
+        step(used)
+        now = optimizer.state_dict()["state"]
+        near(told(held["state"]), told(now), 0)
+        assert all(now[k][n] is x for k, own in objects.items() for n, x in own.items())
+    optimizer.add_param_group({"params": [c]})
+    step((a, b, c))
+    near(told(held["state"]), told({k: optimizer.state_dict()["state"][k] for k in (0, 1)}), 0)
+    assert optimizer.state_dict()["state"][2]["step"].item() == 1
+
+
+@pytest.mark.every_host
 def test_steps_on_the_device_follow_too(device: str) -> None:
     w = tg.ones(2, device=device, requires_grad=True)
     optimizer = tg.optim.Adam([w], capturable=True)

@@ -45,11 +45,24 @@ def as_tensor(value: Any, p: Tensor, group: dict[str, Any]) -> Tensor:
     return tg.tensor(float(value), dtype=dtype, device=p.device if near else "cpu")
 
 
+class Loose:
+    """Stands for the place of a state that does not lie beside others yet."""
+
+    retired = True
+
+
+LOOSE = Loose()
+
+
 class Given:
-    """The tensors of counters that state dicts hold: they follow the numbers, as PyTorch's do."""
+    """The tensors that state dicts hold: they are what the state is, as PyTorch's, while somebody holds them.
+
+    Those of counters follow the numbers. Those of the state are views of where it lies side by side, and move
+    with it when parameters are arranged anew.
+    """
 
     def __init__(self) -> None:
-        self._refs: dict[tuple[Tensor, str], weakref.ref[Tensor]] = {}
+        self._refs: dict[tuple[Tensor, str], tuple[weakref.ref[Tensor], Any]] = {}
 
     def __reduce__(self) -> Any:
         # state dicts that somebody holds are not those of a copy
@@ -58,26 +71,35 @@ class Given:
     def __deepcopy__(self, memo: Any) -> Given:
         return Given()
 
-    def tensor(self, p: Tensor, name: str, value: Any, group: dict[str, Any]) -> Tensor:
-        """Return the tensor of a counter, the same while somebody holds it."""
-        ref = self._refs.get((p, name))
-        found = None if ref is None else ref()
+    def tensor(self, p: Tensor, name: str, value: Any, group: dict[str, Any], flat: Any) -> Tensor:
+        """Return the tensor of a part of the state, the same while somebody holds it.
+
+        `flat` is what a tensor lies in, LOOSE for one that lies alone, None for a counter.
+        """
+        ref, where = self._refs.get((p, name), (None, None))
+        # what no longer lies beside others is where it was
+        same = where is flat or (flat is LOOSE and where is not None and where.retired)
+        found = ref() if ref is not None and same else None
         if found is None:
-            found = as_tensor(value, p, group)
-            self._refs[p, name] = weakref.ref(found)
+            found = value if isinstance(value, Tensor) else as_tensor(value, p, group)
+            self._refs[p, name] = weakref.ref(found), flat
         return found
 
-    def follow(self, state: Any) -> None:
-        """Have the tensors be what the counters in `state` are now."""
+    def follow(self, state: Any, loaded: bool = False) -> None:
+        """Have the tensors be what is in `state` now; `loaded` says that all of it may be another."""
         if not self._refs:
             return
         with using(MODE.get().replace(capture=None)), tg.no_grad():
-            for (p, name), ref in list(self._refs.items()):
+            for (p, name), (ref, flat) in list(self._refs.items()):
                 x, own = ref(), state[p] if p in state else {}
-                if x is None or not isinstance(own.get(name), int | float):
+                value = None if x is None else own.get(name)
+                if x is None or value is None or isinstance(value, Tensor) is (flat is None):
                     del self._refs[p, name]
-                else:
-                    x.fill_(own[name])
+                elif flat is None:
+                    x.fill_(value)
+                elif loaded or (flat.retired and p in state.home):
+                    x.data = value
+                    self._refs[p, name] = ref, state.home[p][0] if p in state.home else LOOSE
 
 
 class Undo:

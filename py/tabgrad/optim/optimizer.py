@@ -20,7 +20,7 @@ from tabgrad.core.capture import (
     refuse,
 )
 from tabgrad.core.trace import MODE
-from tabgrad.optim.counters import Given, Undo, as_number
+from tabgrad.optim.counters import LOOSE, Given, Undo, as_number
 from tabgrad.optim.flat import Flat, States
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -367,13 +367,16 @@ class Optimizer:
         loose = self.state.loose.get(p)
         if loose is not None and "_step" not in loose and not set(self._counters) & set(loose):
             return loose
-        return {
-            name: self._given.tensor(p, name, value, group)
-            if name in self._counters and isinstance(value, int | float)
-            else value
-            for name, value in self.state[p].items()
-            if name != "_step"
-        }
+        place: Any = LOOSE if loose is not None else self.state.home[p][0]
+        shown = {}
+        for name, value in self.state[p].items():
+            if isinstance(value, Tensor):
+                shown[name] = self._given.tensor(p, name, value, group, place)
+            elif name in self._counters and isinstance(value, int | float):
+                shown[name] = self._given.tensor(p, name, value, group, None)
+            elif name != "_step":
+                shown[name] = value
+        return shown
 
     def _taken(self, p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
         """Return the state of a parameter, of a state dict, as `state` holds it."""
@@ -408,7 +411,7 @@ class Optimizer:
         self.state.load(
             {params[k]: self._taken(params[k], own) for k, own in given["state"].items()}
         )
-        self._follow()
+        self._given.follow(self.state, loaded=True)
         for new, old in zip(theirs, ours, strict=True):
             old.update({k: v for k, v in new.items() if k != "params"})
         for hook in list(self._hooks["load_post"].values()):
