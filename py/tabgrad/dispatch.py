@@ -8,6 +8,7 @@ from tabgrad.core import trace
 from tabgrad.core.errors import DeviceError
 from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
+from tabgrad.core.several import Several, install
 from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import Mode
 from tabgrad.transforms.tape import record
@@ -38,6 +39,16 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
     if tracked and mode.grad:
         record(op, params, args, values, specs, y, None, mode)
     return y
+
+
+def _several(op: Several, args: tuple[Any, ...], params: Params) -> Any:
+    """Apply an op with several results; what it takes is imported when one is first met."""
+    from tabgrad.transforms.several import applied
+
+    return applied(op, args, params)
+
+
+install(_several)
 
 
 def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:

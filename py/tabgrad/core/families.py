@@ -454,21 +454,6 @@ class Kernel(Op):
         return self.batching(size, args, dims, **params)
 
 
-class ShapeOnly:
-    """Stands for an input of which a vjp rule may read the shape, dtype and device, but not the value."""
-
-    __slots__ = ("device", "spec")
-
-    def __init__(self, spec: Spec, device: Any) -> None:
-        self.spec = spec
-        self.device = device
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the input."""
-        return self.spec.shape
-
-
 def _decorator(kind: type[Op], facts: dict[str, Any]) -> Callable[[Callable[P, R]], Declared[P, R]]:
     def declare(fn: Callable[P, R]) -> Declared[P, R]:
         return cast("Declared[P, R]", kind(fn, **facts))

@@ -25,6 +25,21 @@ class Spec:
         return (spec, (self.shape, self.dtype))
 
 
+class ShapeOnly:
+    """Stands for an input of which a vjp rule may read the shape, dtype and device, but not the value."""
+
+    __slots__ = ("device", "spec")
+
+    def __init__(self, spec: Spec, device: object) -> None:
+        self.spec = spec
+        self.device = device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the input."""
+        return self.spec.shape
+
+
 _SPECS: dict[tuple[Shape, DType], Spec] = {}
 
 

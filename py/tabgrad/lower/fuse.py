@@ -13,9 +13,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from tabgrad.core.several import Part
 from tabgrad.lower.group import (
     Group,
     Limits,
+    forward_index,
     in_blocks,
     is_heavy,
     operand_index,
@@ -51,6 +53,7 @@ class Fuser:
         self.stored: set[int] = set(stored)
         self.of: dict[int, Group] = {}
         self.line: dict[int, Group] = {}
+        self.applications: dict[Any, Node] = {}
 
     def run(self) -> list[Group]:
         """Return the groups in an order in which they can run."""
@@ -190,12 +193,28 @@ class Fuser:
         elif n.family == "bilinear" and n.id not in self.calls:
             group = Group("product", n.shape, (), [n])
         elif is_heavy(n):
+            first = self.sibling(n)
+            if first is not n:
+                self.of[n.id] = self.line[n.id] = self.of[first.id]
+                self.of[n.id].members.append(n)
+                return
             group = Group("library", n.shape, (), [n])
         else:
             group = Group("map", n.shape, (), [n])
         assert self.settle(group), n
         self.of[n.id] = self.line[n.id] = group
         group.place = n.id
+
+    def sibling(self, n: Node) -> Node:
+        """Return the first result that the application has whose result `n` is: `n` itself, as a rule."""
+        if not isinstance(n.op, Part):
+            return n
+        key = (n.op.several, n.params, *(s.id for s in n.srcs))
+        first = self.applications.setdefault(key, n)
+        if first is not n:
+            first.siblings.append(n)
+            n.siblings = first.siblings
+        return first
 
     def settle(self, g: Group) -> bool:
         """Find the index of every member and what the group loads; False where it can't be one kernel."""
@@ -271,7 +290,7 @@ class Fuser:
         while stack:
             n, path = stack.pop()
             if n.id in g.index and n is not m:
-                return _forward(g.index[n.id], n.shape, path)
+                return forward_index(g.index[n.id], n.shape, path)
             if n is not m and n.id in self.stored and all(n is not k for k in g.members):
                 continue
             steps = (n, *path) if n.name in ("reshape", "permute") else path
@@ -478,16 +497,3 @@ class Fuser:
                     if s in self.of and id(self.of[s]) not in done
                 )
         return out
-
-
-def _forward(
-    index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]
-) -> tuple[Expr, ...]:
-    for v in path:
-        if v.name == "reshape":
-            index = unflatten(flatten(index, shape), v.shape)
-        else:
-            dims: Any = v.params["dims"]
-            index = tuple(index[d] for d in dims)
-        shape = v.shape
-    return index

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from tabgrad.core.shape import without
-from tabgrad.lower.index import ZERO, Expr, unflatten, var
+from tabgrad.lower.index import ZERO, Expr, flatten, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.record import record_of
 
@@ -165,3 +165,17 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
         return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
     record = record_of(n)
     return record.sources(n, index) if record is not None and record.sources is not None else []
+
+
+def forward_index(
+    index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]
+) -> tuple[Expr, ...]:
+    """Return the index of what the reshapes and permutes of `path` make of element `index` of a `shape`."""
+    for v in path:
+        if v.name == "reshape":
+            index = unflatten(flatten(index, shape), v.shape)
+        else:
+            dims: Any = v.params["dims"]
+            index = tuple(index[d] for d in dims)
+        shape = v.shape
+    return index

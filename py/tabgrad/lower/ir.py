@@ -32,10 +32,12 @@ class Node:
     `op` is None for an input (`number` says which), FULL for a constant (`number` is the raw node whose value
     fills it), else an Op, with the facts of its family. `users` are the nodes that read this one, `origin`
     the raw node it was made for. `shift` is the raw node whose start (in elements) is added to the index of
-    an input, -1 where it begins at 0.
+    an input, -1 where it begins at 0. `siblings` are the results of one application of an op with several.
     """
 
-    __slots__ = ("id", "number", "op", "origin", "params", "shift", "spec", "srcs", "users")
+    __slots__ = (
+        "id", "number", "op", "origin", "params", "shift", "siblings", "spec", "srcs", "users",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Node:
         self.origin = -1
         self.shift = -1
         self.users: list[Node] = []
+        self.siblings: list[Node] = [self]
 
     @property
     def shape(self) -> tuple[int, ...]:

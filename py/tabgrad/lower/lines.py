@@ -70,7 +70,7 @@ def scans_apart(n: Node, limits: Limits) -> bool:
 def emitter(printer: KernelPrinter, n: Node) -> Emitter:
     """Return an emitter for the kernels of `n`."""
     e = Emitter(printer.d, None, printer.stored, printer.places, printer.windows)
-    e.members = {n.id}
+    e.members = {m.id for m in n.siblings}
     return e
 
 

@@ -430,7 +430,7 @@ class KernelPrinter:
         overrides: tuple[tuple[str, float], ...] = (), n: Node | None = None,
     ) -> Kernel:  # fmt: skip
         """Return a kernel of this text."""
-        members = g.members if g else [n] if n else []
+        members = g.members if g else n.siblings if n else []
         label = "+".join(m.name for m in members[:6]) + ("+..." if len(members) > 6 else "")
         letters = "".join(b.access * max(b.windows, 1) for b in e.bindings())
         letters += "u" if e.words else ""

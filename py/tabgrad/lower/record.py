@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import Op
@@ -97,6 +97,16 @@ def check(op: Op) -> None:
 def record_of(n: Node) -> Record | None:
     """Return the record of a node's op, None for what the families lower."""
     return None if n.op is None else RECORDS.get(n.op.lowering)
+
+
+def results(e: Emitter, n: Node) -> list[Node | None]:
+    """Return the results of an op with several, None for those that nobody wants."""
+    op: Any = n.op
+    found: list[Node | None] = [None] * op.several.results
+    for m in n.siblings:
+        if m.id in e.places:
+            found[m.op.index] = m
+    return found
 
 
 def notes_errors(n: Node) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.families import Kernel, ShapeOnly, accumulate
+from tabgrad.core.families import Kernel, accumulate
 from tabgrad.core.op import Op
-from tabgrad.core.spec import Params
+from tabgrad.core.spec import Params, ShapeOnly
 from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.tape import frozen

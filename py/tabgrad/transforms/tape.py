@@ -15,9 +15,8 @@ from typing import Any
 
 from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
-from tabgrad.core.families import ShapeOnly
 from tabgrad.core.op import Op
-from tabgrad.core.spec import Params
+from tabgrad.core.spec import Params, ShapeOnly
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
 from tabgrad.transforms.keeping import (
     ALL,
