@@ -34,7 +34,12 @@ _ALL: list[Params] = [intern_params({"axes": tuple(range(n))}) for n in range(9)
 
 def reduce(op: Any, x: Any, over: Ints, keepdim: bool) -> Any:
     """Return `x` reduced by the primitive `op` over the axes `over`, which stay as ones if `keepdim`."""
-    y = op.bind(x, axes=over)
+    kind = x.spec.dtype
+    if kind.category < dt.FLOAT and kind.itemsize < 4 and op in (r.reduce_sum, r.reduce_prod):
+        # a device adds these up in 32 bits: what does not fit wraps at the end
+        y = cast(op.bind(cast(x, dt.int32), axes=over), kind)
+    else:
+        y = op.bind(x, axes=over)
     return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
 
 
