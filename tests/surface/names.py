@@ -13,21 +13,26 @@ MODULES = (
 )  # fmt: skip
 
 
+def module(place: str) -> Any:
+    """Return the module of tabgrad of this name, an empty one standing for the package."""
+    return importlib.import_module(f"tabgrad.{place}" if place else "tabgrad")
+
+
 def public() -> list[tuple[str, str]]:
     """Return (module, name) of every public function and class, in order."""
     found = []
     for place in MODULES:
-        module = importlib.import_module(f"tabgrad.{place}" if place else "tabgrad")
         found += [
             (place, name)
-            for name in sorted(dir(module))
-            if not name.startswith("_") and _ours(getattr(module, name))
+            for name in sorted(dir(module(place)))
+            if not name.startswith("_") and _ours(getattr(module(place), name))
         ]
     return found
 
 
 def _ours(thing: Any) -> bool:
-    return callable(thing) and not inspect.ismodule(thing)
+    made = str(getattr(thing, "__module__", "")).startswith("tabgrad")
+    return callable(thing) and made and not inspect.ismodule(thing)
 
 
 def methods() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ASKED = ("spec", "device", "tracked", "owner")
+ASKED = ("spec", "device", "tracked", "owner", "born")
 """What the functions ask a tensor for first."""
 
 

@@ -83,9 +83,9 @@ def publish(namespace: dict[str, Any]) -> None:
 
 def takes_numpy_names(kind: type) -> None:
     """Let the methods of a class take `axis` for `dim` and `keepdims` for `keepdim`."""
-    for owner in kind.__mro__[1:]:
-        for name, fn in vars(owner).items():
-            if isinstance(fn, types.FunctionType) and name not in vars(kind):
+    for owner in kind.__mro__:
+        for name, fn in list(vars(owner).items()):
+            if isinstance(fn, types.FunctionType) and getattr(kind, name) is fn:
                 if not {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
                     method = _described(_forgiving(fn), fn, fn.__module__)
                     method.__qualname__ = fn.__qualname__
@@ -124,7 +124,7 @@ def _forgiving(fn: Any) -> Any:
             return fn(*args, **kwargs)
         except (AttributeError, TypeError) as error:
             kwargs = _mended(fn, error, args, kwargs)
-        return fn(*args, **kwargs)
+        return call(*args, **kwargs)
 
     return call
 
@@ -188,7 +188,7 @@ def with_out(fn: Any) -> Any:
                 return fn(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 kwargs = _mended(fn, error, args, kwargs)
-            return fn(*args, **kwargs)
+            return plain(*args, **kwargs)
         targets = [out] if isinstance(out, Box) else out
         if not isinstance(targets, tuple | list) or not all(isinstance(t, Box) for t in targets):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
