@@ -156,6 +156,8 @@ FAMILIES: dict[str, Callable[[Make, int], tg.Tensor]] = {
     "gather": lambda t, n: t(*sides(n)).gather(1, numbers(t, n).view(sides(n)) % 7),
     "embedding": lambda t, n: F.embedding(numbers(t, 32), t(*sides(n))),
     "scatter": lambda t, n: t(n).scatter_add(0, numbers(t, 100) * 5, t(100)),
+    "written by index": lambda t, n: t(n // 16, 16).index_fill(0, numbers(t, 20) * 2, 0.5),
+    "sums by index": lambda t, n: t(n // 16, 16).index_add(0, numbers(t, 50) % 7, t(50, 16)),
     "convolution": lambda t, n: F.conv1d(t(4, 4, n // 16), t(4, 4, 3)),
     "pooling": lambda t, n: F.max_pool1d(t(1, 1, n), 2),
     "interpolation": lambda t, n: F.interpolate(t(1, 1, n // 2), scale_factor=2),

@@ -15,6 +15,7 @@ from tabgrad.lower.index import text, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.lines import FEW, LONG_SCAN, emitter, extent, line_count, line_index
+from tabgrad.lower.parts import Cut
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 
@@ -53,27 +54,31 @@ def _place(e: Emitter, n: Node, count: int, start: str, stop: str, adds: bool) -
     e.close()
 
 
-def _apart(n: Node, limits: Limits) -> bool:
-    """Whether a scatter first copies the target, with a thread an element, and then places the source."""
+def _apart(n: Node, limits: Limits, large: bool) -> bool:
+    """Whether a scatter first copies the target, with a thread an element, and then places the source: so that
+    neither takes long, or binds all of a `large` target beside all of its copy."""
     axis: Any = n.params["axis"]
     rows, length = extent(n)
-    if rows and length + n.srcs[1].shape[axis] > TURNS:
+    if rows and (large or length + n.srcs[1].shape[axis] > TURNS):
         return True
     return not limits.software and 0 < rows <= FEW and length > LONG_SCAN
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) -> list[Kernel]:
     """Return the kernel that copies the target, and those that place the source in turns of TURNS elements."""
-    if not _apart(n, printer.limits):
+    large = printer.places[n.id][0] in printer.windows
+    if not _apart(n, printer.limits, large):
         return []
     axis: Any = n.params["axis"]
     d, (x, index, _) = printer.d, n.srcs
     e = emitter(printer, n)
+    if large:
+        e.cut = Cut(printer.windows, "g", n.spec.size, BLOCK)
     grid = grid_of(math.ceil(n.spec.size / BLOCK))
     printer.thread_index(e, grid, n.spec.size)
     at = unflatten(var("g", n.spec.size), n.shape)
     e.store(n, at, e.value(x, at))
-    made = [printer.finish(None, e, grid, BLOCK, [], n)]
+    made = printer.parts(None, e, grid, BLOCK, [], n)
     rows, _ = extent(n)
     grid = grid_of(math.ceil(rows / BLOCK))
     words = 0
