@@ -477,14 +477,16 @@ def hold_destroy(device: Any, lock: Any, staging: Staging) -> None:
 
     That holds for whoever has this Python object; what destroys the device below it can't be held.
     """
-    of = weakref.ref(device)
+    # by reference: nobody's way to the device may be a cycle
+    of, waiting = weakref.ref(device), weakref.ref(staging)
 
     def destroy() -> None:
-        held = of()
+        held, there = of(), waiting()
         if held is not None:
             with lock:
                 type(held).destroy(held)
-                staging.wake()
+                if there is not None:
+                    there.wake()
 
     device.destroy = destroy
 
