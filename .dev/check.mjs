@@ -15,11 +15,15 @@ const biome = (...args) => [
 const webFolders = [".", "../.dev", "../tests"];
 
 function checks() {
-  const typing = existsSync(at("tests", "typing")) ? ["py", "native", "tests/typing"] : [];
   return [
     ["ruff check", tool("ruff"), ["check", "--quiet", ...PYTHON]],
     ["ruff format", tool("ruff"), ["format", "--check", "--quiet", ...PYTHON]],
-    ["mypy", tool("mypy"), ["--no-error-summary", ...typing]],
+    ["mypy", tool("mypy"), ["--no-error-summary", "py", "native", "tests/typing"]],
+    [
+      "pyright",
+      process.execPath,
+      [at("node_modules/pyright/index.js"), "-p", at("tests", "typing")],
+    ],
     ["import-linter", tool("lint-imports"), ["--no-logo"]],
     ["biome", ...biome("check", "--error-on-warnings", ...webFolders), at("web")],
     ["tsc", process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", "web/tsconfig.json"]],

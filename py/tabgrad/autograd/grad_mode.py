@@ -6,7 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from tabgrad.core.trace import MODE, Mode
 
@@ -138,6 +138,10 @@ class no_grad(ModeChange):
     False
     """
 
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(cls, orig_func: F) -> F: ...  # type: ignore[misc]
     def __new__(cls, orig_func: Any = None) -> Any:
         """Decorate `orig_func` where the name is used as a decorator without parentheses."""
         return super().__new__(cls) if orig_func is None else cls()(orig_func)

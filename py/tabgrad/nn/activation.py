@@ -7,13 +7,13 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
 Tensor = tg.Tensor
 
 
-class _Activation(Module):
+class _Activation(Layer):
     """Prints its parameters, `inplace` only where it is on."""
 
     shown: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
 Tensor = tg.Tensor
@@ -28,7 +28,7 @@ def each_axis(value: Size, n: int, what: str) -> tuple[int, ...]:
     return sizes
 
 
-class _Conv(Module):
+class _Conv(Layer):
     """What all convolutions share. The weight of a transposed one is (in, out / groups, *kernel)."""
 
     axes = 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 
 Tensor = tg.Tensor
 
 
-class _Dropout(Module):
+class _Dropout(Layer):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:

@@ -8,13 +8,13 @@ import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.functional.embedding import padding_row
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
 Tensor = tg.Tensor
 
 
-class _Table(Module):
+class _Table(Layer):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None,
         max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool,

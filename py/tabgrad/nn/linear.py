@@ -8,13 +8,13 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
 Tensor = tg.Tensor
 
 
-class Identity(Module):
+class Identity(Layer):
     """Returns its input; takes and ignores any arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -25,7 +25,7 @@ class Identity(Module):
         return input
 
 
-class Linear(Module):
+class Linear(Layer):
     """y = x Wᵀ + b over the last axis: (*, in_features) to (*, out_features).
 
     `weight` is (out_features, in_features); both start uniform in ±1/√in_features.
@@ -71,7 +71,7 @@ class Linear(Module):
         )
 
 
-class Bilinear(Module):
+class Bilinear(Layer):
     """y = x1ᵀ A x2 + b over the last axes; `weight` is (out_features, in1_features, in2_features)."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.functional.loss import legacy_reduction
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 
 Tensor = tg.Tensor
 
@@ -17,7 +17,7 @@ Old = bool | None
 """PyTorch's older pair of flags, `size_average` and `reduce`, stand for a `reduction` where either is given."""
 
 
-class _Loss(Module):
+class _Loss(Layer):
     def __init__(
         self, size_average: Old = None, reduce: Old = None, reduction: str = "mean"
     ) -> None:
@@ -368,7 +368,7 @@ class CTCLoss(_Loss):
         )  # fmt: skip
 
 
-class CosineSimilarity(Module):
+class CosineSimilarity(Layer):
     """x1 · x2 / (|x1| |x2|) along `dim`, the product of norms being at least `eps`."""
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
@@ -381,7 +381,7 @@ class CosineSimilarity(Module):
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
 
-class PairwiseDistance(Module):
+class PairwiseDistance(Layer):
     """The p-norm of x1 − x2 + eps over the last axis."""
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:

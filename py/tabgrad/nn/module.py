@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import tabgrad as tg
 from tabgrad.core.capture import clear_grad
@@ -458,3 +458,14 @@ def _too_early(module: Module, kind: str) -> AttributeError:
         f"cannot assign a {kind} before Module.__init__() call; "
         f"call super().__init__() first in {type(module).__name__}.__init__"
     )
+
+
+if TYPE_CHECKING:
+
+    class Layer(Module):
+        """A module whose result is a tensor, as type checkers see it."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Tensor: ...
+
+else:
+    Layer = Module

@@ -8,14 +8,14 @@ from typing import Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.parameter import Parameter
 from tabgrad.tensor.aliasing import remember
 
 Tensor = tg.Tensor
 
 
-class _ByChannel(Module):
+class _ByChannel(Layer):
     """What batch and instance norm share: statistics by channel (axis 1), running ones on request."""
 
     _version = 2
@@ -226,7 +226,7 @@ class InstanceNorm3d(_InstanceNorm):
     dims = (4, 5)
 
 
-class LayerNorm(Module):
+class LayerNorm(Layer):
     """(x − mean) / √(var + eps) · weight + bias over the last axes, of sizes `normalized_shape` (Ba et al.
     2016)."""
 
@@ -265,7 +265,7 @@ class LayerNorm(Module):
         )
 
 
-class RMSNorm(Module):
+class RMSNorm(Layer):
     """x / √(mean(x²) + eps) · weight over the last axes (Zhang and Sennrich 2019).
 
     `eps` None is the machine epsilon of the input's dtype.
@@ -301,7 +301,7 @@ class RMSNorm(Module):
         )
 
 
-class GroupNorm(Module):
+class GroupNorm(Layer):
     """Normalisation over groups of channels of (N, C, ...), weight and bias by channel (Wu and He 2018)."""
 
     def __init__(
@@ -338,7 +338,7 @@ class GroupNorm(Module):
         )
 
 
-class LocalResponseNorm(Module):
+class LocalResponseNorm(Layer):
     """x / (k + alpha · mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

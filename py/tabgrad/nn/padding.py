@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 
 Tensor = tg.Tensor
 
 
-class _Pad(Module):
+class _Pad(Layer):
     """`padding` is one width for all edges, or (left, right, top, bottom, front, back) as far as needed."""
 
     axes = 0

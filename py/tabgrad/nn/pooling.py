@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer, Module
 
 Tensor = tg.Tensor
 
@@ -69,7 +69,7 @@ class MaxPool3d(_MaxPool):
     axes = 3
 
 
-class _MaxUnpool(Module):
+class _MaxUnpool(Layer):
     axes = 0
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
@@ -109,7 +109,7 @@ class MaxUnpool3d(_MaxUnpool):
     axes = 3
 
 
-class AvgPool1d(Module):
+class AvgPool1d(Layer):
     """The mean of each window of (N, C, L); padding counts as zeros unless `count_include_pad` is off."""
 
     def __init__(
@@ -139,7 +139,7 @@ def _single(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
-class _AvgPool(Module):
+class _AvgPool(Layer):
     axes = 0
 
     def __init__(
@@ -179,7 +179,7 @@ class AvgPool3d(_AvgPool):
     axes = 3
 
 
-class _LPPool(Module):
+class _LPPool(Layer):
     def __init__(
         self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
     ) -> None:
@@ -253,7 +253,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     axes = 3
 
 
-class _AdaptiveAvgPool(Module):
+class _AdaptiveAvgPool(Layer):
     axes = 0
 
     def __init__(self, output_size: Any) -> None:

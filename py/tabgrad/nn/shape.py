@@ -7,12 +7,12 @@ from typing import Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer
 
 Tensor = tg.Tensor
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """Joins the axes from `start_dim` to `end_dim` into one."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
@@ -29,7 +29,7 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(Module):
+class Unflatten(Layer):
     """Splits the axis `dim` into axes of the sizes `unflattened_size`."""
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
@@ -46,7 +46,7 @@ class Unflatten(Module):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
-class _Windows(Module):
+class _Windows(Layer):
     def __init__(
         self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
     ) -> None:
@@ -93,7 +93,7 @@ class Fold(_Windows):
         return f"output_size={self.output_size}, " + super().extra_repr()
 
 
-class PixelShuffle(Module):
+class PixelShuffle(Layer):
     """(*, C·r², H, W) to (*, C, H·r, W·r), r being `upscale_factor` (Shi et al. 2016)."""
 
     def __init__(self, upscale_factor: int) -> None:
@@ -109,7 +109,7 @@ class PixelShuffle(Module):
         return f"upscale_factor={self.upscale_factor}"
 
 
-class PixelUnshuffle(Module):
+class PixelUnshuffle(Layer):
     """(*, C, H·r, W·r) to (*, C·r², H, W), r being `downscale_factor`."""
 
     def __init__(self, downscale_factor: int) -> None:
@@ -125,7 +125,7 @@ class PixelUnshuffle(Module):
         return f"downscale_factor={self.downscale_factor}"
 
 
-class ChannelShuffle(Module):
+class ChannelShuffle(Layer):
     """Takes the channels of the groups in turn (Zhang et al. 2018)."""
 
     def __init__(self, groups: int) -> None:
@@ -141,7 +141,7 @@ class ChannelShuffle(Module):
         return f"groups={self.groups}"
 
 
-class Upsample(Module):
+class Upsample(Layer):
     """Enlarges (N, C, *size) to `size`, or by `scale_factor`.
 
     `mode` is "nearest", "linear" (3-D), "bilinear", "bicubic" (4-D) or "trilinear" (5-D); `align_corners`

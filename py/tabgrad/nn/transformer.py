@@ -13,7 +13,7 @@ from tabgrad.nn.attention import MultiheadAttention
 from tabgrad.nn.containers import ModuleList
 from tabgrad.nn.dropout import Dropout
 from tabgrad.nn.linear import Linear
-from tabgrad.nn.module import Module
+from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.norm import LayerNorm
 
 Tensor = tg.Tensor
@@ -29,7 +29,7 @@ def _activation(given: Activation) -> Callable[[Tensor], Tensor]:
     return F.relu if given == "relu" else F.gelu
 
 
-class _Layer(Module):
+class _Layer(Layer):
     """What encoder and decoder layers share: a residual feed-forward block, and norms before or after."""
 
     def _feed_forward(
@@ -149,7 +149,7 @@ def _copies(layer: Module, n: int) -> ModuleList:
     return ModuleList([copy.deepcopy(layer) for _ in range(n)])
 
 
-class TransformerEncoder(Module):
+class TransformerEncoder(Layer):
     """`num_layers` copies of an encoder layer, and a last norm if given."""
 
     def __init__(
@@ -174,7 +174,7 @@ class TransformerEncoder(Module):
         return src if self.norm is None else self.norm(src)
 
 
-class TransformerDecoder(Module):
+class TransformerDecoder(Layer):
     """`num_layers` copies of a decoder layer, and a last norm if given."""
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
@@ -197,7 +197,7 @@ class TransformerDecoder(Module):
         return tgt if self.norm is None else self.norm(tgt)
 
 
-class Transformer(Module):
+class Transformer(Layer):
     """An encoder and a decoder; embeddings, positions and the output layer are yours to add."""
 
     def __init__(

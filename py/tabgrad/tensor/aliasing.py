@@ -8,7 +8,7 @@ becomes a write to the base, and a view whose base has changed takes its steps a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import DType
@@ -23,6 +23,9 @@ from tabgrad.tensor.writers import Ints, Step, Tensor, write_through
 from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.tape import is_leaf, moved, parts_of
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor as PublicTensor
 
 
 class View:
@@ -177,7 +180,7 @@ def reshaped(x: Tensor, shape: Ints) -> Tensor:
     return view(reshape, x, intern_params({"shape": shape}))
 
 
-def detach(x: Tensor) -> Tensor:
+def detach(x: Tensor) -> PublicTensor:
     """Return `x` without its history; what is written to either is seen in both."""
     if x.owner is not None:
         y = stop_gradient.bind(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
@@ -134,8 +134,11 @@ def equal(input: Tensor, other: Tensor) -> builtins.bool:
     return builtins.bool(reduce_all.bind(same, axes=tuple(range(len(same.spec.shape)))).item())
 
 
-@takes_out
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+@overload
+def where(condition: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:  # type: ignore[misc] # takes_out adds `out`
     """Return `input` where `condition` holds and `other` elsewhere; both may be numbers.
 
     With the condition alone: the indices of its true elements, as nonzero(as_tuple=True).
@@ -157,6 +160,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         target = condition.device.canonical(dt.with_scalar(dt.scalar_dtype(input), other), False)
         input = constant(input, spec((), target), condition.device)
     return e.where(condition, input, other)
+
+
+takes_out(where)
 
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:

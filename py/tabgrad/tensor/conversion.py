@@ -159,7 +159,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return convert(self, dtype, None, False)
 
 
-def _to(name: str, dtype: DType) -> Any:
+def _to(name: str, dtype: DType) -> Callable[..., Tensor]:
     def front(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
         return convert(self, dtype, None, False)
 

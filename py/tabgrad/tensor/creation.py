@@ -394,32 +394,46 @@ def new_full(
     )  # fmt: skip
 
 
-def _new_filled(name: str, value: int, text: str) -> Any:
-    def method(
-        self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
-        layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-        requires_grad: bool = False,
-    ) -> Tensor:  # fmt: skip
-        shape = sizes(name, args if size is None else (size,))
-        return new_full(
-            self, shape, value, dtype=dtype, layout=layout, device=device,
-            requires_grad=requires_grad,
-        )  # fmt: skip
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = text
-    return method
+def new_zeros(
+    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return zeros of this size, of this one's dtype and device unless told."""
+    shape = sizes("new_zeros", args if size is None else (size,))
+    where = self.device if device is None else device
+    return full(
+        shape, 0, dtype=dtype or self.spec.dtype, layout=layout, device=where,
+        requires_grad=requires_grad,
+    )  # fmt: skip
 
 
-new_zeros = _new_filled(
-    "new_zeros", 0, "Return zeros of this size, of this one's dtype and device unless told."
-)
-new_ones = _new_filled(
-    "new_ones", 1, "Return ones of this size, of this one's dtype and device unless told."
-)
-new_empty = _new_filled(
-    "new_empty", 0, "Return a tensor of this size whose values mean nothing; here they are zeros."
-)
+def new_ones(
+    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return ones of this size, of this one's dtype and device unless told."""
+    shape = sizes("new_ones", args if size is None else (size,))
+    where = self.device if device is None else device
+    return full(
+        shape, 1, dtype=dtype or self.spec.dtype, layout=layout, device=where,
+        requires_grad=requires_grad,
+    )  # fmt: skip
+
+
+def new_empty(
+    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return a tensor of this size whose values mean nothing; here they are zeros."""
+    shape = sizes("new_empty", args if size is None else (size,))
+    where = self.device if device is None else device
+    return full(
+        shape, 0, dtype=dtype or self.spec.dtype, layout=layout, device=where,
+        requires_grad=requires_grad,
+    )  # fmt: skip
 
 
 class CreationMethods:

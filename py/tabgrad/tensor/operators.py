@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
 from tabgrad.tensor import conversion, creation, linear
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 FLOAT = dt.FLOAT
 
@@ -27,7 +30,7 @@ def _operand(self: Any, other: Any) -> Any:
 
 def operator(
     fn: Callable[..., Any], op: Any = None, swapped: bool = False
-) -> Callable[[Any, Any], Any]:
+) -> Callable[[Any, Any], Tensor]:
     """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
 
     def method(self: Any, other: Any) -> Any:
@@ -48,7 +51,7 @@ def operator(
     return method
 
 
-def product(self: Any, other: Any) -> Any:
+def product(self: Any, other: Any) -> Tensor:
     """Return self @ other; an array and the tensor take the dtype that holds both."""
     made = _operand(self, other)
     if made is NotImplemented or made is other:
@@ -59,7 +62,7 @@ def product(self: Any, other: Any) -> Any:
     )
 
 
-def product_from_left(self: Any, other: Any) -> Any:
+def product_from_left(self: Any, other: Any) -> Tensor:
     """Return other @ self."""
     made = _operand(self, other)
     if not isinstance(made, Box):
@@ -70,7 +73,7 @@ def product_from_left(self: Any, other: Any) -> Any:
     )
 
 
-def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
     """Return the method of an assigning operator that writes by this in-place method."""
 
     def method(self: Any, other: Any) -> Any:

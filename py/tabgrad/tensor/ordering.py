@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
@@ -23,9 +23,13 @@ from tabgrad.tensor.public import takes_out
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
+    Pair = tuple[Tensor, Tensor]
+
 
 @takes_out
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
+) -> return_types.sort:
     """Return (values, indices) sorted along `dim`; equal elements always keep their order.
 
     >>> import tabgrad as tg
@@ -50,7 +54,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 @takes_out
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> return_types.topk:
     """Return (values, indices) of the k largest elements along `dim`, best first; or of the smallest."""
     at = axis("topk", dim, len(input.spec.shape))
     refuse_bool("topk", input)
@@ -61,7 +67,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 @takes_out
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> return_types.kthvalue:
     """Return (values, indices) of the k-th smallest element along `dim`, counted from 1."""
     refuse_bool("kthvalue", input)
     return return_types.kthvalue(*sorting.kthvalue(input, k, dim, keepdim))
@@ -86,8 +92,13 @@ def _shared(x: Any, value: Any) -> Any:
     return reduction.reduce_max.bind(e.where(same, x, -math.inf), axes=(0,))
 
 
-@takes_out
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+@overload
+def median(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def median(
+    input: Tensor, dim: int, keepdim: bool = False, *, out: Pair | None = None
+) -> return_types.median: ...
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:  # type: ignore[misc] # takes_out adds `out`
     """Return the median of all, or (values, indices) along `dim`: of an even number the lower one.
 
     >>> import tabgrad as tg
@@ -97,10 +108,21 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _median(return_types.median, input, dim, keepdim, False)
 
 
-@takes_out
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+takes_out(median)
+
+
+@overload
+def nanmedian(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def nanmedian(
+    input: Tensor, dim: int, keepdim: bool = False, *, out: Pair | None = None
+) -> return_types.nanmedian: ...
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:  # type: ignore[misc] # takes_out adds `out`
     """Return the median of what is not nan."""
     return _median(return_types.nanmedian, input, dim, keepdim, True)
+
+
+takes_out(nanmedian)
 
 
 # -- running results -------------------------------------------------------------------------------
@@ -150,13 +172,13 @@ def _extremes(name: str, x: Any, dim: int, least: bool) -> tuple[Any, Any]:
 
 
 @takes_out
-def cummax(input: Tensor, dim: int) -> Any:
+def cummax(input: Tensor, dim: int) -> return_types.cummax:
     """Return (values, indices) of the largest element so far along `dim`."""
     return return_types.cummax(*_extremes("cummax", input, dim, False))
 
 
 @takes_out
-def cummin(input: Tensor, dim: int) -> Any:
+def cummin(input: Tensor, dim: int) -> return_types.cummin:
     """Return (values, indices) of the smallest element so far along `dim`."""
     return return_types.cummin(*_extremes("cummin", input, dim, True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
@@ -25,6 +25,8 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+
+    Pair = tuple[Tensor, Tensor]
 
 Ints = tuple[int, ...]
 
@@ -216,8 +218,15 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     return reshape.bind(values, shape=shape), reshape.bind(at, shape=shape)
 
 
-@takes_out
+@overload
+def max(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
 def max(
+    input: Tensor, dim: int, keepdim: bool = False, *, out: Pair | None = None
+) -> return_types.max: ...
+@overload
+def max(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def max(  # type: ignore[misc] # takes_out adds `out`
     input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
 ) -> Any:
     """Return the maximum of all; or, along `dim`, (values, indices); or of two tensors, element by element.
@@ -238,8 +247,18 @@ def max(
     return return_types.max(*_extreme("max", input, dim, keepdim))
 
 
-@takes_out
+takes_out(max)
+
+
+@overload
+def min(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
 def min(
+    input: Tensor, dim: int, keepdim: bool = False, *, out: Pair | None = None
+) -> return_types.min: ...
+@overload
+def min(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def min(  # type: ignore[misc] # takes_out adds `out`
     input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
 ) -> Any:
     """Return the minimum of all; or, along `dim`, (values, indices); or of two tensors, element by element."""
@@ -253,8 +272,13 @@ def min(
     return return_types.min(*_extreme("min", input, dim, keepdim))
 
 
+takes_out(min)
+
+
 @takes_out
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+def aminmax(
+    input: Tensor, *, dim: int | None = None, keepdim: bool = False
+) -> return_types.aminmax:
     """Return (min, max) along `dim` or of all."""
     over = () if dim is None else dim
     return return_types.aminmax(amin(input, over, keepdim), amax(input, over, keepdim))

@@ -2,17 +2,91 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple
 
-aminmax = namedtuple("aminmax", ["min", "max"])
-cummax = namedtuple("cummax", ["values", "indices"])
-cummin = namedtuple("cummin", ["values", "indices"])
-histogram = namedtuple("histogram", ["hist", "bin_edges"])
-kthvalue = namedtuple("kthvalue", ["values", "indices"])
-max = namedtuple("max", ["values", "indices"])
-median = namedtuple("median", ["values", "indices"])
-min = namedtuple("min", ["values", "indices"])
-mode = namedtuple("mode", ["values", "indices"])
-nanmedian = namedtuple("nanmedian", ["values", "indices"])
-sort = namedtuple("sort", ["values", "indices"])
-topk = namedtuple("topk", ["values", "indices"])
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
+
+class aminmax(NamedTuple):
+    """What `aminmax` returns."""
+
+    min: Tensor
+    max: Tensor
+
+
+class cummax(NamedTuple):
+    """What `cummax` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class cummin(NamedTuple):
+    """What `cummin` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class histogram(NamedTuple):
+    """What `histogram` returns."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+
+class kthvalue(NamedTuple):
+    """What `kthvalue` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class max(NamedTuple):
+    """What `max` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class median(NamedTuple):
+    """What `median` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class min(NamedTuple):
+    """What `min` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class mode(NamedTuple):
+    """What `mode` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class nanmedian(NamedTuple):
+    """What `nanmedian` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class sort(NamedTuple):
+    """What `sort` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class topk(NamedTuple):
+    """What `topk` returns."""
+
+    values: Tensor
+    indices: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
@@ -16,7 +16,8 @@ from tabgrad.tensor.aliasing import View, reshaped, view, view_with
 from tabgrad.tensor.arguments import axes, axis, ints, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
-from tabgrad.tensor.layout import check_format, contiguous_format, layout, strided
+from tabgrad.tensor.layout import check_format, contiguous_format, layout as Layout, strided
+from tabgrad.tensor.size import Size, size_of
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -296,11 +297,6 @@ def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
     return permute(e.copy.bind(v.permute.bind(self, dims=last)), back)
 
 
-def layout_of(self: Tensor) -> layout:
-    """How the elements are stored: `strided`, as those of all tensors here."""
-    return strided
-
-
 def is_contiguous(self: Tensor, memory_format: Any = contiguous_format) -> bool:
     """Return whether the elements would lie in row-major order in PyTorch's memory, or in a format's."""
     shape = self.spec.shape
@@ -398,6 +394,41 @@ class ShapingMethods:
 
     __slots__ = ()
 
+    @property
+    def T(self: Any) -> Tensor:
+        """The dims in reverse order: of a matrix, its transpose."""
+        return transposed(self)
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """The last two dims swapped."""
+        return matrix_transposed(self)
+
+    @property
+    def H(self: Any) -> Tensor:
+        """The last two dims swapped, complex elements conjugated."""
+        return adjoint(self)
+
+    mH = H
+
+    @overload
+    def size(self: Any) -> Size: ...
+    @overload
+    def size(self: Any, dim: int) -> int: ...
+    def size(self: Any, dim: int | None = None) -> Any:
+        """Return the sizes of the dims, or that of one."""
+        shape = self.spec.shape
+        if dim is None:
+            return size_of(shape)
+        if not shape:
+            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        return shape[axis("size", dim, len(shape))]
+
+    @property
+    def layout(self) -> Layout:
+        """How the elements are stored: `strided`, as those of all tensors here."""
+        return strided
+
     adjoint = adjoint
     broadcast_to = broadcast_to_method
     clone = clone
@@ -408,7 +439,6 @@ class ShapingMethods:
     is_contiguous = is_contiguous
     movedim = movedim
     moveaxis = moveaxis
-    layout = property(layout_of)
     permute = permute
     ravel = ravel
     reshape = reshape

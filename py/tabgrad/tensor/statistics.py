@@ -115,7 +115,7 @@ def _rows_at(rows: Any, place: Any, shape: tuple[int, ...]) -> Any:
 
 
 @takes_out
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mode:
     """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
     at = axis("mode", dim, len(input.spec.shape))
     if not input.spec.shape:
@@ -197,7 +197,7 @@ def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> 
 @takes_out
 def histogram(
     input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
-) -> Any:
+) -> return_types.histogram:
     """Return (hist, bin_edges): how many elements, or what weight, in each bin; the last one is closed.
 
     `bins` is a number of equal ones over `range`, or the data's, or a tensor of edges.

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad import dispatch, printing
 from tabgrad.core import dtype as dt, trace
@@ -16,6 +16,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
+from tabgrad.hosts.devices import Device
 from tabgrad.ops import elementwise
 from tabgrad.tensor import (
     aliasing,
@@ -47,7 +48,6 @@ from tabgrad.tensor import (
     ternary,
     writing,
 )  # fmt: skip
-from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.operators import assigning, operator, product, product_from_left
 from tabgrad.tensor.public import takes_numpy_names
 from tabgrad.tensor.size import Size, size_of
@@ -99,6 +99,7 @@ class Tensor(
     """
 
     __slots__ = ("__dict__",)
+    device: Device
     __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
 
     def __new__(cls, *args: Any, device: Any = None) -> Any:
@@ -122,15 +123,6 @@ class Tensor(
     def shape(self) -> Size:
         """The sizes of the dims."""
         return size_of(self.spec.shape)
-
-    def size(self, dim: builtins.int | None = None) -> Any:
-        """Return the sizes of the dims, or that of one."""
-        shape = self.spec.shape
-        if dim is None:
-            return size_of(shape)
-        if not shape:
-            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-        return shape[axis("size", dim, len(shape))]
 
     @property
     def dtype(self) -> DType:
@@ -228,7 +220,7 @@ class Tensor(
         self.tracked = builtins.bool(value)
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Tensor | None:
         """The gradient that backward() has added up, None before; can be set."""
         capture = trace.MODE.get().capture
         if capture is not None:
@@ -338,7 +330,7 @@ class Tensor(
         reverse.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Tensor:
         """The tensor without its history, sharing its values; can be set."""
         return aliasing.detach(self)
 
@@ -436,8 +428,14 @@ class Tensor(
     __le__ = operator(comparison.le)
     __gt__ = operator(comparison.gt)
     __ge__ = operator(comparison.ge)
-    __eq__ = operator(comparison.eq)
-    __ne__ = operator(comparison.ne)
+    if TYPE_CHECKING:
+
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+
+    else:
+        __eq__ = operator(comparison.eq)
+        __ne__ = operator(comparison.ne)
     __neg__ = elementary.neg
     __pos__ = elementary.positive
     __abs__ = elementary.abs
@@ -456,9 +454,6 @@ class Tensor(
     __irshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_right_shift_)
 
     detach = aliasing.detach
-    T = property(shaping.transposed)
-    mT = property(shaping.matrix_transposed)
-    H = mH = property(shaping.adjoint)
 
 
 takes_numpy_names(Tensor)

@@ -108,19 +108,19 @@ class Function:
         raise NotImplementedError("setup_context is not implemented")
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         """Return the gradients of the arguments."""
         raise NotImplementedError(
             "a Function needs a backward (or vjp) static method to be used with reverse mode"
         )
 
     @staticmethod
-    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+    def vjp(*args: Any, **kwargs: Any) -> Any:
         """Another name for backward."""
         raise NotImplementedError
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(*args: Any, **kwargs: Any) -> Any:
         """Return the tangents of the outputs."""
         raise NotImplementedError(
             "a Function needs a jvp static method to be used with forward mode"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError
 from tabgrad.core.promotion import cast, needs_float, widened
@@ -16,6 +16,9 @@ from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import bitwise_and, eq, gt, isinf, lt, ne
 from tabgrad.ops.view import expand, part, reshape
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 LOW = -1e30
 """Stands for ln 0: finite, so that differences of it are no nan."""
@@ -46,7 +49,7 @@ def _moved(alpha: Any, k: int) -> Any:
 def ctc_loss(
     log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.
 
     `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, or those of all N

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
@@ -35,6 +35,9 @@ from tabgrad.ops.rounding import eq, ge, gt
 from tabgrad.ops.special import coin_entropy, softplus, xlogy
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor.softmax import top
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -143,7 +146,7 @@ def _class_weights(
 def nll_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
 
     The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
@@ -167,7 +170,7 @@ def nll_loss(
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
 
     Probabilities have the shape of the input and a floating dtype. The mean over indices is weighted, and
@@ -270,7 +273,7 @@ def _elementwise_loss(
 def mse_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the squared difference, its (weighted) mean or sum."""
     needs_float("mse_loss", input, target, any_of=True)
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
@@ -280,7 +283,7 @@ def mse_loss(
 def l1_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the absolute difference, its (weighted) mean or sum."""
     return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
 
@@ -288,7 +291,7 @@ def l1_loss(
 @widened(autocast=True)
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
-) -> Any:
+) -> Tensor:
     """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
     if delta <= 0:
@@ -305,7 +308,7 @@ def huber_loss(
 def smooth_l1_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
@@ -324,7 +327,7 @@ def smooth_l1_loss(
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
     needs_float("binary_cross_entropy", input)
     same_dtype("binary_cross_entropy: the target must be as the input.", input, target)
@@ -348,7 +351,7 @@ def binary_cross_entropy(
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
     needs_float("binary_cross_entropy_with_logits", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -368,7 +371,7 @@ def binary_cross_entropy_with_logits(
 def kl_div(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
     needs_float("kl_div: Integral inputs not supported.", input, target)
     if reduction != "batchmean":
@@ -386,7 +389,7 @@ def kl_div(
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if log_input:
@@ -408,7 +411,7 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float = 1e-6,
     reduction: str = "mean",
-) -> Any:
+) -> Tensor:
     """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
     needs_float("gaussian_nll_loss", input)
     if not hasattr(var, "spec"):

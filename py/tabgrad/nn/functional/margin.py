@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
@@ -20,12 +20,15 @@ from tabgrad.ops.scan import cumsum
 from tabgrad.ops.special import relu, softplus
 from tabgrad.ops.view import expand, reshape
 
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
 
 @widened(autocast=True)
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
     if not len(input1.spec.shape) == len(input2.spec.shape) == len(target.spec.shape):
         raise ShapeError(
@@ -40,7 +43,7 @@ def margin_ranking_loss(
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the input where the target is 1, and max(0, margin - input) where it is -1."""
     far = where(eq(target, 1), 0, above_zero(sub(margin, input)))
     loss = add(far, where(eq(target, -1), 0, input))
@@ -51,7 +54,7 @@ def hinge_embedding_loss(
 def soft_margin_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return ln(1 + exp(-target * input)); `target` is 1 or -1."""
     needs_float("soft_margin_loss", input)
     loss = softplus(neg(mul(target, input)))
@@ -62,7 +65,7 @@ def soft_margin_loss(
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
     last = len(input1.spec.shape) - 1
     if last > 1 or input1.spec.shape != input2.spec.shape:
@@ -84,7 +87,7 @@ def triplet_margin_loss(
     anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
     if not len(anchor.spec.shape) == len(positive.spec.shape) == len(negative.spec.shape):
         raise ShapeError(
@@ -104,7 +107,7 @@ def triplet_margin_with_distance_loss(
     anchor: Any, positive: Any, negative: Any, *,
     distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the triplet loss with a distance of your own; `swap` takes the nearer of two negatives."""
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
@@ -117,7 +120,7 @@ def triplet_margin_with_distance_loss(
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
     needs_float("multi_margin_loss", input)
     if p not in (1, 2):
@@ -151,7 +154,7 @@ def multi_margin_loss(
 def multilabel_margin_loss(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
     needs_float("multilabel_margin_loss", input)
     rows = input
@@ -194,7 +197,7 @@ def multilabel_margin_loss(
 def multilabel_soft_margin_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""
     needs_float("multilabel_soft_margin_loss", input)
     loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float, single, widened
@@ -13,6 +13,9 @@ from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.aliasing import remember
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 Axes = tuple[int, ...]
 
@@ -55,7 +58,7 @@ def layer_norm(
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
-) -> Any:
+) -> Tensor:
     """Return `input` with mean 0 and variance 1 over its last axes, then scaled and moved.
 
     `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
@@ -70,7 +73,7 @@ def layer_norm(
 
 def rms_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
-) -> Any:
+) -> Tensor:
     """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
 
     Without `eps` the machine epsilon is used, in half precision that of float32.
@@ -116,7 +119,7 @@ def move(running: Any, new: Any, momentum: float, factor: float) -> None:
 def batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
     training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
 
     In training by the statistics of the batch, which also move `running_mean` and `running_var` in place by
@@ -188,7 +191,7 @@ def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) 
 @widened(first=True, autocast=True)
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+) -> Tensor:
     """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
     needs_float("group_norm", input)
     shape = input.spec.shape
@@ -211,7 +214,7 @@ def group_norm(
 def instance_norm(
     input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
     needs_float("instance_norm", input)
     shape = input.spec.shape
@@ -237,7 +240,7 @@ def _by_instance(input: Any, weight: Any, bias: Any, running: Running, eps: floa
 @widened
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Any:
+) -> Tensor:
     """Return `input` [N, C, ...] divided by (k + alpha * mean of squares over `size` channels) ** beta."""
     if len(input.spec.shape) < 3:
         raise ShapeError(f"Expected 3D or higher dimensionality input, got {input.spec.shape}")

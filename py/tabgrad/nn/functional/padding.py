@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
@@ -16,6 +16,9 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import expand, flip, pad as pad_zeros, part
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -81,7 +84,9 @@ _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 
 
 @of_tensors
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+def pad(
+    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """Return `input` padded: `pad` holds (before, after) for the last dim, then for the one before it, ...
 
     Modes: "constant" (with `value`, 0 if None; negative sizes crop), "reflect", "replicate", "circular".

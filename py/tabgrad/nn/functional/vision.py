@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import FLOAT, float32, promote, uint8
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
@@ -36,6 +36,9 @@ from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, gt, isfinite, le, lt, round_
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import expand, part, permute, reshape, spread
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 Ints = tuple[int, ...]
 AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
@@ -67,7 +70,7 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
 def interpolate(
     input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] resized to `size`, or by `scale_factor`, along its last axes.
 
     Modes: "nearest", "nearest-exact", "area", "linear" (one spatial axis), "bilinear" and "bicubic" (two),
@@ -219,7 +222,7 @@ def _from_neighbours(x: Any, axis: int, out: int, ratio: float, cubic: bool, cor
 
 
 @widened
-def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
+def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
     if theta.spec.dtype.category < FLOAT:
         raise DTypeError(
@@ -281,7 +284,7 @@ def _padded(p: Any, m: int, padding: str, corners: bool) -> Any:
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] read at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
 
     Modes "bilinear", "nearest" and for two axes "bicubic"; beyond the border "zeros", the "border" itself, or

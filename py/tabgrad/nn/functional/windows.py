@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
@@ -16,6 +16,9 @@ from tabgrad.ops.conv import reach
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 Ints = tuple[int, ...]
 
@@ -165,7 +168,7 @@ def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
 
 def unfold(
     input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:
+) -> Tensor:
     """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
     shape = input.spec.shape
     if len(shape) not in (3, 4):
@@ -188,7 +191,7 @@ def unfold(
 
 def fold(
     input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
     shape = input.spec.shape
     out = each_axis("fold", output_size, 2)
