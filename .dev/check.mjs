@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { printLines } from "./lines.mjs";
+import { LONGEST, printLines } from "./lines.mjs";
 import { at, isMain, read, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
 import { dim, green, main, red, run, since } from "./terminal.mjs";
@@ -64,12 +64,24 @@ function checkLockFiles(result) {
   );
 }
 
+/** A file is read in one sitting. */
+function checkLines(result) {
+  const long = printLines();
+  if (long.length === 0) result.passed += 1;
+  else result.failed += 1;
+  console.log(
+    long.length === 0
+      ? `${green("✓")} lines of each file`
+      : `${red("✗")} lines of each file\nOver ${LONGEST} lines: ${long.join(", ")}; split by what a part is for\n`,
+  );
+}
+
 /** Run all checks; returns how many passed and failed. */
 export async function check({ fix = false } = {}) {
   if (fix) await runAll(fixes());
   const result = await runAll(checks());
   checkLockFiles(result);
-  printLines();
+  checkLines(result);
   return result;
 }
 

@@ -6,7 +6,7 @@ import { at } from "./places.mjs";
 import { dim } from "./terminal.mjs";
 
 const SOURCES = /\.(py|m?js|wgsl|css|html)$/;
-const LONGEST = 500;
+export const LONGEST = 500;
 const areas = ["py/tabgrad", "native/tabgrad_native", "shaders", "web", "tests", ".dev"];
 
 function* sources(folder) {
@@ -20,7 +20,7 @@ function* sources(folder) {
   }
 }
 
-/** Print how many lines each folder has, and which files are longer than they should be. */
+/** Print how many lines each folder has; return the files that are longer than they may be. */
 export function printLines() {
   const totals = new Map();
   const long = [];
@@ -37,5 +37,5 @@ export function printLines() {
   console.log(dim("\nlines"));
   for (const [folder, lines] of totals) console.log(`${String(lines).padStart(7)}  ${folder}`);
   console.log(`${String(all).padStart(7)}  in all`);
-  if (long.length > 0) console.log(`Over ${LONGEST} lines: ${long.join(", ")}`);
+  return long;
 }

@@ -13,7 +13,7 @@ from typing import Any
 from tabgrad.core import families
 from tabgrad.core.errors import DeviceError, RegistryError
 from tabgrad.core.op import REGISTRY, Op
-from tabgrad.core.spec import Params, Spec, spec
+from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import Box, bind
 
 LANGUAGES = {"webgpu": "wgsl", "cuda": "cuda"}
@@ -206,8 +206,6 @@ def _each(op: Op, n: int, args: Any, dims: Any, params: dict[str, Any]) -> Any:
 
 
 def _interned(params: dict[str, Any]) -> Params:
-    from tabgrad.core.spec import intern_params
-
     return intern_params(params)
 
 

@@ -1,8 +1,8 @@
 """Functions with derivatives of the user's own; PyTorch's `autograd.function`."""
 
+from tabgrad.transforms.contexts import FunctionCtx as FunctionCtx
 from tabgrad.transforms.function import (
     Function as Function,
-    FunctionCtx as FunctionCtx,
 )
 from tabgrad.transforms.once import once_differentiable as once_differentiable
 

@@ -8,6 +8,7 @@ are loaded when something is compiled: a page that compiles nothing does not wai
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -78,9 +79,9 @@ def compile(
         raise TypeError(f"compile: expected a function or a module, got {kind}{above}")
     if disable:
         return model
-    as_module = getattr(type(model), "_optimized", None)
-    if as_module is not None:
-        return as_module(model, dynamic, fullgraph)
+    home = getattr(type(model), "_optimized_by", None)
+    if home is not None:
+        return importlib.import_module(home).OptimizedModule(model, dynamic, fullgraph)
     from tabgrad.compiler.compiled import Compiled
 
     return Compiled(model, dynamic, fullgraph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextvars import ContextVar, Token
 from typing import Any
@@ -209,6 +210,10 @@ def _warn_again() -> None:
         where._warned = False
 
 
+_FORKS: list[bool] = []
+"""Whether a child process will be told to leave the devices alone."""
+
+
 def _connect(where: Device) -> Any:
     if where.type == "cpu":
         from tabgrad.hosts.reference import NumPyBackend
@@ -229,6 +234,9 @@ def backend_class() -> Any:
         from tabgrad.hosts.device import DeviceBackend
 
         return DeviceBackend
-    from tabgrad.hosts.shared import SharedBackend
+    from tabgrad.hosts import shared
 
-    return SharedBackend
+    if not _FORKS and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: shared.abandon(connected()))
+        _FORKS.append(True)
+    return shared.SharedBackend

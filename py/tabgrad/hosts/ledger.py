@@ -100,11 +100,6 @@ class Ledger:
         self._copies: dict[int, tuple[Copy | Window, ...]] = {}
         self._ended: list[int] = []
 
-    @property
-    def live_buffers(self) -> dict[int, int]:
-        """The bytes of each live buffer."""
-        return {number: value[0] for number, value in self._buffers.live.items()}
-
     def check(self, commands: Sequence[Command]) -> None:
         """Check every command in order; on the first wrong one nothing is kept."""
         ids = (self._buffers, self._pipelines, self._lists, self._tokens)

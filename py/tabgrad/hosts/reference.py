@@ -116,7 +116,3 @@ class NumPyBackend:
 
     async def synchronize_async(self) -> None:
         """Nothing is ever pending."""
-
-    def narrows(self, name: str) -> bool:
-        """Whether a dtype must become its 32-bit sibling: never here."""
-        return False

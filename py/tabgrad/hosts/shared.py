@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from threading import get_ident
 from typing import Any
@@ -101,17 +100,11 @@ class ForkedBackend:
 _ABANDONED: list[Any] = []
 
 
-def _forked() -> None:
+def abandon(devices: Iterable[Any]) -> None:
     """Leave the parent's devices alone, for good: their threads are not in this process."""
-    from tabgrad.hosts.devices import connected
-
-    for device in connected():
+    for device in devices:
         backend = device._backend
         if isinstance(backend, SharedBackend):
             backend.graph.busy = True
             _ABANDONED.append(backend)
             device._backend = ForkedBackend(str(device))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -10,7 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower import opaque
 from tabgrad.lower.dialect import BOOL, U32, Binding, Dialect
 from tabgrad.lower.group import Group
-from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten
+from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten, var
 from tabgrad.lower.ir import FULL, Node
 from tabgrad.lower.parts import NONE, Cut, Reach, Span, Windows
 from tabgrad.lower.record import record_of
@@ -385,8 +385,6 @@ class Emitter:
 
     def opaque(self, n: Node, value: str, size: int) -> Expr:
         """Return a computed index as a variable that runs to `size`."""
-        from tabgrad.lower.index import var
-
         name = f"at{self.names}"
         self.names += 1
         self.line(self.d.let(name, U32, value))

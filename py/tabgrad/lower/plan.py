@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tabgrad.lower.kernels  # noqa: F401 (the records of ops with a loop of their own)
@@ -39,8 +39,6 @@ class Plan:
     temporaries: dict[int, tuple[int, int]]
     uniforms: list[tuple[Any, str]]
     errors: int = -1
-    program: str = ""
-    state: dict[str, object] = field(default_factory=dict)
 
     @property
     def output_slots(self) -> list[int]:
@@ -115,7 +113,6 @@ def _lower(
         _lifetimes(p, kernels, memory),
         [u for k in kernels for u in k.uniforms],
         memory.places.get(checks.ERRORS, (-1, 0))[0],
-        str(p),
     )
 
 

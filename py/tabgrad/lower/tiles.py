@@ -55,30 +55,6 @@ DIRECT_GROUP = 8
 """Invocations in a workgroup of `matmul_direct`: two quads, and one subgroup of llvmpipe."""
 
 
-def fit(
-    name: str,
-    m: int,
-    n: int,
-    k: int,
-    quad: bool,
-    hoisted: frozenset[str] = NONE,
-    batch: int = 1,
-    runs: int = 50,
-) -> tuple[str, int]:
-    """Return the `tile` block of the product kernel `name` for `batch` m x n products over k, and
-    how many workgroups each entry of the batch takes.
-
-    `quad` says that the device has subgroups: the text of `matmul_direct` then calls
-    `quadBroadcast`. `runs` is how often the kernel is expected to run once it is compiled.
-
-    >>> text, groups = fit("matmul_direct", 64, 64, 64, quad=True)
-    >>> "quadBroadcast" in text
-    True
-    """
-    dims = (batch, m, n, k)
-    return written(chosen(name, dims, quad, runs), dims, hoisted)
-
-
 def chosen(
     name: str, dims: tuple[int, int, int, int], quad: bool, runs: int
 ) -> DirectTile | SharedTile:

@@ -39,6 +39,8 @@ class Module(Moves):
     training: bool
     _version: int = 1
     _is_every: bool = True
+    _optimized_by: ClassVar[str] = "tabgrad.nn.optimized"
+    """The module whose `OptimizedModule` is what `compile` makes of this one."""
     """Whether the hooks of every module are this one's too."""
     _compiled_call_impl: Any = None
     _parameters: dict[str, Parameter | None]
@@ -85,11 +87,6 @@ class Module(Moves):
         """Do what a call does that is not compiled."""
         hooks.depend(MODE.get().capture, self)
         return hooks.call(self, args, kwargs)
-
-    def _optimized(self, dynamic: bool | None, fullgraph: bool) -> Module:
-        from tabgrad.nn.optimized import OptimizedModule
-
-        return OptimizedModule(self, dynamic, fullgraph)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -369,9 +366,7 @@ class Module(Moves):
             error_msgs,
         )
 
-    def get_extra_state(self) -> Any:
-        """Return what a subclass wants in its state dict beside tensors; `set_extra_state` takes it back."""
-        raise RuntimeError("get_extra_state: this module has no extra state")
+    get_extra_state = state.no_extra_state
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what `get_extra_state` returned."""

@@ -32,6 +32,8 @@ class OptimizedModule(Module):
     _options: tuple[bool | None, bool]
 
     def __init__(self, mod: Module, dynamic: bool | None = None, fullgraph: bool = False) -> None:
+        # a module that is optimized already is done anew
+        mod = mod._orig_mod if isinstance(mod, OptimizedModule) else mod
         # first: what follows may read attributes, which are those of the module inside
         object.__setattr__(self, "_orig_mod", mod)
         object.__setattr__(self, "_ready", False)
@@ -59,9 +61,6 @@ class OptimizedModule(Module):
     def explain(self, *args: Any, **kwargs: Any) -> Any:
         """Return what is captured for calls with such arguments; see `tabgrad.compiler.explain`."""
         return self._compiled.explain(*args, **kwargs)
-
-    def _optimized(self, dynamic: bool | None, fullgraph: bool) -> Module:
-        return OptimizedModule(self._orig_mod, dynamic, fullgraph)
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__

@@ -64,9 +64,12 @@ def _persistent(module: Module) -> dict[str, Any]:
 
 
 def _has_extra(module: Module) -> bool:
-    from tabgrad.nn.module import Module
+    return type(module).get_extra_state is not no_extra_state
 
-    return type(module).get_extra_state is not Module.get_extra_state
+
+def no_extra_state(self: Module) -> Any:
+    """Return what a subclass wants in its state dict beside tensors; `set_extra_state` takes it back."""
+    raise RuntimeError("get_extra_state: this module has no extra state")
 
 
 def save_own(module: Module, destination: Any, prefix: str, keep_vars: bool) -> None:

@@ -15,6 +15,7 @@ from tabgrad.ops import (
     scan,
     sorting,
     special,
+    strided,
     view,
 )  # fmt: skip
 
@@ -22,5 +23,5 @@ REGISTRY.freeze()
 
 __all__ = [
     "bits", "checked", "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding",
-    "scan", "sorting", "special", "view",
+    "scan", "sorting", "special", "strided", "view",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from tabgrad.core.op import same_dtype
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add
-from tabgrad.ops.view import slice_
+from tabgrad.ops.view import slice_, spread
 
 Operand = Any
 Array = Any
@@ -41,6 +41,13 @@ def counting(like: Operand, *, size: int, dtype: dt.DType) -> Array:
 def iota(size: int, dtype: dt.DType, device: Any) -> Any:
     """Return 0, 1, ..., size - 1 on `device`."""
     return counting.bind(constant(0, spec((), dtype), device), size=size, dtype=dtype)
+
+
+def iota_along(x: Any, axis: int) -> Any:
+    """Return the index along `axis` at every element of `x`."""
+    line = iota(x.shape[axis], x.device.index_dtype, x.device)
+    others = tuple(i for i in range(len(x.shape)) if i != axis)
+    return spread.bind(line, shape=x.shape, axes=others)
 
 
 # -- cat -------------------------------------------------------------------------------------------
@@ -257,8 +264,6 @@ def _scatter_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> A
 
 
 def _order(index: Any, axis: int) -> Any:
-    from tabgrad.ops.reduction import iota_along
-
     return iota_along(index, axis).to(index.spec.dtype)
 
 

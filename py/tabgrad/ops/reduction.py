@@ -8,8 +8,9 @@ from typing import Any
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
 from tabgrad.ops.elementwise import cast, where
-from tabgrad.ops.indexing import iota
+from tabgrad.ops.indexing import iota, iota_along
 from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt
+from tabgrad.ops.scan import product_of_others
 from tabgrad.ops.view import expand, reshape, spread
 
 Operand = Any
@@ -35,14 +36,8 @@ def reduce_sum(x: Operand, *, axes: Ints) -> Array:
 
 def _prod_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
     # the product of all the other elements, which division by x would lose where x is 0
-    others = _product_of_others(x, axes)
+    others = product_of_others(x, axes)
     return reduce_sum.bind(dx * others, axes=axes)
-
-
-def _product_of_others(x: Any, axes: Ints) -> Any:
-    from tabgrad.ops.scan import product_of_others
-
-    return product_of_others(x, axes)
 
 
 @reduction(kind="prod", derivative=_prod_derivative)
@@ -151,11 +146,6 @@ def inside(padded: tuple[Ints, ...], x: Any) -> Any:
 
 def _line(x: Any, shape: Ints, axis: int) -> Any:
     return spread.bind(x, shape=shape, axes=tuple(i for i in range(len(shape)) if i != axis))
-
-
-def iota_along(x: Any, axis: int) -> Any:
-    """Return the index along `axis` at every element of `x`."""
-    return _line(iota(x.shape[axis], x.device.index_dtype, x.device), x.shape, axis)
 
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")

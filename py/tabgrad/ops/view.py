@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.families import view
+from tabgrad.core.families import to_front, view
 from tabgrad.core.numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.shape import size, slice_length, strides
@@ -104,8 +104,6 @@ def expand(x: Operand, *, shape: Ints) -> Array:
 
 
 def _expand_batch(self: Any, n: int, args: Any, dims: Any, params: Any) -> Any:
-    from tabgrad.core.families import to_front
-
     x = to_front(args[0], dims[0], n)
     shape = params["shape"]
     ones = (1,) * (len(shape) + 1 - len(x.spec.shape))
@@ -352,57 +350,6 @@ def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Ar
     return out
 
 
-# -- any strides -----------------------------------------------------------------------------------
-
-
-def _strided_index(i: Any, source: Ints, *, sizes: Ints, strides: Ints, offset: int) -> Any:
-    lead = len(source) - 1
-    at = offset
-    for e, s in zip(i[lead:], strides, strict=True):
-        at = e * s + at
-    return (*i[:lead], at), ()
-
-
-def _strided_transpose(ct: Any, x: Any, *, sizes: Ints, strides: Ints, offset: int) -> Any:
-    # each place gets the sum over all that show it
-    from tabgrad.core.spec import spec
-    from tabgrad.core.trace import constant
-    from tabgrad.ops.indexing import iota, scatter_add
-
-    *lead, n = x.shape
-    kind = ct.device.index_dtype
-    at = strided.bind(iota(n, kind, ct.device), sizes=sizes, strides=strides, offset=offset)
-    count = size(sizes)
-    at = expand.bind(reshape.bind(at, shape=(count,)), shape=(*lead, count))
-    return scatter_add.bind(
-        constant(0, spec((*lead, n), ct.spec.dtype), ct.device),
-        at,
-        reshape.bind(ct, shape=(*lead, count)),
-        axis=len(lead),
-    )
-
-
-@view(
-    shape=lambda source, *, sizes, strides, offset: (*source[:-1], *sizes),
-    index=_strided_index,
-    transpose=_strided_transpose,
-    lift=lambda n, *, sizes, strides, offset: {
-        "sizes": sizes, "strides": strides, "offset": offset
-    },
-    samples=(
-        ((12,), {"sizes": (2, 3), "strides": (5, 1), "offset": 1}),
-        ((6,), {"sizes": (3, 3), "strides": (1, 1), "offset": 0}),
-        ((2, 6), {"sizes": (4,), "strides": (0,), "offset": 2}),
-    ),
-)  # fmt: skip
-def strided(x: Operand, *, sizes: Ints, strides: Ints, offset: int) -> Array:
-    """Return y[..., i, j] = x[..., offset + i * strides[0] + j * strides[1]], for any number of axes."""
-    at = np.full(sizes, offset)
-    for k, (n, s) in enumerate(zip(sizes, strides, strict=True)):
-        at = at + (np.arange(n) * s).reshape([-1 if d == k else 1 for d in range(len(sizes))])
-    return x[..., at]
-
-
 expand.batch = _expand_batch.__get__(expand)
 
 __all__ = [
@@ -417,6 +364,5 @@ __all__ = [
     "size",
     "slice_",
     "spread",
-    "strided",
     "unwindow",
 ]

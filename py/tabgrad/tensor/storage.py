@@ -13,7 +13,8 @@ from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import MODE, constant, wrap
 from tabgrad.ops.elementwise import copy
 from tabgrad.ops.indexing import cat
-from tabgrad.ops.view import reshape, size as count, strided
+from tabgrad.ops.strided import strided
+from tabgrad.ops.view import reshape, size as count
 from tabgrad.tensor.aliasing import Storage, View, own, refreshed, root_of, view, write
 from tabgrad.tensor.arguments import ints
 from tabgrad.tensor.bits import view_as_dtype

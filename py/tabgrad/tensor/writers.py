@@ -12,7 +12,8 @@ from tabgrad.core.trace import bind, constant
 from tabgrad.ops.bits import bitcast
 from tabgrad.ops.elementwise import where
 from tabgrad.ops.indexing import cat, iota, scatter
-from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_, strided
+from tabgrad.ops.strided import strided
+from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
 
 Tensor = Any
 Ints = tuple[int, ...]

@@ -20,7 +20,7 @@ from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.program import Program, Trace
 from tabgrad.transforms.tape import Node, edge, leaf_node, record_call
-from tabgrad.transforms.vmap import Batch
+from tabgrad.transforms.vmap import Batch, draw
 
 Flat = Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
 """The body of a scan on lists of leaves: (carry, x) -> (carry, y)."""
@@ -415,8 +415,6 @@ def scan_flat(body: Flat, carry: list[Any], xs: list[Any], length: int, reverse:
     outer = MODE.get()
 
     def draws(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
-        from tabgrad.transforms.vmap import draw
-
         with using(outer):
             every = draw(make, (length, *shape))
         extra.append((every, trace.tracer(spec(shape, every.spec.dtype), every.device)))

@@ -11,6 +11,7 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import Box, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
+from tabgrad.transforms.contexts import FunctionCtx
 from tabgrad.transforms.dirty import check_leaves, fresh, leaves_of, rebase
 from tabgrad.transforms.keeping import check_saved
 from tabgrad.transforms.tape import (
@@ -22,55 +23,7 @@ from tabgrad.transforms.tape import (
     pack,
     record_call,
 )  # fmt: skip
-
-
-class FunctionCtx:
-    """What a Function's forward hands to its backward. Attributes of any name can be set on it."""
-
-    needs_input_grad: tuple[bool, ...] = ()
-
-    def __init__(self) -> None:
-        self._to_save: tuple[Any, ...] = ()
-        self._for_forward: tuple[Any, ...] = ()
-        self._loaded: tuple[Any, ...] | None = None
-        self._dirty: tuple[Any, ...] = ()
-        self._constant: tuple[Any, ...] = ()
-        self._materialize = True
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Save inputs and outputs (or None) for `saved_tensors`; call it once."""
-        self._to_save = _only_tensors("save_for_backward", tensors)
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Save inputs and outputs (or None) for the `saved_tensors` of `jvp`; call it once."""
-        self._for_forward = _only_tensors("save_for_forward", tensors)
-
-    def mark_dirty(self, *tensors: Any) -> None:
-        """Say which inputs forward has changed in place; they must be among the outputs."""
-        self._dirty = tensors
-
-    def mark_non_differentiable(self, *tensors: Any) -> None:
-        """Say which outputs have no gradient."""
-        self._constant = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Say whether backward and jvp get zeros, as they do unless told otherwise, or None."""
-        self._materialize = value
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What was saved, in its order."""
-        return self._to_save if self._loaded is None else self._loaded
-
-
-def _only_tensors(name: str, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
-    for t in tensors:
-        if t is not None and not isinstance(t, Box):
-            raise TypeError(
-                f"{name}: expected tensors or None, got {type(t).__name__}; "
-                "set other things as attributes of ctx"
-            )
-    return tensors
+from tabgrad.transforms.vmapped import VmappedRules
 
 
 class Function:
@@ -201,8 +154,6 @@ class ClassRules:
 
     def vmapped(self, level: Any, dims: tuple[Any, ...]) -> Any:
         """Return the rules of the function applied to each element of a batch."""
-        from tabgrad.transforms.vmapped import VmappedRules
-
         if not self.cls.generate_vmap_rule:
             raise TransformError(
                 f"{self.name}: has no rule for vmap; define a vmap static method, or set "

@@ -152,22 +152,5 @@ class Program:
         return [get(r) for r in self.outputs]
 
     def ready(self) -> bool:
-        """Whether the program is made of ops only, so that `run_payloads` can run it."""
+        """Whether the program is made of ops only, so that it can be one op."""
         return not any(isinstance(step[0], Call) for step in self.steps)
-
-    def run_payloads(
-        self, backend: Any, inputs: Sequence[Any], captured: Sequence[Any], specs: Sequence[Spec]
-    ) -> list[Any]:
-        """Return the payloads of the outputs for payloads of the base, which nothing records.
-
-        `specs` are those of the captured tensors.
-        """
-        values: list[Any] = [None] * self.count
-        for k, x in zip(self.inputs, inputs, strict=True):
-            values[k] = x
-        mine = self.specs
-        for op, params, refs, first, _ in self.steps:
-            args = tuple([values[r] if r >= 0 else captured[~r] for r in refs])
-            kinds = tuple([mine[r] if r >= 0 else specs[~r] for r in refs])
-            values[first] = backend.run(op, args, kinds, params)[0]
-        return [values[r] if r >= 0 else captured[~r] for r in self.outputs]

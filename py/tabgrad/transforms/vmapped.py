@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import Box
-from tabgrad.transforms.function import FunctionCtx
+from tabgrad.transforms.contexts import FunctionCtx
 from tabgrad.transforms.returned import gradients
 from tabgrad.transforms.vmap import Batch
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tabgrad.core import tree
-from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
@@ -21,14 +20,11 @@ from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
 from tabgrad.utils.budget import memory_budget as memory_budget
 from tabgrad.utils.recompute import (
+    CheckpointError as CheckpointError,
     CheckpointPolicy as CheckpointPolicy,
     SelectiveCheckpointContext as SelectiveCheckpointContext,
     create_selective_checkpoint_contexts as create_selective_checkpoint_contexts,
 )  # fmt: skip
-
-
-class CheckpointError(GradientError):
-    """A function that was run again did not do what it did before."""
 
 
 class _Stop(BaseException):

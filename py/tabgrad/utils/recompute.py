@@ -6,9 +6,14 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tabgrad.core.errors import GradientError
 from tabgrad.core.op import Op
 from tabgrad.core.trace import MODE, Mode, wrap
 from tabgrad.transforms.tape import record
+
+
+class CheckpointError(GradientError):
+    """A function that was run again did not do what it did before."""
 
 
 class CheckpointPolicy(enum.Enum):
@@ -81,8 +86,6 @@ class _Using(_Around):
         expected, value, spec = self.kept[self.next]
         self.next += 1
         if expected is not op:
-            from tabgrad.utils.checkpoint import CheckpointError
-
             raise CheckpointError(
                 f"checkpoint: {expected.name} was kept in this place, but {op.name} came when the function was "
                 "run again; it must do the same both times"

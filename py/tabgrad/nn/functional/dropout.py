@@ -13,7 +13,8 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.activation import into, leaky_relu
 from tabgrad.ops.elementwise import add, div, log, maximum, mul, neg, stop_gradient, sub, where
-from tabgrad.ops.reduction import argmax, iota_along, keep
+from tabgrad.ops.indexing import iota_along
+from tabgrad.ops.reduction import argmax, keep
 from tabgrad.ops.rounding import eq, ge
 from tabgrad.ops.view import expand
 from tabgrad.tensor import Tensor

@@ -9,6 +9,7 @@ from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float, single, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
+from tabgrad.nn.functional.windows import window_sum
 from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
@@ -248,8 +249,6 @@ def local_response_norm(
         raise ArgumentError(
             f"local_response_norm: size should be greater than zero, but got {size}"
         )
-    from tabgrad.nn.functional.windows import window_sum
-
     total = window_sum(square(input), 1, size, size // 2, (size - 1) // 2)
     return input / (total * (alpha / size) + k) ** beta
 

@@ -15,12 +15,15 @@ from tabgrad.core.trace import constant
 from tabgrad.nn.functional.windows import Geometry, Ints, each_axis, lowest, vector
 from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import (
+    abs_,
     add,
     div,
     floor_divide,
     fmod,
     mul,
+    pow_,
     remainder,
+    sign,
     stop_gradient,
     sub,
     where,
@@ -28,6 +31,7 @@ from tabgrad.ops.elementwise import (
 from tabgrad.ops.indexing import iota, scatter, scatter_add
 from tabgrad.ops.reduction import first_max, first_place, reduce_sum
 from tabgrad.ops.rounding import eq, isfinite
+from tabgrad.ops.special import relu
 from tabgrad.ops.view import reshape
 from tabgrad.tensor import Tensor
 
@@ -126,9 +130,6 @@ def _lp_pool(
     name: str, n: int, x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:  # fmt: skip
     """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
-    from tabgrad.ops.elementwise import abs_, pow_, sign, where
-    from tabgrad.ops.special import relu
-
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
     w = g.windows(pow_(x, p), 0)
