@@ -25,7 +25,11 @@ from tabgrad.hosts.protocol import (
     decode,
 )
 from tabgrad.hosts.recording import RecordingHost
-from tests.protocol import vectors
+from tests.protocol import constants, vectors
+
+
+def test_the_numbers_of_the_bridge_are_those_of_the_declaration():
+    assert constants.PATH.read_text() == constants.text(), "run python -m tests.protocol.constants"
 
 
 def test_vectors_are_up_to_date():

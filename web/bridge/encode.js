@@ -3,24 +3,23 @@
  * uniform words, and one command encoder with one open compute pass.
  */
 
+import { Ids } from "./ids.js";
 import { List } from "./list.js";
+import { Checker, SLOT_WORDS } from "./packet.js";
+import { Pipelines } from "./pipelines.js";
 import {
   ALLOC,
-  Checker,
   COPY,
   DISPATCH,
   DROP,
   FREE,
-  Ids,
   PIPELINE,
   READ,
   REPLAY,
-  SLOT_WORDS,
   STORE,
   WRITE,
   WRITE_BLOB,
-} from "./packet.js";
-import { Pipelines } from "./pipelines.js";
+} from "./protocol.js";
 
 /** How many slot tables a stored list keeps its bind groups for. */
 const TABLES = 8;

@@ -13,7 +13,7 @@
 
 /** A stored list: its steps, its uniform words laid out as in the arena. */
 export class List {
-  /** @param {ListCommand} command @param {import("./packet.js").Ids<Pipeline>} pipelines */
+  /** @param {ListCommand} command @param {import("./ids.js").Ids<Pipeline>} pipelines */
   constructor(command, pipelines) {
     this.nSlots = command.nSlots;
     this.copies = command.copies;

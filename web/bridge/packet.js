@@ -3,48 +3,31 @@
  * refused has done nothing. The format is declared in py/tabgrad/hosts/commands.py.
  */
 
-export const MAGIC = 0x74616267;
-export const VERSION = 1;
-const HEADER_WORDS = 3;
-
-export const ALLOC = 1;
-export const FREE = 2;
-export const WRITE = 3;
-export const WRITE_BLOB = 4;
-export const COPY = 5;
-export const PIPELINE = 6;
-export const DISPATCH = 7;
-export const ROUTINE = 8;
-export const READ = 9;
-export const STORE = 10;
-export const REPLAY = 11;
-export const DROP = 12;
-export const DROP_PIPELINE = 13;
-export const WINDOW = 14;
-
-/** Where a binding may begin on every WebGPU device, in bytes. */
-const WINDOW_ALIGNMENT = 256;
+import { Ids, PacketError } from "./ids.js";
+import {
+  ALLOC,
+  COPY,
+  DISPATCH,
+  DROP,
+  DROP_PIPELINE,
+  FREE,
+  HEADER_WORDS,
+  MAGIC,
+  NAMES,
+  PIPELINE,
+  READ,
+  REPLAY,
+  ROUTINE,
+  STORE,
+  VERSION,
+  WINDOW,
+  WINDOW_ALIGNMENT,
+  WRITE,
+  WRITE_BLOB,
+} from "./protocol.js";
 
 /** Each dispatch's uniform words start at a multiple of this many words in the arena. */
 export const SLOT_WORDS = 64;
-
-const NAMES = [
-  "",
-  "Alloc",
-  "Free",
-  "Write",
-  "WriteBlob",
-  "Copy",
-  "Pipeline",
-  "Dispatch",
-  "Routine",
-  "Read",
-  "Store",
-  "Replay",
-  "Drop",
-  "DropPipeline",
-  "Window",
-];
 
 /**
  * @typedef {{ pointer: number, nbytes: number }} Blob a span of the heap
@@ -63,66 +46,6 @@ const NAMES = [
  * @typedef {{ nSlots: number, copies: CopyStep[], windows: Window[], positions: Uint32Array,
  *   knows?: (words: Uint32Array, at: number) => boolean }} KnownList
  */
-
-/** A packet breaks the protocol; `command` is the index of the offender, or -1. */
-export class PacketError extends Error {
-  /** @param {string} message @param {number} [command] */
-  constructor(message, command = -1) {
-    super(message);
-    this.command = command;
-  }
-}
-
-/**
- * Live ids with a value each, and the changes that the packet under check would make.
- * @template T
- */
-export class Ids {
-  /** @param {string} what */
-  constructor(what) {
-    this.what = what;
-    /** @type {Map<number, T>} */
-    this.live = new Map();
-    /** @type {Map<number, Partial<T>>} */
-    this.born = new Map();
-    /** @type {Set<number>} */
-    this.dead = new Set();
-  }
-
-  /** @param {number} id @returns {Partial<T>} */
-  get(id) {
-    const value = this.live.get(id) ?? this.born.get(id);
-    if (value === undefined || this.dead.has(id)) {
-      throw new PacketError(`unknown ${this.what} ${id}`);
-    }
-    return value;
-  }
-
-  /** The value of an id that the packet's check has found. @param {number} id @returns {T} */
-  alive(id) {
-    return /** @type {T} */ (this.live.get(id));
-  }
-
-  /** @param {number} id @param {Partial<T>} value */
-  add(id, value) {
-    if (id === 0) throw new PacketError(`0 is not an id: ${this.what} ids start at 1`);
-    if (this.live.has(id) || this.born.has(id) || this.dead.has(id)) {
-      throw new PacketError(`${this.what} ${id} exists already`);
-    }
-    this.born.set(id, value);
-  }
-
-  /** @param {number} id */
-  remove(id) {
-    this.get(id);
-    this.dead.add(id);
-  }
-
-  settle() {
-    if (this.born.size) this.born.clear();
-    if (this.dead.size) this.dead.clear();
-  }
-}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 

@@ -4,7 +4,7 @@
  */
 
 import { Faults } from "./faults.js";
-import { Ids } from "./packet.js";
+import { Ids } from "./ids.js";
 
 const BINDING_TYPES = /** @type {Record<string, GPUBufferBindingType>} */ ({
   r: "read-only-storage",

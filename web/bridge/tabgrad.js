@@ -7,7 +7,8 @@
  */
 
 import { Encoding } from "./encode.js";
-import { PacketError, VERSION } from "./packet.js";
+import { PacketError } from "./ids.js";
+import { VERSION } from "./protocol.js";
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render/i;
 const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);

@@ -21,7 +21,9 @@ from tabgrad.core.errors import (
 from tabgrad.hosts.protocol import Adapter, Buffer, Fault, Hello
 
 # In this order each file finds above it what it imports.
-_MODULES = ("packet.js", "faults.js", "pipelines.js", "list.js", "encode.js", "tabgrad.js")
+_MODULES = (
+    "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js", "encode.js", "tabgrad.js",
+)  # fmt: skip
 
 # What the bridge's `wait` and `settle` resolve to.
 _DONE, _DEADLINE, _LOST = 0, 1, 2

@@ -7,17 +7,34 @@ from tabgrad.hosts.commands import (
     HEADER_WORDS,
     MAGIC,
     VERSION,
+    Alloc,
     Buffer,
     Command,
+    Copy,
+    Dispatch,
+    Drop,
+    DropPipeline,
+    Free,
     Nested,
     Pipeline,
+    Read,
+    Replay,
+    Routine,
     Store,
+    Write,
+    WriteBlob,
 )
 from tabgrad.hosts.protocol import command_words, header, padded
 
 # Taking a pointer to a Python buffer from JavaScript costs 8 to 15 microseconds, as much
 # as copying this many bytes into the packet.
 INLINE_BYTES = 32 * 1024
+
+# Looked up once: this runs for each command of each packet.
+_ALLOC = header(Alloc.TAG, 2)
+_FREE, _WRITE, _WRITE_BLOB, _COPY = Free.TAG, Write.TAG, WriteBlob.TAG, Copy.TAG
+_DISPATCH, _ROUTINE, _READ, _REPLAY = Dispatch.TAG, Routine.TAG, Read.TAG, Replay.TAG
+_DROP, _DROP_PIPELINE = Drop.TAG, DropPipeline.TAG
 
 
 class Encoder:
@@ -115,14 +132,14 @@ class Encoder:
         """Add an Alloc; `nbytes` is rounded up to whole words."""
         p = self._room(3)
         words = self._words
-        words[p] = 0x201
+        words[p] = _ALLOC
         words[p + 1] = buffer
         words[p + 2] = (nbytes + 3) & -4
         self._position, self.commands = p + 3, self.commands + 1
 
     def free(self, buffers: Sequence[int]) -> None:
         """Add a Free of all `buffers`."""
-        self._append(2, buffers)
+        self._append(_FREE, buffers)
 
     def write(self, buffer: int, offset: int, data: Buffer) -> None:
         """Add a Write or WriteBlob; data of a broken word is padded with zeros."""
@@ -134,12 +151,12 @@ class Encoder:
         self.bytes_up += nbytes
         if nbytes > INLINE_BYTES:
             self.blobs.append(view)
-            self._append(4, (buffer, offset, nbytes, len(self.blobs) - 1))
+            self._append(_WRITE_BLOB, (buffer, offset, nbytes, len(self.blobs) - 1))
             return
         n = 4 + (nbytes >> 2)
         p = self._room(n)
         words = self._words
-        words[p] = 3 | n - 1 << 8
+        words[p] = _WRITE | n - 1 << 8
         words[p + 1] = buffer
         words[p + 2] = offset
         words[p + 3] = nbytes
@@ -148,7 +165,7 @@ class Encoder:
 
     def copy(self, src: int, src_offset: int, dst: int, dst_offset: int, nbytes: int) -> None:
         """Add a Copy."""
-        self._append(5, (src, src_offset, dst, dst_offset, nbytes))
+        self._append(_COPY, (src, src_offset, dst, dst_offset, nbytes))
 
     def pipeline(
         self,
@@ -171,17 +188,17 @@ class Encoder:
         uniform: Sequence[int] = (),
     ) -> None:
         """Add a Dispatch."""
-        self._append(7, (pipeline, *groups, len(buffers), *buffers, *uniform))
+        self._append(_DISPATCH, (pipeline, *groups, len(buffers), *buffers, *uniform))
         self.dispatches += 1
 
     def routine(self, routine: int, buffers: Sequence[int], parameters: Sequence[int] = ()) -> None:
         """Add a Routine."""
-        self._append(8, (routine, len(buffers), *buffers, *parameters))
+        self._append(_ROUTINE, (routine, len(buffers), *buffers, *parameters))
         self.dispatches += 1
 
     def read(self, token: int, buffer: int, offset: int, nbytes: int) -> None:
         """Add a Read; the bytes are then had from `Host.read(token, ...)`."""
-        self._append(9, (token, buffer, offset, nbytes))
+        self._append(_READ, (token, buffer, offset, nbytes))
         self.reads += 1
 
     def store(self, list_id: int, n_slots: int, commands: Sequence[Nested]) -> None:
@@ -198,7 +215,7 @@ class Encoder:
         n = 3 + n_slots + n_patches
         p = self._room(n)
         words = self._words
-        words[p] = 11 | n - 1 << 8
+        words[p] = _REPLAY | n - 1 << 8
         words[p + 1] = list_id
         words[p + 2] = n_slots
         words[p + 3 : p + 3 + n_slots] = _as_words(slots)
@@ -208,11 +225,11 @@ class Encoder:
 
     def drop(self, lists: Sequence[int]) -> None:
         """Add a Drop of stored lists."""
-        self._append(12, lists)
+        self._append(_DROP, lists)
 
     def drop_pipelines(self, pipelines: Sequence[int]) -> None:
         """Add a DropPipeline."""
-        self._append(13, pipelines)
+        self._append(_DROP_PIPELINE, pipelines)
 
     def append(self, command: Command) -> None:
         """Add any command as it stands."""
