@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
-from tabgrad.tensor import conversion, creation, linear
+from tabgrad.ops import elementwise
+from tabgrad.tensor import arithmetic, comparison, conversion, creation, elementary, linear
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -81,3 +85,59 @@ def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
         return other if other is NotImplemented else write(self, other)
 
     return method
+
+
+class OperatorsMethods:
+    """What Python's operators are on a Tensor."""
+
+    __slots__ = ()
+
+    __add__ = __radd__ = operator(arithmetic.add, elementwise.add)
+    __mul__ = __rmul__ = operator(arithmetic.mul, elementwise.mul)
+    __sub__ = operator(arithmetic.sub, elementwise.sub)
+    __rsub__ = operator(arithmetic.sub, elementwise.sub, True)
+    __truediv__ = operator(arithmetic.div, elementwise.div)
+    __rtruediv__ = operator(arithmetic.div, elementwise.div, True)
+    __floordiv__ = operator(arithmetic.floor_divide)
+    __rfloordiv__ = operator(arithmetic.floor_divide, None, True)
+    __mod__ = operator(arithmetic.remainder)
+    __rmod__ = operator(arithmetic.remainder, None, True)
+    __pow__ = operator(arithmetic.pow)
+    __rpow__ = operator(arithmetic.pow, None, True)
+    __matmul__ = product
+    __rmatmul__ = product_from_left
+    __and__ = __rand__ = operator(arithmetic.bitwise_and)
+    __or__ = __ror__ = operator(arithmetic.bitwise_or)
+    __xor__ = __rxor__ = operator(arithmetic.bitwise_xor)
+    __lshift__ = operator(arithmetic.bitwise_left_shift)
+    __rlshift__ = operator(arithmetic.bitwise_left_shift, None, True)
+    __rshift__ = operator(arithmetic.bitwise_right_shift)
+    __rrshift__ = operator(arithmetic.bitwise_right_shift, None, True)
+    __lt__ = operator(comparison.lt)
+    __le__ = operator(comparison.le)
+    __gt__ = operator(comparison.gt)
+    __ge__ = operator(comparison.ge)
+    if TYPE_CHECKING:
+
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+
+    else:
+        __eq__ = operator(comparison.eq)
+        __ne__ = operator(comparison.ne)
+    __neg__ = elementary.neg
+    __pos__ = elementary.positive
+    __abs__ = elementary.abs
+    __invert__ = elementary.bitwise_not
+    __iadd__ = assigning(arithmetic.ArithmeticMethods.add_)
+    __isub__ = assigning(arithmetic.ArithmeticMethods.sub_)
+    __imul__ = assigning(arithmetic.ArithmeticMethods.mul_)
+    __itruediv__ = assigning(arithmetic.ArithmeticMethods.div_)
+    __ifloordiv__ = assigning(arithmetic.ArithmeticMethods.floor_divide_)
+    __imod__ = assigning(arithmetic.ArithmeticMethods.remainder_)
+    __ipow__ = assigning(arithmetic.ArithmeticMethods.pow_)
+    __iand__ = assigning(arithmetic.ArithmeticMethods.bitwise_and_)
+    __ior__ = assigning(arithmetic.ArithmeticMethods.bitwise_or_)
+    __ixor__ = assigning(arithmetic.ArithmeticMethods.bitwise_xor_)
+    __ilshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_left_shift_)
+    __irshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_right_shift_)

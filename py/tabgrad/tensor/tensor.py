@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabgrad import dispatch, printing
 from tabgrad.core import dtype as dt, trace
@@ -17,7 +17,6 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device
-from tabgrad.ops import elementwise
 from tabgrad.tensor import (
     aliasing,
     arithmetic,
@@ -34,6 +33,7 @@ from tabgrad.tensor import (
     literals,
     nonzero,
     norms,
+    operators,
     ordering,
     ranges,
     reading,
@@ -48,7 +48,6 @@ from tabgrad.tensor import (
     ternary,
     writing,
 )  # fmt: skip
-from tabgrad.tensor.operators import assigning, operator, product, product_from_left
 from tabgrad.tensor.public import takes_numpy_names
 from tabgrad.tensor.size import Size, size_of
 from tabgrad.transforms import backward as reverse, hooks, tape
@@ -70,6 +69,7 @@ class Tensor(
     linear.LinearMethods,
     nonzero.NonzeroMethods,
     norms.NormsMethods,
+    operators.OperatorsMethods,
     ordering.OrderingMethods,
     ranges.RangesMethods,
     reading.ReadingMethods,
@@ -402,56 +402,6 @@ class Tensor(
     __array_wrap__ = conversion.array_wrap
     __getitem__ = indexing.getitem
     __setitem__ = indexing.setitem
-
-    __add__ = __radd__ = operator(arithmetic.add, elementwise.add)
-    __mul__ = __rmul__ = operator(arithmetic.mul, elementwise.mul)
-    __sub__ = operator(arithmetic.sub, elementwise.sub)
-    __rsub__ = operator(arithmetic.sub, elementwise.sub, True)
-    __truediv__ = operator(arithmetic.div, elementwise.div)
-    __rtruediv__ = operator(arithmetic.div, elementwise.div, True)
-    __floordiv__ = operator(arithmetic.floor_divide)
-    __rfloordiv__ = operator(arithmetic.floor_divide, None, True)
-    __mod__ = operator(arithmetic.remainder)
-    __rmod__ = operator(arithmetic.remainder, None, True)
-    __pow__ = operator(arithmetic.pow)
-    __rpow__ = operator(arithmetic.pow, None, True)
-    __matmul__ = product
-    __rmatmul__ = product_from_left
-    __and__ = __rand__ = operator(arithmetic.bitwise_and)
-    __or__ = __ror__ = operator(arithmetic.bitwise_or)
-    __xor__ = __rxor__ = operator(arithmetic.bitwise_xor)
-    __lshift__ = operator(arithmetic.bitwise_left_shift)
-    __rlshift__ = operator(arithmetic.bitwise_left_shift, None, True)
-    __rshift__ = operator(arithmetic.bitwise_right_shift)
-    __rrshift__ = operator(arithmetic.bitwise_right_shift, None, True)
-    __lt__ = operator(comparison.lt)
-    __le__ = operator(comparison.le)
-    __gt__ = operator(comparison.gt)
-    __ge__ = operator(comparison.ge)
-    if TYPE_CHECKING:
-
-        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-
-    else:
-        __eq__ = operator(comparison.eq)
-        __ne__ = operator(comparison.ne)
-    __neg__ = elementary.neg
-    __pos__ = elementary.positive
-    __abs__ = elementary.abs
-    __invert__ = elementary.bitwise_not
-    __iadd__ = assigning(arithmetic.ArithmeticMethods.add_)
-    __isub__ = assigning(arithmetic.ArithmeticMethods.sub_)
-    __imul__ = assigning(arithmetic.ArithmeticMethods.mul_)
-    __itruediv__ = assigning(arithmetic.ArithmeticMethods.div_)
-    __ifloordiv__ = assigning(arithmetic.ArithmeticMethods.floor_divide_)
-    __imod__ = assigning(arithmetic.ArithmeticMethods.remainder_)
-    __ipow__ = assigning(arithmetic.ArithmeticMethods.pow_)
-    __iand__ = assigning(arithmetic.ArithmeticMethods.bitwise_and_)
-    __ior__ = assigning(arithmetic.ArithmeticMethods.bitwise_or_)
-    __ixor__ = assigning(arithmetic.ArithmeticMethods.bitwise_xor_)
-    __ilshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_left_shift_)
-    __irshift__ = assigning(arithmetic.ArithmeticMethods.bitwise_right_shift_)
 
     detach = aliasing.detach
 
