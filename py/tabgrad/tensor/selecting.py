@@ -291,8 +291,8 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
         return found
     # what was put in for the absent equals these, and must not share
     same = r.eq(e.stop_gradient(found), neutral)
-    own = e.where(same, x if include_self else e.where(hit, 0, x), 0)
-    given = e.where(i.gather.bind(same, k, axis=at), values, 0)
+    own = x if include_self else e.where(hit, 0, x)
+    own, given = (e.where(r.eq(n, neutral), n, 0) for n in (own, values))
     total = i.scatter_add.bind(own, k, given, axis=at)
     count = e.add(hits, 1 if include_self else e.where(hit, 0, 1))
     return e.where(same, e.div(total, cast(count, x.spec.dtype)), found)
