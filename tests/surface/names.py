@@ -46,6 +46,27 @@ def methods() -> list[str]:
     ]
 
 
+def members() -> list[tuple[str, str, str]]:
+    """Return (module, class, method) of the public methods of classes, each where it is public first."""
+    found = []
+    classes = [
+        (place, name, kind)
+        for place, name in public()
+        if inspect.isclass(kind := getattr(module(place), name))
+    ]
+    known = {kind for _, _, kind in classes}
+    for place, name, kind in classes:
+        if name == "Tensor":
+            continue
+        above = known & set(kind.__mro__[1:])
+        for method in sorted(dir(kind)):
+            fn = getattr(kind, method)
+            mine = _ours(fn) and inspect.isroutine(fn) and method[0] != "_"
+            if mine and all(getattr(base, method, None) is not fn for base in above):
+                found.append((place, name, method))
+    return found
+
+
 def spelled(default: Any) -> str:
     """Return the text of a default: a plain value, or the name of a dtype, class or function; else `...`."""
     if default is None or isinstance(default, bool | int | float | str | tuple | list):

@@ -159,6 +159,12 @@ def recorded() -> Iterator[tuple[str, str]]:
         if not seen:
             seen = functions.get(name, []) if not place else schema(f"{place}_{name}")
         yield from ((full, s) for s in dict.fromkeys(seen))
+    for place, kind, method in names.members():
+        module = importlib.import_module(f"torch.{place}" if place else "torch")
+        thing = getattr(getattr(module, kind, None), method, None)
+        if thing is not None and callable(thing):
+            full = ".".join(filter(None, (place, kind, method)))
+            yield from ((full, s) for s in python(thing))
     for name in names.methods():
         thing = getattr(torch.Tensor, name, None)
         if thing is not None and callable(thing):

@@ -16,6 +16,10 @@ FUNCTIONS = [
     for place, name in names.public()
 ]
 METHODS = [(f"Tensor.{name}", getattr(tg.Tensor, name)) for name in names.methods()]
+MEMBERS = [
+    (f"{place}.{kind}.{name}", getattr(getattr(names.module(place), kind), name))
+    for place, kind, name in names.members()
+]
 PUBLISHED = [
     (full, fn)
     for full, fn in (*FUNCTIONS, *METHODS)
@@ -29,7 +33,7 @@ def parameters(fn: Any) -> dict[str, inspect.Parameter]:
 
 
 @pytest.mark.parametrize(
-    ("full", "fn"), FUNCTIONS + METHODS, ids=lambda x: x if isinstance(x, str) else ""
+    ("full", "fn"), FUNCTIONS + METHODS + MEMBERS, ids=lambda x: x if isinstance(x, str) else ""
 )
 def test_it_is_described_and_typed(full: str, fn: Any) -> None:
     assert not isinstance(fn, Op)
@@ -38,7 +42,8 @@ def test_it_is_described_and_typed(full: str, fn: Any) -> None:
         # Python makes the signatures of exceptions and tuples, and users make no dtypes
         return
     given = inspect.signature(fn)
-    mine = list(given.parameters.values())[1 if full.startswith("Tensor.") else 0 :]
+    bound = full.startswith("Tensor.") or "self" in list(given.parameters)[:1]
+    mine = list(given.parameters.values())[1 if bound else 0 :]
     enum = inspect.isclass(fn) and hasattr(fn, "__members__")
     assert enum or [p.name for p in mine if p.annotation is p.empty] == []
     assert inspect.isclass(fn) or given.return_annotation is not given.empty

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import pathlib
 from collections.abc import Iterator
@@ -32,13 +31,12 @@ def theirs() -> dict[str, list[ast.arguments]]:
 
 
 def ours(full: str) -> Any:
-    """Return the thing of tabgrad that has this name; the last part is an attribute."""
-    place, _, name = full.rpartition(".")
-    if place == "Tensor":
-        import tabgrad as tg
-
-        return getattr(tg.Tensor, name)
-    return getattr(importlib.import_module(f"tabgrad.{place}" if place else "tabgrad"), name)
+    """Return the thing of tabgrad that has this name: a function, a class, or a method of one."""
+    place = max((m for m in names.MODULES if f"{full}.".startswith(f"{m}." if m else "")), key=len)
+    found: Any = names.module(place)
+    for part in full.removeprefix(place).strip(".").split("."):
+        found = getattr(found, part)
+    return found
 
 
 def differences(full: str, overloads: list[ast.arguments]) -> Iterator[str]:
@@ -49,7 +47,8 @@ def differences(full: str, overloads: list[ast.arguments]) -> Iterator[str]:
         yield "has no signature"
         return
     mine = list(given.parameters.values())
-    if full.startswith("Tensor.") and mine and mine[0].kind in POSITIONAL:
+    bound = full.startswith("Tensor.") or "self" in list(given.parameters)[:1]
+    if mine and mine[0].kind in POSITIONAL and bound:
         # what stands for the tensor itself may have any name
         mine = mine[1:]
     theirs = [Overload(one) for one in overloads]

@@ -75,10 +75,10 @@ class _Row(Module):
         self._refill(modules)
         return self
 
-    def pop(self, index: int | slice) -> Any:
-        """Remove the module at `index` and return it."""
-        found = self[index]
-        del self[index]
+    def pop(self, key: int | slice) -> Any:
+        """Remove the module at the index `key` and return it."""
+        found = self[key]
+        del self[key]
         return found
 
 
@@ -112,6 +112,10 @@ class Sequential(_Row):
         Module.__init__(made)
         made._modules.update(zip(names, modules, strict=True))
         return made
+
+    def extend(self, sequential: Iterable[Module]) -> Self:
+        """Add several modules at the end."""
+        return super().extend(sequential)
 
     def forward(self, input: Any) -> Any:
         """Pass `input` through all modules."""

@@ -217,9 +217,9 @@ class Module(Moves):
                 below = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(seen, below, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """Yield every module, this one first."""
-        return (module for _, module in self.named_modules())
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the direct submodules with their names."""
@@ -334,10 +334,11 @@ class Module(Moves):
     # State dicts
 
     def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
         """Return parameters and persistent buffers by dotted name, detached unless `keep_vars`."""
-        return state.state_dict(self, destination, prefix, keep_vars)
+        given = (*args, *(destination, prefix, keep_vars)[len(args) :])
+        return state.state_dict(self, *given)
 
     def load_state_dict(
         self, state_dict: Any, strict: bool = True, assign: bool = False
