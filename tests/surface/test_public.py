@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -131,6 +132,11 @@ def test_signatures_show_out_and_pytorchs_names() -> None:
     assert list(parameters(tg.Tensor.sum))[1:] == ["dim", "keepdim", "dtype"]
     assert list(parameters(tg.Tensor.cumsum_))[1:] == ["dim", "dtype"]
     assert parameters(tg.zeros)["layout"].default is None
+
+
+@pytest.mark.parametrize("fn", [tg.add, tg.flatten, tg.special.erf, tg.Tensor.sum, tg.Tensor.size])
+def test_it_pickles_as_what_it_is(fn: Any) -> None:
+    assert pickle.loads(pickle.dumps(fn)) is fn
 
 
 def test_layouts_are_strided() -> None:

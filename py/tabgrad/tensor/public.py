@@ -87,8 +87,8 @@ def takes_numpy_names(kind: type) -> None:
         for name, fn in list(vars(owner).items()):
             if isinstance(fn, types.FunctionType) and getattr(kind, name) is fn:
                 if not {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
-                    method = _described(_forgiving(fn), fn, fn.__module__)
-                    method.__qualname__ = fn.__qualname__
+                    method = _described(_forgiving(fn), fn, kind.__module__)
+                    method.__name__, method.__qualname__ = name, f"{kind.__name__}.{name}"
                     setattr(kind, name, method)
 
 

@@ -47,7 +47,7 @@ def _moved(alpha: Any, k: int) -> Any:
 
 @widened(autocast=True)
 def ctc_loss(
-    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
+    log_probs: Tensor, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.

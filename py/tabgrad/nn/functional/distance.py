@@ -43,7 +43,7 @@ def _normalized(input: Any, p: float, dim: Any, eps: float) -> Any:
 
 
 @widened(autocast=True)
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
     needs_float("cosine_similarity", x1, x2, any_of=True)
     product = mul(x1, x2)
@@ -57,7 +57,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
 
 @widened(autocast=True)
 def pairwise_distance(
-    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """Return the p-norm of x1 - x2 + eps over the last axis."""
     d = add(sub(x1, x2), eps)

@@ -144,8 +144,8 @@ def _class_weights(
 @kinked
 @widened(autocast=True)
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
 
@@ -168,8 +168,8 @@ def nll_loss(
 
 @widened(autocast=True)
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
 
@@ -271,7 +271,7 @@ def _elementwise_loss(
 
 @widened(autocast=True)
 def mse_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return the squared difference, its (weighted) mean or sum."""
@@ -281,7 +281,7 @@ def mse_loss(
 
 @widened(autocast=True)
 def l1_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return the absolute difference, its (weighted) mean or sum."""
@@ -290,7 +290,7 @@ def l1_loss(
 
 @widened(autocast=True)
 def huber_loss(
-    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Tensor:
     """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
@@ -306,7 +306,7 @@ def huber_loss(
 
 @widened(autocast=True)
 def smooth_l1_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
@@ -325,7 +325,7 @@ def smooth_l1_loss(
 
 @widened(autocast=True)
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
@@ -349,7 +349,7 @@ def binary_cross_entropy(
 
 @widened(autocast=True)
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
@@ -369,7 +369,7 @@ def binary_cross_entropy_with_logits(
 
 @widened(autocast=True)
 def kl_div(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
@@ -387,7 +387,7 @@ def kl_div(
 
 @widened(autocast=True)
 def poisson_nll_loss(
-    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
@@ -405,8 +405,8 @@ def poisson_nll_loss(
 
 @widened(autocast=True)
 def gaussian_nll_loss(
-    input: Any,
-    target: Any,
+    input: Tensor,
+    target: Tensor,
     var: Any,
     full: bool = False,
     eps: float = 1e-6,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @widened(autocast=True)
 def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
@@ -41,7 +41,7 @@ def margin_ranking_loss(
 
 @widened(autocast=True)
 def hinge_embedding_loss(
-    input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the input where the target is 1, and max(0, margin - input) where it is -1."""
@@ -52,7 +52,7 @@ def hinge_embedding_loss(
 
 @widened(autocast=True)
 def soft_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return ln(1 + exp(-target * input)); `target` is 1 or -1."""
@@ -63,7 +63,7 @@ def soft_margin_loss(
 
 @widened(autocast=True)
 def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
@@ -84,7 +84,7 @@ def cosine_embedding_loss(
 
 @widened(autocast=True)
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
@@ -104,7 +104,7 @@ def triplet_margin_loss(
 
 @widened(autocast=True)
 def triplet_margin_with_distance_loss(
-    anchor: Any, positive: Any, negative: Any, *,
+    anchor: Tensor, positive: Tensor, negative: Tensor, *,
     distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
@@ -118,7 +118,7 @@ def triplet_margin_with_distance_loss(
 
 @widened(autocast=True)
 def multi_margin_loss(
-    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Any = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
@@ -152,7 +152,7 @@ def multi_margin_loss(
 
 @widened(autocast=True)
 def multilabel_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
@@ -195,7 +195,7 @@ def multilabel_margin_loss(
 
 @widened(autocast=True)
 def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""

@@ -54,7 +54,7 @@ def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) 
 
 @widened(first=True, autocast=True)
 def layer_norm(
-    input: Any,
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Any = None,
     bias: Any = None,
@@ -73,7 +73,7 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
+    input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Tensor:
     """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
 
@@ -118,7 +118,7 @@ def move(running: Any, new: Any, momentum: float, factor: float) -> None:
 
 
 def batch_norm(
-    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
     training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
@@ -191,7 +191,7 @@ def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) 
 
 @widened(first=True, autocast=True)
 def group_norm(
-    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
     """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
     needs_float("group_norm", input)
@@ -213,7 +213,7 @@ def group_norm(
 
 
 def instance_norm(
-    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    input: Tensor, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
@@ -240,7 +240,7 @@ def _by_instance(input: Any, weight: Any, bias: Any, running: Running, eps: floa
 
 @widened
 def local_response_norm(
-    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
     """Return `input` [N, C, ...] divided by (k + alpha * mean of squares over `size` channels) ** beta."""
     if len(input.spec.shape) < 3:

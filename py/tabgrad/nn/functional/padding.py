@@ -85,7 +85,7 @@ _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 
 @of_tensors
 def pad(
-    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
     """Return `input` padded: `pad` holds (before, after) for the last dim, then for the one before it, ...
 

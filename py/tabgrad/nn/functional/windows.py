@@ -167,7 +167,7 @@ def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
 
 
 def unfold(
-    input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
     """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
     shape = input.spec.shape
@@ -190,7 +190,7 @@ def unfold(
 
 
 def fold(
-    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:  # fmt: skip
     """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
     shape = input.spec.shape
