@@ -55,6 +55,8 @@ class Entry:
         self.makers = places.makers
         self.apart = places.apart() if self.written else None
         self.state.seal()
+        # `check_history` has refused a call that was given one of them
+        self.reached = frozenset(map(id, self.state.seen))
         sources = places.sources()
         targets = [t.value for t in places.targets]
         capture.reads.clear()
@@ -91,6 +93,8 @@ class Entry:
             [(getattr(find(args), "_grad", None) is not None) is has for find, has in self.has_grad]
         ):
             return "a gradient", "is there now and was not, or is gone"
+        if any([id(x) in self.reached for x in args]):
+            return "an argument", "is a tensor that the function also reaches itself"
         if not self.state.holds():
             return self.state.broken() or ("the state", "changed while it was compared")
         for i, content in self.arrays:

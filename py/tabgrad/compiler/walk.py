@@ -161,9 +161,8 @@ class Walk:
 
     def _all_modules(self) -> None:
         """Note the modules of users: code may get at each of them."""
-        for name, module in list(sys.modules.items()):
-            if module_kind(name) == USER and root_of(name) != "tabgrad":
-                self._todo.append((module, name))
+        own = [n for n in sys.modules if module_kind(n) == USER and root_of(n) != "tabgrad"]
+        self._take(self._space(sys.modules, "module ", ()), own)
 
     def _space(self, table: Any, path: Path, always: Iterable[str], follows: Any = object) -> Space:
         found = self.spaces.get(id(table))
@@ -240,6 +239,7 @@ class Walk:
         if issubclass(type(value), dict | types.MappingProxyType):
             self.boxes.append((value, path, (list(value), list(value.values()))))
             self._todo += [(item, f"{path}[{shown(k)}]") for k, item in value.items()]
+            self._todo += [(k, f"a key of {path}") for k in value if issubclass(type(k), Box)]
         else:
             self.boxes.append((value, path, list(value)))
             if not issubclass(type(value), bytearray):
