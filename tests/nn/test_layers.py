@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -250,3 +251,18 @@ def test_parameters_as_a_vector() -> None:
     assert layer.weight.is_leaf
     with pytest.raises(TypeError, match="expected a Tensor"):
         nn.utils.vector_to_parameters([1.0], layer.parameters())
+
+
+def test_statistics_that_are_tracked_no_more_stay(device: str) -> None:
+    for norm in (nn.BatchNorm1d(2, device=device), nn.BatchNorm1d(2, momentum=None, device=device)):
+        norm(tg.rand(4, 2, device=device))
+        norm.track_running_stats = False
+        before = norm.running_mean.tolist(), norm.num_batches_tracked.item()
+        norm(tg.rand(4, 2, device=device))
+        assert (norm.running_mean.tolist(), norm.num_batches_tracked.item()) == before
+
+
+def test_lazy_layers_are_pickled() -> None:
+    made = pickle.loads(pickle.dumps(nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())))
+    assert made(tg.ones(2, 5)).shape == (2, 3)
+    assert type(made[0]) is nn.Linear

@@ -130,6 +130,8 @@ class Names(NamedTuple):
     """Whether globals may be touched by names that are not among these."""
     counts: bool
     """Whether writes to a tensor may be counted: `_version` is an attribute here, or part of a text."""
+    identity: bool
+    """Whether objects may be told apart by which they are, not by what they hold: `is` but for None; `id`."""
 
 
 _GLOBAL = {
@@ -152,6 +154,8 @@ if sys.version_info >= (3, 12):
     _SHIFT |= {opcode.opmap["LOAD_ATTR"]: 1, opcode.opmap["LOAD_SUPER_ATTR"]: 2}
 _METHOD = opcode.opmap.get("LOAD_METHOD", -1)
 _MATCH = opcode.opmap["MATCH_CLASS"]
+_IS = opcode.opmap["IS_OP"]
+_CONSTANT = {opcode.opmap["LOAD_CONST"]}
 _EXTENDED = opcode.opmap["EXTENDED_ARG"]
 
 
@@ -165,11 +169,14 @@ def names_of(code: CodeType) -> Names:
     """
     used: list[set[str]] = [set(), set(), set(), set()]
     words, names, high, anywhere = code.co_code, code.co_names, 0, False
+    identity, constant = False, False
     for i in range(0, len(words), 2):
         op, arg = words[i], words[i + 1] | high
         high = arg << 8 if op == _EXTENDED else 0
         kind = 0 if op in _GLOBAL else 1 if op in _ATTRIBUTE else 2 if op == _IMPORT else -1
         anywhere = anywhere or op == _MATCH
+        identity = identity or (op == _IS and not constant)
+        constant = op in _CONSTANT and code.co_consts[arg] in (None, True, False, ...)
         if kind >= 0:
             name = names[arg >> _SHIFT.get(op, 0)]
             used[kind].add(name)
@@ -181,7 +188,8 @@ def names_of(code: CodeType) -> Names:
     all_globals = not _ALL_GLOBALS.isdisjoint(named)
     texts = [c for c in code.co_consts if type(c) is str]
     counts = "_version" in attributes or any(["_version" in text for text in texts])
-    return Names(globals_, attributes, imports, handed, anywhere, all_globals, counts)
+    identity = identity or "id" in globals_
+    return Names(globals_, attributes, imports, handed, anywhere, all_globals, counts, identity)
 
 
 _DESCRIBED = (MethodDescriptorType, BuiltinFunctionType)

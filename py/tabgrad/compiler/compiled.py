@@ -15,7 +15,7 @@ from tabgrad.compiler import keys
 from tabgrad.compiler.before import Before
 from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
-from tabgrad.compiler.kinds import tensor_state
+from tabgrad.compiler.kinds import is_array, tensor_state
 from tabgrad.compiler.orphans import KNOWN, let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
@@ -33,6 +33,9 @@ MOST_ENTRIES = 8
 LIMIT = 8
 """A function that was traced so often for the same cause is traced for it no more."""
 
+
+IDENTITY = "tells objects apart by `is` or `id`, and is given lists, dicts or arrays"
+"""Why a call is not replayed whose arguments are compared by what they hold."""
 
 _FIELDS = frozenset(
     ("fn", "dynamic", "fullgraph", "first", "shared", "known", "causes", "traces", "reason", "runs_as_it_is",
@@ -205,6 +208,11 @@ class Compiled:
         for x in leaves:
             if isinstance(x, Box) and x.tracked:
                 state.reach(tensor_state(x).hooks, "an argument's hooks")
+        if state.tells_apart() and any(map(is_array, leaves)):
+            # watched arrays, and what holds them, are other objects
+            self.known.setdefault(key, Known()).refuse()
+            self.reason = IDENTITY
+            return self.fn(*args, **kwargs)
         capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
@@ -292,6 +300,8 @@ def _check(
     after, structure = tree.flatten(call)
     if structure != key[0] or len(after) != len(leaves) or any(map(_other, after, given)):
         raise Refused("changes a list or dict among its arguments")
+    if state.identity and keys.told_by_value(call):
+        raise Refused(IDENTITY)
     if keys.signatures(leaves) != key[1]:
         raise Refused("changes what an argument is, not only its values")
     why = keys.not_plain(result, state, (call, leaves))

@@ -142,6 +142,17 @@ class _Identity:
         return isinstance(other, _Identity) and other.its is self.its
 
 
+def told_by_value(call: tuple[Any, Any]) -> bool:
+    """Whether an argument is compared by what it holds: which object it is, a replay does not see."""
+    args, kwargs = call
+    return any(
+        type(x) not in ATOMS
+        and not isinstance(x, Box)
+        and (isinstance(x, list | dict | set | tuple) or is_array(x) or signature(x)[0] != "object")
+        for x in (*args, *kwargs.values())
+    )
+
+
 def with_state(leaves: list[Any], structure: Any) -> list[Any]:
     """Return the arguments that are told apart by identity, and the classes of others: their state counts."""
     found = []

@@ -24,6 +24,7 @@ from tabgrad.compiler.code import (
     module_kind,
     mro_of,
     name_of,
+    names_of,
     not_repeatable,
     root_of,
 )
@@ -72,12 +73,20 @@ class Walk:
         self.arrays: list[tuple[Any, Path, bytes]] = []
         self.attributes: set[str] = set()
         self.instances: list[tuple[Any, Path, type]] = []
+        self.identity = False
         self.everything = False
         self.full = False
         self.all_globals = False
         self.codes: set[int] = set()
         self.reasons: list[str] = []
         self._todo: list[tuple[Any, Path]] = []
+
+    def tells_apart(self) -> bool:
+        """Whether a function that was reached may tell objects apart by which they are."""
+        return any(
+            root_of(fn.__module__ or "") != "tabgrad" and names_of(fn.__code__).identity
+            for fn, _, _ in self.functions
+        )
 
     # -- reaching ----------------------------------------------------------------------------------
 
@@ -116,6 +125,7 @@ class Walk:
         if root_of(table.get("__name__") or "") != "tabgrad":
             if names.anywhere:
                 self.use_everything()
+            self.identity = self.identity or names.identity
             if names.counts:
                 self.reasons.append("counts the writes to a tensor (`_version`)")
         new = {*names.attributes, called} - self.attributes

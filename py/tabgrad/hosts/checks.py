@@ -1,10 +1,10 @@
-"""Indices that kernels found out of range: where they are kept, brought back and told."""
+"""Indices out of range, and numbers that break a rule, as kernels find them: kept, brought back and told."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.core.errors import OutOfRangeError
+from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.hosts.faults import where
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.checks import NBYTES, Site
@@ -66,7 +66,7 @@ class Checks:
         return token
 
     def tell(self, data: Any) -> None:
-        """Raise OutOfRangeError for the first index that was found out of range, if there is one."""
+        """Raise OutOfRangeError for an index that was found out of range, ArgumentError for a number."""
         words = memoryview(data).cast("I")
         if not words[0]:
             return
@@ -78,6 +78,8 @@ class Checks:
         if site.signed and index >> (site.bits - 1):
             index -= 1 << site.bits
         p = site.params
+        if "rule" in p:
+            raise ArgumentError(p["message"] + (f", called at {where(line)}" if line else ""))
         text = complaint(index, p["size"], p["what"], p["dim"], p["name"])
         raise OutOfRangeError(text + (f", called at {where(line)}" if line else ""))
 

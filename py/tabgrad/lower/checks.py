@@ -1,4 +1,4 @@
-"""Checking indices inside the kernels that read them.
+"""Checking indices, and numbers that must keep a rule, inside the kernels that read them.
 
 A kernel that meets an index outside its dim writes the index and the number of the site to a small buffer of
 the device, which `hosts/checks.py` brings back with the next read. Each check of a kernel has its own place for
@@ -12,7 +12,7 @@ from typing import Any
 
 from tabgrad.lower.dialect import FLAGS, I32, I64, U32, U64
 from tabgrad.lower.ir import Node, Program
-from tabgrad.lower.record import notes_errors
+from tabgrad.lower.record import notes_errors, op_notes_errors
 
 ERRORS = -2
 """The key under which the buffer of errors has its place beside those of the nodes."""
@@ -24,7 +24,7 @@ NBYTES = 4 + 8 * PLACES
 
 @dataclass(frozen=True)
 class Site:
-    """A check in a plan: raw node `origin` was recorded there, `params` are those of `checked`.
+    """A check in a plan: raw node `origin` was recorded there, `params` are those of `checked` or `confined`.
 
     It stands among the uniform words of a kernel, where a run puts the number that its device has for it.
     """
@@ -48,7 +48,7 @@ def needed(p: Program) -> bool:
 
 def _loops(body: Any) -> bool:
     return body is not None and any(
-        op.lowering == "checked" or _loops(params.get("body")) for op, params, _, _ in body.steps
+        op_notes_errors(op) or _loops(params.get("body")) for op, params, _, _ in body.steps
     )
 
 
@@ -79,6 +79,19 @@ def emit(e: Any, n: Node, value: str, kind: str) -> str:
         e.line(f"  {statement}")
     e.line("}")
     return e.let(kind, d.convert(at, wide, kind)) if params["wraps"] else value
+
+
+def note(e: Any, n: Node, test: str) -> None:
+    """Emit the note that a number breaks the rule of `n`, where `test` holds."""
+    if not n.spec.size:
+        return
+    place = e.checks % PLACES
+    e.checks += 1
+    site = e.word(("site", n.id), Site(e.origin(n), n.params, 32, False, place), U32)
+    e.line(f"if ({test}) {{")
+    for statement in e.d.flag(buffer(e), 1 + 2 * place, "0u", U32, site):
+        e.line(f"  {statement}")
+    e.line("}")
 
 
 def buffer(e: Any) -> str:

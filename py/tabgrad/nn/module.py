@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import tabgrad as tg
-from tabgrad.core.capture import clear_grad
 from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
 from tabgrad.nn.moves import Moves
 from tabgrad.nn.parameter import Buffer, Parameter
+from tabgrad.tensor.writing import reset_grad
 from tabgrad.utils.hooks import RemovableHandle
 
 Tensor = tg.Tensor
@@ -326,10 +326,7 @@ class Module(Moves):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or make them zero."""
         for p in self.parameters():
-            if set_to_none:
-                clear_grad(p)
-            elif p.grad is not None:
-                p.grad = tg.zeros_like(p.grad)
+            reset_grad(p, set_to_none)
 
     # State dicts
 

@@ -112,14 +112,15 @@ class _BatchNorm(_ByChannel):
         """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
         self._check(input)
         factor: Any = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        moves = self.training and self.track_running_stats
+        if moves and self.num_batches_tracked is not None:
             with tg.no_grad():
                 remember(self.num_batches_tracked, self.running_mean, self.running_var)
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 return self._cumulative(input)
         by_batch = self.training or self.running_mean is None
-        keep = not self.training or self.track_running_stats
+        keep = not self.training or moves
         return F.batch_norm(
             input, self.running_mean if keep else None, self.running_var if keep else None,
             self.weight, self.bias, by_batch, factor, self.eps,

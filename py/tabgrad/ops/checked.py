@@ -1,7 +1,6 @@
-"""Indices that a user gives: checked where they are read, so that none leaves its tensor.
+"""Indices that a user gives, and numbers that must keep a rule: checked where they are read.
 
-On a device the check rides in the kernel that reads the index, see `lower/checks.py`, and is told at the next
-read.
+On a device the check rides in the kernel that reads them, see `lower/checks.py`, and is told at the next read.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ _RULES: dict[str, Any] = {
     domain=(0.1, 0.9),
 )
 def confined(x: Operand, *, rule: str, message: str) -> Array:
-    """Return `x`, whose elements must keep `rule`: on `cpu` ArgumentError says `message` where one does not.
+    """Return `x`, whose elements must keep `rule`: ArgumentError says `message` where one does not.
 
-    Other devices take the numbers as they are: to look at them would be to wait for them.
+    A lazy device raises it at the next read, if what is returned here is used.
     """
     if not _RULES[rule](x).all():
         raise ArgumentError(message)

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import tabgrad as tg
 from tabgrad.core.capture import (
     capturing,
-    clear_grad,
     depend,
     guard,
     look_at_grads,
@@ -23,6 +22,7 @@ from tabgrad.core.trace import MODE
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number
 from tabgrad.optim.flat import Flat, States
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
+from tabgrad.tensor.writing import reset_grad
 from tabgrad.utils.hooks import RemovableHandle, add
 
 Tensor = tg.Tensor
@@ -243,10 +243,7 @@ class Optimizer:
         """Drop the gradients of all parameters, or make them zero."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    clear_grad(p)
-                elif p.grad is not None:
-                    p.grad = tg.zeros_like(p.grad)
+                reset_grad(p, set_to_none)
 
     # The step
 

@@ -80,6 +80,14 @@ def sizes(name: str, values: tuple[Any, ...]) -> Ints:
     return out
 
 
+def countable(name: str, n: int, device: Any) -> None:
+    """Raise DTypeError where a place, or a number, of up to `n` elements doesn't fit the device's integers."""
+    if n > 2**31 - 1 and device.index_dtype.itemsize < 8:
+        raise DTypeError(
+            f"{name}: over {n:,} elements the result needs int64, which {device} does not have; do it in parts"
+        )
+
+
 def floating(name: str, x: Tensor) -> Tensor:
     """Return `x` as a floating-point or complex tensor: integers and bools take the default dtype."""
     if x.spec.dtype.category >= dt.FLOAT:

@@ -11,6 +11,9 @@ from tabgrad.core.shape import broadcast, strides
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
+from tabgrad.ops.checked import confined
+from tabgrad.ops.rounding import bitwise_and, ge
+from tabgrad.ops.view import part
 from tabgrad.tensor import reading
 from tabgrad.tensor.creation import filled
 from tabgrad.tensor.public import takes_out
@@ -89,6 +92,17 @@ def masked_scattered(x: Any, mask: Any, source: Any) -> Any:
     flat = v.reshape.bind(mask, shape=(n,))
     kind = x.device.index_dtype
     rank = e.sub(scan.cumsum.bind(cast(flat, kind), axis=0, reverse=False), 1)
+    if n:
+        most = confined(
+            e.sub(source.spec.size - 1, part(rank, 0, n - 1, n)), rule="not negative",
+            message="masked_scatter: Number of elements of source < number of ones in mask: got "
+            f"{source.spec.size} elements",
+        )  # fmt: skip
+        # a check of what nobody uses would not be made
+        flat = bitwise_and(flat, ge(most, 0))
+        mask = v.reshape.bind(flat, shape=shape)
+    if not source.spec.size:
+        return e.where(mask, x, x)
     line = v.reshape.bind(cast(source, x.spec.dtype), shape=(source.spec.size,))
     last = source.spec.size - 1
     at = e.where(e.minimum(rank, last) < 0, 0, e.minimum(rank, last))

@@ -251,6 +251,10 @@ def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
     """Return which interval of the ascending `boundaries` each element lies in."""
+    if len(boundaries.spec.shape) != 1:
+        raise ShapeError(
+            f"boundaries tensor must be 1 dimension, but got dim({len(boundaries.spec.shape)})"
+        )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 

@@ -230,12 +230,18 @@ def _indices(
     return creation.tensor(lines, dtype=target, device=where_to, requires_grad=requires_grad)
 
 
+def _check_sizes(name: str, row: int, col: int) -> None:
+    if row < 0 or col < 0:
+        raise ShapeError(f"{name}: row and col must be non-negative, got {row} and {col}")
+
+
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None,
     layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the rows and columns of the lower triangle of a row by col matrix, as a 2 by k tensor."""
+    _check_sizes("tril_indices", row, col)
     pairs = [(i, j) for i in range(row) for j in range(min(col, i + offset + 1))]
     return _indices(pairs, dtype, device, layout, requires_grad)
 
@@ -246,6 +252,7 @@ def triu_indices(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the rows and columns of the upper triangle of a row by col matrix, as a 2 by k tensor."""
+    _check_sizes("triu_indices", row, col)
     pairs = [(i, j) for i in range(row) for j in range(max(0, i + offset), col)]
     return _indices(pairs, dtype, device, layout, requires_grad)
 

@@ -18,7 +18,7 @@ from tabgrad.ops import elementwise as e, reduction as r, rounding
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import arithmetic as a, elementary, return_types
-from tabgrad.tensor.arguments import as_dtype, axes, axis, spread
+from tabgrad.tensor.arguments import as_dtype, axes, axis, countable, spread
 from tabgrad.tensor.comparison import truth
 from tabgrad.tensor.norms import root
 from tabgrad.tensor.public import takes_out
@@ -51,6 +51,8 @@ def keep_axes(y: Any, x: Any, over: Ints) -> Any:
 
 
 def _summand(name: str, x: Any, dtype: DType | None) -> Any:
+    if x.spec.dtype is dt.bool_:
+        countable(name, x.spec.size, x.device)
     if dtype is not None:
         return cast(x, x.device.canonical(dtype, True))
     return as_dtype(x, dt.int64) if x.spec.dtype.category < dt.FLOAT else x
@@ -179,6 +181,7 @@ def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     if dim is None:
         _check_some(name, x, tuple(range(rank)))
         flat = reshape.bind(x, shape=(x.spec.size,))
+        countable(name, x.spec.size, x.device)
         y = op.bind(flat, axes=(0,), dtype=x.device.index_dtype)
         return reshape.bind(y, shape=(1,) * rank) if keepdim else y
     if not rank:
@@ -186,6 +189,7 @@ def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
         return _arg(name, op, x, None, False)
     over = (axis(name, dim, rank),)
     _check_some(name, x, over)
+    countable(name, math.prod(x.spec.shape[i] for i in over), x.device)
     y = op.bind(x, axes=over, dtype=x.device.index_dtype)
     return keep_axes(y, x, over) if keepdim else y
 
@@ -303,6 +307,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """Return how many elements over `dim` are nonzero."""
+    countable("count_nonzero", input.spec.size, input.device)
     return sum(as_dtype(truth(input), dt.int64), dim)
 
 

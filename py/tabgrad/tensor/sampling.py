@@ -338,17 +338,19 @@ def multinomial(
 
 
 def _weights(p: Any) -> Any:
-    """Return the weights of `multinomial`; on `cpu` those that are none raise."""
+    """Return the weights of `multinomial`, some of each row above 0."""
     p = confined(
         p, rule="finite and not negative",
         message="multinomial: probability tensor contains either `inf`, `nan` or element < 0",
     )  # fmt: skip
-    if p.device.type == "cpu" and p.spec.shape[-1]:
-        confined(
-            reductions.sum(p, -1), rule="positive",
-            message="multinomial: invalid multinomial distribution (sum of probabilities <= 0)",
-        )  # fmt: skip
-    return p
+    if not p.spec.shape[-1]:
+        return p
+    total = confined(
+        reductions.sum(p, -1, True), rule="positive",
+        message="multinomial: invalid multinomial distribution (sum of probabilities <= 0)",
+    )  # fmt: skip
+    # a check of what nobody uses would not be made
+    return e.where(r.gt(total, 0.0), p, 0.0)
 
 
 def _cumulative(p: Any, n: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.core.capture import clear_grad
 from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.number import NUMBER, fits, number
@@ -79,6 +80,19 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Say whether gradients of this leaf are wanted; return self."""
     self.requires_grad = requires_grad
     return self
+
+
+def reset_grad(leaf: Tensor, set_to_none: bool) -> None:
+    """Drop the gradient of a leaf, or make it zero where it stands, without history."""
+    grad = None if set_to_none else leaf.grad
+    if set_to_none:
+        clear_grad(leaf)
+    elif grad is not None:
+        if is_leaf(grad):
+            grad.requires_grad_(False)
+        else:
+            detach_(grad)
+        zero_(grad)
 
 
 def set_data(self: Tensor, new: Tensor) -> None:

@@ -134,7 +134,7 @@ class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook away; also a context manager."""
 
     def __init__(self, hooks: dict[int, Any]) -> None:
-        self._hooks = weakref.ref(hooks) if isinstance(hooks, Hooks) else lambda: hooks
+        self._hooks = _reference(hooks)
         self.id = next(_KEYS)
 
     def remove(self) -> None:
@@ -149,11 +149,23 @@ class RemovableHandle:
     def __exit__(self, *exc: object) -> None:
         self.remove()
 
+    def __getstate__(self) -> Any:
+        return self._hooks(), self.id
+
+    def __setstate__(self, state: Any) -> None:
+        hooks, self.id = state
+        self._hooks = _reference(Hooks() if hooks is None else hooks)
+
 
 class Hooks(dict[int, Any]):
     """Hooks of one kind in the order they were registered."""
 
     __slots__ = ("__weakref__",)
+
+
+def _reference(hooks: dict[int, Any]) -> Callable[[], Any]:
+    """Return what gives the hooks: a weak reference where they can have one."""
+    return weakref.ref(hooks) if isinstance(hooks, Hooks) else lambda: hooks
 
 
 _KEYS = itertools.count()

@@ -6,11 +6,16 @@ from importlib import import_module as _import_module
 from tabgrad.utils.accumulation import GradientAccumulator as GradientAccumulator
 
 if _typing.TYPE_CHECKING:
-    from tabgrad.utils import checkpoint as checkpoint, data as data, hooks as hooks
+    from tabgrad.utils import (
+        checkpoint as checkpoint,
+        data as data,
+        hooks as hooks,
+        recovery as recovery,
+    )  # fmt: skip
 else:
 
     def __getattr__(name: str) -> object:
         """Import a module when it is first asked for, as `tabgrad.utils.checkpoint`."""
-        if name in ("checkpoint", "data", "hooks"):
+        if name in ("checkpoint", "data", "hooks", "recovery"):
             return _import_module(f"tabgrad.utils.{name}")
         raise AttributeError(f"module 'tabgrad.utils' has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -77,3 +78,25 @@ def test_a_module_that_takes_the_place_of_another(monkeypatch) -> None:
     assert fast(x).item() == 5.0
     second.scale, first.scale = 6.0, 7.0
     assert [fast(x).item() for _ in range(2)] == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("make", [lambda: [1], lambda: {"k": 1}, lambda: np.ones(2)])
+@pytest.mark.parametrize("by", ["is", "id"])
+def test_which_object_an_argument_is(make, by) -> None:
+    a, b = make(), make()
+    x = tg.ones(1, device="webgpu")
+    if by == "is":
+        pair = tg.compile(lambda x, p, q: x * (2 if p is q else 3))
+        known = tg.compile(lambda x, p: x * (2 if p is a else 3))
+    else:
+        pair = tg.compile(lambda x, p, q: x * (2 if id(p) == id(q) else 3))
+        known = tg.compile(lambda x, p: x * (2 if id(p) == id(a) else 3))
+    assert [pair(x, *pq).item() for pq in ((a, b), (a, a), (a, b), (b, b))] == [3, 2, 3, 2]
+    assert [known(x, p).item() for p in (b, a, b, a)] == [3, 2, 3, 2]
+
+
+def test_a_test_for_none_is_no_hindrance() -> None:
+    f = tg.compile(lambda x, p=None: x * (2 if p is None else 3))
+    x = tg.ones(1, device="webgpu")
+    assert [f(x).item(), f(x, [1]).item(), f(x, [1]).item(), f(x).item()] == [2, 3, 3, 2]
+    assert "2 plans" in repr(f)

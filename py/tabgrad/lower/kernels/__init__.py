@@ -5,6 +5,7 @@ from tabgrad.lower.kernels import (
     argsort as argsort,
     cat as cat,
     checked as checked,
+    confined as confined,
     counting as counting,
     gather as gather,
     loop as loop,
