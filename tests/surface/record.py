@@ -172,6 +172,11 @@ def recorded() -> Iterator[tuple[str, str]]:
             yield from ((f"Tensor.{name}", s) for s in dict.fromkeys(seen))
 
 
-if __name__ == "__main__":
+def text() -> str:
+    """Return the lines of `signatures.txt`."""
     found = dict.fromkeys((name, s) for name, sig in recorded() for s in PARSED.get(name, [sig]))
-    PATH.write_text("".join(f"{name}({signature})\n" for name, signature in found))
+    return "".join(f"{name}({signature})\n" for name, signature in found)
+
+
+if __name__ == "__main__":
+    PATH.write_text(text())

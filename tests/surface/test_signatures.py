@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import pathlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tests.surface import names
+import pytest
+
+from tests.surface import names, record
 
 HERE = pathlib.Path(__file__).parent
 NONE: Any = inspect.Parameter.empty
@@ -141,3 +144,11 @@ def test_signatures_are_those_of_pytorch() -> None:
     seen, known = found(), listed()
     assert [x for x in seen if not any(fnmatchcase(x, pattern) for pattern in known)] == []
     assert [pattern for pattern in known if not any(fnmatchcase(x, pattern) for x in seen)] == []
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="PyTorch, the source of the recording, is absent",
+)
+def test_what_was_recorded_is_what_pytorch_says() -> None:
+    assert record.text() == record.PATH.read_text()
