@@ -127,3 +127,8 @@ else:
         if name in ("load", "save", "save_async"):
             return getattr(_import_module("tabgrad.serialization"), name)
         raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on demand too."""
+        late = (*_ON_DEMAND, *_OF_AMP, "export", "load", "save", "save_async")
+        return sorted({*globals(), *late})

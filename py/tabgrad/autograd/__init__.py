@@ -26,8 +26,6 @@ from tabgrad.autograd.grad_mode import (
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
 from tabgrad.transforms.backward import backward as backward, grad as grad
-from tabgrad.transforms.function import Function as Function
-from tabgrad.transforms.once import once_differentiable as once_differentiable
 from tabgrad.transforms.tape import Node as Node
 
 if _typing.TYPE_CHECKING:
@@ -41,12 +39,17 @@ if _typing.TYPE_CHECKING:
         gradcheck as gradcheck,
         gradgradcheck as gradgradcheck,
     )
+    from tabgrad.autograd.function import (
+        Function as Function,
+        once_differentiable as once_differentiable,
+    )
     from tabgrad.autograd.gradient_tape import GradientTape as GradientTape
     from tabgrad.autograd.variable import Variable as Variable
 else:
     _ON_DEMAND = {
         "GradcheckError": "checks", "gradcheck": "checks", "gradgradcheck": "checks",
-        "GradientTape": "gradient_tape", "Variable": "variable",
+        "Function": "function", "once_differentiable": "function", "GradientTape": "gradient_tape",
+        "Variable": "variable",
     }  # fmt: skip
 
     def __getattr__(name: str) -> object:
@@ -56,3 +59,7 @@ else:
         if name in ("forward_ad", "function", "functional"):
             return _import_module(f"tabgrad.autograd.{name}")
         raise AttributeError(f"module 'tabgrad.autograd' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on demand too."""
+        return sorted({*globals(), *_ON_DEMAND, "forward_ad", "function", "functional"})

@@ -199,7 +199,7 @@ def _pick(k: Any, dim: int, shape: Ints, device: Any) -> Any:
                     f"the indexed tensor {list(shape)} at index {dim + a}"
                 )
         return cast(k, dt.bool_)
-    if dtype.category != dt.INT:
+    if dtype not in (dt.int64, dt.int32):
         raise IndexError(
             f"tensors used as indices must be long, int, byte or bool tensors, got {dtype!r}"
         )

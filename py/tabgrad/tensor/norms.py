@@ -39,6 +39,11 @@ def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     if p == 2:
         return radius(reduce_sum.bind(square(x), axes=axes))
     size = abs_(x)
+    if abs(p) == float("inf") and not all(x.spec.shape[a] for a in axes):
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {p} norm on an empty tensor because the operation does "
+            f"not have an identity: got shape {x.spec.shape}"
+        )
     if p == 1:
         return reduce_sum.bind(size, axes=axes)
     if p == float("inf"):

@@ -19,3 +19,7 @@ else:
         if name in ("checkpoint", "data", "hooks", "recovery"):
             return _import_module(f"tabgrad.utils.{name}")
         raise AttributeError(f"module 'tabgrad.utils' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on demand too."""
+        return sorted({*globals(), "checkpoint", "data", "hooks", "recovery"})

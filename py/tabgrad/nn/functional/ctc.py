@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core.errors import ArgumentError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -66,6 +66,10 @@ def ctc_loss(
     if not 0 <= blank < classes:
         raise ArgumentError(
             f"ctc_loss: blank must be in label range: got {blank} of {classes} classes"
+        )
+    if not log_probs.spec.size:
+        raise ShapeError(
+            f"ctc_loss: log_probs tensor must not be empty, got {log_probs.spec.shape}"
         )
     lengths = [_lengths(v, n, log_probs) for v in (input_lengths, target_lengths)]
     if len(targets.spec.shape) == 1 and not single:

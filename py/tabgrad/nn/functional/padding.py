@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ def pad_constant(x: Any, pairs: Pairs, value: Any = 0) -> Any:
     low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
     none = (0,) * len(pairs)
     y = pad_zeros.bind(x, low=low, high=high, interior=none)
-    if not value or not any(lo > 0 or hi > 0 for lo, hi in pairs):
+    zero = not value and math.copysign(1.0, value) > 0
+    if zero or not any(lo > 0 or hi > 0 for lo, hi in pairs):
         return y
     inside = constant(True, spec(x.spec.shape, dt.bool_), x.device)
     return where(pad_zeros.bind(inside, low=low, high=high, interior=none), y, value)

@@ -33,7 +33,20 @@ from tabgrad.ops.elementwise import (
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.reduction import keep, reduce_sum
-from tabgrad.ops.rounding import bitwise_and, eq, floor, ge, gt, isfinite, le, lt, round_
+from tabgrad.ops.rounding import (
+    bitwise_and,
+    bitwise_or,
+    eq,
+    floor,
+    ge,
+    gt,
+    isfinite,
+    isnan,
+    le,
+    lt,
+    ne,
+    round_,
+)
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import expand, part, permute, reshape, spread
 
@@ -185,9 +198,26 @@ def _by_matrix(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: 
     order = (*(i for i in range(rank) if i != axis), axis)
     rows = permute.bind(x, dims=order)
     lead = rows.spec.shape[:-1]
-    y = matmul.bind(reshape.bind(rows, shape=(size(lead), m)), w)
+    y = _product(reshape.bind(rows, shape=(size(lead), m)), w)
     y = reshape.bind(y, shape=(*lead, out))
     return permute.bind(y, dims=tuple(order.index(i) for i in range(rank)))
+
+
+def _product(x: Any, w: Any) -> Any:
+    """Return x @ w where a weight of 0 takes no part: of 0 · inf and 0 · nan a product would make nan."""
+    plain = isfinite(x)
+    kind = x.spec.dtype
+
+    def met(mask: Any, weights: Any) -> Any:
+        return gt(matmul.bind(cast(mask, kind), cast(weights, kind)), 0)
+
+    high, low = eq(x, math.inf), eq(x, -math.inf)
+    above, below = gt(w, 0), lt(w, 0)
+    up = bitwise_or(met(high, above), met(low, below))
+    down = bitwise_or(met(low, above), met(high, below))
+    bad = bitwise_or(met(isnan(x), ne(w, 0)), bitwise_and(up, down))
+    y = matmul.bind(where(plain, x, 0), w)
+    return where(bad, math.nan, where(up, math.inf, where(down, -math.inf, y)))
 
 
 def _from_neighbours(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Any:

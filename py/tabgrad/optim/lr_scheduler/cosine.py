@@ -73,7 +73,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             if epoch == 0:
                 self.T_cur = 0
             elif self.T_cur >= self.T_i:
-                self.T_cur -= self.T_i
+                self.T_cur %= self.T_i
                 self.T_i *= self.T_mult
         else:
             if epoch < 0:
