@@ -12,9 +12,16 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from tabgrad.core.trace import Box
+
 if TYPE_CHECKING:
     from tabgrad.compiler.compiled import Compiled as Compiled
-    from tabgrad.compiler.explanation import Explanation as Explanation
+    from tabgrad.compiler.explanation import (
+        Explanation as Explanation,
+        KernelExplanation as KernelExplanation,
+        ValueExplanation as ValueExplanation,
+    )  # fmt: skip
+    from tabgrad.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,17 +94,47 @@ def compile(
     return Compiled(model, dynamic, fullgraph)
 
 
-def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
-    """Return what `compiled` has captured for calls with such arguments; nothing is run.
+@overload
+def explain(what: Tensor) -> ValueExplanation: ...
+@overload
+def explain(what: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation: ...
+
+
+def explain(what: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return what is known of a compiled function or of a tensor's value; nothing is run.
+
+    Of a compiled function: what it has captured for calls with such arguments, what these captures depend
+    on, and why the last call was not replayed.
 
     >>> import tabgrad as tg
     >>> f = tg.compile(lambda x: x + 1)
-    >>> tg.compiler.explain(f, tg.ones(2, device="cpu")).dispatches
+    >>> x = tg.ones(2, device="cpu")
+    >>> tg.compiler.explain(f, x).dispatches
     []
+
+    Of a tensor that waits to be computed on a device: its plan, kernel after kernel, with the ops, the
+    buffers, the grid and the source of each. That is the plan of this value alone. When a value is read,
+    what else was recorded is computed with it, and may share its kernels. On `cpu`, where ops run at once,
+    and where the value is in a buffer already, it says that there is no plan.
+
+    >>> print(tg.compiler.explain(x * 2 + 1))
+    float32[2] on cpu: no plan, NumPy computes each op at once
     """
-    compiled = getattr(compiled, "_compiled_call_impl", None) or compiled
-    found: Explanation = compiled.explain(*args, **kwargs)
-    return found
+    if isinstance(what, Box):
+        if args or kwargs:
+            raise TypeError(
+                "explain: a tensor takes no further arguments; a compiled function does"
+            )
+        from tabgrad.compiler.explanation import explain_value
+
+        return explain_value(what)
+    found = getattr(what, "_compiled_call_impl", None) or what
+    if not hasattr(type(found), "explain"):
+        raise TypeError(
+            f"explain: expected a tensor, or a function or module that tabgrad.compile has returned, got "
+            f"{type(what).__name__}"
+        )
+    return found.explain(*args, **kwargs)
 
 
 if not TYPE_CHECKING:
@@ -108,8 +145,6 @@ if not TYPE_CHECKING:
             from tabgrad.compiler.compiled import Compiled
 
             return Compiled
-        if name == "Explanation":
-            from tabgrad.compiler.explanation import Explanation
-
-            return Explanation
+        if name in ("Explanation", "KernelExplanation", "ValueExplanation"):
+            return getattr(importlib.import_module("tabgrad.compiler.explanation"), name)
         raise AttributeError(f"module 'tabgrad.compiler' has no attribute {name!r}")

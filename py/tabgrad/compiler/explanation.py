@@ -1,4 +1,4 @@
-"""What is known of a compiled function, in words."""
+"""What is known of a compiled function, or of how a value is computed, in words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from tabgrad.compiler import keys
 from tabgrad.core import tree
 from tabgrad.core.trace import MODE, Box
+from tabgrad.hosts.planned import KernelExplanation, ValueExplanation
+from tabgrad.tensor.reading import lowered
 
 
 @dataclass
@@ -63,3 +65,16 @@ def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
     found.others = sum(len(k.entries) for k in compiled.known.values() if k is not known)
     found.inputs = [f"{x.spec} on {x.device}" for x in leaves if isinstance(x, Box)]
     return found
+
+
+def explain_value(x: Any) -> ValueExplanation:
+    """Return how the value of a tensor is computed."""
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.refuse("asks how a tensor is computed")
+    x = lowered(x, "explain")
+    found: ValueExplanation = x.device.backend.planned(x.value, x.spec)
+    return found
+
+
+__all__ = ["Explanation", "KernelExplanation", "ValueExplanation", "explain", "explain_value"]

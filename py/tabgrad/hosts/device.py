@@ -21,6 +21,7 @@ from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.moves import Moves, start_of
+from tabgrad.hosts.planned import ValueExplanation, planned
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.remembering import Remembering
 from tabgrad.hosts.replay import Stored
@@ -277,15 +278,8 @@ class DeviceBackend(Answers, Remembering):
         One that will run `often` may take longer to compile. `dynamic` is what plans of other sizes share.
         """
         graph = self.graph
-        position = {n: k for k, n in enumerate(order)}
-        at = position.__getitem__
-        raw = tuple(
-            [
-                (graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n])
-                for n in order
-            ]
-        )
-        key: Any = (raw, tuple([at(n) for n in wanted]), often, dynamic)
+        raw, places = self.structure(order, wanted)
+        key: Any = (raw, places, often, dynamic)
         stored = self.plans.get(key)
         moving: frozenset[int] = frozenset()
         if stored is None and not often:
@@ -309,6 +303,26 @@ class DeviceBackend(Answers, Remembering):
             if graph.op[n] is None or k in moving
         ]
         return stored, inputs, values
+
+    def structure(self, order: list[int], wanted: list[int]) -> tuple[Any, tuple[int, ...]]:
+        """Return the nodes `order` and those wanted by their positions in it, which say what a plan is for."""
+        graph = self.graph
+        at = {n: k for k, n in enumerate(order)}.__getitem__
+        raw = [
+            (graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n])
+            for n in order
+        ]
+        return tuple(raw), tuple([at(n) for n in wanted])
+
+    def planned(self, value: Value, spec: Spec) -> ValueExplanation:
+        """Return how a value would be computed, in words."""
+        return planned(self, value, spec)
+
+    def planned_anew(self, order: list[int], wanted: list[int]) -> Plan:
+        """Return the plan for nodes that are to be computed once; it is not kept."""
+        check_count(self.graph, order)
+        self.limits.runs, self.limits.dynamic = SELDOM, None
+        return self.lowered(*self.structure(order, wanted), frozenset(), order)
 
     def lowered(
         self, raw: Any, wanted: tuple[int, ...], moving: frozenset[int], order: list[int]

@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.numpy import np
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec, spec as spec_of
+from tabgrad.hosts.planned import ValueExplanation
 
 
 def array_name(dtype: dt.DType) -> str:
@@ -93,6 +94,10 @@ class NumPyBackend:
     async def read_async(self, value: Any, spec: Spec) -> memoryview:
         """Return what `read` returns."""
         return self.read(value, spec)
+
+    def planned(self, value: Any, spec: Spec) -> ValueExplanation:
+        """Say that there is no plan: the value is here."""
+        return ValueExplanation(f"{spec} on cpu", reason="NumPy computes each op at once")
 
     lock: Any = nullcontext()
 

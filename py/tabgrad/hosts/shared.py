@@ -76,7 +76,7 @@ def _locked(name: str) -> Callable[..., Any]:
 
 
 ENTRIES = (
-    "upload", "settled", "flush", "flush_all", "advance", "prepare", "ask", "ask_errors",
+    "upload", "settled", "flush", "flush_all", "advance", "prepare", "planned", "ask", "ask_errors",
     "tell", "submit", "submit_held", "submit_pending", "pending", "give_up", "remember",
 )  # fmt: skip
 """What is called from outside and changes the graph, the packet or the plans."""
