@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import CaptureError, TransformError
+from tabgrad.core.errors import TransformError
 from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, using
 from tabgrad.hosts.devices import get_default_device
@@ -210,12 +210,12 @@ def _suffixes(x: Any) -> list[str]:
 def text(x: Tensor) -> str:
     """Return the tensor as `print` shows it; waits for its values.
 
-    Inside vmap and compile, where there is no one value, only shape and dtype are shown.
+    Inside vmap, where there is no one value, only shape and dtype are shown.
     """
     try:
         x = refreshed(x)
         body = "[]" if not x.spec.size else _body(reading.concrete(x, "print"), len("tensor("))
-    except (CaptureError, TransformError):
+    except TransformError:
         body = f"..., size={tuple(x.spec.shape)}"
     width = _Current.options.linewidth
     out = "tensor(" + body

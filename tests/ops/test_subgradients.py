@@ -80,10 +80,34 @@ def test_it_is_pytorchs_choice(call: Any, at: float, slope: float, device: str) 
 
 
 @pytest.mark.parametrize("name", ["elu", "celu", "selu"])
-def test_exponential_units_have_a_second_derivative_at_zero(name: str, device: str) -> None:
+def test_exponential_units_have_pytorchs_derivatives_at_zero(name: str, device: str) -> None:
     x = tg.zeros(2, device=device, requires_grad=True)
     (first,) = tg.autograd.grad(getattr(F, name)(x).sum(), x, create_graph=True)
     (second,) = tg.autograd.grad(first.sum(), x)
     want = SELU if name == "selu" else 1.0
     assert first.tolist() == pytest.approx([want, want], rel=1e-5)
-    assert second.tolist() == pytest.approx([want, want], rel=1e-5)
+    # the second is that of the line above 0, whose slope is another where alpha is
+    assert second.tolist() == [0.0, 0.0]
+
+
+def test_the_slope_at_zero_is_alpha(device: str) -> None:
+    x = tg.zeros(2, device=device, requires_grad=True)
+    (slope,) = tg.autograd.grad(F.elu(x, alpha=2.0).sum(), x)
+    assert slope.tolist() == [2.0, 2.0]
+
+
+def test_second_derivatives_of_binary_cross_entropy_at_its_ends(device: str) -> None:
+    x = tg.tensor([0.0, 1.0, 0.3], device=device, requires_grad=True)
+    y = tg.tensor([0.0, 1.0, 1.0], device=device)
+    loss = F.binary_cross_entropy(x, y, reduction="sum")
+    (first,) = tg.autograd.grad(loss, x, create_graph=True)
+    (second,) = tg.autograd.grad(first.sum(), x)
+    assert first.tolist() == pytest.approx([0.0, 0.0, -1 / 0.3], rel=1e-4)
+    assert second.tolist() == pytest.approx([0.0, 0.0, 1 / 0.09], rel=1e-4)
+
+
+def test_the_gradient_of_a_first_power_requires_grad(device: str) -> None:
+    x = tg.ones(2, device=device, requires_grad=True)
+    (first,) = tg.autograd.grad((x**1).sum(), x, create_graph=True)
+    (second,) = tg.autograd.grad(first.sum(), x)
+    assert second.tolist() == [0.0, 0.0]

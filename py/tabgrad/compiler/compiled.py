@@ -304,7 +304,7 @@ def _check(
         raise Refused(IDENTITY)
     if keys.signatures(leaves) != key[1]:
         raise Refused("changes what an argument is, not only its values")
-    why = keys.not_plain(result, state, (call, leaves))
+    why = keys.not_plain(result, state, (call, leaves), given)
     if why is not None:
         raise Refused(why)
 

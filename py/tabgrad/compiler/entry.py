@@ -55,8 +55,8 @@ class Entry:
         self.makers = places.makers
         self.apart = places.apart() if self.written else None
         self.state.seal()
-        # `check_history` has refused a call that was given one of them
-        self.reached = frozenset(map(id, self.state.seen))
+        self.reached = {id(x): k for k, x in enumerate(self.state.seen)}
+        self.met = self.meets(args)
         sources = places.sources()
         targets = [t.value for t in places.targets]
         capture.reads.clear()
@@ -93,14 +93,27 @@ class Entry:
             [(getattr(find(args), "_grad", None) is not None) is has for find, has in self.has_grad]
         ):
             return "a gradient", "is there now and was not, or is gone"
-        if any([id(x) in self.reached for x in args]):
-            return "an argument", "is a tensor that the function also reaches itself"
+        if self.meets(args) != self.met:
+            return (
+                "an argument",
+                "is, or is no more, a tensor that the function also reaches itself",
+            )
         if not self.state.holds():
             return self.state.broken() or ("the state", "changed while it was compared")
         for i, content in self.arrays:
             if array_bytes(args[i]) != content:
                 return f"argument {i}, a NumPy array whose numbers Python reads,", "has changed"
         return None
+
+    def meets(self, args: list[Any]) -> list[Any]:
+        """Return which of the tensors that the function reaches are arguments, their bases or gradients."""
+        find = self.reached.get
+        return [
+            find(id(y))
+            for x in args
+            if isinstance(x, Box)
+            for y in (x, x.alias.base if x.alias.__class__ is View else None, x._grad)
+        ]
 
     def replay(self, args: list[Any]) -> Any:
         """Run the captured call on new arguments; None where tensors have taken another form."""

@@ -87,7 +87,7 @@ def signature(x: Any) -> Any:
             leaf,
             x.tracked,
             x.born & 1,
-            x.alias.__class__ is View,
+            x.alias.strides[0] if x.alias.__class__ is View else None,
             hooks,
             tuple([(name, _inner(v)) for name, v in x.__dict__.items()]) if x.__dict__ else None,
         )
@@ -262,7 +262,7 @@ def without_watching(result: Any, origins: list[Any]) -> Any:
 # -- results ---------------------------------------------------------------------------------------
 
 
-def not_plain(result: Any, state: Any, call: Any) -> str | None:
+def not_plain(result: Any, state: Any, call: Any, given: list[Any]) -> str | None:
     """Return why a replay can't return such a result, None where it can.
 
     It can return tensors and values that never change, in containers that the call has made itself.
@@ -272,8 +272,14 @@ def not_plain(result: Any, state: Any, call: Any) -> str | None:
         if id(c) in state.known or id(c) in seen:
             return f"returns a {type(c).__name__} twice, or one that was there before"
         seen.add(id(c))
+    there = {id(x) for x in given}
     for x in tree.leaves(result):
-        if not isinstance(x, Box) and type(x) not in ATOMS and not is_value(x) and not _is_size(x):
+        bare = type(x) is object and id(x) not in there and id(x) not in state.known
+        if isinstance(x, Box) or (type(x) in ATOMS and not bare) or _is_size(x):
+            continue
+        # what can change, or be told apart by `is`, is made anew by each call
+        fresh = is_array(x) and id(x) not in there and id(x) not in state.known
+        if fresh or bare or not is_value(x):
             return f"returns a {type(x).__qualname__}, which a replay would not make anew"
     return None
 

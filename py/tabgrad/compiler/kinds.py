@@ -105,13 +105,14 @@ class Facts(NamedTuple):
 def tensor_state(x: Any) -> Facts:
     """Return what `x` is now."""
     leaf = is_leaf(x)
-    notes = x.node.notes if leaf and x.node is not None else None
+    notes = x.node.notes if x.node is not None else None
     hooks: tuple[Any, ...] = ()
     if notes:
         hooks = tuple(
-            (kind, fn)
+            # what retains a gradient is made for each tensor
+            (kind, None if kind == "retain" else fn)
             for kind, fns in notes.items()
-            if hasattr(fns, "values")
+            if hasattr(fns, "values") and kind != "metadata"
             for fn in fns.values()
         )
     return Facts(x.spec, x.device, x.tracked, leaf, hooks)

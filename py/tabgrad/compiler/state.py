@@ -9,6 +9,7 @@ still be the call. A comparison runs over flat lists in C; where that fails, val
 from __future__ import annotations
 
 import types
+from abc import get_cache_token
 from collections.abc import Callable, Iterator
 from itertools import chain
 from operator import attrgetter, is_, is_not, itemgetter
@@ -60,6 +61,8 @@ class State(Walk):
         for value, path, content in self.arrays:
             if array_bytes(value) != content:
                 yield path, "has other numbers"
+        if get_cache_token() != self.abstract:
+            yield "an abstract class", "has registered another class"
 
     def _changed_names(self, space: Space) -> Iterator[tuple[str, str]]:
         table, found = space.table, space.found
@@ -136,8 +139,10 @@ class State(Walk):
     def _unmoved(self) -> bool:
         """Whether everything is the very object that it was."""
         try:
-            return list(map(len, self.sized)) == self.lengths and all(
-                map(is_, self._now(), self.flat)
+            return (
+                get_cache_token() == self.abstract
+                and list(map(len, self.sized)) == self.lengths
+                and all(map(is_, self._now(), self.flat))
             )
         except (KeyError, ValueError, AttributeError, RuntimeError):
             return False

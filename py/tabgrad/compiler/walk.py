@@ -10,6 +10,7 @@ import functools
 import gc
 import sys
 import types
+from abc import get_cache_token
 from collections import deque
 from collections.abc import Iterable
 from operator import attrgetter, methodcaller
@@ -61,6 +62,8 @@ class Walk:
     """What has been reached, with the values it had."""
 
     def __init__(self) -> None:
+        # it is another once a class has been registered with an abstract one
+        self.abstract = get_cache_token()
         self.partials: list[tuple[Any, Path, Any]] = []
         self.classes: list[tuple[Any, Path, Any]] = []
         self.known: dict[int, Any] = {id(MODE): MODE, id(_BUILTINS): _BUILTINS}

@@ -29,6 +29,7 @@ from tabgrad.ops.elementwise import (
     sign,
     sin,
     square,
+    stop_gradient,
     sub,
     where,
 )
@@ -242,7 +243,7 @@ def entr(x: Operand) -> Array:
         "cuda": "(({y} - 1) * max_f32(log1p_f32(-{x}), -100.0) - {y} * max_f32(log_f32({x}), -100.0))",
     },
     derivative=(
-        lambda x, y, _z: div(sub(x, y), maximum(mul(x, sub(1, x)), 1e-12)),
+        lambda x, y, _z: _coin_slope(x, y),
         lambda x, _y, _z: sub(log1p(neg(x)), log(x)),
     ),
     kinds="f",
@@ -256,6 +257,16 @@ def coin_entropy(x: Operand, y: Operand) -> Array:
     """
     rest, own = np.maximum(np.log1p(-x), -100), np.maximum(np.log(x), -100)
     return (y - 1) * rest - y * own
+
+
+def _coin_slope(x: Any, y: Any) -> Any:
+    """Return (x - y) / m, m being x (1 - x), at least 1e-12; its slope is (x² + y - 2 x y) / m²."""
+    own = mul(x, sub(1, x))
+    least = maximum(own, 1e-12)
+    moves = add(own, stop_gradient(sub(least, own)))
+    # nothing but the part of the slope that the bound on m would lose
+    rest = mul(sub(x, stop_gradient(x)), stop_gradient(div(sub(own, least), square(least))))
+    return add(div(sub(x, y), moves), rest)
 
 
 # -- sigmoid and its relatives ---------------------------------------------------------------------

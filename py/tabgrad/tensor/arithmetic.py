@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.kinks import kinked
 from tabgrad.core.number import fits, is_number, number
 from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
 from tabgrad.core.trace import Box
@@ -133,7 +134,7 @@ def true_divide(input: Tensor, other: Any) -> Tensor:
 
 
 _POWERS: dict[float, Callable[[Any], Any]] = {
-    2: square, 0.5: sqrt, -1: reciprocal, -0.5: rsqrt, 1: unary(e.copy), 3: lambda x: mul(mul(x, x), x),
+    2: square, 0.5: sqrt, -1: reciprocal, -0.5: rsqrt, 1: kinked(unary(e.copy)), 3: lambda x: mul(mul(x, x), x),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
-from tabgrad.core.trace import Box
+from tabgrad.core.trace import MODE, Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
 from tabgrad.tensor.aliasing import View, reshaped, view, view_with
@@ -320,6 +320,9 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 def storage_offset(self: Tensor) -> int:
     """Return the place of the first element in the base's memory, in elements."""
     its = self.alias
+    capture = MODE.get().capture
+    if capture is not None and its.__class__ is View:
+        capture.refuse("asks where a view begins (storage_offset)")
     return its.strides[1] if its.__class__ is View else 0
 
 

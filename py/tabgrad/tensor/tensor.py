@@ -176,7 +176,7 @@ class Tensor(
 
     def data_ptr(self) -> builtins.int:
         """Return a number that tensors sharing memory share, and others don't."""
-        offset = self.alias.strides[1] if self.alias.__class__ is aliasing.View else 0
+        offset = self.storage_offset()
         root = self
         while root.alias.__class__ is aliasing.View:
             root = root.alias.base

@@ -24,7 +24,7 @@ from tabgrad.ops.elementwise import (
     tanh,
     where,
 )
-from tabgrad.ops.rounding import gt, isnan, le, lt
+from tabgrad.ops.rounding import eq, gt, isnan, le, lt
 from tabgrad.ops.special import (
     at_least,
     gelu_erf,
@@ -78,7 +78,9 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 @widened
 def _elu(input: Any, alpha: float = 1.0) -> Any:
     needs_float("elu", input)
-    return where(le(input, 0), mul(expm1(_not_above_zero(input)), alpha), input)
+    below = mul(expm1(_not_above_zero(input)), alpha)
+    # at 0 the slope is alpha, and the second derivative 0
+    return where(lt(input, 0), below, where(eq(input, 0), mul(input, alpha), input))
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -87,8 +89,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def _not_above_zero(x: Any) -> Any:
-    """Return min(x, 0) with the derivative 1 at 0: exponential units are smooth there."""
-    return where(le(x, 0), x, 0)
+    """Return min(x, 0), which keeps exponentials in range where they are not wanted."""
+    return where(lt(x, 0), x, 0)
 
 
 def _unless_nan(x: Any, y: Any) -> Any:
@@ -113,7 +115,7 @@ def _celu(input: Any, alpha: float = 1.0) -> Any:
     if alpha == 0:
         raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU")
     below = mul(expm1(mul(_not_above_zero(input), 1 / alpha)), alpha)
-    return where(le(input, 0), below, input)
+    return where(lt(input, 0), below, input)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
