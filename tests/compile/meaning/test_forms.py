@@ -15,7 +15,8 @@ def base():
 
 
 SAME_SHAPE = [
-    lambda b: b[:2], lambda b: b[:, :2].T, lambda b: b[1:3], lambda b: b[:2], lambda b: b[:, 2:].T, lambda b: b[2:],
+    lambda b: b[:2], lambda b: b[:, :2].T, lambda b: b[1:3], lambda b: b[:2], lambda b: b[:, 2:].T,
+    lambda b: b[2:],
 ]  # fmt: skip
 
 
@@ -23,7 +24,8 @@ SAME_SHAPE = [
     "call",
     [
         lambda x: x.reshape(-1).add_(1), lambda x: x.flatten().add_(1), lambda x: x.contiguous().add_(1),
-        lambda x: x * (2 if x.is_contiguous() else 3), lambda x: x * x.stride(0), lambda x: x * x.storage_offset(),
+        lambda x: x * (2 if x.is_contiguous() else 3), lambda x: x * x.stride(0),
+        lambda x: x * x.storage_offset(),
         lambda x: x * (2 if x.mT.is_contiguous() else 3),
     ],
 )  # fmt: skip
