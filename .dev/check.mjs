@@ -7,7 +7,7 @@ import { at, isMain, read, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
 import { dim, green, main, red, run, since } from "./terminal.mjs";
 
-const PYTHON = ["py", "native", "tests"];
+const PYTHON = ["py", "native", "tests", "docs"];
 const biome = (...args) => [
   process.execPath,
   [at("node_modules/@biomejs/biome/bin/biome"), ...args],

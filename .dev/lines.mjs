@@ -7,7 +7,7 @@ import { dim } from "./terminal.mjs";
 
 const SOURCES = /\.(py|m?js|wgsl|css|html)$/;
 export const LONGEST = 500;
-const areas = ["py/tabgrad", "native/tabgrad_native", "shaders", "web", "tests", ".dev"];
+const areas = ["py/tabgrad", "native/tabgrad_native", "shaders", "web", "tests", "docs", ".dev"];
 
 function* sources(folder) {
   for (const entry of readdirSync(at(folder), { withFileTypes: true })) {

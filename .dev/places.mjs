@@ -10,6 +10,7 @@ export const at = (...parts) => join(root, ...parts);
 
 export const cache = at(".cache");
 export const dist = at("web", "dist");
+export const docs = join(cache, "docs", "html");
 export const windows = process.platform === "win32";
 export const venv = at(".venv");
 

@@ -75,19 +75,20 @@ function requirements() {
 const builder = () => read("pyproject.toml").match(/^requires = \["([^"]+)"\]$/m)[1];
 
 /**
- * Install the project, editable, with the extras of `npm start` or all those of `npm test`.
- * What `test` installs is enough for `start`.
+ * Install the project, editable, with the extras that a command needs: `npm start`, `npm test`
+ * or `npm run docs`. What `test` installs is enough for `start`.
  */
 export async function setUpPackages(version, purpose) {
-  const extras = { start: "webgpu", test: "webgpu,dev" };
+  const extras = { start: "webgpu", test: "webgpu,dev", docs: "numpy,docs" };
   const key = hash(requirements(), version, root);
-  if (fresh("python-test", key) || fresh(`python-${purpose}`, key)) return;
+  if (purpose === "start" && fresh("python-test", key)) return;
+  if (fresh(`python-${purpose}`, key)) return;
   const install = ["-m", "pip", "install", "--disable-pip-version-check"];
   const wanted = [builder(), "-e", `.[${extras[purpose]}]`];
   await step(`Python packages (${extras[purpose].replace(",", ", ")})`, (note) =>
     must(
       "pip could not install the project. Is a package index reachable? Pip's own words follow; " +
-        "`npm test` or `npm start` goes on from here once it works.",
+        "the same command goes on from here once it works.",
       tool("python"),
       [...install, ...wanted],
       { cwd: at(), note },

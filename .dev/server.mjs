@@ -66,6 +66,11 @@ function answer(mounts, headers, request, response) {
   } catch {
     return refuse(400, "Not a path");
   }
+  if (mounts.some(([prefix]) => prefix === `${path}/`)) {
+    // the links of a page are relative to its folder
+    response.writeHead(301, { Location: `${path}/`, ...headers });
+    return response.end();
+  }
   const file = path.includes("\0") ? undefined : locate(mounts, path);
   if (!file) return refuse(404, `Nothing at ${path}`);
   const { size, mtimeMs } = statSync(file);

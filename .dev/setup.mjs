@@ -26,8 +26,8 @@ async function setUpSystem(needs) {
 }
 
 /**
- * Bring the checkout to where a command can run. `purpose` is "start" or "test"; `needs` names
- * what is wanted beside Python: node, pyodide, chromium, vulkan.
+ * Bring the checkout to where a command can run. `purpose` is "start", "test" or "docs";
+ * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan.
  */
 export async function setUp(purpose, needs) {
   await setUpSystem(needs);

@@ -1,9 +1,11 @@
-// npm start: set up, build, and serve the page.
+// npm start: set up, build, and serve the page, and beside it the documentation where it was built.
 
+import { existsSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
-import { dist, windows } from "./places.mjs";
+import { dist, docs, windows } from "./places.mjs";
 import { serve } from "./server.mjs";
 import { setUp } from "./setup.mjs";
 import { bold, main, run, Stop } from "./terminal.mjs";
@@ -64,7 +66,15 @@ await main(async () => {
   await setUp("start", ["node", "pyodide"]);
   await build();
   const tries = values.port === undefined ? 100 : 1;
-  const { url } = await serve({ mounts: [["/", dist]], port, host: values.host, tries });
-  console.log(`\n${bold(address(url, values.host))}\n\nCtrl-C stops the server.`);
+  const mounts = [
+    ["/docs/", docs],
+    ["/", dist],
+  ];
+  const { url } = await serve({ mounts, port, host: values.host, tries });
+  const documented = existsSync(join(docs, "index.html"));
+  const about = documented
+    ? `the documentation: ${url}docs/`
+    : "npm run docs adds the documentation";
+  console.log(`\n${bold(address(url, values.host))}\n${about}\n\nCtrl-C stops the server.`);
   if (values.open) await openBrowser(url);
 });

@@ -96,9 +96,10 @@ __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
     from tabgrad import (
-        accelerator as accelerator, amp as amp, autograd as autograd, backends as backends, cuda as cuda,
-        extend as extend, func as func, linalg as linalg, nn as nn, optim as optim,
-        profiler as profiler, random as random, special as special, testing as testing, utils as utils,
+        accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
+        compiler as compiler, cuda as cuda, extend as extend, func as func, linalg as linalg, nn as nn,
+        optim as optim, profiler as profiler, random as random, special as special, testing as testing,
+        utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,

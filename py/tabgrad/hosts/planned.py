@@ -18,7 +18,7 @@ class KernelExplanation:
     """One dispatch of a plan. `str` of it is a text for people, which ends with the source."""
 
     label: str
-    """The ops whose results it stores, or the name of a library's routine."""
+    """The ops that it was made for, without those computed on the way; or the name of a routine."""
     ops: tuple[str, ...]
     """All ops that it computes, but for views: these are only another way to read."""
     grid: tuple[int, int, int]
