@@ -268,3 +268,81 @@ def test_handles_are_dropped_by_any_thread(device: str) -> None:
     assert together([drop] * 4) == [None] * 4
     tg.accelerator.synchronize()
     assert tg.profiler.memory().buffers <= before + 1
+
+
+def _wrong(device: str) -> Any:
+    return tg.ones(5, device=device)[tg.tensor([7], device=device)]
+
+
+def _right(device: str) -> Any:
+    return tg.arange(5.0, device=device)[tg.tensor([3], device=device)]
+
+
+def test_an_index_error_is_told_to_the_thread_that_made_it(device: str) -> None:
+    ended = threading.Event()
+
+    def wrong() -> list[str]:
+        told = []
+        try:
+            for _ in range(40):
+                try:
+                    _wrong(device).tolist()
+                    told.append("nothing")
+                except IndexError as error:
+                    told.append(str(error)[:33])
+        finally:
+            ended.set()
+        return told
+
+    def right() -> list[float]:
+        got = []
+        while not ended.is_set() or len(got) < 40:
+            got += _right(device).tolist()
+            tg.accelerator.synchronize(device)
+        return got
+
+    told, *got = together([wrong, right, right])
+    assert told == ["index 7 is out of bounds for dime"] * 40
+    assert all(set(values) == {3.0} for values in got)
+
+
+def test_what_came_of_a_wrong_index_raises_in_the_thread_that_reads_it(device: str) -> None:
+    made: Queue[Any] = Queue()
+    go_on, handed = threading.Event(), threading.Event()
+
+    def makes() -> str:
+        y = _wrong(device) * 2
+        tg.compile(lambda y: y + 1)(y)  # runs it here
+        made.put(y)
+        handed.set()
+        go_on.wait(30)
+        try:
+            _right(device).tolist()
+        except IndexError:
+            return "told"
+        return "nothing"
+
+    def reads() -> str:
+        handed.wait(30)
+        y = made.get()
+        try:
+            assert _right(device).tolist() == [3.0]
+            try:
+                (y + 3).tolist()
+            except IndexError:
+                return "told"
+            return "nothing"
+        finally:
+            go_on.set()
+
+    assert together([makes, reads]) == ["told", "told"]
+
+
+def test_the_error_of_a_thread_that_has_ended_is_told_at_the_next_read(device: str) -> None:
+    def makes() -> None:
+        tg.compile(lambda y: y + 1)(_wrong(device))
+
+    assert together([makes]) == [None]
+    with pytest.raises(IndexError, match="index 7"):
+        _right(device).tolist()
+    assert _right(device).tolist() == [3.0]

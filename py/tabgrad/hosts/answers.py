@@ -39,9 +39,9 @@ class Answers:
     next: int
     ahead: int
 
-    def ask(self, value: Value, spec: Spec) -> tuple[int, int]:
-        """Compute `value`, ask the host for its bytes, and return the token of the answer and that of the
-        checks of indices, 0 where there is nothing to tell."""
+    def ask(self, value: Value, spec: Spec) -> list[int]:
+        """Compute `value`, ask the host for its bytes, and return the token of the answer and those of the
+        checks of indices, where there is something to tell."""
         if value.graph is not self.graph:
             raise lost_tensor("read")
         graph = self.graph
@@ -63,9 +63,9 @@ class Answers:
         token = self.next
         self.next += 1
         self.encoder.read(token, buffer.id, offset, self.dialect.nbytes(spec.dtype, spec.size))
-        errors = self.checks.ask()
+        errors = self.checks.ask(buffer.carried)
         self.submit()
-        return token, errors
+        return [token, *errors]
 
     def read(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`, waiting for them."""
@@ -78,8 +78,8 @@ class Answers:
             return memoryview(b"")
         tokens = self.ask(value, spec)
         with self.awaited(tokens):
-            data = [self.host.read(t, TIMEOUT) if t else None for t in tokens]
-        return self.answer(data, spec)
+            data = [self.host.read(t, TIMEOUT) for t in tokens]
+        return self.answer(tokens, data, spec)
 
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`, awaiting them."""
@@ -87,8 +87,8 @@ class Answers:
             return memoryview(b"")
         tokens = self.ask(value, spec)
         with self.awaited(tokens):
-            data = [await self.host.read_async(t, TIMEOUT) if t else None for t in tokens]
-        return self.answer(data, spec)
+            data = [await self.host.read_async(t, TIMEOUT) for t in tokens]
+        return self.answer(tokens, data, spec)
 
     @contextmanager
     def awaited(self, tokens: Sequence[int]) -> Iterator[None]:
@@ -105,19 +105,17 @@ class Answers:
     def give_up(self, tokens: Sequence[int]) -> None:
         """Let go of answers that nobody waits for any more; the checks will be asked for again."""
         for token in tokens:
-            if token:
-                self.host.give_up(token)
-        if tokens and tokens[-1]:
-            self.checks.asked = False
+            self.host.give_up(token)
+        self.checks.give_up(tokens)
 
-    def answer(self, got: Sequence[Any], spec: Spec) -> memoryview:
+    def answer(self, tokens: Sequence[int], got: Sequence[Any], spec: Spec) -> memoryview:
         """Return what a read gave, after the faults that came with it."""
-        data, errors = got
+        data, *errors = got
         self.sender.raise_faults()
         self.ahead = 0
         self.counters.bytes_down += len(data)
-        if errors is not None:
-            self.tell(errors)
+        if errors:
+            self.tell(tokens[1:], errors)
         return from_storage(self.dialect.widens, data, spec)
 
     def synchronize(self) -> None:
@@ -127,31 +125,33 @@ class Answers:
 
     def wait(self) -> None:
         """Wait until everything sent has run."""
-        errors = self.ask_errors()
-        with self.awaited(()):
+        tokens = self.ask_errors()
+        with self.awaited(tokens):
             self.host.synchronize(TIMEOUT)
+            errors = [self.host.read(t, TIMEOUT) for t in tokens]
         self.ahead = 0
         self.sender.raise_faults()
-        if errors:
-            self.tell(self.host.read(errors, TIMEOUT))
+        if tokens:
+            self.tell(tokens, errors)
 
     async def synchronize_async(self) -> None:
         """Await what `synchronize` waits for."""
         self.flush_all()
-        errors = self.ask_errors()
-        with self.awaited(()):
+        tokens = self.ask_errors()
+        with self.awaited(tokens):
             await self.host.synchronize_async(TIMEOUT)
+            errors = [await self.host.read_async(t, TIMEOUT) for t in tokens]
         self.ahead = 0
         self.sender.raise_faults()
-        if errors:
-            self.tell(await self.host.read_async(errors, TIMEOUT))
+        if tokens:
+            self.tell(tokens, errors)
 
-    def tell(self, errors: Any) -> None:
+    def tell(self, tokens: Sequence[int], errors: Sequence[Any]) -> None:
         """Raise for what the checks of indices have found."""
-        self.checks.tell(errors)
+        self.checks.tell(tokens, errors)
 
-    def ask_errors(self) -> int:
-        """Ask for the checks that no read has brought back; return the token, 0 where there are none."""
+    def ask_errors(self) -> list[int]:
+        """Ask for the checks that no read has brought back; return the tokens."""
         errors = self.checks.ask()
         if errors:
             self.submit()

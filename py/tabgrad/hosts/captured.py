@@ -158,12 +158,12 @@ class Replayable:
         serial = self.backend.graph.serial
         return any(v is not None and 0 < serial[v.id] <= start for v in self.kept)
 
-    def bound(self) -> list[int]:
-        """Return the numbers of the buffers of the inputs that the plan reads."""
+    def bound(self) -> list[Any]:
+        """Return the buffers of the inputs that the plan reads."""
         buffers = self.now[: len(self.read)]
         if self.backend.sender.lost:
             self.backend.sender.check(buffers)
-        return [b.id for b in buffers]
+        return buffers
 
     def bind(self, args: list[Any]) -> bool:
         """Find the buffers of the inputs; False where a source has another form than at the capture."""

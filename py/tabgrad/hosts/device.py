@@ -226,12 +226,12 @@ class DeviceBackend(Answers, Remembering):
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
 
-    def buffers_of(self, inputs: Sequence[int]) -> list[int]:
-        """Return the numbers of the buffers that these nodes lie in."""
-        buffer = self.graph.buffer
+    def buffers_of(self, inputs: Sequence[int]) -> list[Buffer]:
+        """Return the buffers that these nodes lie in."""
+        buffers = [self.graph.buffer[i] for i in inputs]
         if self.sender.lost:
-            self.sender.check([buffer[i] for i in inputs])
-        return [buffer[i].id for i in inputs]
+            self.sender.check(buffers)
+        return buffers
 
     def compute_all(self, wanted: list[int]) -> OutOfMemoryError | None:
         """Compute what is wanted, but for what has no room or needs a value that is lost: using that raises.

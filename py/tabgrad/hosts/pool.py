@@ -13,15 +13,17 @@ SPARE_BYTES = 64 << 20
 
 class Buffer:
     """A buffer in use. Dropping it gives it back to the pool: commands run in order, so it may be used again
-    at once. `born` is the number of the command after the one that filled it, see `Encoder.clock`."""
+    at once. `born` is the number of the command after the one that filled it, see `Encoder.clock`;
+    `carried` says whose errors may be in it, see `Checks.carried`."""
 
-    __slots__ = ("born", "id", "nbytes", "pool")
+    __slots__ = ("born", "carried", "id", "nbytes", "pool")
 
     def __init__(self, pool: Pool, id: int, nbytes: int) -> None:
         self.pool = pool
         self.id = id
         self.nbytes = nbytes
         self.born = 0
+        self.carried = 0
 
     def __del__(self) -> None:
         # any thread may do this, at any time: the pool looks when it is next used

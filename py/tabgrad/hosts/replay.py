@@ -67,14 +67,14 @@ class Stored:
                 free.append(self.home[slot])
 
     def run(
-        self, encoder: Any, pool: Pool, inputs: Sequence[int], values: Sequence[Any]
+        self, encoder: Any, pool: Pool, inputs: Sequence[Buffer], values: Sequence[Any]
     ) -> dict[int, Buffer]:
         """Replay the plan; return the buffers of its output slots."""
         outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}
         if not self.plan.kernels:
             return outputs
         temporaries = [pool.take(n) for n in self.sizes]
-        slots = list(inputs)
+        slots = [b.id for b in inputs]
         home = self.home
         for slot in range(len(inputs), len(self.plan.nbytes)):
             out = outputs.get(slot)
@@ -91,8 +91,10 @@ class Stored:
         if self.values is None:
             self.values, self.zeros, self.failures = list(values), zeros_of(values), pool.failures
         born = encoder.clock
+        carried = self.checks.carried(inputs, self.plan.errors >= 0)
         for out in outputs.values():
             out.born = born
+            out.carried = carried
         return outputs
 
     def patches(self, values: Sequence[Any], failures: int) -> array[int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from threading import get_ident
 from typing import Any
 
 from tabgrad.core.graph import Graph
+from tabgrad.hosts.checks import Checks, Found
 from tabgrad.hosts.device import DeviceBackend
 from tabgrad.hosts.host import forked_error
+from tabgrad.hosts.pool import Buffer
 
 
 class SharedGraph(Graph):
@@ -21,21 +23,22 @@ class SharedGraph(Graph):
         self.lock = lock
         self.lists: dict[int, dict[int, float]] = {}
         self.user = get_ident()
+        self.acting = 0
+
+    def current(self) -> int:
+        """Return the thread that records, or that the current one acts for."""
+        return self.acting or get_ident()
 
     def switch(self) -> None:
-        """Let the current thread record: what each thread has recorded is computed apart, as if alone."""
-        self.lists[self.user] = self.recorded
-        self.user = get_ident()
-        self.recorded = self.lists.pop(self.user, {})
-        ended = self.lists.keys() - {thread.ident for thread in threading.enumerate()}
-        for ident in ended:
-            self.recorded |= self.lists.pop(ident)
+        """Let the current thread record: what each has recorded is computed apart, as if alone.
 
-    def gather(self) -> None:
-        """Take what all threads have recorded as the current one's."""
-        for recorded in self.lists.values():
-            self.recorded |= recorded
-        self.lists.clear()
+        What was left by threads that have ended becomes its own.
+        """
+        self.lists[self.user] = self.recorded
+        self.user = self.current()
+        self.recorded = self.lists.pop(self.user, {})
+        for other in self.lists.keys() - running():
+            self.recorded |= self.lists.pop(other)
 
     def collect(self) -> None:
         """Release what was dropped; what another thread is in the middle of leaves it for the next time."""
@@ -46,19 +49,89 @@ class SharedGraph(Graph):
                 self.lock.release()
 
 
+def running() -> set[int]:
+    """Return the threads that have not ended."""
+    return {thread.ident or 0 for thread in threading.enumerate()}
+
+
+class SharedChecks(Checks):
+    """What the kernels of each thread have found, told to that thread, and to those that read what came of it.
+
+    A thread that ends without reading leaves its errors to whoever reads next.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        super().__init__(backend)
+        self.threads: dict[int, Found] = {}
+
+    def mine(self) -> Found:
+        ident = self.backend.graph.current()
+        found = self.threads.get(ident)
+        if found is None:
+            threading.current_thread()  # so that one that Python did not start counts as running too
+            found = self.threads[ident] = self.taken_over() or Found(1 << len(self.threads))
+        return found
+
+    def taken_over(self) -> Found | None:
+        """Return one that a thread which has ended has left with nothing to tell."""
+        now = running()
+        for ident, found in self.threads.items():
+            if found.asked and ident not in now:
+                return self.threads.pop(ident)
+        return None
+
+    def met(self, carried: int) -> list[Found]:
+        mine = self.mine()
+        if len(self.threads) == 1:
+            return [mine]
+        now = running()
+        others = (
+            found
+            for ident, found in self.threads.items()
+            if found is not mine and (carried & found.bit or ident not in now)
+        )
+        return [mine, *others]
+
+    def carried(self, inputs: Sequence[Buffer], noting: bool) -> int:
+        bits = self.mine().bit if noting else 0
+        for buffer in inputs:
+            bits |= buffer.carried
+        return bits
+
+    def told(self, found: Found) -> bool:
+        # a thread that goes on will find its error itself
+        now = running()
+        return found is self.mine() or all(
+            i not in now for i, f in self.threads.items() if f is found
+        )
+
+    def restart(self) -> None:
+        for found in self.threads.values():
+            found.buffer, found.asked = None, True
+
+
 class SharedBackend(DeviceBackend):
     """Records and runs ops for all threads of a process. The lock is not held while a thread waits."""
 
     graph: SharedGraph
+    checks: SharedChecks
 
     def __init__(self, host: Any, device: Any) -> None:
         self.lock = threading.RLock()
         super().__init__(host, device)
         self.graph = SharedGraph(self.lock)
+        self.checks = SharedChecks(self)
 
     def flush_all(self) -> None:
-        """Compute and send what all threads have recorded."""
-        self.graph.gather()
+        """Compute and send what all threads have recorded, what each finds noted as its own."""
+        graph = self.graph
+        try:
+            for ident in [*graph.lists]:
+                graph.acting = ident
+                # a thread whose work has no room is told so when it uses it
+                self.flush()
+        finally:
+            graph.acting = 0
         super().flush_all()
 
 
@@ -68,7 +141,7 @@ def _locked(name: str) -> Callable[..., Any]:
     @wraps(method)
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self.lock:
-            if self.graph.user != get_ident():
+            if self.graph.user != self.graph.current():
                 self.graph.switch()
             return method(self, *args, **kwargs)
 
