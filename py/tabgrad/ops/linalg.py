@@ -13,6 +13,10 @@ Operand = Any
 Array = Any
 Ints = tuple[int, ...]
 
+LONG, FEW = 4096, 16
+"""Sums of more than LONG products are taken in float64 where they are at most FEW: BLAS adds up long ones in
+float32, and the more there are the longer float64 takes."""
+
 
 def transposed(x: Any) -> Any:
     """Return `x` with its last two axes swapped."""
@@ -49,4 +53,7 @@ def _matmul_batch(n: int, args: Any, dims: Any) -> Any:
 )
 def matmul(x: Operand, y: Operand) -> Array:
     """Return the matrix product over the last two axes; the axes before are equal and batched."""
+    if x.shape[-1] > LONG and x.dtype.char in "fF" and x.shape[-2] * y.shape[-1] <= FEW:
+        wide = np.promote_types(x.dtype, np.float64)
+        return np.matmul(x.astype(wide), y.astype(wide)).astype(x.dtype)
     return np.matmul(x, y)

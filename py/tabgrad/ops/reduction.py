@@ -7,6 +7,7 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
+from tabgrad.core.numpy import np
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota, iota_along
 from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt
@@ -16,6 +17,9 @@ from tabgrad.ops.view import expand, reshape, spread
 Operand = Any
 Array = Any
 Ints = tuple[int, ...]
+
+ONE_BY_ONE = 1024
+"""The most numbers that are added up in float32 one after the other."""
 
 
 def keep(y: Any, x: Any, axes: Ints) -> Any:
@@ -31,7 +35,22 @@ def keep(y: Any, x: Any, axes: Ints) -> Any:
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
     """Return the sum over `axes`."""
-    return x.sum(axes, dtype=x.dtype)
+    return x.sum(axes, dtype=summing(x, axes)).astype(x.dtype, copy=False)
+
+
+def summing(x: Array, axes: Ints) -> Any:
+    """Return the dtype to sum in: float64 for what NumPy would add up one by one, in float32, for long.
+
+    It adds in pairs along the axis whose elements lie the closest together, and one by one along the others.
+    """
+    if x.dtype.char not in "fF" or x.size <= ONE_BY_ONE:
+        return x.dtype
+    if len(axes) == x.ndim and x.flags.forc:
+        return x.dtype
+    inner = min((i for i in range(x.ndim) if x.shape[i] > 1), key=lambda i: abs(x.strides[i]))
+    if math.prod(x.shape[i] for i in axes if i != inner) <= ONE_BY_ONE:
+        return x.dtype
+    return np.promote_types(x.dtype, np.float64)
 
 
 def _prod_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:

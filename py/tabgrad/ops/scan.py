@@ -47,6 +47,11 @@ def _from(x: Array, axis: int, reverse: bool) -> Array:
     return np.flip(x, axis) if reverse else x
 
 
+def _wide(x: Array) -> Any:
+    """Return the dtype in which a long running sum keeps its digits."""
+    return np.promote_types(x.dtype, np.float64) if x.dtype.kind in "fc" else x.dtype
+
+
 # -- sums ------------------------------------------------------------------------------------------
 
 
@@ -63,8 +68,8 @@ def _from(x: Array, axis: int, reverse: bool) -> Array:
 def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
     """Return the sum of the elements up to and including each one along `axis`; `reverse` starts at the end."""
     # a sum begins at 0, so that of negative zeros is 0
-    found = np.cumsum(_from(x, axis, reverse), axis, dtype=x.dtype) + np.zeros((), x.dtype)
-    return _from(found, axis, reverse)
+    found = np.cumsum(_from(x, axis, reverse), axis, dtype=_wide(x)) + np.zeros((), x.dtype)
+    return _from(found, axis, reverse).astype(x.dtype, copy=False)
 
 
 # -- linear recurrences ----------------------------------------------------------------------------
@@ -182,7 +187,8 @@ def _logcumsumexp_derivative(
 )
 def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
     """Return the logarithm of the running sum of exp(x) along `axis`, without overflow."""
-    return _from(np.logaddexp.accumulate(_from(x, axis, reverse), axis), axis, reverse)
+    found = np.logaddexp.accumulate(_from(x.astype(_wide(x)), axis, reverse), axis)
+    return _from(found, axis, reverse).astype(x.dtype, copy=False)
 
 
 # -- extremes --------------------------------------------------------------------------------------
