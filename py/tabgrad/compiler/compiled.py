@@ -161,6 +161,9 @@ class Compiled:
     def _compiled(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> tuple[Any] | None:
         """Replay a capture that fits, or capture the call, and return the result; None to run it as it is."""
         known = self.known.get(key)
+        if known is not None and any([entry.plan.backend.left() for entry in known.entries]):
+            self._begin_anew()
+            known = None
         cause = None
         if known is not None:
             for entry in known.entries:
@@ -181,6 +184,15 @@ class Compiled:
         # what other threads record or compute meanwhile is no part of the call
         with alone(device.backend.lock for device in connected()):
             return (self.trace(key, leaves, args, kwargs),)
+
+    def _begin_anew(self) -> None:
+        """Forget the captures of devices that were lost, and how often there was cause for another."""
+        self.known = {
+            key: known
+            for key, known in self.known.items()
+            if not any([entry.plan.backend.left() for entry in known.entries])
+        }
+        self.causes.clear()
 
     def _too_often(self, cause: tuple[str, str]) -> bool:
         """Count a cause of a new trace; True from the time on that it has come too often."""

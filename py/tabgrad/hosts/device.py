@@ -94,6 +94,10 @@ class DeviceBackend(Answers, Remembering):
         Remembering.__init__(self)
         self.sender = Sender(self)
 
+    def left(self) -> bool:
+        """Whether the device runs on something else by now, or on nothing: this one was lost."""
+        return self.device._backend is not self
+
     def settled(self, value: Value) -> Value | None:
         """Return a computed copy of a slice, or of a view of a constant; None for any other value.
 

@@ -8,7 +8,13 @@ from contextvars import ContextVar, Token
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DTypeError, HostError, WouldBlockError
+from tabgrad.core.errors import (
+    DeviceError,
+    DeviceLostError,
+    DTypeError,
+    HostError,
+    WouldBlockError,
+)
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
@@ -29,12 +35,13 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_warned", "index", "type")
+    __slots__ = ("_backend", "_lost", "_warned", "index", "type")
 
     def __init__(self, type: str, index: int) -> None:
         self.type = type
         self.index = index
         self._backend: Any = None
+        self._lost = False
         self._warned = False
 
     @property
@@ -221,7 +228,12 @@ def _connect(where: Device) -> Any:
         return NumPyBackend()
     from tabgrad.hosts.host import connect
 
-    return backend_class()(connect(where.type), where)
+    try:
+        return backend_class()(connect(where.type), where)
+    except WouldBlockError as error:
+        if where._lost:
+            raise DeviceLostError(f"{where}: the device was lost; {error}") from error
+        raise
 
 
 def backend_class() -> Any:

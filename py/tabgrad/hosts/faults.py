@@ -42,3 +42,4 @@ def forget(backend: Any) -> None:
     """Let the device connect anew when it is next used: this backend's tensors are gone."""
     if backend.device._backend is backend:
         backend.device._backend = None
+        backend.device._lost = True

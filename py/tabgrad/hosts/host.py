@@ -141,7 +141,7 @@ def connect(kind: str, *, diagnose: bool = False) -> Host:
         if not browser.can_block():
             raise WouldBlockError(
                 "connecting to the GPU has to wait, and Python cannot wait here: "
-                "first `await tabgrad.hosts.host.connect_async('webgpu')`"
+                "first `await tabgrad.hosts.devices.connect_async('webgpu')`"
             )
         return browser.connect(diagnose)
     return _connect_native(kind, diagnose)

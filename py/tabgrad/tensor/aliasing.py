@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
+from tabgrad.core.graph import Value
 from tabgrad.core.promotion import cast
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import MODE, bind, using, wrap
@@ -212,9 +213,19 @@ def detach(x: Tensor) -> PublicTensor:
     return y
 
 
+def present(x: Tensor, what: str) -> Tensor:
+    """Return `x` up to date, for another tensor to share its value; raise where its device was lost."""
+    value = refreshed(x).value
+    if value.__class__ is Value and value.graph is not x.device.backend.graph:
+        from tabgrad.hosts.answers import lost_tensor
+
+        raise lost_tensor(what)
+    return x
+
+
 def own(y: Tensor) -> Tensor:
     """Return the values of a user's tensor for another tensor to take: the node must not be shared."""
-    return copy.bind(y) if y.tracked else y
+    return copy.bind(y) if y.tracked else present(y, "copy")
 
 
 # -- writing ---------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.ops import elementwise, view as views
 from tabgrad.tensor import literals
+from tabgrad.tensor.aliasing import present
 from tabgrad.tensor.arguments import sizes
 from tabgrad.tensor.layout import check_layout, layout as Layout
 from tabgrad.tensor.public import fills_out
@@ -59,7 +60,7 @@ def tensor(
     """
     if isinstance(data, Box):
         source: Any = data
-        out = source.detach().to(device=device, dtype=dtype)
+        out = present(source.detach().to(device=device, dtype=dtype), "tensor")
         return require(wrap(out.value, out.spec, out.device, out.owner), requires_grad)
     return require(_new(data, dtype, place(device)), requires_grad)
 

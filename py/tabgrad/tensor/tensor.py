@@ -377,9 +377,8 @@ class Tensor(
             )
         found = memo.get(id(self))
         if found is None:
-            found = memo[id(self)] = wrap(
-                aliasing.refreshed(self).value, self.spec, self.device, self.owner
-            )
+            value = aliasing.present(self, "deepcopy").value
+            found = memo[id(self)] = wrap(value, self.spec, self.device, self.owner)
             found.tracked = self.tracked
             if self._grad is not None:
                 found._grad = self._grad.__deepcopy__(memo)

@@ -6,7 +6,9 @@ from typing import Any
 
 from tabgrad.core import tree
 from tabgrad.core.trace import Box
-from tabgrad.random import get_rng_state, set_rng_state
+from tabgrad.tensor import reading
+from tabgrad.tensor.creation import upload
+from tabgrad.tensor.generator import Mark
 
 __all__ = ["Snapshot"]
 
@@ -43,20 +45,30 @@ class Snapshot:
 
     def take(self) -> None:
         """Copy the states to the host; where that fails, the copy before it stays."""
-        self.states, self.random = [_on_host(o.state_dict()) for o in self.objects], get_rng_state()
+        self.states, self.random = [_kept(o.state_dict()) for o in self.objects], Mark()
 
     def restore(self) -> None:
         """Load the states of the last copy into the objects."""
-        for o, state in zip(self.objects, self.states, strict=True):
-            o.load_state_dict(_on_host(state))
-        set_rng_state(self.random)
+        for o, (leaves, structure) in zip(self.objects, self.states, strict=True):
+            made = [x.made() if isinstance(x, _Kept) else x for x in leaves]
+            o.load_state_dict(tree.unflatten(structure, made))
+        self.random.restore()
 
 
-def _on_host(state: Any) -> Any:
-    """Return a copy of nested dicts and lists whose tensors are on the CPU."""
+class _Kept:
+    """The bytes of a tensor, and what it takes to make it anew where it was."""
+
+    def __init__(self, x: Any) -> None:
+        self.raw = bytes(reading.data(x, "snapshot"))
+        self.spec = x.spec
+        self.device = x.device
+
+    def made(self) -> Any:
+        """Return a new tensor."""
+        return upload(self.raw, self.spec.shape, self.spec.dtype, self.device)
+
+
+def _kept(state: Any) -> tuple[list[Any], Any]:
+    """Return the leaves of nested dicts and lists, tensors as bytes of the host, and how they were nested."""
     leaves, structure = tree.flatten(state)
-    return tree.unflatten(structure, [_copied(x) for x in leaves])
-
-
-def _copied(x: Any) -> Any:
-    return x.detach().clone().cpu() if isinstance(x, Box) else x  # type: ignore[attr-defined]
+    return [_Kept(x) if isinstance(x, Box) else x for x in leaves], structure
