@@ -1,11 +1,11 @@
 // npm run docs: the documentation, with the reference made from the docstrings, as a web site.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { at, cache, docs, fresh, hash, read, stamp, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
-import { bold, main, must, Stop, step } from "./terminal.mjs";
+import { bold, main, run, Stop, step } from "./terminal.mjs";
 
 const HELP = `npm run docs -- [options]     build the documentation into .cache/docs/html
 
@@ -44,15 +44,37 @@ function sources() {
   return hash(...texts, read("pyproject.toml"));
 }
 
+/** What Sphinx found wrong; the end of all that it said where it names nothing. */
+function faults(output) {
+  const lines = output.split("\n");
+  const named = lines.filter((line) => /WARNING|ERROR|[Ee]xception/.test(line));
+  return (named.length > 0 ? named : lines.slice(-25)).join("\n");
+}
+
 /** Build the pages; those whose sources are as they were stay. */
 async function build(anew) {
   const key = sources();
   if (!anew && fresh("docs", key)) return console.log("The documentation is up to date.");
   return step("Documentation", async (note) => {
     const kept = ["-d", join(cache, "docs", "pages")];
-    const options = ["-b", "html", "-W", "--keep-going", ...kept, ...(anew ? ["-E", "-a"] : [])];
+    const options = [
+      "-b",
+      "html",
+      "-j",
+      "auto",
+      "-W",
+      "--keep-going",
+      ...kept,
+      ...(anew ? ["-E", "-a"] : []),
+    ];
     const args = ["-m", "sphinx", ...options, at("docs"), docs];
-    await must(PROBLEM, tool("python"), args, { cwd: at(), env: { NO_COLOR: "1" }, note });
+    const how = { cwd: at(), env: { NO_COLOR: "1" }, note };
+    const { code, output } = await run(tool("python"), args, how);
+    if (code !== 0) {
+      // a page that was read once is not complained of again
+      rmSync(join(cache, "docs", "pages"), { recursive: true, force: true });
+      throw new Stop(`${PROBLEM}\n\n${faults(output)}`);
+    }
     stamp("docs", key);
   });
 }
