@@ -230,9 +230,11 @@ def _connect(where: Device) -> Any:
 
     try:
         return backend_class()(connect(where.type), where)
-    except WouldBlockError as error:
+    except (DeviceError, WouldBlockError) as error:
         if where._lost:
-            raise DeviceLostError(f"{where}: the device was lost; {error}") from error
+            raise DeviceLostError(
+                f"{where}: the device was lost, and no other was opened: {error}"
+            ) from error
         raise
 
 

@@ -236,3 +236,31 @@ async def test_where_python_cannot_wait_it_is_said_too(device):
     await devices.connect_async(device)
     losses.check_raises(lambda: x + 1)
     assert (tg.ones(2, device=device) + 1).tolist() == [2, 2]
+
+
+async def test_where_there_is_no_other_device_it_is_said_too(device):
+    """After a crash or two of the GPU's process Chromium offers no adapter any more."""
+    import js
+    from pyodide.code import run_js
+
+    import tabgrad as tg
+    from tests.device import losses
+
+    x = tg.ones(3, device=device)
+    losses.lose()
+    losses.check_raises(lambda: x.tolist())
+    run_js("navigator.gpu.requestAdapter = async () => null")
+    try:
+        for use in (lambda: x + 1, lambda: x.tolist(), lambda: tg.ones(2, device=device) + 1):
+            try:
+                use()
+            except tg.DeviceLostError as error:
+                said = str(error)
+            else:
+                raise AssertionError("expected DeviceLostError")
+            assert "no adapter" in said
+            assert "device 'cpu'" in said
+    finally:
+        js.Reflect.deleteProperty(js.navigator.gpu, "requestAdapter")
+    losses.check_raises(lambda: x + 1)
+    assert (tg.ones(2, device=device) + 1).tolist() == [2, 2]
