@@ -196,6 +196,16 @@ class GradScaler:
         """Return whether scaling is switched on."""
         return self._enabled
 
+    def _under_way(self) -> tuple[dict[int, Tensor], list[int]]:
+        """Return what was found since the last update(), and the optimizers that have stepped."""
+        return dict(self._found), list(self._stepped)
+
+    def _resume(self, under_way: tuple[dict[int, Tensor], list[int]]) -> None:
+        """Go back to what `_under_way` returned, on the device of the scale."""
+        found, stepped = under_way
+        self._found = {key: x.to(self._state()[0].device) for key, x in found.items()}
+        self._stepped = set(stepped)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the scale, the factors and the count of good steps; empty where switched off."""
         if not self._enabled:

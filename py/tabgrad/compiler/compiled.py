@@ -20,7 +20,7 @@ from tabgrad.compiler.orphans import KNOWN, let_go
 from tabgrad.compiler.state import State
 from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
-from tabgrad.core.errors import OutOfMemoryError
+from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.locks import alone, lock
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.hosts.devices import connected
@@ -240,7 +240,7 @@ class Compiled:
             entry.arrays = keys.read_arrays(origins)
             known.keep(entry)
             self.reason = None
-        except OutOfMemoryError:
+        except (DeviceLostError, OutOfMemoryError):
             before.give_back()
             raise
         except Refused as refusal:

@@ -10,7 +10,7 @@ from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.kinds import array_bytes
 from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
-from tabgrad.core.errors import OutOfMemoryError
+from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.trace import Box
 from tabgrad.hosts.captured import Replayable
 from tabgrad.tensor.aliasing import View, replace, root_of
@@ -62,10 +62,13 @@ class Entry:
         capture.reads.clear()
         capture.grads.clear()
         places.forget()
+        events = [v for v, _ in self.events]
+        if any(v is not None and v.graph is not backend.graph for v in (*targets, *events)):
+            raise Refused("hands out a tensor of a device that was lost")
         start = capture.starts.get(backend.graph, 0)
         if backend.graph.recorded_before(start, [t.id for t in targets]):
             raise Refused("uses what another thread has recorded and not yet computed")
-        self.plan = Replayable(backend, targets, sources, [v for v, _ in self.events], sharing)
+        self.plan = Replayable(backend, targets, sources, events, sharing)
         # objects by the places they lie at: a matter of the capture alone
         self.state.known.clear()
         if not self.plan.settle() or self.plan.unexplained(start):
@@ -132,7 +135,7 @@ class Entry:
         back = functools.partial(put_back, counts, self.follows)
         try:
             values = self.plan.run([fn() for _, fn in self.events])
-        except OutOfMemoryError:
+        except (DeviceLostError, OutOfMemoryError):
             back()
             raise
         written = [(find(args), k) for find, k in self.written]

@@ -276,7 +276,8 @@ class Places:
             if at not in reads and old.owner is None and old.device.backend is self.backend:
                 found.append(Source(GradOf(self.find(owner)), old.value, old.spec))
         found += [Source(Taken(again), value, None) for again, value in self.capture.uploads]
-        return found
+        # the call has not read what it found of a device that was lost: that would have raised
+        return [s for s in found if s.value.graph is self.backend.graph]
 
     def apart(self) -> Callable[[list[Any]], bool]:
         """Return what says whether no argument shares memory with other tensors that the call uses.

@@ -192,13 +192,19 @@ class States(MutableMapping[Tensor, Any]):
 
     def dissolve(self, flat: Flat) -> None:
         """Hand the state of a Flat back to its parameters, one by one."""
+        with tg.no_grad():
+            states = [
+                flat.numbers | {name: flat.view(name, i) for name in flat.tensors}
+                for i in range(len(flat.params))
+            ]
+        self._release(flat)
+        self.loose.update(zip(flat.params, states, strict=True))
+
+    def _release(self, flat: Flat) -> None:
+        """Forget a Flat, and the state in it: its tensors may be of a device that was lost."""
         flat.retired = True
-        for i, p in enumerate(flat.params):
+        for p in flat.params:
             del self.home[p]
-            own: dict[str, Any] = dict(flat.numbers)
-            with tg.no_grad():
-                own |= {name: flat.view(name, i) for name in flat.tensors}
-            self.loose[p] = own
 
     def gather(self, params: list[Tensor]) -> list[Flat]:
         """Return Flats that hold exactly these parameters, rearranging what there is."""
@@ -265,7 +271,7 @@ class States(MutableMapping[Tensor, Any]):
         step goes on with the loaded values."""
         for flat in {id(h[0]): h[0] for h in self.home.values()}.values():
             if not _refill(flat, given):
-                self.dissolve(flat)
+                self._release(flat)
         for p in [p for p in self.loose if p not in given]:
             del self.loose[p]
         for p, own in given.items():

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import tabgrad as tg
+from tabgrad.amp import GradScaler
 from tabgrad.core import tree
-from tabgrad.core.trace import Box
 from tabgrad.tensor import reading
 from tabgrad.tensor.creation import upload
 from tabgrad.tensor.generator import Mark
 
 __all__ = ["Snapshot"]
 
+Put = Callable[[Any], object]
+
 
 class Snapshot:
     """The states of modules, optimizers and schedulers, copied to the host to survive the loss of a device.
 
-    Takes whatever has `state_dict` and `load_state_dict`. Making one takes the first copy; `take` takes another
-    in its place; `restore` loads the last one into the same objects, whose tensors may be gone, and sets the
-    default generator of random numbers to where it was.
+    Takes generators of random numbers, and whatever has `state_dict` and `load_state_dict`. Making one takes
+    the first copy; `take` takes another in its place; `restore` loads the last one into the same objects, whose
+    tensors may be gone, and sets the default generator to where it was. Training goes on with the bits it would
+    have had: beside the state dicts go the buffers that are not persistent, the gradients of parameters (None
+    where there was none), and what a `GradScaler` has found in a step that was under way.
 
     >>> import tabgrad as tg
     >>> model = tg.nn.Linear(2, 1).to("cpu")
@@ -40,18 +46,25 @@ class Snapshot:
     """
 
     def __init__(self, *objects: Any) -> None:
+        for o in objects:
+            if not isinstance(o, tg.Generator) and not hasattr(o, "load_state_dict"):
+                raise TypeError(
+                    "Snapshot: expected generators, and what has state_dict and load_state_dict, "
+                    f"got {type(o).__name__}"
+                )
         self.objects = objects
         self.take()
 
     def take(self) -> None:
         """Copy the states to the host; where that fails, the copy before it stays."""
-        self.states, self.random = [_kept(o.state_dict()) for o in self.objects], Mark()
+        kept = [(put, _kept(value)) for o in self.objects for put, value in _states(o)]
+        self.kept, self.random = kept, Mark()
 
     def restore(self) -> None:
         """Load the states of the last copy into the objects."""
-        for o, (leaves, structure) in zip(self.objects, self.states, strict=True):
+        for put, (leaves, structure) in self.kept:
             made = [x.made() if isinstance(x, _Kept) else x for x in leaves]
-            o.load_state_dict(tree.unflatten(structure, made))
+            put(tree.unflatten(structure, made))
         self.random.restore()
 
 
@@ -71,4 +84,47 @@ class _Kept:
 def _kept(state: Any) -> tuple[list[Any], Any]:
     """Return the leaves of nested dicts and lists, tensors as bytes of the host, and how they were nested."""
     leaves, structure = tree.flatten(state)
-    return [_Kept(x) if isinstance(x, Box) else x for x in leaves], structure
+    return [_Kept(x) if isinstance(x, tg.Tensor) else x for x in leaves], structure
+
+
+def _states(o: Any) -> Iterator[tuple[Put, Any]]:
+    """Yield the parts of the state of `o`, each with what puts a copy of it back; some are in no state dict."""
+    if isinstance(o, tg.Generator):
+        yield lambda place: o._go_to(*place), (o._seed, o._calls)
+        return
+    yield o.load_state_dict, o.state_dict()
+    if isinstance(o, GradScaler):
+        yield o._resume, o._under_way()
+    if hasattr(o, "named_modules"):
+        for _, module in o.named_modules():
+            for name in module._non_persistent_buffers_set:
+                yield _buffer(module, name), getattr(module, name)
+        for p in o.parameters():
+            yield _gradient(p), p.grad
+    for group in getattr(o, "param_groups", ()):
+        for p in group["params"]:
+            yield _gradient(p), p.grad
+
+
+def _buffer(module: Any, name: str) -> Put:
+    def put(value: Any) -> None:
+        now = getattr(module, name)
+        if isinstance(now, tg.Tensor) and isinstance(value, tg.Tensor) and _fits(now, value):
+            with tg.no_grad():
+                now.copy_(value)
+        else:
+            setattr(module, name, value)
+
+    return put
+
+
+def _fits(now: tg.Tensor, value: tg.Tensor) -> bool:
+    """Whether all of `now` can be written; a view would be written to a base that may be gone."""
+    return now.shape == value.shape and now.dtype == value.dtype and not now._is_view()
+
+
+def _gradient(p: Any) -> Put:
+    def put(value: Any) -> None:
+        p.grad = None if value is None else value.to(p.device)
+
+    return put
