@@ -62,6 +62,7 @@ def as_restructured(
 
 
 def setup(app: Any) -> None:
-    """Join the steps of the build."""
+    """Join the steps of the build; where docstrings are turned otherwise, every page is read again."""
+    app.add_config_value("turned_by", (HERE / "pages.py").read_text("utf-8"), "env")
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", as_restructured)

@@ -109,11 +109,13 @@ def _quoted(code: str) -> str:
 def docstring(lines: list[str]) -> list[str]:
     """Return a docstring as reStructuredText: examples and what is indented stay as they are."""
     out: list[str] = []
-    for block in re.split(r"\n\s*\n", "\n".join(lines)):
-        first = block.lstrip("\n").splitlines()[:1]
-        if first and first[0].startswith(">>>"):
+    # an example may follow on a line of text
+    text = re.sub(r"^(?!>>>|\.\.\. )(.*\S.*)\n(?=>>> )", r"\1\n\n", "\n".join(lines), flags=re.M)
+    for block in re.split(r"\n\s*\n", text):
+        first = block.lstrip("\n").partition("\n")[0]
+        if first.startswith(">>>"):
             out += [*block.splitlines(), ""]
-        elif first and first[0].startswith("  "):
+        elif first.startswith("  "):
             marked = any(line.endswith("::") for line in out[-2:])
             out += [*([] if marked else ["::", ""]), *block.splitlines(), ""]
         else:
@@ -122,13 +124,22 @@ def docstring(lines: list[str]) -> list[str]:
 
 
 def _paragraphs(block: str) -> list[str]:
-    """Return a paragraph, with a blank line before a list and before what is indented."""
+    """Return a paragraph, with blank lines around a list, and around lines that are indented."""
     out: list[str] = []
+    before = ""
     for line in plain(block.strip("\n")).splitlines():
-        item = line.startswith("- ")
-        if out and item and not out[-1].startswith(("- ", "  ")):
-            out.append("")
+        if line.startswith("- "):
+            kind = "item"
+        elif line.startswith("  "):
+            # what is indented under an item goes on with it
+            kind = "item" if before == "item" else "code"
+        else:
+            kind = "text"
+        if before and kind != before:
+            marked = kind == "code" and not out[-1].endswith("::")
+            out += ["", *(["::", ""] if marked else [])]
         out.append(line)
+        before = kind
     return out
 
 

@@ -149,9 +149,21 @@ def test_prose_is_escaped_and_code_is_not(text: str, shown: str) -> None:
     assert pages.plain(text) == shown
 
 
-def test_examples_lists_and_indented_lines_stay() -> None:
-    text = "First *line*.\n- one\n- two\n\n>>> a * b\n3\n\n    python -m x *\n\nSo::\n\n    y *"
-    assert pages.docstring(text.splitlines()) == [
-        r"First \*line\*.", "", "- one", "- two", "", ">>> a * b", "3", "", "::", "", "    python -m x *",
-        "", "So::", "", "    y *", "",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "First *line*.\n- one\n  more\n- two",
+            [r"First \*line\*.", "", "- one", "  more", "- two", ""],
+        ),
+        ("- one\ntext", ["- one", "", "text", ""]),
+        (">>> a * b\n3", [">>> a * b", "3", ""]),
+        ("Text:\n>>> f()\n>>> g()\n... \n1", ["Text:", "", ">>> f()", ">>> g()", "... ", "1", ""]),
+        ("    python -m x *", ["::", "", "    python -m x *", ""]),
+        ("So::\n\n    y *", ["So::", "", "    y *", ""]),
+        ("So::\n    y\nand", ["So::", "", "    y", "", "and", ""]),
+        ("As in\n    y", ["As in", "", "::", "", "    y", ""]),
+    ],
+)
+def test_examples_lists_and_indented_lines_stay(text: str, shown: list[str]) -> None:
+    assert pages.docstring(text.splitlines()) == shown

@@ -58,6 +58,8 @@ def step(x: Tensor, labels: Tensor) -> Tensor:
 assert_type(step(x, labels), Tensor)
 assert_type(tg.compile(model), Model)
 assert_type(tg.compile(model, dynamic=True), Model)
+assert_type(tg.compiler.explain(x + 1), tg.compiler.ValueExplanation)
+assert_type(tg.compiler.explain(step, x), tg.compiler.Explanation)
 
 data = TensorDataset(x, labels)
 assert_type(data[0], tuple[Tensor, ...])
