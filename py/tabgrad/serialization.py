@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
+from tabgrad.core.shape import size
 from tabgrad.tensor import literals, reading
 from tabgrad.tensor.creation import upload
 
@@ -34,6 +35,14 @@ LEAVES = "tabgrad.leaves"
 """The metadata that name the tensors that require grad, and the parameters, where there are any."""
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
+MOST_BYTES = 1 << 63
+RESERVED = "__metadata__"
+"""The entry of a header that is no tensor."""
+DEEPEST = 128
+"""How many containers may lie one in the other: what JSON and the reader take within Python's limit."""
+MOST_DIGITS = 4300
+"""Python reads no longer integer."""
+TOO_LONG = 10**MOST_DIGITS
 
 
 def save(obj: Any, f: File) -> None:
@@ -41,7 +50,8 @@ def save(obj: Any, f: File) -> None:
 
     Models and optimizers are saved by their state dicts. What requires grad is a leaf that does so when it is
     loaded, and a parameter is one again. Tensors are read from their device, which waits
-    for it (`await save_async` where that is not possible). Raises TypeError for an object that is neither.
+    for it (`await save_async` where that is not possible). What `load` could not give back is refused, with
+    its place: TypeError for an object that is neither of these, ValueError for one too deep, long or large.
 
     >>> import io, tabgrad as tg
     >>> file = io.BytesIO()
@@ -75,6 +85,9 @@ def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
     for name, t in tensors.items():
         if t.dtype not in NAMES:
             raise TypeError(f"save: the format has no {t.dtype}; cast {name!r} to another dtype")
+        fault = _shape_fault(tuple(t.shape), t.dtype)
+        if fault:
+            raise ValueError(f"save: the shape of {name!r} {fault}")
     tracked = [name for name, t in tensors.items() if t.requires_grad]
     parameters = [name for name, t in tensors.items() if isinstance(t, tg.nn.Parameter)]
     if tracked or parameters:
@@ -138,7 +151,7 @@ Entry = tuple[tg.DType, tuple[int, ...], Any]
 
 def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
     """Return a file with these (dtype, shape, bytes) by name."""
-    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    header: dict[str, Any] = {RESERVED: metadata} if metadata else {}
     at = 0
     # Largest elements first, so that each tensor begins at a multiple of its element's size.
     order = sorted(entries, key=lambda name: -entries[name][0].itemsize)
@@ -149,6 +162,10 @@ def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
         at = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    if len(text) > LONGEST_HEADER:
+        raise ValueError(
+            f"save: names, shapes and structure take {len(text)} bytes, the format has at most {LONGEST_HEADER}"
+        )
     return b"".join([len(text).to_bytes(8, "little"), text, *(entries[n][2] for n in order)])
 
 
@@ -159,19 +176,19 @@ def decode(data: bytes | bytearray | memoryview) -> tuple[dict[str, Entry], dict
     """
     if len(data) < 8:
         raise FileFormatError(f"expected a safetensors file, got {len(data)} bytes")
-    size = int.from_bytes(data[:8], "little")
-    if size > min(LONGEST_HEADER, len(data) - 8):
+    length = int.from_bytes(data[:8], "little")
+    if length > min(LONGEST_HEADER, len(data) - 8):
         raise FileFormatError(
-            f"expected a safetensors file, but its header would be {size} bytes long "
+            f"expected a safetensors file, but its header would be {length} bytes long "
             f"in a file of {len(data)}; a file of torch.save is of another format"
         )
-    header = parsed(bytes(data[8 : 8 + size]), "header")
+    header = parsed(bytes(data[8 : 8 + length]), "header")
     if type(header) is not dict:
         raise FileFormatError("header: expected a JSON object as header")
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop(RESERVED, {})
     if type(metadata) is not dict or not all(type(v) is str for v in metadata.values()):
         raise FileFormatError("header: __metadata__ must be an object of strings")
-    body = memoryview(data)[8 + size :]
+    body = memoryview(data)[8 + length :]
     entries = {}
     places = []
     for name, facts in header.items():
@@ -222,21 +239,19 @@ def _entry(name: str, facts: Any, body: memoryview) -> tuple[int, int, Entry]:
     if type(code) is not str or code not in CODES:
         raise FileFormatError(f"{place}: dtype {_short(code)} is none of {', '.join(CODES)}")
     dtype = CODES[code]
-    if not _whole_numbers(shape) or len(shape) > MOST_AXES:
+    if not _whole_numbers(shape):
         raise FileFormatError(
-            f"{place}: its shape must be a list of at most {MOST_AXES} numbers from 0, got {_short(shape)}"
+            f"{place}: its shape must be a list of numbers from 0, got {_short(shape)}"
         )
+    fault = _shape_fault(shape, dtype)
+    if fault:
+        raise FileFormatError(f"{place}: its shape {fault}")
     if not _whole_numbers(offsets) or len(offsets) != 2:
         raise FileFormatError(
             f"{place}: data_offsets must be two numbers from 0, got {_short(offsets)}"
         )
     begin, end = offsets
-    count = whole = dtype.itemsize
-    for n in shape:
-        count *= n
-        whole *= max(n, 1)
-    if whole >= 1 << 63:
-        raise FileFormatError(f"{place}: its shape {_short(shape)} is too large")
+    count = dtype.itemsize * size(tuple(shape))
     if not begin <= end <= len(body) or end - begin != count:
         raise FileFormatError(
             f"{place} of shape {tuple(shape)} and {dtype} needs {count} bytes, "
@@ -246,6 +261,15 @@ def _entry(name: str, facts: Any, body: memoryview) -> tuple[int, int, Entry]:
     if dtype is dt.bool_ and max(raw, default=0) > 1:
         raise FileFormatError(f"{place}: a bool must be 0 or 1")
     return begin, end, (dtype, tuple(shape), raw)
+
+
+def _shape_fault(shape: Sequence[int], dtype: tg.DType) -> str:
+    """Return what is wrong with a shape, nothing if it is one that a file can hold."""
+    if len(shape) > MOST_AXES:
+        return f"has {len(shape)} axes; there can be at most {MOST_AXES}"
+    if dtype.itemsize * size(tuple([max(n, 1) for n in shape])) >= MOST_BYTES:
+        return f"{_short(list(shape))} is too large"
+    return ""
 
 
 def _whole_numbers(value: Any) -> bool:
@@ -302,51 +326,93 @@ def _plain(obj: Any) -> bool:
     return (
         type(obj) is dict
         and bool(obj)
-        and all(isinstance(k, str) and k != "__metadata__" for k in obj)
+        and all(isinstance(k, str) and k != RESERVED for k in obj)
         and all(isinstance(v, tg.Tensor) for v in obj.values())
     )
 
 
 class _Writer:
-    """Describes a structure as JSON, and gathers its tensors."""
+    """Describes a structure as JSON, and gathers its tensors. What the reader would not take is refused."""
 
     def __init__(self, tensors: dict[str, tg.Tensor]) -> None:
         self.tensors = tensors
         self.names: dict[int, str] = {}
 
-    def described(self, obj: Any, path: str) -> Any:
+    def described(self, obj: Any, path: str, depth: int = 0) -> Any:
         if isinstance(obj, tg.Tensor):
             return {"tensor": self.name(obj, path or "tensor")}
+        if isinstance(obj, int) and abs(obj) >= TOO_LONG:
+            raise ValueError(
+                f"save: the number at {path or 'the top'} has more than {MOST_DIGITS} digits"
+            )
         if obj is None or isinstance(obj, (bool, int, float, str)):
             return obj
+        if depth >= DEEPEST and isinstance(obj, (list, tuple, dict)):
+            raise ValueError(
+                f"save: what is saved holds itself, or is nested too deep: {_cut(path)} is in more than "
+                f"{DEEPEST} containers"
+            )
         if isinstance(obj, (list, tuple)):
             kind = "tuple" if isinstance(obj, tuple) else "list"
-            return {kind: [self.described(x, _join(path, i)) for i, x in enumerate(obj)]}
+            return {kind: [self.described(x, _join(path, i), depth + 1) for i, x in enumerate(obj)]}
         if isinstance(obj, dict):
-            pairs = [
-                [self.described(k, ""), self.described(v, _join(path, k))] for k, v in obj.items()
-            ]
-            out = {"ordered" if isinstance(obj, OrderedDict) else "dict": pairs}
-            versions = getattr(obj, "_metadata", None)
-            return out if versions is None else {**out, "versions": self.described(versions, "")}
+            return self.pairs(obj, path, depth + 1)
         if isinstance(obj, tg.DType):
             return {"dtype": obj.name}
         if isinstance(obj, tg.Device):
             return {"device": str(obj)}
         raise TypeError(
             f"save: expected tensors, numbers, strings, lists, tuples and dicts, got "
-            f"{type(obj).__name__} at {path or 'the top'}; save a module or optimizer by its state_dict()"
+            f"{type(obj).__name__} at {_cut(path) or 'the top'}; save a module or optimizer by its state_dict()"
         )
+
+    def pairs(self, obj: dict[Any, Any], path: str, depth: int) -> Any:
+        """Return a dict as its pairs, which must still be told apart when they are read."""
+        parts, seen = [], set()
+        for k, v in obj.items():
+            key = self.described(k, f"a key of {path}" if path else "a key", depth)
+            text = json.dumps(key)
+            if _holds_container(k):
+                raise TypeError(
+                    f"save: a key at {_cut(path) or 'the top'} is no key once it is read: {k!r}"
+                )
+            if text in seen:
+                raise ValueError(
+                    f"save: two keys at {_cut(path) or 'the top'} are the same once they are read: {k!r}"
+                )
+            seen.add(text)
+            label = k if isinstance(k, (str, int, float)) else text
+            parts.append([key, self.described(v, _join(path, label), depth)])
+        if not isinstance(obj, OrderedDict):
+            return {"dict": parts}
+        versions = getattr(obj, "_metadata", None)
+        if versions is None:
+            return {"ordered": parts}
+        place = _join(path, "_metadata")
+        if not isinstance(versions, dict):
+            raise TypeError(f"save: expected a dict at {place}, got {type(versions).__name__}")
+        return {"ordered": parts, "versions": self.described(versions, place, depth)}
 
     def name(self, t: tg.Tensor, path: str) -> str:
         known = self.names.get(id(t))
         if known is None:
             known = path
-            while known in self.tensors:
+            while known in self.tensors or known == RESERVED:
                 known += "_"
             self.names[id(t)] = known
             self.tensors[known] = t
         return known
+
+
+def _holds_container(key: Any) -> bool:
+    """Whether a key is, or holds, what can't be a key when it is read: a list or dict that was given a hash."""
+    if isinstance(key, tuple):
+        return any(map(_holds_container, key))
+    return isinstance(key, (list, dict))
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= 100 else path[:97] + "..."
 
 
 def _join(path: str, key: Any) -> str:
@@ -360,6 +426,8 @@ def _rebuilt(node: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
             raise FileFormatError(f"{place}: a list must say whether it is a list or a tuple")
         return node
     kinds = set(node)
+    if kinds == {"tuple"}:
+        return tuple(_items(node["tuple"], tensors, place))
     if len(kinds) == 1 and (read := _PARTS.get(next(iter(kinds)))) is not None:
         return read(next(iter(node.values())), tensors, place)
     if kinds == {"ordered", "versions"}:
@@ -419,7 +487,7 @@ def _device(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.Device:
 
 
 _PARTS: dict[str, Callable[[Any, dict[str, tg.Tensor], str], Any]] = {
-    "tensor": _reference, "list": _items, "tuple": lambda *given: tuple(_items(*given)), "dict": _pairs,
-    "ordered": _ordered, "dtype": _dtype, "device": _device,
+    "tensor": _reference, "list": _items, "dict": _pairs, "ordered": _ordered, "dtype": _dtype,
+    "device": _device,
 }  # fmt: skip
-"""What reads each part of a structure."""
+"""What reads each part of a structure that is no tuple."""

@@ -289,3 +289,15 @@ def test_it_moves_to_another_device(device: str) -> None:
     x = tg.randn(4, 3)
     tg.testing.assert_close(there(x.cpu()), program(x).cpu(), rtol=1e-5, atol=1e-5)
     assert all(p.requires_grad and p.device.type == "cpu" for p in there.parameters())
+
+
+def test_a_constant_that_is_nan_is_one_constant(device: str) -> None:
+    def fn(x: Any) -> Any:
+        return tg.where(x > 0, x, float("nan")).amax(0)
+
+    program = tg.export(fn, (Spec(("n", 2)),))
+    file = io.BytesIO()
+    tg.export.save(program, file)
+    x = tg.tensor([[1.0, -1.0], [2.0, 1.0]])
+    for one in (program, tg.export.load(io.BytesIO(file.getvalue()))):
+        tg.testing.assert_close(one(x), fn(x), equal_nan=True)

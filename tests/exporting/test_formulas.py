@@ -104,3 +104,7 @@ def test_samples_lie_within_the_bounds_and_reach_them() -> None:
     assert all(3 <= s["n"] <= 9 for s in samples)
     assert max(s["m"] for s in samples) > 90
     assert len({(s["n"], s["m"]) for s in samples}) == len(samples)
+
+
+def test_of_nan_there_is_no_formula() -> None:
+    assert fitted([float("nan"), 1.0], [{"n": 3}, {"n": 5}]) is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
+from tabgrad.core.numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
 from tabgrad.core.promotion import call, cast as cast_to, single
 from tabgrad.core.shape import without
@@ -324,6 +325,10 @@ class Reduction(Op):
         axes = params["axes"]
         result = {"same": x.dtype, "bool": dt.bool_, "index": dt.int64}[self.result]
         return spec(without(x.shape, axes), params.get("dtype", result))
+
+    def numpy(self, arrays: Any, spec: Spec, params: Params) -> Any:
+        """The body; NumPy has no extreme of nothing, not even where none is asked for."""
+        return self.fn(*arrays, **params) if spec.size else np.zeros(spec.shape, arrays[0].dtype)
 
     def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
         """The declared derivative."""

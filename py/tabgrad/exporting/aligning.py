@@ -124,7 +124,8 @@ class Common:
             if any(len(v) != len(first) for v in values):
                 raise ExportError(f"export: {what} has a length that depends on an unknown size")
             return tuple([self.value(each, what, tolerance) for each in zip(*values, strict=True)])
-        if all(v == first and type(v) is type(first) for v in values):
+        nan = first != first
+        if all((v == first or (nan and v != v)) and type(v) is type(first) for v in values):
             return first
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise ExportError(

@@ -7,9 +7,12 @@ from typing import Any
 
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.errors import ExportError, FileFormatError
-from tabgrad.core.op import REGISTRY
+from tabgrad.core.trace import Box
+from tabgrad.exporting.decoding import rebuilt
 from tabgrad.exporting.formulas import Formula
-from tabgrad.exporting.program import ExportedProgram, Filled, Graph, Input, Step
+from tabgrad.exporting.program import ExportedProgram, Graph
+from tabgrad.exporting.verifying import sizes_to_try, verify
+from tabgrad.hosts.devices import device as device_of, get_default_device
 from tabgrad.serialization import (
     File,
     load as load_tensors,
@@ -54,59 +57,62 @@ def _contents(program: ExportedProgram) -> dict[str, Any]:
 def load(f: File, map_location: Any = None) -> ExportedProgram:
     """Return the graph that `save` wrote, with its state on `map_location`, or the default device.
 
-    Raises FileFormatError for a file of another kind or a broken one, ExportError for one of another version.
+    Raises FileFormatError for a file of another kind or a broken one, ExportError for one of another version;
+    both name the file and the place.
     """
     found = load_tensors(f, map_location)
+    name = name_of(f)
     if not isinstance(found, dict) or not isinstance(found.get(KEY), str):
         raise FileFormatError(
-            f"export.load: {name_of(f)}: no exported graph in the file; tabgrad.load reads other things"
+            f"export.load: {name}: no exported graph in the file; tabgrad.load reads other things"
+        )
+    device = get_default_device() if map_location is None else device_of(map_location)
+    try:
+        return _program(parsed(found[KEY], KEY), found, name, device)
+    except FileFormatError as fault:
+        raise FileFormatError(f"export.load: {name}: {fault}") from None
+    except ExportError as fault:
+        raise ExportError(f"export.load: {name}: {fault}") from None
+
+
+def _program(text: Any, found: dict[str, Any], name: str, device: Any) -> ExportedProgram:
+    """Return the program of a graph's text and its state, checked at two choices of its unknown sizes."""
+    version = text.get("format") if type(text) is dict else None
+    if type(version) is not int:
+        raise FileFormatError(f"{KEY}: expected a graph with the number of its format")
+    if version != FORMAT:
+        raise ExportError(
+            f"{KEY}: the file is of format {version}, this version of tabgrad reads {FORMAT}"
         )
     try:
-        return _program(parsed(found[KEY], KEY), found)
+        graph = rebuilt(text)
+        state = _state(graph, found)
+        specs = {n: t.spec for n, t in state.items()}
+        for sizes in sizes_to_try(graph):
+            verify(graph, specs, sizes, device)
     except FileFormatError as fault:
-        raise FileFormatError(f"export.load: {name_of(f)}: {fault}") from None
-    except ExportError:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        RuntimeError,
-    ) as fault:
-        raise FileFormatError(
-            f"export.load: {name_of(f)}: {KEY}: the graph is broken, {type(fault).__name__}: {fault}"
-        ) from None
+        raise FileFormatError(f"{KEY}: {fault}") from None
+    except ExportError as fault:
+        raise ExportError(f"{KEY}: {fault}") from None
+    return ExportedProgram(graph, state, name)
 
 
-def _program(text: Any, found: dict[str, Any]) -> ExportedProgram:
-    """Return the program of a graph's text and its state."""
-    if text["format"] != FORMAT:
-        raise ExportError(
-            f"export.load: the file is of format {text['format']}, this version reads {FORMAT}"
-        )
-    graph = rebuilt(text)
-    _check(graph)
-    state = {name: found["state"][name] for name in text["state"]}
-    for name in found["trained"]:
+def _state(graph: Graph, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the tensors that a graph holds by name; those that were trained require grad."""
+    held, trained = found.get("state"), found.get("trained")
+    if not isinstance(held, dict) or not isinstance(trained, list):
+        raise FileFormatError("expected the state beside the graph, and a list of what is trained")
+    for name in graph.state:
+        if not isinstance(held.get(name), Box):
+            raise FileFormatError(f"state {name!r}: there is no such tensor in the file")
+    state = {name: held[name] for name in graph.state}
+    for name in trained:
+        if not isinstance(name, str) or name not in state:
+            raise FileFormatError(f"trained: there is no state {name!r}")
+        if not state[name].dtype.is_differentiable:
+            raise FileFormatError(f"trained: {name!r} is of {state[name].dtype!r}")
         state[name].requires_grad_()
-    return ExportedProgram(graph, state)
-
-
-def _check(graph: Graph) -> None:
-    """Raise FileFormatError where a graph refers to values that are not there, or not yet."""
-    first = len(graph.inputs) + len(graph.constants) + len(graph.state)
-    last = first + len(graph.steps)
-    uses = [(f"step {k}", first + k, step.args) for k, step in enumerate(graph.steps)]
-    uses += [("outputs", last, graph.outputs), ("writes", last, tuple(r for _, r in graph.writes))]
-    for what, n, refs in uses:
-        for r in refs:
-            if type(r) is not int or not 0 <= r < n:
-                raise FileFormatError(f"{KEY}: {what}: there is no value {r!r} before it")
-    for name, _ in graph.writes:
-        if name not in graph.state:
-            raise FileFormatError(f"{KEY}: writes: there is no state {name!r}")
+    return state
 
 
 def described(graph: Graph) -> dict[str, Any]:
@@ -130,27 +136,6 @@ def described(graph: Graph) -> dict[str, Any]:
 _PLAIN = ("inputs", "constants", "outputs", "writes")
 
 
-def rebuilt(text: dict[str, Any]) -> Graph:
-    """Return the graph that `described` wrote."""
-    plain = {name: _decoded(text[name]) for name in _PLAIN}
-    unknown = sorted({name for name, _, _ in text["steps"] if name not in REGISTRY})
-    if unknown:
-        raise ExportError(f"export.load: this version has no op {', '.join(unknown)}")
-    return Graph(
-        tuple([Input(*x) for x in plain["inputs"]]),
-        tuple([Filled(*c) for c in plain["constants"]]),
-        tuple(text["state"]),
-        tuple([Step(REGISTRY[n], _decoded(p), tuple(args)) for n, p, args in text["steps"]]),
-        plain["outputs"],
-        plain["writes"],
-        {name: tuple(pair) for name, pair in text["bounds"].items()},
-        {name: Formula.decoded(formula) for name, formula in text["derived"].items()},
-        {int(i): value for i, value in text["statics"].items()},
-        _rebuilt_structure(text["in_structure"]),
-        _rebuilt_structure(text["out_structure"]),
-    )
-
-
 def _encoded(value: Any) -> Any:
     """Return nested tuples and dicts of numbers, names, dtypes and formulas as JSON."""
     if isinstance(value, tuple):
@@ -166,36 +151,18 @@ def _encoded(value: Any) -> Any:
     raise ExportError(f"export.save: a file can't hold a {type(value).__name__}")
 
 
-def _decoded(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple([_decoded(v) for v in value])
-    if not isinstance(value, dict):
-        return value
-    ((kind, inner),) = value.items()
-    if kind == "dict":
-        return {k: _decoded(v) for k, v in inner.items()}
-    return dt.by_name(inner) if kind == "dtype" else Formula.decoded(inner)
-
-
 def _structure(structure: Any) -> Any:
     if structure is None or structure is tree.LEAF:
         return None if structure is None else "*"
     kind, keys, children = structure
     parts = [_structure(c) for c in children]
     if kind is dict:
+        strange = [k for k in keys if k is not None and type(k) not in (str, int, float, bool)]
+        if strange or any(k != k for k in keys):
+            raise ExportError(f"export.save: a file can't hold a dict with the keys {keys}")
         return {"dict": [list(keys), parts]}
     if kind in (tuple, list):
         return {kind.__name__: parts}
     raise ExportError(
         f"export.save: arguments and results may be in tuples, lists and dicts, not in a {kind.__name__}"
     )
-
-
-def _rebuilt_structure(text: Any) -> Any:
-    if not isinstance(text, dict):
-        return None if text is None else tree.LEAF
-    ((name, parts),) = text.items()
-    if name == "dict":
-        return (dict, tuple(parts[0]), tuple([_rebuilt_structure(p) for p in parts[1]]))
-    kind = {"tuple": tuple, "list": list}[name]
-    return (kind, None, tuple([_rebuilt_structure(p) for p in parts]))

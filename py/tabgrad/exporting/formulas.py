@@ -106,6 +106,8 @@ def fitted(
     400
     """
     names = sorted(samples[0])
+    if any(v != v for v in values):
+        return None
     if all(isinstance(v, int) for v in values):
         found: Iterator[Formula] = itertools.chain(
             _sums(values, samples, names), _halves(values, samples, names), _ratios(names)

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from tabgrad.autograd.grad_mode import no_grad
 from tabgrad.core import dtype as dt, tree
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import DTypeError, ExportError, FileFormatError, ShapeError, TabgradError
 from tabgrad.core.op import Op
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, bind, constant
 from tabgrad.exporting.formulas import Formula, Sizes
+from tabgrad.exporting.verifying import at, verify, with_derived
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.tensor.generator import bits
 
@@ -68,12 +69,14 @@ class ExportedProgram:
     """A static graph: call it like the function it was made of, with any sizes in place of the unknown ones.
 
     `state` holds the tensors that the function closed over, parameters among them, by name: train them,
-    replace them, move them. Random ops draw anew at each call.
+    replace them, move them. Random ops draw anew at each call. `origin` names the file it was loaded from: what
+    comes from a file is checked at each new choice of sizes.
     """
 
-    def __init__(self, graph: Graph, state: dict[str, Any]) -> None:
+    def __init__(self, graph: Graph, state: dict[str, Any], origin: str = "") -> None:
         self.graph = graph
         self.state = state
+        self.origin = origin
         first = len(graph.inputs) + len(graph.constants) + len(graph.state)
         last: dict[int, int] = {}
         for k, step in enumerate(graph.steps):
@@ -86,7 +89,7 @@ class ExportedProgram:
         self._settled: dict[Any, list[Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ExportedProgram, (self.graph, self.state))
+        return (ExportedProgram, (self.graph, self.state, self.origin))
 
     @property
     def bounds(self) -> dict[str, tuple[int, int | None]]:
@@ -107,7 +110,7 @@ class ExportedProgram:
         moved = {
             n: t.detach().to(where).requires_grad_(t.requires_grad) for n, t in self.state.items()
         }
-        return ExportedProgram(self.graph, moved)
+        return ExportedProgram(self.graph, moved, self.origin)
 
     def __call__(self, *args: Any) -> Any:
         """Run the graph. Raises ShapeError, DTypeError or TypeError where an argument does not fit it."""
@@ -121,19 +124,28 @@ class ExportedProgram:
         sizes = self._sizes(tensors)
         device = next((x.device for x in (*tensors, *self.state.values())), get_default_device())
         values: list[Any] = [*tensors]
+        each = self._params(sizes, device)
         for number, shape, dtype in graph.constants:
-            where = spec(_at(shape, sizes), device.canonical(dtype))
-            values.append(constant(_at(number, sizes), where, device))
+            where = spec(at(shape, sizes), device.canonical(dtype))
+            values.append(constant(at(number, sizes), where, device))
         values += [self.state[name] for name in graph.state]
-        for step, params, dying in zip(
-            graph.steps, self._params(sizes, device), self._dying, strict=True
-        ):
-            if step.args:
-                values.append(bind(step.op, tuple([values[r] for r in step.args]), params))
-            else:
-                values.append(bits(params["shape"], None, device))
-            for r in dying:
-                values[r] = None
+        k = 0
+        try:
+            for k, step in enumerate(graph.steps):
+                if step.args:
+                    values.append(bind(step.op, tuple([values[r] for r in step.args]), each[k]))
+                else:
+                    values.append(bits(each[k]["shape"], None, device))
+                for r in self._dying[k]:
+                    values[r] = None
+        except Exception as fault:
+            place = f"step {k} ({graph.steps[k].op.name})"
+            fault.add_note(f"in {place} of the exported program {self.origin}".rstrip())
+            if not self.origin or isinstance(fault, TabgradError):
+                raise
+            raise ExportError(
+                f"exported program of {self.origin}: {place}: {type(fault).__name__}: {fault}"
+            ) from fault
         out = tree.unflatten(graph.out_structure, [values[r] for r in graph.outputs])
         with no_grad():
             for name, r in graph.writes:
@@ -179,19 +191,26 @@ class ExportedProgram:
                     f"exported program: {name} must be at least {low}{upper}, got {n}: "
                     "there the function may do something else than this graph"
                 )
-        for name, formula in self.graph.derived.items():
-            found[name] = int(formula(found))
-        return found
+        return with_derived(self.graph, found) if self.graph.derived else found
+
+    def _verify(self, sizes: Sizes, device: Device) -> None:
+        """Raise FileFormatError where the graph, if it comes from a file, does not run at these sizes."""
+        try:
+            verify(self.graph, {n: t.spec for n, t in self.state.items()}, sizes, device)
+        except FileFormatError as fault:
+            raise FileFormatError(f"exported program of {self.origin}: {fault}") from None
 
     def _params(self, sizes: Sizes, device: Device) -> list[Any]:
         """Return the parameters of all steps at these sizes; dtypes become those that the device has."""
         key = (tuple(sizes.values()), device)
         found = self._settled.get(key)
         if found is None:
+            if self.origin:
+                self._verify(sizes, device)
             if len(self._settled) >= 64:
                 self._settled.clear()
             found = self._settled[key] = [
-                intern_params({k: _at(v, sizes, device) for k, v in step.params.items()})
+                intern_params({k: at(v, sizes, device) for k, v in step.params.items()})
                 for step in self.graph.steps
             ]
         return found
@@ -222,15 +241,6 @@ class ExportedProgram:
     def __repr__(self) -> str:
         sizes = ", ".join(self.graph.bounds) or "none"
         return f"<ExportedProgram of {len(self.graph.steps)} ops, unknown sizes: {sizes}>"
-
-
-def _at(value: Any, sizes: Sizes, device: Device | None = None) -> Any:
-    """Return a value with its formulas evaluated."""
-    if isinstance(value, tuple):
-        return tuple([_at(v, sizes, device) for v in value])
-    if isinstance(value, dt.DType) and device is not None:
-        return device.canonical(value)
-    return value(sizes) if isinstance(value, Formula) else value
 
 
 def _shown(value: Any) -> str:

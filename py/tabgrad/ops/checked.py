@@ -5,7 +5,7 @@ On a device the check rides in the kernel that reads them, see `lower/checks.py`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.core.families import elementwise
@@ -50,7 +50,8 @@ def checked(
     return np.where(index < 0, index + size, index).astype(index.dtype) if wraps else index
 
 
-_RULES: dict[str, Any] = {
+Rule = Literal["from 0 to 1", "not negative", "positive", "finite and not negative"]
+_RULES: dict[Rule, Any] = {
     "from 0 to 1": lambda x: (x >= 0) & (x <= 1),
     "not negative": lambda x: x >= 0,
     "positive": lambda x: x > 0,
@@ -65,7 +66,7 @@ _RULES: dict[str, Any] = {
     kinds="biuf",
     domain=(0.1, 0.9),
 )
-def confined(x: Operand, *, rule: str, message: str) -> Array:
+def confined(x: Operand, *, rule: Rule, message: str) -> Array:
     """Return `x`, whose elements must keep `rule`: ArgumentError says `message` where one does not.
 
     A lazy device raises it at the next read, if what is returned here is used.

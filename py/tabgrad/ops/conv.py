@@ -198,7 +198,9 @@ def conv(
     cols = windows.reshape(batch, groups, w.shape[1], *windows.shape[2:])
     cols = np.transpose(cols, (1, 2, *range(3 + n, 3 + 2 * n), 0, *range(3, 3 + n)))
     cols = cols.reshape(groups, size(w.shape[1:]), batch * size(y[2:]))
-    out = np.matmul(w.reshape(groups, outs, -1), cols).reshape(groups, outs, batch, size(y[2:]))
+    out = np.matmul(w.reshape(groups, outs, size(w.shape[1:])), cols).reshape(
+        groups, outs, batch, size(y[2:])
+    )
     return np.transpose(out, (2, 0, 1, 3)).reshape(y)
 
 

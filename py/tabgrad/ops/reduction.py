@@ -168,7 +168,7 @@ def _line(x: Any, shape: Ints, axis: int) -> Any:
 
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")
-def first_max(x: Operand, *, axes: Ints, padded: Any = ()) -> Array:
+def first_max(x: Operand, *, axes: Ints, padded: tuple[Ints, ...] = ()) -> Array:
     """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone.
 
     `padded` says how the elements are windows over a padded input; the derivative goes to no padding.
