@@ -155,6 +155,25 @@ def test_asking_changes_nothing() -> None:
     assert state() == before
 
 
+def test_slices_that_move_are_read_as_they_will_be() -> None:
+    """A loop over parts of a tensor has kernels that are told where a part begins."""
+    made = []
+    for asked in (True, False):
+        where = recorder.device()
+        x = tg.tensor([[float(n), 1.0] for n in range(40)], device=where)
+        where.backend.flush()
+        for start in (0, 4, 8, 12):
+            y = x[start : start + 4].exp() + 1
+            found = [explain(y) for _ in range(2 * asked)]
+            where.backend.flush()
+            assert y.shape == (4, 2)
+            ran = [k.source for k in recorder.last_plan(where).kernels]
+            assert all([k.source for k in f.kernels] == ran for f in found)
+        assert not asked or "float32[4,2]" in found[0].inputs.values()
+        made.append([[k.source for k in s.plan.kernels] for s in where.backend.plans.values()])
+    assert made[0] == made[1]
+
+
 def test_what_can_not_be_explained_is_refused() -> None:
     x = tg.ones(2, device="cpu")
     with pytest.raises(TypeError, match="takes no further arguments"):

@@ -322,11 +322,15 @@ class DeviceBackend(Answers, Remembering):
         """Return how a value would be computed, in words."""
         return planned(self, value, spec)
 
-    def planned_anew(self, order: list[int], wanted: list[int]) -> Plan:
-        """Return the plan for nodes that are to be computed once; it is not kept."""
-        check_count(self.graph, order)
+    def planned_anew(self, order: list[int], wanted: list[int]) -> tuple[Plan, list[int]]:
+        """Return the plan for nodes that are to be computed once, which is not kept, and its input nodes."""
+        graph = self.graph
+        check_count(graph, order)
         self.limits.runs, self.limits.dynamic = SELDOM, None
-        return self.lowered(*self.structure(order, wanted), frozenset(), order)
+        raw, places = self.structure(order, wanted)
+        raw, moving = self.moves.find(raw, places, note=False)
+        inputs = [n for k, n in enumerate(order) if graph.op[n] is None or k in moving]
+        return self.lowered(raw, places, moving, order), inputs
 
     def lowered(
         self, raw: Any, wanted: tuple[int, ...], moving: frozenset[int], order: list[int]

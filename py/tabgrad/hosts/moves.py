@@ -51,8 +51,13 @@ class Moves:
         self.seen: dict[Any, tuple[Raw, frozenset[int]]] = {}
         self.slice = REGISTRY["slice"]
 
-    def find(self, raw: Raw, wanted: tuple[int, ...]) -> tuple[Raw, frozenset[int]]:
-        """Return the graph with its moving slices at 0, and their positions."""
+    def find(
+        self, raw: Raw, wanted: tuple[int, ...], note: bool = True
+    ) -> tuple[Raw, frozenset[int]]:
+        """Return the graph with its moving slices at 0, and their positions.
+
+        With `note` it has been seen from then on.
+        """
         places = [k for k, node in enumerate(raw) if node[0] is self.slice and movable(raw, k)]
         places = [k for k in places if k not in wanted]
         if not places:
@@ -63,10 +68,8 @@ class Moves:
             zeroed[k] = (op, at_zero(params), srcs, spec)
         key = (tuple(zeroed), wanted)
         found = self.seen.get(key)
-        if found is None:
-            self.seen[key] = (raw, frozenset())
-            return raw, frozenset()
-        first, moving = found
+        first, moving = found or (raw, frozenset())
         moving |= {k for k in places if raw[k][1] is not first[k][1]}
-        self.seen[key] = (first, moving)
+        if note:
+            self.seen[key] = (first, moving)
         return tuple(zeroed[k] if k in moving else node for k, node in enumerate(raw)), moving

@@ -89,15 +89,13 @@ def planned(backend: Any, value: Any, spec: Spec) -> ValueExplanation:
     graph.collect()
     with graph.held():
         order = graph.ancestors([value.id])
-        plan = backend.planned_anew(order, [value.id])
+        plan, inputs = backend.planned_anew(order, [value.id])
         names = named(plan)
         return ValueExplanation(
             title,
             tuple([kernel_of(k, names, graph.line, order) for k in plan.kernels]),
             dict(zip(names, plan.nbytes, strict=True)),
-            dict(
-                zip(names, [str(graph.spec[n]) for n in order if graph.op[n] is None], strict=False)
-            ),
+            dict(zip(names, [str(graph.spec[n]) for n in inputs], strict=False)),
         )
 
 
