@@ -10,6 +10,7 @@ import pytest
 
 import tabgrad as tg
 
+pytestmark = pytest.mark.every_host
 N = 1 << 18
 SUMS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: x.sum(),

@@ -111,3 +111,18 @@ def test_the_gradient_of_a_first_power_requires_grad(device: str) -> None:
     (first,) = tg.autograd.grad((x**1).sum(), x, create_graph=True)
     (second,) = tg.autograd.grad(first.sum(), x)
     assert second.tolist() == [0.0, 0.0]
+
+
+SUMS = {"addmm": ((2, 3), (2, 4), (4, 3)), "addmv": ((2,), (2, 4), (4,)), "addr": ((2, 3), (2,), (3,)),
+        "addbmm": ((2, 3), (5, 2, 4), (5, 4, 3)), "baddbmm": ((5, 2, 3), (5, 2, 4), (5, 4, 3))}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_what_beta_takes_no_part_of_has_a_gradient_of_zeros(name: str, device: str) -> None:
+    first, *factors = (tg.ones(shape, device=device, requires_grad=True) for shape in SUMS[name])
+    first.detach().fill_(float("nan"))
+    y = getattr(tg, name)(first, *factors, beta=0)
+    y.sum().backward()
+    assert not y.isnan().any().item()
+    assert first.grad.tolist() == tg.zeros(SUMS[name][0]).tolist()
+    assert all(f.grad.abs().sum().item() > 0 for f in factors)

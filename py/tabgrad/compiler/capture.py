@@ -44,6 +44,7 @@ class Capture:
         self.counts: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self.follows: list[Callable[[], None]] = []
         self.undo: list[Callable[[], None]] = []
+        self.behind: list[tuple[Any, str]] = []
         self.watch: Any = None
         self.starts = {
             device.backend.graph: device.backend.graph.count

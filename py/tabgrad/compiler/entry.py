@@ -52,6 +52,7 @@ class Entry:
             if id(x) not in capture.cleared
         ]
         places.check_kept()
+        places.check_behind()
         self.makers = places.makers
         self.apart = places.apart() if self.written else None
         self.state.seal()

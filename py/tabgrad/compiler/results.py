@@ -247,6 +247,17 @@ class Places:
                     return self.of(x)
         return known
 
+    def check_behind(self) -> None:
+        """Raise Refused where the call asks for the base, or the place, of a view that was there before it."""
+        if not self.capture.behind:
+            return
+        given = [x for x in self.args if hasattr(x, "alias")]
+        given += [x for x, _, _ in self.capture.state.tensors]
+        roots = [root_of(x) for x in given if x.alias.__class__ is View]
+        for root, what in self.capture.behind:
+            if any([together(root, y) for y in roots]):
+                raise Refused(f"asks for what a view that it is given is a view of ({what})")
+
     def check_kept(self) -> None:
         """Raise Refused where the call has made and written a tensor that it keeps: state of a next call."""
         known = {id(x) for x in self.kept}

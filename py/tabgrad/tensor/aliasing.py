@@ -314,6 +314,13 @@ def root_of(x: Tensor) -> Tensor:
     return x
 
 
+def look_behind(x: Tensor, what: str) -> None:
+    """Note that Python asks for what view `x` is a view of: a capture holds for this base and place alone."""
+    capture = MODE.get().capture
+    if capture is not None and x.alias.__class__ is View:
+        capture.behind.append((root_of(x), what))
+
+
 def _store(x: Tensor, y: Tensor, mode: Any) -> None:
     """Give `x` the value and the history of `y`, of the same spec, and what it is a view of too."""
     its = x.alias

@@ -188,13 +188,14 @@ def _plus(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
 
 def _sum(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     scaled = product if alpha == 1 else arithmetic.mul(product, alpha)
-    if beta == 0:
-        return scaled
     shape = broadcast("addmm", input.spec.shape, scaled.spec.shape)
     if shape != scaled.spec.shape:
         raise ShapeError(
             f"addmm: input {input.spec.shape} doesn't broadcast to the product {scaled.spec.shape}"
         )
+    if beta == 0:
+        # nan and inf of `input` don't count, and its derivative is zeros, not nothing
+        return e.where(False, input, scaled) if input.tracked else scaled
     return arithmetic.add(scaled, input if beta == 1 else arithmetic.mul(input, beta))
 
 

@@ -9,10 +9,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
 from tabgrad.core.spec import intern_params
-from tabgrad.core.trace import MODE, Box
+from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
-from tabgrad.tensor.aliasing import View, reshaped, view, view_with
+from tabgrad.tensor.aliasing import View, look_behind, reshaped, view, view_with
 from tabgrad.tensor.arguments import axes, axis, ints, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
@@ -320,9 +320,7 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 def storage_offset(self: Tensor) -> int:
     """Return the place of the first element in the base's memory, in elements."""
     its = self.alias
-    capture = MODE.get().capture
-    if capture is not None and its.__class__ is View:
-        capture.refuse("asks where a view begins (storage_offset)")
+    look_behind(self, "storage_offset")
     return its.strides[1] if its.__class__ is View else 0
 
 

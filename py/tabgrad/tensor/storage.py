@@ -15,7 +15,7 @@ from tabgrad.ops.elementwise import copy
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.strided import strided
 from tabgrad.ops.view import reshape, size as count
-from tabgrad.tensor.aliasing import Storage, View, own, refreshed, root_of, view, write
+from tabgrad.tensor.aliasing import Storage, View, look_behind, own, refreshed, root_of, view, write
 from tabgrad.tensor.arguments import ints
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.strides import is_row_major
@@ -39,6 +39,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     """
     sizes, steps = ints("as_strided", (size,)), ints("as_strided", (stride,))
     its = refreshed(input).alias
+    look_behind(input, "as_strided")
     offset = storage_offset
     if offset is None:
         offset = its.strides[1] if its.__class__ is View else 0
@@ -116,6 +117,7 @@ def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = Non
         return self
     _check(self, "resize_")
     its = self.alias
+    look_behind(self, "resize_")
     offset = its.strides[1] if its.__class__ is View else 0
     need = offset + count(sizes)
     root = root_of(self).spec

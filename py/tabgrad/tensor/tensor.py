@@ -177,6 +177,9 @@ class Tensor(
     def data_ptr(self) -> builtins.int:
         """Return a number that tensors sharing memory share, and others don't."""
         offset = self.storage_offset()
+        capture = trace.MODE.get().capture
+        if capture is not None:
+            capture.refuse("asks where memory lies (data_ptr)")
         root = self
         while root.alias.__class__ is aliasing.View:
             root = root.alias.base
@@ -191,6 +194,7 @@ class Tensor(
     @property
     def _base(self) -> Any:
         """The tensor that this one is a view of, None if it is none."""
+        aliasing.look_behind(self, "_base")
         return self.alias.base if self._is_view() else None
 
     # -- gradients

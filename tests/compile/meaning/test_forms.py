@@ -26,7 +26,10 @@ SAME_SHAPE = [
         lambda x: x.reshape(-1).add_(1), lambda x: x.flatten().add_(1), lambda x: x.contiguous().add_(1),
         lambda x: x * (2 if x.is_contiguous() else 3), lambda x: x * x.stride(0),
         lambda x: x * x.storage_offset(),
-        lambda x: x * (2 if x.mT.is_contiguous() else 3),
+        lambda x: x * (2 if x.mT.is_contiguous() else 3), lambda x: x.as_strided((3,), (1,)) * 2,
+        lambda x: x * x._base.sum(), lambda x: x._base[1:] * 2, lambda x: x.view(-1).as_strided((3,), (1,)) * 2
+        if x.is_contiguous() else x, lambda x: x.T.as_strided((2,), (1,)).mul_(3),
+        lambda x: x * (2 if x.data_ptr() == x._base.data_ptr() else 3),
     ],
 )  # fmt: skip
 def test_views_of_one_shape_and_other_strides(call) -> None:
@@ -35,6 +38,13 @@ def test_views_of_one_shape_and_other_strides(call) -> None:
     for view in SAME_SHAPE:
         assert fast(view(mine)).tolist() == call(view(theirs)).tolist()
         assert mine.tolist() == theirs.tolist()
+
+
+def test_the_memory_of_what_is_no_view_is_captured() -> None:
+    fast = tg.compile(lambda x: (x * 2).as_strided((2,), (1,)) + x.view(-1).as_strided((2,), (2,)))
+    for n in (1.0, 2.0, 3.0):
+        assert fast(tg.full((2, 2), n, device="webgpu")).tolist() == [3 * n] * 2
+    assert "1 plans" in repr(fast) and "1 traces" in repr(fast)
 
 
 def test_slices_of_one_kind_share_a_trace() -> None:

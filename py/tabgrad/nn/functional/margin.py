@@ -61,7 +61,7 @@ def soft_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
-@widened(autocast=True)
+@widened(first=True, autocast=True)
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
