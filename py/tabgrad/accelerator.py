@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import (
     Device,
+    connected,
     device as device_of,
     get_default_device,
     is_available as _has,
@@ -106,11 +109,30 @@ def set_memory_limit(nbytes: int | None, device: Any = None) -> None:
 
     What would take more raises OutOfMemoryError, and nothing of it is done.
     """
-    if nbytes is not None and nbytes < 0:
-        raise ValueError(f"set_memory_limit: expected bytes, 0 or more, or None, got {nbytes}")
+    limit = None if nbytes is None else _bytes(nbytes)
     pool = _pool(device)
     if pool is not None:
-        pool.limit = nbytes
+        pool.limit = limit
+
+
+def _bytes(n: Any) -> int:
+    """Return a number of bytes that a user gives; raise where it is no whole number, or less than none."""
+    expected = "set_memory_limit: expected bytes, a whole number from 0 on, or None"
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{expected}, got {n!r}, a {type(n).__name__}")
+    whole = operator.index(n)
+    if whole < 0:
+        raise ValueError(f"{expected}, got {whole}")
+    return whole
+
+
+@on_restore
+def _begin_anew() -> None:
+    for where in connected():
+        pool = getattr(where.backend, "pool", None)
+        if pool is not None:
+            pool.limit = None
+            reset_peak_memory_stats(where)
 
 
 def memory_summary(device: Any = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import is_available
 
 
@@ -10,6 +11,10 @@ class Backend:
 
     def __init__(self, kind: str | None = None) -> None:
         self._kind = kind
+        self._switch_back()
+        on_restore(self._switch_back)
+
+    def _switch_back(self) -> None:
         self.deterministic = True
         self.benchmark = False
         self.allow_tf32 = False

@@ -13,6 +13,7 @@ from typing import Any
 from tabgrad.core import families
 from tabgrad.core.errors import DeviceError, RegistryError
 from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import Box, bind
 
@@ -29,6 +30,13 @@ def _check_device(op: Any, args: tuple[Any, ...]) -> None:
                     f"{op.name}: has code for {', '.join(sorted(op.languages)) or 'nothing'}, not for "
                     f"{a.device} ({language}); declare it, or move the tensor to another device"
                 )
+
+
+@on_restore
+def _forget_declared() -> None:
+    for name, op in list(REGISTRY.ops.items()):
+        if isinstance(op, UserElementwise | UserKernel):
+            del REGISTRY.ops[name]
 
 
 def _has_body(fn: Callable[..., Any]) -> bool:

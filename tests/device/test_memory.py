@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tabgrad.core import settings
 from tabgrad.core.errors import LostValueError
 
 pytestmark = pytest.mark.one_host("wgpu")
@@ -155,8 +156,34 @@ def test_a_limit_of_the_user(device: str) -> None:
         tg.accelerator.set_memory_limit(None, device)
     assert tg.ones(1 << 16, device=device).cumsum(0)[-1].item() == 1 << 16
     assert "MiB" in tg.accelerator.memory_summary(device)
-    with pytest.raises(ValueError, match="0 or more"):
-        tg.accelerator.set_memory_limit(-1, device)
+
+
+@pytest.mark.parametrize(
+    "bad", [-1, "1", 1.5, True, float("nan"), float("inf"), [1], np.float32(2), np.True_]
+)
+def test_a_limit_is_a_whole_number_of_bytes(device: str, bad: Any) -> None:
+    tg.accelerator.set_memory_limit(np.int64(1 << 40), device)
+    kind = ValueError if bad == -1 else TypeError
+    with pytest.raises(
+        kind, match="set_memory_limit: expected bytes, a whole number from 0 on, or None, got"
+    ):
+        tg.accelerator.set_memory_limit(bad, device)
+    assert "1,048,576.00 MiB" in tg.accelerator.memory_summary(device)  # as it was
+    tg.accelerator.set_memory_limit(None, device)
+
+
+def test_limit_and_peak_begin_anew_with_the_settings(device: str) -> None:
+    default = tg.hosts.devices.chosen_device()
+    big = tg.ones(1 << 18, device=device).cumsum(0)
+    big.tolist()
+    tg.accelerator.set_memory_limit(1, device)
+    del big
+    try:
+        settings.restore()
+    finally:
+        tg.set_default_device(default)
+    assert tg.accelerator.max_memory_allocated(device) == tg.accelerator.memory_allocated(device)
+    assert tg.ones(1 << 16, device=device).cumsum(0)[-1].item() == 1 << 16
 
 
 def test_the_cache_is_emptied(device: str) -> None:

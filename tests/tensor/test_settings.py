@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +11,10 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core import settings
-from tabgrad.utils import checkpoint
+from tabgrad.core.op import REGISTRY
+from tabgrad.nn import hooks
+from tabgrad.nn.modules import module as every_module
+from tabgrad.utils import progress
 
 # How each is set, and how it is read.
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -57,8 +62,52 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.autograd.set_multithreading_enabled(False),
         tg.autograd.is_multithreading_enabled,
     ),
-}
+    "set_sink": (lambda: progress.set_sink(print), lambda: progress._sink),
+    "backends": (
+        lambda: setattr(tg.backends.cudnn, "benchmark", True),
+        lambda: tg.backends.cudnn.benchmark,
+    ),
+    "the switches of a backend within another": (
+        lambda: setattr(tg.backends.cuda.matmul, "allow_tf32", True),
+        lambda: tg.backends.cuda.matmul.allow_tf32,
+    ),
+    "with device, not left": (
+        tg.device("webgpu").__enter__,
+        lambda: tg.core.trace.MODE.get().extras.get("device"),
+    ),
+    "saved_tensors_hooks, not left": (
+        tg.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x).__enter__,
+        lambda: tg.core.trace.MODE.get().extras.get("saved_tensors"),
+    ),
+    "enter_dual_level, not left": (
+        tg.autograd.forward_ad.enter_dual_level,
+        lambda: len(tg.core.trace.MODE.get().levels),
+    ),
+    "ops of a user": (
+        lambda: tg.extend.elementwise(wgsl="{x} * 2.0", derivative=None)(twice_as_much),
+        lambda: "twice_as_much" in REGISTRY.ops,
+    ),
+    **{
+        f"register_module_{kind}_hook": (
+            lambda kind=kind: getattr(every_module, f"register_module_{kind}_hook")(lambda *a: None),
+            lambda: sum(map(len, hooks.EVERYWHERE.values())),
+        )
+        for kind in (
+            "forward_pre", "forward", "full_backward_pre", "full_backward", "module_registration",
+            "parameter_registration", "buffer_registration",
+        )
+    },
+}  # fmt: skip
 FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
+OF_A_DEVICE = {"set_memory_limit"}
+"""Tested in tests/device/test_memory.py."""
+OF_AN_OBJECT = {
+    "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
+    "set_", "set_data", "set_rate",
+}  # fmt: skip
+
+
+def twice_as_much(x: Any) -> Any: ...
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +130,13 @@ def test_a_setting_goes_back_to_its_default(name: str) -> None:
     assert ask() == before
 
 
-def test_every_public_setter_is_among_them() -> None:
-    found = {
-        name
-        for module in (tg, tg.autograd, tg.amp, checkpoint)
-        for name in dir(module)
-        if name.startswith(("set_", "use_"))
-    }
-    assert found - set(SETTINGS) == FOR_A_BLOCK
+def test_every_setter_is_among_them() -> None:
+    """Of all modules; what is new says here what it sets, and goes back."""
+    found = set()
+    for info in pkgutil.walk_packages(tg.__path__, "tabgrad."):
+        if info.name.endswith(("__main__", ".cuda_host", ".browser")):
+            continue
+        for name, x in vars(importlib.import_module(info.name)).items():
+            if name.startswith(("set_", "use_", "register")) and callable(x):
+                found.add(name)
+    assert found - set(SETTINGS) == FOR_A_BLOCK | OF_A_DEVICE | OF_AN_OBJECT

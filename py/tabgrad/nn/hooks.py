@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.core import tree
+from tabgrad.core.settings import on_restore
 from tabgrad.utils.hooks import RemovableHandle, add
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ Hooks = dict[str, dict[int, Hook]]
 """By kind: forward_pre, forward, backward_pre, backward, and the four of state dicts."""
 EVERYWHERE: Hooks = {}
 """Those of every module, which run before its own; also of the kinds module, parameter and buffer."""
+
+
+@on_restore
+def _remove_those_of_every_module() -> None:
+    # the tables stay: handles know them
+    for hooks in EVERYWHERE.values():
+        hooks.clear()
 
 
 def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from tabgrad.core.settings import on_restore
+
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
 
@@ -40,6 +42,9 @@ def set_sink(sink: Sink | None) -> None:
     """
     global _sink
     _sink = sink
+
+
+on_restore(lambda: set_sink(None))
 
 
 def bar(total: int | None = None, desc: str = "") -> Bar:
