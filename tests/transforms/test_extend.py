@@ -14,6 +14,15 @@ from tabgrad.func import grad, hessian, jvp, vmap
 pytestmark = pytest.mark.every_host
 
 
+@pytest.fixture(autouse=True)
+def no_op_stays():
+    """What a test declares is gone after it: other tests walk over all ops."""
+    before = dict(REGISTRY.ops)
+    yield
+    REGISTRY.ops.clear()
+    REGISTRY.ops.update(before)
+
+
 @extend.elementwise(
     wgsl="({x} * tanh_f32({y}))", cuda="({x} * tanh_f32({y}))",
     derivative=(lambda _x, y, _z: tg.tanh(y), lambda x, y, _z: x * (1 - tg.tanh(y) ** 2)),
