@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import pathlib
 import sys
+import types
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -126,3 +128,25 @@ def test_tqdm_draws_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         bar.update(4)
         bar.log(loss=2)
     assert calls == [{"total": 5, "desc": "work"}, {"loss": 2.0}, 4]
+
+
+def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, parts in {
+        "tabgrad_page": {}, "js": {"Object": types.SimpleNamespace(fromEntries=dict)}, "pyodide": {},
+        "pyodide.ffi": {"can_run_sync": bool, "run_sync": None, "to_js": None},
+    }.items():  # fmt: skip
+        fake = types.ModuleType(name)
+        vars(fake).update(parts)
+        monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    path = pathlib.Path(__file__).parents[2] / "web/pages/src/worker/runner.py"
+    spec = importlib.util.spec_from_file_location("runner", path)
+    assert spec is not None
+    assert spec.loader is not None
+    runner = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runner)
+    event = {"event": "log", "bar": 1, "n": 2, "values": dict.fromkeys(map(str, range(100)), 1.0)}
+    assert runner.plain(event, 0.0)["values"] == event["values"]
+    event["values"]["more"] = 1.0
+    with pytest.raises(ValueError, match="log: a page takes at most 100 values at a time, got 101"):
+        runner.plain(event, 0.0)

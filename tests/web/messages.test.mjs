@@ -73,6 +73,23 @@ test("what is too long is cut, and too much is none", () => {
   assert.equal(read({ type: "answer", id: 1, values: new Array(1e6).fill(0), error: "" }), null);
 });
 
+test("a message is bounded in all that it holds", () => {
+  const values = (n) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`v${i}`, i]));
+  const log = (values) => ({ event: "log", bar: 1, time: 2, n: 1, values });
+  const progress = (...events) => ({ type: "progress", events });
+  const full = progress(log(values(100)));
+  for (let i = 0; i < 3; i++) assert.deepEqual(read(full), full);
+  assert.equal(read(progress(log(values(101)))), null);
+  const many = values(1e6);
+  const start = performance.now();
+  assert.equal(read(progress(log(many))), null);
+  assert.equal(read(progress(...new Array(4096).fill(log(values(100))))), null);
+  const names = new Array(4096).fill("predict");
+  assert.equal(read(progress(...new Array(4096).fill({ event: "publish", names }))), null);
+  assert.ok(performance.now() - start < 1500);
+  assert.deepEqual(read(full), full);
+});
+
 for (const odd of [
   null,
   undefined,

@@ -37,6 +37,8 @@
  */
 
 const MOST_ITEMS = 4096; // in a list of a message; our worker sends fewer
+const MOST_VALUES = 100; // in one log; our worker's program raises at more
+const MOST_IN_ALL = 1 << 18; // items and values of a whole message
 const LONGEST = 1 << 17; // characters of a text
 const LONGEST_NAME = 100;
 
@@ -47,6 +49,14 @@ class Malformed extends Error {}
 function refuse() {
   throw new Malformed();
 }
+
+/** How many more items and values the message that is read may have. */
+let left = MOST_IN_ALL;
+
+const spend = (n = 1) => {
+  left -= n;
+  if (left < 0) refuse();
+};
 
 /** @param {unknown} value @returns {Record<string, unknown>} */
 const record = (value) =>
@@ -77,8 +87,20 @@ const oneOf = (value, ...choices) => choices.find((choice) => choice === value) 
  * @template T
  * @param {unknown} value @param {(item: unknown) => T} item
  */
-const list = (value, item) =>
-  Array.isArray(value) && value.length <= MOST_ITEMS ? Array.from(value, item) : refuse();
+const list = (value, item) => {
+  if (!Array.isArray(value) || value.length > MOST_ITEMS) refuse();
+  spend(value.length);
+  return Array.from(value, item);
+};
+
+/** @param {unknown} value */
+const logged = (value) => {
+  const given = record(value);
+  const keys = Object.keys(given);
+  if (keys.length > MOST_VALUES) refuse();
+  spend(keys.length);
+  return Object.fromEntries(keys.map((key) => [name(key), number(given[key])]));
+};
 
 /** @param {unknown} value @returns {Piece} */
 function piece(value) {
@@ -110,11 +132,7 @@ function progress(value) {
   }
   const n = finite(event.n);
   if (kind === "update") return { event: kind, bar, time, n };
-  const values = Object.entries(record(event.values)).map(([key, item]) => [
-    name(key),
-    number(item),
-  ]);
-  return { event: kind, bar, time, n, values: Object.fromEntries(values) };
+  return { event: kind, bar, time, n, values: logged(event.values) };
 }
 
 /** @type {{ [T in FromWorker["type"]]: (data: Record<string, unknown>) => Extract<FromWorker, { type: T }> }} */
@@ -148,6 +166,7 @@ const readers = {
  */
 export function read(data) {
   try {
+    left = MOST_IN_ALL;
     const message = record(data);
     const type = /** @type {FromWorker["type"]} */ (message.type);
     return Object.hasOwn(readers, type) ? readers[type](message) : null;

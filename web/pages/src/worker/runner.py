@@ -30,6 +30,7 @@ from tabgrad.utils import progress
 PAUSE = 0.05  # seconds between two messages of progress
 PROMPT = 0.005  # between two of which one says that a bar begins or ends
 MOST = 1000  # values in one message; of more, every second one goes
+MOST_VALUES = 100  # in one log; the page takes no more
 COROUTINE = 0x80  # the flag of code with an await at its top level
 
 published: dict[str, Callable[..., Any]] = {}
@@ -89,7 +90,12 @@ def plain(event: dict[str, Any], now: float) -> dict[str, Any]:
     elif kind == "update":
         sent |= {"n": float(event["n"])}
     elif kind == "log":
-        sent |= {"n": float(event["n"]), "values": dict(event["values"])}
+        values = dict(event["values"])
+        if len(values) > MOST_VALUES:
+            raise ValueError(
+                f"log: a page takes at most {MOST_VALUES} values at a time, got {len(values)}; log fewer"
+            )
+        sent |= {"n": float(event["n"]), "values": values}
     return sent
 
 
