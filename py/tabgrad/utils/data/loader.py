@@ -13,13 +13,25 @@ from tabgrad.utils.data.sampler import BatchSampler, RandomSampler, Sampler, Seq
 T_co = TypeVar("T_co", covariant=True)
 
 
+def get_worker_info() -> None:
+    """Return None: batches are made where they are used, and there are no workers.
+
+    >>> import tabgrad as tg
+    >>> tg.utils.data.get_worker_info() is None
+    True
+    """
+    return None
+
+
 class DataLoader(Generic[T_co]):
     """Iterates over batches of a data set.
 
     `shuffle` draws a new order for each pass; `sampler` or `batch_sampler` give an order of your own;
     `batch_size` None yields examples as they are; `collate_fn` makes a batch of a list of examples.
     Batches are made in this thread: `num_workers`, `pin_memory` and the other options of worker
-    processes are accepted and have no effect, since a browser has no processes.
+    processes are accepted and have no effect, since a browser has no processes. So `get_worker_info()` is
+    None everywhere, as it is outside of PyTorch's workers, and a data set that shares its examples out among
+    workers by it gives them all.
 
     >>> import tabgrad as tg
     >>> x = tg.arange(5, device="cpu")
