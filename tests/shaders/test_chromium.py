@@ -39,7 +39,9 @@ def test_a_kernel_compiles_as_it_stands(page: chromium_page.Page, name: str) -> 
 def test_fitted_products_compile(page: chromium_page.Page, name: str, quad: bool) -> None:
     for m, n, k in ((1, 1, 1), (7, 10, 6), (512, 512, 512), (300, 300, 33)):
         dims = f"const BATCH = 2u; const M = {m}u; const N = {n}u; const K = {k}u;\n"
-        blocks = {"dims": dims, "tile": tiles.fit(name, m, n, k, quad)[0]}
+        sizes = (1, m, n, k)
+        tile = tiles.written(tiles.chosen(name, sizes, quad, 50), sizes)[0]
+        blocks = {"dims": dims, "tile": tile}
         source = library.kernel(name).with_blocks(blocks)
         assert chromium_page.compile_messages(page, source) == []
 
