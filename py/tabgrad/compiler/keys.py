@@ -113,7 +113,10 @@ def signature(x: Any) -> Any:
             return (kind, tuple((name, _inner(getattr(x, name))) for name in names))
         return ("object", kind, _Identity(x))
     if kind in ATOMS or (is_value(x) and kind.__hash__ is not None and not is_member(x)):
-        return (kind, repr(x), hash(x))
+        try:
+            return (kind, repr(x), hash(x))
+        except ValueError:  # an integer in it is longer than what Python writes
+            raise Unkeyed from None
     if kind is bytearray or kind is memoryview:
         return (kind, bytes(x))
     return ("object", kind, _Identity(x))
@@ -207,7 +210,10 @@ def difference(key: Any, known: dict[Any, Any]) -> tuple[str, str] | None:
 
 
 def _text(part: Any) -> str:
-    text = f"another {part[1].__name__}" if part[0] == "object" else str(part[1])
+    try:
+        text = f"another {part[1].__name__}" if part[0] == "object" else str(part[1])
+    except ValueError:  # a long integer, see `shown`
+        text = "a long value"
     return text if len(text) < 60 else text[:57] + "..."
 
 

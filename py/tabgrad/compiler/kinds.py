@@ -241,11 +241,12 @@ def fields_of(x: Any) -> Fields | None:
 def shown(x: Any) -> str:
     """Return a short text of a value."""
     kind = type(x)
-    if kind in _PLAIN or issubclass(kind, DType):
-        text = repr(x)
-    elif kind is tuple and len(x) < 8 and all(type(i) in _PLAIN for i in x):
-        text = repr(x)
-    else:
-        name = name_of(x)
-        text = name or f"a {name_of(kind)}"
+    plain = kind in _PLAIN or issubclass(kind, DType)
+    try:
+        if plain or (kind is tuple and len(x) < 8 and all(type(i) in _PLAIN for i in x)):
+            text = repr(x)
+        else:
+            text = name_of(x) or f"a {name_of(kind)}"
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        text = f"a long {name_of(kind)}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -130,3 +132,21 @@ def test_a_class_that_is_registered_with_an_abstract_one() -> None:
     assert [fast(x).item() for _ in range(3)] == [3.0] * 3
     Abstract.register(Later)
     assert [fast(x).item() for _ in range(3)] == [2.0] * 3
+
+
+LONG = 1 << 20_000
+COUNTS = {LONG: 2.0, (LONG, 1): 3.0}
+
+
+def test_integers_that_python_does_not_write() -> None:
+    global LONG
+    x = tg.ones(1, device="webgpu")
+    fast = tg.compile(lambda x, n: x * COUNTS[LONG] * (2 if LONG > 5 else 1) + float(n % 3))
+    for n in (LONG, LONG + 1, LONG, Fraction(LONG, 7), (LONG, 1)[1]):
+        assert fast(x, n).item() == 4.0 + float(n % 3)
+    was, LONG = LONG, LONG + 1
+    COUNTS[LONG] = 5.0
+    assert fast(x, 0).item() == 10.0
+    LONG = was
+    assert fast(x, 0).item() == 4.0
+    assert "a long int" in str(fast.explain(x, 0))
