@@ -197,7 +197,7 @@ class Compiled:
     def _too_often(self, cause: tuple[str, str]) -> bool:
         """Count a cause of a new trace; True from the time on that it has come too often."""
         what, how = cause
-        self.reason = f"{what} {how}"
+        self.reason = f"was traced too often, as {what} {how}"
         n = self.causes[what] = self.causes.get(what, 0) + 1
         if n == LIMIT:
             warnings.warn(
@@ -379,5 +379,5 @@ def _why_not(fn: Any) -> str | None:
         ("asynchronous generator", inspect.isasyncgenfunction),
     ):  # fmt: skip
         if its(inner):
-            return f"it is a {kind}: its code runs after the call"
+            return f"is a {kind}: its code runs after the call"
     return None
