@@ -201,15 +201,33 @@ class Graph:
         return order
 
     def ancestors(self, roots: Iterable[int]) -> list[int]:
-        """Return the roots and all unrealised nodes and leaves they are made of, sources first."""
+        """Return the roots and all unrealised nodes and leaves they are made of, sources first.
+
+        Nodes come in the order of their making; constants, which are remembered for an unknown time, before
+        the first that reads them: the same program has the same order at every time.
+        """
+        ops, srcs = self.op, self.srcs
         seen: set[int] = set()
+        made: list[int] = []
         stack = list(roots)
         while stack:
             i = stack.pop()
             if i not in seen:
                 seen.add(i)
-                stack.extend(self.srcs[i])
-        return sorted(seen, key=self.serial.__getitem__)
+                stack.extend(srcs[i])
+                op = ops[i]
+                if op is None or op.family != "constant":
+                    made.append(i)
+        made.sort(key=self.serial.__getitem__)
+        order: dict[int, None] = {}
+        for i in made:
+            for s in srcs[i]:
+                if s not in order:
+                    order[s] = None  # a constant: all else was made before
+            order[i] = None
+        for i in sorted(seen - order.keys()):
+            order[i] = None
+        return list(order)
 
     def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
         """Whether the roots are made of ops recorded up to node number `start` that have no value yet."""
