@@ -9,6 +9,9 @@ from tabgrad.core.errors import HostError
 from tabgrad.hosts.protocol import Buffer, Window
 from tabgrad_native.wgpu_pipelines import SLOT, Compiled, StoredList
 
+GROUPS = 2048
+"""How many bind groups are kept: the oldest goes first."""
+
 
 class Encoding:
     """Encodes commands and submits them; `WgpuHost` says which."""
@@ -113,10 +116,18 @@ class Encoding:
         if group is not None:
             return group
         group = self._make_group(pipeline, [{"buffer": self._buffers[i]} for i in ids], nbytes)
+        if len(self._groups) >= GROUPS:
+            self._forget_group(next(iter(self._groups)))
         self._groups[key] = group
         for number in set(ids):
             self._groups_of.setdefault(number, set()).add(key)
         return group
+
+    def _forget_group(self, key: tuple[int, ...]) -> None:
+        """Let go of a bind group; what is encoded with it, and tables that have it, keep it alive."""
+        del self._groups[key]
+        for number in set(key[2:]):
+            self._groups_of[number].discard(key)
 
     def _group_of_windows(
         self, pipeline: Compiled, bound: Sequence[int | Window], slots: Sequence[int], nbytes: int

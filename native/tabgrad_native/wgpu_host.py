@@ -334,9 +334,9 @@ class WgpuHost(Encoding):
             ids = tuple([slots[slot] for slot in buffers if isinstance(slot, int)])
             if len(ids) < len(buffers):
                 group = self._group_of_windows(pipeline, buffers, slots, nbytes)
-                groups.append(group)
             else:
                 group = self._group(pipeline, ids, nbytes)
+            groups.append(group)
             gpu, bound = pipeline.gpu._internal, group._internal
             table.append((gpu, bound, *grid, offset))
         if len(stored.tables) >= TABLES:

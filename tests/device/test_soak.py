@@ -78,3 +78,19 @@ def test_nothing_grows(device: str, compiled: bool) -> None:
     if STEPS >= 2000:
         assert after.objects <= before.objects * 1.02
         assert after.rss <= before.rss * 1.05 + 20_000
+
+
+def test_bind_groups_come_to_an_end(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tabgrad_native import wgpu_encoding
+
+    monkeypatch.setattr(wgpu_encoding, "GROUPS", 8)
+    host = tg.device(device).backend.host
+    for number in [*host._groups]:
+        host._forget_group(number)
+    twice = tg.compile(lambda x: (x @ x.T).sum(0) * 2)
+    for n in range(1, 30):
+        x = tg.ones(n, 3, device=device)
+        assert (x @ x.T).sum(0).tolist() == [3.0 * n] * n
+        assert twice(x).tolist() == [6.0 * n] * n
+        assert twice(x).tolist() == [6.0 * n] * n
+    assert 0 < len(host._groups) <= 8
