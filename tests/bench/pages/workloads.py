@@ -46,7 +46,7 @@ def tensor(part):
 def integers(values, *shape):
     """Return class numbers or tokens. PyTorch takes them as int64 only."""
     found = tg.frombuffer(values, dtype=tg.int32).reshape(shape)
-    return found.long() if native else found
+    return found.long() if native or found.is_cpu else found
 
 
 def workload(cls):
