@@ -226,10 +226,9 @@ class WgpuHost(Encoding):
         )
 
     def _free(self, number: int) -> None:
-        for key in self._groups_of.pop(number, ()):
-            del self._groups[key]
-            for other in set(key[2:]) - {number}:
-                self._groups_of[other].discard(key)
+        for key in list(self._groups_of.get(number, ())):
+            self._forget_group(key)
+        self._groups_of.pop(number, None)
         for table in list(self._tables_of.get(number, ())):
             self._drop_table(*table)
         self._tables_of.pop(number, None)

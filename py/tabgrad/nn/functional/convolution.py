@@ -75,20 +75,24 @@ def _finish(y: Any, bias: Any, single: bool, name: str) -> Any:
     return reshape.bind(y, shape=y.spec.shape[1:]) if single else y
 
 
+def _steps(name: str, n: int, stride: Any, dilation: Any) -> tuple[Any, Any]:
+    """Return strides and dilations of `n` axes, having checked that they are positive."""
+    strides = each_axis(f"{name}: stride", stride, n)
+    dilations = each_axis(f"{name}: dilation", dilation, n)
+    if min(strides) < 1 or min(dilations) < 1:
+        raise NumberRangeError(
+            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
+        )
+    return strides, dilations
+
+
 def _convolve(
     name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:  # fmt: skip
     """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
-    strides, dilations = (
-        each_axis(f"{name}: stride", stride, n),
-        each_axis(f"{name}: dilation", dilation, n),
-    )
-    if min(strides) < 1 or min(dilations) < 1:
-        raise NumberRangeError(
-            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
-        )
+    strides, dilations = _steps(name, n, stride, dilation)
     _check_groups(name, weight, groups)
     pairs = _paddings(name, padding, weight.spec.shape[2:], strides, dilations)
     y = conv.bind(
@@ -105,14 +109,7 @@ def _convolve_transpose(
     """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
-    strides, dilations = (
-        each_axis(f"{name}: stride", stride, n),
-        each_axis(f"{name}: dilation", dilation, n),
-    )
-    if min(strides) < 1 or min(dilations) < 1:
-        raise NumberRangeError(
-            f"{name}: non-positive stride or dilation is not supported, got {strides} and {dilations}"
-        )
+    strides, dilations = _steps(name, n, stride, dilation)
     _check_groups(name, weight, groups)
     pads = _not_negative(name, padding, n)
     extra = _not_negative(name, output_padding, n, "output_padding")
