@@ -9,9 +9,10 @@ import { Sandbox } from "./sandbox.js";
 /** @typedef {"starting" | "ready" | "running" | "broken"} State */
 
 // A stop is asked for; then, where memory can be shared with the worker, Python is interrupted;
-// then the worker is ended. Milliseconds after the visitor's click.
+// then the worker is ended. Milliseconds after the visitor's click. A busy machine may be slow to let
+// Python see its interrupt: what the program has made is worth the wait.
 const INTERRUPT_AFTER = 60;
-const END_AFTER = 300;
+const END_AFTER = globalThis.crossOriginIsolated ? 1000 : 300;
 
 /**
  * @typedef {{
