@@ -10,6 +10,9 @@ import wgpu
 from tabgrad.core.errors import DeadlineError, HostError
 from tabgrad.core.interrupts import interruptible
 
+KEPT_BYTES = 64 << 20
+"""How many bytes of free buffers are kept; what goes beyond is let go when its read is done."""
+
 
 class Staging:
     """Buffers that can be mapped, kept by size for the next read."""
@@ -17,6 +20,7 @@ class Staging:
     def __init__(self, device: Any) -> None:
         self._device = device
         self._free: dict[int, list[Any]] = {}
+        self._nbytes = 0
         self._waiting: list[threading.Event] = []
 
     def take(self, nbytes: int) -> Any:
@@ -24,8 +28,8 @@ class Staging:
         capacity = 1 << max(8, (nbytes - 1).bit_length())
         most = self._device.limits["max-buffer-size"]
         capacity = capacity if capacity <= most else nbytes
-        free = self._free.setdefault(capacity, [])
-        if free:
+        if free := self._free.get(capacity):
+            self._nbytes -= capacity
             return free.pop()
         return self._device.create_buffer(
             size=capacity, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
@@ -42,7 +46,11 @@ class Staging:
 
     def give(self, buffer: Any) -> None:
         """Take back a buffer that is no longer mapped."""
-        self._free[buffer.size].append(buffer)
+        if self._nbytes + buffer.size > KEPT_BYTES:
+            buffer.destroy()
+            return
+        self._nbytes += buffer.size
+        self._free.setdefault(buffer.size, []).append(buffer)
 
 
 class Mapping:

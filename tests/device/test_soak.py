@@ -94,3 +94,21 @@ def test_bind_groups_come_to_an_end(device: str, monkeypatch: pytest.MonkeyPatch
         assert twice(x).tolist() == [6.0 * n] * n
         assert twice(x).tolist() == [6.0 * n] * n
     assert 0 < len(host._groups) <= 8
+
+
+def test_staging_buffers_come_to_an_end(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tabgrad_native import wgpu_staging
+
+    staging = tg.device(device).backend.host._staging
+
+    def kept() -> int:
+        return sum(buffer.size for buffers in staging._free.values() for buffer in buffers)
+
+    for most in (0, 1 << 16):
+        staging._free.clear()
+        staging._nbytes = 0
+        monkeypatch.setattr(wgpu_staging, "KEPT_BYTES", most)
+        for n in (1, 5000, 30_000, 1, 5000):
+            assert tg.full((n,), 3.0, device=device).tolist() == [3.0] * n
+            assert kept() == staging._nbytes <= most
+        assert (kept() > 0) == (most > 0)

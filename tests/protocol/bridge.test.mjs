@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { GROUPS } from "../../web/bridge/groups.js";
+import { KEPT_BYTES } from "../../web/bridge/staging.js";
 import { Bridge, connect } from "../../web/bridge/tabgrad.js";
 import { FakeDevice, Heap } from "./gpu.mjs";
 
@@ -174,9 +176,9 @@ test("freeing a buffer forgets its bind groups and slot tables", () => {
   const { bridge, send, log } = start();
   send(setup);
   send(packetOf([11, 1, 2, 1, 2]));
-  assert.equal(bridge.encoding.groups.size, 2);
+  assert.equal(bridge.encoding.groups.kept.size, 2);
   send(packetOf([2, 1]));
-  assert.equal(bridge.encoding.groups.size, 0);
+  assert.equal(bridge.encoding.groups.kept.size, 0);
   assert.deepEqual(bridge.encoding.lists.alive(1).tables, []);
   assert.equal(bridge.encoding.buffers.alive(2).tables.size, 0);
   assert.equal(bridge.encoding.buffers.alive(2).groups.size, 0);
@@ -310,6 +312,48 @@ test("diagnosing submits each command by itself", () => {
 });
 
 /** Put `gpu` where a browser has it. */
+test("the oldest bind groups go, and what is bound again is made again", () => {
+  const { bridge, send, log } = start();
+  send(setup);
+  const { groups, buffers } = bridge.encoding;
+  const n = GROUPS + 10;
+  const ids = Array.from({ length: n }, (_, i) => 100 + i);
+  send(packetOf(...ids.map((id) => [1, id, 16])));
+  const [{ layout }] = bridge.encoding.pipelines.live.values();
+  for (const id of ids) groups.find(layout, [id, 1], 0);
+  assert.equal(groups.kept.size, GROUPS);
+  assert.equal(buffers.alive(1).groups.size, GROUPS);
+  assert.equal(buffers.alive(100).groups.size, 0);
+  log.length = 0;
+  groups.find(layout, [ids[n - 1], 1], 0); // the newest is kept
+  assert.equal(log.length, 0);
+  groups.find(layout, [ids[0], 1], 0); // the oldest is not
+  assert.equal(log.length, 1);
+  send(packetOf([2, ...ids]));
+  assert.equal(groups.kept.size, 0);
+  assert.equal(groups.byKey.size, 0);
+});
+
+test("staging buffers serve again, so many bytes of them", async () => {
+  const { bridge, send, log } = start();
+  const large = KEPT_BYTES / 2;
+  send(packetOf([1, 1, large]));
+  const read = async (...sizes) => {
+    const tokens = sizes.map((_, i) => 10 + i);
+    send(packetOf(...sizes.map((size, i) => [9, tokens[i], 1, 0, size])));
+    for (const token of tokens) assert.equal(await bridge.wait(token, 1000), 0);
+    log.length = 0;
+    for (const token of tokens) bridge.done(token);
+    await bridge.settle(1000);
+    return log.filter((line) => line.startsWith("destroy")).length;
+  };
+  assert.equal(await read(16, large), 0);
+  assert.equal(bridge.encoding.staging.nbytes, large + 256);
+  assert.equal(await read(16, large), 0, "what is kept is taken");
+  assert.equal(await read(large, large), 1, "two do not fit");
+  assert.equal(await read(...Array(40).fill(16)), 0);
+});
+
 function browserWith(gpu) {
   Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
 }

@@ -3,6 +3,7 @@
  * uniform words, and one command encoder with one open compute pass.
  */
 
+import { Groups } from "./groups.js";
 import { Ids } from "./ids.js";
 import { List } from "./list.js";
 import { Checker, SLOT_WORDS } from "./packet.js";
@@ -20,6 +21,7 @@ import {
   WRITE,
   WRITE_BLOB,
 } from "./protocol.js";
+import { Staging } from "./staging.js";
 
 /** How many slot tables a stored list keeps its bind groups for. */
 const TABLES = 8;
@@ -28,6 +30,10 @@ const TABLES = 8;
 const WATCHED_BYTES = 1 << 20;
 
 const SLOT_BYTES = SLOT_WORDS * 4;
+
+/** What so many bytes of uniform words take in the arena. @param {number} nbytes */
+const inSlots = (nbytes) => Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
+
 /**
  * @typedef {import("./packet.js").Blob} Blob
  * @typedef {import("./packet.js").CopyStep} CopyStep
@@ -36,12 +42,11 @@ const SLOT_BYTES = SLOT_WORDS * 4;
  * @typedef {import("./pipelines.js").Layout} Layout
  * @typedef {import("./pipelines.js").Pipeline} Pipeline
  * @typedef {import("./list.js").Table} Table
+ * @typedef {import("./groups.js").Group} Group
  * @typedef {{ HEAPU8: Uint8Array<ArrayBuffer>, HEAPU32: Uint32Array<ArrayBuffer> }} Heap  read
  *   afresh at each use: the arrays are replaced when memory grows
  * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Set<Group>,
  *   tables: Set<Table> }} Buf  `stamp` is the submit it was last encoded into
- * @typedef {{ key: number, layout: number, nbytes: number, ids: number[],
- *   gpu: GPUBindGroup }} Group
  * @typedef {{ staging: GPUBuffer, nbytes: number, ready: Promise<number> }} Read
  */
 
@@ -60,10 +65,8 @@ export class Encoding {
     this.lists = /** @type {Ids<List>} */ (new Ids("list"));
     this.reads = /** @type {Ids<Read>} */ (new Ids("read token"));
     this.checker = new Checker(this.buffers, this.pipelines, this.lists, this.reads);
-    /** @type {Map<number, Group[]>} */
-    this.groups = new Map();
-    /** @type {Map<number, GPUBuffer[]>} */
-    this.staging = new Map();
+    this.groups = new Groups(this.buffers, (...parts) => this.bind(...parts));
+    this.staging = new Staging(device);
     /** @type {Read[]} */
     this.asked = [];
     /** @type {GPUBuffer[]} */
@@ -185,18 +188,10 @@ export class Encoding {
   /** @param {number} id */
   free(id) {
     const buffer = this.buffers.alive(id);
-    for (const group of buffer.groups) this.dropGroup(group);
+    for (const group of buffer.groups) this.groups.drop(group);
     for (const table of buffer.tables) this.dropTable(table);
     buffer.gpu.destroy();
     this.buffers.live.delete(id);
-  }
-
-  /** @param {Group} group */
-  dropGroup(group) {
-    const rest = this.groups.get(group.key)?.filter((other) => other !== group) ?? [];
-    if (rest.length) this.groups.set(group.key, rest);
-    else this.groups.delete(group.key);
-    for (const id of group.ids) this.buffers.alive(id).groups.delete(group);
   }
 
   /** @param {Table} table */
@@ -238,14 +233,7 @@ export class Encoding {
 
   /** @param {number} token @param {number} id @param {number} offset @param {number} nbytes */
   read(token, id, offset, nbytes) {
-    const power = 2 ** Math.max(8, 32 - Math.clz32(Math.max(nbytes, 4) - 1));
-    const capacity = power <= this.device.limits.maxBufferSize ? power : nbytes;
-    const staging =
-      this.staging.get(capacity)?.pop() ??
-      this.device.createBuffer({
-        size: capacity,
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      });
+    const staging = this.staging.take(nbytes);
     const buffer = this.buffers.alive(id);
     if (nbytes) this.closePass().copyBufferToBuffer(buffer.gpu, offset, staging, 0, nbytes);
     buffer.stamp = this.stamp;
@@ -263,43 +251,6 @@ export class Encoding {
       for (const table of list.tables) this.dropTable(table);
       this.lists.live.delete(id);
     }
-  }
-
-  /**
-   * The bind group for buffers `ids` and `nbytes` of uniform words.
-   * @param {Layout} layout @param {ArrayLike<number>} ids @param {number} nbytes
-   */
-  group(layout, ids, nbytes) {
-    const size = Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
-    const { length } = ids;
-    let key = layout.number * 31 + size;
-    for (let i = 0; i < length; i++) key = Math.imul(key ^ (ids[i] ?? 0), 0x9e3779b1) >>> 0;
-    const same = this.groups.get(key);
-    if (same !== undefined) {
-      for (const known of same) {
-        if (known.layout !== layout.number || known.nbytes !== size) continue;
-        let i = 0;
-        while (i < length && known.ids[i] === ids[i]) i++;
-        if (i === length) return known.gpu;
-      }
-    }
-    return this.makeGroup(key, layout, Array.from(ids), size);
-  }
-
-  /** @param {number} key @param {Layout} layout @param {number[]} ids @param {number} size */
-  makeGroup(key, layout, ids, size) {
-    const buffers = ids.map((id) => this.buffers.alive(id));
-    const gpu = this.bind(
-      layout,
-      buffers.map(({ gpu: buffer }) => ({ buffer })),
-      size,
-    );
-    const group = { key, layout: layout.number, nbytes: size, ids, gpu };
-    for (const buffer of buffers) buffer.groups.add(group);
-    const same = this.groups.get(key);
-    if (same) same.push(group);
-    else this.groups.set(key, [group]);
-    return gpu;
   }
 
   /** @param {Layout} layout @param {GPUBufferBinding[]} resources @param {number} size of uniform words */
@@ -320,7 +271,7 @@ export class Encoding {
       const { gpu: buffer } = /** @type {Buf} */ (buffers[window ? window.slot : slot]);
       return window ? { buffer, offset: window.offset, size: window.nbytes } : { buffer };
     });
-    return this.bind(step.of.layout, resources, Math.ceil(step.nbytes / SLOT_BYTES) * SLOT_BYTES);
+    return this.bind(step.of.layout, resources, inSlots(step.nbytes));
   }
 
   // Encoding
@@ -387,10 +338,7 @@ export class Encoding {
 
   forgetGroups() {
     this.groups.clear();
-    for (const buffer of this.buffers.live.values()) {
-      buffer.groups.clear();
-      buffer.tables.clear();
-    }
+    for (const buffer of this.buffers.live.values()) buffer.tables.clear();
     for (const list of this.lists.live.values()) list.tables = [];
   }
 
@@ -403,7 +351,7 @@ export class Encoding {
     const start = n ? this.place(n) : 0;
     for (let i = 0; i < n; i++) this.image[start + i] = words[rest + i] ?? 0;
     const ids = words.subarray(first, rest);
-    const group = this.group(layout, ids, n * 4);
+    const group = this.groups.find(layout, ids, inSlots(n * 4));
     for (const id of ids) this.buffers.alive(id).stamp = this.stamp;
     const [gx = 0, gy = 0, gz = 0] = [words[at + 1], words[at + 2], words[at + 3]];
     if (!(gx && gy && gz)) return;
@@ -483,7 +431,7 @@ export class Encoding {
         continue;
       }
       const ids = Array.from(step.slots, (slot) => slots[slot] ?? 0);
-      groups.push(this.group(step.of.layout, ids, step.nbytes));
+      groups.push(this.groups.find(step.of.layout, ids, inSlots(step.nbytes)));
     }
     const table = { list, slots, buffers, groups };
     const oldest = list.tables.length >= TABLES ? list.tables[0] : undefined;

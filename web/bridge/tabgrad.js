@@ -198,11 +198,8 @@ export class Bridge {
     if (read === undefined) return;
     this.encoding.reads.live.delete(token);
     const recycle = () => {
-      const { staging } = read;
-      staging.unmap();
-      const free = this.encoding.staging.get(staging.size);
-      if (free) free.push(staging);
-      else this.encoding.staging.set(staging.size, [staging]);
+      read.staging.unmap();
+      this.encoding.staging.give(read.staging);
     };
     if (!this.lost) read.ready.then((code) => code === DONE && recycle());
   }

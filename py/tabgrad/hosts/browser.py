@@ -22,7 +22,8 @@ from tabgrad.hosts.protocol import Adapter, Buffer, Fault, Hello
 
 # In this order each file finds above it what it imports.
 _MODULES = (
-    "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js", "encode.js", "tabgrad.js",
+    "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js",
+    "groups.js", "staging.js", "encode.js", "tabgrad.js",
 )  # fmt: skip
 
 # What the bridge's `wait` and `settle` resolve to.
