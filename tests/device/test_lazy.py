@@ -98,3 +98,23 @@ def test_reading_where_nothing_can_wait_spells_the_awaitable(device: Any) -> Non
 def test_mixing_devices_raises_and_says_how_to_move(device: Any) -> None:
     with pytest.raises(RuntimeError, match=r"\.to\("):
         tg.ones(2, device=device) + tg.ones(2, device="cpu")
+
+
+def test_views_and_constants_do_not_wait_to_be_computed(device: Any) -> None:
+    backend = device.backend
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+    views = [x.t()[k, 1:] for k in range(2)]
+    assert not backend.graph.recorded
+    constant = tg.full((3,), 2.0, device=device)
+    assert not backend.wanted()
+    y = (x.t()[1:] + 1).t()  # a view of a sum that waits
+    z = y.t()[0]
+    assert len(backend.wanted()) == 1
+    backend.flush()
+    assert backend.counters.dispatches == 1
+    assert not backend.wanted()
+    assert not backend.graph.recorded
+    for _ in range(100):  # longer than what is looked through
+        z = z.reshape(2, 1).reshape(2)
+    assert not backend.wanted()
+    assert (len(views), constant.shape, z.shape) == (2, (3,), (2,))

@@ -18,6 +18,9 @@ from tabgrad.core.spec import Params, Spec
 MANY = 64
 """Dropped handles that wait to be released together; whoever takes memory releases them first."""
 
+_VIEWS = 8
+"""How many views on each other are looked through: a longer chain counts as something to compute."""
+
 
 class Value:
     """A handle on a node: it keeps the node alive."""
@@ -43,8 +46,8 @@ class Graph:
     `spec[i]`, `aux[i]` (a Python number for a constant, which is no part of the structure), `buffer[i]`
     (what holds the value, None until realised), `handles[i]` (how many Values), `refs[i]` (handles and
     nodes that read it), `serial[i]` (order of recording), `line[i]` (where the user recorded it).
-    `recorded` are the serials of the nodes recorded since the last look: a node may have gone meanwhile, and
-    its number been given to another.
+    `recorded` are the serials of the nodes to compute that were recorded since the last look: a node may have
+    gone meanwhile, and its number been given to another.
     """
 
     lock: Any = None
@@ -83,12 +86,12 @@ class Graph:
         try:
             if lock is not None and self.user != get_ident():
                 self.switch()
-            self.count += 1
+            count = self.count = self.count + 1
             refs = self.refs
             if self.free:
                 i = self.free.pop()
                 self.op[i], self.params[i], self.srcs[i], self.spec[i] = op, params, srcs, spec
-                self.aux[i], self.serial[i], self.line[i] = aux, self.count, line
+                self.aux[i], self.serial[i], self.line[i] = aux, count, line
             else:
                 i = len(refs)
                 self.op[i:] = (op,)
@@ -98,13 +101,13 @@ class Graph:
                 self.aux[i:] = (aux,)
                 self.buffer[i:] = (None,)
                 self.handles[i:] = (0,)
-                self.serial[i:] = (self.count,)
+                self.serial[i:] = (count,)
                 self.line[i:] = (line,)
                 refs.append(0)
             for s in srcs:
                 refs[s] += 1
-            if op is not None:
-                self.recorded[i] = self.count
+            if op is not None and (op.family != "view" or not self.idle(i)):
+                self.recorded[i] = count
             self.handles[i] = refs[i] = 1
             return Value(self, i)
         finally:
@@ -174,12 +177,22 @@ class Graph:
         if not self.busy:
             self.collect()
 
+    def idle(self, i: int) -> bool:
+        """Whether node `i` needs no computing: a constant, a value that is there, or a view of such."""
+        op = self.op[i]
+        for _ in range(_VIEWS):
+            if op is None or op.family != "view":
+                break
+            i = self.srcs[i][0]
+            op = self.op[i]
+        return op is None or op.family == "constant"
+
     def live(self) -> list[int]:
-        """Return the recorded, unrealised nodes that have handles, in order, and forget the dead ones."""
+        """Return the recorded nodes that have handles and need computing, in order, and forget the others."""
         keep = {
             i: serial
             for i, serial in self.recorded.items()
-            if self.op[i] is not None and self.handles[i] > 0 and self.serial[i] == serial
+            if self.handles[i] > 0 and self.serial[i] == serial and not self.idle(i)
         }
         order = sorted(keep, key=keep.__getitem__)
         self.recorded = keep
