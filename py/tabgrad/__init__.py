@@ -40,7 +40,7 @@ from tabgrad.tensor.elementary import *
 from tabgrad.tensor.generator import *
 from tabgrad.tensor.joining import *
 from tabgrad.tensor.layout import *
-from tabgrad.tensor.limits import *
+from tabgrad.tensor.type_info import *
 from tabgrad.tensor.linear import *
 from tabgrad.tensor.nonzero import *
 from tabgrad.tensor.norms import *

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import (
@@ -13,6 +13,9 @@ from tabgrad.hosts.devices import (
     get_default_device,
     is_available as _has,
 )
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.pool import Pool
 
 KINDS = ("cuda", "webgpu")
 
@@ -54,15 +57,16 @@ async def synchronize_async(device: Any = None) -> None:
         await found.backend.synchronize_async()
 
 
-def _pool(device: Any) -> Any:
+def _pool(device: Any) -> Pool | None:
     """Return the buffers of the accelerator, after what was dropped has been taken back; None without one."""
     found = current_accelerator() if device is None else device_of(device)
-    pool = None if found is None else getattr(found.backend, "pool", None)
-    if found is not None and pool is not None:
-        with found.backend.lock:
-            found.backend.graph.collect()
-            pool.settle()
-    return pool
+    recorder = None if found is None else found.recorder
+    if recorder is None:
+        return None
+    with recorder.lock:
+        recorder.graph.collect()
+        recorder.pool.reclaim()
+    return recorder.pool
 
 
 def empty_cache(device: Any = None) -> None:
@@ -129,9 +133,8 @@ def _bytes(n: Any) -> int:
 @on_restore
 def _begin_anew() -> None:
     for where in connected():
-        pool = getattr(where.backend, "pool", None)
-        if pool is not None:
-            pool.limit = None
+        if where.recorder is not None:
+            where.recorder.pool.limit = None
             reset_peak_memory_stats(where)
 
 

@@ -30,7 +30,9 @@ def current_device() -> int:
 
 def get_device_name(device: Any = None) -> str:
     """Return the name of the CUDA device."""
-    return str(device_of("cuda").backend.host.hello.adapter.name)
+    recorder = device_of("cuda").recorder
+    assert recorder is not None
+    return str(recorder.host.hello.adapter.name)
 
 
 def synchronize(device: Any = None) -> None:

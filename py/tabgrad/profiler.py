@@ -6,7 +6,6 @@ Counts, unlike timings, are the same at every run: they are what to watch when a
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from tabgrad.hosts.devices import connected
 
@@ -37,10 +36,10 @@ def counters() -> Counts:
     """Return the counts since the program began, over all devices."""
     total = Counts()
     for device in connected():
-        counted = getattr(device.backend, "counters", None)
-        if counted is not None:
+        if device.recorder is not None:
             for f in fields(Counts):
-                setattr(total, f.name, getattr(total, f.name) + getattr(counted, f.name))
+                more = getattr(device.recorder.counters, f.name)
+                setattr(total, f.name, getattr(total, f.name) + more)
     return total
 
 
@@ -77,12 +76,13 @@ def memory(reset_peak: bool = False) -> Memory:
     """
     total = Memory()
     for device in connected():
-        backend: Any = device.backend
-        pool = getattr(backend, "pool", None)
-        if pool is None:
+        recorder = device.recorder
+        if recorder is None:
             continue
-        backend.graph.collect()
-        pool.settle()
+        pool = recorder.pool
+        with recorder.lock:
+            recorder.graph.collect()
+            pool.reclaim()
         total.buffers += pool.live
         total.bytes += pool.live_bytes
         total.peak += pool.peak_bytes

@@ -19,7 +19,7 @@ class Before:
             (weakref.ref(x), old)
             for x, old in capture.reads.values()
             if x.owner is None
-            and hasattr(x.device.backend, "graph")
+            and x.device.recorder is not None
             and x.alias.__class__ is not View
             and capture.written(x, old)
         ]

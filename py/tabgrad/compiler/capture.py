@@ -6,7 +6,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.state import State
 from tabgrad.core.errors import CaptureError
@@ -15,6 +15,9 @@ from tabgrad.core.trace import Box, wrap
 from tabgrad.dispatch import REMEMBERED
 from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import Storage
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
 
 
 class Refused(Exception):
@@ -47,22 +50,22 @@ class Capture:
         self.behind: list[tuple[Any, str]] = []
         self.watch: Any = None
         self.starts = {
-            device.backend.graph: device.backend.graph.count
+            recorder.graph: recorder.graph.count
             for device in connected()
-            if hasattr(device.backend, "graph")
+            if (recorder := device.recorder) is not None
         }
 
     def backend(self) -> Any:
         """Return what runs the call's ops. Raises Refused where that is the CPU, or not one device."""
         devices = {x.device for x, _ in self.reads.values() if x.owner is None}
-        lazy = [d for d in devices if hasattr(d.backend, "graph")]
-        if not lazy:
+        recorders = [d.recorder for d in devices if d.recorder is not None]
+        if not recorders:
             raise Refused(
                 "uses no tensor of a device that records: on the CPU a call runs as it is"
             )
         if len(devices) > 1:
             raise Refused(f"uses tensors of {' and '.join(sorted(map(str, devices)))}")
-        return lazy[0].backend
+        return recorders[0]
 
     # -- what cannot be repeated -------------------------------------------------------------------
 
@@ -159,7 +162,7 @@ class Capture:
 
     # -- numbers and Python state ------------------------------------------------------------------
 
-    def live_scalar(self, getter: Callable[[], Any], spec: Any, device: Any) -> Any:
+    def live_scalar(self, getter: Callable[[], Any], spec: Any, device: Device) -> Any:
         """Make a constant whose value is asked for again at each replay."""
         x = wrap(device.backend.constant(getter(), spec), spec, device)
         self.events.append((x.value, getter))

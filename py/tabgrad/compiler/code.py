@@ -29,8 +29,8 @@ _OWN_USERS = (
 )  # fmt: skip
 """Parts of tabgrad that keep state as users' classes do."""
 _OWN_EXCEPT = (
-    "tabgrad.nn.module", "tabgrad.nn.hooks", "tabgrad.nn.state", "tabgrad.nn.moves", "tabgrad.nn.parameter",
-    "tabgrad.nn.containers", "tabgrad.nn.functional", "tabgrad.nn.init",
+    "tabgrad.nn.module", "tabgrad.nn.hooks", "tabgrad.nn.state", "tabgrad.nn.conversion",
+    "tabgrad.nn.parameter", "tabgrad.nn.containers", "tabgrad.nn.functional", "tabgrad.nn.init",
 )  # fmt: skip
 """Of these what keeps no state, and the machinery of modules, which is compared anyway: `Module.GUARDED`."""
 _PURE = frozenset(

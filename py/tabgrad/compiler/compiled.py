@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler import keys
 from tabgrad.compiler.before import Before
@@ -25,6 +25,9 @@ from tabgrad.core.locks import alone, lock
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import replace
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 MOST_CALLS = 128
 """Shapes and static arguments for which a compiled function keeps captures; the oldest go first."""
@@ -210,7 +213,8 @@ class Compiled:
     def trace(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> Any:
         """Run the function, noting what it does, and keep the capture where it can be repeated."""
         for device in connected():
-            device.backend.flush()
+            if device.recorder is not None:
+                device.recorder.flush()
         self.traces += 1
         state = State()
         capture = Capture(state, self.label, self.fullgraph)
@@ -268,7 +272,7 @@ class Compiled:
             if keys.defaults() != defaults:
                 capture.refuse("sets a default that stays after it")
 
-    def sharing(self, key: Any, leaves: list[Any], backend: Any) -> Any:
+    def sharing(self, key: Any, leaves: list[Any], backend: DeviceBackend) -> Any:
         """Return what the plan shares with those of other sizes; None if it stands alone."""
         if self.dynamic is False:
             return None
@@ -327,16 +331,16 @@ def _other(a: Any, b: Any) -> bool:
 
 def lazy(x: Any) -> bool:
     """Whether `x` is a base tensor of a device that records."""
-    return x.owner is None and hasattr(x.device.backend, "graph")
+    return x.owner is None and x.device.recorder is not None
 
 
 def own_buffer(x: Any) -> None:
     """Bring an argument up to date, and give it a buffer if it is a constant: its number is an input then."""
     if x.alias is not None:
         x.alias.refresh(x)
-    backend = x.device.backend
-    if hasattr(backend, "graph"):
-        made = backend.settled(x.value)
+    recorder = x.device.recorder
+    if recorder is not None:
+        made = recorder.own_buffer(x.value)
         if made is not None:
             version = x._version
             replace(x, made)

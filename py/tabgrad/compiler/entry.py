@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.before import put_back
 from tabgrad.compiler.capture import Capture, Refused
@@ -12,16 +12,24 @@ from tabgrad.compiler.results import Place, Places
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.trace import Box
-from tabgrad.hosts.captured import Replayable
+from tabgrad.hosts.replayable import Replayable
 from tabgrad.tensor.aliasing import View, replace, root_of
 from tabgrad.transforms.tape import is_leaf
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 
 class Entry:
     """One captured call. Raises Refused where a replay would not be the call."""
 
     def __init__(
-        self, capture: Capture, backend: Any, args: list[Any], result: Any, sharing: Any = None
+        self,
+        capture: Capture,
+        backend: DeviceBackend,
+        args: list[Any],
+        result: Any,
+        sharing: Any = None,
     ) -> None:
         self.state = capture.state
         self.guards = capture.guards
@@ -72,7 +80,7 @@ class Entry:
         self.plan = Replayable(backend, targets, sources, events, sharing)
         # objects by the places they lie at: a matter of the capture alone
         self.state.known.clear()
-        if not self.plan.settle() or self.plan.unexplained(start):
+        if not self.plan.keep_lasting() or self.plan.unexplained(start):
             raise Refused("reads a tensor of an earlier call that nothing leads to")
 
     @property

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.core.trace import MODE, using, wrap
-from tabgrad.hosts.captured import Source
+from tabgrad.hosts.replayable import Source
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.aliasing import Storage, View, detach, root_of, view
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 Made = list[Any]
 Maker = Callable[[list[Any], list[Any], Made], Any]
@@ -85,7 +88,7 @@ class Places:
     from the arguments, the values, and what was made before it.
     """
 
-    def __init__(self, capture: Capture, backend: Any, args: list[Any]) -> None:
+    def __init__(self, capture: Capture, backend: DeviceBackend, args: list[Any]) -> None:
         self.capture = capture
         self.backend = backend
         self.args = args

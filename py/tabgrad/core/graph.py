@@ -18,6 +18,7 @@ from tabgrad.core.spec import Params, Spec
 MANY = 64
 """Dropped handles that wait to be released together; whoever takes memory releases them first."""
 
+_NONE: Any = None  # where the number of a node is free
 _VIEWS = 8
 """How many views on each other are looked through: a longer chain counts as something to compute."""
 
@@ -59,7 +60,7 @@ class Graph:
         self.op: list[Op | None] = [None]
         self.params: list[Params | None] = [None]
         self.srcs: list[tuple[int, ...]] = [()]
-        self.spec: list[Spec | None] = [None]
+        self.spec: list[Spec] = [_NONE]
         self.aux: list[Any] = [None]
         self.buffer: list[Any] = [None]
         self.handles: list[int] = [0]
@@ -159,7 +160,7 @@ class Graph:
         self.op[i] = None
         self.params[i] = None
         self.srcs[i] = ()
-        self.spec[i] = None
+        self.spec[i] = _NONE
         self.aux[i] = None
         self.line[i] = None
         self.buffer[i] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.graph import Graph, Value
@@ -11,6 +11,9 @@ from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 
 def flat_spec(dialect: Dialect, nbytes: int, dtype: DType) -> Spec:
@@ -36,7 +39,12 @@ def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
 
 
 def make_view(
-    backend: Any, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]
+    backend: DeviceBackend,
+    node: int,
+    slot: int,
+    offset: int,
+    plan: Plan,
+    outputs: dict[int, Buffer],
 ) -> None:
     """Make `node` a reshaped slice of the buffer of `slot`, beginning at element `offset`."""
     graph = backend.graph

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
+    from tabgrad.hosts.encoder import Encoder
+    from tabgrad.hosts.host import Host
 
 TIMEOUT = 120.0
 """Seconds a blocking read waits."""
@@ -24,13 +29,13 @@ class Answers:
     """The half of a device that reads."""
 
     graph: Graph
-    host: Any
-    encoder: Any
+    host: Host
+    encoder: Encoder
     checks: Any
     sender: Any
     counters: Any
     dialect: Any
-    device: Any
+    device: Device
     wanted: Any
     compute: Any
     compute_for: Any

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.hosts.faults import where
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.checks import NBYTES, Site
 from tabgrad.ops.checked import complaint
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 
 class Found:
@@ -28,7 +31,7 @@ class Checks:
     numbers at each run.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: DeviceBackend) -> None:
         self.backend = backend
         self.alone = Found(1)
         self.reads: dict[int, Found] = {}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
@@ -20,13 +20,13 @@ from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.eviction import evict
-from tabgrad.hosts.moves import Moves, start_of
 from tabgrad.hosts.planned import ValueExplanation, planned
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.remembering import Remembering
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.room import check_count, check_room, largest, out_of_reach
 from tabgrad.hosts.sending import Sender
+from tabgrad.hosts.slices import MovingSlices, start_of
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
@@ -35,6 +35,10 @@ from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
 from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan, lower
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
+    from tabgrad.hosts.host import Host
 
 MAX_RECORDED = 8192
 """A graph of more nodes than this is sent even though nobody has asked for a value."""
@@ -64,7 +68,7 @@ class DeviceBackend(Answers, Remembering):
     lock: Any = nullcontext()
     """Held by whoever does several things that belong together; see `shared.py`."""
 
-    def __init__(self, host: Any, device: Any) -> None:
+    def __init__(self, host: Host, device: Device) -> None:
         self.host = host
         self.device = device
         self.graph = Graph()
@@ -89,16 +93,21 @@ class DeviceBackend(Answers, Remembering):
         self.waiting = 0
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
-        self.moves = Moves()
+        self.slices = MovingSlices()
         self.checks = Checks(self)
         Remembering.__init__(self)
         self.sender = Sender(self)
+
+    @property
+    def recorder(self) -> DeviceBackend:
+        """This backend: it records ops and runs them later."""
+        return self
 
     def left(self) -> bool:
         """Whether the device runs on something else by now, or on nothing: this one was lost."""
         return self.device._backend is not self
 
-    def settled(self, value: Value) -> Value | None:
+    def own_buffer(self, value: Value) -> Value | None:
         """Return a computed copy of a slice, or of a view of a constant; None for any other value.
 
         The argument of a compiled call is a different part of the data at each call, or another number: the
@@ -109,14 +118,12 @@ class DeviceBackend(Answers, Remembering):
             raise lost_tensor("compile")
         i = value.id
         sliced = False
-        while graph.op[i] is not None and graph.op[i].family == "view":  # type: ignore[union-attr]
-            sliced = sliced or graph.op[i].name == "slice"  # type: ignore[union-attr]
+        while (op := graph.op[i]) is not None and op.family == "view":
+            sliced = sliced or op.name == "slice"
             i = graph.srcs[i][0]
-        if graph.op[i] is not FULL and not sliced:
+        if op is not FULL and not sliced:
             return None
-        spec = graph.spec[value.id]
-        assert spec is not None
-        made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), spec)
+        made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), graph.spec[value.id])
         self.compute([made.id])
         return made
 
@@ -287,7 +294,7 @@ class DeviceBackend(Answers, Remembering):
         stored = self.plans.get(key)
         moving: frozenset[int] = frozenset()
         if stored is None and not often:
-            raw, moving = self.moves.find(raw, key[1])
+            raw, moving = self.slices.find(raw, key[1])
             key = (raw, key[1], moving)
             stored = self.plans.get(key)
         if stored is None:
@@ -328,7 +335,7 @@ class DeviceBackend(Answers, Remembering):
         check_count(graph, order)
         self.limits.runs, self.limits.dynamic = SELDOM, None
         raw, places = self.structure(order, wanted)
-        raw, moving = self.moves.find(raw, places, note=False)
+        raw, moving = self.slices.find(raw, places, note=False)
         inputs = [n for k, n in enumerate(order) if graph.op[n] is None or k in moving]
         return self.lowered(raw, places, moving, order), inputs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import (
@@ -19,6 +19,10 @@ from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
 from tabgrad.hosts import host
+from tabgrad.hosts.backend import Backend
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 KINDS = ("cpu", "webgpu", "cuda")
 
@@ -40,18 +44,23 @@ class Device:
     def __init__(self, type: str, index: int) -> None:
         self.type = type
         self.index = index
-        self._backend: Any = None
+        self._backend: Backend | None = None
         self._lost = False
         self._warned = False
 
     @property
-    def backend(self) -> Any:
+    def backend(self) -> Backend:
         """What runs ops here; connects to the host when first asked for."""
         if self._backend is None:
             with _CONNECTING:
                 if self._backend is None:
                     self._backend = _connect(self)
         return self._backend
+
+    @property
+    def recorder(self) -> DeviceBackend | None:
+        """The backend, if it records ops and runs them later; None for `cpu`, which runs them at once."""
+        return self.backend.recorder
 
     @property
     def index_dtype(self) -> dt.DType:
@@ -221,7 +230,7 @@ _FORKS: list[bool] = []
 """Whether a child process will be told to leave the devices alone."""
 
 
-def _connect(where: Device) -> Any:
+def _connect(where: Device) -> Backend:
     if where.type == "cpu":
         from tabgrad.hosts.reference import NumPyBackend
 
@@ -238,7 +247,7 @@ def _connect(where: Device) -> Any:
         raise
 
 
-def backend_class() -> Any:
+def backend_class() -> type[DeviceBackend]:
     """Return the class of lazy devices: where there are threads, one that they can share."""
     from tabgrad.core import interrupts
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 MOST_PLANS = 1024
 """Plans a device keeps; those that `compile` replays are kept as long as it has them."""
 
 
-def evict(backend: Any) -> None:
+def evict(backend: DeviceBackend) -> None:
     """Make room for a plan: forget the oldest quarter, and the pipelines that no other plan uses."""
     plans = backend.plans
     if len(plans) < MOST_PLANS:
@@ -25,4 +28,4 @@ def evict(backend: Any) -> None:
         for number in unused:
             backend.kernels.pop(number, None)
         backend.encoder.drop_pipelines(sorted(unused))
-    backend.moves.seen.clear()
+    backend.slices.seen.clear()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import HostError
 from tabgrad.hosts.host import error_of
 from tabgrad.hosts.protocol import Fault
 
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
-def error_with_context(backend: Any, fault: Fault) -> HostError:
+
+def error_with_context(backend: DeviceBackend, fault: Fault) -> HostError:
     """Return the exception that stands for a fault, with what is known of its kernel."""
     error = error_of(fault)
     note = context(backend, fault.pipeline)
@@ -18,7 +21,7 @@ def error_with_context(backend: Any, fault: Fault) -> HostError:
     return error
 
 
-def context(backend: Any, pipeline: int) -> str:
+def context(backend: DeviceBackend, pipeline: int) -> str:
     """Return which ops a pipeline computes and where they were written."""
     known = backend.kernels.get(pipeline)
     if known is None:
@@ -38,7 +41,7 @@ def where(line: tuple[Any, int]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def forget(backend: Any) -> None:
+def forget(backend: DeviceBackend) -> None:
     """Let the device connect anew when it is next used: this backend's tensors are gone."""
     if backend.device._backend is backend:
         backend.device._backend = None

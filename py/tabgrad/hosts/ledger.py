@@ -58,7 +58,7 @@ class _Ids:
         self.get(number)
         self.dead.add(number)
 
-    def settle(self) -> None:
+    def accept(self) -> None:
         dead = {number: self.get_any(number) for number in self.dead}
         self.last = (set(self.born), dead)
         self.live.update(self.born)
@@ -107,7 +107,7 @@ class Ledger:
         try:
             self._check(commands)
             for each in ids:
-                each.settle()
+                each.accept()
             self._ended = list(self._lists.last[1])
         except BaseException:
             self.undo()

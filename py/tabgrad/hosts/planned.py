@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.answers import lost_tensor
 from tabgrad.hosts.faults import where
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class ValueExplanation:
         return "\n  ".join(lines)
 
 
-def planned(backend: Any, value: Any, spec: Spec) -> ValueExplanation:
+def planned(backend: DeviceBackend, value: Any, spec: Spec) -> ValueExplanation:
     """Return how a device would compute `value`; nothing is sent, and no plan is kept."""
     graph = backend.graph
     if value.graph is not graph:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.hosts.room import over_limit, refusal
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
 
 SPARE_BYTES = 64 << 20
 """Unused buffers beyond this, and beyond a quarter of what is in use, go back to the device."""
@@ -46,7 +49,7 @@ class Pool:
     """The buffers of one device, by size class; none has more than `most` bytes, all in use not more than
     `limit`. `failures` counts packets that did not go through."""
 
-    def __init__(self, backend: Any, most: int) -> None:
+    def __init__(self, backend: DeviceBackend, most: int) -> None:
         self.backend = backend
         self.encoder = backend.encoder
         self.most = most
@@ -66,7 +69,7 @@ class Pool:
         if nbytes > self.most:
             raise refusal("a tensor", nbytes, self.most)
         if self.returned:
-            self.settle()
+            self.reclaim()
         size = min(size_class(nbytes), self.most)
         if self.limit is not None and self.live_bytes + size > self.limit:
             raise over_limit(size, self.live_bytes, self.limit)
@@ -85,7 +88,7 @@ class Pool:
             self.peak_bytes = self.live_bytes
         return buffer
 
-    def settle(self) -> None:
+    def reclaim(self) -> None:
         """Take back what has been dropped."""
         returned = self.returned
         while returned:
@@ -102,7 +105,7 @@ class Pool:
 
         The command goes `into` another packet than that of the device where one is given.
         """
-        self.settle()
+        self.reclaim()
         keep = max(SPARE_BYTES, self.live_bytes // 4) if keep is None else keep
         if self.spare_bytes <= keep:
             return
@@ -116,7 +119,7 @@ class Pool:
 
     def forget(self, ids: set[int]) -> None:
         """Never hand out buffers that the device turned out not to have."""
-        self.settle()
+        self.reclaim()
         self.missing |= ids
         self.strike_out(ids)
 

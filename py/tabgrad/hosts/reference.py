@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -99,10 +99,9 @@ class NumPyBackend:
         """Say that there is no plan: the value is here."""
         return ValueExplanation(f"{spec} on cpu", reason="NumPy computes each op at once")
 
-    lock: Any = nullcontext()
-
-    def flush(self) -> None:
-        """Nothing is ever pending."""
+    lock: AbstractContextManager[Any] = nullcontext()
+    has_float16 = True
+    recorder = None
 
     def flush_all(self) -> None:
         """Nothing is ever pending."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tabgrad.core.graph import Graph
 
 Give = Callable[[Any, Any], None]
 Undo = Callable[[], None]
@@ -15,7 +18,7 @@ class Remembering:
     `before` has a tensor, the value it had, and how to give it back; `undo` is for what is no tensor.
     """
 
-    graph: Any
+    graph: Graph
     compute_all: Any
 
     def __init__(self) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from math import copysign
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.hosts.commands import Dispatch, Nested, Routine, Window
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.lower.dialect import pack_words
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.encoder import Encoder
 
 
 class Stored:
@@ -67,7 +70,7 @@ class Stored:
                 free.append(self.home[slot])
 
     def run(
-        self, encoder: Any, pool: Pool, inputs: Sequence[Buffer], values: Sequence[Any]
+        self, encoder: Encoder, pool: Pool, inputs: Sequence[Buffer], values: Sequence[Any]
     ) -> dict[int, Buffer]:
         """Replay the plan; return the buffers of its output slots."""
         outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.hosts.faults import where
 from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from tabgrad.core.graph import Graph
+    from tabgrad.hosts.device import DeviceBackend
 
 MOST_ELEMENTS = 2**32 - 1
 """Kernels count in 32 bits."""
@@ -39,7 +43,7 @@ def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
     )
 
 
-def check_count(graph: Any, order: Sequence[int]) -> None:
+def check_count(graph: Graph, order: Sequence[int]) -> None:
     """Raise OutOfMemoryError where a tensor, stored or not, has more elements than kernels can number."""
     for i in order:
         its = graph.spec[i]
@@ -57,7 +61,7 @@ def check_count(graph: Any, order: Sequence[int]) -> None:
                 del error  # as in `check_room`
 
 
-def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
+def check_room(backend: DeviceBackend, plan: Plan, order: Sequence[int]) -> None:
     """Raise OutOfMemoryError where a plan stores more in one buffer than the device can bind."""
     most = backend.pool.most
     slot = max(range(len(plan.nbytes)), key=plan.nbytes.__getitem__, default=-1)
@@ -75,7 +79,7 @@ def check_room(backend: Any, plan: Plan, order: Sequence[int]) -> None:
         del error
 
 
-def out_of_reach(backend: Any, large: TooLarge, order: Sequence[int]) -> OutOfMemoryError:
+def out_of_reach(backend: DeviceBackend, large: TooLarge, order: Sequence[int]) -> OutOfMemoryError:
     """Return the error for a kernel that would have to bind too much at once."""
     limits, most, what = backend.limits, backend.pool.most, ", ".join(large.ops)
     if large.nbytes > most:
@@ -91,7 +95,7 @@ def out_of_reach(backend: Any, large: TooLarge, order: Sequence[int]) -> OutOfMe
 
 
 def noted(
-    error: OutOfMemoryError, backend: Any, origins: Sequence[int], order: Sequence[int]
+    error: OutOfMemoryError, backend: DeviceBackend, origins: Sequence[int], order: Sequence[int]
 ) -> None:
     """Tell where the user's program recorded what an error is about."""
     lines = [backend.graph.line[order[k]] for k in origins if k >= 0]

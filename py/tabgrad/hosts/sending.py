@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
 from tabgrad.hosts.commands import (
@@ -25,6 +25,9 @@ from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.faults import error_with_context, forget
 from tabgrad.hosts.protocol import decode
 
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
+
 REMEMBERED = 64
 """Packets of which it is known with which command they began: faults may come as many packets later."""
 REFUSED = ("memory", "validation", "compile", "protocol")
@@ -40,7 +43,7 @@ class Sender:
     `Encoder.clock`) between which that is so.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: DeviceBackend) -> None:
         self.backend = backend
         self.host = backend.host
         self.encoder: Encoder = backend.encoder
@@ -67,7 +70,7 @@ class Sender:
 
     def _once(self) -> int:
         """Hand the packet over, and begin a new one if all of it was taken."""
-        self.settle()
+        self.cut_taken()
         encoder, host = self.encoder, self.host
         packet, n, blobs = encoder.finish()
         start = encoder.start
@@ -77,13 +80,13 @@ class Sender:
             submits = host.submit(packet, n, blobs)
         finally:
             # also where an exception came after the host was done: nothing is sent twice
-            self.settle()
+            self.cut_taken()
         self.began.append((host.packets, start))
         counters = self.backend.counters
         counters.bytes_up += n + sum(len(memoryview(b).cast("B")) for b in blobs)
         return submits
 
-    def settle(self) -> None:
+    def cut_taken(self) -> None:
         """Take what the host has taken out of the packet."""
         if self.under_way is not None:
             before, clock = self.under_way
@@ -202,7 +205,7 @@ def named_in(encoder: Encoder) -> set[int]:
     return ids
 
 
-def forget_plans(backend: Any, numbers: set[int]) -> None:
+def forget_plans(backend: DeviceBackend, numbers: set[int]) -> None:
     """Forget pipelines and lists of these numbers, and the plans that use them."""
     if not numbers:
         return

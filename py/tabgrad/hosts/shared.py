@@ -6,13 +6,17 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.graph import Graph
 from tabgrad.hosts.checks import Checks, Found
 from tabgrad.hosts.device import DeviceBackend
 from tabgrad.hosts.host import forked_error
 from tabgrad.hosts.pool import Buffer
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
+    from tabgrad.hosts.host import Host
 
 
 class SharedGraph(Graph):
@@ -60,7 +64,9 @@ class SharedChecks(Checks):
     A thread that ends without reading leaves its errors to whoever reads next.
     """
 
-    def __init__(self, backend: Any) -> None:
+    backend: SharedBackend
+
+    def __init__(self, backend: SharedBackend) -> None:
         super().__init__(backend)
         self.threads: dict[int, Found] = {}
 
@@ -116,7 +122,7 @@ class SharedBackend(DeviceBackend):
     graph: SharedGraph
     checks: SharedChecks
 
-    def __init__(self, host: Any, device: Any) -> None:
+    def __init__(self, host: Host, device: Device) -> None:
         self.lock = threading.RLock()
         super().__init__(host, device)
         self.graph = SharedGraph(self.lock)
@@ -149,7 +155,7 @@ def _locked(name: str) -> Callable[..., Any]:
 
 
 ENTRIES = (
-    "upload", "settled", "flush", "flush_all", "advance", "prepare", "planned", "ask", "ask_errors",
+    "upload", "own_buffer", "flush", "flush_all", "advance", "prepare", "planned", "ask", "ask_errors",
     "tell", "submit", "submit_held", "submit_pending", "pending", "give_up", "remember",
 )  # fmt: skip
 """What is called from outside and changes the graph, the packet or the plans."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import tabgrad as tg
 from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
-from tabgrad.nn.moves import Moves
+from tabgrad.nn.conversion import Convertible
 from tabgrad.nn.parameter import Buffer, Parameter
 from tabgrad.tensor.writing import reset_grad
 from tabgrad.utils.hooks import RemovableHandle
@@ -16,7 +16,7 @@ from tabgrad.utils.hooks import RemovableHandle
 Tensor = tg.Tensor
 
 
-class Module(Moves):
+class Module(Convertible):
     """The base of layers and models: keeps parameters, buffers and submodules assigned as attributes.
 
     A subclass calls `super().__init__()` before it assigns any, and defines `forward`.

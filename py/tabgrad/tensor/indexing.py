@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 
 
-class Plan:
+class Selection:
     """An index worked out against a shape.
 
     `starts`, `stops`, `steps` slice every dim of the input; `shape` is what the view is reshaped to, with
@@ -62,7 +62,7 @@ class Plan:
         self.steps.append(step)
 
 
-def plan(x: Any, index: Any) -> Plan:
+def plan(x: Any, index: Any) -> Selection:
     """Work out `index` for `x`; IndexError where it does not fit."""
     if index.__class__ is list and any(
         isinstance(k, _PARTS) or bool(getattr(k, "shape", False)) or isinstance(k, Box)
@@ -79,7 +79,7 @@ def plan(x: Any, index: Any) -> Plan:
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     if sum(k is Ellipsis for k in items) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    found = Plan()
+    found = Selection()
     dim = 0
     for k in items:
         dim = _take(found, k, dim, shape, len(shape) - used, x.device)
@@ -129,7 +129,7 @@ def _mask_rank(k: Any) -> int | None:
     return rank if isinstance(k, bool) else None
 
 
-def _take(found: Plan, k: Any, dim: int, shape: Ints, spare: int, device: Any) -> int:
+def _take(found: Selection, k: Any, dim: int, shape: Ints, spare: int, device: Any) -> int:
     """Take one item of the index; return the next dim of the input."""
     if k is None:
         found.shape.append(1)
@@ -215,7 +215,7 @@ def _from_list(k: Any, dim: int, shape: Ints, device: Any) -> Any:
     return creation.tensor(k, device=device)
 
 
-def basic_view(x: Any, found: Plan) -> Any:
+def basic_view(x: Any, found: Selection) -> Any:
     """Return the view of `x` that the numbers, slices and Nones of the index make.
 
     Where advanced indices follow and there is nothing else, it is `x` itself.

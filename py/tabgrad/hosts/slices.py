@@ -7,10 +7,13 @@ those slices as inputs whose place is a number given at each run.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Params, intern_params
+
+if TYPE_CHECKING:
+    from tabgrad.core.graph import Graph
 
 Raw = tuple[Any, ...]
 
@@ -25,9 +28,9 @@ def movable(raw: Raw, k: int) -> bool:
     return spec.shape[1:] == whole[1:] and not any(starts[1:]) and steps[0] == 1
 
 
-def start_of(graph: Any, i: int) -> int:
+def start_of(graph: Graph, i: int) -> int:
     """Return where the moving slice `i` begins in its input, in elements."""
-    params = graph.params[i]
+    params: Any = graph.params[i]
     start: int = params["starts"][0]
     return start * math.prod(graph.spec[i].shape[1:])
 
@@ -44,7 +47,7 @@ def at_zero(params: Params) -> Params:
     return intern_params(moved)
 
 
-class Moves:
+class MovingSlices:
     """Which slices of which graphs move."""
 
     def __init__(self) -> None:

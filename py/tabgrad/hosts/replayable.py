@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
 from tabgrad.hosts.replay import same
 from tabgrad.lower.ir import FULL
+
+if TYPE_CHECKING:
+    from tabgrad.core.graph import Graph
+    from tabgrad.hosts.device import DeviceBackend
 
 Step = tuple[Op, Params, Spec]
 
@@ -39,11 +43,11 @@ class Recipe:
         self.steps = steps
 
 
-def path(graph: Any, i: int) -> tuple[int, tuple[Step, ...]]:
+def path(graph: Graph, i: int) -> tuple[int, tuple[Step, ...]]:
     """Return the node that `i` is a view of, and the views from there to `i`."""
     steps: list[Step] = []
-    while graph.op[i] is not None and graph.op[i].family == "view":
-        steps.append((graph.op[i], graph.params[i], graph.spec[i]))
+    while (op := graph.op[i]) is not None and op.family == "view":
+        steps.append((op, cast(Params, graph.params[i]), graph.spec[i]))
         i = graph.srcs[i][0]
     return i, tuple(reversed(steps))
 
@@ -57,7 +61,7 @@ class Replayable:
     """
 
     def __init__(
-        self, backend: Any, targets: list[Value], sources: list[Source], live: list[Value | None],
+        self, backend: DeviceBackend, targets: list[Value], sources: list[Source], live: list[Value | None],
         dynamic: Any = None,
     ) -> None:  # fmt: skip
         self.backend = backend
@@ -140,7 +144,7 @@ class Replayable:
         self.found: list[Any] = []
         self.nodes: list[int] = inputs
 
-    def settle(self) -> bool:
+    def keep_lasting(self) -> bool:
         """Forget sources that were temporaries of the call; False where an input has no other source."""
         often = Counter(s.leaf for s in self.sources)
         doubtful = [s.find for s in self.sources if often[s.leaf] > 1]
@@ -200,7 +204,7 @@ class Replayable:
 
     def follow(self, s: Source, args: list[Any]) -> int:
         """Return the node that a source looks at by the steps it had at the capture; 0 if it has others now."""
-        graph: Any = self.backend.graph
+        graph: Graph = self.backend.graph
         x = s.find(args)
         if x is None or (s.spec is not None and x.spec is not s.spec):
             return 0

@@ -11,13 +11,13 @@ from tabgrad.nn.parameter import Parameter
 Tensor = tg.Tensor
 
 
-class Moves:
+class Convertible:
     """To devices and dtypes; parameters stay the same objects, so that an optimizer keeps hold of them."""
 
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
 
-    def modules(self) -> Iterator[Moves]:
+    def modules(self) -> Iterator[Convertible]:
         """Yield every module, this one first."""
         raise NotImplementedError(f"{type(self).__name__} is no Module")
 
