@@ -17,7 +17,7 @@ from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import part
 from tabgrad.tensor import literals, reading
 from tabgrad.tensor.aliasing import refreshed
-from tabgrad.transforms.tape import grad_fn
+from tabgrad.transforms.node import grad_fn
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -12,7 +12,7 @@ from tabgrad.autograd.graph import (
     saved_tensors_hooks,
 )  # fmt: skip
 from tabgrad.core.errors import GradientError
-from tabgrad.transforms.tape import Node
+from tabgrad.transforms.node import Node
 from tests.transforms.support import array, close, f64
 
 
@@ -245,7 +245,7 @@ def test_errors():
 def test_hooks_that_close_over_their_tensors_are_collected():
     def live():
         gc.collect()
-        return sum(type(o) is Node for o in gc.get_objects())
+        return sum(isinstance(o, Node) for o in gc.get_objects())
 
     before = live()
     for _ in range(10):

@@ -15,13 +15,13 @@ from tabgrad.ops.elementwise import cast, exp, sin, stop_gradient
 from tabgrad.ops.rounding import gt
 from tabgrad.transforms.backward import backward, get_gradient_edge, grad
 from tabgrad.transforms.hooks import register_hook
-from tabgrad.transforms.tape import Node, grad_fn, is_leaf
+from tabgrad.transforms.node import Node, grad_fn, is_leaf
 from tests.transforms.support import array, close, energy, f64, random
 
 
 def live_nodes() -> int:
     gc.collect()
-    return sum(type(o) is Node for o in gc.get_objects())
+    return sum(isinstance(o, Node) for o in gc.get_objects())
 
 
 # -- what backward computes ------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from tabgrad.autograd.grad_mode import (
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
 from tabgrad.transforms.backward import backward as backward, grad as grad
-from tabgrad.transforms.tape import Node as Node
+from tabgrad.transforms.node import Node as Node
 
 if _typing.TYPE_CHECKING:
     from tabgrad.autograd import (

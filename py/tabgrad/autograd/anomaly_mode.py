@@ -9,7 +9,7 @@ from tabgrad.autograd.grad_mode import ModeChange
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, descend, using
-from tabgrad.transforms.tape import Node
+from tabgrad.transforms.node import Node
 
 PACKAGE = __name__.split(".")[0]
 

@@ -16,7 +16,7 @@ from tabgrad.transforms.hooks import (
     register_multi_grad_hook as register_multi_grad_hook,
     saved_tensors_hooks as saved_tensors_hooks,
 )
-from tabgrad.transforms.tape import Node as Node
+from tabgrad.transforms.node import Node as Node
 
 
 class save_on_cpu(saved_tensors_hooks):

@@ -14,7 +14,7 @@ from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.trace import Box
 from tabgrad.hosts.replayable import Replayable
 from tabgrad.tensor.aliasing import View, replace, root_of
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend

@@ -19,7 +19,7 @@ from tabgrad.core import dtype as dt, tree
 from tabgrad.core.trace import Box, Mode
 from tabgrad.hosts.devices import chosen_device
 from tabgrad.tensor.aliasing import Storage, View, root_of
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.node import is_leaf
 
 _PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))
 """Settings of a mode that a call may run in and still be captured."""

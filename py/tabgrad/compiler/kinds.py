@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tabgrad.compiler.code import home, mro_of, name_of
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import Spec
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.node import is_leaf
 
 MOST_BYTES = 1 << 20
 """A NumPy array with more bytes is not compared."""

@@ -23,7 +23,9 @@ from tabgrad.tensor import strides
 from tabgrad.tensor.writers import Ints, Step, Tensor, write_through
 from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
-from tabgrad.transforms.tape import is_leaf, moved, parts_of
+from tabgrad.transforms.node import is_leaf
+from tabgrad.transforms.saving import parts_of
+from tabgrad.transforms.tape import moved
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor as PublicTensor

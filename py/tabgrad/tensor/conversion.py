@@ -15,7 +15,7 @@ from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.tensor import creation, literals, reading
 from tabgrad.tensor.layout import check_format, preserve_format
-from tabgrad.transforms.tape import edge, new_node
+from tabgrad.transforms.node import edge, new_node
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -75,7 +75,7 @@ def _moved(x: Any, where: Device) -> Any:
         y = creation.upload(raw, s.shape, target, where)
     if x.tracked and MODE.get().grad:
         rule = Transfer(source, s.dtype)
-        y.node = new_node((rule, None, (edge(x, None),), None, None, (s,), y.spec, None, where))
+        y.node = new_node(rule, (edge(x, None),), y.spec, None, where, in_specs=(s,))
         y.tracked = True
     return y
 

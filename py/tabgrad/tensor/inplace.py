@@ -13,7 +13,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.trace import MODE
 from tabgrad.tensor.aliasing import View, check_castable, check_writable, own, write
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

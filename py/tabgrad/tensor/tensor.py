@@ -50,7 +50,7 @@ from tabgrad.tensor import (
 )  # fmt: skip
 from tabgrad.tensor.public import takes_numpy_names
 from tabgrad.tensor.size import Size, size_of
-from tabgrad.transforms import backward as reverse, hooks, tape
+from tabgrad.transforms import backward as reverse, hooks, node as nodes
 from tabgrad.transforms.autograd import add_to_grad
 
 FLOAT = dt.FLOAT
@@ -206,7 +206,7 @@ class Tensor(
 
     @requires_grad.setter
     def requires_grad(self, value: builtins.bool) -> None:
-        if not tape.is_leaf(aliasing.refreshed(self)) and value is not self.tracked:
+        if not nodes.is_leaf(aliasing.refreshed(self)) and value is not self.tracked:
             raise GradientError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed "
                 "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
@@ -230,7 +230,7 @@ class Tensor(
         if capture is not None:
             capture.note_grad(self)
         found = self._grad
-        if found is None and self.tracked and not tape.is_leaf(self):
+        if found is None and self.tracked and not nodes.is_leaf(self):
             if "retain" not in (self.node.notes or ()):
                 warnings.warn(
                     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
@@ -281,20 +281,18 @@ class Tensor(
     def grad_fn(self) -> Any:
         """The tape node of the op that made this tensor, None for a leaf."""
         aliasing.refreshed(self)
-        return tape.grad_fn(self)
+        return nodes.grad_fn(self)
 
     @property
     def is_leaf(self) -> builtins.bool:
         """Whether no recorded op made this tensor."""
-        return not aliasing.refreshed(self).tracked or tape.is_leaf(self)
+        return not aliasing.refreshed(self).tracked or nodes.is_leaf(self)
 
     @property
     def output_nr(self) -> builtins.int:
         """Which output of its `grad_fn` this tensor is."""
         node = self.node
-        return (
-            builtins.int(node.entry[1]) if node is not None and node.entry[0] is tape.OUTPUT else 0
-        )
+        return builtins.int(node.op_params) if node is not None and node.rule is nodes.OUTPUT else 0
 
     @property
     def retains_grad(self) -> builtins.bool:
@@ -307,7 +305,7 @@ class Tensor(
         if not self.requires_grad:
             raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
         node = self.node
-        if tape.is_leaf(self) or self.retains_grad:
+        if nodes.is_leaf(self) or self.retains_grad:
             return
         ref = weakref.ref(self)
 
@@ -316,7 +314,7 @@ class Tensor(
             if x is not None:
                 add_to_grad(x, ct, ct.tracked or x._grad is not None)
 
-        tape.add_hook(node, "retain", keep)
+        nodes.add_hook(node, "retain", keep)
 
     register_hook = hooks.register_hook
     register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook

@@ -14,7 +14,7 @@ from tabgrad.tensor import conversion, creation, indexing
 from tabgrad.tensor.aliasing import View, check_writable, fitting, own, refreshed, write
 from tabgrad.tensor.diagonals import diagonal
 from tabgrad.transforms.levels import check_written
-from tabgrad.transforms.tape import is_leaf
+from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

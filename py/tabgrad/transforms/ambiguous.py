@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from tabgrad.core.errors import GradientError
-from tabgrad.transforms.tape import Node, leaf_node, new_node
+from tabgrad.transforms.node import Node, leaf_node, new_node
 
 _FORBIDDEN = (
     "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
@@ -48,9 +48,7 @@ class Refused:
 def refused(x: Any, base: Any, made: str) -> Node:
     """Return the node of the view `x` of `base` after the base was written to."""
     edges = (base.node or leaf_node(base),)
-    return new_node(
-        (Refused(made), None, edges, None, None, (base.spec,), x.spec, x.owner, x.device)
-    )
+    return new_node(Refused(made), edges, x.spec, x.owner, x.device, in_specs=(base.spec,))
 
 
 __all__ = ["AMBIGUOUS", "refused"]

@@ -23,7 +23,7 @@ from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.kinks import ZERO, hung, passes, zeros
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import vjp
-from tabgrad.transforms.tape import (
+from tabgrad.transforms.node import (
     ACCUMULATE,
     FREED,
     OUTPUT,
@@ -31,9 +31,9 @@ from tabgrad.transforms.tape import (
     free,
     freed_error,
     output_of,
-    record,
     unpack,
-)  # fmt: skip
+)
+from tabgrad.transforms.tape import record
 
 
 class Autograd(Level):
@@ -127,7 +127,7 @@ class Walk:
         i = node.id
         if i not in self.cts:
             heapq.heappush(self.heap, -i)
-            self.cts[i] = (node, [None] * len(node.entry[6]))
+            self.cts[i] = (node, [None] * len(node.out_spec))
         slots = self.cts[i][1]
         slots[k] = accumulate(slots[k], ct)
 
@@ -169,15 +169,15 @@ class Walk:
             assert self.wanted is not None
             if node not in self.wanted and not (self.add and node in self.ends):
                 return
-        rule, params, edges = node.entry[:3]
+        rule, edges = node.rule, node.edges
         if rule is OUTPUT:
-            self.seed_output(edges[0], params, ct)
+            self.seed_output(edges[0], node.op_params, ct)
             return
         if notes is not None and "pre" in notes:
             ct = _prehooks(node, notes["pre"], ct)
         if rule is ACCUMULATE:
             if self.add:
-                add_to_grad(node.entry[3](), ct, self.graph)
+                add_to_grad(node.kept(), ct, self.graph)
             if notes is not None:
                 _after_leaf(node, notes, ct)
             return
@@ -188,7 +188,7 @@ class Walk:
             needs = tuple([e is not None and (e in wanted or e in self.ends) for e in edges])
         if self.graph:
             ct = hung(node, ct)
-        grads = self.pull(node, rule, params, ct, needs) if True in needs else (None,) * len(needs)
+        grads = self.pull(node, ct, needs) if True in needs else (None,) * len(needs)
         if notes is not None and "post" in notes:
             grads = _posthooks(node, notes["post"], grads, ct)
         for source, grad, need in zip(edges, grads, needs, strict=True):
@@ -204,20 +204,21 @@ class Walk:
             return
         if not self.keep:
             free(node)
-        for source in node.entry[2]:
+        for source in node.edges:
             if source is not None and (wanted is None or source in wanted or source in targets):
                 self.seed(source, ZERO)
 
-    def pull(self, node: Node, rule: Any, params: Any, ct: Any, needs: tuple[bool, ...]) -> Any:
+    def pull(self, node: Node, ct: Any, needs: tuple[bool, ...]) -> Any:
         """Return the cotangents of the inputs of `node`."""
+        rule = node.rule
         try:
             if type(ct) is not list and isinstance(rule, Op):
                 inputs, y = unpack(node, self.lowered, self.graph)
                 if not self.keep:
                     free(node)
-                grads = vjp(rule, ct, needs, inputs, y, params)
+                grads = vjp(rule, ct, needs, inputs, y, node.op_params)
             else:
-                if node.entry[3] is FREED:
+                if node.kept is FREED:
                     raise freed_error(node)
                 cts = ct if type(ct) is list else [ct]
                 grads = rule.apply(node, cts, needs, self.lowered, self.graph)
@@ -237,7 +238,7 @@ def _reachable(roots: Sequence[Node]) -> set[Node]:
     seen = set(roots)
     stack = list(roots)
     while stack:
-        for source in stack.pop().entry[2]:
+        for source in stack.pop().edges:
             if source is not None and source not in seen:
                 seen.add(source)
                 stack.append(source)
@@ -249,7 +250,7 @@ def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
     seen = _reachable(roots)
     wanted: set[Node] = set()
     for node in sorted(seen, key=lambda node: node.id):
-        if any(s is not None and (s in wanted or s in targets) for s in node.entry[2]):
+        if any(s is not None and (s in wanted or s in targets) for s in node.edges):
             wanted.add(node)
     return wanted
 
@@ -278,7 +279,7 @@ def _check_like(what: str, new: Any, wanted: Any) -> None:
 
 def _prehooks(node: Node, hooks: Any, ct: Any) -> Any:
     many = type(ct) is list
-    specs = node.entry[6] if many else (node.entry[6],)
+    specs = node.out_spec if many else (node.out_spec,)
     for fn in list(hooks.values()):
         new = fn(tuple(ct) if many else (ct,))
         if new is not None:
@@ -294,7 +295,7 @@ def _posthooks(node: Node, hooks: Any, grads: Any, ct: Any) -> Any:
         if new is not None:
             if not isinstance(new, tuple):
                 raise TypeError(f"expected tuple, but hook returned '{type(new).__name__}'")
-            grads = tuple(_checked(f"a hook of {node.name()}", new, node.entry[5]))
+            grads = tuple(_checked(f"a hook of {node.name()}", new, node.in_specs))
     return grads
 
 
@@ -313,7 +314,7 @@ def _checked(what: str, new: Any, specs: Sequence[Any]) -> list[Any]:
 
 
 def _after_leaf(node: Node, notes: dict[str, Any], ct: Any) -> None:
-    leaf = node.entry[3]()
+    leaf = node.kept()
     if leaf is not None:
         for fn in list(notes.get("accumulated", {}).values()):
             new = fn(leaf)

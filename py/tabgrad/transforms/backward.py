@@ -11,7 +11,7 @@ from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, check_alive, filled, wrap, zeros_like
 from tabgrad.transforms.autograd import Walk, pullback
-from tabgrad.transforms.tape import Node, edge, output_of
+from tabgrad.transforms.node import Node, edge, output_of
 from tabgrad.transforms.vmap import Batch
 
 
@@ -90,7 +90,7 @@ def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) ->
             f"{name}: got {len(outputs)} tensors and {len(given)} gradients for them"
         )
     return [
-        _cotangent(name, i, node.entry[6], ct, node.entry[8])
+        _cotangent(name, i, node.out_spec, ct, node.out_device)
         for i, (node, ct) in enumerate(zip(nodes, given, strict=True))
     ]
 

@@ -13,8 +13,9 @@ from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_lik
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.control import floats, pulled, pushed, scan_flat, stacked
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
+from tabgrad.transforms.node import Node
 from tabgrad.transforms.program import Program, Trace
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
 
 
@@ -117,8 +118,8 @@ class WhileCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Go back over the repetitions."""
-        saved, kept = node.entry[3]
-        owner = node.entry[7]
+        saved, kept = node.kept
+        owner = node.owner
         if lowered:
             args = [a.value if isinstance(a, Box) else a for a in saved]
         else:
@@ -368,7 +369,7 @@ class CondCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Branch again, over the pullbacks: nothing of the branch not taken reaches the gradients."""
-        args = tied(node.entry[3], node, graph)
+        args = tied(node.kept, node, graph)
         if lowered:
             args = [a.value if isinstance(a, Box) else a for a in args]
         pred, operands, left, right = self.parts(args)

@@ -18,8 +18,9 @@ from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call, top_level
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
 from tabgrad.transforms.jvp import Forward
+from tabgrad.transforms.node import Node, edge, leaf_node
 from tabgrad.transforms.program import Program, Trace
-from tabgrad.transforms.tape import Node, edge, leaf_node, record_call
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch, draw
 
 Flat = Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
@@ -212,8 +213,8 @@ class ScanCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Go back over the repetitions."""
-        saved, carries = node.entry[3]
-        owner = node.entry[7]
+        saved, carries = node.kept
+        owner = node.owner
         if lowered:
             args = [a.value if isinstance(a, Box) else a for a in saved]
         else:

@@ -13,8 +13,10 @@ from tabgrad.core.trace import MODE, Box, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms.batched_functions import BatchedFunctions
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.linear import Linear
+from tabgrad.transforms.node import Node
 from tabgrad.transforms.returned import differentiable, like
-from tabgrad.transforms.tape import Node, frozen, record_call
+from tabgrad.transforms.saving import frozen
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
 
 
@@ -176,9 +178,9 @@ def completed(cts: Sequence[Any], specs: Sequence[Any], device: Any) -> list[Any
 
 def tied(leaves: Sequence[Any], node: Node, graph: bool) -> list[Any]:
     """Return fresh tensors like the snapshots `leaves`, tied to the inputs of `node` for a `graph`."""
-    owner = node.entry[7]
+    owner = node.owner
     found = []
-    for x, source in zip(leaves, node.entry[2], strict=True):
+    for x, source in zip(leaves, node.edges, strict=True):
         y = snapshot(x, owner)
         if graph and source is not None:
             y.node, y.tracked = source, True
@@ -230,15 +232,15 @@ class VjpCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Return the gradients; a graph of them goes through fwd again, on inputs that are tied."""
-        leaves, residuals, its = node.entry[3]
-        cts = completed(cts, node.entry[6], node.entry[8])
+        leaves, residuals, its = node.kept
+        cts = completed(cts, node.out_spec, node.out_device)
         if graph and not lowered:
             _, again = self.fwd(tied(leaves, node, graph))
             found: list[Any] = self.bwd(again, cts)
             return found
-        if not lowered and node.entry[7] is not None:
+        if not lowered and node.owner is not None:
             residuals = [
-                wrap(r, r.spec, r.device, node.entry[7]) if isinstance(r, Box) else r
+                wrap(r, r.spec, r.device, node.owner) if isinstance(r, Box) else r
                 for r in residuals
             ]
         found = self.bwd((residuals, its), cts)
@@ -399,7 +401,7 @@ class JvpCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Return the gradients: the rule run on tracers of the tangents, and transposed."""
-        primals = tied(node.entry[3], node, graph)
+        primals = tied(node.kept, node, graph)
         if lowered:
             primals = [p.value if isinstance(p, Box) else p for p in primals]
         trace = Linear(MODE.get())

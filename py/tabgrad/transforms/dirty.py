@@ -7,7 +7,8 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
-from tabgrad.transforms.tape import frozen, is_leaf
+from tabgrad.transforms.node import is_leaf
+from tabgrad.transforms.saving import frozen
 
 
 def fresh(y: Any, args: list[Any], ctx: Any, mode: Mode) -> Any:

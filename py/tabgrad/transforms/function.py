@@ -13,16 +13,9 @@ from tabgrad.transforms import returned
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.contexts import FunctionCtx
 from tabgrad.transforms.dirty import check_leaves, fresh, leaves_of, rebase
-from tabgrad.transforms.keeping import check_saved
-from tabgrad.transforms.tape import (
-    FREED,
-    Node,
-    freed_error,
-    frozen,
-    load,
-    pack,
-    record_call,
-)  # fmt: skip
+from tabgrad.transforms.node import FREED, Node, freed_error, load
+from tabgrad.transforms.saving import check_saved, frozen, pack
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmapped import VmappedRules
 
 
@@ -359,43 +352,38 @@ class FunctionRule:
         """Return what `node` shows of the context: an attribute, or the saved tensors."""
         if name != "saved_tensors":
             return getattr(self.ctx, name)
-        kept = node.entry[3]
-        if kept is FREED:
+        if node.kept is FREED:
             raise freed_error(node)
-        edges, owner = node.entry[2], node.entry[7]
-        return tuple([_loaded(slot, node, edges, owner, False, True) for slot in kept or ()])
+        return tuple([_loaded(slot, node, False, True) for slot in node.kept or ()])
 
     def apply(
         self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool
     ) -> list[Any]:
         """Return what backward returns for the cotangents `cts`, checked."""
-        _, _, edges, kept, _, specs, out_specs, owner, device = node.entry
         ctx = self.ctx
         ctx.needs_input_grad = needs
         if ctx._materialize:
             cts = [
-                filled(0, s, device)
+                filled(0, s, node.out_device)
                 if ct is None and s is not None and s.dtype.is_differentiable
                 else ct
-                for ct, s in zip(cts, out_specs, strict=True)
+                for ct, s in zip(cts, node.out_spec, strict=True)
             ]
-        ctx._loaded = tuple(
-            [_loaded(slot, node, edges, owner, lowered, graph) for slot in kept or ()]
-        )
+        ctx._loaded = tuple([_loaded(slot, node, lowered, graph) for slot in node.kept or ()])
         try:
             found = self.rules.backward(ctx, *cts)
         finally:
             ctx._loaded = None
-        return returned.gradients(self.node_name, found, specs, needs)
+        return returned.gradients(self.node_name, found, node.in_specs, needs)
 
 
-def _loaded(slot: Any, node: Node, edges: Any, owner: Any, lowered: bool, graph: bool) -> Any:
+def _loaded(slot: Any, node: Node, lowered: bool, graph: bool) -> Any:
     if slot is None:
         return None
     place, payload, spec, device = slot
-    x = load(payload, spec, device, owner, lowered)
+    x = load(payload, spec, device, node.owner, lowered)
     if graph and place is not None:
-        source = edges[place] if place >= 0 else (node.notes or {})["outputs"][~place]()
+        source = node.edges[place] if place >= 0 else (node.notes or {})["outputs"][~place]()
         if source is not None:
             x.node, x.tracked = source, True
     return x

@@ -14,7 +14,7 @@ from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import settled
 from tabgrad.transforms.linear import Linear
-from tabgrad.transforms.tape import edge, leaf_node
+from tabgrad.transforms.node import edge, leaf_node
 
 Argnums = int | Sequence[int]
 

@@ -10,7 +10,7 @@ from typing import Any
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, Mode, check_alive
 from tabgrad.transforms.autograd import WALK
-from tabgrad.transforms.tape import Node, RemovableHandle, add_hook, edge, is_leaf
+from tabgrad.transforms.node import Node, RemovableHandle, add_hook, edge, is_leaf
 
 
 def _node(what: str, x: Any) -> Node:

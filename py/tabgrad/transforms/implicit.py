@@ -17,8 +17,9 @@ from tabgrad.transforms.branches import program_of, reading
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.control import floats, pulled, pushed
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
+from tabgrad.transforms.node import Node, notes_of
 from tabgrad.transforms.program import Program
-from tabgrad.transforms.tape import Node, notes_of, record_call
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
 
 Solver = Callable[[Callable[[list[Any]], list[Any]], list[Any]], list[Any]]
@@ -100,9 +101,9 @@ class SolveCall(Solved):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """One solve with the transpose of A."""
-        saved, solved = node.entry[3]
+        saved, solved = node.kept
         args = tied(saved, node, graph)
-        xs = [snapshot(x, node.entry[7]) for x in solved]
+        xs = [snapshot(x, node.owner) for x in solved]
         if graph and not lowered:
             for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
                 x.node, x.tracked = port(), port() is not None
@@ -203,9 +204,9 @@ class RootCall(Solved):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """One solve with the transposed Jacobian at the solution."""
-        saved, solved = node.entry[3]
+        saved, solved = node.kept
         args = tied(saved, node, graph)
-        xs = [snapshot(x, node.entry[7]) for x in solved]
+        xs = [snapshot(x, node.owner) for x in solved]
         if graph and not lowered:
             for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
                 x.node, x.tracked = port(), port() is not None

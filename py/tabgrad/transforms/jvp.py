@@ -9,7 +9,9 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, using, wrap, zeros_like
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.tape import Node, frozen, record, record_call
+from tabgrad.transforms.node import Node
+from tabgrad.transforms.saving import frozen
+from tabgrad.transforms.tape import record, record_call
 
 
 class Forward(Level):

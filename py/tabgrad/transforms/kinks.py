@@ -10,8 +10,7 @@ from typing import Any
 from tabgrad.core.kinks import HANGS
 from tabgrad.core.op import Op
 from tabgrad.core.trace import filled, wrap
-from tabgrad.transforms.keeping import Marker
-from tabgrad.transforms.tape import Node, leaf_node, new_node
+from tabgrad.transforms.node import Marker, Node, leaf_node, new_node
 
 ZERO: Any = Marker("zero")
 """Stands for a cotangent of zeros."""
@@ -35,31 +34,31 @@ HANGING = Hanging()
 
 def hung(node: Node, ct: Any) -> Any:
     """Return the cotangent of `node`, tied to what the gradient of its rule hangs on, if to anything."""
-    rule = node.entry[0]
+    rule = node.rule
     if isinstance(rule, Op) and rule.kinked:
-        on = [e for e in node.entry[2] if e is not None]
+        on = [e for e in node.edges if e is not None]
     else:
         on = (node.notes or {}).get(HANGS, ())
-    if not on or type(ct) is list or ct.owner is not None or node.entry[7] is not None:
+    if not on or type(ct) is list or ct.owner is not None or node.owner is not None:
         return ct
     y = wrap(ct.value, ct.spec, ct.device)
     own = ct.node or leaf_node(ct) if ct.tracked else None
-    y.node = new_node((HANGING, None, (own, *on), None, None, (), ct.spec, None, ct.device))
+    y.node = new_node(HANGING, (own, *on), ct.spec, None, ct.device)
     y.tracked = True
     return y
 
 
 def passes(node: Node) -> bool:
     """Whether zeros go past `node` without a rule or hook that would have to see them."""
-    rule = node.entry[0]
-    if not (rule is HANGING or isinstance(rule, Op)) or type(node.entry[6]) is tuple:
+    rule = node.rule
+    if not (rule is HANGING or isinstance(rule, Op)) or type(node.out_spec) is tuple:
         return False
     return node.notes is None or HOOKS.isdisjoint(node.notes)
 
 
 def zeros(node: Node) -> Any:
     """Return the cotangent of zeros of `node`."""
-    return filled(0, node.entry[6], node.entry[8])
+    return filled(0, node.out_spec, node.out_device)
 
 
 __all__ = ["HANGING", "ZERO", "hung", "passes", "zeros"]

@@ -15,7 +15,7 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, ShapeOnly
 from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.tape import frozen
+from tabgrad.transforms.saving import frozen
 
 
 class Linear(Level):

@@ -8,7 +8,8 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, Box, using, wrap
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.node import Node
+from tabgrad.transforms.tape import record_call
 
 
 class _Once:

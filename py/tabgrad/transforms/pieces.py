@@ -7,7 +7,8 @@ from typing import Any
 
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import filled
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.node import Node
+from tabgrad.transforms.tape import record_call
 
 
 class Pieces:
@@ -23,8 +24,8 @@ class Pieces:
     ) -> list[Any]:
         """Return the cotangent of the whole."""
         parts = []
-        for ct, spec in zip(cts, node.entry[6], strict=True):
-            part = filled(0, spec, node.entry[8]) if ct is None else ct
+        for ct, spec in zip(cts, node.out_spec, strict=True):
+            part = filled(0, spec, node.out_device) if ct is None else ct
             if self.unbound:
                 shape = spec.shape
                 wide = (*shape[: self.axis], 1, *shape[self.axis :])

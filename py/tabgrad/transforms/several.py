@@ -10,7 +10,8 @@ from tabgrad.core.trace import MODE, Mode, bind, using
 from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
 from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
 from tabgrad.transforms.linear import Linear
-from tabgrad.transforms.tape import Node, record_call
+from tabgrad.transforms.node import Node
+from tabgrad.transforms.tape import record_call
 
 
 class SeveralCall(Call):
@@ -52,7 +53,7 @@ class SeveralCall(Call):
         self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
     ) -> list[Any]:
         """Return the cotangents of the inputs; a graph of them goes through the op again, on tied inputs."""
-        inputs, ys = node.entry[3]
+        inputs, ys = node.kept
         primals = tied(inputs, node, graph)
         if lowered:
             primals = [p.value for p in primals]

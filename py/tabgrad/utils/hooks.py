@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.transforms.tape import RemovableHandle as RemovableHandle
+from tabgrad.transforms.node import RemovableHandle as RemovableHandle
 
 
 def add(hooks: dict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:

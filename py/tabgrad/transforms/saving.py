@@ -1,20 +1,14 @@
-"""What of an op's inputs and output the tape keeps for its rule."""
+"""Saving: what of an op's inputs and output the tape keeps for its rule, safe from later writes."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
 
+from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
-from tabgrad.core.trace import MODE
-
-
-class Marker:
-    """Stands as the rule of a node that no op made."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
+from tabgrad.core.trace import MODE, using, wrap
+from tabgrad.transforms.node import Marker, Packed, leaf_node
 
 ALL = Marker("all")
 NOTHING = Marker("nothing")
@@ -75,3 +69,48 @@ def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
         keep = NOTHING
     op.plans[code] = found = (keep, keep_out)
     return found
+
+
+def frozen(x: Any) -> Any:
+    """Return a tensor of the present value and history of `x`, which later writes to `x` don't reach.
+
+    Whoever keeps a tensor that a user can hold asks for this: what is written in place changes the tensor.
+    """
+    if x.alias is not None:
+        x.alias.refresh(x)
+    value = x.value if x.owner is None or not x.owner.rewrites else parts_of(x.value)
+    y = wrap(value, x.spec, x.device, x.owner)
+    if x.tracked:
+        y.tracked, y.node = True, x.node or leaf_node(x)
+    return y
+
+
+def parts_of(payload: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the parts of a payload that can be written to, as tensors that later writes don't reach."""
+    return tuple([None if part is None else frozen(part) for part in payload])
+
+
+def unshared(kept: Any, x: Any, owner: Any) -> Any:
+    """Return what a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
+    if kept is None:
+        return None
+    if x.owner is owner:
+        return parts_of(kept) if owner.rewrites else kept
+    # forward mode keeps (primal, tangent)
+    return (frozen(x), None) if kept.__class__ is tuple else frozen(x)
+
+
+def pack(packing: Any, kept: Any, out: Any, specs: Any, y: Any, owner: Any) -> tuple[Any, Any]:
+    """Return what is kept, each differentiable payload given to the user's pack hook."""
+    pack_hook, unpack_hook = packing
+
+    def one(payload: Any, spec: Any) -> Any:
+        if payload is None or spec.dtype.category < FLOAT:
+            return payload
+        return Packed(pack_hook(wrap(payload, spec, y.device, owner)), unpack_hook)
+
+    mode = MODE.get()
+    with using(mode.extra("saved_tensors", None).replace(grad=False)):
+        if kept is not None:
+            kept = tuple([one(v, s) for v, s in zip(kept, specs, strict=True)])
+        return kept, one(out, y.spec)
