@@ -15,11 +15,9 @@ from tabgrad.transforms.tape import record
 
 
 def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
-    """Apply `op` to base tensors, or let `mode.extras["around"]` do it."""
-    if mode.extras:
-        around = mode.extras.get("around")
-        if around is not None:
-            return around(plainly, op, args, params, mode)
+    """Apply `op` to base tensors, or let `mode.around` do it."""
+    if mode.around is not None:
+        return mode.around(plainly, op, args, params, mode)
     device = args[0].device
     tracked = False
     for a in args:
@@ -53,7 +51,7 @@ install(_several)
 
 def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
     """Apply `op` to base tensors with nothing around it."""
-    return process(op, args, params, mode.extra("around", None))
+    return process(op, args, params, mode.replace(around=None))
 
 
 def is_stored(value: Any) -> bool:

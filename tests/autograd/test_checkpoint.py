@@ -251,7 +251,7 @@ def test_selective_policies():
         from tabgrad.core.trace import MODE, using
 
         ran.clear()
-        with using(MODE.get().extra("around", Watch())):
+        with using(MODE.get().replace(around=Watch())):
             found = gradients(lambda x: checkpoint(block, x, w, context_fn=context_fn), [w])
         return found, ran.count(name)
 

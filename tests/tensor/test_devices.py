@@ -33,7 +33,7 @@ def test_blocks_nest_and_the_inner_one_counts(device: str) -> None:
 def test_the_default_can_be_set() -> None:
     from tabgrad.core.trace import MODE, using
 
-    with using(MODE.get().extra("device", None)):
+    with using(MODE.get().replace(device=None)):
         before = tg.get_default_device()
         try:
             tg.set_default_device("cpu")

@@ -73,11 +73,11 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     ),
     "with device, not left": (
         tg.device("webgpu").__enter__,
-        lambda: tg.core.trace.MODE.get().extras.get("device"),
+        lambda: tg.core.trace.MODE.get().device,
     ),
     "saved_tensors_hooks, not left": (
         tg.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x).__enter__,
-        lambda: tg.core.trace.MODE.get().extras.get("saved_tensors"),
+        lambda: tg.core.trace.MODE.get().saved_tensors,
     ),
     "enter_dual_level, not left": (
         tg.autograd.forward_ad.enter_dual_level,

@@ -72,7 +72,7 @@ def _check(name: str, device_type: str, dtype: Any = dt.float16) -> None:
 
 def _preferred(device_type: str) -> dt.DType:
     """Return the dtype that autocast takes for a type of device where none is said."""
-    chosen: dict[str, dt.DType] = MODE.get().extras.get("autocast_dtypes") or DTYPES
+    chosen: dict[str, dt.DType] = MODE.get().autocast_dtypes or DTYPES
     return chosen.get(device_type, DTYPES[device_type])
 
 
@@ -120,13 +120,12 @@ class autocast(ModeChange):
 
     def changed(self, mode: Mode) -> Mode:
         """Return the mode with ops cast, or as they are."""
-        return mode.extra(
-            "autocast", Casting(self.device_type, self.dtype) if self.enabled else None
-        )
+        casting = Casting(self.device_type, self.dtype) if self.enabled else None
+        return mode.replace(autocast=casting)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
         """Return the mode with the casting of before."""
-        return mode.extra("autocast", before.extras.get("autocast"))
+        return mode.replace(autocast=before.autocast)
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""
@@ -134,7 +133,7 @@ class autocast(ModeChange):
 
 
 def _current(device_type: str | None) -> Casting | None:
-    found: Casting | None = MODE.get().extras.get("autocast")
+    found: Casting | None = MODE.get().autocast
     return found if found is not None and device_type in (None, found.kind) else None
 
 
@@ -188,11 +187,11 @@ def set_autocast_dtype(device_type: str, dtype: dt.DType) -> None:
     """
     _check("set_autocast_dtype", device_type, dtype)
     mode = MODE.get()
-    chosen = dict(mode.extras.get("autocast_dtypes") or {})
+    chosen = dict(mode.autocast_dtypes or {})
     chosen.pop(device_type, None)
     if dtype is not DTYPES[device_type]:
         chosen[device_type] = dtype
-    MODE.set(mode.extra("autocast_dtypes", chosen or None))
+    MODE.set(mode.replace(autocast_dtypes=chosen or None))
     if _current(device_type) is not None:
         set_autocast_enabled(device_type, True)
 

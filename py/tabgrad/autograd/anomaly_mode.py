@@ -48,7 +48,7 @@ class Anomaly:
         if not isinstance(x, Box) or not x.spec.dtype.is_floating_point or not x.spec.size:
             return None
         mode = descend(MODE.get(), 0)
-        with using(mode.replace(grad=False, levels=()).extra("around", None)):
+        with using(mode.replace(grad=False, levels=(), around=None)):
             if self.check_nan and _any(REGISTRY["ne"].bind(x, x)):
                 return "NaN"
             if self.check_inf:
@@ -126,16 +126,12 @@ class detect_anomaly(ModeChange):
         """Return the mode with anomalies watched for."""
         nan, inf, forward = self.options
         anomaly = Anomaly(nan, inf)
-        mode = mode.extra("anomaly", anomaly)
-        return (
-            mode.extra("around", Watched(anomaly, mode.extras.get("around"))) if forward else mode
-        )
+        around = Watched(anomaly, mode.around) if forward else mode.around
+        return mode.replace(anomaly=anomaly, around=around)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
         """Return the mode with what was watched for before."""
-        for name in ("anomaly", "around"):
-            mode = mode.extra(name, before.extras.get(name))
-        return mode
+        return mode.replace(anomaly=before.anomaly, around=before.around)
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""
@@ -161,11 +157,7 @@ class set_detect_anomaly(detect_anomaly):
 
     def changed(self, mode: Mode) -> Mode:
         """Return the mode with detection as asked."""
-        return (
-            super().changed(mode)
-            if self.mode
-            else mode.extra("anomaly", None).extra("around", None)
-        )
+        return super().changed(mode) if self.mode else mode.replace(anomaly=None, around=None)
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""
@@ -178,10 +170,10 @@ class set_detect_anomaly(detect_anomaly):
 
 def is_anomaly_enabled() -> bool:
     """Return whether anomaly detection is on, in this thread or task."""
-    return "anomaly" in MODE.get().extras
+    return MODE.get().anomaly is not None
 
 
 def is_anomaly_check_nan_enabled() -> bool:
     """Return whether anomaly detection watches for NaN."""
-    anomaly = MODE.get().extras.get("anomaly")
+    anomaly = MODE.get().anomaly
     return anomaly is not None and anomaly.check_nan

@@ -248,11 +248,11 @@ class set_multithreading_enabled(set_grad_enabled):
 
     def changed(self, mode: Mode) -> Mode:
         """Return the mode with the wish noted."""
-        return mode.extra("one_thread", None if self.mode else True)
+        return mode.replace(one_thread=not self.mode)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
         """Return the mode with the wish of before."""
-        return mode.extra("one_thread", before.extras.get("one_thread"))
+        return mode.replace(one_thread=before.one_thread)
 
     def again(self) -> ModeChange:
         """Return a context manager like this one."""
@@ -261,4 +261,4 @@ class set_multithreading_enabled(set_grad_enabled):
 
 def is_multithreading_enabled() -> bool:
     """Return what `set_multithreading_enabled` was last told, True at first, in this thread or task."""
-    return "one_thread" not in MODE.get().extras
+    return not MODE.get().one_thread

@@ -12,12 +12,6 @@ from tabgrad.core.trace import MODE
 UNCONNECTED = ("none", "zero")
 
 
-def _tapes() -> int:
-    """Return how many tapes are recording, in this thread or task."""
-    found: int = MODE.get().extras.get("tapes", 0)
-    return found
-
-
 class GradientTape:
     """Watches tensors, and computes derivatives of what was computed from them inside its context.
 
@@ -51,7 +45,7 @@ class GradientTape:
                 "GradientTape: this tape has answered its one call; make another one"
             )
         self._before = MODE.get()
-        MODE.set(self._before.replace(grad=True).extra("tapes", _tapes() + 1))
+        MODE.set(self._before.replace(grad=True, tapes=self._before.tapes + 1))
         self._recording = True
         return self
 
@@ -60,8 +54,7 @@ class GradientTape:
             self._stop()
 
     def _stop(self) -> None:
-        mode = MODE.get().replace(grad=self._before.grad)
-        MODE.set(mode.extra("tapes", self._before.extras.get("tapes")))
+        MODE.set(MODE.get().replace(grad=self._before.grad, tapes=self._before.tapes))
         self._recording = False
 
     def __del__(self) -> None:
@@ -114,7 +107,7 @@ class GradientTape:
         self._used = True
         if self._recording and not self.persistent:
             self._stop()
-        return _tapes() > 0
+        return MODE.get().tapes > 0
 
     def gradient(
         self,

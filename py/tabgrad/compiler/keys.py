@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from operator import attrgetter
 from typing import Any
 
 from tabgrad.compiler.capture import Refused
@@ -21,8 +22,13 @@ from tabgrad.hosts.devices import chosen_device
 from tabgrad.tensor.aliasing import Storage, View, root_of
 from tabgrad.transforms.node import is_leaf
 
-_PLAIN = frozenset(("device", "autocast", "autocast_dtypes", "one_thread", "saved_tensors_refused"))
-"""Settings of a mode that a call may run in and still be captured."""
+_kept_apart = attrgetter(
+    "grad", "inference", "device", "autocast", "one_thread", "saved_tensors_refused"
+)
+"""Settings of a mode that a call may run in and be captured, beside the dtypes of autocast."""
+_refused = attrgetter("saved_tensors", "anomaly", "around", "draw", "generator", "tapes")
+"""Settings that it may not."""
+_NONE = _refused(Mode())
 
 
 def odd_names(structure: Any) -> tuple[Any, ...]:
@@ -42,7 +48,7 @@ class Unkeyed(Exception):
 
 def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
     """Return what captures are kept under; None where such a call is never captured."""
-    if mode.extras and not _PLAIN.issuperset(mode.extras):
+    if _refused(mode) != _NONE:
         return None
     try:
         return (
@@ -55,13 +61,8 @@ def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
 
 def settings(mode: Mode) -> tuple[Any, ...]:
     """Return what a mode has switched on, to be compared."""
-    extras: tuple[Any, ...] = ()
-    if mode.extras:
-        extras = tuple(
-            (k, tuple(sorted(v.items())) if isinstance(v, dict) else v)
-            for k, v in sorted(mode.extras.items())
-        )
-    return mode.grad, mode.inference, extras
+    dtypes = mode.autocast_dtypes
+    return *_kept_apart(mode), dtypes and tuple(sorted(dtypes.items())), _refused(mode)
 
 
 def defaults() -> tuple[Any, ...]:

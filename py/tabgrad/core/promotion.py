@@ -84,7 +84,7 @@ def long_only(name: str, index: Any) -> None:
 def same_dtype(name: str, x: Any, y: Any) -> None:
     """Raise DTypeError where two dtypes differ, unless autocast makes them one."""
     one, two = x.spec.dtype, y.spec.dtype
-    if one is not two and "autocast" not in MODE.get().extras:
+    if one is not two and MODE.get().autocast is None:
         raise DTypeError(
             f"{name} expected scalar type {dt.TYPE_NAMES[one]} but found {dt.TYPE_NAMES[two]}; "
             "cast one of them"
@@ -264,7 +264,7 @@ def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> A
         if not first:
             target = functools.reduce(dt.promote, [d for d in given if d.category >= dt.FLOAT])
         y = fn(*[single(a) for a in args], **{name: single(a) for name, a in named.items()})
-        if target not in dt.HALVES or (autocast and MODE.get().extras.get("autocast") is not None):
+        if target not in dt.HALVES or (autocast and MODE.get().autocast is not None):
             return y
         return _rounded(y, target)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tabgrad.core.errors import EscapedTensorError
@@ -16,6 +18,7 @@ from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 
 if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
     from tabgrad.core.op import Op
 
 
@@ -70,43 +73,57 @@ class Interpreter(Protocol):
         ...
 
 
+@dataclass(eq=False, slots=True)
 class Mode:
-    """What the current task has switched on. Immutable: a change makes a new Mode.
+    """What the current task has switched on. Immutable: `replace` makes another Mode."""
 
-    `levels` is the interpreter stack; `capture` the capture of a `compile` in progress;
-    `extras` holds the settings of public context managers by name. `birth` says of the tensors made now
-    inside of what: twice the serial number of the innermost level, and 1 more in inference mode.
-    """
+    grad: bool = True
+    """Whether ops are recorded for gradients: `no_grad`."""
+    inference: bool = False
+    """Whether tensors made now are inference tensors: `inference_mode`."""
+    levels: tuple[Interpreter, ...] = ()
+    """The interpreter stack, the outermost first."""
+    capture: Any = None
+    """The capture of a `compile` in progress."""
+    autocast: Any = None
+    """Casts the operands of each op: `amp.autocast`."""
+    autocast_dtypes: dict[str, DType] | None = None
+    """The half precision chosen for a type of device: `amp.set_autocast_dtype`."""
+    saved_tensors: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
+    """Pack and unpack what is saved for backward: `autograd.graph.saved_tensors_hooks`."""
+    saved_tensors_refused: str | None = None
+    """Why there may be no such hooks: `disable_saved_tensors_hooks`."""
+    anomaly: Any = None
+    """Watches rules for NaN: `autograd.detect_anomaly`."""
+    around: Callable[..., Any] | None = None
+    """Runs each op of the base in its own way: `dispatch.process`."""
+    device: Any = None
+    """The device of tensors that name none: `with device(...)`."""
+    draw: Any = None
+    """The level that random draws ask first: `transforms.vmap.draw`."""
+    generator: Any = None
+    """Draws where no generator is named, in place of the default one: `Generator.Mark`."""
+    one_thread: bool = False
+    """What `autograd.set_multithreading_enabled` was told."""
+    tapes: int = 0
+    """How many of `autograd.GradientTape` record."""
+    birth: int = field(init=False)
+    """Stamp for new tensors: 2 × the innermost level's serial number, plus 1 in inference mode."""
 
-    __slots__ = ("birth", "capture", "extras", "grad", "inference", "levels")
-
-    def __init__(
-        self,
-        grad: bool = True,
-        inference: bool = False,
-        levels: tuple[Interpreter, ...] = (),
-        capture: Any = None,
-        extras: dict[str, Any] | None = None,
-    ) -> None:
-        self.grad = grad
-        self.inference = inference
-        self.levels = levels
-        self.capture = capture
-        self.extras: dict[str, Any] = extras or {}
-        self.birth = 2 * (levels[-1].serial if levels else 0) + inference
+    def __post_init__(self) -> None:
+        self.birth = 2 * (self.levels[-1].serial if self.levels else 0) + self.inference
 
     def replace(self, **changes: Any) -> Mode:
         """Return a copy with the named fields changed."""
-        fields = {name: getattr(self, name) for name in Mode.__slots__ if name != "birth"}
-        return Mode(**(fields | changes))
+        if not _NAMES.issuperset(changes):
+            raise TypeError(f"Mode: has no field {', '.join(changes.keys() - _NAMES)}")
+        values: Any = map(changes.get, _FIELDS, _values(self))
+        return Mode(*values)
 
-    def extra(self, name: str, value: Any) -> Mode:
-        """Return a copy with one of the extras changed, or taken away where `value` is None."""
-        extras = {**self.extras, name: value}
-        if value is None:
-            del extras[name]
-        return self.replace(extras=extras)
 
+_FIELDS = tuple([f.name for f in fields(Mode) if f.init])
+_NAMES = frozenset(_FIELDS)
+_values = attrgetter(*_FIELDS)
 
 MODE: ContextVar[Mode] = ContextVar("tabgrad_mode", default=Mode())  # noqa: B039 (Mode is immutable)
 on_restore(lambda: MODE.set(Mode()))
@@ -183,10 +200,8 @@ def zeros_like(x: Any) -> Any:
 def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     """Apply `op` to Tensors through the interpreter stack."""
     mode = MODE.get()
-    if mode.extras:
-        casting = mode.extras.get("autocast")
-        if casting is not None:
-            args = casting(op, args)
+    if mode.autocast is not None:
+        args = mode.autocast(op, args)
     top: Interpreter | None = None
     for a in args:
         if a.alias is not None:

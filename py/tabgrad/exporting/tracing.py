@@ -47,7 +47,7 @@ class ExportTrace(Trace):
 
     def inner(self) -> Mode:
         """Return the mode inside: what would run on a device is recorded here."""
-        return super().inner().extra("around", self.around).extra("device", self.device)
+        return super().inner().replace(around=self.around, device=self.device)
 
     def around(self, run: Any, op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
         """Record an op of tensors that no level owns."""

@@ -102,7 +102,7 @@ class Device:
         return (device, (str(self),))
 
     def __enter__(self) -> Device:
-        token = MODE.set(MODE.get().extra("device", self))
+        token = MODE.set(MODE.get().replace(device=self))
         _ENTERED.set((token, *_ENTERED.get()))
         return self
 
@@ -152,7 +152,7 @@ def get_default_device() -> Device:
     That is the innermost `with device(...)`, else what `set_default_device` set, else the accelerator
     if there is one, else the CPU.
     """
-    inner: Device | None = MODE.get().extras.get("device")
+    inner: Device | None = MODE.get().device
     if inner is not None:
         return inner
     if _Default.chosen is None:

@@ -120,8 +120,8 @@ on_restore(lambda: default_generator.manual_seed(SEED))
 
 def current() -> Generator:
     """Return the generator that draws where none is named: the default one, but where a task draws again."""
-    found: Generator = MODE.get().extras.get("generator", default_generator)
-    return found
+    found: Generator | None = MODE.get().generator
+    return default_generator if found is None else found
 
 
 class Mark:
@@ -141,7 +141,7 @@ class Mark:
         """Draw what was drawn from the mark on; the default generator and other threads know nothing of it."""
         source = Generator()
         on_replay(lambda: self._give(source))
-        with using(MODE.get().extra("generator", source)):
+        with using(MODE.get().replace(generator=source)):
             yield
 
     def _take(self) -> None:

@@ -28,7 +28,7 @@ _MATMUL: Any = linalg.matmul
 def _check(name: str, x: Any, y: Any) -> None:
     if not isinstance(x, Box) or not isinstance(y, Box):
         raise TypeError(f"{name}: expected tensors, got {type(x).__name__} and {type(y).__name__}")
-    if x.spec.dtype is not y.spec.dtype and "autocast" not in MODE.get().extras:
+    if x.spec.dtype is not y.spec.dtype and MODE.get().autocast is None:
         raise DTypeError(
             f"{name}: expected both tensors to have the same dtype, but got: "
             f"{x.spec.dtype!r} != {y.spec.dtype!r}"
@@ -176,7 +176,7 @@ ger = outer
 
 def _plus(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     beta, alpha = number("addmm", beta), number("addmm", alpha)
-    if input.spec.dtype is not product.spec.dtype and "autocast" not in MODE.get().extras:
+    if input.spec.dtype is not product.spec.dtype and MODE.get().autocast is None:
         raise DTypeError(
             f"addmm: self and mat2 must have the same dtype, but got {input.spec.dtype!r} and "
             f"{product.spec.dtype!r}"

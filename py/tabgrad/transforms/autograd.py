@@ -108,7 +108,7 @@ class Walk:
         self.ends: set[Node] = set()
         self.roots: list[Node] = []
         self.at_end: list[Callable[[], Any]] = []
-        self.anomaly = MODE.get().extras.get("anomaly")
+        self.anomaly = MODE.get().anomaly
 
     def seed(self, node: Node, ct: Any) -> None:
         """Add a cotangent to the output of `node`."""
@@ -413,7 +413,7 @@ def pullback(
     outer = WALK.get()
     walk.depth = 0 if outer is None else outer.depth + 1
     grad = mode.grad if lowered else graph
-    with using(mode.replace(grad=grad, inference=False).extra("autocast", None)):
+    with using(mode.replace(grad=grad, inference=False, autocast=None)):
         for node, ct in zip(outputs, cts, strict=True):
             if node is not None:
                 walk.seed(node, ct)

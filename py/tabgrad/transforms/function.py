@@ -326,7 +326,7 @@ def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
 
 
 def _packed(slots: list[Any], owner: Any, mode: Mode) -> Any:
-    packing = mode.extras.get("saved_tensors")
+    packing = mode.saved_tensors
     if packing is None:
         return slots or None
     found = []

@@ -110,16 +110,16 @@ class saved_tensors_hooks:
 
     def __enter__(self) -> saved_tensors_hooks:
         mode = MODE.get()
-        refusal = mode.extras.get("saved_tensors_refused")
+        refusal = mode.saved_tensors_refused
         if refusal is not None:
             raise GradientError(refusal)
         self.before.append(mode)
-        MODE.set(mode.extra("saved_tensors", (self.pack_hook, self.unpack_hook)))
+        MODE.set(mode.replace(saved_tensors=(self.pack_hook, self.unpack_hook)))
         return self
 
     def __exit__(self, *exc: object) -> None:
         before = self.before.pop()
-        MODE.set(MODE.get().extra("saved_tensors", before.extras.get("saved_tensors")))
+        MODE.set(MODE.get().replace(saved_tensors=before.saved_tensors))
 
 
 class disable_saved_tensors_hooks(contextlib.ContextDecorator):
@@ -132,9 +132,9 @@ class disable_saved_tensors_hooks(contextlib.ContextDecorator):
     def __enter__(self) -> None:
         mode = MODE.get()
         self.before.append(mode)
-        MODE.set(mode.extra("saved_tensors_refused", self.error_message))
+        MODE.set(mode.replace(saved_tensors_refused=self.error_message))
 
     def __exit__(self, *exc: object) -> None:
         before = self.before.pop()
-        refused = before.extras.get("saved_tensors_refused")
-        MODE.set(MODE.get().extra("saved_tensors_refused", refused))
+        refused = before.saved_tensors_refused
+        MODE.set(MODE.get().replace(saved_tensors_refused=refused))

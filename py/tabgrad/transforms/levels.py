@@ -55,7 +55,7 @@ class Level:
             found: Mode = seen[1]
             return found
         # autocast changes what the program calls, not what a rule makes of it
-        found = mode.replace(levels=self.outer.levels).extra("autocast", None)
+        found = mode.replace(levels=self.outer.levels, autocast=None)
         self.seen = (mode, found)
         return found
 

@@ -35,12 +35,11 @@ class Trace(Level):
 
     def inner(self) -> Mode:
         """Return the mode inside, where draws ask this level first; only a no_grad() inside counts."""
-        return super().inner().replace(grad=True).extra("draw", self)
+        return super().inner().replace(grad=True, draw=self)
 
     def below(self, mode: Mode) -> Mode:
         """Return the mode of the level below, where draws ask whom they asked outside."""
-        found = super().below(mode).extra("draw", self.outer.extras.get("draw"))
-        return found if self.outer.grad else found.replace(grad=False)
+        return super().below(mode).replace(draw=self.outer.draw, grad=mode.grad and self.outer.grad)
 
     def tracer(self, spec: Spec, device: Any) -> Any:
         """Return a new tracer: an input, or the result of the step being recorded."""

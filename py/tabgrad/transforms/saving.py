@@ -110,7 +110,7 @@ def pack(packing: Any, kept: Any, out: Any, specs: Any, y: Any, owner: Any) -> t
         return Packed(pack_hook(wrap(payload, spec, y.device, owner)), unpack_hook)
 
     mode = MODE.get()
-    with using(mode.extra("saved_tensors", None).replace(grad=False)):
+    with using(mode.replace(grad=False, saved_tensors=None)):
         if kept is not None:
             kept = tuple([one(v, s) for v, s in zip(kept, specs, strict=True)])
         return kept, one(out, y.spec)

@@ -90,11 +90,8 @@ def record(
     out: Any = y.value if keep_out else None
     if owner is not None and keep_out and owner.rewrites:
         out = parts_of(out)
-    extras = mode.extras
-    if extras:
-        packing = extras.get("saved_tensors")
-        if packing is not None:
-            kept, out = pack(packing, kept, out, specs, y, owner)
+    if mode.saved_tensors is not None:
+        kept, out = pack(mode.saved_tensors, kept, out, specs, y, owner)
     node = _new(Node)
     node.id = next_id()
     node.rule = op
@@ -109,8 +106,8 @@ def record(
     node.notes = None
     y.node = node
     y.tracked = True
-    if extras and "anomaly" in extras:
-        notes_of(node)["line"] = extras["anomaly"].line()
+    if mode.anomaly is not None:
+        notes_of(node)["line"] = mode.anomaly.line()
 
 
 def record_call(
@@ -144,7 +141,7 @@ def record_call(
         ports[k] = weakref.ref(port)
     notes = notes_of(node)
     notes["outputs"] = ports
-    anomaly = MODE.get().extras.get("anomaly")
+    anomaly = MODE.get().anomaly
     if anomaly is not None:
         notes["line"] = anomaly.line()
     return node

@@ -36,7 +36,7 @@ class Batch(Level):
 
     def inner(self) -> Mode:
         """Return the mode inside, where draws ask this level first."""
-        return super().inner().extra("draw", self)
+        return super().inner().replace(draw=self)
 
     def below(self, mode: Mode) -> Mode:
         """Return the mode of the level below, where draws ask whom they asked outside."""
@@ -44,7 +44,7 @@ class Batch(Level):
         if seen[0] is mode:
             outer: Mode = seen[1]
             return outer
-        found = super().below(mode).extra("draw", self.outer.extras.get("draw"))
+        found = super().below(mode).replace(draw=self.outer.draw)
         self.seen = (mode, found)
         return found
 
@@ -97,7 +97,7 @@ def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
     Every function that draws random numbers calls this with a function that draws a tensor of any shape.
     """
     mode = MODE.get()
-    level = mode.extras.get("draw")
+    level = mode.draw
     if level is None:
         return make(shape)
     y = level.draw(make, shape)
@@ -107,7 +107,7 @@ def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
 
 def check_same(name: str, *given: Any) -> None:
     """Raise TransformError where the innermost vmap wants the same numbers drawn from what differs in it."""
-    level = MODE.get().extras.get("draw")
+    level = MODE.get().draw
     if level is not None and level.randomness == "same":
         if any(isinstance(x, Box) and x.owner is level for x in given):
             raise TransformError(

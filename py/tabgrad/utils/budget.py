@@ -325,14 +325,14 @@ class memory_budget:
 
     def __enter__(self) -> Region:
         mode = MODE.get()
-        self.region.outer.append(mode.extras.get("around"))
-        MODE.set(mode.extra("around", self.region.around))
+        self.region.outer.append(mode.around)
+        MODE.set(mode.replace(around=self.region.around))
         self.hooks.__enter__()
         return self.region
 
     def __exit__(self, *exc: object) -> None:
         self.hooks.__exit__()
-        MODE.set(MODE.get().extra("around", self.region.outer.pop()))
+        MODE.set(MODE.get().replace(around=self.region.outer.pop()))
         self.region.waiting.clear()
         self.region.sweep()
 

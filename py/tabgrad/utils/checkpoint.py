@@ -62,7 +62,7 @@ class _Argument:
         self.kept = wrap(x.value, x.spec, x.device, x.owner)
         if hooks is not None and not (x.tracked and x.is_leaf):
             pack, self.unpack = hooks
-            with using(MODE.get().extra("saved_tensors", None).replace(grad=False)):
+            with using(MODE.get().replace(grad=False, saved_tensors=None)):
                 self.kept = pack(self.kept)
 
     def tensor(self) -> Any:
@@ -87,7 +87,7 @@ class _Frame:
     ) -> None:
         self.function = function
         self.mode: Mode = MODE.get()
-        hooks = self.mode.extras.get("saved_tensors")
+        hooks = self.mode.saved_tensors
         leaves, self.structure = tree.flatten((args, kwargs))
         self.arguments = [
             _Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves

@@ -46,11 +46,11 @@ class _Around:
 
     def __enter__(self) -> None:
         mode = MODE.get()
-        self.outer.append(mode.extras.get("around"))
-        MODE.set(mode.extra("around", self))
+        self.outer.append(mode.around)
+        MODE.set(mode.replace(around=self))
 
     def __exit__(self, *exc: object) -> None:
-        MODE.set(MODE.get().extra("around", self.outer.pop()))
+        MODE.set(MODE.get().replace(around=self.outer.pop()))
 
     def plain(self, run: Any, op: Op, args: Any, params: Any, mode: Mode) -> Any:
         """Apply `op` with what was around it outside."""

@@ -19,7 +19,7 @@ Ints = tuple[int, ...]
 
 def one_dtype(name: str, *tensors: Any) -> list[Any]:
     """Return the tensors in one dtype, which autocast chooses; without it they must have one."""
-    casting = MODE.get().extras.get("autocast")
+    casting = MODE.get().autocast
     if casting is not None:
         tensors = casting.lowered(tensors)
     first = tensors[0].spec.dtype
