@@ -26,7 +26,6 @@ from tabgrad.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
-    get_worker_info,
     random_split,
 )  # fmt: skip
 
@@ -201,18 +200,3 @@ def test_samplers_need_no_numpy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "9\n"
-
-
-class Shared(IterableDataset):
-    """Shares its examples out among workers, as PyTorch's documentation shows it."""
-
-    def __iter__(self):
-        info = get_worker_info()
-        n, i = (1, 0) if info is None else (info.num_workers, info.id)
-        return iter(range(i, 6, n))
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_examples_that_are_shared_out_among_workers_come_once_each(workers):
-    got = DataLoader(Shared(), batch_size=4, num_workers=workers)
-    assert [batch.tolist() for batch in got] == [[0, 1, 2, 3], [4, 5]]

@@ -24,6 +24,15 @@ def test_import_loads_no_device_library() -> None:
     assert not set(loaded) & set(DEVICE_LIBRARIES)
 
 
+def test_processes_are_imported_when_a_loader_asks_for_some() -> None:
+    loaded = python(
+        "import sys, tabgrad as tg; loader = tg.utils.data.DataLoader([1, 2], collate_fn=list); list(loader); "
+        "print(*sys.modules)"
+    ).split()
+    assert "tabgrad.utils.data.loader" in loaded
+    assert not {"multiprocessing", "socket", "tabgrad.utils.data.worker"} & set(loaded)
+
+
 def test_import_needs_no_numpy() -> None:
     assert (
         python("import sys; sys.modules['numpy'] = None; import tabgrad; print('fine')") == "fine"

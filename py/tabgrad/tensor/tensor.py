@@ -367,7 +367,13 @@ class Tensor(
         return rearranging.flip(self, 0) if self.spec.shape else self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raw = bytes(reading.data(self, "pickle"))
+        raw = reading.data(self, "pickle")
+        if protocol >= 5:
+            from pickle import PickleBuffer
+
+            raw = PickleBuffer(raw)  # which may go beside the pickle, uncopied
+        else:
+            raw = bytes(raw)
         s = self.spec
         parts = type(self), raw, s.shape, s.dtype, str(self.device), self.tracked
         return (_rebuild, parts, self.__dict__) if self.__dict__ else (_rebuild, parts)
@@ -432,7 +438,7 @@ def wrap(
 
 
 def _rebuild(
-    kind: type[Tensor], raw: bytes, shape: tuple[int, ...], dtype: DType, device: str, tracked: bool
+    kind: type[Tensor], raw: Any, shape: tuple[int, ...], dtype: DType, device: str, tracked: bool
 ) -> Any:
     """Return the tensor that was pickled; it goes back to its device."""
     where = creation.place(device)

@@ -11,10 +11,8 @@ from tabgrad.utils.data.dataset import (
     TensorDataset as TensorDataset,
     random_split as random_split,
 )  # fmt: skip
-from tabgrad.utils.data.loader import (
-    DataLoader as DataLoader,
-    get_worker_info as get_worker_info,
-)
+from tabgrad.utils.data.fetching import get_worker_info as get_worker_info
+from tabgrad.utils.data.loader import DataLoader as DataLoader
 from tabgrad.utils.data.sampler import (
     BatchSampler as BatchSampler,
     RandomSampler as RandomSampler,

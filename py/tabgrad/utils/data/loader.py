@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import itertools
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from tabgrad.core.settings import setting
+from tabgrad.hosts.host import in_browser
 from tabgrad.utils.data.collate import default_collate
-from tabgrad.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
-from tabgrad.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from tabgrad.utils.data.dataset import Dataset, IterableDataset
+from tabgrad.utils.data.fetching import Fetcher, MadeHere, as_it_is
+from tabgrad.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    python_generator,
+)
 
 T_co = TypeVar("T_co", covariant=True)
+FIXED = frozenset(
+    ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+)
+"""What a loader can't have changed."""
 
 
-def get_worker_info() -> None:
-    """Return None: batches are made where they are used, and there are no workers.
+@setting
+class _Said:
+    """Whether it has been said that there are no processes here."""
 
-    >>> import tabgrad as tg
-    >>> tg.utils.data.get_worker_info() is None
-    True
-    """
-    return None
+    in_browser = False
+
+
+class _Endless(Sampler[Any]):
+    """The order of an iterable data set: the next one, and the next one."""
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield None
 
 
 class DataLoader(Generic[T_co]):
@@ -28,10 +47,16 @@ class DataLoader(Generic[T_co]):
 
     `shuffle` draws a new order for each pass; `sampler` or `batch_sampler` give an order of your own;
     `batch_size` None yields examples as they are; `collate_fn` makes a batch of a list of examples.
-    Batches are made in this thread: `num_workers`, `pin_memory` and the other options of worker
-    processes are accepted and have no effect, since a browser has no processes. So `get_worker_info()` is
-    None everywhere, as it is outside of PyTorch's workers, and a data set that shares its examples out among
-    workers by it gives them all.
+
+    With `num_workers` 0 batches are made here, as they are asked for; else in so many processes, each
+    `prefetch_factor` (2) of them ahead, and come in the same order, unless `in_order` is False.
+    `persistent_workers` stay for the next pass. A worker has its own copy of the data set, the default device
+    `cpu`, and random numbers seeded by a draw of `generator` plus its number; it calls
+    `worker_init_fn(number)` first, and `get_worker_info()` says where it is. An error there is raised here
+    with its traceback; so is RuntimeError if a worker dies, or takes more than `timeout` seconds (0: any).
+    `multiprocessing_context` names a start method, or is a context: with any but `fork` all this is pickled,
+    and the main program needs `if __name__ == "__main__":`. Tensors on a GPU do not survive a fork.
+    A browser has no processes: one warning says so, and batches are made here. There is no pinned memory.
 
     >>> import tabgrad as tg
     >>> x = tg.arange(5, device="cpu")
@@ -50,11 +75,16 @@ class DataLoader(Generic[T_co]):
         generator: Any = None, *, prefetch_factor: int | None = None,
         persistent_workers: bool = False, pin_memory_device: str = "", in_order: bool = True,
     ) -> None:  # fmt: skip
-        if num_workers < 0:
-            raise ValueError("num_workers option should be non-negative")
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self.dataset = dataset
         self.num_workers = num_workers
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.in_order = in_order
         self.drop_last = drop_last
         self.generator = generator
         iterable = isinstance(dataset, IterableDataset)
@@ -73,51 +103,138 @@ class DataLoader(Generic[T_co]):
             batch_size = None
         elif batch_size is None and drop_last:
             raise ValueError("batch_size=None does not go with drop_last")
-        if sampler is None and not iterable:
+        if sampler is None:
             sized: Any = dataset
-            sampler = (
-                RandomSampler(sized, generator=generator) if shuffle else SequentialSampler(sized)
-            )
+            if iterable:
+                sampler = _Endless()
+            elif shuffle:
+                sampler = RandomSampler(sized, generator=generator)
+            else:
+                sampler = SequentialSampler(sized)
         self.sampler: Any = sampler
         self.batch_size = batch_size
-        if batch_size is not None and batch_sampler is None and not iterable:
-            batch_sampler = BatchSampler(sampler or (), batch_size, drop_last)
+        if batch_size is not None and batch_sampler is None:
+            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         self.batch_sampler: Any = batch_sampler
-        batched = batch_sampler is not None or batch_size is not None
-        self.collate_fn = collate_fn or (default_collate if batched else lambda example: example)
+        self.collate_fn = collate_fn or (as_it_is if batch_sampler is None else default_collate)
+        self._iterator: Any = None
+        self.persistent_workers = persistent_workers
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED and "persistent_workers" in self.__dict__:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        super().__setattr__(name, value)
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """What makes the processes; None for Python's default."""
+        return self._context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context: Any) -> None:
+        self._context = None if context is None else _context(context, self.num_workers)
 
     def __iter__(self) -> Iterator[Any]:
-        dataset: Any = self.dataset
-        if isinstance(dataset, IterableDataset):
-            yield from self._from_iterable(iter(dataset))
-        elif self.batch_sampler is None:
-            yield from (self.collate_fn(dataset[i]) for i in self.sampler)
-        else:
-            for indices in self.batch_sampler:
-                yield self._fetch(dataset, list(indices))
+        if self.pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but there is no pinned memory here: it is not used.",
+                stacklevel=2,
+            )
+        order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        # drawn where nobody needs it too: whoever makes the batches, they come in the same order
+        seed = python_generator(self.generator).getrandbits(63)
+        batched = self.batch_sampler is not None
+        fetcher = Fetcher(self.dataset, self.collate_fn, batched, self.drop_last)
+        if not self.num_workers or _no_processes():
+            if self.timeout and not self.num_workers:
+                raise AssertionError(
+                    "timeout needs num_workers > 0: what is made here comes when made"
+                )
+            return MadeHere(fetcher, order)
+        from tabgrad.utils.data.workers import WorkerIterator
 
-    def _from_iterable(self, examples: Iterator[Any]) -> Iterator[Any]:
-        if self.batch_size is None:
-            yield from map(self.collate_fn, examples)
-            return
-        while batch := list(itertools.islice(examples, self.batch_size)):
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield self.collate_fn(batch)
-
-    def _fetch(self, dataset: Any, indices: list[Any]) -> Any:
-        whole = self.collate_fn is default_collate
-        while whole and type(dataset) is Subset:
-            dataset, indices = dataset.dataset, [dataset.indices[i] for i in indices]
-        if whole and type(dataset) is TensorDataset:
-            return list(dataset.batch(indices))
-        if hasattr(dataset, "__getitems__"):
-            return self.collate_fn(dataset.__getitems__(indices))
-        return self.collate_fn([dataset[i] for i in indices])
+        if self._iterator is not None and self._iterator.open:
+            self._iterator.start(order)
+            return self._iterator
+        made = WorkerIterator(self, fetcher, order, seed)
+        self._iterator = made if self.persistent_workers else None
+        return made
 
     def __len__(self) -> int:
-        if self.batch_sampler is not None:
-            return len(self.batch_sampler)
+        if not isinstance(self.dataset, IterableDataset):
+            return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
         n = len(self.dataset)  # type: ignore[arg-type]
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+
+def _check_workers(count: int, timeout: float, ahead: int | None, persistent: bool) -> None:
+    """Raise what PyTorch raises for options of workers that do not fit, and warn where it does."""
+    if count < 0:
+        raise ValueError(
+            "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
+        )
+    if timeout < 0:
+        raise ValueError("timeout option should be non-negative")
+    if count == 0 and ahead is not None:
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing: "
+            "let num_workers > 0, or leave prefetch_factor out"
+        )
+    if ahead is not None and ahead < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
+    if persistent and count == 0:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+    if count and not in_browser():
+        asked = getattr(os, "sched_getaffinity", None)
+        cores = len(asked(0)) if asked else os.cpu_count() or 1
+        if count > cores:
+            warnings.warn(
+                f"This DataLoader will create {count} worker processes in total, and there are {cores} cores "
+                "here: more workers than cores may be slower than fewer.",
+                stacklevel=3,
+            )
+
+
+def _context(given: Any, workers: int) -> Any:
+    """Return the context that makes processes, of a start method's name or as it is."""
+    if not workers:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
+            f"but got num_workers={workers}"
+        )
+    if in_browser():
+        return None
+    import multiprocessing
+    from multiprocessing.context import BaseContext
+
+    if isinstance(given, str):
+        methods = multiprocessing.get_all_start_methods()
+        if given not in methods:
+            raise ValueError(
+                "multiprocessing_context option should specify a valid start method in "
+                f"{methods!r}, but got multiprocessing_context={given!r}"
+            )
+        return multiprocessing.get_context(given)
+    if not isinstance(given, BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string specifying "
+            f"the start method, but got multiprocessing_context={given}"
+        )
+    return given
+
+
+def _no_processes() -> bool:
+    """Whether this is a browser; the first time it says so."""
+    if not in_browser():
+        return False
+    if not _Said.in_browser:
+        _Said.in_browser = True
+        warnings.warn(
+            "DataLoader: a browser has no processes, so num_workers is taken for 0 and batches are made here",
+            stacklevel=3,
+        )
+    return True

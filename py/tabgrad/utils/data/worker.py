@@ -1,0 +1,145 @@
+"""What a worker process of a loader does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+import tabgrad as tg
+from tabgrad.core.trace import MODE, Mode
+from tabgrad.utils.data.fetching import Exhausted, Fetcher, WorkerInfo, become
+from tabgrad.utils.data.parcels import Failure, Luggage, Packed
+
+
+def work(line: Connection, luggage: Luggage, worker: int, workers: int, base_seed: int) -> None:
+    """Make the batches that the other end of `line` asks for, until it hangs up.
+
+    An interrupt ends it without a word: the caller has had it as well.
+    """
+    try:
+        _heed_signals()
+        desk = _Desk(line)
+        fetcher, failed = None, None
+        try:
+            _settle(base_seed, worker)
+            fetcher, prepare = luggage.unpack()
+            become(WorkerInfo(worker, workers, base_seed + worker, fetcher.dataset))
+            if prepare is not None:
+                prepare(worker)
+        except Exception as error:
+            failed = Failure(error, worker)
+        _serve(desk, worker, fetcher, failed)
+    except KeyboardInterrupt:
+        pass
+
+
+def _heed_signals() -> None:
+    """Take the first interrupt, one that came while the process began too; end at SIGTERM."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _settle(base_seed: int, worker: int) -> None:
+    """Begin as a new thread does, on the CPU, with random numbers of this worker's own."""
+    MODE.set(Mode())
+    tg.set_default_device("cpu")
+    random.seed(base_seed + worker)
+    tg.manual_seed(base_seed + worker)
+    import numpy as np
+
+    # `random` and `numpy.random` use the same generator: from one seed both would draw the same.
+    entropy = [worker, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
+    np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
+
+
+def _serve(desk: _Desk, worker: int, fetcher: Fetcher | None, failed: Failure | None) -> None:
+    current, ended = 0, False
+    for epoch, number, index in desk.tasks():
+        answer: Any = failed
+        try:
+            if fetcher is not None and failed is None:
+                if epoch != current:
+                    fetcher.begin()
+                    current, ended = epoch, False
+                answer = None if ended else fetcher(index)
+            packed = Packed(answer)
+        except Exhausted:
+            ended = True
+            packed = Packed(None)
+        except Exception as error:
+            packed = _packed(Failure(error, worker))
+        desk.answer(packed, epoch, number, ended)
+
+
+def _packed(failure: Failure) -> Packed:
+    """Pack an error; one of a type that can't be sent becomes a RuntimeError."""
+    try:
+        return Packed(failure)
+    except Exception:
+        failure.kind = RuntimeError
+        return Packed(failure)
+
+
+class _Desk:
+    """Where tasks come in and answers go out, each in a thread of its own: neither side waits for the other."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._coming: SimpleQueue[Any] = SimpleQueue()
+        self._going: SimpleQueue[Any] = SimpleQueue()
+        self._over = False
+        self._parent = os.getppid()
+        for act in (self._receive, self._send):
+            threading.Thread(target=act, daemon=True).start()
+
+    def tasks(self) -> Iterator[Any]:
+        """Yield what is asked for, until the caller hangs up."""
+        while (task := self._coming.get()) is not None and not self._over:
+            yield task
+
+    def answer(self, packed: Packed, *about: Any) -> None:
+        """Have an answer sent."""
+        self._going.put((packed, about))
+
+    def _receive(self) -> None:
+        with suppress(EOFError, OSError):
+            while self._called():
+                self._coming.put(self._line.recv())
+        self._over = True
+        self._coming.put(None)
+
+    def _called(self) -> bool:
+        """Wait until the caller says something or ends: this process may have its end of the line as well."""
+        caller = multiprocessing.parent_process()
+        ends = [caller.sentinel] if caller is not None else []
+        while True:
+            ready = wait([self._line, *ends], 1)
+            if self._line in ready:
+                return True
+            if ready or os.getppid() != self._parent:
+                return False
+
+    def _send(self) -> None:
+        try:
+            while True:
+                packed, about = self._going.get()
+                packed.send(self._line, *about)
+        except OSError:  # nobody is there any more
+            return
