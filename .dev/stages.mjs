@@ -75,6 +75,9 @@ async function nodeTest(folder, timeout) {
   });
 }
 
+// A process for each core, a few at most; files stay whole, for their tests share what they have made.
+const PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist", "loadfile"];
+
 export const stages = {
   check: {
     about: "lint, format, types, layers: what `npm run check` says",
@@ -86,8 +89,7 @@ export const stages = {
     needs: [],
     run: () => {
       const elsewhere = ["--ignore=tests/protocol", "--ignore=tests/web", "-m", "not nvrtc"];
-      // A process for each core; files stay whole, for their tests share what they have made.
-      return pytest("hostless", [...elsewhere, "-n", "auto", "--dist", "loadfile"], minutes(10));
+      return pytest("hostless", [...elsewhere, ...PARALLEL], minutes(10));
     },
   },
   protocol: {
@@ -102,12 +104,12 @@ export const stages = {
   cuda: {
     about: "every CUDA kernel through the compiler NVRTC, which needs no GPU",
     needs: [],
-    run: () => pytest("cuda", ["--ignore=tests/web", "-m", "nvrtc"], minutes(10)),
+    run: () => pytest("cuda", ["--ignore=tests/web", "-m", "nvrtc", ...PARALLEL], minutes(10)),
   },
   wgpu: {
     about: "the device tests natively, with wgpu-py",
     needs: ["vulkan"],
-    run: () => pytest("wgpu", ["--host=wgpu", "--ignore=tests/web"], minutes(15)),
+    run: () => pytest("wgpu", ["--host=wgpu", "--ignore=tests/web", ...PARALLEL], minutes(15)),
   },
   browser: {
     about: "inside Pyodide in Chromium, and the pages from end to end",
