@@ -45,7 +45,7 @@ from tabgrad.hosts.protocol import (
     decode,
 )
 from tabgrad_native.cupy_adapter import hello_of
-from tabgrad_native.cupy_lists import Kernel, Launch, StoredList, Table, place
+from tabgrad_native.cupy_lists import CompiledKernel, Launch, StoredList, Table, place
 from tabgrad_native.cupy_routines import NAMES, Routines
 
 TABLES = 8
@@ -73,7 +73,7 @@ class CupyHost:
         self._faults: list[Fault] = []
         self._ledger = Ledger(len(NAMES))
         self._buffers: dict[int, Any] = {}
-        self._kernels: dict[int, Kernel] = {}
+        self._kernels: dict[int, CompiledKernel] = {}
         self._lists: dict[int, StoredList] = {}
         self._tables_of: dict[int, set[tuple[StoredList, tuple[int, ...]]]] = {}
         self._reads: dict[int, tuple[Any, int, Any] | None] = {}
@@ -239,7 +239,7 @@ class CupyHost:
             self._upload(self._live(number).ptr + offset, data)
 
     def _pipeline(self, command: Pipeline) -> None:
-        kernel = Kernel(command)
+        kernel = CompiledKernel(command)
         self._kernels[command.id] = kernel
         options = ["--std=c++17"]
         for name, value in command.overrides:
@@ -257,7 +257,7 @@ class CupyHost:
         self,
         command: Copy | Dispatch | Routine,
         live: Callable[[int], Any],
-        kernel: Kernel | None,
+        kernel: CompiledKernel | None,
         offset: int,
     ) -> Launch:
         """Return the call that does a command with buffers `live(number)`."""

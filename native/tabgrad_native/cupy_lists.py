@@ -20,7 +20,7 @@ def place(words: "array[int]", uniform: Sequence[int]) -> int:
     return start
 
 
-class Kernel:
+class CompiledKernel:
     """A compiled pipeline; `function` is None if it did not compile."""
 
     __slots__ = ("block", "command", "function")
@@ -52,9 +52,9 @@ class StoredList:
 
     __slots__ = ("_positions", "command", "device_words", "kernels", "starts", "tables", "words")
 
-    def __init__(self, command: Store, kernels: dict[int, Kernel]) -> None:
+    def __init__(self, command: Store, kernels: dict[int, CompiledKernel]) -> None:
         self.command = command
-        self.kernels: list[Kernel] = []
+        self.kernels: list[CompiledKernel] = []
         self.starts: list[int] = []
         self.words = array("I")
         self.device_words: Any = None

@@ -80,7 +80,7 @@ class UserElementwise(families.Elementwise):
         return super().__call__(*args, **params)
 
 
-class UserKernel(families.Kernel):
+class UserKernel(families.KernelOp):
     """An op whose kernels a user wrote."""
 
     lowering = "user_kernel"

@@ -8,7 +8,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.errors import OutOfMemoryError
-from tabgrad.hosts.room import largest
+from tabgrad.hosts.memory_limits import largest
 
 pytestmark = pytest.mark.one_host("wgpu", "cuda")
 

@@ -12,13 +12,13 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler import keys
-from tabgrad.compiler.before import Before
+from tabgrad.compiler.call_watch import CallWatch
 from tabgrad.compiler.capture import Capture, Refused, user_level
 from tabgrad.compiler.entry import Entry
-from tabgrad.compiler.kinds import is_array, tensor_state
-from tabgrad.compiler.orphans import KNOWN, let_go
+from tabgrad.compiler.obsolete import KNOWN, let_go
+from tabgrad.compiler.python_values import is_array, tensor_state
+from tabgrad.compiler.rollback import CallRollback
 from tabgrad.compiler.state import State
-from tabgrad.compiler.watch import Watch
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.locks import alone, lock
@@ -233,7 +233,7 @@ class Compiled:
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
         result = self._run(capture, origins, args, kwargs)
-        before = Before(capture)
+        before = CallRollback(capture)
         known = self.known.setdefault(key, Known())
         if len(self.known) > MOST_CALLS:
             del self.known[next(iter(self.known))]
@@ -259,7 +259,7 @@ class Compiled:
         before, defaults = MODE.get(), keys.defaults()
         left = before
         try:
-            with using(before.replace(capture=capture)), Watch(capture.state, origins) as watch:
+            with using(before.replace(capture=capture)), CallWatch(capture.state, origins) as watch:
                 capture.watch = watch
                 try:
                     return self.fn(*args, **kwargs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.compiler.before import put_back
 from tabgrad.compiler.capture import Capture, Refused
-from tabgrad.compiler.kinds import array_bytes
+from tabgrad.compiler.python_values import array_bytes
 from tabgrad.compiler.results import Place, Places
+from tabgrad.compiler.rollback import put_back
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.trace import Box

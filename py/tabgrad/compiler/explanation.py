@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.compiler import keys
 from tabgrad.core import tree
 from tabgrad.core.trace import MODE, Box
-from tabgrad.hosts.planned import KernelExplanation, ValueExplanation
+from tabgrad.hosts.plan_explanation import KernelExplanation, ValueExplanation
 from tabgrad.tensor.reading import lowered
 
 

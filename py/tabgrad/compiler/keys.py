@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from tabgrad.compiler.capture import Refused
-from tabgrad.compiler.kinds import (
+from tabgrad.compiler.python_values import (
     ATOMS,
     array_bytes,
     is_array,
@@ -226,7 +226,7 @@ def watch_arrays(leaves: list[Any], capture: Any) -> tuple[list[Any], list[Any]]
     given, origins = list(leaves), []
     for i, x in enumerate(leaves):
         if is_array(x) and type(x) is sys.modules["numpy"].ndarray and not x.dtype.hasobject:
-            from tabgrad.compiler.arrays import watched
+            from tabgrad.compiler.watched_arrays import watched
 
             given[i], origin = watched(x, i)
             origin.before = array_bytes(x)

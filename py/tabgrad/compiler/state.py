@@ -16,16 +16,22 @@ from operator import attrgetter, is_, is_not, itemgetter
 from typing import Any
 
 from tabgrad.compiler.code import mro_of, name_of
-from tabgrad.compiler.kinds import Fields, array_bytes, same, shown, tensor_state
-from tabgrad.compiler.tables import Space
-from tabgrad.compiler.walk import ABSENT, Walk, cell_value, parts_of_function, parts_of_partial
+from tabgrad.compiler.namespaces import Namespace
+from tabgrad.compiler.python_values import Fields, array_bytes, same, shown, tensor_state
+from tabgrad.compiler.reachable import (
+    ABSENT,
+    Reachable,
+    cell_value,
+    parts_of_function,
+    parts_of_partial,
+)
 
 _contents = attrgetter("cell_contents")
 _tensor = attrgetter("spec", "tracked", "device", "node")
 _notes = attrgetter("notes")
 
 
-class State(Walk):
+class State(Reachable):
     """What has been reached, compared with what it was."""
 
     def broken(self) -> tuple[str, str] | None:
@@ -33,8 +39,8 @@ class State(Walk):
         return next(self._differences(), None)
 
     def _differences(self) -> Iterator[tuple[str, str]]:
-        for space in self.spaces.values():
-            yield from self._changed_names(space)
+        for namespace in self.namespaces.values():
+            yield from self._changed_names(namespace)
         for value, path, old in self.boxes:
             if not _same_items(value, old):
                 yield path, "changed its items"
@@ -64,25 +70,25 @@ class State(Walk):
         if get_cache_token() != self.abstract:
             yield "an abstract class", "has registered another class"
 
-    def _changed_names(self, space: Space) -> Iterator[tuple[str, str]]:
-        table, found = space.table, space.found
+    def _changed_names(self, namespace: Namespace) -> Iterator[tuple[str, str]]:
+        table, found = namespace.table, namespace.found
         for name, old in found.items():
             now = table.get(name, ABSENT)
             if not same(old, now):
                 what = "is gone" if now is ABSENT else f"was {shown(old)} and is {shown(now)}"
-                yield space.path + name, what
+                yield namespace.path + name, what
         if len(table) != len(found):
-            whole = self.everything and not space.shallow and space in self.named
-            wanted = table if whole else space.whole
+            whole = self.everything and not namespace.shallow and namespace in self.named
+            wanted = table if whole else namespace.whole
             for name in wanted:
                 if name in table and name not in found:
-                    yield space.path + name, f"is new: {shown(table[name])}"
+                    yield namespace.path + name, f"is new: {shown(table[name])}"
 
     def replaced(self) -> Iterator[Any]:
         """Return the objects in whose places others stand now."""
-        for space in self.spaces.values():
-            for name, old in space.found.items():
-                if space.table.get(name, ABSENT) is not old:
+        for namespace in self.namespaces.values():
+            for name, old in namespace.found.items():
+                if namespace.table.get(name, ABSENT) is not old:
                     yield old
         for value, _, old in self.boxes:
             items = old[1] if isinstance(old, tuple) else old
@@ -93,17 +99,17 @@ class State(Walk):
     def seal(self) -> None:
         """Lay the values out for the quick comparison. Those of now: `broken()` has just said nothing."""
         self.sized: list[Any] = [v for v, _, _ in self.boxes]
-        self.sized += [s.table for s in self.spaces.values() if type(s.table) is not Fields]
+        self.sized += [s.table for s in self.namespaces.values() if type(s.table) is not Fields]
         self.walked: list[Any] = []
         for value, _, _ in self.boxes:
             self.walked += [value, value.values()] if hasattr(value, "values") else [value]
         self.taken: list[tuple[Callable[[Any], Any], Any]] = []
-        for space in self.spaces.values():
-            for name in space.found:
-                space.found[name] = space.table[name]
-            if space.found:
-                first = next(iter(space.found))
-                self.taken.append((itemgetter(first, *space.found), space.table))
+        for namespace in self.namespaces.values():
+            for name in namespace.found:
+                namespace.found[name] = namespace.table[name]
+            if namespace.found:
+                first = next(iter(namespace.found))
+                self.taken.append((itemgetter(first, *namespace.found), namespace.table))
         self.code_of = [fn for fn, _, _ in self.functions]
         self.given = [fn for fn, _, _ in self.partials]
         self.ordered = [cls for cls, _, _ in self.classes]
@@ -154,10 +160,12 @@ class State(Walk):
     def lines(self) -> list[str]:
         """Return what is compared, in words."""
         out = []
-        for space in self.spaces.values():
-            if not space.shallow:
+        for namespace in self.namespaces.values():
+            if not namespace.shallow:
                 out += [
-                    f"{space.path}{n} is {shown(v)}" for n, v in space.found.items() if named(v)
+                    f"{namespace.path}{n} is {shown(v)}"
+                    for n, v in namespace.found.items()
+                    if named(v)
                 ]
         out += [f"{path} has the same {len(v)} items" for v, path, _ in self.boxes]
         out += [f"{path} is {shown(old)}" for _, path, old in self.cells if named(old)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
 from tabgrad.core.promotion import call, cast as cast_to, single
 from tabgrad.core.shape import without
@@ -403,7 +403,7 @@ class Bilinear(Op):
         return self.batching(size, args, dims, **params)
 
 
-class Kernel(Op):
+class KernelOp(Op):
     """An op with a lowering of its own (gather, scatter, scans, sorts, generators, concatenation).
 
     `infer(*specs, **params)` gives the Spec; `derivative(primals, tangents, y, **params)` the jvp, None
@@ -487,5 +487,5 @@ def bilinear(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
 
 
 def kernel(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
-    """Declare an op with its own lowering; see Kernel."""
-    return _decorator(Kernel, facts)
+    """Declare an op with its own lowering; see KernelOp."""
+    return _decorator(KernelOp, facts)

@@ -52,7 +52,7 @@ class Graph:
     """
 
     lock: Any = None
-    """What threads hold that change the graph, where there are threads: see `hosts/shared.py`."""
+    """What threads hold that change the graph, where there are threads: see `hosts/threads.py`."""
     user = 0
     """The thread whose nodes are in `recorded`."""
 

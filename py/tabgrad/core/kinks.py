@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tabgrad.core.refusal import refusal
+from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import Box
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ def kinked(fn: F) -> F:
         try:
             y = fn(*args, **named)
         except AttributeError as error:
-            raise refusal(fn, error, args, named) from None
+            raise not_a_tensor(fn, error, args, named) from None
         for out in y if isinstance(y, tuple) else (y,):
             if out.tracked and out.owner is None:
                 _note(out, (*args, *named.values()))

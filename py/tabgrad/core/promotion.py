@@ -8,11 +8,11 @@ from typing import Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
-from tabgrad.core.number import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.op import REGISTRY, Op
-from tabgrad.core.refusal import refusal
+from tabgrad.core.scalars import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
+from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, bind, operand
 
 EXACT = frozenset(("add", "sub", "mul", "div"))
@@ -258,7 +258,7 @@ def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> A
                 try:
                     return fn(*args, **named)
                 except AttributeError as error:
-                    raise refusal(fn, error, args, named) from None
+                    raise not_a_tensor(fn, error, args, named) from None
         given = [a.spec.dtype for a in (*args, *named.values()) if isinstance(a, Box)]
         target = given[0]
         if not first:

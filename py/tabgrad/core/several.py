@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from tabgrad.core.errors import RegistryError
-from tabgrad.core.families import Kernel, _decorator
+from tabgrad.core.families import KernelOp, _decorator
 from tabgrad.core.op import REGISTRY, Op, Rule
 from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params
 
 
-class Several(Kernel):
+class Several(KernelOp):
     """A kernel op with `results` results.
 
-    As Kernel, but that the body, `infer` and `batching` give a tuple with one entry for each result, and
+    As KernelOp, but that the body, `infer` and `batching` give a tuple with one entry for each result, and
     `derivative(primals, tangents, ys, **params)` one tangent for each, None being zero.
     `pull(cts, needs, inputs, ys, **params)` may state the reverse rule, else the derivative is transposed; the
     cotangent of a result that nobody used is None.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError, TabgradError
-from tabgrad.core.number import limits
+from tabgrad.core.scalars import limits
 from tabgrad.core.spec import Spec, spec
 from tabgrad.exporting.formulas import Formula, Sizes
 from tabgrad.exporting.specs import Dim, sample_sizes

@@ -31,7 +31,7 @@ class Answers:
     graph: Graph
     host: Host
     encoder: Encoder
-    checks: Any
+    reports: Any
     sender: Any
     counters: Any
     dialect: Any
@@ -68,7 +68,7 @@ class Answers:
         token = self.next
         self.next += 1
         self.encoder.read(token, buffer.id, offset, self.dialect.nbytes(spec.dtype, spec.size))
-        errors = self.checks.ask(buffer.carried)
+        errors = self.reports.ask(buffer.carried)
         self.submit()
         return [token, *errors]
 
@@ -111,7 +111,7 @@ class Answers:
         """Let go of answers that nobody waits for any more; the checks will be asked for again."""
         for token in tokens:
             self.host.give_up(token)
-        self.checks.give_up(tokens)
+        self.reports.give_up(tokens)
 
     def answer(self, tokens: Sequence[int], got: Sequence[Any], spec: Spec) -> memoryview:
         """Return what a read gave, after the faults that came with it."""
@@ -153,11 +153,11 @@ class Answers:
 
     def tell(self, tokens: Sequence[int], errors: Sequence[Any]) -> None:
         """Raise for what the checks of indices have found."""
-        self.checks.tell(tokens, errors)
+        self.reports.tell(tokens, errors)
 
     def ask_errors(self) -> list[int]:
         """Ask for the checks that no read has brought back; return the tokens."""
-        errors = self.checks.ask()
+        errors = self.reports.ask()
         if errors:
             self.submit()
         return errors

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
-from tabgrad.hosts.planned import ValueExplanation
+from tabgrad.hosts.plan_explanation import ValueExplanation
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend

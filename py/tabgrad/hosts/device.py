@@ -15,18 +15,18 @@ from tabgrad.core.errors import LostValueError, OutOfMemoryError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
-from tabgrad.hosts.aliases import flat_spec, make_view, part_of
 from tabgrad.hosts.answers import Answers, lost_tensor
-from tabgrad.hosts.checks import Checks
 from tabgrad.hosts.encoder import Encoder
+from tabgrad.hosts.error_reports import ErrorReports
 from tabgrad.hosts.eviction import evict
-from tabgrad.hosts.planned import ValueExplanation, planned
+from tabgrad.hosts.memory_limits import check_count, check_room, largest, out_of_reach
+from tabgrad.hosts.moving_slices import MovingSlices, start_of
+from tabgrad.hosts.plan_explanation import ValueExplanation, planned
 from tabgrad.hosts.pool import Buffer, Pool
-from tabgrad.hosts.remembering import Remembering
 from tabgrad.hosts.replay import Stored
-from tabgrad.hosts.room import check_count, check_room, largest, out_of_reach
+from tabgrad.hosts.rollback import RollbackLog
 from tabgrad.hosts.sending import Sender
-from tabgrad.hosts.slices import MovingSlices, start_of
+from tabgrad.hosts.shared_buffers import flat_spec, make_view, part_of
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
@@ -62,11 +62,11 @@ class Counters:
         self.bytes_up = self.bytes_down = 0
 
 
-class DeviceBackend(Answers, Remembering):
+class DeviceBackend(Answers, RollbackLog):
     """Records ops of one device and runs their plans on its host."""
 
     lock: Any = nullcontext()
-    """Held by whoever does several things that belong together; see `shared.py`."""
+    """Held by whoever does several things that belong together; see `threads.py`."""
 
     def __init__(self, host: Host, device: Device) -> None:
         self.host = host
@@ -94,8 +94,8 @@ class DeviceBackend(Answers, Remembering):
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
         self.slices = MovingSlices()
-        self.checks = Checks(self)
-        Remembering.__init__(self)
+        self.reports = ErrorReports(self)
+        RollbackLog.__init__(self)
         self.sender = Sender(self)
 
     @property
@@ -360,7 +360,7 @@ class DeviceBackend(Answers, Remembering):
         """Return the values of the uniforms: constants, where moving slices begin, and fixed places."""
         graph = self.graph
         return [
-            self.checks.number(k, graph.line[order[k.origin]])
+            self.reports.number(k, graph.line[order[k.origin]])
             if k.__class__ is Site
             else -1 - k
             if k < 0
@@ -392,7 +392,7 @@ class DeviceBackend(Answers, Remembering):
                 self.counters.pipelines += 1
             pipelines.append(number)
         own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
-        stored = Stored(self.next, plan, self.checks, frozenset(own))
+        stored = Stored(self.next, plan, self.reports, frozenset(own))
         self.next += 1
         self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
         return stored

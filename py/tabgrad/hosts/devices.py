@@ -257,9 +257,9 @@ def backend_class() -> type[DeviceBackend]:
         from tabgrad.hosts.device import DeviceBackend
 
         return DeviceBackend
-    from tabgrad.hosts import shared
+    from tabgrad.hosts import threads
 
     if not _FORKS and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: shared.abandon(connected()))
+        os.register_at_fork(after_in_child=lambda: threads.abandon(connected()))
         _FORKS.append(True)
-    return shared.SharedBackend
+    return threads.SharedBackend

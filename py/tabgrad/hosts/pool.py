@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.hosts.room import over_limit, refusal
+from tabgrad.hosts.memory_limits import over_limit, refusal
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
@@ -17,7 +17,7 @@ SPARE_BYTES = 64 << 20
 class Buffer:
     """A buffer in use. Dropping it gives it back to the pool: commands run in order, so it may be used again
     at once. `born` is the number of the command after the one that filled it, see `Encoder.clock`;
-    `carried` says whose errors may be in it, see `Checks.carried`."""
+    `carried` says whose errors may be in it, see `ErrorReports.carried`."""
 
     __slots__ = ("born", "carried", "id", "nbytes", "pool")
 

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec, spec as spec_of
-from tabgrad.hosts.planned import ValueExplanation
+from tabgrad.hosts.plan_explanation import ValueExplanation
 
 
 def array_name(dtype: dt.DType) -> str:

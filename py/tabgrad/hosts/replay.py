@@ -27,11 +27,11 @@ class Stored:
     """
 
     def __init__(
-        self, list_id: int, plan: Plan, checks: Any, pipelines: frozenset[int] = frozenset()
+        self, list_id: int, plan: Plan, reports: Any, pipelines: frozenset[int] = frozenset()
     ) -> None:
         self.id = list_id
         self.plan = plan
-        self.checks = checks
+        self.reports = reports
         self.pipelines = pipelines
         self.captured = 0
         self.gone = False
@@ -84,7 +84,7 @@ class Stored:
             if out is not None:
                 slots.append(out.id)
             elif slot == self.plan.errors:
-                slots.append(self.checks.bound())
+                slots.append(self.reports.bound())
             elif slot in home:
                 slots.append(temporaries[home[slot]].id)
             else:
@@ -94,7 +94,7 @@ class Stored:
         if self.values is None:
             self.values, self.zeros, self.failures = list(values), zeros_of(values), pool.failures
         born = encoder.clock
-        carried = self.checks.carried(inputs, self.plan.errors >= 0)
+        carried = self.reports.carried(inputs, self.plan.errors >= 0)
         for out in outputs.values():
             out.born = born
             out.carried = carried

@@ -150,7 +150,7 @@ class Sender:
         """Note that the commands from number `start` on have not done what they should."""
         self.lost.append((start, self.encoder.clock, why))
         self.backend.pool.failures += 1
-        self.backend.checks.restart()
+        self.backend.reports.restart()
 
     def check(self, buffers: list[Any]) -> None:
         """Raise LostValueError where one of these buffers was not filled."""

@@ -1,8 +1,8 @@
 """Checking indices, and numbers that must keep a rule, inside the kernels that read them.
 
 A kernel that meets an index outside its dim writes the index and the number of the site to a small buffer of
-the device, which `hosts/checks.py` brings back with the next read. Each check of a kernel has its own place for
-the index, so that a site never meets another's, and a later kernel leaves what it finds there.
+the device, which `hosts/error_reports.py` brings back with the next read. Each check of a kernel has its own
+place for the index, so that a site never meets another's, and a later kernel leaves what it finds there.
 """
 
 from __future__ import annotations

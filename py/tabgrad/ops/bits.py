@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import Elementwise
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.spec import Spec, spec
 
 if TYPE_CHECKING:

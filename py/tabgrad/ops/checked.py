@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.core.families import elementwise
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 
 Operand = Any
 Array = Any

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core.dtype import INT, DType, bool_
 from tabgrad.core.families import elementwise
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.ops.view import permute, reshape
 
 Operand = Any

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import bind

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel, to_front
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota, iota_along
 from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.families import elementwise
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 
 Operand = Any
 Array = Any

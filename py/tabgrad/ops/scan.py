@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import conjugate, kernel, to_front
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import same_dtype
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size, without

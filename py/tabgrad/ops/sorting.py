@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.shape import axis_index, without
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant

@@ -11,7 +11,7 @@ from typing import Any
 
 from tabgrad.core.dtype import FLOAT, get_default_dtype
 from tabgrad.core.families import elementwise
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.promotion import cast, widened
 from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 
 Array = Any
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tabgrad.core.families import to_front, view
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.shape import size, slice_length, strides
 

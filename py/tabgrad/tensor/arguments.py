@@ -7,8 +7,8 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
+from tabgrad.core.scalars import fits
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.number import fits, is_number, number
 from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
+from tabgrad.core.scalars import fits, is_number, number
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arguments import floating

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import cast, expand
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, rounding as r
 from tabgrad.ops.reduction import reduce_all

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, TransformError
-from tabgrad.core.number import fits
 from tabgrad.core.promotion import result_dtype
+from tabgrad.core.scalars import fits
 from tabgrad.core.trace import MODE, Box
 from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.number import NUMBER, fits, number
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
+from tabgrad.core.scalars import NUMBER, fits, number
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.number import NUMBER, fits
 from tabgrad.core.promotion import cast
+from tabgrad.core.scalars import NUMBER, fits
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant

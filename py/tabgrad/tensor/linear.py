@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.number import number
 from tabgrad.core.promotion import the_device, widened
+from tabgrad.core.scalars import number
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import MODE, Box, bind

@@ -11,7 +11,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, NumberRangeError
-from tabgrad.core.number import fits
+from tabgrad.core.scalars import fits
 
 CODES: dict[dt.DType, str] = {
     dt.bool_: "?", dt.uint8: "B", dt.int8: "b", dt.uint16: "H", dt.int16: "h", dt.uint32: "I",

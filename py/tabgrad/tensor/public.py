@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError
 from tabgrad.core.promotion import cast
-from tabgrad.core.refusal import refusal
+from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.tensor.aliasing import own, refreshed, replace, write
 
@@ -134,7 +134,7 @@ def _mended(
 ) -> dict[str, Any]:
     """Return the keyword arguments by PyTorch's names if the call failed for NumPy's; else raise."""
     if isinstance(error, AttributeError):
-        raise refusal(fn, error, args, kwargs) from None
+        raise not_a_tensor(fn, error, args, kwargs) from None
     # the names are no parameters of the function: nothing of it has run yet
     renamed = _renamed(fn, kwargs)
     if renamed is None:

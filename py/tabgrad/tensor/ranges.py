@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
-from tabgrad.core.number import fits, limits, number
 from tabgrad.core.promotion import cast
+from tabgrad.core.scalars import fits, limits, number
 from tabgrad.ops.elementwise import add, mul, where
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.rounding import ge, le

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import GradientError, ShapeError, TransformError
-from tabgrad.core.numpy import np
+from tabgrad.core.lazy_numpy import np
 from tabgrad.core.trace import MODE
 from tabgrad.tensor import literals
 from tabgrad.tensor.aliasing import refreshed

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.number import fits
 from tabgrad.core.promotion import cast
+from tabgrad.core.scalars import fits
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device

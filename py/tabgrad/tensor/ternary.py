@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.number import fits, number
 from tabgrad.core.promotion import call, needs_float, refuse_bool, result_dtype, widened
+from tabgrad.core.scalars import fits, number
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arithmetic import FLOAT, add, div, mul, rsub, sub

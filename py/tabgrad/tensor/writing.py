@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.locks import WRITING
-from tabgrad.core.number import NUMBER, fits, number
+from tabgrad.core.scalars import NUMBER, fits, number
 from tabgrad.core.trace import MODE, Box
 from tabgrad.tensor import conversion, creation, indexing
 from tabgrad.tensor.aliasing import View, check_writable, fitting, own, refreshed, write

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.families import Kernel, accumulate
+from tabgrad.core.families import KernelOp, accumulate
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, ShapeOnly
 from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
@@ -56,7 +56,7 @@ class Linear(Level):
     def check(self, op: Op, args: tuple[Any, ...]) -> None:
         """Raise TransformError where `op` is seen not to be linear in the tracers: its derivative reads one."""
         mine = tuple([a.owner is self for a in args])
-        if op.linear and isinstance(op, Kernel) and op.saved_always is None:
+        if op.linear and isinstance(op, KernelOp) and op.saved_always is None:
             return
         read, reads_output = op.saves(mine)
         affine = op.name in ("add", "sub") and False in mine

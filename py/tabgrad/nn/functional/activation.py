@@ -8,8 +8,8 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.number import fits
 from tabgrad.core.promotion import needs_float, same_dtype, widened
+from tabgrad.core.scalars import fits
 from tabgrad.core.shape import axis_index
 from tabgrad.nn.functional.normalization import along
 from tabgrad.ops.elementwise import (

@@ -8,7 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, NumberRangeError, ShapeError
 from tabgrad.core.promotion import needs_float
-from tabgrad.core.refusal import of_tensors
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.nn.functional.linear import one_dtype
 from tabgrad.nn.functional.normalization import along
 from tabgrad.nn.functional.windows import each_axis

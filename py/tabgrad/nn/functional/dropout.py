@@ -8,8 +8,8 @@ import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import needs_float
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.spec import spec
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.activation import into, leaky_relu
 from tabgrad.ops.elementwise import add, div, log, maximum, mul, neg, stop_gradient, sub, where

@@ -14,7 +14,7 @@ from tabgrad.core.errors import (
     ShapeError,
 )
 from tabgrad.core.promotion import needs_float
-from tabgrad.core.refusal import of_tensors
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.nn.functional.normalization import mean
 from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.elementwise import cast, div, maximum, mul, stop_gradient, where

@@ -6,8 +6,8 @@ from typing import Any
 
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast, refuse_bool, result_dtype
-from tabgrad.core.refusal import of_tensors
 from tabgrad.core.shape import size
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import MODE
 from tabgrad.ops.elementwise import add
 from tabgrad.ops.linalg import matmul, transposed

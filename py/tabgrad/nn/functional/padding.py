@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.number import fits
 from tabgrad.core.promotion import refuse_bool
-from tabgrad.core.refusal import of_tensors
+from tabgrad.core.scalars import fits
 from tabgrad.core.spec import spec
+from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
 from tabgrad.ops.indexing import cat

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import FLOAT, float32, promote, uint8
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.number import is_number
 from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
+from tabgrad.core.scalars import is_number
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.adaptive import adaptive_avg_pool

@@ -9,8 +9,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.graph import Graph
-from tabgrad.hosts.checks import Checks, Found
 from tabgrad.hosts.device import DeviceBackend
+from tabgrad.hosts.error_reports import ErrorBuffer, ErrorReports
 from tabgrad.hosts.host import forked_error
 from tabgrad.hosts.pool import Buffer
 
@@ -58,7 +58,7 @@ def running() -> set[int]:
     return {thread.ident or 0 for thread in threading.enumerate()}
 
 
-class SharedChecks(Checks):
+class SharedErrorReports(ErrorReports):
     """What the kernels of each thread have found, told to that thread, and to those that read what came of it.
 
     A thread that ends without reading leaves its errors to whoever reads next.
@@ -68,17 +68,17 @@ class SharedChecks(Checks):
 
     def __init__(self, backend: SharedBackend) -> None:
         super().__init__(backend)
-        self.threads: dict[int, Found] = {}
+        self.threads: dict[int, ErrorBuffer] = {}
 
-    def mine(self) -> Found:
+    def mine(self) -> ErrorBuffer:
         ident = self.backend.graph.current()
         found = self.threads.get(ident)
         if found is None:
             threading.current_thread()  # so that one that Python did not start counts as running too
-            found = self.threads[ident] = self.taken_over() or Found(1 << len(self.threads))
+            found = self.threads[ident] = self.taken_over() or ErrorBuffer(1 << len(self.threads))
         return found
 
-    def taken_over(self) -> Found | None:
+    def taken_over(self) -> ErrorBuffer | None:
         """Return one that a thread which has ended has left with nothing to tell."""
         now = running()
         for ident, found in self.threads.items():
@@ -86,7 +86,7 @@ class SharedChecks(Checks):
                 return self.threads.pop(ident)
         return None
 
-    def met(self, carried: int) -> list[Found]:
+    def met(self, carried: int) -> list[ErrorBuffer]:
         mine = self.mine()
         if len(self.threads) == 1:
             return [mine]
@@ -104,7 +104,7 @@ class SharedChecks(Checks):
             bits |= buffer.carried
         return bits
 
-    def told(self, found: Found) -> bool:
+    def told(self, found: ErrorBuffer) -> bool:
         # a thread that goes on will find its error itself
         now = running()
         return found is self.mine() or all(
@@ -120,13 +120,13 @@ class SharedBackend(DeviceBackend):
     """Records and runs ops for all threads of a process. The lock is not held while a thread waits."""
 
     graph: SharedGraph
-    checks: SharedChecks
+    checks: SharedErrorReports
 
     def __init__(self, host: Host, device: Device) -> None:
         self.lock = threading.RLock()
         super().__init__(host, device)
         self.graph = SharedGraph(self.lock)
-        self.checks = SharedChecks(self)
+        self.reports = SharedErrorReports(self)
 
     def flush_all(self) -> None:
         """Compute and send what all threads have recorded, what each finds noted as its own."""

@@ -13,7 +13,7 @@ ASKED = ("spec", "device", "tracked", "owner", "born")
 """What the functions ask a tensor for first."""
 
 
-def refusal(
+def not_a_tensor(
     fn: Callable[..., Any], error: AttributeError, args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> Exception:
     """Return `error`, or a TypeError in PyTorch's words if it says that one of the arguments is no tensor."""
@@ -40,9 +40,9 @@ def of_tensors(fn: F) -> F:
         try:
             return fn(*args, **named)
         except AttributeError as error:
-            raise refusal(fn, error, args, named) from None
+            raise not_a_tensor(fn, error, args, named) from None
 
     return call  # type: ignore[return-value]
 
 
-__all__ = ["of_tensors", "refusal"]
+__all__ = ["not_a_tensor", "of_tensors"]

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tabgrad.compiler.kinds import ATOMS
+from tabgrad.compiler.python_values import ATOMS
 
 KNOWN: weakref.WeakSet[Any] = weakref.WeakSet()
 """What compiled functions know of their calls: where the captures are."""
@@ -61,9 +61,9 @@ def _parts(entry: Any) -> Iterator[Any]:
     for _, _, old in state.boxes:
         yield old
         yield from old if isinstance(old, tuple) else ()
-    for space in state.spaces.values():
-        yield space
-        yield space.found
+    for namespace in state.namespaces.values():
+        yield namespace
+        yield namespace.found
     yield from _of_functions(fn for fn, _ in entry.guards)
     yield from _of_functions(fn for _, fn in entry.events)
 

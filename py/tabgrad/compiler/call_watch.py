@@ -23,7 +23,7 @@ from tabgrad.compiler.code import (
 from tabgrad.compiler.state import State
 
 
-class Watch:
+class CallWatch:
     """Notes in `state` what the code that runs inside the block may read, before it runs.
 
     Python calls `event` for each call, as it does for a profiler: another profiler sees nothing meanwhile. The
@@ -40,7 +40,7 @@ class Watch:
         self._before: Any = None
         self._collects = False
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> CallWatch:
         self._collects = gc.isenabled()
         gc.disable()
         self._before = sys.getprofile()

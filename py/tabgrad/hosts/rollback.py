@@ -12,7 +12,7 @@ Give = Callable[[Any, Any], None]
 Undo = Callable[[], None]
 
 
-class Remembering:
+class RollbackLog:
     """The part of a device that takes a step back which there is no room for.
 
     `before` has a tensor, the value it had, and how to give it back; `undo` is for what is no tensor.

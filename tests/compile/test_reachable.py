@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
-from tabgrad.compiler import walk
+from tabgrad.compiler import reachable
 
 pytestmark = pytest.mark.one_host("wgpu", "cuda")
 ASKED: list[str] = []
@@ -85,7 +85,7 @@ def test_nothing_is_asked_of_objects(device: str) -> None:
 def test_a_call_that_may_read_too_much_runs_as_it_is(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST_OBJECTS", 200)
+    monkeypatch.setattr(reachable, "MOST_OBJECTS", 200)
     many: Any = [[i] for i in range(1000)]
     call: Any = tg.compile(lambda x: x * many[5][0])
     x = tg.ones(1, device=device)
@@ -98,7 +98,7 @@ def test_a_call_that_may_read_too_much_runs_as_it_is(
 
 def test_a_walk_ends(device: str) -> None:
     tree: Any = []
-    for _ in range(walk.MOST_OBJECTS):
+    for _ in range(reachable.MOST_OBJECTS):
         tree = [tree, []]
     call: Any = tg.compile(lambda x: x * len(tree))
     begun = time.perf_counter()

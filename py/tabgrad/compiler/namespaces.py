@@ -20,7 +20,7 @@ MEMBERS = ("_member_map_", "_value2member_map_")
 """Where an enum keeps its members, which code gets by item, by value and in turn."""
 
 
-class Space:
+class Namespace:
     """A table of names of which some are read: globals, a class, or what an instance holds."""
 
     __slots__ = ("follows", "found", "path", "table", "whole")

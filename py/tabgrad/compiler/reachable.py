@@ -29,7 +29,8 @@ from tabgrad.compiler.code import (
     not_repeatable,
     root_of,
 )
-from tabgrad.compiler.kinds import (
+from tabgrad.compiler.namespaces import MEMBERS, SPECIAL, Namespace, of_a_library
+from tabgrad.compiler.python_values import (
     ATOMS,
     array_bytes,
     attributes_of,
@@ -43,7 +44,6 @@ from tabgrad.compiler.kinds import (
     slots_of,
     tensor_state,
 )
-from tabgrad.compiler.tables import MEMBERS, SPECIAL, Space, of_a_library
 from tabgrad.core.trace import MODE, Box
 
 MOST_OBJECTS = 50_000
@@ -58,7 +58,7 @@ parts_of_function = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 parts_of_partial = attrgetter("func", "args", "keywords")
 
 
-class Walk:
+class Reachable:
     """What has been reached, with the values it had."""
 
     def __init__(self) -> None:
@@ -67,8 +67,8 @@ class Walk:
         self.partials: list[tuple[Any, Path, Any]] = []
         self.classes: list[tuple[Any, Path, Any]] = []
         self.known: dict[int, Any] = {id(MODE): MODE, id(_BUILTINS): _BUILTINS}
-        self.spaces: dict[int, Space] = {}
-        self.named: list[Space] = []
+        self.namespaces: dict[int, Namespace] = {}
+        self.named: list[Namespace] = []
         self.boxes: list[tuple[Any, Path, Any]] = []
         self.tensors: list[tuple[Any, Path, Any]] = []
         self.functions: list[tuple[Any, Path, Any]] = []
@@ -119,10 +119,10 @@ class Walk:
 
     def use(self, names: Names, table: dict[str, Any], called: str) -> None:
         """Note what code with these names, and these globals, may read from now on."""
-        space = self._space(table, "global ", ())
+        namespace = self._namespace(table, "global ", ())
         self.all_globals = self.all_globals or names.all_globals
-        self._take(space, table if self.all_globals else names.globals)
-        self._take(self._space(_BUILTINS, "", ()), [n for n in names.globals if n not in table])
+        self._take(namespace, table if self.all_globals else names.globals)
+        self._take(self._namespace(_BUILTINS, "", ()), [n for n in names.globals if n not in table])
         self._import(names, table)
         self._hand_over(names, table)
         if root_of(table.get("__name__") or "") != "tabgrad":
@@ -134,16 +134,16 @@ class Walk:
         new = {*names.attributes, called} - self.attributes
         if new:
             self.attributes |= new
-            for space in list(self.named):
-                self._take(space, new)
+            for namespace in list(self.named):
+                self._take(namespace, new)
         self.reach(None, "")
 
     def use_everything(self) -> None:
         """Note every attribute: code may touch one by a name that is not in it."""
         if not self.everything:
             self.everything = True
-            for space in [s for s in self.named if not s.shallow]:
-                self._take(space, space.table)
+            for namespace in [s for s in self.named if not s.shallow]:
+                self._take(namespace, namespace.table)
             self.reach(None, "")
 
     def _hand_over(self, names: Names, table: dict[str, Any]) -> None:
@@ -175,12 +175,14 @@ class Walk:
     def _all_modules(self) -> None:
         """Note the modules of users: code may get at each of them."""
         own = [n for n in sys.modules if module_kind(n) == USER and root_of(n) != "tabgrad"]
-        self._take(self._space(sys.modules, "module ", ()), own)
+        self._take(self._namespace(sys.modules, "module ", ()), own)
 
-    def _space(self, table: Any, path: Path, always: Iterable[str], follows: Any = object) -> Space:
-        found = self.spaces.get(id(table))
+    def _namespace(
+        self, table: Any, path: Path, always: Iterable[str], follows: Any = object
+    ) -> Namespace:
+        found = self.namespaces.get(id(table))
         if found is None:
-            found = self.spaces[id(table)] = Space(table, path, always, follows)
+            found = self.namespaces[id(table)] = Namespace(table, path, always, follows)
             self.known[id(table)] = table
         return found
 
@@ -188,22 +190,24 @@ class Walk:
         self, table: Any, path: Path, always: Iterable[str] = (), follows: Any = object
     ) -> None:
         """Note the attributes in `table` that the code seen so far names; those named later follow."""
-        space = self._space(table, path, always, follows)
-        space.path = space.path or path
-        self.named.append(space)
+        namespace = self._namespace(table, path, always, follows)
+        namespace.path = namespace.path or path
+        self.named.append(namespace)
         if always:
-            self._take(space, always)
-        self._take(space, table if self.everything and not space.shallow else self.attributes)
+            self._take(namespace, always)
+        self._take(
+            namespace, table if self.everything and not namespace.shallow else self.attributes
+        )
 
-    def _take(self, space: Space, names: Any) -> None:
-        table, found, todo = space.table, space.found, self._todo
+    def _take(self, namespace: Namespace, names: Any) -> None:
+        table, found, todo = namespace.table, namespace.found, self._todo
         for name in [n for n in names if n in table and n not in found]:
             found[name] = value = table[name]
             if value is sys.modules:
                 self._all_modules()
-            elif issubclass(type(value), space.follows):
-                todo.append((value, space.path + name))
-        space.whole.update(names)
+            elif issubclass(type(value), namespace.follows):
+                todo.append((value, namespace.path + name))
+        namespace.whole.update(names)
 
     def _visit(self, value: Any, path: Path) -> None:
         kind = type(value)

@@ -10,7 +10,7 @@ from tabgrad.compiler.capture import Capture
 from tabgrad.tensor.aliasing import View, replace
 
 
-class Before:
+class CallRollback:
     """The values, gradients and counters that a captured call has changed. Tensors are held by reference only:
     what the call alone has made must be seen to die."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
-class Found:
+class ErrorBuffer:
     """A buffer of errors, see `lower/checks.py`, and whether it was asked for since the last run."""
 
     def __init__(self, bit: int) -> None:
@@ -24,7 +24,7 @@ class Found:
         self.asked = True
 
 
-class Checks:
+class ErrorReports:
     """What the kernels of one device have found, and the sites that may stand there.
 
     A site is an op at a line of the program. A plan that serves several lines is given their
@@ -33,8 +33,8 @@ class Checks:
 
     def __init__(self, backend: DeviceBackend) -> None:
         self.backend = backend
-        self.alone = Found(1)
-        self.reads: dict[int, Found] = {}
+        self.alone = ErrorBuffer(1)
+        self.reads: dict[int, ErrorBuffer] = {}
         self.sites: list[tuple[Site, Any]] = []
         self.numbers: dict[Any, int] = {}
 
@@ -47,11 +47,11 @@ class Checks:
             found = self.numbers[key] = len(self.sites)
         return found
 
-    def mine(self) -> Found:
+    def mine(self) -> ErrorBuffer:
         """Return where runs of the current thread note what they find."""
         return self.alone
 
-    def met(self, carried: int) -> Iterable[Found]:
+    def met(self, carried: int) -> Iterable[ErrorBuffer]:
         """Return what a read of a buffer that `carried` these bits has to ask for."""
         return (self.alone,)
 
@@ -125,7 +125,7 @@ class Checks:
                 found.asked = True
             self.complain(words)
 
-    def told(self, found: Found) -> bool:
+    def told(self, found: ErrorBuffer) -> bool:
         """Whether an error that is raised now is done with."""
         return True
 
@@ -143,4 +143,4 @@ class Checks:
         raise OutOfRangeError(text + (f", called at {where(line)}" if line else ""))
 
 
-__all__ = ["Checks", "Found"]
+__all__ = ["ErrorBuffer", "ErrorReports"]
