@@ -112,14 +112,16 @@ def test_an_interrupt(whom: str, keep: bool, seconds: float, tmp_path: pathlib.P
     assert all_ended(pids, 0)
 
 
-def test_an_interrupt_while_workers_start(tmp_path: pathlib.Path) -> None:
+def test_an_interrupt_while_workers_start_and_end(tmp_path: pathlib.Path) -> None:
     body = """
-    print("ready", flush=True)
     try:
+        next(iter(loader))  # with all it imports
+        print("ready", flush=True)
         while True:
             next(iter(loader))
     except KeyboardInterrupt:
-        pids()
+        pass
+    pids()
     """
     for wait in (0.0, 0.03, 0.08):
         with program(body, tmp_path, seconds=0) as run:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
+from tabgrad.core import interrupts
 from tabgrad.core.locks import lock
 from tabgrad.utils.data.fetching import Fetcher
 from tabgrad.utils.data.parcels import Failure, Luggage, Parcel, receive
@@ -36,6 +37,7 @@ class Crew:
         self._maker = os.getpid()
         self._failed = ""
         self.open = True
+        interrupts.install()  # one that comes while the finalizer runs is raised after it, not lost in it
         weakref.finalize(owner, self.close)
         try:
             for worker in range(self.count):
@@ -133,11 +135,12 @@ class Crew:
 
     def close(self, patience: float | None = None) -> None:
         """Have the workers end: by themselves, after `patience` seconds by force."""
-        if not self.open or os.getpid() != self._maker:
+        if os.getpid() != self._maker:
             return
         self.open = False
         for line in self._lines:
-            _hang_up(line)
+            if not line.closed:
+                _hang_up(line)
         deadline = time.monotonic() + (PATIENCE if patience is None else patience)
         for process in self._processes:
             process.join(max(0.0, deadline - time.monotonic()))
@@ -147,6 +150,8 @@ class Crew:
                 getattr(process, end)()
             for process in still:
                 process.join(1)
+        self._lines.clear()
+        self._processes.clear()
 
 
 def _hang_up(line: Connection) -> None:
@@ -205,22 +210,28 @@ class WorkerIterator(Iterator[Any]):
         self._ready: dict[int, Parcel] = {}
         self._finished: set[int] = set()
         self._last = -1
-        self._fill()
+        try:
+            self._fill()
+        except BaseException as error:
+            self._end_for(error)
+            raise
 
     def __next__(self) -> Any:
         try:
             answer = self._take()
         except BaseException as error:
-            if not isinstance(
-                error, Exception
-            ):  # an interrupt, anywhere: what is with whom is unknown
-                self._order = None
-                self._owed.clear()
-                self._crew.close(0)
+            self._end_for(error)
             raise
         if isinstance(answer, Failure):
             raise answer.error()
         return answer
+
+    def _end_for(self, error: BaseException) -> None:
+        """End all if this is an interrupt, which comes anywhere: what is with whom is unknown."""
+        if not isinstance(error, Exception):
+            self._order = None
+            self._owed.clear()
+            self._crew.close(0)
 
     def _take(self) -> Any:
         while self._owed:
