@@ -122,6 +122,13 @@ def scales(worker: int) -> None:
     info.dataset.n = 100 + worker
 
 
+class Unwilling(Uneven):
+    """A data set that can be sent, and can't be made of what was sent."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        raise LookupError("no file here")
+
+
 class Holding(Dataset[Any]):
     """One example made of all that is held."""
 

@@ -395,6 +395,21 @@ def test_a_new_process_gets_all_that_a_data_set_may_hold() -> None:
         assert there == here
 
 
+def test_what_fails_while_a_new_process_makes_its_data_set_is_said() -> None:
+    made = DataLoader(examples.Unwilling(), num_workers=1, multiprocessing_context="spawn")
+    with pytest.raises(LookupError, match=r"(?s)worker process 0.*no file here"):
+        next(iter(made))
+
+
+def test_long_lists_of_indices_do_not_wait_for_each_other() -> None:
+    assert list(load(range(500_000), 125_000, collate_fn=len)) == [125_000] * 4
+
+
+def test_two_loaders_at_once() -> None:
+    made = zip(load(Uneven(6)), load(range(6)), strict=True)
+    assert [(a[0].tolist(), b.tolist()) for a, b in made] == [([i, i + 1],) * 2 for i in (0, 2, 4)]
+
+
 def test_what_cannot_be_pickled_for_a_new_process_is_said() -> None:
     with pytest.raises(Exception, match="pickle") as caught:
         iter(DataLoader(Uneven(), collate_fn=lambda b: b, num_workers=1,

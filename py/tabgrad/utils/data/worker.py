@@ -44,6 +44,7 @@ def work(line: Connection, luggage: Luggage, worker: int, workers: int, base_see
 
 def _heed_signals() -> None:
     """Take the first interrupt, one that came while the process began too; end at SIGTERM."""
+    signal.set_wakeup_fd(-1)  # an event loop of the caller's would hear of signals that come here
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
