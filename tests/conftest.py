@@ -111,6 +111,14 @@ def device(host_name: str) -> str:
     return DEVICES[host_name]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lowering_is_verified() -> None:
+    """Look at what each stage of lowering leaves for the next one."""
+    from tabgrad.lower import verify
+
+    verify.ON = True
+
+
 @pytest.fixture(autouse=True)
 def default_device(host_name: str) -> None:
     """Let what names no device live on that of the host."""

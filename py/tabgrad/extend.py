@@ -67,7 +67,7 @@ class UserElementwise(families.Elementwise):
         """Its code need not be there for every language, but must name its operands."""
         for language, text in self.code.items():  # type: ignore[union-attr]
             try:
-                text.format(**dict.fromkeys(self.operands, "0"), t="f32")
+                text.format(**dict.fromkeys(self.operands, "0"), t="f32", f="f32")
             except (KeyError, IndexError, ValueError) as error:
                 raise RegistryError(
                     f"{self.name}: its {language} code names {error}; the operands are "
@@ -110,11 +110,12 @@ def elementwise(
     """Declare an element-wise op; a decorator of its meaning in NumPy.
 
     `wgsl` and `cuda` are one expression each in which {x} stands for the operand named x; the functions of
-    shaders/lib (`exp_f32`, `tanh_f32`, ...) can be called. `derivative` is a function of the operands and the
-    result, written with tabgrad's functions, or a tuple of one for each operand; None says that there is
-    none. A parameter whose name begins with an underscore is not read, so it is not saved. `along` gives a
-    linear map t -> dy/dx t instead. `integers` says what becomes of integer tensors: "float", "same", or None
-    to refuse them; `kinds` which dtypes it is for: b, i, u, f, c. A body of `...` leaves `cpu` out.
+    shaders/lib (`exp_f32`, `tanh_f32`, ...) can be called, of which float64 gets those in its precision
+    (`exp_f64`). `derivative` is a function of the operands and the result, written with tabgrad's functions, or
+    a tuple of one for each operand; None says that there is none. A parameter whose name begins with an
+    underscore is not read, so it is not saved. `along` gives a linear map t -> dy/dx t instead. `integers` says
+    what becomes of integer tensors: "float", "same", or None to refuse them; `kinds` which dtypes it is for: b,
+    i, u, f, c. A body of `...` leaves `cpu` out.
 
     >>> import tabgrad as tg
     >>> @tg.extend.elementwise(wgsl="({x} / (1.0 + abs({x})))", derivative=lambda x, _y: 1 / (1 + abs(x)) ** 2)
@@ -125,7 +126,8 @@ def elementwise(
     """
 
     def declare(fn: Callable[..., Any]) -> UserElementwise:
-        code = {k: v for k, v in (("wgsl", wgsl), ("cuda", cuda)) if v is not None}
+        given = (("wgsl", wgsl), ("cuda", cuda))
+        code = {k: v.replace("_f32(", "_{f}(") for k, v in given if v is not None}
         _declared(fn.__name__)
         facts = {"derivative": derivative} if along is None else {"along": along}
         op = UserElementwise(fn, code=code, domain=domain, integers=integers, kinds=kinds, **facts)

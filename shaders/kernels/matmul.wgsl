@@ -8,7 +8,7 @@
 //! @dispatch   BATCH * GROUPS workgroups, folded over x and y
 //! @blocks     bindings; dims; load_lhs, load_rhs: called for valid indices only, and best without a
 //!             `return` before the end, which some compilers take seconds to inline; store: called
-//!             once for each element of out; tile. A load may split its index, see `tiles.hoisting`.
+//!             once for each element of out; tile. A load may split its index, see `tiles.direct_body`.
 //! @reference  np.matmul(lhs, rhs)
 
 alias elem = f32;

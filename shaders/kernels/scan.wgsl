@@ -21,21 +21,21 @@ alias elem = f32;
 //@end
 
 //@begin dims
-const ROWS = 3u;
-const LENGTH = 50u;
+fn rows() -> u32 { return 3u; }
+fn length() -> u32 { return 50u; }
 const SPAN = 16u;
 const THREADS = 8u;
 //@end
 
 //@begin load
 fn load(row: u32, i: u32) -> elem {
-  return x[row * LENGTH + i];
+  return x[row * length() + i];
 }
 //@end
 
 //@begin store
 fn store(row: u32, i: u32, acc: elem) {
-  out[row * LENGTH + i] = acc;
+  out[row * length() + i] = acc;
 }
 //@end
 
@@ -45,13 +45,13 @@ fn combine(a: elem, b: elem) -> elem { return a + b; }
 //@end
 
 //@begin totals
-fn total_before(row: u32, span: u32) -> elem { return totals[row * SPANS + span - 1u]; }
-fn store_total(row: u32, span: u32, acc: elem) { totals[row * SPANS + span] = acc; }
+fn total_before(row: u32, span: u32) -> elem { return totals[row * spans() + span - 1u]; }
+fn store_total(row: u32, span: u32, acc: elem) { totals[row * spans() + span] = acc; }
 //@end
 
 override PASS: u32 = 0u;
 
-const SPANS = (LENGTH + SPAN - 1u) / SPAN;
+fn spans() -> u32 { return (length() + SPAN - 1u) / SPAN; }
 const RUN = SPAN / THREADS;
 
 var<workgroup> found: array<elem, THREADS>;
@@ -60,11 +60,11 @@ var<workgroup> found: array<elem, THREADS>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
   let number = group.y * groups.x + group.x;
-  if (number >= ROWS * SPANS) { return; }
-  let row = number / SPANS;
-  let span = number % SPANS;
-  let start = min(span * SPAN + local * RUN, LENGTH);
-  let end = min(start + RUN, LENGTH);
+  if (number >= rows() * spans()) { return; }
+  let row = number / spans();
+  let span = number % spans();
+  let start = min(span * SPAN + local * RUN, length());
+  let end = min(start + RUN, length());
   var acc = identity();
   for (var i = start; i < end; i++) { acc = combine(acc, load(row, i)); }
   found[local] = acc;

@@ -20,26 +20,26 @@
 //@end
 
 //@begin dims
-const ROWS = 3u;
-const LENGTH = 20u;
+fn rows() -> u32 { return 3u; }
+fn length() -> u32 { return 20u; }
 const BLOCK = 8u;
 //@end
 
 //@begin load_key
 fn load_key(row: u32, place: u32) -> u32 {
-  return keys[row * LENGTH + place];
+  return keys[row * length() + place];
 }
 //@end
 
 //@begin load_place
 fn load_place(row: u32, i: u32) -> u32 {
-  return places[row * LENGTH + i];
+  return places[row * length() + i];
 }
 //@end
 
 //@begin store_place
 fn store_place(row: u32, i: u32, place: u32) {
-  places[row * LENGTH + i] = place;
+  places[row * length() + i] = place;
 }
 //@end
 
@@ -51,7 +51,7 @@ fn stride() -> u32 { return params.y; }
 override PASS: u32 = 0u;
 
 const HALF = BLOCK / 2u;
-const BLOCKS = (LENGTH + BLOCK - 1u) / BLOCK;
+fn blocks() -> u32 { return (length() + BLOCK - 1u) / BLOCK; }
 
 // Key and place; past the end both are the largest, so that they stay there.
 var<workgroup> block: array<vec2u, BLOCK>;
@@ -73,16 +73,16 @@ fn order(i: u32, j: u32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
   let number = group.y * groups.x + group.x;
-  if (number >= ROWS * BLOCKS) { return; }
-  let row = number / BLOCKS;
-  let start = number % BLOCKS * BLOCK;
+  if (number >= rows() * blocks()) { return; }
+  let row = number / blocks();
+  let start = number % blocks() * BLOCK;
   if (PASS == 1u) {
     step_over_row(row, start / 2u + local);
     return;
   }
   for (var i = local; i < BLOCK; i += HALF) {
     block[i] = vec2u(0xffffffffu);
-    if (start + i < LENGTH) {
+    if (start + i < length()) {
       var place = start + i;
       if (PASS == 2u) { place = load_place(row, start + i); }
       block[i] = vec2u(load_key(row, place), place);
@@ -101,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     steps_in_block(HALF, local);
   }
   for (var i = local; i < BLOCK; i += HALF) {
-    if (start + i < LENGTH) { store_place(row, start + i, block[i].y); }
+    if (start + i < length()) { store_place(row, start + i, block[i].y); }
   }
 }
 
@@ -122,7 +122,7 @@ fn step_over_row(row: u32, number: u32) {
   let offset = number % half;
   let low = run + select(offset, half - 1u - offset, mirror);
   let high = run + half + offset;
-  if (high >= LENGTH) { return; }
+  if (high >= length()) { return; }
   let a = load_place(row, low);
   let b = load_place(row, high);
   if (before(vec2u(load_key(row, b), b), vec2u(load_key(row, a), a))) {

@@ -116,8 +116,7 @@ fn load_rhs(step: u32, column: vec2u) -> elem { return rhs[column.x + step]; }
     blocks["store"] = """
 fn store(b: u32, i: u32, j: u32, acc: elem) { out[(b * N + j) * M + i] += tanh_f32(acc); }
 """
-    sides = tiles.hoisting(blocks)
-    assert bool(sides) == hoisted
+    sides = frozenset(("lhs", "rhs") if hoisted else ())
     if isinstance(tile, tiles.DirectTile):
         name, groups = "matmul_direct", tiles.direct_groups(tile, m, n)
         blocks["tile"] = tiles.direct_body(tile, k, sides)

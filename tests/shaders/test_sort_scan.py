@@ -15,12 +15,16 @@ def fold(groups: int) -> tuple[int, int, int]:
     return (groups, 1, 1) if groups < 4 else (-(-groups // 2), 2, 1)
 
 
+def sizes(rows: int, length: int) -> str:
+    return f"fn rows() -> u32 {{ return {rows}u; }}\nfn length() -> u32 {{ return {length}u; }}\n"
+
+
 def argsort(keys: np.ndarray, key: str, block: int) -> np.ndarray:
     rows, length = keys.shape
     kernel = library.kernel("sort")
     kind = {np.float32: "f32", np.int32: "i32", np.uint32: "u32"}[keys.dtype.type]
     blocks = {
-        "dims": f"const ROWS = {rows}u;\nconst LENGTH = {length}u;\nconst BLOCK = {block}u;\n",
+        "dims": f"{sizes(rows, length)}const BLOCK = {block}u;\n",
         "bindings": kernel.blocks["bindings"].replace("keys: array<u32>", f"keys: array<{kind}>"),
         "load_key": f"fn load_key(row: u32, place: u32) -> u32 {{ return {key}; }}\n",
     }
@@ -33,9 +37,9 @@ def argsort(keys: np.ndarray, key: str, block: int) -> np.ndarray:
 
 
 KEYS = {
-    "f32": "sort_key_f32(keys[row * LENGTH + place])",
-    "i32": "sort_key_i32(keys[row * LENGTH + place])",
-    "u32": "keys[row * LENGTH + place]",
+    "f32": "sort_key_f32(keys[row * length() + place])",
+    "i32": "sort_key_i32(keys[row * length() + place])",
+    "u32": "keys[row * length() + place]",
 }
 
 
@@ -102,10 +106,7 @@ def scan(x: np.ndarray, name: str, span: int, threads: int) -> np.ndarray:
     }
 
     def dims(rows: int, length: int, span: int) -> str:
-        return (
-            f"const ROWS = {rows}u;\nconst LENGTH = {length}u;\n"
-            f"const SPAN = {span}u;\nconst THREADS = {threads}u;\n"
-        )
+        return f"{sizes(rows, length)}const SPAN = {span}u;\nconst THREADS = {threads}u;\n"
 
     spans = -(-length // span)
     names = ("x", "out", "totals", "before")

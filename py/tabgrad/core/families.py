@@ -58,7 +58,8 @@ def accumulate(total: Any, term: Any) -> Any:
 class Elementwise(Op):
     """One output element from the matching input elements.
 
-    `code` is the scalar expression, `{x}` standing for the operand named x: one string, or a dict by
+    `code` is the scalar expression, `{x}` standing for the operand named x, `{t}` for the type that its
+    operands are computed in, `{f}` for that of floats ("f64" for float64, else "f32"): one string, or a dict by
     language ("wgsl", "cuda"), by kind of dtype ("bool", "int", "float") or both ("wgsl int").
     `derivative` is dy/dx_i written with our own ops: one function of (inputs..., y), or one for each
     operand; None where there is none, said explicitly. `along` instead gives the linear map t -> dy/dx_i t
@@ -132,7 +133,7 @@ class Elementwise(Op):
                 if found is None:
                     raise RegistryError(f"{self.name}: has no {language} code for {kind} operands")
                 try:
-                    found.format(**fields, t="f32")
+                    found.format(**fields, t="f32", f="f32")
                 except (KeyError, IndexError, ValueError) as e:
                     raise RegistryError(
                         f"{self.name}: the code {found!r} names no operand: {e}"

@@ -31,10 +31,10 @@ from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.dynamic import Dynamic
-from tabgrad.lower.group import Limits
 from tabgrad.lower.ir import FULL
-from tabgrad.lower.parts import TooLarge
+from tabgrad.lower.limits import Limits
 from tabgrad.lower.plan import Plan, lower
+from tabgrad.lower.windows import TooLarge
 
 if TYPE_CHECKING:
     from tabgrad.hosts.devices import Device

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import OutOfMemoryError
 from tabgrad.hosts.faults import where
-from tabgrad.lower.parts import TooLarge
 from tabgrad.lower.plan import Plan
+from tabgrad.lower.windows import TooLarge
 
 if TYPE_CHECKING:
     from tabgrad.core.graph import Graph

@@ -8,11 +8,15 @@ place for the index, so that a site never meets another's, and a later kernel le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.lower.dialect import FLAGS, I32, I64, U32, U64
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.record import notes_errors, op_notes_errors
+from tabgrad.lower.tokens import Size
+
+if TYPE_CHECKING:
+    from tabgrad.lower.emit import Emitter
 
 ERRORS = -2
 """The key under which the buffer of errors has its place beside those of the nodes."""
@@ -52,7 +56,7 @@ def _loops(body: Any) -> bool:
     )
 
 
-def emit(e: Any, n: Node, value: str, kind: str) -> str:
+def emit(e: Emitter, n: Node, value: str, kind: str) -> str:
     """Emit the check of an index; return the index counted from the front."""
     d, params = e.d, n.params
     if not n.spec.size:
@@ -60,41 +64,40 @@ def emit(e: Any, n: Node, value: str, kind: str) -> str:
         return value
     size: Any = params["size"]
     wide = {I32: U32, I64: U64}.get(kind, kind)
-    tail = "u" if wide == U32 else "ULL"
+    zero, end = ("0u", f"{Size(size)}") if wide == U32 else ("0ULL", f"{size}ULL")
     signed = wide != kind
     # counted from 0, a negative number is a huge one
     at = d.convert(value, kind, wide)
     if params["wraps"] and signed:
-        at += f" + {d.choose(f'{value} < {d.literal(0, kind)}', f'{size}{tail}', f'0{tail}')}"
+        at += f" + {d.choose(f'{value} < {d.literal(0, kind)}', end, zero)}"
     at = e.let(wide, at)
-    test = f"{at} >= {size}{tail}"
+    test = f"{at} >= {end}"
     ignore: Any = params["ignore"]
     if ignore is not None and (signed or ignore >= 0):
         test = f"({test}) & ({value} != {d.literal(ignore, kind)})"
-    place = e.checks % PLACES
-    e.checks += 1
-    site = e.word(("site", n.id), Site(e.origin(n), params, 32 * d.words(kind), signed, place), U32)
-    e.line(f"if ({test}) {{")
-    for statement in d.flag(buffer(e), 1 + 2 * place, d.convert(value, kind, wide), wide, site):
-        e.line(f"  {statement}")
-    e.line("}")
+    flag(e, n, test, d.convert(value, kind, wide), wide, signed)
     return e.let(kind, d.convert(at, wide, kind)) if params["wraps"] else value
 
 
-def note(e: Any, n: Node, test: str) -> None:
+def note(e: Emitter, n: Node, test: str) -> None:
     """Emit the note that a number breaks the rule of `n`, where `test` holds."""
-    if not n.spec.size:
-        return
+    if n.spec.size:
+        flag(e, n, test, "0u", U32, False)
+
+
+def flag(e: Emitter, n: Node, test: str, value: str, kind: str, signed: bool) -> None:
+    """Emit the note of a value, of an unsigned type, in the buffer of errors where `test` holds."""
     place = e.checks % PLACES
     e.checks += 1
-    site = e.word(("site", n.id), Site(e.origin(n), n.params, 32, False, place), U32)
+    site = Site(e.origin(n), n.params, 32 * e.d.words(kind), signed, place)
+    word = e.word(("site", n.id), site, U32)
     e.line(f"if ({test}) {{")
-    for statement in e.d.flag(buffer(e), 1 + 2 * place, "0u", U32, site):
+    for statement in e.d.flag(buffer(e), 1 + 2 * place, value, kind, word):
         e.line(f"  {statement}")
     e.line("}")
 
 
-def buffer(e: Any) -> str:
+def buffer(e: Emitter) -> str:
     """Return the name of the binding of the buffer of errors."""
     slot = e.places[ERRORS][0]
     i = e.slots.get(slot)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
 from tabgrad.lower.dialect import BOOL, F32, F64, FLAGS, I32, I64, U32, U64, Binding, Dialect
+from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {
     dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
@@ -15,7 +17,6 @@ STORED = {
     dt.int64: "long long", dt.float16: "unsigned short", dt.bfloat16: "unsigned short", dt.float32: "float",
     dt.float64: "double", FLAGS: "unsigned int",
 }  # fmt: skip
-UNIFORMS = "const unsigned int* __restrict__ u"
 
 
 class CUDA(Dialect):
@@ -123,32 +124,21 @@ class CUDA(Dialect):
             "}",
         ]
 
+    def uniforms(self, buffers: int, words: int) -> str:
+        """Return the parameter that the uniform words are, behind those of the buffers."""
+        return ", const unsigned int* __restrict__ u"
+
     def module(
-        self,
-        bindings: list[Binding],
-        uniforms: int,
-        shared: list[str],
-        size: int,
-        body: list[str],
+        self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
         """Return a whole translation unit."""
         parameters = [
             f"{'const ' if b.access == 'r' else ''}{STORED[b.dtype]}* __restrict__ {b.name}"
             for b in bindings
         ]
-        if uniforms:
-            parameters.append(UNIFORMS)
-        text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}) {{\n'
+        text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}{UNIFORMS}) {{\n'
         text += "".join(f"  {line}\n" for line in [*(s.strip() for s in shared), *body]) + "}\n"
         return library.prelude("cuda") + text
-
-    def with_words(self, source: str, buffers: int, words: int) -> str:
-        """Return a translation unit whose kernel takes uniform words, as it does if it had some before."""
-        head, name, rest = source.partition("main_kernel(")
-        parameters, brace, body = rest.partition(") {")
-        if not parameters.endswith("* __restrict__ u"):
-            parameters += f", {UNIFORMS}"
-        return head + name + parameters + brace + body
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare shared memory."""

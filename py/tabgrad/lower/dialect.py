@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from tabgrad.core import dtype as dt
@@ -142,23 +143,18 @@ class Dialect:
         """Declare memory that the threads of a workgroup share."""
         raise NotImplementedError
 
-    def bindings(self, bindings: list[Binding], uniforms: int) -> str:
-        """Declare the buffers and the uniform words."""
+    def bindings(self, bindings: list[Binding]) -> str:
+        """Declare the buffers, and with UNIFORMS the words."""
+        raise NotImplementedError
+
+    def uniforms(self, buffers: int, words: int) -> str:
+        """Declare uniform words, one at least, behind so many buffers: what the field UNIFORMS becomes."""
         raise NotImplementedError
 
     def module(
-        self,
-        bindings: list[Binding],
-        uniforms: int,
-        shared: list[str],
-        size: int,
-        body: list[str],
+        self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
-        """Return a kernel's whole source."""
-        raise NotImplementedError
-
-    def with_words(self, source: str, buffers: int, words: int) -> str:
-        """Return a kernel's source that has so many uniform words, behind so many buffers."""
+        """Return the text of a kernel; `body` is the inside of its main function."""
         raise NotImplementedError
 
     def narrow(self, value: str, dtype: dt.DType) -> str:

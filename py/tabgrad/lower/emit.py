@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import opaque
-from tabgrad.lower.dialect import BOOL, U32, Binding, Dialect
-from tabgrad.lower.group import Group
-from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, unflatten, var
+from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect
+from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, var
 from tabgrad.lower.ir import FULL, Node
-from tabgrad.lower.parts import NONE, Cut, Reach, Span, Windows
 from tabgrad.lower.record import record_of
+from tabgrad.lower.tokens import Size, Word
+from tabgrad.lower.windows import NONE, OWN, Cut, Reach, Span, Windows
 
 Index = tuple[Expr, ...]
 
@@ -34,18 +34,18 @@ class Scope:
 
 
 class Emitter:
-    """Prints the values of one group in one dialect.
+    """Prints the values of one kernel, which makes `nodes`, in one dialect.
 
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
     which the slots are met, and constants take uniform words in theirs, so equal work has equal text. `made`
     is what each name of an element-wise value was made by and of. A slot of `windows` is bound in parts; of a
-    kernel that is `cut`, `reach`, `base` and `own` tell the dispatch that is printed, see `Cut.take`.
+    kernel that is `cut`, `reach` and `own` tell the dispatch that is printed, see `Cut.take`.
     """
 
     def __init__(
         self,
         dialect: Dialect,
-        group: Group | None,
+        nodes: Sequence[Node],
         stored: set[int],
         places: dict[int, tuple[int, int]],
         windows: Windows = NONE,
@@ -54,11 +54,10 @@ class Emitter:
         self.windows = windows
         self.cut: Cut | None = None
         self.reach: dict[int, Reach] = {}
-        self.base = 0
         self.own: tuple[int, ...] = ()
-        self.group = group
+        self.nodes = nodes
         self.stored = stored
-        self.members = {m.id for m in group.members} if group else set()
+        self.members = {m.id for m in nodes}
         self.places = places
         self.slots: dict[int, int] = {}
         self.access: list[list[Any]] = []
@@ -93,6 +92,23 @@ class Emitter:
         self.line(inner.head)
         self.scope.lines.extend("  " + line for line in inner.lines)
         self.line("}")
+
+    def function(self, emit: Callable[[], str]) -> str:
+        """Return the lines of a function: those that `emit` adds, and the one it returns."""
+        outside, self.scopes = self.scopes, [Scope("", set(), False)]
+        last = emit()
+        lines = [*self.scope.lines, *([last] if last else [])]
+        self.scopes = outside
+        return "".join(f"  {line}\n" for line in lines)
+
+    def head(self, name: str, *variables: str, more: str = "", result: str = "") -> str:
+        """Return the head of a function of index variables. In a part of a kernel it is called with the part's
+        own index, and goes on with that of all."""
+        cut = self.cut.variable if self.cut is not None else ""
+        given = [f"{v}_part: u32" if v == cut else f"{v}: u32" for v in variables]
+        arguments = ", ".join([*given, *([more] if more else [])])
+        shift = f" let {cut} = {cut}_part + part_start();" if cut in variables else ""
+        return f"fn {name}({arguments}){f' -> {result}' if result else ''} {{{shift}"
 
     def name(self) -> str:
         """Return a fresh name."""
@@ -141,7 +157,7 @@ class Emitter:
         self.names += 1
         inner = self.at(atom.of)  # type: ignore[arg-type]
         sign = "/" if atom.kind == "div" else "%"
-        scope.lines.append(self.d.let(name, U32, f"({inner}) {sign} {atom.n}u"))
+        scope.lines.append(self.d.let(name, U32, f"({inner}) {sign} {Size(atom.n)}"))
         return name
 
     def found(self, key: Any) -> str | None:
@@ -167,14 +183,14 @@ class Emitter:
 
     def bindings(self) -> list[Binding]:
         """Return what is bound, in order."""
-        out, base = [], self.base
+        out, base = list[Binding](), len(OWN)
         for i, (slot, mode, dtype) in enumerate(self.access):
             if slot not in self.windows:
                 out.append(Binding(f"b{i}", mode, dtype))
                 continue
             reach, text = self.reach.get(slot), ""
             if reach is not None:
-                text, base = self.d.uniform(base, U32), base + 1
+                text, base = f"{Word(base)}", base + 1
             count = (reach or self.windows.whole(slot)).windows
             out.append(Binding(f"b{i}x", mode, dtype, count, self.windows.each(dtype), text))
         return out
@@ -204,11 +220,19 @@ class Emitter:
             self.uniforms.append((number, kind))
         return self.d.uniform(word, kind)
 
-    def load(self, n: Node, index: Index) -> str:
-        """Return the text that reads element `index` of a stored node."""
-        name, offset = self.buffer(n, "r")
-        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
-        return self.d.load(name, place + self.shift(n), n.spec.dtype)
+    def load(self, n: Node, index: Index, mode: str = "r") -> str:
+        """Return the text that reads element `index` of a stored node: "w" for what this kernel has written."""
+        name, offset = self.buffer(n, mode)
+        return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
+
+    def store(self, n: Node, index: Index, value: str) -> None:
+        """Write element `index` of a stored node."""
+        name, offset = self.buffer(n, "w")
+        self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
+
+    def spot(self, n: Node, index: Index, offset: int) -> str:
+        """Return the text of where element `index` of `n` lies in the buffer in which it begins at `offset`."""
+        return self.place(self.noted(n, flatten(index, n.shape) + offset)) + self.shift(n)
 
     def noted(self, n: Node, place: Expr) -> Expr:
         """Return a place in the buffer of `n`; a kernel that may be cut takes it down."""
@@ -234,18 +258,6 @@ class Emitter:
             return ""
         return f" + {self.word(n.id, n.shift, U32)}"
 
-    def reload(self, n: Node, index: Index) -> str:
-        """Return the text that reads back an element this kernel has written."""
-        name, offset = self.buffer(n, "w")
-        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
-        return self.d.load(name, place, n.spec.dtype)
-
-    def store(self, n: Node, index: Index, value: str) -> None:
-        """Write element `index` of a stored node."""
-        name, offset = self.buffer(n, "w")
-        place = self.place(self.noted(n, flatten(index, n.shape) + offset))
-        self.line(self.d.store(name, place, value, n.spec.dtype))
-
     # -- values ------------------------------------------------------------------------------------
 
     def value(self, n: Node, index: Index) -> str:
@@ -258,8 +270,8 @@ class Emitter:
         if found is None:
             for m, i in self.below(n, index):
                 if self.known(m, i) is None:
-                    self.settle(m, i)
-            found = self.known(n, index) or self.settle(n, index)
+                    self.compute_outermost(m, i)
+            found = self.known(n, index) or self.compute_outermost(n, index)
         return found
 
     def computed(self, n: Node) -> bool:
@@ -281,7 +293,7 @@ class Emitter:
         """Return the name of a value that is there already."""
         return self.found((n.id, index))
 
-    def settle(self, n: Node, index: Index) -> str:
+    def compute_outermost(self, n: Node, index: Index) -> str:
         """Compute a value in the outermost block that can."""
         depth = self.home(index)
         outside = self.scopes[depth + 1 :]
@@ -331,7 +343,7 @@ class Emitter:
         if record is not None and record.element is not None:
             return record.element(self, n, index, kind)
         if n.family == "elementwise":
-            args = opaque.guarded(self, n, [self.value(s, index) for s in n.srcs])
+            args = opaque.operands(self, n, [self.value(s, index) for s in n.srcs])
             made = self.let(kind, self.scalar(n, args))
             self.made[made] = (n.name, tuple(args))
             return made
@@ -354,9 +366,8 @@ class Emitter:
             value = self.d.bits(args[0], kind, self.d.compute_type(n.spec.dtype))
         else:
             fields = dict(zip(n.op.operands, args, strict=True))
-            value = self.d.code(n.op, source).format(**fields, t=kind)
-            if kind == "f64":
-                value = value.replace("_f32(", "_f64(")
+            real = F64 if kind == F64 else F32
+            value = self.d.code(n.op, source).format(**fields, t=kind, f=real)
         return self.d.narrow(value, n.spec.dtype) if self.d.is_narrow(n.spec.dtype) else value
 
     def viewed(self, n: Node, index: Index, kind: str) -> str:
@@ -383,8 +394,8 @@ class Emitter:
         self.close()
         return name
 
-    def opaque(self, n: Node, value: str, size: int) -> Expr:
-        """Return a computed index as a variable that runs to `size`."""
+    def computed_index(self, value: str, size: int) -> Expr:
+        """Return an index that the kernel computes as a variable that runs to `size`."""
         name = f"at{self.names}"
         self.names += 1
         self.line(self.d.let(name, U32, value))
@@ -447,4 +458,4 @@ def arg_better(d: Dialect, h: Node, best: str, at: str, value: str, place: str) 
     return f"({nans} || (!is_nan({best}) && ({plain})))"
 
 
-__all__ = ["BOOL", "Emitter", "arg_better", "unflatten"]
+__all__ = ["Emitter", "Index", "arg_better"]

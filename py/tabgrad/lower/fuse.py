@@ -1,41 +1,23 @@
 """Where one kernel ends and the next begins.
 
-First it is decided which nodes get a buffer of their own; every one of them starts a group. Groups are then
-merged while that saves a dispatch: a reduction with the element-wise work before and after it, a product
-with its epilogue, several reductions of the same rows, outputs over the same domain. A merge is tried out
-symbolically: each value that a group keeps in registers must be asked for at the one index it is at.
+Every value that gets a buffer of its own (`stored.py`) starts a group. Groups are then merged while that saves
+a dispatch: a reduction with the element-wise work before and after it, a product with its epilogue, several
+reductions of the same rows, outputs over the same domain. Whether a merge can be one kernel is tried out
+symbolically (`placing.py`).
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from tabgrad.core.several import Part
-from tabgrad.lower.group import (
-    Group,
-    Limits,
-    forward_index,
-    in_blocks,
-    is_heavy,
-    operand_index,
-    product_index,
-    sources,
-    weight,
-)
-from tabgrad.lower.index import Expr, flatten, unflatten, var
-from tabgrad.lower.ir import FULL, Node, Program
-from tabgrad.lower.measure import MAX_NESTED, MAX_OPS, MAX_VALUES, Measure
-from tabgrad.lower.record import CHEAP, notes_errors, record_of
-
-MAX_RESHAPES = 8
-"""Reshapes through which a heavy op reads in place: a product writes its index out, and each may double it."""
-
-
-class Mismatch(Exception):
-    """A value of the group was asked for at another index than the one it is at."""
+from tabgrad.lower.group import Group, is_heavy
+from tabgrad.lower.ir import Node, Program
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.placing import load_all, place_members
+from tabgrad.lower.stored import choose_stored
 
 
 class Fuser:
@@ -57,131 +39,13 @@ class Fuser:
 
     def run(self) -> list[Group]:
         """Return the groups in an order in which they can run."""
-        self.choose()
+        choose_stored(self.p, self.limits, self.stored, self.buffers)
         for n in self.p.nodes:
             if n.id in self.stored and n.op is not None:
                 self.start(n)
         self.merge_all()
         self.join_siblings()
         return self.ordered()
-
-    # -- which nodes get a buffer ------------------------------------------------------------------
-
-    def choose(self) -> None:
-        """Fill `stored`."""
-        stored = self.stored
-        stored.update(n.id for n in self.p.inputs)
-        stored.update(n.id for n in self.p.outputs)
-        for n in self.p.nodes:
-            if is_heavy(n):
-                stored.add(n.id)
-                if n.family != "reduction":
-                    for s in n.srcs:
-                        if getattr(n.op, "whole", False) and s.op is not FULL:
-                            stored.add(s.id)
-                        self.store_operand(s)
-                continue
-            record = record_of(n)
-            if record is None:
-                continue
-            if record.buried is not None:
-                self.store_operand(n.srcs[0], record.buried)
-            if record.alone is not None and record.alone(n):
-                stored.add(n.id)
-        self.store_shared(self.cut())
-        self.bind()
-
-    def store_operand(self, n: Node, most: int = 0) -> None:
-        """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
-        operand, reshapes = n, 0
-        while n.family == "view" or n.name == "cast" or notes_errors(n):
-            reshapes += n.name == "reshape"
-            n = n.srcs[0]
-        if reshapes > MAX_RESHAPES:
-            self.stored.add(operand.id)
-        elif n.family in ("elementwise", "kernel") and n.op is not FULL and weight(n) > most:
-            self.stored.add(n.id)
-
-    def cut(self) -> dict[int, int]:
-        """Store values where an expression would grow too long; return the ops inlined in each node."""
-        measure = Measure(self.p.nodes, self.stored)
-        masks: dict[int, int] = {}
-        for n in self.p.nodes:
-            measure.shorten(n)
-            mask = 1 << n.id if weight(n) else 0
-            for s in n.srcs:
-                if s.id not in self.stored:
-                    mask |= masks[s.id]
-            if mask.bit_count() > MAX_OPS and n.family != "view":
-                self.stored.add(n.id)
-            masks[n.id] = mask
-        return masks
-
-    def bind(self) -> None:
-        """Store more until kernels can bind what they read: what one reader stores, another has to load."""
-        before = -1
-        while before != len(self.stored):
-            before = len(self.stored)
-            loads: dict[int, int] = {}
-            for n in self.p.nodes:
-                loads[n.id] = self.few_loads(n, loads)
-
-    def few_loads(self, n: Node, loads: dict[int, int]) -> int:
-        """Return the stored nodes an expression reads, as bits; store parts of it until they are few."""
-
-        def read_by(s: Node) -> int:
-            s = self.base(s)
-            return 1 << s.id if s.id in self.stored else loads[s.id]
-
-        while True:
-            total = 0
-            for s in n.srcs:
-                total |= read_by(s)
-            if notes_errors(n):
-                total |= 1 << len(self.p.nodes)  # the buffer of errors
-            if total.bit_count() < self.buffers:
-                return total
-            worst = max(n.srcs, key=lambda s: read_by(s).bit_count())
-            if read_by(worst).bit_count() <= 1:
-                return total
-            self.stored.add(self.base(worst).id)
-
-    def base(self, n: Node) -> Node:
-        """Return what a chain of views looks at."""
-        while n.family == "view" and n.id not in self.stored:
-            n = n.srcs[0]
-        return n
-
-    def store_shared(self, masks: dict[int, int]) -> None:
-        """Store a value that several groups would compute, unless it is cheap."""
-        nodes = self.p.nodes
-        roots: dict[int, frozenset[int]] = {}
-        for n in reversed(nodes):
-            if n.id in self.stored:
-                roots[n.id] = frozenset((n.id,))
-                continue
-            found = frozenset().union(*(roots[u.id] for u in n.users)) if n.users else frozenset()
-            if n.family in ("elementwise", "kernel") and n.op is not FULL:
-                repeated = self.limits.settle("repeated", functools.partial(self.repeated, n))
-                dear = CHEAP if len(found) > 1 else 8 if repeated else MAX_OPS * 8
-                if dear < MAX_OPS * 8 and self.total(masks[n.id]) > dear:
-                    self.stored.add(n.id)
-                    found = frozenset((n.id,))
-            roots[n.id] = found
-
-    def repeated(self, n: Node) -> bool:
-        """Whether each element of a value is read many times."""
-        size = n.spec.size
-        return size > 1 and any(u.name == "expand" and u.spec.size >= 4 * size for u in n.users)
-
-    def total(self, mask: int) -> int:
-        """Return the instructions of the ops in a mask."""
-        out = 0
-        while mask:
-            low = mask & -mask
-            out += weight(self.p.nodes[low.bit_length() - 1])
-            mask ^= low
-        return out
 
     # -- groups ------------------------------------------------------------------------------------
 
@@ -201,7 +65,7 @@ class Fuser:
             group = Group("library", n.shape, (), [n])
         else:
             group = Group("map", n.shape, (), [n])
-        assert self.settle(group), n
+        assert self.can_be_one(group), n
         self.of[n.id] = self.line[n.id] = group
         group.place = n.id
 
@@ -216,137 +80,13 @@ class Fuser:
             n.siblings = first.siblings
         return first
 
-    def settle(self, g: Group) -> bool:
+    def can_be_one(self, g: Group) -> bool:
         """Find the index of every member and what the group loads; False where it can't be one kernel."""
         if g.kind == "library":
-            n = g.members[0]
-            for s in n.srcs:
-                self.reach(g, s, tuple(var(f"x{i}", m) for i, m in enumerate(s.shape)), set())
+            load_all(g, self.stored)
             return True
-        for h in g.heavies:
-            g.index[h.id] = product_index(h) if g.kind == "product" else g.outer_index()
-        if not g.heavies:
-            g.index[g.first.id] = g.full_index()
-        try:
-            seen: set[Any] = set()
-            for h in g.heavies:
-                for s, index in self.operands(g, h):
-                    self.reach(g, s, index, seen)
-            for m in g.members:
-                if m.id not in g.index or not is_heavy(m):
-                    self.place(g, m, seen)
-        except Mismatch:
-            return False
         most = self.limits.buffers if len(g.members) == 1 else self.buffers
-        return len(g.loads) + len(g.members) + g.checks <= most
-
-    def operands(self, g: Group, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
-        """Return what a heavy member reads at one step of its loop."""
-        if h.family == "bilinear":
-            return [(h.srcs[0], operand_index(h, False)), (h.srcs[1], operand_index(h, True))]
-        return [(h.srcs[0], g.full_index())]
-
-    def place(self, g: Group, m: Node, seen: set[Any]) -> None:
-        """Find the index at which an element-wise member is computed."""
-        for index in self.candidates(g, m):
-            try:
-                trial = set(seen)
-                loads = dict(g.loads)
-                for s, i in sources(m, index):
-                    self.reach(g, s, i, trial)
-            except Mismatch:
-                g.loads = loads
-                continue
-            g.index[m.id] = index
-            seen |= trial
-            return
-        raise Mismatch
-
-    def candidates(self, g: Group, m: Node) -> list[tuple[Expr, ...]]:
-        """Return indices at which `m` may be computed, the likeliest first."""
-        out = []
-        if m.id in g.index:
-            return [g.index[m.id]]
-        if g.kind != "product" and m.shape == g.shape:
-            out.append(g.full_index())
-        path = self.path_index(g, m) or self.read_index(g, m)
-        if path is not None:
-            out.append(path)
-        if g.kind == "product":
-            h = g.heavies[0]
-            if m.spec.size == h.spec.size:
-                out.append(unflatten(flatten(g.index[h.id], h.shape), m.shape))
-        else:
-            if m.spec.size == math.prod(g.shape):
-                out.append(unflatten(flatten(g.full_index(), g.shape), m.shape))
-            if m.spec.size == g.rows and g.axes:
-                out.append(unflatten(var("g", g.rows), m.shape))
-        return out
-
-    def path_index(self, g: Group, m: Node) -> tuple[Expr, ...] | None:
-        """Return the index of `m` that follows from a placed member it is made of."""
-        stack: list[tuple[Node, tuple[Node, ...]]] = [(m, ())]
-        seen = {m.id}
-        while stack:
-            n, path = stack.pop()
-            if n.id in g.index and n is not m:
-                return forward_index(g.index[n.id], n.shape, path)
-            if n is not m and n.id in self.stored and all(n is not k for k in g.members):
-                continue
-            steps = (n, *path) if n.name in ("reshape", "permute") else path
-            if n.family == "elementwise" or n.name in ("reshape", "permute"):
-                for s in n.srcs:
-                    if s.id not in seen and s.op is not FULL:
-                        seen.add(s.id)
-                        stack.append((s, steps))
-        return None
-
-    def read_index(self, g: Group, m: Node) -> tuple[Expr, ...] | None:
-        """Return the index at which a reduction of the group reads `m`, if it reads all of it once."""
-        for h in g.heavies if g.kind == "row" else ():
-            stack = [(h.srcs[0], g.full_index())]
-            seen: set[int] = set()
-            while stack:
-                n, index = stack.pop()
-                if n is m:
-                    return index
-                if (
-                    n.id > m.id
-                    and n.id not in seen
-                    and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip"))
-                ):
-                    seen.add(n.id)
-                    stack.extend(sources(n, index))
-        return None
-
-    def reach(self, g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any]) -> None:
-        """Walk what element `index` of `n` is made of; raise Mismatch where the group can't compute it."""
-        stack: list[tuple[Node, tuple[Expr, ...], Any, int]] = [(n, index, None, 0)]
-        members = {m.id for m in g.members}
-        while stack:
-            n, index, block, depth = stack.pop()
-            key = (n.id, index, block)
-            if n.op is FULL or key in seen:
-                continue
-            if n.id in members and is_heavy(n):
-                if g.index.get(n.id) != index:
-                    raise Mismatch
-                continue
-            if n.op is None or (n.id in self.stored and n.id not in members):
-                g.loads[n.id] = n
-                continue
-            seen.add(key)
-            if notes_errors(n):
-                g.checks = 1
-            below = sources(n, index)
-            if in_blocks(n):
-                depth += 1
-                # What one block computes another can't read: there it is computed again.
-                stack.extend((s, i, (key, k), depth) for k, (s, i) in enumerate(below))
-            else:
-                stack.extend((s, i, block, depth) for s, i in below)
-            if len(seen) > MAX_VALUES or depth > MAX_NESTED:
-                raise Mismatch
+        return place_members(g, self.stored) and len(g.loads) + len(g.members) + g.checks <= most
 
     # -- merging -----------------------------------------------------------------------------------
 
@@ -386,12 +126,12 @@ class Fuser:
         lead = a if a.kind in ("product", "row") or b.kind == "map" else b
         group = Group(lead.kind, lead.shape, lead.axes, members)
         group.first = lead.first
-        return group if self.settle(group) else None
+        return group if self.can_be_one(group) else None
 
     def fits(self, a: Group, b: Group) -> bool:
         """Whether the domains can agree."""
         if a.kind == b.kind == "row":
-            return (a.shape, a.axes) == (b.shape, b.axes) and self.rows_bear(a)
+            return (a.shape, a.axes) == (b.shape, b.axes) and self.rows_fit(a)
         if a.kind == b.kind == "map":
             return math.prod(a.shape) == math.prod(b.shape)
         row = a if a.kind == "row" else b if b.kind == "row" else None
@@ -400,15 +140,15 @@ class Fuser:
             size = math.prod(other.shape)
             if size == row.rows:
                 return True
-            return size == math.prod(row.shape) and self.rows_bear(row)
+            return size == math.prod(row.shape) and self.rows_fit(row)
         product = a if a.kind == "product" else b
         other = b if product is a else a
         return product is a and math.prod(other.shape) == product.heavies[0].spec.size
 
-    def rows_bear(self, g: Group) -> bool:
+    def rows_fit(self, g: Group) -> bool:
         """Whether whole rows can be left to one thread or workgroup each."""
-        return self.limits.settle(
-            "rows bear", lambda: g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
+        return self.limits.decide(
+            "rows fit", lambda: g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
         )
 
     def between(self, a: Group, b: Group) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from tabgrad.core.shape import without
 from tabgrad.lower.index import ZERO, Expr, flatten, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.record import record_of
-
-T = TypeVar("T")
 
 
 def is_heavy(n: Node) -> bool:
@@ -48,39 +46,8 @@ def weight(n: Node) -> int:
     found = WEIGHTS.get(n.name)
     if found is None:
         code = str(getattr(n.op, "code", ""))
-        found = WEIGHTS[n.name] = 0 if n.family != "elementwise" else 4 if "_f32(" in code else 1
+        found = WEIGHTS[n.name] = 0 if n.family != "elementwise" else 4 if "_{f}(" in code else 1
     return found
-
-
-class Limits:
-    """What a device bears and likes: how many storage buffers a kernel may bind, how many bytes of one (0: all
-    that it has), whether its threads run on
-    the processor's own cores, whether subgroups offer quad operations, threads of a workgroup, how
-    often a plan is expected to run (what compiling may cost), and the routines of the host. `dynamic` is
-    where plans for many sizes meet, see `dynamic.py`."""
-
-    def __init__(
-        self,
-        buffers: int = 8,
-        software: bool = False,
-        quads: bool = False,
-        threads: int = 256,
-        runs: int = 4,
-        routines: Iterable[str] = (),
-        binding: int = 0,
-    ) -> None:
-        self.buffers = buffers
-        self.binding = binding
-        self.software = software
-        self.quads = quads
-        self.threads = threads
-        self.runs = runs
-        self.routines = frozenset(routines)
-        self.dynamic: Any = None
-
-    def settle(self, what: str, choose: Callable[[], T]) -> T:
-        """Return what is chosen by size; a plan that serves many sizes keeps what it chose at the first."""
-        return choose() if self.dynamic is None else self.dynamic.family.settle(what, choose)
 
 
 class Group:
@@ -131,6 +98,12 @@ class Group:
         r = var("r", self.row_size) if r is None else r
         inner = iter(unflatten(r, tuple(self.shape[a] for a in self.axes)))
         return tuple(next(inner) if i in self.axes else next(outer) for i in range(len(self.shape)))
+
+    def operands(self, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
+        """Return what a heavy member reads at one step of its loop."""
+        if h.family == "bilinear":
+            return [(s, operand_index(h, side == 1)) for side, s in enumerate(h.srcs)]
+        return [(h.srcs[0], self.full_index())]
 
     def __repr__(self) -> str:
         names = ",".join(f"%{m.id}:{m.name}" for m in self.members)

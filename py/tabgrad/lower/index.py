@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from tabgrad.lower.tokens import Size, Template
+
 
 class Atom:
     """A variable (`n` is 0), or `of // n`, or `of % n`."""
@@ -97,7 +99,7 @@ class Expr:
         return any(name in a.names for a, _ in self.terms)
 
     def __repr__(self) -> str:
-        return text(self)
+        return Template(text(self)).filled(repr)
 
 
 ZERO = Expr(0, ())
@@ -291,20 +293,20 @@ def renamed(e: Expr, name: Callable[[Atom], str]) -> Expr:
 
 
 def text(e: Expr) -> str:
-    """Return the expression in u32 arithmetic, as WGSL and CUDA C both write it."""
+    """Return the expression in u32 arithmetic, as WGSL and CUDA C both write it; its numbers are sizes."""
     out = ""
     for atom, c in sorted(e.terms, key=lambda t: t[1] < 0):
         k = abs(c)
         piece = _atom_text(atom)
-        piece = piece if k == 1 else f"{piece} * {k}u"
+        piece = piece if k == 1 else f"{piece} * {Size(k)}"
         if c < 0:
             out = f"{out} - {piece}" if out else f"0u - {piece}"
         else:
             out = f"{out} + {piece}" if out else piece
     if e.const > 0:
-        out = f"{out} + {e.const}u" if out else f"{e.const}u"
+        out = f"{out} + {Size(e.const)}" if out else f"{Size(e.const)}"
     elif e.const < 0:
-        out = f"{out} - {-e.const}u" if out else f"0u - {-e.const}u"
+        out = f"{out or '0u'} - {Size(-e.const)}"
     return out or "0u"
 
 
@@ -314,7 +316,7 @@ def _atom_text(a: Atom) -> str:
     inner = text(a.of)
     if len(a.of.terms) > 1 or a.of.const or a.of.terms[0][1] != 1:
         inner = f"({inner})"
-    return f"({inner} {'/' if a.kind == 'div' else '%'} {a.n}u)"
+    return f"({inner} {'/' if a.kind == 'div' else '%'} {Size(a.n)})"
 
 
 def condition(e: Expr, lo: int, hi: int) -> str | bool:
@@ -326,5 +328,5 @@ def condition(e: Expr, lo: int, hi: int) -> str | bool:
     if hi - lo == 1:
         return f"({text(e - lo)}) == 0u"
     if e.lo >= lo:
-        return f"({text(e)}) < {hi}u"
-    return f"({text(e - lo)}) < {hi - lo}u"
+        return f"({text(e)}) < {Size(hi)}"
+    return f"({text(e - lo)}) < {Size(hi - lo)}"

@@ -84,15 +84,15 @@ RawNode = tuple[Op | None, Params | None, tuple[int, ...], Spec]
 """A recorded node as flushed: op, params, positions of its sources, spec."""
 
 
-Settle = Callable[[str, Callable[[], Any]], Any]
-"""What makes a choice that depends on sizes, or repeats it, see `Limits.settle`."""
+Decide = Callable[[str, Callable[[], Any]], Any]
+"""What makes a choice that depends on sizes, or repeats it, see `Limits.decide`."""
 
 
 class Program:
     """Nodes in order, what is wanted of them, and how many inputs they have."""
 
-    def __init__(self, settle: Settle | None = None) -> None:
-        self.settle: Settle = settle or (lambda what, choose: choose())
+    def __init__(self, decide: Decide | None = None) -> None:
+        self.decide: Decide = decide or (lambda what, choose: choose())
         self.nodes: list[Node] = []
         self.outputs: list[Node] = []
         self.inputs: list[Node] = []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tabgrad.lower.parts import Span
+from tabgrad.lower.dialect import U32, Dialect
+from tabgrad.lower.tokens import UNIFORMS, Size, Template
+from tabgrad.lower.windows import Span
 
 GRID = 65535
 """Workgroups in one dimension of a grid."""
@@ -23,7 +26,8 @@ class Kernel:
     `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
     of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
     recorded as. `verbatim` is the text of a user, which nothing may change. Where `spans` are given, they tell
-    what part of each slot is bound.
+    what part of each slot is bound. Until it is `written`, its source is a template, and its bindings leave out
+    the uniform words.
     """
 
     label: str
@@ -39,6 +43,30 @@ class Kernel:
     words: tuple[int, ...] = ()
     verbatim: bool = False
     spans: tuple[Span | None, ...] = ()
+
+    def written(self, d: Dialect, lifted: Sequence[bool] = ()) -> Kernel:
+        """Return the kernel with its text written out: a size that is `lifted` is one more uniform word."""
+        if self.routine or self.verbatim:
+            return self
+        template = Template(self.source)
+        first = sum(d.words(kind) for _, kind in self.uniforms)
+        words = list(self.words)
+        up = iter(lifted)
+        total = first + len(words) + sum(lifted)
+
+        def fill(field: Any) -> str:
+            if field == UNIFORMS:
+                return d.uniforms(len(self.bindings), total) if total else ""
+            if isinstance(field, Size):
+                if not next(up, False):
+                    return f"{int(field)}u"
+                words.append(int(field))
+                field = len(words) - 1
+            return d.uniform(first + field, U32)
+
+        source = template.filled(fill)
+        bindings = self.bindings + ("u" if total else "")
+        return replace(self, source=source, bindings=bindings, words=tuple(words))
 
 
 def grid_of(groups: int) -> tuple[int, int, int]:

@@ -63,7 +63,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelFile:
     """One complete module of `shaders/kernels`, with marked blocks that may be replaced."""
 
     name: str
@@ -99,10 +99,7 @@ class Kernel:
                     f"kernel {self.name}: has no line '{ALIAS}' to replace by {alias_elem}"
                 )
             text = text.replace(ALIAS, f"alias elem = {alias_elem};")
-        text = without_comments(text)
-        defined = set(FUNCTION_START.findall(text))
-        prelude = functions(sorted(names_used(text) - defined))
-        return directives(prelude + text) + prelude + text
+        return with_library(without_comments(text))
 
 
 def parse_front_matter(comment: str) -> FrontMatter:
@@ -135,6 +132,12 @@ def without_comments(text: str) -> str:
     """Drop comments and blank lines, so that editing a comment does not cause a new compile."""
     lines = (line.split("//", 1)[0].rstrip() for line in text.splitlines())
     return "".join(line + "\n" for line in lines if line)
+
+
+def with_library(text: str) -> str:
+    """Return a module with the library functions that its text calls, and the extensions it needs."""
+    full = functions(names_used(text) - set(FUNCTION_START.findall(text))) + text
+    return directives(full) + full
 
 
 def directives(text: str) -> str:
@@ -224,13 +227,13 @@ def functions(names: Iterable[str]) -> str:
 
 
 @functools.cache
-def kernel(name: str) -> Kernel:
+def kernel(name: str) -> KernelFile:
     """Return the kernel in `shaders/kernels/<name>.wgsl`."""
     file = folder() / "kernels" / f"{name}.wgsl"
     if not file.is_file():
         raise ShaderError(f"no kernel named {name}; there are {', '.join(kernel_names())}")
     source = file.read_text(encoding="utf-8")
-    return Kernel(name, source, parse_front_matter(source))
+    return KernelFile(name, source, parse_front_matter(source))
 
 
 @functools.cache

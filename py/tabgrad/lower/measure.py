@@ -1,4 +1,4 @@
-"""How much a kernel would have to compute for one element of a node, were nothing below it stored."""
+"""The size of expressions: how much a kernel computes for one element of a node, if nothing is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_NESTED = 16
 
 
 class Measure:
-    """What each expression comes to, as far as it is not among the `stored`.
+    """The sizes of all expressions, where the `stored` are read and not computed.
 
     `same` has, as bits, the nodes that are computed at the index of a node, `moved` how many values a node
     that changes the index, or has two, computes at others; `values` is how many there are in all, `nested`
@@ -34,11 +34,11 @@ class Measure:
         return [s for s in n.srcs if s.id not in self.stored and s.op is not FULL]
 
     def size(self, n: Node) -> float:
-        """Return which part of what a kernel bears the expression of `n` is."""
+        """Return the size of the expression of `n` as a part of what a kernel may hold: 1 is all."""
         return max(self.values[n.id] / MAX_VALUES, self.nested[n.id] / MAX_NESTED)
 
     def shorten(self, n: Node) -> None:
-        """Measure `n`, whose sources have been measured; store below it until it is what a kernel bears."""
+        """Measure `n`, whose sources have been measured; store values below it until a kernel may hold it."""
         self.measure(n)
         while self.size(n) > 1:
             path = [max(self.inlined(n), key=self.size)]
@@ -52,7 +52,7 @@ class Measure:
                 self.measure(v)
 
     def measure(self, n: Node) -> None:
-        """Note what the expression of `n` comes to."""
+        """Note the size of the expression of `n`."""
         at, moved, nested = n.id, 0, 0
         same = 1 << at
         moves = n.family != "elementwise"

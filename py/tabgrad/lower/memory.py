@@ -9,7 +9,7 @@ from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.record import record_of
 
 
-def settle_pieces(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
+def join_in_place(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
     """Let the producers of the pieces of each long cat write straight into it.
 
     Returns, for each piece, the cat and the offset in it, in elements. A piece that can't be written in
@@ -50,18 +50,21 @@ def _joins(n: Node) -> bool:
 
 
 class Memory:
-    """The slots of a plan: inputs first, then outputs and temporaries."""
+    """The slots of a plan: inputs first, then outputs and temporaries; the `empty` have no elements."""
 
     def __init__(self, p: Program, dialect: Dialect, inside: dict[Node, tuple[Node, int]]) -> None:
         self.dialect = dialect
         self.places: dict[int, tuple[int, int]] = {}
         self.bytes: list[int] = []
         self.inside = inside
+        self.empty: set[int] = set()
         for n in p.inputs:
             self.places[n.id] = (self.slot(n), 0)
 
     def slot(self, n: Node) -> int:
         """Make a slot that holds `n`."""
+        if not n.spec.size:
+            self.empty.add(len(self.bytes))
         self.bytes.append(self.dialect.nbytes(n.spec.dtype, n.spec.size))
         return len(self.bytes) - 1
 

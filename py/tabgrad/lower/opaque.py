@@ -7,22 +7,25 @@ other operand is exclusive-ored with a zero that no driver knows: it lies among 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.lower.dialect import F32
 from tabgrad.lower.ir import Node
+
+if TYPE_CHECKING:
+    from tabgrad.lower.emit import Emitter
 
 SUMS = ("add", "sub", "neg")
 ROOTS = ("sqrt", "radius")
 MEETS = ("add", "sub", "lt", "le", "gt", "ge", "eq", "ne")
 
 
-def opaque(e: Any, value: str) -> str:
+def opaque(e: Emitter, value: str) -> str:
     """Return the text of a float that is `value` without being known as it."""
     return f"bitcast<f32>(bitcast<u32>({value}) ^ {e.number(0)})"
 
 
-def guarded(e: Any, n: Node, args: list[str]) -> list[str]:
+def operands(e: Emitter, n: Node, args: list[str]) -> list[str]:
     """Return the operands of an element-wise op, those opaque that a driver would see through."""
     if not e.d.simplifies or e.d.compute_type(n.srcs[-1].spec.dtype) != F32:
         return args
@@ -41,4 +44,4 @@ def guarded(e: Any, n: Node, args: list[str]) -> list[str]:
     return args
 
 
-__all__ = ["guarded", "opaque"]
+__all__ = ["operands"]

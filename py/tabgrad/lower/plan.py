@@ -8,17 +8,18 @@ from typing import Any
 
 import tabgrad.lower.kernels  # noqa: F401 (the records of ops with a loop of their own)
 from tabgrad.core.spec import Spec
-from tabgrad.lower import checks, routines
+from tabgrad.lower import checks, routines, verify
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.fuse import Fuser
-from tabgrad.lower.group import Group, Limits, in_pieces
+from tabgrad.lower.group import Group, in_pieces
 from tabgrad.lower.ir import Node, Program, RawNode
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.memory import Memory, settle_pieces
-from tabgrad.lower.parts import TooLarge, Windows
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.memory import Memory, join_in_place
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import record_of
 from tabgrad.lower.simplify import build
+from tabgrad.lower.windows import TooLarge, Windows
 
 
 @dataclass
@@ -79,23 +80,26 @@ def _lower(
 ) -> Plan:  # fmt: skip
     if limits.dynamic is not None:
         limits.dynamic.begin(raw, wanted)
-    p = build(raw, wanted, moving, limits.settle)
+    specs = [raw[i][3] for i in wanted]
+    p = build(raw, wanted, moving, limits.decide)
+    verify.program(p, specs)
     calls = routines.choose(p, limits)
     alone = routines.apart(calls)
-    inside = settle_pieces(p, alone)
+    inside = join_in_place(p, alone)
+    verify.program(p, specs, (*calls, *(cat for cat, _ in inside.values())))
     kept = {n.id for n in (*inside, *alone)}
     fuser = Fuser(p, limits, kept, {n.id for n in calls}, buffers)
     groups = fuser.run()
+    verify.groups(p, groups, fuser.stored)
     needed = {o.id for o in p.outputs} | kept
     for g in groups:
         needed.update(g.loads)
     memory = Memory(p, dialect, inside)
     if checks.needed(p):
         memory.places[checks.ERRORS] = (memory.scratch(checks.NBYTES), 0)
-    for g in groups:
-        for m in g.members:
-            if m.id in needed:
-                memory.place(m)
+    for m in (m for g in groups for m in g.members if m.id in needed):
+        memory.place(m)
+    verify.memory(p, memory, needed)
     windows = Windows(memory.bytes, limits.binding)
     printer = KernelPrinter(dialect, limits, fuser.stored, memory.places, windows)
     kernels: list[Kernel] = []
@@ -103,21 +107,25 @@ def _lower(
         call = calls.get(g.first)
         kernels += [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
     check_windows(kernels, windows, limits)
-    if limits.dynamic is not None:
-        kernels = [limits.dynamic.lift(dialect, i, k) for i, k in enumerate(kernels)]
-    return Plan(
+    sizes = limits.dynamic
+    kernels = [
+        k.written(dialect, sizes.lifted(i, k) if sizes else ()) for i, k in enumerate(kernels)
+    ]
+    plan = Plan(
         kernels,
         len(p.inputs),
         memory.bytes,
-        [(*memory.places[o.id], raw[i][3]) for i, o in zip(wanted, p.outputs, strict=True)],
+        [(*memory.places[o.id], spec) for o, spec in zip(p.outputs, specs, strict=True)],
         _lifetimes(p, kernels, memory),
         [u for k in kernels for u in k.uniforms],
         memory.places.get(checks.ERRORS, (-1, 0))[0],
     )
+    verify.plan(plan, dialect, limits, memory.empty)
+    return plan
 
 
 def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) -> list[Kernel]:
-    """Return the kernels of a group: none for a cat written piece by piece, several for long lines."""
+    """Return the kernels of a group: none for a cat written piece by piece, several for long rows."""
     first = g.members[0]
     if not any(m.spec.size for m in g.members) or in_pieces(g):
         return []

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
-from tabgrad.lower.group import Limits
 from tabgrad.lower.index import ZERO, Expr, condition, flatten, unflatten, var
 from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.limits import Limits
 from tabgrad.lower.record import record_of
 
 DTYPES = (

@@ -10,7 +10,7 @@ from tabgrad.core.dtype import HALVES, float32
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
-from tabgrad.lower.ir import FULL, Node, Program, RawNode, Settle
+from tabgrad.lower.ir import FULL, Decide, Node, Program, RawNode
 from tabgrad.lower.record import RECORDS
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
@@ -21,7 +21,7 @@ SMALL = 4
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
 FAR_ROW = 1 << 20
-"""Longer rows are never left to one workgroup: a thread may make only so many turns, see `kernels.TURNS`."""
+"""Longer rows are never left to one workgroup: a thread may make only so many turns, see `kernel.TURNS`."""
 FAR_PRODUCT = 1 << 14
 """Longer products are added up from parts for the same reason."""
 LONG_PRODUCT = 2048
@@ -77,14 +77,14 @@ def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Nod
 
 def build(
     raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset(),
-    settle: Settle | None = None,
+    decide: Decide | None = None,
 ) -> Program:  # fmt: skip
     """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
-    `settle` makes the choices that depend on sizes.
+    `decide` makes the choices that depend on sizes.
     """
-    p = Program(settle)
+    p = Program(decide)
     made: list[Node | None] = []
     for i, (op, params, srcs, its_spec) in enumerate(raw):
         p.origin = i
@@ -203,16 +203,8 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
 # -- reductions ------------------------------------------------------------------------------------
 
 
-@rule(
-    "reduce_sum",
-    "reduce_prod",
-    "reduce_max",
-    "reduce_min",
-    "reduce_any",
-    "reduce_all",
-    "peak",
-)
 def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+    """A reduction of axes of size 1 is a reshape."""
     (x,) = srcs
     axes: Any = params["axes"]
     if all(x.shape[a] == 1 for a in axes):
@@ -224,6 +216,7 @@ def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 def _two_steps(name: str) -> Rule:
     def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
+        """A few long rows are reduced in parts, whose results are reduced."""
         unit = _unit(p, params, srcs)
         if unit is not None:
             return unit
@@ -233,9 +226,9 @@ def _two_steps(name: str) -> Rule:
         inner = row // max(x.shape[axes[0]], 1) if axes else 1
         rows = math.prod(x.shape) // max(row, 1)
         pays = row > LONG_ROW and rows <= 256
-        if not p.settle("long row", lambda: pays) and row <= FAR_ROW:
+        if not p.decide("long row", lambda: pays) and row <= FAR_ROW:
             return None
-        parts = _parts(row, inner, 16 if pays else 2)
+        parts = _divisor(row, inner, 16 if pays else 2)
         if parts < 16 and row > FAR_ROW:
             return _with_rest(p, name, _rows_of(p, x, axes))
         if parts == 1:
@@ -316,22 +309,15 @@ rule("argmax")(_place("reduce_max"))
 rule("argmin")(_place("reduce_min"))
 
 
-def _parts(n: int, inner: int, least: int) -> int:
+def _divisor(n: int, inner: int, least: int) -> int:
     """Return into how many parts a sum of `n` is cut; those of its inner axes fit any size of the first."""
     sizes = range(min(int(math.sqrt(n)), 1024), least - 1, -1)
     return next((d for whole in (inner, n) for d in sizes if whole % d == 0), 1)
 
 
-for _name in (
-    "reduce_sum",
-    "reduce_prod",
-    "reduce_max",
-    "reduce_min",
-    "reduce_any",
-    "reduce_all",
-    "peak",
-):
-    RULES[_name] = _two_steps(_name)
+for _name in ("sum", "prod", "max", "min", "any", "all"):
+    rule(f"reduce_{_name}")(_two_steps(f"reduce_{_name}"))
+rule("peak")(_two_steps("peak"))
 
 
 # -- products --------------------------------------------------------------------------------------
@@ -373,7 +359,7 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
             return 1
         return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
 
-    parts = p.settle("parts of a product", choose)
+    parts = p.decide("parts of a product", choose)
     if k % parts:
         parts = choose()
     if k // parts > FAR_PRODUCT:

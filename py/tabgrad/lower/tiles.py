@@ -9,10 +9,45 @@ suits the shape.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from tabgrad.lower.tokens import Size
 
 NONE: frozenset[str] = frozenset()
+
+
+class Names(NamedTuple):
+    """How the text of a product names its sizes, and what is made of them."""
+
+    batch: str
+    m: str
+    n: str
+    k: str
+    across: str
+    tiles: str
+    groups: str
+
+
+FIXED = Names("BATCH", "M", "N", "K", "ACROSS", "TILES", "GROUPS")
+"""Constants: a compiler may count on them."""
+VARYING = Names(*(f"{name}()" for name in FIXED))
+"""Functions: a constant can't be a uniform word."""
+
+
+def defined(name: str, value: str) -> str:
+    """Return the definition of a name, whose value is an unsigned integer."""
+    return (
+        f"fn {name} -> u32 {{\n  return {value};\n}}" if "(" in name else f"const {name} = {value};"
+    )
+
+
+def dims_block(dims: tuple[int, int, int, int], names: Names = FIXED) -> str:
+    """Return the `dims` block for sizes (batch, m, n, k)."""
+    return "".join(
+        defined(name, f"{size}u" if names is FIXED else f"{Size(size)}") + "\n"
+        for name, size in zip(names, dims, strict=False)
+    )
 
 
 @dataclass(frozen=True)
@@ -66,16 +101,16 @@ def written(
     tile: DirectTile | SharedTile,
     dims: tuple[int, int, int, int],
     hoisted: frozenset[str] = NONE,
-    any_k: bool = False,
+    names: Names = FIXED,
 ) -> tuple[str, int]:
     """Return the `tile` block for a tile, and how many workgroups each entry of the batch takes.
 
-    The text fits k alone, or `any_k`: then it is the same for all.
+    The text fits k alone, unless its name is VARYING: then it is the same for all.
     """
     _, m, n, k = dims
     if isinstance(tile, DirectTile):
-        return direct_body(tile, k, hoisted, any_k), direct_groups(tile, m, n)
-    return shared_body(tile, k, hoisted, any_k), shared_groups(tile, m, n)
+        return direct_body(tile, k, hoisted, names), direct_groups(tile, m, n)
+    return shared_body(tile, k, hoisted, names), shared_groups(tile, m, n)
 
 
 # -- in registers only ---------------------------------------------------------------------------
@@ -109,59 +144,62 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
 
 
 def direct_body(
-    tile: DirectTile, k: int, hoisted: frozenset[str] = NONE, any_k: bool = False
+    tile: DirectTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
     """Return the `tile` block of `matmul_direct` for an inner size of k, or for any.
 
-    `hoisted` names the operands ("lhs", "rhs") whose blocks split their index, see `hoisting`.
+    `hoisted` names the operands ("lhs", "rhs") whose blocks split their index into parts that are computed
+    once. Such a block defines, for lhs, `lhs_row(b, i)`, `lhs_step(b, k)` and `load_lhs(row, step)`, where
+    row and step are what the first two return; for rhs, `rhs_column(b, j)`, `rhs_step(b, k)` and
+    `load_rhs(step, column)`.
     """
     rows, columns = tile.rows, tile.columns
     held = rows // 4 if tile.quad else rows
     lines = [
         f"const TILE_ROWS = {rows}u;",
         f"const TILE_COLUMNS = {4 * columns}u;",
-        "const ACROSS = (N + TILE_COLUMNS - 1u) / TILE_COLUMNS;",
-        "const TILES = (M + TILE_ROWS - 1u) / TILE_ROWS * ACROSS;",
-        f"const GROUPS = (TILES + {DIRECT_GROUP // 4 - 1}u) / {DIRECT_GROUP // 4}u;",
+        defined(names.across, f"({names.n} + TILE_COLUMNS - 1u) / TILE_COLUMNS"),
+        defined(names.tiles, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
+        defined(names.groups, f"({names.tiles} + {DIRECT_GROUP // 4 - 1}u) / {DIRECT_GROUP // 4}u"),
         "",
         f"@compute @workgroup_size({DIRECT_GROUP})",
         "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
         "        @builtin(local_invocation_index) local: u32) {",
         "  let place = group.y * groups.x + group.x;",
-        "  if (place >= BATCH * GROUPS) { return; }",
-        "  let b = place / GROUPS;",
-        f"  let wanted = place % GROUPS * {DIRECT_GROUP // 4}u + local / 4u;",
+        f"  if (place >= {names.batch} * {names.groups}) {{ return; }}",
+        f"  let b = place / {names.groups};",
+        f"  let wanted = place % {names.groups} * {DIRECT_GROUP // 4}u + local / 4u;",
         "  // Broadcasts want all of a quad, so a surplus tile is computed and not stored.",
-        "  let tile = min(wanted, TILES - 1u);",
+        f"  let tile = min(wanted, {names.tiles} - 1u);",
         "  let lane = local % 4u;",
-        "  let top = tile / ACROSS * TILE_ROWS;",
-        "  let left = tile % ACROSS * TILE_COLUMNS + lane;",
+        f"  let top = tile / {names.across} * TILE_ROWS;",
+        f"  let left = tile % {names.across} * TILE_COLUMNS + lane;",
     ]
     row = "lhs_row(b, %s)" if "lhs" in hoisted else "%s"
     column = "rhs_column(b, %s)" if "rhs" in hoisted else "%s"
     for r in range(held):
-        at = f"min(top + {f'{4 * r}u + lane' if tile.quad else f'{r}u'}, M - 1u)"
+        at = f"min(top + {f'{4 * r}u + lane' if tile.quad else f'{r}u'}, {names.m} - 1u)"
         lines.append(f"  let i{r} = {row % at};")
     for c in range(columns):
-        lines.append(f"  let j{c} = {column % f'min(left + {4 * c}u, N - 1u)'};")
+        lines.append(f"  let j{c} = {column % f'min(left + {4 * c}u, {names.n} - 1u)'};")
     lines += [f"  var c{r}_{c} = elem();" for r in range(rows) for c in range(columns)]
-    lines += direct_any_k(tile, hoisted) if any_k else direct_turns(tile, k, hoisted)
-    lines += direct_ending(rows, columns)
+    turns = direct_turns(tile, k, hoisted) if names is FIXED else direct_any_k(tile, hoisted, names)
+    lines += [*turns, *direct_ending(rows, columns, names)]
     return "\n".join(lines) + "\n"
 
 
-def direct_any_k(tile: DirectTile, hoisted: frozenset[str]) -> list[str]:
+def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
     """Return the loops over K: steps of `unroll` at once, then the rest one by one."""
     steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
     rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
     if tile.unroll == 1:
-        return ["  for (var k = 0u; k < K; k++) {", *rest, "  }"]
+        return [f"  for (var k = 0u; k < {names.k}; k++) {{", *rest, "  }"]
     return [
-        f"  let whole = K - K % {tile.unroll}u;",
+        f"  let whole = {names.k} - {names.k} % {tile.unroll}u;",
         f"  for (var k = 0u; k < whole; k += {tile.unroll}u) {{",
         *(f"    {line}" for line in direct_steps(tile, steps, hoisted)),
         "  }",
-        "  for (var k = whole; k < K; k++) {",
+        f"  for (var k = whole; k < {names.k}; k++) {{",
         *rest,
         "  }",
     ]
@@ -186,18 +224,6 @@ def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]
         ]
         lines.append("  }")
     return lines
-
-
-def hoisting(blocks: Mapping[str, str]) -> frozenset[str]:
-    """Return which operands' blocks split their index into parts that are computed once.
-
-    Such a block defines, for lhs, `lhs_row(b, i)`, `lhs_step(b, k)` and `load_lhs(row, step)`,
-    where row and step are what the first two return; for rhs, `rhs_column(b, j)`,
-    `rhs_step(b, k)` and `load_rhs(step, column)`.
-    """
-    return frozenset(
-        side for side in ("lhs", "rhs") if f"fn {side}_step(" in blocks.get(f"load_{side}", "")
-    )
 
 
 def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) -> list[str]:
@@ -225,7 +251,7 @@ def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) ->
     return lines
 
 
-def direct_ending(rows: int, columns: int) -> list[str]:
+def direct_ending(rows: int, columns: int, named: Names) -> list[str]:
     """Return the lines that store a tile: a loop, since each copy of `store` takes compile time."""
     names = [f"c{r}_{c}" for r in range(rows) for c in range(columns)]
     chunks = [", ".join(names[at : at + 8]) for at in range(0, len(names), 8)]
@@ -236,7 +262,7 @@ def direct_ending(rows: int, columns: int) -> list[str]:
         f"  for (var e = 0u; e < {rows * columns}u; e++) {{",
         f"    let i = top + e / {columns}u;",
         f"    let j = left + e % {columns}u * 4u;",
-        "    if (i < M && j < N && wanted < TILES) { store(b, i, j, done[e]); }",
+        f"    if (i < {named.m} && j < {named.n} && wanted < {named.tiles}) {{ store(b, i, j, done[e]); }}",
         "  }",
         "}",
     ]
@@ -265,15 +291,15 @@ def shared_groups(tile: SharedTile, m: int, n: int) -> int:
 
 
 def shared_body(
-    tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, any_k: bool = False
+    tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
     """Return the `tile` block of `matmul` for an inner size of k, or for any."""
     lines = [
         f"const TILE_ROWS = {tile.rows}u;",
         f"const TILE_COLUMNS = {tile.columns}u;",
         f"const TILE_DEPTH = {tile.depth}u;",
-        "const ACROSS = (N + TILE_COLUMNS - 1u) / TILE_COLUMNS;",
-        "const GROUPS = (M + TILE_ROWS - 1u) / TILE_ROWS * ACROSS;",
+        defined(names.across, f"({names.n} + TILE_COLUMNS - 1u) / TILE_COLUMNS"),
+        defined(names.groups, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
         "",
         "// Four neighbouring rows, or columns, of one step of k in each vector.",
         f"var<workgroup> lhs_tile: array<vec4<elem>, {tile.rows * tile.depth // 4}>;",
@@ -283,16 +309,16 @@ def shared_body(
         "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
         "        @builtin(local_invocation_index) local: u32) {",
         "  let place = group.y * groups.x + group.x;",
-        "  if (place >= BATCH * GROUPS) { return; }",
-        "  let b = place / GROUPS;",
-        "  let top = place % GROUPS / ACROSS * TILE_ROWS;",
-        "  let left = place % ACROSS * TILE_COLUMNS;",
+        f"  if (place >= {names.batch} * {names.groups}) {{ return; }}",
+        f"  let b = place / {names.groups};",
+        f"  let top = place % {names.groups} / {names.across} * TILE_ROWS;",
+        f"  let left = place % {names.across} * TILE_COLUMNS;",
         f"  let row = local / {tile.columns // tile.width}u;",
         f"  let column = local % {tile.columns // tile.width}u;",
     ]
     tall, wide = tile.height // 4, tile.width // 4
     lines += [f"  var c{r}_{c} = vec4<elem>();" for r in range(tile.height) for c in range(wide)]
-    lines.append("  for (var k0 = 0u; k0 < K; k0 += TILE_DEPTH) {")
+    lines.append(f"  for (var k0 = 0u; k0 < {names.k}; k0 += TILE_DEPTH) {{")
     lines += [f"    {line}" for line in shared_fill(tile)]
     lines += ["    workgroupBarrier();", "    for (var s = 0u; s < TILE_DEPTH; s++) {"]
     across, down = tile.columns // tile.width, tile.rows // tile.height
@@ -312,14 +338,14 @@ def shared_body(
             i = f"top + (row + {r // 4 * down}u) * 4u + {r % 4}u"
             j = f"left + (column + {c * across}u) * 4u"
             lines.append(f"  store_four(b, {i}, {j}, c{r}_{c});")
-    lines += ["}", "", *shared_functions(tile, any_k or k % tile.depth > 0, hoisted)]
+    lines += ["}", "", *shared_functions(k % tile.depth > 0, hoisted, names)]
     return "\n".join(lines) + "\n"
 
 
-def shared_functions(tile: SharedTile, ragged: bool, hoisted: frozenset[str]) -> list[str]:
+def shared_functions(ragged: bool, hoisted: frozenset[str], names: Names) -> list[str]:
     """Return the functions that load and store four neighbours; k may pass the end where it is `ragged`."""
     lines = []
-    for side, letter, size in (("lhs", "i", "M"), ("rhs", "j", "N")):
+    for side, letter, size in (("lhs", "i", names.m), ("rhs", "j", names.n)):
         at = f"min({letter} + %du, {size} - 1u)"
         load = {
             ("lhs", False): f"load_lhs(b, {at}, k)",
@@ -328,17 +354,17 @@ def shared_functions(tile: SharedTile, ragged: bool, hoisted: frozenset[str]) ->
             ("rhs", True): f"load_rhs(step, rhs_column(b, {at}))",
         }[side, side in hoisted]
         lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> vec4<elem> {{")
-        if ragged:
-            lines.append("  if (k >= K) { return vec4<elem>(); }")
+        if ragged or names is VARYING:
+            lines.append(f"  if (k >= {names.k}) {{ return vec4<elem>(); }}")
         if side in hoisted:
             lines.append(f"  let step = {side}_step(b, k);")
         lines += ["  return vec4<elem>(", *(f"    {load % e}," for e in range(4)), "  );", "}", ""]
     lines += [
         "fn store_four(b: u32, i: u32, j: u32, acc: vec4<elem>) {",
-        "  if (i >= M) { return; }",
+        f"  if (i >= {names.m}) {{ return; }}",
     ]
     for e in range(4):
-        lines.append(f"  if (j + {e}u < N) {{ store(b, i, j + {e}u, acc.{'xyzw'[e]}); }}")
+        lines.append(f"  if (j + {e}u < {names.n}) {{ store(b, i, j + {e}u, acc.{'xyzw'[e]}); }}")
     return [*lines, "}"]
 
 

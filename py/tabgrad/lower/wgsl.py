@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
 from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Binding, Dialect
+from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
           dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
@@ -111,25 +112,19 @@ class WGSL(Dialect):
         ]
 
     def module(
-        self,
-        bindings: list[Binding],
-        uniforms: int,
-        shared: list[str],
-        size: int,
-        body: list[str],
+        self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
         """Return a whole module; `body` is the inside of main."""
-        text = self.bindings(bindings, uniforms) + "".join(shared)
+        text = self.bindings(bindings) + "".join(shared)
         text += (
             f"@compute @workgroup_size({size})\n"
             "fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {\n"
         )
         text += "".join(f"  {line}\n" for line in body) + "}\n"
-        return self.with_library(text)
+        return library.with_library(text)
 
-    def bindings(self, bindings: list[Binding], uniforms: int) -> str:
-        """Return the declarations of the buffers, of the functions that reach into windows, and of the uniform
-        words."""
+    def bindings(self, bindings: list[Binding]) -> str:
+        """Return the declarations of the buffers and of what reaches into windows; then UNIFORMS."""
         text, i = "", 0
         for b in bindings:
             mode = "read" if b.access == "r" else "read_write"
@@ -141,26 +136,13 @@ class WGSL(Dialect):
                 i += 1
             if b.windows:
                 text += reaching(b)
-        return text + self.uniforms(i, uniforms)
+        return text[:-1] + UNIFORMS + "\n"
 
     def uniforms(self, buffers: int, words: int) -> str:
         """Return the declaration of the uniform words, behind so many buffers."""
-        if not words:
-            return ""
         return (
-            f"@group(0) @binding({buffers}) var<uniform> u: array<vec4<u32>, {(words + 3) // 4}>;\n"
+            f"\n@group(0) @binding({buffers}) var<uniform> u: array<vec4<u32>, {(words + 3) // 4}>;"
         )
-
-    def with_words(self, source: str, buffers: int, words: int) -> str:
-        """Return a module that has so many uniform words, behind so many buffers."""
-        kept = re.sub(r"^@group\(0\) @binding\(\d+\) var<uniform> u: .*\n", "", source, flags=re.M)
-        at = kept.index("@group(0) @binding(0)")
-        return kept[:at] + self.uniforms(buffers, words) + kept[at:]
-
-    def with_library(self, text: str) -> str:
-        """Prepend the library functions that `text` calls, and the extensions it needs."""
-        full = library.functions(library.names_used(text)) + text
-        return ("enable f16;\n" if re.search(r"\bf16\b", full) else "") + full
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare workgroup memory."""

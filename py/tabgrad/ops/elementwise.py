@@ -171,7 +171,7 @@ def _check_divisor(x: Any, y: Any) -> None:
 
 
 @elementwise(
-    code={"float": "floor_divide_f32({x}, {y})", "int": "floor_divide_{t}({x}, {y})"},
+    code={"float": "floor_divide_{f}({x}, {y})", "int": "floor_divide_{t}({x}, {y})"},
     derivative=(lambda _x, _y, _z: 0.0, lambda _x, _y, _z: 0.0),
     integers="same",
     kinds="iuf",
@@ -187,7 +187,7 @@ def floor_divide(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "remainder_f32({x}, {y})", "int": "remainder_{t}({x}, {y})"},
+    code={"float": "remainder_{f}({x}, {y})", "int": "remainder_{t}({x}, {y})"},
     derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -floor_divide(x, y)),
     integers="same",
     kinds="iuf",
@@ -206,7 +206,7 @@ def remainder(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "fmod_f32({x}, {y})", "int": "fmod_{t}({x}, {y})"},
+    code={"float": "fmod_{f}({x}, {y})", "int": "fmod_{t}({x}, {y})"},
     derivative=(lambda _x, _y, _z: 1.0, lambda x, y, _z: -trunc(x / y)),
     integers="same",
     kinds="iuf",
@@ -222,7 +222,7 @@ def fmod(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "pow_f32({x}, {y})", "int": "pow_{t}({x}, {y})"},
+    code={"float": "pow_{f}({x}, {y})", "int": "pow_{t}({x}, {y})"},
     derivative=(
         lambda x, y, _z: where(y == 0, 0, y * pow_(x, where(y == 0, 1, y - 1))),
         lambda x, y, z: where(
@@ -271,7 +271,7 @@ def abs_(x: Operand) -> Array:
 
 @elementwise(
     code={
-        "float": "sign_f32({x})",
+        "float": "sign_{f}({x})",
         "wgsl int": "({t}({x} > {t}(0)) - {t}({x} < {t}(0)))",
         "cuda int": "(({x} > 0) - ({x} < 0))",
     },
@@ -291,7 +291,7 @@ def _winner(t: Any, loses: Any, ties: Any) -> Any:
 
 
 @elementwise(
-    code={"float": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
     along=(
         lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
@@ -305,7 +305,7 @@ def maximum(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
     along=(
         lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
@@ -321,32 +321,32 @@ def minimum(x: Operand, y: Operand) -> Array:
 # -- exponentials and logarithms -------------------------------------------------------------------
 
 
-@elementwise(code="exp_f32({x})", derivative=lambda _x, y: y)
+@elementwise(code="exp_{f}({x})", derivative=lambda _x, y: y)
 def exp(x: Operand) -> Array:
     """Return e to the power of each element."""
     return np.exp(x)
 
 
-@elementwise(code="exp2_f32({x})", derivative=lambda _x, y: y * math.log(2))
+@elementwise(code="exp2_{f}({x})", derivative=lambda _x, y: y * math.log(2))
 def exp2(x: Operand) -> Array:
     """Return 2 to the power of each element."""
     return np.exp2(x)
 
 
-@elementwise(code="expm1_f32({x})", derivative=lambda _x, y: y + 1)
+@elementwise(code="expm1_{f}({x})", derivative=lambda _x, y: y + 1)
 def expm1(x: Operand) -> Array:
     """Return exp(x) - 1, accurate near 0."""
     return np.expm1(x)
 
 
-@elementwise(code="log_f32({x})", derivative=lambda x, _y: 1 / x, domain=(0.3, 3.0))
+@elementwise(code="log_{f}({x})", derivative=lambda x, _y: 1 / x, domain=(0.3, 3.0))
 def log(x: Operand) -> Array:
     """Return the natural logarithm."""
     return np.log(x)
 
 
 @elementwise(
-    code="log2_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0)
+    code="log2_{f}({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0)
 )
 def log2(x: Operand) -> Array:
     """Return the logarithm to base 2."""
@@ -354,14 +354,14 @@ def log2(x: Operand) -> Array:
 
 
 @elementwise(
-    code="log10_f32({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0)
+    code="log10_{f}({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0)
 )
 def log10(x: Operand) -> Array:
     """Return the logarithm to base 10."""
     return np.log10(x)
 
 
-@elementwise(code="log1p_f32({x})", derivative=lambda x, _y: 1 / (1 + x), domain=(-0.7, 3.0))
+@elementwise(code="log1p_{f}({x})", derivative=lambda x, _y: 1 / (1 + x), domain=(-0.7, 3.0))
 def log1p(x: Operand) -> Array:
     """Return ln(1 + x), accurate near 0."""
     return np.log1p(x)
@@ -372,7 +372,7 @@ def _share(x: Any) -> Any:
 
 
 @elementwise(
-    code="logaddexp_f32({x}, {y})",
+    code="logaddexp_{f}({x}, {y})",
     # not exp(x - result), which is inf - inf at inf
     derivative=(lambda x, y, _z: _share(x - y), lambda x, y, _z: _share(y - x)),
     integers=None,
@@ -407,37 +407,37 @@ def rsqrt(x: Operand) -> Array:
 # -- trigonometry ----------------------------------------------------------------------------------
 
 
-@elementwise(code="sin_f32({x})", derivative=lambda x, _y: cos(x))
+@elementwise(code="sin_{f}({x})", derivative=lambda x, _y: cos(x))
 def sin(x: Operand) -> Array:
     """Return the sine; angles are radians."""
     return np.sin(x)
 
 
-@elementwise(code="cos_f32({x})", derivative=lambda x, _y: -sin(x))
+@elementwise(code="cos_{f}({x})", derivative=lambda x, _y: -sin(x))
 def cos(x: Operand) -> Array:
     """Return the cosine; angles are radians."""
     return np.cos(x)
 
 
-@elementwise(code="tan_f32({x})", derivative=lambda _x, y: 1 + y * y, domain=(-1.2, 1.2))
+@elementwise(code="tan_{f}({x})", derivative=lambda _x, y: 1 + y * y, domain=(-1.2, 1.2))
 def tan(x: Operand) -> Array:
     """Return the tangent; angles are radians."""
     return np.tan(x)
 
 
-@elementwise(code="asin_f32({x})", derivative=lambda x, _y: rsqrt(1 - x * x), domain=(-0.9, 0.9))
+@elementwise(code="asin_{f}({x})", derivative=lambda x, _y: rsqrt(1 - x * x), domain=(-0.9, 0.9))
 def asin(x: Operand) -> Array:
     """Return the inverse sine in radians."""
     return np.arcsin(x)
 
 
-@elementwise(code="acos_f32({x})", derivative=lambda x, _y: -rsqrt(1 - x * x), domain=(-0.9, 0.9))
+@elementwise(code="acos_{f}({x})", derivative=lambda x, _y: -rsqrt(1 - x * x), domain=(-0.9, 0.9))
 def acos(x: Operand) -> Array:
     """Return the inverse cosine in radians."""
     return np.arccos(x)
 
 
-@elementwise(code="atan_f32({x})", derivative=lambda x, _y: 1 / (1 + x * x))
+@elementwise(code="atan_{f}({x})", derivative=lambda x, _y: 1 / (1 + x * x))
 def atan(x: Operand) -> Array:
     """Return the inverse tangent in radians."""
     return np.arctan(x)
@@ -450,7 +450,7 @@ def _squares(x: Any, y: Any) -> Any:
 
 
 @elementwise(
-    code="atan2_f32({x}, {y})",
+    code="atan2_{f}({x}, {y})",
     derivative=(lambda x, y, _z: y / _squares(x, y), lambda x, y, _z: -x / _squares(x, y)),
     kinds=FLOATS,
     domain=((0.3, 2.0), (-2.0, 2.0)),
@@ -460,37 +460,37 @@ def atan2(x: Operand, y: Operand) -> Array:
     return np.arctan2(x, y)
 
 
-@elementwise(code="sinh_f32({x})", derivative=lambda x, _y: cosh(x))
+@elementwise(code="sinh_{f}({x})", derivative=lambda x, _y: cosh(x))
 def sinh(x: Operand) -> Array:
     """Return the hyperbolic sine."""
     return np.sinh(x)
 
 
-@elementwise(code="cosh_f32({x})", derivative=lambda x, _y: sinh(x))
+@elementwise(code="cosh_{f}({x})", derivative=lambda x, _y: sinh(x))
 def cosh(x: Operand) -> Array:
     """Return the hyperbolic cosine."""
     return np.cosh(x)
 
 
-@elementwise(code="tanh_f32({x})", derivative=lambda _x, y: 1 - y * y)
+@elementwise(code="tanh_{f}({x})", derivative=lambda _x, y: 1 - y * y)
 def tanh(x: Operand) -> Array:
     """Return the hyperbolic tangent."""
     return np.tanh(x)
 
 
-@elementwise(code="asinh_f32({x})", derivative=lambda x, _y: rsqrt(1 + x * x))
+@elementwise(code="asinh_{f}({x})", derivative=lambda x, _y: rsqrt(1 + x * x))
 def asinh(x: Operand) -> Array:
     """Return the inverse hyperbolic sine."""
     return np.arcsinh(x)
 
 
-@elementwise(code="acosh_f32({x})", derivative=lambda x, _y: rsqrt(x * x - 1), domain=(1.2, 3.0))
+@elementwise(code="acosh_{f}({x})", derivative=lambda x, _y: rsqrt(x * x - 1), domain=(1.2, 3.0))
 def acosh(x: Operand) -> Array:
     """Return the inverse hyperbolic cosine."""
     return np.arccosh(x)
 
 
-@elementwise(code="atanh_f32({x})", derivative=lambda x, _y: 1 / (1 - x * x), domain=(-0.8, 0.8))
+@elementwise(code="atanh_{f}({x})", derivative=lambda x, _y: 1 / (1 - x * x), domain=(-0.8, 0.8))
 def atanh(x: Operand) -> Array:
     """Return the inverse hyperbolic tangent."""
     return np.arctanh(x)

@@ -51,7 +51,7 @@ def trunc(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "round_half_even_f32({x})", "int": "{x}"},
+    code={"float": "round_half_even_{f}({x})", "int": "{x}"},
     derivative=lambda _x, _y: 0.0,
     integers="same",
     kinds="iuf",

@@ -47,7 +47,7 @@ INVERSE_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 
 
 @elementwise(
-    code="erf_f32({x})",
+    code="erf_{f}({x})",
     derivative=lambda x, _y: mul(exp(neg(square(x))), TWO_OVER_SQRT_PI),
     kinds="f",
 )
@@ -57,7 +57,7 @@ def erf(x: Operand) -> Array:
 
 
 @elementwise(
-    code="erfc_f32({x})",
+    code="erfc_{f}({x})",
     derivative=lambda x, _y: mul(exp(neg(square(x))), -TWO_OVER_SQRT_PI),
     kinds="f",
 )
@@ -67,7 +67,7 @@ def erfc(x: Operand) -> Array:
 
 
 @elementwise(
-    code="erfinv_f32({x})",
+    code="erfinv_{f}({x})",
     derivative=lambda _x, y: mul(exp(square(y)), 1 / TWO_OVER_SQRT_PI),
     kinds="f",
     domain=(-0.9, 0.9),
@@ -81,7 +81,7 @@ def erfinv(x: Operand) -> Array:
 
 
 @elementwise(
-    code="lgamma_f32({x})", derivative=lambda x, _y: digamma(x), kinds="f", domain=(0.3, 4.0)
+    code="lgamma_{f}({x})", derivative=lambda x, _y: digamma(x), kinds="f", domain=(0.3, 4.0)
 )
 def lgamma(x: Operand) -> Array:
     """Return the logarithm of the absolute value of the gamma function."""
@@ -89,7 +89,7 @@ def lgamma(x: Operand) -> Array:
 
 
 @elementwise(
-    code="digamma_f32({x})", derivative=lambda x, _y: trigamma(x), kinds="f", domain=(0.3, 4.0)
+    code="digamma_{f}({x})", derivative=lambda x, _y: trigamma(x), kinds="f", domain=(0.3, 4.0)
 )
 def digamma(x: Operand) -> Array:
     """Return the derivative of lgamma; nan at the negative integers."""
@@ -97,7 +97,7 @@ def digamma(x: Operand) -> Array:
 
 
 @elementwise(
-    code="trigamma_f32({x})", derivative=lambda x, _y: polygamma(2, x), kinds="f", domain=(0.3, 4.0)
+    code="trigamma_{f}({x})", derivative=lambda x, _y: polygamma(2, x), kinds="f", domain=(0.3, 4.0)
 )
 def trigamma(x: Operand) -> Array:
     """Return the second derivative of lgamma."""
@@ -179,8 +179,8 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
 
 @elementwise(
     code={
-        "wgsl": "select({x} * log_f32({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
-        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log_f32({y}))",
+        "wgsl": "select({x} * log_{f}({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log_{f}({y}))",
     },
     derivative=(
         lambda x, y, _z: where(eq(x, 0), where(le(y, 0), 0, log(y)), log(y)),
@@ -196,8 +196,8 @@ def xlogy(x: Operand, y: Operand) -> Array:
 
 @elementwise(
     code={
-        "wgsl": "select({x} * log1p_f32({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
-        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log1p_f32({y}))",
+        "wgsl": "select({x} * log1p_{f}({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log1p_{f}({y}))",
     },
     derivative=(
         lambda x, y, _z: where(eq(x, 0), where(le(y, -1), 0, log1p(y)), log1p(y)),
@@ -224,8 +224,8 @@ def radius(x: Operand) -> Array:
 
 @elementwise(
     code={
-        "wgsl": "select(select(0.0, -inf(), {x} < 0.0), -{x} * log_f32({x}), {x} > 0.0 || is_nan({x}))",
-        "cuda": "({x} > 0 || is_nan({x}) ? -{x} * log_f32({x}) : ({x} < 0 ? -inf() : 0))",
+        "wgsl": "select(select(0.0, -inf(), {x} < 0.0), -{x} * log_{f}({x}), {x} > 0.0 || is_nan({x}))",
+        "cuda": "({x} > 0 || is_nan({x}) ? -{x} * log_{f}({x}) : ({x} < 0 ? -inf() : 0))",
     },
     derivative=lambda x, _y: neg(add(log(x), 1)),
     kinds="f",
@@ -239,8 +239,8 @@ def entr(x: Operand) -> Array:
 
 @elementwise(
     code={
-        "wgsl": "(({y} - 1.0) * max_f32(log1p_f32(-{x}), -100.0) - {y} * max_f32(log_f32({x}), -100.0))",
-        "cuda": "(({y} - 1) * max_f32(log1p_f32(-{x}), -100.0) - {y} * max_f32(log_f32({x}), -100.0))",
+        "wgsl": "(({y} - 1.0) * max_{f}(log1p_{f}(-{x}), -100.0) - {y} * max_{f}(log_{f}({x}), -100.0))",
+        "cuda": "(({y} - 1) * max_{f}(log1p_{f}(-{x}), -100.0) - {y} * max_{f}(log_{f}({x}), -100.0))",
     },
     derivative=(
         lambda x, y, _z: _coin_slope(x, y),
@@ -272,20 +272,20 @@ def _coin_slope(x: Any, y: Any) -> Any:
 # -- sigmoid and its relatives ---------------------------------------------------------------------
 
 
-@elementwise(code="sigmoid_f32({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
+@elementwise(code="sigmoid_{f}({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
 def sigmoid(x: Operand) -> Array:
     """Return 1 / (1 + exp(-x)), without overflow."""
     return np.exp(-np.logaddexp(0, -x))
 
 
-@elementwise(code="softplus_f32({x})", derivative=lambda x, _y: sigmoid(x), kinds="f")
+@elementwise(code="softplus_{f}({x})", derivative=lambda x, _y: sigmoid(x), kinds="f")
 def softplus(x: Operand) -> Array:
     """Return ln(1 + exp(x)), without overflow."""
     return np.logaddexp(x, 0)
 
 
 @elementwise(
-    code="({x} * sigmoid_f32({x}))", derivative=lambda x, _y: _silu_slope(x, sigmoid(x)), kinds="f"
+    code="({x} * sigmoid_{f}({x}))", derivative=lambda x, _y: _silu_slope(x, sigmoid(x)), kinds="f"
 )
 def silu(x: Operand) -> Array:
     """Return x * sigmoid(x)."""
@@ -298,7 +298,7 @@ def _silu_slope(x: Any, s: Any) -> Any:
 
 
 @elementwise(
-    code="(0.5 * {x} * erfc_f32({x} * -0.70710678118654752))",
+    code="(0.5 * {x} * erfc_{f}({x} * -0.70710678118654752))",
     derivative=lambda x, _y: _gelu_slope(x),
     kinds="f",
 )
@@ -316,7 +316,7 @@ GELU_A, GELU_B = 2 * math.sqrt(2 / math.pi), 0.044715
 
 
 @elementwise(
-    code="({x} * sigmoid_f32({x} * (1.5957691216057308 + 0.071354816272600249 * {x} * {x})))",
+    code="({x} * sigmoid_{f}({x} * (1.5957691216057308 + 0.071354816272600249 * {x} * {x})))",
     derivative=lambda x, _y: _gelu_tanh_slope(x),
     kinds="f",
 )
@@ -334,7 +334,7 @@ def _gelu_tanh_slope(x: Any) -> Any:
 
 
 @elementwise(
-    code={"float": "max_f32({x}, 0.0)", "int": "max({x}, {x} * 0)"},
+    code={"float": "max_{f}({x}, 0.0)", "int": "max({x}, {x} * 0)"},
     along=lambda t, _x, y: where(le(y, 0), 0, t),
     integers="same",
     kinds="iuf",
@@ -349,7 +349,7 @@ relu.kinked = True
 
 
 @elementwise(
-    code={"float": "max_f32({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
     along=(lambda t, x, y, _z: where(ge(x, y), t, 0), lambda t, x, y, _z: where(lt(x, y), t, 0)),
     integers="same",
     kinds="biuf",
@@ -360,7 +360,7 @@ def at_least(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "min_f32({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
     along=(lambda t, x, y, _z: where(le(x, y), t, 0), lambda t, x, y, _z: where(gt(x, y), t, 0)),
     integers="same",
     kinds="biuf",

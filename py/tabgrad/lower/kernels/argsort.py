@@ -12,12 +12,13 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import text, unflatten, var
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.lines import Lines, emitter, extent
+from tabgrad.lower.line_kernels import LineKernels, emitter, extent, size_functions
 from tabgrad.lower.passes import sort_block, sort_passes
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.routines import DTYPES, Call, dense, swap
 from tabgrad.lower.simplify import apply
+from tabgrad.lower.tokens import Size, Word
 
 LONG = 256
 """Lines to this length are sorted by counting for each element those before it."""
@@ -33,11 +34,11 @@ def _line(e: Emitter, n: Node, count: int) -> None:
     mine = e.value(x, index)
     e.line(d.var("rank", U32, "0u"))
     e.line(d.let("own", U32, text(index[axis])))
-    e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
+    e.open(d.loop("t", "0u", f"{Size(size)}", "1u"), "t")
     other = e.value(x, tuple(var("t", size) if i == axis else q for i, q in enumerate(index)))
     e.line(f"if ({_before(n, other, mine)}) {{ rank = rank + 1u; }}")
     e.close()
-    rank = e.opaque(n, "rank", size)
+    rank = e.computed_index("rank", size)
     target = tuple(rank if i == axis else q for i, q in enumerate(index))
     e.store(n, target, d.convert("own", U32, d.compute_type(n.spec.dtype)))
 
@@ -63,10 +64,10 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     rows, length = extent(n)
     if not printer.d.templates or not rows or length <= LONG:
         return []
-    return _bitonic(Lines(printer, n, emitter(printer, n)))
+    return _bitonic(LineKernels(printer, n, emitter(printer, n)))
 
 
-def _bitonic(lines: Lines) -> list[Kernel]:
+def _bitonic(lines: LineKernels) -> list[Kernel]:
     """Return the passes of a bitonic sort of places."""
     n, e, d = lines.n, lines.e, lines.printer.d
     (x,) = n.srcs
@@ -85,23 +86,22 @@ def _bitonic(lines: Lines) -> list[Kernel]:
         return ""
 
     blocks = {
-        "dims": f"const ROWS = {rows}u;\nconst LENGTH = {length}u;\nconst BLOCK = {block}u;\n",
+        "dims": f"{size_functions(rows=rows, length=length)}const BLOCK = {block}u;\n",
         "load_key": lines.function("load_key(row: u32, place: u32) -> u32", key),
         "store_place": lines.function("store_place(row: u32, i: u32, place: u32)", store),
         "load_place": lines.function(
             "load_place(row: u32, i: u32) -> u32",
-            lambda: f"return {d.convert(e.reload(n, i), kind, U32)};",
+            lambda: f"return {d.convert(e.load(n, i, 'w'), kind, U32)};",
         ),
     }
     passes = list(sort_passes(rows, length, block))
     size, stride = "0u", "0u"
     if len(passes) > 1:
-        size, stride = d.uniform(e.words, U32), d.uniform(e.words + 1, U32)
-        e.words += 2
+        size, stride = f"{Word(0)}", f"{Word(1)}"
     blocks["params"] = (
         f"fn size() -> u32 {{ return {size}; }}\nfn stride() -> u32 {{ return {stride}; }}\n"
     )
-    blocks["bindings"] = d.bindings(e.bindings(), e.words)
+    blocks["bindings"] = d.bindings(e.bindings())
     source = library.kernel("sort").with_blocks(blocks)
     made = [(one, lines.kernel(source, one.groups, {"PASS": float(one.step)})) for one in passes]
     return [replace(k, words=one.words if len(passes) > 1 else ()) for one, k in made]

@@ -9,6 +9,7 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.record import CHEAP, Index, Record, register
+from tabgrad.lower.tokens import Size
 
 
 def _sources(n: Node, index: Index) -> list[tuple[Node, Index]]:
@@ -23,9 +24,9 @@ def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
     x, where = n.srcs
     at = e.value(where, index)
     size = x.shape[axis]
-    place = e.opaque(n, e.d.convert(at, e.d.compute_type(where.spec.dtype), U32), size)
+    place = e.computed_index(e.d.convert(at, e.d.compute_type(where.spec.dtype), U32), size)
     inner = tuple(place if i == axis else q for i, q in enumerate(index))
-    test = f"{text(place)} < {size}u"
+    test = f"{text(place)} < {Size(size)}"
     if not e.d.robust:
         return e.guarded(test, x, inner, kind)
     # Not `if`: where one index serves all threads, LLVM may take forever over a branch in a loop that

@@ -9,18 +9,19 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS, spec
-from tabgrad.lower import checks
+from tabgrad.lower import checks, verify
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.fuse import Fuser
-from tabgrad.lower.group import Group, Limits, in_pieces, product_dims
-from tabgrad.lower.index import flatten
+from tabgrad.lower.group import Group, in_pieces, product_dims
 from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.kernel import TURNS, Kernel
-from tabgrad.lower.memory import settle_pieces
-from tabgrad.lower.printer import KernelPrinter, operands, phases
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.memory import join_in_place
+from tabgrad.lower.printer import KernelPrinter, phases
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.simplify import make
+from tabgrad.lower.tokens import Size
 
 SHARED = 12288
 """Bytes of workgroup memory that a loop may take; more goes to a buffer."""
@@ -36,13 +37,17 @@ class Loop:
         self.body: Any = n.params["body"]
         self.length: int = n.params["length"]  # type: ignore[assignment]
         self.p, self.inputs = self._program()
-        inside = settle_pieces(self.p)
+        self.pieces = join_in_place(self.p)
         limits = Limits(64, printer.limits.software, False, printer.limits.threads)
-        fuser = Fuser(self.p, limits, {m.id for m in inside})
-        self.groups = [g for g in fuser.run() if any(m.spec.size for m in g.members)]
+        fuser = Fuser(self.p, limits, {m.id for m in self.pieces})
+        groups = fuser.run()
+        verify.program(
+            self.p, [o.spec for o in self.p.outputs], [c for c, _ in self.pieces.values()]
+        )
+        verify.groups(self.p, groups, fuser.stored)
+        self.groups = [g for g in groups if any(m.spec.size for m in g.members)]
         self.stored = fuser.stored
-        self.inside = inside
-        self.rows = KernelPrinter(printer.d, printer.limits, fuser.stored, {}).rows
+        self.inside = KernelPrinter(printer.d, printer.limits, fuser.stored, {})
         self.threads = self._threads()
 
     def _program(self) -> tuple[Program, list[Node]]:
@@ -91,18 +96,16 @@ class Loop:
 class LoopEmitter(Emitter):
     """Prints inside a repetition: rows and stacked outputs lie at a place that moves with it."""
 
-    def __init__(self, loop: Loop, scratch: dict[dt.DType, int]) -> None:
+    def __init__(self, loop: Loop) -> None:
         outer = loop.printer
-        super().__init__(outer.d, None, loop.stored, {}, outer.windows)
+        super().__init__(outer.d, loop.n.siblings, loop.stored, {}, outer.windows)
         self.loop = loop
-        self.scratch = scratch
         self.moving: dict[int, int] = {}
         self.shared: dict[int, str] = {}
         self.outer_of: dict[int, Node] = {}
 
     def enter(self, g: Group) -> None:
         """Take up a group."""
-        self.group = g
         self.members = {m.id for m in g.members}
 
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
@@ -121,29 +124,18 @@ class LoopEmitter(Emitter):
         """Return the raw node of the loop: those inside were not recorded one by one."""
         return self.loop.n.origin
 
-    def load(self, n: Node, index: Index) -> str:
-        """Return the text that reads element `index` of a stored node."""
+    def load(self, n: Node, index: Index, mode: str = "r") -> str:
+        """Return the text that reads element `index` of a stored node, of which a constant has no buffer."""
         source = self.outer_of.get(n.id)
         if source is not None and source.op is FULL:
             return self.constant(source)
-        name, offset = self.buffer(n, "r")
-        return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
-
-    def reload(self, n: Node, index: Index) -> str:
-        """Return the text that reads back an element this kernel has written."""
-        name, offset = self.buffer(n, "w")
-        return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
-
-    def store(self, n: Node, index: Index, value: str) -> None:
-        """Write element `index` of a stored node."""
-        name, offset = self.buffer(n, "w")
-        self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
+        return super().load(n, index, mode)
 
     def spot(self, n: Node, index: Index, offset: int) -> str:
         """Return the text of where an element lies."""
-        at = self.place(flatten(index, n.shape) + offset)
+        at = super().spot(n, index, offset)
         size = self.moving.get(n.id)
-        return at if size is None else f"{at} + s * {size}u"
+        return at if size is None else f"{at} + s * {Size(size)}"
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
@@ -170,7 +162,7 @@ class _Home:
             self._spot(node)
         # a piece of a long cat lies inside it
         for node in [m for g in loop.groups for m in g.members]:
-            self._settle(node)
+            self._put(node)
         total = sum(4 * n for n in self.sizes.values())
         self.slots: dict[dt.DType, int] = {}
         if total > SHARED:
@@ -182,15 +174,15 @@ class _Home:
             scratch(max(4, 8 * sum(x.spec.size for x in self.inputs[:carries]))) if keep else -1
         )
 
-    def _settle(self, node: Node) -> None:
+    def _put(self, node: Node) -> None:
         if node.id in self.spots or not self._needed(node):
             return
-        home = self.loop.inside.get(node)
+        home = self.loop.pieces.get(node)
         if home is None:
             self._spot(node)
             return
         cat, at = home
-        self._settle(cat)
+        self._put(cat)
         kind, base = self.spots[cat.id]
         self.spots[node.id] = (kind, base + at)
 
@@ -199,7 +191,7 @@ class _Home:
         return (
             not any(node is o for o in stacked)
             or any(u for u in node.users)
-            or node in self.loop.inside
+            or node in self.loop.pieces
         )
 
     def _spot(self, node: Node) -> None:
@@ -211,7 +203,7 @@ class _Home:
         """Return an emitter that knows all places, and the declarations of the shared memory."""
         loop = self.loop
         d, body, n = loop.printer.d, loop.body, loop.n
-        e = LoopEmitter(loop, self.slots)
+        e = LoopEmitter(loop)
         if checks.ERRORS in loop.printer.places:
             e.places[checks.ERRORS] = loop.printer.places[checks.ERRORS]
         shared = []
@@ -251,8 +243,8 @@ class _Home:
         e, shared = self.emitter()
         self.carry_in(e, start == 0)
         self.barrier(e)
-        e.open(d.loop("t", f"{start}u", f"{stop}u", "1u"), "t", guarded=True)
-        e.line(d.let("s", U32, f"{loop.length - 1}u - t" if loop.n.params["reverse"] else "t"))
+        e.open(d.loop("t", f"{Size(start)}", f"{Size(stop)}", "1u"), "t", guarded=True)
+        e.line(d.let("s", U32, f"{Size(loop.length - 1)} - t" if loop.n.params["reverse"] else "t"))
         for g in loop.groups:
             if not in_pieces(g):
                 self.group(e, g)
@@ -262,8 +254,8 @@ class _Home:
         self.barrier(e)
         e.close()
         self.carry_out(e, stop == loop.length)
-        source = d.module(e.bindings(), e.words, shared, loop.threads, e.scope.lines)
-        return loop.printer.package(None, e, source, (1, 1, 1), d.overrides(loop.threads), loop.n)
+        source = d.module(e.bindings(), shared, loop.threads, e.scope.lines)
+        return loop.printer.package(e, source, (1, 1, 1), d.overrides(loop.threads))
 
     def barrier(self, e: LoopEmitter) -> None:
         """Let every thread see what the others have written."""
@@ -276,10 +268,12 @@ class _Home:
         """Open the loop in which the threads share `count` elements."""
         d = self.loop.printer.d
         if count <= self.loop.threads:
-            e.open(f"if ({d.lane} < {count}u) {{", "g", guarded=True)
+            e.open(f"if ({d.lane} < {Size(count)}) {{", "g", guarded=True)
             e.line(d.let("g", U32, d.lane))
         else:
-            e.open(d.loop("g", d.lane, f"{count}u", f"{self.loop.threads}u"), "g", guarded=True)
+            e.open(
+                d.loop("g", d.lane, f"{Size(count)}", f"{self.loop.threads}u"), "g", guarded=True
+            )
 
     def group(self, e: LoopEmitter, g: Group) -> None:
         """Emit what one group computes, the threads sharing its elements or rows."""
@@ -287,32 +281,12 @@ class _Home:
         writes = [m for m in g.members if m.id in e.places]
         self.each(e, self.loop.count(g))
         if g.kind == "row":
-            self.loop.rows(g, e, writes, "0u", "1u")
+            self.loop.inside.rows(g, e, writes, "0u", "1u")
         elif g.kind == "product":
-            self.product(e, g, writes)
+            self.loop.inside.one_product(g, e, writes, e.name())
         else:
-            for m in writes:
-                e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
+            self.loop.inside.write(g, e, writes)
         e.close()
-
-    def product(self, e: LoopEmitter, g: Group, writes: list[Node]) -> None:
-        """Emit one element of a matrix product."""
-        d = self.loop.printer.d
-        h = g.heavies[0]
-        _, m, n, k = product_dims(h)
-        for name, at in (("b", f"g / {m * n}u"), ("i", f"g / {n}u % {m}u"), ("j", f"g % {n}u")):
-            e.line(d.let(name, U32, at))
-        e.scope.variables.update(("b", "i", "j"))
-        kind = d.compute_type(h.spec.dtype)
-        acc = e.name()
-        e.line(d.var(acc, kind, d.literal(0, kind)))
-        e.open(d.loop("k", "0u", f"{k}u", "1u"), "k")
-        (left, li), (right, ri) = operands(h)
-        e.line(f"{acc} = {acc} + {e.value(left, li)} * {e.value(right, ri)};")
-        e.close()
-        e.scope.values[h.id, g.index[h.id]] = d.narrow(acc, h.spec.dtype)
-        for w in writes:
-            e.store(w, g.index[w.id], e.value(w, g.index[w.id]))
 
     def stack(self, e: LoopEmitter) -> None:
         """Copy what is stacked and also read inside from shared memory to the output."""
@@ -323,8 +297,8 @@ class _Home:
             if o.id in self.spots and o.spec.size:
                 self.each(e, o.spec.size)
                 name, offset = e.buffer(o, "r")
-                value = d.load(name, f"g + {offset}u", o.spec.dtype)
-                self.write(e, f"g + {at}u + s * {o.spec.size}u", value)
+                value = d.load(name, f"g + {Size(offset)}", o.spec.dtype)
+                self.write(e, f"g + {Size(at)} + s * {Size(o.spec.size)}", value)
                 e.close()
             at += self.loop.length * o.spec.size
 
@@ -345,7 +319,12 @@ class _Home:
             a, at = e.buffer(new, "r")
             b, to = e.buffer(old, "w")
             e.line(
-                d.store(b, f"g + {to}u", d.load(a, f"g + {at}u", new.spec.dtype), old.spec.dtype)
+                d.store(
+                    b,
+                    f"g + {Size(to)}",
+                    d.load(a, f"g + {Size(at)}", new.spec.dtype),
+                    old.spec.dtype,
+                )
             )
             e.close()
 
@@ -366,12 +345,12 @@ class _Home:
                 else:
                     slot, offset = self.loop.printer.places[source.id]
                     name = e.binding(slot, node.spec.dtype, "r")
-                    value = d.load(name, f"g + {offset + at}u", node.spec.dtype)
+                    value = d.load(name, f"g + {Size(offset + at)}", node.spec.dtype)
             else:
                 name = e.binding(self.kept, node.spec.dtype, "r")
-                value = d.load(name, f"g + {kept}u", node.spec.dtype)
+                value = d.load(name, f"g + {Size(kept)}", node.spec.dtype)
             name, to = e.buffer(node, "w")
-            e.line(d.store(name, f"g + {to}u", value, node.spec.dtype))
+            e.line(d.store(name, f"g + {Size(to)}", value, node.spec.dtype))
             e.close()
             kept += node.spec.size
 
@@ -384,12 +363,12 @@ class _Home:
                 continue
             self.each(e, node.spec.size)
             name, offset = e.buffer(node, "r")
-            value = d.load(name, f"g + {offset}u", node.spec.dtype)
+            value = d.load(name, f"g + {Size(offset)}", node.spec.dtype)
             if last:
-                self.write(e, f"g + {self.out_offset + at}u", value)
+                self.write(e, f"g + {Size(self.out_offset + at)}", value)
             else:
                 kept = e.binding(self.kept, node.spec.dtype, "w")
-                e.line(d.store(kept, f"g + {at}u", value, node.spec.dtype))
+                e.line(d.store(kept, f"g + {Size(at)}", value, node.spec.dtype))
             e.close()
             at += node.spec.size
 

@@ -7,7 +7,7 @@ from tabgrad.lower.dialect import BOOL, F32, U32
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernels.scan import Combination, scan
-from tabgrad.lower.lines import Lines, walk
+from tabgrad.lower.line_kernels import LineKernels, walk
 from tabgrad.lower.record import register
 
 
@@ -19,7 +19,7 @@ def _line(e: Emitter, n: Node, count: int) -> None:
     sign = "<=" if n.params["least"] else ">="
     e.line(d.var("best", kind, d.literal(0, kind)))
     e.line(d.var("place", U32, "0u"))
-    _, at = walk(e, n, count)
+    at = walk(e, n)
     value = e.value(x, at)
     if x.spec.dtype is dt.bool_:
         wins = f"(!{value} || best)" if n.params["least"] else f"({value} || !best)"
@@ -32,7 +32,7 @@ def _line(e: Emitter, n: Node, count: int) -> None:
     e.close()
 
 
-def _best(lines: Lines) -> Combination:
+def _best(lines: LineKernels) -> Combination:
     d, n, kind = lines.printer.d, lines.n, lines.kind()
     stored = U32 if kind == BOOL else kind
     sign = "<=" if n.params["least"] else ">="

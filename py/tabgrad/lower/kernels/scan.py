@@ -15,17 +15,18 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
 from tabgrad.lower.emit import Emitter
-from tabgrad.lower.index import var
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.kernel import Kernel, grid_of
-from tabgrad.lower.lines import (
+from tabgrad.lower.line_kernels import (
     FEW,
     LONG_SCAN,
-    Lines,
+    LineKernels,
     emitter,
     extent,
     line_count,
     scans_apart,
+    size_functions,
+    step_of,
     walk,
 )
 from tabgrad.lower.passes import scan_span
@@ -33,6 +34,7 @@ from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Index, Record, Scratch, register
 from tabgrad.lower.routines import DTYPES, Call, dense, swap
 from tabgrad.lower.simplify import apply
+from tabgrad.lower.tokens import UNIFORMS
 
 THREADS = 64
 
@@ -53,14 +55,13 @@ class Combination:
     declare: str = ""
 
 
-def passes(lines: Lines, how: Combination, scratch: Scratch) -> list[Kernel]:
+def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kernel]:
     """Return the passes of a scan: one over lines that fit a span, else totals, their scan, and the spans."""
     n, e, d = lines.n, lines.e, lines.printer.d
     rows, length = extent(n)
     span = scan_span(length, THREADS)
     spans = -(-length // span)
-    step = var("i", length)
-    at = lines.index((length - 1) - step if n.params.get("reverse") else step)
+    at = lines.index(step_of(n, "i", length))
 
     def store() -> str:
         result = how.result
@@ -100,9 +101,9 @@ NO_TOTALS = (
 
 
 def _dims(rows: int, length: int, span: int) -> str:
-    """Return the constants of one scan."""
-    sizes = {"ROWS": rows, "LENGTH": length, "SPAN": span, "THREADS": THREADS}
-    return "".join(f"const {name} = {size}u;\n" for name, size in sizes.items())
+    """Return the sizes of one scan."""
+    fixed = f"const SPAN = {span}u;\nconst THREADS = {THREADS}u;\n"
+    return size_functions(rows=rows, length=length) + fixed
 
 
 def _assemble(how: Combination, blocks: dict[str, str], bindings: str) -> str:
@@ -112,40 +113,39 @@ def _assemble(how: Combination, blocks: dict[str, str], bindings: str) -> str:
     )
 
 
-def _declared(lines: Lines, totals: bool) -> str:
-    """Return the bindings of a scan; the totals come after the op's own buffers and before the uniforms."""
-    e, d = lines.e, lines.printer.d
-    text: str = d.bindings(e.bindings(), 0)
-    at = len(e.bound()[0])
+def _declared(lines: LineKernels, totals: bool) -> str:
+    """Return the bindings of a scan; the totals come after the op's own buffers."""
+    text: str = lines.printer.d.bindings(lines.e.bindings())
     if totals:
+        at = len(lines.e.bound()[0])
         text += f"@group(0) @binding({at}) var<storage, read_write> totals: array<elem>;\n"
-        at += 1
-    if e.words:
-        text += f"@group(0) @binding({at}) var<uniform> u: array<vec4<u32>, {-(-e.words // 4)}>;\n"
     return text
 
 
 def _with_totals(k: Kernel, slot: int) -> Kernel:
-    """Return a kernel that binds one more buffer, before its uniforms."""
-    tail = "u" if k.bindings.endswith("u") else ""
+    """Return a kernel that binds one more buffer."""
     spans = (*k.spans, None) if k.spans else ()
-    bindings = k.bindings.removesuffix("u") + "w" + tail
-    return replace(k, bindings=bindings, slots=[*k.slots, slot], spans=spans)
+    return replace(k, bindings=f"{k.bindings}w", slots=[*k.slots, slot], spans=spans)
 
 
 def _totals_kernel(
-    lines: Lines, how: Combination, extents: tuple[int, int], slots: tuple[int, int], combine: str
+    lines: LineKernels,
+    how: Combination,
+    extents: tuple[int, int],
+    slots: tuple[int, int],
+    combine: str,
 ) -> Kernel:
     """Return the kernel that scans the totals of the spans."""
     rows, spans = extents
     bindings = (
         "@group(0) @binding(0) var<storage, read> totals: array<elem>;\n"
-        "@group(0) @binding(1) var<storage, read_write> before: array<elem>;\n"
+        "@group(0) @binding(1) var<storage, read_write> before: array<elem>;"
+        f"{UNIFORMS}\n"
     )
     blocks = {
         "dims": _dims(rows, spans, THREADS * -(-spans // THREADS)),
-        "load": "fn load(row: u32, i: u32) -> elem { return totals[row * LENGTH + i]; }\n",
-        "store": "fn store(row: u32, i: u32, acc: elem) { before[row * LENGTH + i] = acc; }\n",
+        "load": "fn load(row: u32, i: u32) -> elem { return totals[row * length() + i]; }\n",
+        "store": "fn store(row: u32, i: u32, acc: elem) { before[row * length() + i] = acc; }\n",
         "combine": combine,
         "totals": NO_TOTALS,
     }
@@ -161,7 +161,7 @@ Step = Callable[[Emitter, Node, Index, str, str], list[str]]
 
 
 def scan(
-    op: str, combination: Callable[[Lines], Combination], line: Callable[[Emitter, Node, int], None],
+    op: str, combination: Callable[[LineKernels], Combination], line: Callable[[Emitter, Node, int], None],
     routine: Any = None, adds_up: bool = True,
 ) -> Record:  # fmt: skip
     """Return the record of a running combination."""
@@ -169,7 +169,7 @@ def scan(
     def several(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
         if not printer.d.templates or not scans_apart(n, printer.limits):
             return []
-        lines = Lines(printer, n, emitter(printer, n))
+        lines = LineKernels(printer, n, emitter(printer, n))
         return passes(lines, combination(lines), scratch)
 
     return Record(
@@ -182,7 +182,7 @@ def _running(e: Emitter, n: Node, count: int, *, start: float, step: Step) -> No
     d = e.d
     kind = d.compute_type(n.spec.dtype)
     e.line(d.var("acc", kind, d.literal(start, kind)))
-    _, at = walk(e, n, count)
+    at = walk(e, n)
     for statement in step(e, n, at, e.value(n.srcs[-1], at), kind):
         e.line(statement)
     e.line(f"acc = {d.narrow('acc', n.spec.dtype)};")
@@ -193,7 +193,7 @@ def _running(e: Emitter, n: Node, count: int, *, start: float, step: Step) -> No
 # -- sums ------------------------------------------------------------------------------------------
 
 
-def _sum(lines: Lines) -> Combination:
+def _sum(lines: LineKernels) -> Combination:
     kind = lines.kind()
     return Combination(
         elem=kind, nbytes=4, identity=lines.zero(), combine="return a + b;", load=lambda v: v[0]
@@ -224,7 +224,7 @@ def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
 # -- linear recurrences ----------------------------------------------------------------------------
 
 
-def _recurrence(lines: Lines) -> Combination:
+def _recurrence(lines: LineKernels) -> Combination:
     kind, zero = lines.kind(), lines.zero()
     one = lines.printer.d.literal(1, kind)
     # What is zero stays so, though the product of many factors may have overflowed.
@@ -251,7 +251,7 @@ def _multiply_add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list
 # -- log-sum-exps ----------------------------------------------------------------------------------
 
 
-def _log_sum_exp(lines: Lines) -> Combination:
+def _log_sum_exp(lines: LineKernels) -> Combination:
     kind = lines.kind()
     return Combination(
         elem=kind,

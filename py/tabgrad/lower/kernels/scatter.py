@@ -10,14 +10,15 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter
-from tabgrad.lower.group import Limits
 from tabgrad.lower.index import text, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
-from tabgrad.lower.lines import FEW, LONG_SCAN, emitter, extent, line_count, line_index
-from tabgrad.lower.parts import Cut
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.line_kernels import FEW, LONG_SCAN, emitter, extent, line_count, line_index
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.tokens import Size, Word
+from tabgrad.lower.windows import Cut
 
 
 def _line(e: Emitter, n: Node, count: int, *, adds: bool) -> None:
@@ -26,29 +27,29 @@ def _line(e: Emitter, n: Node, count: int, *, adds: bool) -> None:
     axis: Any = n.params["axis"]
     x, index, _ = n.srcs
     size = x.shape[axis]
-    e.open(d.loop("t", "0u", f"{size}u", "1u"), "t")
-    at = line_index(n, count, var("t", size))
+    e.open(d.loop("t", "0u", f"{Size(size)}", "1u"), "t")
+    at = line_index(n, var("t", size))
     e.store(n, at, e.value(x, at))
     e.close()
-    _place(e, n, count, "0u", f"{index.shape[axis]}u", adds)
+    _place(e, n, "0u", f"{Size(index.shape[axis])}", adds)
 
 
-def _place(e: Emitter, n: Node, count: int, start: str, stop: str, adds: bool) -> None:
+def _place(e: Emitter, n: Node, start: str, stop: str, adds: bool) -> None:
     """Place the elements of the source from `start` on, one after the other."""
     d = e.d
     axis: Any = n.params["axis"]
     _, index, src = n.srcs
     size = n.shape[axis]
     e.open(d.loop("s", start, stop, "1u"), "s")
-    place = line_index(n, count, var("s", index.shape[axis]))
+    place = line_index(n, var("s", index.shape[axis]))
     spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
-    to = e.opaque(n, spot, size)
+    to = e.computed_index(spot, size)
     value = e.value(src, place)
-    e.open(f"if ({text(to)} < {size}u) {{", guarded=True)
-    target = line_index(n, count, to)
+    e.open(f"if ({text(to)} < {Size(size)}) {{", guarded=True)
+    target = line_index(n, to)
     if adds:
         sign = "||" if n.spec.dtype is dt.bool_ else "+"
-        value = d.narrow(f"({e.reload(n, target)} {sign} {value})", n.spec.dtype)
+        value = d.narrow(f"({e.load(n, target, 'w')} {sign} {value})", n.spec.dtype)
     e.store(n, target, value)
     e.close()
     e.close()
@@ -70,7 +71,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) ->
     if not _apart(n, printer.limits, large):
         return []
     axis: Any = n.params["axis"]
-    d, (x, index, _) = printer.d, n.srcs
+    x, index, _ = n.srcs
     e = emitter(printer, n)
     if large:
         e.cut = Cut(printer.windows, "g", n.spec.size, BLOCK)
@@ -78,18 +79,13 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) ->
     printer.thread_index(e, grid, n.spec.size)
     at = unflatten(var("g", n.spec.size), n.shape)
     e.store(n, at, e.value(x, at))
-    made = printer.parts(None, e, grid, BLOCK, [], n)
+    made = printer.parts(e, grid, BLOCK)
     rows, _ = extent(n)
     grid = grid_of(math.ceil(rows / BLOCK))
-    words = 0
-    # The bounds of a turn follow the words of the constants, whose number the first printing tells.
-    for _ in range(2):
-        e = emitter(printer, n)
-        printer.thread_index(e, grid, rows)
-        _place(e, n, rows, d.uniform(words, U32), d.uniform(words + 1, U32), adds)
-        words = e.words
-    e.words += 2
-    k = printer.finish(None, e, grid, BLOCK, [], n)
+    e = emitter(printer, n)
+    printer.thread_index(e, grid, rows)
+    _place(e, n, f"{Word(0)}", f"{Word(1)}", adds)
+    k = printer.finish(e, grid, BLOCK)
     sources = index.shape[axis]
     return made + [
         replace(k, words=(start, min(start + TURNS, sources))) for start in range(0, sources, TURNS)

@@ -62,14 +62,14 @@ def _copy(printer: KernelPrinter, n: Node, source: Any, target: tuple[int, int])
     """Return a kernel that copies `n` from one place to another, or fills it with a constant."""
     count = math.prod(n.shape)
     places = {n.id: source} if source else {}
-    e = Emitter(printer.d, None, {n.id}, places, printer.windows)
+    e = Emitter(printer.d, n.siblings, {n.id}, places, printer.windows)
     grid = grid_of(math.ceil(count / BLOCK))
     printer.thread_index(e, grid, count)
     index = unflatten(var("g", count), n.shape)
     value = e.value(n, index) if n.op is FULL else e.load(n, index)
     e.places[n.id] = target
     e.store(n, index, value)
-    return printer.finish(None, e, grid, BLOCK, [], n)
+    return printer.finish(e, grid, BLOCK)
 
 
 register(Record(op="user_kernel", passes=_passes))

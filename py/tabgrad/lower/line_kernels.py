@@ -13,12 +13,13 @@ from typing import Any
 
 from tabgrad.core.shape import without
 from tabgrad.lower.dialect import BOOL
-from tabgrad.lower.emit import Emitter, Scope
-from tabgrad.lower.group import Limits
+from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import Expr, unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import TURNS, Kernel, grid_of
+from tabgrad.lower.limits import Limits
 from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.tokens import Size
 
 LONG_SCAN = 128
 """On a GPU, a few lines longer than this are scanned by workgroups."""
@@ -42,21 +43,31 @@ def extent(n: Node) -> tuple[int, int]:
     return (n.spec.size // length if length else 0), length
 
 
-def line_index(n: Node, count: int, at: Expr) -> tuple[Expr, ...]:
-    """Return the index of element `at` of line `g`."""
+def line_index(n: Node, at: Expr, line: str = "g") -> tuple[Expr, ...]:
+    """Return the index of element `at` of the line whose number is the variable `line`."""
     axis: Any = n.params["axis"]
-    outer = unflatten(var("g", count), without(n.shape, (axis,)))
+    outer = unflatten(var(line, line_count(n)), without(n.shape, (axis,)))
     return (*outer[:axis], at, *outer[axis:])
 
 
-def walk(e: Emitter, n: Node, count: int) -> tuple[Expr, tuple[Expr, ...]]:
-    """Open the loop along a line; return the step and the index of the element, from the end if reversed."""
+def size_functions(**sizes: int) -> str:
+    """Return the functions by which a kernel of `shaders/kernels` knows its sizes."""
+    return "".join(
+        f"fn {name}() -> u32 {{ return {Size(size)}; }}\n" for name, size in sizes.items()
+    )
+
+
+def walk(e: Emitter, n: Node) -> tuple[Expr, ...]:
+    """Open the loop along a line; return the index of the element at step `t`, from the end if reversed."""
     axis: Any = n.params["axis"]
     size = n.shape[axis]
-    step = var("t", size)
-    e.open(e.d.loop("t", "0u", f"{size}u", "1u"), "t")
-    at = (size - 1) - step if n.params.get("reverse") else step
-    return step, line_index(n, count, at)
+    e.open(e.d.loop("t", "0u", f"{Size(size)}", "1u"), "t")
+    return line_index(n, step_of(n, "t", size))
+
+
+def step_of(n: Node, name: str, size: int) -> Expr:
+    """Return the place on a line at step `name`, from the end if the op goes from there."""
+    return (size - 1) - var(name, size) if n.params.get("reverse") else var(name, size)
 
 
 def scans_apart(n: Node, limits: Limits) -> bool:
@@ -69,13 +80,11 @@ def scans_apart(n: Node, limits: Limits) -> bool:
 
 def emitter(printer: KernelPrinter, n: Node) -> Emitter:
     """Return an emitter for the kernels of `n`."""
-    e = Emitter(printer.d, None, printer.stored, printer.places, printer.windows)
-    e.members = {m.id for m in n.siblings}
-    return e
+    return Emitter(printer.d, n.siblings, printer.stored, printer.places, printer.windows)
 
 
 @dataclass
-class Lines:
+class LineKernels:
     """What the kernels of one op share."""
 
     printer: KernelPrinter
@@ -84,10 +93,7 @@ class Lines:
 
     def index(self, at: Expr) -> tuple[Expr, ...]:
         """Return the index of element `at` of line `row`."""
-        axis: Any = self.n.params["axis"]
-        rows, _ = extent(self.n)
-        outer = unflatten(var("row", rows), without(self.n.shape, (axis,)))
-        return (*outer[:axis], at, *outer[axis:])
+        return line_index(self.n, at, "row")
 
     def kind(self) -> str:
         """Return the compute type of the last operand."""
@@ -100,15 +106,8 @@ class Lines:
 
     def function(self, head: str, emit: Callable[[], str]) -> str:
         """Return a function whose body is what `emit` prints, and returns last."""
-        e = self.e
-        outside, e.scopes = e.scopes, [Scope("", set(), False)]
-        last = emit()
-        lines = [*e.scope.lines, *([last] if last else [])]
-        e.scopes = outside
-        return f"fn {head} {{\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+        return f"fn {head} {{\n{self.e.function(emit)}}}\n"
 
     def kernel(self, source: str, groups: int, overrides: dict[str, float]) -> Kernel:
         """Return one dispatch."""
-        return self.printer.package(
-            None, self.e, source, grid_of(groups), tuple(overrides.items()), self.n
-        )
+        return self.printer.package(self.e, source, grid_of(groups), tuple(overrides.items()))

@@ -8,14 +8,16 @@ binds as many windows as it reaches. Nothing changes for kernels whose buffers a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
-from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.index import Atom, Expr
+from tabgrad.lower.tokens import Word
+
+if TYPE_CHECKING:
+    from tabgrad.lower.emit import Emitter
 
 ALIGNMENT = 256
 """Where a binding may begin, in bytes."""
@@ -101,16 +103,15 @@ class Cut:
         self.variable, self.count, self.unit = variable, count, unit
         self.places: dict[int, dict[Expr, None]] = {}
         self.anywhere: set[int] = set()
-        self.words = -1
 
-    def note(self, slot: int, place: Expr, moves: bool) -> None:
-        """Take down a place; one that `moves` from run to run may be anywhere."""
+    def note(self, slot: int, place: Expr, anywhere: bool) -> None:
+        """Take down a place; what is added to it from run to run may make it lie `anywhere`."""
         if slot in self.windows:
             self.places.setdefault(slot, {})[place] = None
-            if moves:
+            if anywhere:
                 self.anywhere.add(slot)
 
-    def parts(self, e: Any, room: int) -> list[Part]:
+    def parts(self, e: Emitter, room: int) -> list[Part]:
         """Return the dispatches: the fewest that bind one window of each slot, else the fewest whose windows
         fit in `room` bindings; none where no number does."""
         large = [(slot, dtype) for slot, _, dtype in e.access if slot in self.windows]
@@ -152,27 +153,19 @@ class Cut:
         first = low // aligned * aligned
         return Reach(first, math.ceil((high + 1 - first) / self.windows.each(dtype)))
 
-    def take(self, e: Any, part: Part, across: int) -> None:
+    def take(self, e: Emitter, part: Part, across: int) -> None:
         """Let an emitter print the dispatch that does `part` in a grid `across` workgroups wide."""
-        if self.words < 0:
-            self.words = e.words
         bases = [part.reach[slot].first for slot, _, _ in e.access if slot in part.reach]
-        e.reach, e.base = part.reach, self.words + 3
+        e.reach = part.reach
         e.own = (part.start, part.count, across, *bases)
-        e.words = self.words + len(e.own)
 
-    def functions(self, d: Dialect) -> str:
-        """Return the functions by which the text knows its part."""
-        return "".join(
-            f"fn part_{name}() -> u32 {{\n  return {d.uniform(self.words + i, U32)};\n}}\n"
-            for i, name in enumerate(("start", "count", "across"))
-        )
 
-    def shifted(self, text: str) -> str:
-        """Return functions that are called with the part's own index and go on with that of all."""
-        v = self.variable
-        head = re.compile(rf"^(fn \w+\([^)]*)\b{v}: u32([^)]*\)[^{{]*\{{)", re.MULTILINE)
-        return head.sub(rf"\1{v}_part: u32\2 let {v} = {v}_part + part_start();", text)
+OWN = ("start", "count", "across")
+"""The words by which a dispatch knows its part; the elements follow from which on it binds each large slot."""
+PART = "".join(
+    f"fn part_{name}() -> u32 {{\n  return {Word(i)};\n}}\n" for i, name in enumerate(OWN)
+)
+"""The functions that read them."""
 
 
 def span(e: Expr, name: str, low: int, high: int) -> tuple[int, int]:
@@ -203,4 +196,4 @@ def bounds(atom: Atom, name: str, low: int, high: int) -> tuple[int, int]:
     return (a % atom.n, b % atom.n) if a // atom.n == b // atom.n else (0, atom.n - 1)
 
 
-__all__ = ["NONE", "Cut", "Part", "Reach", "Span", "TooLarge", "Windows", "span"]
+__all__ = ["NONE", "OWN", "PART", "Cut", "Part", "Reach", "Span", "TooLarge", "Windows", "span"]

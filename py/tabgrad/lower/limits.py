@@ -1,0 +1,33 @@
+"""Device limits and preferences that steer lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class Limits:
+    """What a device can do, and what lowering prefers on it.
+
+    A kernel binds at most so many storage `buffers`, and `binding` bytes of one (0: all that it has); `threads`
+    are the most of a workgroup. `software`: its threads run on the processor's own cores. `quads`: subgroups
+    offer quad operations. `runs` is how often a plan is expected to run, which says what compiling may cost.
+    `routines` are those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`.
+    """
+
+    buffers: int = 8
+    software: bool = False
+    quads: bool = False
+    threads: int = 256
+    runs: int = 4
+    routines: Container[str] = ()
+    binding: int = 0
+    dynamic: Any = None
+
+    def decide(self, what: str, choose: Callable[[], T]) -> T:
+        """Return what is chosen by size; a plan that serves many sizes keeps what it chose at the first."""
+        return choose() if self.dynamic is None else self.dynamic.family.decide(what, choose)

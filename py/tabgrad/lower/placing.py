@@ -1,0 +1,151 @@
+"""At which index each member of a group is computed, and what the group loads.
+
+Each value that a group keeps in registers must be asked for at the one index it is at.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tabgrad.lower.group import Group, forward_index, in_blocks, is_heavy, product_index, sources
+from tabgrad.lower.index import Expr, flatten, unflatten, var
+from tabgrad.lower.ir import FULL, Node
+from tabgrad.lower.measure import MAX_NESTED, MAX_VALUES
+from tabgrad.lower.record import notes_errors
+
+
+class Mismatch(Exception):
+    """A value of the group was asked for at another index than the one it is at."""
+
+
+def load_all(g: Group, stored: set[int]) -> None:
+    """Note what the kernel of one op loads: all that it reads."""
+    for s in g.first.srcs:
+        reach(g, s, tuple(var(f"x{i}", m) for i, m in enumerate(s.shape)), set(), stored)
+
+
+def place_members(g: Group, stored: set[int]) -> bool:
+    """Find the index of every member and what the group loads; False where a value is asked for at two."""
+    for h in g.heavies:
+        g.index[h.id] = product_index(h) if g.kind == "product" else g.outer_index()
+    if not g.heavies:
+        g.index[g.first.id] = g.full_index()
+    try:
+        seen: set[Any] = set()
+        for h in g.heavies:
+            for s, index in g.operands(h):
+                reach(g, s, index, seen, stored)
+        for m in g.members:
+            if m.id not in g.index or not is_heavy(m):
+                place(g, m, seen, stored)
+    except Mismatch:
+        return False
+    return True
+
+
+def place(g: Group, m: Node, seen: set[Any], stored: set[int]) -> None:
+    """Find the index at which an element-wise member is computed."""
+    for index in candidates(g, m, stored):
+        try:
+            trial = set(seen)
+            loads = dict(g.loads)
+            for s, i in sources(m, index):
+                reach(g, s, i, trial, stored)
+        except Mismatch:
+            g.loads = loads
+            continue
+        g.index[m.id] = index
+        seen |= trial
+        return
+    raise Mismatch
+
+
+def candidates(g: Group, m: Node, stored: set[int]) -> list[tuple[Expr, ...]]:
+    """Return indices at which `m` may be computed, the likeliest first."""
+    out = []
+    if m.id in g.index:
+        return [g.index[m.id]]
+    if g.kind != "product" and m.shape == g.shape:
+        out.append(g.full_index())
+    path = path_index(g, m, stored) or read_index(g, m)
+    if path is not None:
+        out.append(path)
+    if g.kind == "product":
+        h = g.heavies[0]
+        if m.spec.size == h.spec.size:
+            out.append(unflatten(flatten(g.index[h.id], h.shape), m.shape))
+    else:
+        if m.spec.size == math.prod(g.shape):
+            out.append(unflatten(flatten(g.full_index(), g.shape), m.shape))
+        if m.spec.size == g.rows and g.axes:
+            out.append(unflatten(var("g", g.rows), m.shape))
+    return out
+
+
+def path_index(g: Group, m: Node, stored: set[int]) -> tuple[Expr, ...] | None:
+    """Return the index of `m` that follows from a placed member it is made of."""
+    stack: list[tuple[Node, tuple[Node, ...]]] = [(m, ())]
+    seen = {m.id}
+    while stack:
+        n, path = stack.pop()
+        if n.id in g.index and n is not m:
+            return forward_index(g.index[n.id], n.shape, path)
+        if n is not m and n.id in stored and all(n is not k for k in g.members):
+            continue
+        steps = (n, *path) if n.name in ("reshape", "permute") else path
+        if n.family == "elementwise" or n.name in ("reshape", "permute"):
+            for s in n.srcs:
+                if s.id not in seen and s.op is not FULL:
+                    seen.add(s.id)
+                    stack.append((s, steps))
+    return None
+
+
+def read_index(g: Group, m: Node) -> tuple[Expr, ...] | None:
+    """Return the index at which a reduction of the group reads `m`, if it reads all of it once."""
+    for h in g.heavies if g.kind == "row" else ():
+        stack = [(h.srcs[0], g.full_index())]
+        seen: set[int] = set()
+        while stack:
+            n, index = stack.pop()
+            if n is m:
+                return index
+            if (
+                n.id > m.id
+                and n.id not in seen
+                and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip"))
+            ):
+                seen.add(n.id)
+                stack.extend(sources(n, index))
+    return None
+
+
+def reach(g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any], stored: set[int]) -> None:
+    """Walk what element `index` of `n` is made of; raise Mismatch where the group can't compute it."""
+    stack: list[tuple[Node, tuple[Expr, ...], Any, int]] = [(n, index, None, 0)]
+    members = {m.id for m in g.members}
+    while stack:
+        n, index, block, depth = stack.pop()
+        key = (n.id, index, block)
+        if n.op is FULL or key in seen:
+            continue
+        if n.id in members and is_heavy(n):
+            if g.index.get(n.id) != index:
+                raise Mismatch
+            continue
+        if n.op is None or (n.id in stored and n.id not in members):
+            g.loads[n.id] = n
+            continue
+        seen.add(key)
+        if notes_errors(n):
+            g.checks = 1
+        below = sources(n, index)
+        if in_blocks(n):
+            depth += 1
+            # What one block computes another can't read: there it is computed again.
+            stack.extend((s, i, (key, k), depth) for k, (s, i) in enumerate(below))
+        else:
+            stack.extend((s, i, block, depth) for s, i in below)
+        if len(seen) > MAX_VALUES or depth > MAX_NESTED:
+            raise Mismatch

@@ -1,0 +1,60 @@
+"""Fields in the text of a kernel, until it is written out: numbers that may change while the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+MARK = "\0"
+"""Stands before and after a field. No kernel language has it."""
+UNIFORMS = f"{MARK}u{MARK}"
+"""The field where the uniform words are declared, which are not counted before all is printed."""
+
+
+class Size(int):
+    """A number that follows from the sizes of tensors: written as it is, or read from a uniform word.
+
+    >>> f"g * {Size(20)} + r".split(MARK)
+    ['g * ', '20', ' + r']
+    """
+
+    def __str__(self) -> str:
+        return f"{MARK}{int(self):d}{MARK}"
+
+
+class Word(int):
+    """A uniform word by its number among those of one dispatch, which come after those of constants."""
+
+    def __str__(self) -> str:
+        return f"{MARK}w{int(self):d}{MARK}"
+
+
+class Template:
+    """A kernel's text as pieces with fields between them: each a Size, a Word, or UNIFORMS."""
+
+    def __init__(self, text: str) -> None:
+        parts = text.split(MARK)
+        self.pieces = tuple(parts[::2])
+        self.fields: tuple[Any, ...] = tuple(
+            Size(f) if f.isdecimal() else UNIFORMS if f == "u" else Word(f[1:]) for f in parts[1::2]
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes in it, in order."""
+        return tuple(int(f) for f in self.fields if isinstance(f, Size))
+
+    @property
+    def form(self) -> Any:
+        """What it has in common with those that differ in sizes only."""
+        return self.pieces, tuple(None if isinstance(f, Size) else str(f) for f in self.fields)
+
+    def filled(self, fill: Callable[[Any], str]) -> str:
+        """Return the text with what `fill` makes of each field."""
+        rest = (
+            text for f, p in zip(self.fields, self.pieces[1:], strict=True) for text in (fill(f), p)
+        )
+        return "".join((self.pieces[0], *rest))
+
+
+__all__ = ["UNIFORMS", "Size", "Template", "Word"]

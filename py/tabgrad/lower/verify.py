@@ -1,0 +1,224 @@
+"""What must hold between the stages of lowering: each function looks at what a stage leaves for the next.
+
+They look where `ON` is set, as in the tests, and raise Broken with the value, group or kernel that is wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core.spec import Spec
+from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.group import Group, sources
+from tabgrad.lower.index import Expr, condition
+from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.kernel import GRID, Kernel
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.memory import Memory
+from tabgrad.lower.tokens import MARK
+from tabgrad.lower.windows import ALIGNMENT
+
+if TYPE_CHECKING:
+    from tabgrad.lower.plan import Plan
+
+ON = False
+"""Whether lowering is verified."""
+
+
+class Broken(AssertionError):
+    """A stage of lowering has left what the next one must not meet."""
+
+
+def stage(look: Callable[..., None]) -> Callable[..., None]:
+    """Let a function look only where lowering is verified."""
+
+    @functools.wraps(look)
+    def run(*args: Any) -> None:
+        if ON:
+            look(*args)
+
+    return run
+
+
+# -- the program -----------------------------------------------------------------------------------
+
+
+@stage
+def program(p: Program, specs: Sequence[Spec], rewired: Iterable[Node] = ()) -> None:
+    """Each value is defined once and before its uses, edges agree in shape and dtype, and so do the outputs.
+
+    `rewired` read buffers in the place of the operands that they were made for.
+    """
+    apart = {n.id for n in rewired}
+    for i, n in enumerate(p.nodes):
+        if n.id != i:
+            raise Broken(
+                f"program: {n} is value {i} of the program: each is defined once, in order"
+            )
+        for s in n.srcs:
+            if s.id >= i or p.nodes[s.id] is not s:
+                raise Broken(f"program: {n} reads %{s.id}, which is not defined before it")
+            if not any(u is n for u in s.users):
+                raise Broken(f"program: {n} is not among the users of {s}")
+        if n.op is not None and n.op is not FULL and n.id not in apart:
+            found = n.op.infer(tuple(s.spec for s in n.srcs), n.params)
+            if found != n.spec:
+                raise Broken(f"program: {n} is {found} by its sources")
+    for o, spec in zip(p.outputs, specs, strict=True):
+        if o.id >= len(p.nodes) or p.nodes[o.id] is not o:
+            raise Broken(f"program: output {o} is not defined")
+        if (o.spec.size, o.spec.dtype) != (spec.size, spec.dtype):
+            raise Broken(f"program: output {o} was recorded as {spec}")
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+@stage
+def groups(p: Program, found: Sequence[Group], stored: set[int]) -> None:
+    """Each stored value is made by one group, before it is read, at indices inside of its shape."""
+    made: dict[int, Group] = {}
+    for g in found:
+        for s in g.loads.values():
+            if s.op is not None and s.id not in made:
+                raise Broken(f"groups: {g} reads {s} before a group makes it")
+        for m in g.members:
+            if m.id in made:
+                raise Broken(f"groups: {m} is made by {made[m.id]} and by {g}")
+            made[m.id] = g
+            if m.id in g.index:
+                inside(g, m, g.index[m.id])
+        reads(g, stored)
+    for n in (*p.outputs, *(n for n in p.nodes if n.id in stored)):
+        if n.op is not None and n.op is not FULL and n.id not in made:
+            raise Broken(f"groups: no group makes {n}, which is stored")
+
+
+def inside(g: Group, n: Node, index: tuple[Expr, ...]) -> None:
+    """Raise where an index lies outside of the shape: for some element, where that can be told, or for all."""
+    if len(index) != len(n.shape):
+        raise Broken(f"groups: {g} has {n} at {index}: {len(n.shape)} numbers are needed")
+    for e, size in zip(index, n.shape, strict=True):
+        exact = all(a.of is None for a, _ in e.terms)
+        low, high = (e.lo, e.hi) if exact else (e.hi, e.lo)
+        if n.spec.size and (low < 0 or high >= size):
+            raise Broken(f"groups: {g} has {n} at {index}: {e} is not from 0 to {size - 1}")
+
+
+def reads(g: Group, stored: set[int]) -> None:
+    """Walk from the members of a group to what they load, as far as nothing stands under a condition."""
+    members = {m.id for m in g.members}
+    stack = [(m, g.index[m.id]) for m in g.members if m.id in g.index and m not in g.heavies]
+    if g.kind != "library":
+        stack += [(s, index) for h in g.heavies for s, index in g.operands(h)]
+    seen: set[Any] = set()
+    while stack:
+        n, index = stack.pop()
+        if n.op is FULL or (n.id, index) in seen:
+            continue
+        seen.add((n.id, index))
+        inside(g, n, index)
+        if n.op is None or n in g.heavies or (n.id in stored and n.id not in members):
+            continue
+        if n.family == "elementwise":
+            stack += sources(n, index)
+        elif n.family == "view":
+            conditions = n.op.index(index, n.srcs[0].shape, **n.params)[1]
+            if all(condition(*c) is True for c in conditions):
+                stack += sources(n, index)
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+@stage
+def memory(p: Program, m: Memory, needed: set[int]) -> None:
+    """Each value that is needed has a place in its slot, and none lies over another but inside a cat."""
+    of: dict[int, list[tuple[int, int, Node]]] = {}
+    for n in p.nodes:
+        if n.id in m.places:
+            slot, start = m.places[n.id]
+            of.setdefault(slot, []).append((start, start + n.spec.size, n))
+            if m.dialect.nbytes(n.spec.dtype, start + n.spec.size) > m.bytes[slot]:
+                raise Broken(f"memory: {n} at {start} does not fit into slot {slot}")
+        elif n.id in needed and n.op is not None and n.op is not FULL:
+            raise Broken(f"memory: {n} is needed and has no place")
+    for slot, values in of.items():
+        around: list[tuple[int, Node]] = []
+        for start, end, n in sorted(values, key=lambda v: (v[0], v[0] - v[1], -v[2].id)):
+            while around and around[-1][0] <= start:
+                around.pop()
+            if around and start < end and m.inside.get(n, (None,))[0] is not around[-1][1]:
+                raise Broken(f"memory: {n} lies over {around[-1][1]} in slot {slot}")
+            around.append((end, n))
+
+
+# -- the plan --------------------------------------------------------------------------------------
+
+
+@stage
+def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()) -> None:
+    """What is read is written, what is bound and dispatched is within limits, and the outputs are made.
+
+    None writes the slots that are `empty`, and none reads an element of them.
+    """
+    written = {*range(made.inputs), *empty}
+    for i, k in enumerate(made.kernels):
+        letters = "r" * (len(k.slots) - 1) + "w" if k.routine else k.bindings.removesuffix("u")
+        kernel(made, i, k, letters, limits)
+        for slot, letter in zip(k.slots, letters, strict=True):
+            if letter == "r" and slot not in written and slot != made.errors:
+                raise Broken(
+                    f"plan: kernel {i} ({k.label}) reads slot {slot}, which none has written"
+                )
+            if letter == "w" and slot < made.inputs:
+                raise Broken(f"plan: kernel {i} ({k.label}) writes input {slot}")
+        written.update(s for s, letter in zip(k.slots, letters, strict=True) if letter == "w")
+    for slot, start, spec in made.outputs:
+        if spec.size and slot not in written:
+            raise Broken(f"plan: no kernel writes slot {slot}, which holds an output {spec}")
+        if dialect.nbytes(spec.dtype, start + spec.size) > made.nbytes[slot]:
+            raise Broken(f"plan: output {spec} at {start} does not fit into slot {slot}")
+    lives(made)
+
+
+def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
+    """Raise where one kernel is not what a device can run."""
+    name = f"plan: kernel {i} ({k.label})"
+    if len(letters) != len(k.slots) or set(letters) - {"r", "w"}:
+        raise Broken(f"{name} binds {k.bindings!r} to slots {k.slots}")
+    if not k.routine and not k.verbatim and len(k.slots) > limits.buffers:
+        raise Broken(f"{name} binds {len(k.slots)} buffers of {limits.buffers}")
+    if not all(1 <= n <= GRID for n in k.grid):
+        raise Broken(f"{name} has a grid of {k.grid}: each must be 1 to {GRID}")
+    if MARK in k.source or k.bindings.endswith("u") != bool(k.words or k.uniforms):
+        if not k.routine and not k.verbatim:
+            raise Broken(f"{name} is not written out, or does not bind its uniform words as such")
+    for slot in k.slots:
+        if not 0 <= slot < len(made.nbytes):
+            raise Broken(f"{name} binds slot {slot} of {len(made.nbytes)}")
+    for slot, span in zip(k.slots, k.spans or [None] * len(k.slots), strict=True):
+        start, count = span or (0, made.nbytes[slot])
+        if start % ALIGNMENT or count < 1 or start + count > made.nbytes[slot]:
+            raise Broken(f"{name} binds {count} bytes from {start} on of slot {slot}")
+        if limits.binding and not k.routine and count > limits.binding:
+            raise Broken(
+                f"{name} binds {count} bytes of slot {slot}: {limits.binding} are the most"
+            )
+        if span is None and k.slots.count(slot) > 1 and "w" in letters:
+            if {a for s, a in zip(k.slots, letters, strict=True) if s == slot} != {"r"}:
+                raise Broken(f"{name} binds slot {slot} twice and writes it")
+
+
+def lives(made: Plan) -> None:
+    """Raise where a slot is used outside of the span of kernels in which it is said to live."""
+    kept = {*range(made.inputs), *made.output_slots, made.errors}
+    for i, k in enumerate(made.kernels):
+        for slot in set(k.slots) - kept:
+            first, last = made.temporaries.get(slot, (len(made.kernels), -1))
+            if not first <= i <= last:
+                raise Broken(
+                    f"plan: kernel {i} ({k.label}) uses slot {slot}, which lives from {first} to {last}"
+                )

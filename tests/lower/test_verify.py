@@ -1,0 +1,259 @@
+"""What is verified between the stages of lowering: each rule is broken once, and named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import tabgrad as tg
+from tabgrad.core.dtype import float32, int32
+from tabgrad.core.spec import NO_PARAMS, spec
+from tabgrad.lower import verify
+from tabgrad.lower.fuse import Fuser
+from tabgrad.lower.group import Group
+from tabgrad.lower.index import const, var
+from tabgrad.lower.ir import Program
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.memory import Memory
+from tabgrad.lower.plan import Plan, lower
+from tabgrad.lower.simplify import apply
+from tabgrad.lower.tokens import Size
+from tabgrad.lower.verify import Broken
+from tabgrad.lower.wgsl import WGSL
+from tests.lower import recorder
+
+VECTOR = spec((64,), float32)
+SCALAR = spec((), float32)
+
+
+def program() -> Program:
+    """A sum, and what is made of it: two groups, as an output wants both."""
+    p = Program()
+    x = p.input(VECTOR)
+    total = apply(p, "reduce_sum", apply(p, "exp", x), axes=(0,))
+    again = apply(p, "cumsum", apply(p, "expand", apply(p, "reshape", total, shape=(1,)), shape=(64,)),
+                  axis=0, reverse=False)  # fmt: skip
+    p.outputs = [total, again]
+    p.finish()
+    return p
+
+
+def unplaced(p: Program) -> None:
+    p.nodes[1], p.nodes[2] = p.nodes[2], p.nodes[1]
+
+
+def used_before(p: Program) -> None:
+    p.nodes[1].srcs = (p.nodes[2],)
+
+
+def forgotten(p: Program) -> None:
+    p.nodes[0].users.clear()
+
+
+def other_edge(p: Program) -> None:
+    p.nodes[1].spec = spec((64,), int32)
+
+
+def foreign(p: Program) -> None:
+    p.outputs[0] = program().outputs[0]
+
+
+def other_output(p: Program) -> None:
+    p.outputs.reverse()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (unplaced, "is value 1 of the program"),
+        (used_before, "reads %2, which is not defined before it"),
+        (forgotten, "is not among the users of"),
+        (other_edge, "is float32[64] by its sources"),
+        (foreign, "is not defined"),
+        (other_output, "was recorded as"),
+    ],
+)
+def test_programs(change: Callable[[Program], None], says: str) -> None:
+    p = program()
+    verify.program(p, [SCALAR, VECTOR])
+    change(p)
+    with pytest.raises(Broken, match=re.escape(says)):
+        verify.program(p, [SCALAR, VECTOR])
+
+
+def late(groups: list[Group]) -> None:
+    groups.reverse()
+
+
+def twice(groups: list[Group]) -> None:
+    groups.append(groups[0])
+
+
+def missing(groups: list[Group]) -> None:
+    groups.pop()
+
+
+def far(groups: list[Group]) -> None:
+    groups[1].members[0].op, groups[1].kind = groups[0].members[0].op, "map"
+    groups[1].index[groups[1].members[0].id] = (var("g", 65),)
+
+
+def flat(groups: list[Group]) -> None:
+    groups[1].index[groups[1].members[0].id] = ()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (late, "before a group makes it"),
+        (twice, "and by <row"),
+        (missing, "which is stored"),
+        (far, "g is not from 0 to 63"),
+        (flat, "1 numbers are needed"),
+    ],
+)
+def test_groups(change: Callable[[list[Group]], None], says: str) -> None:
+    p = program()
+    fuser = Fuser(p, Limits())
+    groups = fuser.run()
+    verify.groups(p, groups, fuser.stored)
+    change(groups)
+    with pytest.raises(Broken, match=re.escape(says)):
+        verify.groups(p, groups, fuser.stored)
+
+
+def test_a_read_from_outside_of_a_stored_value() -> None:
+    p = Program()
+    x = p.input(spec((8,), float32))
+    y = apply(p, "exp", apply(p, "slice", x, starts=(4,), stops=(8,), steps=(1,)))
+    p.outputs = [y]
+    p.finish()
+    fuser = Fuser(p, Limits())
+    groups = fuser.run()
+    verify.groups(p, groups, fuser.stored)
+    y.srcs[0].params = {"starts": (5,), "stops": (9,), "steps": (1,)}  # type: ignore[assignment]
+    with pytest.raises(Broken, match=re.escape("g + 5 is not from 0 to 7")):
+        verify.groups(p, groups, fuser.stored)
+    groups[0].index[y.id] = (const(-1),)
+    with pytest.raises(Broken, match="0u - 1 is not from 0 to 3"):
+        verify.groups(p, groups, fuser.stored)
+
+
+def placed(p: Program) -> Memory:
+    m = Memory(p, WGSL(), {})
+    for o in p.outputs:
+        m.place(o)
+    return m
+
+
+def test_memory() -> None:
+    p = program()
+    needed = {o.id for o in p.outputs}
+    m = placed(p)
+    verify.memory(p, m, needed)
+    total, again = p.outputs
+    m.places[total.id] = (m.places[again.id][0], 63)
+    with pytest.raises(Broken, match="lies over"):
+        verify.memory(p, m, needed)
+    m.places[total.id] = (m.places[again.id][0], 64)
+    with pytest.raises(Broken, match="does not fit into slot"):
+        verify.memory(p, m, needed)
+    del m.places[total.id]
+    with pytest.raises(Broken, match="is needed and has no place"):
+        verify.memory(p, m, needed)
+
+
+def test_a_piece_lies_inside_of_its_cat_only() -> None:
+    p = Program()
+    xs = [apply(p, "exp", p.input(spec((4,), float32))) for _ in range(5)]
+    cat = apply(p, "cat", *xs, axis=0)
+    p.outputs = [cat]
+    p.finish()
+    m = Memory(p, WGSL(), {x: (cat, 4 * k) for k, x in enumerate(xs)})
+    for n in (cat, *xs):
+        m.place(n)
+    verify.memory(p, m, {cat.id})
+    m.places[xs[1].id] = m.places[xs[2].id]
+    with pytest.raises(Broken, match="lies over"):
+        verify.memory(p, m, {cat.id})
+
+
+def plan(limits: Limits) -> Plan:
+    """A sum of exponentials, in two kernels as one cannot bind enough, and a running sum."""
+    ops = tg.core.op.REGISTRY
+    params = {"axis": 0, "reverse": False}
+    running = (ops["cumsum"], tg.core.spec.intern_params(params), (0,), VECTOR)
+    raw: Any = [(None, NO_PARAMS, (), VECTOR), running, (ops["exp"], NO_PARAMS, (1,), VECTOR)]
+    return lower(raw, (2,), WGSL(), limits)
+
+
+def changed(at: int, **changes: Any) -> Callable[[Plan], None]:
+    def change(made: Plan) -> None:
+        made.kernels[at] = replace(made.kernels[at], **changes)
+
+    return change
+
+
+def cut(made: Plan) -> None:
+    made.kernels.pop(0)
+
+
+def unfinished(made: Plan) -> None:
+    made.kernels.pop()
+
+
+def grown(made: Plan) -> None:
+    made.outputs = [(slot, 1, spec) for slot, _, spec in made.outputs]
+
+
+def short(made: Plan) -> None:
+    made.temporaries = {slot: (first, first) for slot, (first, _) in made.temporaries.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (cut, "which none has written"),
+        (changed(0, bindings="wr"), "writes input 0"),
+        (changed(0, bindings="r"), "binds 'r' to slots"),
+        (changed(0, grid=(65536, 1, 1)), "has a grid of"),
+        (changed(0, source=f"{Size(4)}"), "is not written out"),
+        (changed(0, bindings="rwu"), "does not bind its uniform words"),
+        (changed(0, slots=[0, 9]), "binds slot 9 of 3"),
+        (changed(0, slots=[1, 1]), "binds slot 1 twice and writes it"),
+        (changed(0, spans=((128, 128), None)), "binds 128 bytes from 128 on"),
+        (changed(0, spans=((0, 512), None)), "binds 512 bytes from 0 on"),
+        (changed(0, bindings="rrrrrrrrw", slots=[0] * 8 + [2]), "binds 9 buffers of 8"),
+        (unfinished, "which holds an output"),
+        (grown, "does not fit into slot"),
+        (short, "which lives from 0 to 0"),
+    ],
+)
+def test_plans(change: Callable[[Plan], None], says: str) -> None:
+    limits = Limits()
+    made = plan(limits)
+    verify.plan(made, WGSL(), limits)
+    change(made)
+    with pytest.raises(Broken, match=re.escape(says)):
+        verify.plan(made, WGSL(), limits)
+
+
+def test_what_one_binding_may_reach() -> None:
+    made = plan(Limits())
+    with pytest.raises(Broken, match="binds 256 bytes of slot 0: 128 are the most"):
+        verify.plan(made, WGSL(), Limits(binding=128))
+
+
+def test_lowering_is_verified_in_tests_only_where_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    ordered = Fuser.ordered
+    monkeypatch.setattr(Fuser, "ordered", lambda self: ordered(self)[::-1])
+    where = recorder.device()
+    x = tg.zeros(8, device=where).cumsum(0).exp()
+    with pytest.raises(Broken, match="before a group makes it"):
+        x.tolist()
+    monkeypatch.setattr(verify, "ON", False)
+    verify.groups(program(), [], set())
