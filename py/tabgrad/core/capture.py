@@ -1,28 +1,34 @@
-"""What a step does on the Python side, said so that `compile` can repeat it.
+"""How code tells `compile` which Python-side effects and dependencies a captured step has.
 
 A compiled step is replayed without running its Python. Numbers that change from step to step (a learning
-rate, a step count, a seed) are made with `live_scalar`, which evaluates its getter anew at each replay;
-`on_replay` repeats changes of Python state. Both happen in the order of the capture.
+rate, a step count, a seed) are made with `live_scalar`, which calls its getter again at each replay.
+`on_replay` repeats changes of Python state. Replays do both in the order of the capture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, constant
+from tabgrad.core.trace import MODE, Box, constant
+
+if TYPE_CHECKING:
+    from tabgrad.compiler.capture import Capture
+    from tabgrad.hosts.devices import Device
+    from tabgrad.optim import Optimizer
+    from tabgrad.tensor import Tensor
 
 
-def capturing() -> Any:
-    """Return the capture in progress, None where there is none or it has been given up."""
+def capturing() -> Capture | None:
+    """Return the capture in progress; None if there is none, or if it was given up."""
     capture = MODE.get().capture
     return capture if capture is not None and capture.active else None
 
 
-def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Any) -> Any:
-    """Return a 0-d tensor of the number `getter()`, asked again at each replay of a compiled step."""
+def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Device) -> Tensor:
+    """Return a 0-d tensor of the number `getter()`, which each replay of a compiled step calls again."""
     capture = MODE.get().capture
     if capture is not None:
         return capture.live_scalar(getter, spec((), dtype), device)
@@ -34,8 +40,8 @@ def on_replay(
 ) -> None:
     """Make a change of Python state now, and again at each replay of the step being compiled.
 
-    Where there turns out to be no room for the step, what it changes in the dict `counts` is taken back, and
-    then a change that only `follows` such dicts is made once more.
+    If the device runs out of memory for the step, the dict `counts` gets its old items back. A change that only
+    `follows` from such dicts is then made once more.
     """
     capture = MODE.get().capture
     if capture is not None:
@@ -44,21 +50,21 @@ def on_replay(
 
 
 def on_failure(undo: Callable[[], None]) -> None:
-    """Have `undo` called where there turns out to be no room for the step that is being captured."""
+    """Call `undo` if the device runs out of memory for the step that is being captured."""
     capture = MODE.get().capture
     if capture is not None:
         capture.undo.append(undo)
 
 
-def guard(getter: Callable[[], Any]) -> None:
-    """Trace the step being compiled anew whenever the hashable value of `getter()` has changed."""
+def guard(getter: Callable[[], object]) -> None:
+    """Retrace the step being compiled whenever the value of `getter()` has changed."""
     capture = MODE.get().capture
     if capture is not None:
         capture.guard(getter)
 
 
-def depend(*values: Any, on: str) -> None:
-    """Trace the step being compiled anew whenever the items of these lists and dicts have changed."""
+def depend(*values: object, on: str) -> None:
+    """Retrace the step being compiled whenever the items of these lists and dicts have changed."""
     capture = MODE.get().capture
     if capture is not None:
         for value in values:
@@ -66,28 +72,28 @@ def depend(*values: Any, on: str) -> None:
 
 
 def refuse(reason: str) -> None:
-    """Have the call being compiled run as it is each time: a replay would not repeat what it does here."""
+    """Give up compiling the current call, for a reason: a replay would not repeat what happens here."""
     capture = MODE.get().capture
     if capture is not None:
         capture.refuse(reason)
 
 
-def look_at_grads(tensors: Iterable[Any]) -> None:
-    """Trace the step being compiled anew whenever one of these tensors gets a gradient, or loses it."""
+def look_at_grads(tensors: Iterable[Tensor]) -> None:
+    """Retrace the step being compiled whenever one of these tensors gains or loses its gradient."""
     capture = MODE.get().capture
     if capture is not None:
         for x in tensors:
             capture.note_grad(x)
 
 
-def adopt(x: Any) -> None:
-    """Have a constant tensor, made for the state of the step being compiled, count as there before it."""
+def adopt(x: Tensor) -> None:
+    """Treat a constant tensor, made as state of the step being compiled, as if it existed before the step."""
     capture = MODE.get().capture
     if capture is not None:
         capture.adopt(x)
 
 
-def clear_grad(x: Any) -> None:
+def clear_grad(x: Box) -> None:
     """Drop the gradient of `x`, now and at each replay of the step being compiled."""
     capture = MODE.get().capture
     if capture is not None:
@@ -95,10 +101,10 @@ def clear_grad(x: Any) -> None:
     x._grad = None
 
 
-def gradients_of(optimizer: Any) -> list[Any]:
+def gradients_of(optimizer: Optimizer) -> list[Tensor]:
     """Return the gradients that an optimizer's parameters have.
 
-    Of its groups a step being compiled that asks here depends on nothing else: learning rates may change.
+    A step being compiled that reads them here depends on no option of the groups: learning rates may change.
     """
     grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
     return [grad for grad in grads if grad is not None]

@@ -80,14 +80,14 @@ ALIASES: Final = {
 }  # fmt: skip
 
 HALVES: Final = frozenset((float16, bfloat16))
-"""What is stored in 16 bits and computed in float32."""
+"""Dtypes that are stored in 16 bits and computed in float32."""
 
 NARROW: Final = {int64: int32, uint64: uint32, float64: float32, complex128: complex64}
-"""What a 64-bit dtype becomes on a device that has only the 32-bit one."""
+"""The 32-bit dtype that replaces each 64-bit one on a device that lacks 64 bits."""
 
 
 def by_name(name: str) -> DType:
-    """Return the dtype of this name, PyTorch's short names included."""
+    """Look up a dtype by name, PyTorch's short names included."""
     found = NAMES.get(name) or ALIASES.get(name)
     if found is None:
         raise DTypeError(f"dtype: no dtype is called {name!r}; there are {', '.join(NAMES)}")
@@ -98,7 +98,7 @@ _PYTHON: Final = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 
 def as_dtype(given: object) -> DType:
-    """Return a dtype, or the one that Python's `bool`, `int`, `float` or `complex` stands for."""
+    """Convert Python's `bool`, `int`, `float` or `complex` to the dtype that it stands for; keep a dtype."""
     if isinstance(given, DType):
         return given
     found = _PYTHON.get(given) if isinstance(given, type) else None
@@ -115,7 +115,7 @@ TYPE_NAMES: Final = {
     int32: "Int", uint64: "UInt64", int64: "Long", float16: "Half", bfloat16: "BFloat16",
     float32: "Float", float64: "Double", complex64: "ComplexFloat", complex128: "ComplexDouble",
 }  # fmt: skip
-"""What PyTorch's messages call each dtype."""
+"""The name of each dtype in PyTorch's error messages."""
 
 
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
@@ -190,12 +190,12 @@ def complex_of(dtype: DType) -> DType:
 
 
 def real_of(dtype: DType) -> DType:
-    """Return the dtype of the parts of a complex `dtype`; any other dtype unchanged."""
+    """Return the dtype of the parts of a complex `dtype`, or any other dtype unchanged."""
     return {complex64: float32, complex128: float64}.get(dtype, dtype)
 
 
 def scalar_dtype(value: Any) -> DType:
-    """Return the dtype a bare Python number becomes."""
+    """Return the dtype that a bare Python number becomes."""
     if isinstance(value, bool):
         return bool_
     if isinstance(value, int):

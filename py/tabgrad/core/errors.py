@@ -1,4 +1,4 @@
-"""Every exception tabgrad raises that Python does not already have a name for."""
+"""The exceptions that tabgrad raises where Python has no fitting one."""
 
 
 class TabgradError(Exception):
@@ -18,15 +18,15 @@ class OutOfMemoryError(HostError, MemoryError):
 
 
 class DeviceLostError(HostError):
-    """The device is gone; tensors on it are lost, and a new device can be made."""
+    """The device is gone and its tensors are lost; a new device can be made."""
 
 
 class LostValueError(HostError):
-    """A tensor's value was to be computed by something that failed on the device."""
+    """A tensor has no value because the work that should have computed it failed on the device."""
 
 
 class FileFormatError(TabgradError, ValueError):
-    """A file is broken, or of another format; the message names the file and the place."""
+    """A file is broken or has another format; the message names the file and the place."""
 
 
 class DeadlineError(HostError, TimeoutError):
@@ -38,11 +38,11 @@ class WouldBlockError(TabgradError, RuntimeError):
 
 
 class DeviceError(TabgradError, RuntimeError):
-    """Tensors of different devices met, or a device is not to be had here."""
+    """Tensors are on different devices, or a device is not available here."""
 
 
 class DTypeError(TabgradError, TypeError, NotImplementedError):
-    """A dtype does not fit the op or the device; a RuntimeError too, for NotImplementedError is one."""
+    """A dtype does not fit the op or the device. Also a RuntimeError, as NotImplementedError is one."""
 
 
 class ArgumentError(TabgradError, ValueError, RuntimeError):
@@ -50,7 +50,7 @@ class ArgumentError(TabgradError, ValueError, RuntimeError):
 
 
 class NumberRangeError(TabgradError, OverflowError, ValueError, RuntimeError):
-    """A number is beyond what a dtype holds."""
+    """A number is outside the range of a dtype."""
 
 
 class ShapeError(TabgradError, ValueError, RuntimeError):
@@ -58,9 +58,9 @@ class ShapeError(TabgradError, ValueError, RuntimeError):
 
 
 class OutOfRangeError(TabgradError, IndexError, RuntimeError):
-    """An index names no element, or a target no class.
+    """An index names no element, or a target names no class.
 
-    PyTorch raises IndexError for some functions and RuntimeError for others: this is both.
+    PyTorch raises IndexError in some functions and RuntimeError in others; this exception is both.
     """
 
 
@@ -69,7 +69,7 @@ class PaddingError(OutOfRangeError, ValueError, AssertionError):
 
 
 class GradientError(TabgradError, RuntimeError):
-    """A derivative was asked for that does not exist."""
+    """A derivative was requested that does not exist."""
 
 
 class EscapedTensorError(TabgradError, RuntimeError):
@@ -77,7 +77,7 @@ class EscapedTensorError(TabgradError, RuntimeError):
 
 
 class CaptureError(TabgradError, RuntimeError):
-    """Something was done inside a compiled function that a replay could not repeat."""
+    """A compiled function did something that a replay could not repeat."""
 
 
 class RegistryError(TabgradError, TypeError):
@@ -85,8 +85,8 @@ class RegistryError(TabgradError, TypeError):
 
 
 class TransformError(TabgradError, RuntimeError):
-    """A function did something that the transform applied to it can't follow."""
+    """A function did something that the transform applied to it does not support."""
 
 
 class ExportError(TabgradError, RuntimeError):
-    """A function can't be made into a static graph."""
+    """A function can't be exported as a static graph."""

@@ -1,9 +1,10 @@
-"""The op families: each owns the rules that its members share."""
+"""The op families: each defines the rules that its members share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
@@ -16,12 +17,17 @@ from tabgrad.core.trace import bind, constant
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
+Derivative: TypeAlias = Rule | tuple[Rule | None, ...] | Literal["unsaid"] | None
+Domain: TypeAlias = tuple[float, float] | tuple[tuple[float, float], ...]
+Samples: TypeAlias = Sequence[tuple[Any, dict[str, Any]]]
+"""The shape of the input, or shapes of the inputs, and the parameters of each test of an op."""
 
 if TYPE_CHECKING:
+    from tabgrad.core.op import Dims, Inputs, Needs, Operands, Result, Tangents
+    from tabgrad.tensor import Tensor
 
     class Declared(Op, Generic[P, R]):
-        """What a decorated function has become: an Op that still shows the function's signature."""
+        """A declared op as type checkers see it: an Op with the signature of the decorated function."""
 
         batch: Any
         saves: Any
@@ -33,8 +39,8 @@ if TYPE_CHECKING:
             ...
 
 
-def to_front(x: Any, dim: int | None, size: int) -> Any:
-    """Return `x` with its batch axis in front; a batch axis is made where it has none."""
+def to_front(x: Tensor, dim: int | None, size: int) -> Tensor:
+    """Move the batch axis of `x` to the front; if it has none, add one by broadcasting."""
     if dim is None:
         return REGISTRY["expand"].bind(x, shape=(size, *x.spec.shape))
     if dim == 0:
@@ -43,29 +49,29 @@ def to_front(x: Any, dim: int | None, size: int) -> Any:
     return REGISTRY["permute"].bind(x, dims=order)
 
 
-def conjugate(x: Any) -> Any:
-    """Return the conjugate of a factor, which the transpose of a complex product takes; a real one as it is."""
+def conjugate(x: Tensor) -> Tensor:
+    """Conjugate a factor, as the transpose of a complex product needs; a real factor stays as it is."""
     return REGISTRY["conj"].bind(x) if x.spec.dtype.is_complex else x
 
 
 def accumulate(total: Any, term: Any) -> Any:
-    """Return the sum of two tangents or cotangents, None being zero."""
+    """Add two tangents or cotangents; None is zero."""
     if total is None:
         return term
     return total if term is None else REGISTRY["add"].bind(total, term)
 
 
 class Elementwise(Op):
-    """One output element from the matching input elements.
+    """Computes each output element from the matching input elements.
 
-    `code` is the scalar expression, `{x}` standing for the operand named x, `{t}` for the type that its
-    operands are computed in, `{f}` for that of floats ("f64" for float64, else "f32"): one string, or a dict by
-    language ("wgsl", "cuda"), by kind of dtype ("bool", "int", "float") or both ("wgsl int").
-    `derivative` is dy/dx_i written with our own ops: one function of (inputs..., y), or one for each
-    operand; None where there is none, said explicitly. `along` instead gives the linear map t -> dy/dx_i t
-    as a function of (t, inputs..., y). A parameter that a rule does not read begins with an underscore:
-    what is not read is not saved. `domain` is the interval of test inputs, one or one for each operand.
-    `result` is "same" or "bool"; `integers` says what integers become: "float" or "same"; None refuses them.
+    `code` is the scalar expression: one string, or a dict by language ("wgsl", "cuda"), by kind of dtype
+    ("bool", "int", "float") or by both ("wgsl int"). In it `{x}` stands for the operand named x, `{t}` for the
+    type that operands are computed in, `{f}` for the type of floats ("f64" for float64, else "f32").
+    `derivative` is dy/dx_i, written with tabgrad's ops: one function of (inputs..., y), or a tuple of one per
+    operand; an explicit None means that there is none. `along` may instead give the linear map t -> dy/dx_i t
+    as a function of (t, inputs..., y). The name of a parameter that a rule does not read begins with an
+    underscore, and its value is not saved. `domain` is the interval of test inputs, or one per operand.
+    `result` is "same" or "bool"; `integers` says what integer operands become, "float" or "same"; None refuses them.
     """
 
     family = "elementwise"
@@ -74,15 +80,15 @@ class Elementwise(Op):
         self,
         *,
         code: str | dict[str, str] | None = None,
-        derivative: Any = "unsaid",
-        along: Any = None,
-        domain: Any = (-2.0, 2.0),
+        derivative: Derivative = "unsaid",
+        along: Rule | tuple[Rule | None, ...] | None = None,
+        domain: Domain = (-2.0, 2.0),
         result: str = "same",
         integers: str | None = "float",
         kinds: str = "biufc",
         tolerance: float | None = None,
     ) -> None:
-        """Take the facts of an element-wise op."""
+        """Store the facts of an element-wise op."""
         if derivative == "unsaid" and along is None:
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")
         require(self, code=code)
@@ -106,17 +112,12 @@ class Elementwise(Op):
         self.tolerance = tolerance
 
     def check(self) -> None:
-        """The code of every language and kind of dtype must exist and name only operands."""
+        """Check that there is code for every language and kind of dtype, and that it names only operands."""
         super().check()
-        bounds = (
-            self.domain
-            if isinstance(self.domain[0], tuple)
-            else (self.domain,) * len(self.operands)
-        )
-        if self.name != "where" and len(bounds) != len(self.operands):
-            raise RegistryError(
-                f"{self.name}: {len(self.operands)} operands but {len(bounds)} domains"
-            )
+        n = len(self.operands)
+        bounds = self.domain if isinstance(self.domain[0], tuple) else (self.domain,) * n
+        if self.name != "where" and len(bounds) != n:
+            raise RegistryError(f"{self.name}: {n} operands but {len(bounds)} domains")
         fields = dict.fromkeys(self.operands, "x")
         for letter in self.kinds.replace("c", ""):
             kind = {"b": "bool", "i": "int", "u": "int", "f": "float"}[letter]
@@ -148,7 +149,7 @@ class Elementwise(Op):
         return call(self, *args, **params)
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """All operands have one shape and dtype (masks are bool)."""
+        """Take the common shape and dtype of the operands (masks are bool)."""
         shape = specs[0].shape
         for s in specs:
             if s.shape != shape:
@@ -159,16 +160,16 @@ class Elementwise(Op):
             return spec(shape, params["dtype"])
         return spec(shape, same_dtype(self.name, specs[1:] if self.name == "where" else specs))
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """Sum the maps along each tangent."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Sum the linear maps of all tangents."""
         total = None
         for rule, t in zip(self.maps, tangents, strict=True):
             if t is not None and rule is not None:
                 total = accumulate(total, rule(t, *primals, y, **params))
         return total
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
-        """Apply the maps to the cotangent: an element-wise map is its own transpose, but for conjugation."""
+    def vjp(self, ct: Tensor, needs: Needs, inputs: Inputs, y: Result, params: Params) -> Any:
+        """Apply the linear maps to the cotangent: each is its own transpose, except for conjugation."""
         if ct.spec.dtype.is_complex:
             conj = REGISTRY["conj"].bind
             return tuple(
@@ -183,13 +184,13 @@ class Elementwise(Op):
         )
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """What the maps of the needed operands read."""
+        """Save what the linear maps of the needed operands read."""
         read = [r for r, need in zip(self.reads, needs, strict=True) if need and r is not None]
         flags = [any(r[i] for r in read) for i in range(len(needs) + 1)]
         return tuple(flags[:-1]), flags[-1]
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """Bring every batch axis to the front."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Apply the op to operands with all batch axes in front."""
         return bind(
             self, tuple(to_front(a, d, size) for a, d in zip(args, dims, strict=True)), params
         )
@@ -198,38 +199,36 @@ class Elementwise(Op):
 def _times(d: Rule) -> Rule:
     reads, mul = uses(d), REGISTRY.ops.get("mul")
 
-    def along(t: Any, *inputs: Any, **params: Any) -> Any:
+    def along(t: Tensor, *inputs: Tensor, **params: Any) -> Tensor:
         nonlocal mul
         if mul is None:
             mul = REGISTRY["mul"]
-        if t.spec.dtype in dt.HALVES:  # one formula: its steps are not rounded
+        if t.spec.dtype in dt.HALVES:  # the formula is rounded once, not at each of its ops
             return cast_to(along(*map(single, (t, *inputs)), **params), t.spec.dtype)
         factor = d(*inputs, **params)
         if hasattr(factor, "spec"):
             return mul.bind(t, factor)
-        # of an infinite t 0 times it would be nan
+        # 0 times an infinite t would be nan
         return t * factor if factor else constant(0, t.spec, t.device)
 
     along.__signature__ = _signature(reads)  # type: ignore[attr-defined]
     return along
 
 
-def _signature(reads: tuple[bool, ...]) -> Any:
-    import inspect
-
+def _signature(reads: tuple[bool, ...]) -> inspect.Signature:
     names = ["t", *(f"x{i}" if r else f"_x{i}" for i, r in enumerate(reads))]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Signature([inspect.Parameter(n, kind) for n in names])
 
 
 class View(Op):
-    """Moves data and computes nothing.
+    """Moves elements and computes nothing.
 
     `shape(spec_shape, **params)` is the result's shape. `index(i, shape, **params)` maps the tuple `i` of
-    output indices to (input indices, conditions); a condition (e, lo, hi) means lo <= e < hi, and where
-    one fails the element is the fill value. It must work on any objects with + - * // %.
-    `transpose(ct, shape, **params)` is the transpose for an input of that shape; `lift(size, **params)`
-    gives the parameters with one more axis in front; `fills` says whether a condition may fail at all.
+    output indices to (input indices, conditions). A condition (e, lo, hi) means lo <= e < hi; an element for
+    which one fails has the fill value. The map must work on any objects with + - * // %.
+    `transpose(ct, shape, **params)` is the transpose for an input of that shape. `lift(size, **params)`
+    returns the parameters for one more axis in front. `fills` says whether a condition can fail.
     """
 
     family = "view"
@@ -238,9 +237,9 @@ class View(Op):
 
     def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, index: Rule | None = None, transpose: Rule | None = None,
-        lift: Rule | None = None, samples: Any = None, fills: bool = False,
+        lift: Rule | None = None, samples: Samples | None = None, fills: bool = False,
     ) -> None:  # fmt: skip
-        """Take the facts of a view."""
+        """Store the facts of a view."""
         self.fills = fills
         require(self, shape=shape, index=index, transpose=transpose, lift=lift, samples=samples)
         assert shape
@@ -248,10 +247,10 @@ class View(Op):
         assert transpose
         assert lift
         self.shape, self.index, self.transpose, self.lift = shape, index, transpose, lift
-        self.samples = samples
+        self.samples: Samples = samples or ()
 
     def check(self) -> None:
-        """On every sample: an index for every axis, and the lifted view is the view with one axis in front."""
+        """Check on samples that the index has every axis, and that lifting adds one axis in front."""
         super().check()
         for source, params in self.samples:
             shape = self.shape(source, **params)
@@ -267,41 +266,41 @@ class View(Op):
                 )
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """Only the shape changes."""
+        """Change only the shape."""
         return spec(self.shape(specs[0].shape, **params), specs[0].dtype)
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """A view of the tangent."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Apply the view to the tangent."""
         return bind(self, (tangents[0],), params)
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
-        """The declared transpose."""
+    def vjp(self, ct: Tensor, needs: Needs, inputs: Inputs, y: Result, params: Params) -> Any:
+        """Apply the declared transpose."""
         return (self.transpose(ct, inputs[0], **params),)
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """Nothing but the input's shape, which the tape keeps anyway."""
+        """Save nothing: the tape keeps the input's shape anyway."""
         return (False,), False
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """The same view with one more axis in front."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Apply the view lifted by one axis in front."""
         x = to_front(args[0], dims[0], size)
         return self.bind(x, **self.lift(size, **params))
 
 
 class Reduction(Op):
-    """Many elements to one, over the static parameter `axes`, whose axes are dropped.
+    """Combines the elements along the static parameter `axes`, and drops these axes.
 
-    `kind` names the combination ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin");
-    `derivative(dx, x, y, axes)` is the jvp, None where there is none; sum alone is linear.
+    `kind` names the combination ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin").
+    `derivative(dx, x, y, axes)` is the jvp; None means that there is none. Only sum is linear.
     """
 
     family = "reduction"
 
     def setup(  # type: ignore[override]
-        self, *, kind: str | None = None, derivative: Any = "unsaid", transpose: Rule | None = None,
-        result: str = "same", kinds: str = "iuf", domain: Any = (-2.0, 2.0),
+        self, *, kind: str | None = None, derivative: Rule | str | None = "unsaid",
+        transpose: Rule | None = None, result: str = "same", kinds: str = "iuf", domain: Domain = (-2.0, 2.0),
     ) -> None:  # fmt: skip
-        """Take the facts of a reduction."""
+        """Store the facts of a reduction."""
         require(self, kind=kind)
         if isinstance(derivative, str):
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")
@@ -310,7 +309,7 @@ class Reduction(Op):
         self.result, self.kinds, self.domain = result, kinds, domain
 
     def check(self) -> None:
-        """The combination must be one that the printers know."""
+        """Check that the printers know the combination."""
         super().check()
         if self.kind not in ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin"):
             raise RegistryError(f"{self.name}: {self.kind!r} is no combination of a reduction")
@@ -321,53 +320,56 @@ class Reduction(Op):
         return self.derivative is not None
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """The reduced axes are gone."""
+        """Drop the reduced axes."""
         (x,) = specs
         axes = params["axes"]
         result = {"same": x.dtype, "bool": dt.bool_, "index": dt.int64}[self.result]
         return spec(without(x.shape, axes), params.get("dtype", result))
 
-    def numpy(self, arrays: Any, spec: Spec, params: Params) -> Any:
-        """The body; NumPy has no extreme of nothing, not even where none is asked for."""
+    def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
+        """Run the body; an empty result needs none, and NumPy refuses the maximum of an empty axis."""
         return self.fn(*arrays, **params) if spec.size else np.zeros(spec.shape, arrays[0].dtype)
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """The declared derivative."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Apply the declared derivative."""
         if self.derivative is None:
             return None
         return self.derivative(tangents[0], primals[0], y, **params)
 
     @property
     def vjp(self) -> Rule | None:  # type: ignore[override]
-        """The declared transpose of a linear reduction; None asks for the transposed jvp."""
+        """The declared transpose of a linear reduction; None for others, whose jvp is transposed."""
         return self._vjp if self.transpose is not None else None
 
-    def _vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
+    def _vjp(self, ct: Tensor, needs: Needs, inputs: Inputs, y: Result, params: Params) -> Any:
         assert self.transpose is not None
         return (self.transpose(ct, inputs[0], **params),)
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """A linear reduction needs only the shape."""
+        """Save nothing for a linear reduction, which needs only the shape; else everything."""
         return ((False,), False) if self.linear else ((True,), True)
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """Reduce the same axes, one further back."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Reduce the same axes, each one further back."""
         x = to_front(args[0], dims[0], size)
         axes: Any = params["axes"]
         return self.bind(x, **{**params, "axes": tuple(a + 1 for a in axes)})
 
 
 class Bilinear(Op):
-    """Linear in each of two operands: `lhs(ct, x, y, **params)` is the cotangent of x, given the shape of x
-    and the value of y; `rhs(ct, x, y, **params)` that of y."""
+    """Linear in each of two operands.
+
+    `lhs(ct, x, y, **params)` is the cotangent of x, given the shape of x and the value of y;
+    `rhs(ct, x, y, **params)` is the cotangent of y, given the value of x and the shape of y.
+    """
 
     family = "bilinear"
 
     def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, lhs: Rule | None = None, rhs: Rule | None = None,
-        batching: Rule | None = None, kinds: str = "iuf", samples: Any = None,
+        batching: Rule | None = None, kinds: str = "iuf", samples: Samples | None = None,
     ) -> None:  # fmt: skip
-        """Take the facts of a bilinear op."""
+        """Store the facts of a bilinear op."""
         require(self, shape=shape, lhs=lhs, rhs=rhs, batching=batching, samples=samples)
         assert shape
         assert lhs
@@ -377,18 +379,18 @@ class Bilinear(Op):
         self.kinds, self.samples = kinds, samples
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """Both operands have one dtype, which is the result's."""
+        """Take the common dtype of both operands."""
         x, y = specs
         return spec(self.shape(x.shape, y.shape, **params), same_dtype(self.name, specs))
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """The product rule."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Apply the product rule."""
         (a, b), (da, db) = primals, tangents
         left = None if da is None else self.bind(da, b, **params)
         return accumulate(left, None if db is None else self.bind(a, db, **params))
 
-    def vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
-        """The two partial transposes."""
+    def vjp(self, ct: Tensor, needs: Needs, inputs: Operands, y: Result, params: Params) -> Any:
+        """Apply the two partial transposes."""
         a, b = inputs
         return (
             self.lhs(ct, a, conjugate(b), **params) if needs[0] else None,
@@ -396,30 +398,31 @@ class Bilinear(Op):
         )
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """The other operand."""
+        """Save the other operand of each needed one."""
         return (needs[1], needs[0]), False
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """The declared rule."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Apply the declared rule."""
         return self.batching(size, args, dims, **params)
 
 
 class KernelOp(Op):
-    """An op with a lowering of its own (gather, scatter, scans, sorts, generators, concatenation).
+    """An op with its own kernels in `lower` (gather, scatter, scans, sorts, generators, concatenation).
 
-    `infer(*specs, **params)` gives the Spec; `derivative(primals, tangents, y, **params)` the jvp, None
-    where there is none; `transpose(ct, needs, inputs, y, **params)` the vjp of a linear op, which any other
-    op gets from its jvp; `batching(size, args, dims, **params)` the batched result; `samples` a function
-    that yields test arguments.
+    `infer(*specs, **params)` returns the Spec; `derivative(primals, tangents, y, **params)` is the jvp, or None
+    if there is none; `transpose(ct, needs, inputs, y, **params)` is the vjp of a linear op, while other ops get
+    theirs from the jvp; `batching(size, args, dims, **params)` returns the batched result; `samples` is a
+    function that yields test arguments.
     """
 
     family = "kernel"
 
     def setup(  # type: ignore[override]
-        self, *, infer: Rule | None = None, derivative: Any = "unsaid", transpose: Rule | None = None,
-        batching: Rule | None = None, samples: Any = None, reads: tuple[tuple[bool, ...], bool] | None = None,
+        self, *, infer: Rule | None = None, derivative: Rule | str | None = "unsaid",
+        transpose: Rule | None = None, batching: Rule | None = None, samples: Rule | None = None,
+        reads: tuple[tuple[bool, ...], bool] | None = None,
     ) -> None:  # fmt: skip
-        """Take the facts of a kernel op."""
+        """Store the facts of a kernel op."""
         require(self, infer=infer, batching=batching, samples=samples)
         if isinstance(derivative, str):
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")
@@ -437,56 +440,58 @@ class KernelOp(Op):
         return self.derivative is not None
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """The declared rule."""
+        """Apply the declared rule."""
         result: Spec = self.infer_rule(*specs, **params)
         return result
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """The declared derivative."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Apply the declared derivative."""
         if self.derivative is None:
             return None
         return self.derivative(primals, tangents, y, **params)
 
-    def _vjp(self, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> Any:
+    def _vjp(self, ct: Tensor, needs: Needs, inputs: Inputs, y: Result, params: Params) -> Any:
         assert self.transpose_rule is not None
         return self.transpose_rule(ct, needs, inputs, y, **params)
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """What `reads` declares, everything unless it does."""
+        """Save what `reads` declares, or everything if it declares nothing."""
         return self.saved_always or super().saves_for(needs)
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """The declared rule."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Apply the declared rule."""
         return self.batching(size, args, dims, **params)
 
 
-def _decorator(kind: type[Op], facts: dict[str, Any]) -> Callable[[Callable[P, R]], Declared[P, R]]:
+def _decorator(
+    kind: type[Op], facts: dict[str, object]
+) -> Callable[[Callable[P, R]], Declared[P, R]]:
     def declare(fn: Callable[P, R]) -> Declared[P, R]:
         return cast("Declared[P, R]", kind(fn, **facts))
 
     return declare
 
 
-def elementwise(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
+def elementwise(**facts: object) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare an element-wise op; see Elementwise."""
     return _decorator(Elementwise, facts)
 
 
-def view(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
+def view(**facts: object) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a view; see View."""
     return _decorator(View, facts)
 
 
-def reduction(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
+def reduction(**facts: object) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a reduction; see Reduction."""
     return _decorator(Reduction, facts)
 
 
-def bilinear(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
+def bilinear(**facts: object) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a bilinear op; see Bilinear."""
     return _decorator(Bilinear, facts)
 
 
-def kernel(**facts: Any) -> Callable[[Callable[P, R]], Declared[P, R]]:
-    """Declare an op with its own lowering; see KernelOp."""
+def kernel(**facts: object) -> Callable[[Callable[P, R]], Declared[P, R]]:
+    """Declare an op with its own kernels; see KernelOp."""
     return _decorator(KernelOp, facts)

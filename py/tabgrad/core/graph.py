@@ -1,8 +1,8 @@
 """The graph of recorded ops: an arena indexed by integers.
 
-Nodes are immutable but for two steps: a node is *realised* when its value lies in a buffer, and then
-forgets its sources; and it is reused after its last reference has gone. References are counted by hand and
-released by a work list, never through chains of Python objects: dropping 100,000 nodes must not recurse.
+A node changes only twice. When its value is in a buffer, it is *realised* and forgets its sources. When its
+last reference is gone, its number is reused. References are counted by hand and released with a work list,
+never through chains of Python objects: dropping 100,000 nodes must not recurse.
 """
 
 from __future__ import annotations
@@ -10,21 +10,27 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import CodeType
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
 
-MANY = 64
-"""Dropped handles that wait to be released together; whoever takes memory releases them first."""
+if TYPE_CHECKING:
+    from tabgrad.hosts.pool import Buffer
 
-_NONE: Any = None  # where the number of a node is free
+Line = tuple[CodeType, int]
+"""A line of the user's program: a code object and the instruction in it."""
+MANY = 64
+"""How many dropped handles are released together; code that allocates memory releases them earlier."""
+
+_NONE: Any = None  # stands in the fields of unused node numbers
 _VIEWS = 8
-"""How many views on each other are looked through: a longer chain counts as something to compute."""
+"""How many nested views `idle` follows; a longer chain counts as something to compute."""
 
 
 class Value:
-    """A handle on a node: it keeps the node alive."""
+    """A handle that keeps a node alive."""
 
     __slots__ = ("graph", "id")
 
@@ -43,18 +49,18 @@ class Value:
 class Graph:
     """The nodes of one device.
 
-    For node `i`: `op[i]` (None once it is realised or an input), `params[i]`, `srcs[i]` (node ids),
-    `spec[i]`, `aux[i]` (a Python number for a constant, which is no part of the structure), `buffer[i]`
-    (what holds the value, None until realised), `handles[i]` (how many Values), `refs[i]` (handles and
-    nodes that read it), `serial[i]` (order of recording), `line[i]` (where the user recorded it).
-    `recorded` are the serials of the nodes to compute that were recorded since the last look: a node may have
-    gone meanwhile, and its number been given to another.
+    For node `i`: `op[i]` (None for an input or a realised node), `params[i]`, `srcs[i]` (ids of its sources),
+    `spec[i]`, `aux[i]` (the Python number of a constant, which is not part of the structure), `buffer[i]`
+    (holds the value; None until realised), `handles[i]` (number of Values), `refs[i]` (handles plus nodes that
+    read it), `serial[i]` (order of recording), `line[i]` (the user's line that recorded it).
+    `recorded` maps nodes that may need computing to their serials. A serial tells whether the node is still
+    the same: it may have been released, and its number reused.
     """
 
     lock: Any = None
-    """What threads hold that change the graph, where there are threads: see `hosts/threads.py`."""
+    """The lock of threads that change the graph; None without threads. See `hosts/threads.py`."""
     user = 0
-    """The thread whose nodes are in `recorded`."""
+    """The id of the thread whose nodes are in `recorded`."""
 
     def __init__(self) -> None:
         self.op: list[Op | None] = [None]
@@ -66,7 +72,7 @@ class Graph:
         self.handles: list[int] = [0]
         self.refs: list[int] = [1]
         self.serial: list[float] = [0]
-        self.line: list[Any] = [None]
+        self.line: list[Line | None] = [None]
         self.free: list[int] = []
         self.dropped: list[int] = []
         self.busy = False
@@ -75,11 +81,11 @@ class Graph:
 
     def add(
         self, op: Op | None, params: Params | None, srcs: tuple[int, ...], spec: Spec,
-        aux: Any = None, line: Any = None,
+        aux: complex | None = None, line: Line | None = None,
     ) -> Value:  # fmt: skip
         """Record a node and return a handle on it.
 
-        An exception at any point leaves the graph whole: the node is filled in before it counts as used.
+        An exception at any point leaves the graph consistent: the node is filled in before it counts as used.
         """
         lock = self.lock
         if lock is not None:
@@ -116,16 +122,16 @@ class Graph:
                 lock.release()
 
     def switch(self) -> None:
-        """Let the current thread record."""
+        """Make the current thread the one that records."""
 
     def handle(self, i: int) -> Value:
-        """Return one more handle on node `i`."""
+        """Make one more handle on node `i`."""
         self.handles[i] += 1
         self.refs[i] += 1
         return Value(self, i)
 
     def collect(self) -> None:
-        """Release what was dropped, and all that only it kept alive."""
+        """Release the nodes of dropped handles, and all nodes that only those kept alive."""
         self.busy = True
         refs, srcs = self.refs, self.srcs
         dropped = self.dropped
@@ -147,7 +153,7 @@ class Graph:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Release nothing meanwhile: Python's collector of cycles may drop a handle at any allocation."""
+        """Release no node inside the block: Python's cycle collector may drop a handle at any allocation."""
         before, self.busy = self.busy, True
         try:
             yield
@@ -167,8 +173,8 @@ class Graph:
         self.serial[i] = 0
         self.free.append(i)
 
-    def realise(self, i: int, buffer: Any) -> None:
-        """Give node `i` its value and forget how it was made."""
+    def realise(self, i: int, buffer: Buffer) -> None:
+        """Store the buffer with the value of node `i`, and forget how the value was made."""
         old = self.srcs[i]
         self.buffer[i] = buffer
         self.op[i], self.params[i], self.srcs[i] = None, None, ()
@@ -179,7 +185,7 @@ class Graph:
             self.collect()
 
     def idle(self, i: int) -> bool:
-        """Whether node `i` needs no computing: a constant, a value that is there, or a view of such."""
+        """Whether node `i` needs no computing: it is a constant, a realised value, or a view of one."""
         op = self.op[i]
         for _ in range(_VIEWS):
             if op is None or op.family != "view":
@@ -189,7 +195,7 @@ class Graph:
         return op is None or op.family == "constant"
 
     def live(self) -> list[int]:
-        """Return the recorded nodes that have handles and need computing, in order, and forget the others."""
+        """Return the recorded nodes that have handles and need computing, in order; forget the others."""
         keep = {
             i: serial
             for i, serial in self.recorded.items()
@@ -200,7 +206,7 @@ class Graph:
         return order
 
     def postorder(self, roots: Iterable[int]) -> list[int]:
-        """Return what `roots` are made of, sources first, in an order that follows from the structure alone."""
+        """Return the nodes under `roots`, sources first, in an order that depends on the structure alone."""
         order: list[int] = []
         seen: set[int] = set()
         stack = [(i, False) for i in reversed(list(roots))]
@@ -215,10 +221,10 @@ class Graph:
         return order
 
     def ancestors(self, roots: Iterable[int]) -> list[int]:
-        """Return the roots and all unrealised nodes and leaves they are made of, sources first.
+        """Return the roots and all unrealised nodes and leaves under them, sources first.
 
-        Nodes come in the order of their making; constants, which are remembered for an unknown time, before
-        the first that reads them: the same program has the same order at every time.
+        Nodes are in the order of recording. A constant may be much older than the nodes around it, so it comes
+        just before the first node that reads it: the same program always has the same order.
         """
         ops, srcs = self.op, self.srcs
         seen: set[int] = set()
@@ -237,14 +243,14 @@ class Graph:
         for i in made:
             for s in srcs[i]:
                 if s not in order:
-                    order[s] = None  # a constant: all else was made before
+                    order[s] = None  # a constant: all other sources are in the order already
             order[i] = None
         for i in sorted(seen - order.keys()):
             order[i] = None
         return list(order)
 
     def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
-        """Whether the roots are made of ops recorded up to node number `start` that have no value yet."""
+        """Whether the roots depend on ops that were recorded up to serial `start` and have no value yet."""
         return any(
             op is not None and op.family not in ("view", "constant") and 0 < self.serial[i] <= start
             for i in self.ancestors(roots)
@@ -252,7 +258,7 @@ class Graph:
         )
 
     def text(self, roots: Iterable[int]) -> str:
-        """Return the graph under `roots`, one readable line a node."""
+        """Describe the graph under `roots`, one line per node."""
         lines = []
         for i in self.ancestors(roots):
             op = self.op[i]

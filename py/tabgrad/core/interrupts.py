@@ -1,11 +1,10 @@
-"""Interrupts (Ctrl-C, the stop button of a notebook) that come while tabgrad is in the middle of something.
+"""Delays interrupts (Ctrl-C, the stop button of a notebook) until tabgrad's data structures are consistent.
 
 Python runs a signal's handler between any two instructions of the main thread. An exception there could leave
-a graph or a packet half-written. The handler installed here looks at the frame that was interrupted: where
-that is tabgrad's own code it waits until this code has returned to its caller, and raises there; where it
-is the user's code, or a wait, or the lowering of a graph, it raises at once. Under `asyncio.run` the first
-interrupt cancels the task, as asyncio has it, and none of this is needed. Nothing is paid for this
-between interrupts.
+a graph or a packet half-written. The handler installed here looks at the interrupted frame. In tabgrad's own
+code it waits until that code has returned to its caller, and raises there. In the user's code, in a wait, or
+while a graph is lowered, it raises at once. Under `asyncio.run` the first interrupt cancels the task, as
+asyncio does, and none of this is needed. Between interrupts it costs nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 PATIENCE = 0.12
-"""Seconds after which an interrupt no longer waits for a whole step (an optimizer's, a backward pass), but only
-for what would break if it was left half-done."""
+"""Seconds that an interrupt waits for the end of a whole step (an optimizer's, a backward pass). After that it
+waits only for code that must not be left half-done."""
 
 _WHOLE = (
     "tabgrad.core.",
@@ -29,42 +28,43 @@ _WHOLE = (
     "tabgrad.dispatch",
     "tabgrad.random",
 )
-"""Modules whose code is never broken off."""
+"""Modules whose code is never interrupted."""
 _FREE = ("tabgrad.lower.", "tabgrad.nn.", "tabgrad.examples.", "tabgrad.utils.", "tabgrad.testing.",
          "tabgrad.__main__", "tabgrad.exporting.", "tabgrad.serialization", "tabgrad.printing")  # fmt: skip
-"""Modules whose code can be broken off anywhere, as a user's can."""
+"""Modules whose code can be interrupted anywhere, like a user's."""
 _HELPERS = frozenset(
     ("wgpu", "cffi", "cupy", "numpy", "threading", "contextlib", "contextvars", "functools", "weakref", "enum",
      "importlib", "abc", "collections", "copy", "typing", "logging", "asyncio", "pyodide", "_pyodide")
 )  # fmt: skip
-"""Libraries that both tabgrad and users call: code of theirs belongs to whoever called it."""
+"""Libraries that both tabgrad and users call: their code is treated like the code that called it."""
 
 _GENERATOR = 0x20
-"""The flag of a generator's code."""
+"""The flag that marks a generator's code object."""
 _SWALLOWING = frozenset(("_weakrefset", "weakref"))
-"""Modules whose functions Python calls when an object dies: what they raise goes nowhere, as in `__del__`."""
+"""Modules whose functions Python calls when an object dies: as in `__del__`, their exceptions are lost."""
 _interruptible: set[CodeType] = set()
 F = TypeVar("F", bound=Callable[..., Any])
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 def interruptible(function: F) -> F:
-    """Mark a function of tabgrad's that may be broken off at any point: one that waits, or changes nothing."""
+    """Mark a tabgrad function that may be interrupted at any point: it waits, or changes nothing."""
     _interruptible.add(function.__code__)
     return function
 
 
 FREE, STEP, WHOLE = 0, 1, 2
-"""Kinds of code: to be broken off anywhere; rather as a whole; only as a whole."""
+"""Kinds of code: may be interrupted anywhere; should finish first; must finish first."""
 
 
 def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
-    """Return what kind of code runs in `frame`, and the frame that it will return to with all it does done."""
+    """Return the kind of the code that runs in `frame`, and the frame it returns to when it is finished."""
     kind = FREE
     outer = frame
     while outer is not None:
         swallows = outer.f_globals.get("__name__") in _SWALLOWING
         if swallows or outer.f_code.co_name == "__del__":
-            # an exception inside would be swallowed
+            # Python would discard an exception raised inside
             kind, frame = WHOLE, outer.f_back
         outer = outer.f_back
     while frame is not None:
@@ -93,30 +93,30 @@ class Deferred:
         self.opcodes = frame.f_trace_opcodes
 
     def start(self) -> None:
-        """Have the frame say when it goes on, and every function when it begins."""
+        """Trace the frame, to learn when it continues, and the start of every function."""
         self.frame.f_trace_opcodes = True
         self.frame.f_trace = self.returned
         sys.settrace(self.called)
 
-    def returned(self, frame: FrameType, event: str, arg: Any) -> Any:
+    def returned(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
         """Raise in the frame: tabgrad's code has returned to it."""
         if event in ("exception", "return") and frame.f_code.co_flags & _GENERATOR:
-            # one that is closed because nobody needs it any more would swallow it: the next call raises
+            # a generator that is being closed would discard the exception: raise at the next call instead
             return self.returned
         return self.fire(frame)
 
-    def called(self, frame: FrameType, event: str, arg: Any) -> Any:
-        """Raise where a function begins that may be broken off, or one of a step that takes too long."""
+    def called(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
+        """Raise at the start of a function that may be interrupted, or of one whose step takes too long."""
         code, name = frame.f_code, frame.f_globals.get("__name__", "")
         if code not in _interruptible and name.startswith(_WHOLE):
-            return None  # without a look at all the frames around, which would take long
+            return None  # walking all outer frames for each call would be slow
         kind, _ = kind_of(frame)
         if kind == FREE or (kind == STEP and time.monotonic() - self.since > PATIENCE):
             return self.fire(frame)
         return None
 
-    def fire(self, frame: FrameType) -> Any:
-        """Raise KeyboardInterrupt, with tracing as it was before."""
+    def fire(self, frame: FrameType) -> TraceFunction | None:
+        """Restore tracing and raise KeyboardInterrupt."""
         _State.deferred = None
         sys.settrace(self.tracing)
         self.frame.f_trace_opcodes = self.opcodes
@@ -134,7 +134,7 @@ class _State:
 def asyncio_run(frame: FrameType | None) -> tuple[Any, Any] | None:
     """Return the runner and the task of the `asyncio.run` around a frame, if an interrupt cancels that task.
 
-    asyncio does so with the first one where Python's own handler is installed when it starts.
+    asyncio cancels the task at the first interrupt, if Python's own handler was installed when it started.
     """
     runners = sys.modules.get("asyncio.runners")
     code = runners and runners.Runner.run.__code__
@@ -147,7 +147,7 @@ def asyncio_run(frame: FrameType | None) -> tuple[Any, Any] | None:
     return None
 
 
-def on_interrupt(number: int, frame: FrameType | None) -> Any:
+def on_interrupt(number: int, frame: FrameType | None) -> object:
     """Handle SIGINT: raise KeyboardInterrupt, now or when tabgrad's code has returned."""
     running = asyncio_run(frame)
     if running is not None:
@@ -163,7 +163,7 @@ def on_interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 def install() -> None:
-    """Handle SIGINT here where Python's own handler or asyncio's would; one that the user has set stays."""
+    """Replace the SIGINT handler of Python or asyncio with this one; keep a handler that the user has set."""
     if threading.current_thread() is not threading.main_thread():
         return
     now = signal.getsignal(signal.SIGINT)
@@ -177,12 +177,12 @@ def install() -> None:
 
 
 def watch_notebook() -> None:
-    """Install at every cell: a notebook's kernel sets the handler anew for each."""
+    """Install the handler before every notebook cell: the kernel sets its own for each."""
     shell = sys.modules.get("IPython")
     current = shell.get_ipython() if shell is not None else None
     if current is not None:
         current.events.register("pre_run_cell", _before_cell)
 
 
-def _before_cell(*_: Any) -> None:
+def _before_cell(*_: object) -> None:
     install()

@@ -1,8 +1,8 @@
-"""Functions that are linear in pieces: their gradient depends on its input, but its derivative is zero.
+"""Piecewise linear functions: their gradient depends on the input, but the second derivative is zero.
 
-PyTorch keeps the input of such a function for its gradient, so that a gradient with `create_graph=True`
-requires grad although nothing but zeros lies behind it. Here the rules keep less; `kinked` says what the
-gradient hangs on, and only a walk that records its rules looks at it.
+PyTorch saves the input of such a function for its gradient, so a gradient with `create_graph=True` requires
+grad although its derivative is zero. tabgrad's rules save less. `kinked` notes which tensors the gradient
+depends on, and only a backward pass that records its rules reads the note.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tabgrad.core.trace import Box
 
 F = TypeVar("F", bound=Callable[..., Any])
 HANGS = "hangs"
-"""Under this name the notes of a tape node have the nodes that its gradient hangs on."""
+"""The key, in the notes of a tape node, of the nodes that its gradient depends on."""
 
 
 def kinked(fn: F) -> F:
-    """Say of a function of other ops that its gradient hangs on all tensors it is given."""
+    """Note that the gradient of a function, composed of other ops, depends on all its tensor arguments."""
 
     @functools.wraps(fn)
     def call(*args: Any, **named: Any) -> Any:
@@ -36,10 +36,10 @@ def kinked(fn: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def _note(y: Any, inputs: tuple[Any, ...]) -> None:
+def _note(y: Box, inputs: tuple[object, ...]) -> None:
     node = y.node
     found = [x.node for x in inputs if isinstance(x, Box) and x.tracked and x.owner is None]
-    if node in found or None in found:
+    if node is None or node in found or None in found:
         return
     if node.notes is None:
         node.notes = {}

@@ -1,4 +1,4 @@
-"""NumPy, imported when it is first used: in a browser the core runs without it."""
+"""NumPy, imported at first use: in a browser the core runs without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks of this process: the order in which they are taken, lending, and a child process that has them free."""
+"""Locks of this process: the order of taking them, lending them to threads, and freeing them after a fork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def lock() -> RLock:
-    """Return a new lock, which a thread may take again while it has it."""
+    """Make a reentrant lock that is free in a forked child process."""
     made = RLock()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=made._at_fork_reinit)  # type: ignore[attr-defined]
@@ -19,17 +19,17 @@ def lock() -> RLock:
 
 
 WRITING = lock()
-"""Held from reading an old value to writing the new one, of a tensor or a gradient: of two threads that add to
-one, none is lost. Whoever needs a device's lock as well takes this one first."""
+"""Held while a tensor or a gradient is read, changed and written: two threads that add to it lose nothing. A
+thread that also needs a device's lock takes this one first."""
 
 _HELD: ContextVar[tuple[Any, ...]] = ContextVar("tabgrad_held", default=())
-"""What the current task holds of others' locks for longer than one step."""
+"""Locks that the current task holds for longer than one step."""
 
 
 @contextmanager
-def alone(devices: Iterable[Any]) -> Iterator[None]:
-    """Let no other thread write or use these devices' locks meanwhile."""
-    locks = (WRITING, *[each for each in devices if isinstance(each, RLock)])
+def alone(others: Iterable[object]) -> Iterator[None]:
+    """Hold the writing lock and the given devices' locks inside the block."""
+    locks = (WRITING, *[each for each in others if isinstance(each, RLock)])
     with ExitStack() as stack:
         for each in locks:
             stack.enter_context(each)
@@ -42,7 +42,7 @@ def alone(devices: Iterable[Any]) -> Iterator[None]:
 
 @contextmanager
 def lent() -> Iterator[None]:
-    """Give what `alone` holds to a thread of this task, which takes it by `borrowed`, and wait for it there."""
+    """Release the locks of `alone` inside the block: a thread of this task can then take them by `borrowed`."""
     locks = _HELD.get()
     depths = [each._release_save() for each in locks]
     try:
@@ -54,7 +54,7 @@ def lent() -> Iterator[None]:
 
 @contextmanager
 def borrowed() -> Iterator[None]:
-    """Hold what the thread that started this one has lent."""
+    """Hold the locks that the thread which started this one has `lent`."""
     with ExitStack() as stack:
         for each in _HELD.get():
             stack.enter_context(each)

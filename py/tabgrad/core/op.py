@@ -1,49 +1,56 @@
-"""Ops: what a primitive is, the families that own what is common, and the registry.
+"""The primitives: the base class Op, and the registry of all ops.
 
-An op is declared by decorating a function with a family. The function's body is its meaning in NumPy;
-positional arguments are arrays, keyword-only arguments are static parameters. Derivatives are written
-with tabgrad's own ops, so they can be differentiated again. `families.py` holds the families.
+An op is declared by decorating a function with a family (`families.py`). The function's body defines the result
+in NumPy; positional arguments are arrays, keyword-only arguments are static parameters. Derivatives are
+written with tabgrad's own ops, so they can be differentiated again.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import RegistryError
-from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params
-from tabgrad.core.trace import bind
+from tabgrad.core.spec import NO_PARAMS, Params, ShapeOnly, Spec, intern_params
+from tabgrad.core.trace import Box, bind
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 Rule = Callable[..., Any]
+Operands: TypeAlias = "Sequence[Tensor]"
+Tangents: TypeAlias = "Sequence[Tensor | None]"
+Inputs: TypeAlias = "Sequence[Tensor | ShapeOnly | None]"
+Result: TypeAlias = "Tensor | tuple[Tensor, ...] | None"
+Needs: TypeAlias = Sequence[bool]
+Dims: TypeAlias = Sequence[int | None]
 
 
 class Op:
-    """A primitive. Families subclass this and fill in the rules.
+    """A primitive. Families subclass this and define the rules.
 
     Contracts of the rules (all on Tensors; `params` is the Params of the application):
     - `infer_spec(*specs, **params)` returns the Spec of the result, or raises with a clear message;
-    - `jvp(primals, tangents, y, params)` returns the tangent of `y`; None among the tangents is zero;
-    - `vjp(ct, needs, inputs, y, params)` returns one cotangent (or None) for each input; entries of
-      `inputs`, and `y`, are None where `saves(needs)` said that they are not used. An op that leaves
-      `vjp` as None gets the transposed jvp;
-    - `batch(size, args, dims, params)` returns the batched result, its batch axis in front; `dims` holds
-      the batch axis of each argument or None.
+    - `jvp(primals, tangents, y, params)` returns the tangent of `y`; a tangent of None is zero;
+    - `vjp(ct, needs, inputs, y, params)` returns one cotangent (or None) for each input. An entry of `inputs`,
+      or `y`, is None if `saves(needs)` said that it is not used. If `vjp` is None, the jvp is transposed;
+    - `batch(size, args, dims, params)` returns the batched result with its batch axis in front; `dims` has
+      the batch axis of each argument, or None.
     """
 
     family = ""
     vjp: Rule | None = None
     linear = False
     kinked = False
-    """Whether its derivative is the same in pieces: see core/kinks.py."""
+    """Whether it is piecewise linear: see core/kinks.py."""
     raw = False
-    """Whether its NumPy body takes half precision as it is stored: it computes nothing."""
+    """Whether its NumPy body takes half precision as stored, because it only moves data."""
     lowering = ""
-    """The name under which `lower` has a record of how it becomes kernels: the op's own, but for kernels that
-    users wrote."""
+    """The name of its record in `lower`: the op's own name, except for kernels that users wrote."""
 
-    def __init__(self, fn: Callable[..., Any], **facts: Any) -> None:
+    def __init__(self, fn: Callable[..., Any], **facts: object) -> None:
         self.fn = fn
         self.name = fn.__name__.rstrip("_")
         self.lowering = self.lowering or self.name
@@ -63,7 +70,7 @@ class Op:
         REGISTRY.add(self)
 
     def setup(self, **facts: Any) -> None:
-        """Take the family's facts; raise RegistryError where one is missing."""
+        """Store the facts that the family needs; raise RegistryError if one is missing."""
         raise NotImplementedError
 
     @property
@@ -77,15 +84,15 @@ class Op:
     def __reduce__(self) -> tuple[Any, ...]:
         return (REGISTRY.__getitem__, (self.name,))
 
-    def bind(self, *args: Any, **params: Any) -> Any:
-        """Apply the primitive: ranks, shapes and dtypes must already fit."""
+    def bind(self, *args: Box, **params: object) -> Any:
+        """Apply the primitive to operands whose ranks, shapes and dtypes already match."""
         return bind(self, args, intern_params(params) if params else NO_PARAMS)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         return self.bind(*args, **params)
 
     def infer(self, specs: tuple[Spec, ...], params: Params) -> Spec:
-        """Return the Spec of the result, remembered for each combination."""
+        """Return the Spec of the result, cached for each combination of specs and params."""
         key = (specs, params)
         found = self.specs.get(key)
         if found is None:
@@ -97,39 +104,39 @@ class Op:
         raise NotImplementedError
 
     def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
-        """Return the result for NumPy arrays; `spec` is what `infer` said."""
+        """Compute the result from NumPy arrays; `spec` is the result of `infer`."""
         return self.fn(*arrays, **params)
 
     def check(self) -> None:
-        """Raise RegistryError where the declaration lacks something, or does not fit together."""
+        """Raise RegistryError if the declaration is incomplete or inconsistent."""
         if not (self.__doc__ or "").strip():
             raise RegistryError(f"{self.name}: has no docstring; say what it computes")
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
         """Return the tangent of the result."""
         raise NotImplementedError
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
         """Return the batched result."""
         raise NotImplementedError
 
     def saves(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """Return which inputs, and whether the output, `vjp` reads when `needs` inputs want cotangents."""
+        """Return which inputs `vjp` reads for the cotangents of `needs`, and whether it reads the output."""
         found = self.saved.get(needs)
         if found is None:
             found = self.saved[needs] = self.saves_for(needs)
         return found
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """Return what `saves` returns; all of them unless the family knows better."""
+        """Compute the result of `saves`: everything, unless the family knows better."""
         return (True,) * len(needs), True
 
 
 class Registry:
     """Every op by name.
 
-    While `tabgrad.ops` is imported its rules may name ops that come later. `freeze` ends that: an op added
-    afterwards is checked at once.
+    While `tabgrad.ops` is imported, rules may name ops that are declared later. After `freeze` each new op is
+    checked at once.
     """
 
     def __init__(self) -> None:
@@ -138,7 +145,7 @@ class Registry:
         self.watchers: list[Callable[[Op], None]] = []
 
     def add(self, op: Op) -> None:
-        """Register `op`; a name is used once."""
+        """Register `op` under its name, which must be new."""
         if op.name in self.ops:
             raise RegistryError(
                 f"{op.name}: an op of this name is declared in {self.ops[op.name].__module__}"
@@ -150,13 +157,13 @@ class Registry:
         self.ops[op.name] = op
 
     def watch(self, check: Callable[[Op], None]) -> None:
-        """Let a later stage check every op, those that come later too: `check` raises RegistryError."""
+        """Let a later stage check all ops, present and future: `check` raises RegistryError."""
         for op in self:
             check(op)
         self.watchers.append(check)
 
     def freeze(self) -> None:
-        """Say that all of tabgrad's own ops are declared."""
+        """Mark that all of tabgrad's own ops are declared."""
         self.frozen = True
 
     def check(self) -> None:
@@ -170,7 +177,7 @@ class Registry:
     def __getitem__(self, name: str) -> Op:
         return self.ops[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Op]:
         return iter(self.ops.values())
 
     def __contains__(self, name: str) -> bool:
@@ -180,15 +187,15 @@ class Registry:
 REGISTRY = Registry()
 
 
-def require(op: Op, **facts: Any) -> None:
-    """Raise RegistryError for a fact that is None: absence is an error, never silent."""
+def require(op: Op, **facts: object) -> None:
+    """Raise RegistryError for a fact that is None: nothing may be missing silently."""
     for name, value in facts.items():
         if value is None:
             raise RegistryError(f"{op.name}: the {op.family} family needs `{name}`")
 
 
 def uses(rule: Rule, skip: int = 0) -> tuple[bool, ...]:
-    """Return which parameters a rule reads: those whose names don't begin with an underscore."""
+    """Return which parameters a rule reads: all whose names don't begin with an underscore."""
     names = [
         p.name for p in inspect.signature(rule).parameters.values() if p.kind is not p.KEYWORD_ONLY
     ]
@@ -196,7 +203,7 @@ def uses(rule: Rule, skip: int = 0) -> tuple[bool, ...]:
 
 
 def same_dtype(name: str, specs: Sequence[Spec]) -> DType:
-    """Return the one dtype of `specs`; primitives are dtype-strict."""
+    """Return the common dtype of `specs`; primitives accept no mixed dtypes."""
     dtype = specs[0].dtype
     for s in specs:
         if s.dtype is not dtype:

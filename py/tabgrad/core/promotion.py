@@ -1,29 +1,32 @@
-"""The front of element-wise ops: one function inserts casts and broadcasts, so no rule ever un-broadcasts."""
+"""How element-wise ops take arguments: one function casts and broadcasts, so that no rule has to undo it."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.scalars import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.shape import broadcast
-from tabgrad.core.spec import spec
+from tabgrad.core.spec import Spec, spec
 from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, bind, operand
 
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
+
 EXACT = frozenset(("add", "sub", "mul", "div"))
-"""Ops whose Python number is not rounded to half precision beside such a tensor, as in PyTorch."""
+"""Ops that do not round a Python number to the half precision of their tensor, as in PyTorch."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def result_dtype(*args: Any) -> dt.DType:
+def result_dtype(*args: Box | complex) -> dt.DType:
     """Return the dtype of an op on these tensors and Python numbers.
 
-    Tensors with dimensions decide; a 0-d tensor, and after it a number, counts only where its category
+    Tensors with dimensions decide. A 0-d tensor, and then a number, counts only if its category
     (bool < int < float < complex) is higher.
     """
     dimensioned: dt.DType | None = None
@@ -48,7 +51,7 @@ def result_dtype(*args: Any) -> dt.DType:
     return found
 
 
-def needs_float(name: str, *tensors: Any, any_of: bool = False) -> None:
+def needs_float(name: str, *tensors: Box, any_of: bool = False) -> None:
     """Raise DTypeError unless all tensors are floating-point (or complex), or with `any_of` one of them."""
     for x in tensors:
         if x.spec.dtype.category < dt.FLOAT:
@@ -63,7 +66,7 @@ def needs_float(name: str, *tensors: Any, any_of: bool = False) -> None:
         )
 
 
-def refuse_bool(name: str, x: Any) -> None:
+def refuse_bool(name: str, x: Box) -> None:
     """Raise DTypeError for a tensor of bools."""
     if x.spec.dtype is dt.bool_:
         raise DTypeError(
@@ -72,8 +75,8 @@ def refuse_bool(name: str, x: Any) -> None:
         )
 
 
-def long_only(name: str, index: Any) -> None:
-    """Raise DTypeError unless `index` has the dtype that integers take by default on its device."""
+def long_only(name: str, index: Box) -> None:
+    """Raise DTypeError unless `index` has the default integer dtype of its device."""
     if index.spec.dtype is not index.device.canonical(dt.int64):
         raise DTypeError(
             f"{name}: expected scalar type Long but found {dt.TYPE_NAMES[index.spec.dtype]}; "
@@ -81,8 +84,8 @@ def long_only(name: str, index: Any) -> None:
         )
 
 
-def same_dtype(name: str, x: Any, y: Any) -> None:
-    """Raise DTypeError where two dtypes differ, unless autocast makes them one."""
+def same_dtype(name: str, x: Box, y: Box) -> None:
+    """Raise DTypeError if two dtypes differ, unless autocast will unify them."""
     one, two = x.spec.dtype, y.spec.dtype
     if one is not two and MODE.get().autocast is None:
         raise DTypeError(
@@ -92,21 +95,21 @@ def same_dtype(name: str, x: Any, y: Any) -> None:
 
 
 def cast(x: Any, dtype: dt.DType) -> Any:
-    """Return `x` as `dtype`, itself where it is that already."""
+    """Convert `x` to `dtype`; return `x` itself if it has that dtype."""
     if x.spec.dtype is dtype:
         return x
     return REGISTRY["cast"].bind(x, dtype=dtype)
 
 
 def expand(x: Any, shape: tuple[int, ...]) -> Any:
-    """Return `x` broadcast to `shape`, itself where it has it already."""
+    """Broadcast `x` to `shape`; return `x` itself if it has that shape."""
     if x.spec.shape == shape:
         return x
     return REGISTRY["expand"].bind(x, shape=shape)
 
 
-def the_device(name: str, tensors: list[Any]) -> Any:
-    """Return the one device of `tensors`; a 0-d tensor of the CPU may sit beside another device's."""
+def the_device(name: str, tensors: Sequence[Box]) -> Device:
+    """Return the common device of `tensors`; raise DeviceError if there are several."""
     device = tensors[0].device
     for t in tensors:
         if t.device is not device:
@@ -119,19 +122,18 @@ def the_device(name: str, tensors: list[Any]) -> Any:
 
 def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply an element-wise op to tensors and Python numbers of any shapes and dtypes that fit."""
-    device = None
-    key: Any = [dt.get_default_dtype()]
+    device: Any = None
+    parts: list[object] = [dt.get_default_dtype()]
     for a in args:
         if isinstance(a, Box):
-            key.append(a.spec)
+            parts.append(a.spec)
             if device is None:
                 device = a.device
             elif a.device is not device:
                 the_device(op.name, [x for x in args if isinstance(x, Box)])
         else:
-            key.append(a.__class__)
-    key.append(device)
-    key = tuple(key)
+            parts.append(a.__class__)
+    key = (*parts, device)
     wanted = op.fits.get(key)
     if wanted is None:
         if any(a.__class__ not in NUMBER and not isinstance(a, Box) and is_number(a) for a in args):
@@ -156,8 +158,8 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
     return op.bind(*ready, **params) if params else bind(op, tuple(ready))
 
 
-def _fit(op: Any, args: tuple[Any, ...], key: Any) -> tuple[Any, ...]:
-    """Return the specs that the operands are cast and broadcast to; remembered, for they recur."""
+def _fit(op: Any, args: tuple[Any, ...], key: tuple[object, ...]) -> tuple[Spec, ...]:
+    """Return the specs that the operands are cast and broadcast to; cached by `key`, because they recur."""
     if len(args) != len(op.operands):
         raise TypeError(f"{op.name}() takes {len(op.operands)} arguments, got {len(args)}")
     tensors = [a for a in args if isinstance(a, Box)]
@@ -175,7 +177,7 @@ def _fit(op: Any, args: tuple[Any, ...], key: Any) -> tuple[Any, ...]:
     return found
 
 
-def _check(op: Op, args: tuple[Any, ...], tensors: list[Any]) -> None:
+def _check(op: Op, args: tuple[object, ...], tensors: list[Box]) -> None:
     for a in args:
         if not isinstance(a, Box) and not isinstance(a, NUMBER):
             raise TypeError(
@@ -203,7 +205,7 @@ def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
 
 
 def call(op: Any, *args: Any, **params: Any) -> Any:
-    """Apply an element-wise op; the common cases take a short way."""
+    """Apply an element-wise op, with a fast path for operands of one spec."""
     first = args[0]
     if isinstance(first, Box):
         want = first.spec
@@ -224,7 +226,7 @@ def call(op: Any, *args: Any, **params: Any) -> Any:
 
 
 def single(x: Any) -> Any:
-    """Return a tensor of half precision as float32, anything else as it is."""
+    """Cast a half-precision tensor to float32; return anything else unchanged."""
     if isinstance(x, Box) and x.spec.dtype in dt.HALVES:
         return cast(x, dt.float32)
     return x
@@ -239,11 +241,11 @@ def widened(*, first: bool = False, autocast: bool = False) -> Callable[[F], F]:
 
 
 def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> Any:
-    """Let a function of several ops compute in float32 where it is given half precision.
+    """Make a function of several ops compute in float32 for half-precision arguments.
 
-    As in PyTorch, tensors of float16 and bfloat16 are cast before, and what comes back is rounded once: to
-    what all floating-point arguments promote to, or with `first` to the dtype of the first argument. With
-    `autocast` the result stays float32 where autocast is on.
+    As in PyTorch, float16 and bfloat16 tensors are cast first, and the result is rounded once: to the promoted
+    dtype of all floating-point arguments, or with `first` to the dtype of the first argument. With `autocast`
+    the result stays float32 while autocast is on.
     """
     if fn is None:
         return functools.partial(widened, first=first, autocast=autocast)
@@ -272,7 +274,7 @@ def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> A
 
 
 def _rounded(y: Any, dtype: dt.DType) -> Any:
-    """Return the float32 tensors of a result as `dtype`."""
+    """Cast the float32 tensors of a result to `dtype`."""
     if isinstance(y, tuple):
         return tuple([_rounded(part, dtype) for part in y])
     return cast(y, dtype) if isinstance(y, Box) and y.spec.dtype is dt.float32 else y

@@ -1,4 +1,4 @@
-"""Python and NumPy numbers beside tensors: what stands for one, and what a dtype makes of it."""
+"""Python and NumPy numbers used with tensors: recognizing them, and converting them to a dtype."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NUMBER = (bool, int, float, complex)
 _LARGEST_SINGLE = 3.4028234663852886e38
 
 
-def is_number(value: Any) -> bool:
-    """Whether `value` is a Python number or stands for one, as NumPy's scalars and 0-d arrays do."""
+def is_number(value: object) -> bool:
+    """Whether `value` is a Python number, or a NumPy scalar or 0-d array that stands for one."""
     if isinstance(value, NUMBER):
         return True
     return hasattr(value, "__array_interface__") and getattr(value, "shape", None) == ()
 
 
 def number(name: str, value: Any) -> Any:
-    """Return a Python number from what stands for one: a NumPy scalar, a 0-d array, a 1-element tensor."""
+    """Convert a NumPy scalar, a 0-d array or a 1-element tensor to a Python number."""
     if value.__class__ in NUMBER:
         return value
     for kind in (int, float, complex):
@@ -33,17 +33,17 @@ def number(name: str, value: Any) -> Any:
 
 
 def limits(dtype: dt.DType) -> tuple[int, int]:
-    """Return the least and the greatest number of an integer dtype."""
+    """Return the smallest and the largest number of an integer dtype."""
     bits = 8 * dtype.itemsize
     low = -(1 << (bits - 1)) if dtype.signed else 0
     return low, low + (1 << bits) - 1
 
 
 def fits(name: str, value: Any, dtype: dt.DType) -> Any:
-    """Return a Python number as one that a tensor of `dtype` can be filled with.
+    """Convert a Python number to one that a tensor of `dtype` can be filled with.
 
-    Raises OverflowError for an integer out of range, and for inf or nan as an integer. A negative number
-    becomes unsigned modulo 2 ** bits where its size fits, as in PyTorch: -1 is 255 in uint8.
+    Raises OverflowError for an integer out of range, and for inf or nan as an integer. As in PyTorch, a
+    negative number of an unsigned dtype is taken modulo 2 ** bits if its size fits: -1 is 255 in uint8.
     """
     if not isinstance(value, NUMBER):
         value = number(name, value)
@@ -69,15 +69,15 @@ def fits(name: str, value: Any, dtype: dt.DType) -> Any:
     raise _overflow(name, value, dtype, f"which holds {low} to {high}")
 
 
-def _overflow(name: str, value: Any, dtype: dt.DType, tail: str) -> NumberRangeError:
+def _overflow(name: str, value: float, dtype: dt.DType, tail: str) -> NumberRangeError:
     return NumberRangeError(
         f"{name}: value cannot be converted to type {dtype.name} without overflow: {value} as {dtype.name}, "
         f"{tail}"
     )
 
 
-def wrapped(name: str, value: Any, dtype: dt.DType) -> Any:
-    """Return a number that stands beside a tensor of the integer `dtype`: modulo 2 ** bits, as in PyTorch."""
+def wrapped(name: str, value: int, dtype: dt.DType) -> int:
+    """Reduce an integer operand of a tensor of integer `dtype` modulo 2 ** bits, as PyTorch does."""
     low, high = limits(dtype)
     if low <= value <= high:
         return value

@@ -1,4 +1,4 @@
-"""Settings of the whole process: declared where they live, brought back to their defaults together."""
+"""Settings of the whole process: each is declared where it is used, and `restore` resets all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ACTIONS: list[Callable[[], object]] = []
 
 
 def setting(holder: C) -> C:
-    """Declare that the attributes of a class are settings, and that what they are now are the defaults."""
+    """Declare the attributes of a class as settings, with their current values as the defaults."""
     defaults = {name: value for name, value in vars(holder).items() if not name.startswith("__")}
 
     def bring_back() -> None:
@@ -23,15 +23,15 @@ def setting(holder: C) -> C:
 
 
 def on_restore(action: Callable[[], object]) -> Callable[[], object]:
-    """Have `action` bring back a setting that no class holds; return it."""
+    """Register `action`, which resets a setting that no class holds; return it."""
     _ACTIONS.append(action)
     return action
 
 
 def restore() -> None:
-    """Bring all settings back to their defaults, those of this thread or task too.
+    """Reset all settings to their defaults, those of this thread or task too.
 
-    What runs one program after another in one process begins each with this.
+    Code that runs several programs in one process calls this before each.
     """
     for action in _ACTIONS:
         action()

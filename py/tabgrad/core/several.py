@@ -1,7 +1,7 @@
-"""Ops with several results: a decomposition gives its factors, a sort its values and places.
+"""Ops with several results, such as the factors of a decomposition, or a sort's values and positions.
 
-What is recorded, lowered and exported has one result: a `Part` of the op. Lowering puts the parts of one
-application together again, so that its kernel runs once. Derivatives and batching are rules of the whole op.
+A graph node has one result, so what is recorded, lowered and exported is a `Part` of the op. Lowering joins the
+parts of one application, so that its kernel runs once. The whole op has the rules for derivatives and batching.
 """
 
 from __future__ import annotations
@@ -9,34 +9,38 @@ from __future__ import annotations
 from _thread import _local
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.families import KernelOp, _decorator
-from tabgrad.core.op import REGISTRY, Op, Rule
+from tabgrad.core.op import REGISTRY, Dims, Op, Operands, Result, Rule, Tangents
 from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params
+from tabgrad.core.trace import Box
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 class Several(KernelOp):
     """A kernel op with `results` results.
 
-    As KernelOp, but that the body, `infer` and `batching` give a tuple with one entry for each result, and
-    `derivative(primals, tangents, ys, **params)` one tangent for each, None being zero.
-    `pull(cts, needs, inputs, ys, **params)` may state the reverse rule, else the derivative is transposed; the
-    cotangent of a result that nobody used is None.
+    Like KernelOp, except that the body, `infer` and `batching` return a tuple with one entry per result, and
+    `derivative(primals, tangents, ys, **params)` returns one tangent per result, None for zero.
+    `pull(cts, needs, inputs, ys, **params)` may define the reverse rule; if not, the derivative is transposed.
+    The cotangent of an unused result is None.
     """
 
     parts: tuple[Part, ...]
 
     def setup(self, *, results: int = 0, pull: Rule | None = None, **facts: Any) -> None:
-        """Take the facts of the op."""
+        """Store the facts of the op."""
         if results < 2:
             raise RegistryError(f"{self.name}: say how many `results` it has, 2 or more")
         super().setup(**facts)
         self.results, self.pull = results, pull
         self.parts = tuple(Part(self, i) for i in range(results))
 
-    def bind(self, *args: Any, **params: Any) -> Any:
+    def bind(self, *args: Box, **params: object) -> Any:
         """Apply the op; return a tuple of tensors."""
         return _Applied.apply(self, args, intern_params(params) if params else NO_PARAMS)
 
@@ -49,26 +53,26 @@ class Several(KernelOp):
             )
         return found
 
-    def arrays(self, given: Sequence[Any], params: Params) -> Any:
-        """Return the results for NumPy arrays, computed once where parts are asked for one after the other."""
+    def arrays(self, given: Sequence[Any], params: Params) -> tuple[Any, ...]:
+        """Compute all results from NumPy arrays; inside `computed_once` the parts share one computation."""
         found = getattr(_SHARED, "found", None)
         if found is None:
             return self.fn(*given, **params)
         key = (params, *map(id, given))
         if key not in found:
-            # the arrays are kept, so that their ids are theirs
+            # keep the arrays alive, so that no other object gets their ids
             found[key] = (self.fn(*given, **params), given)
         return found[key][0]
 
 
 class _Applied:
-    """The slot that the transforms fill: the core does not know how an op goes down the interpreter stack."""
+    """What `dispatch.py` installs: how an op with several results goes down the interpreter stack."""
 
-    apply: Callable[[Several, tuple[Any, ...], Params], Any]
+    apply: Callable[[Several, tuple[Any, ...], Params], tuple[Tensor, ...]]
 
 
-def install(apply: Callable[[Several, tuple[Any, ...], Params], Any]) -> None:
-    """Set what applies an op with several results through the interpreter stack."""
+def install(apply: Callable[[Several, tuple[Any, ...], Params], tuple[Tensor, ...]]) -> None:
+    """Set the function that applies an op with several results through the interpreter stack."""
     _Applied.apply = staticmethod(apply)
 
 
@@ -77,7 +81,7 @@ _SHARED = _local()
 
 @contextmanager
 def computed_once() -> Iterator[None]:
-    """Let the parts of one application share what NumPy computes for them."""
+    """Let the parts of one application share one NumPy computation inside the block."""
     before = getattr(_SHARED, "found", None)
     _SHARED.found = {}
     try:
@@ -87,7 +91,7 @@ def computed_once() -> Iterator[None]:
 
 
 class Part(Op):
-    """Result `index` of the op `several`: what is recorded of it. Its rules are those of the whole op."""
+    """The op that is recorded for result `index` of the op `several`, whose rules it uses."""
 
     family = "kernel"
 
@@ -102,34 +106,34 @@ class Part(Op):
         REGISTRY.add(self)
 
     @property
-    def samples(self) -> Any:
-        """The test arguments of the whole."""
+    def samples(self) -> Rule | None:
+        """The test arguments of the whole op."""
         return self.several.samples
 
     @property
     def differentiable(self) -> bool:
-        """Whether the whole has a derivative."""
+        """Whether the whole op has a derivative."""
         return self.several.differentiable
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """The Spec of this result."""
+        """Return the Spec of this result."""
         return self.several.infer_all(specs, intern_params(params))[self.index]
 
     def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
-        """This result."""
+        """Compute this result."""
         return self.several.arrays(arrays, params)[self.index]
 
-    def jvp(self, primals: Any, tangents: Any, y: Any, params: Params) -> Any:
-        """The tangent of this result, where a program of parts is differentiated."""
+    def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
+        """Return the tangent of this result, for a program of parts that is differentiated."""
         ys = self.several.bind(*primals, **params)
         return self.several.jvp(primals, tangents, ys, params)[self.index]
 
-    def batch(self, size: int, args: Any, dims: Any, params: Params) -> Any:
-        """This result of the batched whole."""
+    def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
+        """Return this result of the batched op."""
         return self.several.batch(size, args, dims, params)[self.index]
 
 
-def several(**facts: Any) -> Callable[[Callable[..., Any]], Several]:
+def several(**facts: object) -> Callable[[Callable[..., Any]], Several]:
     """Declare an op with several results; see Several."""
     return _decorator(Several, facts)  # type: ignore[return-value]
 

@@ -27,7 +27,7 @@ def strides(shape: Shape) -> Shape:
 
 
 def broadcast(name: str, *shapes: Shape) -> Shape:
-    """Return the shape that all `shapes` broadcast to; `name` is the op that asks, for the error."""
+    """Return the shape that all `shapes` broadcast to; errors begin with the op's `name`."""
     rank = max(map(len, shapes), default=0)
     out = []
     for axis in range(-rank, 0):
@@ -49,7 +49,7 @@ def _clash(name: str, shapes: tuple[Shape, ...], axis: int) -> str:
 
 
 def axis_index(name: str, axis: int, rank: int) -> int:
-    """Return `axis` counted from the front; raise IndexError outside [-rank, rank)."""
+    """Count `axis` from the front; raise IndexError outside [-rank, rank)."""
     bound = max(rank, 1)
     axis = axis.__index__()
     if not -bound <= axis < bound:
@@ -61,7 +61,7 @@ def axis_index(name: str, axis: int, rank: int) -> int:
 
 
 def axes_tuple(name: str, axes: Any, rank: int) -> Shape:
-    """Return the axes that an int or ints name, sorted from the front; None means all of them."""
+    """Normalize an int, ints or None (all axes) to a sorted tuple of axes counted from the front."""
     if axes is None:
         return tuple(range(rank))
     if hasattr(axes, "__index__") and not getattr(axes, "shape", ()):

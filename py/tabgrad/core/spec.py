@@ -1,9 +1,14 @@
-"""What is known of a tensor without its values: shape and dtype, interned."""
+"""Specs (shape and dtype) and the static parameters of ops, both interned."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tabgrad.core.dtype import DType
 from tabgrad.core.shape import Shape
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
 
 
 class Spec:
@@ -26,11 +31,11 @@ class Spec:
 
 
 class ShapeOnly:
-    """Stands for an input of which a vjp rule may read the shape, dtype and device, but not the value."""
+    """An input whose shape, dtype and device a vjp rule may read, but not its value."""
 
     __slots__ = ("device", "spec")
 
-    def __init__(self, spec: Spec, device: object) -> None:
+    def __init__(self, spec: Spec, device: Device) -> None:
         self.spec = spec
         self.device = device
 
@@ -69,7 +74,7 @@ _PARAMS: dict[tuple[object, ...], Params] = {}
 
 
 def _kind(value: object) -> object:
-    """Return what tells apart values that are equal: 1 and True, 0.0 and -0.0."""
+    """Return a key that differs for values that compare equal: 1 and True, 0.0 and -0.0."""
     return str(value) if value == 0.0 and value.__class__ is float else type(value)
 
 

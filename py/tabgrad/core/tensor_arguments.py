@@ -1,4 +1,4 @@
-"""What a function raises when it was given something else than a tensor."""
+"""Errors for arguments that should have been tensors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 ASKED = ("spec", "device", "tracked", "owner", "born")
-"""What the functions ask a tensor for first."""
+"""Attributes that functions read first of a tensor."""
 
 
 def not_a_tensor(
-    fn: Callable[..., Any], error: AttributeError, args: tuple[Any, ...], named: Mapping[str, Any]
+    fn: Callable[..., Any],
+    error: AttributeError,
+    args: tuple[object, ...],
+    named: Mapping[str, object],
 ) -> Exception:
-    """Return `error`, or a TypeError in PyTorch's words if it says that one of the arguments is no tensor."""
+    """Return a TypeError in PyTorch's words if `error` comes from an argument that is no tensor, else it."""
     if error.name not in ASKED or not any(error.obj is x for x in (*args, *named.values())):
         return error
     given = list(inspect.signature(fn).bind(*args, **named).arguments.items())
@@ -33,7 +36,7 @@ def not_a_tensor(
 
 
 def of_tensors(fn: F) -> F:
-    """Let a function raise TypeError where it is given something else than a tensor."""
+    """Make a function raise TypeError for an argument that should have been a tensor."""
 
     @functools.wraps(fn)
     def call(*args: Any, **named: Any) -> Any:

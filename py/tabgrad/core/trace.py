@@ -1,8 +1,8 @@
-"""The interpreter stack: where the application of an op goes.
+"""The interpreter stack, which decides who handles the application of an op.
 
-`bind` hands an op to the innermost interpreter that owns one of its arguments. An interpreter does its
-part and binds ops on the values below, until the base interpreter runs or records the op on a device.
-Interpreters live in `Mode.levels`; a tensor's `owner` is the interpreter that made it, or None.
+`bind` passes an op to the innermost interpreter that owns one of its arguments. That interpreter does its part
+and binds ops on the values of the level below. At the bottom, the base interpreter runs or records the op on a
+device. The interpreters are in `Mode.levels`; a tensor's `owner` is the interpreter that made it, or None.
 """
 
 from __future__ import annotations
@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tabgrad.core.errors import EscapedTensorError
 from tabgrad.core.settings import on_restore
-from tabgrad.core.spec import NO_PARAMS, Params, Spec
+from tabgrad.core.spec import NO_PARAMS, Params, ShapeOnly, Spec
 
 if TYPE_CHECKING:
+    from tabgrad.amp.autocast_mode import Casting
+    from tabgrad.compiler.capture import Capture
     from tabgrad.core.dtype import DType
     from tabgrad.core.op import Op
+    from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
+    from tabgrad.transforms.node import Node
 
 
 class Box:
-    """The fields of a Tensor that the core and the transforms work with.
+    """The fields of a Tensor that the core and the transforms use.
 
-    `value` is the payload: a device's value at the base, a lower Tensor under an autograd level, and
-    whatever its interpreter keeps at other levels. `node` is the tape node that made it. `alias` is what
-    ties a view to its base, or a tensor to its detached siblings: `alias.refresh(x)` brings `x` up to date
-    with them, and `bind` calls it. `_version` counts the writes in place. `born` is the `birth` of the mode
-    that it was made in, or for what shares values with an older tensor the one of that.
+    `value` is the payload: a device's value at the base, a Tensor of the level below under an autograd level,
+    and the interpreter's own data at other levels. `node` is the tape node that made the tensor. `alias` links
+    a view to its base, or a tensor to its detached siblings; `alias.refresh(x)` updates `x` after writes to
+    them, and `bind` calls it. `_version` counts in-place writes. `born` is the `birth` of the mode in which the
+    tensor was made; a tensor that shares values with an older one has the `born` of that one.
     """
 
     __slots__ = (
@@ -39,13 +44,13 @@ class Box:
 
     value: Any
     spec: Spec
-    device: Any
+    device: Device
     owner: Interpreter | None
     tracked: bool
-    node: Any
+    node: Node | None
     alias: Any
     born: int
-    _grad: Any
+    _grad: Tensor | None
     _version: int
 
 
@@ -54,28 +59,28 @@ class Interpreter(Protocol):
 
     level: int
     serial: int
-    """A number that grows with time: a level above has a greater one."""
+    """Grows with time: an outer level has a smaller number than the levels inside it."""
     name: str
     walks: bool
     """Whether `backward` may be called inside."""
 
     @property
     def outlive(self) -> Callable[..., None] | None:
-        """What makes of a tensor of this level, which has ended, one of the levels below."""
+        """Converts a tensor of this level, which has ended, to one of the levels below; None if impossible."""
         ...
 
     def below(self, mode: Mode) -> Mode:
-        """Return the mode of the level below, given the one of this level."""
+        """Return the mode for the level below, given the mode of this level."""
         ...
 
-    def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
-        """Return the tensor that `op` makes of `args`, some of which this interpreter owns."""
+    def process(self, op: Op, args: tuple[Tensor, ...], params: Params) -> Tensor:
+        """Apply `op` to `args`, some of which this interpreter owns."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Mode:
-    """What the current task has switched on. Immutable: `replace` makes another Mode."""
+    """The settings of the current task. Immutable: `replace` makes another Mode."""
 
     grad: bool = True
     """Whether ops are recorded for gradients: `no_grad`."""
@@ -83,9 +88,9 @@ class Mode:
     """Whether tensors made now are inference tensors: `inference_mode`."""
     levels: tuple[Interpreter, ...] = ()
     """The interpreter stack, the outermost first."""
-    capture: Any = None
+    capture: Capture | None = None
     """The capture of a `compile` in progress."""
-    autocast: Any = None
+    autocast: Casting | None = None
     """Casts the operands of each op: `amp.autocast`."""
     autocast_dtypes: dict[str, DType] | None = None
     """The half precision chosen for a type of device: `amp.set_autocast_dtype`."""
@@ -97,7 +102,7 @@ class Mode:
     """Watches rules for NaN: `autograd.detect_anomaly`."""
     around: Callable[..., Any] | None = None
     """Runs each op of the base in its own way: `dispatch.process`."""
-    device: Any = None
+    device: Device | None = None
     """The device of tensors that name none: `with device(...)`."""
     draw: Any = None
     """The level that random draws ask first: `transforms.vmap.draw`."""
@@ -148,17 +153,17 @@ class using:
 
 
 class _Base:
-    """The slots that `tensor.py` fills: the core needs no import of Tensor."""
+    """What `tensor.py` installs, so that the core needs no import of Tensor."""
 
-    process: Callable[[Any, tuple[Any, ...], Params, Mode], Any]
-    wrap: Callable[..., Any]
-    operand: Callable[..., Any]
+    process: Callable[[Op, tuple[Tensor, ...], Params, Mode], Tensor]
+    wrap: Callable[..., Tensor]
+    operand: Callable[..., Tensor]
 
 
 def install(
-    process: Callable[..., Any], wrap: Callable[..., Any], operand: Callable[..., Any]
+    process: Callable[..., Tensor], wrap: Callable[..., Tensor], operand: Callable[..., Tensor]
 ) -> None:
-    """Set the base interpreter, the constructor of tensors, and the one of constants.
+    """Install the base interpreter, the constructor of tensors, and the constructor of constants.
 
     `wrap(value, spec, device, owner)` makes a Tensor; `operand(value, spec, device)` a Tensor filled
     with a Python number.
@@ -168,36 +173,36 @@ def install(
     _Base.operand = staticmethod(operand)
 
 
-def wrap(value: Any, spec: Spec, device: Any, owner: Interpreter | None = None) -> Any:
-    """Return a new Tensor around `value`."""
+def wrap(value: Any, spec: Spec, device: Device, owner: Interpreter | None = None) -> Tensor:
+    """Make a new Tensor around `value`."""
     return _Base.wrap(value, spec, device, owner)
 
 
-def constant(value: Any, spec: Spec, device: Any) -> Any:
-    """Return a Tensor of `spec` filled with the Python number `value`; it costs no memory."""
+def constant(value: complex, spec: Spec, device: Device) -> Tensor:
+    """Make a Tensor of `spec` filled with the Python number `value`; it takes no memory."""
     shared = _Base.operand(value, spec, device)
-    # a tensor of its own: whoever gets it may write to it
+    # a tensor of its own, because the caller may write to it
     x = _Base.wrap(shared.value, spec, device)
     x._version, x.born = shared._version, shared.born
     return x
 
 
-def operand(value: Any, spec: Spec, device: Any) -> Any:
-    """Return the Tensor of `constant`, shared with others: for an operand of an op, which nobody else sees."""
+def operand(value: complex, spec: Spec, device: Device) -> Tensor:
+    """Return a constant Tensor that is shared: only for an operand of an op, which nobody else sees."""
     return _Base.operand(value, spec, device)
 
 
-def filled(value: Any, spec: Spec, device: Any) -> Any:
-    """Return a Tensor of `spec` filled with a number for a user to keep: one that no plan takes as fixed."""
+def filled(value: complex, spec: Spec, device: Device) -> Tensor:
+    """Make a Tensor of `spec` filled with a number, for a user to keep: no plan treats its value as fixed."""
     return _Base.wrap(device.backend.constant(value, spec), spec, device)
 
 
-def zeros_like(x: Any) -> Any:
-    """Return zeros of the shape, dtype and device of `x`."""
+def zeros_like(x: Box | ShapeOnly) -> Tensor:
+    """Make zeros of the shape, dtype and device of `x`."""
     return filled(0, x.spec, x.device)
 
 
-def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
+def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Tensor:
     """Apply `op` to Tensors through the interpreter stack."""
     mode = MODE.get()
     if mode.autocast is not None:
@@ -215,22 +220,22 @@ def bind(op: Op, args: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
         return _Base.process(op, args, params, descend(mode, 0) if mode.levels else mode)
     y = top.process(op, args, params)
     if y.owner is not top:
-        # what no level had a part in was made below, and is handed out here
+        # a tensor that no level took part in was made below: it counts as made in this mode
         y.born = mode.birth
     return y
 
 
 def descend(mode: Mode, level: int) -> Mode:
-    """Return the mode under which interpreter number `level` works, 0 being the base, given that of the top."""
+    """Return the mode for interpreter number `level` (0 is the base), given the mode of the top."""
     for interpreter in reversed(mode.levels[level:]):
         mode = interpreter.below(mode)
     return mode
 
 
-def check_alive(x: Any, mode: Mode, what: str) -> Interpreter | None:
-    """Return the owner of `x`. Raise EscapedTensorError where that is not on the stack of `mode`.
+def check_alive(x: Box, mode: Mode, what: str) -> Interpreter | None:
+    """Return the owner of `x`. Raises EscapedTensorError if the owner is not on the stack of `mode`.
 
-    A level whose tensors outlive it makes what is left of `x` first.
+    If tensors may outlive the level, `x` first becomes a tensor of the levels below.
     """
     levels = mode.levels
     owner: Interpreter | None = x.owner

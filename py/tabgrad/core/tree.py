@@ -5,7 +5,7 @@ Containers are dict, list, tuple and namedtuple, and what `register` adds; None 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Tree = Any
@@ -29,7 +29,7 @@ class Leaf:
 
 LEAF = Leaf()
 Structure = Any
-"""A hashable description: LEAF, None, or (kind, keys, child structures)."""
+"""A hashable description of a tree: LEAF, None, or (kind, keys, child structures)."""
 
 
 def register(
@@ -42,7 +42,7 @@ def register(
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Structure]:
-    """Return the leaves from left to right, and the structure without them."""
+    """Split a tree into its leaves, from left to right, and its structure."""
     leaves: list[Any] = []
     return leaves, _flatten(tree, leaves)
 
@@ -66,11 +66,11 @@ def _flatten(tree: Tree, leaves: list[Any]) -> Structure:
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Tree:
-    """Return the tree of this structure with `leaves` in it, the inverse of `flatten`."""
+    """Rebuild the tree of this structure from its `leaves`: the inverse of `flatten`."""
     return _unflatten(structure, iter(leaves))
 
 
-def _unflatten(structure: Structure, leaves: Any) -> Tree:
+def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Tree:
     if structure is LEAF:
         return next(leaves)
     if structure is None:
@@ -98,7 +98,7 @@ def leaves(tree: Tree) -> list[Any]:
 
 
 def map(fn: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
-    """Return the tree of `fn` applied to matching leaves; all trees have the first one's structure."""
+    """Apply `fn` to the matching leaves of trees of one structure, and return the tree of the results."""
     first, structure = flatten(tree)
     others = []
     for other in rest:
@@ -110,7 +110,7 @@ def map(fn: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 
 def count(structure: Structure) -> int:
-    """Return how many leaves a tree of this structure has."""
+    """Count the leaves of a tree of this structure."""
     if structure is LEAF:
         return 1
     return 0 if structure is None else sum(count(child) for child in structure[2])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import HostError
+from tabgrad.core.graph import Line
 from tabgrad.hosts.host import error_of
 from tabgrad.hosts.protocol import Fault
 
@@ -32,8 +33,8 @@ def context(backend: DeviceBackend, pipeline: int) -> str:
     return text + ("; recorded at " + ", ".join(places) if places else "")
 
 
-def where(line: tuple[Any, int]) -> str:
-    """Return file:line of a (code, instruction) pair."""
+def where(line: Line) -> str:
+    """Format a recorded line as file:line."""
     code, last = line
     for start, end, number in code.co_lines():
         if number is not None and start <= last < end:

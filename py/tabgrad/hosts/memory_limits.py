@@ -53,8 +53,8 @@ def check_count(graph: Graph, order: Sequence[int]) -> None:
                 f"{'a tensor' if op is None else op.name}: {its.size:,} elements (shape {list(its.shape)}) are "
                 f"more than the {MOST_ELEMENTS:,} that a device can number: work on parts, or use device 'cpu'"
             )
-            if graph.line[i]:
-                error.add_note("recorded at " + where(graph.line[i]))
+            if line := graph.line[i]:
+                error.add_note("recorded at " + where(line))
             try:
                 raise error
             finally:

@@ -231,7 +231,7 @@ class Tensor(
             capture.note_grad(self)
         found = self._grad
         if found is None and self.tracked and not nodes.is_leaf(self):
-            if "retain" not in (self.node.notes or ()):
+            if self.node is not None and "retain" not in (self.node.notes or ()):
                 warnings.warn(
                     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
                     "attribute won't be populated during autograd.backward(). Use .retain_grad() on it first.",
@@ -305,7 +305,7 @@ class Tensor(
         if not self.requires_grad:
             raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
         node = self.node
-        if nodes.is_leaf(self) or self.retains_grad:
+        if node is None or nodes.is_leaf(self) or self.retains_grad:
             return
         ref = weakref.ref(self)
 
