@@ -71,7 +71,7 @@ class Elementwise(Op):
     operand; an explicit None means that there is none. `along` may instead give the linear map t -> dy/dx_i t
     as a function of (t, inputs..., y). The name of a parameter that a rule does not read begins with an
     underscore, and its value is not saved. `domain` is the interval of test inputs, or one per operand.
-    `result` is "same" or "bool"; `integers` is what integer operands become, "float" or "same"; None refuses them.
+    `result` is "same" or "bool"; `integers` says what integers become: "float" or "same"; None refuses them.
     """
 
     family = "elementwise"
