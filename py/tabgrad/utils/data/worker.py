@@ -80,22 +80,24 @@ def _serve(desk: _Desk, worker: int, fetcher: Fetcher | None, failed: Failure | 
                     fetcher.begin()
                     current, ended = epoch, False
                 answer = None if ended else fetcher(index)
-            packed = Packed(answer)
         except Exhausted:
-            ended = True
-            packed = Packed(None)
+            ended, answer = True, None
         except Exception as error:
-            packed = _packed(Failure(error, worker))
-        desk.answer(packed, epoch, number, ended)
+            answer = Failure(error, worker)
+        desk.answer(_packed(answer, worker), epoch, number, ended)
 
 
-def _packed(failure: Failure) -> Packed:
-    """Pack an error; one of a type that can't be sent becomes a RuntimeError."""
+def _packed(answer: Any, worker: int) -> Packed:
+    """Pack a batch, or the error that packing it is; one of a type that can't be sent is a RuntimeError."""
     try:
-        return Packed(failure)
-    except Exception:
-        failure.kind = RuntimeError
-        return Packed(failure)
+        return Packed(answer)
+    except Exception as error:
+        if isinstance(answer, Failure):
+            answer.kind = RuntimeError
+        else:
+            error.add_note("Batches are pickled on their way to the caller, and this one can't be.")
+            answer = Failure(error, worker)
+        return _packed(answer, worker)
 
 
 class _Desk:
