@@ -8,9 +8,8 @@ from tabgrad.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from tabgrad.ops.elementwise import exp, minimum, sin
 from tabgrad.transforms.backward import grad as tape_grad
 from tabgrad.transforms.custom import custom_jvp, custom_vjp
-from tabgrad.transforms.function import Function
+from tabgrad.transforms.function import Function, once_differentiable
 from tabgrad.transforms.node import grad_fn
-from tabgrad.transforms.once import once_differentiable
 from tests.transforms.support import array, close, f64, random
 
 # Each rule is 10 times the true derivative, so that it shows which one was used.

@@ -3,8 +3,8 @@
 from tabgrad.transforms.contexts import FunctionCtx as FunctionCtx
 from tabgrad.transforms.function import (
     Function as Function,
+    once_differentiable as once_differentiable,
 )
-from tabgrad.transforms.once import once_differentiable as once_differentiable
 
 
 class InplaceFunction(Function):

@@ -25,7 +25,7 @@ from tabgrad.func.implicit import (
     root as root,
 )  # fmt: skip
 from tabgrad.func.ode import odeint as odeint
-from tabgrad.func.sparse import (
+from tabgrad.func.sparse_jacobian import (
     SparseMatrix as SparseMatrix,
     banded as banded,
     jacobian_sparsity as jacobian_sparsity,

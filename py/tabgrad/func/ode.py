@@ -10,12 +10,14 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.errors import ShapeError, TransformError
+from tabgrad.core.families import to_front
 from tabgrad.transforms.branches import reading
-from tabgrad.transforms.calls import Call, apply, lower_all, lowered_call
-from tabgrad.transforms.control import pulled, scan_flat
-from tabgrad.transforms.custom import batch_parts, custom_vjp
-from tabgrad.transforms.implicit import ConvergenceError, batched
-from tabgrad.transforms.program import Program, Trace
+from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.transforms.control import scan_flat
+from tabgrad.transforms.custom import custom_vjp
+from tabgrad.transforms.implicit import ConvergenceError
+from tabgrad.transforms.program import Program, pulled, traced
+from tabgrad.transforms.vmapped import per_element
 
 Field = Callable[[Any, list[Any]], list[Any]]
 """The right-hand side on leaves: (t, y) -> dy/dt."""
@@ -76,62 +78,66 @@ def step(field: Field, method: str, t: Any, h: Any, y: list[Any]) -> list[Any]:
 # -- choosing the steps ----------------------------------------------------------------------------
 
 
-class Grid(Call):
+class Grid(Ruled):
     """Chooses the steps of the adaptive method and has no outputs: `result` gets one (interval, start, length)
-    for each step, as fractions of the intervals. Arguments: y, the times, captured."""
+    for each step, as fractions of the intervals. Arguments: y, the times, captured.
+
+    `evaluate([t, *y], captured)` is the right-hand side.
+    """
 
     name = "odeint"
 
     def __init__(
-        self, program: Any, size: int, rtol: float, atol: float, most: int, result: list[Any]
+        self, evaluate: Any, size: int, rtol: float, atol: float, most: int, result: list[Any]
     ) -> None:
-        self.program, self.size = program, size
+        self.evaluate, self.size = evaluate, size
         self.rtol, self.atol, self.most, self.result = rtol, atol, most, result
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """The steps depend on values, which a traced function does not have."""
+        """Refuse: the steps depend on values, which a traced function does not have."""
         raise TransformError(
             "odeint: the adaptive method reads values to choose its steps, so it can't stand in a traced loop; "
             "use a fixed-step method there"
         )
 
-    def at_base(self, args: list[Any], mode: Any) -> list[Any]:
+    def run(self, args: list[Any]) -> list[Any]:
         """Choose the steps."""
         reading("odeint")
         captured = args[self.size + 1 :]
         with tg.no_grad():
 
             def field(t: Any, y: list[Any]) -> list[Any]:
-                return self.program.run([t, *y], captured)
+                found: list[Any] = self.evaluate([t, *y], captured)
+                return found
 
             self.result[:] = self._steps(field, list(args[: self.size]), args[self.size])
         return []
 
-    def at_autograd(self, level: Any, args: list[Any], mode: Any) -> list[Any]:
-        """The choice has no derivative."""
-        return lowered_call(self, level, lower_all(level, args), mode)
+    def recorded_at(self, args: list[Any], owner: Any, mode: Any) -> bool:
+        """Whether the call is recorded: the choice has no derivative."""
+        return False
 
-    def at_forward(self, level: Any, args: list[Any], mode: Any) -> list[Any]:
-        """The choice has no derivative."""
-        return lowered_call(self, level, lower_all(level, args), mode)
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Choose by the primals: the choice has no derivative."""
+        return apply(self, primals), []
 
-    def at_batch(self, level: Any, args: list[Any], mode: Any) -> list[Any]:
-        """One choice for the whole batch."""
-        low, dims = batch_parts(level, args)
+    def batch(
+        self, level: Any, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
+        """Make one choice for the whole batch."""
         n = self.size
         if dims[n] is not None:
             raise TransformError("odeint: the times must be the same for all elements of a vmap")
-        y = [level.lower(a, 0) for a in args[:n]]
-        with tg.no_grad():
-            call = Grid(
-                _Batched(level, self.program, dims[n + 1 :]),
-                n,
-                self.rtol,
-                self.atol,
-                self.most,
-                self.result,
+        y = [to_front(x, d, level.size) for x, d in zip(args[:n], dims[:n], strict=True)]
+        axes = [None, *[0] * n, *dims[n + 1 :]]
+
+        def evaluate(inputs: list[Any], captured: list[Any]) -> list[Any]:
+            return per_element(
+                level, lambda v: self.evaluate(v[: n + 1], v[n + 1 :]), [*inputs, *captured], axes
             )
-        return lowered_call(call, level, [*y, *low[n:]], mode)
+
+        call = Grid(evaluate, n, self.rtol, self.atol, self.most, self.result)
+        return apply(call, [*y, *args[n:]]), []
 
     def _steps(self, field: Field, y: list[Any], times: Any) -> list[tuple[int, float, float]]:
         values = times.tolist()
@@ -212,22 +218,6 @@ def _number(value: float, like: Any) -> Any:
     return tg.tensor(value, dtype=like.dtype, device=like.device)
 
 
-class _Batched:
-    """A program applied to each element of a batch; its first input, the time, is shared."""
-
-    def __init__(self, level: Any, program: Any, dims: Sequence[Any]) -> None:
-        self.level, self.program, self.dims = level, program, list(dims)
-
-    def run(self, inputs: Sequence[Any], captured: Sequence[Any]) -> list[Any]:
-        """Return the outputs with the batch axis in front."""
-        t, *y = inputs
-
-        class WithTime:
-            run = staticmethod(lambda x, v: self.program.run([t, *x], v))
-
-        return batched(self.level, WithTime, list(captured), self.dims)(y)  # type: ignore[arg-type]
-
-
 # -- integrating -----------------------------------------------------------------------------------
 
 
@@ -249,7 +239,7 @@ class Problem:
             result: list[Any] = []
             o = self.options
             apply(
-                Grid(self.program, len(y), o["rtol"], o["atol"], o["max_steps"], result),
+                Grid(self.program.run, len(y), o["rtol"], o["atol"], o["max_steps"], result),
                 [*y, times, *captured],
             )
             return result
@@ -362,17 +352,13 @@ class Problem:
 def _traced(
     field: Field, y: list[Any], times: Any, method: str, options: dict[str, Any]
 ) -> tuple[Problem, list[Any]]:
-    trace = Trace("odeint")
-    with trace.inside():
-        t = trace.tracer(times[0].spec, times.device)
-        tracers = [trace.tracer(x.spec, x.device) for x in y]
-        outs = field(t, tracers)
-    if len(outs) != len(y) or any(a.spec is not b.spec for a, b in zip(outs, y, strict=True)):
+    program = traced("odeint", lambda leaves: field(leaves[0], leaves[1:]), [times[0], *y])
+    outs = program.out_specs
+    if len(outs) != len(y) or any(a is not b.spec for a, b in zip(outs, y, strict=True)):
         raise ShapeError(
             f"odeint: func must return tensors like y: {[x.spec for x in y]}, "
-            f"it returned {[x.spec for x in outs]}"
+            f"it returned {list(outs)}"
         )
-    program = Program(trace, [t.value, *[x.value for x in tracers]], outs)
     return Problem(program, method, options), program.captured
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError, TransformError
+from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
-from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.control import floats, pulled, pushed, scan_flat, stacked
-from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
+from tabgrad.core.trace import MODE, constant, zeros_like
+from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.transforms.control import added, cotangents, scan_flat, stacked
 from tabgrad.transforms.node import Node
-from tabgrad.transforms.program import Program, Trace
-from tabgrad.transforms.tape import record_call
+from tabgrad.transforms.program import Program, floats, pulled, scattered, traced
 from tabgrad.transforms.vmap import Batch
+
+Leaves = list[Any]
 
 
 def where(mask: Any, x: Any, y: Any) -> Any:
@@ -37,7 +38,7 @@ def reading(what: str) -> None:
         )
 
 
-class WhileCall(Call):
+class WhileCall(Ruled):
     """A program repeated while another says so. Arguments: carry, captured by the condition, by the body.
 
     With `keep` the outputs are followed by the carries that went into each repetition, stacked, and by
@@ -55,7 +56,7 @@ class WhileCall(Call):
         c, n = self.carries, self.carries + len(self.test.captured)
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
-    def keeping(self) -> WhileCall:
+    def saving(self) -> WhileCall:
         """Return the call that keeps its carries."""
         return WhileCall(self.test, self.program, self.carries, True)
 
@@ -68,15 +69,7 @@ class WhileCall(Call):
             )
         return self.parts(args)[0]
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Repeat the program; keep the carries where something wants gradients."""
-        if wants(args, None, mode) and not self.keep:
-            with using(mode.replace(grad=False)):
-                outs = self.keeping().repeated(args)
-            return self.recorded(args, outs, None)
-        return self.repeated(args)
-
-    def repeated(self, args: list[Any]) -> list[Any]:
+    def run(self, args: list[Any]) -> list[Any]:
         """Return the outputs for tensors of the base."""
         reading(self.name)
         carry, seen, captured = self.parts(args)
@@ -91,207 +84,121 @@ class WhileCall(Call):
         counted = constant(True, spec((len(kept),), dt.bool_), carry[0].device)
         return [*carry, *stacks, counted]
 
-    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Run below, keeping the carries, and record the call here."""
-        low = lower_all(level, args)
-        if not wants(args, level, mode):
-            return lowered_call(self, level, low, mode)
-        outs = lowered_call(self.keeping(), level, low, mode)
-        return self.recorded(args, outs, level)
+    def forward(self, args: Leaves) -> tuple[Leaves, Leaves]:
+        """Repeat the program; the carries that go in are kept, and whether each repetition counted."""
+        outs = apply(self if self.keep else self.saving(), args)
+        return outs if self.keep else outs[: self.carries], outs[self.carries :]
 
-    def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
-        """Return the outputs tied to the tape, without what is kept."""
-        c = self.carries
-        kept = ([snapshot(a, owner) for a in args], outs[c:])
-        mine = (
-            [snapshot(y, None) for y in outs[:c]]
-            if owner is None
-            else lift_outputs(owner, outs[:c])
-        )
-        record_call(self, args, mine, owner, kept)
-        if not self.keep:
-            return mine
-        rest = outs[c:] if owner is None else lift_outputs(owner, outs[c:])
-        return [*mine, *rest]
-
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """Go back over the repetitions."""
-        saved, kept = node.kept
-        owner = node.owner
-        if lowered:
-            args = [a.value if isinstance(a, Box) else a for a in saved]
-        else:
-            args = tied(saved, node, graph)
-            if graph:
-                kept = self._again(args, kept)
-            elif owner is not None:
-                kept = [wrap(k, k.spec, k.device, owner) for k in kept]
-        return self.backwards(args, kept[:-1], kept[-1], cts[: self.carries], needs)
-
-    def _again(self, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Return the carries as functions of the tied arguments: the number of repetitions is known now."""
+    def retied(self, node: Node, args: Leaves, kept: Leaves) -> Leaves:
+        """Compute the carries as functions of the arguments: the number of repetitions is known now."""
         carry, _, captured = self.parts(args)
         counted = kept[-1]
 
-        def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+        def body(state: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
             after = self.program.run(state, captured)
             return [where(x[0], a, s) for a, s in zip(after, state, strict=True)], list(state)
 
         outs = scan_flat(body, carry, [counted], counted.spec.shape[0], False)
         return [*outs[self.carries :], counted]
 
-    def backwards(
-        self, args: list[Any], carries: list[Any], counted: Any, cts: list[Any], needs: Any
-    ) -> list[Any]:
-        """Return the cotangents of the arguments."""
+    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Any) -> Leaves:
+        """Go back over the repetitions."""
+        *before, counted = kept
         carry, seen, captured = self.parts(args)
-        flags = floats(carry)
-        wanted = [bool(w) for w in needs[self.carries + len(seen) :]]
-        start = [
-            zeros_like(x) if ct is None else ct
-            for x, ct, f in zip(carry, cts, flags, strict=True)
-            if f
-        ]
-        chosen = [v for v, w in zip(captured, wanted, strict=True) if w]
+        c = self.carries
+        flags, wanted = floats(carry), [bool(w) for w in needs[c + len(seen) :]]
+        start = cotangents(carry, cts[:c])
+        sums = [zeros_like(v) for v, w in zip(captured, wanted, strict=True) if w]
+        # with `keep` the stacked carries are outputs too
+        of_stacks = cts[c : 2 * c] or [None] * c
+        given = [ct is not None for ct in of_stacks]
+        rows = [ct for ct in of_stacks if ct is not None]
         k = len(start)
 
-        def back(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-            def run(inputs: list[Any]) -> list[Any]:
-                rest = iter(inputs[self.carries :])
-                values = [next(rest) if w else v for v, w in zip(captured, wanted, strict=True)]
-                return self.program.run(inputs[: self.carries], values)
+        def back(state: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
+            ends = scattered(state[:k], flags)
+            grads = self.program.pull(x[:c], captured, ends, wanted)
+            new = [g for g in grads[:c] if g is not None] + added(state[k:], grads[c:])
+            new = [where(x[-1], a, s) for a, s in zip(new, state, strict=True)]
+            here = [ct for ct, f in zip(scattered(x[c:-1], given), flags, strict=True) if f]
+            return [
+                n if ct is None else REGISTRY["add"].bind(n, ct)
+                for n, ct in zip(new, [*here, *[None] * len(sums)], strict=True)
+            ], []
 
-            ends = iter(state[:k])
-            inputs = [*x[:-1], *chosen]
-            grads = pulled(run, inputs, [next(ends) if f else None for f in flags])
-            grads = [
-                zeros_like(v) if g is None and f else g
-                for v, g, f in zip(inputs, grads, floats(inputs), strict=True)
-            ]
-            new = [g for g in grads[: self.carries] if g is not None]
-            sums = [
-                REGISTRY["add"].bind(s, g)
-                for s, g in zip(state[k:], grads[self.carries :], strict=True)
-            ]
-            return [where(x[-1], a, s) for a, s in zip([*new, *sums], state, strict=True)], []
-
-        sums = [zeros_like(v) for v in chosen]
-        outs = iter(
-            scan_flat(back, [*start, *sums], [*carries, counted], counted.spec.shape[0], True)
+        outs = scan_flat(
+            back, [*start, *sums], [*before, *rows, counted], counted.spec.shape[0], True
         )
-        found = [next(outs) if f else None for f in flags]
-        return [*found, *[None] * len(seen), *[next(outs) if w else None for w in wanted]]
+        return [*scattered(outs[:k], flags), *[None] * len(seen), *scattered(outs[k:], wanted)]
 
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def push(self, primals: Leaves, tangents: Leaves) -> tuple[Leaves, Leaves]:
         """Carry the tangents along."""
-        with using(level.below(mode)):
-            carry, seen, captured = self.parts([level.parts(a) for a in args])
-            primals = [p for p, _ in carry]
-            flags = floats(primals)
-            tangents = [
-                zeros_like(p) if t is None else t
-                for (p, t), f in zip(carry, flags, strict=True)
-                if f
-            ]
-            c = self.carries
+        carry, seen, captured = self.parts(primals)
+        dcarry, _, dcaptured = self.parts(tangents)
+        flags, start = floats(carry), cotangents(carry, dcarry)
+        c = self.carries
 
-            def test(state: list[Any]) -> list[Any]:
-                return self.test.run(state[:c], [p for p, _ in seen])
+        def test(state: Leaves) -> Leaves:
+            return self.test.run(state[:c], seen)
 
-            def body(state: list[Any]) -> list[Any]:
-                rest = iter(state[c:])
-                ts = [next(rest) if f else None for f in flags] + [t for _, t in captured]
-                inputs = [*state[:c], *[p for p, _ in captured]]
-                outs, dys = pushed(lambda v: self.program.run(v[:c], v[c:]), inputs, ts)
-                return [*outs, *[t for t, f in zip(dys, flags, strict=True) if f]]
+        def body(state: Leaves) -> Leaves:
+            moving = scattered(state[c:], flags)
+            outs, dys = self.program.push(state[:c], captured, moving, dcaptured)
+            return [*outs, *[t for t in dys if t is not None]]
 
-            outs = while_flat(test, body, [*primals, *tangents], self.keep)
-        n = c + len(tangents)
-        found = iter(outs[c:n])
-        lifted = [
-            level.lift(p, next(found)) if f else p for p, f in zip(outs[:c], flags, strict=True)
-        ]
+        outs = while_flat(test, body, [*carry, *start], self.keep)
+        n = c + len(start)
+        moved = scattered(outs[c:n], flags)
         if not self.keep:
-            return lifted
-        stacks = iter(outs[n + c : n + n])
-        kept = [
-            level.lift(p, next(stacks)) if f else p
-            for p, f in zip(outs[n : n + c], flags, strict=True)
-        ]
-        return [*lifted, *kept, outs[-1]]
+            return outs[:c], moved
+        stacks = scattered(outs[n + c : n + n], flags)
+        return [*outs[:c], *outs[n : n + c], outs[-1]], [*moved, *stacks, None]
 
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
+    def batch(
+        self, level: Batch, args: Leaves, dims: Leaves
+    ) -> tuple[Leaves, Sequence[int | None]]:
         """Go on while any element does; those that are done stay as they are."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            _, seen, captured = self.parts(low)
-            _, s_dims, v_dims = self.parts(dims)
-            carry = [level.lower(a, 0) for a in self.parts(args)[0]]
+        carry, seen, captured = self.parts(args)
+        carry_dims, seen_dims, captured_dims = self.parts(dims)
+        carry = [to_front(x, d, level.size) for x, d in zip(carry, carry_dims, strict=True)]
+        c = self.carries
+        front = [0] * c
 
-            def inside(
-                program: Program, state: list[Any], values: list[Any], their: list[Any]
-            ) -> list[Any]:
-                inner = Batch(level.size, level.randomness)
-                with inner.inside():
-                    outs = program.run(
-                        [inner.lift(s, 0) for s in state],
-                        [
-                            v if d is None else inner.lift(v, d)
-                            for v, d in zip(values, their, strict=True)
-                        ],
-                    )
-                return [inner.lower(y, 0) for y in outs]
+        def mask(state: Leaves) -> Leaves:
+            return self.test.each(level, state, front, seen, seen_dims)
 
-            def test(state: list[Any]) -> list[Any]:
-                (mask,) = inside(self.test, state, seen, s_dims)
-                return [REGISTRY["reduce_any"].bind(mask, axes=(0,))]
+        def test(state: Leaves) -> Leaves:
+            return [REGISTRY["reduce_any"].bind(*mask(state), axes=(0,))]
 
-            def body(state: list[Any]) -> list[Any]:
-                (mask,) = inside(self.test, state, seen, s_dims)
-                after = inside(self.program, state, captured, v_dims)
-                return [where(mask, a, s) for a, s in zip(after, state, strict=True)]
+        def body(state: Leaves) -> Leaves:
+            (going,) = mask(state)
+            after = self.program.each(level, state, front, captured, captured_dims)
+            return [where(going, a, s) for a, s in zip(after, state, strict=True)]
 
-            outs = while_flat(test, body, carry, self.keep)
-            c = self.carries
-            if self.keep:
-                outs = [*outs[:-1], self._masks(inside, outs, seen, s_dims)]
-        lifted = [level.lift(y, 0) for y in outs[:c]]
-        return [*lifted, *[level.lift(y, 1) for y in outs[c:]]]
+        outs = while_flat(test, body, carry, self.keep)
+        if self.keep:
+            outs = [*outs[:-1], self._masks(mask, outs)]
+        return outs, [*front, *[1] * (len(outs) - c)]
 
-    def _masks(self, inside: Any, outs: list[Any], seen: list[Any], s_dims: list[Any]) -> Any:
-        """Return for each repetition and element whether it counted."""
+    def _masks(self, mask: Callable[[Leaves], Leaves], outs: Leaves) -> Any:
+        """Tell for each repetition and element whether it counted."""
         stacks = outs[self.carries : 2 * self.carries]
         length = outs[-1].spec.shape[0]
-
-        def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-            return [], inside(self.test, x, seen, s_dims)
-
         if not length:
             size = stacks[0].spec.shape[1]
             return constant(False, spec((0, size), dt.bool_), stacks[0].device)
-        return scan_flat(body, [], stacks, length, False)[0]
-
-
-def program_of(name: str, fn: Any, like: Sequence[Any]) -> Program:
-    """Return the program of fn(tracers) -> leaves, for tracers like the tensors `like`."""
-    trace = Trace(name)
-    with trace.inside():
-        tracers = [trace.tracer(x.spec, x.device) for x in like]
-        outs = fn(tracers)
-    return Program(trace, [t.value for t in tracers], outs)
+        return scan_flat(lambda _, x: ([], mask(x)), [], stacks, length, False)[0]
 
 
 def while_flat(test: Any, body: Any, carry: list[Any], keep: bool = False) -> list[Any]:
     """Trace test(leaves) -> [mask] and body(leaves) -> leaves, and repeat the body while the mask holds."""
-    tests = program_of("while_loop", test, carry)
+    tests = traced("while_loop", test, carry)
     (mask,) = tests.out_specs
     if mask.shape or mask.dtype is not dt.bool_:
         raise ShapeError(
             f"while_loop: the condition must be one bool with no dimensions, got {mask}"
         )
-    program = program_of("while_loop", body, carry)
+    program = traced("while_loop", body, carry)
     if len(program.out_specs) != len(carry):
         raise ShapeError(
             f"while_loop: the body must return {len(carry)} tensors as it gets, it returned "
@@ -307,7 +214,7 @@ def while_flat(test: Any, body: Any, carry: list[Any], keep: bool = False) -> li
     return apply(call, [*carry, *tests.captured, *program.captured])
 
 
-class CondCall(Call):
+class CondCall(Ruled):
     """One of two programs, by a 0-d bool.
 
     Arguments: the bool, the operands, what the first captured, what the second captured.
@@ -335,52 +242,28 @@ class CondCall(Call):
         a, b = self.both(args)
         return [where(args[0], x, y) for x, y in zip(a, b, strict=True)]
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
+    def run(self, args: Leaves) -> Leaves:
         """Run the program that the bool names, or both where it can't be read."""
-        recording = wants(args, None, mode)
-        with using(mode.replace(grad=False)) if recording else using(mode):
-            if mode.capture is not None:
-                outs = self.plain(args)
-            else:
-                pred, operands, left, right = self.parts(args)
-                outs = (
-                    self.first.run(operands, left)
-                    if pred.item()
-                    else self.second.run(operands, right)
-                )
-        return self.recorded(args, outs, None) if recording else outs
-
-    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Run below, and record the call here."""
-        outs = lowered_call(self, level, lower_all(level, args), mode)
-        return (
-            self.recorded(args, lift_outputs(level, outs), level)
-            if wants(args, level, mode)
-            else outs
-        )
-
-    def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
-        """Return the outputs tied to the tape."""
-        outs = [snapshot(y, owner) for y in outs]
-        record_call(self, args, outs, owner, [snapshot(a, owner) for a in args])
-        return outs
-
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """Branch again, over the pullbacks: nothing of the branch not taken reaches the gradients."""
-        args = tied(node.kept, node, graph)
-        if lowered:
-            args = [a.value if isinstance(a, Box) else a for a in args]
+        if MODE.get().capture is not None:
+            return self.plain(args)
         pred, operands, left, right = self.parts(args)
-        flags = [bool(n) for n in needs[1:]]
-        inputs = [*operands, *left, *right]
-        n, m = len(operands), len(operands) + len(left)
+        return self.first.run(operands, left) if pred.item() else self.second.run(operands, right)
 
-        def pull(program: Program, which: slice) -> Any:
-            def run(cotangents: list[Any]) -> list[Any]:
-                given = iter(cotangents)
-                ends = [None if ct is None else next(given) for ct in cts]
+    def sides(self) -> tuple[tuple[Program, slice], tuple[Program, slice]]:
+        """Name the programs, and where among the arguments behind the bool is what each captured."""
+        n, m = self.operands, self.operands + len(self.first.captured)
+        return (self.first, slice(n, m)), (self.second, slice(m, None))
+
+    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Any) -> Leaves:
+        """Branch again, over the pullbacks: nothing of the branch not taken reaches the gradients."""
+        pred, *inputs = args
+        flags = [bool(need) for need in needs[1:]]
+        n = self.operands
+        given = [ct is not None for ct in cts]
+
+        def pull(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+            def run(known: Leaves) -> Leaves:
+                ends = scattered(known, given)
                 grads = pulled(lambda v: program.run(v[:n], v[which]), inputs, ends)
                 return [
                     zeros_like(x) if g is None else g
@@ -390,66 +273,51 @@ class CondCall(Call):
 
             return run
 
+        first, second = self.sides()
         known = [ct for ct in cts if ct is not None]
-        outs = iter(
-            cond_flat(pred, pull(self.first, slice(n, m)), pull(self.second, slice(m, None)), known)
-        )
-        return [None, *[next(outs) if f else None for f in flags]]
+        return [None, *scattered(cond_flat(pred, pull(*first), pull(*second), known), flags)]
 
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def push(self, primals: Leaves, tangents: Leaves) -> tuple[Leaves, Leaves]:
         """Branch over the derivatives."""
-        with using(level.below(mode)):
-            parts = [level.parts(a) for a in args]
-            inputs = [p for p, _ in parts[1:]]
-            tangents = [t for _, t in parts[1:]]
-            n, m = self.operands, self.operands + len(self.first.captured)
+        pred, *inputs = primals
+        moving = tangents[1:]
+        n = self.operands
 
-            def push(program: Program, which: slice) -> Any:
-                def run(_: list[Any]) -> list[Any]:
-                    outs, ts = pushed(lambda v: program.run(v[:n], v[which]), inputs, tangents)
-                    return [*outs, *[t for t in ts if t is not None]]
+        def push(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+            def run(_: Leaves) -> Leaves:
+                outs, ts = program.push(inputs[:n], inputs[which], moving[:n], moving[which])
+                return [*outs, *[t for t in ts if t is not None]]
 
-                return run
+            return run
 
-            outs = cond_flat(
-                parts[0][0], push(self.first, slice(n, m)), push(self.second, slice(m, None)), []
-            )
+        first, second = self.sides()
+        outs = cond_flat(pred, push(*first), push(*second), [])
         k = len(self.first.out_specs)
-        rest = iter(outs[k:])
         flags = [s.dtype.is_differentiable for s in self.first.out_specs]
-        return [level.lift(y, next(rest)) if f else y for y, f in zip(outs[:k], flags, strict=True)]
+        return outs[:k], scattered(outs[k:], flags)
 
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
+    def batch(
+        self, level: Batch, args: Leaves, dims: Leaves
+    ) -> tuple[Leaves, Sequence[int | None]]:
         """Branch for all where all agree, else run both and select for each element."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            pred = low[0]
-            n, m = self.operands, self.operands + len(self.first.captured)
+        pred, *inputs = args
+        axes = dims[1:]
+        n = self.operands
 
-            def inside(program: Program, which: slice) -> Any:
-                def run(_: list[Any]) -> list[Any]:
-                    inner = Batch(level.size, level.randomness)
-                    with inner.inside():
-                        lifted = [
-                            v if d is None else inner.lift(v, d)
-                            for v, d in zip(low[1:], dims[1:], strict=True)
-                        ]
-                        outs = program.run(lifted[:n], lifted[which])
-                    return [inner.lower(y, 0) for y in outs]
+        def each(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+            return lambda _: program.each(level, inputs[:n], axes[:n], inputs[which], axes[which])
 
-                return run
-
-            first, second = inside(self.first, slice(n, m)), inside(self.second, slice(m, None))
-            if dims[0] is None:
-                outs = cond_flat(pred, first, second, [])
-            else:
-                outs = [where(pred, x, y) for x, y in zip(first([]), second([]), strict=True)]
-        return [level.lift(y, 0) for y in outs]
+        first, second = [each(*side) for side in self.sides()]
+        if dims[0] is None:
+            outs = cond_flat(pred, first, second, [])
+        else:
+            outs = [where(pred, x, y) for x, y in zip(first([]), second([]), strict=True)]
+        return outs, [0] * len(outs)
 
 
 def cond_flat(pred: Any, first: Any, second: Any, operands: list[Any]) -> list[Any]:
     """Trace both branches on leaves, and apply the one that `pred` names."""
-    one, other = program_of("cond", first, operands), program_of("cond", second, operands)
+    one, other = traced("cond", first, operands), traced("cond", second, operands)
     a, b = one.out_specs, other.out_specs
     if len(a) != len(b) or any(x is not y for x, y in zip(a, b, strict=True)):
         raise ShapeError(

@@ -2,7 +2,7 @@
 
 An op has one output and rules for all transforms. A call has several, and goes down the interpreter stack
 the same way: the innermost interpreter that owns one of its arguments does its part, and applies the call,
-or one made of it, to the values below.
+or one made of it, to the values below. `Ruled` is what nearly all calls are: it needs their rules alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from tabgrad.core.trace import MODE, Box, Mode, check_alive, descend, using, wra
 from tabgrad.transforms.autograd import Autograd
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
+from tabgrad.transforms.node import Node
+from tabgrad.transforms.saving import frozen
+from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
 
 
@@ -111,3 +114,134 @@ def lift_outputs(level: Autograd, outputs: Sequence[Any]) -> list[Any]:
 def lower_all(level: Any, args: Sequence[Any]) -> list[Any]:
     """Return `args` with the tensors of `level` replaced by what they are below it."""
     return [level.lower(a) if isinstance(a, Box) else a for a in args]
+
+
+# -- calls with rules of their own -----------------------------------------------------------------
+
+
+def snapshot(x: Any, owner: Any) -> Any:
+    """Return an untied tensor of the level `owner` with the present value of `x`."""
+    if not isinstance(x, Box):
+        return x
+    return wrap(x.value if x.owner is owner else frozen(x), x.spec, x.device, owner)
+
+
+def tied(saved: Sequence[Any], node: Node, graph: bool) -> list[Any]:
+    """Return fresh tensors like those that `node` saved of its inputs, tied to these for a `graph`."""
+    found = []
+    for x, source in zip(saved, node.edges, strict=True):
+        y = snapshot(x, node.owner)
+        if graph and source is not None:
+            y.node, y.tracked = source, True
+        found.append(y)
+    return found
+
+
+def wants(args: Sequence[Any], owner: Any, mode: Mode) -> bool:
+    """Whether anything of a call with `args` is to be recorded at the level `owner`."""
+    return mode.grad and any(isinstance(a, Box) and a.tracked and a.owner is owner for a in args)
+
+
+def batch_parts(level: Batch, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the tensors below `level` and their batch axes, None where there is none."""
+    pairs = [a.value if isinstance(a, Box) and a.owner is level else (a, None) for a in args]
+    return [p[0] for p in pairs], [p[1] for p in pairs]
+
+
+class Ruled(Call):
+    """A call that states its value and its rules on plain lists; this applies and records them at each level.
+
+    Everything stated runs at the level below the one that asks. On the tape the call is one node, which keeps
+    the arguments and what `forward` says.
+    """
+
+    node_name = "CallBackward"
+
+    def run(self, args: list[Any]) -> list[Any]:
+        """Compute the outputs of arguments that no level owns, with nothing recorded of the call itself."""
+        raise NotImplementedError
+
+    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Compute the outputs, and what else than the arguments `pull` reads."""
+        return apply(self, args), []
+
+    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+        """Map cotangents of the outputs to those of the arguments, None being zero."""
+        raise TransformError(f"{self.name}: has no reverse derivative")
+
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Compute the outputs and their tangents, None being zero."""
+        raise TransformError(f"{self.name}: has no forward derivative")
+
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
+        """Compute the outputs for arguments with the batch axes `dims`, and where theirs are."""
+        raise TransformError(f"{self.name}: has no batching rule")
+
+    def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
+        """Compute what `forward` kept once more, from `args` that are part of a graph."""
+        return self.forward(args)[1]
+
+    def recorded_at(self, args: list[Any], owner: Any, mode: Mode) -> bool:
+        """Whether the call is to be recorded at the level `owner`."""
+        return wants(args, owner, mode)
+
+    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
+        """Run, and record the call where an argument wants gradients."""
+        if not self.recorded_at(args, None, mode):
+            return self.run(args)
+        with using(mode.replace(grad=False)):
+            outs, kept = self.forward(args)
+            kept = [frozen(x) if isinstance(x, Box) else x for x in kept]
+        return self.recorded(args, outs, kept, None)
+
+    def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:
+        """Run below, and record the call here."""
+        low = lower_all(level, args)
+        if not self.recorded_at(args, level, mode):
+            return lowered_call(self, level, low, mode)
+        with using(level.below(mode)):
+            outs, kept = self.forward(low)
+            kept = [frozen(x) if isinstance(x, Box) else x for x in kept]
+        return self.recorded(args, lift_outputs(level, outs), lift_outputs(level, kept), level)
+
+    def recorded(self, args: list[Any], outs: list[Any], kept: list[Any], owner: Any) -> list[Any]:
+        """Return the outputs tied to one node of the tape; `outs` and `kept` are of the level `owner`."""
+        outs = [snapshot(y, owner) for y in outs]
+        record_call(self, args, outs, owner, ([snapshot(a, owner) for a in args], kept))
+        return outs
+
+    def apply(
+        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+    ) -> list[Any]:
+        """Return the cotangents of the arguments; a graph of them is one of tied arguments."""
+        saved, kept = node.kept
+        args = tied(saved, node, graph)
+        if lowered:
+            args, kept = (
+                [x.value if isinstance(x, Box) else x for x in part] for part in (args, kept)
+            )
+        elif graph and kept:
+            kept = self.retied(node, args, kept)
+        return self.pull(args, kept, cts, needs)
+
+    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
+        """Apply the rule for tangents below."""
+        parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
+        with using(level.below(mode)):
+            outs, tangents = self.push([p for p, _ in parts], [t for _, t in parts])
+        return [
+            y if t is None or not isinstance(y, Box) else level.lift(y, t)
+            for y, t in zip(outs, tangents, strict=True)
+        ]
+
+    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
+        """Apply the batching rule below."""
+        low, dims = batch_parts(level, args)
+        with using(level.below(mode)):
+            outs, axes = self.batch(level, low, dims)
+        return [
+            y if d is None or not isinstance(y, Box) else level.lift(y, d)
+            for y, d in zip(outs, axes, strict=True)
+        ]

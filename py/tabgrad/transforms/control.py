@@ -1,4 +1,4 @@
-"""Loops and branches that are traced once: scan, while_loop, cond.
+"""Loops and branches that are traced once: scan. Its siblings are in `branches`.
 
 Each is a call (see calls) of one or two programs. Its derivative is another loop or branch: forward mode
 carries the tangents along, reverse mode keeps the carry of each repetition and goes back over them.
@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tabgrad.core.errors import GradientError, ShapeError, TransformError
+from tabgrad.core.errors import ShapeError
+from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Spec, spec
-from tabgrad.core.trace import MODE, Box, Mode, constant, using, wrap, zeros_like
+from tabgrad.core.trace import MODE, constant, using, zeros_like
 from tabgrad.ops.loop import Body, fits
-from tabgrad.transforms.autograd import Autograd, pullback
-from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call, top_level
-from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
-from tabgrad.transforms.jvp import Forward
-from tabgrad.transforms.node import Node, edge, leaf_node
-from tabgrad.transforms.program import Program, Trace
-from tabgrad.transforms.tape import record_call
+from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.transforms.program import Program, Trace, floats, scattered
 from tabgrad.transforms.vmap import Batch, draw
 
 Flat = Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
@@ -45,50 +41,7 @@ def stacked(rows: Sequence[Any], like: Spec, device: Any) -> Any:
     return lifted[0] if len(lifted) == 1 else REGISTRY["cat"].bind(*lifted, axis=0)
 
 
-def floats(tensors: Sequence[Any]) -> list[bool]:
-    """Return which tensors have a dtype that carries gradients."""
-    return [x.spec.dtype.is_differentiable for x in tensors]
-
-
-def pulled(
-    fn: Callable[[list[Any]], list[Any]], inputs: list[Any], cts: Sequence[Any]
-) -> list[Any]:
-    """Return the cotangents of `inputs` for those of fn(inputs), None where there is none.
-
-    None among `cts` is zero; inputs and outputs of other dtypes count as constants.
-    """
-    level = Autograd()
-    with level.inside():
-        lifted = [level.lift(x) for x in inputs]
-        nodes = [leaf_node(x) if f else None for x, f in zip(lifted, floats(inputs), strict=True)]
-        outs = fn(lifted)
-    ends = [edge(y, level) if ct is not None else None for y, ct in zip(outs, cts, strict=True)]
-    pairs = [(n, ct) for n, ct in zip(ends, cts, strict=True) if n is not None]
-    return pullback(
-        [n for n, _ in pairs], [ct for _, ct in pairs], nodes, False, False, lowered=True
-    )
-
-
-def pushed(
-    fn: Callable[[list[Any]], list[Any]], inputs: list[Any], tangents: Sequence[Any]
-) -> tuple[list[Any], list[Any]]:
-    """Return fn(inputs) and its tangents, zeros where an output of a float dtype has none, else None."""
-    level = Forward()
-    with level.inside():
-        outs = fn(
-            [x if t is None else level.lift(x, t) for x, t in zip(inputs, tangents, strict=True)]
-        )
-    parts = [level.parts(y) for y in outs]
-    filled = [
-        zeros_like(y) if t is None and y.spec.dtype.is_differentiable else t for y, t in parts
-    ]
-    return [y for y, _ in parts], filled
-
-
-# -- scan ------------------------------------------------------------------------------------------
-
-
-class ScanCall(Call):
+class ScanCall(Ruled):
     """A program repeated `length` times: its inputs are `carries` tensors that go round and a row of each of
     `rows` tensors, its outputs the next carry and what is stacked. Arguments: carry, rows, captured."""
 
@@ -115,7 +68,7 @@ class ScanCall(Call):
 
         return run
 
-    def keeping(self, captured: Sequence[Any]) -> Flat:
+    def saving(self, captured: Sequence[Any]) -> Flat:
         """Return the body that also stacks the carry that goes in."""
         body = self.body(captured)
 
@@ -139,16 +92,7 @@ class ScanCall(Call):
             *[constant(0, spec((self.length, *v.spec.shape), v.spec.dtype), v.device) for v in y],
         ]
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Repeat the program; keep the carries where something wants gradients."""
-        if not wants(args, None, mode):
-            return self.repeated(args)
-        carry, xs, captured = self.parts(args)
-        with using(mode.replace(grad=False)):
-            outs = scan_flat(self.keeping(captured), carry, xs, self.length, self.reverse)
-        return self.recorded(args, outs, None)
-
-    def repeated(self, args: list[Any]) -> list[Any]:
+    def run(self, args: list[Any]) -> list[Any]:
         """Return the outputs for tensors of the base: of one op where the body is small, else step by step."""
         body = in_one_op(
             self.program, self.carries, [a.spec for a in args[self.carries + self.rows :]]
@@ -187,167 +131,90 @@ class ScanCall(Call):
             at += size
         return outs
 
-    def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:
-        """Run below, keeping the carries, and record the call here."""
-        low = lower_all(level, args)
-        if not wants(args, level, mode):
-            return lowered_call(self, level, low, mode)
-        carry, xs, captured = self.parts(low)
-        with using(level.below(mode)):
-            outs = scan_flat(self.keeping(captured), carry, xs, self.length, self.reverse)
-        return self.recorded(args, outs, level)
-
-    def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
-        """Return the outputs tied to the tape, without the carries, which are kept."""
+    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Repeat the program; the carries that go in are kept."""
+        carry, xs, captured = self.parts(args)
+        outs = scan_flat(self.saving(captured), carry, xs, self.length, self.reverse)
         n = len(outs) - self.carries
-        kept = ([snapshot(a, owner) for a in args], outs[n:])
-        mine = (
-            [snapshot(y, None) for y in outs[:n]]
-            if owner is None
-            else lift_outputs(owner, outs[:n])
-        )
-        record_call(self, args, mine, owner, kept)
-        return mine
+        return outs[:n], outs[n:]
 
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """Go back over the repetitions."""
-        saved, carries = node.kept
-        owner = node.owner
-        if lowered:
-            args = [a.value if isinstance(a, Box) else a for a in saved]
-        else:
-            args = tied(saved, node, graph)
-            if graph:
-                carry, xs, captured = self.parts(args)
-                outs = scan_flat(self.keeping(captured), carry, xs, self.length, self.reverse)
-                carries = outs[len(outs) - self.carries :]
-            elif owner is not None:
-                carries = [wrap(c, c.spec, c.device, owner) for c in carries]
-        return self.backwards(args, carries, cts, needs)
-
-    def backwards(
-        self, args: list[Any], carries: list[Any], cts: list[Any], needs: Any
-    ) -> list[Any]:
-        """Return the cotangents of the arguments, `carries` being the stacked carries."""
+    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+        """Go back over the repetitions, with the sums of the cotangents of what was captured."""
         carry, xs, captured = self.parts(args)
         c, n = self.carries, self.carries + self.rows
-        carry_floats, wanted = floats(carry), [bool(w) for w in needs[n:]]
-        round_cts = [
-            (zeros_like(x) if ct is None else ct)
-            for x, ct, f in zip(carry, cts[:c], carry_floats, strict=True)
-            if f
-        ]
+        flags, wanted = floats(carry), [bool(w) for w in needs[n:]]
+        start = cotangents(carry, cts[:c])
         sums = [zeros_like(v) for v, w in zip(captured, wanted, strict=True) if w]
-        y_cts = [ct for ct in cts[c:] if ct is not None]
+        given = [ct is not None for ct in cts[c:]]
+        k, m = len(start), len(start) + len(sums)
 
         def back(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-            ct_carry, total = state[: len(round_cts)], state[len(round_cts) :]
-            before, here, ct_y = x[:c], x[c:n], x[n:]
-            chosen = [v for v, w in zip(captured, wanted, strict=True) if w]
+            ends = scattered(state[:k], flags) + scattered(x[n:], given)
+            grads = self.program.pull(x[:n], captured, ends, wanted)
+            before, rows = ([g for g in part if g is not None] for part in (grads[:c], grads[c:n]))
+            return [*before, *added(state[k:], grads[n:])], rows
 
-            def run(inputs: list[Any]) -> list[Any]:
-                rest = iter(inputs[n:])
-                values = [next(rest) if w else v for v, w in zip(captured, wanted, strict=True)]
-                return self.program.run(inputs[:n], values)
-
-            ends = _scattered(ct_carry, carry_floats) + _scattered(
-                ct_y, [ct is not None for ct in cts[c:]]
-            )
-            grads = pulled(run, [*before, *here, *chosen], ends)
-            filled = [
-                zeros_like(v) if g is None and f else g
-                for v, g, f in zip(
-                    [*before, *here, *chosen], grads, floats([*before, *here, *chosen]), strict=True
-                )
-            ]
-            add = REGISTRY["add"].bind
-            added = [add(t, g) for t, g in zip(total, filled[n:], strict=True)]
-            return [g for g in filled[:c] if g is not None] + added, [
-                g for g in filled[c:n] if g is not None
-            ]
-
-        outs = scan_flat(
-            back, [*round_cts, *sums], [*carries, *xs, *y_cts], self.length, not self.reverse
-        )
-        k = len(round_cts)
+        y_cts = [ct for ct in cts[c:] if ct is not None]
+        outs = scan_flat(back, [*start, *sums], [*kept, *xs, *y_cts], self.length, not self.reverse)
         return [
-            *_scattered(outs[:k], carry_floats),
-            *_scattered(outs[k + len(sums) :], floats(xs)),
-            *_scattered(outs[k : k + len(sums)], wanted),
+            *scattered(outs[:k], flags),
+            *scattered(outs[m:], floats(xs)),
+            *scattered(outs[k:m], wanted),
         ]
 
-    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
         """Carry the tangents along."""
-        with using(level.below(mode)):
-            both = [level.parts(a) for a in args]
-            carry, xs, captured = self.parts(both)
-            round_floats = floats([p for p, _ in carry])
-            tangents = [
-                zeros_like(p) if t is None else t
-                for (p, t), f in zip(carry, round_floats, strict=True)
-                if f
-            ]
-            moving = [t is not None for _, t in xs]
-            c, k = self.carries, len(xs)
+        carry, xs, captured = self.parts(primals)
+        dcarry, dxs, dcaptured = self.parts(tangents)
+        c, k = self.carries, self.rows
+        flags, given = floats(carry), [t is not None for t in dxs]
 
-            def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-                inputs = [*state[:c], *x[:k], *[p for p, _ in captured]]
-                ts = (
-                    _scattered(state[c:], round_floats)
-                    + _scattered(x[k:], moving)
-                    + [t for _, t in captured]
-                )
-                outs, dys = pushed(lambda v: self.program.run(v[: c + k], v[c + k :]), inputs, ts)
-                after = [*outs[:c], *[t for t, f in zip(dys[:c], round_floats, strict=True) if f]]
-                return after, [*outs[c:], *[t for t in dys[c:] if t is not None]]
+        def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+            moving = scattered(state[c:], flags) + scattered(x[k:], given)
+            outs, dys = self.program.push([*state[:c], *x[:k]], captured, moving, dcaptured)
+            after, ys = ([t for t in part if t is not None] for part in (dys[:c], dys[c:]))
+            return [*outs[:c], *after], [*outs[c:], *ys]
 
-            rows = [*[p for p, _ in xs], *[t for _, t in xs if t is not None]]
-            outs = scan_flat(
-                body, [*[p for p, _ in carry], *tangents], rows, self.length, self.reverse
-            )
-        y_floats = [s.dtype.is_differentiable for s in self.program.out_specs[c:]]
-        at = c + len(tangents)
-        primals = [*outs[:c], *outs[at : at + len(y_floats)]]
-        found = [
-            *_scattered(outs[c:at], round_floats),
-            *_scattered(outs[at + len(y_floats) :], y_floats),
-        ]
-        return [p if t is None else level.lift(p, t) for p, t in zip(primals, found, strict=True)]
+        start = cotangents(carry, dcarry)
+        rows = [*xs, *[t for t in dxs if t is not None]]
+        outs = scan_flat(body, [*carry, *start], rows, self.length, self.reverse)
+        y_flags = [s.dtype.is_differentiable for s in self.program.out_specs[c:]]
+        at = c + len(start)
+        end = at + len(y_flags)
+        moved = [*scattered(outs[c:at], flags), *scattered(outs[end:], y_flags)]
+        return [*outs[:c], *outs[at:end]], moved
 
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
         """Repeat the batched program; every carry gets a batch axis."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            carry, xs, captured = self.parts(low)
-            _, x_dims, v_dims = self.parts(dims)
-            carry = [level.lower(a, 0) for a in self.parts(args)[0]]
-            # the scanned axis stays in front, the batch axis comes after it
-            xs = [x if d is None else _moved(x, d, 1) for x, d in zip(xs, x_dims, strict=True)]
+        carry, xs, captured = self.parts(args)
+        carry_dims, x_dims, v_dims = self.parts(dims)
+        carry = [to_front(x, d, level.size) for x, d in zip(carry, carry_dims, strict=True)]
+        # the scanned axis stays in front, the batch axis comes after it
+        xs = [x if d is None else _moved(x, d, 1) for x, d in zip(xs, x_dims, strict=True)]
+        axes = [*[0] * self.carries, *[None if d is None else 0 for d in x_dims]]
 
-            def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-                inner = Batch(level.size, level.randomness)
-                with inner.inside():
-                    outs = self.program.run(
-                        [
-                            *[inner.lift(s, 0) for s in state],
-                            *[
-                                v if d is None else inner.lift(v, 0)
-                                for v, d in zip(x, x_dims, strict=True)
-                            ],
-                        ],
-                        [
-                            v if d is None else inner.lift(v, d)
-                            for v, d in zip(captured, v_dims, strict=True)
-                        ],
-                    )
-                found = [inner.lower(y, 0) for y in outs]
-                return found[: self.carries], found[self.carries :]
+        def body(state: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+            found = self.program.each(level, [*state, *x], axes, captured, v_dims)
+            return found[: self.carries], found[self.carries :]
 
-            outs = scan_flat(body, carry, xs, self.length, self.reverse)
-        c = self.carries
-        return [*[level.lift(y, 0) for y in outs[:c]], *[level.lift(y, 1) for y in outs[c:]]]
+        outs = scan_flat(body, carry, xs, self.length, self.reverse)
+        return outs, [*[0] * self.carries, *[1] * (len(outs) - self.carries)]
+
+
+def cotangents(tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Fill in zeros for cotangents or tangents that are None; those of no float are left out."""
+    return [
+        zeros_like(x) if ct is None else ct
+        for x, ct in zip(tensors, given, strict=True)
+        if x.spec.dtype.is_differentiable
+    ]
+
+
+def added(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
+    """Add two lists of tensors."""
+    return [REGISTRY["add"].bind(x, y) for x, y in zip(xs, ys, strict=True)]
 
 
 def in_one_op(program: Program, carries: int, captured: Sequence[Spec]) -> Any:
@@ -400,12 +267,6 @@ def _moved(x: Any, source: int, target: int) -> Any:
     return x if order == sorted(order) else REGISTRY["permute"].bind(x, dims=tuple(order))
 
 
-def _scattered(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
-    """Return the values in the places of the flags that are set, None elsewhere."""
-    rest = iter(values)
-    return [next(rest) if flag else None for flag in flags]
-
-
 def scan_flat(body: Flat, carry: list[Any], xs: list[Any], length: int, reverse: bool) -> list[Any]:
     """Trace `body` on leaves and apply it `length` times; return the last carry and the stacked outputs.
 
@@ -445,6 +306,3 @@ def _check_carry(before: Sequence[Any], after: Sequence[Any]) -> None:
                 f"scan: the carry must keep its shapes and dtypes: tensor {i} goes in as {a.spec} "
                 f"and comes out as {b.spec}"
             )
-
-
-__all__ = ["MODE", "GradientError", "ScanCall", "TransformError", "scan_flat", "top_level"]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.trace import Box, Mode, filled, using, wrap, zeros_like
-from tabgrad.transforms import returned
-from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.contexts import FunctionCtx
-from tabgrad.transforms.dirty import check_leaves, fresh, leaves_of, rebase
-from tabgrad.transforms.node import FREED, Node, freed_error, load
+from tabgrad.core.trace import MODE, Box, Mode, filled, using, wrap, zeros_like
+from tabgrad.transforms import rule_results
+from tabgrad.transforms.calls import (
+    Call,
+    apply,
+    batch_parts,
+    lift_outputs,
+    lower_all,
+    lowered_call,
+    wants,
+)  # fmt: skip
+from tabgrad.transforms.contexts import FunctionCtx, check_leaves, fresh, leaves_of, rebase
+from tabgrad.transforms.node import FREED, Node, freed_error, load, port_of
 from tabgrad.transforms.saving import check_saved, frozen, pack
 from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmapped import VmappedRules
@@ -242,9 +250,7 @@ class FunctionCall(Call):
         """Return the outputs, tied to the tape where an argument wants gradients."""
         outputs = [fresh(y, args, ctx, mode) for y in outputs]
         dirty = [x for x in ctx._dirty if x.owner is owner]
-        if not mode.grad or not any(
-            isinstance(a, Box) and a.tracked and a.owner is owner for a in args
-        ):
+        if not wants(args, owner, mode):
             if owner is not None:
                 rebase(dirty)
             return outputs
@@ -279,7 +285,7 @@ class FunctionCall(Call):
                 else t
                 for p, t in parts
             ]
-            found = returned.tangents(self.name, self.rules.jvp(ctx, *tangents), outputs)
+            found = rule_results.tangents(self.name, self.rules.jvp(ctx, *tangents), outputs)
         outs = [
             y if t is None or not isinstance(y, Box) else level.lift(y, t)
             for y, t in zip(outputs, found, strict=True)
@@ -294,12 +300,11 @@ class FunctionCall(Call):
 
     def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Apply the batching rule, or the call made of the batched rules."""
-        pairs = [a.value if isinstance(a, Box) and a.owner is level else (a, None) for a in args]
-        low, dims = [p[0] for p in pairs], tuple([p[1] for p in pairs])
+        low, dims = batch_parts(level, args)
         with using(level.below(mode)):
-            found = self.rules.batched(level, dims, low)
+            found = self.rules.batched(level, tuple(dims), low)
         if found is None:
-            call = FunctionCall(self.rules.vmapped(level, dims), self.single)
+            call = FunctionCall(self.rules.vmapped(level, tuple(dims)), self.single)
             outputs = lowered_call(call, level, low, mode)
             return [level.lift(y, 0) if isinstance(y, Box) else y for y in outputs]
         if not isinstance(found, tuple) or len(found) != 2:
@@ -374,7 +379,7 @@ class FunctionRule:
             found = self.rules.backward(ctx, *cts)
         finally:
             ctx._loaded = None
-        return returned.gradients(self.node_name, found, node.in_specs, needs)
+        return rule_results.gradients(self.node_name, found, node.in_specs, needs)
 
 
 def _loaded(slot: Any, node: Node, lowered: bool, graph: bool) -> Any:
@@ -383,7 +388,44 @@ def _loaded(slot: Any, node: Node, lowered: bool, graph: bool) -> Any:
     place, payload, spec, device = slot
     x = load(payload, spec, device, node.owner, lowered)
     if graph and place is not None:
-        source = node.edges[place] if place >= 0 else (node.notes or {})["outputs"][~place]()
+        source = node.edges[place] if place >= 0 else port_of(node, ~place)
         if source is not None:
             x.node, x.tracked = source, True
     return x
+
+
+class _Once:
+    """The rule of gradients that a once-differentiable backward returned."""
+
+    def __init__(self, name: str) -> None:
+        self.node_name = name
+
+    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> Any:
+        raise GradientError(
+            f"{self.node_name}: its backward is marked once_differentiable, so it has no second derivative"
+        )
+
+
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a Function's backward as one that can't be differentiated again; a second derivative raises."""
+
+    @functools.wraps(fn)
+    def call(ctx: Any, *args: Any) -> Any:
+        mode = MODE.get()
+        with using(mode.replace(grad=False)):
+            found = fn(ctx, *args)
+        if not mode.grad:
+            return found
+        sources = [
+            a for a in (*args, *(ctx.saved_tensors or ())) if isinstance(a, Box) and a.tracked
+        ]
+        if not sources:
+            return found
+        outputs = list(found) if isinstance(found, tuple | list) else [found]
+        outputs = [
+            wrap(y.value, y.spec, y.device, y.owner) if isinstance(y, Box) else y for y in outputs
+        ]
+        record_call(_Once(fn.__qualname__), sources, outputs, sources[0].owner)
+        return tuple(outputs) if isinstance(found, tuple | list) else outputs[0]
+
+    return call

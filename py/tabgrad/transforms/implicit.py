@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.errors import TransformError
+from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.trace import Box, Mode, constant, using, zeros_like
-from tabgrad.transforms.branches import program_of, reading
-from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.control import floats, pulled, pushed
-from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
-from tabgrad.transforms.node import Node, notes_of
-from tabgrad.transforms.program import Program
-from tabgrad.transforms.tape import record_call
+from tabgrad.core.trace import MODE, constant, using, zeros_like
+from tabgrad.transforms.branches import reading
+from tabgrad.transforms.calls import Ruled, apply, snapshot
+from tabgrad.transforms.node import Node, port_of
+from tabgrad.transforms.program import Program, pulled, pushed, traced
 from tabgrad.transforms.vmap import Batch
 
 Solver = Callable[[Callable[[list[Any]], list[Any]], list[Any]], list[Any]]
@@ -40,228 +38,140 @@ def added(x: Any, y: Any) -> Any:
     return REGISTRY["add"].bind(x, y)
 
 
-class Solved(Call):
-    """A call that the tape keeps with its solution. Arguments: `size` leaves, captured by `program`."""
+class Solved(Ruled):
+    """The solution of an equation in `program`, found at the base by `solver` and kept by the tape.
 
-    program: Program
-    size: int
+    Arguments: `size` leaves to start from, captured by `program`. Derivatives take linear solves by `linear`.
+    """
+
+    def __init__(self, program: Program, size: int, solver: Solver, linear: Solver) -> None:
+        self.program, self.size, self.solver, self.linear = program, size, solver, linear
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the right-hand side or start, and what the program captured."""
+        """Split the arguments in the right-hand side or start, and what the program captured."""
         return list(args[: self.size]), list(args[self.size :])
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return outputs of the right shapes."""
+        """Make outputs of the right shapes."""
         return self.parts(args)[0]
 
-    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Solve below, and record the call here."""
-        outs = lowered_call(self, level, lower_all(level, args), mode)
-        return (
-            self.recorded(args, lift_outputs(level, outs), level)
-            if wants(args, level, mode)
-            else outs
-        )
+    def run(self, args: list[Any]) -> list[Any]:
+        """Solve."""
+        first, captured = self.parts(args)
+        reading(self.name)
+        with using(MODE.get().replace(grad=False)):
+            return self.solver(lambda x: self.program.run(x, captured), first)
 
-    def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
-        """Return the outputs tied to the tape."""
-        outs = [snapshot(y, owner) for y in outs]
-        record_call(
-            self,
-            args,
-            outs,
-            owner,
-            ([snapshot(a, owner) for a in args], [snapshot(y, owner) for y in outs]),
-        )
-        return outs
+    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Solve; the solution is kept."""
+        outs = apply(self, args)
+        return outs, outs
+
+    def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
+        """Tie the solution to this very node: it need not be found once more."""
+        found = [snapshot(x, node.owner) for x in kept]
+        for k, x in enumerate(found):
+            x.node, x.tracked = port_of(node, k), True
+        return found
+
+    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+        """Make one transposed solve; what the program captured gets its cotangent through the program."""
+        _, captured = self.parts(args)
+        given = [zeros_like(x) if ct is None else ct for x, ct in zip(kept, cts, strict=True)]
+        none = [False] * len(captured)
+        w = solve_flat(lambda w: self.program.pull(kept, captured, w, none), given, self.linear)
+        wanted = needs[self.size :]
+        found: list[Any] = [None] * len(captured)
+        if any(wanted):
+            found = pulled(lambda v: self.program.run(kept, v), captured, w)
+        moved = [minus(g) if n else None for g, n in zip(found, wanted, strict=True)]
+        return [*self.of_first(w), *moved]
+
+    def of_first(self, w: list[Any]) -> list[Any]:
+        """Choose the cotangents of the first arguments: a start has none."""
+        return [None] * self.size
+
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
+        """Make one solve of the system of all elements."""
+        (first, captured), (axes, their) = self.parts(args), self.parts(dims)
+        first = [to_front(x, d, level.size) for x, d in zip(first, axes, strict=True)]
+
+        def each(xs: list[Any]) -> list[Any]:
+            return self.program.each(level, xs, [0] * self.size, captured, their)
+
+        return self.solved(each, first), [0] * self.size
+
+    def solved(self, fn: Callable[[list[Any]], list[Any]], first: list[Any]) -> list[Any]:
+        """Solve the same kind of equation for another function."""
+        raise NotImplementedError
 
 
 class SolveCall(Solved):
-    """The solution of a linear equation: x with A(x) = b. Arguments: b, captured by A.
-
-    `program` is A on leaves; `solver(matvec, b)` finds x at the base.
-    """
+    """The solution of a linear equation: x with A(x) = b. Arguments: b, captured by A, which `program` is."""
 
     name = "linear_solve"
     node_name = "LinearSolveBackward"
 
-    def __init__(self, program: Program, size: int, solver: Solver) -> None:
-        self.program, self.size, self.solver = program, size, solver
+    def of_first(self, w: list[Any]) -> list[Any]:
+        """Choose the cotangent of b."""
+        return w
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Solve, and record the call."""
-        b, captured = self.parts(args)
-        reading(self.name)
-        recording = wants(args, None, mode)
-        with using(mode.replace(grad=False)):
-            outs = self.solver(lambda x: self.program.run(x, captured), b)
-        return self.recorded(args, outs, None) if recording else outs
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Solve A dx = db - dA x."""
+        (b, captured), (db, dv) = self.parts(primals), self.parts(tangents)
+        outs = apply(self, primals)
+        right = [zeros_like(x) if t is None else t for x, t in zip(b, db, strict=True)]
+        if any(t is not None for t in dv):
+            _, moved = pushed(lambda v: self.program.run(outs, v), captured, dv)
+            right = [added(r, minus(m)) for r, m in zip(right, moved, strict=True)]
+        return outs, apply(self, [*right, *captured])
 
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """One solve with the transpose of A."""
-        saved, solved = node.kept
-        args = tied(saved, node, graph)
-        xs = [snapshot(x, node.owner) for x in solved]
-        if graph and not lowered:
-            for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
-                x.node, x.tracked = port(), port() is not None
-        if lowered:
-            args = [a.value if isinstance(a, Box) else a for a in args]
-            xs = [x.value for x in xs]
-        b, captured = self.parts(args)
-        given = [zeros_like(x) if ct is None else ct for x, ct in zip(b, cts, strict=True)]
-
-        def transposed(w: list[Any]) -> list[Any]:
-            grads = pulled(lambda x: self.program.run(x, captured), list(b), w)
-            return [zeros_like(x) if g is None else g for x, g in zip(b, grads, strict=True)]
-
-        w = solve_flat(transposed, given, self.solver)
-        wanted = [bool(n) and f for n, f in zip(needs[self.size :], floats(captured), strict=True)]
-        if not any(wanted):
-            return [*w, *[None] * len(captured)]
-        found = pulled(lambda v: self.program.run(xs, v), captured, w)
-        return [*w, *[minus(g) if n else None for g, n in zip(found, wanted, strict=True)]]
-
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """A dx = db - dA x."""
-        parts = [level.parts(a) for a in args]
-        primals, tangents = [p for p, _ in parts], [t for _, t in parts]
-        outs = lowered_call(self, level, primals, mode)
-        with using(level.below(mode)):
-            b, captured = self.parts(primals)
-            db, dv = self.parts(tangents)
-            right = [zeros_like(x) if t is None else t for x, t in zip(b, db, strict=True)]
-            if any(t is not None for t in dv):
-                _, moved = pushed(lambda v: self.program.run(outs, v), captured, dv)
-                right = [added(r, minus(m)) for r, m in zip(right, moved, strict=True)]
-            ts = lowered_solve(self, right, captured)
-        return [level.lift(y, t) for y, t in zip(outs, ts, strict=True)]
-
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
-        """One solve of the block-diagonal system of all elements."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            _, captured = self.parts(low)
-            _, their = self.parts(dims)
-            b = [level.lower(a, 0) for a in self.parts(args)[0]]
-            matvec = batched(level, self.program, captured, their)
-            outs = solve_flat(matvec, b, self.solver)
-        return [level.lift(y, 0) for y in outs]
-
-
-def lowered_solve(call: SolveCall, b: list[Any], captured: list[Any]) -> list[Any]:
-    """Apply the solve of `call` to another right-hand side."""
-    return apply(call, [*b, *captured])
-
-
-def batched(
-    level: Batch, program: Program, captured: list[Any], dims: list[Any]
-) -> Callable[[list[Any]], list[Any]]:
-    """Return the function of leaves with a batch axis in front that applies `program` to each element."""
-
-    def run(x: list[Any]) -> list[Any]:
-        inner = Batch(level.size, level.randomness)
-        with inner.inside():
-            outs = program.run(
-                [inner.lift(v, 0) for v in x],
-                [v if d is None else inner.lift(v, d) for v, d in zip(captured, dims, strict=True)],
-            )
-        return [inner.lower(y, 0) for y in outs]
-
-    return run
+    def solved(self, fn: Callable[[list[Any]], list[Any]], first: list[Any]) -> list[Any]:
+        """Solve a linear equation with another function."""
+        return solve_flat(fn, first, self.solver)
 
 
 def solve_flat(matvec: Callable[[list[Any]], list[Any]], b: list[Any], solver: Solver) -> list[Any]:
     """Trace the linear function `matvec` of leaves, and solve matvec(x) = b."""
-    program = program_of("linear_solve", matvec, b)
-    return apply(SolveCall(program, len(b), solver), [*b, *program.captured])
+    program = traced("linear_solve", matvec, b)
+    return apply(SolveCall(program, len(b), solver, solver), [*b, *program.captured])
 
 
 class RootCall(Solved):
-    """A solution of F(x) = 0 found by `solver` from a start. Arguments: the start, captured by F.
+    """A solution of F(x) = 0 found from a start. Arguments: the start, captured by F, which `program` is.
 
-    The solution does not depend on the start, only on what F captured; `linear` solves for derivatives.
+    The solution does not depend on the start, only on what F captured.
     """
 
     name = "root"
     node_name = "RootBackward"
 
-    def __init__(self, program: Program, size: int, solver: Solver, linear: Solver) -> None:
-        self.program, self.size, self.solver, self.linear = program, size, solver, linear
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Make one solve with the Jacobian at the solution."""
+        outs = apply(self, primals)
+        _, captured = self.parts(primals)
+        _, moving = self.parts(tangents)
+        if all(t is None for t in moving):
+            return outs, [None] * self.size
+        _, moved = pushed(lambda v: self.program.run(outs, v), captured, moving)
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Solve, and record the call."""
-        start, captured = self.parts(args)
-        reading(self.name)
-        recording = wants(args, None, mode)
-        with using(mode.replace(grad=False)):
-            outs = self.solver(lambda x: self.program.run(x, captured), start)
-        return self.recorded(args, outs, None) if recording else outs
+        def matvec(t: list[Any]) -> list[Any]:
+            return pushed(lambda x: self.program.run(x, captured), outs, t)[1]
 
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """One solve with the transposed Jacobian at the solution."""
-        saved, solved = node.kept
-        args = tied(saved, node, graph)
-        xs = [snapshot(x, node.owner) for x in solved]
-        if graph and not lowered:
-            for x, port in zip(xs, notes_of(node)["outputs"], strict=True):
-                x.node, x.tracked = port(), port() is not None
-        if lowered:
-            args = [a.value if isinstance(a, Box) else a for a in args]
-            xs = [x.value for x in xs]
-        start, captured = self.parts(args)
-        given = [zeros_like(x) if ct is None else ct for x, ct in zip(xs, cts, strict=True)]
+        return outs, solve_flat(matvec, [minus(m) for m in moved], self.linear)
 
-        def transposed(w: list[Any]) -> list[Any]:
-            grads = pulled(lambda x: self.program.run(x, captured), list(xs), w)
-            return [zeros_like(x) if g is None else g for x, g in zip(xs, grads, strict=True)]
-
-        w = solve_flat(transposed, given, self.linear)
-        found = pulled(lambda v: self.program.run(xs, v), captured, w)
-        return [
-            *[None] * len(start),
-            *[minus(g) if n else None for g, n in zip(found, needs[self.size :], strict=True)],
-        ]
-
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """One solve with the Jacobian at the solution."""
-        parts = [level.parts(a) for a in args]
-        outs = lowered_call(self, level, [p for p, _ in parts], mode)
-        _, captured = self.parts([p for p, _ in parts])
-        _, tangents = self.parts([t for _, t in parts])
-        if all(t is None for t in tangents):
-            return outs
-        with using(level.below(mode)):
-            _, moved = pushed(lambda v: self.program.run(outs, v), captured, tangents)
-
-            def matvec(t: list[Any]) -> list[Any]:
-                return pushed(lambda x: self.program.run(x, captured), outs, t)[1]
-
-            ts = solve_flat(matvec, [minus(m) for m in moved], self.linear)
-        return [level.lift(y, t) for y, t in zip(outs, ts, strict=True)]
-
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
-        """One solve for all elements."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            _, captured = self.parts(low)
-            _, their = self.parts(dims)
-            start = [level.lower(a, 0) for a in self.parts(args)[0]]
-            outs = root_flat(
-                batched(level, self.program, captured, their), start, self.solver, self.linear
-            )
-        return [level.lift(y, 0) for y in outs]
+    def solved(self, fn: Callable[[list[Any]], list[Any]], first: list[Any]) -> list[Any]:
+        """Find a root of another function."""
+        return root_flat(fn, first, self.solver, self.linear)
 
 
 def root_flat(
     fn: Callable[[list[Any]], list[Any]], start: list[Any], solver: Solver, linear: Solver
 ) -> list[Any]:
     """Trace `fn` of leaves, and find leaves where it is zero."""
-    program = program_of("root", fn, start)
+    program = traced("root", fn, start)
     for i, (x, s) in enumerate(zip(start, program.out_specs, strict=True)):
         if x.spec is not s:
             raise TransformError(

@@ -273,6 +273,18 @@ def output_of(node: Node) -> tuple[Node, int]:
     return (node.edges[0], node.op_params) if node.rule is OUTPUT else (node, 0)
 
 
+def port_of(node: Node, k: int) -> Node:
+    """Return the node of output `k` of `node`, which has several: another where no tensor holds it any more."""
+    assert node.notes is not None
+    found: Node | None = node.notes["outputs"][k]()
+    if found is None:
+        found = new_node(
+            OUTPUT, (node,), node.out_spec[k], node.owner, node.out_device, op_params=k
+        )
+        node.notes["outputs"][k] = weakref.ref(found)
+    return found
+
+
 def free(node: Node) -> None:
     """Let go of what `node` keeps, if anything; its edges stay."""
     if node.kept is not None or node.kept_out is not None:

@@ -1,4 +1,8 @@
-"""Tracing: a function recorded once as a list of steps, which can be run again without its Python."""
+"""Tracing: a function recorded once as a list of steps, which can be run again without its Python.
+
+What loops, branches and solvers need of such a program is here: what it captures, what maps cotangents back and
+tangents forward through it, and what applies it to each element of a batch.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,14 @@ from typing import Any
 from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
-from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
+from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap, zeros_like
+from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.calls import Call, apply
+from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
+from tabgrad.transforms.node import edge, leaf_node
+from tabgrad.transforms.vmap import Batch
+from tabgrad.transforms.vmapped import per_element
 
 Ref = int
 """An input or the result of a step from 0; ~k for captured tensor k."""
@@ -153,3 +162,104 @@ class Program:
     def ready(self) -> bool:
         """Whether the program is made of ops only, so that it can be one op."""
         return not any(isinstance(step[0], Call) for step in self.steps)
+
+    def pull(
+        self, inputs: list[Any], captured: list[Any], cts: Sequence[Any], wanted: Sequence[bool]
+    ) -> list[Any]:
+        """Map cotangents of the outputs to those of the inputs and of the captured tensors `wanted`.
+
+        They are zeros where nothing flows to a tensor of a float dtype, None for other dtypes.
+        """
+        n = len(inputs)
+        chosen = [v for v, w in zip(captured, wanted, strict=True) if w]
+
+        def run(xs: list[Any]) -> list[Any]:
+            rest = iter(xs[n:])
+            return self.run(
+                xs[:n], [next(rest) if w else v for v, w in zip(captured, wanted, strict=True)]
+            )
+
+        xs = [*inputs, *chosen]
+        return [
+            zeros_like(x) if g is None and x.spec.dtype.is_differentiable else g
+            for x, g in zip(xs, pulled(run, xs, cts), strict=True)
+        ]
+
+    def push(
+        self,
+        inputs: list[Any],
+        captured: list[Any],
+        moving: Sequence[Any],
+        dcaptured: Sequence[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        """Compute the outputs and their tangents, given those of the inputs and of the captured tensors."""
+        n = len(inputs)
+        return pushed(
+            lambda xs: self.run(xs[:n], xs[n:]), [*inputs, *captured], [*moving, *dcaptured]
+        )
+
+    def each(
+        self, level: Batch, inputs: Sequence[Any], dims: Sequence[Any], captured: Sequence[Any],
+        captured_dims: Sequence[Any],
+    ) -> list[Any]:  # fmt: skip
+        """Apply the program to each element of the batch of `level`; the outputs have it in front."""
+        n = len(inputs)
+        return per_element(
+            level,
+            lambda xs: self.run(xs[:n], xs[n:]),
+            [*inputs, *captured],
+            [*dims, *captured_dims],
+        )
+
+
+def traced(name: str, fn: Callable[[list[Any]], list[Any]], like: Sequence[Any]) -> Program:
+    """Trace fn(leaves) -> leaves for leaves like the tensors `like`."""
+    trace = Trace(name)
+    with trace.inside():
+        tracers = [trace.tracer(x.spec, x.device) for x in like]
+        outs = fn(tracers)
+    return Program(trace, [t.value for t in tracers], outs)
+
+
+def floats(tensors: Sequence[Any]) -> list[bool]:
+    """Tell which tensors have a dtype that carries gradients."""
+    return [x.spec.dtype.is_differentiable for x in tensors]
+
+
+def scattered(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    """Put the values in the places of the flags that are set, None elsewhere."""
+    rest = iter(values)
+    return [next(rest) if flag else None for flag in flags]
+
+
+def pulled(
+    fn: Callable[[list[Any]], list[Any]], inputs: list[Any], cts: Sequence[Any]
+) -> list[Any]:
+    """Return the cotangents of `inputs` for those of fn(inputs), None where there is none.
+
+    None among `cts` is zero; inputs and outputs of other dtypes count as constants.
+    """
+    level = Autograd()
+    with level.inside():
+        lifted = [level.lift(x) for x in inputs]
+        nodes = [leaf_node(x) if f else None for x, f in zip(lifted, floats(inputs), strict=True)]
+        outs = fn(lifted)
+    ends = [edge(y, level) if ct is not None else None for y, ct in zip(outs, cts, strict=True)]
+    pairs = [(n, ct) for n, ct in zip(ends, cts, strict=True) if n is not None]
+    return pullback(
+        [n for n, _ in pairs], [ct for _, ct in pairs], nodes, False, False, lowered=True
+    )
+
+
+def pushed(
+    fn: Callable[[list[Any]], list[Any]], inputs: list[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Return fn(inputs) and its tangents, zeros where an output of a float dtype has none, else None."""
+    level = Forward()
+    with level.inside():
+        outs = fn(
+            [x if t is None else level.lift(x, t) for x, t in zip(inputs, tangents, strict=True)]
+        )
+    parts = [level.parts(y) for y in outs]
+    moved = [zeros_like(y) if t is None and y.spec.dtype.is_differentiable else t for y, t in parts]
+    return [y for y, _ in parts], moved

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.several import Several, computed_once
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Mode, bind, using
-from tabgrad.transforms.calls import Call, apply, lift_outputs, lower_all, lowered_call
-from tabgrad.transforms.custom import batch_parts, snapshot, tied, wants
+from tabgrad.transforms.calls import Ruled, apply, snapshot
+from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.linear import Linear
-from tabgrad.transforms.node import Node
-from tabgrad.transforms.tape import record_call
+from tabgrad.transforms.vmap import Batch
 
 
-class SeveralCall(Call):
+class SeveralCall(Ruled):
     """One application of an op with several results."""
 
     def __init__(self, op: Several, params: Params) -> None:
@@ -23,81 +23,61 @@ class SeveralCall(Call):
         self.node_name = "".join(word.capitalize() for word in op.name.split("_")) + "Backward0"
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return the results as parts, each an op of its own."""
+        """Make the results as parts, each an op of its own."""
         return [bind(part, tuple(args), self.params) for part in self.op.parts]
 
-    def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Run or record the parts, and put the call on the tape."""
-        with using(mode.replace(grad=False)), computed_once():
-            outs = self.plain(args)
-        return self.recorded(args, outs, None) if self.wanted(args, None, mode) else outs
+    def run(self, args: list[Any]) -> list[Any]:
+        """Run or record the parts."""
+        with using(MODE.get().replace(grad=False)), computed_once():
+            return self.plain(args)
 
-    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the call below, and record it here."""
-        low = lowered_call(self, level, lower_all(level, args), mode)
-        if not self.wanted(args, level, mode):
-            return low
-        return self.recorded(args, lift_outputs(level, low), level)
+    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Apply the op; its results are kept."""
+        outs = apply(self, args)
+        return outs, outs
 
-    def wanted(self, args: list[Any], owner: Any, mode: Mode) -> bool:
-        """Return whether the call is to be recorded at the level `owner`."""
-        return self.op.differentiable and wants(args, owner, mode)
+    def recorded_at(self, args: list[Any], owner: Any, mode: Mode) -> bool:
+        """Whether the call is to be recorded at the level `owner`."""
+        return self.op.differentiable and super().recorded_at(args, owner, mode)
 
-    def recorded(self, args: list[Any], outs: list[Any], owner: Any) -> list[Any]:
-        """Return the results, tied to one node of the tape."""
-        kept = ([snapshot(a, owner) for a in args], [snapshot(y, owner) for y in outs])
-        record_call(self, args, outs, owner, kept)
-        return outs
-
-    def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
-    ) -> list[Any]:
-        """Return the cotangents of the inputs; a graph of them goes through the op again, on tied inputs."""
-        inputs, ys = node.kept
-        primals = tied(inputs, node, graph)
-        if lowered:
-            primals = [p.value for p in primals]
-            ys = [y.value for y in ys]
-        elif graph:
-            ys = self.op.bind(*primals, **self.params)
+    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+        """Apply the rule for cotangents, or transpose the one for tangents."""
+        ys = tuple(kept)
         if self.op.pull is not None:
-            found: list[Any] = list(self.op.pull(cts, needs, primals, tuple(ys), **self.params))
+            found: list[Any] = list(self.op.pull(cts, needs, args, ys, **self.params))
             return found
-        return self.transposed(cts, needs, primals, tuple(ys))
-
-    def transposed(self, cts: Any, needs: Any, primals: Any, ys: Any) -> list[Any]:
-        """Return the cotangents of the inputs from the rule for tangents."""
         trace = Linear(MODE.get())
         with trace.inside():
             tracers = [
                 trace.tracer(p.spec, p.device) if need else None
-                for p, need in zip(primals, needs, strict=True)
+                for p, need in zip(args, needs, strict=True)
             ]
-            outs = self.op.jvp(primals, tracers, ys, self.params)
+            outs = self.op.jvp(args, tracers, ys, self.params)
         found = trace.transpose(tracers, outs, cts)
         trace.steps.clear()
         return found
 
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the op to the primals and its rule to the tangents; record the call if it is tracked."""
-        parts = [level.parts(a) for a in args]
-        primals, tangents = [p for p, _ in parts], [t for _, t in parts]
-        with using(level.below(mode)):
-            ys = tuple(apply(self, primals))
-            if not self.op.differentiable or all(t is None for t in tangents):
-                return list(ys)
-            moved = self.op.jvp(primals, tangents, ys, self.params)
-        if not self.wanted(args, level, mode):
-            return [y if t is None else level.lift(y, t) for y, t in zip(ys, moved, strict=True)]
-        outs = [level.lift(y, t) for y, t in zip(ys, moved, strict=True)]
-        return self.recorded(args, outs, level)
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Apply the op to the primals and its rule to the tangents."""
+        ys = apply(self, primals)
+        if not self.op.differentiable or all(t is None for t in tangents):
+            return ys, [None] * len(ys)
+        return ys, list(self.op.jvp(primals, tangents, tuple(ys), self.params))
 
-    def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the batching rule below."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            ys = self.op.batch(level.size, low, dims, self.params)
-        return [level.lift(y, 0) for y in ys]
+    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
+        """Apply the rule for tangents below; record the call here if an argument is tracked."""
+        outs = super().at_forward(level, args, mode)
+        if not self.recorded_at(args, level, mode):
+            return outs
+        outs = [y if y.owner is level else level.lift(y, None) for y in outs]
+        return self.recorded(args, outs, [snapshot(y, level) for y in outs], level)
+
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
+        """Apply the batching rule."""
+        ys = list(self.op.batch(level.size, args, dims, self.params))
+        return ys, [0] * len(ys)
 
     def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """A level that traces records the parts."""

@@ -1,16 +1,106 @@
-"""The rules of a Function under vmap, made from its own: `generate_vmap_rule`."""
+"""Functions and rules written for one element, applied to each element of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import Box
 from tabgrad.transforms.contexts import FunctionCtx
-from tabgrad.transforms.returned import gradients
+from tabgrad.transforms.rule_results import gradients
 from tabgrad.transforms.vmap import Batch
+
+Leaves = Sequence[Any]
+
+
+def hidden(level: Batch, leaves: Leaves, dims: Sequence[int | None]) -> list[Any]:
+    """Hide the batch axes `dims` of the tensors among `leaves`: they become tensors of `level`."""
+    return [
+        x if d is None or not isinstance(x, Box) else level.lift(x, d)
+        for x, d in zip(leaves, dims, strict=True)
+    ]
+
+
+def shown(level: Batch, leaves: Leaves) -> list[Any]:
+    """Show the batch axes of the tensors among `leaves` again, in front."""
+    return [level.lower(y, 0) if isinstance(y, Box) else y for y in leaves]
+
+
+def summed(level: Batch, g: Any, dim: int | None) -> Any:
+    """Lower the gradient of an argument: summed over the batch where all elements share the argument."""
+    if not isinstance(g, Box):
+        return g
+    if dim is not None:
+        return level.lower(g, dim)
+    return REGISTRY["reduce_sum"].bind(level.lower(g, 0), axes=(0,))
+
+
+def per_element(
+    like: Batch, fn: Callable[[list[Any]], Leaves], leaves: Leaves, dims: Sequence[int | None]
+) -> list[Any]:
+    """Apply `fn` of leaves to each element of a batch as long as that of `like`; results have it in front."""
+    level = Batch(like.size, like.randomness)
+    with level.inside():
+        outs = fn(hidden(level, leaves, dims))
+    return shown(level, outs)
+
+
+class BatchedFunctions:
+    """Makes functions of leaves into functions of batched leaves, each call with a level of its own."""
+
+    def __init__(self, like: Batch, dims: Sequence[int | None]) -> None:
+        self.like, self.dims = like, list(dims)
+
+    def level(self) -> Batch:
+        """Make a level of batching for one call."""
+        return Batch(self.like.size, self.like.randomness)
+
+    def plain(self, fn: Any) -> Any:
+        """Batch fn(leaves) -> leaves."""
+        return lambda leaves: per_element(self.like, fn, leaves, self.dims)
+
+    def forward(self, fwd: Any) -> Any:
+        """Batch fwd(leaves) -> (leaves, (residual leaves, structure))."""
+
+        def call(leaves: Leaves) -> Any:
+            level = self.level()
+            with level.inside():
+                outs, (residuals, its) = fwd(hidden(level, leaves, self.dims))
+            flags = tuple(0 if isinstance(r, Box) and r.owner is level else None for r in residuals)
+            low = [
+                r if d is None else level.lower(r, 0) for r, d in zip(residuals, flags, strict=True)
+            ]
+            return shown(level, outs), (low, (its, flags))
+
+        return call
+
+    def backward(self, bwd: Any) -> Any:
+        """Batch bwd((residual leaves, structure), cts) -> leaves."""
+
+        def call(residuals: Any, cts: Leaves) -> list[Any]:
+            low, (its, flags) = residuals
+            level = self.level()
+            with level.inside():
+                kept = hidden(level, low, flags)
+                found = bwd((kept, its), hidden(level, cts, [0] * len(cts)))
+            return [summed(level, g, d) for g, d in zip(found, self.dims, strict=True)]
+
+        return call
+
+    def pushed(self, rule: Any) -> Any:
+        """Batch rule(primals, tangents) -> (outputs, tangents)."""
+
+        def call(primals: Leaves, tangents: Leaves) -> Any:
+            level = self.level()
+            with level.inside():
+                outs, ts = rule(
+                    hidden(level, primals, self.dims), hidden(level, tangents, self.dims)
+                )
+            return shown(level, outs), shown(level, ts)
+
+        return call
 
 
 class VmappedRules:
@@ -25,20 +115,20 @@ class VmappedRules:
         self.randomness = randomness
         self.dims = dims
 
-    def level(self) -> Any:
-        """Return a new level of batching."""
+    def level(self) -> Batch:
+        """Make a level of batching for one call of a rule."""
         return Batch(self.size, self.randomness)
 
     def forward(self, ctx: FunctionCtx, args: Sequence[Any]) -> Any:
         """Run the function's forward on the batch, and set up `ctx`."""
         level = self.level()
         with level.inside():
-            lifted = self.lifted(level, args)
+            lifted = hidden(level, args, self.dims)
             inner = FunctionCtx()
             inner.needs_input_grad = ctx.needs_input_grad
             out = self.rules.forward(inner, lifted)
             outs = out if isinstance(out, tuple) else (out,)
-        low = [level.lower(y, 0) if isinstance(y, Box) else y for y in outs]
+        low = shown(level, outs)
         self.keep(ctx, inner, level, args, lifted, low, outs)
         return tuple(low) if isinstance(out, tuple) else low[0]
 
@@ -47,16 +137,12 @@ class VmappedRules:
         level = self.level()
         low = list(out) if isinstance(out, tuple) else [out]
         with level.inside():
-            lifted = self.lifted(level, args)
-            outs = tuple([level.lift(y, 0) if isinstance(y, Box) else y for y in low])
+            lifted = hidden(level, args, self.dims)
+            outs = tuple(hidden(level, low, [0] * len(low)))
             inner = FunctionCtx()
             inner.needs_input_grad = ctx.needs_input_grad
             self.rules.setup(inner, lifted, outs if isinstance(out, tuple) else outs[0], above)
         self.keep(ctx, inner, level, args, lifted, low, outs)
-
-    def lifted(self, level: Any, args: Sequence[Any]) -> list[Any]:
-        """Return the arguments as tensors of `level`."""
-        return [a if d is None else level.lift(a, d) for a, d in zip(args, self.dims, strict=True)]
 
     def keep(
         self, ctx: Any, inner: FunctionCtx, level: Any, args: Any, lifted: Any, low: Any, outs: Any
@@ -94,30 +180,15 @@ class VmappedRules:
         inner = ctx.inner
         with level.inside():
             inner.needs_input_grad = ctx.needs_input_grad
-            inner._loaded = tuple(
-                [
-                    s if d is None else level.lift(s, d)
-                    for s, d in zip(ctx.saved_tensors, ctx.saved_dims, strict=True)
-                ]
-            )
-            lifted = [level.lift(ct, 0) if isinstance(ct, Box) else ct for ct in cts]
+            inner._loaded = tuple(hidden(level, ctx.saved_tensors, ctx.saved_dims))
+            lifted = hidden(level, cts, [0] * len(cts))
             try:
                 found = self.rules.backward(inner, *lifted)
             finally:
                 inner._loaded = None
             # here, where the shapes are those of one element: outside a sum could take the batch along
             grads = gradients(self.name, found, ctx.specs, (True,) * len(ctx.specs))
-        return tuple(
-            [self.lowered_grad(level, g, d) for g, d in zip(grads, self.dims, strict=True)]
-        )
-
-    def lowered_grad(self, level: Any, g: Any, dim: int | None) -> Any:
-        """Return the gradient of an argument: summed over the batch where all elements share the argument."""
-        if g is None or not isinstance(g, Box):
-            return g
-        if dim is not None:
-            return level.lower(g, dim)
-        return REGISTRY["reduce_sum"].bind(level.lower(g, 0), axes=(0,))
+        return tuple([summed(level, g, d) for g, d in zip(grads, self.dims, strict=True)])
 
     def jvp(self, ctx: Any, *tangents: Any) -> Any:
         """Run the function's jvp on the batch."""
@@ -125,19 +196,10 @@ class VmappedRules:
         inner = ctx.inner
         dims = ctx.forward_dims or ctx.saved_dims
         with level.inside():
-            inner._loaded = tuple(
-                [
-                    s if d is None else level.lift(s, d)
-                    for s, d in zip(ctx.saved_tensors, dims, strict=True)
-                ]
-            )
-            lifted = [
-                t if d is None or t is None else level.lift(t, d)
-                for t, d in zip(tangents, self.dims, strict=True)
-            ]
-            out = self.rules.jvp(inner, *lifted)
+            inner._loaded = tuple(hidden(level, ctx.saved_tensors, dims))
+            out = self.rules.jvp(inner, *hidden(level, tangents, self.dims))
         outs = out if isinstance(out, tuple) else (out,)
-        low = [level.lower(t, 0) if isinstance(t, Box) else t for t in outs]
+        low = shown(level, outs)
         return tuple(low) if isinstance(out, tuple) else low[0]
 
     def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
@@ -145,5 +207,5 @@ class VmappedRules:
         return None
 
     def vmapped(self, level: Any, dims: tuple[Any, ...]) -> VmappedRules:
-        """Return the rules of this applied to each element of another batch."""
+        """Make the rules of this applied to each element of another batch."""
         return VmappedRules(self, level.size, level.randomness, dims)
