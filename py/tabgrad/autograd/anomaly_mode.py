@@ -19,7 +19,7 @@ class AnomalyError(GradientError):
 
 
 def user_line() -> str:
-    """Return the place in the user's code that the library was called from, as `file:line in function`."""
+    """Find the place in the user's code that the library was called from, as `file:line in function`."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
@@ -38,11 +38,11 @@ class Anomaly:
         self.check_inf = check_inf
 
     def line(self) -> str:
-        """Return where an op is being recorded."""
+        """Find where an op is being recorded."""
         return user_line()
 
     def found(self, x: Any) -> str | None:
-        """Return "NaN" or "infinity" if `x` has one that is watched for."""
+        """Look for what is watched for in `x`: "NaN", "infinity", or None."""
         while isinstance(x, Box) and x.owner is not None:
             x = x.value[0] if isinstance(x.value, tuple) else x.value
         if not isinstance(x, Box) or not x.spec.dtype.is_floating_point or not x.spec.size:
@@ -89,7 +89,7 @@ class Watched:
         self.outer = outer
 
     def __call__(self, run: Any, op: Any, args: Any, params: Any, mode: Mode) -> Any:
-        """Return the result of `op`; raise AnomalyError if it is not a number and its inputs were."""
+        """Run `op`; raise AnomalyError if its result is not a number and its inputs were."""
         y = (
             run(op, args, params, mode)
             if self.outer is None
@@ -123,18 +123,18 @@ class detect_anomaly(ModeChange):
         self.options = (check_nan, check_inf, check_forward)
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with anomalies watched for."""
+        """Mode with anomalies watched for."""
         nan, inf, forward = self.options
         anomaly = Anomaly(nan, inf)
         around = Watched(anomaly, mode.around) if forward else mode.around
         return mode.replace(anomaly=anomaly, around=around)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Return the mode with what was watched for before."""
+        """Mode with what was watched for before."""
         return mode.replace(anomaly=before.anomaly, around=before.around)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one."""
+        """Another context manager like this one."""
         nan, inf, forward = self.options
         return type(self)(nan, check_inf=inf, check_forward=forward)
 
@@ -156,11 +156,11 @@ class set_detect_anomaly(detect_anomaly):
         MODE.set(self.changed(self.before))
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with detection as asked."""
+        """Mode with detection as asked."""
         return super().changed(mode) if self.mode else mode.replace(anomaly=None, around=None)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one."""
+        """Another context manager like this one."""
         nan, inf, forward = self.options
         return set_detect_anomaly(self.mode, nan, check_inf=inf, check_forward=forward)
 
@@ -169,11 +169,11 @@ class set_detect_anomaly(detect_anomaly):
 
 
 def is_anomaly_enabled() -> bool:
-    """Return whether anomaly detection is on, in this thread or task."""
+    """Tell whether anomaly detection is on, in this thread or task."""
     return MODE.get().anomaly is not None
 
 
 def is_anomaly_check_nan_enabled() -> bool:
-    """Return whether anomaly detection watches for NaN."""
+    """Tell whether anomaly detection watches for NaN."""
     anomaly = MODE.get().anomaly
     return anomaly is not None and anomaly.check_nan

@@ -24,7 +24,7 @@ def gradcheck(
     check_backward_ad: bool = True, fast_mode: bool = False, masked: bool | None = None,
     method: str = "central",
 ) -> bool:  # fmt: skip
-    """Return True if the derivatives of `func` agree with differences of its values at `inputs`.
+    """Check the derivatives of `func` against differences of its values at `inputs`; True if they agree.
 
     Every input that requires grad is checked, against every output; give float64 tensors. `fast_mode`
     compares one random projection of each Jacobian instead of all of it. `method` says how the differences
@@ -67,7 +67,7 @@ def gradgradcheck(
     check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
     masked: bool = False, method: str = "central",
 ) -> bool:  # fmt: skip
-    """Return True if the second derivatives of `func` agree with differences of its first ones.
+    """Check the second derivatives of `func` against differences of its first ones; True if they agree.
 
     `grad_outputs` are the cotangents of the outputs, random ones unless given. See `gradcheck`.
 
@@ -160,18 +160,18 @@ class _Check:
         self.numbers = _numbers()
 
     def outputs(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return the floating-point outputs."""
+        """The floating-point outputs."""
         found = _tuple(self.func(*inputs))
         return [found[k] for k in self.which]
 
     def moved(self, i: int, step: Any) -> list[Any]:
-        """Return the outputs with input `i` moved by the tensor `step`, with no graph."""
+        """Compute the outputs with input `i` moved by the tensor `step`, with no graph."""
         inputs = list(self.inputs)
         inputs[i] = (self.inputs[i].detach() + step).requires_grad_(self.inputs[i].requires_grad)
         return [y.detach() for y in self.outputs(inputs)]
 
     def differences(self, i: int, direction: Any) -> list[Any]:
-        """Return the derivative of each output along `direction` of input `i`."""
+        """Differences: the derivative of each output along `direction` of input `i`."""
         if self.method == "complex":
             return self._complex_step(i, direction)
         central = self._central(i, direction, self.eps)
@@ -194,12 +194,12 @@ class _Check:
             return [(y * -1j).to(x.dtype) / h for y in self.outputs(inputs)]
 
     def basis(self, x: Any) -> list[Any]:
-        """Return the unit vectors of the shape of `x`."""
+        """The unit vectors of the shape of `x`."""
         flat = tg.eye(max(x.numel(), 1), dtype=x.dtype, device=x.device)
         return [flat[k].reshape(x.shape) for k in range(x.numel())]
 
     def pulled(self, cts: Sequence[Any], graph: bool = False) -> list[Any]:
-        """Return the gradients of the checked inputs."""
+        """Compute the gradients of the checked inputs."""
         outputs = self.outputs(self.inputs)
         pairs = [(y, ct) for y, ct in zip(outputs, cts, strict=True) if y.requires_grad]
         xs = [self.inputs[i] for i in self.at]
@@ -250,7 +250,7 @@ class _Check:
                     self.compare(a, b, i, k, "forward mode")
 
     def pushed(self, i: int, v: Any) -> list[Any]:
-        """Return the tangent of each output for the tangent `v` of input `i`."""
+        """Compute the tangent of each output for the tangent `v` of input `i`."""
 
         inputs = list(self.inputs)
         with dual_level():

@@ -71,7 +71,7 @@ class dual_level:
 
 
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
-    """Return the dual tensor with these parts, of one shape; the tangent takes the dtype of the tensor."""
+    """Make a dual tensor of two parts of one shape; the tangent takes the dtype of the tensor."""
     current = _current()
     if current is None:
         raise TransformError(
@@ -93,7 +93,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
-    """Return the primal and the tangent of `tensor`: None, unless it is a dual tensor of this level."""
+    """Split `tensor` in primal and tangent, which is None unless it is a dual tensor of this level."""
     current = _current()
     if isinstance(tensor, Box) and tensor.alias is not None:
         tensor.alias.refresh(tensor)

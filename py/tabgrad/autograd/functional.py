@@ -17,7 +17,7 @@ Func = Callable[..., Any]
 
 
 def _tuple(name: str, what: str, value: Any) -> tuple[bool, tuple[Any, ...]]:
-    """Return whether `value` is a tuple, and it as one; everything in it must be a tensor."""
+    """Make `value` a tuple, and tell whether it was one; everything in it must be a tensor."""
     many = isinstance(value, tuple | list)
     found = tuple(value) if many else (value,)
     for x in found:
@@ -33,7 +33,7 @@ def _like(value: Sequence[Any], many: bool) -> Any:
 
 
 def _tracked(inputs: Sequence[Any], graph: bool) -> tuple[Any, ...]:
-    """Return tensors equal to `inputs` whose gradients can be asked for, tied to theirs for a graph."""
+    """Make tensors equal to `inputs` whose gradients can be asked for, tied to theirs for a graph."""
     return tuple(
         x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_() for x in inputs
     )
@@ -76,7 +76,7 @@ def _check_strict(
 
 
 def _grads(ys: Sequence[Any], xs: Sequence[Any], cts: Any, graph: bool) -> list[Any]:
-    """Return the gradients, None where an input has no influence."""
+    """Compute the gradients, None where an input has no influence."""
     cts = [None] * len(ys) if cts is None else cts
     pairs = [(y, ct) for y, ct in zip(ys, cts, strict=True) if y.requires_grad]
     if not pairs:
@@ -92,7 +92,7 @@ def _filled(grads: Sequence[Any], like: Sequence[Any]) -> list[Any]:
 
 
 def _vectors(name: str, v: Any, like: Sequence[Any], many: bool, of: str) -> tuple[Any, ...] | None:
-    """Return `v` as a tuple of tensors like `like`; None is allowed for a single scalar."""
+    """Make `v` a tuple of tensors like `like`; None is allowed for a single scalar."""
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
             raise GradientError(f"{name}: v can be left out only for a single scalar {of}")
@@ -112,7 +112,7 @@ def _vectors(name: str, v: Any, like: Sequence[Any], many: bool, of: str) -> tup
 def vjp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """Return `func(*inputs)` and the product of `v` with its Jacobian.
+    """Compute `func(*inputs)` and the product of `v` with its Jacobian.
 
     >>> import tabgrad as tg
     >>> tg.autograd.functional.vjp(lambda x: x * x, tg.tensor([1.0, 2.0]), tg.tensor([1.0, 1.0]))
@@ -130,7 +130,7 @@ def vjp(
 def jvp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """Return `func(*inputs)` and the product of its Jacobian with `v`.
+    """Compute `func(*inputs)` and the product of its Jacobian with `v`.
 
     >>> import tabgrad as tg
     >>> tg.autograd.functional.jvp(lambda x: x * x, tg.tensor([1.0, 2.0]), tg.tensor([1.0, 1.0]))
@@ -156,7 +156,7 @@ def jacobian(
     func: Func, inputs: Any, create_graph: bool = False, strict: bool = False,
     vectorize: bool = False, strategy: str = "reverse-mode",
 ) -> Any:  # fmt: skip
-    """Return the Jacobian: for an output (o...) and an input (i...) a tensor (o..., i...).
+    """Compute the Jacobian: for an output (o...) and an input (i...) a tensor (o..., i...).
 
     A tuple over the outputs of tuples over the inputs, where these are tuples. `vectorize` computes all rows
     at once; `strategy` "forward-mode", which needs `vectorize`, all columns.
@@ -187,7 +187,7 @@ def jacobian(
 def _rows(
     y: Any, xs: Sequence[Any], graph: bool, vectorize: bool, strict: bool, k: int
 ) -> list[Any]:
-    """Return the rows of the Jacobian of `y`, stacked, for each input."""
+    """Compute the rows of the Jacobian of `y`, stacked, for each input."""
     n = y.numel()
     if not y.requires_grad or not n:
         _check_strict("jacobian", strict, graph, [y], xs, [])
@@ -235,7 +235,7 @@ def hessian(
     func: Func, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:  # fmt: skip
-    """Return the Hessian of a scalar function: for inputs i and j a tensor (i..., j...).
+    """Compute the Hessian of a scalar function: for inputs i and j a tensor (i..., j...).
 
     >>> import tabgrad as tg
     >>> tg.autograd.functional.hessian(lambda x: (x**3).sum(), tg.tensor([1.0, 2.0]))
@@ -275,7 +275,7 @@ def _scalar(name: str, out: Any) -> Any:
 def vhp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """Return `func(*inputs)`, a scalar, and the product of `v` with its Hessian, by reverse mode twice.
+    """Compute the scalar `func(*inputs)` and the product of `v` with its Hessian, by reverse mode twice.
 
     >>> import tabgrad as tg
     >>> tg.autograd.functional.vhp(lambda x: (x**3).sum(), tg.tensor([1.0, 2.0]), tg.tensor([1.0, 1.0]))
@@ -296,7 +296,7 @@ def vhp(
 def hvp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """Return `func(*inputs)`, a scalar, and the product of its Hessian with `v`, forward over reverse mode.
+    """Compute the scalar `func(*inputs)` and the product of its Hessian with `v`, forward over reverse mode.
 
     >>> import tabgrad as tg
     >>> tg.autograd.functional.hvp(lambda x: (x**3).sum(), tg.tensor([1.0, 2.0]), tg.tensor([1.0, 1.0]))

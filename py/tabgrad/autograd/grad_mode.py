@@ -20,15 +20,15 @@ class ModeChange:
         self._entered: list[tuple[Mode, Mode]] = []
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode inside."""
+        """Mode inside."""
         raise NotImplementedError
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Return the mode after, given the one at the end and the one before."""
+        """Mode after, given the one at the end and the one before."""
         return mode.replace(grad=before.grad, inference=before.inference)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one, for one call of a decorated function."""
+        """Another context manager like this one, for one call of a decorated function."""
         return type(self)()
 
     def __enter__(self) -> Any:
@@ -44,7 +44,7 @@ class ModeChange:
         MODE.set(before if now is inside else self.restored(now, before))
 
     def __call__(self, fn: F) -> F:
-        """Return `fn` running under the changed mode."""
+        """Decorate `fn` to run under the changed mode."""
         if inspect.isclass(fn):
             warnings.warn(
                 "Decorating classes is deprecated and will be disabled in future versions. You should only "
@@ -150,7 +150,7 @@ class no_grad(ModeChange):
         super().__init__()
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with gradients off."""
+        """Mode with gradients off."""
         return mode.replace(grad=False)
 
 
@@ -166,7 +166,7 @@ class enable_grad(no_grad):
     """
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with gradients on."""
+        """Mode with gradients on."""
         return mode.replace(grad=True)
 
 
@@ -188,18 +188,18 @@ class set_grad_enabled(ModeChange):
         MODE.set(self.changed(self.before))
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with gradients as asked."""
+        """Mode with gradients as asked."""
         return mode.replace(grad=self.mode)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one."""
+        """Another context manager like this one."""
         return set_grad_enabled(self.mode)
 
     def __enter__(self) -> None:
         self._entered.append((self.before, MODE.get()))
 
     def __call__(self, fn: F) -> F:
-        """Return `fn` running under the mode, which the decoration itself leaves as it was."""
+        """Decorate `fn` to run under the mode, which the decoration itself leaves as it was."""
         MODE.set(self.restored(MODE.get(), self.before))
         return super().__call__(fn)
 
@@ -225,21 +225,21 @@ class inference_mode(ModeChange):
         self.mode = mode if isinstance(mode, bool) else True
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with gradients off, or back on where this was made with False."""
+        """Mode with gradients off, or back on where this was made with False."""
         return mode.replace(grad=not self.mode, inference=self.mode)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one."""
+        """Another context manager like this one."""
         return inference_mode(self.mode)
 
 
 def is_grad_enabled() -> bool:
-    """Return whether operations are recorded for gradients now, in this thread or task."""
+    """Tell whether operations are recorded for gradients now, in this thread or task."""
     return MODE.get().grad
 
 
 def is_inference_mode_enabled() -> bool:
-    """Return whether `inference_mode` is on, in this thread or task."""
+    """Tell whether `inference_mode` is on, in this thread or task."""
     return MODE.get().inference
 
 
@@ -247,18 +247,18 @@ class set_multithreading_enabled(set_grad_enabled):
     """Remember the wish, at once and until the end of a block; backward runs in the thread that calls it."""
 
     def changed(self, mode: Mode) -> Mode:
-        """Return the mode with the wish noted."""
+        """Mode with the wish noted."""
         return mode.replace(one_thread=not self.mode)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Return the mode with the wish of before."""
+        """Mode with the wish of before."""
         return mode.replace(one_thread=before.one_thread)
 
     def again(self) -> ModeChange:
-        """Return a context manager like this one."""
+        """Another context manager like this one."""
         return set_multithreading_enabled(self.mode)
 
 
 def is_multithreading_enabled() -> bool:
-    """Return what `set_multithreading_enabled` was last told, True at first, in this thread or task."""
+    """Tell what `set_multithreading_enabled` was last told, True at first, in this thread or task."""
     return not MODE.get().one_thread

@@ -77,7 +77,7 @@ class GradientTape:
             self._watched.append(x)
 
     def watched_variables(self) -> tuple[Any, ...]:
-        """Return the tensors that were given to `watch`."""
+        """The tensors that were given to `watch`."""
         return tuple(self._watched)
 
     def reset(self) -> None:
@@ -86,7 +86,7 @@ class GradientTape:
         self._used = False
 
     def stop_recording(self) -> Any:
-        """Return a context in which nothing is recorded."""
+        """Context in which nothing is recorded."""
         return tg.no_grad()
 
     def _sees(self, x: Any) -> bool:
@@ -116,7 +116,7 @@ class GradientTape:
         output_gradients: Any = None,
         unconnected_gradients: str = "none",
     ) -> Any:
-        """Return the gradients of `target`, summed over its elements, in the structure of `sources`.
+        """Compute the gradients of `target`, summed over its elements, in the structure of `sources`.
 
         A source without influence gets None, or zeros with `unconnected_gradients="zero"`.
         """
@@ -151,7 +151,7 @@ class GradientTape:
         return [next(rest) if self._sees(x) else None for x in xs]
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: str = "none") -> Any:
-        """Return the Jacobian of the tensor `target`: (target..., source...) for each source."""
+        """Compute the Jacobian of the tensor `target`: (target..., source...) for each source."""
         graph = self._begin("jacobian", unconnected_gradients)
         xs, structure = tree.flatten(sources)
         return tree.unflatten(structure, self._rows(target, xs, graph, unconnected_gradients))
@@ -183,7 +183,7 @@ class GradientTape:
         return found
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none") -> Any:
-        """Return the Jacobian of each row of `target` by the same row of `source`.
+        """Compute the Jacobian of each row of `target` by the same row of `source`.
 
         Its shape is (batch, target..., source...). The rows must not depend on each other's; it takes
         one pass for each element of a row, not of the whole.

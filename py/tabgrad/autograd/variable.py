@@ -24,7 +24,7 @@ class Variable(metaclass=_Variables):
     """
 
     def __new__(cls, data: Any = None, requires_grad: bool = False) -> Any:
-        """Return a tensor that shares the values of `data`; without it, one of no elements."""
+        """Make a tensor that shares the values of `data`; without it, one of no elements."""
         if data is None:
             data = tg.empty(0)
         if not isinstance(data, tg.Tensor):

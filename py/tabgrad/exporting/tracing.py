@@ -18,8 +18,8 @@ from tabgrad.tensor import reading
 from tabgrad.tensor.aliasing import replace
 from tabgrad.transforms.branches import CondCall
 from tabgrad.transforms.control import ScanCall
-from tabgrad.transforms.levels import settled
-from tabgrad.transforms.program import Program, Trace
+from tabgrad.transforms.levels import all_refreshed
+from tabgrad.transforms.program import Trace, TracedProgram
 
 VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
     "slice": lambda shape: {
@@ -107,7 +107,7 @@ class Sample:
         try:
             with trace.inside():
                 inputs = [tracer(trace, s, sizes) for s in leaves]
-                out = settled(fn(*tree.unflatten(structure, inputs)))
+                out = all_refreshed(fn(*tree.unflatten(structure, inputs)))
             outs, self.out_structure = tree.flatten(out)
             for y in outs:
                 if not isinstance(y, Box):
@@ -117,14 +117,14 @@ class Sample:
                     )
             self.written = trace.written()
             numbers = [x.value for x in inputs if isinstance(x, Box)]
-            self.program = Program(trace, numbers, [*outs, *self.written])
+            self.program = TracedProgram(trace, numbers, [*outs, *self.written])
         finally:
             trace.restore()
         self.out_specs = self.program.out_specs[: len(outs)]
         drop_idle_views(self.program)
 
 
-def drop_idle_views(program: Program) -> None:
+def drop_idle_views(program: TracedProgram) -> None:
     """Take the views that change nothing out of a trace."""
     same: dict[int, int] = {}
     steps = []

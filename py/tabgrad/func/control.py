@@ -13,7 +13,7 @@ from tabgrad.transforms.control import scan_flat
 
 
 def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
-    """Return the leaves of `value` as tensors, numbers made into tensors, and its structure."""
+    """Split `value` in its leaves, numbers made into tensors, and its structure."""
     leaves, structure = tree.flatten(value)
     device = next((x.device for x in leaves if isinstance(x, tg.Tensor)), None)
     found = []
@@ -41,7 +41,7 @@ def scan(
     combine_fn: Callable[[Any, Any], Any], init: Any, xs: Any = None, *, dim: int = 0, reverse: bool = False,
     length: int | None = None, checkpoint_every: int | None = None,
 ) -> Any:  # fmt: skip
-    """Return the last carry and the stacked outputs of `carry, y = combine_fn(carry, x)` over the rows of `xs`.
+    """Repeat `carry, y = combine_fn(carry, x)` over the rows of `xs`: the last carry, and all `y` stacked.
 
     `init`, `xs` and the outputs are trees of tensors; the carry keeps its structure, shapes and dtypes. `xs`
     are scanned along `dim` (last row first with `reverse`), or None for `length` repetitions without input;
@@ -116,7 +116,7 @@ def _in_segments(
 
 
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
-    """Return `value` after `value = body_fun(i, value)` for i in range(lower, upper); traced once, see scan.
+    """Repeat `value = body_fun(i, value)` for i in range(lower, upper); traced once, see scan.
 
     >>> import tabgrad as tg
     >>> tg.func.fori_loop(0, 5, lambda i, total: total + i, tg.tensor(0))
@@ -131,7 +131,7 @@ def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_
 def while_loop(
     cond_fn: Callable[..., Any], body_fn: Callable[..., Any], carried_inputs: Any
 ) -> Any:
-    """Return the carry after `carry = body_fn(*carry)` while `cond_fn(*carry)` holds.
+    """Repeat `carry = body_fn(*carry)` while `cond_fn(*carry)` holds, and return the carry.
 
     `carried_inputs` is a tuple of trees of tensors, which keep their shapes and dtypes. The condition is read
     after each repetition, so the loop can't stand in a compiled function. Differentiable both ways.
@@ -164,7 +164,7 @@ def while_loop(
 def cond(
     pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any = ()
 ) -> Any:
-    """Return `true_fn(*operands)` if `pred` holds, else `false_fn(*operands)`.
+    """Branch: `true_fn(*operands)` if `pred` holds, else `false_fn(*operands)`.
 
     `pred` is a bool or a bool tensor with no dimensions. Both functions are traced and must return the same
     structure, shapes and dtypes. Where `pred` can be read only the chosen one runs; under vmap over `pred`

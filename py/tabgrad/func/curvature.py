@@ -27,7 +27,7 @@ Func = Callable[..., Any]
 def directional_second_derivative(
     func: Func, primals: Any, directions: Any
 ) -> tuple[Any, Any, Any]:
-    """Return `func(*primals)`, its derivative along `directions`, and its second derivative along them.
+    """Compute `func(*primals)`, its derivative along `directions`, and its second derivative along them.
 
     The second derivative of each output element is vᵀ H v. Forward mode twice: no gradient is computed.
 
@@ -60,7 +60,7 @@ def _along_basis(
 def hessian_diagonal(
     func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
-    """Return a function that computes the diagonal of the Hessian of the scalar `func`, like its argument.
+    """Make of a scalar function one that computes the diagonal of its Hessian, like its argument.
 
     One pass of forward mode over forward mode for each element, `chunk_size` of them at once, all for None.
 
@@ -92,7 +92,7 @@ def hessian_diagonal(
 def laplacian(
     func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
-    """Return a function that computes the sum of the second derivatives by each element of the argument.
+    """Make of a scalar function one that sums its second derivatives by each element of the argument.
 
     The result is like the output of `func`: one Laplacian for each of its elements.
 
@@ -113,7 +113,7 @@ def laplacian(
 
 
 def gauss_newton_product(model: Func, loss: Func, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    """Return loss(model(*primals)) and the product of the Gauss–Newton matrix Jᵀ H J with `tangents`.
+    """Compute loss(model(*primals)) and the product of the Gauss–Newton matrix Jᵀ H J with `tangents`.
 
     J is the Jacobian of `model` and H the Hessian of the scalar `loss` at the model's output. The matrix is
     positive semi-definite wherever the loss is convex in the output.
@@ -142,7 +142,7 @@ def _rows(func: Func, params: Any, batch: Any) -> tuple[Any, Any]:
 
 
 def empirical_fisher(func: Func, params: Any, *batch: Any, diagonal: bool = False) -> Any:
-    """Return the mean over the examples of g gᵀ, g being the gradient of `func(params, *example)`.
+    """Average g gᵀ over the examples, g being the gradient of `func(params, *example)`.
 
     `func` returns the loss of one example; the tensors of `batch` have the examples in their first dim. The
     matrix goes over all elements of the tree `params`, in the order of its leaves; with `diagonal` only its
@@ -162,7 +162,7 @@ def empirical_fisher(func: Func, params: Any, *batch: Any, diagonal: bool = Fals
 
 
 def empirical_fisher_product(func: Func, params: Any, tangents: Any, *batch: Any) -> Any:
-    """Return the product of the empirical Fisher matrix with `tangents`, a tree like `params`.
+    """Multiply the empirical Fisher matrix with `tangents`, a tree like `params`.
 
     >>> import tabgrad as tg
     >>> loss = lambda w, x: (w * x).sum()

@@ -10,7 +10,7 @@ from tabgrad.core.trace import Box
 
 
 def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
-    """Return a function that computes what `func` does, and whose ops write to no memory in place.
+    """Make of `func` a function that computes the same, and whose ops write to no memory in place.
 
     In PyTorch this takes in-place ops, and with `remove="mutations_and_views"` views, out of what a tracer
     sees. Here that holds for every function: values never change, an in-place method gives its tensor a new
@@ -39,7 +39,7 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
 
 
 def debug_unwrap(tensor: Any, *, recurse: bool = True) -> Any:
-    """Return the tensor that a transform works on below `tensor`, for a look while debugging.
+    """Show the tensor that a transform works on below `tensor`, for a look while debugging.
 
     Inside `vmap` it is the whole batch, inside `grad` the value without its history, inside `jvp` the primal.
     `recurse` goes down all levels of nested transforms, otherwise only the innermost. Results computed from it

@@ -41,7 +41,7 @@ def _flat(name: str, fn: Callable[[Any], Any], structure: Any) -> Callable[[list
 
 
 def _user(name: str, solver: Any, structure: Any) -> Any:
-    """Return a user's solver of trees as one of leaves."""
+    """Make a user's solver of trees one of leaves."""
 
     def run(fn: Callable[[list[Any]], list[Any]], start: list[Any]) -> list[Any]:
         def on_trees(x: Any) -> Any:
@@ -56,7 +56,7 @@ def root(
     fun: Callable[..., Any], x0: Any, *args: Any, solver: Callable[..., Any] | None = None,
     linear_solver: Callable[..., Any] | None = None, tol: float | None = None, max_iter: int = 100,
 ) -> Any:  # fmt: skip
-    """Return `x` with `fun(x, *args) == 0`, starting from `x0`; differentiable by what `fun` depends on.
+    """Find `x` with `fun(x, *args) == 0`, starting from `x0`; differentiable by what `fun` depends on.
 
     `x` is a tensor or tree, and `fun` returns the same. `solver(f, x0)` finds it, with `f(x)` = fun(x, *args);
     Newton's method unless given. How it is found does not matter for the derivatives, of any order and mode:
@@ -82,7 +82,7 @@ def fixed_point(
     fun: Callable[..., Any], x0: Any, *args: Any, solver: Callable[..., Any] | None = None,
     linear_solver: Callable[..., Any] | None = None, tol: float | None = None, max_iter: int = 1000,
 ) -> Any:  # fmt: skip
-    """Return `x` with `fun(x, *args) == x`, starting from `x0`; differentiable as `root` is.
+    """Find `x` with `fun(x, *args) == x`, starting from `x0`; differentiable as `root` is.
 
     `solver(f, x0)` finds it, with `f(x)` = fun(x, *args); repeating `f` unless given.
 
@@ -114,7 +114,7 @@ def fixed_point(
 def linear_solve(
     matvec: Callable[[Any], Any], b: Any, *, solver: Callable[..., Any] | None = None
 ) -> Any:
-    """Return `x` with `matvec(x) == b` for a linear function `matvec`, a tensor or tree like `b`.
+    """Solve `matvec(x) == b` for a linear function `matvec`; `x` is a tensor or tree like `b`.
 
     Differentiable by `b` and by what `matvec` closes over, in every mode and order: each derivative is one
     more solve. `solver(matvec, b)` finds it, GMRES unless given.

@@ -12,11 +12,11 @@ from tabgrad.core import tree
 from tabgrad.core.errors import ShapeError, TransformError
 from tabgrad.core.families import to_front
 from tabgrad.transforms.branches import reading
-from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.control import scan_flat
 from tabgrad.transforms.custom import custom_vjp
 from tabgrad.transforms.implicit import ConvergenceError
-from tabgrad.transforms.program import Program, pulled, traced
+from tabgrad.transforms.program import TracedProgram, pulled, traced
 from tabgrad.transforms.vmapped import per_element
 
 Field = Callable[[Any, list[Any]], list[Any]]
@@ -50,7 +50,7 @@ TABLEAUS: dict[str, tuple[Any, Any, Any]] = {
 
 
 def _plus(y: list[Any], h: Any, slopes: Sequence[list[Any]], factors: Sequence[float]) -> list[Any]:
-    """Return y + h * sum(factor * slope)."""
+    """Compute y + h * sum(factor * slope)."""
     found = []
     for k, x in enumerate(y):
         total = None
@@ -71,14 +71,14 @@ def _stages(field: Field, method: str, t: Any, h: Any, y: list[Any]) -> list[lis
 
 
 def step(field: Field, method: str, t: Any, h: Any, y: list[Any]) -> list[Any]:
-    """Return `y` one step of `h` later."""
+    """Advance `y` by one step of `h`."""
     return _plus(y, h, _stages(field, method, t, h, y), TABLEAUS[method][2])
 
 
 # -- choosing the steps ----------------------------------------------------------------------------
 
 
-class Grid(Ruled):
+class Grid(RuledCall):
     """Chooses the steps of the adaptive method and has no outputs: `result` gets one (interval, start, length)
     for each step, as fractions of the intervals. Arguments: y, the times, captured.
 
@@ -170,7 +170,7 @@ class Grid(Ruled):
     def _try(
         self, field: Field, t: float, h: float, y: list[Any], slope: list[Any], like: Any
     ) -> Any:
-        """Return y, its slope, t and the next step after one step of `h`, and whether it was accepted."""
+        """Try one step of `h`: y, its slope, t and the next step after it, and whether it was accepted."""
         at, size = _number(t, like), _number(h, like)
         slopes = [slope]
         for c, a in zip(DOPRI_C[1:], DOPRI_A[1:], strict=True):
@@ -192,7 +192,7 @@ class Grid(Ruled):
         return y, slope, t, h * min(factor, 0.9), False
 
     def _norm(self, error: list[Any], y: list[Any], after: list[Any]) -> float:
-        """Return the root mean square of the errors over what is allowed of them."""
+        """Root mean square of the errors over what is allowed of them."""
         total, count = 0.0, 0
         for e, a, b in zip(error, y, after, strict=True):
             allowed = self.atol + self.rtol * tg.maximum(a.abs(), b.abs())
@@ -203,7 +203,7 @@ class Grid(Ruled):
     def _first(
         self, field: Field, t: float, sign: float, y: list[Any], slope: list[Any], like: Any
     ) -> float:
-        """Return a first step (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4)."""
+        """Choose a first step (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4)."""
         size = self._norm(y, y, y)
         speed = self._norm(slope, y, y)
         h = 1e-6 if size < 1e-5 or speed < 1e-5 else 0.01 * size / speed
@@ -224,17 +224,17 @@ def _number(value: float, like: Any) -> Any:
 class Problem:
     """A traced right-hand side and how to integrate it."""
 
-    def __init__(self, program: Program, method: str, options: dict[str, Any]) -> None:
+    def __init__(self, program: TracedProgram, method: str, options: dict[str, Any]) -> None:
         self.program, self.method, self.options = program, method, options
 
     def field(self, captured: Sequence[Any]) -> Field:
-        """Return the right-hand side on leaves."""
+        """The right-hand side on leaves."""
         return lambda t, y: self.program.run([t, *y], captured)
 
     def grid(
         self, y: list[Any], times: Any, captured: Sequence[Any]
     ) -> list[tuple[int, float, float]]:
-        """Return the steps: (interval, start, length), the last two as fractions of the interval."""
+        """Choose the steps: (interval, start, length), the last two as fractions of the interval."""
         if self.method == "dopri5":
             result: list[Any] = []
             o = self.options
@@ -254,7 +254,7 @@ class Problem:
         return found
 
     def solve(self, y: list[Any], times: Any, captured: Sequence[Any]) -> list[Any]:
-        """Return the leaves at all times, stacked; derivatives go through the steps."""
+        """Integrate: the leaves at all times, stacked; derivatives go through the steps."""
         steps = self.grid(y, times, captured)
         n = times.shape[0]
         if not steps:
@@ -285,7 +285,7 @@ class Problem:
         ]
 
     def adjoint(self, y: list[Any], times: Any, captured: list[Any]) -> list[Any]:
-        """Return what `solve` returns; gradients integrate the adjoint equation back, in constant memory."""
+        """Integrate as `solve` does; gradients integrate the adjoint equation back, in constant memory."""
         solve = custom_vjp(lambda y, t, c: self.solve(y, t, c))
         solve.defvjp(self._forward, self._backward)
         found: list[Any] = solve(y, times, captured)
@@ -319,7 +319,7 @@ class Problem:
         return a, tg.stack(by_time).to(times.dtype), [next(total) if f else None for f in flags]
 
     def _augmented(self, n: int, captured: list[Any], flags: list[bool]) -> Any:
-        """Return the solver of the adjoint equation: y, its cotangent and those of the parameters, together."""
+        """Make the solver of the adjoint equation: y, its cotangent and those of the parameters, together."""
         chosen = [v for v, f in zip(captured, flags, strict=True) if f]
 
         def field(t: Any, state: list[Any]) -> list[Any]:
@@ -366,7 +366,7 @@ def odeint(
     func: Callable[[Any, Any], Any], y0: Any, t: Any, *, rtol: float = 1e-7, atol: float = 1e-9,
     method: str = "dopri5", step_size: float | None = None, max_steps: int = 10_000, adjoint: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the solution of dy/dt = func(t, y) at the times `t`, starting from `y0` at the first of them.
+    """Solve dy/dt = func(t, y) at the times `t`, starting from `y0` at the first of them.
 
     `y0` is a tensor or tree of them, and so is what `func` returns; the result has one more dim in front, for
     the times, which rise or fall. Methods: "dopri5" adapts its steps to `rtol` and `atol` (the root mean square

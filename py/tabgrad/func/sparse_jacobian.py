@@ -37,7 +37,7 @@ class SparseMatrix:
         self.colours = colours
 
     def to_dense(self) -> Any:
-        """Return the matrix with its zeros."""
+        """The matrix with its zeros."""
         m, n = self.shape
         flat = tg.tensor(
             [r * n + c for r, c in zip(self.rows, self.columns, strict=True)],
@@ -52,7 +52,7 @@ class SparseMatrix:
 
 
 def banded(size: int, below: int, above: int) -> list[list[int]]:
-    """Return the pattern of a square matrix with this many diagonals below and above the main one.
+    """Pattern of a square matrix with this many diagonals below and above the main one.
 
     >>> import tabgrad as tg
     >>> tg.func.banded(3, 1, 0)
@@ -62,7 +62,7 @@ def banded(size: int, below: int, above: int) -> list[list[int]]:
 
 
 def _pattern(sparsity: Any) -> list[list[int]]:
-    """Return the columns of each row: from lists of them, or from a matrix of true and false."""
+    """List the columns of each row: from lists of them, or from a matrix of true and false."""
     if isinstance(sparsity, tg.Tensor):
         sparsity = sparsity.bool().tolist()
     found = []
@@ -75,7 +75,7 @@ def _pattern(sparsity: Any) -> list[list[int]]:
 
 
 def jacobian_sparsity(func: Func, *args: Any) -> list[list[int]]:
-    """Return for each output element which elements of the first argument it depends on.
+    """Find for each output element which elements of the first argument it depends on.
 
     Found from one dense Jacobian at a point with small irrational shifts, so that no derivative is zero by
     chance; a derivative that is zero everywhere near the point is taken as absent. Use it once, and the
@@ -96,7 +96,7 @@ def jacobian_sparsity(func: Func, *args: Any) -> list[list[int]]:
 
 
 def colouring(groups: Iterable[Sequence[int]], size: int) -> list[int]:
-    """Return a colour for each of `size` things such that no two of one group share a colour."""
+    """Colour `size` things such that no two of one group share a colour."""
     near: list[set[int]] = [set() for _ in range(size)]
     for group in groups:
         for a in group:
@@ -111,7 +111,7 @@ def colouring(groups: Iterable[Sequence[int]], size: int) -> list[int]:
 def sparse_jacobian(
     func: Func, sparsity: Any = None, *, mode: str = "auto"
 ) -> Callable[..., SparseMatrix]:
-    """Return a function that computes the sparse Jacobian of `func` by its first argument.
+    """Make of `func` a function that computes its sparse Jacobian by the first argument.
 
     `sparsity` is the pattern: for each output element the input elements it depends on (or a matrix of
     booleans); found by `jacobian_sparsity` at the first call unless given. `mode` "forward" colours
@@ -156,7 +156,7 @@ def sparse_jacobian(
 
 
 def _seeds(colours: Sequence[int], like: Any) -> Any:
-    """Return for each colour the sum of the unit vectors that have it, (colours, *like.shape)."""
+    """Sum for each colour the unit vectors that have it, (colours, *like.shape)."""
     count = max(colours, default=-1) + 1
     marks = tg.tensor(list(colours), device=like.device)
     hits = marks[None, :] == tg.arange(count, device=like.device)[:, None]
@@ -164,7 +164,7 @@ def _seeds(colours: Sequence[int], like: Any) -> Any:
 
 
 def _picked(compressed: Any, first: list[int], second: list[int]) -> Any:
-    """Return compressed[first[k], second[k]] for every k."""
+    """Pick compressed[first[k], second[k]] for every k."""
     width = compressed.shape[1]
     at = tg.tensor(
         [a * width + b for a, b in zip(first, second, strict=True)], device=compressed.device
@@ -199,7 +199,7 @@ def _by_rows(
 
 
 def sparse_hessian(func: Func, sparsity: Any = None) -> Callable[..., SparseMatrix]:
-    """Return a function that computes the sparse Hessian of the scalar `func` by its first argument.
+    """Make of a scalar function one that computes its sparse Hessian by the first argument.
 
     As many Hessian-vector products as the pattern needs colours; see `sparse_jacobian`.
 

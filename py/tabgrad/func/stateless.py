@@ -15,7 +15,7 @@ def functional_call(
     module: Any, parameter_and_buffer_dicts: State | Sequence[State], args: Any = None,
     kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False,
 ) -> Any:  # fmt: skip
-    """Return `module(*args, **kwargs)` with the tensors of the dicts in place of its parameters and buffers.
+    """Call `module(*args, **kwargs)` with the tensors of the dicts in place of its parameters and buffers.
 
     Keys are the dotted names of `named_parameters()` and `named_buffers()`. A tensor that the module holds
     under several names is replaced under all of them if `tie_weights`. With `strict` every name must be
@@ -51,7 +51,7 @@ def _merged(dicts: State | Sequence[State]) -> dict[str, Any]:
 
 
 def _slots(module: Any) -> dict[str, tuple[dict[str, Any], str]]:
-    """Return for each dotted name the table of the submodule that holds it, and its name there."""
+    """Find for each dotted name the table of the submodule that holds it, and its name there."""
     found = {}
     for prefix, part in module.named_modules(remove_duplicate=False):
         for table in (part._parameters, part._buffers):
@@ -86,7 +86,7 @@ def _replaced(module: Any, given: dict[str, Any], tie: bool, strict: bool) -> It
 
 
 def _tied(slots: dict[str, tuple[dict[str, Any], str]], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the replacements of other names of the tensors that `given` replaces."""
+    """Replace the other names of the tensors that `given` replaces too."""
     by_tensor: dict[int, Any] = {}
     for name, value in given.items():
         table, key = slots[name]
@@ -106,7 +106,7 @@ def _tied(slots: dict[str, tuple[dict[str, Any], str]], given: dict[str, Any]) -
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters and the buffers of models of one architecture, stacked along a new first axis.
+    """Stack the parameters and the buffers of models of one architecture along a new first axis.
 
     With `vmap` over `functional_call` the models run as one. Stacked parameters are leaves that require grad
     where the models' do.

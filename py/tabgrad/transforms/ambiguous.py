@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from tabgrad.core.errors import GradientError
+from tabgrad.core.trace import Box
 from tabgrad.transforms.node import Node, leaf_node, new_node
 
 _FORBIDDEN = (
@@ -45,8 +46,8 @@ class Refused:
         )
 
 
-def refused(x: Any, base: Any, made: str) -> Node:
-    """Return the node of the view `x` of `base` after the base was written to."""
+def refused(x: Box, base: Box, made: str) -> Node:
+    """Make the node of the view `x` of `base` after the base was written to."""
     edges = (base.node or leaf_node(base),)
     return new_node(Refused(made), edges, x.spec, x.owner, x.device, in_specs=(base.spec,))
 

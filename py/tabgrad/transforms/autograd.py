@@ -42,7 +42,7 @@ class Autograd(Level):
     name = "func.grad"
 
     def below(self, mode: Mode) -> Mode:
-        """Return the mode of the level below: no_grad inside counts for all levels, outside only below."""
+        """Mode of the level below: no_grad inside counts for all levels, outside only below."""
         seen = self.seen
         if seen[0] is mode:
             return seen[1]
@@ -53,17 +53,17 @@ class Autograd(Level):
         return found
 
     def inner(self) -> Mode:
-        """Return the mode inside: no_grad outside doesn't count for this level."""
+        """Mode inside: no_grad outside doesn't count for this level."""
         return super().inner().replace(grad=True)
 
-    def lift(self, x: Any) -> Any:
-        """Return `x` as a leaf of this level that wants gradients, if its dtype can have any."""
+    def lift(self, x: Box) -> Any:
+        """Make `x` a leaf of this level that wants gradients, if its dtype can have any."""
         y = wrap(x, x.spec, x.device, self)
         y.tracked = x.spec.dtype.is_differentiable
         return y
 
-    def lower(self, x: Any) -> Any:
-        """Return the value below this level."""
+    def lower(self, x: Box) -> Any:
+        """Take the value below this level."""
         return x.value if x.owner is self else x
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
@@ -132,7 +132,7 @@ class Walk:
         slots[k] = accumulate(slots[k], ct)
 
     def reaches(self, nodes: Iterable[Node]) -> list[bool]:
-        """Return whether the walk computes the gradient of each of `nodes`."""
+        """Tell for each of `nodes` whether the walk computes its gradient."""
         if self.targets is None:
             seen = _reachable(self.roots)
             return [node in seen for node in nodes]
@@ -209,7 +209,7 @@ class Walk:
                 self.seed(source, ZERO)
 
     def pull(self, node: Node, ct: Any, needs: tuple[bool, ...]) -> Any:
-        """Return the cotangents of the inputs of `node`."""
+        """Run the rule of `node`: cotangents of its inputs from that of its output."""
         rule = node.rule
         try:
             if type(ct) is not list and isinstance(rule, Op):
@@ -234,7 +234,7 @@ class Walk:
 
 
 def _reachable(roots: Sequence[Node]) -> set[Node]:
-    """Return `roots` and all nodes that they come from."""
+    """Collect `roots` and all nodes that they come from."""
     seen = set(roots)
     stack = list(roots)
     while stack:
@@ -246,7 +246,7 @@ def _reachable(roots: Sequence[Node]) -> set[Node]:
 
 
 def _leading_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
-    """Return the nodes between `roots` and `targets` whose rules must run."""
+    """Find the nodes between `roots` and `targets` whose rules must run."""
     seen = _reachable(roots)
     wanted: set[Node] = set()
     for node in sorted(seen, key=lambda node: node.id):
@@ -288,7 +288,7 @@ def _prehooks(node: Node, hooks: Any, ct: Any) -> Any:
     return ct
 
 
-def _posthooks(node: Node, hooks: Any, grads: Any, ct: Any) -> Any:
+def _posthooks(node: Node, hooks: Any, grads: Sequence[Any], ct: Any) -> Any:
     grads = tuple(grads)
     for fn in list(hooks.values()):
         new = fn(grads, tuple(ct) if type(ct) is list else (ct,))
@@ -300,7 +300,7 @@ def _posthooks(node: Node, hooks: Any, grads: Any, ct: Any) -> Any:
 
 
 def _checked(what: str, new: Any, specs: Sequence[Any]) -> list[Any]:
-    """Return the gradients that a hook on a node returned, which are None or tensors of `specs`."""
+    """Check the gradients that a hook on a node returned: None, or one of each of `specs`."""
     grads = list(new) if isinstance(new, tuple | list) else [new]
     if len(grads) != len(specs):
         plural = "" if len(specs) == 1 else "s"
@@ -313,7 +313,7 @@ def _checked(what: str, new: Any, specs: Sequence[Any]) -> list[Any]:
     return grads
 
 
-def _after_leaf(node: Node, notes: dict[str, Any], ct: Any) -> None:
+def _after_leaf(node: Node, notes: dict[str, Any], ct: Box) -> None:
     leaf = node.kept()
     if leaf is not None:
         for fn in list(notes.get("accumulated", {}).values()):
@@ -400,7 +400,7 @@ def pullback(
     outputs: Sequence[Node | None], cts: Sequence[Any], inputs: Sequence[Node | None] | None,
     keep: bool, graph: bool, lowered: bool = False, add: bool = False,
 ) -> list[Any]:  # fmt: skip
-    """Return the cotangents of the nodes `inputs` for those of `outputs`; `edge` gives the nodes.
+    """Walk back from the nodes `outputs` with cotangents to those of the nodes `inputs`; `edge` gives nodes.
 
     With `inputs` None the gradients go to the leaves; with `add` to the leaves among `inputs` too. An input
     nothing leads to gets None. `lowered` runs the rules below an autograd level, as the caller's mode says.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import Spec
 from tabgrad.core.trace import MODE, Box, check_alive, filled, wrap, zeros_like
 from tabgrad.transforms.autograd import Walk, pullback
 from tabgrad.transforms.node import Node, edge, output_of
@@ -22,8 +23,8 @@ class GradientEdge(NamedTuple):
     output_nr: int
 
 
-def get_gradient_edge(tensor: Any) -> GradientEdge:
-    """Return the place in the graph that `tensor` comes from, which outlives the tensor."""
+def get_gradient_edge(tensor: Box) -> GradientEdge:
+    """Find the place in the graph that `tensor` comes from, which outlives the tensor."""
     node = _node_of(tensor)
     if node is None:
         raise GradientError(
@@ -42,12 +43,12 @@ def _node_of(x: Any) -> Node | None:
 
 
 def _listed(value: Any) -> Any:
-    """Return `value`, a list in place of what can be gone through but once, and of a dict's values."""
+    """Make a list of what can be gone through but once, and of a dict's values."""
     return list(value) if isinstance(value, Iterator | ValuesView) else value
 
 
 def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
-    """Return the tensors and edges in `value`, and the structure to give results in."""
+    """Split `value` in tensors and edges, and the structure to give results in."""
     value = _listed(value)
     if isinstance(value, Box | GradientEdge):
         return [value], None
@@ -95,7 +96,7 @@ def _cotangents(name: str, outputs: list[Any], nodes: list[Node], given: Any) ->
     ]
 
 
-def _cotangent(name: str, i: int, spec: Any, ct: Any, device: Any) -> Any:
+def _cotangent(name: str, i: int, spec: Spec, ct: Any, device: Any) -> Any:
     if ct is None:
         if spec.size != 1 or spec.dtype.is_complex:
             kind = "real" if spec.size == 1 else "scalar"
@@ -184,7 +185,7 @@ def grad(
     create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
     is_grads_batched: bool = False, materialize_grads: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the gradients of `outputs` with respect to `inputs`, and leave every `.grad` alone.
+    """Compute the gradients of `outputs` with respect to `inputs`, and leave every `.grad` alone.
 
     A tuple with one tensor for each input; a dict or another tree of inputs gets its own structure. An input
     that the outputs don't depend on raises, is None with `allow_unused`, zeros with `materialize_grads`.
@@ -231,7 +232,7 @@ def grad(
     return tuple(results) if structure is None else tree.unflatten(structure, results)
 
 
-def _result(i: int, x: Any, g: Any, unused: bool, materialize: bool) -> Any:
+def _result(i: int, x: Box, g: Any, unused: bool, materialize: bool) -> Any:
     if g is None and not unused:
         raise GradientError(
             f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "

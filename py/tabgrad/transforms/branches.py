@@ -10,18 +10,18 @@ from tabgrad.core.errors import ShapeError, TransformError
 from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, constant, zeros_like
-from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.core.trace import MODE, Box, constant, zeros_like
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.control import added, cotangents, scan_flat, stacked
 from tabgrad.transforms.node import Node
-from tabgrad.transforms.program import Program, floats, pulled, scattered, traced
+from tabgrad.transforms.program import TracedProgram, floats, pulled, scattered, traced
 from tabgrad.transforms.vmap import Batch
 
 Leaves = list[Any]
 
 
-def where(mask: Any, x: Any, y: Any) -> Any:
-    """Return `x` where the 0-d or batched `mask` holds and `y` elsewhere, both of one spec."""
+def where(mask: Box, x: Box, y: Box) -> Any:
+    """Select `x` where the 0-d or batched `mask` holds and `y` elsewhere, both of one spec."""
     shape = x.spec.shape
     lead = mask.spec.shape
     mask = REGISTRY["reshape"].bind(mask, shape=(*lead, *(1,) * (len(shape) - len(lead))))
@@ -38,7 +38,7 @@ def reading(what: str) -> None:
         )
 
 
-class WhileCall(Ruled):
+class WhileCall(RuledCall):
     """A program repeated while another says so. Arguments: carry, captured by the condition, by the body.
 
     With `keep` the outputs are followed by the carries that went into each repetition, stacked, and by
@@ -48,20 +48,22 @@ class WhileCall(Ruled):
     name = "while_loop"
     node_name = "WhileLoopBackward"
 
-    def __init__(self, test: Program, body: Program, carries: int, keep: bool = False) -> None:
+    def __init__(
+        self, test: TracedProgram, body: TracedProgram, carries: int, keep: bool = False
+    ) -> None:
         self.test, self.program, self.carries, self.keep = test, body, carries, keep
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Return the carry, and the tensors that the condition and the body captured."""
+        """Split the arguments: the carry, and what the condition and the body captured."""
         c, n = self.carries, self.carries + len(self.test.captured)
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
     def saving(self) -> WhileCall:
-        """Return the call that keeps its carries."""
+        """The same call, which also outputs the carries of its repetitions."""
         return WhileCall(self.test, self.program, self.carries, True)
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return outputs of the right shapes."""
+        """Stand-ins of the right shapes."""
         if self.keep:
             raise TransformError(
                 "while_loop: can't be differentiated in reverse inside a traced loop, where the number of "
@@ -70,7 +72,7 @@ class WhileCall(Ruled):
         return self.parts(args)[0]
 
     def run(self, args: list[Any]) -> list[Any]:
-        """Return the outputs for tensors of the base."""
+        """Repeat the program on tensors of the base."""
         reading(self.name)
         carry, seen, captured = self.parts(args)
         kept: list[list[Any]] = []
@@ -101,7 +103,7 @@ class WhileCall(Ruled):
         outs = scan_flat(body, carry, [counted], counted.spec.shape[0], False)
         return [*outs[self.carries :], counted]
 
-    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Any) -> Leaves:
+    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Sequence[bool]) -> Leaves:
         """Go back over the repetitions."""
         *before, counted = kept
         carry, seen, captured = self.parts(args)
@@ -214,7 +216,7 @@ def while_flat(test: Any, body: Any, carry: list[Any], keep: bool = False) -> li
     return apply(call, [*carry, *tests.captured, *program.captured])
 
 
-class CondCall(Ruled):
+class CondCall(RuledCall):
     """One of two programs, by a 0-d bool.
 
     Arguments: the bool, the operands, what the first captured, what the second captured.
@@ -223,22 +225,22 @@ class CondCall(Ruled):
     name = "cond"
     node_name = "CondBackward"
 
-    def __init__(self, first: Program, second: Program, operands: int) -> None:
+    def __init__(self, first: TracedProgram, second: TracedProgram, operands: int) -> None:
         self.first, self.second, self.operands = first, second, operands
 
     def parts(self, args: Sequence[Any]) -> tuple[Any, list[Any], list[Any], list[Any]]:
-        """Return the bool, the operands, and what each program captured."""
+        """Split the arguments: the bool, the operands, and what each program captured."""
         n = 1 + self.operands
         m = n + len(self.first.captured)
         return args[0], list(args[1:n]), list(args[n:m]), list(args[m:])
 
     def both(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the outputs of both programs."""
+        """Run both programs."""
         _, operands, left, right = self.parts(args)
         return self.first.run(operands, left), self.second.run(operands, right)
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return the outputs of both, selected."""
+        """Run both, and select."""
         a, b = self.both(args)
         return [where(args[0], x, y) for x, y in zip(a, b, strict=True)]
 
@@ -249,19 +251,19 @@ class CondCall(Ruled):
         pred, operands, left, right = self.parts(args)
         return self.first.run(operands, left) if pred.item() else self.second.run(operands, right)
 
-    def sides(self) -> tuple[tuple[Program, slice], tuple[Program, slice]]:
+    def sides(self) -> tuple[tuple[TracedProgram, slice], tuple[TracedProgram, slice]]:
         """Name the programs, and where among the arguments behind the bool is what each captured."""
         n, m = self.operands, self.operands + len(self.first.captured)
         return (self.first, slice(n, m)), (self.second, slice(m, None))
 
-    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Any) -> Leaves:
+    def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Sequence[bool]) -> Leaves:
         """Branch again, over the pullbacks: nothing of the branch not taken reaches the gradients."""
         pred, *inputs = args
         flags = [bool(need) for need in needs[1:]]
         n = self.operands
         given = [ct is not None for ct in cts]
 
-        def pull(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+        def pull(program: TracedProgram, which: slice) -> Callable[[Leaves], Leaves]:
             def run(known: Leaves) -> Leaves:
                 ends = scattered(known, given)
                 grads = pulled(lambda v: program.run(v[:n], v[which]), inputs, ends)
@@ -283,7 +285,7 @@ class CondCall(Ruled):
         moving = tangents[1:]
         n = self.operands
 
-        def push(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+        def push(program: TracedProgram, which: slice) -> Callable[[Leaves], Leaves]:
             def run(_: Leaves) -> Leaves:
                 outs, ts = program.push(inputs[:n], inputs[which], moving[:n], moving[which])
                 return [*outs, *[t for t in ts if t is not None]]
@@ -304,7 +306,7 @@ class CondCall(Ruled):
         axes = dims[1:]
         n = self.operands
 
-        def each(program: Program, which: slice) -> Callable[[Leaves], Leaves]:
+        def each(program: TracedProgram, which: slice) -> Callable[[Leaves], Leaves]:
             return lambda _: program.each(level, inputs[:n], axes[:n], inputs[which], axes[which])
 
         first, second = [each(*side) for side in self.sides()]
@@ -315,7 +317,7 @@ class CondCall(Ruled):
         return outs, [0] * len(outs)
 
 
-def cond_flat(pred: Any, first: Any, second: Any, operands: list[Any]) -> list[Any]:
+def cond_flat(pred: Box, first: Any, second: Any, operands: list[Any]) -> list[Any]:
     """Trace both branches on leaves, and apply the one that `pred` names."""
     one, other = traced("cond", first, operands), traced("cond", second, operands)
     a, b = one.out_specs, other.out_specs

@@ -2,7 +2,7 @@
 
 An op has one output and rules for all transforms. A call has several, and goes down the interpreter stack
 the same way: the innermost interpreter that owns one of its arguments does its part, and applies the call,
-or one made of it, to the values below. `Ruled` is what nearly all calls are: it needs their rules alone.
+or one made of it, to the values below. `RuledCall` is what nearly all calls are: it needs their rules alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import TransformError
-from tabgrad.core.trace import MODE, Box, Mode, check_alive, descend, using, wrap
+from tabgrad.core.trace import MODE, Box, Interpreter, Mode, check_alive, descend, using, wrap
 from tabgrad.transforms.autograd import Autograd
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
@@ -21,41 +21,63 @@ from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
 
 
-class Call:
+class LevelCall:
     """What is applied to a flat list of arguments, tensors and others, and gives a list of outputs.
 
-    Subclasses say what happens at each kind of level. The methods run under the mode of that level and
-    apply what they need below it with `lowered_call`.
+    Subclasses say what happens at each kind of level. The methods `at_...` run under the mode of that level and
+    apply what they need below it with `lowered_call`; `push` and `batch`, rules on plain lists, run below.
     """
 
     name = "call"
 
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the outputs for arguments that no level owns."""
+        """Compute the outputs of arguments that no level owns."""
         raise NotImplementedError
 
     def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the outputs, recorded at `level`."""
+        """Compute the outputs, and record the call at `level`."""
         raise TransformError(f"{self.name}: has no reverse derivative")
 
     def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the outputs with their tangents."""
-        raise TransformError(f"{self.name}: has no forward derivative")
+        """Compute the outputs and their tangents: `push`, run below."""
+        parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
+        with using(level.below(mode)):
+            outs, tangents = self.push([p for p, _ in parts], [t for _, t in parts])
+        return [
+            y if t is None or not isinstance(y, Box) else level.lift(y, t)
+            for y, t in zip(outs, tangents, strict=True)
+        ]
 
     def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the batched outputs."""
+        """Compute the batched outputs: `batch`, run below."""
+        low, dims = batch_parts(level, args)
+        with using(level.below(mode)):
+            outs, axes = self.batch(level, low, dims)
+        return [
+            y if d is None or not isinstance(y, Box) else level.lift(y, d)
+            for y, d in zip(outs, axes, strict=True)
+        ]
+
+    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Compute the outputs and their tangents, None being zero."""
+        raise TransformError(f"{self.name}: has no forward derivative")
+
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
+        """Compute the outputs for arguments with the batch axes `dims`, and where theirs are."""
         raise TransformError(f"{self.name}: has no batching rule")
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return the outputs by ops alone, with nothing recorded of the call itself."""
+        """Compute the outputs by ops alone, with nothing recorded of the call itself."""
         raise TransformError(f"{self.name}: can't be used here")
 
-    def again(self) -> Call:
-        """Return the call to apply another time."""
+    def again(self) -> LevelCall:
+        """The call to apply another time."""
         return self
 
-    def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
-        """Return the outputs at a level of any other kind: one that traces records the call."""
+    def at_level(self, level: Level, args: list[Any], mode: Mode) -> list[Any]:
+        """Apply the call at a level of any other kind: one that traces records it."""
         if hasattr(level, "call"):
             outs: list[Any] = level.call(self, args)
             return outs
@@ -63,7 +85,7 @@ class Call:
 
 
 def top_level(name: str, args: Sequence[Any], mode: Mode) -> Any:
-    """Return the innermost interpreter that owns one of `args`, None if none does."""
+    """Find the innermost interpreter that owns one of `args`, None if none does."""
     top: Any = None
     for a in args:
         owner = a.owner if isinstance(a, Box) else None
@@ -74,7 +96,7 @@ def top_level(name: str, args: Sequence[Any], mode: Mode) -> Any:
     return top
 
 
-def apply(call: Call, args: list[Any]) -> list[Any]:
+def apply(call: LevelCall, args: list[Any]) -> list[Any]:
     """Apply `call` through the interpreter stack."""
     mode = MODE.get()
     top = top_level(call.name, args, mode)
@@ -87,7 +109,7 @@ def apply(call: Call, args: list[Any]) -> list[Any]:
     return outs
 
 
-def _applied(call: Call, args: list[Any], top: Any, mode: Mode) -> list[Any]:
+def _applied(call: LevelCall, args: list[Any], top: Any, mode: Mode) -> list[Any]:
     with using(mode):
         if top is None:
             return call.at_base(args, mode)
@@ -100,34 +122,34 @@ def _applied(call: Call, args: list[Any], top: Any, mode: Mode) -> list[Any]:
         return call.at_level(top, args, mode)
 
 
-def lowered_call(call: Call, level: Level, args: Sequence[Any], mode: Mode) -> list[Any]:
+def lowered_call(call: LevelCall, level: Level, args: Sequence[Any], mode: Mode) -> list[Any]:
     """Apply `call` to `args`, which are of the level below `level`."""
     with using(level.below(mode)):
         return apply(call, list(args))
 
 
 def lift_outputs(level: Autograd, outputs: Sequence[Any]) -> list[Any]:
-    """Return the tensors among `outputs` as tensors of `level`, not tied to anything yet."""
+    """Make the tensors among `outputs` ones of `level`, not tied to anything yet."""
     return [wrap(y, y.spec, y.device, level) if isinstance(y, Box) else y for y in outputs]
 
 
 def lower_all(level: Any, args: Sequence[Any]) -> list[Any]:
-    """Return `args` with the tensors of `level` replaced by what they are below it."""
+    """Replace the tensors of `level` among `args` by what they are below it."""
     return [level.lower(a) if isinstance(a, Box) else a for a in args]
 
 
 # -- calls with rules of their own -----------------------------------------------------------------
 
 
-def snapshot(x: Any, owner: Any) -> Any:
-    """Return an untied tensor of the level `owner` with the present value of `x`."""
+def snapshot(x: Any, owner: Interpreter | None) -> Any:
+    """Copy `x` as an untied tensor of the level `owner` with its present value."""
     if not isinstance(x, Box):
         return x
     return wrap(x.value if x.owner is owner else frozen(x), x.spec, x.device, owner)
 
 
 def tied(saved: Sequence[Any], node: Node, graph: bool) -> list[Any]:
-    """Return fresh tensors like those that `node` saved of its inputs, tied to these for a `graph`."""
+    """Load what `node` saved of its inputs as fresh tensors, tied to these for a `graph`."""
     found = []
     for x, source in zip(saved, node.edges, strict=True):
         y = snapshot(x, node.owner)
@@ -137,18 +159,18 @@ def tied(saved: Sequence[Any], node: Node, graph: bool) -> list[Any]:
     return found
 
 
-def wants(args: Sequence[Any], owner: Any, mode: Mode) -> bool:
+def wants(args: Sequence[Any], owner: Interpreter | None, mode: Mode) -> bool:
     """Whether anything of a call with `args` is to be recorded at the level `owner`."""
     return mode.grad and any(isinstance(a, Box) and a.tracked and a.owner is owner for a in args)
 
 
 def batch_parts(level: Batch, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the tensors below `level` and their batch axes, None where there is none."""
+    """Split `args` in the tensors below `level` and their batch axes, None where there is none."""
     pairs = [a.value if isinstance(a, Box) and a.owner is level else (a, None) for a in args]
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
-class Ruled(Call):
+class RuledCall(LevelCall):
     """A call that states its value and its rules on plain lists; this applies and records them at each level.
 
     Everything stated runs at the level below the one that asks. On the tape the call is one node, which keeps
@@ -165,25 +187,17 @@ class Ruled(Call):
         """Compute the outputs, and what else than the arguments `pull` reads."""
         return apply(self, args), []
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Map cotangents of the outputs to those of the arguments, None being zero."""
         raise TransformError(f"{self.name}: has no reverse derivative")
-
-    def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Compute the outputs and their tangents, None being zero."""
-        raise TransformError(f"{self.name}: has no forward derivative")
-
-    def batch(
-        self, level: Batch, args: list[Any], dims: list[Any]
-    ) -> tuple[list[Any], Sequence[int | None]]:
-        """Compute the outputs for arguments with the batch axes `dims`, and where theirs are."""
-        raise TransformError(f"{self.name}: has no batching rule")
 
     def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
         """Compute what `forward` kept once more, from `args` that are part of a graph."""
         return self.forward(args)[1]
 
-    def recorded_at(self, args: list[Any], owner: Any, mode: Mode) -> bool:
+    def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
         """Whether the call is to be recorded at the level `owner`."""
         return wants(args, owner, mode)
 
@@ -206,16 +220,18 @@ class Ruled(Call):
             kept = [frozen(x) if isinstance(x, Box) else x for x in kept]
         return self.recorded(args, lift_outputs(level, outs), lift_outputs(level, kept), level)
 
-    def recorded(self, args: list[Any], outs: list[Any], kept: list[Any], owner: Any) -> list[Any]:
-        """Return the outputs tied to one node of the tape; `outs` and `kept` are of the level `owner`."""
+    def recorded(
+        self, args: list[Any], outs: list[Any], kept: list[Any], owner: Interpreter | None
+    ) -> list[Any]:
+        """Tie the outputs to one node of the tape; `outs` and `kept` are of the level `owner`."""
         outs = [snapshot(y, owner) for y in outs]
         record_call(self, args, outs, owner, ([snapshot(a, owner) for a in args], kept))
         return outs
 
     def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+        self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Return the cotangents of the arguments; a graph of them is one of tied arguments."""
+        """Run the rule of `node`: a graph of its results is one of tied arguments."""
         saved, kept = node.kept
         args = tied(saved, node, graph)
         if lowered:
@@ -225,23 +241,3 @@ class Ruled(Call):
         elif graph and kept:
             kept = self.retied(node, args, kept)
         return self.pull(args, kept, cts, needs)
-
-    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the rule for tangents below."""
-        parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
-        with using(level.below(mode)):
-            outs, tangents = self.push([p for p, _ in parts], [t for _, t in parts])
-        return [
-            y if t is None or not isinstance(y, Box) else level.lift(y, t)
-            for y, t in zip(outs, tangents, strict=True)
-        ]
-
-    def at_batch(self, level: Batch, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the batching rule below."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            outs, axes = self.batch(level, low, dims)
-        return [
-            y if d is None or not isinstance(y, Box) else level.lift(y, d)
-            for y, d in zip(outs, axes, strict=True)
-        ]

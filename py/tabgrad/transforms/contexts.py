@@ -63,8 +63,8 @@ def _only_tensors(name: str, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
     return tensors
 
 
-def fresh(y: Any, args: list[Any], ctx: Any, mode: Mode) -> Any:
-    """Return an output as a tensor of its own: an input that is returned is a view of it, as in PyTorch."""
+def fresh(y: Any, args: list[Any], ctx: FunctionCtx, mode: Mode) -> Any:
+    """Make an output a tensor of its own: an input that is returned is a view of it, as in PyTorch."""
     if not isinstance(y, Box) or any(y is d for d in ctx._dirty):
         return y
     if any(y is a for a in args):
@@ -87,7 +87,7 @@ def fresh(y: Any, args: list[Any], ctx: Any, mode: Mode) -> Any:
 
 
 def _same(x: Any, mode: Mode) -> Any:
-    """Return a new tensor that shares the values of `x`."""
+    """Make a new tensor that shares the values of `x`."""
     if not mode.grad and x.owner is None:
         return x.detach()
     with using(mode.replace(grad=True)):
@@ -96,7 +96,7 @@ def _same(x: Any, mode: Mode) -> Any:
 
 
 def leaves_of(args: Sequence[Any], below: Sequence[Any], owner: Any) -> list[tuple[Any, Any, Any]]:
-    """Return the leaves of the level `owner` among `args`, and views of such, with their present values."""
+    """Find the leaves of the level `owner` among `args`, and views of such, with their present values."""
     found = []
     for a, low in zip(args, below, strict=True):
         if not isinstance(a, Box) or a.owner is not owner or not a.tracked:
@@ -107,7 +107,7 @@ def leaves_of(args: Sequence[Any], below: Sequence[Any], owner: Any) -> list[tup
     return found
 
 
-def check_leaves(ctx: Any, before: Sequence[tuple[Any, Any, Any]]) -> None:
+def check_leaves(ctx: FunctionCtx, before: Sequence[tuple[Any, Any, Any]]) -> None:
     """Raise GradientError, with its values as they were, where forward changed a leaf that requires grad."""
     for x, low, value in before:
         if any(x is d for d in ctx._dirty):

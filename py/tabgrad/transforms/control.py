@@ -13,18 +13,18 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Spec, spec
-from tabgrad.core.trace import MODE, constant, using, zeros_like
+from tabgrad.core.trace import MODE, Box, constant, using, zeros_like
 from tabgrad.ops.loop import Body, fits
-from tabgrad.transforms.calls import Ruled, apply
-from tabgrad.transforms.program import Program, Trace, floats, scattered
+from tabgrad.transforms.calls import RuledCall, apply
+from tabgrad.transforms.program import Trace, TracedProgram, floats, scattered
 from tabgrad.transforms.vmap import Batch, draw
 
 Flat = Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
 """The body of a scan on lists of leaves: (carry, x) -> (carry, y)."""
 
 
-def row(x: Any, t: int) -> Any:
-    """Return x[t]."""
+def row(x: Box, t: int) -> Any:
+    """Take x[t]."""
     shape = x.spec.shape
     rest = len(shape) - 1
     part = REGISTRY["slice"].bind(
@@ -34,14 +34,14 @@ def row(x: Any, t: int) -> Any:
 
 
 def stacked(rows: Sequence[Any], like: Spec, device: Any) -> Any:
-    """Return the tensors stacked along a new first axis; `like` is the Spec of one of them."""
+    """Stack tensors along a new first axis; `like` is the Spec of one of them."""
     if not rows:
         return constant(0, spec((0, *like.shape), like.dtype), device)
     lifted = [REGISTRY["reshape"].bind(r, shape=(1, *like.shape)) for r in rows]
     return lifted[0] if len(lifted) == 1 else REGISTRY["cat"].bind(*lifted, axis=0)
 
 
-class ScanCall(Ruled):
+class ScanCall(RuledCall):
     """A program repeated `length` times: its inputs are `carries` tensors that go round and a row of each of
     `rows` tensors, its outputs the next carry and what is stacked. Arguments: carry, rows, captured."""
 
@@ -49,18 +49,18 @@ class ScanCall(Ruled):
     node_name = "ScanBackward"
 
     def __init__(
-        self, program: Program, carries: int, rows: int, length: int, reverse: bool
+        self, program: TracedProgram, carries: int, rows: int, length: int, reverse: bool
     ) -> None:
         self.program = program
         self.carries, self.rows, self.length, self.reverse = carries, rows, length, reverse
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Return the carry, the rows and the captured tensors among the arguments."""
+        """Split the arguments: the carry, the rows, and what was captured."""
         c, n = self.carries, self.carries + self.rows
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
     def body(self, captured: Sequence[Any]) -> Flat:
-        """Return the body on lists of leaves."""
+        """The body on lists of leaves."""
 
         def run(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
             outs = self.program.run([*carry, *x], captured)
@@ -69,7 +69,7 @@ class ScanCall(Ruled):
         return run
 
     def saving(self, captured: Sequence[Any]) -> Flat:
-        """Return the body that also stacks the carry that goes in."""
+        """The body that also stacks the carry that goes in."""
         body = self.body(captured)
 
         def run(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -79,11 +79,11 @@ class ScanCall(Ruled):
         return run
 
     def order(self) -> range:
-        """Return the rows in the order they are visited."""
+        """The rows in the order they are visited."""
         return range(self.length - 1, -1, -1) if self.reverse else range(self.length)
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Return the outputs of one repetition, in the shapes of all."""
+        """Run one repetition, for outputs in the shapes of all."""
         carry, xs, captured = self.parts(args)
         firsts = [constant(0, spec(x.spec.shape[1:], x.spec.dtype), x.device) for x in xs]
         after, y = self.body(captured)(carry, firsts)
@@ -93,7 +93,7 @@ class ScanCall(Ruled):
         ]
 
     def run(self, args: list[Any]) -> list[Any]:
-        """Return the outputs for tensors of the base: of one op where the body is small, else step by step."""
+        """Repeat the program on tensors of the base: as one op where the body is small, else step by step."""
         body = in_one_op(
             self.program, self.carries, [a.spec for a in args[self.carries + self.rows :]]
         )
@@ -102,7 +102,7 @@ class ScanCall(Ruled):
         return self.unrolled(args)
 
     def unrolled(self, args: list[Any]) -> list[Any]:
-        """Return the outputs by running the program once for each row."""
+        """Run the program once for each row."""
         carry, xs, captured = self.parts(args)
         ys: list[list[Any]] = []
         for t in self.order():
@@ -115,8 +115,8 @@ class ScanCall(Ruled):
         specs = self.program.out_specs[self.carries :]
         return [*carry, *[stacked([y[k] for y in ys], s, device) for k, s in enumerate(specs)]]
 
-    def at_once(self, args: list[Any], make: Any, used: list[int]) -> list[Any]:
-        """Return the outputs of a `loop` op; `used` are the captured tensors it needs."""
+    def at_once(self, args: list[Any], make: Callable[..., Any], used: list[int]) -> list[Any]:
+        """Apply one `loop` op; `used` are the captured tensors it needs."""
         carry, xs, captured = self.parts(args)
         flats, places = flattened([*carry, *xs, *[captured[k] for k in used]])
         body = make(places)
@@ -138,7 +138,9 @@ class ScanCall(Ruled):
         n = len(outs) - self.carries
         return outs[:n], outs[n:]
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Go back over the repetitions, with the sums of the cotangents of what was captured."""
         carry, xs, captured = self.parts(args)
         c, n = self.carries, self.carries + self.rows
@@ -217,7 +219,7 @@ def added(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
     return [REGISTRY["add"].bind(x, y) for x, y in zip(xs, ys, strict=True)]
 
 
-def in_one_op(program: Program, carries: int, captured: Sequence[Spec]) -> Any:
+def in_one_op(program: TracedProgram, carries: int, captured: Sequence[Spec]) -> Any:
     """Return what makes the body of a `loop` op from the places of its operands, and which captured tensors it
     needs; None where the program must be repeated step by step."""
     if not program.ready() or len({s.dtype for s in program.out_specs}) != 1:
@@ -245,7 +247,7 @@ def in_one_op(program: Program, carries: int, captured: Sequence[Spec]) -> Any:
 
 
 def flattened(tensors: Sequence[Any]) -> tuple[list[Any], list[tuple[int, int]]]:
-    """Return the tensors side by side, flat, one tensor for each dtype, and where each lies."""
+    """Lay tensors side by side, flat, in one tensor for each dtype, and tell where each lies."""
     pieces: dict[Any, list[Any]] = {}
     sizes: dict[Any, int] = {}
     places = []
@@ -260,8 +262,8 @@ def flattened(tensors: Sequence[Any]) -> tuple[list[Any], list[tuple[int, int]]]
     ], places
 
 
-def _moved(x: Any, source: int, target: int) -> Any:
-    """Return `x` with one axis moved; `source` counts without the first axis where it is hidden below."""
+def _moved(x: Box, source: int, target: int) -> Any:
+    """Move one axis of `x`; `source` counts without the first axis where it is hidden below."""
     order = [i for i in range(len(x.spec.shape)) if i != source]
     order.insert(target, source)
     return x if order == sorted(order) else REGISTRY["permute"].bind(x, dims=tuple(order))
@@ -290,7 +292,7 @@ def scan_flat(body: Flat, carry: list[Any], xs: list[Any], length: int, reverse:
     _check_carry(carry, after)
     xs = [*xs, *[every for every, _ in extra]]
     inputs = [t.value for t in (*tracers, *rows, *[t for _, t in extra])]
-    program = Program(trace, inputs, [*after, *ys])
+    program = TracedProgram(trace, inputs, [*after, *ys])
     call = ScanCall(program, len(carry), len(xs), length, reverse)
     return apply(call, [*carry, *xs, *program.captured])
 

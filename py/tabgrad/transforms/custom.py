@@ -9,8 +9,9 @@ from typing import Any
 
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.trace import MODE, Box, filled, zeros_like
-from tabgrad.transforms.calls import Ruled, apply
+from tabgrad.core.trace import MODE, Box, Mode, filled, zeros_like
+from tabgrad.transforms.calls import RuledCall, apply
+from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.node import Node
 from tabgrad.transforms.rule_results import differentiable, like
@@ -62,11 +63,11 @@ class _Trees:
         leaves, self.out = tree.flatten(value)
         return leaves
 
-    def flat(self, fun: Any) -> Callable[[Sequence[Any]], list[Any]]:
+    def flat(self, fun: Callable[..., Any]) -> Callable[[Sequence[Any]], list[Any]]:
         """Make a function of trees one of leaves."""
         return lambda leaves: self.outputs(fun(*self.args(leaves)))
 
-    def applied(self, call: Ruled) -> Any:
+    def applied(self, call: RuledCall) -> Any:
         """Apply a call on leaves."""
         outputs = apply(call, self.leaves)
         return tree.unflatten(self.out, outputs)
@@ -113,7 +114,7 @@ def _name(fn: Any) -> str:
     return str(getattr(fn, "__name__", type(fn).__name__))
 
 
-def _signature(fn: Any) -> inspect.Signature | None:
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(fn)
     except (TypeError, ValueError):  # a function written in C may have none
@@ -134,7 +135,9 @@ def _with_fixed(fn: Callable[..., Any], fixed: dict[int, Any]) -> Callable[..., 
     return call
 
 
-def _flat_vjp(trees: _Trees, fun: Any, fwd: Any, bwd: Any) -> tuple[Any, Any, Any]:
+def _flat_vjp(
+    trees: _Trees, fun: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any]
+) -> tuple[Any, Any, Any]:
     """Make the functions of a custom_vjp ones of leaves."""
     specs = differentiable(trees.leaves)
 
@@ -152,8 +155,8 @@ def _flat_vjp(trees: _Trees, fun: Any, fwd: Any, bwd: Any) -> tuple[Any, Any, An
     return trees.flat(fun), flat_fwd, flat_bwd
 
 
-def _gradients(found: Any, structure: Any) -> list[Any]:
-    """Return the leaves of what bwd returned; None stands for zeros of a whole argument."""
+def _gradients(found: Any, structure: tree.Structure) -> list[Any]:
+    """Take apart what bwd returned; None stands for zeros of a whole argument."""
     children = structure[2]
     if not isinstance(found, tuple | list) or len(found) != len(children):
         raise GradientError(
@@ -174,17 +177,19 @@ def _gradients(found: Any, structure: Any) -> list[Any]:
 
 
 def completed(cts: Sequence[Any], specs: Sequence[Any], device: Any) -> list[Any]:
-    """Return the cotangents with zeros in place of None."""
+    """Put zeros in place of the cotangents that are None."""
     return [
         filled(0, s, device) if ct is None and s is not None else ct
         for ct, s in zip(cts, specs, strict=True)
     ]
 
 
-class VjpCall(Ruled):
+class VjpCall(RuledCall):
     """One application of a custom_vjp, on leaves: fun(leaves), fwd(leaves), bwd(residuals, cts)."""
 
-    def __init__(self, name: str, fun: Any, fwd: Any, bwd: Any) -> None:
+    def __init__(
+        self, name: str, fun: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any]
+    ) -> None:
         self.name = name
         self.fun, self.fwd, self.bwd = fun, fwd, bwd
         self.node_name = name + "Backward"
@@ -202,14 +207,16 @@ class VjpCall(Ruled):
         return outs, [*leaves, its]
 
     def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+        self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
         """Apply bwd, which is given zeros where there is no cotangent."""
         return super().apply(
             node, completed(cts, node.out_spec, node.out_device), needs, lowered, graph
         )
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Run bwd."""
         *leaves, its = kept
         found: list[Any] = self.bwd((leaves, its), cts)
@@ -262,7 +269,7 @@ class custom_jvp(_Custom):
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
         """Set one rule for each argument: rule(tangent, output, *primals), or None for no derivative."""
 
-        def rule(primals: Any, tangents: Any) -> Any:
+        def rule(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
             out = self(*primals)
             total = None
             for one, t in zip(rules, tangents, strict=True):
@@ -286,7 +293,9 @@ class custom_jvp(_Custom):
         return trees.applied(JvpCall(_name(self.fun), fun, _flat_jvp(trees, rule)))
 
 
-def _flat_jvp(trees: _Trees, rule: Any) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
+def _flat_jvp(
+    trees: _Trees, rule: Callable[..., Any]
+) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
     """Make the rule of a custom_jvp one of leaves."""
 
     def flat_rule(xs: Sequence[Any], ts: Sequence[Any]) -> Any:
@@ -305,10 +314,10 @@ def _flat_jvp(trees: _Trees, rule: Any) -> Callable[[Sequence[Any], Sequence[Any
     return flat_rule
 
 
-class JvpCall(Ruled):
+class JvpCall(RuledCall):
     """One application of a custom_jvp, on leaves: fun(leaves), rule(primals, tangents)."""
 
-    def __init__(self, name: str, fun: Any, rule: Any) -> None:
+    def __init__(self, name: str, fun: Callable[..., Any], rule: Callable[..., Any]) -> None:
         self.name = name
         self.fun, self.rule = fun, rule
         self.node_name = name + "Backward"
@@ -320,7 +329,9 @@ class JvpCall(Ruled):
 
     plain = run
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Run the rule on tracers of the tangents, and transpose it."""
         trace = Linear(MODE.get())
         with trace.inside():
@@ -346,6 +357,6 @@ class JvpCall(Ruled):
         outs = apply(JvpCall(self.name, each.plain(self.fun), each.pushed(self.rule)), args)
         return outs, [0] * len(outs)
 
-    def at_level(self, level: Any, args: list[Any], mode: Any) -> list[Any]:
+    def at_level(self, level: Level, args: list[Any], mode: Mode) -> list[Any]:
         """Record the call at a level that traces; tracers of tangents go through the function itself."""
         return super().at_level(level, args, mode) if hasattr(level, "call") else self.plain(args)

@@ -9,21 +9,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.trace import MODE, Box, Mode, filled, using, wrap, zeros_like
+from tabgrad.core.trace import MODE, Box, Interpreter, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms import rule_results
 from tabgrad.transforms.calls import (
-    Call,
+    LevelCall,
     apply,
-    batch_parts,
     lift_outputs,
     lower_all,
     lowered_call,
     wants,
 )  # fmt: skip
 from tabgrad.transforms.contexts import FunctionCtx, check_leaves, fresh, leaves_of, rebase
+from tabgrad.transforms.levels import Level
 from tabgrad.transforms.node import FREED, Node, freed_error, load, port_of
 from tabgrad.transforms.saving import check_saved, frozen, pack
 from tabgrad.transforms.tape import record_call
+from tabgrad.transforms.vmap import Batch
 from tabgrad.transforms.vmapped import VmappedRules
 
 
@@ -57,7 +58,7 @@ class Function:
         raise NotImplementedError("a Function needs a forward static method")
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Any) -> Any:
         """Save on `ctx` what backward needs."""
         raise NotImplementedError("setup_context is not implemented")
 
@@ -102,7 +103,7 @@ class Function:
 def _positional(
     cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any], split: bool
 ) -> tuple[Any, ...]:
-    """Return all arguments of forward by position."""
+    """Put all arguments of forward in their places."""
     signature = inspect.signature(cls.forward)
     # forward(ctx, ...) has one more, and no defaults are filled in: it has them itself
     bound = signature.bind(*args, **kwargs) if split else signature.bind(None, *args, **kwargs)
@@ -127,14 +128,14 @@ class ClassRules:
         self.jvp: Any = cls.jvp
 
     def forward(self, ctx: FunctionCtx, args: Sequence[Any]) -> Any:
-        """Return what the class's forward returns, `ctx` being set up."""
+        """Run the class's forward, and set up `ctx`."""
         if not self.split:
             return self.cls.forward(ctx, *args)
         out = self.cls.forward(*args)
         self.cls.setup_context(ctx, tuple(args), out)
         return out
 
-    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, level: Any) -> None:
+    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, level: Level) -> None:
         """Set up `ctx` at a level above the one where forward ran."""
         if not self.split:
             raise TransformError(
@@ -144,7 +145,7 @@ class ClassRules:
         self.cls.setup_context(ctx, tuple(args), out)
 
     def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
-        """Return what the class's vmap returns, None where it has none."""
+        """Run the class's vmap; None where it has none."""
         if self.cls.vmap is Function.vmap:
             return None
         if self.cls.generate_vmap_rule:
@@ -154,7 +155,7 @@ class ClassRules:
         return self.cls.vmap(VmapInfo(level.size, level.randomness), dims, *args)
 
     def vmapped(self, level: Any, dims: tuple[Any, ...]) -> Any:
-        """Return the rules of the function applied to each element of a batch."""
+        """Make the rules of the function applied to each element of a batch."""
         if not self.cls.generate_vmap_rule:
             raise TransformError(
                 f"{self.name}: has no rule for vmap; define a vmap static method, or set "
@@ -170,7 +171,7 @@ class VmapInfo(NamedTuple):
     randomness: str
 
 
-class FunctionCall(Call):
+class FunctionCall(LevelCall):
     """One application of a Function. `single` holds whether its output is no tuple, once that is known."""
 
     def __init__(self, rules: Any, single: list[bool] | None = None) -> None:
@@ -180,12 +181,12 @@ class FunctionCall(Call):
         self.ctx: FunctionCtx | None = None
 
     def outputs(self, out: Any) -> list[Any]:
-        """Return the outputs as a list, and remember whether they were one."""
+        """Make a list of the outputs, and remember whether they were a tuple."""
         self.single[:] = [not isinstance(out, tuple)]
         return list(out) if isinstance(out, tuple) else [out]
 
     def packed(self, outputs: Sequence[Any]) -> Any:
-        """Return the outputs in the form that forward gave them."""
+        """Give the outputs the form in which forward gave them."""
         return outputs[0] if self.single[0] else tuple(outputs)
 
     def plain(self, args: list[Any]) -> list[Any]:
@@ -193,7 +194,7 @@ class FunctionCall(Call):
         return self.outputs(self.rules.forward(FunctionCtx(), args))
 
     def again(self) -> FunctionCall:
-        """Return a call with a context of its own."""
+        """Another call, with a context of its own."""
         return FunctionCall(self.rules)
 
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
@@ -236,8 +237,8 @@ class FunctionCall(Call):
         check_leaves(ctx, before)
         return self.recorded(ctx, args, outputs, level, mode)
 
-    def new_ctx(self, args: list[Any], outputs: list[Any], level: Any, mode: Mode) -> FunctionCtx:
-        """Return a context set up for `args` and `outputs` of this level."""
+    def new_ctx(self, args: list[Any], outputs: list[Any], level: Level, mode: Mode) -> FunctionCtx:
+        """Set up a context for `args` and `outputs` of this level."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
         with using(mode.replace(grad=False)):
@@ -247,7 +248,7 @@ class FunctionCall(Call):
     def recorded(
         self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode
     ) -> list[Any]:
-        """Return the outputs, tied to the tape where an argument wants gradients."""
+        """Tie the outputs to the tape where an argument wants gradients."""
         outputs = [fresh(y, args, ctx, mode) for y in outputs]
         dirty = [x for x in ctx._dirty if x.owner is owner]
         if not wants(args, owner, mode):
@@ -298,27 +299,25 @@ class FunctionCall(Call):
                         outs[k] = a.copy_(level.lift(frozen(y), found[k]))
         return outs
 
-    def at_batch(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def batch(
+        self, level: Batch, args: list[Any], dims: list[Any]
+    ) -> tuple[list[Any], Sequence[int | None]]:
         """Apply the batching rule, or the call made of the batched rules."""
-        low, dims = batch_parts(level, args)
-        with using(level.below(mode)):
-            found = self.rules.batched(level, tuple(dims), low)
+        found = self.rules.batched(level, tuple(dims), args)
         if found is None:
-            call = FunctionCall(self.rules.vmapped(level, tuple(dims)), self.single)
-            outputs = lowered_call(call, level, low, mode)
-            return [level.lift(y, 0) if isinstance(y, Box) else y for y in outputs]
+            outputs = apply(FunctionCall(self.rules.vmapped(level, tuple(dims)), self.single), args)
+            return outputs, [0] * len(outputs)
         if not isinstance(found, tuple) or len(found) != 2:
             raise TransformError(f"{self.name}: vmap must return (output, out_dims)")
         outputs = self.outputs(found[0])
-        out_dims = found[1] if isinstance(found[1], tuple | list) else [found[1]] * len(outputs)
-        return [
-            y if d is None else level.lift(y, d % len(y.spec.shape))
-            for y, d in zip(outputs, out_dims, strict=True)
+        axes = found[1] if isinstance(found[1], tuple | list) else [found[1]] * len(outputs)
+        return outputs, [
+            None if d is None else d % len(y.spec.shape) for y, d in zip(outputs, axes, strict=True)
         ]
 
 
-def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
-    """Return what is kept of a saved tensor: (its place, payload, Spec, device), or None.
+def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Interpreter | None) -> Any:
+    """What is kept of a saved tensor: (its place, payload, Spec, device), or None.
 
     The place is its number among the inputs, ~number among the outputs, or None for another tensor.
     """
@@ -330,7 +329,7 @@ def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Any) -> Any:
     return place, (x.value if x.owner is owner else frozen(x)), x.spec, x.device
 
 
-def _packed(slots: list[Any], owner: Any, mode: Mode) -> Any:
+def _packed(slots: list[Any], owner: Interpreter | None, mode: Mode) -> Any:
     packing = mode.saved_tensors
     if packing is None:
         return slots or None
@@ -354,7 +353,7 @@ class FunctionRule:
         self.node_name = rules.name + "Backward"
 
     def attribute(self, node: Node, name: str) -> Any:
-        """Return what `node` shows of the context: an attribute, or the saved tensors."""
+        """What `node` shows of the context: an attribute, or the saved tensors."""
         if name != "saved_tensors":
             return getattr(self.ctx, name)
         if node.kept is FREED:
@@ -364,7 +363,7 @@ class FunctionRule:
     def apply(
         self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Return what backward returns for the cotangents `cts`, checked."""
+        """Run backward on the cotangents `cts`, and check what it returns."""
         ctx = self.ctx
         ctx.needs_input_grad = needs
         if ctx._materialize:
@@ -400,7 +399,9 @@ class _Once:
     def __init__(self, name: str) -> None:
         self.node_name = name
 
-    def apply(self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool) -> Any:
+    def apply(
+        self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
+    ) -> Any:
         raise GradientError(
             f"{self.node_name}: its backward is marked once_differentiable, so it has no second derivative"
         )
@@ -410,7 +411,7 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a Function's backward as one that can't be differentiated again; a second derivative raises."""
 
     @functools.wraps(fn)
-    def call(ctx: Any, *args: Any) -> Any:
+    def call(ctx: FunctionCtx, *args: Any) -> Any:
         mode = MODE.get()
         with using(mode.replace(grad=False)):
             found = fn(ctx, *args)

@@ -12,7 +12,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import Box, filled, zeros_like
 from tabgrad.transforms.autograd import Autograd, pullback
 from tabgrad.transforms.jvp import Forward
-from tabgrad.transforms.levels import settled
+from tabgrad.transforms.levels import all_refreshed
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.node import edge, leaf_node
 
@@ -20,7 +20,7 @@ Argnums = int | Sequence[int]
 
 
 def tensors_in(name: str, what: str, value: Any) -> tuple[list[Any], tree.Structure]:
-    """Return the leaves of `value`, which must be tensors, and its structure."""
+    """Split `value` in its leaves, which must be tensors, and its structure."""
     leaves, structure = tree.flatten(value)
     for x in leaves:
         if not isinstance(x, Box):
@@ -31,12 +31,12 @@ def tensors_in(name: str, what: str, value: Any) -> tuple[list[Any], tree.Struct
 
 
 def lowered(level: Any, value: Any) -> Any:
-    """Return the tree `value` with the tensors of `level` replaced by what they are below it."""
+    """Replace the tensors of `level` in the tree `value` by what they are below it."""
     return tree.map(lambda x: level.lower(x) if isinstance(x, Box) else x, value)
 
 
 def split_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
-    """Return the output and the auxiliary output of a function that `has_aux`, or the output and None."""
+    """Split what a function returned in output and auxiliary output, None where it has none."""
     if not has_aux:
         return out, None
     if not isinstance(out, tuple) or len(out) != 2:
@@ -59,7 +59,9 @@ def check_differentiable(name: str, inputs: Sequence[Any]) -> None:
 class Pullback:
     """A function at a point, ready to map cotangents of its output to cotangents of its inputs."""
 
-    def __init__(self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool) -> None:
+    def __init__(
+        self, name: str, func: Callable[..., Any], primals: Sequence[Any], has_aux: bool
+    ) -> None:
         self.name = name
         leaves, self.in_structure = tensors_in(name, "the inputs", primals)
         check_differentiable(name, leaves)
@@ -68,7 +70,7 @@ class Pullback:
             lifted = [level.lift(x) for x in leaves]
             self.inputs = leaves
             self.in_nodes = [leaf_node(x) for x in lifted]
-            out = settled(func(*tree.unflatten(self.in_structure, lifted)))
+            out = all_refreshed(func(*tree.unflatten(self.in_structure, lifted)))
         out, aux = split_aux(name, out, has_aux)
         outs, self.out_structure = tensors_in(name, "the output", out)
         self.out_nodes = [edge(y, level) for y in outs]
@@ -81,7 +83,7 @@ class Pullback:
         return tree.unflatten(self.out_structure, self.outputs)
 
     def pull(self, cotangents: Sequence[Any], keep: bool) -> Any:
-        """Return the cotangents of the inputs, in their structure."""
+        """Pull cotangents of the outputs back to the inputs, in their structure."""
         found = pullback(self.out_nodes, cotangents, self.in_nodes, keep, False, lowered=True)
         filled = [
             zeros_like(x) if g is None else g for x, g in zip(self.inputs, found, strict=True)
@@ -89,7 +91,7 @@ class Pullback:
         return tree.unflatten(self.in_structure, filled)
 
     def checked(self, cotangents: Any) -> list[Any]:
-        """Return the leaves of `cotangents`, which must be like the outputs."""
+        """Take the leaves of `cotangents`, which must be like the outputs."""
         leaves, structure = tensors_in(self.name, "the cotangents", cotangents)
         if structure != self.out_structure:
             raise GradientError(
@@ -101,7 +103,7 @@ class Pullback:
         return leaves
 
 
-def check_like(name: str, what: str, t: Any, of: str, x: Any) -> None:
+def check_like(name: str, what: str, t: Box, of: str, x: Box) -> None:
     """Raise GradientError unless `t` has the shape and dtype of `x`."""
     if t.spec is not x.spec:
         raise GradientError(
@@ -110,7 +112,7 @@ def check_like(name: str, what: str, t: Any, of: str, x: Any) -> None:
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """Return `func(*primals)` and the function that maps cotangents of it to cotangents of `primals`.
+    """Apply `func`; return its output and the function that maps cotangents of it to those of `primals`.
 
     With `has_aux` the function returns (output, aux) and the result is (output, vjp_fn, aux).
 
@@ -133,7 +135,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 
 def positions(name: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
-    """Return the places in `args` that `argnums` names, counted from the front."""
+    """Find the places in `args` that `argnums` names, counted from the front."""
     given = [argnums] if isinstance(argnums, int) else list(argnums)
     found = []
     for i in given:
@@ -150,9 +152,9 @@ def positions(name: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
 
 
 def partial(
-    func: Callable[..., Any], at: list[int], args: Sequence[Any], kwargs: Any
+    func: Callable[..., Any], at: list[int], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Callable[..., Any]:
-    """Return `func` as a function of its arguments `at`, the others being those of `args` and `kwargs`."""
+    """Make `func` a function of its arguments `at`, the others being those of `args` and `kwargs`."""
 
     def call(*chosen: Any) -> Any:
         full = list(args)
@@ -166,7 +168,7 @@ def partial(
 def grad_and_value(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """Return a function that computes the gradient of the scalar `func(*args)`, and that value.
+    """Make of a scalar function one that computes its gradient and its value.
 
     The result is (gradient, value), or (gradient, (value, aux)) with `has_aux`. The gradient has the
     structure of the argument that `argnums` names, a tuple of them if it names several.
@@ -200,7 +202,7 @@ def grad_and_value(
 def grad(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """Return a function that computes the gradient of the scalar `func(*args)`.
+    """Make of a scalar function one that computes its gradient.
 
     The gradient has the structure of the argument that `argnums` names, a tuple of them if it names
     several. With `has_aux` the function returns (scalar, aux) and the result is (gradient, aux).
@@ -239,13 +241,13 @@ def _check_tangents(name: str, primals: Any, tangents: Any) -> tuple[list[Any], 
 
 def jvp(
     func: Callable[..., Any],
-    primals: Any,
-    tangents: Any,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
     *,
     strict: bool = False,
     has_aux: bool = False,
 ) -> Any:
-    """Return `func(*primals)` and its derivative along `tangents`.
+    """Compute `func(*primals)` and its derivative along `tangents`.
 
     `strict` raises where an output does not depend on the inputs, instead of returning zeros. What `func`
     writes to an argument in place is written to the caller's primal and tangent. With
@@ -259,7 +261,7 @@ def jvp(
     level = Forward()
     with level.inside():
         lifted = [level.tie(x, t) for x, t in zip(xs, ts, strict=True)]
-        out = settled(func(*tree.unflatten(structure, lifted)))
+        out = all_refreshed(func(*tree.unflatten(structure, lifted)))
     out, aux = split_aux("jvp", out, has_aux)
     ys, out_structure = tensors_in("jvp", "the output", out)
     parts = [level.parts(y) for y in ys]
@@ -278,7 +280,7 @@ class Linearized:
     """A function at a point: its value there, and the linear program of its derivative."""
 
     def __init__(
-        self, name: str, func: Callable[..., Any], primals: Any, has_aux: bool = False
+        self, name: str, func: Callable[..., Any], primals: Sequence[Any], has_aux: bool = False
     ) -> None:
         self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
         self.trace = Linear(lasting=True)
@@ -289,7 +291,7 @@ class Linearized:
             level = Forward()
             with level.inside():
                 lifted = [level.lift(x, t) for x, t in zip(self.inputs, self.tracers, strict=True)]
-                out = settled(func(*tree.unflatten(self.in_structure, lifted)))
+                out = all_refreshed(func(*tree.unflatten(self.in_structure, lifted)))
         out, aux = split_aux(name, out, has_aux)
         ys, self.out_structure = tensors_in(name, "the output", out)
         parts = [level.parts(y) for y in ys]
@@ -302,7 +304,7 @@ class Linearized:
 
 
 def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """Return `func(*primals)` and the linear function of tangents that is its derivative there.
+    """Compute `func(*primals)` and the linear function of tangents that is its derivative there.
 
     `func` runs once; the linear function repeats only what the tangents go through, as often as it is called.
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError
-from tabgrad.core.trace import MODE, Mode, check_alive
+from tabgrad.core.trace import MODE, Box, Mode, check_alive
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.node import Node, RemovableHandle, add_hook, edge, is_leaf
 
 
-def _node(what: str, x: Any) -> Node:
+def _node(what: str, x: Box) -> Node:
     if x.alias is not None:
         x.alias.refresh(x)
     if x.owner is not None:
@@ -24,12 +24,12 @@ def _node(what: str, x: Any) -> Node:
     return node
 
 
-def register_hook(x: Any, hook: Callable[[Any], Any]) -> RemovableHandle:
+def register_hook(x: Box, hook: Callable[[Any], Any]) -> RemovableHandle:
     """Call `hook(grad)` when the gradient of `x` is known; it may return another one to go on with."""
     return add_hook(_node("register_hook", x), "tensor", hook)
 
 
-def register_post_accumulate_grad_hook(x: Any, hook: Callable[[Any], Any]) -> RemovableHandle:
+def register_post_accumulate_grad_hook(x: Box, hook: Callable[[Any], Any]) -> RemovableHandle:
     """Call `hook(x)` after backward has added to the `.grad` of the leaf `x`."""
     node = _node("register_post_accumulate_grad_hook", x)
     if not is_leaf(x):

@@ -13,11 +13,11 @@ from typing import Any
 from tabgrad.core.errors import TransformError
 from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.trace import MODE, constant, using, zeros_like
+from tabgrad.core.trace import MODE, Box, constant, using, zeros_like
 from tabgrad.transforms.branches import reading
-from tabgrad.transforms.calls import Ruled, apply, snapshot
+from tabgrad.transforms.calls import RuledCall, apply, snapshot
 from tabgrad.transforms.node import Node, port_of
-from tabgrad.transforms.program import Program, pulled, pushed, traced
+from tabgrad.transforms.program import TracedProgram, pulled, pushed, traced
 from tabgrad.transforms.vmap import Batch
 
 Solver = Callable[[Callable[[list[Any]], list[Any]], list[Any]], list[Any]]
@@ -29,22 +29,22 @@ class ConvergenceError(TransformError):
 
 
 def minus(x: Any) -> Any:
-    """Return -x, None staying None."""
+    """Negate `x`, None staying None."""
     return None if x is None else REGISTRY["neg"].bind(x)
 
 
-def added(x: Any, y: Any) -> Any:
-    """Return x + y."""
+def added(x: Box, y: Box) -> Any:
+    """Add `x` and `y`."""
     return REGISTRY["add"].bind(x, y)
 
 
-class Solved(Ruled):
+class Solved(RuledCall):
     """The solution of an equation in `program`, found at the base by `solver` and kept by the tape.
 
     Arguments: `size` leaves to start from, captured by `program`. Derivatives take linear solves by `linear`.
     """
 
-    def __init__(self, program: Program, size: int, solver: Solver, linear: Solver) -> None:
+    def __init__(self, program: TracedProgram, size: int, solver: Solver, linear: Solver) -> None:
         self.program, self.size, self.solver, self.linear = program, size, solver, linear
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -74,7 +74,9 @@ class Solved(Ruled):
             x.node, x.tracked = port_of(node, k), True
         return found
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Make one transposed solve; what the program captured gets its cotangent through the program."""
         _, captured = self.parts(args)
         given = [zeros_like(x) if ct is None else ct for x, ct in zip(kept, cts, strict=True)]
@@ -185,7 +187,7 @@ def root_flat(
 
 
 def dot(x: list[Any], y: list[Any]) -> float:
-    """Return the inner product of two lists of tensors, read."""
+    """Inner product of two lists of tensors, read."""
     total = 0.0
     for a, b in zip(x, y, strict=True):
         product = REGISTRY["mul"].bind(a, b)
@@ -195,17 +197,17 @@ def dot(x: list[Any], y: list[Any]) -> float:
 
 
 def scaled(x: list[Any], factor: float) -> list[Any]:
-    """Return factor * x."""
+    """Scale every tensor of a list."""
     return [REGISTRY["mul"].bind(a, constant(factor, a.spec, a.device)) for a in x]
 
 
 def plus(x: list[Any], y: list[Any], factor: float = 1.0) -> list[Any]:
-    """Return x + factor * y."""
+    """Compute x + factor * y."""
     return [added(a, b) for a, b in zip(x, scaled(y, factor), strict=True)]
 
 
 def tolerance_of(x: list[Any]) -> float:
-    """Return how far a residual can be brought down in the dtype of `x`, relatively."""
+    """How far a residual can be brought down in the dtype of `x`, relatively."""
     return 1e-11 if all(a.spec.dtype.itemsize >= 8 for a in x) else 1e-5
 
 
@@ -215,7 +217,7 @@ def gmres(
     tol: float | None = None,
     restart: int = 60,
 ) -> list[Any]:
-    """Return x with matvec(x) = b, by GMRES (Saad and Schultz 1986) restarted every `restart` steps.
+    """Solve matvec(x) = b by GMRES (Saad and Schultz 1986), restarted every `restart` steps.
 
     Raises ConvergenceError where the residual does not come down to `tol` of b.
     """
@@ -242,9 +244,9 @@ def gmres(
 
 
 def _gmres_cycle(
-    matvec: Any, residual: list[Any], beta: float, steps: int, target: float
+    matvec: Callable[..., Any], residual: list[Any], beta: float, steps: int, target: float
 ) -> list[Any]:
-    """Return the correction that minimises the residual over a Krylov space."""
+    """Find the correction that minimises the residual over a Krylov space."""
     basis = [scaled(residual, 1.0 / beta)]
     columns: list[list[float]] = []
     rotations: list[tuple[float, float]] = []
@@ -286,7 +288,7 @@ def _gmres_cycle(
 def newton(
     fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int
 ) -> list[Any]:
-    """Return leaves where `fn` is zero: Newton's method with steps halved until the residual falls."""
+    """Find leaves where `fn` is zero: Newton's method with steps halved until the residual falls."""
     x = start
     value = fn(x)
     size = math.sqrt(dot(value, value))
@@ -325,7 +327,7 @@ def newton(
 def iterate(
     fn: Callable[[list[Any]], list[Any]], start: list[Any], tol: float, max_iter: int
 ) -> list[Any]:
-    """Return leaves that `fn` changes by at most `tol`, relative to their size, by repeating it."""
+    """Repeat `fn` until it changes its leaves by at most `tol`, relative to their size."""
     x = start
     apart = math.inf
     for _ in range(max_iter):

@@ -22,17 +22,17 @@ from tabgrad.transforms.functional import (
     tensors_in,
 )  # fmt: skip
 from tabgrad.transforms.jvp import Forward
-from tabgrad.transforms.levels import settled
+from tabgrad.transforms.levels import all_refreshed
 from tabgrad.transforms.vmap import Batch
 
 
-def reshaped(x: Any, shape: Sequence[int]) -> Any:
-    """Return `x` in another shape."""
+def reshaped(x: Box, shape: Sequence[int]) -> Any:
+    """Reshape `x`."""
     return x if x.spec.shape == tuple(shape) else REGISTRY["reshape"].bind(x, shape=tuple(shape))
 
 
-def rows(x: Any, start: int, stop: int) -> Any:
-    """Return the slice start:stop of the first axis."""
+def rows(x: Box, start: int, stop: int) -> Any:
+    """Take the slice start:stop of the first axis."""
     shape = x.spec.shape
     if (start, stop) == (0, shape[0]):
         return x
@@ -53,7 +53,7 @@ def _line(start: int, n: int, shape: tuple[int, int], axis: int, device: Any) ->
 
 
 def basis(like: Sequence[Any], start: int, stop: int) -> list[Any]:
-    """Return rows start:stop of the identity over all elements of the tensors `like`, split among them."""
+    """Rows start:stop of the identity over all elements of the tensors `like`, split among them."""
     found = []
     offset = 0
     n = stop - start
@@ -82,17 +82,25 @@ def chunks(total: int, chunk_size: int | None) -> Iterator[tuple[int, int]]:
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Return the tensors joined along their first axis."""
+    """Join tensors along their first axis."""
     return parts[0] if len(parts) == 1 else REGISTRY["cat"].bind(*parts, axis=0)
 
 
-def _choose(name: str, argnums: Argnums, args: Any, kwargs: Any, func: Any) -> tuple[Any, Any]:
+def _choose(
+    name: str,
+    argnums: Argnums,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    func: Callable[..., Any],
+) -> tuple[Any, Any]:
     at = positions(name, argnums, args)
     return partial(func, at, args, kwargs), tuple(args[i] for i in at)
 
 
-def _arranged(blocks: list[list[Any]], outs: Any, ins: Any, single: bool) -> Any:
-    """Return blocks[output][input] as the tree of outputs, each the tree of inputs."""
+def _arranged(
+    blocks: list[list[Any]], outs: tree.Structure, ins: tree.Structure, single: bool
+) -> Any:
+    """Arrange blocks[output][input] as the tree of outputs, each the tree of inputs."""
     inner = []
     for line in blocks:
         found = tree.unflatten(ins, line)
@@ -104,7 +112,7 @@ def jacrev(
     func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False,
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Return a function that computes the Jacobian of `func` by reverse mode.
+    """Make of `func` a function that computes its Jacobian by reverse mode.
 
     For an output of shape (o...) and an argument of shape (i...) the result has shape (o..., i...); trees of
     outputs and arguments give the tree of outputs, each holding the tree of arguments. All rows are computed
@@ -147,7 +155,7 @@ def jacrev(
 
 
 def _pulled(at: Pullback, start: int, stop: int) -> list[Any]:
-    """Return rows start:stop of the Jacobian for each input, None where it is zero."""
+    """Compute rows start:stop of the Jacobian for each input, None where it is zero."""
     level = Batch(stop - start, "same")
     with level.inside():
         cts = [level.lift(block, 0) for block in basis(at.outputs, start, stop)]
@@ -159,7 +167,7 @@ def jacfwd(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *,
     chunk_size: int | None = None, randomness: str = "error",
 ) -> Callable[..., Any]:  # fmt: skip
-    """Return a function that computes the Jacobian of `func` by forward mode; see `jacrev`.
+    """Make of `func` a function that computes its Jacobian by forward mode; see `jacrev`.
 
     `randomness` says what random functions in `func` do, as in `vmap`.
 
@@ -200,15 +208,21 @@ def jacfwd(
 
 
 def _pushed(
-    level: Batch, func: Any, xs: list[Any], structure: Any, start: int, stop: int, has_aux: bool
+    level: Batch,
+    func: Callable[..., Any],
+    xs: list[Any],
+    structure: tree.Structure,
+    start: int,
+    stop: int,
+    has_aux: bool,
 ) -> Any:
-    """Return the outputs of `func`, their tangents along rows start:stop of the basis, and the rest."""
+    """Compute the outputs of `func`, their tangents along rows start:stop of the basis, and the rest."""
     with level.inside():
         tangents = [level.lift(block, 0) for block in basis(xs, start, stop)]
         forward = Forward()
         with forward.inside():
             lifted = [forward.tie(x, t) for x, t in zip(xs, tangents, strict=True)]
-            out = settled(func(*tree.unflatten(structure, lifted)))
+            out = all_refreshed(func(*tree.unflatten(structure, lifted)))
         out, aux = split_aux("jacfwd", out, has_aux)
         outs, out_structure = tensors_in("jacfwd", "the output", out)
         parts = [forward.parts(y) for y in outs]
@@ -219,20 +233,20 @@ def _pushed(
     return [_first(level, y) for y in ys], [level.lower(t, 0) for t in ts], out_structure, aux
 
 
-def _first(level: Batch, x: Any) -> Any:
+def _first(level: Batch, x: Box) -> Any:
     """A value that is the same along the whole batch; random numbers make it differ, then the first one."""
     if x.owner is not level:
         return x
     return reshaped(rows(level.lower(x, 0), 0, 1), x.spec.shape)
 
 
-def _last(x: Any) -> Any:
+def _last(x: Box) -> Any:
     n = len(x.spec.shape)
     return REGISTRY["permute"].bind(x, dims=(*range(1, n), 0)) if n > 1 else x
 
 
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """Return a function that computes the Hessian of `func`, forward mode over reverse mode.
+    """Make of `func` a function that computes its Hessian, forward mode over reverse mode.
 
     >>> import tabgrad as tg
     >>> tg.func.hessian(lambda x: (x**3).sum())(tg.tensor([1.0, 2.0]))
@@ -242,8 +256,10 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
     return jacfwd(jacrev(func, argnums), argnums)
 
 
-def hvp(func: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
-    """Return `func(*primals)`, a scalar, and the product of its Hessian with `tangents`.
+def hvp(
+    func: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Compute the scalar `func(*primals)` and the product of its Hessian with `tangents`.
 
     `primals` and `tangents` are tuples with one tensor or tree for each argument; so is the product. It costs
     about two gradients: forward mode over reverse mode.

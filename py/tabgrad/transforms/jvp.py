@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, bind, using, wrap, zeros_like
+from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap, zeros_like
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.node import Node
 from tabgrad.transforms.saving import frozen
@@ -23,19 +23,19 @@ class Forward(Level):
     name = "func.jvp"
     rewrites = True
 
-    def lower(self, x: Any) -> Any:
-        """Return the primal of `x`."""
+    def lower(self, x: Box) -> Any:
+        """Take the primal of `x`."""
         return self.parts(x)[0]
 
-    def lift(self, primal: Any, tangent: Any) -> Any:
-        """Return the tensor of this level with the present values of these parts."""
+    def lift(self, primal: Box, tangent: Any) -> Any:
+        """Make a tensor of this level with the present values of these parts."""
         return self.tie(frozen(primal), None if tangent is None else frozen(tangent))
 
     def tie(self, primal: Any, tangent: Any) -> Any:
-        """Return the tensor of this level that is these parts: what is written to it is written to them."""
+        """Make a tensor of this level that is these parts: what is written to it is written to them."""
         return wrap((primal, tangent), primal.spec, primal.device, self)
 
-    def rewrite(self, x: Any, y: Any, write: Callable[[Any, Any], Any]) -> None:
+    def rewrite(self, x: Box, y: Box, write: Callable[[Any, Any], Any]) -> None:
         """Write the primal and the tangent of `y` to those of `x`: zeros where only `x` has a tangent."""
         primal, tangent = x.value
         new, moving = self.parts(y)
@@ -47,8 +47,8 @@ class Forward(Level):
                 tangent = frozen(moving)
         x.value = primal, tangent
 
-    def parts(self, x: Any) -> tuple[Any, Any]:
-        """Return the primal and the tangent of `x`, None where the tangent is zero."""
+    def parts(self, x: Box) -> tuple[Any, Any]:
+        """Split `x` in its primal and its tangent, None where that is zero."""
         if x.owner is self:
             primal, tangent = x.value
             return primal, tangent
@@ -95,8 +95,8 @@ class Dual(Forward):
         self.leaves: list[Any] = []
         self.written: dict[int, Any] = {}
 
-    def dual(self, primal: Any, tangent: Any) -> Any:
-        """Return the tensor with these parts; its gradient flows on to `primal`."""
+    def dual(self, primal: Box, tangent: Any) -> Any:
+        """Make a tensor of these parts, whose gradient flows on to `primal`."""
         x = self.tie(primal, tangent) if tangent is not None else self.lift(primal, None)
         if primal.tracked and MODE.get().grad:
             record_call(PASS, [primal], [x], primal.owner)
@@ -110,7 +110,7 @@ class Dual(Forward):
             )
         return super().process(op, args, params)
 
-    def wrote(self, x: Any) -> None:
+    def wrote(self, x: Box) -> None:
         """Note that `x`, a tensor from outside, is about to take a dual value."""
         self.written[id(x)] = x
 
@@ -125,7 +125,7 @@ class Dual(Forward):
                     x.alias.value, x.alias.owner, x.alias.version = x.value, x.owner, x._version
         self.written.clear()
 
-    def outlive(self, x: Any) -> None:
+    def outlive(self, x: Box) -> None:
         """Make of a tensor of this level its primal, of whose graph it is a part."""
         y = x.value[0]
         x.value, x.owner, x.tracked, x.node = y.value, y.owner, y.tracked, y.node
@@ -145,9 +145,9 @@ class Pass:
     node_name = "MakeDualBackward0"
 
     def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+        self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Return the cotangent."""
+        """Hand the cotangent on."""
         return cts
 
 

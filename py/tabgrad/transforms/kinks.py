@@ -25,7 +25,7 @@ class Hanging:
     def apply(
         self, node: Node, cts: list[Any], needs: tuple[bool, ...], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Return the cotangents of the cotangent itself and of the nodes."""
+        """Hand on the cotangent of the cotangent itself, and zeros to the nodes."""
         return [cts[0], *[ZERO] * (len(needs) - 1)]
 
 
@@ -33,7 +33,7 @@ HANGING = Hanging()
 
 
 def hung(node: Node, ct: Any) -> Any:
-    """Return the cotangent of `node`, tied to what the gradient of its rule hangs on, if to anything."""
+    """Tie the cotangent of `node` to what the gradient of its rule hangs on, if to anything."""
     rule = node.rule
     if isinstance(rule, Op) and rule.kinked:
         on = [e for e in node.edges if e is not None]
@@ -57,7 +57,7 @@ def passes(node: Node) -> bool:
 
 
 def zeros(node: Node) -> Any:
-    """Return the cotangent of zeros of `node`."""
+    """Make the cotangent of zeros of `node`."""
     return filled(0, node.out_spec, node.out_device)
 
 

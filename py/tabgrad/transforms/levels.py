@@ -35,11 +35,11 @@ class Level:
     outlive: Callable[..., None] | None = None
     """Makes of a tensor of this level, which has ended, one of the levels below; without it that is gone."""
 
-    def rewrite(self, x: Any, y: Any, write: Callable[[Any, Any], Any]) -> None:
+    def rewrite(self, x: Box, y: Box, write: Callable[[Any, Any], Any]) -> None:
         """Write the values of `y` into what the tensor `x` of this level is made of."""
         raise NotImplementedError
 
-    def wrote(self, x: Any) -> None:
+    def wrote(self, x: Box) -> None:
         """Hear that `x`, a tensor from outside, is about to take a value of this level."""
 
     def __init__(self, outer: Mode | None = None) -> None:
@@ -49,7 +49,7 @@ class Level:
         self.seen: tuple[Any, Any] = (None, None)
 
     def below(self, mode: Mode) -> Mode:
-        """Return the mode under which the level below works, given the one of this level."""
+        """Mode under which the level below works, given the one of this level."""
         seen = self.seen
         if seen[0] is mode:
             found: Mode = seen[1]
@@ -60,15 +60,15 @@ class Level:
         return found
 
     def entered(self, mode: Mode) -> Mode:
-        """Return the mode of this level where `mode` may be that of a level above."""
+        """Mode of this level where `mode` may be that of a level above."""
         return mode if len(mode.levels) == self.level else descend(mode, self.level)
 
     def inside(self) -> using:
-        """Return the context in which this level is on the stack."""
+        """Context in which this level is on the stack."""
         return _Inside(self)
 
     def inner(self) -> Mode:
-        """Return the mode inside: the outer one with this level pushed."""
+        """Mode inside: the outer one with this level pushed."""
         return self.outer.replace(levels=(*self.outer.levels, self))
 
 
@@ -106,7 +106,7 @@ def check_written(x: Any, y: Any, name: str) -> None:
     level.wrote(x)
 
 
-def settled(out: Any) -> Any:
+def all_refreshed(out: Any) -> Any:
     """Bring the tensors in `out` up to date with what was written in place to their bases; return `out`.
 
     Whoever takes tensors apart that a user's function returned does this first, under the level they are of.

@@ -12,8 +12,8 @@ from typing import Any
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.families import KernelOp, accumulate
 from tabgrad.core.op import Op
-from tabgrad.core.spec import Params, ShapeOnly
-from tabgrad.core.trace import MODE, Mode, bind, wrap, zeros_like
+from tabgrad.core.spec import Params, ShapeOnly, Spec
+from tabgrad.core.trace import MODE, Box, Mode, bind, wrap, zeros_like
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.saving import frozen
 
@@ -32,8 +32,8 @@ class Linear(Level):
         self.lasting = lasting
         self.steps: list[tuple[Op, Params, tuple[Any, ...]] | None] = []
 
-    def tracer(self, spec: Any, device: Any) -> Any:
-        """Return a tensor of this spec that stands for an unknown tangent."""
+    def tracer(self, spec: Spec, device: Any) -> Any:
+        """Make a tensor of this spec that stands for an unknown tangent."""
         self.steps.append(None)
         return wrap(len(self.steps) - 1, spec, device, self)
 
@@ -47,7 +47,7 @@ class Linear(Level):
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 
     def at(self, number: int) -> Any:
-        """Return the tracer of a step."""
+        """Make the tracer of a step anew."""
         step = self.steps[number]
         assert step is not None
         op, params, args = step
@@ -69,7 +69,7 @@ class Linear(Level):
     def replay(
         self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]
     ) -> list[Any]:
-        """Return the values of the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
+        """Compute the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
 
         An output that no tracer went into is returned as it is.
         """
@@ -97,7 +97,7 @@ class Linear(Level):
     def transpose(
         self, inputs: Sequence[Any], outputs: Sequence[Any], cts: Sequence[Any]
     ) -> list[Any]:
-        """Return the cotangents of the tracers `inputs` for those of `outputs`, None being zero."""
+        """Walk back: cotangents of the tracers `inputs` for those of `outputs`, None being zero."""
         found: list[Any] = [None] * len(self.steps)
         last = -1
         for y, ct in zip(outputs, cts, strict=True):
@@ -111,7 +111,7 @@ class Linear(Level):
                 self._step_back(step, found[i], found)
         return [None if t is None else found[t.value] for t in inputs]
 
-    def _step_back(self, step: Any, ct: Any, cts: list[Any]) -> None:
+    def _step_back(self, step: Any, ct: Box, cts: list[Any]) -> None:
         op, params, args = step
         needs = tuple([a.owner is self for a in args])
         known = [ShapeOnly(a.spec, a.device) if n else a for a, n in zip(args, needs, strict=True)]
@@ -121,9 +121,9 @@ class Linear(Level):
 
 
 def transpose_jvp(
-    op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params
+    op: Op, ct: Box, needs: Sequence[bool], inputs: Sequence[Any], y: Any, params: Params
 ) -> tuple[Any, ...]:
-    """Return the cotangents of the inputs of `op` from its jvp rule."""
+    """Compute the cotangents of the inputs of `op` from its jvp rule."""
     trace = Linear(MODE.get())
     with trace.inside():
         tangents = [
@@ -137,8 +137,10 @@ def transpose_jvp(
     return cts
 
 
-def vjp(op: Op, ct: Any, needs: Any, inputs: Any, y: Any, params: Params) -> tuple[Any, ...]:
-    """Return the cotangents of the inputs of `op`: by its own rule, else by transposing its jvp."""
+def vjp(
+    op: Op, ct: Box, needs: Sequence[bool], inputs: Sequence[Any], y: Any, params: Params
+) -> tuple[Any, ...]:
+    """Compute the cotangents of the inputs of `op`: by its own rule, else by transposing its jvp."""
     if op.vjp is not None:
         result: tuple[Any, ...] = op.vjp(ct, needs, inputs, y, params)
         return result

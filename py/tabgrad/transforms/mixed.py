@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tabgrad.core import tree
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.trace import zeros_like
+from tabgrad.core.trace import Box, zeros_like
 from tabgrad.transforms.functional import (
     Argnums,
     Linearized,
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
 
 
 def step_cost(step: Any) -> int:
-    """Return about how many multiply-adds a step of a linear program takes."""
+    """Estimate how many multiply-adds a step of a linear program takes."""
     op, params, args = step
     out = op.infer(tuple([a.spec for a in args]), params)
     if op.family == "view":
@@ -68,7 +68,7 @@ def step_cost(step: Any) -> int:
     return int(max([out.size, *[a.spec.size for a in args]]))
 
 
-class Program:
+class LinearizedProgram:
     """The linear program of a function at a point, and its narrowest place."""
 
     def __init__(self, at: Linearized) -> None:
@@ -81,7 +81,7 @@ class Program:
         self.waist, self.middle = self._narrowest()
 
     def _used(self) -> list[bool]:
-        """Return which steps lead to an output."""
+        """Mark the steps that lead to an output."""
         used = [False] * len(self.trace.steps)
         for t in self.outs:
             used[t.value] = True
@@ -94,7 +94,7 @@ class Program:
         return used
 
     def _narrowest(self) -> tuple[int, int]:
-        """Return the size and number of the smallest tracer that everything goes through; (0, -1) for none."""
+        """Find the size and number of the smallest tracer that everything goes through; (0, -1) for none."""
         last: dict[int, int] = {}
         for i, step in enumerate(self.trace.steps):
             if self.used[i] and step is not None:
@@ -129,7 +129,7 @@ class Program:
         return int(op.infer(tuple([a.spec for a in args]), params).size)
 
     def cost(self, start: int, stop: int) -> int:
-        """Return the cost of one pass through steps start:stop."""
+        """Cost of one pass through steps start:stop."""
         return sum(
             step_cost(step)
             for i, step in enumerate(self.trace.steps[start:stop], start)
@@ -137,7 +137,7 @@ class Program:
         )
 
     def plan(self, mode: str) -> Plan:
-        """Return how to go, `mode` being one way or "auto" for the cheapest."""
+        """Choose how to go, `mode` being one way or "auto" for the cheapest."""
         whole = self.cost(0, len(self.trace.steps)) + 1
         costs = {"forward": self.inputs * whole, "reverse": self.outputs * whole}
         if self.middle >= 0:
@@ -157,7 +157,7 @@ class Program:
 def _push(
     trace: Linear, sources: list[Any], targets: list[Any], like: list[Any], chunk: int | None
 ) -> list[list[Any]]:
-    """Return each target's tangents along the basis of `sources`: (elements of the sources, target...)."""
+    """Push the basis of `sources` forward to each target: (elements of the sources, target...)."""
     parts: list[list[Any]] = [[] for _ in targets]
     for start, stop in chunks(sum(x.spec.size for x in sources), chunk):
         level = Batch(stop - start, "same")
@@ -173,7 +173,7 @@ def _push(
 def _pull(
     trace: Linear, sources: list[Any], targets: list[Any], chunk: int | None
 ) -> list[list[Any]]:
-    """Return for each source the rows of the Jacobian: (elements of the targets, source...)."""
+    """Pull the basis of the targets back to each source: (elements of the targets, source...)."""
     parts: list[list[Any]] = [[] for _ in sources]
     for start, stop in chunks(sum(y.spec.size for y in targets), chunk):
         level = Batch(stop - start, "same")
@@ -189,7 +189,7 @@ def _pull(
 class _Matrices:
     """The Jacobian of each output by each input as a matrix, (output elements, input elements)."""
 
-    def __init__(self, program: Program, plan: Plan, chunk: int | None) -> None:
+    def __init__(self, program: LinearizedProgram, plan: Plan, chunk: int | None) -> None:
         self.program = program
         self.chunk = chunk
         self.trace = program.trace
@@ -249,7 +249,7 @@ class _Matrices:
         return [[matmul(r, m) for m in left] for r in right]
 
 
-def _transposed(x: Any) -> Any:
+def _transposed(x: Box) -> Any:
     return REGISTRY["permute"].bind(x, dims=(1, 0))
 
 
@@ -271,7 +271,7 @@ def jacobian(
     func: Callable[..., Any], argnums: Argnums = 0, *, mode: str = "auto", has_aux: bool = False,
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Return a function that computes the Jacobian of `func`, in the order that costs least.
+    """Make of `func` a function that computes its Jacobian in the order that costs least.
 
     `mode` is "auto", "forward", "reverse", or "mixed": where all of the computation goes through one tensor
     smaller than inputs and outputs, derivatives are taken to it and from it, and multiplied. The function
@@ -288,7 +288,7 @@ def jacobian(
     if mode not in MODES:
         raise ValueError(f"jacobian: mode is one of {', '.join(MODES)}, not {mode!r}")
 
-    def linearized(args: Any, kwargs: Any) -> Linearized:
+    def linearized(args: Sequence[Any], kwargs: dict[str, Any]) -> Linearized:
         at = positions("jacobian", argnums, args)
         primals = tuple(args[i] for i in at)
         check_differentiable("jacobian", tensors_in("jacobian", "the inputs", primals)[0])
@@ -297,7 +297,7 @@ def jacobian(
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         at = linearized(args, kwargs)
-        program = Program(at)
+        program = LinearizedProgram(at)
         blocks = _Matrices(program, program.plan(mode), chunk_size).blocks
         single = isinstance(argnums, int)
         outer = []
@@ -311,5 +311,5 @@ def jacobian(
         found = tree.unflatten(at.out_structure, outer)
         return (found, at.aux) if has_aux else found
 
-    call.explain = lambda *args, **kwargs: Program(linearized(args, kwargs)).plan(mode)  # type: ignore[attr-defined]
+    call.explain = lambda *args, **kwargs: LinearizedProgram(linearized(args, kwargs)).plan(mode)  # type: ignore[attr-defined]
     return call

@@ -15,8 +15,8 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import Op
-from tabgrad.core.spec import ShapeOnly
-from tabgrad.core.trace import Box, wrap
+from tabgrad.core.spec import ShapeOnly, Spec
+from tabgrad.core.trace import Box, Interpreter, wrap
 
 
 class Marker:
@@ -82,7 +82,7 @@ class Node:
             state.idle = True
 
     def name(self) -> str:
-        """Return the op's name, as in PyTorch: `MulBackward0`."""
+        """The op's name, as in PyTorch: `MulBackward0`."""
         rule = self.rule
         if rule is ACCUMULATE:
             return "AccumulateGrad"
@@ -189,7 +189,7 @@ class Hooks(dict[int, Any]):
 
 
 def _reference(hooks: dict[int, Any]) -> Callable[[], Any]:
-    """Return what gives the hooks: a weak reference where they can have one."""
+    """Refer to the hooks weakly where they can be referred to so."""
     return weakref.ref(hooks) if isinstance(hooks, Hooks) else lambda: hooks
 
 
@@ -197,7 +197,7 @@ _KEYS = itertools.count()
 
 
 def notes_of(node: Node) -> dict[str, Any]:
-    """Return the notes of `node`, made when first asked for."""
+    """The notes of `node`, made when first asked for."""
     if node.notes is None:
         node.notes = {}
     return node.notes
@@ -230,7 +230,7 @@ def new_node(
     rule: Any, edges: tuple[Node | None, ...], spec: Any, owner: Any, device: Any,
     *, op_params: Any = None, kept: Any = None, in_specs: tuple[Any, ...] = (),
 ) -> Node:  # fmt: skip
-    """Return the node of an output with this `spec`, made on `device` at the level `owner`."""
+    """Make the node of an output with this `spec`, on `device`, at the level `owner`."""
     node = _new(FunctionNode if hasattr(rule, "attribute") else Node)
     node.id = next_id()
     node.rule, node.op_params, node.edges, node.in_specs = rule, op_params, edges, in_specs
@@ -240,28 +240,28 @@ def new_node(
     return node
 
 
-def leaf_node(x: Any) -> Node:
-    """Return the node that adds to the `.grad` of the leaf `x`, made when first asked for."""
+def leaf_node(x: Box) -> Node:
+    """The node that adds to the `.grad` of the leaf `x`, made when first asked for."""
     if x.node is None:
         x.node = new_node(ACCUMULATE, (), x.spec, x.owner, x.device, kept=weakref.ref(x))
     node: Node = x.node
     return node
 
 
-def edge(x: Any, owner: Any) -> Node | None:
-    """Return the node that gradients of `x` flow to, None where none do."""
+def edge(x: Box, owner: Interpreter | None) -> Node | None:
+    """The node that gradients of `x` flow to, None where none do."""
     if not x.tracked or x.owner is not owner:
         return None
     return x.node or leaf_node(x)
 
 
-def is_leaf(x: Any) -> bool:
+def is_leaf(x: Box) -> bool:
     """Whether no recorded op made `x`."""
     return x.node is None or x.node.rule is ACCUMULATE
 
 
-def grad_fn(x: Any) -> Node | None:
-    """Return the node of the op that made `x`, None for a leaf."""
+def grad_fn(x: Box) -> Node | None:
+    """The node of the op that made `x`, None for a leaf."""
     node: Node | None = x.node
     if node is None or not x.tracked:
         return None
@@ -269,12 +269,12 @@ def grad_fn(x: Any) -> Node | None:
 
 
 def output_of(node: Node) -> tuple[Node, int]:
-    """Return the node of the op and which of its outputs `node` stands for."""
+    """The node of the op, and which of its outputs `node` stands for."""
     return (node.edges[0], node.op_params) if node.rule is OUTPUT else (node, 0)
 
 
 def port_of(node: Node, k: int) -> Node:
-    """Return the node of output `k` of `node`, which has several: another where no tensor holds it any more."""
+    """The node of output `k` of `node`, which has several: a new one where no tensor holds it any more."""
     assert node.notes is not None
     found: Node | None = node.notes["outputs"][k]()
     if found is None:
@@ -292,7 +292,7 @@ def free(node: Node) -> None:
 
 
 def freed_error(node: Node) -> GradientError:
-    """Return the error of a second walk through `node`."""
+    """The error of a second walk through `node`."""
     return GradientError(
         "Trying to backward through the graph a second time (or directly access saved tensors after they have "
         f"already been freed): what {node.name()} had saved was freed by an earlier backward. Specify "
@@ -310,8 +310,8 @@ class Packed:
         self.unpack = unpack
 
 
-def load(payload: Any, spec: Any, device: Any, owner: Any, lowered: bool) -> Any:
-    """Return a saved payload as a Tensor of the level `owner`, or of the one below where `lowered`."""
+def load(payload: Any, spec: Spec, device: Any, owner: Interpreter | None, lowered: bool) -> Any:
+    """Load a saved payload as a Tensor of the level `owner`, or of the one below where `lowered`."""
     if type(payload) is Packed:
         x = payload.unpack(payload.value)
         if x.spec is not spec:
@@ -325,7 +325,7 @@ def load(payload: Any, spec: Any, device: Any, owner: Any, lowered: bool) -> Any
 
 
 def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
-    """Return the saved inputs and output of `node` as Tensors.
+    """Load the saved inputs and output of `node` as Tensors.
 
     `lowered` gives the values below an autograd level; `graph` ties the tensors to the nodes that made
     them, so that the rule itself can be differentiated.
@@ -358,7 +358,7 @@ _SAVED = {"_saved_self": 0, "_saved_other": 1, "_saved_result": -1}
 
 
 def _saved(node: Node, name: str) -> Any:
-    """Return the input or output that the op of `node` keeps, tied to its own node."""
+    """Load an input or output that the op of `node` keeps, tied to its own node."""
     found = None
     if isinstance(node.rule, Op):
         inputs, y = unpack(node, False, True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.trace import filled
+from tabgrad.core.trace import Box, filled
 from tabgrad.transforms.node import Node
 from tabgrad.transforms.tape import record_call
 
@@ -20,9 +20,9 @@ class Pieces:
         self.unbound = unbound
 
     def apply(
-        self, node: Node, cts: list[Any], needs: Any, lowered: bool, graph: bool
+        self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Return the cotangent of the whole."""
+        """Join the cotangents of the pieces to that of the whole."""
         parts = []
         for ct, spec in zip(cts, node.out_spec, strict=True):
             part = filled(0, spec, node.out_device) if ct is None else ct
@@ -35,9 +35,9 @@ class Pieces:
 
 
 def cut_up(
-    name: str, axis: int, x: Any, pieces: Sequence[Any], unbound: bool = False
+    name: str, axis: int, x: Box, pieces: Sequence[Any], unbound: bool = False
 ) -> tuple[Any, ...]:
-    """Return `pieces`, views that cover `x` along `axis`, as the outputs of one node if they have nodes."""
+    """Make `pieces`, views that cover `x` along `axis`, the outputs of one node if they have nodes."""
     if pieces and x.tracked and all(y.tracked and y.owner is x.owner for y in pieces):
         if pieces[0].alias is None or pieces[0].alias.made is None:
             record_call(Pieces(name, axis, unbound), [x], pieces, x.owner)

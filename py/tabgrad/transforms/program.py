@@ -14,7 +14,7 @@ from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap, zeros_like
 from tabgrad.transforms.autograd import Autograd, pullback
-from tabgrad.transforms.calls import Call, apply
+from tabgrad.transforms.calls import LevelCall, apply
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.node import edge, leaf_node
@@ -43,21 +43,21 @@ class Trace(Level):
         self._places: dict[int, int] = {}
 
     def inner(self) -> Mode:
-        """Return the mode inside, where draws ask this level first; only a no_grad() inside counts."""
+        """Mode inside, where draws ask this level first; only a no_grad() inside counts."""
         return super().inner().replace(grad=True, draw=self)
 
     def below(self, mode: Mode) -> Mode:
-        """Return the mode of the level below, where draws ask whom they asked outside."""
+        """Mode of the level below, where draws ask whom they asked outside."""
         return super().below(mode).replace(draw=self.outer.draw, grad=mode.grad and self.outer.grad)
 
     def tracer(self, spec: Spec, device: Any) -> Any:
-        """Return a new tracer: an input, or the result of the step being recorded."""
+        """Make a new tracer: an input, or the result of the step being recorded."""
         self.count += 1
         self.specs.append(spec)
         return wrap(self.count - 1, spec, device, self)
 
-    def ref(self, x: Any) -> Ref:
-        """Return the number of a tensor in the program."""
+    def ref(self, x: Box) -> Ref:
+        """Number of a tensor in the program; one from outside is captured."""
         if x.owner is self:
             found: int = x.value
             return found
@@ -81,7 +81,7 @@ class Trace(Level):
             return hidden
         return y
 
-    def call(self, call: Call, args: list[Any]) -> list[Any]:
+    def call(self, call: LevelCall, args: list[Any]) -> list[Any]:
         """Record a call with several outputs."""
         refs = tuple([self.ref(a) if isinstance(a, Box) else _Static(a) for a in args])
         device = next(a.device for a in args if isinstance(a, Box))
@@ -98,7 +98,7 @@ class Trace(Level):
         return outs
 
     def draw(self, make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
-        """Return a tracer of the random tensor that `make(shape)` draws in each repetition."""
+        """Make a tracer of the random tensor that `make(shape)` draws in each repetition."""
         if self.draws is None:
             raise TransformError(
                 f"{self.name}: random numbers can't be drawn inside, where the number of repetitions is not "
@@ -116,7 +116,7 @@ class _Static:
         self.value = value
 
 
-class Program:
+class TracedProgram:
     """A traced function: `run(inputs, captured)` gives its outputs. `inputs` are the numbers of its inputs."""
 
     def __init__(self, trace: Trace, inputs: Sequence[int], outputs: Sequence[Any]) -> None:
@@ -140,7 +140,7 @@ class Program:
         return kept[::-1]
 
     def run(self, inputs: Sequence[Any], captured: Sequence[Any]) -> list[Any]:
-        """Return the outputs as Tensors of whatever level the inputs have."""
+        """Apply the steps to Tensors of any level."""
         values: list[Any] = [None] * self.count
         for k, x in zip(self.inputs, inputs, strict=True):
             values[k] = x
@@ -152,7 +152,7 @@ class Program:
 
         for op, params, refs, first, count in self.steps:
             args = [get(r) for r in refs]
-            if isinstance(op, Call):
+            if isinstance(op, LevelCall):
                 outs = [y for y in apply(op.again(), args) if isinstance(y, Box)]
                 values[first : first + count] = outs
             else:
@@ -161,7 +161,7 @@ class Program:
 
     def ready(self) -> bool:
         """Whether the program is made of ops only, so that it can be one op."""
-        return not any(isinstance(step[0], Call) for step in self.steps)
+        return not any(isinstance(step[0], LevelCall) for step in self.steps)
 
     def pull(
         self, inputs: list[Any], captured: list[Any], cts: Sequence[Any], wanted: Sequence[bool]
@@ -212,13 +212,13 @@ class Program:
         )
 
 
-def traced(name: str, fn: Callable[[list[Any]], list[Any]], like: Sequence[Any]) -> Program:
+def traced(name: str, fn: Callable[[list[Any]], list[Any]], like: Sequence[Any]) -> TracedProgram:
     """Trace fn(leaves) -> leaves for leaves like the tensors `like`."""
     trace = Trace(name)
     with trace.inside():
         tracers = [trace.tracer(x.spec, x.device) for x in like]
         outs = fn(tracers)
-    return Program(trace, [t.value for t in tracers], outs)
+    return TracedProgram(trace, [t.value for t in tracers], outs)
 
 
 def floats(tensors: Sequence[Any]) -> list[bool]:
@@ -235,7 +235,7 @@ def scattered(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
 def pulled(
     fn: Callable[[list[Any]], list[Any]], inputs: list[Any], cts: Sequence[Any]
 ) -> list[Any]:
-    """Return the cotangents of `inputs` for those of fn(inputs), None where there is none.
+    """Pull cotangents of fn(inputs) back to `inputs`, None where nothing flows.
 
     None among `cts` is zero; inputs and outputs of other dtypes count as constants.
     """
@@ -254,7 +254,7 @@ def pulled(
 def pushed(
     fn: Callable[[list[Any]], list[Any]], inputs: list[Any], tangents: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """Return fn(inputs) and its tangents, zeros where an output of a float dtype has none, else None."""
+    """Compute fn(inputs) and its tangents: zeros where a float output has none, None for other dtypes."""
     level = Forward()
     with level.inside():
         outs = fn(

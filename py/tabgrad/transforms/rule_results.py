@@ -7,11 +7,14 @@ from typing import Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
 
 
-def gradients(name: str, found: Any, specs: Any, needs: tuple[bool, ...]) -> list[Any]:
-    """Return the gradients that a Function's backward returned, one for each argument of forward."""
+def gradients(
+    name: str, found: Any, specs: Sequence[Spec | None], needs: tuple[bool, ...]
+) -> list[Any]:
+    """Check the gradients that a Function's backward returned, one for each argument of forward."""
     grads = list(found) if isinstance(found, tuple | list) else [found]
     n = len(specs)
     if len(grads) < n or any(g is not None for g in grads[n:]):
@@ -23,7 +26,7 @@ def gradients(name: str, found: Any, specs: Any, needs: tuple[bool, ...]) -> lis
 
 
 def gradient(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
-    """Return a gradient with the dtype of argument `i` and its shape, to which it is summed as PyTorch does."""
+    """Give a gradient the dtype and shape of argument `i`, to which it is summed as PyTorch does."""
     if g is None:
         return None
     if spec is None:
@@ -41,12 +44,12 @@ def gradient(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
     return _cast(g, spec)
 
 
-def _cast(x: Any, spec: Any) -> Any:
+def _cast(x: Box, spec: Spec) -> Any:
     return x if x.spec.dtype is spec.dtype else REGISTRY["cast"].bind(x, dtype=spec.dtype)
 
 
-def _summed(name: str, i: int, g: Any, spec: Any) -> Any:
-    """Return `g` summed to the shape of `spec` where that shape broadcasts to its own."""
+def _summed(name: str, i: int, g: Box, spec: Spec) -> Any:
+    """Sum `g` to the shape of `spec` where that shape broadcasts to its own."""
     shape, want = g.spec.shape, spec.shape
     lead = len(shape) - len(want)
     if lead < 0 or any(w not in (1, n) for w, n in zip(want, shape[max(lead, 0) :], strict=True)):
@@ -59,7 +62,7 @@ def _summed(name: str, i: int, g: Any, spec: Any) -> Any:
 
 
 def tangents(name: str, found: Any, outputs: Sequence[Any]) -> list[Any]:
-    """Return the tangents that a Function's jvp returned, one for each of `outputs`."""
+    """Check the tangents that a Function's jvp returned, one for each of `outputs`."""
     ts = list(found) if isinstance(found, tuple) else [found]
     if len(ts) != len(outputs):
         raise GradientError(
@@ -84,7 +87,7 @@ def tangents(name: str, found: Any, outputs: Sequence[Any]) -> list[Any]:
 
 
 def like(name: str, what: str, found: Sequence[Any], of: str, specs: Sequence[Any]) -> list[Any]:
-    """Return the leaves `found`, each None or a tensor of the shape of its spec, and converted to its dtype.
+    """Check the leaves `found`, each None or a tensor of the shape of its spec, and convert it to that dtype.
 
     A leaf whose spec is None stands for something that has no derivative, and is dropped.
     """
@@ -104,7 +107,7 @@ def like(name: str, what: str, found: Sequence[Any], of: str, specs: Sequence[An
 
 
 def differentiable(leaves: Sequence[Any]) -> list[Any]:
-    """Return the spec of each of `leaves` that can have a derivative, None for the others."""
+    """Specs of those of `leaves` that can have a derivative, None for the others."""
     return [
         x.spec if isinstance(x, Box) and x.spec.dtype.is_differentiable else None for x in leaves
     ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import GradientError
-from tabgrad.core.trace import MODE, using, wrap
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Spec
+from tabgrad.core.trace import MODE, Box, Interpreter, using, wrap
 from tabgrad.transforms.node import Marker, Packed, leaf_node
 
 ALL = Marker("all")
@@ -24,8 +27,8 @@ INFERENCE = 8
 """In the code of two inputs: the one without a gradient is of inference mode. With more inputs -1 says it."""
 
 
-def inference_plan(op: Any, code: Any) -> tuple[Any, bool]:
-    """Return the plan for inputs some of which were made in inference mode; raise if one of those is kept."""
+def inference_plan(op: Op, code: Any) -> tuple[Any, bool]:
+    """Plan for inputs some of which were made in inference mode; raise if one of those is kept."""
     if code.__class__ is int:
         code -= INFERENCE
         plain, kept = code, (code == 2, code == 1)
@@ -48,7 +51,7 @@ def check_saved(inference: Any) -> None:
 
 
 def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
-    """Return what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
+    """Plan what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
     found: tuple[Any, bool]
     if code > INFERENCE if code.__class__ is int else -1 in code:
         return inference_plan(op, code)
@@ -72,7 +75,7 @@ def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
 
 
 def frozen(x: Any) -> Any:
-    """Return a tensor of the present value and history of `x`, which later writes to `x` don't reach.
+    """Copy the present value and history of `x` to a tensor that later writes to `x` don't reach.
 
     Whoever keeps a tensor that a user can hold asks for this: what is written in place changes the tensor.
     """
@@ -86,12 +89,12 @@ def frozen(x: Any) -> Any:
 
 
 def parts_of(payload: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the parts of a payload that can be written to, as tensors that later writes don't reach."""
+    """Copy the parts of a payload that can be written to, to tensors that later writes don't reach."""
     return tuple([None if part is None else frozen(part) for part in payload])
 
 
 def unshared(kept: Any, x: Any, owner: Any) -> Any:
-    """Return what a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
+    """What a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
     if kept is None:
         return None
     if x.owner is owner:
@@ -100,11 +103,13 @@ def unshared(kept: Any, x: Any, owner: Any) -> Any:
     return (frozen(x), None) if kept.__class__ is tuple else frozen(x)
 
 
-def pack(packing: Any, kept: Any, out: Any, specs: Any, y: Any, owner: Any) -> tuple[Any, Any]:
-    """Return what is kept, each differentiable payload given to the user's pack hook."""
+def pack(
+    packing: Any, kept: Any, out: Any, specs: Sequence[Spec], y: Box, owner: Interpreter | None
+) -> tuple[Any, Any]:
+    """Give each differentiable payload that is kept to the user's pack hook."""
     pack_hook, unpack_hook = packing
 
-    def one(payload: Any, spec: Any) -> Any:
+    def one(payload: Any, spec: Spec) -> Any:
         if payload is None or spec.dtype.category < FLOAT:
             return payload
         return Packed(pack_hook(wrap(payload, spec, y.device, owner)), unpack_hook)

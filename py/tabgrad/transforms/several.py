@@ -7,14 +7,15 @@ from typing import Any
 
 from tabgrad.core.several import Several, computed_once
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Mode, bind, using
-from tabgrad.transforms.calls import Ruled, apply, snapshot
+from tabgrad.core.trace import MODE, Interpreter, Mode, bind, using
+from tabgrad.transforms.calls import RuledCall, apply, snapshot
 from tabgrad.transforms.jvp import Forward
+from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.vmap import Batch
 
 
-class SeveralCall(Ruled):
+class SeveralCall(RuledCall):
     """One application of an op with several results."""
 
     def __init__(self, op: Several, params: Params) -> None:
@@ -36,11 +37,13 @@ class SeveralCall(Ruled):
         outs = apply(self, args)
         return outs, outs
 
-    def recorded_at(self, args: list[Any], owner: Any, mode: Mode) -> bool:
+    def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
         """Whether the call is to be recorded at the level `owner`."""
         return self.op.differentiable and super().recorded_at(args, owner, mode)
 
-    def pull(self, args: list[Any], kept: list[Any], cts: list[Any], needs: Any) -> list[Any]:
+    def pull(
+        self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
+    ) -> list[Any]:
         """Apply the rule for cotangents, or transpose the one for tangents."""
         ys = tuple(kept)
         if self.op.pull is not None:
@@ -79,7 +82,7 @@ class SeveralCall(Ruled):
         ys = list(self.op.batch(level.size, args, dims, self.params))
         return ys, [0] * len(ys)
 
-    def at_level(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def at_level(self, level: Level, args: list[Any], mode: Mode) -> list[Any]:
         """A level that traces records the parts."""
         with using(level.entered(MODE.get())):
             return self.plain(args)

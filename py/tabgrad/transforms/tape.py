@@ -147,7 +147,7 @@ def record_call(
     return node
 
 
-def moved(x: Any, before: Node | None) -> None:
+def moved(x: Box, before: Node | None) -> None:
     """Tell that `x` was changed in place, `before` being its node until then: what it retains goes along."""
     if before is not None and before.notes is not None and x.node is not None:
         retain = before.notes.pop("retain", None)

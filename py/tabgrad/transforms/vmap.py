@@ -12,7 +12,7 @@ from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, Box, Mode, using, wrap
-from tabgrad.transforms.levels import Level, settled
+from tabgrad.transforms.levels import Level, all_refreshed
 
 RANDOMNESS = ("error", "different", "same")
 
@@ -35,11 +35,11 @@ class Batch(Level):
         self.drawn: list[Any] = []
 
     def inner(self) -> Mode:
-        """Return the mode inside, where draws ask this level first."""
+        """Mode inside, where draws ask this level first."""
         return super().inner().replace(draw=self)
 
     def below(self, mode: Mode) -> Mode:
-        """Return the mode of the level below, where draws ask whom they asked outside."""
+        """Mode of the level below, where draws ask whom they asked outside."""
         seen = self.seen
         if seen[0] is mode:
             outer: Mode = seen[1]
@@ -48,13 +48,13 @@ class Batch(Level):
         self.seen = (mode, found)
         return found
 
-    def lift(self, x: Any, dim: int) -> Any:
-        """Return `x` without its axis `dim`, which becomes the batch axis."""
+    def lift(self, x: Box, dim: int) -> Any:
+        """Hide the axis `dim` of `x`, which becomes the batch axis."""
         shape = x.spec.shape
         return wrap((x, dim), spec((*shape[:dim], *shape[dim + 1 :]), x.spec.dtype), x.device, self)
 
-    def lower(self, x: Any, dim: int) -> Any:
-        """Return the tensor of the level below with the batch axis at `dim`, repeated if it has none."""
+    def lower(self, x: Box, dim: int) -> Any:
+        """Show the batch axis of `x` at `dim` in a tensor of the level below, repeated if it has none."""
         value, at = x.value if x.owner is self else (x, None)
         value = to_front(value, at, self.size)
         if dim == 0:
@@ -75,7 +75,7 @@ class Batch(Level):
         return wrap((y, 0), spec(y.spec.shape[1:], y.spec.dtype), y.device, self)
 
     def draw(self, make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
-        """Return the random tensor that `make(shape)` draws, as `randomness` says."""
+        """Draw the random tensor `make(shape)`, as `randomness` says."""
         if self.randomness == "error":
             raise TransformError(
                 "vmap: a random function was called inside; say vmap(..., randomness='different') for numbers "
@@ -92,7 +92,7 @@ class Batch(Level):
 
 
 def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
-    """Return the random tensor `make(shape)`, or what the innermost vmap makes of it.
+    """Draw the random tensor `make(shape)`, or what the innermost vmap makes of it.
 
     Every function that draws random numbers calls this with a function that draws a tensor of any shape.
     """
@@ -120,7 +120,7 @@ def vmap(
     func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error",
     *, chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Return a function that applies `func` to each element along an axis of its arguments, all at once.
+    """Make of `func` a function that applies it to each element along an axis of its arguments, all at once.
 
     `in_dims` says which axis of each tensor argument: an int for all of them, or a tuple with one entry for
     each argument, which may be a tree like that argument; None passes an argument whole. `out_dims` says
@@ -152,7 +152,7 @@ def vmap(
                 lifted = [
                     x if d is None else level.lift(x, d) for x, d in zip(part, dims, strict=True)
                 ]
-                out = settled(func(*tree.unflatten(structure, lifted), **kwargs))
+                out = all_refreshed(func(*tree.unflatten(structure, lifted), **kwargs))
             for x, y, d in zip(part, lifted, dims, strict=True):
                 if d is not None and y._version:
                     x.copy_(level.lower(y, d))
@@ -169,7 +169,7 @@ def vmap(
 
 
 def _in_chunks(
-    run: Any, leaves: list[Any], dims: list[Any], size: int, step: int, out_dims: Any
+    run: Callable[..., Any], leaves: list[Any], dims: list[Any], size: int, step: int, out_dims: Any
 ) -> Any:
     parts = []
     drawn: Sequence[Any] = ()
@@ -199,7 +199,7 @@ def _in_chunks(
 
 
 def prefix(name: str, dims: Any, structure: tree.Structure) -> list[Any]:
-    """Return the entry of `dims` for each leaf of `structure`; an int or None stands for a whole subtree."""
+    """Find the entry of `dims` for each leaf of `structure`; an int or None stands for a whole subtree."""
     if dims is None or isinstance(dims, int):
         return [dims] * tree.count(structure)
     if structure is None or structure is tree.LEAF:
@@ -281,7 +281,7 @@ def _has_none(structure: Any, dims: Any) -> bool:
 
 
 def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int) -> Any:
-    """Return the output `y` with the batch axis at `dim`: a view of what it shares memory with, if it does.
+    """Lower the output `y` with the batch axis at `dim`: a view of what it shares memory with, if it does.
 
     That is one of `sources`, (its tensor of `level`, the argument, its axis), or a tensor from outside.
     """
@@ -302,8 +302,8 @@ def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int)
     return level.lower(y, dim)
 
 
-def _widened(x: Any, op: Op, params: Params, along: Callable[..., Any]) -> Any:
-    """Return `x`, whose batch axis is in front, with the axes that an expansion adds behind it."""
+def _widened(x: Box, op: Op, params: Params, along: Callable[..., Any]) -> Any:
+    """Add to `x`, whose batch axis is in front, the axes that an expansion adds behind it."""
     shape = x.spec.shape
     wanted: Any = params["shape"] if op.name == "expand" else ()
     more = len(wanted) + 1 - len(shape)

@@ -9,6 +9,7 @@ from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import Box
 from tabgrad.transforms.contexts import FunctionCtx
+from tabgrad.transforms.levels import Level
 from tabgrad.transforms.rule_results import gradients
 from tabgrad.transforms.vmap import Batch
 
@@ -57,11 +58,11 @@ class BatchedFunctions:
         """Make a level of batching for one call."""
         return Batch(self.like.size, self.like.randomness)
 
-    def plain(self, fn: Any) -> Any:
+    def plain(self, fn: Callable[..., Any]) -> Any:
         """Batch fn(leaves) -> leaves."""
         return lambda leaves: per_element(self.like, fn, leaves, self.dims)
 
-    def forward(self, fwd: Any) -> Any:
+    def forward(self, fwd: Callable[..., Any]) -> Any:
         """Batch fwd(leaves) -> (leaves, (residual leaves, structure))."""
 
         def call(leaves: Leaves) -> Any:
@@ -89,7 +90,7 @@ class BatchedFunctions:
 
         return call
 
-    def pushed(self, rule: Any) -> Any:
+    def pushed(self, rule: Callable[..., Any]) -> Any:
         """Batch rule(primals, tangents) -> (outputs, tangents)."""
 
         def call(primals: Leaves, tangents: Leaves) -> Any:
@@ -202,7 +203,7 @@ class VmappedRules:
         low = shown(level, outs)
         return tuple(low) if isinstance(out, tuple) else low[0]
 
-    def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
+    def batched(self, level: Level, dims: tuple[Any, ...], args: list[Any]) -> Any:
         """There is no rule written by hand."""
         return None
 
