@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter, namedtuple
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_examples_and_streams() -> None:
     (index, square), *_ = DataLoader(Squares(), batch_size=2)
     assert index.tolist() == [0, 1]
     assert square.dtype is tg.float32
-    assert list(DataLoader(Squares(), batch_size=None)) == [(i, float(i * i)) for i in range(5)]
+    assert list(DataLoader(Squares(), batch_size=None)) == [[i, float(i * i)] for i in range(5)]
     assert [b.tolist() for b in DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
     assert [b.tolist() for b in DataLoader(Stream(), 2, drop_last=True)] == [[0, 1], [2, 3]]
     assert list(DataLoader(Stream(), batch_size=None)) == [0, 1, 2, 3, 4]
@@ -200,3 +200,40 @@ def test_samplers_need_no_numpy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "9\n"
+
+
+def test_examples_without_batches_are_converted() -> None:
+    """What PyTorch's `default_convert` makes of each."""
+    Pair = namedtuple("Pair", "a b")
+
+    class Rows(list[Any]):
+        pass
+
+    one, text = np.ones(1), np.array(["a"])
+    examples = [
+        one, text, "s", b"b", 3, None, {"k": one}, Pair(one, 2), (one, 2), [one, "x"], Rows([one]),
+        OrderedDict(k=one), defaultdict(int, k=one), range(2), np.float32(3),
+    ]  # fmt: skip
+    loader = tg.utils.data.DataLoader(examples, batch_size=None)  # type: ignore[arg-type]
+    found = list(loader)
+    kinds = [
+        tg.Tensor, np.ndarray, str, bytes, int, type(None), dict, Pair, list, list, Rows,
+        OrderedDict, defaultdict, list, tg.Tensor,
+    ]  # fmt: skip
+    assert [type(x) for x in found] == kinds
+    assert found[0].dtype is tg.float64
+    assert [type(x) for x in (found[6]["k"], found[7].a, found[8][0], found[10][0])] == [
+        tg.Tensor
+    ] * 4
+    assert found[12]["absent"] == 0
+    assert (found[13], found[14].item()) == ([0, 1], 3.0)
+
+
+def test_batches_keep_the_types_of_containers() -> None:
+    rows = [OrderedDict(k=1.0), OrderedDict(k=2.0)]
+    batch = tg.utils.data.default_collate(rows)
+    assert type(batch) is OrderedDict
+    assert batch["k"].tolist() == [1.0, 2.0]
+    assert type(tg.utils.data.default_collate([(1, 2), (3, 4)])) is list
+    counted = tg.utils.data.default_collate([defaultdict(int, k=1)] * 2)
+    assert (type(counted), counted["absent"]) == (defaultdict, 0)

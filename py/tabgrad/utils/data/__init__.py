@@ -1,6 +1,9 @@
 """Data sets, samplers, and the loader that makes batches of them."""
 
-from tabgrad.utils.data.collate import default_collate as default_collate
+from tabgrad.utils.data.collate import (
+    default_collate as default_collate,
+    default_convert as default_convert,
+)
 from tabgrad.utils.data.dataset import (
     ChainDataset as ChainDataset,
     ConcatDataset as ConcatDataset,

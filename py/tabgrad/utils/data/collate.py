@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import tabgrad as tg
+
+
+def default_convert(data: Any) -> Any:
+    """Make tensors of the NumPy arrays and numbers in an example; the rest stays as it is.
+
+    The loader applies it to the examples of a data set where `batch_size` is None. Arrays of text and of
+    objects stay arrays; a tuple becomes a list; dicts, lists and named tuples keep their types.
+
+    >>> import numpy as np
+    >>> tg.utils.data.default_convert({"x": np.ones(2, "float32"), "name": "a"})
+    {'x': tensor([1., 1.]), 'name': 'a'}
+    """
+    if hasattr(data, "__array_interface__") and not isinstance(data, tg.Tensor):
+        return data if data.dtype.kind in "SUO" else tg.as_tensor(data)
+    if isinstance(data, Mapping):
+        return _like(data, {key: default_convert(value) for key, value in data.items()})
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+        items = [default_convert(value) for value in data]
+        return items if type(data) is tuple else _like(data, items)
+    return data
+
+
+def _like(example: Any, made: Any) -> Any:
+    """Return what was made of a container, as a container of the same type where that can be."""
+    if isinstance(example, tuple) and hasattr(example, "_fields"):
+        return type(example)(*made)
+    try:
+        if isinstance(example, MutableMapping):
+            other = copy.copy(example)  # keeps what else it holds, as the factory of a defaultdict
+            other.update(made)
+            return other
+        return type(example)(made)
+    except TypeError:
+        return made
 
 
 def default_collate(batch: list[Any]) -> Any:
     """Return one batch of a list of examples.
 
     Tensors are stacked, numbers become a tensor, strings a list; arrays become tensors; containers keep
-    their structure, with a batch in each place.
+    their structure and types, with a batch in each place; a tuple becomes a list.
 
     >>> import tabgrad as tg
     >>> tg.utils.data.default_collate([("a", 1), ("b", 2)])[0]
@@ -28,7 +63,7 @@ def default_collate(batch: list[Any]) -> Any:
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, Mapping):
-        return {key: default_collate([one[key] for one in batch]) for key in first}
+        return _like(first, {key: default_collate([one[key] for one in batch]) for key in first})
     if isinstance(first, (tuple, list)):
         for one in batch:
             if len(one) != len(first):
@@ -37,9 +72,7 @@ def default_collate(batch: list[Any]) -> Any:
                     f"{sorted({len(other) for other in batch})}"
                 )
         columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
-        if isinstance(first, tuple) and hasattr(first, "_fields"):
-            return type(first)(*columns)
-        return columns
+        return columns if type(first) is tuple else _like(first, columns)
     raise TypeError(
         "default_collate: batch must contain tensors, arrays, numbers, dicts or lists; "
         f"found {type(first).__name__}; give the loader a collate_fn of your own"

@@ -42,11 +42,6 @@ def become(worker: WorkerInfo) -> None:
     _Here.worker = worker
 
 
-def as_it_is(example: Any) -> Any:
-    """Return an example where no batches are made."""
-    return example
-
-
 class Exhausted(Exception):
     """An iterable data set has no more examples."""
 

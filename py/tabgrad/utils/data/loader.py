@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from tabgrad.core.settings import setting
 from tabgrad.hosts.host import in_browser
-from tabgrad.utils.data.collate import default_collate
+from tabgrad.utils.data.collate import default_collate, default_convert
 from tabgrad.utils.data.dataset import Dataset, IterableDataset
-from tabgrad.utils.data.fetching import Fetcher, MadeHere, as_it_is
+from tabgrad.utils.data.fetching import Fetcher, MadeHere
 from tabgrad.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -46,7 +46,8 @@ class DataLoader(Generic[T_co]):
     """Iterates over batches of a data set.
 
     `shuffle` draws a new order for each pass; `sampler` or `batch_sampler` give an order of your own;
-    `batch_size` None yields examples as they are; `collate_fn` makes a batch of a list of examples.
+    `batch_size` None yields examples one by one, their arrays as tensors; `collate_fn` makes a batch of a
+    list of examples.
 
     With `num_workers` 0 batches are made here, as they are asked for; else in so many processes, each
     `prefetch_factor` (2) of them ahead, and come in the same order, unless `in_order` is False.
@@ -116,7 +117,9 @@ class DataLoader(Generic[T_co]):
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         self.batch_sampler: Any = batch_sampler
-        self.collate_fn = collate_fn or (as_it_is if batch_sampler is None else default_collate)
+        self.collate_fn = collate_fn or (
+            default_convert if batch_sampler is None else default_collate
+        )
         self._iterator: Any = None
         self.persistent_workers = persistent_workers
 
