@@ -8,7 +8,7 @@ becomes a write to the base, and a view whose base has changed takes its steps a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import DType
@@ -16,11 +16,11 @@ from tabgrad.core.errors import DTypeError, GradientError, ShapeError, Transform
 from tabgrad.core.graph import Value
 from tabgrad.core.promotion import cast
 from tabgrad.core.spec import Params, intern_params
-from tabgrad.core.trace import MODE, bind, using, wrap
+from tabgrad.core.trace import MODE, Box, bind, using, wrap
 from tabgrad.ops.elementwise import attached, copy, stop_gradient
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import strides
-from tabgrad.tensor.writers import Ints, Step, Tensor, write_through
+from tabgrad.tensor.writers import Ints, Step, write_through
 from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.node import is_leaf
@@ -28,7 +28,13 @@ from tabgrad.transforms.saving import parts_of
 from tabgrad.transforms.tape import moved
 
 if TYPE_CHECKING:
-    from tabgrad.tensor import Tensor as PublicTensor
+    from tabgrad.core.op import Op
+    from tabgrad.core.spec import Spec
+    from tabgrad.core.trace import Mode
+    from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
+
+B = TypeVar("B", bound=Box)
 
 
 class View:
@@ -141,14 +147,14 @@ class Severed:
 SEVERED = Severed()
 
 
-def refreshed(x: Tensor) -> Tensor:
+def refreshed(x: B) -> B:
     """Return `x` itself, up to date: whoever reads `x.value` without binding an op asks for this."""
     if x.alias is not None:
         x.alias.refresh(x)
     return x
 
 
-def view(op: Any, x: Tensor, params: Params) -> Tensor:
+def view(op: Op, x: Tensor, params: Params) -> Tensor:
     """Return op(x) as a view of `x`."""
     y = bind(op, (x,), params)
     its = x.alias
@@ -173,7 +179,7 @@ def view(op: Any, x: Tensor, params: Params) -> Tensor:
     return y
 
 
-def view_with(op: Any, x: Tensor, **params: Any) -> Tensor:
+def view_with(op: Op, x: Tensor, **params: Any) -> Tensor:
     """Return op(x, **params) as a view of `x`."""
     return view(op, x, intern_params(params))
 
@@ -183,7 +189,7 @@ def reshaped(x: Tensor, shape: Ints) -> Tensor:
     return view(reshape, x, intern_params({"shape": shape}))
 
 
-def detach(x: Tensor) -> PublicTensor:
+def detach(x: Tensor) -> Tensor:
     """Return `x` without its history; what is written to either is seen in both."""
     if x.owner is not None:
         y = stop_gradient.bind(x)
@@ -217,8 +223,8 @@ def detach(x: Tensor) -> PublicTensor:
 
 def present(x: Tensor, what: str) -> Tensor:
     """Return `x` up to date, for another tensor to share its value; raise where its device was lost."""
-    value = refreshed(x).value
-    if value.__class__ is Value and value.graph is not x.device.backend.graph:
+    value, backend = refreshed(x).value, x.device.recorder
+    if value.__class__ is Value and (backend is None or value.graph is not backend.graph):
         from tabgrad.hosts.answers import lost_tensor
 
         raise lost_tensor(what)
@@ -253,7 +259,8 @@ def check_writable(x: Tensor) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
         )
-    if x.owner is not None and x.owner.rewrites:
+    level: Any = x.owner
+    if level is not None and level.rewrites:
         for part in x.value:
             if part is not None:
                 check_writable(part)
@@ -272,6 +279,11 @@ def check_history(x: Tensor) -> None:
             "a view of a leaf Variable that requires grad is being used in an in-place operation. "
             "Do it under no_grad(), or on a clone()"
         )
+    check_leaf(x)
+
+
+def check_leaf(x: Tensor) -> None:
+    """Raise GradientError if `x` is a leaf that requires grad."""
     if x.tracked and is_leaf(x):
         raise GradientError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
@@ -309,11 +321,12 @@ def write(x: Tensor, y: Tensor, name: str = "copy_") -> Tensor:
     return x
 
 
-def root_of(x: Tensor) -> Tensor:
+def root_of(x: Box) -> Tensor:
     """Return the tensor that `x` is a view of, views of detached bases included, or `x` if it is none."""
-    while x.alias.__class__ is View:
-        x = x.alias.base
-    return x
+    root: Any = x
+    while root.alias.__class__ is View:
+        root = root.alias.base
+    return root
 
 
 def look_behind(x: Tensor, what: str) -> None:
@@ -323,7 +336,7 @@ def look_behind(x: Tensor, what: str) -> None:
         capture.behind.append((root_of(x), what))
 
 
-def _store(x: Tensor, y: Tensor, mode: Any) -> None:
+def _store(x: Tensor, y: Tensor, mode: Mode) -> None:
     """Give `x` the value and the history of `y`, of the same spec, and what it is a view of too."""
     its = x.alias
     if its.__class__ is not View:
@@ -334,7 +347,7 @@ def _store(x: Tensor, y: Tensor, mode: Any) -> None:
     _store_through(x, y, mode)
 
 
-def _store_through(x: Tensor, y: Tensor, mode: Any) -> None:
+def _store_through(x: Tensor, y: Tensor, mode: Mode) -> None:
     """Give the base of the view `x`, which has the value of `y`, that value and the history of `y` there."""
     its = x.alias
     base = its.base
@@ -352,7 +365,7 @@ def _store_through(x: Tensor, y: Tensor, mode: Any) -> None:
             its.refresh(x)
 
 
-def _take(x: Tensor, y: Tensor, mode: Any) -> None:
+def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
     """Give `x` the value of `y`, of the same spec, and where gradients are on its history."""
     its = x.alias
     if its.__class__ is Storage:
@@ -361,9 +374,11 @@ def _take(x: Tensor, y: Tensor, mode: Any) -> None:
         x._version = its.version
     else:
         x._version += 1
-    if x.owner is not None and x.owner.rewrites:
-        x.owner.rewrite(x, y, lambda part, new: write(part, own(new)))
-    elif y.owner is not None and y.owner.rewrites:
+    level: Any = x.owner
+    above: Any = y.owner
+    if level is not None and level.rewrites:
+        level.rewrite(x, y, lambda part, new: write(part, own(new)))
+    elif above is not None and above.rewrites:
         x.value, x.owner = parts_of(y.value), y.owner
     else:
         x.value, x.owner = y.value, y.owner
@@ -374,7 +389,7 @@ def _take(x: Tensor, y: Tensor, mode: Any) -> None:
             moved(x, before)
 
 
-def replace(x: Tensor, value: Any, spec: Any = None, device: Any = None) -> None:
+def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | None = None) -> None:
     """Give `x` a payload of the base level, and where they change spec and device; its siblings follow.
 
     The way of `compile` and of whoever else changes a tensor from outside.

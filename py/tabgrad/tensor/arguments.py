@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
@@ -12,11 +12,17 @@ from tabgrad.core.scalars import fits
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 
-Tensor = Any
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+    from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims, Number
+
 Ints = tuple[int, ...]
 
 
-def axis(name: str, dim: Any, rank: int) -> int:
+def axis(name: str, dim: SupportsIndex, rank: int) -> int:
     """Return `dim` counted from the front.
 
     Raises IndexError in PyTorch's words outside [-rank, rank); a 0-d tensor counts as one of rank 1.
@@ -34,7 +40,7 @@ def axis(name: str, dim: Any, rank: int) -> int:
     return dim + bound if dim < 0 else dim
 
 
-def axes(name: str, dim: Any, rank: int, empty_is_all: bool = True) -> Ints:
+def axes(name: str, dim: Dims | None, rank: int, empty_is_all: bool = True) -> Ints:
     """Return the sorted axes that an int, a sequence of ints, or None (all of them) names."""
     if dim is None:
         return tuple(range(rank))
@@ -57,8 +63,15 @@ def spread(args: tuple[Any, ...], named: Any) -> Any:
     return args[0] if len(args) == 1 else args
 
 
-def ints(name: str, values: tuple[Any, ...]) -> Ints:
-    """Return ints given one by one or as one sequence."""
+def listed(given: tuple[Any, ...]) -> tuple[Any, ...] | list[Any]:
+    """Return what is given one by one, or as one list or tuple."""
+    return given[0] if len(given) == 1 and isinstance(given[0], list | tuple) else given
+
+
+def ints(name: str, values: tuple[Any, ...], named: Dims | None = None) -> Ints:
+    """Return ints that were given one by one, as one sequence, or by their name."""
+    if named is not None:
+        values = (named,)
     if len(values) == 1 and not hasattr(values[0], "__index__"):
         values = tuple(values[0])
     elif len(values) == 1 and isinstance(values[0], Box) and values[0].spec.shape:
@@ -71,16 +84,16 @@ def ints(name: str, values: tuple[Any, ...]) -> Ints:
         ) from None
 
 
-def sizes(name: str, values: tuple[Any, ...]) -> Ints:
-    """Return a shape given as ints one by one or as one sequence; no size may be negative."""
-    out = ints(name, values)
+def sizes(name: str, values: tuple[Any, ...], named: Dims | None = None) -> Ints:
+    """Return a shape that was given as `ints` reads it; no size may be negative."""
+    out = ints(name, values, named)
     for n in out:
         if n < 0:
             raise ShapeError(f"{name}: sizes must not be negative, got {out}")
     return out
 
 
-def countable(name: str, n: int, device: Any) -> None:
+def countable(name: str, n: int, device: Device) -> None:
     """Raise DTypeError where a place, or a number, of up to `n` elements doesn't fit the device's integers."""
     if n > 2**31 - 1 and device.index_dtype.itemsize < 8:
         raise DTypeError(
@@ -106,7 +119,7 @@ def as_dtype(x: Tensor, dtype: dt.DType) -> Tensor:
     return cast(x, x.device.canonical(dtype))
 
 
-def index_tensor(name: str, index: Any) -> Tensor:
+def index_tensor(name: str, index: Tensor) -> Tensor:
     """Return `index`, which must be a tensor of int64 or int32 (or empty), as the device's index dtype."""
     if not isinstance(index, Box):
         raise TypeError(f"{name}: expected an index tensor, got {type(index).__name__}")
@@ -117,7 +130,7 @@ def index_tensor(name: str, index: Any) -> Tensor:
     return cast(index, index.device.index_dtype)
 
 
-def scalar(name: str, value: Any, like: Tensor) -> Tensor:
+def scalar(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
     """Return a Python number or 0-d tensor as a 0-d tensor of the dtype and device of `like`."""
     if isinstance(value, Box):
         if value.spec.size != 1 or value.spec.shape:
@@ -128,7 +141,7 @@ def scalar(name: str, value: Any, like: Tensor) -> Tensor:
     return constant(fits(name, value, like.spec.dtype), spec((), like.spec.dtype), like.device)
 
 
-def tensors(name: str, values: Any) -> list[Tensor]:
+def tensors(name: str, values: Iterable[Tensor]) -> list[Tensor]:
     """Return a non-empty sequence of tensors as a list."""
     if isinstance(values, Box) or not isinstance(values, Sequence | Iterable):
         raise TypeError(f"{name}: expected a tuple or list of tensors, got {type(values).__name__}")

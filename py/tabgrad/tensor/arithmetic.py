@@ -29,6 +29,7 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 FLOAT = dt.FLOAT
 
@@ -52,24 +53,25 @@ bitwise_right_shift = binary(r.bitwise_right_shift)
 _add, _sub, _div = binary(e.add), binary(e.sub), binary(e.div)
 
 
-def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+def _scaled(
+    name: str, input: Tensor | Number, other: Tensor | Number, alpha: Any
+) -> Tensor | Number:
     alpha = number(name, alpha)
     if not isinstance(other, Box):
         return number(name, other) * alpha
-    scaled: Any = other
     if isinstance(alpha, float) and isinstance(input, Box):
         if result_dtype(input, other).category < FLOAT:
             raise DTypeError(
                 f"{name}: For integral input tensors, argument alpha must not be a floating point number."
             )
-    dtype = scaled.spec.dtype
+    dtype = other.spec.dtype
     if dtype.category < FLOAT and not isinstance(alpha, float):
-        return mul(scaled, fits(name, alpha, dtype))
-    return mul(scaled, alpha)
+        return mul(other, fits(name, alpha, dtype))
+    return mul(other, alpha)
 
 
 @takes_out
-def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """Return input + alpha * other.
 
     >>> import tabgrad as tg
@@ -80,7 +82,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 @takes_out
-def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """Return input - alpha * other."""
     if alpha != 1:
         other = _scaled("sub", input, other, alpha)
@@ -88,7 +90,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return _sub(input, other)
 
 
-def _no_bools(*operands: Any) -> None:
+def _no_bools(*operands: Tensor | Number) -> None:
     for x in operands:
         if isinstance(x, bool) or (isinstance(x, Box) and x.spec.dtype is dt.bool_):
             raise DTypeError(
@@ -97,14 +99,14 @@ def _no_bools(*operands: Any) -> None:
             )
 
 
-def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """Return other - alpha * input."""
     _no_bools(input, other)
     return call(e.sub, other, input if alpha == 1 else mul(input, alpha))
 
 
 @takes_out
-def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Tensor, other: Tensor | Number, *, rounding_mode: str | None = None) -> Tensor:
     """Return input / other; `rounding_mode` "floor" or "trunc" rounds the quotient and keeps integers.
 
     >>> import tabgrad as tg
@@ -128,7 +130,7 @@ subtract, divide = sub, div
 
 
 @takes_out
-def true_divide(input: Tensor, other: Any) -> Tensor:
+def true_divide(input: Tensor, other: Tensor | Number) -> Tensor:
     """Return input / other."""
     return div(input, other)
 
@@ -139,7 +141,7 @@ _POWERS: dict[float, Callable[[Any], Any]] = {
 
 
 @takes_out
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """Return input ** exponent; one of them may be a number.
 
     Raises RuntimeError for an integer tensor to a negative integer power.
@@ -151,7 +153,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if is_number(exponent):
         exponent = number("pow", exponent)
     if isinstance(exponent, int | float) and isinstance(input, Box):
-        base: Any = input
+        base = input
         whole = base.spec.dtype.category < FLOAT
         if whole and isinstance(exponent, int):
             if exponent < 0:
@@ -159,9 +161,9 @@ def pow(input: Any, exponent: Any) -> Tensor:
             if base.spec.dtype is dt.bool_ and isinstance(exponent, bool):
                 return bitwise_or(base, not exponent)
             if base.spec.dtype is dt.bool_:
-                input = cast(base, base.device.canonical(dt.int64))
-            exponent = fits("pow", exponent, input.spec.dtype)
-            return call(e.square, input) if exponent == 2 else call(e.pow_, input, exponent)
+                base = cast(base, base.device.canonical(dt.int64))
+            exponent = fits("pow", exponent, base.spec.dtype)
+            return call(e.square, base) if exponent == 2 else call(e.pow_, base, exponent)
         short = _POWERS.get(exponent)
         if short is not None:
             return short(cast(base, dt.get_default_dtype()) if whole else base)
@@ -169,7 +171,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 
 @takes_out
-def float_power(input: Any, exponent: Any) -> Tensor:
+def float_power(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """Return input ** exponent in double precision, or the device's widest float."""
     where = next(x.device for x in (input, exponent) if isinstance(x, Box))
     wide = where.canonical(dt.float64)
@@ -178,29 +180,30 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 @takes_out
-def lcm(input: Tensor, other: Any) -> Tensor:
+def lcm(input: Tensor, other: Tensor | Number) -> Tensor:
     """Return the least common multiples, which are not negative; with 0 it is 0."""
-    divisor: Any = gcd(input, other)
+    divisor = gcd(input, other)
     safe = e.where(r.eq(divisor, 0), 1, divisor)
     return e.abs_(mul(floor_divide(input, safe), other))
 
 
 @takes_out
-def fmax(input: Tensor, other: Any) -> Tensor:
-    """Return the larger of the elements; where one is nan, the other. Of equal ones it is `input`."""
-    first = r.ge(input, other)
-    if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
-        first = bitwise_or(first, r.isnan(other))
-    return e.where(first, input, other)
+def fmax(input: Tensor, other: Tensor | Number) -> Tensor:
+    """Return the larger of two elements. If one is nan the other is taken, and of equal ones `input`."""
+    return _first_if(r.ge(input, other), input, other)
 
 
 @takes_out
-def fmin(input: Tensor, other: Any) -> Tensor:
-    """Return the smaller of the elements; where one is nan, the other. Of equal ones it is `input`."""
-    first = r.le(input, other)
+def fmin(input: Tensor, other: Tensor | Number) -> Tensor:
+    """Return the smaller of two elements. If one is nan the other is taken, and of equal ones `input`."""
+    return _first_if(r.le(input, other), input, other)
+
+
+def _first_if(holds: Tensor, input: Tensor, other: Tensor | Number) -> Tensor:
+    """Return `input` where the condition holds or `other` is nan, and `other` elsewhere."""
     if isinstance(other, Box) and other.spec.dtype.category >= FLOAT:
-        first = bitwise_or(first, r.isnan(other))
-    return e.where(first, input, other)
+        holds = bitwise_or(holds, r.isnan(other))
+    return e.where(holds, input, other)
 
 
 @takes_out
@@ -208,13 +211,10 @@ def fmin(input: Tensor, other: Any) -> Tensor:
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way; it has no derivative at (0, 0): nan."""
     needs_float("hypot", input, other)
-    x: Any
-    y: Any
-    x, y = input, other
-    high = e.stop_gradient(maximum(abs(x), abs(y)))
-    zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(x), r.isinf(y))
+    high = e.stop_gradient(maximum(abs(input), abs(other)))
+    zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(input), r.isinf(other))
     # a number beside an infinity counts for nothing
-    x, y = (e.where(infinite, e.where(r.isfinite(n), 0, n), n) for n in (x, y))
+    x, y = (e.where(infinite, e.where(r.isfinite(n), 0, n), n) for n in (input, other))
     # no derivative depends on the scale
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
@@ -222,12 +222,12 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 
 
 @takes_out
-def copysign(input: Tensor, other: Any) -> Tensor:
-    """Return the size of `input` with the sign of `other`, whose zeros have one too."""
+def copysign(input: Tensor, other: Tensor | float) -> Tensor:
+    """Return the magnitudes of `input` with the signs of `other`; zeros have a sign, too."""
     x = floating("copysign", input)
     size = abs(x)
     if not isinstance(other, Box):
-        return size if math.copysign(1.0, float(other)) > 0 else neg(size)
+        return size if math.copysign(1.0, other) > 0 else neg(size)
     other = floating("copysign", other)
     return e.attached(e.where(signbit(other), neg(size), size), other)
 
@@ -244,7 +244,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 
 @takes_out
-def ldexp(input: Tensor, other: Any) -> Tensor:
+def ldexp(input: Tensor, other: Tensor | Number) -> Tensor:
     """Return input * 2 ** other."""
     if not isinstance(other, Box):
         return mul(input, 2.0**other)
@@ -264,7 +264,6 @@ class ArithmeticMethods:
 
     __slots__ = ()
 
-    __slots__ = ()
     add, add_ = add, in_place(add)
     atan2, atan2_ = atan2, in_place(atan2)
     bitwise_and, bitwise_and_ = bitwise_and, in_place(bitwise_and)

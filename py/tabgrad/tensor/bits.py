@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.dtype import DType, as_dtype
 from tabgrad.core.errors import DTypeError
@@ -13,10 +13,11 @@ from tabgrad.ops.view import reshape
 from tabgrad.tensor import strides
 from tabgrad.tensor.aliasing import View, detach, refreshed, view
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
-def view_as_dtype(x: Tensor, dtype: Any) -> Tensor:
+def view_as_dtype(x: Tensor, dtype: DType | type) -> Tensor:
     """Return a view of the bits of `x` as another dtype: the memory is the same, and so are later writes.
 
     Where the item sizes differ the last dim is so much longer or shorter. No derivative passes, but to

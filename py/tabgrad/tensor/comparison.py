@@ -26,6 +26,7 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 eq = binary(r.eq)
 ne = not_equal = binary(r.ne)
@@ -57,12 +58,12 @@ def isreal(input: Tensor) -> Tensor:
     return eq(input, cast(cast(input, dt.real_of(input.spec.dtype)), input.spec.dtype))
 
 
-def ones_mask(like: Any) -> Any:
+def ones_mask(like: Tensor) -> Tensor:
     """Return true everywhere, in the shape of `like`."""
     return constant(True, spec(like.spec.shape, dt.bool_), like.device)
 
 
-def truth(x: Any) -> Any:
+def truth(x: Tensor) -> Tensor:
     """Return whether each element is nonzero."""
     return cast(x, dt.bool_)
 
@@ -137,8 +138,12 @@ def equal(input: Tensor, other: Tensor) -> builtins.bool:
 @overload
 def where(condition: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, ...]: ...
 @overload
-def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:  # type: ignore[misc] # takes_out adds `out`
+def where(
+    condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None
+) -> Tensor: ...
+def where(  # type: ignore[misc] # takes_out adds `out`
+    condition: Tensor, input: Tensor | Number | None = None, other: Tensor | Number | None = None
+) -> Any:
     """Return `input` where `condition` holds and `other` elsewhere; both may be numbers.
 
     With the condition alone: the indices of its true elements, as nonzero(as_tuple=True).
@@ -157,21 +162,22 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:  # ty
             )
         condition = truth(condition)
     if not isinstance(input, Box) and not isinstance(other, Box):
-        target = condition.device.canonical(dt.with_scalar(dt.scalar_dtype(input), other), False)
-        input = constant(input, spec((), target), condition.device)
+        fill: Any = input
+        target = condition.device.canonical(dt.with_scalar(dt.scalar_dtype(fill), other), False)
+        input = constant(fill, spec((), target), condition.device)
     return e.where(condition, input, other)
 
 
 takes_out(where)
 
 
-def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+def where_method(self: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
     """Return `self` where `condition` holds and `other` elsewhere."""
     return where(condition, self, other)
 
 
 @of_tensors
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """Return `input` with `value`, a number or a 0-d tensor, where `mask` holds.
 
     >>> import tabgrad as tg
@@ -190,8 +196,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 @takes_out
 def isin(
-    elements: Any = None, test_elements: Any = None, *, element: Any = None,
-    test_element: Any = None, assume_unique: bool = False, invert: bool = False,
+    elements: Tensor | Number | None = None, test_elements: Tensor | Number | None = None, *,
+    element: Tensor | Number | None = None, test_element: Tensor | Number | None = None,
+    assume_unique: bool = False, invert: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return whether each element is among `test_elements`; either may be a number."""
     elements = element if elements is None else elements
@@ -199,19 +206,15 @@ def isin(
     given = next((x for x in (elements, test_elements) if isinstance(x, Box)), None)
     if given is None:
         raise TypeError("isin: expected a tensor for elements or for test_elements, got none")
-    x: Any = elements if isinstance(elements, Box) else tensor(elements, device=given.device)
-    tests: Any = (
-        test_elements
-        if isinstance(test_elements, Box)
-        else tensor(test_elements, device=given.device)
+    x, tests = (
+        each if isinstance(each, Box) else tensor(each, device=given.device)
+        for each in (elements, test_elements)
     )
     if dt.bool_ in (x.spec.dtype, tests.spec.dtype):
         raise DTypeError(
             "Unsupported input type encountered for isin(): Bool; cast the elements with .to(dtype)"
         )
-    line: Any = tests.reshape(-1)
-    hits = r.eq(x.unsqueeze(-1), line)
-    found: Any = hits.any(-1)
+    found = r.eq(x.unsqueeze(-1), tests.reshape(-1)).any(-1)
     return r.bitwise_not(found) if invert else found
 
 

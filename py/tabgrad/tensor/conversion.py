@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
@@ -19,6 +19,8 @@ from tabgrad.transforms.node import edge, new_node
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.layout import memory_format as MemoryFormat
+    from tabgrad.tensor.types import DeviceLike, Number
 
 
 class Transfer:
@@ -38,7 +40,7 @@ class Transfer:
         return (convert(cts[0], self.dtype, self.source, False),)
 
 
-def convert(x: Any, dtype: DType | None, device: Device | None, copy: bool) -> Any:
+def convert(x: Tensor, dtype: DType | None, device: Device | None, copy: bool) -> Tensor:
     """Return `x` as `dtype` on `device`, None keeping what it has; itself where nothing changes."""
     where = x.device if device is None else device
     if where is not x.device:
@@ -53,7 +55,7 @@ def convert(x: Any, dtype: DType | None, device: Device | None, copy: bool) -> A
     return e.copy.bind(x) if copy else x
 
 
-def _moved(x: Any, where: Device) -> Any:
+def _moved(x: Tensor, where: Device) -> Tensor:
     if x.owner is not None:
         raise TransformError(
             f"to: inside {x.owner.name} a tensor can't change its device; move it before the transform"
@@ -81,8 +83,9 @@ def _moved(x: Any, where: Device) -> Any:
 
 
 def to(
-    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
-    copy: bool = False, memory_format: Any = None, other: Any = None,
+    self: Tensor, *args: DType | Device | str | Tensor | bool | None, dtype: DType | None = None,
+    device: DeviceLike | None = None, non_blocking: bool = False, copy: bool = False,
+    memory_format: MemoryFormat | None = None, other: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the tensor as another dtype, on another device, or both; itself where nothing changes.
 
@@ -126,7 +129,7 @@ _TYPE_NAMES = {d: name for name, d in _TYPES.items()}
 def _typed(name: str) -> Callable[..., Tensor]:
     dtype = _TYPES[name]
 
-    def front(*args: Any, device: Any = None) -> Any:
+    def front(*args: Any, device: DeviceLike | None = None) -> Tensor:
         if len(args) == 1 and not isinstance(args[0], int):
             return creation.tensor(args[0], dtype=dtype, device=device)
         return creation.empty(*args, dtype=dtype, device=device)
@@ -144,7 +147,9 @@ HalfTensor, IntTensor = _typed("HalfTensor"), _typed("IntTensor")
 LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
 
 
-def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+def type_(
+    self: Tensor, dtype: DType | str | None = None, non_blocking: bool = False
+) -> Tensor | str:
     """Return the name of the type, "tabgrad.FloatTensor"; or the tensor as `dtype`, a dtype or name."""
     if dtype is None:
         name = _TYPE_NAMES.get(self.spec.dtype)
@@ -160,7 +165,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def _to(name: str, dtype: DType) -> Callable[..., Tensor]:
-    def front(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
+    def front(self: Tensor, memory_format: MemoryFormat | None = preserve_format) -> Tensor:
         return convert(self, dtype, None, False)
 
     front.__name__ = front.__qualname__ = name
@@ -189,20 +194,20 @@ def array_wrap(
     return creation.tensor(array, device=self.device)
 
 
-def cpu(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
+def cpu(self: Tensor, memory_format: MemoryFormat | None = preserve_format) -> Tensor:
     """Return the tensor on the CPU; waits for its values."""
     return convert(self, None, device_of("cpu"), False)
 
 
 def cuda(
-    self: Tensor, device: Any = None, non_blocking: bool = False,
-    memory_format: Any = preserve_format,
+    self: Tensor, device: DeviceLike | None = None, non_blocking: bool = False,
+    memory_format: MemoryFormat | None = preserve_format,
 ) -> Tensor:  # fmt: skip
     """Return the tensor on a CUDA device."""
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
 
-def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+def pin_memory(self: Tensor, device: DeviceLike | None = None) -> Tensor:
     """Return the tensor itself: memory needs no pinning here."""
     return self
 
@@ -210,7 +215,7 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
 # -- what a tensor or dtype is ---------------------------------------------------------------------
 
 
-def is_tensor(obj: Any) -> bool:
+def is_tensor(obj: Any) -> TypeGuard[Tensor]:
     """Return whether `obj` is a tensor."""
     return isinstance(obj, Box)
 
@@ -265,8 +270,9 @@ def promote_types(type1: DType, type2: DType) -> DType:
 
 
 def result_type(
-    tensor: Any = None, other: Any = None, *, scalar: Any = None, scalar1: Any = None,
-    scalar2: Any = None,
+    tensor: Tensor | Number | None = None, other: Tensor | Number | None = None, *,
+    scalar: Tensor | Number | None = None, scalar1: Tensor | Number | None = None,
+    scalar2: Tensor | Number | None = None,
 ) -> DType:  # fmt: skip
     """Return the dtype of arithmetic on two tensors or numbers, whichever of PyTorch's names they are given by.
 

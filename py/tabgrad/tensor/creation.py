@@ -21,16 +21,26 @@ from tabgrad.tensor.public import fills_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.layout import memory_format as MemoryFormat
+    from tabgrad.tensor.types import DeviceLike, Dims, Number
 
 
-def place(device: Any, layout: Layout | None = None) -> Device:
+def place(device: DeviceLike | None, layout: Layout | None = None) -> Device:
     """Return the device of this name, the default one for None; raise for a layout that is not there."""
     if layout is not None:
         check_layout(layout)
     return get_default_device() if device is None else device_of(device)
 
 
-def require(x: Any, requires_grad: bool) -> Any:
+def placed(
+    dtype: DType | None, device: DeviceLike | None, layout: Layout | None
+) -> tuple[Device, DType]:
+    """Return the device that `place` gives, and what it has for `dtype`, the default one if None."""
+    where = place(device, layout)
+    return where, where.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+
+
+def require(x: Tensor, requires_grad: bool) -> Tensor:
     """Return the new tensor `x`, made a leaf that wants gradients if asked for."""
     if requires_grad:
         x.requires_grad = True
@@ -44,8 +54,8 @@ def upload(data: Any, shape: tuple[int, ...], dtype: DType, where: Device) -> Te
 
 
 def tensor(
-    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-    pin_memory: bool = False,
+    data: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
+    requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a new tensor that holds a copy of `data`.
 
@@ -182,7 +192,7 @@ def from_buffer(data: Any, dtype: DType | None, where: Device) -> Tensor:
     return upload(raw, tuple(view.shape or ()), target, where)
 
 
-def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike | None = None) -> Tensor:
     """Return `data` as a tensor: a tensor of this dtype and device is returned itself.
 
     >>> import tabgrad as tg
@@ -197,8 +207,8 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
 
 
 def asarray(
-    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
-    requires_grad: bool = False,
+    obj: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
+    copy: bool | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `obj` as a tensor, copied if `copy`; what is no tensor is always copied."""
     if isinstance(obj, Box) and not copy:
@@ -206,7 +216,7 @@ def asarray(
     return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def from_numpy(ndarray: Any) -> Tensor:
+def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Return a tensor of a NumPy array's elements, on the default device.
 
     Unlike in PyTorch it is a copy, on `cpu` too: values of tensors never change, so that what is saved for a
@@ -243,7 +253,7 @@ def frombuffer(
 # -- filled ----------------------------------------------------------------------------------------
 
 
-def filled(shape: tuple[int, ...], value: Any, dtype: DType, where: Device) -> Tensor:
+def filled(shape: tuple[int, ...], value: Number, dtype: DType, where: Device) -> Tensor:
     """Return a tensor of `shape` filled with a Python number that `dtype` holds."""
     s: Spec = spec(shape, dtype)
     # wrapped anew: remembered constants are shared, and a user's tensor can be written to
@@ -251,18 +261,17 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType, where: Device) -> T
 
 
 def _filled(
-    name: str, size: tuple[Any, ...], value: float, dtype: DType | None, device: Any, grad: bool,
-    layout: Layout | None,
+    name: str, args: tuple[Dims, ...], size: Dims | None, value: float, dtype: DType | None,
+    device: DeviceLike | None, grad: bool, layout: Layout | None,
 ) -> Tensor:  # fmt: skip
-    where = place(device, layout)
-    target = where.canonical(dtype or dt.get_default_dtype(), dtype is not None)
-    return require(filled(sizes(name, size), fits(name, value, target), target, where), grad)
+    where, target = placed(dtype, device, layout)
+    return require(filled(sizes(name, args, size), fits(name, value, target), target, where), grad)
 
 
 @fills_out
 def zeros(
-    *args: Any, size: Any = None, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    *args: Dims, size: Dims | None = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return zeros of this size, in the default dtype unless told.
 
@@ -271,35 +280,33 @@ def zeros(
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    shape = args if size is None else (size,)
-    return _filled("zeros", shape, 0.0, dtype, device, requires_grad, layout)
+    return _filled("zeros", args, size, 0.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def ones(
-    *args: Any, size: Any = None, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    *args: Dims, size: Dims | None = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return ones of this size, in the default dtype unless told."""
-    shape = args if size is None else (size,)
-    return _filled("ones", shape, 1.0, dtype, device, requires_grad, layout)
+    return _filled("ones", args, size, 1.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def empty(
-    *args: Any, size: Any = None, memory_format: Any = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False,
+    *args: Dims, size: Dims | None = None, memory_format: MemoryFormat | None = None,
+    dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike | None = None,
+    pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of this size whose values mean nothing; here they are zeros."""
-    shape = args if size is None else (size,)
-    return _filled("empty", shape, 0.0, dtype, device, requires_grad, layout)
+    return _filled("empty", args, size, 0.0, dtype, device, requires_grad, layout)
 
 
 @fills_out
 def full(
-    size: Any, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    size: Dims, fill_value: Tensor | Number, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of this size filled with `fill_value`, whose type gives the dtype.
 
@@ -316,7 +323,9 @@ def full(
     return require(filled(shape, fits("full", value, target), target, where), requires_grad)
 
 
-def _full_of(shape: tuple[int, ...], value: Any, dtype: DType | None, device: Any) -> Any:
+def _full_of(
+    shape: tuple[int, ...], value: Tensor, dtype: DType | None, device: DeviceLike | None
+) -> Tensor:
     if value.spec.shape:
         raise ShapeError(f"full: expected a number or a 0-d tensor, got shape {value.spec.shape}")
     value = value.detach().to(device=device, dtype=dtype)
@@ -324,9 +333,9 @@ def _full_of(shape: tuple[int, ...], value: Any, dtype: DType | None, device: An
 
 
 def like(
-    input: Any, value: float, dtype: DType | None, device: Any, requires_grad: bool,
-    layout: Layout | None = None,
-) -> Any:  # fmt: skip
+    input: Tensor, value: float, dtype: DType | None, device: DeviceLike | None,
+    requires_grad: bool, layout: Layout | None = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor of the shape of `input`, and its dtype and device unless told, filled with `value`."""
     check_layout(layout)
     s = input.spec
@@ -336,33 +345,36 @@ def like(
 
 
 def zeros_like(
-    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros of the shape of `input`, and of its dtype and device unless told."""
     return like(input, 0, dtype, device, requires_grad, layout)
 
 
 def ones_like(
-    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return ones of the shape of `input`, and of its dtype and device unless told."""
     return like(input, 1, dtype, device, requires_grad, layout)
 
 
 def empty_like(
-    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor like `input` whose values mean nothing; here they are zeros."""
     return like(input, 0, dtype, device, requires_grad, layout)
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, fill_value: Tensor | Number, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False, memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of the shape of `input` filled with `fill_value`."""
     check_layout(layout)
@@ -375,7 +387,7 @@ def full_like(
 
 
 def new_tensor(
-    self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None,
+    self: Tensor, data: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of `data`, of this one's dtype and device unless told."""
@@ -384,8 +396,8 @@ def new_tensor(
 
 
 def new_full(
-    self: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    self: Tensor, size: Dims, fill_value: Tensor | Number, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor filled with `fill_value`, of this one's dtype and device unless told."""
@@ -396,45 +408,39 @@ def new_full(
 
 
 def new_zeros(
-    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    self: Tensor, *args: Dims, size: Dims | None = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return zeros of this size, of this one's dtype and device unless told."""
-    shape = sizes("new_zeros", args if size is None else (size,))
-    where = self.device if device is None else device
-    return full(
-        shape, 0, dtype=dtype or self.spec.dtype, layout=layout, device=where,
-        requires_grad=requires_grad,
-    )  # fmt: skip
+    shape = sizes("new_zeros", args, size)
+    return new_full(
+        self, shape, 0, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def new_ones(
-    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    self: Tensor, *args: Dims, size: Dims | None = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return ones of this size, of this one's dtype and device unless told."""
-    shape = sizes("new_ones", args if size is None else (size,))
-    where = self.device if device is None else device
-    return full(
-        shape, 1, dtype=dtype or self.spec.dtype, layout=layout, device=where,
-        requires_grad=requires_grad,
-    )  # fmt: skip
+    shape = sizes("new_ones", args, size)
+    return new_full(
+        self, shape, 1, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def new_empty(
-    self: Tensor, *args: Any, size: Any = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    self: Tensor, *args: Dims, size: Dims | None = None, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of this size whose values mean nothing; here they are zeros."""
-    shape = sizes("new_empty", args if size is None else (size,))
-    where = self.device if device is None else device
-    return full(
-        shape, 0, dtype=dtype or self.spec.dtype, layout=layout, device=where,
-        requires_grad=requires_grad,
-    )  # fmt: skip
+    shape = sizes("new_empty", args, size)
+    return new_full(
+        self, shape, 0, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 class CreationMethods:

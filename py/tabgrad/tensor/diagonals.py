@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import refuse_bool
@@ -31,7 +31,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     a, b = axis("diagonal", dim1, rank), axis("diagonal", dim2, rank)
     if a == b:
         raise ShapeError(f"diagonal: dimensions cannot be identical {dim1}, {dim2}")
-    x: Any = input if (a, b) == (rank - 2, rank - 1) else movedim(input, (a, b), (-2, -1))
+    x = input if (a, b) == (rank - 2, rank - 1) else movedim(input, (a, b), (-2, -1))
     *lead, n, m = x.spec.shape
     length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
     flat = reshaped(x, (*lead, n * m))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -49,21 +50,21 @@ def unique_consecutive(
     return _results(input, dim, shape, found, inverse, counts if return_counts else None)
 
 
-def _rows(x: Any, dim: int | None) -> tuple[Any, Ints]:
+def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
     """Return what is compared as the rows of a matrix, and the shape of one."""
     x = e.stop_gradient(x)
     if dim is None:
         return v.reshape.bind(x, shape=(x.spec.size, 1)), ()
     lead = movedim(x, axis("unique", dim, len(x.spec.shape)), 0)
     n, *rest = lead.spec.shape
-    size = 1
-    for m in rest:
-        size *= m
-    return v.reshape.bind(lead, shape=(n, size)), tuple(rest)
+    return v.reshape.bind(lead, shape=(n, math.prod(rest))), tuple(rest)
 
 
-def _results(x: Any, dim: int | None, shape: Ints, found: Any, inverse: Any, counts: Any) -> Any:
-    values: Any = v.reshape.bind(found, shape=(found.spec.shape[0], *shape))
+def _results(
+    x: Tensor, dim: int | None, shape: Ints, found: Tensor, inverse: Tensor | None,
+    counts: Tensor | None,
+) -> Any:  # fmt: skip
+    values = v.reshape.bind(found, shape=(found.spec.shape[0], *shape))
     if dim is not None:
         values = movedim(values, 0, dim)
     out = [values]
@@ -74,17 +75,17 @@ def _results(x: Any, dim: int | None, shape: Ints, found: Any, inverse: Any, cou
     return tuple(out) if len(out) > 1 else values
 
 
-def _picked(rows: Any, index: Any) -> Any:
+def _picked(rows: Tensor, index: Tensor) -> Tensor:
     n, k = index.spec.size, rows.spec.shape[1]
     wide = v.expand.bind(v.reshape.bind(index, shape=(n, 1)), shape=(n, k))
     return i.gather.bind(rows, wide, axis=0)
 
 
-def _order(rows: Any) -> Any:
+def _order(rows: Tensor) -> Tensor:
     """Return the permutation that sorts the rows: by the last column, then, stably, by the ones before."""
     n, k = rows.spec.shape
     kind = rows.device.index_dtype
-    order: Any = i.iota(n, kind, rows.device)
+    order = i.iota(n, kind, rows.device)
     for column in reversed(range(k)):
         line = v.reshape.bind(v.part(rows, 1, column, column + 1), shape=(n,))
         line = i.gather.bind(line, order, axis=0)
@@ -93,7 +94,7 @@ def _order(rows: Any) -> Any:
     return order
 
 
-def _groups(rows: Any) -> tuple[Any, Any, Any]:
+def _groups(rows: Tensor) -> tuple[Any, Any, Any]:
     """Return the first row of each run of equal ones, the run of each row, and the runs' lengths."""
     n, device = rows.spec.shape[0], rows.device
     kind = device.index_dtype

@@ -135,7 +135,7 @@ def _sizes(tensors: list[Any], inputs: list[Labels]) -> dict[Any, int]:
     return sizes
 
 
-def _prepare(x: Any, labels: Labels, sizes: dict[Any, int]) -> Term:
+def _prepare(x: Tensor, labels: Labels, sizes: dict[Any, int]) -> Term:
     """Return `x` with each label once and at its full size."""
     while len(set(labels)) < len(labels):
         k = next(k for k in labels if labels.count(k) > 1)
@@ -147,7 +147,7 @@ def _prepare(x: Any, labels: Labels, sizes: dict[Any, int]) -> Term:
     return (x if x.spec.shape == shape else v.expand.bind(x, shape=shape)), labels
 
 
-def _contract(terms: list[Term], output: Labels, sizes: dict[Any, int]) -> Any:
+def _contract(terms: list[Term], output: Labels, sizes: dict[Any, int]) -> Tensor:
     while len(terms) > 1:
         i, j = _cheapest(terms, output, sizes)
         b, a = terms.pop(j), terms.pop(i)
@@ -181,7 +181,7 @@ def _summed(term: Term, needed: set[Any]) -> Term:
     gone = tuple(i for i, k in enumerate(labels) if k not in needed)
     if not gone:
         return term
-    total: Any = reductions.sum(x, gone, dtype=x.spec.dtype)
+    total = reductions.sum(x, gone, dtype=x.spec.dtype)
     return total, tuple(k for k in labels if k in needed)
 
 
@@ -211,12 +211,12 @@ def _pair(a: Term, b: Term, needed: set[Any], sizes: dict[Any, int]) -> Term:
     )
 
 
-def _ordered(x: Any, labels: Labels, order: list[Any]) -> Any:
+def _ordered(x: Tensor, labels: Labels, order: list[Any]) -> Tensor:
     dims = tuple(labels.index(k) for k in order)
     return x if dims == tuple(range(len(dims))) else v.permute.bind(x, dims=dims)
 
 
-def _aligned(x: Any, labels: Labels, out: Labels) -> Any:
+def _aligned(x: Tensor, labels: Labels, out: Labels) -> Tensor:
     """Return `x` with its labels in the order of `out` and ones for those it lacks."""
     x = _ordered(x, labels, [k for k in out if k in labels])
     it = iter(x.spec.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
@@ -145,7 +145,7 @@ def sinc(input: Tensor) -> Tensor:
     u = e.mul(floating("sinc", input), math.pi)
     near = r.lt(square(u), 0.25)
     squared = square(e.where(near, u, 0))
-    series: Any = 1 / math.factorial(13)
+    series = 1 / math.factorial(13)
     for n in (11, 9, 7, 5, 3, 1):
         series = e.add(e.mul(squared, series), (-1) ** (n // 2) / math.factorial(n))
     safe = e.where(near, 1, u)
@@ -154,11 +154,9 @@ def sinc(input: Tensor) -> Tensor:
 
 @takes_out
 def nan_to_num(
-    input: Tensor,
-    nan: float | None = None,
-    posinf: float | None = None,
+    input: Tensor, nan: float | None = None, posinf: float | None = None,
     neginf: float | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return `input` with nan, inf and -inf replaced: by 0, the largest and the smallest number unless told."""
     if input.spec.dtype.category < FLOAT:
         return e.copy(input)

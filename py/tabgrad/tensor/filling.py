@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
@@ -22,6 +22,8 @@ from tabgrad.transforms.vmap import check_same
 Shape = tuple[int, ...]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tabgrad.tensor import Tensor
 
 
@@ -30,7 +32,9 @@ def _positive(name: str, what: str, value: float) -> None:
         raise ArgumentError(f"{name} expects {what} > 0.0, but found {what}={value}")
 
 
-def _fill(self: Any, make: Any, complex_too: bool = False) -> Any:
+def _fill(
+    self: Tensor, make: Callable[[Shape, DType, Device], Tensor], complex_too: bool = False
+) -> Tensor:
     check_writable(self)
     target = self.spec.dtype
     made = target.is_floating_point or (complex_too and target.is_complex)
@@ -47,7 +51,7 @@ def uniform_(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
         )
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Any:
+    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(uniform(shape, dtype, where, generator), to - from_), from_)
 
     return _fill(self, make)
@@ -60,7 +64,7 @@ def normal_(
     if std < 0:
         raise ShapeError(f"normal_ expects std >= 0.0, but found std {std}")
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Any:
+    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean)
 
     return _fill(self, make, True)
@@ -72,7 +76,7 @@ def log_normal_(
     """Fill with exp of normal numbers; return self."""
     _positive("log_normal_", "std", std)
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Any:
+    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
         return e.exp(e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean))
 
     return _fill(self, make)
@@ -92,7 +96,7 @@ def cauchy_(
     """Fill with Cauchy numbers; return self."""
     _positive("cauchy_", "sigma", sigma)
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Any:
+    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
         u = e.sub(uniform(shape, dtype, where, generator), 0.5)
         return e.add(e.mul(e.tan(e.mul(u, math.pi)), sigma), median)
 
@@ -108,7 +112,9 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     )), 1))  # fmt: skip
 
 
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+def bernoulli_(
+    self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with 1 with probability `p`, a number or a tensor, else 0; return self."""
     check_same("bernoulli_", p)
     p = probability("bernoulli_", p)

@@ -12,7 +12,9 @@ from tabgrad.core.trace import Box, bind, operand
 from tabgrad.tensor.public import WithOut, takes_out
 
 if TYPE_CHECKING:
+    from tabgrad.core.op import Op
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 FLOAT = dt.FLOAT
 
@@ -35,11 +37,11 @@ def plain_unary(op: Any) -> Callable[[Tensor], Tensor]:
     return _named(front, op)
 
 
-def binary(op: Any) -> WithOut[[Tensor, Any], Tensor]:
+def binary(op: Any) -> WithOut[[Tensor, Tensor | Number], Tensor]:
     """Return the function of two tensors or numbers that applies `op` and takes `out`."""
     plain = op.kinds == "biufc"
 
-    def front(input: Any, other: Any) -> Any:
+    def front(input: Tensor, other: Tensor | Number) -> Tensor:
         if plain and other.__class__ is float and isinstance(input, Box):
             want = input.spec
             if want.dtype.category >= FLOAT and want.dtype not in dt.HALVES:
@@ -49,11 +51,11 @@ def binary(op: Any) -> WithOut[[Tensor, Any], Tensor]:
     return takes_out(_named(front, op))
 
 
-def dividing(op: Any) -> WithOut[[Tensor, Any], Tensor]:
+def dividing(op: Op) -> WithOut[[Tensor, Tensor | Number], Tensor]:
     """Return `binary(op)` that refuses to divide integers by the number 0 on every device."""
     plain = binary(op)
 
-    def front(input: Any, other: Any) -> Any:
+    def front(input: Tensor, other: Tensor | Number) -> Tensor:
         if not isinstance(other, Box) and not other and result_dtype(input, other).category < FLOAT:
             raise RuntimeError(
                 f"ZeroDivisionError: {op.name} of integers by 0; divide by 0.0 for inf and nan"
@@ -63,7 +65,7 @@ def dividing(op: Any) -> WithOut[[Tensor, Any], Tensor]:
     return takes_out(_named(front, op))
 
 
-def _named(front: Any, op: Any) -> Any:
+def _named(front: Any, op: Op) -> Any:
     front.__name__ = front.__qualname__ = op.name
     front.__doc__ = op.__doc__
     return front

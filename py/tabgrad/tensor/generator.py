@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.capture import guard, live_scalar, on_replay
@@ -23,7 +23,11 @@ from tabgrad.tensor import creation, reading
 from tabgrad.transforms.vmap import draw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import DeviceLike
 
 _DRAWING = lock()
 """Held while a draw is counted: no two threads get the same number."""
@@ -42,7 +46,7 @@ class Generator:
     True
     """
 
-    def __init__(self, device: Any = "cpu") -> None:
+    def __init__(self, device: DeviceLike = "cpu") -> None:
         self.device = device_of(device)
         self._seed = SEED
         self._calls = 0
@@ -152,11 +156,11 @@ class Mark:
         source._seed, source._calls = self.place
 
 
-def bits(shape: tuple[int, ...], generator: Generator | None, device: Any) -> Any:
+def bits(shape: tuple[int, ...], generator: Generator | None, device: Device) -> Tensor:
     """Return uniform uint32 words, or what vmap makes of drawing them."""
     source = current() if generator is None else generator
 
-    def make(shape: tuple[int, ...]) -> Any:
+    def make(shape: tuple[int, ...]) -> Tensor:
         key = live_scalar(lambda: source.key, dt.uint32, device)
         call = live_scalar(source.advance, dt.uint32, device)
         return random_bits.bind(key, call, shape=shape)
@@ -195,7 +199,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 @contextmanager
 def fork_rng(
-    devices: Any = None, enabled: bool = True, *, device_type: str | None = None
+    devices: Iterable[int] | None = None, enabled: bool = True, *, device_type: str | None = None
 ) -> Iterator[None]:
     """Leave the default generator after the block as it was before: there is one, for all devices."""
     before = Mark()

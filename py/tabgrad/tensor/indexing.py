@@ -19,11 +19,14 @@ from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
-from tabgrad.tensor import aliasing, creation, literals
+from tabgrad.tensor import aliasing, conversion, creation, literals
 from tabgrad.tensor.aliasing import View, own, reshaped, view, write
 from tabgrad.tensor.nonzero import nonzero
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
 
 Ints = tuple[int, ...]
@@ -62,7 +65,7 @@ class Selection:
         self.steps.append(step)
 
 
-def plan(x: Any, index: Any) -> Selection:
+def plan(x: Tensor, index: Any) -> Selection:
     """Work out `index` for `x`; IndexError where it does not fit."""
     if index.__class__ is list and any(
         isinstance(k, _PARTS) or bool(getattr(k, "shape", False)) or isinstance(k, Box)
@@ -93,7 +96,7 @@ _PARTS = (list, tuple, range, slice, type(None), type(Ellipsis))
 _PLAIN = {int, slice, type(None), type(Ellipsis), bool, list, tuple}
 
 
-def _as_index(k: Any, device: Any) -> Any:
+def _as_index(k: Any, device: Device) -> Any:
     """Return an item of an index as one of the kinds that `plan` knows: arrays and ranges become tensors."""
     if isinstance(k, Box):
         return k
@@ -129,7 +132,7 @@ def _mask_rank(k: Any) -> int | None:
     return rank if isinstance(k, bool) else None
 
 
-def _take(found: Selection, k: Any, dim: int, shape: Ints, spare: int, device: Any) -> int:
+def _take(found: Selection, k: Any, dim: int, shape: Ints, spare: int, device: Device) -> int:
     """Take one item of the index; return the next dim of the input."""
     if k is None:
         found.shape.append(1)
@@ -178,7 +181,7 @@ def _in_range(at: int, dim: int, n: int) -> int:
     return at + n if at < 0 else at
 
 
-def _pick(k: Any, dim: int, shape: Ints, device: Any) -> Any:
+def _pick(k: Any, dim: int, shape: Ints, device: Device) -> Tensor:
     """Return an advanced index as a tensor of indices or a mask."""
     if not isinstance(k, Box):
         if isinstance(k, list | tuple):
@@ -206,7 +209,7 @@ def _pick(k: Any, dim: int, shape: Ints, device: Any) -> Any:
     return k
 
 
-def _from_list(k: Any, dim: int, shape: Ints, device: Any) -> Any:
+def _from_list(k: Any, dim: int, shape: Ints, device: Device) -> Tensor:
     size, leaves = literals.flatten(k)
     if all(type(n) is int for n in leaves):
         k = [_in_range(n, dim, shape[dim]) for n in leaves]
@@ -215,7 +218,7 @@ def _from_list(k: Any, dim: int, shape: Ints, device: Any) -> Any:
     return creation.tensor(k, device=device)
 
 
-def basic_view(x: Any, found: Selection) -> Any:
+def basic_view(x: Tensor, found: Selection) -> Tensor:
     """Return the view of `x` that the numbers, slices and Nones of the index make.
 
     Where advanced indices follow and there is nothing else, it is `x` itself.
@@ -243,7 +246,7 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
 class Picking:
     """Advanced indices against a view: where they lie, and one index into their dims made one."""
 
-    def __init__(self, x: Any, picks: list[tuple[int, Any]], name: str) -> None:
+    def __init__(self, x: Tensor, picks: list[tuple[int, Any]], name: str) -> None:
         self.x = x
         pairs: list[tuple[int, Any]] = []
         for dim, k in picks:
@@ -271,7 +274,7 @@ class Picking:
         self.sizes = [x.spec.shape[d] for d in self.dims]
         self.linear = self._linear([k for _, k in pairs])
 
-    def _linear(self, indices: list[Any]) -> Any:
+    def _linear(self, indices: list[Any]) -> Tensor:
         device = self.x.device
         total = None
         valid = None
@@ -297,7 +300,7 @@ class Picking:
         """Sizes of the dims after the picked ones."""
         return tuple(self.x.spec.shape[d] for d in self.rest[self.at :])
 
-    def flat(self) -> Any:
+    def flat(self) -> Tensor:
         """Return the input with the indexed dims made one."""
         x = self.x
         if self.order != tuple(range(len(self.order))):
@@ -306,7 +309,7 @@ class Picking:
             x = v.reshape.bind(x, shape=(*self.lead, math.prod(self.sizes), *self.tail))
         return x
 
-    def index(self) -> Any:
+    def index(self) -> Tensor:
         """Return the index at every place of what is picked."""
         n = math.prod(self.shape)
         lead, tail = self.lead, self.tail
@@ -321,12 +324,12 @@ class Picking:
         """The shape of what is picked."""
         return (*self.lead, *self.shape, *self.tail)
 
-    def read(self) -> Any:
+    def read(self) -> Tensor:
         """Return what is picked."""
         y = i.gather.bind(self.flat(), self.index(), axis=self.at)
         return y if y.spec.shape == self.result else v.reshape.bind(y, shape=self.result)
 
-    def written(self, value: Any, accumulate: bool = False) -> Any:
+    def written(self, value: Tensor, accumulate: bool = False) -> Tensor:
         """Return the input with `value` in place of what is picked, or added to it."""
         value = cast(value, self.x.spec.dtype)
         value = _broadcast_value(value, self.result)
@@ -344,7 +347,7 @@ class Picking:
         return v.permute.bind(y, dims=tuple(back))
 
 
-def _broadcast_value(value: Any, shape: Ints) -> Any:
+def _broadcast_value(value: Tensor, shape: Ints) -> Tensor:
     own_shape = value.spec.shape
     while len(own_shape) > len(shape) and own_shape[0] == 1:
         own_shape = own_shape[1:]
@@ -363,7 +366,7 @@ def _broadcast_value(value: Any, shape: Ints) -> Any:
     return v.expand.bind(value, shape=shape)
 
 
-def _mask_lines(mask: Any) -> list[Any]:
+def _mask_lines(mask: Tensor) -> list[Any]:
     """Return the indices of the true elements of a mask, one line for each of its dims."""
     if not mask.spec.shape:
         mask = v.reshape.bind(mask, shape=(1,))
@@ -387,17 +390,16 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     write(target, Picking(target, found.picks, name).written(value), "setitem")
 
 
-def _value(target: Any, value: Any) -> Any:
+def _value(target: Tensor, value: Any) -> Tensor:
     """Return what is to be written as a tensor on the device of `target`."""
-    if isinstance(value, Box):
+    if conversion.is_tensor(value):
         if value.device is not target.device:
             if value.spec.shape:
                 raise DTypeError(
                     f"setitem: expected a value on {target.device}, got one on {value.device}; "
                     "move it with .to(device)"
                 )
-            moved: Any = value
-            return moved.to(target.device)
+            return conversion.convert(value, None, target.device, False)
         return value
     dtype = target.spec.dtype
     if isinstance(value, NUMBER):
@@ -405,7 +407,7 @@ def _value(target: Any, value: Any) -> Any:
     return creation.tensor(value, device=target.device)
 
 
-def _same_view(target: Any, value: Any) -> bool:
+def _same_view(target: Tensor, value: Tensor) -> bool:
     # x[i] += 1 ends by writing the view x[i] to itself
     a, b = target.alias, value.alias
     if a.__class__ is not View or b.__class__ is not View:
@@ -413,7 +415,7 @@ def _same_view(target: Any, value: Any) -> bool:
     return a.base is b.base and a.steps == b.steps and target.spec is value.spec
 
 
-def _masked(target: Any, pick: tuple[int, Any], value: Any) -> Any:
+def _masked(target: Tensor, pick: tuple[int, Any], value: Tensor) -> Tensor:
     """Return `target` with one value where a mask holds: no count is read back."""
     dim, mask = pick
     shape = target.spec.shape
@@ -425,7 +427,9 @@ def _masked(target: Any, pick: tuple[int, Any], value: Any) -> Any:
     return e.where(mask, fill, target)
 
 
-def put_indices(self: Any, indices: Any, value: Any, accumulate: bool, name: str) -> Any:
+def put_indices(
+    self: Tensor, indices: Sequence[Tensor | None], value: Any, accumulate: bool, name: str
+) -> Tensor:
     """Return `self` with `value` written, or added, at the places that a tuple of index tensors names."""
     found = plan(self, tuple(indices))
     target = basic_view(self, found)

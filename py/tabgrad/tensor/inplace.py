@@ -9,11 +9,9 @@ from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, overload
 
-from tabgrad.core.errors import GradientError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.trace import MODE
-from tabgrad.tensor.aliasing import View, check_castable, check_writable, own, write
-from tabgrad.transforms.node import is_leaf
+from tabgrad.tensor.aliasing import View, check_castable, check_leaf, check_writable, own, write
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -62,11 +60,8 @@ def reshaped_in_place(fn: Callable[Concatenate[Any, P], Any]) -> Method[P]:
         y = fn(self, *args, **params)
         if y is self:
             return self
-        if MODE.get().grad and self.tracked and is_leaf(self):
-            raise GradientError(
-                "a leaf Variable that requires grad is being used in an in-place operation. "
-                "Do it under no_grad(), or on a clone()"
-            )
+        if MODE.get().grad:
+            check_leaf(self)
         # siblings keep the old shape, so nothing is shared with them from here on
         self.alias = y.alias if self.alias.__class__ is View else None
         self.value, self.spec = y.value, y.spec

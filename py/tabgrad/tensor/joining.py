@@ -11,14 +11,17 @@ from tabgrad.core.trace import Box
 from tabgrad.ops import indexing as i, view as v
 from tabgrad.tensor import reading, shaping
 from tabgrad.tensor.aliasing import reshaped, view_with
-from tabgrad.tensor.arguments import axis, tensors
+from tabgrad.tensor.arguments import axis, tensors as listed
 from tabgrad.tensor.creation import tensor as make
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.selecting import index_select
 from tabgrad.transforms.pieces import cut_up
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
 
 def _promoted(name: str, given: list[Any]) -> list[Any]:
@@ -30,14 +33,14 @@ def _promoted(name: str, given: list[Any]) -> list[Any]:
 
 
 @takes_out
-def cat(tensors: Any, dim: int = 0) -> Tensor:
+def cat(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along `dim`; their other sizes must agree.
 
     >>> import tabgrad as tg
     >>> tg.cat([tg.tensor([1], device="cpu"), tg.tensor([2, 3], device="cpu")])
     tensor([1, 2, 3])
     """
-    given = _listed("cat", tensors)
+    given = listed("cat", tensors)
     # an empty vector goes with tensors of any rank, and adds nothing
     whole = [x for x in given if x.spec.shape != (0,)] or given
     rank = len(whole[0].spec.shape)
@@ -58,12 +61,8 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
 concat = concatenate = cat
 
 
-def _listed(name: str, given: Any) -> list[Any]:
-    return tensors(name, given)
-
-
 @takes_out
-def stack(tensors: Any, dim: int = 0) -> Tensor:
+def stack(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new `dim`.
 
     >>> import tabgrad as tg
@@ -71,7 +70,7 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
     tensor([[1, 3],
             [2, 4]])
     """
-    given = _listed("stack", tensors)
+    given = listed("stack", tensors)
     shape = given[0].spec.shape
     for k, x in enumerate(given):
         if x.spec.shape != shape:
@@ -85,38 +84,38 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
 
 
 @takes_out
-def hstack(tensors: Any) -> Tensor:
+def hstack(tensors: Iterable[Tensor]) -> Tensor:
     """Return the tensors joined along dim 1, or dim 0 for 1-d tensors."""
-    given = [shaping.atleast_1d(x) for x in _listed("hstack", tensors)]
+    given = [shaping.atleast_1d(x) for x in listed("hstack", tensors)]
     return cat(given, 0 if len(given[0].spec.shape) == 1 else 1)
 
 
 @takes_out
-def vstack(tensors: Any) -> Tensor:
+def vstack(tensors: Iterable[Tensor]) -> Tensor:
     """Return the tensors joined as rows."""
-    return cat([shaping.atleast_2d(x) for x in _listed("vstack", tensors)], 0)
+    return cat([shaping.atleast_2d(x) for x in listed("vstack", tensors)], 0)
 
 
 row_stack = vstack
 
 
 @takes_out
-def dstack(tensors: Any) -> Tensor:
+def dstack(tensors: Iterable[Tensor]) -> Tensor:
     """Return the tensors joined along dim 2."""
-    return cat([shaping.atleast_3d(x) for x in _listed("dstack", tensors)], 2)
+    return cat([shaping.atleast_3d(x) for x in listed("dstack", tensors)], 2)
 
 
 @takes_out
-def column_stack(tensors: Any) -> Tensor:
+def column_stack(tensors: Iterable[Tensor]) -> Tensor:
     """Return the tensors joined as columns: 1-d tensors are columns."""
-    given = _listed("column_stack", tensors)
+    given = listed("column_stack", tensors)
     return hstack([reshaped(x, (x.spec.size, 1)) if len(x.spec.shape) < 2 else x for x in given])
 
 
 # -- cutting ---------------------------------------------------------------------------------------
 
 
-def cut(x: Any, at: int, start: int, stop: int) -> Any:
+def cut(x: Tensor, at: int, start: int, stop: int) -> Tensor:
     """Return the view x[start:stop] along the axis `at`."""
     shape = x.spec.shape
     ends = tuple([stop if k == at else n for k, n in enumerate(shape)])
@@ -124,7 +123,7 @@ def cut(x: Any, at: int, start: int, stop: int) -> Any:
     return view_with(v.slice_, x, starts=starts, stops=ends, steps=(1,) * len(shape))
 
 
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """Return the view of `length` elements along `dim` from `start` on."""
     shape = input.spec.shape
     if not shape:
@@ -168,12 +167,12 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return cut_up("UnbindBackward0", at, input, views, True)
 
 
-def _pieces(x: Any, at: int, ends: list[int]) -> tuple[Any, ...]:
+def _pieces(x: Tensor, at: int, ends: list[int]) -> tuple[Any, ...]:
     starts = [0, *ends[:-1]]
     return tuple(cut(x, at, a, b) for a, b in zip(starts, ends, strict=True))
 
 
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: Dims, dim: int = 0) -> tuple[Tensor, ...]:
     """Return views of a given size along `dim`, the last one smaller; or of the sizes in a list.
 
     >>> import tabgrad as tg
@@ -184,7 +183,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         raise ShapeError("split expects at least a 1-dimensional tensor")
     at = axis("split", dim, len(tensor.spec.shape))
     n = tensor.spec.shape[at]
-    sections = split_size_or_sections
+    sections: Any = split_size_or_sections
     if hasattr(sections, "__index__"):
         if sections <= 0 and not (sections == 0 and n == 0):
             raise ShapeError(f"split expects split_size be positive, but got split_size={sections}")
@@ -213,17 +212,17 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(-(-n // chunks), 1), at) if n else (cut(input, at, 0, 0),) * chunks
 
 
-def split_method(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split_method(self: Tensor, split_size: Dims, dim: int = 0) -> tuple[Tensor, ...]:
     """Return views of a given size along `dim`, the last one smaller; or of the sizes in a list."""
     return split(self, split_size, dim)
 
 
 def tensor_split(
-    input: Tensor, sections: Any = None, dim: int = 0, *, indices: Any = None,
-    tensor_indices_or_sections: Any = None,
+    input: Tensor, sections: Dims | None = None, dim: int = 0, *,
+    indices: Sequence[int] | None = None, tensor_indices_or_sections: Tensor | None = None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Return views along `dim`: so many of sizes as equal as can be, or cut at the given indices."""
-    given: Any = _one_of("tensor_split", sections, indices, tensor_indices_or_sections)
+    given = _one_of("tensor_split", sections, indices, tensor_indices_or_sections)
     if not input.spec.shape:
         raise ShapeError("tensor_split expected at least a 1-dimensional tensor")
     at = axis("tensor_split", dim, len(input.spec.shape))
@@ -248,8 +247,9 @@ def _one_of(name: str, *ways: Any) -> Any:
 
 
 def _split_along(
-    name: str, x: Any, sections: Any, more: tuple[int, ...], indices: Any, dim: int
-) -> tuple[Any, ...]:
+    name: str, x: Tensor, sections: Dims | None, more: tuple[int, ...], indices: Dims | None,
+    dim: int,
+) -> tuple[Any, ...]:  # fmt: skip
     given = _one_of(name, (sections, *more) if more else sections, indices)
     n = x.spec.shape[dim]
     if isinstance(given, int) and (given <= 0 or n % given):
@@ -261,7 +261,7 @@ def _split_along(
 
 
 def hsplit(
-    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+    input: Tensor, sections: Dims | None = None, *more: int, indices: Sequence[int] | None = None
 ) -> tuple[Tensor, ...]:
     """Return views cut along dim 1, or dim 0 of a 1-d tensor."""
     dim = 0 if len(input.spec.shape) == 1 else 1
@@ -269,21 +269,21 @@ def hsplit(
 
 
 def vsplit(
-    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+    input: Tensor, sections: Dims | None = None, *more: int, indices: Sequence[int] | None = None
 ) -> tuple[Tensor, ...]:
     """Return views cut along dim 0."""
     return _split_along("vsplit", input, sections, more, indices, 0)
 
 
 def dsplit(
-    input: Tensor, sections: Any = None, *more: int, indices: Any = None
+    input: Tensor, sections: Dims | None = None, *more: int, indices: Sequence[int] | None = None
 ) -> tuple[Tensor, ...]:
     """Return views cut along dim 2."""
     return _split_along("dsplit", input, sections, more, indices, 2)
 
 
 def repeat_interleave(
-    input: Any = None, repeats: Any = None, dim: int | None = None, *,
+    input: Tensor | None = None, repeats: Tensor | int | None = None, dim: int | None = None, *,
     output_size: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Return each element repeated in place: `repeats` times, or each as often as a tensor says.
@@ -294,10 +294,9 @@ def repeat_interleave(
     >>> tg.repeat_interleave(tg.tensor([1, 2], device="cpu"), 2)
     tensor([1, 1, 2, 2])
     """
-    if input is None:
-        input, repeats = repeats, None
-    if repeats is None:
-        return repeat_interleave(cast(_count(input), input.spec.dtype), input, 0)
+    if input is None or repeats is None:
+        counts: Any = repeats if input is None else input
+        return repeat_interleave(cast(_count(counts), counts.spec.dtype), counts, 0)
     x = shaping.ravel(input) if dim is None else input
     at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
@@ -320,22 +319,19 @@ def repeat_interleave(
         raise ShapeError(
             f"repeat_interleave: repeats must have the same size as input along dim {at}: {n}"
         )
-    index = make(
-        [k for k, count in enumerate(times) for _ in range(count)],
-        dtype=dt.int64 if x.device.index_dtype is dt.int64 else dt.int32,
-        device=x.device,
-    )
-    return index_select(x, at, index)
+    places = [k for k, count in enumerate(times) for _ in range(count)]
+    return index_select(x, at, make(places, dtype=x.device.index_dtype, device=x.device))
 
 
 def repeat_interleave_method(
-    self: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
-) -> Tensor:
+    self: Tensor, repeats: Tensor | int | None, dim: int | None = None, *,
+    output_size: int | None = None,
+) -> Tensor:  # fmt: skip
     """Return each element repeated in place: `repeats` times, or each as often as a tensor says."""
     return repeat_interleave(self, repeats, dim, output_size=output_size)
 
 
-def _count(x: Any) -> Any:
+def _count(x: Tensor) -> Tensor:
     return i.iota(x.spec.size, x.device.index_dtype, x.device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -20,12 +21,15 @@ from tabgrad.tensor.ranges import meshgrid
 from tabgrad.tensor.rearranging import roll
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims, Number
 
 _MATMUL: Any = linalg.matmul
 
 
-def _check(name: str, x: Any, y: Any) -> None:
+def _check(name: str, x: Tensor, y: Tensor) -> None:
     if not isinstance(x, Box) or not isinstance(y, Box):
         raise TypeError(f"{name}: expected tensors, got {type(x).__name__} and {type(y).__name__}")
     if x.spec.dtype is not y.spec.dtype and MODE.get().autocast is None:
@@ -40,7 +44,7 @@ def _check(name: str, x: Any, y: Any) -> None:
     the_device(name, [x, y])
 
 
-def _inner(name: str, x: Any, y: Any, left: int, right: int) -> None:
+def _inner(name: str, x: Tensor, y: Tensor, left: int, right: int) -> None:
     if left != right:
         raise ShapeError(
             f"{name}: mat1 and mat2 shapes cannot be multiplied: {x.spec.shape} @ {y.spec.shape} needs "
@@ -70,8 +74,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             f"matmul: both arguments need to be at least 1D, but they are {len(x)}D and {len(y)}D"
         )
     _inner("matmul", input, other, x[-1], y[-2] if len(y) > 1 else y[0])
-    left: Any = v.reshape.bind(input, shape=(1, *x)) if len(x) == 1 else input
-    right: Any = v.reshape.bind(other, shape=(*y, 1)) if len(y) == 1 else other
+    left = v.reshape.bind(input, shape=(1, *x)) if len(x) == 1 else input
+    right = v.reshape.bind(other, shape=(*y, 1)) if len(y) == 1 else other
     out = _product(left, right)
     if len(x) > 1 and len(y) > 1:
         return out
@@ -83,15 +87,13 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return v.reshape.bind(out, shape=tuple(shape))
 
 
-def _product(x: Any, y: Any) -> Any:
+def _product(x: Tensor, y: Tensor) -> Tensor:
     """Return the product of matrices in the last two dims, the others broadcast."""
     a, b = x.spec.shape, y.spec.shape
     if len(b) == 2 and len(a) > 2:
         # one matrix on the right: the batch joins the rows
-        rows = 1
-        for n in a[:-1]:
-            rows *= n
-        out = bind(_MATMUL, (v.reshape.bind(x, shape=(rows, a[-1])), y), NO_PARAMS)
+        rows = v.reshape.bind(x, shape=(math.prod(a[:-1]), a[-1]))
+        out = bind(_MATMUL, (rows, y), NO_PARAMS)
         return v.reshape.bind(out, shape=(*a[:-1], b[-1]))
     lead = broadcast("matmul", a[:-2], b[:-2])
     if a[:-2] != lead:
@@ -101,7 +103,7 @@ def _product(x: Any, y: Any) -> Any:
     return bind(_MATMUL, (x, y), NO_PARAMS)
 
 
-def _ranked(name: str, x: Any, y: Any, ranks: tuple[int, int]) -> None:
+def _ranked(name: str, x: Tensor, y: Tensor, ranks: tuple[int, int]) -> None:
     _check(name, x, y)
     found = len(x.spec.shape), len(y.spec.shape)
     if found != ranks:
@@ -174,19 +176,19 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 ger = outer
 
 
-def _plus(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    beta, alpha = number("addmm", beta), number("addmm", alpha)
+def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
+    factors = [number("addmm", n) for n in (beta, alpha)]
     if input.spec.dtype is not product.spec.dtype and MODE.get().autocast is None:
         raise DTypeError(
             f"addmm: self and mat2 must have the same dtype, but got {input.spec.dtype!r} and "
             f"{product.spec.dtype!r}"
         )
     if product.spec.dtype.category == dt.INT:
-        beta, alpha = int(beta), int(alpha)
-    return _sum(input, product, beta, alpha)
+        factors = [int(n) for n in factors]
+    return _sum(input, product, *factors)
 
 
-def _sum(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+def _sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
     scaled = product if alpha == 1 else arithmetic.mul(product, alpha)
     shape = broadcast("addmm", input.spec.shape, scaled.spec.shape)
     if shape != scaled.spec.shape:
@@ -200,13 +202,17 @@ def _sum(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
 
 
 @takes_out
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
+) -> Tensor:
     """Return beta * input + alpha * (mat1 @ mat2)."""
     return _plus(input, mm(mat1, mat2), beta, alpha)
 
 
 @takes_out
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1
+) -> Tensor:
     """Return beta * input + alpha * (mat @ vec)."""
     return _plus(input, mv(mat, vec), beta, alpha)
 
@@ -214,7 +220,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 @takes_out
 @widened
 def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
     """Return beta * input + alpha * (the sum of the products of a batch)."""
     products = bmm(batch1, batch2)
@@ -223,7 +229,7 @@ def addbmm(
 
 @takes_out
 def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
     """Return beta * input + alpha * (batch1 @ batch2)."""
     return _plus(input, bmm(batch1, batch2), beta, alpha)
@@ -231,24 +237,25 @@ def baddbmm(
 
 @takes_out
 @widened
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: Number = 1
+) -> Tensor:
     """Return beta * input + alpha * outer(vec1, vec2)."""
-    product: Any = outer(vec1, vec2)
-    given: Any = input
-    if dt.promote(product.spec.dtype, given.spec.dtype).category < dt.FLOAT:
+    product = outer(vec1, vec2)
+    if dt.promote(product.spec.dtype, input.spec.dtype).category < dt.FLOAT:
         for name, factor in (("beta", beta), ("alpha", alpha)):
             if isinstance(factor, float):
                 raise DTypeError(
                     f"addr: For integral input tensors, argument {name} must not be a floating point "
                     f"number, got {factor}"
                 )
-    if product.spec.dtype is given.spec.dtype is dt.bool_:
+    if product.spec.dtype is input.spec.dtype is dt.bool_:
         beta, alpha = bool(beta), bool(alpha)
-    return _sum(given, product, beta, alpha)
+    return _sum(input, product, beta, alpha)
 
 
 @takes_out
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Dims] = 2) -> Tensor:
     """Return the products summed over dims: the last `dims` of the first with the first of the second.
 
     `dims` may be a pair of lists of dims instead.
@@ -273,22 +280,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         raise ShapeError(f"tensordot: dims {left} of {x} and {right} of {y} must have equal sizes")
     keep_x = [k for k in range(len(x)) if k not in left]
     keep_y = [k for k in range(len(y)) if k not in right]
-    size = 1
-    for k in left:
-        size *= x[k]
+    size = math.prod(x[k] for k in left)
     rows, columns = tuple(x[k] for k in keep_x), tuple(y[k] for k in keep_y)
-    one = v.reshape.bind(v.permute.bind(a, dims=(*keep_x, *left)), shape=(_product_of(rows), size))
+    one = v.reshape.bind(v.permute.bind(a, dims=(*keep_x, *left)), shape=(math.prod(rows), size))
     two = v.reshape.bind(
-        v.permute.bind(b, dims=(*right, *keep_y)), shape=(size, _product_of(columns))
+        v.permute.bind(b, dims=(*right, *keep_y)), shape=(size, math.prod(columns))
     )
     return v.reshape.bind(bind(_MATMUL, (one, two), NO_PARAMS), shape=(*rows, *columns))
-
-
-def _product_of(sizes: tuple[int, ...]) -> int:
-    out = 1
-    for n in sizes:
-        out *= n
-    return out
 
 
 @takes_out
@@ -321,7 +319,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @takes_out
-def chain_matmul(*matrices: Any) -> Tensor:
+def chain_matmul(*matrices: Tensor) -> Tensor:
     """Return the product of matrices, from left to right."""
     out = matrices[0]
     for m in matrices[1:]:
@@ -329,7 +327,7 @@ def chain_matmul(*matrices: Any) -> Tensor:
     return out
 
 
-def cartesian_prod(*tensors: Any) -> Tensor:
+def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Return every combination of the elements of 1-d tensors, one in each row."""
     if len(tensors) == 1:
         return tensors[0]

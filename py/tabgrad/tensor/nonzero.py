@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
-def places(mask: Any) -> Any:
+def places(mask: Tensor) -> Tensor:
     """Return the places of the true elements of a 1-d mask, in order. Reads their count."""
     device = mask.device
     kind = device.index_dtype
@@ -77,14 +78,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         raise ShapeError(f"masked_select: expected BoolTensor for mask, got {mask.spec.dtype!r}")
     shape = broadcast("masked_select", input.spec.shape, mask.spec.shape)
     x, m = expand(input, shape), expand(mask, shape)
-    n = 1
-    for size in shape:
-        n *= size
+    n = math.prod(shape)
     at = places(v.reshape.bind(m, shape=(n,)))
     return i.gather.bind(v.reshape.bind(x, shape=(n,)), at, axis=0)
 
 
-def masked_scattered(x: Any, mask: Any, source: Any) -> Any:
+def masked_scattered(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Return `x` with the true places of `mask` taking the elements of `source` in order."""
     shape = broadcast("masked_scatter", x.spec.shape, mask.spec.shape)
     x, mask = expand(x, shape), expand(mask, shape)

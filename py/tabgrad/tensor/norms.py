@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
@@ -27,11 +27,12 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
 Ints = tuple[int, ...]
 
 
-def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
+def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
     """Return the p-norm over `axes`: the one definition. At 0 its derivative is 0, whatever p.
 
     The second derivative of the 2-norm of zeros is nan, as it has none.
@@ -63,7 +64,7 @@ def vector_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     return where(zero, 0 if p > 0 else float("inf"), pow_(where(zero, 1, total), 1 / p))
 
 
-def root(x: Any) -> Any:
+def root(x: Tensor) -> Tensor:
     """Return the square root of what is not negative, with the derivative 0 at 0."""
     zero = eq(x, 0)
     return where(zero, 0, sqrt(where(zero, 1, x)))
@@ -71,12 +72,9 @@ def root(x: Any) -> Any:
 
 @takes_out
 def norm(
-    input: Tensor,
-    p: Any = "fro",
-    dim: Any = None,
-    keepdim: bool = False,
+    input: Tensor, p: float | str | None = "fro", dim: Dims | None = None, keepdim: bool = False,
     dtype: DType | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return the p-norm over `dim` of the elements as one vector; "fro" is 2.
 
     The derivative at 0 is 0, whatever p.
@@ -87,7 +85,7 @@ def norm(
     """
     if input.spec.dtype.category < dt.FLOAT and dtype is None:
         raise DTypeError(f"norm: expected a floating-point tensor, got {input.spec.dtype!r}")
-    x: Any = input if dtype is None else cast(input, input.device.canonical(dtype, True))
+    x = input if dtype is None else cast(input, input.device.canonical(dtype, True))
     over = axes("norm", dim, len(x.spec.shape))
     if p in ("fro", None):
         p = 2.0
@@ -99,7 +97,7 @@ def norm(
 
 
 @widened(autocast=True)
-def _norm(x: Any, p: float, over: Ints, keepdim: bool) -> Any:
+def _norm(x: Tensor, p: float, over: Ints, keepdim: bool) -> Tensor:
     y = vector_norm(x, p, over)
     return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
 

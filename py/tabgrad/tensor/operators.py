@@ -12,15 +12,13 @@ from tabgrad.ops import elementwise
 from tabgrad.tensor import arithmetic, comparison, conversion, creation, elementary, linear
 
 if TYPE_CHECKING:
-    from tabgrad.tensor import Tensor
-
-if TYPE_CHECKING:
+    from tabgrad.core.op import Op
     from tabgrad.tensor import Tensor
 
 FLOAT = dt.FLOAT
 
 
-def _operand(self: Any, other: Any) -> Any:
+def _operand(self: Tensor, other: Any) -> Any:
     """Return what stands on the other side of an operator, NotImplemented where it is no operand.
 
     A NumPy array becomes a tensor on the device of this one, a NumPy scalar a number.
@@ -33,11 +31,11 @@ def _operand(self: Any, other: Any) -> Any:
 
 
 def operator(
-    fn: Callable[..., Any], op: Any = None, swapped: bool = False
+    fn: Callable[..., Any], op: Op | None = None, swapped: bool = False
 ) -> Callable[[Any, Any], Tensor]:
     """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
 
-    def method(self: Any, other: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
         if op is not None and self.spec.dtype.category >= FLOAT:
             want = self.spec
             kind = other.__class__
@@ -55,7 +53,7 @@ def operator(
     return method
 
 
-def product(self: Any, other: Any) -> Tensor:
+def product(self: Tensor, other: Any) -> Tensor:
     """Return self @ other; an array and the tensor take the dtype that holds both."""
     made = _operand(self, other)
     if made is NotImplemented or made is other:
@@ -66,10 +64,10 @@ def product(self: Any, other: Any) -> Tensor:
     )
 
 
-def product_from_left(self: Any, other: Any) -> Tensor:
+def product_from_left(self: Tensor, other: Any) -> Tensor:
     """Return other @ self."""
     made = _operand(self, other)
-    if not isinstance(made, Box):
+    if not conversion.is_tensor(made):
         return NotImplemented
     dtype = dt.promote(self.spec.dtype, made.spec.dtype)
     return linear.matmul(
@@ -80,7 +78,7 @@ def product_from_left(self: Any, other: Any) -> Tensor:
 def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
     """Return the method of an assigning operator that writes by this in-place method."""
 
-    def method(self: Any, other: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
         other = _operand(self, other)
         return other if other is NotImplemented else write(self, other)
 

@@ -21,7 +21,10 @@ from tabgrad.tensor.joining import cat, narrow
 from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
     Pair = tuple[Tensor, Tensor]
 
@@ -73,7 +76,9 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ret
     return return_types.kthvalue(*sorting.kthvalue(input, k, dim, keepdim))
 
 
-def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> Any:
+def _median(
+    kind: Callable[..., Pair], x: Tensor, dim: int | None, keepdim: bool, skip: bool
+) -> Any:
     refuse_bool("median", x)
     if dim is None:
         flat = v.reshape.bind(x, shape=(x.spec.size,))
@@ -83,7 +88,7 @@ def _median(kind: Any, x: Any, dim: int | None, keepdim: bool, skip: bool) -> An
     return kind(*sorting.median(x, dim, keepdim, skip))
 
 
-def _shared(x: Any, value: Any) -> Any:
+def _shared(x: Tensor, value: Tensor) -> Tensor:
     """Return `value`, an element of the line `x`; all that equal it share its derivative."""
     if x.spec.dtype.category < dt.FLOAT:
         return value
@@ -128,7 +133,7 @@ takes_out(nanmedian)
 # -- running results -------------------------------------------------------------------------------
 
 
-def _running(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, int]:
+def _running(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, int]:
     if dtype is not None:
         x = cast(x, x.device.canonical(dtype, True))
     elif x.spec.dtype.category < dt.FLOAT:
@@ -159,12 +164,13 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Return the logarithm of the running sum of exp(x) along `dim`, without overflow."""
     needs_float("logcumsumexp", input)
-    x: Any = input
-    at = axis("logcumsumexp", dim, len(x.spec.shape))
-    return scan.logcumsumexp.bind(x, axis=at, reverse=False) if x.spec.shape else e.copy.bind(x)
+    at = axis("logcumsumexp", dim, len(input.spec.shape))
+    if not input.spec.shape:
+        return e.copy.bind(input)
+    return scan.logcumsumexp.bind(input, axis=at, reverse=False)
 
 
-def _extremes(name: str, x: Any, dim: int, least: bool) -> tuple[Any, Any]:
+def _extremes(name: str, x: Tensor, dim: int, least: bool) -> tuple[Any, Any]:
     at = axis(name, dim, len(x.spec.shape))
     if x.spec.shape:
         return scan.cumextreme(x, at, least)
@@ -185,13 +191,14 @@ def cummin(input: Tensor, dim: int) -> return_types.cummin:
 
 @takes_out
 def diff(
-    input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
-) -> Tensor:
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None,
+    append: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Return the n-th differences of neighbours along `dim`."""
     if not n:
         return e.copy.bind(input)
     parts = [p for p in (prepend, input, append) if p is not None]
-    x: Any = cat(parts, dim) if len(parts) > 1 else input
+    x = cat(parts, dim) if len(parts) > 1 else input
     at = axis("diff", dim, len(x.spec.shape))
     for _ in range(n):
         size = x.spec.shape[at]
@@ -207,8 +214,8 @@ def diff(
 
 @takes_out
 def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None, sorter: Tensor | None = None,
+    sorted_sequence: Tensor, input: Tensor | Number, *, out_int32: bool = False,
+    right: bool = False, side: str | None = None, sorter: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return where each element belongs in the ascending last dim of `sorted_sequence`.
 
@@ -220,7 +227,7 @@ def searchsorted(
     >>> tg.searchsorted(x, tg.tensor([2.0, 5.0], device="cpu"), sorter=tg.argsort(x))
     tensor([1, 3])
     """
-    edges: Any = sorted_sequence
+    edges = sorted_sequence
     refuse_bool("searchsorted", edges)
     if side not in (None, "left", "right"):
         raise ArgumentError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -238,7 +245,7 @@ def searchsorted(
         last = len(edges.spec.shape) - 1
         order = within("searchsorted", sorter, edges.spec.shape[last], last)
         edges = gather.bind(edges, order, axis=last)
-    given: Any = (
+    given = (
         input if isinstance(input, Box) else tensor(input, dtype=edges.dtype, device=edges.device)
     )
     dtype = dt.promote(edges.spec.dtype, given.spec.dtype)
@@ -248,7 +255,7 @@ def searchsorted(
 
 @takes_out
 def bucketize(
-    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+    input: Tensor | Number, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
     """Return which interval of the ascending `boundaries` each element lies in."""
     if len(boundaries.spec.shape) != 1:

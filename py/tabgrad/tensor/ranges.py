@@ -15,21 +15,25 @@ from tabgrad.ops.indexing import iota
 from tabgrad.ops.rounding import ge, le
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import aliasing, creation
-from tabgrad.tensor.arguments import tensors
-from tabgrad.tensor.creation import place, require
+from tabgrad.tensor.arguments import listed, tensors
+from tabgrad.tensor.creation import place, placed, require
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.layout import layout as Layout
 from tabgrad.tensor.public import fills_out, takes_out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import DeviceLike, Number
 
 
 @fills_out
 def arange(
-    *args: Any, start: Any = None, end: Any = None, step: Any = 1, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False,
+    *args: float, start: float | None = None, end: float | None = None, step: float = 1,
+    dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike | None = None,
+    pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return start, start + step, ... up to but without `end`: arange(end) or arange(start, end, step=1).
 
@@ -65,7 +69,7 @@ def arange(
         raise DTypeError(
             f'"arange" not implemented for {target!r}: expected an integer or floating-point dtype'
         )
-    n = (-((start - end) // step)) if whole else math.ceil((end - start) / step)
+    n = -int((start - end) // step) if whole else math.ceil((end - start) / step)
     if target.category == dt.INT:
         start, step = int(start), int(step)
     if n and dt.NARROW.get(asked) is target and target.category == dt.INT:
@@ -78,7 +82,7 @@ def arange(
     return require(x, requires_grad)
 
 
-def _check_range(start: Any, end: Any, step: Any) -> None:
+def _check_range(start: float, end: float, step: float) -> None:
     if step == 0:
         raise NumberRangeError("arange: step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
@@ -91,8 +95,9 @@ def _check_range(start: Any, end: Any, step: Any) -> None:
 
 @fills_out
 def linspace(
-    start: Any, end: Any, steps: int, *, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    start: Number, end: Number, steps: int, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `steps` numbers from `start` to `end`, both included, at equal distances.
 
@@ -102,8 +107,7 @@ def linspace(
     """
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
-    where_to = place(device, layout)
-    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    where_to, target = placed(dtype, device, layout)
     start, end = number("linspace", start), number("linspace", end)
     if target.category == dt.BOOL:
         raise DTypeError("linspace: not implemented for 'Bool': expected a number dtype")
@@ -122,7 +126,7 @@ def linspace(
     return require(x, requires_grad)
 
 
-def _from_both_ends(first: Any, last: Any, step: float, steps: int) -> list[Any]:
+def _from_both_ends(first: float, last: float, step: float, steps: int) -> list[Any]:
     """Return `steps` numbers, each counted from the nearer end, so that both ends are exact."""
     near = [first + step * i for i in range(steps // 2)]
     if steps % 2:
@@ -132,13 +136,12 @@ def _from_both_ends(first: Any, last: Any, step: float, steps: int) -> list[Any]
 
 @fills_out
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return base ** linspace(start, end, steps)."""
-    where_to = place(device, layout)
-    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    where_to, target = placed(dtype, device, layout)
     if target.category == dt.BOOL:
         raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
     if target.category == dt.INT:
@@ -146,11 +149,11 @@ def logspace(
         low, high = limits(target)
         numbers = [(n - low & high - low) + low for n in found]
         return require(creation.tensor(numbers, dtype=target, device=where_to), requires_grad)
-    x: Any = linspace(start, end, steps, dtype=target, device=device)
+    x = linspace(start, end, steps, dtype=target, device=device)
     return require(base**x, requires_grad)
 
 
-def _whole_powers(start: Any, end: Any, steps: int, base: float) -> list[int]:
+def _whole_powers(start: float, end: float, steps: int, base: float) -> list[int]:
     """Return the powers as integers: the exponents begin and end at integers, unless there is one."""
     if steps < 0:
         raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
@@ -164,7 +167,7 @@ def _whole_powers(start: Any, end: Any, steps: int, base: float) -> list[int]:
 @fills_out
 def eye(
     n: int, m: int | None = None, *, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the n by m matrix with ones on its diagonal.
 
@@ -176,13 +179,12 @@ def eye(
     columns = n if m is None else m
     if n < 0 or columns < 0:
         raise ShapeError(f"eye: sizes must not be negative, got {n} and {columns}")
-    where_to = place(device, layout)
-    target = where_to.canonical(dtype or dt.get_default_dtype(), dtype is not None)
+    where_to, target = placed(dtype, device, layout)
     row, column = row_and_column(n, columns, where_to)
     return require(cast(row.eq(column), target), requires_grad)
 
 
-def row_and_column(n: int, m: int, device: Any) -> tuple[Any, Any]:
+def row_and_column(n: int, m: int, device: Device) -> tuple[Any, Any]:
     """Return the row index and the column index at every place of an n by m matrix."""
     dtype = device.index_dtype
     row = reshape.bind(iota(n, dtype, device), shape=(n, 1))
@@ -190,13 +192,13 @@ def row_and_column(n: int, m: int, device: Any) -> tuple[Any, Any]:
     return expand.bind(row, shape=(n, m)), expand.bind(column, shape=(n, m))
 
 
-def _triangle(name: str, x: Any, diagonal: int, keep: Any) -> Any:
+def _triangle(name: str, x: Tensor, diagonal: int, keep: Callable[..., Tensor]) -> Tensor:
     shape = x.spec.shape
     if len(shape) < 2:
         raise ShapeError(f"{name}: expected at least 2 dimensions, got shape {shape}")
     diagonal = diagonal.__index__()
     row, column = row_and_column(shape[-2], shape[-1], x.device)
-    zero: Any = False if x.spec.dtype.category == dt.BOOL else 0
+    zero = False if x.spec.dtype.category == dt.BOOL else 0
     return where(keep(column, row + diagonal), x, zero)
 
 
@@ -219,9 +221,9 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _indices(
-    pairs: list[tuple[int, int]], dtype: DType | None, device: Any, layout: Layout | None,
-    requires_grad: bool,
-) -> Any:  # fmt: skip
+    pairs: list[tuple[int, int]], dtype: DType | None, device: DeviceLike | None,
+    layout: Layout | None, requires_grad: bool,
+) -> Tensor:  # fmt: skip
     where_to = place(device, layout)
     target = where_to.canonical(dtype or dt.int64)
     if not pairs:
@@ -237,7 +239,7 @@ def _check_sizes(name: str, row: int, col: int) -> None:
 
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the rows and columns of the lower triangle of a row by col matrix, as a 2 by k tensor."""
@@ -248,7 +250,7 @@ def tril_indices(
 
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the rows and columns of the upper triangle of a row by col matrix, as a 2 by k tensor."""
@@ -257,7 +259,9 @@ def triu_indices(
     return _indices(pairs, dtype, device, layout, requires_grad)
 
 
-def meshgrid(*tensors_: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+def meshgrid(
+    *tensors_: Tensor | Sequence[Tensor], indexing: str | None = None
+) -> tuple[Tensor, ...]:
     """Return one tensor for each 1-d input, with its values along its own axis of a common grid.
 
     `indexing` is "ij" unless told. With "xy" the first two axes change places, as for plots.
@@ -270,7 +274,7 @@ def meshgrid(*tensors_: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """
     if indexing not in (None, "ij", "xy"):
         raise ValueError(f'meshgrid: indexing must be "ij" or "xy", got {indexing!r}')
-    given = tensors("meshgrid", tensors_[0] if _is_list(tensors_) else tensors_)
+    given = tensors("meshgrid", listed(tensors_))
     lines = [x if x.spec.shape else aliasing.reshaped(x, (1,)) for x in given]
     for x in lines:
         if len(x.spec.shape) != 1:
@@ -286,20 +290,12 @@ def meshgrid(*tensors_: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     return tuple(out)
 
 
-def _is_list(given: tuple[Any, ...]) -> bool:
-    return len(given) == 1 and isinstance(given[0], list | tuple)
-
-
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """Return the powers of each element of `x` as a row, the highest first unless `increasing`."""
-    source: Any = x
-    if len(source.spec.shape) != 1:
-        raise ArgumentError(f"vander: x must be a one-dimensional tensor, got {source.spec.shape}")
-    n = source.spec.size if N is None else N
-    powers: Any = arange(n, device=source.device)
-    if not increasing:
-        powers = powers.flip(0)
-    return source.unsqueeze(-1) ** powers
+    if len(x.spec.shape) != 1:
+        raise ArgumentError(f"vander: x must be a one-dimensional tensor, got {x.spec.shape}")
+    powers = arange(x.spec.size if N is None else N, device=x.device)
+    return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
 
 
 class RangesMethods:

@@ -14,10 +14,11 @@ from tabgrad.tensor.aliasing import refreshed
 from tabgrad.transforms.vmap import Batch
 
 if TYPE_CHECKING:
+    from tabgrad.core.spec import Spec
     from tabgrad.tensor import Tensor
 
 
-def concrete(x: Any, what: str) -> Any:
+def concrete(x: Tensor, what: str) -> Tensor:
     """Return the base tensor with the value of `x`; raise where it has no single value.
 
     That is inside vmap, where there is one for each element of the batch. A call that is being compiled
@@ -32,7 +33,7 @@ def concrete(x: Any, what: str) -> Any:
     return lowered(x, what)
 
 
-def lowered(x: Any, what: str) -> Any:
+def lowered(x: Tensor, what: str) -> Tensor:
     """Return the base tensor with the value of `x`, not to be read by the program itself."""
     refreshed(x)
     while x.owner is not None:
@@ -46,19 +47,19 @@ def lowered(x: Any, what: str) -> Any:
     return x
 
 
-def data(x: Any, what: str) -> Any:
+def data(x: Tensor, what: str) -> Any:
     """Return the row-major bytes of `x`, waiting for them."""
     x = concrete(x, what)
     return x.device.backend.read(x.value, x.spec)
 
 
-async def data_async(x: Any, what: str) -> Any:
+async def data_async(x: Tensor, what: str) -> Any:
     """Return the row-major bytes of `x`, awaiting them."""
     x = concrete(x, what)
     return await x.device.backend.read_async(x.value, x.spec)
 
 
-def _check_one(x: Any) -> None:
+def _check_one(x: Tensor) -> None:
     if x.spec.size != 1:
         raise ShapeError(
             "only one element tensors can be converted to Python scalars: "
@@ -96,11 +97,11 @@ async def tolist_async(self: Tensor) -> Any:
     return _nested(await data_async(self, "tolist_async"), self.spec)
 
 
-def _nested(found: Any, s: Any) -> Any:
+def _nested(found: Any, s: Spec) -> Any:
     return literals.nest(literals.decode(found, s.dtype), s.shape)
 
 
-def _check_array(x: Any, force: bool) -> None:
+def _check_array(x: Tensor, force: bool) -> None:
     if x.spec.dtype is dt.bfloat16:
         raise TypeError(
             "Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use tensor.float().numpy()"
@@ -126,7 +127,7 @@ async def numpy_async(self: Tensor, *, force: bool = False) -> Any:
     return _array(await data_async(self, "numpy_async"), self.spec)
 
 
-def _array(found: Any, s: Any) -> Any:
+def _array(found: Any, s: Spec) -> Any:
     return np.frombuffer(bytearray(found), s.dtype.name).reshape(s.shape)
 
 

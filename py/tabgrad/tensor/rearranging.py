@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.ops import elementwise as e, view as v
@@ -11,13 +11,16 @@ from tabgrad.tensor.joining import cat, narrow
 from tabgrad.tensor.shaping import ravel, transpose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
 
-def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+def flip(input: Tensor, *args: Dims, dims: Dims | None = None) -> Tensor:
     """Return a copy with the order along `dims` reversed: flip(input, 0, 1) or flip(input, dims=(0, 1))."""
     rank = len(input.spec.shape)
-    over = axes("flip", ints("flip", args if dims is None else (dims,)), rank, empty_is_all=False)
+    over = axes("flip", ints("flip", args, dims), rank, empty_is_all=False)
     return v.flip.bind(input, axes=over)
 
 
@@ -31,20 +34,20 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
-def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
     """Return the elements moved `shifts` places along `dims`, those that leave entering at the other end.
 
     >>> import tabgrad as tg
     >>> tg.roll(tg.arange(4, device="cpu"), 1)
     tensor([3, 0, 1, 2])
     """
-    by = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
+    by = ints("roll", (shifts,))
     shape = input.spec.shape
     if dims is None or dims == ():
         if len(by) != 1:
             raise ShapeError(f"roll: without dims expected one shift, got {by}")
         return v.reshape.bind(roll(ravel(input), by[0], 0), shape=shape)
-    over = (dims,) if hasattr(dims, "__index__") else tuple(dims)
+    over = ints("roll", (dims,))
     if len(by) != len(over):
         raise ShapeError(
             f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}"
@@ -59,7 +62,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     return e.copy.bind(input) if out is input else out
 
 
-def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Return `input` turned by k quarter turns in the plane of two dims, from the first to the second."""
     if len(dims) != 2:
         raise ArgumentError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -74,7 +77,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     return flip(transpose(input, a, b), a) if k == 1 else transpose(flip(input, a), a, b)
 
 
-def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
+def repeat(self: Tensor, *args: Dims, repeats: Dims | None = None) -> Tensor:
     """Return `self` laid out `sizes` times along each dim; more sizes than dims add dims in front.
 
     >>> import tabgrad as tg
@@ -82,7 +85,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = ints("repeat", args if repeats is None else (repeats,))
+    times = ints("repeat", args, repeats)
     shape = self.spec.shape
     if len(times) < len(shape):
         raise ShapeError(
@@ -99,9 +102,9 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     return v.reshape.bind(x, shape=new)
 
 
-def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+def tile(input: Tensor, *args: Dims, dims: Dims | None = None) -> Tensor:
     """Return `input` repeated `dims` times; missing dims in front count as 1."""
-    times = ints("tile", args if dims is None else (dims,))
+    times = ints("tile", args, dims)
     return repeat(input, (1,) * (len(input.spec.shape) - len(times)) + times)
 
 

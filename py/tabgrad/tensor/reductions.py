@@ -25,6 +25,7 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
     Pair = tuple[Tensor, Tensor]
 
@@ -34,7 +35,7 @@ Ints = tuple[int, ...]
 _ALL: list[Params] = [intern_params({"axes": tuple(range(n))}) for n in range(9)]
 
 
-def reduce(op: Any, x: Any, over: Ints, keepdim: bool) -> Any:
+def reduce(op: Op, x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     """Return `x` reduced by the primitive `op` over the axes `over`, which stay as ones if `keepdim`."""
     kind = x.spec.dtype
     if kind.category < dt.FLOAT and kind.itemsize < 4 and op in (r.reduce_sum, r.reduce_prod):
@@ -42,15 +43,15 @@ def reduce(op: Any, x: Any, over: Ints, keepdim: bool) -> Any:
         y = cast(op.bind(cast(x, dt.int32), axes=over), kind)
     else:
         y = op.bind(x, axes=over)
-    return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
+    return keep_axes(y, x, over) if keepdim else y
 
 
-def keep_axes(y: Any, x: Any, over: Ints) -> Any:
+def keep_axes(y: Tensor, x: Tensor, over: Ints) -> Tensor:
     """Return the reduced `y` with the axes `over` of `x` back as ones."""
     return reshape.bind(y, shape=with_ones(x.spec.shape, over))
 
 
-def _summand(name: str, x: Any, dtype: DType | None) -> Any:
+def _summand(name: str, x: Tensor, dtype: DType | None) -> Tensor:
     if x.spec.dtype is dt.bool_:
         countable(name, x.spec.size, x.device)
     if dtype is not None:
@@ -60,7 +61,7 @@ def _summand(name: str, x: Any, dtype: DType | None) -> Any:
 
 @takes_out
 def sum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the sum over `dim`: an int, a tuple of ints, or None for all. Integers add up as int64.
 
@@ -69,13 +70,8 @@ def sum(
     tensor([3., 3.])
     """
     s = input.spec
-    if (
-        dim is None
-        and dtype is None
-        and s.dtype.category >= dt.FLOAT
-        and not keepdim
-        and len(s.shape) < 9
-    ):
+    plain = dim is None and dtype is None and not keepdim
+    if plain and s.dtype.category >= dt.FLOAT and len(s.shape) < 9:
         return bind(_SUM, (input,), _ALL[len(s.shape)])
     x = _summand("sum", input, dtype)
     return reduce(r.reduce_sum, x, axes("sum", dim, len(s.shape)), keepdim)
@@ -86,7 +82,7 @@ _SUM: Op = r.reduce_sum
 
 @takes_out
 def nansum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the sum over `dim`, a nan counting as 0."""
     if input.spec.dtype.category < dt.FLOAT:
@@ -96,7 +92,7 @@ def nansum(
 
 @takes_out
 def mean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the mean over `dim`; integers need a `dtype` to become floats. No elements give nan.
 
@@ -104,7 +100,7 @@ def mean(
     >>> tg.mean(tg.tensor([1.0, 3.0], device="cpu"))
     tensor(2.)
     """
-    x: Any = input if dtype is None else cast(input, input.device.canonical(dtype, True))
+    x = input if dtype is None else cast(input, input.device.canonical(dtype, True))
     if x.spec.dtype.category < dt.FLOAT:
         raise DTypeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
@@ -114,7 +110,7 @@ def mean(
 
 
 @widened(autocast=True)
-def _mean(x: Any, over: Ints, keepdim: bool) -> Any:
+def _mean(x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
     # not a product: compilers take 0 times anything for 0
@@ -124,7 +120,7 @@ def _mean(x: Any, over: Ints, keepdim: bool) -> Any:
 @takes_out
 @widened(autocast=True)
 def nanmean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the mean over `dim` of what is not nan."""
     needs_float("nanmean(): expected input to have floating point or complex dtype", input)
@@ -132,21 +128,21 @@ def nanmean(
     return a.div(nansum(input, dim, keepdim, dtype=dtype), sum(there, dim, keepdim, dtype=dtype))
 
 
-def negated(x: Any) -> Any:
+def negated(x: Tensor) -> Tensor:
     """Return the negation of a bool tensor."""
     return rounding.bitwise_not(x)
 
 
 @takes_out
 def prod(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the product over `dim`, one int or None for all. Integers multiply as int64."""
     x = _summand("prod", input, dtype)
     return reduce(r.reduce_prod, x, axes("prod", dim, len(x.spec.shape)), keepdim)
 
 
-def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexError) -> None:
+def _check_some(name: str, x: Tensor, over: Ints, error: type[Exception] = IndexError) -> None:
     if builtins.any(x.spec.shape[k] == 0 for k in over):
         raise error(
             f"{name}(): Expected reduction dim to have non-zero size, got shape {x.spec.shape}"
@@ -154,29 +150,28 @@ def _check_some(name: str, x: Any, over: Ints, error: type[Exception] = IndexErr
 
 
 @takes_out
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Return the maximum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
-    over = axes("amax", dim, len(input.spec.shape))
-    _check_some("amax", input, over, ShapeError if dim in ((), None) else IndexError)
-    return _undefined(reduce(r.reduce_max, input, over, keepdim))
+    return _extremes("amax", r.reduce_max, input, dim, keepdim)
 
 
 @takes_out
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Return the minimum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
-    over = axes("amin", dim, len(input.spec.shape))
-    _check_some("amin", input, over, ShapeError if dim in ((), None) else IndexError)
-    return _undefined(reduce(r.reduce_min, input, over, keepdim))
+    return _extremes("amin", r.reduce_min, input, dim, keepdim)
 
 
-def _undefined(y: Any) -> Any:
-    """Return `y`; where it is nan its derivative is nan, by every element that it was chosen among."""
+def _extremes(name: str, op: Op, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
+    """Return `x` reduced by `op`. Where the result is nan, so is its derivative by each element."""
+    over = axes(name, dim, len(x.spec.shape))
+    _check_some(name, x, over, ShapeError if dim in ((), None) else IndexError)
+    y = reduce(op, x, over, keepdim)
     if not y.spec.dtype.is_floating_point:
         return y
     return e.mul(y, cast(e.where(rounding.isnan(y), math.nan, 1.0), y.spec.dtype))
 
 
-def _arg(name: str, op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _arg(name: str, op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     rank = len(x.spec.shape)
     if dim is None:
         _check_some(name, x, tuple(range(rank)))
@@ -208,7 +203,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg("argmin", r.argmin, input, dim, keepdim)
 
 
-def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+def _extreme(name: str, x: Tensor, dim: int, keepdim: bool) -> Pair:
     most = name == "max"
     if not len(x.spec.shape):
         axis(name, dim, 0)
@@ -222,6 +217,12 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     return reshape.bind(values, shape=shape), reshape.bind(at, shape=shape)
 
 
+def _extreme_of_all(name: str, op: Op, x: Tensor) -> Tensor:
+    over = tuple(range(len(x.spec.shape)))
+    _check_some(name, x, over, ShapeError)
+    return reduce(op, x, over, False)
+
+
 @overload
 def max(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -231,7 +232,11 @@ def max(
 @overload
 def max(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def max(  # type: ignore[misc] # takes_out adds `out`
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
 ) -> Any:
     """Return the maximum of all; or, along `dim`, (values, indices); or of two tensors, element by element.
 
@@ -243,11 +248,10 @@ def max(  # type: ignore[misc] # takes_out adds `out`
     """
     if other is not None:
         return a.maximum(input, other)
-    if dim is None:
-        _check_some("max", input, tuple(range(len(input.spec.shape))), ShapeError)
-        return reduce(r.reduce_max, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
         return a.maximum(input, dim)
+    if dim is None:
+        return _extreme_of_all("max", r.reduce_max, input)
     return return_types.max(*_extreme("max", input, dim, keepdim))
 
 
@@ -263,16 +267,19 @@ def min(
 @overload
 def min(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def min(  # type: ignore[misc] # takes_out adds `out`
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
 ) -> Any:
     """Return the minimum of all; or, along `dim`, (values, indices); or of two tensors, element by element."""
     if other is not None:
         return a.minimum(input, other)
-    if dim is None:
-        _check_some("min", input, tuple(range(len(input.spec.shape))), ShapeError)
-        return reduce(r.reduce_min, input, tuple(range(len(input.spec.shape))), False)
     if isinstance(dim, Box):
         return a.minimum(input, dim)
+    if dim is None:
+        return _extreme_of_all("min", r.reduce_min, input)
     return return_types.min(*_extreme("min", input, dim, keepdim))
 
 
@@ -288,30 +295,30 @@ def aminmax(
     return return_types.aminmax(amin(input, over, keepdim), amax(input, over, keepdim))
 
 
-def _logical(op: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+def _logical(op: Op, name: str, x: Tensor, dim: Dims | None, keepdim: bool) -> Tensor:
     y = reduce(op, truth(x), axes(name, dim, len(x.spec.shape)), keepdim)
     return cast(y, dt.uint8) if x.spec.dtype is dt.uint8 else y
 
 
 @takes_out
-def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def any(input: Tensor, dim: Dims | None = None, keepdim: bool = False) -> Tensor:
     """Return whether any element over `dim` is nonzero; of none, false."""
     return _logical(r.reduce_any, "any", input, dim, keepdim)
 
 
 @takes_out
-def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def all(input: Tensor, dim: Dims | None = None, keepdim: bool = False) -> Tensor:
     """Return whether all elements over `dim` are nonzero; of none, true."""
     return _logical(r.reduce_all, "all", input, dim, keepdim)
 
 
-def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Dims | None = None) -> Tensor:
     """Return how many elements over `dim` are nonzero."""
     countable("count_nonzero", input.spec.size, input.device)
     return sum(as_dtype(truth(input), dt.int64), dim)
 
 
-def count_nonzero_method(self: Tensor, *args: Any, dim: Any = None) -> Tensor:
+def count_nonzero_method(self: Tensor, *args: Dims, dim: Dims | None = None) -> Tensor:
     """Return how many elements over `dim` are nonzero."""
     return count_nonzero(self, spread(args, dim))
 
@@ -319,24 +326,21 @@ def count_nonzero_method(self: Tensor, *args: Any, dim: Any = None) -> Tensor:
 # -- spread ----------------------------------------------------------------------------------------
 
 
-def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
-    # var(x, False) is PyTorch's old way of saying correction=0
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    return dim, float(unbiased if correction is None else correction)
-
-
-def _over(name: str, x: Any, dim: Any, unbiased: Any, correction: Any) -> tuple[Ints, float]:
+def _over(
+    name: str, x: Tensor, dim: Dims | None, unbiased: bool, correction: float | None
+) -> tuple[Ints, float]:
     if x.spec.dtype.category < dt.FLOAT:
         raise DTypeError(
             f"{name}: only support floating point and complex dtypes, got {x.spec.dtype!r}"
         )
-    dim, correction = _correction(dim, unbiased, correction)
-    return axes(name, dim, len(x.spec.shape)), correction
+    if isinstance(dim, bool):
+        # var(x, False) is PyTorch's old way of saying correction=0
+        unbiased, dim = dim, None
+    return axes(name, dim, len(x.spec.shape)), float(unbiased if correction is None else correction)
 
 
 @widened
-def _spread(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+def _spread(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     """Return the variance and the mean."""
     count = math.prod(x.spec.shape[k] for k in over)
     center = _mean(x, over, True)
@@ -354,7 +358,7 @@ def _spread(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
 
 
 @widened
-def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
+def _deviation(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     """Return the root of the variance, and the mean."""
     variance, center = _spread(x, over, keepdim, correction)
     return root(variance), center
@@ -362,7 +366,7 @@ def _deviation(x: Any, over: Ints, keepdim: bool, correction: float) -> Any:
 
 @takes_out
 def var(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+    input: Tensor, dim: Dims | None = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the variance over `dim`: the sum of squared distances from the mean, over n - correction.
@@ -379,7 +383,7 @@ def var(
 
 @takes_out
 def std(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+    input: Tensor, dim: Dims | None = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the standard deviation over `dim`, the root of `var`; its derivative at 0 is 0."""
@@ -388,7 +392,7 @@ def std(
 
 
 def var_mean(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+    input: Tensor, dim: Dims | None = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the variance and the mean over `dim`."""
@@ -397,7 +401,7 @@ def var_mean(
 
 
 def std_mean(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+    input: Tensor, dim: Dims | None = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the standard deviation and the mean over `dim`."""

@@ -26,11 +26,13 @@ from tabgrad.transforms.vmap import check_same
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.layout import memory_format as MemoryFormat
+    from tabgrad.tensor.types import DeviceLike, Dims
 
 Shape = tuple[int, ...]
 
 
-def unit(words: Any, low_bits: int, dtype: DType, offset: float = 0.0) -> Any:
+def unit(words: Tensor, low_bits: int, dtype: DType, offset: float = 0.0) -> Tensor:
     """Return the high bits of `words` as numbers in [0, 1), or in (0, 1] with an offset of 1."""
     whole = cast(r.bitwise_right_shift(words, low_bits), dtype)
     if offset:
@@ -44,7 +46,7 @@ def _halves(shape: Shape, generator: Generator | None, where: Device) -> tuple[A
     return v.reshape.bind(first, shape=shape), v.reshape.bind(second, shape=shape)
 
 
-def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | None) -> Any:
+def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | None) -> Tensor:
     """Return numbers in [0, 1) with all the bits that `dtype` holds."""
     if dtype is dt.float64:
         high, low = _halves(shape, generator, where)
@@ -59,7 +61,9 @@ def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | No
     return cast(x, dtype)
 
 
-def standard_normal(shape: Shape, dtype: DType, where: Device, generator: Generator | None) -> Any:
+def standard_normal(
+    shape: Shape, dtype: DType, where: Device, generator: Generator | None
+) -> Tensor:
     """Return normal numbers: sqrt(-2 ln u) cos(2 pi w) for uniform u in (0, 1] and w in [0, 1).
 
     The real and the imaginary part of complex ones are independent, with half of the variance each.
@@ -83,9 +87,9 @@ def _floats(name: str, where: Device, dtype: DType | None, complex_too: bool = F
 
 @fills_out
 def rand(
-    *args: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False,
+    *args: Dims, size: Dims | None = None, generator: Generator | None = None,
+    dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike | None = None,
+    pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in [0, 1).
 
@@ -94,35 +98,30 @@ def rand(
     True
     """
     where = place(device, layout)
-    shape = sizes("rand", args if size is None else (size,))
+    shape = sizes("rand", args, size)
     return require(uniform(shape, _floats("rand", where, dtype), where, generator), requires_grad)
 
 
 @fills_out
 def randn(
-    *args: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False,
+    *args: Dims, size: Dims | None = None, generator: Generator | None = None,
+    dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike | None = None,
+    pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return random numbers of the normal distribution with mean 0 and variance 1.
 
     Complex ones have that variance in total: half of it in the real and half in the imaginary part.
     """
     where = place(device, layout)
-    shape = sizes("randn", args if size is None else (size,))
+    shape = sizes("randn", args, size)
     target = _floats("randn", where, dtype, True)
     return require(standard_normal(shape, target, where, generator), requires_grad)
 
 
 def integers(
-    name: str,
-    low: int,
-    high: int,
-    shape: Shape,
-    dtype: DType,
-    where: Device,
+    name: str, low: int, high: int, shape: Shape, dtype: DType, where: Device,
     generator: Generator | None,
-) -> Any:
+) -> Tensor:  # fmt: skip
     """Return integers in [low, high), for the function `name`."""
     span = high - low
     if span <= 0:
@@ -147,9 +146,9 @@ def integers(
 
 @fills_out
 def randint(
-    *args: Any, low: int | None = None, high: int | None = None, size: Any = None,
+    *args: Dims, low: int | None = None, high: int | None = None, size: Dims | None = None,
     generator: Generator | None = None, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return random integers from `low` to high - 1: randint(high, size) or randint(low, high, size).
 
@@ -157,7 +156,7 @@ def randint(
     >>> tg.randint(3, 4, (2,), device="cpu")
     tensor([3, 3])
     """
-    given = list(args)
+    given: list[Any] = list(args)
     if size is None:
         if not given:
             raise TypeError("randint: expected a size, got none")
@@ -179,7 +178,7 @@ def randint(
 @fills_out
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the integers from 0 to n - 1 in random order."""
@@ -193,7 +192,7 @@ def randperm(
 
 
 def _like(
-    input: Any, dtype: DType | None, device: Any, layout: Layout | None
+    input: Tensor, dtype: DType | None, device: DeviceLike | None, layout: Layout | None
 ) -> tuple[Shape, DType, Device]:
     check_layout(layout)
     where = input.device if device is None else place(device)
@@ -202,8 +201,8 @@ def _like(
 
 def rand_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False, memory_format: Any = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False, memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in the shape, dtype and device of `input`."""
     shape, target, where = _like(input, dtype, device, layout)
@@ -214,8 +213,8 @@ def rand_like(
 
 def randn_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None,
-    layout: Layout | None = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False, memory_format: Any = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False, memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers in the shape, dtype and device of `input`."""
     shape, target, where = _like(input, dtype, device, layout)
@@ -226,8 +225,8 @@ def randn_like(
 def randint_like(
     input: Tensor, low: int | None = None, high: int | None = None, *,
     generator: Generator | None = None, dtype: DType | None = None, layout: Layout | None = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
-    memory_format: Any = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
     """Return random integers from `low` (0 where only one is given) to high - 1 in the shape of `input`."""
     shape, target, where = _like(input, dtype, device, layout)
@@ -240,9 +239,9 @@ def randint_like(
 
 @takes_out
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
-    dtype: DType | None = None, layout: Layout | None = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False,
+    mean: Tensor | float = 0.0, std: Tensor | float = 1.0, size: Dims | None = None, *,
+    generator: Generator | None = None, dtype: DType | None = None, layout: Layout | None = None,
+    device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers of this mean and deviation: tensors, or numbers and a size.
 
@@ -271,7 +270,9 @@ def normal(
 
 
 @takes_out
-def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
     """Return 1 with the probability in each element of `input`, or `p`, else 0."""
     if input.spec.dtype.category < dt.FLOAT and p is None:
         raise DTypeError(
@@ -284,7 +285,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     return cast(r.lt(u, chance), input.spec.dtype)
 
 
-def probability(name: str, p: Any) -> Any:
+def probability(name: str, p: Tensor | float) -> Tensor | float:
     """Return a probability, or a tensor of them; raises where one is not from 0 to 1."""
     if isinstance(p, Box):
         message = (
@@ -298,12 +299,9 @@ def probability(name: str, p: Any) -> Any:
 
 @takes_out
 def multinomial(
-    input: Tensor,
-    num_samples: int,
-    replacement: bool = False,
-    *,
+    input: Tensor, num_samples: int, replacement: bool = False, *,
     generator: Generator | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return indices drawn with the probabilities in the last dim, which need not sum to 1.
 
     >>> import tabgrad as tg
@@ -322,10 +320,10 @@ def multinomial(
     if not replacement and num_samples > n:
         raise ShapeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     check_same("multinomial", input)
-    p: Any = _weights(e.stop_gradient(cast(input, dt.float32)))
+    p = _weights(e.stop_gradient(cast(input, dt.float32)))
     where, kind = input.device, input.device.index_dtype
     if replacement and num_samples > 1:
-        total: Any = _cumulative(p, n)
+        total = _cumulative(p, n)
         top = v.part(total, len(lead), n - 1, n)
         u = e.mul(uniform((*lead, num_samples), dt.float32, where, generator), top)
         return clamp(sorting.searchsorted(total, u, True), 0, n - 1) if n else cast(u, kind)
@@ -337,7 +335,7 @@ def multinomial(
     return sorting.topk(score, num_samples, len(lead), True)[1]
 
 
-def _weights(p: Any) -> Any:
+def _weights(p: Tensor) -> Tensor:
     """Return the weights of `multinomial`, some of each row above 0."""
     p = confined(
         p, rule="finite and not negative",
@@ -353,21 +351,21 @@ def _weights(p: Any) -> Any:
     return e.where(r.gt(total, 0.0), p, 0.0)
 
 
-def _cumulative(p: Any, n: int) -> Any:
+def _cumulative(p: Tensor, n: int) -> Tensor:
     return scan.cumsum.bind(p, axis=len(p.spec.shape) - 1, reverse=False)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Return Poisson numbers of the rates in `input`, counted by uniform numbers up to rates of about 60."""
     check_same("poisson", input)
-    rate: Any = e.stop_gradient(cast(input, dt.float32))
+    rate = e.stop_gradient(cast(input, dt.float32))
     low, high = (float(x.item()) for x in reductions.aminmax(rate)) if input.spec.size else (0, 0.0)
     if not 0 <= low <= high < math.inf:
         raise ArgumentError(
             f"invalid Poisson rate, expected rate to be non-negative, got rates from {low} to {high}"
         )
     if high > 80:
-        normal_: Any = standard_normal(input.spec.shape, dt.float32, input.device, generator)
+        normal_ = standard_normal(input.spec.shape, dt.float32, input.device, generator)
         x = clamp(elementary.round(a.add(rate, a.mul(elementary.sqrt(rate), normal_))), 0)
         return cast(x, input.spec.dtype)
     count = int(high + 8 * math.sqrt(high) + 12)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, refuse_bool
-from tabgrad.core.scalars import fits
+from tabgrad.core.scalars import fits, limits
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
@@ -21,17 +21,20 @@ from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.writers import write_through
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 Ints = tuple[int, ...]
 
 
-def _lined(x: Any) -> Any:
+def _lined(x: Tensor) -> Tensor:
     """Return `x`, a 0-d tensor as one of one element."""
     return x if x.spec.shape else v.reshape.bind(x, shape=(1,))
 
 
-def _like_input(name: str, x: Any, index: Any, dim: int) -> None:
+def _like_input(name: str, x: Tensor, index: Tensor, dim: int) -> None:
     if len(index.spec.shape) != len(x.spec.shape):
         raise ShapeError(
             f"{name}(): Index tensor must have the same number of dimensions as self tensor, "
@@ -39,7 +42,7 @@ def _like_input(name: str, x: Any, index: Any, dim: int) -> None:
         )
 
 
-def _cropped(x: Any, shape: Ints) -> Any:
+def _cropped(x: Tensor, shape: Ints) -> Tensor:
     """Return the corner of `x` of this shape."""
     if x.spec.shape == shape:
         return x
@@ -58,19 +61,16 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     tensor([[1, 1],
             [4, 3]])
     """
-    given: Any = index
-    if (
-        isinstance(given, Box)
-        and not given.spec.size
-        and len(given.spec.shape) != len(input.spec.shape)
-    ):
-        # of nothing, whatever its rank
-        line = v.reshape.bind(input, shape=(input.spec.size,))
-        return v.reshape.bind(v.part(line, 0, 0, 0), shape=given.spec.shape)
+    if isinstance(index, Box):
+        shape = index.spec.shape
+        if not index.spec.size and len(shape) != len(input.spec.shape):
+            # an index without elements may have any rank
+            line = v.reshape.bind(input, shape=(input.spec.size,))
+            return v.reshape.bind(v.part(line, 0, 0, 0), shape=shape)
     return _gathered("gather", input, dim, index)
 
 
-def _gathered(name: str, input: Any, dim: int, index: Any) -> Any:
+def _gathered(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     index = index_tensor(name, index)
     x, k = _lined(input), _lined(index)
     at = axis(name, dim, len(x.spec.shape))
@@ -102,7 +102,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return y if input.spec.shape else v.reshape.bind(y, shape=())
 
 
-def _along(index: Any, x: Any, at: int) -> Any:
+def _along(index: Tensor, x: Tensor, at: int) -> Tensor:
     """Return a 1-d index laid along the axis `at` of `x`."""
     n = index.spec.size
     shape = x.spec.shape
@@ -140,7 +140,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 # -- scattering ------------------------------------------------------------------------------------
 
 
-def _source(name: str, x: Any, index: Any, src: Any, at: int) -> tuple[Any, Any, Any]:
+def _source(
+    name: str, x: Tensor, index: Tensor, src: Tensor | Number, at: int
+) -> tuple[Any, Any, Any]:
     """Return the part of `x` that the index can reach, the index, and the source in its shape."""
     k = _lined(index_tensor(name, index))
     x = _lined(x)
@@ -148,7 +150,7 @@ def _source(name: str, x: Any, index: Any, src: Any, at: int) -> tuple[Any, Any,
     if isinstance(src, Box):
         if src.spec.dtype is not x.spec.dtype:
             raise DTypeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
-        values: Any = _lined(src)
+        values = _lined(src)
         _like_input(name, values, k, at)
         for d, (n, m) in enumerate(zip(k.spec.shape, values.spec.shape, strict=True)):
             if n > m:
@@ -169,7 +171,10 @@ def _source(name: str, x: Any, index: Any, src: Any, at: int) -> tuple[Any, Any,
     return x, k, values
 
 
-def _scattered(name: str, op: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+def _scattered(
+    name: str, op: Callable[[Tensor, Tensor, Tensor, int], Tensor], x: Tensor, dim: int,
+    index: Tensor, src: Tensor | Number,
+) -> Tensor:  # fmt: skip
     at = axis(name, dim, len(x.spec.shape))
     whole, k, values = _source(name, x, index, src, at)
     k = within(name, k, whole.spec.shape[at], at)
@@ -181,33 +186,33 @@ def _scattered(name: str, op: Any, x: Any, dim: int, index: Any, src: Any) -> An
     return y if y.spec.shape == x.spec.shape else v.reshape.bind(y, shape=x.spec.shape)
 
 
-def _put(x: Any, k: Any, values: Any, at: int) -> Any:
+def _put(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
     return i.scatter.bind(x, k, values, axis=at)
 
 
-def _add(x: Any, k: Any, values: Any, at: int) -> Any:
+def _add(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
     return i.scatter_add.bind(x, k, values, axis=at)
 
 
 @takes_out
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
-    reduce: str | None = None,
+    input: Tensor, dim: int, index: Tensor, src: Tensor | Number | None = None, *,
+    value: Tensor | Number | None = None, reduce: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `input` with src[i][j] written at [index[i][j]][j] for dim 0, and so on.
 
     Of sources that meet in one place the last one stays, and gets the derivative. `src` may be a
     number. `reduce` "add" or "multiply" combines with what is there instead.
     """
-    src = value if src is None else src
+    given: Any = value if src is None else src
     if reduce is None:
-        return _scattered("scatter", _put, input, dim, index, src)
+        return _scattered("scatter", _put, input, dim, index, given)
     if reduce not in ("add", "multiply"):
         raise ShapeError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}")
-    if not isinstance(src, Box):
+    if not isinstance(given, Box):
         filled = spec(index.spec.shape, input.spec.dtype)
-        src = constant(fits("scatter", src, input.spec.dtype), filled, input.device)
-    return scatter_reduce(input, dim, index, src, "sum" if reduce == "add" else "prod")
+        given = constant(fits("scatter", given, input.spec.dtype), filled, input.device)
+    return scatter_reduce(input, dim, index, given, "sum" if reduce == "add" else "prod")
 
 
 @takes_out
@@ -240,7 +245,7 @@ def scatter_reduce(
     if reduce == "mean":
         refuse_bool("scatter_reduce", input)
 
-    def combined(x: Any, k: Any, values: Any, at: int) -> Any:
+    def combined(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
         kind = x.spec.dtype
         if kind is dt.bool_:
             x, values = cast(x, dt.int32), cast(values, dt.int32)
@@ -249,7 +254,9 @@ def scatter_reduce(
     return _scattered("scatter_reduce", combined, input, at, index, src)
 
 
-def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: bool) -> Any:
+def _combined(
+    x: Tensor, k: Tensor, values: Tensor, at: int, reduce: str, include_self: bool
+) -> Tensor:
     kind = x.device.index_dtype  # a count would wrap round in a narrow dtype
     one = constant(1, spec(values.spec.shape, kind), x.device)
     hits = i.scatter_add.bind(constant(0, spec(x.spec.shape, kind), x.device), k, one, axis=at)
@@ -272,9 +279,10 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
     here = r.eq(target, _positions(x, at, m))
     neutral = {"prod": 1.0, "amax": -math.inf, "amin": math.inf}[reduce]
     if x.spec.dtype.category < dt.FLOAT:
-        neutral = {"prod": 1, **_bounds(x.spec.dtype)}[reduce]
+        low, high = limits(x.spec.dtype)
+        neutral = {"prod": 1, "amax": low, "amin": high}[reduce]
     spread = e.where(here, _broadcast_axis(values, at, n), neutral)
-    op: Any = {
+    op = {
         "prod": reduction.reduce_prod,
         "amax": reduction.reduce_max,
         "amin": reduction.reduce_min,
@@ -298,20 +306,14 @@ def _combined(x: Any, k: Any, values: Any, at: int, reduce: str, include_self: b
     return e.where(same, e.div(total, cast(count, x.spec.dtype)), found)
 
 
-def _bounds(dtype: Any) -> dict[str, int]:
-    bits = 8 * dtype.itemsize
-    low = -(1 << (bits - 1)) if dtype.signed else 0
-    return {"amax": low, "amin": low + (1 << bits) - 1}
-
-
-def _broadcast_axis(x: Any, at: int, n: int) -> Any:
+def _broadcast_axis(x: Tensor, at: int, n: int) -> Tensor:
     """Return `x` with a new axis of size n before `at`."""
     shape = x.spec.shape
     lifted = v.reshape.bind(x, shape=(*shape[:at], 1, *shape[at:]))
     return v.expand.bind(lifted, shape=(*shape[:at], n, *shape[at:]))
 
 
-def _positions(x: Any, at: int, m: int) -> Any:
+def _positions(x: Tensor, at: int, m: int) -> Tensor:
     shape = x.spec.shape
     line = i.iota(shape[at], x.device.index_dtype, x.device)
     own = tuple(shape[at] if d == at else 1 for d in range(len(shape) + 1))
@@ -321,7 +323,9 @@ def _positions(x: Any, at: int, m: int) -> Any:
 
 
 @takes_out
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1
+) -> Tensor:
     """Return `input` with the slices of `source` added along `dim` at the places of a 1-d `index`."""
     x, at, k = _slices("index_add", input, dim, index, source)
     values = _lined(source)
@@ -333,14 +337,9 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 @takes_out
 def index_reduce(
-    input: Tensor,
-    dim: int,
-    index: Tensor,
-    source: Tensor,
-    reduce: str,
-    *,
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *,
     include_self: bool = True,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return `input` with the slices of `source` combined at the places of a 1-d `index` along `dim`.
 
     By "prod", "mean", "amax" or "amin"; `include_self` counts the slice that was there.
@@ -367,7 +366,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return v.reshape.bind(i.scatter.bind(x, k, _lined(source), axis=at), shape=input.spec.shape)
 
 
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
     """Return `input` with `value` along `dim` at the places of a 1-d `index`."""
     x = _lined(input)
     at = axis("index_fill", dim, len(x.spec.shape))
@@ -377,7 +376,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return v.reshape.bind(i.scatter.bind(x, k, fill, axis=at), shape=input.spec.shape)
 
 
-def _slices(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, int, Any]:
+def _slices(
+    name: str, input: Tensor, dim: int, index: Tensor, source: Tensor
+) -> tuple[Any, int, Any]:
     x = _lined(input)
     at = axis(name, dim, len(x.spec.shape))
     line = _lined(index_tensor(name, index))
@@ -395,7 +396,9 @@ def _slices(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[A
     return x, at, k
 
 
-def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+def index_put(
+    input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
     """Return `input` with `values` written, or added, at the places that a tuple of index tensors names."""
     return indexing.put_indices(input, indices, values, accumulate, "index_put")
 
@@ -431,7 +434,7 @@ def slice_scatter(
     return _written(input, (slice(None),) * at + (slice(start, end, step),), src)
 
 
-def _written(x: Any, index: Any, src: Any) -> Any:
+def _written(x: Tensor, index: Any, src: Tensor) -> Tensor:
     if hasattr(x.alias, "steps"):
         # the steps must lead from `x`, not from what it is a view of
         x = e.copy.bind(x)

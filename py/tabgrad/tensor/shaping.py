@@ -13,19 +13,24 @@ from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
 from tabgrad.tensor.aliasing import View, look_behind, reshaped, view, view_with
-from tabgrad.tensor.arguments import axes, axis, ints, spread, tensors
+from tabgrad.tensor.arguments import axes, axis, ints, listed, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
 from tabgrad.tensor.layout import check_format, contiguous_format, layout as Layout, strided
 from tabgrad.tensor.size import Size, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tabgrad.core.dtype import DType
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.layout import memory_format as MemoryFormat
+    from tabgrad.tensor.types import Dims
 
 Ints = tuple[int, ...]
 
 
-def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
+def reshape(input: Tensor, *args: Dims, shape: Dims | None = None) -> Tensor:
     """Return the elements in another shape, row-major; one size may be -1.
 
     A view where memory could show it so, else a copy, as in PyTorch.
@@ -35,7 +40,7 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     tensor([[0, 1],
             [2, 3]])
     """
-    new = infer_reshape(input.spec.shape, ints("reshape", args if shape is None else (shape,)))
+    new = infer_reshape(input.spec.shape, ints("reshape", args, shape))
     its = input.alias
     if its.__class__ is View:
         its.refresh(input)
@@ -44,7 +49,9 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     return view(v.reshape, input, intern_params({"shape": new}))
 
 
-def view_(self: Tensor, *shape: Any, dtype: Any = None, size: Any = None) -> Tensor:
+def view_(
+    self: Tensor, *shape: Dims | DType, dtype: DType | None = None, size: Dims | None = None
+) -> Tensor:
     """Return a view of the elements in another shape, or of their bits as another dtype.
 
     Every shape of the same size can be viewed here, also where PyTorch's memory could not show it.
@@ -54,7 +61,7 @@ def view_(self: Tensor, *shape: Any, dtype: Any = None, size: Any = None) -> Ten
     >>> tg.tensor([1.0, -2.0], device="cpu").view(tg.int32)
     tensor([ 1065353216, -1073741824], dtype=tabgrad.int32)
     """
-    given = (*shape, *(v for v in (dtype, size) if v is not None))
+    given: tuple[Any, ...] = (*shape, *(v for v in (dtype, size) if v is not None))
     if size is not None:
         shape = (size,)
     if dtype is not None or (shape and isinstance(shape[0], (dt.DType, type))):
@@ -97,7 +104,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
 
 
-def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Return `input` with one dim split into `sizes`, of which one may be -1."""
     shape = input.spec.shape
     at = axis("unflatten", dim, len(shape))
@@ -105,7 +112,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, *shape[:at], *inner, *shape[at + 1 :])
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Dims | None = None) -> Tensor:
     """Return `input` without its dims of size 1: all, or those of `dim` that have it.
 
     >>> import tabgrad as tg
@@ -117,7 +124,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return reshaped(input, tuple(n for k, n in enumerate(shape) if n != 1 or k not in drop))
 
 
-def squeeze_method(self: Tensor, *args: Any, dim: Any = None) -> Tensor:
+def squeeze_method(self: Tensor, *args: Dims, dim: Dims | None = None) -> Tensor:
     """Return the tensor without its dims of size 1: all, or those of `dim` that have it."""
     return squeeze(self, spread(args, dim))
 
@@ -129,10 +136,10 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return reshaped(input, (*shape[:at], 1, *shape[at:]))
 
 
-def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+def permute(input: Tensor, *args: Dims, dims: Dims | None = None) -> Tensor:
     """Return the dims in another order."""
     rank = len(input.spec.shape)
-    given = ints("permute", args if dims is None else (dims,))
+    given = ints("permute", args, dims)
     order = tuple(axis("permute", d, rank) for d in given)
     if len(order) != rank or len(set(order)) != rank:
         raise ShapeError(f"permute: expected each of {rank} dims once, got {given}")
@@ -165,11 +172,7 @@ def t(input: Tensor) -> Tensor:
     rank = len(input.spec.shape)
     if rank > 2:
         raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
-    return (
-        view(v.permute, input, _SWAP2)
-        if rank == 2
-        else view_with(v.reshape, input, shape=input.spec.shape)
-    )
+    return view(v.permute, input, _SWAP2) if rank == 2 else reshaped(input, input.spec.shape)
 
 
 def transposed(self: Tensor) -> Tensor:
@@ -193,16 +196,13 @@ def adjoint(input: Tensor) -> Tensor:
     return e.conj(x) if x.spec.dtype.is_complex else x
 
 
-def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:
     """Return `input` with the dims `source` moved to `destination`, the others in their order."""
     rank = len(input.spec.shape)
-    origin = [
-        axis("movedim", d, rank) for d in ((source,) if hasattr(source, "__index__") else source)
-    ]
-    target = [
-        axis("movedim", d, rank)
-        for d in ((destination,) if hasattr(destination, "__index__") else destination)
-    ]
+    origin, target = (
+        [axis("movedim", d, rank) for d in ints("movedim", (dims,))]
+        for dims in (source, destination)
+    )
     if (
         len(origin) != len(target)
         or len(set(origin)) != len(origin)
@@ -221,12 +221,12 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 moveaxis = movedim
 
 
-def expand(input: Tensor, *args: Any, size: Any = None, implicit: bool = False) -> Tensor:
+def expand(input: Tensor, *args: Dims, size: Dims | None = None, implicit: bool = False) -> Tensor:
     """Return a view with dims of size 1 repeated to `sizes`; -1 keeps a size, new dims go in front.
 
     It can't be written to in place: many elements are one. `implicit` changes nothing, as in PyTorch.
     """
-    shape, new = input.spec.shape, ints("expand", args if size is None else (size,))
+    shape, new = input.spec.shape, ints("expand", args, size)
     lead = len(new) - len(shape)
     if lead < 0:
         raise ShapeError(
@@ -252,38 +252,34 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
     return expand(self, other.spec.shape)
 
 
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
+def broadcast_to(input: Tensor, size: Dims) -> Tensor:
     """Return a view broadcast to `size`."""
     return expand(input, size)
 
 
-def broadcast_to_method(self: Tensor, *args: Any, size: Any = None) -> Tensor:
+def broadcast_to_method(self: Tensor, *args: Dims, size: Dims | None = None) -> Tensor:
     """Return a view broadcast to `size`."""
     return expand(self, *args, size=size)
 
 
-def broadcast_tensors(*tensors_: Any) -> tuple[Tensor, ...]:
+def broadcast_tensors(*tensors_: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the tensors broadcast to one shape."""
-    given = tensors("broadcast_tensors", tensors_[0] if _is_list(tensors_) else tensors_)
+    given = tensors("broadcast_tensors", listed(tensors_))
     shape = broadcast("broadcast_tensors", *(x.spec.shape for x in given))
     return tuple(x if x.spec.shape == shape else expand(x, shape) for x in given)
 
 
-def broadcast_shapes(*shapes: Any) -> Any:
+def broadcast_shapes(*shapes: Dims) -> Ints:
     """Return the shape that all `shapes` broadcast to."""
     return broadcast(
         "broadcast_shapes", *(tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes)
     )
 
 
-def _is_list(given: tuple[Any, ...]) -> bool:
-    return len(given) == 1 and isinstance(given[0], list | tuple)
-
-
 # -- moving and repeating elements -----------------------------------------------------------------
 
 
-def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
+def contiguous(self: Tensor, memory_format: MemoryFormat | None = contiguous_format) -> Tensor:
     """Return `self`, or a copy where its elements would not lie in row-major order.
 
     With `memory_format` a format whose channels come last, a copy whose strides are such.
@@ -297,16 +293,16 @@ def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
     return permute(e.copy.bind(v.permute.bind(self, dims=last)), back)
 
 
-def is_contiguous(self: Tensor, memory_format: Any = contiguous_format) -> bool:
+def is_contiguous(self: Tensor, memory_format: MemoryFormat | None = contiguous_format) -> bool:
     """Return whether the elements would lie in row-major order in PyTorch's memory, or in a format's."""
     shape = self.spec.shape
     check_format("is_contiguous", memory_format, len(shape))
-    its = self.alias
     if memory_format is not None and memory_format.rank is not None:
         found = stride(self)
         last = (0, *range(2, memory_format.rank), 1)
         return strides.is_row_major(tuple(shape[d] for d in last), tuple(found[d] for d in last))
-    return its.__class__ is not View or strides.is_row_major(self.spec.shape, its.strides[0])
+    its = self.alias
+    return its.__class__ is not View or strides.is_row_major(shape, its.strides[0])
 
 
 def stride(self: Tensor, dim: int | None = None) -> Any:
@@ -324,7 +320,7 @@ def storage_offset(self: Tensor) -> int:
     return its.strides[1] if its.__class__ is View else 0
 
 
-def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+def clone(input: Tensor, *, memory_format: MemoryFormat | None = None) -> Tensor:
     """Return a copy with values of its own; derivatives flow through."""
     check_format("clone", memory_format, len(input.spec.shape))
     return e.copy.bind(input)
@@ -358,36 +354,36 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return movedim(windows, last, at) if at != last else windows
 
 
-def atleast_1d(*tensors_: Any) -> Any:
+def atleast_1d(*tensors_: Tensor | Sequence[Tensor]) -> Any:
     """Return each tensor with at least 1 dim."""
     return _at_least(tensors_, lambda x: reshaped(x, (1,)) if not x.spec.shape else x)
 
 
-def atleast_2d(*tensors_: Any) -> Any:
+def atleast_2d(*tensors_: Tensor | Sequence[Tensor]) -> Any:
     """Return each tensor with at least 2 dims, new ones in front."""
     return _at_least(
         tensors_, lambda x: x if len(x.spec.shape) > 1 else reshaped(x, (1, x.spec.size))
     )
 
 
-def atleast_3d(*tensors_: Any) -> Any:
+def atleast_3d(*tensors_: Tensor | Sequence[Tensor]) -> Any:
     """Return each tensor with at least 3 dims."""
 
-    def lift(x: Any) -> Any:
+    def lift(x: Tensor) -> Tensor:
         shape = x.spec.shape
-        return (
-            x
-            if len(shape) > 2
-            else reshaped(x, (*shape, 1) if len(shape) == 2 else (1, x.spec.size, 1))
-        )
+        if len(shape) > 2:
+            return x
+        return reshaped(x, (*shape, 1) if len(shape) == 2 else (1, x.spec.size, 1))
 
     return _at_least(tensors_, lift)
 
 
-def _at_least(given: tuple[Any, ...], lift: Any) -> Any:
+def _at_least(
+    given: tuple[Tensor | Sequence[Tensor], ...], lift: Callable[[Tensor], Tensor]
+) -> Any:
     if len(given) == 1 and isinstance(given[0], Box):
         return lift(given[0])
-    return tuple(lift(x) for x in (given[0] if _is_list(given) else given))
+    return tuple(lift(x) for x in listed(given))
 
 
 class ShapingMethods:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Axes = tuple[int, ...]
 
 
-def _axes(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, Axes]:
+def _axes(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, Axes]:
     if dtype is not None:
         x = cast(x, x.device.canonical(dtype, True))
     if not x.spec.dtype.is_floating_point:
@@ -37,7 +37,7 @@ def _axes(name: str, x: Any, dim: int, dtype: DType | None) -> tuple[Any, Axes]:
     return x, axes_tuple(name, dim, len(x.spec.shape))
 
 
-def top(x: Any, axes: Axes) -> Any:
+def top(x: Tensor, axes: Axes) -> Tensor:
     """Return the maximum over `axes` as a constant, with the shape of `x`."""
     return keep(peak.bind(x, axes=axes), x, axes)
 
@@ -54,12 +54,12 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @kinked
-def _nothing(x: Any) -> Any:
+def _nothing(x: Tensor) -> Tensor:
     return copy.bind(x)
 
 
 @widened(autocast=True)
-def _softmax(x: Any, axes: Axes) -> Any:
+def _softmax(x: Tensor, axes: Axes) -> Tensor:
     if not x.spec.size:
         return _nothing(x)
     e = exp(sub.bind(x, top(x, axes)))
@@ -78,7 +78,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @widened(autocast=True)
-def _log_softmax(x: Any, axes: Axes) -> Any:
+def _log_softmax(x: Tensor, axes: Axes) -> Tensor:
     if not x.spec.size:
         return _nothing(x)
     z = sub.bind(x, top(x, axes))

@@ -22,12 +22,14 @@ from tabgrad.tensor.shaping import movedim, unsqueeze
 from tabgrad.tensor.ternary import clamp, lerp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tabgrad.tensor import Tensor
 
 
 @takes_out
 def quantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",
 ) -> Tensor:  # fmt: skip
     """Return the q-th quantile along `dim`, or of all; q is a number or a 1-d tensor in [0, 1].
@@ -39,7 +41,7 @@ def quantile(
 
 @takes_out
 def nanquantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",
 ) -> Tensor:  # fmt: skip
     """Return the q-th quantile of what is not nan.
@@ -52,31 +54,31 @@ def nanquantile(
 
 
 def _quantile(
-    input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
-) -> Any:
+    input: Tensor, q: Tensor | float, dim: int | None, keepdim: bool, interpolation: str, skip: bool
+) -> Tensor:
     needs_float("quantile() input tensor must be either float or double dtype", input)
     if not input.spec.shape:
         axis("quantile", dim or 0, 0)
         dim = None
-    x: Any = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
+    x = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
     at = axis("quantile", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
     if not n:
         raise ShapeError("quantile() input tensor must be non-empty")
     if not isinstance(q, Box) and not 0 <= q <= 1:
         raise ArgumentError(f"quantile() q must be in the range [0, 1] but got {q}")
-    fractions: Any = (
+    fractions = (
         confined(q, rule="from 0 to 1", message="quantile() q values must be in the range [0, 1]")
         if isinstance(q, Box)
         else tensor(float(q), dtype=x.spec.dtype, device=x.device)
     )
-    rows: Any = movedim(sorting.sort(x, at, False)[0], at, 0)
+    rows = movedim(sorting.sort(x, at, False)[0], at, 0)
     rest = rows.spec.shape[1:]
     # nan comes last
     there = reductions.sum(cast(reductions.negated(r.isnan(rows)), x.spec.dtype), 0)
-    wide: Any = v.reshape.bind(fractions, shape=(*fractions.spec.shape, *(1,) * len(rest)))
+    wide = v.reshape.bind(fractions, shape=(*fractions.spec.shape, *(1,) * len(rest)))
     last = clamp(a.sub(there, 1.0), 0.0) if skip else float(n - 1)
-    place: Any = a.mul(cast(wide, x.spec.dtype), last)
+    place = a.mul(cast(wide, x.spec.dtype), last)
     if not skip:
         place = e.where(r.lt(there, n), float(n - 1), place)
     modes: dict[str, Any] = {
@@ -97,18 +99,17 @@ def _quantile(
         low = elementary.floor(place)
         below, above = (_rows_at(rows, k, shape) for k in (low, elementary.ceil(place)))
         y = lerp(below, above, 0.5 if interpolation == "midpoint" else a.sub(place, low))
-    if keepdim:
-        ones = [1] * len(input.spec.shape) if dim is None else None
-        if ones is not None:
-            return v.reshape.bind(y, shape=(*fractions.spec.shape, *ones))
-        return unsqueeze(y, at + len(fractions.spec.shape))
-    return y
+    if not keepdim:
+        return y
+    if dim is None:
+        return v.reshape.bind(y, shape=(*fractions.spec.shape, *(1,) * len(input.spec.shape)))
+    return unsqueeze(y, at + len(fractions.spec.shape))
 
 
-def _rows_at(rows: Any, place: Any, shape: tuple[int, ...]) -> Any:
+def _rows_at(rows: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the element of each column of `rows` at `place`, which broadcasts to `shape`."""
     rest = rows.spec.shape[1:]
-    at: Any = cast(place, rows.device.index_dtype)
+    at = cast(place, rows.device.index_dtype)
     at = at if at.spec.shape == shape else v.expand.bind(at, shape=shape)
     at = v.reshape.bind(at, shape=(math.prod(shape[: len(shape) - len(rest)]), *rest))
     return v.reshape.bind(i.gather.bind(rows, at, axis=0), shape=shape)
@@ -123,10 +124,10 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
             e.copy.bind(input), filled((), 0, input.device.index_dtype, input.device)
         )
     values, order = sorting.sort(input, at, False)
-    x: Any = v.reshape.bind(
+    x = v.reshape.bind(
         values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
     )
-    y: Any = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
+    y = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
     counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
     best = reductions.argmax(counts, at, True)
     # the last of the run of equal elements is the one PyTorch names
@@ -141,7 +142,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
     )
 
 
-def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """Return how often each of 0, 1, 2, ... occurs in a 1-d integer tensor, or the sum of its weights.
 
     Reads back the largest element.
@@ -165,7 +166,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 
 
 @takes_out
-def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
     needs_float("histc", input)
     x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
@@ -184,7 +185,7 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
     return cast(counts, input.spec.dtype)
 
 
-def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> Any:
+def _counted(x: Tensor, low: float, high: float, bins: int, weight: Tensor | None = None) -> Tensor:
     kind = x.device.index_dtype
     place = elementary.floor(a.mul(a.sub(x, low), bins / (high - low)))
     inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
@@ -196,15 +197,16 @@ def _counted(x: Any, low: float, high: float, bins: int, weight: Any = None) -> 
 
 @takes_out
 def histogram(
-    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
-) -> return_types.histogram:
+    input: Tensor, bins: int | Tensor = 100, *, range: Sequence[float] | None = None,
+    weight: Tensor | None = None, density: bool = False,
+) -> return_types.histogram:  # fmt: skip
     """Return (hist, bin_edges): how many elements, or what weight, in each bin; the last one is closed.
 
     `bins` is a number of equal ones over `range`, or the data's, or a tensor of edges.
     """
-    x: Any = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
+    x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
     if isinstance(bins, Box):
-        edges: Any = bins
+        edges = bins
     else:
         low, high = range or (0.0, 1.0)
         if range is None and input.spec.size:
@@ -222,7 +224,7 @@ def histogram(
         else v.reshape.bind(weight, shape=x.spec.shape)
     )
     counted = e.where(inside, one, 0)
-    hist: Any = i.scatter_add.bind(
+    hist = i.scatter_add.bind(
         filled((n,), 0, one.spec.dtype, x.device), clamp(at, 0, n - 1), counted, axis=0
     )
     if density:
@@ -232,8 +234,9 @@ def histogram(
 
 @widened
 def cov(
-    input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None
-) -> Tensor:
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Return the covariance of the rows of a matrix, each column an observation; of one row its variance.
 
     `fweights` says how often each observation was made, `aweights` how much it counts.
@@ -252,7 +255,7 @@ def cov(
                 f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got "
                 f"{name} with {dt.TYPE_NAMES[its]} dtype"
             )
-    x: Any = floating("cov", input)
+    x = floating("cov", input)
     if len(x.spec.shape) > 2:
         raise ShapeError(f"cov: expected at most 2 dimensions, got shape {x.spec.shape}")
     rows = x if len(x.spec.shape) == 2 else v.reshape.bind(x, shape=(1, x.spec.size))
@@ -261,12 +264,12 @@ def cov(
         # of no observations; some adapters take 0 times nan for 0
         c = a.add(mm(rows, v.permute.bind(rows, dims=(1, 0))), math.nan)
         return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
-    weight: Any = constant(1, rows.spec, x.device)
+    weight = constant(1, rows.spec, x.device)
     for w in (fweights, aweights):
         if w is not None:
             weight = a.mul(weight, cast(w, x.spec.dtype))
     total = reductions.sum(weight, 1, True)
-    gap: Any = a.sub(rows, a.div(reductions.sum(a.mul(rows, weight), 1, True), total))
+    gap = a.sub(rows, a.div(reductions.sum(a.mul(rows, weight), 1, True), total))
     line = (
         v.part(total, 0, 0, 1) if rows.spec.shape[0] else filled((1, 1), n, x.spec.dtype, x.device)
     )
@@ -282,10 +285,10 @@ def cov(
 @widened
 def corrcoef(input: Tensor) -> Tensor:
     """Return the correlation of the rows of a matrix."""
-    c: Any = cov(input)
+    c = cov(input)
     if not c.spec.shape:
         return a.div(c, c)
-    d: Any = elementary.sqrt(diagonal(c))
+    d = elementary.sqrt(diagonal(c))
     return clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
 
 

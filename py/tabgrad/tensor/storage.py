@@ -23,11 +23,15 @@ from tabgrad.tensor.writing import set_data
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.layout import memory_format as MemoryFormat
+    from tabgrad.tensor.types import Dims
 
 Ints = tuple[int, ...]
 
 
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+def as_strided(
+    input: Tensor, size: Dims, stride: Dims, storage_offset: int | None = None
+) -> Tensor:
     """Return the view of the memory behind `input` with these sizes and strides, from an offset in elements.
 
     Derivatives flow to what the memory belongs to: where elements are shown several times they add up.
@@ -64,7 +68,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return view(strided, flat, intern_params(params))
 
 
-def _memory(x: Any) -> tuple[Any, int]:
+def _memory(x: Tensor) -> tuple[Any, int]:
     """Return the memory behind `x` in one row, in elements of `x`, and at which of them it begins.
 
     It ends where derivatives do: at a view that requires grad though its base does not.
@@ -84,7 +88,9 @@ def _memory(x: Any) -> tuple[Any, int]:
     return flat, start * base.spec.dtype.itemsize // x.spec.dtype.itemsize
 
 
-def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+def as_strided_(
+    input: Tensor, size: Dims, stride: Dims, storage_offset: int | None = None
+) -> Tensor:
     """Become the view that `as_strided` returns; return self. A tensor that requires grad can't."""
     _check(input, "as_strided_")
     _become(input, as_strided(_rooted(input), size, stride, storage_offset))
@@ -92,10 +98,10 @@ def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | Non
 
 
 def as_strided_scatter(
-    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+    input: Tensor, src: Tensor, size: Dims, stride: Dims, storage_offset: int | None = None
 ) -> Tensor:
     """Return `input` with `src` in place of as_strided(input, size, stride, storage_offset)."""
-    whole: Any = copy.bind(input)
+    whole = copy.bind(input)
     target = as_strided(whole, size, stride, storage_offset or 0)
     if target.spec.shape != src.spec.shape:
         raise ShapeError(
@@ -106,13 +112,15 @@ def as_strided_scatter(
     return refreshed(whole)
 
 
-def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = None) -> Tensor:
+def resize_(
+    self: Tensor, *args: Dims, size: Dims | None = None, memory_format: MemoryFormat | None = None
+) -> Tensor:
     """Change the shape; return self. The memory stays: elements that no longer show come back later.
 
     What more elements are needed are zeros; a tensor that shares its memory can't be given more. A tensor
     without elements has no memory.
     """
-    sizes = ints("resize_", args if size is None else (size,))
+    sizes = ints("resize_", args, size)
     if sizes == self.spec.shape:
         return self
     _check(self, "resize_")
@@ -130,7 +138,7 @@ def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = Non
     return self
 
 
-def _plain(x: Any, sizes: Ints) -> Any:
+def _plain(x: Tensor, sizes: Ints) -> Tensor:
     """Return a tensor of its own of these sizes: the elements of `x`, then zeros."""
     more = count(sizes) - x.spec.size
     if x.alias is not None and count(sizes) and x.spec.size:
@@ -146,14 +154,17 @@ def _plain(x: Any, sizes: Ints) -> Any:
     return y
 
 
-def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+def resize_as_(
+    input: Tensor, the_template: Tensor, *, memory_format: MemoryFormat | None = None
+) -> Tensor:
     """Change the shape to that of another tensor, as `resize_`; return self."""
     return resize_(input, the_template.spec.shape)
 
 
 def set_(
-    self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None
-) -> Tensor:
+    self: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: Dims | None = None,
+    stride: Dims | None = None,
+) -> Tensor:  # fmt: skip
     """Share the memory of the tensor `source`, its shape included, or with a size and strides; return self.
 
     Without a source: become empty.
@@ -173,7 +184,7 @@ def set_(
     return self
 
 
-def _check(x: Any, name: str) -> None:
+def _check(x: Tensor, name: str) -> None:
     refreshed(x)
     if x.tracked:
         raise GradientError(f"cannot resize variables that require grad: {name}")
@@ -181,7 +192,7 @@ def _check(x: Any, name: str) -> None:
         raise ShapeError(f"{name}: a tensor of a transform keeps its shape; make another one")
 
 
-def _rooted(x: Any) -> Any:
+def _rooted(x: Tensor) -> Tensor:
     """Return a tensor with the memory of `x`: the one behind it if it is a view."""
     if x.alias.__class__ is View:
         return x
@@ -192,7 +203,7 @@ def _rooted(x: Any) -> Any:
     return root
 
 
-def _become(x: Any, y: Any) -> None:
+def _become(x: Tensor, y: Tensor) -> None:
     """Make `x` the view `y`."""
     capture = MODE.get().capture
     if capture is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tabgrad.core.dtype import TYPE_NAMES, DType
@@ -82,19 +82,25 @@ def _groups(shape: Ints, strides: Ints) -> list[tuple[int, int]]:
     return out
 
 
-def _reshape(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _reshape(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     new = params["shape"]
     found = reshape(shape, strides, new)
     # where memory could not show it so, the view is as good as a copy
     return (new, row_major(new), 0) if found is None else (new, found, offset)
 
 
-def _permute(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _permute(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     dims = params["dims"]
     return tuple(shape[d] for d in dims), tuple(strides[d] for d in dims), offset
 
 
-def _expand(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _expand(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     new = params["shape"]
     lead = len(new) - len(shape)
     out = tuple(
@@ -104,14 +110,18 @@ def _expand(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints,
     return new, out, offset
 
 
-def _slice(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _slice(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     starts, stops, steps = params["starts"], params["stops"], params["steps"]
     new = tuple(len(range(*s)) for s in zip(starts, stops, steps, strict=True))
     offset += sum(a * s for a, s in zip(starts, strides, strict=True))
     return new, tuple(s * k for s, k in zip(strides, steps, strict=True)), offset
 
 
-def _windows(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _windows(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     sizes, moves, gaps = params["sizes"], params["strides"], params["dilations"]
     n = len(sizes)
     lead = len(shape) - 2 * n
@@ -128,11 +138,13 @@ def _windows(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints
     return (*shape[:lead], *counts, *sizes), out, offset
 
 
-def _strided(shape: Ints, strides: Ints, offset: int, params: Any) -> tuple[Ints, Ints, int]:
+def _strided(
+    shape: Ints, strides: Ints, offset: int, params: Mapping[str, Any]
+) -> tuple[Ints, Ints, int]:
     return params["sizes"], params["strides"], params["offset"]
 
 
-_RULES: dict[str, Callable[[Ints, Ints, int, Any], tuple[Ints, Ints, int]]] = {
+_RULES: dict[str, Callable[[Ints, Ints, int, Mapping[str, Any]], tuple[Ints, Ints, int]]] = {
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,
@@ -173,11 +185,9 @@ def as_dtype(
 
 
 def along(
-    shape: Ints,
-    dtype: DType,
-    steps: Iterable[tuple[Any, Any]],
+    shape: Ints, dtype: DType, steps: Iterable[tuple[Any, Any]],
     start: tuple[Ints, int] | None = None,
-) -> tuple[Ints, int]:
+) -> tuple[Ints, int]:  # fmt: skip
     """Return the strides and the offset after `steps`, (op, params) each, from `shape` and `dtype`.
 
     `start` are the strides and the offset before them, row-major ones from 0 unless told.

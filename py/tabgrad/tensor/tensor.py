@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad import dispatch, printing
 from tabgrad.core import dtype as dt, trace
@@ -52,6 +52,12 @@ from tabgrad.tensor.public import takes_numpy_names
 from tabgrad.tensor.size import Size, size_of
 from tabgrad.transforms import backward as reverse, hooks, node as nodes
 from tabgrad.transforms.autograd import add_to_grad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.trace import Interpreter
+    from tabgrad.tensor.types import DeviceLike, Number
 
 FLOAT = dt.FLOAT
 
@@ -102,7 +108,7 @@ class Tensor(
     device: Device
     __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
 
-    def __new__(cls, *args: Any, device: Any = None) -> Any:
+    def __new__(cls, *args: Any, device: DeviceLike | None = None) -> Any:
         """Return a float tensor of the given numbers, or zeros of the given sizes: PyTorch's old way."""
         if len(args) == 1 and not isinstance(args[0], builtins.int):
             return creation.tensor(args[0], dtype=dt.get_default_dtype(), device=device)
@@ -192,7 +198,7 @@ class Tensor(
         return its.__class__ is aliasing.View and not its.detached
 
     @property
-    def _base(self) -> Any:
+    def _base(self) -> Tensor | None:
         """The tensor that this one is a view of, None if it is none."""
         aliasing.look_behind(self, "_base")
         return self.alias.base if self._is_view() else None
@@ -240,7 +246,7 @@ class Tensor(
         return found
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Tensor | None) -> None:
         if value is None:
             clear_grad(self)
         else:
@@ -271,7 +277,7 @@ class Tensor(
                 f"assigned grad has data of a different size: {value.spec.shape}, not {self.spec.shape}"
             )
 
-    def _set_grad(self, value: Any) -> None:
+    def _set_grad(self, value: Tensor) -> None:
         capture = trace.MODE.get().capture
         if capture is not None:
             capture.note_grad(self)
@@ -309,7 +315,7 @@ class Tensor(
             return
         ref = weakref.ref(self)
 
-        def keep(ct: Any) -> None:
+        def keep(ct: Tensor) -> None:
             x = ref()
             if x is not None:
                 add_to_grad(x, ct, ct.tracked or x._grad is not None)
@@ -320,8 +326,8 @@ class Tensor(
     register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook
 
     def backward(
-        self, gradient: Any = None, retain_graph: builtins.bool | None = None,
-        create_graph: builtins.bool = False, inputs: Any = None,
+        self, gradient: Tensor | None = None, retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False, inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:  # fmt: skip
         """Add the gradients of this tensor to the `.grad` of the leaves, or of `inputs`.
 
@@ -337,7 +343,7 @@ class Tensor(
         return aliasing.detach(self)
 
     @data.setter
-    def data(self, new: Any) -> None:
+    def data(self, new: Tensor) -> None:
         writing.set_data(self, new)
 
     # -- Python's protocols
@@ -360,10 +366,10 @@ class Tensor(
             raise TypeError("iteration over a 0-d tensor")
         return iter(joining.unbind(self))
 
-    def __contains__(self, element: Any) -> builtins.bool:
+    def __contains__(self, element: Tensor | Number) -> builtins.bool:
         return bool(reading.to_bool(reductions.any(comparison.eq(self, element))))
 
-    def __reversed__(self) -> Any:
+    def __reversed__(self) -> Tensor:
         return rearranging.flip(self, 0) if self.spec.shape else self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -378,7 +384,7 @@ class Tensor(
         parts = type(self), raw, s.shape, s.dtype, str(self.device), self.tracked
         return (_rebuild, parts, self.__dict__) if self.__dict__ else (_rebuild, parts)
 
-    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Tensor:
         if not self.is_leaf:
             raise GradientError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol"
@@ -394,7 +400,7 @@ class Tensor(
                 found.__dict__.update(deepcopy(self.__dict__, memo))
         return found
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> Tensor:
         found = self.view_as(self)
         found.__dict__.update(self.__dict__)
         return found
@@ -420,8 +426,9 @@ current = trace.MODE.get
 
 
 def wrap(
-    value: Any, spec: Spec, device: Any, owner: Any = None, kind: type[Tensor] = Tensor
-) -> Any:
+    value: Any, spec: Spec, device: Device, owner: Interpreter | None = None,
+    kind: type[Tensor] = Tensor,
+) -> Tensor:  # fmt: skip
     """Return a new Tensor around a payload."""
     t = _new(kind)
     t.value = value
@@ -439,7 +446,7 @@ def wrap(
 
 def _rebuild(
     kind: type[Tensor], raw: Any, shape: tuple[int, ...], dtype: DType, device: str, tracked: bool
-) -> Any:
+) -> Tensor:
     """Return the tensor that was pickled; it goes back to its device."""
     where = creation.place(device)
     target = where.canonical(dtype)

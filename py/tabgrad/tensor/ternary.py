@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
@@ -17,10 +17,13 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 
 @takes_out
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+def clamp(
+    input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None
+) -> Tensor:
     """Return each element moved into [min, max]; either bound may be missing, a number or a tensor.
 
     On a bound the derivative is 1. Where min > max the result is max.
@@ -47,7 +50,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 clip = clamp
 
 
-def _bound(input: Tensor, given: Any) -> Any:
+def _bound(input: Tensor, given: Tensor | Number | None) -> Tensor | Number | None:
     """Return a bound of `clamp`; a number must fit the dtype of the result."""
     if given is None or isinstance(given, Box):
         return given
@@ -56,20 +59,20 @@ def _bound(input: Tensor, given: Any) -> Any:
 
 
 @takes_out
-def clamp_min(input: Tensor, min: Any) -> Tensor:
+def clamp_min(input: Tensor, min: Tensor | Number) -> Tensor:
     """Return each element, or `min` where it is less."""
     return clamp(input, min)
 
 
 @takes_out
-def clamp_max(input: Tensor, max: Any) -> Tensor:
+def clamp_max(input: Tensor, max: Tensor | Number) -> Tensor:
     """Return each element, or `max` where it is more."""
     return clamp(input, None, max)
 
 
 @takes_out
 @widened
-def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
     """Return input + weight * (end - input)."""
     needs_float("lerp", input)
     if end.spec.dtype is not input.spec.dtype:
@@ -82,14 +85,13 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     near = add(input, mul(gap, weight))
     # from the nearer end, so that a weight of 1 gives it
     if isinstance(weight, Box):
-        part: Any = weight
-        return e.where(r.lt(abs(part), 0.5), near, sub(end, mul(gap, rsub(part, 1))))
+        return e.where(r.lt(abs(weight), 0.5), near, sub(end, mul(gap, rsub(weight, 1))))
     return near if -0.5 < weight < 0.5 else sub(end, mul(gap, 1 - weight))
 
 
 @takes_out
 @widened
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """Return input + value * tensor1 * tensor2."""
     if result_dtype(input, tensor1, tensor2) is dt.bool_:
         refuse_bool("addcmul", input)
@@ -100,21 +102,16 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 @takes_out
 @widened
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """Return input + value * tensor1 / tensor2."""
     if result_dtype(tensor1, tensor2).category < FLOAT:
         raise DTypeError(
             "addcdiv: Integer division with addcdiv is no longer supported; cast the tensors with .float()"
         )
     quotient = div(tensor1, tensor2)
-    return add(
-        input, quotient if value == 1 else mul(quotient, _factor("addcdiv", value, quotient))
-    )
-
-
-def _factor(name: str, value: Any, product: Tensor) -> Any:
-    """Return `value` as a number of the dtype that it scales."""
-    return fits(name, value, product.spec.dtype)
+    if value != 1:
+        quotient = mul(quotient, fits("addcdiv", value, quotient.spec.dtype))
+    return add(input, quotient)
 
 
 class TernaryMethods:

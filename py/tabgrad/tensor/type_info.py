@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
+from tabgrad.core.scalars import limits
 
 # bits of the fraction, and the smallest and largest exponents of normal numbers
 _FLOATS = {
@@ -52,13 +51,12 @@ class iinfo:
     127
     """
 
-    def __init__(self, type: Any) -> None:
+    def __init__(self, type: DType) -> None:
         if type.category != dt.INT:
             raise TypeError(f"iinfo() requires an integer input type, got {type!r}. Use finfo")
         self.bits = 8 * type.itemsize
         self.dtype = type.name
-        self.min = -(1 << (self.bits - 1)) if type.signed else 0
-        self.max = self.min + (1 << self.bits) - 1
+        self.min, self.max = limits(type)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

@@ -7,6 +7,7 @@ one else sees, so they need not be views in PyTorch's sense.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +43,11 @@ def parts(vector: Tensor, shapes: Iterable[tuple[int, ...]]) -> list[Tensor]:
     out: list[Any] = []
     at = 0
     for shape in shapes:
-        n = _size(shape)
+        n = math.prod(shape)
         piece = part(vector, 0, at, at + n)
         out.append(piece if len(shape) == 1 else reshape.bind(piece, shape=shape))
         at += n
     return out
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    n = 1
-    for k in shape:
-        n *= k
-    return n
 
 
 def write_parts(tensors: Sequence[Tensor], vector: Tensor) -> None:
@@ -72,4 +66,4 @@ def alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
 
 def bounds(shapes: Iterable[tuple[int, ...]]) -> list[int]:
     """Return where the parts of these shapes begin in a vector, and where the last one ends."""
-    return [0, *itertools.accumulate(map(_size, shapes))]
+    return [0, *itertools.accumulate(map(math.prod, shapes))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import bool_
 from tabgrad.core.errors import ShapeError
@@ -15,7 +15,9 @@ from tabgrad.ops.indexing import cat, iota, scatter
 from tabgrad.ops.strided import strided
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
 
-Tensor = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
 Ints = tuple[int, ...]
 Step = tuple[Op, Params]
 

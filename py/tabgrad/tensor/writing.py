@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.locks import WRITING
-from tabgrad.core.scalars import NUMBER, fits, number
+from tabgrad.core.scalars import fits
 from tabgrad.core.trace import MODE, Box
 from tabgrad.tensor import conversion, creation, indexing
 from tabgrad.tensor.aliasing import View, check_writable, fitting, own, refreshed, write
@@ -17,7 +17,10 @@ from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Number
 
 
 def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
@@ -31,7 +34,7 @@ def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
         return write(self, own(refreshed(other)))
 
 
-def fill_(self: Tensor, value: Any) -> Tensor:
+def fill_(self: Tensor, value: Tensor | Number) -> Tensor:
     """Take `value`, a number or a 0-d tensor, in every element; return self."""
     check_writable(self)
     s = self.spec
@@ -41,8 +44,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"fill_ only supports 0-dimension value tensor but got shape {value.spec.shape}"
             )
         return write(self, own(fitting(self, value, "fill_")), "fill_")
-    value = fits("fill_", value if isinstance(value, NUMBER) else number("fill_", value), s.dtype)
-    return write(self, creation.filled(s.shape, value, s.dtype, self.device), "fill_")
+    number = fits("fill_", value, s.dtype)
+    return write(self, creation.filled(s.shape, number, s.dtype, self.device), "fill_")
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -50,13 +53,15 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+def fill_diagonal_(self: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
     """Take `fill_value` on the main diagonal; return self."""
     fill_(diagonal(self), fill_value)
     return self
 
 
-def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+def index_put_(
+    self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
     """Write, or add, `values` at the places that a tuple of index tensors names; return self."""
     if not accumulate:
         indexing.setitem(self, tuple(indices), values, "index_put_")
@@ -99,13 +104,12 @@ def set_data(self: Tensor, new: Tensor) -> None:
     """Share the values of `new` from now on, its shape, dtype and device included; the history stays."""
     if not isinstance(new, Box):
         raise TypeError(f"data: expected a tensor, got {type(new).__name__}")
-    given: Any = new
-    if self.requires_grad and given.spec.dtype.category < dt.FLOAT:
+    if self.requires_grad and new.spec.dtype.category < dt.FLOAT:
         raise DTypeError(
             "data set to a tensor that requires gradients must be floating point or complex dtype, got "
-            f"{given.spec.dtype!r}"
+            f"{new.spec.dtype!r}"
         )
-    source = given.detach()
+    source = new.detach()
     if source.owner is not None and source.owner is not self.owner:
         check_written(self, source, "assignment to .data")
     if source.spec is not self.spec and self.node is not None and is_leaf(self):
@@ -113,15 +117,9 @@ def set_data(self: Tensor, new: Tensor) -> None:
     mode = MODE.get()
     if mode.capture is not None:
         mode.capture.note_write(self)
-    self.value, self.owner, self.spec, self.device = (
-        source.value,
-        source.owner,
-        source.spec,
-        source.device,
-    )
-    self.alias = source.alias
-    self.born = source.born
-    self._version = source._version
+    self.value, self.owner = source.value, source.owner
+    self.spec, self.device = source.spec, source.device
+    self.alias, self.born, self._version = source.alias, source.born, source._version
 
 
 class WritingMethods:
