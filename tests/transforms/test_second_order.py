@@ -3,6 +3,8 @@
 import pytest
 
 import tabgrad as tg
+import tabgrad.autograd.forward_ad as fwAD
+from tabgrad.core.errors import TransformError
 from tabgrad.core.op import REGISTRY
 from tabgrad.func import (
     cond,
@@ -134,6 +136,16 @@ def on_tape(fn):
     return call
 
 
+def tape_inside(fn):
+    """The derivative of `fn` by the tape, of tensors made tracked where it is asked for."""
+
+    def call(x):
+        x = (x * 1.0).requires_grad_()
+        return tg.autograd.grad(fn(x), x)[0]
+
+    return call
+
+
 def mapped(fn):
     return lambda x: vmap(fn)(x.expand(2)).sum() / 2
 
@@ -145,6 +157,8 @@ WAYS = {
     "forward over forward": lambda fn: forward(forward(fn)),
     "the tape twice": lambda fn: lambda x: on_tape(on_tape(fn))(x.requires_grad_()),
     "the tape over grad": lambda fn: on_tape(grad(fn)),
+    "the tape over jvp": lambda fn: on_tape(forward(fn)),
+    "jvp over the tape": lambda fn: forward(tape_inside(fn)),
     "vmap over grad of grad": lambda fn: mapped(grad(grad(fn))),
     "grad of vmap of grad": lambda fn: grad(mapped(grad(fn))),
     "vmap over grad of jvp": lambda fn: mapped(grad(forward(fn))),
@@ -160,3 +174,73 @@ def test_second_derivative(call, way):
     wanted = (slope(at + h) - slope(at - h)) / (2 * h)
     found = WAYS[way](fn)(f64(at)).item()
     assert found == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_backward_inside_a_dual_level(call):
+    """The tape goes through the call with the tangents: gradients have them too."""
+    fn = CALLS[call]
+    x = f64(1.3).requires_grad_()
+    with fwAD.dual_level():
+        y = fn(fwAD.make_dual(x, f64(1.0)))
+        assert y.requires_grad
+        y.backward()
+        found = fwAD.unpack_dual(x.grad)
+        slope, bend = found.primal.item(), found.tangent.item()
+    assert slope == pytest.approx(grad(fn)(f64(1.3)).item(), rel=1e-9)
+    assert bend == pytest.approx(forward(grad(fn))(f64(1.3)).item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_weights_without_tangents_inside_a_dual_level(loop):
+    """What is tracked outside and captured by a call has a gradient, whose tangent is the mixed derivative."""
+    w = f64(1.2).requires_grad_()
+
+    def fn(x, w):
+        if loop:
+            return scan(lambda c, v: (c * w * v, c), x, f64([0.5, 2.0]))[0]
+        return linear_solve(lambda y: w * x * y, x)
+
+    with fwAD.dual_level():
+        fn(fwAD.make_dual(f64(1.3), f64(1.0)), w).backward()
+        found = fwAD.unpack_dual(w.grad)
+        slope, mixed = found.primal.item(), found.tangent
+        mixed = 0.0 if mixed is None else mixed.item()
+    by_w = grad(fn, argnums=1)
+    assert slope == pytest.approx(by_w(f64(1.3), f64(1.2)).item())
+    assert mixed == pytest.approx(grad(by_w)(f64(1.3), f64(1.2)).item(), abs=1e-12)
+
+
+class OldSquare(tg.autograd.Function):
+    """With its context given to forward; saves its input, or something that it computed."""
+
+    @staticmethod
+    def forward(ctx, x, inner):
+        ctx.save_for_backward(x * 2 if inner else x)
+        ctx.twice = 1 if inner else 2
+        return x * x
+
+    @staticmethod
+    def backward(ctx, ct):
+        return ctx.twice * ctx.saved_tensors[0] * ct, None
+
+    @staticmethod
+    def jvp(ctx, t, _):
+        return ctx.twice * ctx.saved_tensors[0] * t
+
+
+def test_functions_with_a_context_inside_a_dual_level():
+    x = f64(3.0).requires_grad_()
+    with fwAD.dual_level():
+        y = OldSquare.apply(fwAD.make_dual(x, f64(1.0)), False)
+        assert fwAD.unpack_dual(y).tangent.item() == 6.0
+        y.backward()
+        found = fwAD.unpack_dual(x.grad)
+        assert (found.primal.item(), found.tangent.item()) == (6.0, 2.0)
+    # nobody knows the tangent of what forward computed beside its outputs
+    with fwAD.dual_level(), pytest.raises(TransformError, match="setup_context"):
+        OldSquare.apply(fwAD.make_dual(x, f64(1.0)), True)
+    # without gradients that is not asked for
+    with fwAD.dual_level():
+        y = OldSquare.apply(fwAD.make_dual(x.detach(), f64(1.0)), True)
+        assert fwAD.unpack_dual(y).tangent.item() == 6.0

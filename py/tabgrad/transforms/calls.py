@@ -145,6 +145,8 @@ def snapshot(x: Any, owner: Interpreter | None) -> Any:
     """Copy `x` as an untied tensor of the level `owner` with its present value."""
     if not isinstance(x, Box):
         return x
+    if isinstance(owner, Forward):
+        return owner.lift(*owner.parts(x))
     return wrap(x.value if x.owner is owner else frozen(x), x.spec, x.device, owner)
 
 
@@ -178,6 +180,8 @@ class RuledCall(LevelCall):
     """
 
     node_name = "CallBackward"
+    keeps_outputs = False
+    """Whether `pull` reads the outputs, and nothing else than these and the arguments."""
 
     def run(self, args: list[Any]) -> list[Any]:
         """Compute the outputs of arguments that no level owns, with nothing recorded of the call itself."""
@@ -185,7 +189,8 @@ class RuledCall(LevelCall):
 
     def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
         """Compute the outputs, and what else than the arguments `pull` reads."""
-        return apply(self, args), []
+        outs = apply(self, args)
+        return outs, outs if self.keeps_outputs else []
 
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
@@ -220,10 +225,25 @@ class RuledCall(LevelCall):
             kept = [frozen(x) if isinstance(x, Box) else x for x in kept]
         return self.recorded(args, lift_outputs(level, outs), lift_outputs(level, kept), level)
 
+    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
+        """Compute the outputs and their tangents below; record the call here if an argument is tracked here."""
+        args = list(level.joined(args))
+        outs = super().at_forward(level, args, mode)
+        if not self.recorded_at(args, level, mode):
+            return outs
+        outs = [
+            level.lift(y, None) if isinstance(y, Box) and y.owner is not level else y for y in outs
+        ]
+        kept = [snapshot(y, level) for y in outs] if self.keeps_outputs else None
+        return self.recorded(args, outs, kept, level)
+
     def recorded(
-        self, args: list[Any], outs: list[Any], kept: list[Any], owner: Interpreter | None
+        self, args: list[Any], outs: list[Any], kept: list[Any] | None, owner: Interpreter | None
     ) -> list[Any]:
-        """Tie the outputs to one node of the tape; `outs` and `kept` are of the level `owner`."""
+        """Tie the outputs to one node of the tape; `outs` and `kept` are of the level `owner`.
+
+        Where `kept` is None a backward computes it, by `forward`.
+        """
         outs = [snapshot(y, owner) for y in outs]
         record_call(self, args, outs, owner, ([snapshot(a, owner) for a in args], kept))
         return outs
@@ -238,6 +258,8 @@ class RuledCall(LevelCall):
             args, kept = (
                 [x.value if isinstance(x, Box) else x for x in part] for part in (args, kept)
             )
+        elif kept is None:
+            kept = self.forward(args)[1]
         elif graph and kept:
             kept = self.retied(node, args, kept)
         return self.pull(args, kept, cts, needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import warnings
@@ -17,6 +18,7 @@ from tabgrad.transforms.calls import (
     lift_outputs,
     lower_all,
     lowered_call,
+    snapshot,
     wants,
 )  # fmt: skip
 from tabgrad.transforms.contexts import FunctionCtx, check_leaves, fresh, leaves_of, rebase
@@ -178,7 +180,7 @@ class FunctionCall(LevelCall):
         self.rules = rules
         self.name = rules.name
         self.single: list[bool] = [] if single is None else single
-        self.ctx: FunctionCtx | None = None
+        self.before = FunctionCtx()
 
     def outputs(self, out: Any) -> list[Any]:
         """Make a list of the outputs, and remember whether they were a tuple."""
@@ -199,13 +201,15 @@ class FunctionCall(LevelCall):
 
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward without recording, and record the call."""
-        ctx = self.ctx = FunctionCtx()
+        ctx = FunctionCtx()
         ctx.needs_input_grad = tuple([isinstance(a, Box) and a.tracked and mode.grad for a in args])
         before = leaves_of(args, args, None) if mode.grad else ()
         with using(mode.replace(grad=False)):
             outputs = self.outputs(self.rules.forward(ctx, args))
         self.check_dirty(ctx, args, outputs)
         check_leaves(ctx, before)
+        # recording hands what is saved to the tape
+        self.before = copy.copy(ctx)
         return self.recorded(ctx, args, outputs, None, mode)
 
     def check_dirty(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any]) -> None:
@@ -267,15 +271,13 @@ class FunctionCall(LevelCall):
 
     def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward below, and jvp beside it."""
+        args = list(level.joined(args))
         parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
         primals = [p for p, _ in parts]
         outputs = lowered_call(self, level, primals, mode)
         with using(level.below(mode)) as below:
-            if getattr(self.rules, "split", True):
-                ctx = self.new_ctx(primals, outputs, level, below)
-            else:
-                assert self.ctx is not None
-                ctx = self.ctx
+            split = getattr(self.rules, "split", True)
+            ctx = self.new_ctx(primals, outputs, level, below) if split else self.before
             ctx._loaded = ctx._for_forward or ctx._to_save
             tangents = [
                 zeros_like(p)
@@ -297,7 +299,40 @@ class FunctionCall(LevelCall):
                 for k, y in enumerate(outputs):
                     if primal is x and y is x:
                         outs[k] = a.copy_(level.lift(frozen(y), found[k]))
-        return outs
+        if not wants(args, level, mode):
+            return outs
+        if ctx._dirty:
+            raise TransformError(
+                f"{self.name}: inside {level.name} a Function can't change a tensor in place (mark_dirty) that "
+                "requires grad; let it return a new one"
+            )
+        outs = [
+            level.lift(y, None) if isinstance(y, Box) and y.owner is not level else y for y in outs
+        ]
+        if split:
+            ctx = self.new_ctx(args, outs, level, mode)
+        else:
+            ctx = self.raised(ctx, [*primals, *outputs], [*args, *outs], level)
+        return self.recorded(ctx, args, outs, level, mode)
+
+    def raised(
+        self, ctx: FunctionCtx, below: list[Any], here: list[Any], level: Level
+    ) -> FunctionCtx:
+        """Make of a context set up `below` one for the same tensors `here`, at `level`."""
+        found = copy.copy(ctx)
+        found._loaded = None
+
+        def place(x: Any) -> Any:
+            for low, high in zip(below, here, strict=True):
+                if low is x:
+                    return high
+            if isinstance(x, Box) and x.spec.dtype.is_differentiable:
+                self.rules.setup(found, here, None, level)  # says that it can't be
+            return x
+
+        found._to_save = tuple([place(x) for x in ctx._to_save])
+        found._constant = tuple([place(x) for x in ctx._constant])
+        return found
 
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
@@ -326,7 +361,7 @@ def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Interpreter | None
     place = next((i for i, a in enumerate(args) if a is x), None)
     if place is None:
         place = next((~k for k, y in enumerate(outputs) if y is x), None)
-    return place, (x.value if x.owner is owner else frozen(x)), x.spec, x.device
+    return place, snapshot(x, owner).value, x.spec, x.device
 
 
 def _packed(slots: list[Any], owner: Interpreter | None, mode: Mode) -> Any:

@@ -44,6 +44,8 @@ class Solved(RuledCall):
     Arguments: `size` leaves to start from, captured by `program`. Derivatives take linear solves by `linear`.
     """
 
+    keeps_outputs = True
+
     def __init__(self, program: TracedProgram, size: int, solver: Solver, linear: Solver) -> None:
         self.program, self.size, self.solver, self.linear = program, size, solver, linear
 
@@ -61,11 +63,6 @@ class Solved(RuledCall):
         reading(self.name)
         with using(MODE.get().replace(grad=False)):
             return self.solver(lambda x: self.program.run(x, captured), first)
-
-    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Solve; the solution is kept."""
-        outs = apply(self, args)
-        return outs, outs
 
     def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
         """Tie the solution to this very node: it need not be found once more."""

@@ -54,6 +54,10 @@ class Forward(Level):
             return primal, tangent
         return x, None
 
+    def joined(self, args: Sequence[Any]) -> Sequence[Any]:
+        """Make `args` part of the graph of this level where they are part of one below."""
+        return args
+
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Apply `op` to the primals and its jvp to the tangents; without a tangent the result stays below."""
         mode = self.entered(MODE.get())
@@ -102,13 +106,18 @@ class Dual(Forward):
             record_call(PASS, [primal], [x], primal.owner)
         return x
 
+    def joined(self, args: Sequence[Any]) -> Sequence[Any]:
+        """Make what is tracked below tracked here."""
+        if not MODE.get().grad:
+            return args
+        return [
+            self.dual(a, None) if isinstance(a, Box) and a.tracked and a.owner is not self else a
+            for a in args
+        ]
+
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         """Apply `op`, what is tracked below being tracked here."""
-        if MODE.get().grad:
-            args = tuple(
-                [self.dual(a, None) if a.tracked and a.owner is not self else a for a in args]
-            )
-        return super().process(op, args, params)
+        return super().process(op, tuple(self.joined(args)), params)
 
     def wrote(self, x: Box) -> None:
         """Note that `x`, a tensor from outside, is about to take a dual value."""

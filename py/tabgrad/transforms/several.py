@@ -8,8 +8,7 @@ from typing import Any
 from tabgrad.core.several import Several, computed_once
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Interpreter, Mode, bind, using
-from tabgrad.transforms.calls import RuledCall, apply, snapshot
-from tabgrad.transforms.jvp import Forward
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.vmap import Batch
@@ -17,6 +16,8 @@ from tabgrad.transforms.vmap import Batch
 
 class SeveralCall(RuledCall):
     """One application of an op with several results."""
+
+    keeps_outputs = True
 
     def __init__(self, op: Several, params: Params) -> None:
         self.op, self.params = op, params
@@ -31,11 +32,6 @@ class SeveralCall(RuledCall):
         """Run or record the parts."""
         with using(MODE.get().replace(grad=False)), computed_once():
             return self.plain(args)
-
-    def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Apply the op; its results are kept."""
-        outs = apply(self, args)
-        return outs, outs
 
     def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
         """Whether the call is to be recorded at the level `owner`."""
@@ -66,14 +62,6 @@ class SeveralCall(RuledCall):
         if not self.op.differentiable or all(t is None for t in tangents):
             return ys, [None] * len(ys)
         return ys, list(self.op.jvp(primals, tangents, tuple(ys), self.params))
-
-    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
-        """Apply the rule for tangents below; record the call here if an argument is tracked."""
-        outs = super().at_forward(level, args, mode)
-        if not self.recorded_at(args, level, mode):
-            return outs
-        outs = [y if y.owner is level else level.lift(y, None) for y in outs]
-        return self.recorded(args, outs, [snapshot(y, level) for y in outs], level)
 
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]

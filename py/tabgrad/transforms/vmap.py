@@ -55,6 +55,7 @@ class Batch(Level):
 
     def lower(self, x: Box, dim: int) -> Any:
         """Show the batch axis of `x` at `dim` in a tensor of the level below, repeated if it has none."""
+        value: Any
         value, at = x.value if x.owner is self else (x, None)
         value = to_front(value, at, self.size)
         if dim == 0:
