@@ -180,6 +180,8 @@ class FunctionCall(LevelCall):
         self.rules = rules
         self.name = rules.name
         self.single: list[bool] = [] if single is None else single
+        self.remembers = False
+        """Whether a level above wants to know what forward has said on `before`, its context."""
         self.before = FunctionCtx()
 
     def outputs(self, out: Any) -> list[Any]:
@@ -208,8 +210,9 @@ class FunctionCall(LevelCall):
             outputs = self.outputs(self.rules.forward(ctx, args))
         self.check_dirty(ctx, args, outputs)
         check_leaves(ctx, before)
-        # recording hands what is saved to the tape
-        self.before = copy.copy(ctx)
+        if self.remembers:
+            # recording hands what is saved to the tape
+            self.before = copy.copy(ctx)
         return self.recorded(ctx, args, outputs, None, mode)
 
     def check_dirty(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any]) -> None:
@@ -274,45 +277,39 @@ class FunctionCall(LevelCall):
         args = list(level.joined(args))
         parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]
         primals = [p for p, _ in parts]
-        outputs = lowered_call(self, level, primals, mode)
+        self.remembers = True
+        low = lowered_call(self, level, primals, mode)
         with using(level.below(mode)) as below:
             split = getattr(self.rules, "split", True)
-            ctx = self.new_ctx(primals, outputs, level, below) if split else self.before
+            ctx = self.new_ctx(primals, low, level, below) if split else self.before
             ctx._loaded = ctx._for_forward or ctx._to_save
             tangents = [
-                zeros_like(p)
-                if t is None
-                and ctx._materialize
-                and isinstance(p, Box)
-                and p.spec.dtype.is_differentiable
-                else t
+                zeros_like(p) if t is None and ctx._materialize and _is_float(p) else t
                 for p, t in parts
             ]
-            found = rule_results.tangents(self.name, self.rules.jvp(ctx, *tangents), outputs)
-        outs = [
-            y if t is None or not isinstance(y, Box) else level.lift(y, t)
-            for y, t in zip(outputs, found, strict=True)
-        ]
-        for x in ctx._dirty:
-            # the argument that was changed takes the tangent too, and is the output
-            for a, primal in zip(args, primals, strict=True):
-                for k, y in enumerate(outputs):
-                    if primal is x and y is x:
-                        outs[k] = a.copy_(level.lift(frozen(y), found[k]))
-        if not wants(args, level, mode):
-            return outs
-        if ctx._dirty:
+            found = rule_results.tangents(self.name, self.rules.jvp(ctx, *tangents), low)
+        recording = wants(args, level, mode)
+        if recording and ctx._dirty:
             raise TransformError(
                 f"{self.name}: inside {level.name} a Function can't change a tensor in place (mark_dirty) that "
                 "requires grad; let it return a new one"
             )
         outs = [
-            level.lift(y, None) if isinstance(y, Box) and y.owner is not level else y for y in outs
+            level.lift(y, t) if isinstance(y, Box) and (recording or t is not None) else y
+            for y, t in zip(low, found, strict=True)
         ]
+        for x in ctx._dirty:
+            # the argument that was changed takes the tangent too, and is the output
+            for a, primal in zip(args, primals, strict=True):
+                for k, y in enumerate(low):
+                    if primal is x and y is x:
+                        outs[k] = a.copy_(level.lift(frozen(y), found[k]))
+        if not recording:
+            return outs
         if split:
             ctx = self.new_ctx(args, outs, level, mode)
         else:
-            ctx = self.raised(ctx, [*primals, *outputs], [*args, *outs], level)
+            ctx = self.raised(ctx, [*primals, *low], [*args, *outs], level)
         return self.recorded(ctx, args, outs, level, mode)
 
     def raised(
@@ -326,7 +323,7 @@ class FunctionCall(LevelCall):
             for low, high in zip(below, here, strict=True):
                 if low is x:
                     return high
-            if isinstance(x, Box) and x.spec.dtype.is_differentiable:
+            if _is_float(x):
                 self.rules.setup(found, here, None, level)  # says that it can't be
             return x
 
@@ -349,6 +346,10 @@ class FunctionCall(LevelCall):
         return outputs, [
             None if d is None else d % len(y.spec.shape) for y, d in zip(outputs, axes, strict=True)
         ]
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, Box) and x.spec.dtype.is_differentiable
 
 
 def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Interpreter | None) -> Any:
