@@ -63,6 +63,8 @@ class Interpreter(Protocol):
     name: str
     walks: bool
     """Whether `backward` may be called inside."""
+    rewrites: bool
+    """Whether the payload of a tensor is made of tensors below, to which writes to it go."""
 
     @property
     def outlive(self) -> Callable[..., None] | None:

@@ -17,7 +17,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.families import accumulate
 from tabgrad.core.locks import WRITING, borrowed, lent
 from tabgrad.core.op import Op
-from tabgrad.core.spec import Params
+from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
 from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.kinks import ZERO, hung, passes, zeros
@@ -265,7 +265,7 @@ def _tensor_hooks(notes: dict[str, Any], ct: Any) -> Any:
     return ct
 
 
-def _check_like(what: str, new: Any, wanted: Any) -> None:
+def _check_like(what: str, new: Any, wanted: Spec) -> None:
     if not isinstance(new, Box):
         raise TypeError(
             f"expected Variable, but hook returned '{type(new).__name__}': {what} gives None or a tensor like "

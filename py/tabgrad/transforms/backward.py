@@ -232,7 +232,7 @@ def grad(
     return tuple(results) if structure is None else tree.unflatten(structure, results)
 
 
-def _result(i: int, x: Box, g: Any, unused: bool, materialize: bool) -> Any:
+def _result(i: int, x: Box, g: Box | None, unused: bool, materialize: bool) -> Any:
     if g is None and not unused:
         raise GradientError(
             f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
@@ -241,7 +241,7 @@ def _result(i: int, x: Box, g: Any, unused: bool, materialize: bool) -> Any:
     return zeros_like(x) if g is None and materialize else g
 
 
-def _untied(g: Any) -> Any:
+def _untied(g: Box | None) -> Any:
     """A cotangent that came through unchanged may be the caller's own tensor, with a graph behind it."""
     return g if g is None or not g.tracked else wrap(g.value, g.spec, g.device, g.owner)
 

@@ -133,7 +133,7 @@ def lift_outputs(level: Autograd, outputs: Sequence[Any]) -> list[Any]:
     return [wrap(y, y.spec, y.device, level) if isinstance(y, Box) else y for y in outputs]
 
 
-def lower_all(level: Any, args: Sequence[Any]) -> list[Any]:
+def lower_all(level: Autograd, args: Sequence[Any]) -> list[Any]:
     """Replace the tensors of `level` among `args` by what they are below it."""
     return [level.lower(a) if isinstance(a, Box) else a for a in args]
 

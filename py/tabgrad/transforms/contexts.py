@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError
-from tabgrad.core.trace import MODE, Box, Mode, using, wrap
+from tabgrad.core.trace import MODE, Box, Interpreter, Mode, using, wrap
 from tabgrad.transforms.node import is_leaf
 from tabgrad.transforms.saving import frozen
 
@@ -95,7 +95,9 @@ def _same(x: Any, mode: Mode) -> Any:
     return y if y.owner is x.owner else wrap(x.value, x.spec, x.device, x.owner)
 
 
-def leaves_of(args: Sequence[Any], below: Sequence[Any], owner: Any) -> list[tuple[Any, Any, Any]]:
+def leaves_of(
+    args: Sequence[Any], below: Sequence[Any], owner: Interpreter | None
+) -> list[tuple[Any, Any, Any]]:
     """Find the leaves of the level `owner` among `args`, and views of such, with their present values."""
     found = []
     for a, low in zip(args, below, strict=True):

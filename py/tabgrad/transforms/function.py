@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.trace import MODE, Box, Interpreter, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms import rule_results
+from tabgrad.transforms.autograd import Autograd
 from tabgrad.transforms.calls import (
     LevelCall,
     apply,
@@ -22,6 +23,7 @@ from tabgrad.transforms.calls import (
     wants,
 )  # fmt: skip
 from tabgrad.transforms.contexts import FunctionCtx, check_leaves, fresh, leaves_of, rebase
+from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.node import FREED, Node, freed_error, load, port_of
 from tabgrad.transforms.saving import check_saved, frozen, pack
@@ -146,7 +148,7 @@ class ClassRules:
             )
         self.cls.setup_context(ctx, tuple(args), out)
 
-    def batched(self, level: Any, dims: tuple[Any, ...], args: list[Any]) -> Any:
+    def batched(self, level: Batch, dims: tuple[Any, ...], args: list[Any]) -> Any:
         """Run the class's vmap; None where it has none."""
         if self.cls.vmap is Function.vmap:
             return None
@@ -156,7 +158,7 @@ class ClassRules:
             )
         return self.cls.vmap(VmapInfo(level.size, level.randomness), dims, *args)
 
-    def vmapped(self, level: Any, dims: tuple[Any, ...]) -> Any:
+    def vmapped(self, level: Batch, dims: tuple[Any, ...]) -> Any:
         """Make the rules of the function applied to each element of a batch."""
         if not self.cls.generate_vmap_rule:
             raise TransformError(
@@ -229,7 +231,7 @@ class FunctionCall(LevelCall):
                     stacklevel=2,
                 )
 
-    def at_autograd(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward below and set up a context of this level."""
         below = lower_all(level, args)
         before = leaves_of(args, below, level) if mode.grad else ()
@@ -253,7 +255,12 @@ class FunctionCall(LevelCall):
         return ctx
 
     def recorded(
-        self, ctx: FunctionCtx, args: list[Any], outputs: list[Any], owner: Any, mode: Mode
+        self,
+        ctx: FunctionCtx,
+        args: list[Any],
+        outputs: list[Any],
+        owner: Interpreter | None,
+        mode: Mode,
     ) -> list[Any]:
         """Tie the outputs to the tape where an argument wants gradients."""
         outputs = [fresh(y, args, ctx, mode) for y in outputs]
@@ -272,7 +279,7 @@ class FunctionCall(LevelCall):
             rebase(dirty)
         return outputs
 
-    def at_forward(self, level: Any, args: list[Any], mode: Mode) -> list[Any]:
+    def at_forward(self, level: Forward, args: list[Any], mode: Mode) -> list[Any]:
         """Run forward below, and jvp beside it."""
         args = list(level.joined(args))
         parts = [level.parts(a) if isinstance(a, Box) else (a, None) for a in args]

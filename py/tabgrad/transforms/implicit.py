@@ -28,7 +28,7 @@ class ConvergenceError(TransformError):
     """A solver stopped before it had reached its tolerance."""
 
 
-def minus(x: Any) -> Any:
+def minus(x: Box | None) -> Any:
     """Negate `x`, None staying None."""
     return None if x is None else REGISTRY["neg"].bind(x)
 

@@ -27,11 +27,11 @@ class Forward(Level):
         """Take the primal of `x`."""
         return self.parts(x)[0]
 
-    def lift(self, primal: Box, tangent: Any) -> Any:
+    def lift(self, primal: Box, tangent: Box | None) -> Any:
         """Make a tensor of this level with the present values of these parts."""
         return self.tie(frozen(primal), None if tangent is None else frozen(tangent))
 
-    def tie(self, primal: Any, tangent: Any) -> Any:
+    def tie(self, primal: Box, tangent: Box | None) -> Any:
         """Make a tensor of this level that is these parts: what is written to it is written to them."""
         return wrap((primal, tangent), primal.spec, primal.device, self)
 
@@ -99,7 +99,7 @@ class Dual(Forward):
         self.leaves: list[Any] = []
         self.written: dict[int, Any] = {}
 
-    def dual(self, primal: Box, tangent: Any) -> Any:
+    def dual(self, primal: Box, tangent: Box | None) -> Any:
         """Make a tensor of these parts, whose gradient flows on to `primal`."""
         x = self.tie(primal, tangent) if tangent is not None else self.lift(primal, None)
         if primal.tracked and MODE.get().grad:

@@ -227,7 +227,7 @@ next_id = itertools.count(1).__next__
 
 
 def new_node(
-    rule: Any, edges: tuple[Node | None, ...], spec: Any, owner: Any, device: Any,
+    rule: Any, edges: tuple[Node | None, ...], spec: Any, owner: Interpreter | None, device: Any,
     *, op_params: Any = None, kept: Any = None, in_specs: tuple[Any, ...] = (),
 ) -> Node:  # fmt: skip
     """Make the node of an output with this `spec`, on `device`, at the level `owner`."""

@@ -25,7 +25,7 @@ def gradients(
     return [gradient(name, i, g, specs[i], needs[i]) for i, g in enumerate(grads[:n])]
 
 
-def gradient(name: str, i: int, g: Any, spec: Any, need: bool) -> Any:
+def gradient(name: str, i: int, g: Any, spec: Spec | None, need: bool) -> Any:
     """Give a gradient the dtype and shape of argument `i`, to which it is summed as PyTorch does."""
     if g is None:
         return None

@@ -74,7 +74,7 @@ def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
     return found
 
 
-def frozen(x: Any) -> Any:
+def frozen(x: Box) -> Any:
     """Copy the present value and history of `x` to a tensor that later writes to `x` don't reach.
 
     Whoever keeps a tensor that a user can hold asks for this: what is written in place changes the tensor.
@@ -93,7 +93,7 @@ def parts_of(payload: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([None if part is None else frozen(part) for part in payload])
 
 
-def unshared(kept: Any, x: Any, owner: Any) -> Any:
+def unshared(kept: Any, x: Box, owner: Interpreter) -> Any:
     """What a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
     if kept is None:
         return None

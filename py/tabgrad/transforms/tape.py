@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.dtype import FLOAT
+from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Box, Mode
+from tabgrad.core.trace import MODE, Box, Interpreter, Mode
 from tabgrad.transforms.node import OUTPUT, Node, edge, leaf_node, new_node, next_id, notes_of
 from tabgrad.transforms.saving import (
     ALL,
@@ -28,8 +29,8 @@ _new = object.__new__
 
 
 def record(
-    op: Any, params: Params, args: tuple[Any, ...], values: tuple[Any, ...], specs: tuple[Any, ...],
-    y: Any, owner: Any, mode: Mode,
+    op: Op, params: Params, args: tuple[Any, ...], values: tuple[Any, ...], specs: tuple[Any, ...],
+    y: Box, owner: Any, mode: Mode,
 ) -> None:  # fmt: skip
     """Put the application of `op` on the tape and tie `y` to it, if any of `args` wants gradients.
 
@@ -111,7 +112,7 @@ def record(
 
 
 def record_call(
-    rule: Any, args: Sequence[Any], outputs: Sequence[Any], owner: Any, kept: Any = None,
+    rule: Any, args: Sequence[Any], outputs: Sequence[Any], owner: Interpreter | None, kept: Any = None,
     tied: Sequence[bool] | None = None,
 ) -> Node | None:  # fmt: skip
     """Put a call with any number of outputs on the tape and tie the tensors among them to it.

@@ -29,7 +29,7 @@ def shown(level: Batch, leaves: Leaves) -> list[Any]:
     return [level.lower(y, 0) if isinstance(y, Box) else y for y in leaves]
 
 
-def summed(level: Batch, g: Any, dim: int | None) -> Any:
+def summed(level: Batch, g: Box | None, dim: int | None) -> Any:
     """Lower the gradient of an argument: summed over the batch where all elements share the argument."""
     if not isinstance(g, Box):
         return g
@@ -133,7 +133,7 @@ class VmappedRules:
         self.keep(ctx, inner, level, args, lifted, low, outs)
         return tuple(low) if isinstance(out, tuple) else low[0]
 
-    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, above: Any) -> None:
+    def setup(self, ctx: FunctionCtx, args: Sequence[Any], out: Any, above: Level) -> None:
         """Set up `ctx` at a level above the one where forward ran."""
         level = self.level()
         low = list(out) if isinstance(out, tuple) else [out]
@@ -146,7 +146,14 @@ class VmappedRules:
         self.keep(ctx, inner, level, args, lifted, low, outs)
 
     def keep(
-        self, ctx: Any, inner: FunctionCtx, level: Any, args: Any, lifted: Any, low: Any, outs: Any
+        self,
+        ctx: Any,
+        inner: FunctionCtx,
+        level: Batch,
+        args: Leaves,
+        lifted: Leaves,
+        low: Leaves,
+        outs: Leaves,
     ) -> None:
         """Save on `ctx` what the inner function saved."""
         known = [(b, a, d) for a, b, d in zip(args, lifted, self.dims, strict=True)]
@@ -203,10 +210,10 @@ class VmappedRules:
         low = shown(level, outs)
         return tuple(low) if isinstance(out, tuple) else low[0]
 
-    def batched(self, level: Level, dims: tuple[Any, ...], args: list[Any]) -> Any:
+    def batched(self, level: Batch, dims: tuple[Any, ...], args: list[Any]) -> Any:
         """There is no rule written by hand."""
         return None
 
-    def vmapped(self, level: Any, dims: tuple[Any, ...]) -> VmappedRules:
+    def vmapped(self, level: Batch, dims: tuple[Any, ...]) -> VmappedRules:
         """Make the rules of this applied to each element of another batch."""
         return VmappedRules(self, level.size, level.randomness, dims)
