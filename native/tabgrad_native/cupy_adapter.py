@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tabgrad.hosts.protocol import LIMITS, VERSION, Adapter, Hello
+from tabgrad.hosts.commands import LIMITS, VERSION, Adapter, Hello
 from tabgrad_native.cupy_lists import ALIGN_WORDS
 from tabgrad_native.cupy_routines import NAMES
 

@@ -21,9 +21,7 @@ from tabgrad.core.errors import (
     OutOfMemoryError,
 )
 from tabgrad.core.interrupts import interruptible
-from tabgrad.hosts.host import compile_message
-from tabgrad.hosts.ledger import Ledger
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     Alloc,
     Buffer,
     Command,
@@ -42,8 +40,10 @@ from tabgrad.hosts.protocol import (
     Window,
     Write,
     WriteBlob,
-    decode,
 )
+from tabgrad.hosts.host import compile_message
+from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.protocol import decode
 from tabgrad_native.cupy_adapter import hello_of
 from tabgrad_native.cupy_lists import CompiledKernel, Launch, StoredList, Table, place
 from tabgrad_native.cupy_routines import NAMES, Routines

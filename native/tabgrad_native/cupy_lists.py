@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tabgrad.hosts.protocol import Dispatch, Pipeline, Store
+from tabgrad.hosts.commands import Dispatch, Pipeline, Store
 
 ALIGN_WORDS = 4
 """Each dispatch's uniform words start at a multiple of this many words."""

@@ -5,7 +5,7 @@ from typing import Any
 import wgpu
 
 from tabgrad.core.errors import DeviceError
-from tabgrad.hosts.protocol import LIMITS, VERSION, Adapter, Hello
+from tabgrad.hosts.commands import LIMITS, VERSION, Adapter, Hello
 
 # wgpu-native has its own names for some of WebGPU's features.
 _FEATURES = {

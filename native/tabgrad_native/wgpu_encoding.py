@@ -6,7 +6,7 @@ from typing import Any
 import wgpu
 
 from tabgrad.core.errors import HostError
-from tabgrad.hosts.protocol import Buffer, Window
+from tabgrad.hosts.commands import Buffer, Window
 from tabgrad_native.wgpu_pipelines import SLOT, Compiled, StoredList
 
 GROUPS = 2048

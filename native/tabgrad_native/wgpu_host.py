@@ -16,9 +16,7 @@ import wgpu
 from wgpu.backends.wgpu_native import ffi, lib
 
 from tabgrad.core.errors import DeviceLostError, HostError, OutOfMemoryError
-from tabgrad.hosts.host import compile_message
-from tabgrad.hosts.ledger import Ledger
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     Alloc,
     Buffer,
     Command,
@@ -35,8 +33,10 @@ from tabgrad.hosts.protocol import (
     Store,
     Write,
     WriteBlob,
-    decode,
 )
+from tabgrad.hosts.host import compile_message
+from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.protocol import decode
 from tabgrad_native.wgpu_adapter import hello_of, request_adapter, request_device
 from tabgrad_native.wgpu_encoding import Encoding
 from tabgrad_native.wgpu_pipelines import Pipelines, StoredList

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import wgpu
 
 from tabgrad.core.interrupts import interruptible
-from tabgrad.hosts.protocol import Command, Copy, Dispatch, Pipeline, Store, Window
+from tabgrad.hosts.commands import Command, Copy, Dispatch, Pipeline, Store, Window
 
 SLOT = 256
 """Each dispatch's uniform words start at a multiple of this many bytes in the arena."""

@@ -9,8 +9,8 @@ import struct
 from array import array
 from collections.abc import Awaitable, Sequence
 
+from tabgrad.hosts.commands import Dispatch, Fault, Pipeline
 from tabgrad.hosts.encoder import Encoder
-from tabgrad.hosts.protocol import Dispatch, Fault, Pipeline
 
 READ_SECONDS = 30.0
 

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Awaitable, Callable
 
 from tabgrad.core.errors import DeadlineError, HostError
+from tabgrad.hosts.commands import Copy, Dispatch, Window
 from tabgrad.hosts.encoder import INLINE_BYTES
-from tabgrad.hosts.protocol import Copy, Dispatch, Window
 from tests.hosts.bench import Bench, floats, raises, word
 from tests.hosts.faults import (
     a_buffer_above_the_limit_is_a_memory_fault,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tabgrad.core.errors import DeadlineError, DeviceLostError, HostError
-from tabgrad.hosts.protocol import Dispatch, Routine
+from tabgrad.hosts.commands import Dispatch, Routine
 from tabgrad_native import cupy_routines
 from tabgrad_native.cupy_host import CupyHost
 from tests.hosts import faults, laws

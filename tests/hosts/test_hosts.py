@@ -10,8 +10,8 @@ import pytest
 
 from tabgrad.core.errors import DeviceError, HostError, KernelError
 from tabgrad.hosts.browser import bridge_source
+from tabgrad.hosts.commands import Fault
 from tabgrad.hosts.host import available, connect, connect_async, error_of
-from tabgrad.hosts.protocol import Fault
 from tabgrad.hosts.recording import RecordingHost
 from tests.hosts import faults, laws
 from tests.hosts.bench import Bench, Emulator, floats

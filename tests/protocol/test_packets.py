@@ -6,8 +6,7 @@ from array import array
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tabgrad.hosts.encoder import INLINE_BYTES, Encoder
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     COMMANDS,
     Alloc,
     Copy,
@@ -21,9 +20,9 @@ from tabgrad.hosts.protocol import (
     Window,
     Write,
     WriteBlob,
-    command_words,
-    decode,
 )
+from tabgrad.hosts.encoder import INLINE_BYTES, Encoder
+from tabgrad.hosts.protocol import command_words, decode
 from tabgrad.hosts.recording import RecordingHost
 from tests.protocol import constants, vectors
 

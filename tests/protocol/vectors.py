@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     MAGIC,
     VERSION,
     Alloc,
@@ -31,8 +31,8 @@ from tabgrad.hosts.protocol import (
     Window,
     Write,
     WriteBlob,
-    command_words,
 )
+from tabgrad.hosts.protocol import command_words
 
 FILE = pathlib.Path(__file__).with_name("vectors.jsonl")
 

@@ -1,4 +1,4 @@
-"""What is noted of tensors, gradients and random numbers while a call is captured."""
+"""Records what a call does to tensors, gradients and random numbers while it is captured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.state import State
@@ -17,15 +18,19 @@ from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import Storage
 
 if TYPE_CHECKING:
+    from tabgrad.compiler.call_watch import CallWatch
+    from tabgrad.core.spec import Spec
+    from tabgrad.hosts.device import DeviceBackend
     from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
 
 
 class Refused(Exception):
-    """A replay would not be the call; the text says why."""
+    """A replay would not do what the call does; the text says why."""
 
 
 class Capture:
-    """What is noted while a call runs."""
+    """The record of a call that is being captured."""
 
     def __init__(self, state: State, name: str, fullgraph: bool) -> None:
         self.state = state
@@ -33,30 +38,30 @@ class Capture:
         self.fullgraph = fullgraph
         self.active = True
         self.reason: str | None = None
-        self.reads: dict[int, tuple[Any, Any]] = {}
+        self.reads: dict[int, tuple[Tensor, Any]] = {}
         self.events: list[tuple[Any, Callable[[], Any]]] = []
-        self.guards: list[tuple[Callable[[], Any], Any]] = []
-        self.grads: dict[int, tuple[Any, Any]] = {}
-        self.fresh: dict[int, Callable[[], Any]] = {}
+        self.guards: list[tuple[Callable[[], object], object]] = []
+        self.grads: dict[int, tuple[Box, Tensor | None]] = {}
+        self.fresh: dict[int, Callable[[], Box | None]] = {}
         self.cleared: set[int] = set()
-        self.writes: dict[int, Callable[[], Any]] = {}
+        self.writes: dict[int, Callable[[], Box | None]] = {}
         self.stored: dict[int, Storage] = {}
-        self.inside: dict[int, Callable[[], Any]] = {}
+        self.inside: dict[int, Callable[[], Box | None]] = {}
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
         self.counts: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self.follows: list[Callable[[], None]] = []
         self.undo: list[Callable[[], None]] = []
-        self.behind: list[tuple[Any, str]] = []
-        self.watch: Any = None
+        self.behind: list[tuple[Box, str]] = []
+        self.watch: CallWatch | None = None
         self.starts = {
             recorder.graph: recorder.graph.count
             for device in connected()
             if (recorder := device.recorder) is not None
         }
 
-    def backend(self) -> Any:
-        """Return what runs the call's ops. Raises Refused where that is the CPU, or not one device."""
+    def backend(self) -> DeviceBackend:
+        """Return the backend that runs the call's ops. Raises Refused for the CPU, or several devices."""
         devices = {x.device for x, _ in self.reads.values() if x.owner is None}
         recorders = [d.recorder for d in devices if d.recorder is not None]
         if not recorders:
@@ -70,13 +75,13 @@ class Capture:
     # -- what cannot be repeated -------------------------------------------------------------------
 
     def refuse(self, reason: str) -> None:
-        """Say why a replay would not do what the call does."""
+        """Give up the capture, for a reason: a replay would not do what the call does."""
         self.reason = self.reason or reason
 
     def read(self, what: str) -> None:
-        """Go on without a capture: a value is read, as PyTorch's graph break.
+        """Continue without a capture, because a value is read: PyTorch's graph break.
 
-        One warning for each function names the line. Raises CaptureError for `fullgraph`.
+        One warning per function names the line. Raises CaptureError for `fullgraph`.
         """
         if not self.active:
             return
@@ -87,15 +92,16 @@ class Capture:
                 "would not read it again. Return the tensor and read it outside"
             )
         self.active = False
-        self.watch.on = False
+        if self.watch is not None:
+            self.watch.on = False
         self.refuse(f"reads a value ({what}) at {where}")
 
     # -- tensors -----------------------------------------------------------------------------------
 
-    def note(self, args: tuple[Any, ...]) -> None:
-        """Note base tensors before an op reads them or a write changes them, with the value they have.
+    def note(self, args: tuple[Tensor, ...]) -> None:
+        """Note base tensors with their values, before an op reads them or a write changes them.
 
-        What was made since the capture began is no input.
+        Values that were computed since the capture began are no inputs.
         """
         reads = self.reads
         for a in args:
@@ -109,49 +115,49 @@ class Capture:
             ):
                 reads[id(a)] = (a, value)
 
-    def adopt(self, x: Any) -> None:
-        """Note a constant that the call makes for its state as there before: a replay must find that number."""
+    def adopt(self, x: Tensor) -> None:
+        """Note a constant, made as state, as if it existed before the call: replays need the same number."""
         self.reads[id(x)] = (x, x.value)
 
-    def note_sibling(self, x: Any, y: Any) -> None:
-        """Note that the call makes `y`, which shares what `x` holds: no input beside `x`."""
+    def note_sibling(self, x: Tensor, y: Tensor) -> None:
+        """Note that the call makes `y`, which shares the storage of `x`, and so is no further input."""
         self.note((x,))
-        # by reference: another tensor may come to lie where this one was
+        # by weak reference: a later tensor may get the id of a dead one
         self.inside[id(y)] = weakref.ref(y)
 
-    def note_write(self, x: Any) -> None:
+    def note_write(self, x: Tensor) -> None:
         """Note a tensor before it is written."""
         self.note((x,))
-        # by reference: another tensor may come to lie where this one was
+        # by weak reference: a later tensor may get the id of a dead one
         self.writes[id(x)] = weakref.ref(x)
         if x.alias.__class__ is Storage:
             self.stored[id(x.alias)] = x.alias
         if id(x) not in self.reads:
             self.fresh[id(x)] = weakref.ref(x)
 
-    def written(self, x: Any, old: Any) -> bool:
-        """Whether the call has written to `x`, which held `old`; what it wrote may have been that again."""
+    def written(self, x: Box, old: object) -> bool:
+        """Whether the call has written to `x`, which had the value `old`, possibly the same value again."""
         if x.value is not old or id(x.alias) in self.stored:
             return True
         ref = self.writes.get(id(x))
         return ref is not None and ref() is x
 
-    def depend(self, value: Any, path: str) -> None:
-        """Note state that the call depends on though no name in a user's code leads to it."""
+    def depend(self, value: object, path: str) -> None:
+        """Note state that the call depends on, although no name in a user's code leads to it."""
         self.state.reach(value, path)
 
-    def note_grad(self, x: Any, cleared: bool = False) -> None:
-        """Note a tensor before its `.grad` is read or set, with the gradient it has.
+    def note_grad(self, x: Box, cleared: bool = False) -> None:
+        """Note a tensor with its gradient, before its `.grad` is read or set.
 
-        Where the call does not begin by clearing it, a replay must find a gradient again, or none again.
+        Unless the call begins by clearing it, a replay requires a gradient if there was one, and none if not.
         """
         if id(x) not in self.grads:
             self.grads[id(x)] = (x, x._grad)
             if cleared:
                 self.cleared.add(id(x))
 
-    def uploaded(self, source: Any, y: Any, again: Callable[[Any], Any]) -> None:
-        """Note that `y` holds the numbers of an argument, an array or a tensor of the CPU, taken by `again`."""
+    def uploaded(self, source: object, y: Tensor, again: Callable[[Any], Any]) -> None:
+        """Note that `y` has the numbers of an argument (an array or a CPU tensor); `again` uploads them."""
         origin = getattr(source, "origin", None)
         index = self.moved.get(id(source)) if origin is None else origin.index
         if index is None:
@@ -162,28 +168,28 @@ class Capture:
 
     # -- numbers and Python state ------------------------------------------------------------------
 
-    def live_scalar(self, getter: Callable[[], Any], spec: Any, device: Device) -> Any:
-        """Make a constant whose value is asked for again at each replay."""
+    def live_scalar(self, getter: Callable[[], complex], spec: Spec, device: Device) -> Tensor:
+        """Make a constant whose value each replay gets again from `getter`."""
         x = wrap(device.backend.constant(getter(), spec), spec, device)
         self.events.append((x.value, getter))
         return x
 
     def on_replay(
-        self, change: Callable[[], Any], counts: dict[str, Any] | None, follows: bool
+        self, change: Callable[[], None], counts: dict[str, Any] | None, follows: bool
     ) -> None:
-        """Note a change of Python state, of `counts` or what only follows such dicts."""
+        """Note a change of Python state: of `counts`, or one that only follows from such dicts."""
         if follows:
             self.follows.append(change)
         if counts is not None:
             self.counts.setdefault(id(counts), (counts, dict(counts)))
         self.events.append((None, change))
 
-    def guard(self, getter: Callable[[], Any]) -> None:
+    def guard(self, getter: Callable[[], object]) -> None:
         """Note a value on which the capture depends."""
         self.guards.append((getter, getter()))
 
     def warn(self, seen: set[str]) -> None:
-        """Warn of a value that was read, once for each function."""
+        """Warn that a value was read, once per function."""
         if not self.active and self.name not in seen:
             seen.add(self.name)
             warnings.warn(
@@ -194,19 +200,19 @@ class Capture:
 
 
 def user_line() -> str:
-    """Return file and line of the innermost frame outside tabgrad."""
-    frame: Any = _user_frame()[0]
+    """Format file and line of the innermost frame outside tabgrad."""
+    frame = _user_frame()[0]
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def user_level() -> int:
-    """Return the `stacklevel` with which the caller's warning names the user's line."""
+    """Return the `stacklevel` that makes the caller's warning name the user's line."""
     return _user_frame()[1]
 
 
-def _user_frame() -> tuple[Any, int]:
-    """Return the innermost frame outside tabgrad, and how far it is from the caller's caller."""
-    frame: Any = sys._getframe(2)
+def _user_frame() -> tuple[FrameType | None, int]:
+    """Return the innermost frame outside tabgrad, and its distance from the caller's caller."""
+    frame: FrameType | None = sys._getframe(2)
     level = 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith("tabgrad."):
         frame = frame.f_back

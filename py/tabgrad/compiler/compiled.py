@@ -229,7 +229,7 @@ class Compiled:
             self.known.setdefault(key, Known()).refuse()
             self.reason = IDENTITY
             return self.fn(*args, **kwargs)
-        capture.note(tuple(x for x in leaves if isinstance(x, Box) and lazy(x)))
+        capture.note(tuple([x for x in leaves if lazy(x)]))
         given, origins = keys.watch_arrays(leaves, capture)
         args, kwargs = keys.rebuilt(args, kwargs, leaves, given)
         result = self._run(capture, origins, args, kwargs)
@@ -329,9 +329,9 @@ def _other(a: Any, b: Any) -> bool:
     return a is not b
 
 
-def lazy(x: Any) -> bool:
+def lazy(x: object) -> bool:
     """Whether `x` is a base tensor of a device that records."""
-    return x.owner is None and x.device.recorder is not None
+    return isinstance(x, Box) and x.owner is None and x.device.recorder is not None
 
 
 def own_buffer(x: Any) -> None:

@@ -1,31 +1,33 @@
-"""Tensors of a captured call, as a replay finds or makes them: the same objects, the same sharing."""
+"""Finds or makes the tensors of a captured call at a replay: the same objects, sharing memory the same way."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.compiler.capture import Capture, Refused
-from tabgrad.core.trace import MODE, using, wrap
-from tabgrad.hosts.replayable import Source
+from tabgrad.core.trace import MODE, Box, using, wrap
+from tabgrad.hosts.replayable import Finder, Source
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.aliasing import Storage, View, detach, root_of, view
 
 if TYPE_CHECKING:
+    from tabgrad.core.op import Op
+    from tabgrad.core.spec import Params
     from tabgrad.hosts.device import DeviceBackend
 
 Made = list[Any]
+Steps: TypeAlias = "tuple[tuple[Op, Params], ...]"
 Maker = Callable[[list[Any], list[Any], Made], Any]
 
 
 class Argument:
-    """Finds an argument."""
+    """Finds an argument of the call."""
 
     __slots__ = ("index",)
     sure = True
-    """Whether it is known that this was there before the call."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -34,16 +36,16 @@ class Argument:
         return args[self.index]
 
     def alive(self) -> bool:
-        """An argument is always there."""
+        """Always true: the call has its arguments."""
         return True
 
 
 class Held:
-    """Finds a tensor that somebody holds."""
+    """Finds a tensor that other code holds."""
 
     __slots__ = ("ref", "sure")
 
-    def __init__(self, x: Any, sure: bool) -> None:
+    def __init__(self, x: Box, sure: bool) -> None:
         self.ref = weakref.ref(x)
         self.sure = sure
 
@@ -51,7 +53,7 @@ class Held:
         return self.ref()
 
     def alive(self) -> bool:
-        """Whether somebody still holds it."""
+        """Whether other code still holds it."""
         return self.ref() is not None
 
 
@@ -61,19 +63,19 @@ class GradOf:
     __slots__ = ("of",)
     sure = True
 
-    def __init__(self, of: Any) -> None:
+    def __init__(self, of: Finder) -> None:
         self.of = of
 
     def __call__(self, args: list[Any]) -> Any:
         return getattr(self.of(args), "_grad", None)
 
     def alive(self) -> bool:
-        """Whether somebody still holds the tensor."""
-        return bool(self.of.alive())
+        """Whether other code still holds the tensor."""
+        return self.of.alive()
 
 
 class Place:
-    """Stands among the results for a tensor: the number of its maker."""
+    """Stands for a tensor among the results: the number of its maker."""
 
     __slots__ = ("number",)
 
@@ -82,10 +84,10 @@ class Place:
 
 
 class Places:
-    """Finds for each tensor that the outside sees how a replay comes by it.
+    """Decides how a replay finds or makes each tensor that is visible outside the call.
 
-    `targets` are the tensors whose values the plan computes. `makers` run in order; each gives one tensor
-    from the arguments, the values, and what was made before it.
+    `targets` are the tensors whose values the plan computes. `makers` run in order; each makes one tensor from
+    the arguments, the values, and the tensors made before it.
     """
 
     def __init__(self, capture: Capture, backend: DeviceBackend, args: list[Any]) -> None:
@@ -105,19 +107,19 @@ class Places:
         self.targets: list[Any] = []
         self.numbers: dict[int, int] = {}
 
-    def exists(self, x: Any) -> bool:
-        """Whether a tensor was there before the call, and can be found again."""
+    def exists(self, x: Box) -> bool:
+        """Whether a tensor existed before the call, and can be found again."""
         return (
             id(x) in self.index or id(x) in self.capture.state.known or id(x) in self.owner_of_grad
         )
 
-    def lasts(self, x: Any) -> bool:
-        """Whether a tensor was there before the call, however it is found."""
+    def lasts(self, x: Box) -> bool:
+        """Whether a tensor existed before the call, even if it can't be found again."""
         at = id(x)
         return at in self.index or at in self.capture.state.known or at in self.capture.reads
 
-    def find(self, x: Any) -> Any:
-        """Return what finds `x` at a replay."""
+    def find(self, x: Box) -> Finder:
+        """Return an object that finds `x` at a replay."""
         at = self.index.get(id(x))
         if at is not None:
             return Argument(at)
@@ -126,16 +128,16 @@ class Places:
             return GradOf(self.find(owner))
         return Held(x, id(x) in self.capture.state.known)
 
-    def target(self, x: Any) -> int:
-        """Return the number among the plan's values of what `x` holds after the call."""
+    def target(self, x: Box) -> int:
+        """Return the position, among the plan's values, of the value that `x` has after the call."""
         found = self.numbers.get(id(x))
         if found is None:
             found = self.numbers[id(x)] = len(self.targets)
             self.targets.append(x)
         return found
 
-    def of(self, x: Any) -> Place:
-        """Return the place of a tensor that the call returns, or leaves as a gradient."""
+    def of(self, x: Box) -> Place:
+        """Return the Place of a tensor that the call returns, or leaves as a gradient."""
         found = self.places.get(id(x))
         if found is None:
             if x.alias is not None:
@@ -148,8 +150,8 @@ class Places:
                 self.stored.setdefault(id(x.alias), found)
         return found
 
-    def maker(self, x: Any) -> Maker:
-        """Return what gives `x` at a replay."""
+    def maker(self, x: Box) -> Maker:
+        """Return a function that makes `x` at a replay."""
         if x.owner is not None:
             raise Refused("returns a tensor of a transform that has not ended")
         if self.exists(x):
@@ -180,10 +182,10 @@ class Places:
         k, spec, device = self.target(x), x.spec, x.device
         return lambda args, values, made: wrap(values[k], spec, device)
 
-    def of_view(self, x: Any) -> Maker | None:
-        """Return what gives `x` from an argument that is itself a view, None where it shares with none.
+    def of_view(self, x: Box) -> Maker | None:
+        """Return a maker of `x` from an argument that is a view of the same memory; None if there is none.
 
-        Another call may pass another view: only the steps beyond the argument's are repeated.
+        A later call may pass another view, so only the steps after the argument's are repeated.
         """
         root = root_of(x)
         near = [
@@ -213,21 +215,21 @@ class Places:
 
         return make
 
-    def hidden(self, x: Any) -> bool:
-        """Whether a base was there before the call, itself or a sibling, though nothing finds it again."""
+    def hidden(self, x: Box) -> bool:
+        """Whether a base, or a sibling of it, existed before the call, although nothing can find it again."""
         capture = self.capture
         before = [root_of(y) for y, _, _ in capture.state.tensors]
         before += [root_of(y) for y, _ in capture.reads.values()]
         return any([together(x, y) for y in before])
 
-    def met(self, root: Any) -> bool:
-        """Whether the call may come by `root`, or what shares its memory, other than by a view of it."""
+    def met(self, root: Box) -> bool:
+        """Whether the call can reach `root`, or a tensor that shares its memory, other than through a view."""
         return any([together(root, x) for x in self.args if hasattr(x, "alias")]) or any(
             [together(root, root_of(x)) for x, _, _ in self.capture.state.tensors]
         )
 
-    def view_maker(self, its: Any) -> Maker:
-        """Return what gives the view that is tied by `its` to its base."""
+    def view_maker(self, its: View) -> Maker:
+        """Return a maker of the view that `its` links to a base."""
         base, steps, how, detached = self.of(its.base), its.steps, its.made, its.detached
         graph = how not in ("no_grad", "inference")
 
@@ -241,8 +243,8 @@ class Places:
 
         return make
 
-    def sibling(self, storage: Any) -> Place | None:
-        """Return the place of another tensor that shares this storage, None where there is none."""
+    def sibling(self, storage: Storage) -> Place | None:
+        """Return the Place of another tensor that shares this storage; None if there is none."""
         known = self.stored.get(id(storage))
         if known is None:
             for x, _ in self.capture.reads.values():
@@ -251,7 +253,7 @@ class Places:
         return known
 
     def check_behind(self) -> None:
-        """Raise Refused where the call asks for the base, or the place, of a view that was there before it."""
+        """Raise Refused if the call reads the base, or the offset, of a view that existed before it."""
         if not self.capture.behind:
             return
         given = [x for x in self.args if hasattr(x, "alias")]
@@ -262,15 +264,15 @@ class Places:
                 raise Refused(f"asks for what a view that it is given is a view of ({what})")
 
     def check_kept(self) -> None:
-        """Raise Refused where the call has made and written a tensor that it keeps: state of a next call."""
+        """Raise Refused if the call keeps a tensor that it made and wrote, as state for the next call."""
         known = {id(x) for x in self.kept}
         if self._lives_on(known):
-            gc.collect()  # a cycle is nobody's state
+            gc.collect()  # a tensor that only a cycle keeps alive is no state
             if self._lives_on(known):
                 raise Refused("keeps a tensor that it has made, for the next call")
 
     def _lives_on(self, known: set[int]) -> bool:
-        """Whether a tensor that the call has made and written is alive, those `known` aside."""
+        """Whether a tensor that the call has made and written is alive, except those `known`."""
         return any(
             [
                 x is not None and id(x) not in known
@@ -279,7 +281,7 @@ class Places:
         )
 
     def sources(self) -> list[Source]:
-        """Return where the inputs of the plan may come from."""
+        """Return the possible sources of the plan's inputs."""
         reads = self.capture.reads
         found = []
         for x, old in reads.values():
@@ -287,23 +289,28 @@ class Places:
                 found.append(Source(self.find(x), old, x.spec))
         for at, owner in self.owner_of_grad.items():
             old = self.capture.grads[id(owner)][1]
-            if at not in reads and old.owner is None and old.device.backend is self.backend:
+            if (
+                old is not None
+                and at not in reads
+                and old.owner is None
+                and old.device.backend is self.backend
+            ):
                 found.append(Source(GradOf(self.find(owner)), old.value, old.spec))
         found += [Source(Taken(again), value, None) for again, value in self.capture.uploads]
-        # the call has not read what it found of a device that was lost: that would have raised
+        # values of a lost device were not read, which would have raised
         return [s for s in found if s.value.graph is self.backend.graph]
 
     def apart(self) -> Callable[[list[Any]], bool]:
-        """Return what says whether no argument shares memory with other tensors that the call uses.
+        """Return a check that no argument shares memory with other tensors that the call uses.
 
-        Asked for where the call writes. Raises Refused where one does in the call itself.
+        Needed if the call writes. Raises Refused if arguments of the captured call fail the check.
         """
         refs = [
             weakref.ref(x) for x, _ in self.capture.reads.values() if id(x) not in self.index
         ]  # fmt: skip
 
         def apart(args: list[Any]) -> bool:
-            # those of now: another tensor may lie where one of the call's was
+            # by the ids of now: another tensor may have the id of a dead one
             live = [x for x in [ref() for ref in refs] if x is not None]
             ids = set(map(id, live))
             for root in [root_of(a) for a in args if hasattr(a, "alias")]:
@@ -318,20 +325,20 @@ class Places:
         return apart
 
     def forget(self) -> None:
-        """Let go of the tensors of the call."""
+        """Release the tensors of the call."""
         self.args = []
         self.kept.clear()
         self.targets = []
         self.owner_of_grad.clear()
 
 
-def together(a: Any, b: Any) -> bool:
+def together(a: Box, b: Box) -> bool:
     """Whether two bases share memory."""
     return a is b or (a.alias.__class__ is Storage and a.alias is b.alias)
 
 
-def beyond(first: tuple[Any, ...], steps: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return the steps that lead from where `first` leads to where `steps` do; None where they part."""
+def beyond(first: Steps, steps: Steps) -> Steps | None:
+    """Return the rest of `steps` after `first`; None if `steps` does not begin with `first`."""
     n = len(first)
     if steps[:n] == first:
         return steps[n:]
@@ -345,7 +352,7 @@ def beyond(first: tuple[Any, ...], steps: tuple[Any, ...]) -> tuple[Any, ...] | 
 
 
 class Taken:
-    """Finds the numbers of an argument that go to the device at each call."""
+    """Finds an argument whose numbers are uploaded to the device at each call."""
 
     __slots__ = ("again",)
     sure = True
@@ -357,5 +364,5 @@ class Taken:
         return self.again(args)
 
     def alive(self) -> bool:
-        """An argument is always there."""
+        """Always true: the call has its arguments."""
         return True

@@ -1,4 +1,4 @@
-"""What a call has changed while it was captured, as it was before: given back where there is no room for it."""
+"""Undoes a captured call: restores what it has changed if the device runs out of memory for it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from tabgrad.tensor.aliasing import View, replace
 
 
 class CallRollback:
-    """The values, gradients and counters that a captured call has changed. Tensors are held by reference only:
-    what the call alone has made must be seen to die."""
+    """The old values, gradients and counters of what a captured call has changed.
+
+    Tensors are held by weak references, so that tensors which only the call has made can die.
+    """
 
     def __init__(self, capture: Capture) -> None:
         self.values = [
@@ -32,29 +34,29 @@ class CallRollback:
         self.undo = capture.undo
 
     def give_back(self) -> None:
-        """Make everything what it was."""
+        """Restore everything."""
         for ref, old in self.values:
             x = ref()
             if x is not None and x.value is not old:
                 replace(x, old)
-        for ref, kept in self.grads:
-            x = ref()
-            if x is not None:
-                x._grad = None if kept is None else kept()
+        for grad_ref, kept in self.grads:
+            leaf = grad_ref()
+            if leaf is not None:
+                leaf._grad = None if kept is None else kept()
         self.count_back()
 
     def count_back(self) -> None:
-        """Give counters the numbers they had."""
+        """Restore the counters."""
         put_back(self.counts, [])
         for undo in self.undo:
             undo()
 
     def hand_over(self) -> None:
-        """Have the devices do so, where it turns out later that there is no room: the call is not repeated."""
+        """Let the devices restore everything, if memory runs out later, after the capture was refused."""
         for ref, old in self.values:
             x = ref()
-            if x is not None and x.value is not old:
-                backend = x.device.backend
+            backend = None if x is None else x.device.recorder
+            if x is not None and backend is not None and x.value is not old:
                 backend.before.setdefault(id(x), (x, old, replace))
                 backend.remember((), replace, self, self.count_back)
 
@@ -62,7 +64,7 @@ class CallRollback:
 def put_back(
     counts: list[tuple[dict[str, Any], dict[str, Any]]], follows: list[Callable[[], None]]
 ) -> None:
-    """Give counters the numbers they had, and have others follow them."""
+    """Restore the items of counters, and update what follows from them."""
     for its, numbers in counts:
         its.clear()
         its.update(numbers)

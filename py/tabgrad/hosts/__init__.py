@@ -1,1 +1,1 @@
-"""From packets to GPU calls: the protocol, the hosts that speak it, and how one is found."""
+"""Devices: recording ops, encoding plans as packets, and the hosts that run packets."""

@@ -1,10 +1,10 @@
-"""Bringing values of a device back: reads, waits, and what went wrong on the way."""
+"""Reads values back from a device, waits for it, and raises what went wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
@@ -12,41 +12,48 @@ from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
 
 if TYPE_CHECKING:
+    from tabgrad.hosts.device import Counters
     from tabgrad.hosts.devices import Device
     from tabgrad.hosts.encoder import Encoder
+    from tabgrad.hosts.error_reports import ErrorReports
     from tabgrad.hosts.host import Host
+    from tabgrad.hosts.sending import Sender
+    from tabgrad.lower.dialect import Dialect
 
 TIMEOUT = 120.0
-"""Seconds a blocking read waits."""
+"""The longest a blocking read waits, in seconds."""
 
 
 def lost_tensor(what: str) -> DeviceLostError:
-    """Return the error for a tensor whose device is gone, met by `what`."""
+    """Make the error for a tensor of a lost device, used in `what`."""
     return DeviceLostError(f"{what}: a tensor is of a device that was lost; make it anew")
 
 
 class Answers:
-    """The half of a device that reads."""
+    """The part of a device backend that reads values."""
 
     graph: Graph
     host: Host
     encoder: Encoder
-    reports: Any
-    sender: Any
-    counters: Any
-    dialect: Any
+    reports: ErrorReports
+    sender: Sender
+    counters: Counters
+    dialect: Dialect
     device: Device
-    wanted: Any
-    compute: Any
-    compute_for: Any
-    flush_all: Any
-    submit: Any
+    wanted: Callable[[], list[int]]
+    compute: Callable[[list[int]], None]
+    compute_for: Callable[[int, list[int]], None]
+    flush_all: Callable[[], None]
+    submit: Callable[[], None]
     next: int
     ahead: int
 
     def ask(self, value: Value, spec: Spec) -> list[int]:
-        """Compute `value`, ask the host for its bytes, and return the token of the answer and those of the
-        checks of indices, where there is something to tell."""
+        """Compute `value` and request its bytes from the host.
+
+        Returns the token of that read, then the tokens of reads of error reports, if kernels may have written
+        any.
+        """
         if value.graph is not self.graph:
             raise lost_tensor("read")
         graph = self.graph
@@ -60,7 +67,7 @@ class Answers:
         buffer = graph.buffer[value.id]
         offset = 0
         if buffer is None:
-            # it came out as part of another buffer: read it through a copy of its own
+            # the value is a part of another buffer: read it through a copy of its own
             self.compute([value.id])
             buffer = graph.buffer[value.id]
         if self.sender.lost:
@@ -73,7 +80,7 @@ class Answers:
         return [token, *errors]
 
     def read(self, value: Value, spec: Spec) -> memoryview:
-        """Return the bytes of `value`, waiting for them."""
+        """Return the bytes of `value`; blocks until they are there."""
         if not self.host.can_block():
             raise WouldBlockError(
                 "reading a value of the GPU has to wait, and Python can't wait here: use "
@@ -87,7 +94,7 @@ class Answers:
         return self.answer(tokens, data, spec)
 
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
-        """Return the bytes of `value`, awaiting them."""
+        """Return the bytes of `value` without blocking."""
         if not spec.size:
             return memoryview(b"")
         tokens = self.ask(value, spec)
@@ -97,8 +104,7 @@ class Answers:
 
     @contextmanager
     def awaited(self, tokens: Sequence[int]) -> Iterator[None]:
-        """Wait for the host inside: where that ends in an exception nobody waits for the answers any more, and
-        the faults that led to it are raised."""
+        """After an exception of a wait in the block, cancel the reads and raise the faults behind it."""
         try:
             yield
         except BaseException as e:
@@ -108,13 +114,13 @@ class Answers:
             raise
 
     def give_up(self, tokens: Sequence[int]) -> None:
-        """Let go of answers that nobody waits for any more; the checks will be asked for again."""
+        """Cancel reads; the error reports among them are requested again later."""
         for token in tokens:
             self.host.give_up(token)
         self.reports.give_up(tokens)
 
-    def answer(self, tokens: Sequence[int], got: Sequence[Any], spec: Spec) -> memoryview:
-        """Return what a read gave, after the faults that came with it."""
+    def answer(self, tokens: Sequence[int], got: Sequence[bytes], spec: Spec) -> memoryview:
+        """Return the bytes of a finished read, or raise the faults that came with it."""
         data, *errors = got
         self.sender.raise_faults()
         self.ahead = 0
@@ -124,12 +130,12 @@ class Answers:
         return from_storage(self.dialect.widens, data, spec)
 
     def synchronize(self) -> None:
-        """Wait until everything recorded has run."""
+        """Run everything recorded, and wait until it has run."""
         self.flush_all()
         self.wait()
 
     def wait(self) -> None:
-        """Wait until everything sent has run."""
+        """Wait until everything that was sent has run."""
         tokens = self.ask_errors()
         with self.awaited(tokens):
             self.host.synchronize(TIMEOUT)
@@ -140,7 +146,7 @@ class Answers:
             self.tell(tokens, errors)
 
     async def synchronize_async(self) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""
         self.flush_all()
         tokens = self.ask_errors()
         with self.awaited(tokens):
@@ -151,12 +157,12 @@ class Answers:
         if tokens:
             self.tell(tokens, errors)
 
-    def tell(self, tokens: Sequence[int], errors: Sequence[Any]) -> None:
-        """Raise for what the checks of indices have found."""
+    def tell(self, tokens: Sequence[int], errors: Sequence[bytes]) -> None:
+        """Raise the errors that kernels have reported."""
         self.reports.tell(tokens, errors)
 
     def ask_errors(self) -> list[int]:
-        """Ask for the checks that no read has brought back; return the tokens."""
+        """Request the error reports that no read has brought back; return the tokens."""
         errors = self.reports.ask()
         if errors:
             self.submit()

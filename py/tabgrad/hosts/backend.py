@@ -1,4 +1,4 @@
-"""What a device must do for tensors: one interface for `cpu`, which computes at once, and those that record."""
+"""The interface of a device to tensors, for `cpu`, which computes at once, and for devices that record."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Runs ops of one device. A value is what this backend calls one: an array, or a handle on a node."""
+    """Runs the ops of one device. Its values are NumPy arrays, or handles on graph nodes."""
 
-    lock: AbstractContextManager[Any]
-    """Held by whoever does several things that belong together."""
+    lock: AbstractContextManager[object]
+    """Held during several steps that must not be interleaved with another thread's."""
     has_float16: bool
-    """Whether tensors may be of dtype float16."""
+    """Whether the device supports float16."""
 
     @property
     def recorder(self) -> DeviceBackend | None:
-        """This backend, where it records ops and runs them later; None where it runs them at once."""
+        """This backend if it records ops and runs them later; None if it runs them at once."""
 
     def run(
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params
     ) -> tuple[Any, Spec]:
         """Run or record `op`; return its value and spec."""
 
-    def constant(self, value: Any, spec: Spec) -> Any:
-        """Return a value whose elements are all the number `value`."""
+    def constant(self, value: complex, spec: Spec) -> Any:
+        """Make a value whose elements all are the number `value`."""
 
-    def filling(self, value: Any, spec: Spec) -> Any:
-        """Return the number that a constant is filled with; None for any other value."""
+    def filling(self, value: Any, spec: Spec) -> complex | None:
+        """Return the number that fills a constant, or None for any other value."""
 
     def upload(self, data: Any, spec: Spec) -> Any:
-        """Return a value with these bytes, or the elements of this array."""
+        """Make a value of these bytes, or of the elements of this array."""
 
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of a value in row-major order."""
 
     async def read_async(self, value: Any, spec: Spec) -> memoryview:
-        """Return what `read` returns, where Python can't wait."""
+        """Do what `read` does, without blocking."""
 
     def planned(self, value: Any, spec: Spec) -> ValueExplanation:
-        """Return how a value would be computed, in words."""
+        """Describe how a value would be computed."""
 
     def flush_all(self) -> None:
         """Compute and send what has been recorded."""
 
     def advance(self) -> None:
-        """Compute what is wanted; sending may wait for a read."""
+        """Compute the wanted nodes. Submission may be delayed, so that the next read can share the packet."""
 
     def roll_back(self) -> None:
-        """Give tensors that were written since `remember` what they had, if that never came to be."""
+        """Restore the tensors noted by `remember` whose new values could not be computed."""
 
     def remember(self, *step: Any) -> None:
-        """Note what a step writes, for `roll_back`."""
+        """Note what a step will write, for `roll_back`."""
 
     def synchronize(self) -> None:
-        """Wait until all that was sent has run."""
+        """Wait until everything that was sent has run."""
 
     async def synchronize_async(self) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""

@@ -1,8 +1,7 @@
 """The host of a browser tab: packets go through the JavaScript bridge to `navigator.gpu`.
 
-This is the only module that imports what Pyodide offers, and only inside functions, so it
-can be imported (and type-checked) anywhere. The bridge is JavaScript text inside the package:
-a page needs no code of its own.
+This is the only module that imports Pyodide's modules, and only inside functions, so it can be imported (and
+type-checked) anywhere. The bridge is JavaScript text inside the package: a page needs no code of its own.
 """
 
 import pkgutil
@@ -18,20 +17,20 @@ from tabgrad.core.errors import (
     HostError,
     WouldBlockError,
 )
-from tabgrad.hosts.protocol import Adapter, Buffer, Fault, Hello
+from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello
 
-# In this order each file finds above it what it imports.
+# Each file comes after those that it imports.
 _MODULES = (
     "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js",
     "groups.js", "staging.js", "encode.js", "tabgrad.js",
 )  # fmt: skip
 
-# What the bridge's `wait` and `settle` resolve to.
+# The results of the bridge's `wait` and `settle`.
 _DONE, _DEADLINE, _LOST = 0, 1, 2
 
 
 class BrowserHost:
-    """A device of `navigator.gpu` that speaks packets; see `tabgrad.hosts.host.Host`."""
+    """Runs packets on a device of `navigator.gpu`; see `tabgrad.hosts.host.Host`."""
 
     def __init__(self, bridge: Any) -> None:
         self._bridge = bridge
@@ -39,7 +38,7 @@ class BrowserHost:
         self._packet: bytearray | memoryview | None = None
         self.packets = 0
         self.stopped = -1
-        # Looking up a method on a proxy costs twice as much as calling it.
+        # looking up a method of a proxy takes twice as long as calling it
         self._submit = bridge.submit
         self._fault_count = bridge.faultCount
         self._wait = bridge.wait
@@ -48,35 +47,35 @@ class BrowserHost:
 
     @property
     def lost(self) -> bool:
-        """Say whether the device is gone."""
+        """Whether the device is gone."""
         return bool(self._bridge.lost)
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
-        """Carry out a packet; returns how many queue submits it took."""
+        """Run a packet; return the number of queue submits."""
         if packet is not self._packet:
             self._bridge.pin(packet)
             self._packet = packet
         for blob in blobs:
             self._bridge.blob(blob)
-        # together: what was taken is counted
+        # one statement: an interrupt can't leave a taken packet uncounted
         submits, self.packets = self._submit(nbytes), self.packets + 1
         self.stopped = self._bridge.stopped if not submits else -1
         return int(submits)
 
     def give_up(self, token: int) -> None:
-        """Forget a read whose answer nobody waits for."""
+        """Cancel a read."""
         self._done(token)
 
     def can_block(self) -> bool:
-        """Say whether Python can wait for a promise here."""
+        """Whether Python can wait for a promise here."""
         return can_block()
 
     def read(self, token: int, timeout: float) -> bytes:
-        """Wait for a read's bytes; raises WouldBlockError where Python cannot wait."""
+        """Wait for a read's bytes; raise WouldBlockError if Python cannot wait."""
         return self._answer(token, _run_sync(self._wait, token, timeout * 1000), timeout)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
-        """Await a read's bytes."""
+        """Return a read's bytes without blocking."""
         return self._answer(token, await self._wait(token, timeout * 1000), timeout)
 
     def _answer(self, token: int, code: int, timeout: float) -> bytes:
@@ -94,7 +93,7 @@ class BrowserHost:
             raise _error(code, "synchronize", timeout)
 
     async def synchronize_async(self, timeout: float) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""
         code = await self._bridge.settle(timeout * 1000)
         if code != _DONE:
             raise _error(code, "synchronize", timeout)
@@ -112,7 +111,7 @@ class BrowserHost:
 
 
 def _run_sync(start: Any, *arguments: float) -> int:
-    """Wait for the promise that `start` makes; it is not started where that is impossible."""
+    """Call `start` and wait for its promise; if waiting is impossible, raise before the call."""
     from pyodide.ffi import run_sync
 
     if not can_block():
@@ -144,23 +143,23 @@ def _hello(hello: dict[str, Any]) -> Hello:
 
 
 def can_block() -> bool:
-    """Say whether Python can wait for a promise here, by JavaScript Promise Integration."""
+    """Whether Python can wait for a promise here, by JavaScript Promise Integration."""
     from pyodide.ffi import can_run_sync
 
     return bool(can_run_sync())
 
 
 def has_webgpu() -> bool:
-    """Say whether this browser offers WebGPU at all."""
+    """Whether this browser has WebGPU."""
     import js
 
     return bool(getattr(getattr(js, "navigator", None), "gpu", None))
 
 
 def bridge_source() -> str:
-    """Return the bridge as the text of one JavaScript module.
+    """Join the bridge's files into the text of one JavaScript module.
 
-    One module, because files of a package have no addresses that JavaScript could import.
+    JavaScript can't import files of a Python package, because they have no URL.
     """
     imports = re.compile(r"^import\b.*?;\n", re.MULTILINE | re.DOTALL)
     return "\n".join(imports.sub("", _file(name)) for name in _MODULES)
@@ -172,7 +171,7 @@ def _file(name: str) -> str:
     except OSError:
         data = None
     if data is None:
-        # A checkout has the bridge where the pages have it too.
+        # in a checkout the bridge is with the pages
         data = (Path(__file__).parents[3] / "web" / "bridge" / name).read_bytes()
     return data.decode()
 
@@ -205,7 +204,7 @@ def _object() -> Any:
 
 
 def connect(diagnose: bool = False) -> BrowserHost:
-    """Open the browser's fastest device, waiting for it; see `can_block`."""
+    """Open the browser's fastest device, blocking; see `can_block`."""
     from pyodide.ffi import run_sync
 
     host: BrowserHost = run_sync(connect_async(diagnose))

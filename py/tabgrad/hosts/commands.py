@@ -1,24 +1,23 @@
-"""The commands that cross from the core to a host: the one declaration of them.
+"""The one declaration of the commands that a device sends to its host.
 
-A packet is an array of little-endian u32 words: MAGIC, VERSION, the number of commands,
-then the commands. A command is a header word (tag in the low 8 bits, number of payload
-words in the high 24) and its payload. Each command is a dataclass below; its `LAYOUT`
-says, one letter a field, how the fields become words:
+A packet is an array of little-endian u32 words: MAGIC, VERSION, the number of commands, then the commands. A
+command is a header word (tag in the low 8 bits, number of payload words in the high 24) and its payload. Each
+command is a dataclass below; its `LAYOUT` has one letter per field that says how the field is encoded:
 
     u  one word                         s  text: byte length, then UTF-8 padded to words
     i  count, then that many words      d  data: byte length, then bytes padded to words
     *  all words that remain            o  overrides: count, then (text, float64) pairs
     c  all commands that remain
 
-Sizes and offsets are in bytes and multiples of four. Ids are chosen by the core, never 0
-and never used twice. `protocol.py` writes and reads packets in Python; the JavaScript host
-reads them by hand, and tests/protocol holds both to the same vectors.
+Sizes and offsets are in bytes and multiples of four. The device chooses ids, which are never 0 and never
+reused. `protocol.py` writes and reads packets in Python. The JavaScript host has a reader of its own;
+tests/protocol tests both with the same vectors.
 """
 
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, get_args
 
 MAGIC = 0x74616267
 VERSION = 1
@@ -26,11 +25,11 @@ HEADER_WORDS = 3
 MAX_PAYLOAD_WORDS = (1 << 24) - 1
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | array[float]"
-"""Anything contiguous that `memoryview` takes; NumPy arrays are fine too."""
+"""Any contiguous object that `memoryview` accepts; NumPy arrays too."""
 
 
 class PacketError(ValueError):
-    """A packet breaks the protocol; `command` is the index of the offender, or -1."""
+    """A packet breaks the protocol; `command` is the index of the wrong command, or -1."""
 
     def __init__(self, message: str, command: int = -1) -> None:
         super().__init__(message)
@@ -112,8 +111,8 @@ class Pipeline:
 class Dispatch:
     """Run a pipeline over a grid of workgroups; `uniform` fills the `u` binding.
 
-    `uniform` holds every word that the shader's uniform declares, and nothing if it has
-    none. In a stored list `buffers` are slots.
+    `uniform` holds all words of the shader's uniform, and is empty if it has none. In a stored list `buffers`
+    are slots.
     """
 
     TAG: ClassVar[int] = 7
@@ -164,8 +163,8 @@ class Store:
 class Replay:
     """Run a stored list with `slots` as its buffers.
 
-    `patches` are pairs (index, word) that first change the stored uniform words, for
-    good; the index counts through the uniform words of all the list's dispatches in order.
+    `patches` are pairs (index, word) that first change the stored uniform words permanently; the index counts
+    through the uniform words of all the list's dispatches in order.
     """
 
     TAG: ClassVar[int] = 11
@@ -195,7 +194,7 @@ class DropPipeline:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Number a part of a slot, which the dispatches that follow in a stored list may bind.
+    """Give a number to a part of a slot, which later dispatches of a stored list may bind.
 
     The first window of a list has the number `n_slots`. `offset` is a multiple of WINDOW_ALIGNMENT.
     """
@@ -208,48 +207,21 @@ class Window:
 
 
 WINDOW_ALIGNMENT = 256
-"""Where a binding may begin on every WebGPU device."""
+"""The alignment in bytes of a binding's offset that every WebGPU device accepts."""
 
 Nested: TypeAlias = Copy | Dispatch | Routine | Window
 Command: TypeAlias = (
-    Alloc
-    | Free
-    | Write
-    | WriteBlob
-    | Copy
-    | Pipeline
-    | Dispatch
-    | Routine
-    | Read
-    | Store
-    | Replay
-    | Drop
-    | DropPipeline
-    | Window
-)
+    Alloc | Free | Write | WriteBlob | Copy | Pipeline | Dispatch | Routine | Read | Store | Replay | Drop
+    | DropPipeline | Window
+)  # fmt: skip
 
-COMMANDS: tuple[type[Command], ...] = (
-    Alloc,
-    Free,
-    Write,
-    WriteBlob,
-    Copy,
-    Pipeline,
-    Dispatch,
-    Routine,
-    Read,
-    Store,
-    Replay,
-    Drop,
-    DropPipeline,
-    Window,
-)
+COMMANDS: tuple[type[Command], ...] = get_args(Command)
 BY_TAG: dict[int, type[Command]] = {command.TAG: command for command in COMMANDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Which GPU a host runs on, as far as its driver says; `software` means no real GPU."""
+    """The GPU that a host runs on, as its driver describes it; `software` means no real GPU."""
 
     name: str = ""
     vendor: str = ""
@@ -262,7 +234,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a host is and can do: told once, when it is connected.
+    """What a host is and can do; sent once, when it is connected.
 
     `limits` has WebGPU's names in snake case (`max_buffer_size`, ...), `features`
     WebGPU's names (`"shader-f16"`), `routines` the names that `Routine` counts through.
@@ -294,10 +266,10 @@ LIMITS: dict[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that failed on a host, found at once or some packets later.
+    """A failure on a host, found at once or some packets later.
 
-    `kind` is "validation", "compile", "memory", "lost" or "protocol". `packet` counts the
-    host's submits from 1; `command` is the index inside it; 0 and -1 where not known.
+    `kind` is "validation", "compile", "memory", "lost" or "protocol". `packet` counts the host's submits from
+    1, and is 0 if unknown; `command` is the index in the packet, and -1 if unknown.
     """
 
     kind: str

@@ -1,18 +1,18 @@
-"""The lazy devices: ops are recorded, and sent to a host as plans when a value is wanted."""
+"""The lazy devices: they record ops, and send plans to a host when a value is needed."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import LostValueError, OutOfMemoryError
-from tabgrad.core.graph import Graph, Value
+from tabgrad.core.graph import Graph, Line, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.hosts.answers import Answers, lost_tensor
@@ -41,19 +41,19 @@ if TYPE_CHECKING:
     from tabgrad.hosts.host import Host
 
 MAX_RECORDED = 8192
-"""A graph of more nodes than this is sent even though nobody has asked for a value."""
+"""The most recorded nodes: a larger graph is computed even if no value was read."""
 MAX_AHEAD = 32
-"""Flushes that may be under way before the program waits for the device."""
+"""How many packets may be in flight before the program waits for the device."""
 HOLD = 0.002
-"""Seconds after a packet was sent in which the next runs of compiled calls gather in one packet."""
+"""Seconds after a packet was sent during which further compiled calls share one packet."""
 MAX_UPLOAD = 32 << 20
-"""Bytes of uploads that may wait for the next flush."""
+"""The most bytes of uploads that wait for the next flush."""
 OFTEN, SELDOM = 40, 4
-"""How often a captured plan, and any other, is expected to run."""
+"""The expected number of runs of a captured plan, and of any other plan."""
 
 
 class Counters:
-    """What has crossed to a host: see `tabgrad.profiler`."""
+    """Counts what was sent to a host, for `tabgrad.profiler`."""
 
     __slots__ = ("bytes_down", "bytes_up", "dispatches", "pipelines", "plans", "submits")
 
@@ -65,8 +65,8 @@ class Counters:
 class DeviceBackend(Answers, RollbackLog):
     """Records ops of one device and runs their plans on its host."""
 
-    lock: Any = nullcontext()
-    """Held by whoever does several things that belong together; see `threads.py`."""
+    lock: AbstractContextManager[object] = nullcontext()
+    """Held during several steps that must not be interleaved with another thread's; see `threads.py`."""
 
     def __init__(self, host: Host, device: Device) -> None:
         self.host = host
@@ -104,14 +104,14 @@ class DeviceBackend(Answers, RollbackLog):
         return self
 
     def left(self) -> bool:
-        """Whether the device runs on something else by now, or on nothing: this one was lost."""
+        """Whether the device no longer uses this backend, because it was lost."""
         return self.device._backend is not self
 
     def own_buffer(self, value: Value) -> Value | None:
-        """Return a computed copy of a slice, or of a view of a constant; None for any other value.
+        """Compute a copy of a slice, or of a view of a constant; return None for any other value.
 
-        The argument of a compiled call is a different part of the data at each call, or another number: the
-        call is captured with a buffer in its place.
+        Such an argument of a compiled call is another part of the data, or another number, at each call. The
+        call is captured with the copy's buffer as its input.
         """
         graph = self.graph
         if value.graph is not graph:
@@ -144,26 +144,26 @@ class DeviceBackend(Answers, RollbackLog):
         return value, spec
 
     def relieve(self) -> None:
-        """Send a graph that has grown past its bound, unless a capture needs it whole."""
+        """Compute a graph that has grown past its bound, unless a capture needs the whole graph."""
         self.graph.live()
         if capturing() is None:
             self.flush()
         self.bound = len(self.graph.recorded) + MAX_RECORDED
 
     def constant(self, value: Any, spec: Spec) -> Value:
-        """Record a constant: it has no buffer until somebody reads it whole."""
+        """Record a constant; it gets a buffer only if it is read as a whole."""
         if spec.dtype in HALVES:
             value = nearest(value, spec.dtype)
         return self.graph.add(FULL, None, (), spec, value)
 
-    def filling(self, value: Value, spec: Spec) -> Any:
-        """Return the number that a constant is filled with; None for any other value."""
+    def filling(self, value: Value, spec: Spec) -> complex | None:
+        """Return the number that fills a constant, or None for any other value."""
         if value.graph is not self.graph:
             raise lost_tensor("reading a number")
         return self.graph.aux[value.id] if self.graph.op[value.id] is FULL else None
 
     def upload(self, data: Any, spec: Spec) -> Value:
-        """Send bytes (in row-major order, of the dtype's natural width) to a new buffer."""
+        """Send bytes (row-major, in the dtype's own width) to a new buffer."""
         stored = to_storage(
             self.dialect.widens, data if type(data) is bytes else bytes(data), spec.dtype
         )
@@ -181,9 +181,9 @@ class DeviceBackend(Answers, RollbackLog):
     # -- running -----------------------------------------------------------------------------------
 
     def wanted(self) -> list[int]:
-        """Return the nodes that somebody still holds and that need a buffer of their own.
+        """Return the nodes with handles that need a buffer of their own.
 
-        Views and constants stay as they are; what a view looks at is stored in their place.
+        Views and constants get none; a view's source is stored instead.
         """
         graph = self.graph
         out: dict[int, None] = {}
@@ -199,7 +199,7 @@ class DeviceBackend(Answers, RollbackLog):
         return list(out)
 
     def flush(self, also: Sequence[int] = ()) -> OutOfMemoryError | None:
-        """Compute what is wanted, and the nodes `also`, and send it off; return what `compute_all` does."""
+        """Compute and send the wanted nodes and the nodes `also`; return the result of `compute_all`."""
         error = None
         self.graph.collect()
         with self.graph.held():
@@ -212,13 +212,13 @@ class DeviceBackend(Answers, RollbackLog):
         return error
 
     def flush_all(self) -> None:
-        """Compute and send what has been recorded, by whatever thread; raise where something has no room."""
+        """Compute and send what all threads have recorded; raise OutOfMemoryError if something does not fit."""
         error = self.flush()
         if error is not None:
             raise error
 
     def advance(self) -> None:
-        """Compute what is wanted; its packet waits for a read to ride in it, at most to the next `advance`."""
+        """Compute the wanted nodes; delay submission, so that a read or the next call can share the packet."""
         self.submit_held()
         self.graph.collect()
         with self.graph.held():
@@ -229,7 +229,7 @@ class DeviceBackend(Answers, RollbackLog):
             raise error
 
     def compute(self, wanted: list[int]) -> None:
-        """Lower and run the graph under `wanted`, and realise those nodes."""
+        """Lower and run the graph under `wanted`, and realise these nodes."""
         graph = self.graph
         order = graph.ancestors(wanted)
         stored, inputs, values = self.prepare(order, wanted)
@@ -238,16 +238,16 @@ class DeviceBackend(Answers, RollbackLog):
         self.realise(wanted, stored.plan, outputs)
 
     def buffers_of(self, inputs: Sequence[int]) -> list[Buffer]:
-        """Return the buffers that these nodes lie in."""
+        """Return the buffers of these nodes."""
         buffers = [self.graph.buffer[i] for i in inputs]
         if self.sender.lost:
             self.sender.check(buffers)
         return buffers
 
     def compute_all(self, wanted: list[int]) -> OutOfMemoryError | None:
-        """Compute what is wanted, but for what has no room or needs a value that is lost: using that raises.
+        """Compute the wanted nodes, except those that don't fit in memory or depend on a lost value.
 
-        Return the first error of something that has no room.
+        Using one of the latter raises. Return the first OutOfMemoryError.
         """
         first = None
         try:
@@ -264,7 +264,7 @@ class DeviceBackend(Answers, RollbackLog):
         return first
 
     def compute_for(self, i: int, wanted: list[int]) -> None:
-        """Compute node `i` with all that is wanted; alone where something else has no room."""
+        """Compute node `i` with all wanted nodes, or alone if another one does not fit in memory."""
         try:
             try:
                 self.compute(wanted)
@@ -286,7 +286,7 @@ class DeviceBackend(Answers, RollbackLog):
     ) -> tuple[Stored, list[int], list[Any]]:
         """Return the stored plan for the nodes `order`, its input nodes, and the values of its uniforms.
 
-        One that will run `often` may take longer to compile. `dynamic` is what plans of other sizes share.
+        A plan that will run `often` may take longer to compile. `dynamic` is shared by the plans of all sizes.
         """
         graph = self.graph
         raw, places = self.structure(order, wanted)
@@ -316,7 +316,7 @@ class DeviceBackend(Answers, RollbackLog):
         return stored, inputs, values
 
     def structure(self, order: list[int], wanted: list[int]) -> tuple[Any, tuple[int, ...]]:
-        """Return the nodes `order` and those wanted by their positions in it, which say what a plan is for."""
+        """Return the key of a plan: the nodes `order`, and the wanted ones by their positions in it."""
         graph = self.graph
         at = {n: k for k, n in enumerate(order)}.__getitem__
         raw = [
@@ -326,11 +326,11 @@ class DeviceBackend(Answers, RollbackLog):
         return tuple(raw), tuple([at(n) for n in wanted])
 
     def planned(self, value: Value, spec: Spec) -> ValueExplanation:
-        """Return how a value would be computed, in words."""
+        """Describe how a value would be computed."""
         return planned(self, value, spec)
 
     def planned_anew(self, order: list[int], wanted: list[int]) -> tuple[Plan, list[int]]:
-        """Return the plan for nodes that are to be computed once, which is not kept, and its input nodes."""
+        """Make a plan that is not kept, for nodes that are computed once; return it and its input nodes."""
         graph = self.graph
         check_count(graph, order)
         self.limits.runs, self.limits.dynamic = SELDOM, None
@@ -342,7 +342,7 @@ class DeviceBackend(Answers, RollbackLog):
     def lowered(
         self, raw: Any, wanted: tuple[int, ...], moving: frozenset[int], order: list[int]
     ) -> Plan:
-        """Return a new plan."""
+        """Lower a graph to a new plan."""
         try:
             return lower(raw, wanted, self.dialect, self.limits, moving)
         except TooLarge as large:
@@ -353,11 +353,11 @@ class DeviceBackend(Answers, RollbackLog):
             del error  # as in `check_room`
 
     def sharing(self) -> Dynamic:
-        """Return what the plans of one function at many sizes share."""
+        """Make what the plans of one function share over all sizes."""
         return Dynamic()
 
     def numbers(self, plan: Plan, order: list[int], moving: frozenset[int]) -> list[Any]:
-        """Return the values of the uniforms: constants, where moving slices begin, and fixed places."""
+        """Return the values of the uniforms: constants, starts of moving slices, site numbers, fixed words."""
         graph = self.graph
         return [
             self.reports.number(k, graph.line[order[k.origin]])
@@ -371,7 +371,7 @@ class DeviceBackend(Answers, RollbackLog):
         ]
 
     def store(self, plan: Plan, values: list[Any], order: list[int]) -> Stored:
-        """Hand a plan to the host: its new pipelines, and its list of commands."""
+        """Store a plan at the host: its new pipelines, and its list of commands."""
         self.counters.plans += 1
         pipelines = []
         for kernel in plan.kernels:
@@ -398,7 +398,7 @@ class DeviceBackend(Answers, RollbackLog):
         return stored
 
     def realise(self, wanted: list[int], plan: Plan, outputs: dict[int, Buffer]) -> None:
-        """Give the wanted nodes their buffers; several that share one become views of it."""
+        """Assign buffers to the wanted nodes; nodes that share a buffer become views of it."""
         graph = self.graph
         owners: dict[int, int] = {}
         for slot, _, _ in plan.outputs:
@@ -415,7 +415,7 @@ class DeviceBackend(Answers, RollbackLog):
         self.shared_leaves = {}
 
     def results(self, plan: Plan, outputs: dict[int, Buffer], specs: Sequence[Spec]) -> list[Value]:
-        """Return new nodes for the outputs of a plan that was replayed."""
+        """Make nodes for the outputs of a replayed plan."""
         graph = self.graph
         leaves: dict[int, Value] = {}
         out = []
@@ -430,23 +430,23 @@ class DeviceBackend(Answers, RollbackLog):
         return out
 
     def pending(self) -> bool:
-        """Whether anything recorded waits to be computed."""
+        """Whether any recorded node needs computing."""
         return bool(self.graph.recorded) and bool(self.wanted())
 
     def submit_held(self) -> None:
-        """Send what earlier runs have left for a read to ride with, unless a packet has only just been sent."""
+        """Submit a packet that was delayed for a read, unless another one was sent just before."""
         if self.encoder.commands and time.perf_counter() - self.sender.time > HOLD:
             self.submit()
 
     def submit_pending(self) -> None:
-        """Send the packet if there is anything in it."""
+        """Send the packet unless it is empty."""
         if self.encoder.commands:
             self.submit()
 
     def alias(
         self, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]
     ) -> None:
-        """Make `node` a view of a part of a buffer."""
+        """Make `node` a view of part of a buffer."""
         make_view(self, node, slot, offset, plan, outputs)
 
     def submit(self) -> None:
@@ -471,8 +471,8 @@ def _dialect(language: str) -> Dialect:
     return CUDA()
 
 
-def user_line() -> tuple[Any, int] | None:
-    """Return (code, instruction) of the innermost frame outside tabgrad."""
+def user_line() -> Line | None:
+    """Return the line that the innermost frame outside tabgrad is at."""
     frame: FrameType | None = sys._getframe(4)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith("tabgrad."):

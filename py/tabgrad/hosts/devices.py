@@ -1,4 +1,4 @@
-"""Devices: what a tensor lives on. Hosts are connected when a device is first used."""
+"""Devices, by name and index; a device connects to its host when it is first used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = ("cpu", "webgpu", "cuda")
 
 
 class Device:
-    """A place for tensors: `cpu`, `webgpu` or `cuda`, and which one of these.
+    """Where tensors are stored: `cpu`, `webgpu` or `cuda`, with an index.
 
     Made by `tabgrad.device(...)`; there is one object for each device, so compare with `is` or `==`.
     As a context manager it is the default device of the block.
@@ -50,7 +50,7 @@ class Device:
 
     @property
     def backend(self) -> Backend:
-        """What runs ops here; connects to the host when first asked for."""
+        """Runs the ops of this device; the first use connects to the host."""
         if self._backend is None:
             with _CONNECTING:
                 if self._backend is None:
@@ -59,7 +59,7 @@ class Device:
 
     @property
     def recorder(self) -> DeviceBackend | None:
-        """The backend, if it records ops and runs them later; None for `cpu`, which runs them at once."""
+        """The backend if it records ops and runs them later; None for `cpu`, which runs them at once."""
         return self.backend.recorder
 
     @property
@@ -68,10 +68,10 @@ class Device:
         return dt.int32 if self.type == "webgpu" else dt.int64
 
     def canonical(self, dtype: dt.DType, asked: bool = False) -> dt.DType:
-        """Return the dtype this device uses for `dtype`: 64 bits become 32 on `webgpu`.
+        """Return the dtype that this device uses for `dtype`: 64 bits become 32 on `webgpu`.
 
-        Where the user `asked` for the 64-bit one, one warning says so. Raises DTypeError for a dtype that
-        the device does not have. Python's number types stand for dtypes.
+        If the user `asked` for the 64-bit one, one warning says so. Raises DTypeError for a dtype that the
+        device lacks. Python's number types are accepted as dtypes.
         """
         if dtype.__class__ is not dt.DType:
             dtype = dt.as_dtype(dtype)
@@ -113,13 +113,13 @@ class Device:
 
 
 _ENTERED: ContextVar[tuple[Token[Mode], ...]] = ContextVar("tabgrad_devices", default=())
-"""What the devices that the current task has entered put back, the innermost first."""
+"""Tokens that restore the modes before each `with device(...)` of the current task, the innermost first."""
 _CONNECTING = lock()
 _DEVICES: dict[tuple[str, int], Device] = {}
 
 
 def device(name: Any, index: int | None = None) -> Device:
-    """Return the device called `name`: "cpu", "webgpu", "cuda", "webgpu:1"..., or a Device itself.
+    """Return the device called `name`: "cpu", "webgpu", "cuda", "webgpu:1"...; a Device is returned as it is.
 
     >>> import tabgrad as tg
     >>> tg.device("cpu")
@@ -141,15 +141,15 @@ def device(name: Any, index: int | None = None) -> Device:
 
 @setting
 class _Default:
-    """The device of tensors that name none: what was set, else the best there is."""
+    """The default device: the one that was set, else the best available."""
 
     chosen: Device | None = None
 
 
 def get_default_device() -> Device:
-    """Return the device that creation functions use when none is named.
+    """Return the device that creation functions use if none is given.
 
-    That is the innermost `with device(...)`, else what `set_default_device` set, else the accelerator
+    That is the device of the innermost `with device(...)`, else of `set_default_device`, else the accelerator
     if there is one, else the CPU.
     """
     inner: Device | None = MODE.get().device
@@ -161,15 +161,15 @@ def get_default_device() -> Device:
 
 
 def chosen_device() -> Device | None:
-    """Return the device that `set_default_device` set; None where the best one is taken."""
+    """Return the device that `set_default_device` set; None if the best available one is used."""
     return _Default.chosen
 
 
 _device = device
 
 
-def set_default_device(device: Any) -> None:
-    """Set the device that creation functions use when none is named; None goes back to the best one.
+def set_default_device(device: str | Device | None) -> None:
+    """Set the device that creation functions use if none is given; None resets it to the best available.
 
     >>> import tabgrad as tg
     >>> tg.set_default_device("cpu")
@@ -180,7 +180,7 @@ def set_default_device(device: Any) -> None:
 
 
 def is_available(kind: str) -> bool:
-    """Whether a device of this kind can be used here; opens it to find out.
+    """Whether a device of this kind can be used here; connects to it to find out.
 
     >>> is_available("cpu")
     True
@@ -203,8 +203,8 @@ def _best() -> Device:
     return device("cpu")
 
 
-async def connect_async(name: Any) -> Device:
-    """Connect to a device where Python can't wait, and return it: a no-op if it is connected already."""
+async def connect_async(name: str | Device) -> Device:
+    """Connect to a device without blocking, unless it is connected already; return it."""
     where = device(name)
     if where._backend is None and where.type != "cpu":
         where._backend = backend_class()(await host.connect_async(where.type), where)
@@ -212,7 +212,7 @@ async def connect_async(name: Any) -> Device:
 
 
 def connected() -> list[Device]:
-    """Return the devices that have been used, in this process."""
+    """Return the devices that this process has used."""
     return [
         d
         for d in _DEVICES.values()
@@ -227,7 +227,7 @@ def _warn_again() -> None:
 
 
 _FORKS: list[bool] = []
-"""Whether a child process will be told to leave the devices alone."""
+"""Not empty once a handler is registered that disables the devices in a forked child process."""
 
 
 def _connect(where: Device) -> Backend:
@@ -248,7 +248,7 @@ def _connect(where: Device) -> Backend:
 
 
 def backend_class() -> type[DeviceBackend]:
-    """Return the class of lazy devices: where there are threads, one that they can share."""
+    """Return the class of backends that record: thread-safe, except in a browser, which has no threads."""
     from tabgrad.core import interrupts
 
     interrupts.install()

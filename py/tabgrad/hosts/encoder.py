@@ -1,4 +1,4 @@
-"""Writing packets: see `commands.py` for what is in them, `protocol.py` for how they are read."""
+"""Writes packets; `commands.py` declares their commands, and `protocol.py` reads them."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ from tabgrad.hosts.commands import (
     Store,
     Write,
     WriteBlob,
-)
+)  # fmt: skip
 from tabgrad.hosts.protocol import command_words, header, padded
 
-# Taking a pointer to a Python buffer from JavaScript costs 8 to 15 microseconds, as much
-# as copying this many bytes into the packet.
+# Getting a pointer to a Python buffer in JavaScript takes 8 to 15 microseconds, as long as copying this many
+# bytes into the packet.
 INLINE_BYTES = 32 * 1024
 
 # Looked up once: this runs for each command of each packet.
@@ -38,14 +38,12 @@ _DROP, _DROP_PIPELINE = Drop.TAG, DropPipeline.TAG
 
 
 class Encoder:
-    """Writes commands into one growing buffer of words that is used again and again.
+    """Writes commands into one growing buffer of words, which is reused for every packet.
 
-    `finish` gives what `Host.submit` takes; call `reset` after that submit. The counts
-    `commands`, `dispatches`, `pipelines`, `reads` and `bytes_up` are of this packet;
-    dispatches inside a replayed list are not counted: only the caller knows how many.
+    `finish` returns the arguments of `Host.submit`; call `reset` after the submit. `commands`, `dispatches`,
+    `pipelines`, `reads` and `bytes_up` count what is in this packet, without the dispatches of replayed lists.
 
-    Buffers given to `write` that are longer than INLINE_BYTES are not copied: they must
-    not change before the packet is submitted.
+    `write` does not copy buffers longer than INLINE_BYTES: they must not change before the submit.
 
     >>> from tabgrad.hosts.protocol import decode
     >>> encoder = Encoder()
@@ -57,19 +55,9 @@ class Encoder:
     """
 
     __slots__ = (
-        "_before",
-        "_buffer",
-        "_bytes",
-        "_capacity",
-        "_position",
-        "_words",
-        "blobs",
-        "bytes_up",
-        "commands",
-        "dispatches",
-        "pipelines",
-        "reads",
-    )
+        "_before", "_buffer", "_bytes", "_capacity", "_position", "_words", "blobs", "bytes_up", "commands",
+        "dispatches", "pipelines", "reads",
+    )  # fmt: skip
 
     _buffer: bytearray
     _bytes: memoryview
@@ -81,7 +69,8 @@ class Encoder:
     blobs: list[Buffer]
 
     def __init__(self, capacity: int = 16384) -> None:
-        self._allocate(capacity)
+        self._buffer, self._bytes = self._memory(capacity)
+        self._words, self._capacity = self._bytes.cast("I"), capacity
         self._before = self.commands = 0
         self.blobs = []
         self.reset()
@@ -96,7 +85,7 @@ class Encoder:
 
     @property
     def clock(self) -> int:
-        """How many commands were written in all packets up to now: the number of the next one."""
+        """The number of the next command: how many commands all packets so far have."""
         return self._before + self.commands
 
     @property
@@ -105,7 +94,7 @@ class Encoder:
         return self._before
 
     def finish(self) -> tuple[bytearray, int, list[Buffer]]:
-        """Return the packet's memory, its length in bytes, and the buffers beside it."""
+        """Complete the packet; return its memory, its length in bytes, and its blobs."""
         words = self._words
         words[0] = MAGIC
         words[1] = VERSION
@@ -113,7 +102,7 @@ class Encoder:
         return self._buffer, self._position * 4, self.blobs
 
     def cut(self, clock: int) -> None:
-        """Take the commands before number `clock` out of the packet: they have been carried out."""
+        """Remove the commands before number `clock` from the packet, because they have been carried out."""
         n = clock - self._before
         if n == self.commands:
             self.reset()
@@ -142,7 +131,7 @@ class Encoder:
         self._append(_FREE, buffers)
 
     def write(self, buffer: int, offset: int, data: Buffer) -> None:
-        """Add a Write or WriteBlob; data of a broken word is padded with zeros."""
+        """Add a Write or WriteBlob; data is padded with zeros to whole words."""
         view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
         nbytes = len(view)
         if nbytes & 3:
@@ -197,7 +186,7 @@ class Encoder:
         self.dispatches += 1
 
     def read(self, token: int, buffer: int, offset: int, nbytes: int) -> None:
-        """Add a Read; the bytes are then had from `Host.read(token, ...)`."""
+        """Add a Read; `Host.read(token, ...)` then returns the bytes."""
         self._append(_READ, (token, buffer, offset, nbytes))
         self.reads += 1
 
@@ -208,7 +197,7 @@ class Encoder:
     def replay(self, list_id: int, slots: Sequence[int], patches: Sequence[int] = ()) -> None:
         """Add a Replay; `patches` is flat: index, word, index, word, ...
 
-        An `array("I")` for either is copied without looking at its elements.
+        An `array("I")` for either is copied without a conversion of its elements.
         """
         n_slots = len(slots)
         n_patches = len(patches)
@@ -232,7 +221,7 @@ class Encoder:
         self._append(_DROP_PIPELINE, pipelines)
 
     def append(self, command: Command) -> None:
-        """Add any command as it stands."""
+        """Add any command."""
         words = command_words(command)
         p = self._room(len(words))
         self._words[p : p + len(words)] = words
@@ -247,8 +236,11 @@ class Encoder:
         self._position, self.commands = p + n + 1, self.commands + 1
 
     def _room(self, n_words: int) -> int:
-        """Return where the next command begins. It counts only once its words are all there: an exception
-        while they are written leaves the packet as it was."""
+        """Make room for a command and return its position.
+
+        The command joins the packet only when all its words are written: an exception before that changes
+        nothing.
+        """
         position = self._position
         end = position + n_words
         if end > self._capacity:
@@ -261,15 +253,6 @@ class Encoder:
         capacity = max(2 * self._capacity, n_words)
         buffer, view = self._memory(capacity)
         view[:kept] = self._bytes[:kept]
-        self._buffer, self._bytes, self._words, self._capacity = (
-            buffer,
-            view,
-            view.cast("I"),
-            capacity,
-        )
-
-    def _allocate(self, capacity: int) -> None:
-        buffer, view = self._memory(capacity)
         self._buffer, self._bytes, self._words, self._capacity = (
             buffer,
             view,

@@ -1,4 +1,4 @@
-"""Indices out of range, and numbers that break a rule, as kernels find them: kept, brought back and told."""
+"""Stores errors that kernels find (indices out of range, invalid numbers), reads them back, raises them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
+from tabgrad.core.graph import Line
 from tabgrad.hosts.faults import where
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.checks import NBYTES, Site
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ErrorBuffer:
-    """A buffer of errors, see `lower/checks.py`, and whether it was asked for since the last run."""
+    """A buffer of errors (see `lower/checks.py`), and whether a read was requested since the last run."""
 
     def __init__(self, bit: int) -> None:
         self.bit = bit
@@ -25,21 +26,21 @@ class ErrorBuffer:
 
 
 class ErrorReports:
-    """What the kernels of one device have found, and the sites that may stand there.
+    """The errors that the kernels of one device report, and the numbers of the sites in the reports.
 
-    A site is an op at a line of the program. A plan that serves several lines is given their
-    numbers at each run.
+    A site is an op at a line of the program. A plan that serves several lines gets the numbers of their sites
+    at each run.
     """
 
     def __init__(self, backend: DeviceBackend) -> None:
         self.backend = backend
         self.alone = ErrorBuffer(1)
         self.reads: dict[int, ErrorBuffer] = {}
-        self.sites: list[tuple[Site, Any]] = []
+        self.sites: list[tuple[Site, Line | None]] = []
         self.numbers: dict[Any, int] = {}
 
-    def number(self, site: Site, line: Any) -> int:
-        """Return the number of a site that was recorded at `line`."""
+    def number(self, site: Site, line: Line | None) -> int:
+        """Return the number of a site that was recorded at `line`; a new site gets the next number."""
         key = (site.key, line)
         found = self.numbers.get(key)
         if found is None:
@@ -48,19 +49,19 @@ class ErrorReports:
         return found
 
     def mine(self) -> ErrorBuffer:
-        """Return where runs of the current thread note what they find."""
+        """Return the buffer in which the current thread's runs report errors."""
         return self.alone
 
     def met(self, carried: int) -> Iterable[ErrorBuffer]:
-        """Return what a read of a buffer that `carried` these bits has to ask for."""
+        """Return the error buffers to read with a value buffer that has these `carried` bits."""
         return (self.alone,)
 
     def carried(self, inputs: Sequence[Buffer], noting: bool) -> int:
-        """Return the bits of those whose errors may be in what a run makes of `inputs`."""
+        """Return the bits of the error buffers that concern the results of a run on `inputs`."""
         return 0
 
     def bound(self) -> int:
-        """Return the buffer's id for a run that may write to it."""
+        """Return the id of the current error buffer, for a run that may write to it."""
         found = self.mine()
         found.asked = False
         if found.buffer is None:
@@ -70,16 +71,15 @@ class ErrorReports:
         return found.buffer.id
 
     def clear(self, buffer: Buffer) -> None:
-        """Forget what was found."""
+        """Erase the errors in a buffer."""
         self.backend.encoder.write(buffer.id, 0, bytes(NBYTES))
 
     def restart(self) -> None:
-        """Begin anew with another buffer: what this one holds is not known."""
+        """Use a new buffer, because the contents of this one are unknown."""
         self.alone.buffer, self.alone.asked = None, True
 
     def ask(self, carried: int = 0) -> list[int]:
-        """Put reads of what was found into the packet and return their tokens; none if no run since the last
-        may have written to it."""
+        """Read the error buffers that runs may have written since the last read; return the tokens."""
         tokens = []
         backend = self.backend
         mine = self.mine()
@@ -96,16 +96,16 @@ class ErrorReports:
         return tokens
 
     def give_up(self, tokens: Sequence[int]) -> None:
-        """Ask again at the next read: nobody waits for these any more."""
+        """Cancel these reads; the next read requests the buffers again."""
         for token in tokens:
             found = self.reads.pop(token, None)
             if found is not None:
                 found.asked = False
 
-    def tell(self, tokens: Sequence[int], answers: Sequence[Any]) -> None:
-        """Raise the first error of the answers: OutOfRangeError for an index, ArgumentError for a number.
+    def tell(self, tokens: Sequence[int], answers: Sequence[bytes]) -> None:
+        """Raise the first error that was read: OutOfRangeError for an index, ArgumentError for a number.
 
-        Those after it are told at the next read.
+        The next read raises the next error.
         """
         got = [
             (self.reads.pop(t), memoryview(a).cast("I"))
@@ -126,11 +126,11 @@ class ErrorReports:
             self.complain(words)
 
     def told(self, found: ErrorBuffer) -> bool:
-        """Whether an error that is raised now is done with."""
+        """Whether an error that is raised now need not be raised again."""
         return True
 
-    def complain(self, words: Any) -> None:
-        """Raise the error that stands in a buffer."""
+    def complain(self, words: memoryview[int]) -> None:
+        """Raise the error that is in a buffer."""
         site, line = self.sites[words[0] - 1]
         at = 1 + 2 * site.place
         index = words[at] | words[at + 1] << 32

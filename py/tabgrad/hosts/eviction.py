@@ -1,4 +1,4 @@
-"""Forgetting plans: a program whose shapes never repeat would fill the memory with them."""
+"""Evicts plans, so that a program whose shapes never repeat does not fill the memory with them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 MOST_PLANS = 1024
-"""Plans a device keeps; those that `compile` replays are kept as long as it has them."""
+"""How many plans a device keeps; a plan that `compile` replays is kept as long as the capture is."""
 
 
 def evict(backend: DeviceBackend) -> None:
-    """Make room for a plan: forget the oldest quarter, and the pipelines that no other plan uses."""
+    """Make room for a plan: drop the oldest quarter, and the pipelines that no other plan uses."""
     plans = backend.plans
     if len(plans) < MOST_PLANS:
         return

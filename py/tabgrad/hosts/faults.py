@@ -1,4 +1,4 @@
-"""From a host's faults to exceptions that name the op and the user's line."""
+"""Converts a host's faults to exceptions that name the op and the user's line."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import HostError
 from tabgrad.core.graph import Line
+from tabgrad.hosts.commands import Fault
 from tabgrad.hosts.host import error_of
-from tabgrad.hosts.protocol import Fault
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
 def error_with_context(backend: DeviceBackend, fault: Fault) -> HostError:
-    """Return the exception that stands for a fault, with what is known of its kernel."""
+    """Make the exception for a fault, with a note about its kernel."""
     error = error_of(fault)
     note = context(backend, fault.pipeline)
     if note:
@@ -23,7 +23,7 @@ def error_with_context(backend: DeviceBackend, fault: Fault) -> HostError:
 
 
 def context(backend: DeviceBackend, pipeline: int) -> str:
-    """Return which ops a pipeline computes and where they were written."""
+    """Describe which ops a pipeline computes, and where they were recorded."""
     known = backend.kernels.get(pipeline)
     if known is None:
         return ""
@@ -43,7 +43,7 @@ def where(line: Line) -> str:
 
 
 def forget(backend: DeviceBackend) -> None:
-    """Let the device connect anew when it is next used: this backend's tensors are gone."""
+    """Detach a lost backend from its device, which connects again when it is next used."""
     if backend.device._backend is backend:
         backend.device._backend = None
         backend.device._lost = True

@@ -1,8 +1,8 @@
-"""What a host must do, and how one is found.
+"""The interface of a host, and how a host is found and connected.
 
-A host owns a device. It knows numbered buffers, pipelines and lists, and the routines it
-offers: no shapes, no dtypes, no ops. Hosts are imported only when one is connected, so
-that `import tabgrad` loads neither wgpu, nor CuPy, nor anything of the browser.
+A host owns a GPU device. It has numbered buffers, pipelines and lists, and the routines that it offers; it
+knows no shapes, dtypes or ops. A host is imported only when it is connected, so that `import tabgrad` loads
+neither wgpu, nor CuPy, nor any browser module.
 """
 
 import importlib
@@ -20,14 +20,14 @@ from tabgrad.core.errors import (
     OutOfMemoryError,
     WouldBlockError,
 )
-from tabgrad.hosts.protocol import Buffer, Fault, Hello
+from tabgrad.hosts.commands import Buffer, Fault, Hello
 
 
 class Host(Protocol):
-    """Carries out packets on one device.
+    """Runs packets on one device.
 
-    Once `lost` is True, `submit` does nothing but add a fault, and `read` raises
-    DeviceLostError. `close` may be called twice.
+    Once `lost` is True, `submit` only adds a fault, and `read` raises DeviceLostError. `close` may be called
+    twice.
     """
 
     hello: Hello
@@ -36,42 +36,41 @@ class Host(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Say whether the device is gone."""
+        """Whether the device is gone."""
         ...
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
-        """Carry out a packet, reading all of it before returning.
+        """Run a packet; return the number of queue submits. Its memory may change after the return.
 
-        Returns how many queue submits it took. Never raises for what is in the packet:
-        what is wrong with it becomes a Fault, and a malformed packet does nothing else.
-        After any exception the packet was not taken, and may come again; `packets` then
-        stays as it was. `stopped` is the number of the first command that was not carried
-        out, where memory ran out or the packet was refused, else -1.
+        Wrong contents raise nothing: they become a Fault, and a malformed packet has no other effect. After an
+        exception of any other kind the packet was not taken and may be submitted again; `packets` is then
+        unchanged. `stopped` is the index of the first command that did not run, because memory ran out or the
+        packet was refused, else -1.
         """
         ...
 
     def read(self, token: int, timeout: float) -> bytes:
-        """Wait for the answer to a Read command; each token is answered once.
+        """Wait for the bytes of a Read command; each token can be read once.
 
-        Raises DeadlineError after `timeout` seconds, DeviceLostError when the device is
-        gone, HostError when the bytes cannot be had; the reason is then among `faults`.
+        Raises DeadlineError after `timeout` seconds, DeviceLostError if the device is gone, and HostError if
+        there are no bytes; the reason is then among `faults`.
         """
         ...
 
     async def read_async(self, token: int, timeout: float) -> bytes:
-        """Await the answer to a Read command, as `read` does."""
+        """Do what `read` does, without blocking."""
         ...
 
     def give_up(self, token: int) -> None:
-        """Forget a read whose answer nobody waits for; a token that was answered or never asked is fine."""
+        """Cancel a read; a token that was read already, or never requested, is ignored."""
         ...
 
     def can_block(self) -> bool:
-        """Say whether `read` and `synchronize` can wait here and now."""
+        """Whether `read` and `synchronize` can block here and now."""
         ...
 
     def faults(self) -> list[Fault]:
-        """Return the faults found since the last call, oldest first."""
+        """Return the faults since the last call, oldest first."""
         ...
 
     def synchronize(self, timeout: float) -> None:
@@ -79,11 +78,11 @@ class Host(Protocol):
         ...
 
     async def synchronize_async(self, timeout: float) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""
         ...
 
     def close(self) -> None:
-        """Release the device and all that is on it."""
+        """Release the device and everything on it."""
         ...
 
 
@@ -95,7 +94,7 @@ _ERRORS: dict[str, type[HostError]] = {
 
 
 def error_of(fault: Fault) -> HostError:
-    """Make the exception that stands for a fault.
+    """Make the exception for a fault.
 
     >>> error_of(Fault("memory", "no room for 4096 bytes"))
     OutOfMemoryError('no room for 4096 bytes')
@@ -104,21 +103,20 @@ def error_of(fault: Fault) -> HostError:
 
 
 def compile_message(label: str, text: str, source: str) -> str:
-    """Say why a kernel does not compile, with its source, lines numbered from 1."""
+    """Format a compiler's error, with the kernel's source and line numbers from 1."""
     lines = (f"{i:4} {line}" for i, line in enumerate(source.splitlines(), 1))
     return f"kernel {label!r} does not compile:\n{text.strip()}\n" + "\n".join(lines)
 
 
 def in_browser() -> bool:
-    """Say whether this Python is Pyodide."""
+    """Whether this Python is Pyodide."""
     return sys.platform == "emscripten"
 
 
 def available() -> tuple[str, ...]:
-    """Name the kinds that `connect` may succeed with, best first.
+    """Return the kinds of device that may be available, best first.
 
-    This looks only for what they need to be there; whether there is a device is known
-    by connecting.
+    This only looks for the required packages; whether there is a device shows when it is connected.
     """
     if in_browser():
         from tabgrad.hosts import browser
@@ -131,9 +129,9 @@ def available() -> tuple[str, ...]:
 def connect(kind: str, *, diagnose: bool = False) -> Host:
     """Open a device of `kind`, "webgpu" or "cuda", and return its host.
 
-    `diagnose` makes a host check after every command, so that each fault names its
-    command and pipeline; that is slow. Raises DeviceError where there is no such device,
-    and WouldBlockError in a browser that cannot wait: use `connect_async` there.
+    With `diagnose` the host checks after every command, so that each fault names its command and pipeline; that
+    is slow. Raises DeviceError if there is no such device, and WouldBlockError in a browser that cannot block:
+    use `connect_async` there.
     """
     if kind == "webgpu" and in_browser():
         from tabgrad.hosts import browser
@@ -148,7 +146,7 @@ def connect(kind: str, *, diagnose: bool = False) -> Host:
 
 
 async def connect_async(kind: str, *, diagnose: bool = False) -> Host:
-    """Open a device as `connect` does, wherever `await` works."""
+    """Do what `connect` does, without blocking."""
     if kind == "webgpu" and in_browser():
         from tabgrad.hosts import browser
 
@@ -163,7 +161,7 @@ _NATIVE = {
 
 
 _NOT_HERE: set[str] = set()
-"""Kinds whose library the parent of this process had in use: its threads are not in this process."""
+"""Kinds that the parent of this process used: their libraries' threads are missing in this process."""
 
 
 def _forked() -> None:
@@ -178,7 +176,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def forked_error(name: str) -> DeviceError:
-    """Return the error for a device that a process can't use because its parent did."""
+    """Make the error for a device that this process can't use because its parent used it."""
     return DeviceError(
         f"{name} was opened by the parent of this process, and a device does not survive a fork: "
         'start processes with multiprocessing.get_context("spawn"), or use device "cpu" in them'

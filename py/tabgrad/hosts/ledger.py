@@ -1,13 +1,12 @@
-"""The laws of ids, checked in one place for every host written in Python.
+"""Checks the ids and bounds in packets, for all hosts written in Python.
 
-A packet is checked whole before any of it runs, so that a host that refuses one has done
-nothing of it.
+A whole packet is checked before any of it runs, so that a refused packet has no effect.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     WINDOW_ALIGNMENT,
     Alloc,
     Command,
@@ -30,7 +29,7 @@ from tabgrad.hosts.protocol import (
 
 
 class _Ids:
-    """Live ids with a value each, and the changes a packet under check would make."""
+    """Live ids with a value each, and the changes that the packet being checked would make."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -81,7 +80,7 @@ class _Ids:
 
 
 class Ledger:
-    """Knows which ids are alive; `check` accepts a packet whole or raises PacketError.
+    """Tracks which ids are alive; `check` accepts a whole packet or raises PacketError.
 
     >>> ledger = Ledger()
     >>> ledger.check([Alloc(1, 16), Read(token=1, id=1, offset=0, nbytes=16)])
@@ -101,7 +100,7 @@ class Ledger:
         self._ended: list[int] = []
 
     def check(self, commands: Sequence[Command]) -> None:
-        """Check every command in order; on the first wrong one nothing is kept."""
+        """Check all commands in order; if one is wrong, keep no change."""
         ids = (self._buffers, self._pipelines, self._lists, self._tokens)
         self.begin()
         try:
@@ -114,7 +113,7 @@ class Ledger:
             raise
 
     def begin(self) -> None:
-        """Take the last packet as carried out: `undo` has nothing to take back until the next `check`."""
+        """Make the last packet permanent: `undo` has no effect until the next `check`."""
         for number in self._ended:
             self._copies.pop(number, None)
         self._ended = []
@@ -130,13 +129,13 @@ class Ledger:
                 raise PacketError(message, index) from None
 
     def undo(self) -> None:
-        """Take back the last packet that was accepted: it was not carried out."""
+        """Revert the changes of the last accepted packet, because it did not run."""
         for each in (self._buffers, self._pipelines, self._lists, self._tokens):
             each.undo()
         self._ended = []
 
     def answered(self, token: int) -> None:
-        """Forget a read token whose answer was taken or given up."""
+        """Forget a token whose read was finished or cancelled."""
         self._tokens.live.pop(token, None)
 
     def _span(self, number: int, offset: int, nbytes: int) -> None:
@@ -212,7 +211,7 @@ class Ledger:
         raise PacketError("only a stored list holds windows")
 
     def _nested(self, command: Nested, n_slots: int, n_windows: int) -> int:
-        """Check one command of a stored list; returns how many uniform words it has."""
+        """Check one command of a stored list; return the number of its uniform words."""
         n_words = 0
         used: tuple[int, ...]
         if isinstance(command, Copy):

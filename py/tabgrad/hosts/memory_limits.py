@@ -1,4 +1,4 @@
-"""Refusing what no buffer of a device can hold, before anything of it is sent."""
+"""Refuses what is too large for a device's buffers, before anything is sent."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 MOST_ELEMENTS = 2**32 - 1
-"""Kernels count in 32 bits."""
+"""The most elements of a tensor: kernels number them in 32 bits."""
 MOST_BYTES = 2**32 - 1
-"""Packets count in 32 bits."""
+"""The most bytes of a buffer: packets count them in 32 bits."""
 WORD = 16
-"""Sizes of buffers are multiples of so many bytes."""
+"""Buffer sizes are multiples of this many bytes."""
 
 
 def largest(limits: Mapping[str, int]) -> int:
-    """Return the bytes that a buffer may have."""
+    """Return the most bytes that a buffer can have."""
     return min(limits["max_buffer_size"], MOST_BYTES) // WORD * WORD
 
 
 def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
-    """Return the error for something that would take too many bytes."""
+    """Make the error for something that needs too many bytes."""
     return OutOfMemoryError(
         f"{what} takes {nbytes:,} bytes in one buffer, but on this device one has at most {most:,}: work on "
         "parts of it, reduce it before it is read or kept, or use device 'cpu'"
@@ -36,7 +36,7 @@ def refusal(what: str, nbytes: int, most: int) -> OutOfMemoryError:
 
 
 def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
-    """Return the error for a buffer that would take a device over the limit that the user has set."""
+    """Make the error for a buffer that exceeds the memory limit set by the user."""
     return OutOfMemoryError(
         f"{nbytes:,} bytes more than the {used:,} in use are above the limit of {limit:,} bytes set for "
         "this device: drop tensors, work on smaller parts, or raise the limit"
@@ -44,7 +44,7 @@ def over_limit(nbytes: int, used: int, limit: int) -> OutOfMemoryError:
 
 
 def check_count(graph: Graph, order: Sequence[int]) -> None:
-    """Raise OutOfMemoryError where a tensor, stored or not, has more elements than kernels can number."""
+    """Raise OutOfMemoryError if a tensor, stored or not, has more elements than kernels can number."""
     for i in order:
         its = graph.spec[i]
         if its.size > MOST_ELEMENTS:
@@ -62,7 +62,7 @@ def check_count(graph: Graph, order: Sequence[int]) -> None:
 
 
 def check_room(backend: DeviceBackend, plan: Plan, order: Sequence[int]) -> None:
-    """Raise OutOfMemoryError where a plan stores more in one buffer than the device can bind."""
+    """Raise OutOfMemoryError if a plan stores more in one buffer than the device supports."""
     most = backend.pool.most
     slot = max(range(len(plan.nbytes)), key=plan.nbytes.__getitem__, default=-1)
     if slot < 0 or plan.nbytes[slot] <= most:
@@ -75,12 +75,12 @@ def check_room(backend: DeviceBackend, plan: Plan, order: Sequence[int]) -> None
     try:
         raise error
     finally:
-        # the frames of a traceback hold the tensor that is too large, and a name for it here would hold them
+        # a local name of the error would keep its traceback, and so the tensor that is too large, alive
         del error
 
 
 def out_of_reach(backend: DeviceBackend, large: TooLarge, order: Sequence[int]) -> OutOfMemoryError:
-    """Return the error for a kernel that would have to bind too much at once."""
+    """Make the error for a kernel that would have to bind too much memory at once."""
     limits, most, what = backend.limits, backend.pool.most, ", ".join(large.ops)
     if large.nbytes > most:
         error = refusal(f"a result of {what}", large.nbytes, most)
@@ -97,7 +97,7 @@ def out_of_reach(backend: DeviceBackend, large: TooLarge, order: Sequence[int]) 
 def noted(
     error: OutOfMemoryError, backend: DeviceBackend, origins: Sequence[int], order: Sequence[int]
 ) -> None:
-    """Tell where the user's program recorded what an error is about."""
+    """Add a note with the lines that recorded the ops of an error."""
     lines = [backend.graph.line[order[k]] for k in origins if k >= 0]
     places = sorted({where(line) for line in lines if line})
     if places:

@@ -1,7 +1,7 @@
-"""Slices that move: `x[i : i + 32]` of a training loop must not make a new plan for each `i`.
+"""Moving slices: `x[i : i + 32]` in a training loop must not need a new plan for each `i`.
 
-A graph that has been seen before but for the starts of some slices of its inputs is lowered once more, with
-those slices as inputs whose place is a number given at each run.
+When a graph differs from an earlier one only in the starts of some slices of its inputs, it is lowered once
+more, with these slices as inputs whose start is given at each run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Raw = tuple[Any, ...]
 
 
 def movable(raw: Raw, k: int) -> bool:
-    """Whether node `k` is one run of the memory of an input: a slice along its first axis."""
+    """Whether node `k` is contiguous in the memory of an input: a slice along the first axis."""
     op, params, srcs, spec = raw[k]
     if op is None or op.name != "slice" or raw[srcs[0]][0] is not None or not spec.shape:
         return False
@@ -29,14 +29,14 @@ def movable(raw: Raw, k: int) -> bool:
 
 
 def start_of(graph: Graph, i: int) -> int:
-    """Return where the moving slice `i` begins in its input, in elements."""
+    """Return the offset, in elements, of the moving slice `i` in its input."""
     params: Any = graph.params[i]
     start: int = params["starts"][0]
     return start * math.prod(graph.spec[i].shape[1:])
 
 
 def at_zero(params: Params) -> Params:
-    """Return the parameters of the slice as if it began at 0."""
+    """Return the parameters of the slice moved to begin at 0."""
     starts: Any = params["starts"]
     stops: Any = params["stops"]
     moved = {
@@ -48,7 +48,7 @@ def at_zero(params: Params) -> Params:
 
 
 class MovingSlices:
-    """Which slices of which graphs move."""
+    """Remembers which slices of which graphs move."""
 
     def __init__(self) -> None:
         self.seen: dict[Any, tuple[Raw, frozenset[int]]] = {}
@@ -57,9 +57,9 @@ class MovingSlices:
     def find(
         self, raw: Raw, wanted: tuple[int, ...], note: bool = True
     ) -> tuple[Raw, frozenset[int]]:
-        """Return the graph with its moving slices at 0, and their positions.
+        """Return the graph with its moving slices at 0, and the positions of these slices.
 
-        With `note` it has been seen from then on.
+        With `note` the graph is remembered for later calls.
         """
         places = [k for k, node in enumerate(raw) if node[0] is self.slice and movable(raw, k)]
         places = [k for k in places if k not in wanted]

@@ -1,11 +1,12 @@
-"""The plan of one value in words: its kernels, what they read and write, and their source."""
+"""Describes the plan of one value: its kernels, the buffers they read and write, and their source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tabgrad.core.graph import Line, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.answers import lost_tensor
 from tabgrad.hosts.faults import where
@@ -18,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KernelExplanation:
-    """One dispatch of a plan. `str` of it is a text for people, which ends with the source."""
+    """One dispatch of a plan. `str` formats it as text that ends with the source."""
 
     label: str
-    """The ops that it was made for, without those computed on the way; or the name of a routine."""
+    """The ops whose results it stores, or the name of a routine."""
     ops: tuple[str, ...]
-    """All ops that it computes, but for views: these are only another way to read."""
+    """All ops that it computes, except views, which only change how it reads."""
     grid: tuple[int, int, int]
     """Workgroups along each dimension."""
     reads: tuple[str, ...]
-    """The buffers that it reads, by their names in the plan."""
+    """The names, in the plan, of the buffers that it reads."""
     writes: tuple[str, ...]
-    """The buffers that it writes."""
+    """The names of the buffers that it writes."""
     lines: tuple[str, ...]
-    """The lines of your program that recorded what it computes."""
+    """The lines of your program that recorded its ops."""
     source: str
-    """The text that the device compiles, WGSL or CUDA C; empty for a library's routine."""
+    """The source that the device compiles, WGSL or CUDA C; empty for a library's routine."""
 
     def summary(self) -> str:
-        """Return all but the source, as two or three lines."""
+        """Describe everything but the source, in two or three lines."""
         x, y, z = self.grid
         size = "a routine of a library" if not self.source else f"{x} × {y} × {z} workgroups"
         text = f"{', '.join(self.ops) or self.label}: {size}"
@@ -49,18 +50,18 @@ class KernelExplanation:
 
 @dataclass(frozen=True)
 class ValueExplanation:
-    """How a tensor's value is computed. `str` of it is a text for people, without sources."""
+    """How a tensor's value is computed. `str` formats it as text without sources."""
 
     value: str
     """Dtype, shape and device of the tensor."""
     kernels: tuple[KernelExplanation, ...] = ()
-    """What runs, in this order; empty where nothing has to run."""
+    """The kernels in the order in which they run; empty if nothing has to run."""
     buffers: dict[str, int] = field(default_factory=dict)
-    """Bytes of each buffer, by its name in the plan."""
+    """The bytes of each buffer, by its name in the plan."""
     inputs: dict[str, str] = field(default_factory=dict)
-    """Dtype and shape of each buffer that the plan reads and does not compute."""
+    """The dtype and shape of each buffer that the plan reads but does not compute."""
     reason: str | None = None
-    """Why there is no plan, where there is none."""
+    """Why there is no plan; None if there is one."""
 
     @property
     def dispatches(self) -> int:
@@ -80,8 +81,8 @@ class ValueExplanation:
         return "\n  ".join(lines)
 
 
-def planned(backend: DeviceBackend, value: Any, spec: Spec) -> ValueExplanation:
-    """Return how a device would compute `value`; nothing is sent, and no plan is kept."""
+def planned(backend: DeviceBackend, value: Value, spec: Spec) -> ValueExplanation:
+    """Describe how a device would compute `value`; nothing is sent, and no plan is kept."""
     graph = backend.graph
     if value.graph is not graph:
         raise lost_tensor("explain")
@@ -103,7 +104,7 @@ def planned(backend: DeviceBackend, value: Any, spec: Spec) -> ValueExplanation:
 
 
 def named(plan: Plan) -> list[str]:
-    """Return names for the slots of a plan."""
+    """Name the slots of a plan."""
     names = []
     kept = plan.output_slots
     for slot in range(len(plan.nbytes)):
@@ -119,9 +120,9 @@ def named(plan: Plan) -> list[str]:
 
 
 def kernel_of(
-    k: Kernel, names: Sequence[str], lines: Sequence[Any], order: Sequence[int]
+    k: Kernel, names: Sequence[str], lines: Sequence[Line | None], order: Sequence[int]
 ) -> KernelExplanation:
-    """Return what there is to say of a kernel."""
+    """Describe one kernel."""
     # a routine writes its last operand
     letters = k.bindings if not k.routine else "r" * (len(k.slots) - 1) + "w"
     bound = list(zip(k.slots, letters.removesuffix("u"), strict=True))

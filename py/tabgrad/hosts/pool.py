@@ -1,23 +1,27 @@
-"""Buffers of a device: taken from a pool, given back when the last node that needs them is dropped."""
+"""The pool of a device's buffers; a buffer returns to it when the last node that needs it is dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.hosts.memory_limits import over_limit, refusal
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.encoder import Encoder
 
 SPARE_BYTES = 64 << 20
-"""Unused buffers beyond this, and beyond a quarter of what is in use, go back to the device."""
+"""Bytes of unused buffers that are kept at least; a quarter of the bytes in use is kept if that is more."""
 
 
 class Buffer:
-    """A buffer in use. Dropping it gives it back to the pool: commands run in order, so it may be used again
-    at once. `born` is the number of the command after the one that filled it, see `Encoder.clock`;
-    `carried` says whose errors may be in it, see `ErrorReports.carried`."""
+    """A buffer in use.
+
+    A dropped buffer returns to the pool. It can be reused at once, because commands run in order. `born` is the
+    number of the command after the one that filled it (see `Encoder.clock`). `carried` has the bits of the
+    error buffers that concern it (see `ErrorReports.carried`).
+    """
 
     __slots__ = ("born", "carried", "id", "nbytes", "pool")
 
@@ -29,12 +33,12 @@ class Buffer:
         self.carried = 0
 
     def __del__(self) -> None:
-        # any thread may do this, at any time: the pool looks when it is next used
+        # any thread may do this at any time, so the pool handles it when it is next used
         self.pool.returned.append((self.id, self.nbytes))
 
 
 def size_class(nbytes: int) -> int:
-    """Return the size a buffer of `nbytes` is made with: one of eight steps between powers of two.
+    """Round the size of a buffer up to one of eight steps between powers of two.
 
     >>> size_class(1000), size_class(1025)
     (1024, 1152)
@@ -46,8 +50,11 @@ def size_class(nbytes: int) -> int:
 
 
 class Pool:
-    """The buffers of one device, by size class; none has more than `most` bytes, all in use not more than
-    `limit`. `failures` counts packets that did not go through."""
+    """The buffers of one device, by size class.
+
+    No buffer has more than `most` bytes, and those in use have at most `limit` bytes together. `failures`
+    counts packets that failed.
+    """
 
     def __init__(self, backend: DeviceBackend, most: int) -> None:
         self.backend = backend
@@ -65,7 +72,7 @@ class Pool:
         self.next = 1
 
     def take(self, nbytes: int) -> Buffer:
-        """Return a buffer of at least `nbytes`; its contents are undefined."""
+        """Take a buffer of at least `nbytes` with undefined contents."""
         if nbytes > self.most:
             raise refusal("a tensor", nbytes, self.most)
         if self.returned:
@@ -89,7 +96,7 @@ class Pool:
         return buffer
 
     def reclaim(self) -> None:
-        """Take back what has been dropped."""
+        """Take back the buffers that were dropped."""
         returned = self.returned
         while returned:
             i, size = returned.pop()
@@ -100,10 +107,12 @@ class Pool:
             self.spare.setdefault(size, []).append(i)
             self.spare_bytes += size
 
-    def trim(self, keep: int | None = None, but: Collection[int] = (), into: Any = None) -> None:
+    def trim(
+        self, keep: int | None = None, but: Collection[int] = (), into: Encoder | None = None
+    ) -> None:
         """Release unused buffers, the largest first and none of `but`, until `keep` bytes of them are left.
 
-        The command goes `into` another packet than that of the device where one is given.
+        The command is added to the packet `into`, or by default to the device's packet.
         """
         self.reclaim()
         keep = max(SPARE_BYTES, self.live_bytes // 4) if keep is None else keep
@@ -118,13 +127,13 @@ class Pool:
                 (into or self.encoder).free(gone)
 
     def forget(self, ids: set[int]) -> None:
-        """Never hand out buffers that the device turned out not to have."""
+        """Never use buffers again that the device failed to allocate."""
         self.reclaim()
         self.missing |= ids
         self.strike_out(ids)
 
     def strike_out(self, ids: set[int]) -> None:
-        """Take buffers out of the unused ones."""
+        """Remove buffers from the unused ones."""
         for size, spare in self.spare.items():
             kept = [i for i in spare if i not in ids]
             self.spare_bytes -= size * (len(spare) - len(kept))

@@ -1,7 +1,4 @@
-"""Packets in Python: how commands become words, and words commands; `encoder.py` writes packets.
-
-The commands themselves are declared in `commands.py`; all its names are here too.
-"""
+"""Converts commands (`commands.py`) to words, and words to commands; `encoder.py` writes whole packets."""
 
 import struct
 from array import array
@@ -13,67 +10,15 @@ from tabgrad.hosts.commands import (
     BY_TAG,
     COMMANDS,
     HEADER_WORDS,
-    LIMITS,
     MAGIC,
     MAX_PAYLOAD_WORDS,
     VERSION,
-    WINDOW_ALIGNMENT,
-    Adapter,
-    Alloc,
     Buffer,
     Command,
-    Copy,
-    Dispatch,
-    Drop,
-    DropPipeline,
-    Fault,
-    Free,
-    Hello,
     Nested,
     PacketError,
-    Pipeline,
-    Read,
-    Replay,
-    Routine,
-    Store,
-    Window,
-    Write,
     WriteBlob,
-)
-
-__all__ = [
-    "BY_TAG",
-    "COMMANDS",
-    "HEADER_WORDS",
-    "LIMITS",
-    "MAGIC",
-    "MAX_PAYLOAD_WORDS",
-    "VERSION",
-    "WINDOW_ALIGNMENT",
-    "Adapter",
-    "Alloc",
-    "Buffer",
-    "Command",
-    "Copy",
-    "Dispatch",
-    "Drop",
-    "DropPipeline",
-    "Fault",
-    "Free",
-    "Hello",
-    "Nested",
-    "PacketError",
-    "Pipeline",
-    "Read",
-    "Replay",
-    "Routine",
-    "Store",
-    "Window",
-    "Write",
-    "WriteBlob",
-    "command_words",
-    "decode",
-]
+)  # fmt: skip
 
 
 def pad(nbytes: int) -> int:
@@ -92,8 +37,9 @@ def _text_words(text: str) -> "array[int]":
 
 
 def command_words(command: Command) -> "array[int]":
-    """Encode one command, header included: slow, and right for every command.
+    """Encode one command with its header; slower than the encoder's methods, but for any command.
 
+    >>> from tabgrad.hosts.commands import Alloc
     >>> [hex(word) for word in command_words(Alloc(7, 16))]
     ['0x201', '0x7', '0x10']
     """
@@ -137,7 +83,7 @@ def header(tag: int, n_words: int) -> int:
 
 
 class _Cursor:
-    """Reads fields from `words[position:end]`; reading past the end is an error."""
+    """Reads fields from `words[position:end]`; reading past the end raises PacketError."""
 
     __slots__ = ("end", "index", "position", "raw", "words")
 
@@ -229,10 +175,10 @@ class _Cursor:
 def decode(
     packet: Buffer, nbytes: int | None = None, blobs: Sequence[Buffer] = ()
 ) -> list[Command]:
-    """Read a packet; anything but a well-formed one raises PacketError.
+    """Read a packet; raise PacketError if it is malformed.
 
-    Ids are not looked at: that is `Ledger.check`'s work. `blobs` must be as many as the
-    packet's WriteBlob commands count through, and of the lengths they say.
+    `Ledger.check` checks ids, this does not. The packet's WriteBlob commands must refer to entries of
+    `blobs`, and state their lengths.
     """
     whole = memoryview(packet).cast("B")
     size = len(whole) if nbytes is None else nbytes

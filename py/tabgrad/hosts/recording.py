@@ -1,15 +1,14 @@
-"""A host without a GPU: it writes down packets as text and answers reads.
+"""A host without a GPU, for tests: it logs packets as text and answers reads.
 
-Writes and copies are really carried out on bytes, so what is written can be read back; a
-dispatch is only written down, unless `run` says what it does.
+Writes and copies are applied to bytes in memory, so written data can be read back. Dispatches are only logged,
+unless `run` is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tabgrad.core.errors import DeviceLostError, HostError
-from tabgrad.hosts.ledger import Ledger
-from tabgrad.hosts.protocol import (
+from tabgrad.hosts.commands import (
     LIMITS,
     VERSION,
     Adapter,
@@ -31,8 +30,9 @@ from tabgrad.hosts.protocol import (
     Window,
     Write,
     WriteBlob,
-    decode,
 )
+from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.protocol import decode
 
 Run = Callable[[Dispatch | Routine, Sequence[Any]], None]
 
@@ -40,9 +40,9 @@ Run = Callable[[Dispatch | Routine, Sequence[Any]], None]
 class RecordingHost:
     """Keeps every packet as `commands` and as `lines` of text.
 
-    `answers` gives the bytes of single read tokens; other reads see the buffer, which
-    starts as zeros. `run(command, buffers)` is called for each dispatch and routine;
-    `pipelines` has what was compiled, by id.
+    `answers` has the bytes of some read tokens; other reads see the buffer, which starts as zeros.
+    `run(command, buffers)` is called for each dispatch and routine. `pipelines` has the compiled pipelines by
+    id.
 
     >>> from tabgrad.hosts.encoder import Encoder
     >>> host, encoder = RecordingHost(), Encoder()
@@ -93,11 +93,11 @@ class RecordingHost:
         self._faults: list[Fault] = []
 
     def text(self) -> str:
-        """Return everything that was written down."""
+        """Return the whole log."""
         return "\n".join(self.lines)
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
-        """Write down a packet and do its writes and copies."""
+        """Log a packet, and apply its writes and copies."""
         self.packets += 1
         self.stopped = -1
         if self.lost:
@@ -118,13 +118,13 @@ class RecordingHost:
         return 1
 
     def fail(self, kind: str, message: str, command: int = -1) -> None:
-        """Pretend that something failed; `kind` "lost" loses the device."""
+        """Simulate a failure; `kind` "lost" loses the device."""
         self._faults.append(Fault(kind, message, 0, command, self.packets))
         if kind == "lost":
             self.lost = True
 
     def read(self, token: int, timeout: float) -> bytes:
-        """Answer a read."""
+        """Return the bytes of a read."""
         if self.lost:
             raise DeviceLostError("the device is lost")
         if token not in self._reads:
@@ -133,16 +133,16 @@ class RecordingHost:
         return self._reads.pop(token)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
-        """Answer a read."""
+        """Return the bytes of a read."""
         return self.read(token, timeout)
 
     def give_up(self, token: int) -> None:
-        """Forget a read."""
+        """Cancel a read."""
         self._ledger.answered(token)
         self._reads.pop(token, None)
 
     def can_block(self) -> bool:
-        """Say yes: there is nothing to wait for."""
+        """Always true: there is nothing to wait for."""
         return True
 
     def faults(self) -> list[Fault]:
@@ -180,7 +180,7 @@ class RecordingHost:
             data = bytes(self.buffers[command.id][command.offset : end])
             self._reads[command.token] = self._answers.pop(command.token, data)
         elif isinstance(command, Pipeline):
-            # Kept for good: lists stored with a dropped pipeline still run.
+            # kept, because lists stored with a dropped pipeline still run
             self.pipelines[command.id] = command
         elif isinstance(command, Store):
             self._lists[command.list_id] = command
@@ -239,7 +239,7 @@ def patched(stored: Store, patches: Sequence[int]) -> Store:
 
 
 def describe(command: Command) -> list[str]:
-    """Return a command as one line of text, or more for a stored list.
+    """Describe a command in one line of text, or more for a stored list.
 
     >>> describe(Dispatch(3, 4, 1, 1, (7, 8), (2,)))
     ['dispatch pipeline 3 on 4x1x1: buffers 7 8, uniform 2']

@@ -1,4 +1,4 @@
-"""The `cpu` device: every op runs at once with NumPy, and is the oracle of the other devices."""
+"""The `cpu` device: it runs every op at once with NumPy, and is the reference for the other devices."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tabgrad.hosts.plan_explanation import ValueExplanation
 
 
 def array_name(dtype: dt.DType) -> str:
-    """Return the name of the NumPy dtype that elements are stored in: bfloat16, which NumPy lacks, as bits."""
+    """Return the name of the NumPy dtype that stores elements: uint16 for bfloat16, which NumPy lacks."""
     return "uint16" if dtype is dt.bfloat16 else dtype.name
 
 
 def widened(x: Any, dtype: dt.DType) -> Any:
-    """Return a stored array of half precision as float32, any other as it is."""
+    """Convert a stored half-precision array to float32; leave any other array unchanged."""
     if dtype is dt.bfloat16:
         return (x.astype(np.uint32) << 16).view(np.float32)
     return x.astype(np.float32) if dtype is dt.float16 else x
 
 
 def rounded(x: Any, dtype: dt.DType) -> Any:
-    """Return an array as it is stored: rounded to the nearest bfloat16, a tie to the even one."""
+    """Convert an array to its stored form; bfloat16 is rounded to the nearest, a tie to the even one."""
     if dtype is not dt.bfloat16:
         return np.asarray(x, dtype=dtype.name)
     wide = np.asarray(x, dtype=np.float32)
@@ -39,16 +39,16 @@ def _single(value: Any) -> Any:
 
 
 class NumPyBackend:
-    """Runs ops on NumPy arrays. Arrays are never written to after they are made.
+    """Runs ops on NumPy arrays, which are never changed after they are made.
 
-    In half precision every op computes in float32 and rounds its result once, as PyTorch does: sums neither
-    overflow on the way nor stick. bfloat16 lies in arrays of uint16.
+    In half precision every op computes in float32 and rounds its result once, as PyTorch does: partial sums
+    neither overflow nor lose small terms. bfloat16 is stored in arrays of uint16.
     """
 
     def run(
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params
     ) -> tuple[Any, Spec]:
-        """Return the result of `op` as an array, and its spec."""
+        """Run `op`; return the array and its spec."""
         spec = op.infer(specs, params)
         if not op.raw and (spec.dtype in dt.HALVES or any(s.dtype in dt.HALVES for s in specs)):
             return self._in_single(op, values, specs, params, spec), spec
@@ -62,27 +62,27 @@ class NumPyBackend:
     def _in_single(
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params, spec: Spec
     ) -> Any:
-        """Return the result of an op some of whose arrays are of half precision."""
+        """Run an op in float32, because it has half-precision arrays."""
         wide = [widened(v, s.dtype) for v, s in zip(values, specs, strict=True)]
         settings = Params({name: _single(value) for name, value in params.items()})
         with np.errstate(all="ignore"):
             out = op.numpy(wide, spec_of(spec.shape, _single(spec.dtype)), settings)
             return rounded(out, spec.dtype)
 
-    def constant(self, value: Any, spec: Spec) -> Any:
-        """Return an array filled with `value`; it takes the memory of one element."""
+    def constant(self, value: complex, spec: Spec) -> Any:
+        """Make an array filled with `value`; it takes the memory of one element."""
         with np.errstate(all="ignore"):
             one = rounded(np.array(value, dtype=_single(spec.dtype).name), spec.dtype)
         return np.broadcast_to(one, spec.shape)
 
-    def filling(self, value: Any, spec: Spec) -> Any:
-        """Return the number that a constant is filled with; None for any other array."""
+    def filling(self, value: Any, spec: Spec) -> complex | None:
+        """Return the number that fills a constant, or None for any other array."""
         if value.flags.writeable or any(value.strides):
             return None
         return widened(value.flat[:1], spec.dtype)[0].item() if value.size else 0
 
     def upload(self, data: Any, spec: Spec) -> Any:
-        """Return an array of the bytes (or array) `data`, copied."""
+        """Copy bytes, or an array, to a new array."""
         if isinstance(data, np.ndarray):
             return np.array(data, dtype=array_name(spec.dtype)).reshape(spec.shape)
         return np.frombuffer(bytearray(data), dtype=array_name(spec.dtype)).reshape(spec.shape)
@@ -92,14 +92,14 @@ class NumPyBackend:
         return memoryview(np.ascontiguousarray(value)).cast("B") if spec.size else memoryview(b"")
 
     async def read_async(self, value: Any, spec: Spec) -> memoryview:
-        """Return what `read` returns."""
+        """Do what `read` does."""
         return self.read(value, spec)
 
     def planned(self, value: Any, spec: Spec) -> ValueExplanation:
-        """Say that there is no plan: the value is here."""
+        """Say that there is no plan."""
         return ValueExplanation(f"{spec} on cpu", reason="NumPy computes each op at once")
 
-    lock: AbstractContextManager[Any] = nullcontext()
+    lock: AbstractContextManager[object] = nullcontext()
     has_float16 = True
     recorder = None
 
@@ -113,7 +113,7 @@ class NumPyBackend:
         """Nothing is ever pending."""
 
     def remember(self, *step: Any) -> None:
-        """Nothing is ever pending: what a step writes is there."""
+        """Nothing to note: a step is done at once."""
 
     def synchronize(self) -> None:
         """Nothing is ever pending."""

@@ -1,4 +1,4 @@
-"""Running plans: stored at the host once, replayed with a table of buffers and the words that changed."""
+"""Runs plans: each is stored at the host once, then replayed with a table of buffers and the changed words."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from tabgrad.lower.plan import Plan
 
 if TYPE_CHECKING:
     from tabgrad.hosts.encoder import Encoder
+    from tabgrad.hosts.error_reports import ErrorReports
 
 
 class Stored:
-    """A plan as a host holds it: its list, the last uniform words, and its physical temporaries.
+    """A plan that is stored at a host: its list, its last uniform words, and its temporary buffers.
 
-    `values` and `zeros` are the numbers of the last run, None where it is not known whether the host has them.
-    `home[slot]` is the number of the temporary buffer that a slot shares with others whose lives don't meet,
-    `pipelines` those of its kernels, `captured` how many compiled calls replay it,
-    `gone` whether the host has lost it.
+    `values` and `zeros` are the numbers of the last run; None if the host may not have them. `home[slot]` is
+    the number of the temporary buffer of a slot; slots whose lifetimes don't overlap may share one. `pipelines`
+    are those of its kernels, `captured` counts the compiled calls that replay it, and `gone` says whether the
+    host has lost it.
     """
 
     def __init__(
-        self, list_id: int, plan: Plan, reports: Any, pipelines: frozenset[int] = frozenset()
+        self,
+        list_id: int,
+        plan: Plan,
+        reports: ErrorReports,
+        pipelines: frozenset[int] = frozenset(),
     ) -> None:
         self.id = list_id
         self.plan = plan
@@ -47,7 +52,7 @@ class Stored:
         self.share()
 
     def share(self) -> None:
-        """Let temporaries whose lives don't meet share a buffer."""
+        """Assign temporary buffers; slots whose lifetimes don't overlap may share one."""
         plan = self.plan
         free: list[int] = []
         ends: dict[int, list[int]] = {}
@@ -101,10 +106,10 @@ class Stored:
         return outputs
 
     def patches(self, values: Sequence[Any], failures: int) -> array[int]:
-        """Return (index, word) of the uniform words that differ from what the host has.
+        """Return (index, word) for each uniform word that differs from the host's.
 
-        Until the replay that brings them is written, nothing is known of what the host has; then, and
-        after `failures` more, all words are sent.
+        The host's words are unknown until the replay that sends them is in the packet, and after more
+        `failures` of packets; then all words are sent.
         """
         out = array("I")
         last = self.values
@@ -126,7 +131,7 @@ class Stored:
         return out
 
     def commands(self, pipelines: Sequence[int], values: Sequence[Any]) -> list[Nested]:
-        """Return the commands of the list, with these values in the uniforms."""
+        """Make the commands of the list, with these values in the uniforms."""
         out: list[Nested] = []
         self.values = list(values)
         self.zeros = zeros_of(values)
@@ -154,7 +159,7 @@ class Stored:
 def bound(
     kernel: Kernel, windows: dict[Window, int], n_slots: int, out: list[Nested]
 ) -> tuple[int, ...]:
-    """Return the slots that a kernel binds; the windows among them are added to the list at first use."""
+    """Return the slots that a kernel binds; windows among them are added to the list at first use."""
     if not kernel.spans:
         return tuple(kernel.slots)
     slots = []
@@ -171,10 +176,10 @@ def bound(
 
 
 def zeros_of(values: Sequence[Any]) -> list[bool]:
-    """Return whether each zero among the numbers is negative: 0.0 and -0.0 are equal, but not the same."""
+    """Return the sign of each zero among the numbers, because 0.0 and -0.0 compare equal."""
     return [copysign(1.0, v) < 0 for v in values if v == 0 and v.__class__ is not complex]
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two numbers are the same to every op: zeros with their signs, and a nan as itself."""
+def same(a: complex | None, b: complex | None) -> bool:
+    """Whether two numbers are the same to every op: zeros of different signs are not, two nans are."""
     return (a == b or (a != a and b != b)) and zeros_of((a,)) == zeros_of((b,))

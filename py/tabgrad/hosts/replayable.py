@@ -1,11 +1,11 @@
-"""A captured graph as something to run again: inputs found anew, outputs handed out as new nodes."""
+"""Captured graphs that can be replayed: inputs are looked up at each run, outputs become new nodes."""
 
 from __future__ import annotations
 
 import gc
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
@@ -16,16 +16,35 @@ from tabgrad.lower.ir import FULL
 if TYPE_CHECKING:
     from tabgrad.core.graph import Graph
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.pool import Buffer
+    from tabgrad.hosts.replay import Stored
+    from tabgrad.lower.dynamic import Dynamic
 
 Step = tuple[Op, Params, Spec]
+View = tuple[int, tuple[Step, ...]]
+"""A node, and the views that lead from it to another."""
+
+
+class Finder(Protocol):
+    """Finds the tensor of an input at a replay."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the tensor is known to have existed before the call."""
+
+    def __call__(self, args: list[Any]) -> Any:
+        """Return the tensor, given the call's arguments; None if it is gone."""
+
+    def alive(self) -> bool:
+        """Whether the tensor still exists."""
 
 
 class Source:
-    """Where an input comes from: `find(args)` gives the tensor that has it; at the capture it held `value`."""
+    """Where an input comes from: `find(args)` returns its tensor, which had `value` at the capture."""
 
     __slots__ = ("find", "leaf", "spec", "steps", "value")
 
-    def __init__(self, find: Any, value: Value, spec: Spec | None) -> None:
+    def __init__(self, find: Finder, value: Value, spec: Spec | None) -> None:
         self.find = find
         self.value: Any = value
         self.spec = spec
@@ -34,7 +53,7 @@ class Source:
 
 
 class Recipe:
-    """How an output is seen: `steps` of views from wanted node `base`, or from input -1 - `base`."""
+    """How an output is made: `steps` of views from wanted node `base`, or from input -1 - `base`."""
 
     __slots__ = ("base", "steps")
 
@@ -43,8 +62,8 @@ class Recipe:
         self.steps = steps
 
 
-def path(graph: Graph, i: int) -> tuple[int, tuple[Step, ...]]:
-    """Return the node that `i` is a view of, and the views from there to `i`."""
+def path(graph: Graph, i: int) -> View:
+    """Return the node that `i` is a view of, and the views that lead from it to `i`."""
     steps: list[Step] = []
     while (op := graph.op[i]) is not None and op.family == "view":
         steps.append((op, cast(Params, graph.params[i]), graph.spec[i]))
@@ -53,16 +72,16 @@ def path(graph: Graph, i: int) -> tuple[int, tuple[Step, ...]]:
 
 
 class Replayable:
-    """A plan with what is needed to run it again.
+    """A plan with everything that is needed to run it again.
 
-    Making one also runs it for the first time: `targets` are the values wanted, `sources` where the inputs
-    may come from, `live` the constants (or None) whose numbers each run is given anew, `dynamic` what this
-    plan shares with those of other sizes.
+    The constructor also runs it for the first time. `targets` are the wanted values, `sources` the possible
+    sources of inputs, `live` the constants (or None) whose numbers each run sets, and `dynamic` is shared with
+    the plans of other sizes.
     """
 
     def __init__(
         self, backend: DeviceBackend, targets: list[Value], sources: list[Source], live: list[Value | None],
-        dynamic: Any = None,
+        dynamic: Dynamic | None = None,
     ) -> None:  # fmt: skip
         self.backend = backend
         graph = backend.graph
@@ -72,7 +91,7 @@ class Replayable:
         for base, _ in bases:
             if graph.op[base] is not None and graph.op[base] is not FULL:
                 wanted.setdefault(base, len(wanted))
-        # what was made when is no part of what plans share
+        # plans that are shared must not depend on the order of recording
         ordered = graph.ancestors if dynamic is None else graph.postorder
         order = ordered(wanted) if wanted else []
         self.specs = [graph.spec[i] for i in wanted]
@@ -80,7 +99,7 @@ class Replayable:
         self.outputs, self.fixed = self.recipes(bases, wanted, targets)
         position = {n: k for k, n in enumerate(order)}
         places = {v.id: position.get(v.id) for v in live if v is not None}
-        self.stored: Any = None
+        self.stored: Stored | None = None
         if wanted:
             self.stored, _, values = backend.prepare(order, list(wanted), True, dynamic)
             self.stored.captured += 1
@@ -104,11 +123,11 @@ class Replayable:
             stored.captured -= 1
 
     def recipes(
-        self, bases: Any, wanted: dict[int, int], targets: list[Value]
-    ) -> tuple[list[Recipe], list[Any]]:
-        """Return how each target follows from wanted nodes and inputs; others are the same at every run."""
+        self, bases: list[View], wanted: dict[int, int], targets: list[Value]
+    ) -> tuple[list[Recipe], list[Value | None]]:
+        """Return how each target follows from wanted nodes and inputs, or the target if it is fixed."""
         out: list[Recipe] = []
-        fixed: list[Any] = []
+        fixed: list[Value | None] = []
         for (base, steps), target in zip(bases, targets, strict=True):
             leaf = self.number.get(base)
             if leaf is not None and self.kept[leaf] is None:
@@ -120,7 +139,7 @@ class Replayable:
         return out, fixed
 
     def locate(self, order: Sequence[int], bases: list[int], sources: list[Source]) -> None:
-        """Find a source for each input; an input made inside the call is kept as it is."""
+        """Find a source for each input; an input made inside the call is kept."""
         graph = self.backend.graph
         self.read = [i for i in order if graph.op[i] is None]
         self.number = {i: k for k, i in enumerate(self.read)}
@@ -145,11 +164,11 @@ class Replayable:
         self.nodes: list[int] = inputs
 
     def keep_lasting(self) -> bool:
-        """Forget sources that were temporaries of the call; False where an input has no other source."""
+        """Forget sources that were temporaries of the call; return False if an input has no other source."""
         often = Counter(s.leaf for s in self.sources)
         doubtful = [s.find for s in self.sources if often[s.leaf] > 1]
         if not all([find.sure for find in (*doubtful, *[s.find for s, _ in self.constants])]):
-            gc.collect()  # a temporary may live on in a cycle
+            gc.collect()  # a temporary may be kept alive by a cycle
         alive = [s for s in self.sources if s.find.alive()]
         found = {s.leaf for s in alive}
         whole = all(s.leaf in found for s in self.sources)
@@ -158,11 +177,11 @@ class Replayable:
         return whole
 
     def unexplained(self, start: int) -> bool:
-        """Whether an input that was there before node number `start` is taken to be the same at every run."""
+        """Whether an input from before serial `start` would be the same at every run."""
         serial = self.backend.graph.serial
         return any(v is not None and 0 < serial[v.id] <= start for v in self.kept)
 
-    def bound(self) -> list[Any]:
+    def bound(self) -> list[Buffer]:
         """Return the buffers of the inputs that the plan reads."""
         buffers = self.now[: len(self.read)]
         if self.backend.sender.lost:
@@ -170,7 +189,7 @@ class Replayable:
         return buffers
 
     def bind(self, args: list[Any]) -> bool:
-        """Find the buffers of the inputs; False where a source has another form than at the capture."""
+        """Find the buffers of the inputs; return False if a source differs in form from the capture."""
         graph = self.backend.graph
         graph.collect()
         if self.stored is not None and self.stored.gone:
@@ -197,13 +216,13 @@ class Replayable:
         return all(b is not None for b in now)
 
     def compute(self, i: int) -> None:
-        """Compute node `i` if another thread has recorded it, and not yet computed."""
+        """Compute node `i` if another thread has recorded but not yet computed it."""
         op = self.backend.graph.op[i]
         if op is not None and op.family not in ("view", "constant"):
             self.backend.flush((i,))
 
     def follow(self, s: Source, args: list[Any]) -> int:
-        """Return the node that a source looks at by the steps it had at the capture; 0 if it has others now."""
+        """Return the node under a source's views; 0 if the views are not those of the capture."""
         graph: Graph = self.backend.graph
         x = s.find(args)
         if x is None or (s.spec is not None and x.spec is not s.spec):
@@ -221,8 +240,8 @@ class Replayable:
             i = graph.srcs[i][0]
         return i
 
-    def run(self, numbers: list[Any]) -> list[Value]:
-        """Run the plan with these live numbers; return the targets as new values."""
+    def run(self, numbers: Sequence[complex | None]) -> list[Value]:
+        """Run the plan with these live numbers; return new values for the targets."""
         backend, graph = self.backend, self.backend.graph
         made: list[Value] = []
         if self.stored is not None:

@@ -1,4 +1,4 @@
-"""What a step is about to change, kept until its packet is sent: a step without room has not been done."""
+"""Keeps what a step changes until its packet is sent, to undo the step if the device runs out of memory."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tabgrad.core.graph import Graph
+    from tabgrad.core.errors import OutOfMemoryError
+    from tabgrad.core.graph import Graph, Value
+    from tabgrad.tensor import Tensor
 
 Give = Callable[[Any, Any], None]
 Undo = Callable[[], None]
 
 
 class RollbackLog:
-    """The part of a device that takes a step back which there is no room for.
+    """The part of a device backend that undoes a step for which there is not enough memory.
 
-    `before` has a tensor, the value it had, and how to give it back; `undo` is for what is no tensor.
+    `before` has tensors, the values they had, and functions that restore these; `undo` has functions for other
+    state.
     """
 
     graph: Graph
-    compute_all: Any
+    compute_all: Callable[[list[int]], OutOfMemoryError | None]
 
     def __init__(self) -> None:
-        self.before: dict[int, tuple[Any, Any, Give]] = {}
-        self.undo: dict[int, tuple[Any, Undo]] = {}
+        self.before: dict[int, tuple[Tensor, Value, Give]] = {}
+        self.undo: dict[int, tuple[object, Undo]] = {}
 
     def remember(
-        self, tensors: Iterable[Any], give: Give, whose: Any = None, undo: Undo | None = None
+        self, tensors: Iterable[Tensor], give: Give, whose: object = None, undo: Undo | None = None
     ) -> None:
         """Keep the values of tensors that a step is about to write, until its packet has been sent.
 
-        Where there turns out to be no room for the step, `give(x, value)` gives them back. `undo` is called
-        then, the first one of the packet for each `whose`.
+        If memory runs out, `give(x, value)` restores them, and `undo` is called: for each `whose`, the first
+        one since the last packet.
         """
         for x in tensors:
             if id(x) not in self.before:
@@ -40,12 +43,12 @@ class RollbackLog:
             self.undo.setdefault(id(whose), (whose, undo))
 
     def forget_before(self) -> None:
-        """Keep nothing any more: what was written has been sent, or taken back."""
+        """Drop the kept values, because the step was sent or undone."""
         self.before.clear()
         self.undo.clear()
 
     def unwritten(self) -> list[int]:
-        """Return the values of tensors that a step has written, and that are not computed."""
+        """Return the nodes of written tensors that still need computing."""
         graph = self.graph
         return [
             x.value.id
@@ -57,14 +60,14 @@ class RollbackLog:
         ]
 
     def take_back(self) -> None:
-        """Roll back if some of what was written has no room."""
+        """Compute the written tensors; roll back if there is not enough memory for all of them."""
         if self.before:
             self.compute_all(self.unwritten())
             if self.unwritten():
                 self.roll_back()
 
     def roll_back(self) -> None:
-        """Give tensors the values that they had before the packet which there is no room for."""
+        """Restore the values that tensors had before the step."""
         for x, value, give in self.before.values():
             if x.value is not value:
                 give(x, value)

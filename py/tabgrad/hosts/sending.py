@@ -1,10 +1,11 @@
-"""Sending packets: what went through is so, and what did not is forgotten."""
+"""Sends packets; what a failed packet would have defined is forgotten."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
 from tabgrad.hosts.commands import (
@@ -27,20 +28,21 @@ from tabgrad.hosts.protocol import decode
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.pool import Buffer
 
 REMEMBERED = 64
-"""Packets of which it is known with which command they began: faults may come as many packets later."""
+"""For how many packets the number of the first command is kept: a fault may come that many packets later."""
 REFUSED = ("memory", "validation", "compile", "protocol")
-"""Faults after which the values that their packet was to compute are not there."""
+"""Kinds of fault after which the values of the packet are missing."""
 
 
 class Sender:
     """Sends the packets of one device.
 
-    A packet that `Host.submit` has not taken, because of an exception, is sent with the next one. Of one
-    that failed, whatever it would have defined is forgotten: buffers, pipelines, lists; and the values it
-    would have computed raise LostValueError when they are used. `lost` has the numbers of commands (see
-    `Encoder.clock`) between which that is so.
+    If `Host.submit` does not take a packet, because of an exception, its commands are sent with the next one.
+    If a packet fails, the buffers, pipelines and lists that it would have defined are forgotten, and using a
+    value that it would have computed raises LostValueError. `lost` has the ranges of numbers of such commands
+    (see `Encoder.clock`).
     """
 
     def __init__(self, backend: DeviceBackend) -> None:
@@ -53,7 +55,7 @@ class Sender:
         self.time = 0.0
 
     def send(self) -> int:
-        """Send the packet; return how many submits the queue took."""
+        """Send the packet; return the number of queue submits."""
         host = self.host
         if host.lost:
             self.raise_faults()
@@ -69,7 +71,7 @@ class Sender:
         return submits
 
     def _once(self) -> int:
-        """Hand the packet over, and begin a new one if all of it was taken."""
+        """Submit the packet, and begin a new one if the whole packet was taken."""
         self.cut_taken()
         encoder, host = self.encoder, self.host
         packet, n, blobs = encoder.finish()
@@ -79,7 +81,7 @@ class Sender:
         try:
             submits = host.submit(packet, n, blobs)
         finally:
-            # also where an exception came after the host was done: nothing is sent twice
+            # also after an exception that came when the host was done: nothing is sent twice
             self.cut_taken()
         self.began.append((host.packets, start))
         counters = self.backend.counters
@@ -87,7 +89,7 @@ class Sender:
         return submits
 
     def cut_taken(self) -> None:
-        """Take what the host has taken out of the packet."""
+        """Remove the commands that the host has taken from the packet."""
         if self.under_way is not None:
             before, clock = self.under_way
             if self.host.packets != before and self.host.stopped < 0:
@@ -95,8 +97,10 @@ class Sender:
             self.under_way = None
 
     def _again(self) -> int:
-        """After a packet that stopped for want of memory, or was refused: give back what is spare and try the
-        rest once more; then forget it."""
+        """Handle a packet that was refused, or stopped because memory ran out.
+
+        In the second case release unused buffers and send the rest once more. If that fails, forget the packet.
+        """
         encoder, host, pool = self.encoder, self.host, self.backend.pool
         encoder.cut(encoder.start + host.stopped)
         faults = host.faults()
@@ -119,7 +123,7 @@ class Sender:
         raise error
 
     def forget_packet(self, why: str) -> None:
-        """Forget what the packet in the encoder would have defined and computed."""
+        """Forget the packet in the encoder, with everything that it would have defined and computed."""
         encoder, backend = self.encoder, self.backend
         packet, n, blobs = encoder.finish()
         buffers: set[int] = set()
@@ -147,13 +151,13 @@ class Sender:
             encoder.drop(rest)
 
     def forget_since(self, start: int, why: str) -> None:
-        """Note that the commands from number `start` on have not done what they should."""
+        """Note that the commands from number `start` on have failed."""
         self.lost.append((start, self.encoder.clock, why))
         self.backend.pool.failures += 1
         self.backend.reports.restart()
 
-    def check(self, buffers: list[Any]) -> None:
-        """Raise LostValueError where one of these buffers was not filled."""
+    def check(self, buffers: Sequence[Buffer]) -> None:
+        """Raise LostValueError if one of these buffers was not filled."""
         for start, end, why in self.lost:
             for buffer in buffers:
                 if start < buffer.born <= end:
@@ -163,7 +167,7 @@ class Sender:
                     )
 
     def raise_faults(self, cause: BaseException | None = None) -> None:
-        """Raise the first fault the host has noted; do nothing where there is none."""
+        """Raise the first fault of the host; do nothing if there is none."""
         faults = self.host.faults()
         if not faults:
             if self.host.lost:
@@ -186,7 +190,7 @@ class Sender:
 
 
 def named_in(encoder: Encoder) -> set[int]:
-    """Return the buffers that the commands of a packet make or use."""
+    """Return the buffers that the commands of a packet allocate or use."""
     ids: set[int] = set()
     for command in decode(*encoder.finish()):
         match command:
@@ -206,7 +210,7 @@ def named_in(encoder: Encoder) -> set[int]:
 
 
 def forget_plans(backend: DeviceBackend, numbers: set[int]) -> None:
-    """Forget pipelines and lists of these numbers, and the plans that use them."""
+    """Forget the pipelines and lists with these numbers, and the plans that use them."""
     if not numbers:
         return
     for key, stored in list(backend.plans.items()):

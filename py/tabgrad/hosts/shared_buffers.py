@@ -1,4 +1,4 @@
-"""Outputs that share a buffer: each becomes a view of one flat leaf."""
+"""Handles plan outputs that share a buffer: each becomes a view of one flat leaf."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def flat_spec(dialect: Dialect, nbytes: int, dtype: DType) -> Spec:
-    """Return the spec of a whole buffer of `nbytes`."""
+    """Return the flat spec of a whole buffer of `nbytes`."""
     return spec((nbytes // dialect.stored_bytes(dtype),), dtype)
 
 
 def slice_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
-    """Return elements `offset` and on of a flat leaf, as many as `its` has."""
+    """Record a slice of a flat leaf: as many elements as `its` has, from element `offset` on."""
     part = intern_params({"starts": (offset,), "stops": (offset + its.size,), "steps": (1,)})
     return graph.add(REGISTRY["slice"], part, (leaf.id,), spec((its.size,), its.dtype))
 
 
 def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
-    """Return a node of spec `its` that begins at element `offset` of a leaf."""
+    """Record a view of spec `its` that begins at element `offset` of a leaf."""
     whole = graph.spec[leaf.id]
     assert whole is not None
     if len(whole.shape) != 1:
@@ -55,7 +55,7 @@ def make_view(
         graph.buffer[leaf.id] = outputs[slot]
         backend.shared_leaves[slot] = leaf
     piece = slice_of(graph, leaf, offset, its)
-    # sources come before what they make, in the order of serials too
+    # serials, too, must order sources before the nodes that read them
     graph.serial[leaf.id] = 0
     graph.serial[piece.id] = graph.serial[node] - 0.5
     old = graph.srcs[node]

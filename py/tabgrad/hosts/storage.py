@@ -1,11 +1,11 @@
-"""How elements lie in buffers: WebGPU keeps bools, narrow integers and bfloat16 in a 32-bit word each."""
+"""Converts elements to their form in buffers and back: WebGPU stores narrow dtypes in 32-bit words."""
 
 from __future__ import annotations
 
 import math
 import struct
 from array import array
-from typing import Any, Literal
+from typing import Literal
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.spec import Spec
@@ -20,7 +20,7 @@ NARROW: dict[dt.DType, Literal["B", "b", "H", "h"]] = {
 
 
 def nearest(value: float, dtype: dt.DType) -> float:
-    """Return the number of a dtype of half precision that is nearest to `value`, of two the even one."""
+    """Round `value` to the nearest number of a half-precision dtype, a tie to the even one."""
     code = "<e" if dtype is dt.float16 else "<f"
     try:
         found: float = struct.unpack(code, struct.pack(code, value))[0]
@@ -33,8 +33,8 @@ def nearest(value: float, dtype: dt.DType) -> float:
     return float(struct.unpack("<f", struct.pack("<I", near))[0])
 
 
-def to_storage(widens: bool, data: Any, dtype: dt.DType) -> Any:
-    """Return row-major bytes of the dtype's natural width as they are stored, see `Dialect.widens`."""
+def to_storage(widens: bool, data: bytes, dtype: dt.DType) -> bytes | array[int]:
+    """Convert row-major bytes of the dtype's own width to their stored form; see `Dialect.widens`."""
     if widens and dtype is dt.bfloat16:
         # a bfloat16 is the upper half of a float32
         return array("I", [w << 16 for w in memoryview(data).cast("B").cast("H")])
@@ -45,8 +45,8 @@ def to_storage(widens: bool, data: Any, dtype: dt.DType) -> Any:
     return array("i" if dtype.signed else "I", narrow.tolist())
 
 
-def from_storage(widens: bool, data: Any, spec: Spec) -> memoryview:
-    """Return stored bytes as row-major bytes of the dtype's natural width."""
+def from_storage(widens: bool, data: bytes, spec: Spec) -> memoryview:
+    """Convert stored bytes to row-major bytes of the dtype's own width."""
     if widens and spec.dtype is dt.bfloat16:
         words = memoryview(data).cast("B").cast("I")[: spec.size]
         return memoryview(array("H", [w >> 16 for w in words])).cast("B")

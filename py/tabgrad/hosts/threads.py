@@ -1,4 +1,4 @@
-"""A device that several threads may use: one lock around each of its entries, and none in a child process."""
+"""Thread-safe devices: one lock guards all entry points; a forked child process can't use them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SharedGraph(Graph):
-    """A graph whose handles any thread may drop."""
+    """A graph whose handles may be dropped by any thread."""
 
     def __init__(self, lock: threading.RLock) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class SharedGraph(Graph):
         self.acting = 0
 
     def current(self) -> int:
-        """Return the thread that records, or that the current one acts for."""
+        """Return the id of the current thread, or of the thread that it acts for."""
         return self.acting or get_ident()
 
     def switch(self) -> None:
-        """Let the current thread record: what each has recorded is computed apart, as if alone.
+        """Make the current thread the one that records; each thread's nodes are computed separately.
 
-        What was left by threads that have ended becomes its own.
+        The current thread takes over the nodes of threads that have ended.
         """
         self.lists[self.user] = self.recorded
         self.user = self.current()
@@ -45,7 +45,7 @@ class SharedGraph(Graph):
             self.recorded |= self.lists.pop(other)
 
     def collect(self) -> None:
-        """Release what was dropped; what another thread is in the middle of leaves it for the next time."""
+        """Release dropped handles now, or later if another thread holds the lock."""
         if self.lock.acquire(False):
             try:
                 super().collect()
@@ -54,14 +54,14 @@ class SharedGraph(Graph):
 
 
 def running() -> set[int]:
-    """Return the threads that have not ended."""
+    """Return the ids of the threads that have not ended."""
     return {thread.ident or 0 for thread in threading.enumerate()}
 
 
 class SharedErrorReports(ErrorReports):
-    """What the kernels of each thread have found, told to that thread, and to those that read what came of it.
+    """Error reports with one buffer per thread, raised in that thread and in threads that read affected values.
 
-    A thread that ends without reading leaves its errors to whoever reads next.
+    If a thread ends without reading, the next reader gets its errors.
     """
 
     backend: SharedBackend
@@ -74,12 +74,12 @@ class SharedErrorReports(ErrorReports):
         ident = self.backend.graph.current()
         found = self.threads.get(ident)
         if found is None:
-            threading.current_thread()  # so that one that Python did not start counts as running too
+            threading.current_thread()  # registers a thread that Python did not start: it counts as running
             found = self.threads[ident] = self.taken_over() or ErrorBuffer(1 << len(self.threads))
         return found
 
     def taken_over(self) -> ErrorBuffer | None:
-        """Return one that a thread which has ended has left with nothing to tell."""
+        """Take over the buffer of an ended thread, if all its errors have been read."""
         now = running()
         for ident, found in self.threads.items():
             if found.asked and ident not in now:
@@ -105,7 +105,7 @@ class SharedErrorReports(ErrorReports):
         return bits
 
     def told(self, found: ErrorBuffer) -> bool:
-        # a thread that goes on will find its error itself
+        # a running thread raises its own error
         now = running()
         return found is self.mine() or all(
             i not in now for i, f in self.threads.items() if f is found
@@ -117,7 +117,7 @@ class SharedErrorReports(ErrorReports):
 
 
 class SharedBackend(DeviceBackend):
-    """Records and runs ops for all threads of a process. The lock is not held while a thread waits."""
+    """Records and runs ops for all threads of a process; the lock is free while a thread waits."""
 
     graph: SharedGraph
     checks: SharedErrorReports
@@ -129,12 +129,12 @@ class SharedBackend(DeviceBackend):
         self.reports = SharedErrorReports(self)
 
     def flush_all(self) -> None:
-        """Compute and send what all threads have recorded, what each finds noted as its own."""
+        """Compute and send what all threads have recorded; errors are reported to the thread that recorded."""
         graph = self.graph
         try:
             for ident in [*graph.lists]:
                 graph.acting = ident
-                # a thread whose work has no room is told so when it uses it
+                # if memory runs out, the thread gets the error when it uses the value
                 self.flush()
         finally:
             graph.acting = 0
@@ -158,14 +158,14 @@ ENTRIES = (
     "upload", "own_buffer", "flush", "flush_all", "advance", "prepare", "planned", "ask", "ask_errors",
     "tell", "submit", "submit_held", "submit_pending", "pending", "give_up", "remember",
 )  # fmt: skip
-"""What is called from outside and changes the graph, the packet or the plans."""
+"""The methods that other modules call and that change the graph, the packet or the plans."""
 
 for _name in ENTRIES:
     setattr(SharedBackend, _name, _locked(_name))
 
 
 class ForkedBackend:
-    """What a child process finds in place of a device that its parent has opened."""
+    """Replaces, in a forked child process, the backend of a device that the parent has opened."""
 
     gone = True
 
@@ -176,11 +176,11 @@ class ForkedBackend:
         raise forked_error(self.name)
 
 
-_ABANDONED: list[Any] = []
+_ABANDONED: list[SharedBackend] = []
 
 
-def abandon(devices: Iterable[Any]) -> None:
-    """Leave the parent's devices alone, for good: their threads are not in this process."""
+def abandon(devices: Iterable[Device]) -> None:
+    """Disable the parent's devices in this process, which lacks their threads."""
     for device in devices:
         backend = device._backend
         if isinstance(backend, SharedBackend):
