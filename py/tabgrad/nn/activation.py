@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 
@@ -202,8 +206,9 @@ class PReLU(_Activation):
     shown = ("num_parameters",)
 
     def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
-    ) -> None:
+        self, num_parameters: int = 1, init: float = 0.25, device: DeviceLike | None = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
 
 import tabgrad as tg
@@ -163,7 +163,9 @@ class ModuleList(_Row):
 class ModuleDict(Module):
     """A dict of modules; it has no forward."""
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
@@ -194,19 +196,19 @@ class ModuleDict(Module):
         """Remove the module under `key` and return it."""
         return self._modules.pop(key)
 
-    def keys(self) -> Any:
+    def keys(self) -> KeysView[str]:
         """Return the names."""
         return self._modules.keys()
 
-    def items(self) -> Any:
+    def items(self) -> ItemsView[str, Module | None]:
         """Return the (name, module) pairs."""
         return self._modules.items()
 
-    def values(self) -> Any:
+    def values(self) -> ValuesView[Module | None]:
         """Return the modules."""
         return self._modules.values()
 
-    def update(self, modules: Any) -> None:
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add the modules of a mapping, or of (name, module) pairs."""
         pairs = modules.items() if hasattr(modules, "items") else modules
         for name, module in pairs:
@@ -263,7 +265,9 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """A dict of parameters; a Tensor that is added becomes a Parameter."""
 
-    def __init__(self, parameters: Any = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None
+    ) -> None:
         super().__init__()
         self._keys: dict[str, None] = {}
         if parameters is not None:
@@ -291,15 +295,15 @@ class ParameterDict(Module):
     def __contains__(self, key: object) -> bool:
         return key in self._keys
 
-    def keys(self) -> Any:
+    def keys(self) -> KeysView[str]:
         """Return the names."""
         return self._keys.keys()
 
-    def items(self) -> Any:
+    def items(self) -> list[tuple[str, Any]]:
         """Return the (name, value) pairs."""
         return [(k, self[k]) for k in self._keys]
 
-    def values(self) -> Any:
+    def values(self) -> list[Any]:
         """Return the values."""
         return [self[k] for k in self._keys]
 
@@ -313,7 +317,7 @@ class ParameterDict(Module):
         del self[key]
         return found
 
-    def update(self, parameters: Any) -> None:
+    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Add the values of a mapping, or of (name, value) pairs."""
         pairs = parameters.items() if hasattr(parameters, "items") else parameters
         for name, value in pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -12,13 +12,16 @@ from tabgrad.nn import init
 from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike, Dims
+
 Tensor = tg.Tensor
-Size = int | Sequence[int]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def each_axis(value: Size, n: int, what: str) -> tuple[int, ...]:
+def each_axis(value: Dims, n: int, what: str) -> tuple[int, ...]:
     """Return one number for each of `n` axes."""
     if isinstance(value, int):
         return (value,) * n
@@ -39,9 +42,9 @@ class _Conv(Layer):
     padding: tuple[int, ...] | str
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size,
-        padding: Size | str, output_padding: Size, dilation: Size, groups: int, bias: bool,
-        padding_mode: str, device: Any, dtype: Any,
+        self, in_channels: int, out_channels: int, kernel_size: Dims, stride: Dims,
+        padding: Dims | str, output_padding: Dims, dilation: Dims, groups: int, bias: bool,
+        padding_mode: str, device: DeviceLike | None, dtype: DType | None,
     ) -> None:  # fmt: skip
         super().__init__()
         _check(in_channels, out_channels, groups, padding_mode, self.transposed)
@@ -70,7 +73,7 @@ class _Conv(Layer):
             first, second = second, first
         return (first, second // self.groups, *self.kernel_size)
 
-    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
+    def _make_parameters(self, bias: bool, device: DeviceLike | None, dtype: DType | None) -> None:
         self.weight = Parameter(tg.empty(self._weight_shape(), device=device, dtype=dtype))
         if bias:
             self.bias = Parameter(tg.empty(self.out_channels, device=device, dtype=dtype))
@@ -134,9 +137,9 @@ def _check(inputs: int, outputs: int, groups: int, padding_mode: str, transposed
 
 class _Forward(_Conv):
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1,
-        padding: Size | str = 0, dilation: Size = 1, groups: int = 1, bias: bool = True,
-        padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: Dims, stride: Dims = 1,
+        padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias,
@@ -188,9 +191,10 @@ class _Transpose(_Conv):
     padding: tuple[int, ...]
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1,
-        padding: Size = 0, output_padding: Size = 0, groups: int = 1, bias: bool = True,
-        dilation: Size = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: Dims, stride: Dims = 1,
+        padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, bias: bool = True,
+        dilation: Dims = 1, padding_mode: str = "zeros", device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import tabgrad as tg
 from tabgrad.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 
@@ -83,7 +86,7 @@ class Convertible:
         """Move parameters and buffers to a CUDA device."""
         return self.to(tg.device("cuda", device))
 
-    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+    def to_empty(self, *, device: DeviceLike | None, recurse: bool = True) -> Self:
         """Move parameters and buffers to a device without their values."""
         return self._apply(lambda t: tg.empty_like(t, device=device), recurse)
 

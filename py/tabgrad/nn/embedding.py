@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -11,6 +11,10 @@ from tabgrad.nn.functional.embedding import padding_row
 from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
 
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
+
 Tensor = tg.Tensor
 
 
@@ -18,7 +22,7 @@ class _Table(Layer):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None,
         max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool,
-        given: Tensor | None, device: Any, dtype: Any,
+        given: Tensor | None, device: DeviceLike | None, dtype: DType | None,
     ) -> None:  # fmt: skip
         super().__init__()
         if padding_idx is not None:
@@ -81,7 +85,7 @@ class Embedding(_Table):
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
         max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
         sparse: bool = False, _weight: Tensor | None = None, _freeze: bool = False,
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
@@ -124,7 +128,8 @@ class EmbeddingBag(_Table):
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None,
         norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
         sparse: bool = False, _weight: Tensor | None = None, include_last_offset: bool = False,
-        padding_idx: int | None = None, device: Any = None, dtype: Any = None,
+        padding_idx: int | None = None, device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,

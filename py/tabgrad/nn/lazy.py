@@ -7,12 +7,16 @@ in the first call, after which the layer is an ordinary one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.nn import conv, linear, norm
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Uninitialized, UninitializedParameter
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike, Dims
 
 Tensor = tg.Tensor
 
@@ -60,7 +64,9 @@ def _infer_parameters(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         module.__class__ = module.cls_to_become
 
 
-def _empty(module: Module, names: Iterable[str], device: Any, dtype: Any) -> None:
+def _empty(
+    module: Module, names: Iterable[str], device: DeviceLike | None, dtype: DType | None
+) -> None:
     for name in names:
         module._parameters[name] = UninitializedParameter(device=device, dtype=dtype)
 
@@ -78,8 +84,9 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
     cls_to_become = linear.Linear
 
     def __init__(
-        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
+        self, out_features: int, bias: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(0, 0, False, device, dtype)
         _empty(self, ("weight", "bias") if bias else ("weight",), device, dtype)
         self.out_features = out_features
@@ -103,16 +110,16 @@ class _LazyConv(LazyModuleMixin, conv._Conv):
     """For convolutions: `in_channels` is the size of axis 1 of the first input."""
 
     def __init__(
-        self, out_channels: int, kernel_size: conv.Size, stride: conv.Size = 1,
-        padding: conv.Size | str = 0, dilation: conv.Size = 1, groups: int = 1, bias: bool = True,
-        padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+        self, out_channels: int, kernel_size: Dims, stride: Dims = 1,
+        padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
             device, dtype,
         )  # fmt: skip
 
-    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
+    def _make_parameters(self, bias: bool, device: DeviceLike | None, dtype: DType | None) -> None:
         self.register_parameter("weight", None)
         self.register_parameter("bias", None)
         _empty(self, ("weight", "bias") if bias else ("weight",), device, dtype)
@@ -161,9 +168,10 @@ class _LazyTransposed(_LazyConv):
     """For transposes of convolutions, whose options stand in another order."""
 
     def __init__(
-        self, out_channels: int, kernel_size: conv.Size, stride: conv.Size = 1,
-        padding: conv.Size = 0, output_padding: conv.Size = 0, groups: int = 1, bias: bool = True,
-        dilation: conv.Size = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+        self, out_channels: int, kernel_size: Dims, stride: Dims = 1,
+        padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, bias: bool = True,
+        dilation: Dims = 1, padding_mode: str = "zeros", device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super(_LazyConv, self).__init__(
             0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation,
@@ -194,8 +202,8 @@ class _LazyNorm(LazyModuleMixin, norm._ByChannel):
 
     def __init__(
         self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None, *,
-        bias: bool = True,
+        track_running_stats: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         names = [name for name, p in self._parameters.items() if p is not None]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Layer
 from tabgrad.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 
@@ -37,8 +41,8 @@ class Linear(Layer):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
-        dtype: Any = None,
+        self, in_features: int, out_features: int, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.weight: Parameter
@@ -76,7 +80,7 @@ class Bilinear(Layer):
 
     def __init__(
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True,
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.in1_features = in1_features

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.functional.loss import legacy_reduction
 from tabgrad.nn.module import Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Tensor = tg.Tensor
 
@@ -359,8 +362,9 @@ class CTCLoss(_Loss):
         self.zero_infinity = zero_infinity
 
     def forward(
-        self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any
-    ) -> Tensor:
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Tensor | Sequence[int],
+        target_lengths: Tensor | Sequence[int],
+    ) -> Tensor:  # fmt: skip
         """Return the loss."""
         return F.ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction,

@@ -331,14 +331,15 @@ class Module(Convertible):
     # State dicts
 
     def state_dict(
-        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
+        self, *args: Any, destination: dict[str, Any] | None = None, prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return parameters and persistent buffers by dotted name, detached unless `keep_vars`."""
         given = (*args, *(destination, prefix, keep_vars)[len(args) :])
         return state.state_dict(self, *given)
 
     def load_state_dict(
-        self, state_dict: Any, strict: bool = True, assign: bool = False
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.IncompatibleKeys:
         """Copy a state dict in (or take its tensors over, with `assign`); return the keys that did not fit.
 
@@ -346,12 +347,14 @@ class Module(Convertible):
         """
         return state.load_state_dict(self, state_dict, strict, assign)
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         state.save_own(self, destination, prefix, keep_vars)
 
     def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
-        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any],
+        strict: bool, missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         state.load_own(
             self,
@@ -373,7 +376,7 @@ class Module(Convertible):
     # Hooks
 
     def _hook(
-        self, kind: str, hook: Any, prepend: bool = False, with_kwargs: bool = False,
+        self, kind: str, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:  # fmt: skip
         return hooks.register(
@@ -381,39 +384,43 @@ class Module(Convertible):
         )
 
     def register_forward_pre_hook(
-        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args)` before forward; what it returns, if not None, becomes the arguments."""
         return self._hook("forward_pre", hook, prepend, with_kwargs)
 
     def register_forward_hook(
-        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False,
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:  # fmt: skip
         """Call `hook(module, args, output)` after forward; what it returns, if not None, is the output."""
         return self._hook("forward", hook, prepend, with_kwargs, always_call)
 
-    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(module, grad_output)` in backward, before the gradients of the inputs are computed."""
         return self._hook("backward_pre", hook, prepend)
 
-    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known."""
         return self._hook("backward", hook, prepend)
 
-    def register_state_dict_pre_hook(self, hook: Any) -> RemovableHandle:
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, prefix, keep_vars)` before the state dict is made."""
         return self._hook("state_dict_pre", hook)
 
-    def register_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` on the state dict; it may change it."""
         return self._hook("state_dict_post", hook)
 
-    def register_load_state_dict_pre_hook(self, hook: Any) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` first."""
         return self._hook("load_state_dict_pre", hook)
 
-    def register_load_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
         return self._hook("load_state_dict_post", hook)
 
@@ -454,6 +461,7 @@ def _too_early(module: Module, kind: str) -> AttributeError:
 
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
 
     class Layer(Module):
         """A module whose result is a tensor, as type checkers see it."""

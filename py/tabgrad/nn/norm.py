@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -11,6 +11,10 @@ from tabgrad.nn import init
 from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.parameter import Parameter
 from tabgrad.tensor.aliasing import remember
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 
@@ -28,7 +32,7 @@ class _ByChannel(Layer):
 
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, device: Any, dtype: Any, bias: bool,
+        track_running_stats: bool, device: DeviceLike | None, dtype: DType | None, bias: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features = num_features
@@ -39,7 +43,7 @@ class _ByChannel(Layer):
         self._make(device, dtype, bias)
         self.reset_parameters()
 
-    def _make(self, device: Any, dtype: Any, bias: bool) -> None:
+    def _make(self, device: DeviceLike | None, dtype: DType | None, bias: bool) -> None:
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         n = self.num_features
         for name, there in (("weight", self.affine), ("bias", self.affine and bias)):
@@ -93,7 +97,7 @@ class _ByChannel(Layer):
         )
 
 
-def _count_dtype(device: Any) -> tg.dtype:
+def _count_dtype(device: DeviceLike | None) -> tg.dtype:
     where = tg.get_default_device() if device is None else tg.device(device)
     return where.index_dtype
 
@@ -101,8 +105,8 @@ def _count_dtype(device: Any) -> tg.dtype:
 class _BatchNorm(_ByChannel):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, device: Any = None,
-        dtype: Any = None, *, bias: bool = True,
+        affine: bool = True, track_running_stats: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
@@ -111,7 +115,7 @@ class _BatchNorm(_ByChannel):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
         self._check(input)
-        factor: Any = 0.0 if self.momentum is None else self.momentum
+        factor = 0.0 if self.momentum is None else self.momentum
         moves = self.training and self.track_running_stats
         if moves and self.num_batches_tracked is not None:
             with tg.no_grad():
@@ -169,7 +173,7 @@ class SyncBatchNorm(_BatchNorm):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = True, track_running_stats: bool = True, process_group: None = None,
-        device: Any = None, dtype: Any = None, *, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         if process_group is not None:
             raise ValueError("SyncBatchNorm: there is one process, so process_group must be None")
@@ -185,8 +189,8 @@ class SyncBatchNorm(_BatchNorm):
 class _InstanceNorm(_ByChannel):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None, *,
-        bias: bool = True,
+        track_running_stats: bool = False, device: DeviceLike | None = None,
+        dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
@@ -235,7 +239,8 @@ class LayerNorm(Layer):
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5,
-        elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
+        elementwise_affine: bool = True, bias: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normalized_shape = _sizes(normalized_shape)
@@ -274,7 +279,8 @@ class RMSNorm(Layer):
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None,
-        elementwise_affine: bool = True, device: Any = None, dtype: Any = None,
+        elementwise_affine: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normalized_shape = _sizes(normalized_shape)
@@ -307,7 +313,7 @@ class GroupNorm(Layer):
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        device: Any = None, dtype: Any = None, *, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import DeviceLike, Dims
 
 
 class Parameter(tg.Tensor):
@@ -22,11 +27,11 @@ class Parameter(tg.Tensor):
 
     __slots__ = ()
 
-    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter with the value of `data`."""
         return tg.Tensor._make_subclass(cls, _value(data), requires_grad)
 
-    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         pass
 
     def __repr__(self) -> str:
@@ -44,13 +49,13 @@ class Buffer(tg.Tensor):
 
     __slots__ = ()
 
-    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         """Return a buffer with the value of `data`; one that is not persistent is not in state dicts."""
         made = tg.Tensor._make_subclass(cls, _value(data), False)
         made.persistent = persistent
         return made
 
-    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
         pass
 
 
@@ -66,16 +71,22 @@ class UninitializedParameter(Parameter, Uninitialized):
     __slots__ = ()
 
     def __new__(
-        cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
-    ) -> UninitializedParameter:
+        cls, requires_grad: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
+    ) -> UninitializedParameter:  # fmt: skip
         """Return a parameter without a shape."""
         empty = tg.empty(0, device=device, dtype=dtype)
         return tg.Tensor._make_subclass(cls, empty, requires_grad)
 
-    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, requires_grad: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
         pass
 
-    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+    def materialize(
+        self, shape: Dims, device: DeviceLike | None = None, dtype: DType | None = None
+    ) -> None:
         """Become an ordinary Parameter of this shape, its values not yet set."""
         made = tg.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
         self.__class__ = Parameter  # type: ignore[assignment]
@@ -92,12 +103,12 @@ class UninitializedParameter(Parameter, Uninitialized):
         return found
 
 
-def is_lazy(tensor: Any) -> bool:
+def is_lazy(tensor: object) -> bool:
     """Whether `tensor` is a parameter without a shape."""
     return isinstance(tensor, Uninitialized)
 
 
-def _value(data: Any) -> tg.Tensor:
+def _value(data: Tensor | None) -> tg.Tensor:
     if data is None:
         return tg.empty(0)
     if not isinstance(data, tg.Tensor):

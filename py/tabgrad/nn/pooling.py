@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.module import Layer, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.tensor.types import Dims
 
 Tensor = tg.Tensor
 
@@ -15,7 +20,7 @@ class _MaxPool(Module):
     axes = 0
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0, dilation: Dims = 1,
         return_indices: bool = False, ceil_mode: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -72,16 +77,18 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(Layer):
     axes = 0
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+    def __init__(self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0) -> None:
         super().__init__()
         self.kernel_size = self._each(kernel_size)
         self.stride = self.kernel_size if stride is None else self._each(stride)
         self.padding = self._each(padding)
 
-    def _each(self, value: Any) -> tuple[int, ...]:
+    def _each(self, value: Dims) -> tuple[int, ...]:
         return (value,) * self.axes if isinstance(value, int) else tuple(value)
 
-    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+    def forward(
+        self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None
+    ) -> Tensor:
         """Put the maxima back to the places `indices`, zeros elsewhere."""
         unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self.axes - 1]
         return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
@@ -113,8 +120,8 @@ class AvgPool1d(Layer):
     """The mean of each window of (N, C, L); padding counts as zeros unless `count_include_pad` is off."""
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kernel_size = _single(kernel_size)
@@ -135,7 +142,7 @@ class AvgPool1d(Layer):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-def _single(value: Any) -> tuple[int, ...]:
+def _single(value: Dims) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
@@ -143,8 +150,9 @@ class _AvgPool(Layer):
     axes = 0
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
+        self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kernel_size = kernel_size
@@ -181,8 +189,9 @@ class AvgPool3d(_AvgPool):
 
 class _LPPool(Layer):
     def __init__(
-        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-    ) -> None:
+        self, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
+        ceil_mode: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.norm_type = norm_type
         self.kernel_size = kernel_size
@@ -220,7 +229,9 @@ class LPPool2d(_LPPool):
 class _AdaptiveMaxPool(Module):
     axes = 0
 
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+    def __init__(
+        self, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+    ) -> None:
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices
@@ -256,7 +267,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 class _AdaptiveAvgPool(Layer):
     axes = 0
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Dims | Sequence[int | None] | None) -> None:
         super().__init__()
         self.output_size = output_size
 

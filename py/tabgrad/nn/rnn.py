@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -16,6 +16,12 @@ from tabgrad.nn import init
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
 from tabgrad.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 State = tuple[Tensor, ...]
@@ -26,13 +32,13 @@ Step = Callable[[Tensor, State, Any], State]
 def elman(activation: Callable[[Tensor], Tensor]) -> Step:
     """Return the step h = activation(W_ih x + b_ih + W_hh h + b_hh)."""
 
-    def step(gates: Tensor, state: State, weights: Any) -> State:
+    def step(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
         return (activation(gates + F.linear(state[0], weights["weight_hh"], weights["bias_hh"])),)
 
     return step
 
 
-def lstm(gates: Tensor, state: State, weights: Any) -> State:
+def lstm(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
     """One step of an LSTM (Hochreiter and Schmidhuber 1997); the gates are in the order i, f, g, o."""
     h, c = state
     parts = (gates + F.linear(h, weights["weight_hh"], weights["bias_hh"])).chunk(4, -1)
@@ -44,7 +50,7 @@ def lstm(gates: Tensor, state: State, weights: Any) -> State:
     return h, c
 
 
-def gru(gates: Tensor, state: State, weights: Any) -> State:
+def gru(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
     """One step of a GRU (Cho et al. 2014); the gates are in the order r, z, n."""
     (h,) = state
     from_input = gates.chunk(3, -1)
@@ -71,7 +77,7 @@ class RNNBase(Module):
     def __init__(
         self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        proj_size: int = 0, device: Any = None, dtype: Any = None,
+        proj_size: int = 0, device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if mode not in MODES:
@@ -136,7 +142,7 @@ class RNNBase(Module):
     def flatten_parameters(self) -> None:
         """Do nothing: there is no layout to prepare."""
 
-    def _run(self, x: Tensor, state: Any, lengths: list[int] | None) -> tuple[Tensor, State]:
+    def _run(self, x: Tensor, state: State, lengths: list[int] | None) -> tuple[Tensor, State]:
         """Run (T, N, input_size) through all layers; `state` has one (layers, N, size) for each part."""
         step, mask = MODES[self.mode][2], _masks(lengths, x)
         finals: list[State] = []
@@ -155,13 +161,13 @@ class RNNBase(Module):
                 x = F.dropout(x, self.dropout, self.training)
         return x, tuple(tg.stack([f[k] for f in finals]) for k in range(self.states))
 
-    def _start(self, given: Any, batch: int, like: Tensor) -> Any:
+    def _start(self, given: Tensor | State | None, batch: int, like: Tensor) -> Any:
         layers = self.num_layers * self._directions
         sizes = (self._output_size, self.hidden_size)[: self.states]
         if given is None:
             where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
             return tuple(tg.zeros(layers, batch, size, **where) for size in sizes)
-        parts = given if self.states == 2 else (given,)
+        parts = (given,) if isinstance(given, Tensor) else given
         for part, size in zip(parts, sizes, strict=True):
             if tuple(part.shape) != (layers, batch, size):
                 raise RuntimeError(
@@ -170,7 +176,7 @@ class RNNBase(Module):
                 )
         return parts
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Tensor | State | None = None) -> Any:
         """Return (outputs, final state) of (T, N, input_size), (N, T, input_size) with `batch_first`,
         (T, input_size), or a PackedSequence; `hx` is the initial state, zeros if None."""
         if isinstance(input, PackedSequence):
@@ -187,7 +193,8 @@ class RNNBase(Module):
         single = input.ndim == 2
         x = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
         if single and hx is not None:
-            hx = tuple(h.unsqueeze(1) for h in hx) if self.states == 2 else hx.unsqueeze(1)
+            parts = (hx,) if isinstance(hx, Tensor) else hx
+            hx = tuple(h.unsqueeze(1) for h in parts)
         y, final = self._run(x, self._start(hx, x.shape[1], x), None)
         if single:
             y, final = y.squeeze(1), tuple(h.squeeze(1) for h in final)
@@ -195,7 +202,7 @@ class RNNBase(Module):
             y = y.transpose(0, 1)
         return y, (final if self.states == 2 else final[0])
 
-    def _forward_packed(self, packed: PackedSequence, hx: Any) -> Any:
+    def _forward_packed(self, packed: PackedSequence, hx: Tensor | State | None) -> Any:
         lengths = packed.lengths()
         x, _ = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         state = self._start(hx, len(lengths), x)
@@ -234,8 +241,9 @@ def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:
 
 
 def _sweep(
-    step: Step, x: Tensor, state: State, weights: Any, reverse: bool, mask: list[Tensor | None]
-) -> tuple[Tensor, State]:
+    step: Step, x: Tensor, state: State, weights: Mapping[str, Any], reverse: bool,
+    mask: list[Tensor | None],
+) -> tuple[Tensor, State]:  # fmt: skip
     gates = F.linear(x, weights["weight_ih"], weights["bias_ih"])
     outputs: list[Any] = [None] * x.shape[0]
     times = range(x.shape[0])
@@ -258,7 +266,7 @@ class RNN(RNNBase):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
         bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
-        bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        bidirectional: bool = False, device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
@@ -280,7 +288,7 @@ class LSTM(RNNBase):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        proj_size: int = 0, device: Any = None, dtype: Any = None,
+        proj_size: int = 0, device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -294,7 +302,7 @@ class GRU(RNNBase):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
@@ -307,8 +315,9 @@ class _Cell(Module):
     states = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool, device: DeviceLike | None,
+        dtype: DType | None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -333,7 +342,7 @@ class _Cell(Module):
     def _step(self) -> Step:
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
+    def forward(self, input: Tensor, hx: Tensor | State | None = None) -> Any:
         """Return the next state of (N, input_size) or (input_size); `hx` is zeros if None."""
         if input.ndim not in (1, 2):
             raise ValueError(
@@ -341,10 +350,11 @@ class _Cell(Module):
             )
         if hx is None:
             shape = (*input.shape[:-1], self.hidden_size)
-            zero = tg.zeros(shape, dtype=input.dtype, device=input.device)
-            hx = (zero, zero) if self.states == 2 else zero
+            before = (tg.zeros(shape, dtype=input.dtype, device=input.device),) * self.states
+        else:
+            before = (hx,) if isinstance(hx, Tensor) else hx
         gates = F.linear(input, self.weight_ih, self.bias_ih)
-        state = self._step()(gates, hx if self.states == 2 else (hx,), self._parameters)
+        state = self._step()(gates, before, self._parameters)
         return state if self.states == 2 else state[0]
 
     def extra_repr(self) -> str:
@@ -358,7 +368,7 @@ class RNNCell(_Cell):
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
@@ -379,8 +389,8 @@ class LSTMCell(_Cell):
     states = 2
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
-        dtype: Any = None,
+        self, input_size: int, hidden_size: int, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
@@ -394,8 +404,8 @@ class GRUCell(_Cell):
     gates = 3
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
-        dtype: Any = None,
+        self, input_size: int, hidden_size: int, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias, device, dtype)
 

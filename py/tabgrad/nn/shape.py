@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.module import Layer
+
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Dims
 
 Tensor = tg.Tensor
 
@@ -48,7 +51,7 @@ class Unflatten(Layer):
 
 class _Windows(Layer):
     def __init__(
-        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+        self, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0, stride: Dims = 1
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -76,8 +79,8 @@ class Fold(_Windows):
     """Adds sliding windows together: the transpose of Unfold."""
 
     def __init__(
-        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
-        stride: Any = 1,
+        self, output_size: Dims, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0,
+        stride: Dims = 1,
     ) -> None:  # fmt: skip
         super().__init__(kernel_size, dilation, padding, stride)
         self.output_size = output_size
@@ -149,15 +152,17 @@ class Upsample(Layer):
     """
 
     def __init__(
-        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-        align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+        self, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest", align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.size = size
+        factor: Any = scale_factor
         if isinstance(scale_factor, tuple):
             self.scale_factor: Any = tuple(float(s) for s in scale_factor)
         else:
-            self.scale_factor = float(scale_factor) if scale_factor else None
+            self.scale_factor = float(factor) if factor else None
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
@@ -181,12 +186,16 @@ class Upsample(Layer):
 class UpsamplingNearest2d(Upsample):
     """Upsample with mode "nearest"."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(
+        self, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
     """Upsample with mode "bilinear" and aligned corners."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(
+        self, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -10,7 +10,10 @@ from tabgrad.nn import hooks
 from tabgrad.nn.parameter import Parameter, UninitializedParameter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tabgrad.nn.module import Module
+    from tabgrad.tensor import Tensor
 
 EXTRA = "_extra_state"
 
@@ -72,7 +75,7 @@ def no_extra_state(self: Module) -> Any:
     raise RuntimeError("get_extra_state: this module has no extra state")
 
 
-def save_own(module: Module, destination: Any, prefix: str, keep_vars: bool) -> None:
+def save_own(module: Module, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
     """Write the tensors of `module` itself."""
     for name, t in _persistent(module).items():
         whole = keep_vars or isinstance(t, UninitializedParameter)
@@ -90,7 +93,9 @@ class _Loading:
         self.unexpected: list[str] = []
         self.errors: list[str] = []
 
-    def load(self, module: Module, given: Any, metadata: Any, prefix: str) -> None:
+    def load(
+        self, module: Module, given: Mapping[str, Any], metadata: dict[str, Any], prefix: str
+    ) -> None:
         local = dict(metadata.get(prefix[:-1], {}))
         for hook in hooks.of_kind(module, "load_state_dict_pre"):
             hook.fn(
@@ -109,7 +114,9 @@ class _Loading:
             hook.fn(module, keys)
 
 
-def load_state_dict(module: Module, given: Any, strict: bool, assign: bool) -> IncompatibleKeys:
+def load_state_dict(
+    module: Module, given: Mapping[str, Any], strict: bool, assign: bool
+) -> IncompatibleKeys:
     """Read `given` into `module`; see `Module.load_state_dict`."""
     if not hasattr(given, "items"):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(given).__name__}.")
@@ -138,8 +145,8 @@ def _quoted(keys: list[str]) -> str:
 
 
 def load_own(
-    module: Module, given: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
-    missing: list[str], unexpected: list[str], errors: list[str],
+    module: Module, given: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any],
+    strict: bool, missing: list[str], unexpected: list[str], errors: list[str],
 ) -> None:  # fmt: skip
     """Read the tensors of `module` itself."""
     own = _persistent(module)
@@ -171,7 +178,7 @@ def load_own(
 
 
 def _take(
-    module: Module, name: str, key: str, t: Any, value: Any, assign: bool, errors: list[str]
+    module: Module, name: str, key: str, t: Tensor, value: Any, assign: bool, errors: list[str]
 ) -> None:
     if not isinstance(value, tg.Tensor):
         errors.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -15,6 +15,10 @@ from tabgrad.nn.dropout import Dropout
 from tabgrad.nn.linear import Linear
 from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.norm import LayerNorm
+
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.tensor.types import DeviceLike
 
 Tensor = tg.Tensor
 Mask = Tensor | None
@@ -67,7 +71,8 @@ class TransformerEncoderLayer(_Layer):
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
         activation: Activation = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
+        norm_first: bool = False, bias: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         where: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -103,7 +108,8 @@ class TransformerDecoderLayer(_Layer):
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
         activation: Activation = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
+        norm_first: bool = False, bias: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         where: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -203,9 +209,10 @@ class Transformer(Layer):
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6,
         num_decoder_layers: int = 6, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Activation = F.relu, custom_encoder: Any = None, custom_decoder: Any = None,
-        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False,
-        bias: bool = True, device: Any = None, dtype: Any = None,
+        activation: Activation = F.relu, custom_encoder: Module | None = None,
+        custom_decoder: Module | None = None, layer_norm_eps: float = 1e-5,
+        batch_first: bool = False, norm_first: bool = False, bias: bool = True,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         where: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -250,7 +257,7 @@ class Transformer(Layer):
 
     @staticmethod
     def generate_square_subsequent_mask(
-        sz: int, device: Any = None, dtype: tg.dtype | None = None
+        sz: int, device: DeviceLike | None = None, dtype: tg.dtype | None = None
     ) -> Tensor:
         """Return a (sz, sz) mask with −inf above the diagonal and zeros elsewhere."""
         return tg.full((sz, sz), float("-inf"), dtype=dtype, device=device).triu(1)

@@ -41,7 +41,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def into(input: Tensor, y: Any, inplace: bool) -> Any:
+def into(input: Tensor, y: Tensor, inplace: bool) -> Tensor:
     """Return `y`; with `inplace` it is what `input` holds from now on."""
     return input.copy_(y) if inplace else y
 
@@ -76,7 +76,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 @widened
-def _elu(input: Any, alpha: float = 1.0) -> Any:
+def _elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     needs_float("elu", input)
     below = mul(expm1(_not_above_zero(input)), alpha)
     # at 0 the slope is alpha, and the second derivative 0
@@ -88,18 +88,18 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return into(input, _elu(input, alpha), inplace)
 
 
-def _not_above_zero(x: Any) -> Any:
+def _not_above_zero(x: Tensor) -> Tensor:
     """Return min(x, 0), which keeps exponentials in range where they are not wanted."""
     return where(lt(x, 0), x, 0)
 
 
-def _unless_nan(x: Any, y: Any) -> Any:
+def _unless_nan(x: Tensor, y: float) -> Tensor | float:
     """Return `y`, but nan where `x` is, with no derivative by it."""
     return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
 
 
 @widened
-def _selu(input: Any) -> Any:
+def _selu(input: Tensor) -> Tensor:
     needs_float("selu", input)
     return mul(_elu(input, _SELU_ALPHA), _SELU_SCALE)
 
@@ -110,7 +110,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 @widened
-def _celu(input: Any, alpha: float = 1.0) -> Any:
+def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     needs_float("celu", input)
     if alpha == 0:
         raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU")
@@ -125,7 +125,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 @kinked
 @widened
-def _leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     needs_float("leaky_relu", input)
     return where(gt(input, 0), input, mul(input, negative_slope))
 
@@ -158,7 +158,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return where(gt(input, 0), input, mul(input, weight))
 
 
-def _relu6(input: Any) -> Any:
+def _relu6(input: Tensor) -> Tensor:
     return _hardtanh(input, 0.0, 6.0)
 
 
@@ -168,7 +168,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 @kinked
-def _hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     dtype = input.spec.dtype
     if dtype.category == dt.BOOL:
         raise DTypeError("Bool inputs not supported for hardtanh; cast the input with .to(dtype)")
@@ -196,7 +196,7 @@ def hardtanh(
 
 @kinked
 @widened
-def _hardsigmoid(input: Any) -> Any:
+def _hardsigmoid(input: Tensor) -> Tensor:
     needs_float("hardsigmoid", input)
     return mul(_hardtanh(add(input, 3), 0.0, 6.0), 1 / 6)
 
@@ -207,7 +207,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 @widened
-def _hardswish(input: Any) -> Any:
+def _hardswish(input: Tensor) -> Tensor:
     needs_float("hardswish", input)
     low, high = gt(input, -3), lt(input, 3)
     x = where(low, where(high, input, 0), 0)
@@ -251,7 +251,7 @@ def softsign(input: Tensor) -> Tensor:
 
 
 @kinked
-def _threshold(input: Any, threshold: float, value: float) -> Any:
+def _threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     if input.spec.dtype.category == dt.BOOL:
         needs_float("threshold", input)
     threshold, value = (fits("threshold", n, input.spec.dtype) for n in (threshold, value))
@@ -280,7 +280,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 @widened
-def _mish(input: Any) -> Any:
+def _mish(input: Tensor) -> Tensor:
     needs_float("mish", input)
     return mul(input, tanh(softplus_op(input)))
 
@@ -290,12 +290,12 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return into(input, _mish(input), inplace)
 
 
-def above_zero(x: Any) -> Any:
+def above_zero(x: Tensor) -> Tensor:
     """Return max(x, 0) with the derivative 1 at 0, as margins have it."""
     return at_least(x, 0)
 
 
-def _halves(name: str, input: Any, dim: int) -> tuple[Any, Any]:
+def _halves(name: str, input: Tensor, dim: int) -> tuple[Any, Any]:
     shape = input.spec.shape
     axis = axis_index(name, dim, len(shape))
     if not shape or shape[axis] % 2:

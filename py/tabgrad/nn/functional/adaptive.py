@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
@@ -24,14 +24,17 @@ from tabgrad.ops.reduction import first_max, first_place, reduce_sum
 from tabgrad.ops.view import expand, part, reshape
 from tabgrad.tensor import Tensor
 
-Sizes = int | Sequence[int]
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Dims
 
 
 def _adaptive_bounds(n: int, out: int) -> list[tuple[int, int]]:
     return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
 
 
-def adaptive_sizes(name: str, x: Any, n: int, output_size: Any) -> Ints:
+def adaptive_sizes(
+    name: str, x: Tensor, n: int, output_size: Dims | Sequence[int | None] | None
+) -> Ints:
     """Return the wanted spatial sizes; None keeps the input's."""
     shape = x.spec.shape
     if len(shape) not in (n + 1, n + 2):
@@ -53,7 +56,7 @@ def adaptive_sizes(name: str, x: Any, n: int, output_size: Any) -> Ints:
     return found
 
 
-def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list[int]]:
+def adaptive_windows(x: Tensor, axis: int, out: int, value: float) -> tuple[Any, list[int]]:
     """Return the regions along `axis` as [..., out, longest], padded with `value`, and their lengths."""
     n = x.spec.shape[axis]
     if not out:
@@ -76,7 +79,9 @@ def adaptive_windows(x: Any, axis: int, out: int, value: Any) -> tuple[Any, list
 
 @kinked
 @widened
-def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
+def adaptive_avg_pool(
+    name: str, n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None
+) -> Tensor:
     """Return the means of as many regions as asked for, along each of the last `n` axes."""
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
@@ -99,8 +104,9 @@ def adaptive_avg_pool(name: str, n: int, x: Any, output_size: Any) -> Any:
 
 @kinked
 def _adaptive_max_pool(
-    name: str, n: int, x: Any, output_size: Any, return_indices: bool = False
-) -> Any:
+    name: str, n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """Return the maxima of as many regions as asked for, along each of the last `n` axes."""
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
@@ -126,32 +132,38 @@ def _adaptive_max_pool(
     return (x, place) if return_indices else x
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
     """Return the means of as many regions of `input` [N, C, L] (or [C, L]) as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool1d(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """Return the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
     """Return the means of as many regions of `input` [N, C, H, W] (or [C, H, W]) as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool2d(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """Return the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool3d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
     """Return the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool3d(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """Return the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
 

@@ -21,12 +21,12 @@ from tabgrad.tensor import Tensor
 from tabgrad.tensor.softmax import softmax
 
 
-def _wide(x: Any, lead: tuple[int, ...]) -> Any:
+def _wide(x: Tensor, lead: tuple[int, ...]) -> Tensor:
     shape = (*lead, *x.spec.shape[-2:])
     return x if x.spec.shape == shape else expand.bind(x, shape=shape)
 
 
-def _repeated(x: Any, heads: int, name: str) -> Any:
+def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
     """Return `x` [..., h, S, E] with each head repeated to make `heads`."""
     *lead, h, s, e = x.spec.shape
     if h == heads:
@@ -40,7 +40,7 @@ def _repeated(x: Any, heads: int, name: str) -> Any:
     return reshape.bind(x, shape=(*lead, heads, s, e))
 
 
-def _lines(scores: Any) -> tuple[Any, Any]:
+def _lines(scores: Tensor) -> tuple[Any, Any]:
     """Return the query's and the key's place at every score."""
     shape, kind = scores.spec.shape, scores.device.index_dtype
     rows, columns = shape[-2:]
@@ -51,7 +51,7 @@ def _lines(scores: Any) -> tuple[Any, Any]:
     )
 
 
-def _safe_softmax(x: Any) -> Any:
+def _safe_softmax(x: Tensor) -> Tensor:
     # a row that is masked out everywhere gives zeros, as in PyTorch
     last = (len(x.spec.shape) - 1,)
     high = maximum(peak.bind(x, axes=last), -3.4e38)
@@ -62,9 +62,10 @@ def _safe_softmax(x: Any) -> Any:
 
 @widened
 def _attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, drop: Callable[[Any], Any] | None = None,
-) -> Any:  # fmt: skip
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+    drop: Callable[[Any], Any] | None = None,
+) -> Tensor:  # fmt: skip
     """Return softmax(query @ key.T * scale + mask) @ value; `drop` is applied to the probabilities.
 
     query [..., L, E], key [..., S, E], value [..., S, Ev] with leading sizes that broadcast. A bool mask
@@ -98,8 +99,9 @@ def _attention(
 
 
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return softmax(query @ key.T * scale + mask) @ value, with dropout on the probabilities.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, NumberRangeError, ShapeError
@@ -17,12 +16,14 @@ from tabgrad.ops.elementwise import add
 from tabgrad.ops.view import flip, permute, reshape
 from tabgrad.tensor import Tensor
 
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Dims
+
 Ints = tuple[int, ...]
-Sizes = int | Sequence[int]
 
 
 def _paddings(
-    name: str, padding: Any, kernel: Ints, strides: Ints, dilations: Ints
+    name: str, padding: Dims | str, kernel: Ints, strides: Ints, dilations: Ints
 ) -> tuple[tuple[int, int], ...]:
     if padding == "valid":
         return ((0, 0),) * len(kernel)
@@ -40,21 +41,21 @@ def _paddings(
     return tuple((p, p) for p in _not_negative(name, padding, len(kernel)))
 
 
-def _not_negative(name: str, padding: Any, n: int, what: str = "padding") -> Ints:
+def _not_negative(name: str, padding: Dims, n: int, what: str = "padding") -> Ints:
     found = each_axis(f"{name}: {what}", padding, n)
     if found and min(found) < 0:
         raise RuntimeError(f"{name}: negative {what} is not supported, got {found}; crop instead")
     return found
 
 
-def _check_groups(name: str, weight: Any, groups: int) -> None:
+def _check_groups(name: str, weight: Tensor, groups: int) -> None:
     if weight.spec.dtype is dt.bool_:
         needs_float(name, weight)
     if groups < 1:
         raise NumberRangeError(f"{name}: non-positive groups is not supported, got {groups}")
 
 
-def _batched(name: str, input: Any, weight: Any, n: int) -> tuple[Any, bool]:
+def _batched(name: str, input: Tensor, weight: Tensor, n: int) -> tuple[Any, bool]:
     shape = input.spec.shape
     if len(weight.spec.shape) != n + 2 or len(shape) not in (n + 1, n + 2):
         raise ShapeError(
@@ -65,7 +66,7 @@ def _batched(name: str, input: Any, weight: Any, n: int) -> tuple[Any, bool]:
     return (reshape.bind(input, shape=(1, *shape)) if single else input), single
 
 
-def _finish(y: Any, bias: Any, single: bool, name: str) -> Any:
+def _finish(y: Tensor, bias: Tensor | None, single: bool, name: str) -> Tensor:
     if bias is not None:
         if bias.spec.shape != (y.spec.shape[1],):
             raise ShapeError(
@@ -75,7 +76,7 @@ def _finish(y: Any, bias: Any, single: bool, name: str) -> Any:
     return reshape.bind(y, shape=y.spec.shape[1:]) if single else y
 
 
-def _steps(name: str, n: int, stride: Any, dilation: Any) -> tuple[Any, Any]:
+def _steps(name: str, n: int, stride: Dims, dilation: Dims) -> tuple[Any, Any]:
     """Return strides and dilations of `n` axes, having checked that they are positive."""
     strides = each_axis(f"{name}: stride", stride, n)
     dilations = each_axis(f"{name}: dilation", dilation, n)
@@ -87,8 +88,9 @@ def _steps(name: str, n: int, stride: Any, dilation: Any) -> tuple[Any, Any]:
 
 
 def _convolve(
-    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:  # fmt: skip
+    name: str, n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
+    padding: Dims | str, dilation: Dims, groups: int,
+) -> Tensor:  # fmt: skip
     """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
@@ -103,9 +105,9 @@ def _convolve(
 
 
 def _convolve_transpose(
-    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
-    groups: int, dilation: Any,
-) -> Any:  # fmt: skip
+    name: str, n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
+    padding: Dims, output_padding: Dims, groups: int, dilation: Dims,
+) -> Tensor:  # fmt: skip
     """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
@@ -140,8 +142,8 @@ def _convolve_transpose(
 
 @of_tensors
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1,
-    padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, L] (or [C, L]) with `weight` [O, C / groups, k].
 
@@ -157,8 +159,8 @@ def conv1d(
 
 @of_tensors
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1,
-    padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, H, W] (or [C, H, W]) with `weight` [O, C / groups, kh, kw]."""
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
@@ -166,16 +168,16 @@ def conv2d(
 
 @of_tensors
 def conv3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1,
-    padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, D, H, W] with `weight` [O, C / groups, kd, kh, kw]."""
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1, padding: Sizes = 0,
-    output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, L] with `weight` [C, O / groups, k]."""
     return _convolve_transpose(
@@ -193,8 +195,8 @@ def conv_transpose1d(
 
 
 def conv_transpose2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1, padding: Sizes = 0,
-    output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, H, W] with `weight` [C, O / groups, kh, kw].
 
@@ -216,8 +218,8 @@ def conv_transpose2d(
 
 
 def conv_transpose3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1, padding: Sizes = 0,
-    output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
+    padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
     return _convolve_transpose(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import constant
+from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.loss import reduced
 from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import add, div, exp, log, maximum, mul, neg, stop_gradient, where
@@ -18,25 +18,27 @@ from tabgrad.ops.rounding import bitwise_and, eq, gt, isinf, lt, ne
 from tabgrad.ops.view import expand, part, reshape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tabgrad.tensor import Tensor
 
 LOW = -1e30
 """Stands for ln 0: finite, so that differences of it are no nan."""
 
 
-def _log_add(*terms: Any) -> Any:
+def _log_add(*terms: Tensor) -> Tensor:
     high = terms[0]
     for t in terms[1:]:
         high = maximum(high, t)
     high = stop_gradient(high)
-    total: Any = None
+    total = None
     for t in terms:
         e = exp(t - high)
         total = e if total is None else add(total, e)
     return add(log(total), high)
 
 
-def _moved(alpha: Any, k: int) -> Any:
+def _moved(alpha: Tensor, k: int) -> Tensor:
     """Return alpha[:, s - k], ln 0 before the first."""
     n, s = alpha.spec.shape
     if k >= s:
@@ -47,8 +49,9 @@ def _moved(alpha: Any, k: int) -> Any:
 
 @widened(autocast=True)
 def ctc_loss(
-    log_probs: Tensor, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
-    reduction: str = "mean", zero_infinity: bool = False,
+    log_probs: Tensor, targets: Tensor, input_lengths: Tensor | Sequence[int],
+    target_lengths: Tensor | Sequence[int], blank: int = 0, reduction: str = "mean",
+    zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.
 
@@ -95,9 +98,9 @@ def ctc_loss(
     return reduced(loss, reduction)
 
 
-def _padded(targets: Any, lengths: Any, blank: int) -> Any:
+def _padded(targets: Tensor, lengths: Tensor | Sequence[int], blank: int) -> Tensor:
     """Return targets that stand one behind another, of these lengths, as rows padded with `blank`."""
-    sizes = [int(k) for k in (lengths.tolist() if hasattr(lengths, "spec") else lengths)]
+    sizes = [int(k) for k in (lengths.tolist() if isinstance(lengths, Box) else lengths)]
     if sum(sizes) != targets.spec.size or min(sizes, default=0) < 0:
         raise ArgumentError(
             f"Expected tensor to have size {sum(sizes)} at dimension 0, but got size {targets.spec.size} for "
@@ -111,15 +114,15 @@ def _padded(targets: Any, lengths: Any, blank: int) -> Any:
     return reshape.bind(cat.bind(*rows, axis=0), shape=(len(sizes), width))
 
 
-def _lengths(v: Any, n: int, like: Any) -> Any:
+def _lengths(v: Tensor | Sequence[int], n: int, like: Tensor) -> Tensor:
     kind = like.device.index_dtype
-    if hasattr(v, "spec"):
+    if isinstance(v, Box):
         return reshape.bind(cast(v, kind), shape=(n,))
     line = [v] if isinstance(v, int) else list(v)
     return cat.bind(*(constant(int(k), spec((1,), kind), like.device) for k in line), axis=0)
 
 
-def _extended(targets: Any, blank: int) -> tuple[Any, Any]:
+def _extended(targets: Tensor, blank: int) -> tuple[Any, Any]:
     """Return the targets with blanks between and around, and whether a step may skip the blank before."""
     n, s = targets.spec.shape
     blanks = constant(blank, spec((n, s, 1), targets.spec.dtype), targets.device)
@@ -132,17 +135,17 @@ def _extended(targets: Any, blank: int) -> tuple[Any, Any]:
     return labels, bitwise_and(ne(labels, blank), ne(labels, two_back))
 
 
-def _forward(log_probs: Any, labels: Any, skips: Any, lengths: list[Any]) -> Any:
+def _forward(log_probs: Tensor, labels: Tensor, skips: Tensor, lengths: list[Any]) -> Tensor:
     steps, n, _ = log_probs.spec.shape
     wide = labels.spec.shape[1]
     kind = log_probs.device.index_dtype
     place = expand.bind(iota(wide, kind, log_probs.device), shape=(n, wide))
 
-    def emitted(t: int) -> Any:
+    def emitted(t: int) -> Tensor:
         row = reshape.bind(part(log_probs, 0, t, t + 1), shape=log_probs.spec.shape[1:])
         return gather.bind(row, labels, axis=1)
 
-    def column(v: Any) -> Any:
+    def column(v: Tensor) -> Tensor:
         return expand.bind(reshape.bind(v, shape=(n, 1)), shape=(n, wide))
 
     ends = column(add(mul(lengths[1], 2), 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
@@ -19,9 +19,12 @@ from tabgrad.tensor import Tensor
 from tabgrad.tensor.norms import vector_norm
 from tabgrad.tensor.public import takes_out, with_out
 
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Dims
+
 
 def normalize(
-    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+    input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """Return `input` divided by its p-norm over `dim`, which counts as at least `eps`.
 
@@ -36,7 +39,7 @@ def normalize(
 
 @takes_out
 @widened(autocast=True)
-def _normalized(input: Any, p: float, dim: Any, eps: float) -> Any:
+def _normalized(input: Tensor, p: float, dim: Dims, eps: float) -> Tensor:
     needs_float("normalize: linalg.vector_norm", input)
     axes = axes_tuple("normalize", dim, len(input.spec.shape))
     return div.bind(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
@@ -26,7 +24,7 @@ def _check(name: str, p: float) -> None:
         raise ArgumentError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Any:
+def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """Return True with probability 1 - p, as one draw of `shape` repeated over `x`."""
     needs_float("dropout", x)
     u = tg.rand(*shape, dtype=dt.float32, device=x.device)
@@ -121,19 +119,16 @@ def feature_alpha_dropout(
 
 
 def rrelu(
-    input: Tensor,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
-    training: bool = False,
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
     inplace: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
     needs_float("rrelu", input)
     if upper < lower:
         raise ArgumentError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
         u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device)
-        slope: Any = add(mul(u, upper - lower), lower).to(input.dtype)
+        slope = add(mul(u, upper - lower), lower).to(input.dtype)
     else:
         slope = (lower + upper) / 2
     return into(input, leaky_relu(input, slope), inplace)

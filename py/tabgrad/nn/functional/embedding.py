@@ -37,8 +37,8 @@ def padding_row(name: str, padding_idx: int, rows: int) -> int:
 
 
 def _looked_up(
-    input: Any, weight: Any, padding_idx: int | None = None, name: str = "embedding"
-) -> Any:
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, name: str = "embedding"
+) -> Tensor:
     """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient.
@@ -132,7 +132,7 @@ class _Shared(tg.autograd.Function):
         return ct / counts, None
 
     @staticmethod
-    def jvp(ctx: Any, rows: Tensor, counts: Any) -> Any:
+    def jvp(ctx: Any, rows: Tensor, counts: Tensor) -> Any:
         return rows
 
 
@@ -148,7 +148,7 @@ def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> No
         weight.copy_(mul(weight, reshape.bind(factor, shape=(weight.shape[0], 1))))
 
 
-def _one_hot(tensor: Any, num_classes: int) -> Any:
+def _one_hot(tensor: Tensor, num_classes: int) -> Tensor:
     """Return 1 at the class of each integer and 0 elsewhere, along a new last axis of size `num_classes`.
 
     An integer outside [0, num_classes) raises.
@@ -190,9 +190,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def embedding_bag(
     input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
-    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
-    per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
-    padding_idx: int | None = None,
+    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean",
+    sparse: bool = False, per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False, padding_idx: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the sum, mean or maximum of the rows of `weight` in each bag.
 
@@ -234,9 +234,9 @@ def embedding_bag(
 
 
 def _ragged(
-    input: Tensor, rows: Any, offsets: Tensor, mode: str, weights: Tensor | None, last: bool,
+    input: Tensor, rows: Tensor, offsets: Tensor, mode: str, weights: Tensor | None, last: bool,
     padding: int | None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     bags = offsets.shape[0] - (1 if last else 0)
     n, width = rows.spec.shape
     place = tg.arange(n, device=rows.device)
@@ -261,7 +261,7 @@ def _ragged(
     return div(total, reshape.bind(maximum(count, 1), shape=(bags, 1)))
 
 
-def _largest(rows: Any, bag: Any, bags: int, counted: Any) -> Any:
+def _largest(rows: Tensor, bag: Tensor, bags: int, counted: Tensor | None) -> Tensor:
     """Return the maximum of the rows of each bag, 0 where it has none that counts."""
     n, width = rows.spec.shape
     low = -float("inf")

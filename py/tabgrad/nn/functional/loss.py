@@ -11,7 +11,7 @@ from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import constant
+from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.normalization import along
 from tabgrad.ops.checked import confined, within
 from tabgrad.ops.elementwise import (
@@ -51,7 +51,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return "sum" if size_average is False else "mean"
 
 
-def reduced(loss: Any, reduction: str) -> Any:
+def reduced(loss: Tensor, reduction: str) -> Tensor:
     """Return the loss as it is, its mean or its sum."""
     if reduction == "none":
         return loss
@@ -71,7 +71,7 @@ def reduced(loss: Any, reduction: str) -> Any:
     return mul(total, 1 / n) if n else add(total, math.nan)
 
 
-def _weighted_mean(loss: Any, weight: Any, reduction: str) -> Any:
+def _weighted_mean(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
     if reduction != "mean":
         return reduced(loss, reduction)
     every = tuple(range(len(loss.spec.shape)))
@@ -81,7 +81,7 @@ def _weighted_mean(loss: Any, weight: Any, reduction: str) -> Any:
 # -- classes ---------------------------------------------------------------------------------------
 
 
-def _class_axis(name: str, input: Any, target: Any) -> int:
+def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
     shape = input.spec.shape
     axis = 0 if len(shape) == 1 else 1
     if not shape or target.spec.shape != shape[:axis] + shape[axis + 1 :]:
@@ -92,12 +92,12 @@ def _class_axis(name: str, input: Any, target: Any) -> int:
     return axis
 
 
-def _checked(name: str, target: Any, input: Any, axis: int, ignore_index: int) -> Any:
+def _checked(name: str, target: Tensor, input: Tensor, axis: int, ignore_index: int) -> Tensor:
     target = class_indices(name, target)
     return within(name, target, input.spec.shape[axis], what="target", ignore=ignore_index)
 
 
-def class_indices(name: str, target: Any) -> Any:
+def class_indices(name: str, target: Tensor) -> Tensor:
     """Return a target of class indices as the device's index dtype; int64 and uint8 are indices."""
     kind = target.device.index_dtype
     if target.spec.dtype is kind:
@@ -110,24 +110,24 @@ def class_indices(name: str, target: Any) -> Any:
     return cast.bind(target, dtype=kind)
 
 
-def one_hot_mask(input: Any, target: Any, axis: int) -> Any:
+def one_hot_mask(input: Tensor, target: Tensor, axis: int) -> Tensor:
     """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
     return eq(along(line, input, axis), keep(target, input, (axis,)))
 
 
-def _picked(x: Any, mask: Any, axis: int) -> Any:
+def _picked(x: Tensor, mask: Tensor, axis: int) -> Tensor:
     return reduce_sum.bind(where(mask, x, 0), axes=(axis,))
 
 
-def _unless_ignored(loss: Any, target: Any, ignore_index: int) -> Any:
+def _unless_ignored(loss: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     return where(eq(target, ignore_index), 0, loss)
 
 
 def _class_weights(
-    input: Any, target: Any, mask: Any, axis: int, weight: Any, ignore_index: int
-) -> Any:
+    input: Tensor, target: Tensor, mask: Tensor, axis: int, weight: Tensor | None, ignore_index: int
+) -> Tensor:
     """Return the weight of each target, 0 where it is ignored."""
     if weight is None:
         one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
@@ -144,7 +144,7 @@ def _class_weights(
 @kinked
 @widened(autocast=True)
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
@@ -168,8 +168,9 @@ def nll_loss(
 
 @widened(autocast=True)
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
-    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
 
@@ -212,7 +213,7 @@ def cross_entropy(
     return _weighted_mean(loss, factor, reduction)
 
 
-def _smoothing(z: Any, total: Any, axis: int, weight: Any) -> Any:
+def _smoothing(z: Tensor, total: Tensor, axis: int, weight: Tensor | None) -> Tensor:
     """Return minus the (weighted) sum of the log-probabilities z - total over the classes."""
     every = sub.bind(keep(total, z, (axis,)), z)
     return reduce_sum.bind(
@@ -221,8 +222,9 @@ def _smoothing(z: Any, total: Any, axis: int, weight: Any) -> Any:
 
 
 def _against_probabilities(
-    input: Any, target: Any, axis: int, weight: Any, reduction: str, smoothing: float
-) -> Any:
+    input: Tensor, target: Tensor, axis: int, weight: Tensor | None, reduction: str,
+    smoothing: float,
+) -> Tensor:  # fmt: skip
     classes = input.spec.shape[axis]
     if smoothing:
         target = add(mul(target, 1 - smoothing), smoothing / classes)
@@ -237,7 +239,7 @@ def _against_probabilities(
     return _per_row(loss, input.spec.size // max(1, classes))
 
 
-def _per_row(loss: Any, rows: int) -> Any:
+def _per_row(loss: Tensor, rows: int) -> Tensor:
     """Return the sum of a loss over the number of rows; of none the mean is nan."""
     total = reduced(loss, "sum")
     return div(total, rows) if rows else add(total, math.nan)
@@ -246,15 +248,16 @@ def _per_row(loss: Any, rows: int) -> Any:
 # -- element by element ----------------------------------------------------------------------------
 
 
-def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
     shape = broadcast(name, input.spec.shape, target.spec.shape)
     wide = [x if x.spec.shape == shape else expand.bind(x, shape=shape) for x in (input, target)]
     return wide[0], wide[1]
 
 
 def _elementwise_loss(
-    loss: Any, weight: Any, size_average: bool | None, reduce: bool | None, reduction: str
-) -> Any:
+    loss: Tensor, weight: Tensor | None, size_average: bool | None, reduce: bool | None,
+    reduction: str,
+) -> Tensor:  # fmt: skip
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None:
         return reduced(loss, reduction)
@@ -272,7 +275,7 @@ def _elementwise_loss(
 @widened(autocast=True)
 def mse_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Any = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the squared difference, its (weighted) mean or sum."""
     needs_float("mse_loss", input, target, any_of=True)
@@ -282,7 +285,7 @@ def mse_loss(
 @widened(autocast=True)
 def l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Any = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the absolute difference, its (weighted) mean or sum."""
     return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
@@ -290,8 +293,9 @@ def l1_loss(
 
 @widened(autocast=True)
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None
-) -> Tensor:
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
     if delta <= 0:
@@ -325,7 +329,7 @@ def smooth_l1_loss(
 
 @widened(autocast=True)
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
@@ -349,8 +353,8 @@ def binary_cross_entropy(
 
 @widened(autocast=True)
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
     needs_float("binary_cross_entropy_with_logits", input, target)
@@ -387,8 +391,9 @@ def kl_div(
 
 @widened(autocast=True)
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
-    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+    size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -405,27 +410,23 @@ def poisson_nll_loss(
 
 @widened(autocast=True)
 def gaussian_nll_loss(
-    input: Tensor,
-    target: Tensor,
-    var: Any,
-    full: bool = False,
-    eps: float = 1e-6,
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,
     reduction: str = "mean",
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
     needs_float("gaussian_nll_loss", input)
-    if not hasattr(var, "spec"):
-        if var < 0:
-            raise ArgumentError(f"gaussian_nll_loss: var has negative entry/entries: {var}")
-        var = constant(var, input.spec, input.device)
+    message = "gaussian_nll_loss: var has negative entry/entries"
+    if isinstance(var, Box):
+        v = confined(var, rule="not negative", message=message)
     else:
-        message = "gaussian_nll_loss: var has negative entry/entries"
-        var = confined(var, rule="not negative", message=message)
-    if var.spec.shape != input.spec.shape and var.spec.shape == input.spec.shape[:-1]:
-        var = reshape.bind(var, shape=(*var.spec.shape, 1))
+        if var < 0:
+            raise ArgumentError(f"{message}: {var}")
+        v = constant(var, input.spec, input.device)
+    if v.spec.shape != input.spec.shape and v.spec.shape == input.spec.shape[:-1]:
+        v = reshape.bind(v, shape=(*v.spec.shape, 1))
     # the floor is no part of the derivative
-    var = add(var, stop_gradient(sub(maximum(var, eps), var)))
-    loss = mul(add(log(var), div(square(sub(input, target)), var)), 0.5)
+    v = add(v, stop_gradient(sub(maximum(v, eps), v)))
+    loss = mul(add(log(v), div(square(sub(input, target)), v)), 0.5)
     if full:
         loss = add(loss, 0.5 * math.log(2 * math.pi))
     return reduced(loss, reduction)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @widened(autocast=True)
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
     if not len(input1.spec.shape) == len(input2.spec.shape) == len(target.spec.shape):
@@ -63,8 +63,8 @@ def soft_margin_loss(
 
 @widened(first=True, autocast=True)
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
     last = len(input1.spec.shape) - 1
@@ -84,9 +84,9 @@ def cosine_embedding_loss(
 
 @widened(autocast=True)
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
-    swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean",
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
+    eps: float = 1e-6, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
     if not len(anchor.spec.shape) == len(positive.spec.shape) == len(negative.spec.shape):
@@ -105,8 +105,8 @@ def triplet_margin_loss(
 @widened(autocast=True)
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *,
-    distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
-    reduction: str = "mean",
+    distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0,
+    swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the triplet loss with a distance of your own; `swap` takes the nearer of two negatives."""
     distance = pairwise_distance if distance_function is None else distance_function
@@ -118,7 +118,7 @@ def triplet_margin_with_distance_loss(
 
 @widened(autocast=True)
 def multi_margin_loss(
-    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Any = None,
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
@@ -195,7 +195,7 @@ def multilabel_margin_loss(
 
 @widened(autocast=True)
 def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Any = None, size_average: bool | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""

@@ -21,26 +21,28 @@ if TYPE_CHECKING:
 Axes = tuple[int, ...]
 
 
-def mean(x: Any, axes: Axes) -> Any:
+def mean(x: Tensor, axes: Axes) -> Tensor:
     """Return the mean over `axes`, which are dropped."""
     n = size(tuple(x.spec.shape[a] for a in axes))
     total = reduce_sum.bind(x, axes=axes)
     return mul(total, 1 / n) if n else add(total, float("nan"))
 
 
-def centered(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
+def centered(x: Tensor, axes: Axes) -> tuple[Any, Any, Any]:
     """Return the mean over `axes`, what is left of `x`, and the (biased) variance of it."""
     middle = mean(x, axes)
     rest = sub.bind(x, keep(middle, x, axes))
     return middle, rest, mean(square(rest), axes)
 
 
-def along(v: Any, x: Any, axis: int) -> Any:
+def along(v: Tensor, x: Tensor, axis: int) -> Tensor:
     """Return the vector `v` laid along `axis` of `x`, repeated over the others."""
     return keep(v, x, tuple(i for i in range(len(x.spec.shape)) if i != axis))
 
 
-def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) -> Axes:
+def _last_axes(
+    name: str, x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None
+) -> Axes:
     shape = tuple(normalized_shape)
     rank = len(x.spec.shape)
     if not shape or x.spec.shape[rank - len(shape) :] != shape:
@@ -54,12 +56,9 @@ def _last_axes(name: str, x: Any, normalized_shape: Sequence[int], weight: Any) 
 
 @widened(first=True, autocast=True)
 def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Any = None,
-    bias: Any = None,
-    eps: float = 1e-5,
-) -> Tensor:
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
+    bias: Tensor | None = None, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
     """Return `input` with mean 0 and variance 1 over its last axes, then scaled and moved.
 
     `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
@@ -73,8 +72,9 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
-) -> Tensor:
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:  # fmt: skip
     """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
 
     Without `eps` the machine epsilon is used, in half precision that of float32.
@@ -84,26 +84,30 @@ def rms_norm(
 
 
 @widened(first=True, autocast=True)
-def _rms_norm(input: Any, weight: Any, normalized_shape: Sequence[int], eps: float) -> Any:
+def _rms_norm(
+    input: Tensor, weight: Tensor | None, normalized_shape: Sequence[int], eps: float
+) -> Tensor:
     axes = _last_axes("rms_norm", input, normalized_shape, weight)
     scale = rsqrt(add(mean(square(input), axes), eps))
     y = mul.bind(input, keep(scale, input, axes))
     return y if weight is None else mul(y, weight)
 
 
-def epsilon(x: Any) -> float:
+def epsilon(x: Tensor) -> float:
     """Return the machine epsilon of what norms of `x` are computed in: half precision in float32."""
     return 2.0**-52 if x.spec.dtype.itemsize == 8 else 2.0**-23
 
 
-def _affine(rest: Any, inverse: Any, weight: Any, bias: Any, x: Any) -> Any:
+def _affine(
+    rest: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None, x: Tensor
+) -> Tensor:
     # the factors meet while they are one number for each channel
     scale = inverse if weight is None else mul.bind(inverse, weight)
     y = mul.bind(rest, along(scale, x, 1))
     return y if bias is None else add.bind(y, along(bias, x, 1))
 
 
-def batch_statistics(x: Any) -> tuple[Any, Any, Any]:
+def batch_statistics(x: Tensor) -> tuple[Any, Any, Any]:
     """Return the mean of each channel (axis 1), `x` without it, and the biased variance."""
     shape = x.spec.shape
     if len(shape) < 2:
@@ -111,15 +115,16 @@ def batch_statistics(x: Any) -> tuple[Any, Any, Any]:
     return centered(x, (0, *range(2, len(shape))))
 
 
-def move(running: Any, new: Any, momentum: float, factor: float) -> None:
+def move(running: Tensor, new: Tensor, momentum: float, factor: float) -> None:
     """Move a running statistic in place towards `factor * new`."""
     change = mul(stop_gradient(new), momentum * factor)
     running.copy_(add(mul(single(stop_gradient(running)), 1 - momentum), change))
 
 
 def batch_norm(
-    input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
 
@@ -142,7 +147,7 @@ def batch_norm(
     return _by_batch(input, weight, bias, Running(running_mean, running_var, momentum), eps)
 
 
-def _check_channels(input: Any, **given: Any) -> None:
+def _check_channels(input: Tensor, **given: Any) -> None:
     shape = input.spec.shape
     for name, x in given.items():
         if x is not None and len(shape) > 1 and x.spec.shape != (shape[1],):
@@ -153,7 +158,9 @@ def _check_channels(input: Any, **given: Any) -> None:
 
 
 @widened(first=True)
-def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+def _by_running(
+    input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
     rest = sub.bind(input, along(mean, input, 1))
     return _affine(rest, rsqrt(add(var, eps)), weight, bias, input)
 
@@ -161,11 +168,11 @@ def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: fl
 class Running(NamedTuple):
     """The running statistics that a batch moves in place, in whatever precision they are kept."""
 
-    mean: Any
-    var: Any
+    mean: Tensor | None
+    var: Tensor | None
     momentum: float
 
-    def move(self, mean: Any, var: Any, n: int) -> None:
+    def move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move both towards those of a batch, whose variance over `n` elements is the biased one."""
         remember(self.mean, self.var)
         for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
@@ -174,7 +181,9 @@ class Running(NamedTuple):
 
 
 @widened(first=True)
-def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
+def _by_batch(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, running: Running, eps: float
+) -> Tensor:
     middle, rest, spread = batch_statistics(input)
     n = input.spec.size // max(1, input.spec.shape[1])
     if n <= 1 and input.spec.size:
@@ -191,8 +200,9 @@ def _by_batch(input: Any, weight: Any, bias: Any, running: Running, eps: float) 
 
 @widened(first=True, autocast=True)
 def group_norm(
-    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Tensor:
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
     needs_float("group_norm", input)
     shape = input.spec.shape
@@ -213,8 +223,9 @@ def group_norm(
 
 
 def instance_norm(
-    input: Tensor, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
-    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+    momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
     needs_float("instance_norm", input)
@@ -227,7 +238,9 @@ def instance_norm(
 
 
 @widened(first=True)
-def _by_instance(input: Any, weight: Any, bias: Any, running: Running, eps: float) -> Any:
+def _by_instance(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, running: Running, eps: float
+) -> Tensor:
     shape = input.spec.shape
     axes = tuple(range(2, len(shape)))
     middle, rest, spread = centered(input, axes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[int, int], ...]
 
 
-def pad_constant(x: Any, pairs: Pairs, value: Any = 0) -> Any:
+def pad_constant(x: Tensor, pairs: Pairs, value: float = 0) -> Tensor:
     """Return `x` with (lo, hi) elements of `value` around each axis; negative ones crop."""
     if not any(lo or hi for lo, hi in pairs):
         return x
@@ -38,10 +38,10 @@ def pad_constant(x: Any, pairs: Pairs, value: Any = 0) -> Any:
     return where(pad_zeros.bind(inside, low=low, high=high, interior=none), y, value)
 
 
-def _edge(x: Any, axis: int, lo: int, hi: int) -> Any:
+def _edge(x: Tensor, axis: int, lo: int, hi: int) -> Tensor:
     n, shape = x.spec.shape[axis], x.spec.shape
 
-    def repeated(start: int, count: int) -> Any:
+    def repeated(start: int, count: int) -> Tensor:
         wide = tuple(count if i == axis else m for i, m in enumerate(shape))
         return expand.bind(part(x, axis, start, start + 1), shape=wide)
 
@@ -52,7 +52,7 @@ def _edge(x: Any, axis: int, lo: int, hi: int) -> Any:
     return cat.bind(*pieces, axis=axis)
 
 
-def _mirror(x: Any, axis: int, lo: int, hi: int) -> Any:
+def _mirror(x: Tensor, axis: int, lo: int, hi: int) -> Tensor:
     n = x.spec.shape[axis]
     if lo >= n or hi >= n:
         raise ShapeError(
@@ -67,7 +67,7 @@ def _mirror(x: Any, axis: int, lo: int, hi: int) -> Any:
     return cat.bind(*pieces, axis=axis)
 
 
-def _around(x: Any, axis: int, lo: int, hi: int) -> Any:
+def _around(x: Tensor, axis: int, lo: int, hi: int) -> Tensor:
     n = x.spec.shape[axis]
     if lo > n or hi > n:
         raise ShapeError(
@@ -124,7 +124,7 @@ def pad(
     return _by_mode(input, pairs, mode) if mode == "circular" else _hanging(input, pairs, mode)
 
 
-def _by_mode(input: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
+def _by_mode(input: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tensor:
     for axis, (lo, hi) in enumerate(pairs):
         crop = (max(-lo, 0), max(-hi, 0))
         if mode == "circular" and any(crop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
@@ -35,13 +35,14 @@ from tabgrad.ops.special import relu
 from tabgrad.ops.view import reshape
 from tabgrad.tensor import Tensor
 
-Sizes = int | Sequence[int]
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Dims
 
 
 @kinked
 def _max_pool(
-    name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
+    name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    padding: Dims = 0, dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maximum of each window over the last `n` axes; the derivative goes to the first maximum.
 
@@ -53,12 +54,12 @@ def _max_pool(
     w = g.windows(x, lowest(x))
     last = len(w.spec.shape) - 1
     # padding behind an element does not come before it
-    padded: Any = {"padded": g.padded} if g.padded else {}
+    padded = {"padded": g.padded} if g.padded else {}
     y = first_max.bind(w, axes=(last,), **padded)
     return (y, _window_indices(w, y, g)) if return_indices else y
 
 
-def _window_indices(w: Any, y: Any, g: Geometry) -> Any:
+def _window_indices(w: Tensor, y: Tensor, g: Geometry) -> Tensor:
     """Return where the maximum of each window lies, counted through the unpadded spatial axes."""
     kind = w.device.index_dtype
     inner: Any = first_place(stop_gradient(w), stop_gradient(y), len(w.spec.shape) - 1, g.padded)
@@ -83,9 +84,10 @@ def _window_indices(w: Any, y: Any, g: Geometry) -> Any:
 @kinked
 @widened
 def _avg_pool(
-    name: str, n: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+    name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    padding: Dims = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
     """Return the mean of each window over the last `n` axes; of int64 its whole part, towards 0."""
     if x.spec.dtype is not x.device.canonical(dt.int64):
         needs_float(name, x)
@@ -102,14 +104,14 @@ def _avg_pool(
     return _share(total, _counts(g, x, count_include_pad))
 
 
-def _share(total: Any, count: Any) -> Any:
+def _share(total: Tensor, count: Tensor | int) -> Tensor:
     """Return total / count; of integers the whole part."""
     if total.spec.dtype.category < dt.FLOAT:
         return floor_divide(sub(total, fmod(total, count)), count)
     return mul(total, 1 / count) if isinstance(count, int) else div(total, count)
 
 
-def _counts(g: Geometry, x: Any, include_pad: bool) -> Any:
+def _counts(g: Geometry, x: Tensor, include_pad: bool) -> Tensor:
     """Return how many elements each window covers, from one line for each axis."""
     lines = []
     for m, k, s, p, c in zip(g.spatial, g.kernel, g.strides, g.padding, g.counts, strict=True):
@@ -127,8 +129,9 @@ def _counts(g: Geometry, x: Any, include_pad: bool) -> Any:
 
 @widened
 def _lp_pool(
-    name: str, n: int, x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Any:  # fmt: skip
+    name: str, n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:  # fmt: skip
     """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
@@ -141,8 +144,9 @@ def _lp_pool(
 
 
 def _unpooled_sizes(
-    name: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
-) -> Ints:
+    name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None, padding: Dims,
+    output_size: Sequence[int] | None,
+) -> Ints:  # fmt: skip
     """Return the spatial sizes that pooling came from, the smallest unless `output_size` is given."""
     kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
     strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
@@ -155,7 +159,7 @@ def _unpooled_sizes(
     )
 
 
-def _max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
+def _max_unpool(name: str, n: int, x: Tensor, indices: Tensor, sizes: Ints) -> Tensor:
     """Return zeros of the spatial `sizes` with the elements of `x` at `indices`.
 
     Of elements that name one place the last stays; each gets the whole derivative of it, as in PyTorch.
@@ -180,8 +184,8 @@ def _max_unpool(name: str, n: int, x: Any, indices: Any, sizes: Ints) -> Any:
 
 
 def max_pool1d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
+    dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maximum of each window of `input` [N, C, L] (or [C, L]).
 
@@ -194,8 +198,8 @@ def max_pool1d(
 
 
 def max_pool2d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
+    dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maximum of each window of `input` [N, C, H, W] (or [C, H, W]).
 
@@ -213,8 +217,8 @@ def max_pool2d(
 
 
 def max_pool3d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
+    dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maximum of each window of `input` [N, C, D, H, W] (or [C, D, H, W]).
 
@@ -227,7 +231,7 @@ def max_pool3d(
 
 
 def avg_pool1d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, L] (or [C, L])."""
@@ -237,7 +241,7 @@ def avg_pool1d(
 
 
 def avg_pool2d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
@@ -256,7 +260,7 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
@@ -275,19 +279,16 @@ def avg_pool3d(
 
 
 def lp_pool1d(
-    input: Tensor,
-    norm_type: float,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
+    input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, L] (or [C, L]); p is `norm_type`."""
     return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool1d(
-    input: Tensor, indices: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
+    input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool1d` gave them."""
     sizes = _unpooled_sizes("max_unpool1d", 1, input, kernel_size, stride, padding, output_size)
@@ -295,19 +296,16 @@ def max_unpool1d(
 
 
 def lp_pool2d(
-    input: Tensor,
-    norm_type: float,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
+    input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, H, W] (or [C, H, W]); p is `norm_type`."""
     return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool2d(
-    input: Tensor, indices: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
+    input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool2d` gave them."""
     sizes = _unpooled_sizes("max_unpool2d", 2, input, kernel_size, stride, padding, output_size)
@@ -315,19 +313,16 @@ def max_unpool2d(
 
 
 def lp_pool3d(
-    input: Tensor,
-    norm_type: float,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
+    input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, D, H, W] (or [C, D, H, W]); p is `norm_type`."""
     return _lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool3d(
-    input: Tensor, indices: Tensor, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
+    input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool3d` gave them."""
     sizes = _unpooled_sizes("max_unpool3d", 3, input, kernel_size, stride, padding, output_size)

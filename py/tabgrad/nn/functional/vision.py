@@ -52,13 +52,16 @@ from tabgrad.ops.view import expand, part, permute, reshape, spread
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
 Ints = tuple[int, ...]
 AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 MODES = ("nearest", "nearest-exact", "area", *AXES)
 
 
-def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | None]]:
+def _sizes(
+    x: Tensor, size_: Dims | None, scale_factor: float | Sequence[float] | None
+) -> tuple[Ints, list[float | None]]:
     spatial = x.spec.shape[2:]
     n = len(spatial)
     if (size_ is None) == (scale_factor is None):
@@ -70,7 +73,8 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
                 f"interpolate: expected {n} sizes for an input {x.spec.shape}, got {given}"
             )
         return tuple(int(s) for s in given), [None] * n
-    factors = [scale_factor] * n if is_number(scale_factor) else list(scale_factor)
+    scale: Any = scale_factor
+    factors: list[float] = [scale] * n if is_number(scale) else list(scale)
     if len(factors) != n:
         raise ShapeError(
             f"interpolate: expected {n} scale factors for an input {x.spec.shape}, got {tuple(factors)}"
@@ -81,8 +85,9 @@ def _sizes(x: Any, size_: Any, scale_factor: Any) -> tuple[Ints, list[float | No
 
 @widened
 def interpolate(
-    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-    align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
+    input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest", align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] resized to `size`, or by `scale_factor`, along its last axes.
 
@@ -131,7 +136,7 @@ def interpolate(
     return copy.bind(input) if input is given else input
 
 
-def _nearest(x: Any, axis: int, out: int, ratio: float, centered: bool) -> Any:
+def _nearest(x: Tensor, axis: int, out: int, ratio: float, centered: bool) -> Tensor:
     shape = x.spec.shape
     m = shape[axis]
     if out % m == 0 and ratio == m / out:
@@ -151,33 +156,33 @@ def _nearest(x: Any, axis: int, out: int, ratio: float, centered: bool) -> Any:
 # -- weights ---------------------------------------------------------------------------------------
 
 
-def _horner(d: Any, *coefficients: float) -> Any:
+def _horner(d: Tensor, *coefficients: float) -> Tensor:
     y = add(mul(d, coefficients[0]), coefficients[1])
     for c in coefficients[2:]:
         y = add(mul(d, y), c)
     return y
 
 
-def _near(d: Any, a: float) -> Any:
+def _near(d: Tensor, a: float) -> Tensor:
     """Return the cubic convolution kernel (Keys 1981) at a distance `d` of 0 to 1."""
     return _horner(d, a + 2, -(a + 3), 0, 1)
 
 
-def _far(d: Any, a: float) -> Any:
+def _far(d: Tensor, a: float) -> Tensor:
     """Return the cubic convolution kernel at a distance `d` of 1 to 2."""
     return _horner(d, a, -5 * a, 8 * a, -4 * a)
 
 
-def _cubic(d: Any, a: float) -> Any:
+def _cubic(d: Tensor, a: float) -> Tensor:
     """Return the cubic convolution kernel at the distance `d`."""
     return where(le(d, 1), _near(d, a), where(lt(d, 2), _far(d, a), 0))
 
 
-def _hat(d: Any) -> Any:
+def _hat(d: Tensor) -> Tensor:
     return relu(sub(1, d))
 
 
-def _line(n: int, shape: Ints, x: Any, start: int = 0) -> Any:
+def _line(n: int, shape: Ints, x: Tensor, start: int = 0) -> Tensor:
     """Return start, start + 1, ... as floats along the axis of `shape` that is not 1."""
     kind = promote(x.spec.dtype, float32)
     line = cast(iota(n, x.device.index_dtype, x.device), kind)
@@ -185,7 +190,7 @@ def _line(n: int, shape: Ints, x: Any, start: int = 0) -> Any:
     return add(line, start) if start else line
 
 
-def _by_matrix(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Any:
+def _by_matrix(x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Tensor:
     """Return `x` resized by a kernel that is widened where the axis shrinks."""
     m, rank = x.spec.shape[axis], len(x.spec.shape)
     if corners:
@@ -203,12 +208,12 @@ def _by_matrix(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: 
     return permute.bind(y, dims=tuple(order.index(i) for i in range(rank)))
 
 
-def _product(x: Any, w: Any) -> Any:
+def _product(x: Tensor, w: Tensor) -> Tensor:
     """Return x @ w where a weight of 0 takes no part: of 0 · inf and 0 · nan a product would make nan."""
     plain = isfinite(x)
     kind = x.spec.dtype
 
-    def met(mask: Any, weights: Any) -> Any:
+    def met(mask: Tensor, weights: Tensor) -> Tensor:
         return gt(matmul.bind(cast(mask, kind), cast(weights, kind)), 0)
 
     high, low = eq(x, math.inf), eq(x, -math.inf)
@@ -220,7 +225,9 @@ def _product(x: Any, w: Any) -> Any:
     return where(bad, math.nan, where(up, math.inf, where(down, -math.inf, y)))
 
 
-def _from_neighbours(x: Any, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Any:
+def _from_neighbours(
+    x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corners: bool
+) -> Tensor:
     """Return the weighted sum of the two (cubic: four) elements around each place along `axis`.
 
     Not a product with a matrix of weights: one infinite element would make every one nan.
@@ -252,7 +259,7 @@ def _from_neighbours(x: Any, axis: int, out: int, ratio: float, cubic: bool, cor
 
 
 @widened
-def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
     if theta.spec.dtype.category < FLOAT:
         raise DTypeError(
@@ -283,11 +290,11 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     return reshape.bind(y, shape=(batch, *spatial, n))
 
 
-def _unnormalized(g: Any, m: int, corners: bool) -> Any:
+def _unnormalized(g: Tensor, m: int, corners: bool) -> Tensor:
     return mul(add(g, 1), (m - 1) / 2) if corners else add(mul(g, m / 2), (m - 1) / 2)
 
 
-def _reflected(p: Any, m: int, corners: bool) -> Any:
+def _reflected(p: Tensor, m: int, corners: bool) -> Tensor:
     low, span = (0.0, m - 1) if corners else (-0.5, m)
     if span == 0:
         return mul(p, 0)
@@ -298,7 +305,7 @@ def _reflected(p: Any, m: int, corners: bool) -> Any:
     return add(where(odd, sub(span, rest), rest), low)
 
 
-def _padded(p: Any, m: int, padding: str, corners: bool) -> Any:
+def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
     """Return the places in an axis of `m` elements that those beyond it are read at."""
     if padding == "reflection":
         p = _reflected(p, m, corners)
@@ -312,7 +319,7 @@ def _padded(p: Any, m: int, padding: str, corners: bool) -> Any:
 @kinked
 @widened
 def grid_sample(
-    input: Tensor, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] read at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
@@ -353,7 +360,7 @@ def grid_sample(
     return reshape.bind(y, shape=(*input.spec.shape[:2], *out))
 
 
-def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
+def _sampled(x: Tensor, places: list[Any], spatial: Ints, nearest: bool) -> Tensor:
     """Return the weighted sum of the elements around `places`: [N, C, L]."""
     lows = [round_(p) if nearest else floor(p) for p in places]
     total: Any = None
@@ -384,7 +391,7 @@ def _sampled(x: Any, places: list[Any], spatial: Ints, nearest: bool) -> Any:
     return total
 
 
-def _rows(x: Any, index: Any, weight: Any, there: Any) -> Any:
+def _rows(x: Tensor, index: Tensor, weight: Tensor, there: Tensor) -> Tensor:
     batch, channels = x.spec.shape[:2]
     wide = (batch, channels, index.spec.shape[1])
     rows = reshape.bind(x, shape=(batch, channels, size(x.spec.shape[2:])))
@@ -396,7 +403,7 @@ def _rows(x: Any, index: Any, weight: Any, there: Any) -> Any:
     return mul(where(inside, gather.bind(rows, at, axis=2), 0), share)
 
 
-def _cubically(x: Any, places: list[Any], padding: str, corners: bool) -> Any:
+def _cubically(x: Tensor, places: list[Any], padding: str, corners: bool) -> Tensor:
     """Return the sum of four times four elements around `places`, weighted by cubic convolution: [N, C, L]."""
     axes = []
     for p, m in zip(places, x.spec.shape[2:], strict=True):

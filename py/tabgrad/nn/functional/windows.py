@@ -19,23 +19,25 @@ from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Dims
 
 Ints = tuple[int, ...]
 
 
-def each_axis(name: str, value: Any, n: int) -> Ints:
+def each_axis(name: str, value: Dims, n: int) -> Ints:
     """Return one number for each of `n` spatial axes."""
+    given: Any = value
     if hasattr(value, "__index__") and not getattr(value, "shape", ()):
-        return (value.__index__(),) * n
-    out = tuple(int(v) for v in value)
+        return (given.__index__(),) * n
+    out = tuple(int(v) for v in given)
     if len(out) == 1:
         return out * n
     if len(out) != n:
-        raise ShapeError(f"{name}: expected one number or {n}, got {tuple(value)}")
+        raise ShapeError(f"{name}: expected one number or {n}, got {tuple(given)}")
     return out
 
 
-def windows(x: Any, kernel: Ints, strides: Ints, dilations: Ints) -> Any:
+def windows(x: Tensor, kernel: Ints, strides: Ints, dilations: Ints) -> Tensor:
     """Return the windows over the last axes of `x`: [..., *counts, *kernel]."""
     n = len(kernel)
     shape = x.spec.shape
@@ -47,7 +49,7 @@ def windows(x: Any, kernel: Ints, strides: Ints, dilations: Ints) -> Any:
     return rewindow.bind(wide, sizes=kernel, strides=strides, dilations=dilations)
 
 
-def _tiles(x: Any, lead: Ints, spatial: Ints, kernel: Ints) -> Any:
+def _tiles(x: Tensor, lead: Ints, spatial: Ints, kernel: Ints) -> Tensor:
     # windows that do not overlap are a reshape, whose transpose has no sum
     n, at = len(kernel), len(lead)
     counts = tuple(m // k for m, k in zip(spatial, kernel, strict=True))
@@ -63,8 +65,8 @@ class Geometry:
     """How windows lie over the spatial axes of a pooled input."""
 
     def __init__(
-        self, name: str, x: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-        ceil_mode: bool,
+        self, name: str, x: Tensor, n: int, kernel_size: Dims, stride: Dims | None,
+        padding: Dims, dilation: Dims, ceil_mode: bool,
     ) -> None:  # fmt: skip
         shape = x.spec.shape
         if len(shape) not in (n + 1, n + 2):
@@ -74,8 +76,8 @@ class Geometry:
         self.name, self.n = name, n
         self.spatial = shape[len(shape) - n :]
         self.kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
-        given = stride is not None and stride != () and stride != []
-        self.strides = each_axis(f"{name}: stride", stride, n) if given else self.kernel
+        given = self.kernel if stride is None or stride in ((), []) else stride
+        self.strides = each_axis(f"{name}: stride", given, n)
         self.padding = each_axis(f"{name}: padding", padding, n)
         self.dilations = each_axis(f"{name}: dilation", dilation, n)
         if min(self.kernel) < 1 or min(self.strides) < 1 or min(self.dilations) < 1:
@@ -127,7 +129,7 @@ class Geometry:
             )
         )  # fmt: skip
 
-    def windows(self, x: Any, value: Any) -> Any:
+    def windows(self, x: Tensor, value: float) -> Tensor:
         """Return the windows of `x` padded with `value`: [..., *counts, kernel elements]."""
         lead = x.spec.shape[: len(x.spec.shape) - self.n]
         x = pad_constant(x, (*((0, 0) for _ in lead), *self.pairs()), value)
@@ -137,13 +139,13 @@ class Geometry:
         return reshape.bind(w, shape=(*lead, *self.counts, size(self.kernel)))
 
 
-def lowest(x: Any) -> Any:
+def lowest(x: Tensor) -> float:
     if x.spec.dtype.is_floating_point:
         return -math.inf
     return -(2 ** (8 * x.spec.dtype.itemsize - 1)) if x.spec.dtype.signed else 0
 
 
-def vector(numbers: list[int], x: Any) -> Any:
+def vector(numbers: list[int], x: Tensor) -> Tensor:
     """Return a 1-d tensor of a few numbers, most of them equal, as constants joined together."""
     pieces, start = [], 0
     for i in range(1, len(numbers) + 1):
@@ -153,7 +155,7 @@ def vector(numbers: list[int], x: Any) -> Any:
     return pieces[0] if len(pieces) == 1 else cat.bind(*pieces, axis=0)
 
 
-def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
+def _columns(name: str, x: Tensor, **given: Any) -> list[Ints]:
     """Return the arguments of `fold` and `unfold` for both axes."""
     if x.spec.dtype is not dt.bool_:
         needs_float(name, x)
@@ -167,7 +169,7 @@ def _columns(name: str, x: Any, **given: Any) -> list[Ints]:
 
 
 def unfold(
-    input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0, stride: Dims = 1
 ) -> Tensor:
     """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
     shape = input.spec.shape
@@ -190,7 +192,8 @@ def unfold(
 
 
 def fold(
-    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor, output_size: Dims, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0,
+    stride: Dims = 1,
 ) -> Tensor:  # fmt: skip
     """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
     shape = input.spec.shape
@@ -216,7 +219,7 @@ def fold(
     return pad_constant(total, (*((0, 0),) * at, *((-q, -q) for q in p)))
 
 
-def window_sum(x: Any, axis: int, count: int, before: int, after: int) -> Any:
+def window_sum(x: Tensor, axis: int, count: int, before: int, after: int) -> Tensor:
     """Return the sum of `count` neighbours along `axis`, zeros beyond the ends."""
     rank = len(x.spec.shape)
     order = (*(i for i in range(rank) if i != axis), axis)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.nn.hooks import EVERYWHERE, Hook, register
 from tabgrad.nn.module import Module as Module
 from tabgrad.utils.hooks import RemovableHandle
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def register_module_forward_pre_hook(hook: Any) -> RemovableHandle:
+
+def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, args)` before forward of every module; what it returns becomes the arguments.
 
     The hooks of all modules run before those of the module itself.
@@ -27,7 +30,7 @@ def register_module_forward_pre_hook(hook: Any) -> RemovableHandle:
 
 
 def register_module_forward_hook(
-    hook: Any, *, with_kwargs: bool = False, always_call: bool = False
+    hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Call `hook(module, args, output)` after forward of every module; what it returns is the output.
 
@@ -37,26 +40,26 @@ def register_module_forward_hook(
     return register(EVERYWHERE, "forward", Hook(hook, with_kwargs, always_call))
 
 
-def register_module_full_backward_pre_hook(hook: Any) -> RemovableHandle:
+def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, grad_output)` in backward before the gradients of any module's inputs are computed."""
     return register(EVERYWHERE, "backward_pre", Hook(hook))
 
 
-def register_module_full_backward_hook(hook: Any) -> RemovableHandle:
+def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, grad_input, grad_output)` when the gradients of any module's inputs are known."""
     return register(EVERYWHERE, "backward", Hook(hook))
 
 
-def register_module_module_registration_hook(hook: Any) -> RemovableHandle:
+def register_module_module_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, name, submodule)` where a submodule is kept; what it returns is kept in its place."""
     return register(EVERYWHERE, "module", Hook(hook))
 
 
-def register_module_parameter_registration_hook(hook: Any) -> RemovableHandle:
+def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, name, param)` where a parameter is kept; what it returns is kept in its place."""
     return register(EVERYWHERE, "parameter", Hook(hook))
 
 
-def register_module_buffer_registration_hook(hook: Any) -> RemovableHandle:
+def register_module_buffer_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, name, buffer)` where a buffer is kept; what it returns is kept in its place."""
     return register(EVERYWHERE, "buffer", Hook(hook))

@@ -48,13 +48,14 @@ class PackedSequence(_Packed):
         return [sum(size > i for size in self.batch_sizes) for i in range(n)]
 
 
-def _as_ints(lengths: Any) -> list[int]:
+def _as_ints(lengths: Tensor | Sequence[int]) -> list[int]:
     return [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
 
 
 def pack_padded_sequence(
-    input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
-) -> PackedSequence:
+    input: Tensor, lengths: Tensor | Sequence[int], batch_first: bool = False,
+    enforce_sorted: bool = True,
+) -> PackedSequence:  # fmt: skip
     """Pack (T, N, ...), or (N, T, ...) with `batch_first`, whose sequences have these lengths.
 
     With `enforce_sorted` they must be in descending order. A list of lengths costs nothing; a Tensor of
@@ -155,7 +156,7 @@ def pad_sequence(
 
 
 def unpad_sequence(
-    padded_sequences: Tensor, lengths: Any, batch_first: bool = False
+    padded_sequences: Tensor, lengths: Tensor | Sequence[int], batch_first: bool = False
 ) -> list[Tensor]:
     """Undo `pad_sequence`: return the sequences with these lengths."""
     if not batch_first:
