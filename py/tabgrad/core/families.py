@@ -124,13 +124,7 @@ class Elementwise(Op):
             if kind != "float" and self.integers != "same":
                 continue
             for language in ("wgsl", "cuda"):
-                keys = (f"{language} {kind}", kind, language)
-                code: Any = self.code
-                found = (
-                    next((code[k] for k in keys if k in code), None)
-                    if isinstance(code, dict)
-                    else code
-                )
+                found = self.code_in(language, kind)
                 if found is None:
                     raise RegistryError(f"{self.name}: has no {language} code for {kind} operands")
                 try:
@@ -139,6 +133,13 @@ class Elementwise(Op):
                     raise RegistryError(
                         f"{self.name}: the code {found!r} names no operand: {e}"
                     ) from e
+
+    def code_in(self, language: str, kind: str) -> str | None:
+        """Return the scalar expression for operands of a kind of dtype; None where there is none."""
+        if not isinstance(self.code, dict):
+            return self.code
+        keys = (f"{language} {kind}", kind, language)
+        return next((self.code[key] for key in keys if key in self.code), None)
 
     @property
     def differentiable(self) -> bool:

@@ -17,6 +17,10 @@ FLAGS: Any = "flags"
 """Stands for a dtype where words are bound that threads set at the same time."""
 
 
+class Windowed(str):
+    """The name of a buffer that is bound as windows; functions named after it (`_at`, `_put`) reach into it."""
+
+
 class Binding(NamedTuple):
     """A buffer that a kernel binds, "r" or "w"; a large one as so many `windows`, of `each` elements all but
     the last, from the element on that the text `base` tells."""
@@ -176,15 +180,12 @@ class Dialect:
 
     def code(self, op: Any, dtype: dt.DType) -> str:
         """Return the scalar expression of an element-wise op for operands of `dtype`."""
-        code = op.code
-        if isinstance(code, str):
-            return code
-        kind = ("bool", "int", "float", "complex")[dtype.category]
-        for key in (f"{self.name} {kind}", kind, self.name):
-            if key in code:
-                found: str = code[key]
-                return found
-        raise DTypeError(f"{op.name}: has no {self.name} code for {dtype.name}")
+        found: str | None = op.code_in(
+            self.name, ("bool", "int", "float", "complex")[dtype.category]
+        )
+        if found is None:
+            raise DTypeError(f"{op.name}: has no {self.name} code for {dtype.name}")
+        return found
 
 
 def pack_words(value: Any, kind: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import opaque
-from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect
+from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect, Windowed
 from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, var
 from tabgrad.lower.ir import FULL, Node
 from tabgrad.lower.record import record_of
@@ -179,7 +179,7 @@ class Emitter:
             self.access.append([slot, mode, n.spec.dtype])
         elif mode == "w":
             self.access[i][1] = "w"
-        return f"b{i}x" if slot in self.windows else f"b{i}", offset
+        return Windowed(f"b{i}x") if slot in self.windows else f"b{i}", offset
 
     def bindings(self) -> list[Binding]:
         """Return what is bound, in order."""

@@ -333,14 +333,11 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
         return in_single(p, REGISTRY["matmul"], params, srcs)
     if min(m, n, k) <= 1:
         lead = tuple(batch)
-        left = apply(
-            p, "expand", apply(p, "reshape", x, shape=(*lead, m, 1, k)), shape=(*lead, m, n, k)
-        )
-        turned = apply(p, "permute", y, dims=(*range(len(lead)), len(lead) + 1, len(lead)))
-        right = apply(
-            p, "expand", apply(p, "reshape", turned, shape=(*lead, 1, n, k)), shape=(*lead, m, n, k)
-        )
-        return apply(p, "reduce_sum", apply(p, "mul", left, right), axes=(len(lead) + 2,))
+        rank, shape = len(lead), (*lead, m, n, k)
+        left = apply(p, "spread", x, shape=shape, axes=(rank + 1,))
+        turned = apply(p, "permute", y, dims=(*range(rank), rank + 1, rank))
+        right = apply(p, "spread", turned, shape=shape, axes=(rank,))
+        return apply(p, "reduce_sum", apply(p, "mul", left, right), axes=(rank + 2,))
     if y.name == "expand" and batch and y.srcs[0].shape in ((k, n), (*(1,) * len(batch), k, n)):
         one = apply(p, "reshape", y.srcs[0], shape=(k, n))
         rows = apply(p, "reshape", x, shape=(math.prod(batch) * m, k))

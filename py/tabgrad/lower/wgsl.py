@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Binding, Dialect
+from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Binding, Dialect, Windowed
 from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
@@ -53,7 +53,7 @@ class WGSL(Dialect):
 
     def load(self, buffer: str, index: str, dtype: dt.DType) -> str:
         """Read an element of a buffer as its compute type."""
-        text = f"{buffer}_at({index})" if buffer[-1] == "x" else f"{buffer}[{index}]"
+        text = f"{buffer}_at({index})" if isinstance(buffer, Windowed) else f"{buffer}[{index}]"
         if dtype is dt.bool_:
             return f"({text} != 0u)"
         return f"f32({text})" if dtype is dt.float16 else text
@@ -66,7 +66,7 @@ class WGSL(Dialect):
             value = f"f16({value})"
         elif dtype is dt.bfloat16:
             value = self.narrow(value, dtype)
-        if buffer[-1] == "x":
+        if isinstance(buffer, Windowed):
             return f"{buffer}_put({index}, {value});"
         return f"{buffer}[{index}] = {value};"
 

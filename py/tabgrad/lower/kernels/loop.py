@@ -120,6 +120,16 @@ class LoopEmitter(Emitter):
         self.places[-1] = (slot, 0)
         return Emitter.buffer(self, Node(-1, None, NO_PARAMS, (), spec((), dtype), -1), mode)[0]
 
+    def take(self, n: Node) -> str:
+        """Return the text that reads element `g` of what holds `n`."""
+        name, offset = self.buffer(n, "r")
+        return self.d.load(name, f"g + {Size(offset)}", n.spec.dtype)
+
+    def put(self, n: Node, value: str) -> None:
+        """Write element `g` of what holds `n`."""
+        name, offset = self.buffer(n, "w")
+        self.line(self.d.store(name, f"g + {Size(offset)}", value, n.spec.dtype))
+
     def origin(self, n: Node) -> int:
         """Return the raw node of the loop: those inside were not recorded one by one."""
         return self.loop.n.origin
@@ -291,14 +301,11 @@ class _Home:
     def stack(self, e: LoopEmitter) -> None:
         """Copy what is stacked and also read inside from shared memory to the output."""
         body = self.loop.body
-        d = self.loop.printer.d
         at = self.out_offset + body.sizes()[0]
         for o in self.loop.p.outputs[body.carries :]:
             if o.id in self.spots and o.spec.size:
                 self.each(e, o.spec.size)
-                name, offset = e.buffer(o, "r")
-                value = d.load(name, f"g + {Size(offset)}", o.spec.dtype)
-                self.write(e, f"g + {Size(at)} + s * {Size(o.spec.size)}", value)
+                self.write(e, f"g + {Size(at)} + s * {Size(o.spec.size)}", e.take(o))
                 e.close()
             at += self.loop.length * o.spec.size
 
@@ -310,22 +317,12 @@ class _Home:
 
     def turn(self, e: LoopEmitter) -> None:
         """Make the new carry the old one."""
-        d = self.loop.printer.d
         body = self.loop.body
         for old, new in zip(self.inputs[: body.carries], self.loop.p.outputs, strict=False):
             if not old.spec.size:
                 continue
             self.each(e, old.spec.size)
-            a, at = e.buffer(new, "r")
-            b, to = e.buffer(old, "w")
-            e.line(
-                d.store(
-                    b,
-                    f"g + {Size(to)}",
-                    d.load(a, f"g + {Size(at)}", new.spec.dtype),
-                    old.spec.dtype,
-                )
-            )
+            e.put(old, e.take(new))
             e.close()
 
     def carry_in(self, e: LoopEmitter, first: bool) -> None:
@@ -349,8 +346,7 @@ class _Home:
             else:
                 name = e.binding(self.kept, node.spec.dtype, "r")
                 value = d.load(name, f"g + {Size(kept)}", node.spec.dtype)
-            name, to = e.buffer(node, "w")
-            e.line(d.store(name, f"g + {Size(to)}", value, node.spec.dtype))
+            e.put(node, value)
             e.close()
             kept += node.spec.size
 
@@ -362,8 +358,7 @@ class _Home:
             if not node.spec.size:
                 continue
             self.each(e, node.spec.size)
-            name, offset = e.buffer(node, "r")
-            value = d.load(name, f"g + {Size(offset)}", node.spec.dtype)
+            value = e.take(node)
             if last:
                 self.write(e, f"g + {Size(self.out_offset + at)}", value)
             else:
