@@ -248,6 +248,16 @@ def test_what_one_binding_may_reach() -> None:
         verify.plan(made, WGSL(), Limits(binding=128))
 
 
+def test_what_shares_a_buffer_is_not_alive_at_once() -> None:
+    made = plan(Limits())
+    made.temporaries, made.nbytes = {1: (0, 1), 2: (1, 3), 3: (4, 4)}, [256] * 4
+    verify.sharing(made, {1: 0, 2: 1, 3: 0}, [256, 256])
+    with pytest.raises(Broken, match="slots 1 and 2 are alive in buffer 0 at once"):
+        verify.sharing(made, {1: 0, 2: 0, 3: 0}, [256])
+    with pytest.raises(Broken, match="slot 3 does not fit into buffer 1 of 128 bytes"):
+        verify.sharing(made, {1: 0, 2: 2, 3: 1}, [256, 128, 256])
+
+
 def test_lowering_is_verified_in_tests_only_where_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
     ordered = Fuser.ordered
     monkeypatch.setattr(Fuser, "ordered", lambda self: ordered(self)[::-1])

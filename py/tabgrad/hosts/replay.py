@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.hosts.commands import Dispatch, Nested, Routine, Window
 from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.lower import verify
 from tabgrad.lower.dialect import pack_words
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.plan import Plan
@@ -73,6 +74,7 @@ class Stored:
                 self.home[slot] = best
             for slot in ends.get(i, ()):
                 free.append(self.home[slot])
+        verify.sharing(plan, self.home, self.sizes)
 
     def run(
         self, encoder: Encoder, pool: Pool, inputs: Sequence[Buffer], values: Sequence[Any]

@@ -6,7 +6,7 @@ They look where `ON` is set, as in the tests, and raise Broken with the value, g
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.spec import Spec
@@ -222,3 +222,17 @@ def lives(made: Plan) -> None:
                 raise Broken(
                     f"plan: kernel {i} ({k.label}) uses slot {slot}, which lives from {first} to {last}"
                 )
+
+
+@stage
+def sharing(made: Plan, home: Mapping[int, int], sizes: Sequence[int]) -> None:
+    """Temporaries that share a buffer fit into it, and their lives don't meet."""
+    last_of: dict[int, tuple[int, int]] = {}
+    for slot, (first, last) in sorted(made.temporaries.items(), key=lambda t: t[1]):
+        at = home[slot]
+        if made.nbytes[slot] > sizes[at]:
+            raise Broken(f"sharing: slot {slot} does not fit into buffer {at} of {sizes[at]} bytes")
+        end, other = last_of.get(at, (-1, -1))
+        if first <= end:
+            raise Broken(f"sharing: slots {other} and {slot} are alive in buffer {at} at once")
+        last_of[at] = (last, slot)
