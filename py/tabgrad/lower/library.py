@@ -21,6 +21,8 @@ NAME_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 FUNCTION_START = re.compile(r"^fn (\w+)\(", re.MULTILINE)
 FUNCTION = re.compile(r"((?:^//!.*\n)+)(^fn (\w+)\([\s\S]*?^}\n)", re.MULTILINE)
 BLOCK = re.compile(r"^( *)//@begin (\w+)\n([\s\S]*?)^ *//@end\n", re.MULTILINE)
+HALF = re.compile(r"\bf16\b")
+SUBGROUP = re.compile(r"\b(subgroup|quad)[A-Z]\w*\(")
 ALIAS = "alias elem = f32;"
 
 
@@ -142,8 +144,12 @@ def with_library(text: str) -> str:
 
 def directives(text: str) -> str:
     """Return the `enable` lines that `text` needs at its head."""
-    needed = {"f16": r"\bf16\b", "subgroups": r"\b(subgroup|quad)[A-Z]\w*\("}
-    return "".join(f"enable {name};\n" for name, sign in needed.items() if re.search(sign, text))
+    # a plain search comes first: few texts need any, and the patterns are slow
+    found = {
+        "f16": "f16" in text and HALF.search(text),
+        "subgroups": ("subgroup" in text or "quad" in text) and SUBGROUP.search(text),
+    }
+    return "".join(f"enable {name};\n" for name, needed in found.items() if needed)
 
 
 def folder() -> Traversable:
