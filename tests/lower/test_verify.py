@@ -143,6 +143,17 @@ def test_a_read_from_outside_of_a_stored_value() -> None:
         verify.groups(p, groups, fuser.stored)
 
 
+def test_what_has_no_elements_reads_none() -> None:
+    p = Program()
+    x = apply(p, "reshape", p.input(spec((1,), float32)), shape=(1, 1))
+    behind = apply(p, "slice", x, starts=(1, 0), stops=(1, 1), steps=(1, 1))
+    p.outputs = [apply(p, "exp", apply(p, "reshape", behind, shape=(0,)))]
+    p.finish()
+    fuser = Fuser(p, Limits())
+    groups = fuser.run()
+    verify.groups(p, groups, fuser.stored)
+
+
 def placed(p: Program) -> Memory:
     m = Memory(p, WGSL(), {})
     for o in p.outputs:

@@ -6,6 +6,7 @@ They look where `ON` is set, as in the tests, and raise Broken with the value, g
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,16 @@ def inside(g: Group, n: Node, index: tuple[Expr, ...]) -> None:
 
 
 def reads(g: Group, stored: set[int]) -> None:
-    """Walk from the members of a group to what they load, as far as nothing stands under a condition."""
+    """Walk from the members of a group to what they load, as far as nothing stands under a condition.
+
+    What has no elements reads none.
+    """
     members = {m.id for m in g.members}
-    stack = [(m, g.index[m.id]) for m in g.members if m.id in g.index and m not in g.heavies]
+    made = [m for m in g.members if m.id in g.index and m not in g.heavies and m.spec.size]
+    stack = [(m, g.index[m.id]) for m in made]
     if g.kind != "library":
-        stack += [(s, index) for h in g.heavies for s, index in g.operands(h)]
+        read = (pair for h in g.heavies for pair in g.operands(h))
+        stack += [(s, index) for s, index in read if s.spec.size and math.prod(g.shape)]
     seen: set[Any] = set()
     while stack:
         n, index = stack.pop()
