@@ -10,6 +10,7 @@ from tabgrad import extend
 from tabgrad.core.errors import DeviceError, RegistryError
 from tabgrad.core.op import REGISTRY
 from tabgrad.func import grad, hessian, jvp, vmap
+from tests.lower import recorder
 
 pytestmark = pytest.mark.every_host
 
@@ -216,3 +217,14 @@ def test_bad_declarations():
         own_ring(1.0, 2.0)
     for name in ("own_unsaid", "own_misnamed", "own_short"):
         assert name not in REGISTRY
+
+
+def test_float64_gets_the_functions_in_its_precision():
+    device = recorder.device("cuda")
+    for dtype, name in ((tg.float64, "f64"), (tg.float32, "f32"), (tg.float16, "f32")):
+        x = tg.zeros(3, dtype=dtype, device=device)
+        own_gate(x, tg.exp(x)).tolist()
+        source = recorder.last_plan(device).kernels[-1].source
+        body = source[source.index("main_kernel") :]
+        assert f"tanh_{name}(" in body, body
+        assert f"exp_{name}(" in body, body
