@@ -18,8 +18,8 @@ from tabgrad.core.errors import ArgumentError
 from tabgrad.core.op import Op
 from tabgrad.core.shape import size
 from tabgrad.core.spec import Spec, intern_params
+from tabgrad.ops.types import Ints
 
-Ints = tuple[int, ...]
 MOST_AXES = 64
 """NumPy's arrays have no more."""
 MOST_BYTES = 1 << 63

@@ -8,12 +8,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.families import Elementwise
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.spec import Spec, spec
+from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.core.families import Declared
-
-Operand = Any
-Array = Any
 
 
 class Bits(Elementwise):

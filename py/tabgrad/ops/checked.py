@@ -5,14 +5,15 @@ On a device the check rides in the kernel that reads them, see `lower/checks.py`
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
+from tabgrad.ops.types import Array, Operand
 
-Operand = Any
-Array = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 def complaint(found: int, size: int, what: str, dim: int, name: str) -> str:
@@ -77,11 +78,11 @@ def confined(x: Operand, *, rule: Rule, message: str) -> Array:
 
 
 def within(
-    name: str, index: Any, size: int, dim: int = 0, *, wraps: bool = False, what: str = "index",
+    name: str, index: Tensor, size: int, dim: int = 0, *, wraps: bool = False, what: str = "index",
     ignore: int | None = None,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Return an index tensor checked against a dim of `size`; see `checked`."""
-    found: Any = checked.bind(
+    found = checked.bind(
         index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore
     )
     # what may not be saved for a backward may not be saved checked

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.shape import size
 from tabgrad.core.trace import zeros_like
+from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import flip, permute, reshape
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.op import Operands
+    from tabgrad.tensor import Tensor
+
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -28,7 +32,8 @@ def dilated(n: int, dilation: int) -> int:
 
 
 def _conv_shape(
-    x: Ints, w: Ints, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints, groups: int
+    x: Ints, w: Ints, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints,
+    groups: int,
 ) -> Ints:  # fmt: skip
     if x[1] != w[1] * groups or w[0] % groups:
         raise ShapeError(
@@ -50,8 +55,9 @@ def _conv_shape(
 
 
 def _lhs(
-    ct: Any, x: Any, w: Any, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints, groups: int
-) -> Any:  # fmt: skip
+    ct: Tensor, x: Tensor, w: Tensor, *, strides: Ints, padding: Pairs, dilations: Ints,
+    lhs_dilations: Ints, groups: int,
+) -> Tensor:  # fmt: skip
     """Slide the flipped kernel, inputs and outputs exchanged, over the spread cotangent."""
     if not ct.spec.size or not w.spec.size:
         return zeros_like(x)
@@ -68,7 +74,7 @@ def _lhs(
     )  # fmt: skip
 
 
-def _exchange(w: Any, groups: int, kernel: Ints) -> Any:
+def _exchange(w: Tensor, groups: int, kernel: Ints) -> Tensor:
     """Return the kernel flipped, with input and output channels exchanged within each group."""
     n = len(kernel)
     if any(k > 1 for k in kernel):
@@ -82,8 +88,9 @@ def _exchange(w: Any, groups: int, kernel: Ints) -> Any:
 
 
 def _rhs(
-    ct: Any, x: Any, w: Any, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints, groups: int
-) -> Any:  # fmt: skip
+    ct: Tensor, x: Tensor, w: Tensor, *, strides: Ints, padding: Pairs, dilations: Ints,
+    lhs_dilations: Ints, groups: int,
+) -> Tensor:  # fmt: skip
     """Slide the cotangent as a kernel over the input; the batch takes the place of the channels."""
     if not ct.spec.size or not x.spec.size:
         return zeros_like(w)
@@ -109,7 +116,9 @@ def _rhs(
     return permute.bind(out, dims=(1, 0, *tail))
 
 
-def _conv_batch(b: int, args: Any, dims: Any, *, groups: int, **params: Any) -> Any:
+def _conv_batch(
+    b: int, args: Operands, dims: Sequence[int | None], *, groups: int, **params: Any
+) -> Tensor:
     x, w = args
     if dims[1] is None:
         x = to_front(x, dims[0], b)
@@ -120,7 +129,9 @@ def _conv_batch(b: int, args: Any, dims: Any, *, groups: int, **params: Any) -> 
     return _batched_kernel(b, x, dims[0], w, groups, params)
 
 
-def _batched_kernel(b: int, x: Any, dim: int | None, w: Any, groups: int, params: Any) -> Any:
+def _batched_kernel(
+    b: int, x: Tensor, dim: int | None, w: Tensor, groups: int, params: Any
+) -> Tensor:
     """Each element of the batch becomes groups of its own, or more outputs where the input is shared."""
     o, c, kernel = w.shape[1] // groups, w.shape[2], w.shape[3:]
     tail = tuple(range(3, 3 + len(kernel)))
@@ -170,7 +181,8 @@ def _plain(n: int, **changes: Any) -> dict[str, Any]:
     ),
 )
 def conv(
-    x: Operand, w: Operand, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints, groups: int
+    x: Operand, w: Operand, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints,
+    groups: int,
 ) -> Array:  # fmt: skip
     """Return y[n, o, p] = sum over c and k of x[n, c, p * stride + k * dilation - lo] w[o, c, k].
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import INT, DType, bool_
 from tabgrad.core.families import elementwise
@@ -12,9 +12,10 @@ from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.rounding import eq, gt, lt, trunc
+from tabgrad.ops.types import Array, Operand
 
-Operand = Any
-Array = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 REAL = "biuf"
 FLOATS = "f"
@@ -140,7 +141,7 @@ def where(cond: Operand, x: Operand, y: Operand) -> Array:
     return np.where(cond, x, y)
 
 
-def attached(y: Any, x: Any) -> Any:
+def attached(y: Tensor, x: Tensor) -> Tensor:
     """Return `y` with the derivative 0 by `x`, which broadcasts to it: a gradient is zeros and not None."""
     return where(constant(False, spec(y.spec.shape, bool_), y.device), x, y)
 
@@ -285,7 +286,7 @@ def sign(x: Operand) -> Array:
     return np.where(x == x, np.sign(x), 0)
 
 
-def _winner(t: Any, loses: Any, ties: Any) -> Any:
+def _winner(t: Tensor, loses: Tensor, ties: Tensor) -> Tensor:
     # of a nan and a number neither loses
     return where(loses, 0, where(ties, t * 0.5, t))
 
@@ -367,7 +368,7 @@ def log1p(x: Operand) -> Array:
     return np.log1p(x)
 
 
-def _share(x: Any) -> Any:
+def _share(x: Tensor) -> Tensor:
     return REGISTRY["sigmoid"].bind(x)
 
 
@@ -443,7 +444,7 @@ def atan(x: Operand) -> Array:
     return np.arctan(x)
 
 
-def _squares(x: Any, y: Any) -> Any:
+def _squares(x: Tensor, y: Tensor) -> Tensor:
     """Return x² + y², 1 at the origin: the derivatives of the angle count as 0 there."""
     found = x * x + y * y
     return where(found == 0, 1, found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
@@ -13,12 +13,15 @@ from tabgrad.core.op import same_dtype
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add
+from tabgrad.ops.types import Array, Operand
 from tabgrad.ops.view import slice_, spread
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from tabgrad.core.op import Op, Operands, Tangents
+    from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
 
 # -- iota ------------------------------------------------------------------------------------------
 
@@ -38,12 +41,12 @@ def counting(like: Operand, *, size: int, dtype: dt.DType) -> Array:
     return np.arange(size, dtype=dtype.name)
 
 
-def iota(size: int, dtype: dt.DType, device: Any) -> Any:
+def iota(size: int, dtype: dt.DType, device: Device) -> Tensor:
     """Return 0, 1, ..., size - 1 on `device`."""
     return counting.bind(constant(0, spec((), dtype), device), size=size, dtype=dtype)
 
 
-def iota_along(x: Any, axis: int) -> Any:
+def iota_along(x: Tensor, axis: int) -> Tensor:
     """Return the index along `axis` at every element of `x`."""
     line = iota(x.shape[axis], x.device.index_dtype, x.device)
     others = tuple(i for i in range(len(x.shape)) if i != axis)
@@ -65,7 +68,9 @@ def _cat_spec(*specs: Spec, axis: int) -> Spec:
     return spec((*first[:axis], total, *first[axis + 1 :]), same_dtype("cat", specs))
 
 
-def _cat_transpose(ct: Any, needs: Any, inputs: Any, _y: Any, *, axis: int) -> Any:
+def _cat_transpose(
+    ct: Tensor, needs: Sequence[bool], inputs: Operands, _y: Tensor, *, axis: int
+) -> tuple[Tensor | None, ...]:
     shape = ct.spec.shape
     out, start = [], 0
     for x, need in zip(inputs, needs, strict=True):
@@ -79,11 +84,11 @@ def _cat_transpose(ct: Any, needs: Any, inputs: Any, _y: Any, *, axis: int) -> A
     return tuple(out)
 
 
-def _zeros(x: Any) -> Any:
+def _zeros(x: Tensor) -> Tensor:
     return constant(0, x.spec, x.device)
 
 
-def _cat_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+def _cat_derivative(primals: Operands, tangents: Tangents, _y: Tensor, *, axis: int) -> Tensor:
     filled = [_zeros(p) if t is None else t for p, t in zip(primals, tangents, strict=True)]
     return cat.bind(*filled, axis=axis)
 
@@ -127,7 +132,7 @@ def _gather_spec(x: Spec, index: Spec, *, axis: int) -> Spec:
     return spec(index.shape, x.dtype)
 
 
-def _gather_batch(n: int, args: Any, dims: Any, *, axis: int) -> Any:
+def _gather_batch(n: int, args: Operands, dims: Sequence[int | None], *, axis: int) -> Tensor:
     x, index = (to_front(a, d, n) for a, d in zip(args, dims, strict=True))
     return gather.bind(x, index, axis=axis + 1)
 
@@ -183,14 +188,16 @@ def _scatter_spec(x: Spec, index: Spec, src: Spec, *, axis: int) -> Spec:
     return spec(x.shape, same_dtype("scatter", (x, src)))
 
 
-def _scatter_add_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+def _scatter_add_derivative(
+    primals: Operands, tangents: Tangents, _y: Tensor, *, axis: int
+) -> Tensor:
     dx, _, dsrc = tangents
     dx = _zeros(primals[0]) if dx is None else dx
     return dx if dsrc is None else scatter_add.bind(dx, primals[1], dsrc, axis=axis)
 
 
-def _scatter_batch(op: Any) -> Any:
-    def batching(n: int, args: Any, dims: Any, *, axis: int) -> Any:
+def _scatter_batch(op: Callable[[], Op]) -> Callable[..., Tensor]:
+    def batching(n: int, args: Operands, dims: Sequence[int | None], *, axis: int) -> Tensor:
         return op().bind(
             *(to_front(a, d, n) for a, d in zip(args, dims, strict=True)), axis=axis + 1
         )
@@ -234,7 +241,7 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
     return out
 
 
-def _unhit(x: Any, index: Any, axis: int) -> Any:
+def _unhit(x: Tensor, index: Tensor, axis: int) -> Tensor:
     """1 where no index points, 0 elsewhere."""
     ones, zeros = (
         constant(1, x.spec, x.device),
@@ -243,7 +250,9 @@ def _unhit(x: Any, index: Any, axis: int) -> Any:
     return scatter.bind(ones, index, zeros, axis=axis)
 
 
-def _scatter_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> Any:
+def _scatter_derivative(
+    primals: Operands, tangents: Tangents, _y: Tensor, *, axis: int
+) -> Tensor | None:
     # repeated indices: the last one written wins, so only it passes its tangent on
     dx, _, dsrc = tangents
     x, index, src = primals
@@ -263,7 +272,7 @@ def _scatter_derivative(primals: Any, tangents: Any, _y: Any, *, axis: int) -> A
     return out
 
 
-def _order(index: Any, axis: int) -> Any:
+def _order(index: Tensor, axis: int) -> Tensor:
     return iota_along(index, axis).to(index.spec.dtype)
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
+from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import permute, reshape
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.op import Operands
+    from tabgrad.tensor import Tensor
 
 LONG, FEW = 4096, 16
 """Sums of more than LONG products are taken in float64 where they are at most FEW: BLAS adds up long ones in
 float32, and the more there are the longer float64 takes."""
 
 
-def transposed(x: Any) -> Any:
+def transposed(x: Tensor) -> Tensor:
     """Return `x` with its last two axes swapped."""
     n = len(x.shape)
     return permute.bind(x, dims=(*range(n - 2), n - 1, n - 2))
@@ -32,7 +35,7 @@ def _matmul_shape(x: Ints, y: Ints) -> Ints:
     return (*x[:-1], y[-1])
 
 
-def _matmul_batch(n: int, args: Any, dims: Any) -> Any:
+def _matmul_batch(n: int, args: Operands, dims: Sequence[int | None]) -> Tensor:
     x, y = args
     if dims[1] is None and len(x.spec.shape) == 3:
         # one matrix on the right: the batch joins the rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel
@@ -11,9 +11,11 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import bind
+from tabgrad.ops.types import Array, Operand
 
-Operand = Any
-Array = Any
+if TYPE_CHECKING:
+    from tabgrad.core.op import Operands
+    from tabgrad.tensor import Tensor
 
 INSIDE = ("elementwise", "view", "reduction")
 KERNELS = ("gather", "cat", "counting", "matmul")
@@ -87,7 +89,7 @@ def _infer(*flats: Spec, body: Body, length: int, reverse: bool) -> Spec:
     return spec((carry + length * stacked,), body.specs[body.outputs[0]].dtype)
 
 
-def _each(n: int, args: Any, dims: Any, **params: Any) -> Any:
+def _each(n: int, args: Operands, dims: Sequence[int | None], **params: Any) -> Tensor:
     """Batching: one loop after the other. `func.vmap` never comes here: it batches the body."""
     rows = []
     for i in range(n):

@@ -5,7 +5,7 @@ the same ones."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel, to_front
@@ -13,10 +13,14 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.types import Array, Ints, Operand
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.op import Operands
+    from tabgrad.hosts.devices import Device
+    from tabgrad.tensor import Tensor
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -53,7 +57,7 @@ def random_bits(key: Operand, call: Operand, *, shape: Ints) -> Array:
     return a.reshape(shape)
 
 
-def _batched_keys(n: int, args: Any, dims: Any, shape: Ints) -> Any:
+def _batched_keys(n: int, args: Operands, dims: Sequence[int | None], shape: Ints) -> Tensor:
     key, call = args
     stack = REGISTRY["cat"]
     if dims[0] is None and dims[1] is None:
@@ -68,11 +72,11 @@ def _batched_keys(n: int, args: Any, dims: Any, shape: Ints) -> Any:
     return stack.bind(*draws, axis=0)
 
 
-def _at(x: Any, i: int) -> Any:
+def _at(x: Tensor, i: int) -> Tensor:
     one = REGISTRY["slice"].bind(x, starts=(i,), stops=(i + 1,), steps=(1,))
     return REGISTRY["reshape"].bind(one, shape=())
 
 
-def key_tensor(value: int, device: Any) -> Any:
+def key_tensor(value: int, device: Device) -> Tensor:
     """Return a 0-d uint32 tensor of the low 32 bits of `value`."""
     return constant(value & 0xFFFFFFFF, spec((), dt.uint32), device)

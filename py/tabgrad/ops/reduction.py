@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
@@ -12,17 +12,17 @@ from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota, iota_along
 from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt
 from tabgrad.ops.scan import product_of_others
+from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import expand, reshape, spread
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 ONE_BY_ONE = 1024
 """The most numbers that are added up in float32 one after the other."""
 
 
-def keep(y: Any, x: Any, axes: Ints) -> Any:
+def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
     """Return the reduced `y` repeated over `axes`, where `x` had them."""
     return spread.bind(y, shape=x.shape, axes=axes) if axes else y
 
@@ -53,7 +53,7 @@ def summing(x: Array, axes: Ints) -> Any:
     return np.promote_types(x.dtype, np.float64)
 
 
-def _prod_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
+def _prod_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
     # the product of all the other elements, which division by x would lose where x is 0
     others = product_of_others(x, axes)
     return reduce_sum.bind(dx * others, axes=axes)
@@ -65,7 +65,7 @@ def reduce_prod(x: Operand, *, axes: Ints) -> Array:
     return x.prod(axes, dtype=x.dtype)
 
 
-def _extreme_derivative(dx: Any, x: Any, y: Any, *, axes: Ints) -> Any:
+def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
     best = keep(y, x, axes)
     mask = eq(x, best)
     if x.spec.dtype.is_floating_point:
@@ -118,7 +118,7 @@ def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
     return x.argmin(axes[0])
 
 
-def first_place(x: Any, y: Any, axis: int, padded: Any = ()) -> Any:
+def first_place(x: Tensor, y: Tensor, axis: int, padded: tuple[Ints, ...] = ()) -> Tensor:
     """Return where along `axis` the maximum `y` of `x` was met: at the last nan, or else at its first place.
 
     So does max pooling count, which goes on at each nan. Where `x` are windows that are `padded`, as `inside`
@@ -138,14 +138,16 @@ def first_place(x: Any, y: Any, axis: int, padded: Any = ()) -> Any:
     return where(ge(best, n), best - n, n - 1 - best)
 
 
-def _first_derivative(dx: Any, x: Any, y: Any, *, axes: Ints, padded: Any = ()) -> Any:
+def _first_derivative(
+    dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints, padded: tuple[Ints, ...] = ()
+) -> Tensor:
     (axis,) = axes
     place = first_place(x, y, axis, padded)
     here = eq(keep(place, x, axes), iota_along(x, axis))
     return reduce_sum.bind(where(here, dx, 0), axes=axes)
 
 
-def inside(padded: tuple[Ints, ...], x: Any) -> Any:
+def inside(padded: tuple[Ints, ...], x: Tensor) -> Tensor:
     """Return which elements of windows over a padded input, [..., *counts, kernel elements], are no padding.
 
     `padded` has for each axis its size, and number, sizes, strides, dilation and padding of the windows.
@@ -163,7 +165,7 @@ def inside(padded: tuple[Ints, ...], x: Any) -> Any:
     return expand.bind(flat, shape=x.shape)
 
 
-def _line(x: Any, shape: Ints, axis: int) -> Any:
+def _line(x: Tensor, shape: Ints, axis: int) -> Tensor:
     return spread.bind(x, shape=shape, axes=tuple(i for i in range(len(shape)) if i != axis))
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
-
-Operand = Any
-Array = Any
-
+from tabgrad.ops.types import Array, Operand
 
 # -- rounding: the derivative is 0 wherever it exists, as in PyTorch -------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import conjugate, kernel, to_front
@@ -16,17 +16,22 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import exp, where
 from tabgrad.ops.indexing import cat, gather
 from tabgrad.ops.rounding import eq
+from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import pad, part, permute, reshape
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.op import Operands, Tangents
+    from tabgrad.tensor import Tensor
 
 
 def _batch(name: str) -> Any:
     """Return the batching rule of a scan: the same axis, one further back."""
 
-    def batching(n: int, args: Any, dims: Any, *, axis: int, **params: Any) -> Any:
+    def batching(
+        n: int, args: Operands, dims: Sequence[int | None], *, axis: int, **params: Any
+    ) -> Tensor:
         fronts = [to_front(a, d, n) for a, d in zip(args, dims, strict=True)]
         return globals()[name].bind(*fronts, axis=axis + 1, **params)
 
@@ -75,7 +80,7 @@ def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
 # -- linear recurrences ----------------------------------------------------------------------------
 
 
-def shifted(x: Any, axis: int, reverse: bool, fill: Any) -> Any:
+def shifted(x: Tensor, axis: int, reverse: bool, fill: float) -> Tensor:
     """Return the element before each one in the order of the scan, `fill` before the first."""
     n = x.spec.shape[axis]
     if not n:
@@ -86,16 +91,20 @@ def shifted(x: Any, axis: int, reverse: bool, fill: Any) -> Any:
     return cat.bind(*((rest, edge) if reverse else (edge, rest)), axis=axis)
 
 
-def _linear_derivative(primals: Any, tangents: Any, y: Any, *, axis: int, reverse: bool) -> Any:
+def _linear_derivative(
+    primals: Operands, tangents: Tangents, y: Tensor, *, axis: int, reverse: bool
+) -> Tensor:
     (a, _), (da, db) = primals, tangents
-    drive = db
+    drive: Any = db
     if da is not None:
         drive = da * shifted(y, axis, reverse, 0)
         drive = drive if db is None else drive + db
     return linear_scan.bind(a, drive, axis=axis, reverse=reverse)
 
 
-def _linear_transpose(ct: Any, needs: Any, inputs: Any, y: Any, *, axis: int, reverse: bool) -> Any:
+def _linear_transpose(
+    ct: Tensor, needs: Sequence[bool], inputs: Operands, y: Tensor, *, axis: int, reverse: bool
+) -> tuple[Tensor | None, ...]:
     # the cotangent runs the other way, through the factor of the following element
     a = conjugate(inputs[0])
     back = linear_scan.bind(shifted(a, axis, not reverse, 0), ct, axis=axis, reverse=not reverse)
@@ -133,7 +142,7 @@ linear_scan.saves = lambda needs: ((True, False), needs[0])
 
 
 @widened
-def cumprod(x: Any, axis: int, reverse: bool = False) -> Any:
+def cumprod(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
     """Return the product of the elements up to and including each one; exact where there are zeros."""
     shape = x.spec.shape
     n = shape[axis]
@@ -147,7 +156,7 @@ def cumprod(x: Any, axis: int, reverse: bool = False) -> Any:
 
 
 @widened
-def product_of_others(x: Any, axes: Ints) -> Any:
+def product_of_others(x: Tensor, axes: Ints) -> Tensor:
     """Return, for each element, the product of all the others over `axes`, without division.
 
     Products from both sides, so that zeros are right, and derivatives of any order with them.
@@ -170,8 +179,8 @@ def product_of_others(x: Any, axes: Ints) -> Any:
 
 
 def _logcumsumexp_derivative(
-    primals: Any, tangents: Any, y: Any, *, axis: int, reverse: bool
-) -> Any:
+    primals: Operands, tangents: Tangents, y: Tensor, *, axis: int, reverse: bool
+) -> Tensor:
     # every factor is at most 1, so nothing overflows
     x = primals[0]
     level = where(eq(y, float("-inf")), 0, y)
@@ -221,7 +230,7 @@ def running_extreme(x: Operand, *, axis: int, least: bool, dtype: dt.DType) -> A
     return np.moveaxis(out, 0, axis)
 
 
-def cumextreme(x: Any, axis: int, least: bool) -> tuple[Any, Any]:
+def cumextreme(x: Tensor, axis: int, least: bool) -> tuple[Any, Any]:
     """Return the running maximum (`least`: minimum) along `axis`, and its index."""
     index = running_extreme.bind(x, axis=axis, least=least, dtype=x.device.index_dtype)
     return gather.bind(x, index, axis=axis), index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
@@ -16,10 +16,11 @@ from tabgrad.ops.elementwise import add, cast, copy, floor_divide, sub, where
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import bitwise_and, bitwise_not, isnan, le, lt
+from tabgrad.ops.types import Array, Operand
 from tabgrad.ops.view import part, reshape
 
-Operand = Any
-Array = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 def _samples() -> Iterator[Any]:
@@ -45,12 +46,12 @@ def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Arra
     return x.shape[axis] - 1 - np.flip(back, axis)
 
 
-def _scalar(x: Any) -> tuple[Any, Any]:
+def _scalar(x: Tensor) -> tuple[Any, Any]:
     """What selecting along the missing axis of a 0-d tensor gives."""
     return copy(x), constant(0, spec((), x.device.index_dtype), x.device)
 
 
-def sort(x: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
+def sort(x: Tensor, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
     """Return the sorted elements along `dim` and their indices; equal elements keep their order."""
     axis = axis_index("sort", dim, len(x.spec.shape))
     if not x.spec.shape:
@@ -59,7 +60,7 @@ def sort(x: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
     return gather.bind(x, index, axis=axis), index
 
 
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]:
+def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]:
     """Return the `k` largest (or smallest) elements along `dim`, best first, and their indices."""
     shape = x.spec.shape
     axis = axis_index("topk", dim, len(shape))
@@ -73,7 +74,7 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]
     return gather.bind(x, index, axis=axis), index
 
 
-def _one(name: str, x: Any, k: int, dim: int, keepdim: bool) -> tuple[Any, Any]:
+def _one(name: str, x: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Any, Any]:
     """Return the element of rank `k` (0 is the smallest) along `dim`, and its index."""
     if not x.spec.shape:
         return _scalar(x)
@@ -87,7 +88,7 @@ def _one(name: str, x: Any, k: int, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return reshape.bind(value, shape=shape), reshape.bind(index, shape=shape)
 
 
-def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
+def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
     """Return the k-th smallest element along `dim`, counted from 1, and its index."""
     shape = x.spec.shape
     n = shape[axis_index("kthvalue", dim, len(shape))] if shape else 1
@@ -96,7 +97,9 @@ def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any,
     return _one("kthvalue", x, k - 1, dim, keepdim)
 
 
-def median(x: Any, dim: int = -1, keepdim: bool = False, skip_nan: bool = False) -> tuple[Any, Any]:
+def median(
+    x: Tensor, dim: int = -1, keepdim: bool = False, skip_nan: bool = False
+) -> tuple[Any, Any]:
     """Return the lower median along `dim` and its index; the first nan if there is one, but for `skip_nan`."""
     shape = x.spec.shape
     axis = axis_index("median", dim, len(shape))
@@ -126,7 +129,7 @@ def median(x: Any, dim: int = -1, keepdim: bool = False, skip_nan: bool = False)
     return reshape.bind(value, shape=rest), reshape.bind(index, shape=rest)
 
 
-def searchsorted(edges: Any, values: Any, right: bool = False) -> Any:
+def searchsorted(edges: Tensor, values: Tensor, right: bool = False) -> Tensor:
     """Return where each of `values` belongs in the ascending last axis of `edges`.
 
     `edges` is one line, or has the leading sizes of `values`. Before equal elements, or with `right` after

@@ -7,7 +7,7 @@ layer: an op keeps one tensor for its derivative where a chain of five would kee
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import FLOAT, get_default_dtype
 from tabgrad.core.families import elementwise
@@ -34,9 +34,10 @@ from tabgrad.ops.elementwise import (
     where,
 )
 from tabgrad.ops.rounding import eq, ge, gt, le, lt, round_
+from tabgrad.ops.types import Array, Operand
 
-Operand = Any
-Array = Any
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 SQRT_HALF = math.sqrt(0.5)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -105,7 +106,7 @@ def trigamma(x: Operand) -> Array:
 
 
 @widened
-def polygamma(n: int, x: Any) -> Any:
+def polygamma(n: int, x: Tensor) -> Tensor:
     """Return the n-th derivative of digamma at `x`, at a pole the infinity on its right.
 
     Ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and the reflection 5.15.6 where x <= 0.
@@ -168,7 +169,7 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
             new[k - 1] -= math.pi * k * a
             new[k + 1] -= math.pi * k * a
         polynomial = new
-    y: Any = polynomial[-1]
+    y = polynomial[-1]
     for a in reversed(polynomial[:-1]):
         y = add(mul(c, y), a)
     return y
@@ -259,7 +260,7 @@ def coin_entropy(x: Operand, y: Operand) -> Array:
     return (y - 1) * rest - y * own
 
 
-def _coin_slope(x: Any, y: Any) -> Any:
+def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
     """Return (x - y) / m, m being x (1 - x), at least 1e-12; its slope is (x² + y - 2 x y) / m²."""
     own = mul(x, sub(1, x))
     least = maximum(own, 1e-12)
@@ -292,7 +293,7 @@ def silu(x: Operand) -> Array:
     return x * np.exp(-np.logaddexp(0, -x))
 
 
-def _silu_slope(x: Any, s: Any) -> Any:
+def _silu_slope(x: Tensor, s: Tensor) -> Tensor:
     # not of the result, which half precision has rounded: the two terms nearly cancel at -1.28
     return add(s, mul(mul(x, s), sub(1, s)))
 
@@ -307,7 +308,7 @@ def gelu_erf(x: Operand) -> Array:
     return 0.5 * x * oracle.each(math.erfc, x * -SQRT_HALF)
 
 
-def _gelu_slope(x: Any) -> Any:
+def _gelu_slope(x: Tensor) -> Tensor:
     share = mul(erfc(mul(x, -SQRT_HALF)), 0.5)
     return add(share, mul(x, mul(exp(mul(square(x), -0.5)), INVERSE_SQRT_2PI)))
 
@@ -325,7 +326,7 @@ def gelu_tanh(x: Operand) -> Array:
     return x * np.exp(-np.logaddexp(0, -x * (GELU_A + GELU_A * GELU_B * x * x)))
 
 
-def _gelu_tanh_slope(x: Any) -> Any:
+def _gelu_tanh_slope(x: Tensor) -> Tensor:
     # with s the sigmoid of u(x): (x s)' = s + x s (1 - s) u'
     squared = square(x)
     s = sigmoid(mul(x, add(mul(squared, GELU_A * GELU_B), GELU_A)))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from tabgrad.core.lazy_numpy import np
-
-Array = Any
+from tabgrad.ops.types import Array
 
 
 def each(fn: Callable[[float], float], x: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.families import view
 from tabgrad.core.lazy_numpy import np
@@ -10,11 +10,11 @@ from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.indexing import iota, scatter_add
+from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import expand, reshape
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 def _strided_index(i: Any, source: Ints, *, sizes: Ints, strides: Ints, offset: int) -> Any:
@@ -25,7 +25,7 @@ def _strided_index(i: Any, source: Ints, *, sizes: Ints, strides: Ints, offset: 
     return (*i[:lead], at), ()
 
 
-def _strided_transpose(ct: Any, x: Any, *, sizes: Ints, strides: Ints, offset: int) -> Any:
+def _strided_transpose(ct: Tensor, x: Tensor, *, sizes: Ints, strides: Ints, offset: int) -> Tensor:
     # each place gets the sum over all that show it
     *lead, n = x.shape
     kind = ct.device.index_dtype

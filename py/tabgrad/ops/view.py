@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.families import to_front, view
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.shape import size, slice_length, strides
+from tabgrad.ops.types import Array, Ints, Operand
 
-Operand = Any
-Array = Any
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tabgrad.core.op import Operands
+    from tabgrad.tensor import Tensor
 
 
-def _sum(x: Any, axes: Ints) -> Any:
+def _sum(x: Tensor, axes: Ints) -> Tensor:
     return REGISTRY["reduce_sum"].bind(x, axes=axes) if axes else x
 
 
@@ -23,7 +26,7 @@ def _sum(x: Any, axes: Ints) -> Any:
 
 
 def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
-    linear: Any = 0
+    linear = 0
     for e, s in zip(i, strides(shape), strict=True):
         linear = linear + e * s
     out = []
@@ -78,7 +81,7 @@ def _expand_index(i: Any, source: Ints, *, shape: Ints) -> Any:
     return tuple(e * 0 if n == 1 else e for e, n in zip(tail, source, strict=True)), ()
 
 
-def _expand_transpose(ct: Any, x: Any, *, shape: Ints) -> Any:
+def _expand_transpose(ct: Tensor, x: Tensor, *, shape: Ints) -> Tensor:
     lead = len(shape) - len(x.shape)
     axes = tuple(
         i for i in range(len(shape)) if i < lead or (x.shape[i - lead] == 1 and shape[i] != 1)
@@ -87,7 +90,7 @@ def _expand_transpose(ct: Any, x: Any, *, shape: Ints) -> Any:
     return out if out.spec.shape == x.shape else reshape.bind(out, shape=x.shape)
 
 
-def _expand_lift(n: int, *, shape: Ints) -> Any:
+def _expand_lift(n: int, *, shape: Ints) -> dict[str, Ints]:
     return {"shape": (n, *shape)}
 
 
@@ -103,7 +106,9 @@ def expand(x: Operand, *, shape: Ints) -> Array:
     return np.broadcast_to(x, shape)
 
 
-def _expand_batch(self: Any, n: int, args: Any, dims: Any, params: Any) -> Any:
+def _expand_batch(
+    self: Any, n: int, args: Operands, dims: Sequence[int | None], params: Any
+) -> Tensor:
     x = to_front(args[0], dims[0], n)
     shape = params["shape"]
     ones = (1,) * (len(shape) + 1 - len(x.spec.shape))
@@ -138,7 +143,7 @@ def _slice_shape(source: Ints, *, starts: Ints, stops: Ints, steps: Ints) -> Int
     return tuple(slice_length(*s) for s in zip(starts, stops, steps, strict=True))
 
 
-def _slice_transpose(ct: Any, x: Any, *, starts: Ints, stops: Ints, steps: Ints) -> Any:
+def _slice_transpose(ct: Tensor, x: Tensor, *, starts: Ints, stops: Ints, steps: Ints) -> Tensor:
     shape = ct.spec.shape
     last = tuple(
         a + (n - 1) * s if n else a - 1 for a, n, s in zip(starts, shape, steps, strict=True)
@@ -164,7 +169,7 @@ def slice_(x: Operand, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
     return x[tuple(slice(*s) for s in zip(starts, stops, steps, strict=True))]
 
 
-def part(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+def part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
     """Return x[start:stop:step] along one axis, `x` itself where that is all of it."""
     shape = x.spec.shape
     if start == 0 and stop == shape[axis] and step == 1:
@@ -216,7 +221,7 @@ def _pad_index(i: Any, source: Ints, *, low: Ints, high: Ints, interior: Ints) -
     return tuple(out), tuple(conditions)
 
 
-def _pad_transpose(ct: Any, x: Any, *, low: Ints, high: Ints, interior: Ints) -> Any:
+def _pad_transpose(ct: Tensor, x: Tensor, *, low: Ints, high: Ints, interior: Ints) -> Tensor:
     # a negative pad crops, so its transpose pads
     full, shape = ct.spec.shape, x.shape
     before = tuple(max(0, -a) for a in low)

@@ -20,7 +20,7 @@ from tabgrad.core.trace import MODE, Box, bind, using, wrap
 from tabgrad.ops.elementwise import attached, copy, stop_gradient
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import strides
-from tabgrad.tensor.writers import Ints, Step, write_through
+from tabgrad.tensor.writers import Step, write_through
 from tabgrad.transforms.ambiguous import AMBIGUOUS, refused
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.node import is_leaf
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tabgrad.core.trace import Mode
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
 B = TypeVar("B", bound=Box)
 

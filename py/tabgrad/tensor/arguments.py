@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims, Number
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints, Number
 
 
 def axis(name: str, dim: SupportsIndex, rank: int) -> int:

@@ -16,8 +16,7 @@ from tabgrad.tensor.shaping import movedim
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Ints
 
 
 def unique(

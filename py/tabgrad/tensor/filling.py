@@ -19,12 +19,11 @@ from tabgrad.tensor.sampling import integers, probability, standard_normal, unif
 from tabgrad.tensor.ternary import clamp
 from tabgrad.transforms.vmap import check_same
 
-Shape = tuple[int, ...]
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
 
 def _positive(name: str, what: str, value: float) -> None:
@@ -33,7 +32,7 @@ def _positive(name: str, what: str, value: float) -> None:
 
 
 def _fill(
-    self: Tensor, make: Callable[[Shape, DType, Device], Tensor], complex_too: bool = False
+    self: Tensor, make: Callable[[Ints, DType, Device], Tensor], complex_too: bool = False
 ) -> Tensor:
     check_writable(self)
     target = self.spec.dtype
@@ -51,7 +50,7 @@ def uniform_(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
         )
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
+    def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(uniform(shape, dtype, where, generator), to - from_), from_)
 
     return _fill(self, make)
@@ -64,7 +63,7 @@ def normal_(
     if std < 0:
         raise ShapeError(f"normal_ expects std >= 0.0, but found std {std}")
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
+    def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean)
 
     return _fill(self, make, True)
@@ -76,7 +75,7 @@ def log_normal_(
     """Fill with exp of normal numbers; return self."""
     _positive("log_normal_", "std", std)
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
+    def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.exp(e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean))
 
     return _fill(self, make)
@@ -96,7 +95,7 @@ def cauchy_(
     """Fill with Cauchy numbers; return self."""
     _positive("cauchy_", "sigma", sigma)
 
-    def make(shape: Shape, dtype: DType, where: Device) -> Tensor:
+    def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         u = e.sub(uniform(shape, dtype, where, generator), 0.5)
         return e.add(e.mul(e.tan(e.mul(u, math.pi)), sigma), median)
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Ints
 
 
 class Selection:

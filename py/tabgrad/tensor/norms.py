@@ -27,9 +27,7 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:

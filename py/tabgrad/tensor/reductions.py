@@ -25,11 +25,10 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims
+    from tabgrad.tensor.types import Dims, Ints
 
     Pair = tuple[Tensor, Tensor]
 
-Ints = tuple[int, ...]
 
 # one Params for each rank: the commonest reductions intern nothing
 _ALL: list[Params] = [intern_params({"axes": tuple(range(n))}) for n in range(9)]

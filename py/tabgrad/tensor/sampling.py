@@ -27,9 +27,7 @@ from tabgrad.transforms.vmap import check_same
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.layout import memory_format as MemoryFormat
-    from tabgrad.tensor.types import DeviceLike, Dims
-
-Shape = tuple[int, ...]
+    from tabgrad.tensor.types import DeviceLike, Dims, Ints
 
 
 def unit(words: Tensor, low_bits: int, dtype: DType, offset: float = 0.0) -> Tensor:
@@ -40,13 +38,13 @@ def unit(words: Tensor, low_bits: int, dtype: DType, offset: float = 0.0) -> Ten
     return e.mul(whole, 2.0 ** (low_bits - 32))
 
 
-def _halves(shape: Shape, generator: Generator | None, where: Device) -> tuple[Any, Any]:
+def _halves(shape: Ints, generator: Generator | None, where: Device) -> tuple[Any, Any]:
     both = bits((2, *shape), generator, where)
     first, second = (v.part(both, 0, k, k + 1) for k in (0, 1))
     return v.reshape.bind(first, shape=shape), v.reshape.bind(second, shape=shape)
 
 
-def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | None) -> Tensor:
+def uniform(shape: Ints, dtype: DType, where: Device, generator: Generator | None) -> Tensor:
     """Return numbers in [0, 1) with all the bits that `dtype` holds."""
     if dtype is dt.float64:
         high, low = _halves(shape, generator, where)
@@ -62,7 +60,7 @@ def uniform(shape: Shape, dtype: DType, where: Device, generator: Generator | No
 
 
 def standard_normal(
-    shape: Shape, dtype: DType, where: Device, generator: Generator | None
+    shape: Ints, dtype: DType, where: Device, generator: Generator | None
 ) -> Tensor:
     """Return normal numbers: sqrt(-2 ln u) cos(2 pi w) for uniform u in (0, 1] and w in [0, 1).
 
@@ -119,7 +117,7 @@ def randn(
 
 
 def integers(
-    name: str, low: int, high: int, shape: Shape, dtype: DType, where: Device,
+    name: str, low: int, high: int, shape: Ints, dtype: DType, where: Device,
     generator: Generator | None,
 ) -> Tensor:  # fmt: skip
     """Return integers in [low, high), for the function `name`."""
@@ -193,7 +191,7 @@ def randperm(
 
 def _like(
     input: Tensor, dtype: DType | None, device: DeviceLike | None, layout: Layout | None
-) -> tuple[Shape, DType, Device]:
+) -> tuple[Ints, DType, Device]:
     check_layout(layout)
     where = input.device if device is None else place(device)
     return input.spec.shape, where.canonical(dtype or input.spec.dtype, dtype is not None), where

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Number
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Ints, Number
 
 
 def _lined(x: Tensor) -> Tensor:

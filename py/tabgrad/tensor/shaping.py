@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.layout import memory_format as MemoryFormat
-    from tabgrad.tensor.types import Dims
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def reshape(input: Tensor, *args: Dims, shape: Dims | None = None) -> Tensor:

@@ -23,11 +23,10 @@ from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
-Axes = tuple[int, ...]
 
-
-def _axes(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, Axes]:
+def _axes(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, Ints]:
     if dtype is not None:
         x = cast(x, x.device.canonical(dtype, True))
     if not x.spec.dtype.is_floating_point:
@@ -37,7 +36,7 @@ def _axes(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, Axe
     return x, axes_tuple(name, dim, len(x.spec.shape))
 
 
-def top(x: Tensor, axes: Axes) -> Tensor:
+def top(x: Tensor, axes: Ints) -> Tensor:
     """Return the maximum over `axes` as a constant, with the shape of `x`."""
     return keep(peak.bind(x, axes=axes), x, axes)
 
@@ -59,7 +58,7 @@ def _nothing(x: Tensor) -> Tensor:
 
 
 @widened(autocast=True)
-def _softmax(x: Tensor, axes: Axes) -> Tensor:
+def _softmax(x: Tensor, axes: Ints) -> Tensor:
     if not x.spec.size:
         return _nothing(x)
     e = exp(sub.bind(x, top(x, axes)))
@@ -78,7 +77,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @widened(autocast=True)
-def _log_softmax(x: Tensor, axes: Axes) -> Tensor:
+def _log_softmax(x: Tensor, axes: Ints) -> Tensor:
     if not x.spec.size:
         return _nothing(x)
     z = sub.bind(x, top(x, axes))

@@ -24,9 +24,7 @@ from tabgrad.tensor.writing import set_data
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.layout import memory_format as MemoryFormat
-    from tabgrad.tensor.types import Dims
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def as_strided(

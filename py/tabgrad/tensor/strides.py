@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import TYPE_NAMES, DType
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import strides as row_major
 
-Ints = tuple[int, ...]
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import Ints
 
 
 def is_row_major(shape: Ints, strides: Ints) -> bool:

@@ -12,4 +12,5 @@ Number: TypeAlias = float | complex
 """A Python number; `float` stands for bools and ints too."""
 Dims: TypeAlias = int | Sequence[int]
 """A dim or several, or a size: `sum(dim=1)`, `sum(dim=(0, 1))`."""
+Ints: TypeAlias = tuple[int, ...]
 DeviceLike: TypeAlias = "Device | str"

@@ -17,8 +17,8 @@ from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
-Ints = tuple[int, ...]
 Step = tuple[Op, Params]
 
 

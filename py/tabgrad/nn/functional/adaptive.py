@@ -12,7 +12,7 @@ from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.padding import pad_constant
-from tabgrad.nn.functional.windows import Ints, lowest, vector
+from tabgrad.nn.functional.windows import lowest, vector
 from tabgrad.ops.elementwise import (
     copy,
     div,
@@ -25,7 +25,7 @@ from tabgrad.ops.view import expand, part, reshape
 from tabgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tabgrad.tensor.types import Dims
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def _adaptive_bounds(n: int, out: int) -> list[tuple[int, int]]:

@@ -17,9 +17,7 @@ from tabgrad.ops.view import flip, permute, reshape
 from tabgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tabgrad.tensor.types import Dims
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def _paddings(

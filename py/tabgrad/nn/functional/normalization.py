@@ -17,18 +17,17 @@ from tabgrad.tensor.aliasing import remember
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
-Axes = tuple[int, ...]
 
-
-def mean(x: Tensor, axes: Axes) -> Tensor:
+def mean(x: Tensor, axes: Ints) -> Tensor:
     """Return the mean over `axes`, which are dropped."""
     n = size(tuple(x.spec.shape[a] for a in axes))
     total = reduce_sum.bind(x, axes=axes)
     return mul(total, 1 / n) if n else add(total, float("nan"))
 
 
-def centered(x: Tensor, axes: Axes) -> tuple[Any, Any, Any]:
+def centered(x: Tensor, axes: Ints) -> tuple[Any, Any, Any]:
     """Return the mean over `axes`, what is left of `x`, and the (biased) variance of it."""
     middle = mean(x, axes)
     rest = sub.bind(x, keep(middle, x, axes))
@@ -42,7 +41,7 @@ def along(v: Tensor, x: Tensor, axis: int) -> Tensor:
 
 def _last_axes(
     name: str, x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None
-) -> Axes:
+) -> Ints:
     shape = tuple(normalized_shape)
     rank = len(x.spec.shape)
     if not shape or x.spec.shape[rank - len(shape) :] != shape:

@@ -12,7 +12,7 @@ from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
-from tabgrad.nn.functional.windows import Geometry, Ints, each_axis, lowest, vector
+from tabgrad.nn.functional.windows import Geometry, each_axis, lowest, vector
 from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import (
     abs_,
@@ -36,7 +36,7 @@ from tabgrad.ops.view import reshape
 from tabgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tabgrad.tensor.types import Dims
+    from tabgrad.tensor.types import Dims, Ints
 
 
 @kinked

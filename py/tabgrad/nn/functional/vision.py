@@ -52,9 +52,8 @@ from tabgrad.ops.view import expand, part, permute, reshape, spread
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims
+    from tabgrad.tensor.types import Dims, Ints
 
-Ints = tuple[int, ...]
 AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 MODES = ("nearest", "nearest-exact", "area", *AXES)
 

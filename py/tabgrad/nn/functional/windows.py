@@ -19,9 +19,7 @@ from tabgrad.ops.view import expand, part, permute, reshape, rewindow, unwindow
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims
-
-Ints = tuple[int, ...]
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def each_axis(name: str, value: Dims, n: int) -> Ints:
