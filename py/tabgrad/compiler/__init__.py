@@ -1,8 +1,7 @@
-"""`tabgrad.compile`: calls captured once, and replayed while nothing that they depend on has changed.
+"""`tabgrad.compile`: captures a call once, and replays it while nothing that it depends on has changed.
 
-`compiled` holds the callable; `watch` sees which code runs in a call and `state` what Python state that code
-can read; `capture` notes tensors; `results` and `entry` make a replay of it; `keys` tells calls apart. They
-are loaded when something is compiled: a page that compiles nothing does not wait for them.
+The modules of this package are imported when something is compiled, so that a page which compiles nothing does
+not load them. The README says what each is for.
 """
 
 from __future__ import annotations

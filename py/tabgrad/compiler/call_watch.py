@@ -1,11 +1,11 @@
-"""Watching a call run: which code runs, and which functions written in C it calls."""
+"""Watches a call while it runs: which code runs, and which functions written in C it calls."""
 
 from __future__ import annotations
 
 import gc
 import sys
 from types import CodeType, FrameType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.code import (
     INTERNAL,
@@ -22,15 +22,18 @@ from tabgrad.compiler.code import (
 )  # fmt: skip
 from tabgrad.compiler.state import State
 
+if TYPE_CHECKING:
+    from tabgrad.compiler.watched_arrays import Origin
+
 
 class CallWatch:
-    """Notes in `state` what the code that runs inside the block may read, before it runs.
+    """Notes in `state`, before code inside the block runs, what that code may read.
 
-    Python calls `event` for each call, as it does for a profiler: another profiler sees nothing meanwhile. The
-    collector waits too: its callbacks and the finalizers that it runs are no part of the call.
+    Python calls `event` for each call, as for a profiler; another profiler is off inside the block. The garbage
+    collector is off too, because its callbacks and the finalizers that it runs are not part of the call.
     """
 
-    def __init__(self, state: State, arrays: Any) -> None:
+    def __init__(self, state: State, arrays: list[Origin]) -> None:
         self.state = state
         self.arrays = arrays
         self.kinds: dict[int, str] = {}
@@ -53,11 +56,11 @@ class CallWatch:
             gc.enable()
         sys.setprofile(None if hasattr(self._before, "enable") else self._before)
         if hasattr(self._before, "enable"):
-            # a profiler written in C is no function to call
+            # a profiler written in C is an object with this method
             self._before.enable()
 
-    def event(self, frame: FrameType, event: str, arg: Any) -> None:
-        """Note a call."""
+    def event(self, frame: FrameType, event: str, arg: object) -> None:
+        """Handle a call of a Python function, or of one written in C."""
         if not self.on:
             return
         if event == "call":
@@ -91,13 +94,13 @@ class CallWatch:
             self.made.update(id(c) for c in code.co_consts if isinstance(c, CodeType))
 
     def meet_library(self, frame: FrameType, module: str) -> None:
-        """Note what code of Python's library may read where a user's code calls it: what it is told of."""
+        """Note what code of Python's library may read when a user's code calls it."""
         code = frame.f_code
         depends = module.startswith(OF_OPTIONS)
         if not depends and not searches(module, names_of(code)):
             return
         if not _called_by_user(frame):
-            # another call of it may be the user's
+            # a later call may come from the user's code
             del self.kinds[id(code)]
         elif depends:
             self.state.reasons.append(f"calls {module}.{code.co_qualname}(), which has options")
@@ -105,15 +108,15 @@ class CallWatch:
             self.state.use_everything()
 
     def find(self, code: CodeType) -> None:
-        """Reach the closures that this code belongs to, unless they were made by code that ran just now."""
+        """Reach the closures with this code, unless code that ran inside the block made them."""
         if id(code) in self.made:
             return
         for fn in gc.get_referrers(code):
             if isinstance(fn, FunctionType):
                 self.state.reach(fn, fn.__qualname__)
 
-    def judge(self, fn: Any) -> None:
-        """Note what a function written in C, called by a user's code, does to repeatability."""
+    def judge(self, fn: object) -> None:
+        """Note whether a call, by a user's code, of a function written in C can be repeated."""
         if looks_anywhere(fn):
             self.state.use_everything()
         elif self.arrays and root_of(getattr(fn, "__module__", None) or "") == "numpy":
@@ -125,7 +128,7 @@ class CallWatch:
 
 
 def _called_by_user(frame: FrameType | None) -> bool:
-    """Whether code of Python's library has been called by a user's code, not by tabgrad's."""
+    """Whether a user's code, not tabgrad's, has called this code of Python's library."""
     while frame is not None:
         kind = module_kind(frame.f_globals.get("__name__") or "")
         if kind != PURE:

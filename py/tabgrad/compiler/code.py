@@ -1,8 +1,9 @@
-"""What a piece of code may do: which names it reads, and whether running it again repeats it.
+"""Analyses code: which names it uses, and whether it can be repeated.
 
-Code falls into four kinds. tabgrad's own (INTERNAL) says by itself what it depends on. PURE code, of Python
-and NumPy, gives the same for the same. USER code is read: its names say which state it may touch. The rest
-of Python's library (OUTSIDE: clocks, files, threads...) can't be repeated.
+There are four kinds of code. tabgrad's own (INTERNAL) states what it depends on by calls of `core/capture.py`.
+PURE code, of Python and NumPy, returns the same result for the same arguments. The names in USER code show
+which state it may read or change. The rest of Python's library (OUTSIDE: clocks, files, threads...) can't be
+repeated.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _OWN_USERS = (
     "tabgrad.nn.", "tabgrad.amp.grad_scaler", "tabgrad.optim.lr_scheduler", "tabgrad.utils.data",
     "tabgrad.examples", "tabgrad.profiler",
 )  # fmt: skip
-"""Parts of tabgrad that keep state as users' classes do."""
+"""Parts of tabgrad that keep state like users' classes, and are treated as USER code."""
 _OWN_EXCEPT = (
     "tabgrad.nn.module", "tabgrad.nn.hooks", "tabgrad.nn.state", "tabgrad.nn.conversion",
     "tabgrad.nn.parameter", "tabgrad.nn.containers", "tabgrad.nn.functional", "tabgrad.nn.init",
 )  # fmt: skip
-"""Of these what keeps no state, and the machinery of modules, which is compared anyway: `Module.GUARDED`."""
+"""Exceptions: modules without state, and those whose state is always compared (`Module.GUARDED`)."""
 _PURE = frozenset(
     "abc _abc ast bisect _bisect builtins cmath collections _collections _collections_abc contextlib copy "
     "copyreg dataclasses decimal _decimal dis enum fractions functools _functools heapq _heapq importlib "
@@ -44,21 +45,21 @@ _PURE = frozenset(
 _LOOKING = frozenset(
     ("getattr", "setattr", "delattr", "hasattr", "vars", "globals", "locals", "dir", "exec", "eval")
 )
-"""Functions that may touch an attribute whose name is not in the code."""
+"""Functions that may use an attribute whose name is not in the code."""
 _BY_NAME = frozenset(
     "contextlib functools weakref _weakrefset types typing re enum collections _collections_abc abc importlib "
     "warnings numpy".split()
 )
-"""Parts of PURE code in Python that touch no other attributes than those that their own code names."""
+"""PURE modules, written in Python, that use only attributes that their own code names."""
 OF_OPTIONS = ("numpy._core.arrayprint", "numpy._core._ufunc_config")
-"""Parts of NumPy that depend on its options, for printing and for errors; calls of tabgrad do not."""
+"""Parts of NumPy that depend on its options for printing and errors; calls of tabgrad do not."""
 _ACTING = frozenset(("print", "input", "open", "breakpoint", "compile", "__import__"))
-"""Functions of `builtins` that do something each time."""
+"""Functions of `builtins` with an effect at each call."""
 _VALUES: tuple[type, ...] = (
     list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, complex, range, slice, memoryview,
     type(None), BaseException,
 )  # fmt: skip
-"""Types whose methods change only the object, which is compared before and after."""
+"""Types whose methods change only the object itself, which is compared before and after the call."""
 
 
 def root_of(module: str) -> str:
@@ -67,7 +68,7 @@ def root_of(module: str) -> str:
 
 
 mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
-"""The order of a class and its bases; no code of a metaclass runs."""
+"""Returns a class and its bases in method resolution order, without running code of a metaclass."""
 _module: Callable[[type], object] = type.__dict__["__module__"].__get__
 _names = {
     cls: cls.__dict__[name].__get__
@@ -78,13 +79,13 @@ _names = {
 
 
 def home(kind: type) -> str:
-    """Return the name of a class's module; of one that has no name, as C may make them, an empty string."""
+    """Return the name of a class's module, or an empty string for a class from C that has none."""
     found = _module(kind)
     return found if isinstance(found, str) else ""
 
 
 def name_of(x: Any) -> str:
-    """Return the name of a function, class or module, of anything else an empty string; no code of `x` runs."""
+    """Return the name of a function, class or module, else an empty string; no code of `x` runs."""
     kind = type(x)
     if issubclass(kind, ModuleType):
         return str(ModuleType.__getattribute__(x, "__dict__").get("__name__", ""))
@@ -93,7 +94,7 @@ def name_of(x: Any) -> str:
 
 
 def module_kind(module: str) -> str:
-    """Return the kind of the code of a module.
+    """Return the kind of a module's code.
 
     >>> module_kind("tabgrad.nn.linear"), module_kind("math"), module_kind("time"), module_kind("game")
     ('user', 'pure', 'outside', 'user')
@@ -111,27 +112,27 @@ _ANYWHERE = frozenset(
     ("__dict__", "__globals__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__",
      "__match_args__", "f_globals", "attrgetter", "methodcaller")
 )  # fmt: skip
-"""Names of what may touch an attribute whose name is not in the code."""
+"""Names of attributes and functions that may use an attribute whose name is not in the code."""
 _ALL_GLOBALS = frozenset(("globals", "exec", "eval", "__globals__", "f_globals"))
-"""Names of what may touch a global whose name is not in the code."""
+"""Names of attributes and functions that may use a global whose name is not in the code."""
 
 
 class Names(NamedTuple):
-    """The names in a piece of code: globals, attributes, imported modules, and what is not called at once."""
+    """The names in a code object: globals, attributes, imports, and names that are not called at once."""
 
     globals: frozenset[str]
     attributes: frozenset[str]
     imports: frozenset[str]
     handed: frozenset[str]
-    """Globals and attributes that are passed on: whoever calls them, it is not seen."""
+    """Globals and attributes that are not called at once: later calls of them can't be seen."""
     anywhere: bool
-    """Whether attributes may be touched by names that are not among these."""
+    """Whether attributes may be used by names that are not among these."""
     all_globals: bool
-    """Whether globals may be touched by names that are not among these."""
+    """Whether globals may be used by names that are not among these."""
     counts: bool
-    """Whether writes to a tensor may be counted: `_version` is an attribute here, or part of a text."""
+    """Whether the code may count writes to a tensor: it has the attribute `_version`, or a string with it."""
     identity: bool
-    """Whether objects may be told apart by which they are, not by what they hold: `is` but for None; `id`."""
+    """Whether the code may compare the identity of objects: by `is`, except with None, or by `id`."""
 
 
 _GLOBAL = {
@@ -146,9 +147,9 @@ _ATTRIBUTE = {
 }  # fmt: skip
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _SHIFT = {opcode.opmap["LOAD_GLOBAL"]: 1}
-"""How many low bits of an instruction's argument are flags."""
+"""The number of low bits of an instruction's argument that are flags."""
 _CALLED = {opcode.opmap["LOAD_GLOBAL"]}
-"""Instructions whose lowest bit says that what they load is called at once."""
+"""Instructions whose lowest bit says that the loaded value is called at once."""
 if sys.version_info >= (3, 12):
     _CALLED.add(opcode.opmap["LOAD_ATTR"])
     _SHIFT |= {opcode.opmap["LOAD_ATTR"]: 1, opcode.opmap["LOAD_SUPER_ATTR"]: 2}
@@ -160,7 +161,7 @@ _EXTENDED = opcode.opmap["EXTENDED_ARG"]
 
 
 def names_of(code: CodeType) -> Names:
-    """Return the names that `code` uses, by its instructions.
+    """Collect the names that the instructions of `code` use.
 
     >>> def f(x):
     ...     return scale * x.grad
@@ -196,7 +197,7 @@ _DESCRIBED = (MethodDescriptorType, BuiltinFunctionType)
 
 
 def looks_anywhere(fn: Any) -> bool:
-    """Whether a function written in C may touch an attribute whose name the code does not show."""
+    """Whether a function written in C may use an attribute whose name is not in the calling code."""
     if type(fn) not in _DESCRIBED:
         return False
     if fn.__name__ in ("format", "format_map"):
@@ -207,14 +208,14 @@ def looks_anywhere(fn: Any) -> bool:
 
 
 def searches(module: str, names: Names) -> bool:
-    """Whether code of Python's library with these names may touch attributes that it is told of."""
+    """Whether code of Python's library with these names may use attributes whose names it is given."""
     if module_kind(module) != PURE or root_of(module) in _BY_NAME:
         return False
     return names.anywhere or not _LOOKING.isdisjoint(names.globals | names.attributes)
 
 
-def not_repeatable(fn: Any) -> str | None:
-    """Return why a call of a function written in C can't be repeated, None where it can."""
+def not_repeatable(fn: object) -> str | None:
+    """Return why a call of a function written in C can't be repeated, or None if it can."""
     name = getattr(fn, "__name__", "?")
     its = getattr(fn, "__self__", None)
     if its is MODE:

@@ -1,4 +1,4 @@
-"""The callable that `tabgrad.compile` makes: it replays calls, and traces those that nothing fits."""
+"""The callable that `tabgrad.compile` returns: it replays calls, and traces those that no capture fits."""
 
 from __future__ import annotations
 
@@ -27,32 +27,37 @@ from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import replace
 
 if TYPE_CHECKING:
+    from tabgrad.compiler.explanation import Explanation
+    from tabgrad.compiler.keys import Args, Key, Kwargs
+    from tabgrad.compiler.watched_arrays import Origin
+    from tabgrad.core.shape import Shape
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.lower.dynamic import Dynamic
 
 MOST_CALLS = 128
-"""Shapes and static arguments for which a compiled function keeps captures; the oldest go first."""
+"""For how many sets of shapes and static arguments a function keeps captures; the oldest are dropped."""
 MOST_ENTRIES = 8
-"""Captures kept for one set of shapes and static arguments."""
+"""How many captures are kept for one set of shapes and static arguments."""
 LIMIT = 8
-"""A function that was traced so often for the same cause is traced for it no more."""
+"""After this many traces for the same cause, a function is not traced again for it."""
 
 
 IDENTITY = "tells objects apart by `is` or `id`, and is given lists, dicts or arrays"
-"""Why a call is not replayed whose arguments are compared by what they hold."""
+"""Why a call is not replayed if the function compares identities of arguments."""
 
 _FIELDS = frozenset(
     ("fn", "dynamic", "fullgraph", "first", "shared", "known", "causes", "traces", "reason", "runs_as_it_is",
      "_warned", "label")
 )  # fmt: skip
-"""What `Compiled` holds itself."""
+"""The attributes that belong to `Compiled` itself."""
 
 
 _LOCK = lock()
-"""Held while a call is replayed or captured: captures and their guards serve one thread at a time."""
+"""Held while a call is replayed or captured, because captures and guards serve one thread at a time."""
 
 
 class Known:
-    """What is known of calls with one key: captures, and how long to wait before the next attempt."""
+    """The captures of calls with one key, and how many calls to skip before the next attempt."""
 
     __slots__ = ("__weakref__", "entries", "refusals", "wait")
 
@@ -63,17 +68,17 @@ class Known:
         self.wait = 0
 
     def refuse(self) -> None:
-        """Note that a call could not be captured: after the second time in a row wait ever longer."""
+        """Note that a call could not be captured; from the second time in a row on, skip ever more calls."""
         self.refusals += 1
         self.wait = 0 if self.refusals < 2 else min(2**self.refusals, 1024)
 
     def waits(self) -> bool:
-        """Whether this call is not worth an attempt."""
+        """Whether to skip an attempt for this call."""
         self.wait -= 1
         return self.wait >= 0
 
     def keep(self, entry: Entry) -> None:
-        """Keep a capture, the newest first."""
+        """Add a capture in front."""
         self.refusals = self.wait = 0
         self.entries.insert(0, entry)
         del self.entries[MOST_ENTRIES:]
@@ -88,9 +93,9 @@ class Compiled:
         self.fn = fn
         self.dynamic = dynamic
         self.fullgraph = fullgraph
-        self.first: dict[Any, Any] = {}
-        self.shared: dict[Any, Any] = {}
-        self.known: dict[Any, Known] = {}
+        self.first: dict[Key, list[Shape]] = {}
+        self.shared: dict[Key, Dynamic] = {}
+        self.known: dict[Key, Known] = {}
         self.causes: dict[str, int] = {}
         self.traces = 0
         self.reason: str | None = None
@@ -105,8 +110,8 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self.fn, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field of its own, or else an attribute of the function or module, where a call reads it."""
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an own attribute, or else an attribute of the function or module, where a call reads it."""
         if name in _FIELDS or name.startswith("__"):
             object.__setattr__(self, name, value)
         else:
@@ -115,12 +120,12 @@ class Compiled:
     def __delattr__(self, name: str) -> None:
         delattr(self.fn, name)
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is None:
             return self
         return _bound(self, instance)
 
-    def __deepcopy__(self, memo: Any) -> Compiled:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         if isinstance(self.fn, FunctionType):
             return self
         return Compiled(copy.deepcopy(self.fn, memo), self.dynamic, self.fullgraph)
@@ -131,7 +136,7 @@ class Compiled:
         return (Compiled, (self.fn, self.dynamic, self.fullgraph))
 
     def _is_named(self) -> bool:
-        """Whether this stands in a module under the name of its function, by which a pickle finds it."""
+        """Whether a pickle can find this object in a module by the name of its function."""
         found: Any = sys.modules.get(getattr(self, "__module__", None) or "")
         for part in getattr(self, "__qualname__", "").split("."):
             found = getattr(found, part, None)
@@ -161,8 +166,10 @@ class Compiled:
             done = self._compiled(key, leaves, args, kwargs)
         return self.fn(*args, **kwargs) if done is None else done[0]
 
-    def _compiled(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> tuple[Any] | None:
-        """Replay a capture that fits, or capture the call, and return the result; None to run it as it is."""
+    def _compiled(
+        self, key: Key, leaves: list[Any], args: Args, kwargs: Kwargs
+    ) -> tuple[Any] | None:
+        """Replay a fitting capture, or capture the call; return (result,), or None to run it plainly."""
         known = self.known.get(key)
         if known is not None and any([entry.plan.backend.left() for entry in known.entries]):
             self._begin_anew()
@@ -184,12 +191,12 @@ class Compiled:
             return None
         if known is not None and known.entries:
             let_go(known.entries)
-        # what other threads record or compute meanwhile is no part of the call
+        # other threads must not record or compute during the call
         with alone(device.backend.lock for device in connected()):
             return (self.trace(key, leaves, args, kwargs),)
 
     def _begin_anew(self) -> None:
-        """Forget the captures of devices that were lost, and how often there was cause for another."""
+        """Drop the captures of lost devices, and the counts of causes."""
         self.known = {
             key: known
             for key, known in self.known.items()
@@ -198,7 +205,7 @@ class Compiled:
         self.causes.clear()
 
     def _too_often(self, cause: tuple[str, str]) -> bool:
-        """Count a cause of a new trace; True from the time on that it has come too often."""
+        """Count a cause of a new trace; return whether it has occurred too often."""
         what, how = cause
         self.reason = f"was traced too often, as {what} {how}"
         n = self.causes[what] = self.causes.get(what, 0) + 1
@@ -210,8 +217,8 @@ class Compiled:
             )
         return n >= LIMIT
 
-    def trace(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> Any:
-        """Run the function, noting what it does, and keep the capture where it can be repeated."""
+    def trace(self, key: Key, leaves: list[Any], args: Args, kwargs: Kwargs) -> Any:
+        """Run the function while recording what it does, and keep the capture if it can be repeated."""
         for device in connected():
             if device.recorder is not None:
                 device.recorder.flush()
@@ -225,7 +232,7 @@ class Compiled:
             if isinstance(x, Box) and x.tracked:
                 state.reach(tensor_state(x).hooks, "an argument's hooks")
         if state.tells_apart() and any(map(is_array, leaves)):
-            # watched arrays, and what holds them, are other objects
+            # watched arrays, and their containers, are other objects
             self.known.setdefault(key, Known()).refuse()
             self.reason = IDENTITY
             return self.fn(*args, **kwargs)
@@ -254,8 +261,8 @@ class Compiled:
             capture.warn(self._warned)
         return keys.without_watching(result, origins)
 
-    def _run(self, capture: Capture, origins: Any, args: Any, kwargs: Any) -> Any:
-        """Run the function, watched; what it switches on or off for good stays so after it."""
+    def _run(self, capture: Capture, origins: list[Origin], args: Args, kwargs: Kwargs) -> Any:
+        """Run the function under watch; a mode that it sets permanently stays set."""
         before, defaults = MODE.get(), keys.defaults()
         left = before
         try:
@@ -272,8 +279,8 @@ class Compiled:
             if keys.defaults() != defaults:
                 capture.refuse("sets a default that stays after it")
 
-    def sharing(self, key: Any, leaves: list[Any], backend: DeviceBackend) -> Any:
-        """Return what the plan shares with those of other sizes; None if it stands alone."""
+    def sharing(self, key: Key, leaves: list[Any], backend: DeviceBackend) -> Dynamic | None:
+        """Return what the plan shares with plans of other sizes; None if it is for one size."""
         if self.dynamic is False:
             return None
         alike = keys.without_sizes(key, leaves)
@@ -286,7 +293,7 @@ class Compiled:
         found.sizes = frozenset(shape[0] for shape in shapes if shape)
         return found
 
-    def explain(self, *args: Any, **kwargs: Any) -> Any:
+    def explain(self, *args: object, **kwargs: object) -> Explanation:
         """Return what is captured for calls with such arguments, each guard in words, and what is not.
 
         Nothing is run. `print` it; its fields are those of `tabgrad.compiler.Explanation`.
@@ -302,9 +309,14 @@ class Compiled:
 
 
 def _check(
-    capture: Capture, key: Any, leaves: list[Any], call: Any, given: Any, result: Any
+    capture: Capture,
+    key: Key,
+    leaves: list[Any],
+    call: tuple[Args, Kwargs],
+    given: list[Any],
+    result: object,
 ) -> None:
-    """Raise Refused where the call did what a replay would not."""
+    """Raise Refused if the call did something that a replay would not do."""
     if capture.reason is not None:
         raise Refused(capture.reason)
     state = capture.state
@@ -325,7 +337,7 @@ def _check(
         raise Refused(why)
 
 
-def _other(a: Any, b: Any) -> bool:
+def _other(a: object, b: object) -> bool:
     return a is not b
 
 
@@ -335,7 +347,7 @@ def lazy(x: object) -> bool:
 
 
 def own_buffer(x: Any) -> None:
-    """Bring an argument up to date, and give it a buffer if it is a constant: its number is an input then."""
+    """Refresh an argument, and give a constant a buffer, so that its number is an input of the capture."""
     if x.alias is not None:
         x.alias.refresh(x)
     recorder = x.device.recorder
@@ -344,24 +356,24 @@ def own_buffer(x: Any) -> None:
         if made is not None:
             version = x._version
             replace(x, made)
-            # no write: its value is what it was
+            # this is no write: the value is the same
             x._version = version
             if x.alias is not None and hasattr(x.alias, "version"):
                 x.alias.version = version
 
 
 class Kept(dict[int, Any]):
-    """The compiled methods of an instance, which live with it; a copy of the instance has none."""
+    """The compiled methods of an instance; a copy of the instance has none."""
 
-    def __deepcopy__(self, memo: Any) -> Kept:
+    def __deepcopy__(self, memo: object) -> Kept:
         return Kept()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Kept, ())
 
 
-def _bound(compiled: Compiled, instance: Any) -> Any:
-    """Return the compiled method of an instance: its captures live with the instance."""
+def _bound(compiled: Compiled, instance: object) -> Callable[..., Any]:
+    """Return the compiled method of an instance, whose captures live as long as the instance."""
     fields = getattr(instance, "__dict__", None)
     if not isinstance(fields, dict):  # a class has one that can't be written
         return functools.partial(compiled, instance)
@@ -375,8 +387,8 @@ def _bound(compiled: Compiled, instance: Any) -> Any:
     return found
 
 
-def _why_not(fn: Any) -> str | None:
-    """Return why calls of `fn` are never captured: what runs after the call would not be in it."""
+def _why_not(fn: Callable[..., Any]) -> str | None:
+    """Return why calls of `fn` are never captured, or None: a generator's code runs after the call."""
     inner = inspect.unwrap(fn) if callable(fn) else fn
     for kind, its in (
         ("generator", inspect.isgeneratorfunction), ("coroutine", inspect.iscoroutinefunction),

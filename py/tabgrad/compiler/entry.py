@@ -1,4 +1,4 @@
-"""One captured call: what it depends on, where its inputs come from, what becomes of its outputs."""
+"""One captured call: its guards, the sources of its inputs, and the places of its outputs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.lower.dynamic import Dynamic
 
 
 class Entry:
-    """One captured call. Raises Refused where a replay would not be the call."""
+    """One captured call. The constructor raises Refused if a replay would not do what the call does."""
 
     def __init__(
         self,
         capture: Capture,
         backend: DeviceBackend,
         args: list[Any],
-        result: Any,
-        sharing: Any = None,
+        result: object,
+        sharing: Dynamic | None = None,
     ) -> None:
         self.state = capture.state
         self.guards = capture.guards
@@ -53,7 +54,7 @@ class Entry:
             for x, old in capture.grads.values()
             if (x._grad is not old and places.lasts(x)) or (x._grad is None and id(x) in capture.cleared)
         ]  # fmt: skip
-        # of the tensors of each call: another argument may have a gradient, or none
+        # found anew at each call, because another argument may have a gradient or none
         self.has_grad = [
             (places.find(x), old is not None)
             for x, old in capture.grads.values()
@@ -78,18 +79,18 @@ class Entry:
         if backend.graph.recorded_before(start, [t.id for t in targets]):
             raise Refused("uses what another thread has recorded and not yet computed")
         self.plan = Replayable(backend, targets, sources, events, sharing)
-        # objects by the places they lie at: a matter of the capture alone
+        # ids of objects are needed only for the capture
         self.state.known.clear()
         if not self.plan.keep_lasting() or self.plan.unexplained(start):
             raise Refused("reads a tensor of an earlier call that nothing leads to")
 
     @property
     def dispatches(self) -> int:
-        """How many kernels a replay runs."""
+        """The number of kernels in a replay."""
         return self.plan.stored.dispatches if self.plan.stored is not None else 0
 
     def words(self) -> list[str]:
-        """Return what is compared beside the Python state."""
+        """Describe what is compared besides the Python state."""
         texts = [f"argument {i} has the same numbers" for i, _ in self.arrays]
         if self.guards:
             texts.append(f"{len(self.guards)} options of optimizers are as they were")
@@ -98,7 +99,7 @@ class Entry:
         return texts
 
     def differs(self, args: list[Any]) -> tuple[str, str] | None:
-        """Return what a replay would miss: a state that has changed, and how; None where nothing has."""
+        """Return what has changed since the capture, and how; None if nothing has."""
         if not all([getter() == value for getter, value in self.guards]):
             return "an optimizer's options", "have changed"
         if not all(
@@ -118,7 +119,7 @@ class Entry:
         return None
 
     def meets(self, args: list[Any]) -> list[Any]:
-        """Return which of the tensors that the function reaches are arguments, their bases or gradients."""
+        """Return which tensors that the function reaches are also arguments, or their bases or gradients."""
         find = self.reached.get
         return [
             find(id(y))
@@ -128,7 +129,7 @@ class Entry:
         ]
 
     def replay(self, args: list[Any]) -> Any:
-        """Run the captured call on new arguments; None where tensors have taken another form."""
+        """Replay the call on new arguments; return (result,), or None if the form of a tensor differs."""
         with self.plan.backend.lock:
             return self._replay(args)
 
@@ -138,7 +139,7 @@ class Entry:
         if not self.plan.bind(args):
             return None
         backend = self.plan.backend
-        # This run waits for a read to ride in its packet, or for the next runs.
+        # the packet of this run is delayed, so that the next read or runs can share it
         backend.submit_held()
         counts = [(its, dict(its)) for its in self.counts]
         back = functools.partial(put_back, counts, self.follows)
@@ -164,9 +165,9 @@ class Entry:
 
 
 def bring_up_to_date(capture: Capture) -> None:
-    """Have what was written through a detached sibling reach the tensors themselves.
+    """Refresh tensors after writes through a detached sibling.
 
-    A function of its own: no name of a caller's may keep a tensor of the call alive.
+    This is a separate function, so that no local variable of the caller keeps a tensor of the call alive.
     """
     for x, _ in capture.reads.values():
         if x.alias is not None:
@@ -174,13 +175,13 @@ def bring_up_to_date(capture: Capture) -> None:
 
 
 def check_history(capture: Capture, args: list[Any]) -> None:
-    """Raise Refused where derivatives would flow out of the call, or an argument that is a view is written."""
+    """Raise Refused if derivatives flow out of the call, or if it writes to an argument that is a view."""
     given = {id(x) for x in args if isinstance(x, Box)}
     below = {id(root_of(x)) for x in args if isinstance(x, Box) and x.alias.__class__ is View}
     for x, path, _ in capture.state.tensors:
         if id(x) in given:
             raise Refused(f"gets {path} as an argument, which it also reads itself")
-    # a gradient may be cleared again, or be added to in place: derivatives have flown all the same
+    # even if a gradient is cleared again, or added to in place, derivatives have flowed
     changes = bool(capture.grads)
     cleared = [xy for xy in capture.grads.values() if id(xy[0]) in capture.cleared]
     if any([old is not None and x._grad is old for x, old in cleared]):

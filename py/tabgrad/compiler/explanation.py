@@ -1,9 +1,9 @@
-"""What is known of a compiled function, or of how a value is computed, in words."""
+"""Describes what a compiled function has captured, and how a value is computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler import keys
 from tabgrad.core import tree
@@ -11,25 +11,28 @@ from tabgrad.core.trace import MODE, Box
 from tabgrad.hosts.plan_explanation import KernelExplanation, ValueExplanation
 from tabgrad.tensor.reading import lowered
 
+if TYPE_CHECKING:
+    from tabgrad.compiler.compiled import Compiled
+
 
 @dataclass
 class Explanation:
-    """What a compiled function has captured for some arguments. `str` of it is a text for people."""
+    """What a compiled function has captured for some arguments; `str` formats it as text."""
 
     name: str
     traces: int
-    """How often the Python ran to be captured, for whatever arguments."""
+    """How often the Python code ran for a capture, for all arguments."""
     dispatches: list[int] = field(default_factory=list)
-    """Kernels of each plan, the newest first."""
+    """The number of kernels of each plan, the newest first."""
     guards: list[list[str]] = field(default_factory=list)
     """What each plan depends on."""
     inputs: list[str] = field(default_factory=list)
     reason: str | None = None
-    """Why the last call that was not replayed was not."""
+    """Why the last call was not replayed; None if it was."""
     causes: dict[str, int] = field(default_factory=dict)
-    """What made new traces necessary, and how often."""
+    """The causes of new traces, and how often each occurred."""
     others: int = 0
-    """How many plans there are for other arguments, or in other modes."""
+    """The number of plans for other arguments, or in other modes."""
 
     def __str__(self) -> str:
         traces = f"{self.traces} trace{'' if self.traces == 1 else 's'}"
@@ -52,8 +55,8 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
-    """Return what `compiled` has captured for calls with such arguments."""
+def explain(compiled: Compiled, *args: object, **kwargs: object) -> Explanation:
+    """Describe what `compiled` has captured for calls with such arguments."""
     leaves, structure = tree.flatten((args, kwargs))
     key = keys.key_of(leaves, structure, MODE.get())
     found = Explanation(compiled.label, compiled.traces, causes=dict(compiled.causes))
@@ -68,7 +71,7 @@ def explain(compiled: Any, *args: Any, **kwargs: Any) -> Explanation:
 
 
 def explain_value(x: Any) -> ValueExplanation:
-    """Return how the value of a tensor is computed."""
+    """Describe how the value of a tensor is computed."""
     capture = MODE.get().capture
     if capture is not None:
         capture.refuse("asks how a tensor is computed")

@@ -1,11 +1,11 @@
-"""The key of a call: its arguments without the numbers in tensors, and the modes it runs in."""
+"""The key of a call: its arguments without the numbers in tensors, and the modes in which it runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.capture import Refused
 from tabgrad.compiler.python_values import (
@@ -18,21 +18,32 @@ from tabgrad.compiler.python_values import (
 )
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.trace import Box, Mode
+from tabgrad.core.tree import Structure
 from tabgrad.hosts.devices import chosen_device
 from tabgrad.tensor.aliasing import Storage, View, root_of
 from tabgrad.transforms.node import is_leaf
 
+if TYPE_CHECKING:
+    from tabgrad.compiler.capture import Capture
+    from tabgrad.compiler.compiled import Known
+    from tabgrad.compiler.state import State
+    from tabgrad.compiler.watched_arrays import Origin
+
+Key = tuple[Any, ...]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
 _kept_apart = attrgetter(
     "grad", "inference", "device", "autocast", "one_thread", "saved_tensors_refused"
 )
-"""Settings of a mode that a call may run in and be captured, beside the dtypes of autocast."""
+"""Settings of a mode in which a call can be captured, besides the dtypes of autocast."""
 _refused = attrgetter("saved_tensors", "anomaly", "around", "draw", "generator", "tapes")
-"""Settings that it may not."""
+"""Settings of a mode in which a call is not captured."""
 _NONE = _refused(Mode())
 
 
-def odd_names(structure: Any) -> tuple[Any, ...]:
-    """Return the types of a dict's keys that are no strings: 1, 1.0 and True are equal."""
+def odd_names(structure: object) -> tuple[type, ...]:
+    """Return the types of all dict keys that are no strings, because 1, 1.0 and True compare equal."""
     if type(structure) is not tuple or len(structure) != 3:
         return ()
     own = structure[1] if type(structure[1]) is tuple else ()
@@ -46,8 +57,8 @@ class Unkeyed(Exception):
     """An argument that can't be compared."""
 
 
-def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
-    """Return what captures are kept under; None where such a call is never captured."""
+def key_of(leaves: list[Any], structure: Structure, mode: Mode) -> Key | None:
+    """Return the key under which captures are kept; None if such a call is never captured."""
     if _refused(mode) != _NONE:
         return None
     try:
@@ -60,23 +71,23 @@ def key_of(leaves: list[Any], structure: Any, mode: Mode) -> Any:
 
 
 def settings(mode: Mode) -> tuple[Any, ...]:
-    """Return what a mode has switched on, to be compared."""
+    """Return the settings of a mode, for a comparison."""
     dtypes = mode.autocast_dtypes
     return *_kept_apart(mode), dtypes and tuple(sorted(dtypes.items())), _refused(mode)
 
 
 def defaults() -> tuple[Any, ...]:
-    """Return the defaults of creation functions: they are no part of a mode."""
+    """Return the defaults of creation functions, which are not part of a mode."""
     return dt.get_default_dtype(), chosen_device()
 
 
 def signatures(leaves: list[Any]) -> tuple[Any, ...]:
-    """Return what of each argument a capture depends on."""
+    """Return the facts of each argument on which a capture depends."""
     return tuple([signature(x) for x in leaves])
 
 
-def signature(x: Any) -> Any:
-    """Return what of an argument a capture depends on."""
+def signature(x: Any) -> tuple[Any, ...]:
+    """Return the facts of an argument on which a capture depends."""
     kind = type(x)
     if isinstance(x, Box):
         hooks = tensor_state(x).hooks if x.tracked and x.node is not None else ()
@@ -124,7 +135,7 @@ def signature(x: Any) -> Any:
 
 
 def _inner(x: Any) -> Any:
-    """Return the signature of what an argument holds: of a value, for nobody compares its state."""
+    """Return the signature of a value inside an argument; raise Unkeyed for an object with state."""
     found = None if isinstance(x, Box) or is_array(x) else signature(x)
     if found is None or found[0] == "object":
         raise Unkeyed
@@ -132,11 +143,11 @@ def _inner(x: Any) -> Any:
 
 
 class _Identity:
-    """An object as a part of a key: equal to itself only, and kept alive."""
+    """An object as part of a key: it is kept alive, and equals only itself."""
 
     __slots__ = ("its",)
 
-    def __init__(self, its: Any) -> None:
+    def __init__(self, its: object) -> None:
         self.its = its
 
     def __hash__(self) -> int:
@@ -146,8 +157,8 @@ class _Identity:
         return isinstance(other, _Identity) and other.its is self.its
 
 
-def told_by_value(call: tuple[Any, Any]) -> bool:
-    """Whether an argument is compared by what it holds: which object it is, a replay does not see."""
+def told_by_value(call: tuple[Args, Kwargs]) -> bool:
+    """Whether an argument is compared by its contents, so that a replay does not notice another object."""
     args, kwargs = call
     return any(
         type(x) not in ATOMS
@@ -157,8 +168,8 @@ def told_by_value(call: tuple[Any, Any]) -> bool:
     )
 
 
-def with_state(leaves: list[Any], structure: Any) -> list[Any]:
-    """Return the arguments that are told apart by identity, and the classes of others: their state counts."""
+def with_state(leaves: list[Any], structure: Structure) -> list[Any]:
+    """Return the arguments whose state counts: those compared by identity, and the classes of the others."""
     found = []
     for x in leaves:
         if not isinstance(x, Box) and not is_array(x) and type(x) not in ATOMS:
@@ -173,7 +184,7 @@ def with_state(leaves: list[Any], structure: Any) -> list[Any]:
 
 
 def sharing(leaves: list[Any]) -> tuple[Any, ...]:
-    """Return which tensor arguments are one object, and which share memory."""
+    """Return which tensor arguments are the same object, and which share memory."""
     objects: dict[int, int] = {}
     roots: dict[int, int] = {}
     out = []
@@ -188,8 +199,8 @@ def sharing(leaves: list[Any]) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def without_sizes(key: Any, leaves: list[Any]) -> Any:
-    """Return a key with the shapes taken out."""
+def without_sizes(key: Key, leaves: list[Any]) -> Key:
+    """Replace the shapes in a key by their ranks."""
     parts = [
         (len(x.spec.shape), x.spec.dtype, *part[1:]) if isinstance(x, Box) else part
         for x, part in zip(leaves, key[1], strict=True)
@@ -197,8 +208,8 @@ def without_sizes(key: Any, leaves: list[Any]) -> Any:
     return (key[0], tuple(parts), *key[2:])
 
 
-def difference(key: Any, known: dict[Any, Any]) -> tuple[str, str] | None:
-    """Return which static argument differs from the newest key's; None where shapes or more differ."""
+def difference(key: Key, known: dict[Key, Known]) -> tuple[str, str] | None:
+    """Describe the static argument that differs from the newest key's; None if shapes or more differ."""
     if not known:
         return None
     last = next(reversed(known))
@@ -210,7 +221,7 @@ def difference(key: Any, known: dict[Any, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _text(part: Any) -> str:
+def _text(part: tuple[Any, ...]) -> str:
     try:
         text = f"another {part[1].__name__}" if part[0] == "object" else str(part[1])
     except ValueError:  # a long integer, see `shown`
@@ -221,8 +232,8 @@ def _text(part: Any) -> str:
 # -- arrays ----------------------------------------------------------------------------------------
 
 
-def watch_arrays(leaves: list[Any], capture: Any) -> tuple[list[Any], list[Any]]:
-    """Return the leaves with arrays that note who reads them in place of arrays, and those notes."""
+def watch_arrays(leaves: list[Any], capture: Capture) -> tuple[list[Any], list[Origin]]:
+    """Replace arrays among the leaves by watched ones; return the leaves and the Origins."""
     given, origins = list(leaves), []
     for i, x in enumerate(leaves):
         if is_array(x) and type(x) is sys.modules["numpy"].ndarray and not x.dtype.hasobject:
@@ -236,15 +247,15 @@ def watch_arrays(leaves: list[Any], capture: Any) -> tuple[list[Any], list[Any]]
     return given, origins
 
 
-def rebuilt(args: Any, kwargs: Any, leaves: list[Any], given: list[Any]) -> Any:
-    """Return the arguments with other leaves; the very same where no leaf is another."""
+def rebuilt(args: Args, kwargs: Kwargs, leaves: list[Any], given: list[Any]) -> tuple[Args, Kwargs]:
+    """Return the arguments with the leaves `given`; the same objects if no leaf differs."""
     if all([a is b for a, b in zip(leaves, given, strict=True)]):
         return args, kwargs
     return tree.unflatten(tree.flatten((args, kwargs))[1], given)
 
 
-def read_arrays(origins: list[Any]) -> list[tuple[int, bytes]]:
-    """Return the arrays whose numbers were read, with these. Raises Refused where they can't be compared."""
+def read_arrays(origins: list[Origin]) -> list[tuple[int, bytes]]:
+    """Return the positions and contents of arrays that were read. Raises Refused if one can't be compared."""
     found = []
     for origin in origins:
         if origin.read:
@@ -256,8 +267,8 @@ def read_arrays(origins: list[Any]) -> list[tuple[int, bytes]]:
     return found
 
 
-def without_watching(result: Any, origins: list[Any]) -> Any:
-    """Return the result with the arrays themselves in place of those that were watched."""
+def without_watching(result: Any, origins: list[Origin]) -> Any:
+    """Replace watched arrays in the result by the original ones, and stop watching."""
     theirs = {id(origin.view): origin.array for origin in origins}
     if any([id(x) in theirs for x in tree.leaves(result)]):
         result = tree.map(lambda x: theirs.get(id(x), x), result)
@@ -269,10 +280,10 @@ def without_watching(result: Any, origins: list[Any]) -> Any:
 # -- results ---------------------------------------------------------------------------------------
 
 
-def not_plain(result: Any, state: Any, call: Any, given: list[Any]) -> str | None:
-    """Return why a replay can't return such a result, None where it can.
+def not_plain(result: object, state: State, call: object, given: list[Any]) -> str | None:
+    """Return why a replay can't return such a result, or None if it can.
 
-    It can return tensors and values that never change, in containers that the call has made itself.
+    It can return tensors and immutable values, in containers that the call has made itself.
     """
     seen = {id(c) for c in containers(call)}
     for c in containers(result):
@@ -284,22 +295,22 @@ def not_plain(result: Any, state: Any, call: Any, given: list[Any]) -> str | Non
         bare = type(x) is object and id(x) not in there and id(x) not in state.known
         if isinstance(x, Box) or (type(x) in ATOMS and not bare) or _is_size(x):
             continue
-        # what can change, or be told apart by `is`, is made anew by each call
+        # a mutable object, or one compared by `is`, must be made anew by each call
         fresh = is_array(x) and id(x) not in there and id(x) not in state.known
         if fresh or bare or not is_value(x):
             return f"returns a {type(x).__qualname__}, which a replay would not make anew"
     return None
 
 
-def _is_size(x: Any) -> bool:
-    """Whether `x` is a tuple of numbers alone, as a shape is."""
+def _is_size(x: object) -> bool:
+    """Whether `x` is a tuple of plain values, such as a shape."""
     return isinstance(x, tuple) and not hasattr(x, "__dict__") and all(type(i) in ATOMS for i in x)
 
 
-def containers(value: Any) -> list[Any]:
+def containers(value: object) -> list[Any]:
     """Return the lists and dicts in a tree."""
     found: list[Any] = []
-    todo = [value]
+    todo: list[Any] = [value]
     while todo:
         x = todo.pop()
         if isinstance(x, list | dict):

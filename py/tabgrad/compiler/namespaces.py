@@ -1,4 +1,4 @@
-"""Tables of names of which some are read, and what is read without being named."""
+"""Namespaces (globals, classes, attributes of instances), and the names in them that a call may read."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ SPECIAL = frozenset(
     ("__bool__", "__call__", "__enter__", "__exit__", "__getattr__", "__get__", "__set__", "__missing__",
      "__next__")
 )  # fmt: skip
-"""Methods that no name in the code leads to."""
+"""Methods that code calls without naming them, such as `__bool__`."""
 
 
 MEMBERS = ("_member_map_", "_value2member_map_")
-"""Where an enum keeps its members, which code gets by item, by value and in turn."""
+"""The attributes in which an enum keeps its members; code gets them without naming these attributes."""
 
 
 class Namespace:
-    """A table of names of which some are read: globals, a class, or what an instance holds."""
+    """Globals, a class, or the attributes of an instance, of which the call may read some names."""
 
     __slots__ = ("follows", "found", "path", "table", "whole")
 
-    def __init__(self, table: Any, path: str, whole: Iterable[str], follows: Any) -> None:
+    def __init__(
+        self, table: Any, path: str, whole: Iterable[str], follows: type | tuple[type, ...]
+    ) -> None:
         self.table = table
         self.path = path
         self.whole = set(whole)
         self.found: dict[str, Any] = {}
         self.follows = follows
-        """The types of the values that are followed; of others only the identity counts."""
+        """The types of values whose own state counts; of other values only the identity counts."""
 
     @property
     def shallow(self) -> bool:
-        """Whether this is a table of a library: of it only what code names counts."""
+        """Whether this belongs to a library, of which only the named entries count."""
         return self.follows is not object
 
 
 def of_a_library(kind: type) -> bool:
-    """Whether instances hold attributes that code of Python's library reads, whose names are not looked at."""
+    """Whether code of Python's library, whose names are not analysed, may read attributes of instances."""
     return any(
         module_kind(home(cls)) in (PURE, OUTSIDE)
         for cls in mro_of(kind)

@@ -1,4 +1,4 @@
-"""Captures that nothing can bring back: what they depended on was replaced, and they alone keep it alive."""
+"""Drops captures that can't fit again, because only they still hold an object that they depend on."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ import sys
 import types
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler.python_values import ATOMS
 
-KNOWN: weakref.WeakSet[Any] = weakref.WeakSet()
-"""What compiled functions know of their calls: where the captures are."""
+if TYPE_CHECKING:
+    from tabgrad.compiler.compiled import Known
+    from tabgrad.compiler.entry import Entry
+
+KNOWN: weakref.WeakSet[Known] = weakref.WeakSet()
+"""All records of calls of compiled functions, which hold the captures."""
 _VIEW: type = type({"": None}.values())
 
 
-def let_go(entries: list[Any]) -> None:
-    """Let go of captures, those of other functions too, that depend on what only captures still hold.
+def let_go(entries: list[Entry]) -> None:
+    """Drop the captures, of all functions, that depend on replaced objects which only captures still hold.
 
-    `entries` have just been found to fit no more.
+    `entries` are captures that no longer fit.
     """
     gone = {id(x): x for entry in entries for x in entry.state.replaced() if type(x) not in ATOMS}
     if not gone:
         return
     homes = {entry: known for known in KNOWN for entry in known.entries}
     owners = {id(part): entry for entry in homes for part in _parts(entry)}
-    holders: dict[int, list[Any]] = {at: [] for at in gone}
+    holders: dict[int, list[Entry]] = {at: [] for at in gone}
     for referrer in gc.get_referrers(*gone.values()):
         entry = owners.get(id(referrer))
         if entry is not None:
             for x in gc.get_referents(referrer):
                 if id(x) in gone:
                     holders[id(x)].append(entry)
-    # what nobody else holds tells how references are counted here
+    # an object that only this dict holds: its count is what the bookkeeping here adds
     gone[0] = object()
     counts = {at: sys.getrefcount(x) for at, x in gone.items()}
     for at, found in holders.items():
@@ -45,8 +49,8 @@ def let_go(entries: list[Any]) -> None:
                     kept.remove(entry)
 
 
-def _parts(entry: Any) -> Iterator[Any]:
-    """Return what of a capture refers to objects of users."""
+def _parts(entry: Entry) -> Iterator[Any]:
+    """Yield the containers of a capture that refer to objects of users."""
     state = entry.state
     yield from (
         state.flat, state.sized, state.walked, state.code_of, state.given, state.ordered, state.held,
@@ -69,7 +73,7 @@ def _parts(entry: Any) -> Iterator[Any]:
 
 
 def _of_functions(fns: Iterable[Any]) -> Iterator[Any]:
-    """Return what functions hold: cells of closures, bound arguments."""
+    """Yield what functions hold: cells of closures, bound arguments."""
     for fn in fns:
         while fn is not None:
             yield fn

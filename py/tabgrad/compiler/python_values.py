@@ -1,20 +1,25 @@
-"""Kinds of Python values: which are told apart by value, which by identity, which hold state of their own."""
+"""Classifies Python values: which are compared by value, which by identity, and which have state."""
 
 from __future__ import annotations
 
 import struct
 import sys
 import types
+from collections.abc import Iterator
 from math import copysign
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabgrad.compiler.code import home, mro_of, name_of
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import Spec
+from tabgrad.core.trace import Box
 from tabgrad.transforms.node import is_leaf
 
+if TYPE_CHECKING:
+    from tabgrad.hosts.devices import Device
+
 MOST_BYTES = 1 << 20
-"""A NumPy array with more bytes is not compared."""
+"""The most bytes of a NumPy array that is compared."""
 
 _PLAIN = (
     type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis), type(NotImplemented),
@@ -24,17 +29,17 @@ ATOMS: frozenset[type] = frozenset(
      types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
      types.MethodWrapperType, types.GenericAlias, types.UnionType, object)
 )  # fmt: skip
-"""Types whose values hold nothing that could change."""
+"""Types of immutable values."""
 _BY_VALUE = frozenset((int, str, bytes, range, slice))
 _VALUE_MODULES = frozenset(
     ("datetime", "decimal", "fractions", "uuid", "pathlib", "re", "typing", "zoneinfo", "ipaddress",
      "numbers", "abc", "_abc", "functools", "operator")
 )  # fmt: skip
-"""Modules whose classes make values that never change."""
+"""Modules whose classes have immutable instances."""
 
 
-def is_value(x: Any) -> bool:
-    """Whether `x` can't change: a date, a path, a member of an enum, a number of NumPy's."""
+def is_value(x: object) -> bool:
+    """Whether `x` is immutable: a date, a path, a member of an enum, a NumPy number."""
     kind = type(x)
     root = home(kind).partition(".")[0]
     if root in _VALUE_MODULES:
@@ -45,15 +50,15 @@ def is_value(x: Any) -> bool:
     return is_member(x) or issubclass(kind, BaseException)
 
 
-def is_member(x: Any) -> bool:
+def is_member(x: object) -> bool:
     """Whether `x` is a member of an enum."""
     kind = type(x)
-    # the usual case first: classes of enums have a class of their own
+    # the usual case first: an enum class has its own metaclass
     return type(kind) is not type and found_in(kind, "_member_map_") is not None
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether a replay may take `b` for `a`: the same object, or an equal value that can't change.
+    """Whether a replay may treat `b` as `a`: the same object, or an equal immutable value.
 
     >>> same(0.0, -0.0), same(1, True), same((1, 2.5), (1, 2.5)), same([1], [1])
     (False, False, True, False)
@@ -86,30 +91,30 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Facts(NamedTuple):
-    """What a tensor is, its numbers aside."""
+    """The facts of a tensor, except its numbers."""
 
-    spec: Any
-    device: Any
+    spec: Spec
+    device: Device
     tracked: bool
     leaf: bool
     hooks: tuple[Any, ...]
 
     def words(self) -> list[str]:
-        """Return each fact in words."""
+        """Describe each fact."""
         return [
             f"{self.spec}", f"on {self.device}", f"requires_grad={self.tracked}",
             "a leaf" if self.leaf else "no leaf", f"{len(self.hooks)} hooks",
         ]  # fmt: skip
 
 
-def tensor_state(x: Any) -> Facts:
-    """Return what `x` is now."""
+def tensor_state(x: Box) -> Facts:
+    """Return the current facts of `x`."""
     leaf = is_leaf(x)
     notes = x.node.notes if x.node is not None else None
     hooks: tuple[Any, ...] = ()
     if notes:
         hooks = tuple(
-            # what retains a gradient is made for each tensor
+            # the function that retains a gradient is different for each tensor
             (kind, None if kind == "retain" else fn)
             for kind, fns in notes.items()
             if hasattr(fns, "values") and kind != "metadata"
@@ -118,14 +123,14 @@ def tensor_state(x: Any) -> Facts:
     return Facts(x.spec, x.device, x.tracked, leaf, hooks)
 
 
-def is_array(x: Any) -> bool:
-    """Whether `x` is a NumPy array; NumPy is not imported for that."""
+def is_array(x: object) -> bool:
+    """Whether `x` is a NumPy array; this does not import NumPy."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(type(x), numpy.ndarray)
 
 
 def array_bytes(x: Any) -> bytes | None:
-    """Return the numbers, shape and dtype of an array as bytes; None of a large one, or one of objects."""
+    """Return the numbers, shape and dtype of an array as bytes; None for a large array, or one of objects."""
     if x.nbytes > MOST_BYTES or x.dtype.hasobject:
         return None
     return bytes(x.tobytes()) + repr((x.shape, x.dtype.str)).encode()
@@ -141,7 +146,7 @@ _LAYOUT = [
 
 
 def hidden_state(kind: type) -> bool:
-    """Whether instances hold more than attributes: iterators, files, generators, locks, what is written in C.
+    """Whether instances have state besides attributes: iterators, files, generators, locks, C objects.
 
     >>> class Plain:
     ...     pass
@@ -149,7 +154,7 @@ def hidden_state(kind: type) -> bool:
     (False, True)
     """
     flags, size, attributes, references = [get(kind) for get in _LAYOUT]
-    if not flags & (1 << 9):  # no class of Python's own making
+    if not flags & (1 << 9):  # not a class made by Python code
         return True
     slots = 0
     for cls in mro_of(kind):
@@ -160,7 +165,7 @@ def hidden_state(kind: type) -> bool:
 
 
 def attributes_of(x: Any) -> Any:
-    """Return the table of the attributes that `x` holds itself, None where it has none; no code of `x` runs."""
+    """Return the dict of the attributes of `x` itself, or None; no code of `x` runs."""
     kind = type(x)
     if issubclass(kind, type):
         return _DICT(x)
@@ -172,14 +177,14 @@ def attributes_of(x: Any) -> Any:
 
 
 def found_in(kind: type, name: str) -> Any:
-    """Return the attribute of a class by its name, None where it has none; no code of a metaclass runs."""
+    """Look up an attribute of a class, or return None; no code of a metaclass runs."""
     return next((_DICT(c)[name] for c in mro_of(kind) if name in _DICT(c)), None)
 
 
 class Slots:
-    """What descriptors, as those of slots, give of an instance: a table of names."""
+    """The values that descriptors, such as those of slots, give for an instance, as a mapping."""
 
-    def __init__(self, its: Any, found: dict[str, Any]) -> None:
+    def __init__(self, its: object, found: dict[str, Any]) -> None:
         self.its = its
         self.found = found
 
@@ -190,13 +195,13 @@ class Slots:
         return self.found[name].__get__(self.its)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return what the slot holds, `default` where it is empty."""
+        """Return the slot's value, or `default` if it is empty."""
         try:
             return self.found[name].__get__(self.its) if name in self.found else default
-        except Exception:  # an annotation may name what is not there
+        except Exception:  # evaluating an annotation may fail
             return default
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self.found)
 
     def __len__(self) -> int:
@@ -204,11 +209,11 @@ class Slots:
 
 
 class Fields(Slots):
-    """What an object written in C always holds, as a function its name."""
+    """The built-in fields of an object, such as the name of a function."""
 
 
 def slots_of(x: Any) -> Slots | None:
-    """Return the slots of an instance as a table, None where its class has none."""
+    """Return the slots of an instance, or None if its class has none."""
     found: dict[str, Any] = {}
     for cls in reversed(mro_of(type(x))):
         if "__slots__" in _DICT(cls):
@@ -226,7 +231,7 @@ _FIELDS = {
 
 
 def fields_of(x: Any) -> Fields | None:
-    """Return what a function, a class or an error holds beside its attributes."""
+    """Return the built-in fields of a function, a class or an exception."""
     kind = type(x)
     if issubclass(kind, type | types.FunctionType):
         return Fields(x, _FIELDS[type if issubclass(kind, type) else types.FunctionType])
@@ -239,7 +244,7 @@ def fields_of(x: Any) -> Fields | None:
 
 
 def shown(x: Any) -> str:
-    """Return a short text of a value."""
+    """Format a value as a short text."""
     kind = type(x)
     plain = kind in _PLAIN or issubclass(kind, DType)
     try:

@@ -1,6 +1,6 @@
-"""Reaching the Python state that a call may read: from objects, by the names in the code that runs.
+"""Finds the Python state that a call may read, starting from objects, by the names in the code that runs.
 
-Nothing here runs code of users: attributes are taken from where they are kept, never asked for.
+Nothing here runs code of users: attributes are read from the dicts and slots that hold them.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from tabgrad.compiler.python_values import (
 from tabgrad.core.trace import MODE, Box
 
 MOST_OBJECTS = 50_000
-"""A call that may read more objects is not captured."""
+"""The most objects that a captured call may read."""
 ABSENT: Any = object()
-"""Stands for what is not there."""
+"""Stands for a missing value."""
 _Cached = type(functools.cache(len))
 _CONTAINERS = (list, dict, set, frozenset, deque, bytearray, types.MappingProxyType)
 _BUILTINS = vars(builtins)
@@ -59,10 +59,10 @@ parts_of_partial = attrgetter("func", "args", "keywords")
 
 
 class Reachable:
-    """What has been reached, with the values it had."""
+    """The objects that a call may read, with the values they had."""
 
     def __init__(self) -> None:
-        # it is another once a class has been registered with an abstract one
+        # this changes when a class is registered with an abstract class
         self.abstract = get_cache_token()
         self.partials: list[tuple[Any, Path, Any]] = []
         self.classes: list[tuple[Any, Path, Any]] = []
@@ -85,7 +85,7 @@ class Reachable:
         self._todo: list[tuple[Any, Path]] = []
 
     def tells_apart(self) -> bool:
-        """Whether a function that was reached may tell objects apart by which they are."""
+        """Whether a reached function may compare the identity of objects."""
         return any(
             root_of(fn.__module__ or "") != "tabgrad" and names_of(fn.__code__).identity
             for fn, _, _ in self.functions
@@ -93,8 +93,8 @@ class Reachable:
 
     # -- reaching ----------------------------------------------------------------------------------
 
-    def reach(self, value: Any, path: Path) -> None:
-        """Note `value` as it is, and what it holds."""
+    def reach(self, value: object, path: Path) -> None:
+        """Note `value`, and all that can be reached from it."""
         todo = self._todo
         todo.append((value, path))
         while todo:
@@ -118,7 +118,7 @@ class Reachable:
             )
 
     def use(self, names: Names, table: dict[str, Any], called: str) -> None:
-        """Note what code with these names, and these globals, may read from now on."""
+        """Note what code with these names and these globals may read."""
         namespace = self._namespace(table, "global ", ())
         self.all_globals = self.all_globals or names.all_globals
         self._take(namespace, table if self.all_globals else names.globals)
@@ -139,7 +139,7 @@ class Reachable:
         self.reach(None, "")
 
     def use_everything(self) -> None:
-        """Note every attribute: code may touch one by a name that is not in it."""
+        """Note every attribute, because code may use one whose name is not in the code."""
         if not self.everything:
             self.everything = True
             for namespace in [s for s in self.named if not s.shallow]:
@@ -147,7 +147,7 @@ class Reachable:
             self.reach(None, "")
 
     def _hand_over(self, names: Names, table: dict[str, Any]) -> None:
-        """Note functions written in C that code passes on."""
+        """Note functions written in C that code passes to other code."""
         found = [_BUILTINS.get(n) for n in names.handed]
         for value in [table.get(n) for n in names.globals]:
             if issubclass(type(value), types.ModuleType):
@@ -156,7 +156,7 @@ class Reachable:
         for fn in found:
             self._hand(fn)
 
-    def _hand(self, fn: Any) -> None:
+    def _hand(self, fn: object) -> None:
         if looks_anywhere(fn):
             self.use_everything()
         if type(fn) is types.BuiltinFunctionType:
@@ -173,7 +173,7 @@ class Reachable:
             self._all_modules()
 
     def _all_modules(self) -> None:
-        """Note the modules of users: code may get at each of them."""
+        """Note the modules of users, because code may read each of them."""
         own = [n for n in sys.modules if module_kind(n) == USER and root_of(n) != "tabgrad"]
         self._take(self._namespace(sys.modules, "module ", ()), own)
 
@@ -189,7 +189,7 @@ class Reachable:
     def _attributes(
         self, table: Any, path: Path, always: Iterable[str] = (), follows: Any = object
     ) -> None:
-        """Note the attributes in `table` that the code seen so far names; those named later follow."""
+        """Note the attributes in `table` that code names, now or later."""
         namespace = self._namespace(table, path, always, follows)
         namespace.path = namespace.path or path
         self.named.append(namespace)
@@ -199,7 +199,7 @@ class Reachable:
             namespace, table if self.everything and not namespace.shallow else self.attributes
         )
 
-    def _take(self, namespace: Namespace, names: Any) -> None:
+    def _take(self, namespace: Namespace, names: Iterable[str]) -> None:
         table, found, todo = namespace.table, namespace.found, self._todo
         for name in [n for n in names if n in table and n not in found]:
             found[name] = value = table[name]
@@ -240,13 +240,13 @@ class Reachable:
         if (name_of(value) if kind is types.ModuleType else home(kind)) == "decimal":
             self.reasons.append(f"{path} is of decimal, whose numbers depend on a context")
 
-    def _attributes_of(self, value: Any, path: Path) -> None:
+    def _attributes_of(self, value: object, path: Path) -> None:
         held = attributes_of(value)
         if held is not None:
             self._attributes(held, path + ".")
 
-    def _fields(self, value: Any, path: Path) -> None:
-        """Note what an object written in C holds beside its attributes, as a function its name."""
+    def _fields(self, value: object, path: Path) -> None:
+        """Note the built-in fields of an object, such as the name of a function."""
         fields = fields_of(value)
         if fields is not None:
             self.known[id(fields)] = fields
@@ -270,7 +270,7 @@ class Reachable:
         else:
             self.arrays.append((value, path, content))
 
-    def _visit_function(self, fn: Any, path: Path) -> None:
+    def _visit_function(self, fn: types.FunctionType, path: Path) -> None:
         self.codes.add(id(fn.__code__))
         self.functions.append((fn, path, parts_of_function(fn)))
         names = fn.__code__.co_freevars
@@ -304,10 +304,10 @@ class Reachable:
         if type(cls) is not type:
             self._todo.append((type(cls), name_of(type(cls))))
 
-    def _visit_module(self, module: Any, path: Path) -> None:
+    def _visit_module(self, module: types.ModuleType, path: Path) -> None:
         name = name_of(module)
         kind, held = module_kind(name), attributes_of(module) or {}
-        # draws of NumPy are written in Cython: Python tells no profiler of their calls
+        # calls of NumPy's random functions, written in Cython, are invisible to a profiler
         if kind == USER or name.startswith("numpy.random"):
             self._attributes(held, f"{name}.")
         else:
@@ -315,7 +315,7 @@ class Reachable:
             self._attributes(held, f"{name}.", follows=follows)
 
     def _visit_wrapper(self, value: Any, kind: type, path: Path) -> bool:
-        """Follow what stands for a function; False for anything else."""
+        """Follow a method, partial, property or other wrapper of functions; return False for anything else."""
         inner: list[Any]
         if issubclass(kind, types.MethodType):
             inner = [value.__self__, value.__func__]
@@ -343,7 +343,7 @@ class Reachable:
         return True
 
     def _visit_cache(self, cached: Any, path: Path) -> None:
-        """Note the results that a function keeps: as long as they are the same, its code does not run."""
+        """Note the cached results of a function: while they are the same, its code does not run."""
         if "cache_info" in self.attributes:
             self.reasons.append(f"counts how often {path} has found a result (`cache_info`)")
         held = [x for x in gc.get_referents(cached) if x is not vars(cached)]
@@ -352,7 +352,7 @@ class Reachable:
             self.reasons.append(f"{path} keeps results that can't be compared")
         self._todo += [(x, f"{path}'s results") for x in held if x is not cached.__wrapped__]
 
-    def _visit_instance(self, value: Any, kind: type, path: Path) -> None:
+    def _visit_instance(self, value: object, kind: type, path: Path) -> None:
         guarded = found_in(kind, "GUARDED")
         if module_kind(home(kind)) == INTERNAL and guarded is None:
             return
@@ -373,8 +373,8 @@ class Reachable:
             self._todo.append((cls, name_of(cls)))
 
 
-def cell_value(cell: Any) -> Any:
-    """Return what a closure's cell holds."""
+def cell_value(cell: types.CellType) -> Any:
+    """Return the value of a closure's cell, or ABSENT if it is empty."""
     try:
         return cell.cell_contents
     except ValueError:

@@ -1,9 +1,10 @@
-"""The Python state that a captured call reads, as it was: compared before each replay.
+"""The Python state that a captured call reads, which is compared before each replay.
 
-What can be reached from the function by the names in the code that runs is noted before that code runs: the
-values of globals, cells and attributes, the items of lists and dicts, what tensors are (not their numbers).
-Compared right after the call it tells what the call itself changes; compared later, whether a replay would
-still be the call. A comparison runs over flat lists in C; where that fails, values decide instead of objects.
+Before code runs, all that can be reached from the function by the names in that code is noted: the values of
+globals, cells and attributes, the items of lists and dicts, the facts of tensors (not their numbers). A
+comparison right after the call shows what the call itself has changed; later comparisons show whether a replay
+would do what the call does. A comparison first compares identities, over flat lists in C; if some differ, it
+compares values.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from tabgrad.compiler.code import mro_of, name_of
 from tabgrad.compiler.namespaces import Namespace
-from tabgrad.compiler.python_values import Fields, array_bytes, same, shown, tensor_state
+from tabgrad.compiler.python_values import Facts, Fields, array_bytes, same, shown, tensor_state
 from tabgrad.compiler.reachable import (
     ABSENT,
     Reachable,
@@ -32,10 +33,10 @@ _notes = attrgetter("notes")
 
 
 class State(Reachable):
-    """What has been reached, compared with what it was."""
+    """The reached state, and its comparison with the current one."""
 
     def broken(self) -> tuple[str, str] | None:
-        """Return what is no longer as it was, and in which way; None where all is."""
+        """Return what has changed and how, or None if nothing has."""
         return next(self._differences(), None)
 
     def _differences(self) -> Iterator[tuple[str, str]]:
@@ -85,7 +86,7 @@ class State(Reachable):
                     yield namespace.path + name, f"is new: {shown(table[name])}"
 
     def replaced(self) -> Iterator[Any]:
-        """Return the objects in whose places others stand now."""
+        """Yield the objects that have been replaced by others."""
         for namespace in self.namespaces.values():
             for name, old in namespace.found.items():
                 if namespace.table.get(name, ABSENT) is not old:
@@ -97,7 +98,7 @@ class State(Reachable):
         yield from [old for cell, _, old in self.cells if cell_value(cell) is not old]
 
     def seal(self) -> None:
-        """Lay the values out for the quick comparison. Those of now: `broken()` has just said nothing."""
+        """Store the current values as flat lists for the quick comparison, after `broken()` returned None."""
         self.sized: list[Any] = [v for v, _, _ in self.boxes]
         self.sized += [s.table for s in self.namespaces.values() if type(s.table) is not Fields]
         self.walked: list[Any] = []
@@ -134,7 +135,7 @@ class State(Reachable):
         )
 
     def holds(self) -> bool:
-        """Whether everything is as it was."""
+        """Whether nothing has changed."""
         if self._unmoved() and not self.arrays:
             return True
         if self.broken() is not None:
@@ -143,7 +144,7 @@ class State(Reachable):
         return True
 
     def _unmoved(self) -> bool:
-        """Whether everything is the very object that it was."""
+        """Whether every object is still the same object."""
         try:
             return (
                 get_cache_token() == self.abstract
@@ -154,11 +155,11 @@ class State(Reachable):
             return False
 
     def count(self) -> int:
-        """Return how many values are compared."""
+        """Count the values that are compared."""
         return len(self.flat) + len(self.arrays)
 
     def lines(self) -> list[str]:
-        """Return what is compared, in words."""
+        """Describe what is compared."""
         out = []
         for namespace in self.namespaces.values():
             if not namespace.shallow:
@@ -174,8 +175,8 @@ class State(Reachable):
         return out
 
 
-def named(value: Any) -> bool:
-    """Whether a guard on this value says something to a reader."""
+def named(value: object) -> bool:
+    """Whether a guard on this value is informative for a reader."""
     return not issubclass(
         type(value), types.FunctionType | types.ModuleType | types.BuiltinFunctionType | type | dict
     )
@@ -194,7 +195,7 @@ def _same_items(value: Any, old: Any) -> bool:
     return all(map(same, old, value)) or (isinstance(value, set) and set(old) == value)
 
 
-def _changed_facts(old: Any, now: Any) -> str:
+def _changed_facts(old: Facts, now: Facts) -> str:
     was, have = old.words(), now.words()
     for a, b in zip(was, have, strict=True):
         if a != b:

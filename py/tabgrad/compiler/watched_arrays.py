@@ -1,7 +1,8 @@
-"""NumPy arrays among the arguments of a compiled call: inputs, as long as nobody but tabgrad reads them."""
+"""NumPy arrays among the arguments of a compiled call: inputs, if only tabgrad reads their numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ _QUIET = frozenset(
      "itemsize", "__class__", "__dict__", "__len__", "__array_finalize__", "__array_ufunc__",
      "__array_function__", "__array_priority__", "origin")
 )  # fmt: skip
-"""Attributes that show no number."""
+"""Attributes that reveal no element."""
 
 
 class Origin:
-    """An argument's array: which argument it is, what it held before the call, whether that was read."""
+    """An argument's array: its position, its contents before the call, and whether code has read them."""
 
-    def __init__(self, array: Any, index: int) -> None:
+    def __init__(self, array: np.ndarray[Any, Any], index: int) -> None:
         self.array = array
         self.index = index
         self.read = False
@@ -25,17 +26,17 @@ class Origin:
         self.view: Any = None
 
     def let_go(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         object.__setattr__(self.view, "origin", None)
         self.view = None
 
 
 class Watched(np.ndarray):
-    """An array while a call is captured: notes who looks at its numbers."""
+    """An array in a captured call, which notes that code reads its numbers."""
 
-    origin: Any = None
+    origin: Origin | None = None
 
-    def __array_finalize__(self, source: Any) -> None:
+    def __array_finalize__(self, source: object) -> None:
         object.__setattr__(self, "origin", getattr(source, "origin", None))
 
     def __getattribute__(self, name: str) -> Any:
@@ -43,7 +44,7 @@ class Watched(np.ndarray):
             _note(self)
         return super().__getattribute__(name)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **kwargs: Any) -> Any:
         out = kwargs.get("out")
         if out is not None:
             kwargs["out"] = tuple(_plain(x) for x in out)
@@ -53,20 +54,20 @@ class Watched(np.ndarray):
         return func(*_all_plain(args), **_all_plain(kwargs))
 
 
-def _note(x: Any) -> None:
+def _note(x: Watched) -> None:
     origin = object.__getattribute__(x, "origin")
     if origin is not None:
         origin.read = True
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: object) -> Any:
     if isinstance(x, Watched):
         _note(x)
         return np.asarray(x)
     return x
 
 
-def _all_plain(tree: Any) -> Any:
+def _all_plain(tree: object) -> Any:
     if isinstance(tree, dict):
         return {k: _all_plain(v) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
@@ -74,8 +75,8 @@ def _all_plain(tree: Any) -> Any:
     return _plain(tree)
 
 
-def _reading(name: str) -> Any:
-    def method(self: Any, *args: Any) -> Any:
+def _reading(name: str) -> Callable[..., Any]:
+    def method(self: Watched, *args: object) -> Any:
         _note(self)
         return getattr(np.ndarray, name)(self, *args)
 
@@ -91,8 +92,8 @@ for _name in (
         setattr(Watched, _name, _reading(_name))
 
 
-def watched(array: Any, index: int) -> tuple[Any, Origin]:
-    """Return a view of `array` that notes who reads it, and where that is noted."""
+def watched(array: np.ndarray[Any, Any], index: int) -> tuple[Any, Origin]:
+    """Make a view of `array` that notes reads of its numbers in an Origin; return both."""
     origin = Origin(array, index)
     view = origin.view = array.view(Watched)
     object.__setattr__(view, "origin", origin)
