@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_negative_indices() -> None:
 def test_examples_and_streams() -> None:
     (index, square), *_ = DataLoader(Squares(), batch_size=2)
     assert index.tolist() == [0, 1]
-    assert square.dtype is tg.float32
+    assert square.dtype is tg.float64  # as PyTorch
     assert list(DataLoader(Squares(), batch_size=None)) == [[i, float(i * i)] for i in range(5)]
     assert [b.tolist() for b in DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
     assert [b.tolist() for b in DataLoader(Stream(), 2, drop_last=True)] == [[0, 1], [2, 3]]
@@ -122,7 +122,7 @@ def test_collate() -> None:
     ])  # fmt: skip
     assert made["a"].tolist() == [[1.0, 1.0], [0.0, 0.0]]
     assert made["b"][0].tolist() == [1, 2]
-    assert made["b"][1] == ["one", "two"]
+    assert made["b"][1] == ("one", "two")
     assert made["c"].x.tolist() == [1.5, 2.5]
     assert made["c"].y.shape == (2, 2)
     with pytest.raises(TypeError, match="found object"):
@@ -237,3 +237,40 @@ def test_batches_keep_the_types_of_containers() -> None:
     assert type(tg.utils.data.default_collate([(1, 2), (3, 4)])) is list
     counted = tg.utils.data.default_collate([defaultdict(int, k=1)] * 2)
     assert (type(counted), counted["absent"]) == (defaultdict, 0)
+
+
+@pytest.mark.parametrize("order", [None, [0, 1, 2, 3, 4, 5], [3, 1, 5, 0, 2, 4], range(6)])
+def test_a_batch_is_a_copy(order: Any) -> None:
+    x = tg.arange(6.0)
+    data = Subset(TensorDataset(x), range(6))
+    for batch in DataLoader(data, 2, sampler=order):
+        batch[0].mul_(10)
+    assert x.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("order", [range(8), [4, 5, 6, 7], [0, 7], [6]])
+def test_rows_that_are_not_there(order: Any) -> None:
+    loader = DataLoader(TensorDataset(tg.arange(6.0)), 4, sampler=order)
+    with pytest.raises(IndexError):
+        list(loader)
+
+
+def test_an_iterator_knows_how_many_batches_there_are() -> None:
+    loader = DataLoader(range(7), 2)  # type: ignore[arg-type]
+    assert len(iter(loader)) == 4  # type: ignore[arg-type]
+    assert len(iter(DataLoader(range(7), None))) == 7  # type: ignore[arg-type]
+
+
+def test_what_is_collated() -> None:
+    """As PyTorch collates it."""
+    words = default_collate([np.str_("a"), np.str_("b")])
+    assert words == ["a", "b"]
+    assert default_collate([range(2)] * 2)[1].tolist() == [1, 1]
+    assert type(default_collate([deque([1, 2])] * 2)) is deque
+    assert default_collate([2.5, 1]).dtype is tg.float64
+    assert default_collate([1, 2.5]).dtype is tg.float32
+    assert default_collate([np.float32(3)] * 2).dtype is tg.float32
+    assert default_collate([True, False]).dtype is tg.bool
+    for refused in (np.array(["a"]), None, 1j):
+        with pytest.raises(TypeError, match="default_collate"):
+            default_collate([refused])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -89,3 +93,46 @@ def test_a_loader_in_a_thread(device: str) -> None:
     thread.start()
     thread.join(30)
     assert found == [[1], [2], [3]]
+
+
+def test_a_sampler_may_yield_tensors_of_the_device(device: str) -> None:
+    order = tg.tensor([3, 1, 2, 0], device=device)
+    data = Made(lambda: tg.get_default_device().type, 4)
+    assert list(DataLoader(data, 2, sampler=order, num_workers=1)) == [["cpu", "cpu"]] * 2  # type: ignore[arg-type]
+    rows = TensorDataset(tg.arange(4.0, device="cpu"))
+    for workers in (0, 1):
+        loader = DataLoader(rows, 2, sampler=order, num_workers=workers)  # type: ignore[arg-type]
+        assert [b[0].tolist() for b in loader] == [[3, 1], [2, 0]]
+
+
+def test_interrupts_are_raised_once_and_leave_no_worker(device: str) -> None:
+    """With a device open there are other threads, which may take the signal while a worker starts."""
+    assert tg.ones(3, device=device).sum().item() == 3
+    data = Made(lambda: tg.ones(3, device="cpu"), 12)
+
+    def once() -> None:
+        list(DataLoader(data, 2, num_workers=2, multiprocessing_context="fork"))
+
+    def for_ever() -> None:
+        while True:
+            once()
+
+    once()
+    before = len(os.listdir("/dev/fd"))
+    source = (
+        "import os, signal, sys, time\n"
+        f"for line in sys.stdin: time.sleep(float(line)); os.kill({os.getpid()}, signal.SIGINT)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source], stdin=subprocess.PIPE, text=True, start_new_session=True
+    ) as sender:
+        assert sender.stdin is not None
+        for k in range(25):
+            sender.stdin.write(f"{0.002 + 0.004 * k}\n")
+            sender.stdin.flush()
+            with pytest.raises(KeyboardInterrupt):
+                for_ever()
+        sender.stdin.close()
+    gc.collect()
+    assert not multiprocessing.active_children()
+    assert len(os.listdir("/dev/fd")) == before

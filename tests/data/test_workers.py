@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import multiprocessing
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from tabgrad.utils.data import (
     IterableDataset,
     RandomSampler,
     TensorDataset,
+    default_convert,
     get_worker_info,
     loader as loader_module,
     random_split,
@@ -51,6 +54,10 @@ def load(data: Any, batch_size: int | None = 2, num_workers: int = 2, **options:
                       **options)  # fmt: skip
 
 
+def as_they_are(data: Any) -> Any:
+    return load(data, None, num_workers=1, collate_fn=lambda example: example)
+
+
 # Order
 
 
@@ -71,7 +78,7 @@ def test_batches_come_in_order_from_all_workers_every_time() -> None:
 ], ids=str)  # fmt: skip
 def test_batches_are_those_that_the_caller_would_make(options: dict[str, Any]) -> None:
     def seen(batch: Any) -> Any:
-        return batch[0] if isinstance(batch, tuple) else batch[0].tolist()
+        return batch[0] if isinstance(batch[0], int) else batch[0].tolist()
 
     here = {k: v for k, v in options.items()
             if k not in ("num_workers", "prefetch_factor", "persistent_workers", "timeout")}  # fmt: skip
@@ -203,7 +210,7 @@ def test_a_worker_knows_itself_and_begins_on_the_cpu_with_fresh_modes() -> None:
     data = Made(examples.where)
     with tg.device("webgpu"), tg.no_grad():
         found = sorted(load(data, None, worker_init_fn=examples.scales), key=lambda f: f[2])
-    assert found == [("cpu", True, 0, 2, 100), ("cpu", True, 1, 2, 101)]
+    assert found == [["cpu", True, 0, 2, 100], ["cpu", True, 1, 2, 101]]
     assert data.n == 2
     assert get_worker_info() is None
 
@@ -333,7 +340,7 @@ def test_nothing_stays_open() -> None:
     gc.collect()
     before = open_files()
     for _ in range(3):
-        kept = list(load(Made(lambda: np.ones(1 << 20), 4), None))
+        kept = list(as_they_are(Made(lambda: np.ones(1 << 20), 4)))
         assert len(kept) == 4
         gc.collect()
         assert open_files() == before
@@ -374,7 +381,7 @@ def test_an_array_that_is_written_to_later_arrives_as_it_was() -> None:
         held[:] += 1
         return held, held[:3]
 
-    assert [(a.min(), a.max(), b.tolist()) for a, b in load(Made(make, 5), None, num_workers=1)] == [
+    assert [(a.min(), a.max(), b.tolist()) for a, b in as_they_are(Made(make, 5))] == [
         (k, k, [k] * 3) for k in range(1, 6)
     ]  # fmt: skip
 
@@ -387,7 +394,7 @@ def test_a_new_process_gets_all_that_a_data_set_may_hold() -> None:
         module=nn.Sequential(nn.Linear(2, 3), nn.ReLU()), parameter=nn.Parameter(tg.ones(2)),
         generator=tg.Generator().manual_seed(7), bfloat16=tg.ones(2, dtype=tg.bfloat16),
     )  # fmt: skip
-    here = data[0]
+    here = default_convert(data[0])
     data.held["generator"].manual_seed(7)
     for method in ("spawn", "fork"):
         context = multiprocessing.get_context(method)
@@ -482,3 +489,69 @@ def test_an_iterator_that_ended_stays_at_its_end() -> None:
     assert len(list(it)) == 2
     assert list(it) == []
     assert weakref.ref(it)() is it
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("not to be pickled")
+
+
+class Unloadable:
+    def __reduce__(self) -> Any:
+        return int, ("not to be loaded",)
+
+
+def test_an_index_that_can_not_be_sent_is_an_error_in_its_turn() -> None:
+    made = iter(load(range(9), sampler=[0, 1, 2, 3, 4, Unpicklable(), 6, 7], num_workers=1))
+    assert [next(made).tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(TypeError, match="not to be pickled"):
+        next(made)
+    with pytest.raises(StopIteration):
+        next(made)
+
+
+def test_an_index_that_can_not_be_loaded_is_an_error_of_the_worker() -> None:
+    made = iter(load(range(9), sampler=[0, 1, 2, Unloadable(), 4, 5], num_workers=1))
+    assert next(made).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"(?s)worker process 0.*not to be loaded"):
+        next(made)
+    assert next(made).tolist() == [4, 5]
+
+
+def test_a_tensor_with_a_history_is_refused() -> None:
+    w = tg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"(?s)worker process 0.*detach"):
+        next(iter(load(Made(lambda: w * 2, 2))))
+    (got,) = load(Made(lambda: w, 1), None, num_workers=1)
+    assert got.requires_grad
+
+
+def test_an_iterator_knows_how_many_batches_there_are() -> None:
+    made = iter(load(range(7)))
+    assert len(made) == 4
+    assert [b.tolist() for b in made] == [[0, 1], [2, 3], [4, 5], [6]]
+
+
+def test_threads_may_share_an_iterator() -> None:
+    made = iter(load(range(50), 1))
+    got: list[int] = []
+
+    def take() -> None:
+        for batch in made:
+            got.append(batch.item())
+
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(got) == list(range(50))
+
+
+def test_an_iterator_is_not_copied() -> None:
+    loader = load(range(4), persistent_workers=True)
+    assert len(list(loader)) == 2
+    with pytest.raises(NotImplementedError, match="copied"):
+        copy.deepcopy(loader)
+    gc.collect()
+    assert [b.tolist() for b in loader] == [[0, 1], [2, 3]]

@@ -43,6 +43,7 @@ _GENERATOR = 0x20
 _SWALLOWING = frozenset(("_weakrefset", "weakref"))
 """Modules whose functions Python calls when an object dies: as in `__del__`, their exceptions are lost."""
 _interruptible: set[CodeType] = set()
+_uninterruptible: set[CodeType] = set()
 F = TypeVar("F", bound=Callable[..., Any])
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -50,6 +51,12 @@ TraceFunction = Callable[[FrameType, str, Any], Any]
 def interruptible(function: F) -> F:
     """Mark a tabgrad function that may be interrupted at any point: it waits, or changes nothing."""
     _interruptible.add(function.__code__)
+    return function
+
+
+def uninterruptible(function: F) -> F:
+    """Mark a function that must finish first, whatever it calls."""
+    _uninterruptible.add(function.__code__)
     return function
 
 
@@ -63,8 +70,9 @@ def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
     outer = frame
     while outer is not None:
         swallows = outer.f_globals.get("__name__") in _SWALLOWING
-        if swallows or outer.f_code.co_name == "__del__":
-            # Python would discard an exception raised inside
+        code = outer.f_code
+        if swallows or code.co_name == "__del__" or code in _uninterruptible:
+            # Python would discard an exception raised inside, or it would leave things half-done
             kind, frame = WHOLE, outer.f_back
         outer = outer.f_back
     while frame is not None:
@@ -72,8 +80,8 @@ def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
         if frame.f_code in _interruptible:
             break
         if name.startswith("tabgrad"):
-            if name.startswith(_FREE):
-                break
+            if name.startswith(_FREE) and not frame.f_code.co_flags & _GENERATOR:
+                break  # a generator may be one that is being closed: Python would discard the exception
             kind = WHOLE if kind == WHOLE or name.startswith(_WHOLE) else STEP
         elif name.partition(".")[0] not in _HELPERS:
             break

@@ -43,35 +43,42 @@ def _like(example: Any, made: Any) -> Any:
         return made
 
 
-def default_collate(batch: list[Any]) -> Any:
+def default_collate(batch: Sequence[Any]) -> Any:
     """Return one batch of a list of examples.
 
-    Tensors are stacked, numbers become a tensor, strings a list; arrays become tensors; containers keep
-    their structure and types, with a batch in each place; a tuple becomes a list.
+    Tensors and arrays are stacked; numbers become a tensor, floats one of float64 where the device has it;
+    strings stay as they are. Containers keep their structure and types, with a batch in each place; a tuple
+    becomes a list.
 
     >>> import tabgrad as tg
     >>> tg.utils.data.default_collate([("a", 1), ("b", 2)])[0]
-    ['a', 'b']
+    ('a', 'b')
     """
     first = batch[0]
     if isinstance(first, tg.Tensor):
         return tg.stack(batch)
-    if hasattr(first, "__array_interface__"):
-        return tg.stack([tg.tensor(a) for a in batch])
-    if isinstance(first, (bool, int, float)):
-        return tg.tensor(batch)
     if isinstance(first, (str, bytes)):
         return batch
+    if isinstance(first, float):
+        return tg.tensor(batch, dtype=tg.get_default_device().canonical(tg.float64))
+    if isinstance(first, int):
+        return tg.tensor(batch)
+    if hasattr(first, "__array_interface__"):
+        if first.dtype.kind in "SUO":
+            raise TypeError(
+                f"default_collate: arrays of {first.dtype} can't be tensors; give a collate_fn"
+            )
+        return tg.stack([tg.tensor(a) for a in batch])
     if isinstance(first, Mapping):
         return _like(first, {key: default_collate([one[key] for one in batch]) for key in first})
-    if isinstance(first, (tuple, list)):
+    if isinstance(first, Sequence):
         for one in batch:
             if len(one) != len(first):
                 raise RuntimeError(
                     "each element in list of batch should be of equal size, got "
                     f"{sorted({len(other) for other in batch})}"
                 )
-        columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
+        columns = [default_collate(column) for column in zip(*batch, strict=True)]
         return columns if type(first) is tuple else _like(first, columns)
     raise TypeError(
         "default_collate: batch must contain tensors, arrays, numbers, dicts or lists; "

@@ -64,11 +64,12 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
         return tuple(t[index] for t in self.tensors)
 
     def batch(self, indices: list[int]) -> tuple[tg.Tensor, ...]:
-        """Return the rows `indices` of each tensor."""
+        """Return copies of the rows `indices` of each tensor."""
         first = self.tensors[0]
         start = indices[0] if indices else -1
-        if start >= 0 and indices == list(range(start, start + len(indices))):
-            return self[start : start + len(indices)]
+        end = start + len(indices)
+        if 0 <= start and end <= len(self) and indices == list(range(start, end)):
+            return tuple(t.clone() for t in self[start:end])
         at = tg.tensor(indices, device=first.device)
         same = [at if t.device == first.device else at.to(t.device) for t in self.tensors]
         return tuple(t[i] for t, i in zip(self.tensors, same, strict=True))

@@ -96,10 +96,14 @@ class Fetcher:
 class MadeHere(Iterator[Any]):
     """Batches made by the caller, as they are asked for; after an error it goes on with the next one."""
 
-    def __init__(self, fetcher: Fetcher, order: Iterator[Any]) -> None:
+    def __init__(self, fetcher: Fetcher, order: Iterator[Any], indices: Any) -> None:
         self._fetcher = fetcher
         self._order = order
+        self._indices = indices
         fetcher.begin()
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
     def __next__(self) -> Any:
         index = next(self._order)

@@ -145,7 +145,7 @@ class DataLoader(Generic[T_co]):
                 "'pin_memory' argument is set as true but there is no pinned memory here: it is not used.",
                 stacklevel=2,
             )
-        order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        order = iter(self._index_sampler)
         # drawn where nobody needs it too: whoever makes the batches, they come in the same order
         seed = python_generator(self.generator).getrandbits(63)
         batched = self.batch_sampler is not None
@@ -155,7 +155,7 @@ class DataLoader(Generic[T_co]):
                 raise AssertionError(
                     "timeout needs num_workers > 0: what is made here comes when made"
                 )
-            return MadeHere(fetcher, order)
+            return MadeHere(fetcher, order, self._index_sampler)
         from tabgrad.utils.data.workers import WorkerIterator
 
         if self._iterator is not None and self._iterator.open:
@@ -165,9 +165,14 @@ class DataLoader(Generic[T_co]):
         self._iterator = made if self.persistent_workers else None
         return made
 
+    @property
+    def _index_sampler(self) -> Any:
+        """What yields the indices of each batch, or of each example where there are no batches."""
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
     def __len__(self) -> int:
         if not isinstance(self.dataset, IterableDataset):
-            return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+            return len(self._index_sampler)
         n = len(self.dataset)  # type: ignore[arg-type]
         if self.batch_size is None:
             return n

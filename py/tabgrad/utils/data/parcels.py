@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import tabgrad as tg
+from tabgrad.core import tree
+
 LARGE = 1 << 19
 """Bytes of an array from which on a file in memory is worth its calls."""
 
@@ -72,6 +75,34 @@ class Luggage:
         return pickle.loads(held) if isinstance(held, bytes) else held
 
 
+def packed_index(index: Any) -> bytes:
+    """Pickle what a sampler has yielded, for a worker: tensors of other devices as those of the CPU."""
+    index = tree.map(_on_cpu, index)
+    try:
+        return bytes(ForkingPickler.dumps(index))
+    except Exception as error:
+        error.add_note(
+            "What a sampler yields is pickled on its way to a worker, and this can't be."
+        )
+        raise
+
+
+def _on_cpu(x: Any) -> Any:
+    return x.cpu() if isinstance(x, tg.Tensor) else x
+
+
+class _Pickler(ForkingPickler):
+    """Pickles a batch. A tensor with a history of derivatives would lose it, so it is refused."""
+
+    def reducer_override(self, x: Any) -> Any:
+        if isinstance(x, tg.Tensor) and x.requires_grad and not x.is_leaf:
+            raise RuntimeError(
+                "DataLoader: a tensor that a worker made by operations on one with requires_grad can't be "
+                "sent, as derivatives do not cross processes; detach() it before"
+            )
+        return NotImplemented
+
+
 class Parcel(NamedTuple):
     """An answer that has arrived, still pickled; `sizes` are those of the arrays that stand in `arrays`."""
 
@@ -95,7 +126,7 @@ class Packed:
     def __init__(self, value: Any) -> None:
         self._large: list[memoryview] = []
         body = io.BytesIO()
-        ForkingPickler(body, 5, True, self._in_body).dump(value)
+        _Pickler(body, 5, True, self._in_body).dump(value)
         self._body = body.getvalue()
         self._file = _written(self._large) if self._large else None
         self._sizes = tuple(array.nbytes for array in self._large)

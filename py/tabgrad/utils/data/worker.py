@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import threading
@@ -79,7 +80,7 @@ def _serve(desk: _Desk, worker: int, fetcher: Fetcher | None, failed: Failure | 
                 if epoch != current:
                     fetcher.begin()
                     current, ended = epoch, False
-                answer = None if ended else fetcher(index)
+                answer = None if ended else fetcher(pickle.loads(index))
         except Exhausted:
             ended, answer = True, None
         except Exception as error:

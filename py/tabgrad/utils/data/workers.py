@@ -16,13 +16,17 @@ from typing import Any, NoReturn
 from tabgrad.core import interrupts
 from tabgrad.core.locks import lock
 from tabgrad.utils.data.fetching import Fetcher
-from tabgrad.utils.data.parcels import Failure, Luggage, Parcel, receive
+from tabgrad.utils.data.parcels import Failure, Luggage, Parcel, packed_index, receive
 from tabgrad.utils.data.worker import work
 
 PATIENCE = 5.0
 """Seconds that workers have to end what they are doing when nobody wants their batches any more."""
 _STARTING = lock()
 """Held while a worker starts: no other one inherits the end of the line that is for this one."""
+
+
+Task = tuple[int, int, bytes]
+"""The number of a pass, that of a batch in all of them, and what is asked for, pickled."""
 
 
 class Crew:
@@ -55,6 +59,7 @@ class Crew:
     def _method(self) -> str:
         return str(self._context.get_start_method())
 
+    @interrupts.uninterruptible  # the mask does not hold where other threads take the signal
     def _start(self, luggage: Luggage, worker: int, base_seed: int) -> None:
         with _STARTING, _without_interrupts():
             ours, theirs = self._context.Pipe()
@@ -74,7 +79,7 @@ class Crew:
             self._lines.append(ours)
             self._processes.append(process)
 
-    def ask(self, worker: int, task: Any) -> None:
+    def ask(self, worker: int, task: Task) -> None:
         """Send a task; a worker that is gone is found when its answer is waited for."""
         with suppress(OSError):
             self._lines[worker].send(task)
@@ -191,9 +196,11 @@ class WorkerIterator(Iterator[Any]):
         self._ahead = loader.prefetch_factor
         self._in_order = loader.in_order
         self._keep = loader.persistent_workers
+        self._turn = lock()  # threads may share an iterator
         self._epoch = 0
         self._number = 0
         self._crew = Crew(self, loader, Luggage(fetcher, loader.worker_init_fn), seed)
+        self._indices = loader._index_sampler
         self.start(order)
 
     @property
@@ -216,9 +223,15 @@ class WorkerIterator(Iterator[Any]):
             self._end_for(error)
             raise
 
+    def __getstate__(self) -> Any:
+        raise NotImplementedError(
+            "WorkerIterator cannot be pickled or copied: its workers are its own"
+        )
+
     def __next__(self) -> Any:
         try:
-            answer = self._take()
+            with self._turn:
+                answer = self._take()
         except BaseException as error:
             self._end_for(error)
             raise
@@ -269,7 +282,7 @@ class WorkerIterator(Iterator[Any]):
                 self._order = self._order if active else None
                 return
             try:
-                index = next(self._order)
+                index = packed_index(next(self._order))
             except StopIteration:
                 self._order = None
                 return
@@ -280,6 +293,9 @@ class WorkerIterator(Iterator[Any]):
             worker = self._next_of(active)
             self._owed[self._number] = worker
             self._crew.ask(worker, (self._epoch, self._number, index))
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
     def _next_of(self, active: list[int]) -> int:
         """Return whose turn it is: in a circle; where order does not matter, of the one with least to do."""
