@@ -16,6 +16,7 @@ from tabgrad.hosts.devices import (
 
 if TYPE_CHECKING:
     from tabgrad.hosts.pool import Pool
+    from tabgrad.tensor.types import DeviceLike
 
 KINDS = ("cuda", "webgpu")
 
@@ -43,21 +44,21 @@ def device_count() -> int:
     return int(is_available())
 
 
-def synchronize(device: Any = None) -> None:
+def synchronize(device: DeviceLike | None = None) -> None:
     """Wait until the accelerator has done all that it was given."""
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         found.backend.synchronize()
 
 
-async def synchronize_async(device: Any = None) -> None:
+async def synchronize_async(device: DeviceLike | None = None) -> None:
     """Await what `synchronize` waits for: works where Python can't wait."""
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         await found.backend.synchronize_async()
 
 
-def _pool(device: Any) -> Pool | None:
+def _pool(device: DeviceLike | None) -> Pool | None:
     """Return the buffers of the accelerator, after what was dropped has been taken back; None without one."""
     found = current_accelerator() if device is None else device_of(device)
     recorder = None if found is None else found.recorder
@@ -69,7 +70,7 @@ def _pool(device: Any) -> Pool | None:
     return recorder.pool
 
 
-def empty_cache(device: Any = None) -> None:
+def empty_cache(device: DeviceLike | None = None) -> None:
     """Give the buffers that are kept for the next tensors back to the device."""
     pool = _pool(device)
     if pool is not None:
@@ -78,7 +79,7 @@ def empty_cache(device: Any = None) -> None:
             pool.backend.submit_pending()
 
 
-def memory_allocated(device: Any = None) -> int:
+def memory_allocated(device: DeviceLike | None = None) -> int:
     """Return the bytes of the buffers that tensors are in; what is not yet computed takes none.
 
     >>> import tabgrad as tg
@@ -89,26 +90,26 @@ def memory_allocated(device: Any = None) -> int:
     return 0 if pool is None else int(pool.live_bytes)
 
 
-def max_memory_allocated(device: Any = None) -> int:
+def max_memory_allocated(device: DeviceLike | None = None) -> int:
     """Return the most bytes that were in use at one time since the start, or `reset_peak_memory_stats`."""
     pool = _pool(device)
     return 0 if pool is None else int(pool.peak_bytes)
 
 
-def reset_peak_memory_stats(device: Any = None) -> None:
+def reset_peak_memory_stats(device: DeviceLike | None = None) -> None:
     """Begin a new peak from what is in use now."""
     pool = _pool(device)
     if pool is not None:
         pool.peak_bytes = pool.live_bytes
 
 
-def memory_reserved(device: Any = None) -> int:
+def memory_reserved(device: DeviceLike | None = None) -> int:
     """Return the bytes of all buffers on the device: in use, and kept for the next tensors."""
     pool = _pool(device)
     return 0 if pool is None else int(pool.live_bytes + pool.spare_bytes)
 
 
-def set_memory_limit(nbytes: int | None, device: Any = None) -> None:
+def set_memory_limit(nbytes: int | None, device: DeviceLike | None = None) -> None:
     """Let tensors take at most so many bytes on the accelerator; None takes the limit away.
 
     What would take more raises OutOfMemoryError, and nothing of it is done.
@@ -138,7 +139,7 @@ def _begin_anew() -> None:
             reset_peak_memory_stats(where)
 
 
-def memory_summary(device: Any = None) -> str:
+def memory_summary(device: DeviceLike | None = None) -> str:
     """Return what takes the memory of the accelerator, as lines of text.
 
     >>> import tabgrad as tg

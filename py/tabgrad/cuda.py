@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabgrad import accelerator
 from tabgrad.hosts.devices import device as device_of, is_available as _has
 from tabgrad.tensor import generator
+
+if TYPE_CHECKING:
+    from tabgrad.tensor.types import DeviceLike
 
 
 def is_available() -> bool:
@@ -28,14 +31,14 @@ def current_device() -> int:
     return 0
 
 
-def get_device_name(device: Any = None) -> str:
+def get_device_name(device: DeviceLike | None = None) -> str:
     """Return the name of the CUDA device."""
     recorder = device_of("cuda").recorder
     assert recorder is not None
     return str(recorder.host.hello.adapter.name)
 
 
-def synchronize(device: Any = None) -> None:
+def synchronize(device: DeviceLike | None = None) -> None:
     """Wait until the CUDA device has done all that it was given."""
     device_of("cuda" if device is None else device).backend.synchronize()
 
@@ -54,21 +57,21 @@ def empty_cache() -> None:
         accelerator.empty_cache("cuda")
 
 
-def memory_allocated(device: Any = None) -> int:
+def memory_allocated(device: DeviceLike | None = None) -> int:
     """Return the bytes of the buffers that tensors are in."""
     return accelerator.memory_allocated("cuda" if device is None else device)
 
 
-def max_memory_allocated(device: Any = None) -> int:
+def max_memory_allocated(device: DeviceLike | None = None) -> int:
     """Return the most bytes that were in use at one time."""
     return accelerator.max_memory_allocated("cuda" if device is None else device)
 
 
-def memory_reserved(device: Any = None) -> int:
+def memory_reserved(device: DeviceLike | None = None) -> int:
     """Return the bytes of all buffers: in use, and kept for the next tensors."""
     return accelerator.memory_reserved("cuda" if device is None else device)
 
 
-def memory_summary(device: Any = None) -> str:
+def memory_summary(device: DeviceLike | None = None) -> str:
     """Return what takes the memory of the device, as lines of text."""
     return accelerator.memory_summary("cuda" if device is None else device)

@@ -104,8 +104,8 @@ class UserKernel(families.KernelOp):
 
 
 def elementwise(
-    *, wgsl: str | None = None, cuda: str | None = None, derivative: Any = "unsaid", along: Any = None,
-    domain: Any = (-2.0, 2.0), integers: str | None = "float", kinds: str = "f",
+    *, wgsl: str | None = None, cuda: str | None = None, derivative: Any = "unsaid",
+    along: Any = None, domain: Any = (-2.0, 2.0), integers: str | None = "float", kinds: str = "f",
 ) -> Callable[[Callable[..., Any]], UserElementwise]:  # fmt: skip
     """Declare an element-wise op; a decorator of its meaning in NumPy.
 
@@ -138,9 +138,10 @@ def elementwise(
 
 
 def kernel(
-    *, wgsl: Any = None, cuda: Any = None, shape: Callable[..., Any], workgroups: Callable[..., Any],
-    constants: Callable[..., Any] | None = None, dtype: Any = None, derivative: Any = "unsaid",
-    transpose: Callable[..., Any] | None = None, batching: Callable[..., Any] | None = None,
+    *, wgsl: Any = None, cuda: Any = None, shape: Callable[..., Any],
+    workgroups: Callable[..., Any], constants: Callable[..., Any] | None = None, dtype: Any = None,
+    derivative: Any = "unsaid", transpose: Callable[..., Any] | None = None,
+    batching: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], UserKernel]:  # fmt: skip
     """Declare an op with kernels of your own; a decorator of its meaning in NumPy.
 

@@ -116,7 +116,7 @@ class Format:
         if options.sci_mode is not None:
             self.scientific = options.sci_mode
 
-    def bare(self, x: Any) -> str:
+    def bare(self, x: float) -> str:
         """Return `x` in no particular width."""
         if not self.floating:
             return str(x)
@@ -126,7 +126,7 @@ class Format:
             return f"{x:.0f}." if math.isfinite(x) else f"{x:.0f}"
         return f"{x:.{self.precision}f}"
 
-    def __call__(self, x: Any) -> str:
+    def __call__(self, x: float) -> str:
         return self.bare(x).rjust(self.width)
 
 
@@ -144,7 +144,7 @@ class Pairs:
         return f"{first}{sign}{second}j"
 
 
-def _edges(x: Any, edge: int) -> Any:
+def _edges(x: Tensor, edge: int) -> Tensor:
     """Return `x` with only the first and last `edge` of each long dim."""
     for axis, n in enumerate(x.spec.shape):
         if n > 2 * edge:
@@ -153,14 +153,14 @@ def _edges(x: Any, edge: int) -> Any:
     return x
 
 
-def _body(x: Any, indent: int) -> str:
+def _body(x: Tensor, indent: int) -> str:
     options = _Current.options
     shape = x.spec.shape
     short = x.spec.size > options.threshold
     with using(MODE.get().replace(grad=False)):
         shown = _edges(x, options.edgeitems) if short else x
         numbers = literals.decode(reading.data(shown, "print"), x.spec.dtype)
-    form: Any = (
+    form = (
         Pairs(numbers)
         if x.spec.dtype.is_complex
         else Format(numbers, x.spec.dtype.category == dt.FLOAT)
@@ -187,7 +187,7 @@ def _nested(rows: list[Any], shape: tuple[int, ...], form: Any, indent: int, sho
     return "[" + ("," + "\n" * (len(shape) - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
-def _suffixes(x: Any) -> list[str]:
+def _suffixes(x: Tensor) -> list[str]:
     out = []
     if x.device.type != "cpu" and x.device is not get_default_device():
         out.append(f"device='{x.device}'")

@@ -25,7 +25,7 @@ Betas = tuple[Any, Any]
 """Two numbers, or two tensors of one element."""
 
 
-def beta_of(flat: Flat, group: Group, i: int) -> Any:
+def beta_of(flat: Flat, group: Group, i: int) -> float | Tensor:
     """Return beta number `i`: a tensor where the group has a tensor."""
     beta = group["betas"][i]
     return flat.option(beta) if isinstance(beta, Tensor) else beta
@@ -89,10 +89,11 @@ class Adam(Optimizer):
     _counters = ("step",)
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
-        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
-        fused: bool | None = None, decoupled_weight_decay: bool = False,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
             foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused
@@ -134,10 +135,10 @@ class AdamW(Adam):
     2019)."""
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
-        foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
-        fused: bool | None = None,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *,
+        maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
@@ -152,8 +153,8 @@ class NAdam(Optimizer):
     _counters = ("step", "mu_product")
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, momentum_decay: float = 4e-3,
+        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -202,8 +203,8 @@ class RAdam(Optimizer):
     _counters = ("step",)
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+        self, params: Params, lr: float | Tensor = 1e-3, betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
         foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -251,9 +252,9 @@ class Adamax(Optimizer):
     _counters = ("step",)
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False,
-        differentiable: bool = False, capturable: bool = False,
+        self, params: Params, lr: float | Tensor = 2e-3, betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
+        maximize: bool = False, differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
         chosen = flags(
             foreach=foreach, maximize=maximize, differentiable=differentiable, capturable=capturable

@@ -10,10 +10,13 @@ from __future__ import annotations
 import struct
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.core.trace import MODE, using
+
+if TYPE_CHECKING:
+    from tabgrad.optim.flat import Flat, States
 
 Tensor = tg.Tensor
 
@@ -25,7 +28,7 @@ def rounded(x: float) -> float:
     return float(struct.unpack("f", struct.pack("f", x))[0])
 
 
-def as_number(name: str, value: Any) -> Any:
+def as_number(name: str, value: float | Tensor) -> Any:
     """Return a counter as a number; a tensor is read. Raises ValueError for one of several elements."""
     if isinstance(value, Tensor):
         if value.numel() != 1:
@@ -38,7 +41,7 @@ def as_number(name: str, value: Any) -> Any:
     return int(value) if whole else value
 
 
-def as_tensor(value: Any, p: Tensor, group: dict[str, Any]) -> Tensor:
+def as_tensor(value: float, p: Tensor, group: dict[str, Any]) -> Tensor:
     """Return a counter as a state dict has it: on the CPU, on the parameter's device if that is asked for."""
     dtype = tg.float64 if tg.get_default_dtype() is tg.float64 else tg.float32
     near = group.get("capturable") or group.get("fused") or not _has_cpu()
@@ -64,14 +67,17 @@ class Given:
     def __init__(self) -> None:
         self._refs: dict[tuple[Tensor, str], tuple[weakref.ref[Tensor], Any]] = {}
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         # state dicts that somebody holds are not those of a copy
         return (Given, ())
 
-    def __deepcopy__(self, memo: Any) -> Given:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Given:
         return Given()
 
-    def tensor(self, p: Tensor, name: str, value: Any, group: dict[str, Any], flat: Any) -> Tensor:
+    def tensor(
+        self, p: Tensor, name: str, value: float | Tensor, group: dict[str, Any],
+        flat: Flat | Loose | None,
+    ) -> Tensor:  # fmt: skip
         """Return the tensor of a part of the state, the same while somebody holds it.
 
         `flat` is what a tensor lies in, LOOSE for one that lies alone, None for a counter.
@@ -85,7 +91,7 @@ class Given:
             self._refs[p, name] = weakref.ref(found), flat
         return found
 
-    def follow(self, state: Any, loaded: bool = False) -> None:
+    def follow(self, state: States, loaded: bool = False) -> None:
         """Have the tensors be what is in `state` now; `loaded` says that all of it may be another."""
         if not self._refs:
             return
@@ -108,10 +114,10 @@ class Undo:
     def __init__(self) -> None:
         self.kept: Callable[[], None] | None = None
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Undo, ())
 
-    def __deepcopy__(self, memo: Any) -> Undo:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Undo:
         return Undo()
 
 

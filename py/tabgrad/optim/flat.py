@@ -61,7 +61,7 @@ class Flat:
             return self.number(lambda: of(float(lr.detach())))
         return self.option(lr) * self.number(lambda: of(1.0))
 
-    def option(self, value: Any) -> Tensor:
+    def option(self, value: Tensor) -> Tensor:
         """Return an option that is a tensor, as a 0-d tensor of this dtype and device."""
         if value.device is not self.device and not MODE.get().grad:
             return self.number(lambda: float(value.detach()))

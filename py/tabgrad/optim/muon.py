@@ -33,9 +33,10 @@ class Muon(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
-        nesterov: bool = True, ns_coefficients: Coefficients = (3.4445, -4.7750, 2.0315),
-        eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None,
+        self, params: Params, lr: float | Tensor = 1e-3, weight_decay: float = 0.1,
+        momentum: float = 0.95, nesterov: bool = True,
+        ns_coefficients: Coefficients = (3.4445, -4.7750, 2.0315), eps: float = 1e-7,
+        ns_steps: int = 5, adjust_lr_fn: str | None = None,
     ) -> None:  # fmt: skip
         check_lr(lr, {})
         nonnegative(momentum=momentum, weight_decay=weight_decay)

@@ -57,7 +57,7 @@ def flags(**chosen: bool | None) -> dict[str, Any]:
     return chosen
 
 
-def check_lr(lr: Any, options: dict[str, Any], foreach: bool = True) -> None:
+def check_lr(lr: float | Tensor, options: dict[str, Any], foreach: bool = True) -> None:
     """Raise ValueError unless `lr` is a number from zero, or a tensor of one element where PyTorch takes it.
 
     `foreach` says whether an optimizer takes a tensor with the option of this name, though not capturable.
@@ -71,7 +71,7 @@ def check_lr(lr: Any, options: dict[str, Any], foreach: bool = True) -> None:
         raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
 
 
-def number_of(lr: Any) -> float:
+def number_of(lr: float | Tensor) -> float:
     """Return an option as a number; a tensor is read, each time: where a formula is linear use Flat.rate."""
     if not isinstance(lr, Tensor):
         return float(lr)
@@ -85,7 +85,7 @@ def number_of(lr: Any) -> float:
     return float(as_number("lr", lr))
 
 
-def nonnegative(**options: Any) -> None:
+def nonnegative(**options: float | Tensor) -> None:
     """Raise ValueError for an option below zero."""
     for name, value in options.items():
         if isinstance(value, Tensor):
@@ -364,7 +364,7 @@ class Optimizer:
         loose = self.state.loose.get(p)
         if loose is not None and "_step" not in loose and not set(self._counters) & set(loose):
             return loose
-        place: Any = LOOSE if loose is not None else self.state.home[p][0]
+        place = LOOSE if loose is not None else self.state.home[p][0]
         shown = {}
         for name, value in self.state[p].items():
             if isinstance(value, Tensor):
@@ -416,33 +416,37 @@ class Optimizer:
 
     # Hooks
 
-    def _hook(self, kind: str, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def _hook(self, kind: str, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         return add(self._hooks[kind], hook, prepend)
 
-    def register_step_pre_hook(self, hook: Any) -> RemovableHandle:
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
         return self._hook("step_pre", hook)
 
-    def register_step_post_hook(self, hook: Any) -> RemovableHandle:
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
         return self._hook("step_post", hook)
 
-    def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` before a state dict is made."""
         return self._hook("state_dict_pre", hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` on each state dict; it may return another."""
         return self._hook("state_dict_post", hook, prepend)
 
     def register_load_state_dict_pre_hook(
-        self, hook: Any, prepend: bool = False
+        self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` before loading; it may return another."""
         return self._hook("load_pre", hook, prepend)
 
     def register_load_state_dict_post_hook(
-        self, hook: Any, prepend: bool = False
+        self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call `hook(optimizer)` after loading."""
         return self._hook("load_post", hook, prepend)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.core.capture import gradients_of
 from tabgrad.core.errors import GradientError
+
+if TYPE_CHECKING:
+    from tabgrad.amp import GradScaler
+    from tabgrad.optim.optimizer import Optimizer
+    from tabgrad.tensor import Tensor
 
 
 class GradientAccumulator:
@@ -28,8 +33,9 @@ class GradientAccumulator:
     """
 
     def __init__(
-        self, optimizer: Any, steps: int, average: bool = True, scaler: Any = None
-    ) -> None:
+        self, optimizer: Optimizer, steps: int, average: bool = True,
+        scaler: GradScaler | None = None,
+    ) -> None:  # fmt: skip
         if steps < 1:
             raise ValueError(f"GradientAccumulator: steps must be at least 1, got {steps}")
         self.optimizer = optimizer
@@ -40,7 +46,7 @@ class GradientAccumulator:
         self.before_step: list[Callable[[], Any]] = []
         """Called before each optimizer step, when the gradients are complete: the place to clip them."""
 
-    def backward(self, loss: Any) -> bool:
+    def backward(self, loss: Tensor) -> bool:
         """Add the gradients of `loss`; return whether that completed the set and the optimizer stepped."""
         if self.count == 0:
             self.optimizer.zero_grad()
@@ -76,7 +82,7 @@ class GradientAccumulator:
             self.scaler.step(self.optimizer)
             self.scaler.update()
 
-    def run(self, loss_fn: Callable[..., Any], *batch: Any) -> Any:
+    def run(self, loss_fn: Callable[..., Any], *batch: Tensor) -> Tensor:
         """Return the mean loss over the micro-batches of `batch`, after one optimizer step with all of them.
 
         Each tensor of `batch` is cut along its first dim into `steps` equal parts, and `loss_fn` gets
@@ -91,7 +97,7 @@ class GradientAccumulator:
         """
         if self.count:
             raise GradientError("GradientAccumulator.run: a set is incomplete; call flush() first")
-        total: Any = None
+        total = None
         for part in self._parts(batch):
             loss = loss_fn(*part)
             self.backward(loss)

@@ -7,13 +7,19 @@ value that is cheapest to compute again, for its size and for how long nobody as
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.trace import MODE, Mode, wrap
 from tabgrad.transforms.autograd import Autograd
 from tabgrad.transforms.hooks import saved_tensors_hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tabgrad.core.op import Operands
+    from tabgrad.tensor import Tensor
 
 FAR = 64
 """Dropped ancestors that are counted when a value's cost is estimated."""
@@ -35,7 +41,9 @@ class Noted:
         "value",
     )
 
-    def __init__(self, op: Op, params: Params, refs: tuple[int, ...], y: Any, specs: Any) -> None:
+    def __init__(
+        self, op: Op, params: Params, refs: tuple[int, ...], y: Tensor, specs: Sequence[Spec]
+    ) -> None:
         self.op, self.params, self.refs = op, params, refs
         self.spec = spec = y.spec
         self.device = y.device
@@ -47,7 +55,7 @@ class Noted:
         self.cost = _cost(op, spec, specs)
 
 
-def _cost(op: Op, spec: Spec, specs: Any) -> float:
+def _cost(op: Op, spec: Spec, specs: Sequence[Spec]) -> float:
     """Return about how long an op takes, in multiply-adds."""
     if op.family == "view":
         return 0.0
@@ -64,10 +72,10 @@ class Held:
 
     __slots__ = ("index", "like", "region", "tensor")
 
-    def __init__(self, region: Region, like: Any, tensor: Any) -> None:
+    def __init__(self, region: Region, like: Tensor, tensor: Tensor) -> None:
         self.region = region
         self.like = like
-        self.tensor = tensor
+        self.tensor: Any = tensor
         self.index = -1
 
     def settle(self, index: int) -> None:
@@ -103,7 +111,9 @@ class Region:
 
     # -- noting ops ----------------------------------------------------------------------------------------
 
-    def around(self, run: Any, op: Op, args: Any, params: Params, mode: Mode) -> Any:
+    def around(
+        self, run: Callable[..., Tensor], op: Op, args: Operands, params: Params, mode: Mode
+    ) -> Tensor:
         """Run an op of the base and note it."""
         refs = tuple([self.ref(a) for a in args])
         outer = self.outer[-1]
@@ -121,7 +131,7 @@ class Region:
             self.sweep()
         return y
 
-    def ref(self, x: Any) -> int:
+    def ref(self, x: Tensor) -> int:
         """Return the number of the op that made a payload, or ~k for one from outside."""
         key = id(x.value)
         found = self.places.get(key)
@@ -166,7 +176,7 @@ class Region:
 
     # -- what is saved -------------------------------------------------------------------------------------
 
-    def pack(self, x: Any) -> Any:
+    def pack(self, x: Tensor) -> Held | Tensor:
         """Return what stands for a saved tensor."""
         base = x
         while isinstance(base.owner, Autograd):
@@ -186,7 +196,7 @@ class Region:
             self.make_room({index})
         return held
 
-    def unpack(self, held: Any) -> Any:
+    def unpack(self, held: Held | Tensor) -> Tensor:
         """Return a saved tensor, computed again if it was dropped."""
         if not isinstance(held, Held):
             return held
@@ -280,7 +290,7 @@ class Region:
     def run(self, note: Noted, made: set[int]) -> Any:
         """Return the payload of an op's result."""
         payloads, specs = [], []
-        device: Any = None
+        device = None
         for r in note.refs:
             value, spec, where = (
                 (self.notes[r].value, self.notes[r].spec, None) if r >= 0 else self.outside[~r]
@@ -337,7 +347,7 @@ class memory_budget:
         self.region.sweep()
 
 
-def _shell(x: Any) -> Any:
+def _shell(x: Tensor) -> Tensor:
     """Return a tensor like `x` without its value."""
     inner = _shell(x.value) if x.owner is not None else None
     y = wrap(inner, x.spec, x.device, x.owner)
@@ -345,7 +355,7 @@ def _shell(x: Any) -> Any:
     return y
 
 
-def _filled(shell: Any, payload: Any) -> Any:
+def _filled(shell: Tensor, payload: Any) -> Tensor:
     """Return a tensor like `shell` with this payload at its base."""
     value = payload if shell.owner is None else _filled(shell.value, payload)
     y = wrap(value, shell.spec, shell.device, shell.owner)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import tree
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.settings import setting
-from tabgrad.core.trace import MODE, Box, Mode, using, wrap
+from tabgrad.core.trace import MODE, Mode, using, wrap
 from tabgrad.tensor.aliasing import refreshed
+from tabgrad.tensor.conversion import is_tensor
 from tabgrad.tensor.generator import Mark
 from tabgrad.transforms.autograd import WALK
 from tabgrad.transforms.hooks import saved_tensors_hooks
@@ -25,6 +26,9 @@ from tabgrad.utils.recompute import (
     SelectiveCheckpointContext as SelectiveCheckpointContext,
     create_selective_checkpoint_contexts as create_selective_checkpoint_contexts,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 class _Stop(BaseException):
@@ -56,7 +60,9 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
 class _Argument:
     """A tensor argument as it was: its value, or what the surrounding saved-tensor hooks keep of it."""
 
-    def __init__(self, x: Any, hooks: Any) -> None:
+    def __init__(
+        self, x: Tensor, hooks: tuple[Callable[..., Any], Callable[..., Any]] | None
+    ) -> None:
         self.tracked = x.tracked
         self.unpack = None
         self.kept = wrap(x.value, x.spec, x.device, x.owner)
@@ -65,7 +71,7 @@ class _Argument:
             with using(MODE.get().replace(grad=False, saved_tensors=None)):
                 self.kept = pack(self.kept)
 
-    def tensor(self) -> Any:
+    def tensor(self) -> Tensor:
         """Return a leaf with the argument's value."""
         x = self.kept if self.unpack is None else self.unpack(self.kept)
         if x.device.type == "cpu":
@@ -83,15 +89,14 @@ class _Frame:
     """One call of a checkpointed function."""
 
     def __init__(
-        self, function: Any, args: Any, kwargs: Any, preserve: bool, contexts: Any, check: bool
-    ) -> None:
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
+        preserve: bool, contexts: tuple[Any, Any], check: bool,
+    ) -> None:  # fmt: skip
         self.function = function
         self.mode: Mode = MODE.get()
         hooks = self.mode.saved_tensors
         leaves, self.structure = tree.flatten((args, kwargs))
-        self.arguments = [
-            _Argument(refreshed(x), hooks) if isinstance(x, Box) else x for x in leaves
-        ]
+        self.arguments = [_Argument(refreshed(x), hooks) if is_tensor(x) else x for x in leaves]
         self.random_place = Mark() if preserve else None
         self.early = _Early.enabled
         self.context, self.again = contexts
@@ -99,12 +104,12 @@ class _Frame:
         self.specs: list[Any] = []
         self.recomputed: dict[Any, dict[int, Any]] = {}
 
-    def pack(self, x: Any) -> tuple[_Frame, int]:
+    def pack(self, x: Tensor) -> tuple[_Frame, int]:
         """Return the number of a tensor that is saved, in place of it."""
         self.specs.append(x.spec)
         return self, len(self.specs) - 1
 
-    def unpack(self, held: tuple[_Frame, int]) -> Any:
+    def unpack(self, held: tuple[_Frame, int]) -> Tensor:
         """Return the tensor of a number, after running the function again if that has not been done."""
         number = held[1]
         walk = WALK.get()
@@ -117,7 +122,7 @@ class _Frame:
                 self.recomputed[walk] = found
         return found.pop(number)
 
-    def run(self, args: Any, kwargs: Any) -> Any:
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the function for the first time."""
         with self.context, saved_tensors_hooks(self.pack, self.unpack):
             return self.function(*args, **kwargs)
@@ -127,7 +132,7 @@ class _Frame:
         found: dict[int, Any] = {}
         number = 0
 
-        def pack(x: Any) -> Any:
+        def pack(x: Tensor) -> Tensor:
             nonlocal number
             self.compare(number, x)
             found[number] = x
@@ -151,7 +156,7 @@ class _Frame:
             )
         return found
 
-    def compare(self, number: int, x: Any) -> None:
+    def compare(self, number: int, x: Tensor) -> None:
         """Raise CheckpointError where a tensor saved the second time is not like that of the first."""
         if not self.check:
             return

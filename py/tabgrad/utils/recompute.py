@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import Op
 from tabgrad.core.trace import MODE, Mode, wrap
 from tabgrad.transforms.tape import record
+
+if TYPE_CHECKING:
+    from tabgrad.core.spec import Params
+    from tabgrad.tensor import Tensor
 
 
 class CheckpointError(GradientError):
@@ -39,7 +43,7 @@ class SelectiveCheckpointContext:
 class _Around:
     """A context with something around every op of the base."""
 
-    def __init__(self, policy: Any, kept: list[Any]) -> None:
+    def __init__(self, policy: Callable[..., CheckpointPolicy], kept: list[Any]) -> None:
         self.policy = policy
         self.kept = kept
         self.outer: list[Any] = []
@@ -52,12 +56,19 @@ class _Around:
     def __exit__(self, *exc: object) -> None:
         MODE.set(MODE.get().replace(around=self.outer.pop()))
 
-    def plain(self, run: Any, op: Op, args: Any, params: Any, mode: Mode) -> Any:
+    def plain(
+        self,
+        run: Callable[..., Tensor],
+        op: Op,
+        args: tuple[Tensor, ...],
+        params: Params,
+        mode: Mode,
+    ) -> Tensor:
         """Apply `op` with what was around it outside."""
         outer = self.outer[-1]
         return run(op, args, params, mode) if outer is None else outer(run, op, args, params, mode)
 
-    def saves(self, op: Op, args: Any, params: Any, again: bool) -> bool:
+    def saves(self, op: Op, args: tuple[Tensor, ...], params: Params, again: bool) -> bool:
         """Return whether the policy keeps the result of `op`."""
         told = SelectiveCheckpointContext(is_recompute=again)
         return self.policy(told, op, *args, **params) in SAVED
@@ -66,7 +77,14 @@ class _Around:
 class _Keeping(_Around):
     """The first run: keeps the results that the policy wants kept."""
 
-    def __call__(self, run: Any, op: Op, args: Any, params: Any, mode: Mode) -> Any:
+    def __call__(
+        self,
+        run: Callable[..., Tensor],
+        op: Op,
+        args: tuple[Tensor, ...],
+        params: Params,
+        mode: Mode,
+    ) -> Tensor:
         y = self.plain(run, op, args, params, mode)
         if self.saves(op, args, params, False):
             self.kept.append((op, y.value, y.spec))
@@ -80,7 +98,14 @@ class _Using(_Around):
         super().__enter__()
         self.next = 0
 
-    def __call__(self, run: Any, op: Op, args: Any, params: Any, mode: Mode) -> Any:
+    def __call__(
+        self,
+        run: Callable[..., Tensor],
+        op: Op,
+        args: tuple[Tensor, ...],
+        params: Params,
+        mode: Mode,
+    ) -> Tensor:
         if not self.saves(op, args, params, True):
             return self.plain(run, op, args, params, mode)
         expected, value, spec = self.kept[self.next]
@@ -100,7 +125,7 @@ class _Using(_Around):
 def create_selective_checkpoint_contexts(
     policy_fn_or_list: Callable[..., CheckpointPolicy] | Sequence[Any],
     allow_cache_entry_mutation: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any]:  # fmt: skip
     """Return the pair of contexts for `checkpoint(..., context_fn=...)` that keeps the results of some ops.
 
     A policy is called with a SelectiveCheckpointContext, the op (its `name` tells which), and the op's
@@ -116,14 +141,16 @@ def create_selective_checkpoint_contexts(
     tabgrad.Size([2, 2])
     """
     if callable(policy_fn_or_list):
-        policy: Any = policy_fn_or_list
+        policy = policy_fn_or_list
     else:
         names = {
             x if isinstance(x, str) else getattr(x, "name", None) or x.__name__
             for x in policy_fn_or_list
         }
 
-        def policy(ctx: Any, op: Any, *args: Any, **params: Any) -> CheckpointPolicy:
+        def policy(
+            ctx: SelectiveCheckpointContext, op: Op, *args: Any, **params: Any
+        ) -> CheckpointPolicy:
             return (
                 CheckpointPolicy.MUST_SAVE
                 if op.name in names

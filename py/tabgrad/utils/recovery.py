@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.amp import GradScaler
@@ -11,6 +11,10 @@ from tabgrad.core import tree
 from tabgrad.tensor import reading
 from tabgrad.tensor.creation import upload
 from tabgrad.tensor.generator import Mark
+
+if TYPE_CHECKING:
+    from tabgrad.nn.module import Module
+    from tabgrad.tensor import Tensor
 
 __all__ = ["Snapshot"]
 
@@ -71,12 +75,12 @@ class Snapshot:
 class _Kept:
     """The bytes of a tensor, and what it takes to make it anew where it was."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Tensor) -> None:
         self.raw = bytes(reading.data(x, "snapshot"))
         self.spec = x.spec
         self.device = x.device
 
-    def made(self) -> Any:
+    def made(self) -> Tensor:
         """Return a new tensor."""
         return upload(self.raw, self.spec.shape, self.spec.dtype, self.device)
 
@@ -106,7 +110,7 @@ def _states(o: Any) -> Iterator[tuple[Put, Any]]:
             yield _gradient(p), p.grad
 
 
-def _buffer(module: Any, name: str) -> Put:
+def _buffer(module: Module, name: str) -> Put:
     def put(value: Any) -> None:
         now = getattr(module, name)
         if isinstance(now, tg.Tensor) and isinstance(value, tg.Tensor) and _fits(now, value):
@@ -123,7 +127,7 @@ def _fits(now: tg.Tensor, value: tg.Tensor) -> bool:
     return now.shape == value.shape and now.dtype == value.dtype and not now._is_view()
 
 
-def _gradient(p: Any) -> Put:
+def _gradient(p: Tensor) -> Put:
     def put(value: Any) -> None:
         p.grad = None if value is None else value.to(p.device)
 

@@ -12,12 +12,12 @@ from tabgrad.optim.optimizer import Group, Optimizer
 Tensor = tg.Tensor
 
 
-def own(lr: Any) -> Any:
+def own(lr: float | Tensor) -> Any:
     """Return a learning rate to keep: of a tensor, which changes in place, a copy."""
     return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
 
-def set_rate(group: Group, lr: Any) -> None:
+def set_rate(group: Group, lr: float | Tensor) -> None:
     """Set the learning rate of a group: a tensor that steps read stays the same."""
     if isinstance(group["lr"], Tensor):
         with tg.no_grad():
@@ -150,5 +150,5 @@ class Lambdas(LRScheduler):
         super().load_state_dict(rest)
 
 
-def _is_function(fn: Any) -> bool:
+def _is_function(fn: Callable[..., Any]) -> bool:
     return type(fn).__name__ in ("function", "builtin_function_or_method", "method")

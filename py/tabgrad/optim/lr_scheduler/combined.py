@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.optim.lr_scheduler.base import LRScheduler, set_rate
 from tabgrad.optim.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 
 class _Several(LRScheduler):
@@ -159,7 +162,7 @@ class ReduceLROnPlateau(LRScheduler):
             return sign * a > sign * best * (1 + sign * self.threshold)
         return sign * a > sign * best + self.threshold
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+    def step(self, metrics: float | Tensor, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take the number of an epoch."""
         current = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
