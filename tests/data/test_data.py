@@ -274,3 +274,40 @@ def test_what_is_collated() -> None:
     for refused in (np.array(["a"]), None, 1j):
         with pytest.raises(TypeError, match="default_collate"):
             default_collate([refused])
+
+
+@pytest.mark.parametrize(("make", "error"), [
+    (lambda: WeightedRandomSampler([-1.0, 2.0], 3), RuntimeError),
+    (lambda: WeightedRandomSampler([1.0, float("nan")], 3), RuntimeError),
+    (lambda: WeightedRandomSampler([[1.0], [2.0]], 3), ValueError),
+    (lambda: WeightedRandomSampler([1.0], 3, replacement=5), ValueError),  # type: ignore[arg-type]
+    (lambda: RandomSampler(range(3), replacement=5), ValueError),  # type: ignore[arg-type]
+    (lambda: BatchSampler(range(3), 2, drop_last=5), ValueError),  # type: ignore[arg-type]
+    (lambda: list(ChainDataset([[1]])), AssertionError),
+])  # fmt: skip
+def test_what_is_no_option(make: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        make()
+
+
+def test_many_examples_at_once_through_what_stands_around_a_data_set() -> None:
+    asked: list[list[int]] = []
+
+    class AtOnce(Dataset[int]):
+        def __getitem__(self, i: int) -> int:
+            raise AssertionError("one by one")
+
+        def __getitems__(self, indices: list[int]) -> list[int]:
+            asked.append(indices)
+            return [10 * i for i in indices]
+
+        def __len__(self) -> int:
+            return 4
+
+    both = StackDataset(AtOnce(), Subset(AtOnce(), [3, 2, 1, 0]))
+    assert list(DataLoader(both, 3, collate_fn=list)) == [[(0, 30), (10, 20), (20, 10)], [(30, 0)]]
+    assert asked == [[0, 1, 2], [3, 2, 1], [3], [0]]
+    named = StackDataset(a=AtOnce(), b=[5, 6, 7, 8])  # type: ignore[arg-type]
+    assert list(DataLoader(named, 4, collate_fn=list)) == [
+        [{"a": 10 * i, "b": 5 + i} for i in range(4)]
+    ]

@@ -78,6 +78,19 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
         return int(self.tensors[0].shape[0])
 
 
+def many(dataset: Any, indices: list[int]) -> list[Any]:
+    """Return several examples: at once where the data set has `__getitems__`."""
+    if hasattr(dataset, "__getitems__"):
+        found = list(dataset.__getitems__(indices))
+        if len(found) != len(indices):
+            raise ValueError(
+                f"{type(dataset).__name__}.__getitems__ returned {len(found)} examples, "
+                f"not one for each of {len(indices)} indices"
+            )
+        return found
+    return [dataset[i] for i in indices]
+
+
 class StackDataset(Dataset[Any]):
     """Example i of each of several data sets: a tuple, or a dict if they are given by name."""
 
@@ -95,6 +108,14 @@ class StackDataset(Dataset[Any]):
         if isinstance(self.datasets, dict):
             return {name: d[index] for name, d in self.datasets.items()}
         return tuple(d[index] for d in self.datasets)
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        if isinstance(self.datasets, dict):
+            columns = [many(d, indices) for d in self.datasets.values()]
+            return [
+                dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+        return list(zip(*[many(d, indices) for d in self.datasets], strict=True))
 
     def __len__(self) -> int:
         return self._length
@@ -128,7 +149,10 @@ class ChainDataset(IterableDataset[Any]):
         self.datasets = datasets
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.chain.from_iterable(self.datasets)
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise AssertionError("ChainDataset only supports IterableDataset")
+            yield from dataset
 
     def __len__(self) -> int:
         return sum(len(d) for d in self.datasets)
@@ -145,6 +169,9 @@ class Subset(Dataset[T_co]):
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
+
+    def __getitems__(self, indices: list[int]) -> list[T_co]:
+        return many(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)

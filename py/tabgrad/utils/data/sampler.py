@@ -7,6 +7,7 @@ it back from a device would wait for the device.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,11 @@ def python_generator(generator: Any = None) -> random.Random:
     """Return a Python generator seeded by the next draw of `generator`, the default one for None."""
     source = tg.default_generator if generator is None else generator
     return random.Random(source.key << 32 | source.advance())
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} should be a boolean value, but got {name}={value!r}")
 
 
 class Sampler(Generic[T_co]):
@@ -53,6 +59,7 @@ class RandomSampler(Sampler[int]):
             raise ValueError(
                 f"num_samples should be a positive integer value, but got num_samples={num_samples}"
             )
+        _check_flag("replacement", replacement)
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
@@ -107,8 +114,13 @@ class WeightedRandomSampler(Sampler[int]):
             raise ValueError(
                 f"num_samples should be a positive integer value, but got num_samples={num_samples}"
             )
-        given = weights.tolist() if isinstance(weights, tg.Tensor) else weights
-        self.weights = [float(w) for w in given]
+        _check_flag("replacement", replacement)
+        given = tg.as_tensor(weights, dtype=tg.float64, device="cpu")
+        if given.dim() != 1:
+            raise ValueError(f"weights should be a 1d sequence, got shape {tuple(given.shape)}")
+        self.weights = given.tolist()
+        if not all(0 <= w < math.inf for w in self.weights):
+            raise RuntimeError("WeightedRandomSampler: a weight is negative, inf or nan")
         if not replacement and num_samples > sum(w > 0 for w in self.weights):
             raise ValueError(
                 f"cannot draw {num_samples} times without replacement from "
@@ -145,6 +157,7 @@ class BatchSampler(Sampler[list[int]]):
             raise ValueError(
                 f"batch_size should be a positive integer value, but got batch_size={batch_size}"
             )
+        _check_flag("drop_last", drop_last)
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
