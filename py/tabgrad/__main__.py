@@ -1,4 +1,4 @@
-"""`python -m tabgrad info`: what this machine has for tabgrad to run on."""
+"""`python -m tabgrad info`: prints the devices and packages that tabgrad can use here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("numpy", "wgpu", "cupy", "cupy-cuda13x", "safetensors")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, tabgrad, and the packages it can use."""
+    """Return the versions of Python, tabgrad, and the packages that it can use."""
     found = {
         "tabgrad": tg.__version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def device(kind: str) -> dict[str, Any]:
-    """Return what one kind of device is here; `error` says why there is none."""
+    """Describe one kind of device; `error` says why it is not available."""
     if kind == "cpu":
         if find_spec("numpy") is None:
             return {"error": "device 'cpu' needs NumPy: pip install 'tabgrad[numpy]'"}
@@ -65,7 +65,7 @@ def report() -> dict[str, Any]:
 
 
 def text(facts: dict[str, Any]) -> str:
-    """Return the report for people to read."""
+    """Format the report as text."""
     lines = [f"{name:<14}{value}" for name, value in facts["versions"].items()]
     for kind, about in facts["devices"].items():
         if "error" in about:
@@ -81,7 +81,7 @@ def text(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

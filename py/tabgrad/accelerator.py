@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import (
@@ -22,7 +22,7 @@ KINDS = ("cuda", "webgpu")
 
 
 def current_accelerator(check_available: bool = False) -> Device | None:
-    """Return the accelerator that tensors go to: the default device, or the best there is; None without.
+    """Return the default device if it is an accelerator, else the best one available, or None.
 
     >>> import tabgrad as tg
     >>> tg.accelerator.current_accelerator() is None or tg.accelerator.is_available()
@@ -35,31 +35,31 @@ def current_accelerator(check_available: bool = False) -> Device | None:
 
 
 def is_available() -> bool:
-    """Return whether there is an accelerator; looking may open it."""
+    """Whether an accelerator is available; this may connect to it."""
     return current_accelerator() is not None
 
 
 def device_count() -> int:
-    """Return how many accelerators can be used: 0 or 1."""
+    """Return the number of available accelerators, 0 or 1."""
     return int(is_available())
 
 
 def synchronize(device: DeviceLike | None = None) -> None:
-    """Wait until the accelerator has done all that it was given."""
+    """Wait until the accelerator has finished all work."""
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         found.backend.synchronize()
 
 
 async def synchronize_async(device: DeviceLike | None = None) -> None:
-    """Await what `synchronize` waits for: works where Python can't wait."""
+    """Do what `synchronize` does, without blocking."""
     found = current_accelerator() if device is None else device_of(device)
     if found is not None:
         await found.backend.synchronize_async()
 
 
 def _pool(device: DeviceLike | None) -> Pool | None:
-    """Return the buffers of the accelerator, after what was dropped has been taken back; None without one."""
+    """Return the buffer pool of the accelerator, with dropped buffers taken back; None if there is none."""
     found = current_accelerator() if device is None else device_of(device)
     recorder = None if found is None else found.recorder
     if recorder is None:
@@ -71,7 +71,7 @@ def _pool(device: DeviceLike | None) -> Pool | None:
 
 
 def empty_cache(device: DeviceLike | None = None) -> None:
-    """Give the buffers that are kept for the next tensors back to the device."""
+    """Release the unused buffers that are kept for later tensors."""
     pool = _pool(device)
     if pool is not None:
         with pool.backend.lock:
@@ -80,7 +80,7 @@ def empty_cache(device: DeviceLike | None = None) -> None:
 
 
 def memory_allocated(device: DeviceLike | None = None) -> int:
-    """Return the bytes of the buffers that tensors are in; what is not yet computed takes none.
+    """Return the bytes of buffers that tensors use; a value that is not yet computed uses none.
 
     >>> import tabgrad as tg
     >>> tg.accelerator.memory_allocated("cpu")
@@ -91,28 +91,28 @@ def memory_allocated(device: DeviceLike | None = None) -> int:
 
 
 def max_memory_allocated(device: DeviceLike | None = None) -> int:
-    """Return the most bytes that were in use at one time since the start, or `reset_peak_memory_stats`."""
+    """Return the peak of the bytes in use since the start, or since `reset_peak_memory_stats`."""
     pool = _pool(device)
     return 0 if pool is None else int(pool.peak_bytes)
 
 
 def reset_peak_memory_stats(device: DeviceLike | None = None) -> None:
-    """Begin a new peak from what is in use now."""
+    """Reset the peak to the bytes in use now."""
     pool = _pool(device)
     if pool is not None:
         pool.peak_bytes = pool.live_bytes
 
 
 def memory_reserved(device: DeviceLike | None = None) -> int:
-    """Return the bytes of all buffers on the device: in use, and kept for the next tensors."""
+    """Return the bytes of all buffers on the device, in use or kept for later tensors."""
     pool = _pool(device)
     return 0 if pool is None else int(pool.live_bytes + pool.spare_bytes)
 
 
 def set_memory_limit(nbytes: int | None, device: DeviceLike | None = None) -> None:
-    """Let tensors take at most so many bytes on the accelerator; None takes the limit away.
+    """Limit the bytes that tensors use on the accelerator; None removes the limit.
 
-    What would take more raises OutOfMemoryError, and nothing of it is done.
+    A step that would need more raises OutOfMemoryError and has no effect.
     """
     limit = None if nbytes is None else _bytes(nbytes)
     pool = _pool(device)
@@ -120,8 +120,8 @@ def set_memory_limit(nbytes: int | None, device: DeviceLike | None = None) -> No
         pool.limit = limit
 
 
-def _bytes(n: Any) -> int:
-    """Return a number of bytes that a user gives; raise where it is no whole number, or less than none."""
+def _bytes(n: object) -> int:
+    """Convert a user's number of bytes to an int; raise unless it is a whole number from 0 on."""
     expected = "set_memory_limit: expected bytes, a whole number from 0 on, or None"
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"{expected}, got {n!r}, a {type(n).__name__}")
@@ -140,7 +140,7 @@ def _begin_anew() -> None:
 
 
 def memory_summary(device: DeviceLike | None = None) -> str:
-    """Return what takes the memory of the accelerator, as lines of text.
+    """Describe the memory use of the accelerator, in lines of text.
 
     >>> import tabgrad as tg
     >>> print(tg.accelerator.memory_summary("cpu"))

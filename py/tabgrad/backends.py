@@ -1,4 +1,4 @@
-"""PyTorch's `backends`, as far as scripts ask it what there is."""
+"""PyTorch's `backends`, with what scripts ask about available backends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tabgrad.hosts.devices import is_available
 
 
 class Backend:
-    """One backend: whether it is there, and switches that scripts set without effect here."""
+    """One backend: whether it is available, and switches that scripts set, without effect here."""
 
     def __init__(self, kind: str | None = None) -> None:
         self._kind = kind
@@ -35,7 +35,7 @@ class Backend:
 
 
 class CUDABackend(Backend):
-    """The CUDA backend, with the switches of its products of matrices."""
+    """The CUDA backend, with the switches of its matrix products."""
 
     def __init__(self) -> None:
         super().__init__("cuda")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_available() -> bool:
-    """Return whether there is a CUDA device; looking may open it.
+    """Whether a CUDA device is available; this may connect to it.
 
     >>> import tabgrad as tg
     >>> device = "cuda" if tg.cuda.is_available() else "cpu"
@@ -22,7 +22,7 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """Return how many CUDA devices can be used: 0 or 1."""
+    """Return the number of available CUDA devices, 0 or 1."""
     return int(is_available())
 
 
@@ -39,12 +39,12 @@ def get_device_name(device: DeviceLike | None = None) -> str:
 
 
 def synchronize(device: DeviceLike | None = None) -> None:
-    """Wait until the CUDA device has done all that it was given."""
+    """Wait until the CUDA device has finished all work."""
     device_of("cuda" if device is None else device).backend.synchronize()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the generator, which serves every device, anew from `seed`."""
+    """Seed the default generator, which all devices share."""
     generator.manual_seed(seed)
 
 
@@ -52,26 +52,26 @@ manual_seed_all = manual_seed
 
 
 def empty_cache() -> None:
-    """Give the buffers that are kept for the next tensors back to the device, where it is in use."""
+    """Release the unused buffers that are kept for later tensors, if the device is available."""
     if _has("cuda"):
         accelerator.empty_cache("cuda")
 
 
 def memory_allocated(device: DeviceLike | None = None) -> int:
-    """Return the bytes of the buffers that tensors are in."""
+    """Return the bytes of buffers that tensors use."""
     return accelerator.memory_allocated("cuda" if device is None else device)
 
 
 def max_memory_allocated(device: DeviceLike | None = None) -> int:
-    """Return the most bytes that were in use at one time."""
+    """Return the peak of the bytes in use."""
     return accelerator.max_memory_allocated("cuda" if device is None else device)
 
 
 def memory_reserved(device: DeviceLike | None = None) -> int:
-    """Return the bytes of all buffers: in use, and kept for the next tensors."""
+    """Return the bytes of all buffers, in use or kept for later tensors."""
     return accelerator.memory_reserved("cuda" if device is None else device)
 
 
 def memory_summary(device: DeviceLike | None = None) -> str:
-    """Return what takes the memory of the device, as lines of text."""
+    """Describe the memory use of the device, in lines of text."""
     return accelerator.memory_summary("cuda" if device is None else device)

@@ -1,4 +1,4 @@
-"""The base of the interpreter stack: runs or records an op on a device, and puts it on the tape."""
+"""The base of the interpreter stack: it runs or records an op on a device, and records it on the tape."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
 
 
 def _several(op: Several, args: tuple[Any, ...], params: Params) -> Any:
-    """Apply an op with several results; what it takes is imported when one is first met."""
+    """Apply an op with several results; its code is imported at the first use."""
     from tabgrad.transforms.several import applied
 
     return applied(op, args, params)
@@ -50,26 +50,26 @@ install(_several)
 
 
 def plainly(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
-    """Apply `op` to base tensors with nothing around it."""
+    """Apply `op` to base tensors, without `mode.around`."""
     return process(op, args, params, mode.replace(around=None))
 
 
-def is_stored(value: Any) -> bool:
-    """Whether a recorded constant has come to lie in a buffer, as an input of what is made of it."""
+def is_stored(value: object) -> bool:
+    """Whether a recorded constant has been realised in a buffer, so that plans would read it as an input."""
     return value.__class__ is Value and value.graph.op[value.id] is None
 
 
 _CONSTANTS: dict[Any, Any] = {}
 REMEMBERED = -1
-"""The version of a remembered constant: it is shared, and nobody ever writes to it."""
+"""The version of a cached constant, which is shared and never written to."""
 
 
 def operand(value: Any, spec: Spec, device: Any) -> Any:
-    """Return a tensor of `spec` filled with `value`, remembered: numbers recur. It must reach no user."""
+    """Return a cached tensor of `spec` filled with `value`, because numbers recur. No user may get it."""
     kind = type(value)
     if kind is not float and kind is not int and kind is not bool and kind is not complex:
         return trace.wrap(device.backend.constant(value, spec), spec, device)
-    # 0.0 and -0.0 are equal as keys, so they are told apart by their text
+    # 0.0 and -0.0 are equal as keys, so a zero is keyed by its text
     backend = device.backend
     key = (value if value or kind is not float else str(value), kind, spec, backend)
     found = _CONSTANTS.get(key)

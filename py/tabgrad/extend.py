@@ -20,8 +20,8 @@ from tabgrad.core.trace import Box, bind
 LANGUAGES = {"webgpu": "wgsl", "cuda": "cuda"}
 
 
-def _check_device(op: Any, args: tuple[Any, ...]) -> None:
-    """Raise DeviceError where `op` has no code for the device of its arguments."""
+def _check_device(op: UserElementwise | UserKernel, args: tuple[object, ...]) -> None:
+    """Raise DeviceError if `op` has no code for the device of its arguments."""
     for a in args:
         if isinstance(a, Box):
             language = LANGUAGES.get(a.device.type, "numpy")
@@ -50,7 +50,7 @@ def _has_body(fn: Callable[..., Any]) -> bool:
 
 
 def _declared(name: str) -> None:
-    """Make room for an op declared anew, as when a notebook's cell runs again; tabgrad's own stay."""
+    """Remove a user's op of this name, which is declared again when a notebook's cell runs again."""
     old = REGISTRY.ops.get(name)
     if old is not None and not isinstance(old, UserElementwise | UserKernel):
         raise RegistryError(f"{name}: tabgrad has an op of this name; choose another")
@@ -64,7 +64,7 @@ class UserElementwise(families.Elementwise):
     languages: frozenset[str]
 
     def check(self) -> None:
-        """Its code need not be there for every language, but must name its operands."""
+        """Check that its code names only its operands; a language may have no code."""
         for language, text in self.code.items():  # type: ignore[union-attr]
             try:
                 text.format(**dict.fromkeys(self.operands, "0"), t="f32", f="f32")
@@ -89,10 +89,10 @@ class UserKernel(families.KernelOp):
     workgroups: Any
     constants: Any
     whole = True
-    """Its operands lie in buffers of their own."""
+    """Each of its operands is stored in a buffer of its own."""
 
     def check(self) -> None:
-        """Nothing that the declaration has not asked for."""
+        """Check nothing: the declaration did."""
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the op to tensors."""
@@ -188,7 +188,7 @@ def kernel(
 
 
 def _text(source: Any) -> str:
-    """Return the text of a kernel: of a file where `source` is the path of one."""
+    """Return the text of a kernel, read from a file if `source` is a path."""
     if isinstance(source, pathlib.Path) or (
         isinstance(source, str) and "\n" not in source and "{" not in source
     ):
@@ -197,7 +197,7 @@ def _text(source: Any) -> str:
 
 
 def _each(op: Op, n: int, args: Any, dims: Any, params: dict[str, Any]) -> Any:
-    """Return the batched result, one element of the batch after another."""
+    """Compute the batched result, one element of the batch after another."""
     take, reshape = REGISTRY["slice"], REGISTRY["reshape"]
     rows = []
     for i in range(n):

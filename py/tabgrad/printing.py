@@ -1,4 +1,4 @@
-"""Tensors as text, in PyTorch's layout, without NumPy."""
+"""Formats tensors as text, in PyTorch's layout, without NumPy."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def printoptions(**settings: Any) -> Iterator[None]:
 
 
 class Format:
-    """How the numbers of one tensor are written: all in one width, in one of three styles."""
+    """Formats the numbers of one tensor, all in one width and in one of three styles."""
 
     def __init__(self, numbers: list[Any], floating: bool) -> None:
         options = _Current.options
@@ -117,7 +117,7 @@ class Format:
             self.scientific = options.sci_mode
 
     def bare(self, x: float) -> str:
-        """Return `x` in no particular width."""
+        """Format `x` without padding."""
         if not self.floating:
             return str(x)
         if self.scientific:
@@ -131,7 +131,7 @@ class Format:
 
 
 class Pairs:
-    """How complex numbers are written: the parts each in their own format."""
+    """Formats complex numbers; each part has a format of its own."""
 
     def __init__(self, numbers: list[complex]) -> None:
         self.real = Format([x.real for x in numbers], True)
@@ -145,7 +145,7 @@ class Pairs:
 
 
 def _edges(x: Tensor, edge: int) -> Tensor:
-    """Return `x` with only the first and last `edge` of each long dim."""
+    """Keep only the first and last `edge` indices of each long dim."""
     for axis, n in enumerate(x.spec.shape):
         if n > 2 * edge:
             ends = (part(x, axis, 0, edge), part(x, axis, n - edge, n))
@@ -160,7 +160,7 @@ def _body(x: Tensor, indent: int) -> str:
     with using(MODE.get().replace(grad=False)):
         shown = _edges(x, options.edgeitems) if short else x
         numbers = literals.decode(reading.data(shown, "print"), x.spec.dtype)
-    form = (
+    form: Format | Pairs = (
         Pairs(numbers)
         if x.spec.dtype.is_complex
         else Format(numbers, x.spec.dtype.category == dt.FLOAT)
@@ -170,7 +170,9 @@ def _body(x: Tensor, indent: int) -> str:
     return _nested(literals.nest(numbers, shown.spec.shape), shape, form, indent, short)
 
 
-def _nested(rows: list[Any], shape: tuple[int, ...], form: Any, indent: int, short: bool) -> str:
+def _nested(
+    rows: list[Any], shape: tuple[int, ...], form: Format | Pairs, indent: int, short: bool
+) -> str:
     options = _Current.options
     edge = options.edgeitems
     cut = short and shape[0] > 2 * edge
@@ -208,9 +210,9 @@ def _suffixes(x: Tensor) -> list[str]:
 
 
 def text(x: Tensor) -> str:
-    """Return the tensor as `print` shows it; waits for its values.
+    """Format a tensor as `print` shows it; this waits for its values.
 
-    Inside vmap, where there is no one value, only shape and dtype are shown.
+    Inside vmap a tensor has no single value, so only its shape is shown.
     """
     try:
         x = refreshed(x)

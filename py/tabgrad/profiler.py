@@ -1,6 +1,6 @@
-"""Counting what crosses to the devices: dispatches, submits, compiles, bytes; and the memory in use.
+"""Counts what is sent to devices (dispatches, submits, compiles, bytes), and the memory in use.
 
-Counts, unlike timings, are the same at every run: they are what to watch when a program should be fast.
+Unlike timings, counts are the same at every run: use them to make a program fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Memory:
 
 
 def counters() -> Counts:
-    """Return the counts since the program began, over all devices."""
+    """Return the counts of all devices since the program began."""
     total = Counts()
     for device in connected():
         if device.recorder is not None:
@@ -70,7 +70,7 @@ class count:
 
 
 def memory(reset_peak: bool = False) -> Memory:
-    """Return the buffers in use over all GPU devices; arrays of `cpu` are NumPy's.
+    """Return the memory in use on all GPU devices; the arrays of `cpu` are not counted.
 
     `reset_peak` starts a new peak from what is in use now.
     """

@@ -1,8 +1,8 @@
-"""Saving and loading, in the safetensors format: tensors as raw bytes behind a JSON header, and no code.
+"""Saves and loads tensors in the safetensors format: raw bytes after a JSON header, and no code.
 
-A file is the header's length as eight bytes, little-endian; the header, a JSON object that gives dtype,
-shape and place of each tensor by name; and the bytes. A dict of tensors is saved as just that, so every
-program that knows the format reads it. Anything else keeps its structure in the header's metadata.
+A file has the length of the header in eight bytes, little-endian; the header, a JSON object with dtype, shape
+and position of each tensor by name; and the bytes. A dict of tensors is saved in exactly this way, so every
+program for the format can read it. Other objects store their structure in the header's metadata.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
@@ -25,33 +25,33 @@ CODES = {
     "U32": tg.uint32, "I32": tg.int32, "U64": tg.uint64, "I64": tg.int64, "F16": tg.float16,
     "BF16": tg.bfloat16, "F32": tg.float32, "F64": tg.float64, "C64": tg.complex64,
 }  # fmt: skip
-"""The format's name of each dtype it has."""
+"""The dtypes of the format, by its names for them."""
 NAMES = {dtype: code for code, dtype in CODES.items()}
 
 File = str | os.PathLike[str] | IO[bytes]
 TREE = "tabgrad.tree"
-"""The metadata that holds the structure of what is not a plain dict of tensors."""
+"""The metadata with the structure of an object that is not a plain dict of tensors."""
 LEAVES = "tabgrad.leaves"
-"""The metadata that name the tensors that require grad, and the parameters, where there are any."""
+"""The metadata with the names of tensors that require grad, and of parameters, if there are any."""
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
 MOST_BYTES = 1 << 63
 RESERVED = "__metadata__"
-"""The entry of a header that is no tensor."""
+"""The entry of the header that is not a tensor."""
 DEEPEST = 128
-"""How many containers may lie one in the other: what JSON and the reader take within Python's limit."""
+"""The deepest nesting of containers, which JSON and the reader handle within Python's recursion limit."""
 MOST_DIGITS = 4300
-"""Python reads no longer integer."""
+"""The most digits of an integer that Python reads."""
 TOO_LONG = 10**MOST_DIGITS
 
 
-def save(obj: Any, f: File) -> None:
+def save(obj: object, f: File) -> None:
     """Write `obj` to a file: a tensor, or dicts, lists and tuples of tensors, numbers and strings.
 
-    Models and optimizers are saved by their state dicts. What requires grad is a leaf that does so when it is
-    loaded, and a parameter is one again. Tensors are read from their device, which waits
-    for it (`await save_async` where that is not possible). What `load` could not give back is refused, with
-    its place: TypeError for an object that is neither of these, ValueError for one too deep, long or large.
+    Save models and optimizers by their state dicts. A tensor that requires grad is loaded as a leaf that does,
+    and a parameter as a parameter. Tensors are read from their device, which blocks; use `await save_async`
+    where that is impossible. An object that `load` could not restore is refused, with its place: TypeError for
+    an object of another type, ValueError for one that is too deep, long or large.
 
     >>> import io, tabgrad as tg
     >>> file = io.BytesIO()
@@ -64,15 +64,15 @@ def save(obj: Any, f: File) -> None:
     _write(tensors, raw, metadata, f)
 
 
-async def save_async(obj: Any, f: File) -> None:
-    """Write what `save` writes, awaiting the tensors: works where Python can't wait."""
+async def save_async(obj: object, f: File) -> None:
+    """Do what `save` does, without blocking."""
     tensors, metadata = _taken_apart(obj)
     raw = {name: bytes(await reading.data_async(t, "save_async")) for name, t in tensors.items()}
     _write(tensors, raw, metadata, f)
 
 
 def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
-    """Return the tensors of `obj` by name, and the metadata that tell how it is made of them."""
+    """Return the tensors of `obj` by name, and the metadata that describe how `obj` contains them."""
     tensors: dict[str, tg.Tensor] = {}
     if _plain(obj):
         tensors.update(obj)
@@ -106,12 +106,12 @@ def _write(
         file.write(data)
 
 
-def load(f: File, map_location: Any = None, *, weights_only: bool = True) -> Any:
+def load(f: File, map_location: str | tg.Device | None = None, *, weights_only: bool = True) -> Any:
     """Read what `save` wrote, or any safetensors file, as a dict of tensors.
 
-    The tensors come to the device `map_location`, the default one if None. What that device has no dtype
-    for becomes its 32-bit sibling. Nothing in a file is ever run, so `weights_only` is
-    always so. Raises FileFormatError, a ValueError, for a file that is broken or of another format.
+    The tensors are on the device `map_location`, or on the default one if it is None. A dtype that the device
+    lacks becomes the 32-bit one. A file contains no code, so `weights_only` is always true. Raises
+    FileFormatError, a ValueError, for a file that is broken or has another format.
     """
     if hasattr(f, "read"):
         data = f.read()
@@ -140,7 +140,7 @@ def load(f: File, map_location: Any = None, *, weights_only: bool = True) -> Any
 
 
 def name_of(f: File) -> str:
-    """Return what messages call a file."""
+    """Return the name of a file for messages."""
     return str(getattr(f, "name", type(f).__name__) if hasattr(f, "read") else os.fspath(f))
 
 
@@ -150,10 +150,10 @@ Entry = tuple[tg.DType, tuple[int, ...], Any]
 
 
 def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
-    """Return a file with these (dtype, shape, bytes) by name."""
+    """Encode these (dtype, shape, bytes) by name as a file."""
     header: dict[str, Any] = {RESERVED: metadata} if metadata else {}
     at = 0
-    # Largest elements first, so that each tensor begins at a multiple of its element's size.
+    # largest elements first, so that each tensor begins at a multiple of its element size
     order = sorted(entries, key=lambda name: -entries[name][0].itemsize)
     for name in order:
         dtype, shape, raw = entries[name]
@@ -170,9 +170,10 @@ def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
 
 
 def decode(data: bytes | bytearray | memoryview) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Return the (dtype, shape, bytes) by name and the metadata of a file. Raises FileFormatError.
+    """Decode a file to (dtype, shape, bytes) by name and the metadata. Raises FileFormatError.
 
-    The tensors lie side by side and fill the file, as the format has it: none is larger than its share.
+    As the format requires, the tensors must be adjacent and fill the file, so that none is larger than its
+    part.
     """
     if len(data) < 8:
         raise FileFormatError(f"expected a safetensors file, got {len(data)} bytes")
@@ -208,7 +209,7 @@ def decode(data: bytes | bytearray | memoryview) -> tuple[dict[str, Entry], dict
 
 
 def parsed(text: str | bytes, place: str) -> Any:
-    """Return what JSON says. Raises FileFormatError, also for an object that names something twice."""
+    """Parse JSON. Raises FileFormatError, also for an object with a repeated key."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -230,7 +231,7 @@ def parsed(text: str | bytes, place: str) -> Any:
 
 
 def _entry(name: str, facts: Any, body: memoryview) -> tuple[int, int, Entry]:
-    """Return where a tensor begins and ends, and what it is."""
+    """Return the position of a tensor (begin, end) and its Entry."""
     place = f"tensor {name!r}"
     for key in ("dtype", "shape", "data_offsets"):
         if type(facts) is not dict or key not in facts:
@@ -264,7 +265,7 @@ def _entry(name: str, facts: Any, body: memoryview) -> tuple[int, int, Entry]:
 
 
 def _shape_fault(shape: Sequence[int], dtype: tg.DType) -> str:
-    """Return what is wrong with a shape, nothing if it is one that a file can hold."""
+    """Describe what is wrong with a shape; an empty string for a valid one."""
     if len(shape) > MOST_AXES:
         return f"has {len(shape)} axes; there can be at most {MOST_AXES}"
     if dtype.itemsize * size(tuple([max(n, 1) for n in shape])) >= MOST_BYTES:
@@ -272,16 +273,16 @@ def _shape_fault(shape: Sequence[int], dtype: tg.DType) -> str:
     return ""
 
 
-def _whole_numbers(value: Any) -> bool:
+def _whole_numbers(value: object) -> TypeGuard[list[int]]:
     return type(value) is list and all(type(n) is int and n >= 0 for n in value)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = json.dumps(value) if not isinstance(value, int) or value < 1 << 64 else "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: Any, where: tg.Device) -> tg.Tensor:
+def _tensor(dtype: tg.DType, shape: tuple[int, ...], raw: bytes, where: tg.Device) -> tg.Tensor:
     target = where.canonical(dtype)
     if target is not dtype:
         raw = literals.encode(literals.decode(raw, dtype), target)
@@ -322,7 +323,7 @@ def _leaf(x: tg.Tensor, name: str, tracked: set[str], parameters: set[str]) -> t
 # Structures
 
 
-def _plain(obj: Any) -> bool:
+def _plain(obj: object) -> bool:
     return (
         type(obj) is dict
         and bool(obj)
@@ -332,13 +333,13 @@ def _plain(obj: Any) -> bool:
 
 
 class _Writer:
-    """Describes a structure as JSON, and gathers its tensors. What the reader would not take is refused."""
+    """Describes a structure as JSON, and collects its tensors; what the reader would reject is refused."""
 
     def __init__(self, tensors: dict[str, tg.Tensor]) -> None:
         self.tensors = tensors
         self.names: dict[int, str] = {}
 
-    def described(self, obj: Any, path: str, depth: int = 0) -> Any:
+    def described(self, obj: object, path: str, depth: int = 0) -> Any:
         if isinstance(obj, tg.Tensor):
             return {"tensor": self.name(obj, path or "tensor")}
         if isinstance(obj, int) and abs(obj) >= TOO_LONG:
@@ -367,7 +368,7 @@ class _Writer:
         )
 
     def pairs(self, obj: dict[Any, Any], path: str, depth: int) -> Any:
-        """Return a dict as its pairs, which must still be told apart when they are read."""
+        """Describe a dict by its pairs, whose keys must still differ when they are read."""
         parts, seen = [], set()
         for k, v in obj.items():
             key = self.described(k, f"a key of {path}" if path else "a key", depth)
@@ -404,8 +405,8 @@ class _Writer:
         return known
 
 
-def _holds_container(key: Any) -> bool:
-    """Whether a key is, or holds, what can't be a key when it is read: a list or dict that was given a hash."""
+def _holds_container(key: object) -> bool:
+    """Whether a key is or contains a list or dict (of a hashable subclass), which is no key when it is read."""
     if isinstance(key, tuple):
         return any(map(_holds_container, key))
     return isinstance(key, (list, dict))
@@ -415,12 +416,12 @@ def _cut(path: str) -> str:
     return path if len(path) <= 100 else path[:97] + "..."
 
 
-def _join(path: str, key: Any) -> str:
+def _join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _rebuilt(node: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
-    """Return what `_Writer` described."""
+def _rebuilt(node: object, tensors: dict[str, tg.Tensor], place: str) -> Any:
+    """Rebuild an object from the description of `_Writer`."""
     if type(node) is not dict:
         if type(node) is list:
             raise FileFormatError(f"{place}: a list must say whether it is a list or a tuple")
@@ -439,19 +440,19 @@ def _rebuilt(node: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
     raise FileFormatError(f"{place}: the structure has an unknown part {_short(sorted(kinds))}")
 
 
-def _reference(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.Tensor:
+def _reference(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.Tensor:
     if type(name) is not str or name not in tensors:
         raise FileFormatError(f"{place}: there is no tensor {_short(name)}")
     return tensors[name]
 
 
-def _items(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> list[Any]:
+def _items(parts: object, tensors: dict[str, tg.Tensor], place: str) -> list[Any]:
     if type(parts) is not list:
         raise FileFormatError(f"{place}: expected a list, got {_short(parts)}")
     return [_rebuilt(x, tensors, f"{place}[{i}]") for i, x in enumerate(parts)]
 
 
-def _pairs(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> dict[Any, Any]:
+def _pairs(parts: object, tensors: dict[str, tg.Tensor], place: str) -> dict[Any, Any]:
     if type(parts) is not list or not all(type(p) is list and len(p) == 2 for p in parts):
         raise FileFormatError(f"{place}: expected pairs of keys and values, got {_short(parts)}")
     found: dict[Any, Any] = {}
@@ -467,17 +468,17 @@ def _pairs(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> dict[Any, A
     return found
 
 
-def _ordered(parts: Any, tensors: dict[str, tg.Tensor], place: str) -> Any:
+def _ordered(parts: object, tensors: dict[str, tg.Tensor], place: str) -> Any:
     return tg.nn.state.StateDict(_pairs(parts, tensors, place))
 
 
-def _dtype(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.DType:
+def _dtype(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.DType:
     if type(name) is not str or name not in dt.NAMES:
         raise FileFormatError(f"{place}: there is no dtype {_short(name)}")
     return dt.NAMES[name]
 
 
-def _device(name: Any, tensors: dict[str, tg.Tensor], place: str) -> tg.Device:
+def _device(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.Device:
     if type(name) is str:
         try:
             return tg.device(name)
@@ -490,4 +491,4 @@ _PARTS: dict[str, Callable[[Any, dict[str, tg.Tensor], str], Any]] = {
     "tensor": _reference, "list": _items, "dict": _pairs, "ordered": _ordered, "dtype": _dtype,
     "device": _device,
 }  # fmt: skip
-"""What reads each part of a structure that is no tuple."""
+"""The function that reads each kind of part, except tuples."""

@@ -1,15 +1,15 @@
-"""Static graphs with unknown sizes: a function traced to a graph of ops that needs none of its Python.
+"""Static graphs with unknown sizes: `export` traces a function to a graph of ops that runs without its Python.
 
-The function is traced at several sizes. Where the traces have the same ops, each number in them that differs
-(a size in a reshape, the count that divides a sum) becomes a formula of the unknown sizes that gives it in
-every trace; where they have not, or no formula fits, the function can't be exported, and the error says why.
+The function is traced at several sizes. If the traces have the same ops, each number that differs between them
+(a size in a reshape, the count that divides a sum) is replaced by a formula of the unknown sizes that fits all
+traces. If the ops differ, or no formula fits, the function can't be exported, and the error says why.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.core import tree
 from tabgrad.core.dtype import DType
@@ -23,8 +23,11 @@ from tabgrad.exporting.specs import Dim, TensorSpec, sample_sizes, unknown_sizes
 from tabgrad.exporting.tracing import Sample, filling, same_data
 from tabgrad.nn.module import Module
 
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
 ROUNDED = {2: 4e-3, 4: 2e-7}
-"""How far numbers rounded to 2 and 4 bytes may lie from a formula, relatively."""
+"""The relative tolerance of a formula for numbers rounded to 2 and 4 bytes."""
 
 
 class Export:
@@ -37,7 +40,7 @@ class Export:
     save_async = staticmethod(files.save_async)
     load = staticmethod(files.load)
 
-    def __call__(self, fn: Callable[..., Any], specs: Any) -> ExportedProgram:
+    def __call__(self, fn: Callable[..., Any], specs: tree.Tree) -> ExportedProgram:
         """Return the static graph of `fn`, a function or module, for arguments like those in the tuple `specs`.
 
         In it a TensorSpec, or a tensor for its shape and dtype, stands for each tensor argument; trees are
@@ -75,10 +78,10 @@ class Export:
 
 
 def joined(
-    samples: list[Sample], leaves: list[Any], structure: Any, dims: dict[str, Dim],
+    samples: list[Sample], leaves: list[Any], structure: tree.Structure, dims: dict[str, Dim],
     names: dict[int, str],
 ) -> ExportedProgram:  # fmt: skip
-    """Return the graph that all traces are instances of."""
+    """Return the graph of which all traces are instances."""
     model, alignments = aligned(samples)
     program, common = model.program, Common(alignments)
     constants, state, captured = closed_over(program.captured, common, names)
@@ -110,18 +113,18 @@ def joined(
 
 
 def closed_over(
-    captured: list[Any], common: Common, names: dict[int, str]
-) -> tuple[list[Filled], dict[str, Any], list[int]]:
-    """Return the constants, the other tensors that the function closed over by name, and the order of both."""
+    captured: list[Tensor], common: Common, names: dict[int, str]
+) -> tuple[list[Filled], dict[str, Tensor], list[int]]:
+    """Return the constants, the other captured tensors by name, and the order of both in the trace."""
     constants, numbers = [], []
-    state: dict[str, Any] = {}
+    state: dict[str, Tensor] = {}
     held = []
     for k, x in enumerate(captured):
         each = [a.captured[k] for a in common.alignments]
         if each[0] is None:
-            continue  # only steps that nothing needs had a use for it
+            continue  # only steps that were dropped used it
         if id(x) not in names and all(filling(t) is not None for t in each):
-            # a constant has been rounded to its dtype
+            # the number was rounded to its dtype
             tolerance = ROUNDED.get(x.spec.dtype.itemsize, 1e-12)
             number = common.value([filling(t) for t in each], f"constant {k}", tolerance)
             shape = common.value([t.spec.shape for t in each], f"the shape of constant {k}")
@@ -139,11 +142,11 @@ def closed_over(
 
 
 def lowest(
-    fn: Callable[..., Any], program: ExportedProgram, specs: Any, sizes: Sizes, d: Dim
+    fn: Callable[..., Any], program: ExportedProgram, specs: tree.Tree, sizes: Sizes, d: Dim
 ) -> int:
-    """Return the smallest size from which on the graph gives what the function gives.
+    """Return the smallest size from which on the graph and the function agree.
 
-    A size of 1 broadcasts and squeezes away, of nothing there is no maximum, and a window has to fit.
+    At small sizes they may differ: a size of 1 broadcasts, an empty axis has no maximum, a window must fit.
     """
     low = sizes[d.name]
     free = without_bounds(program)
@@ -159,7 +162,7 @@ def lowest(
 
 
 def shape_and_dtype(x: TensorSpec | Box) -> tuple[tuple[int | str, ...], DType]:
-    """Return what an argument must look like."""
+    """Return the required shape and dtype of an argument."""
     found = x if isinstance(x, TensorSpec) else x.spec
     return found.shape, found.dtype
 

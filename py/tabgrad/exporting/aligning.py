@@ -1,8 +1,8 @@
-"""Which step of one trace is which of another, and what the numbers in them have in common.
+"""Matches the steps of several traces, and finds formulas for the numbers that differ.
 
-A view that changes nothing may be left out when an op is called: `table[:n]` is a slice at some sizes and none
-where `n` is all there is. Traces have none that change nothing. The trace with the most steps is the model;
-where another lacks a view, it has one there that changes nothing.
+A view that changes nothing may be left out when an op is called: `table[:n]` is a slice at some sizes, and
+nothing if `n` is the whole size. Traces contain no view that changes nothing. The trace with the most steps is
+the model; if another trace lacks one of its views, a view that changes nothing is assumed there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tabgrad.exporting.tracing import VIEWS, Sample
 
 
 class Alignment:
-    """How trace `other` is an instance of trace `model`: the parameters of each step of the model in it, and
-    what it captured in the place of each tensor that the model captured.
+    """How trace `other` is an instance of trace `model`.
 
-    Raises ExportError where it is none.
+    `params` are the parameters that `other` has for each step of the model, `captured` the tensors that it
+    captured for each captured tensor of the model. The constructor raises ExportError if it is no instance.
     """
 
     def __init__(self, model: Sample, other: Sample) -> None:
@@ -55,13 +55,13 @@ class Alignment:
         self.captured = [self.find(~k) for k in range(len(mine.captured))]
 
     def root(self, ref: int) -> int:
-        """Return what a value of the model is where the other left out a view."""
+        """Skip the model's views, from a value on, that the other trace left out."""
         while ref in self.kept:
             ref = self.kept[ref]
         return ref
 
     def match(self, refs: Sequence[int], others: Sequence[int]) -> bool:
-        """Whether values of the model are these of the other; what is captured is when it is first met."""
+        """Whether values of the model match these of the other trace; captured tensors match at first use."""
         if len(refs) != len(others):
             return False
         met: dict[int, int] = {}
@@ -75,18 +75,18 @@ class Alignment:
         return True
 
     def shape(self, ref: int) -> Shape:
-        """Return the shape that a value of the model has in the other."""
+        """Return the shape that a value of the model has in the other trace."""
         there = self.same[self.root(ref)]
         program = self.other.program
         return (program.captured[~there].spec if there < 0 else program.specs[there]).shape
 
     def find(self, ref: int) -> Any:
-        """Return the tensor that the other captured in the place of one of the model, None if it has no use."""
+        """Return the other trace's tensor for a captured one of the model; None if it uses none."""
         there = self.same.get(ref)
         return None if there is None else self.other.program.captured[~there]
 
     def error(self, where: str) -> ExportError:
-        """Return the error that says that the traces differ."""
+        """Make the error that says that the traces differ."""
         return ExportError(
             f"export: the function does other ops at sizes {self.other.sizes} than at {self.model.sizes}; "
             f"the first to differ is {where}. It must not decide by an unknown size or loop over it: bound the "
@@ -95,16 +95,16 @@ class Alignment:
 
 
 def aligned(samples: Sequence[Sample]) -> tuple[Sample, list[Alignment]]:
-    """Return the trace with the most steps, and how each trace is an instance of it."""
+    """Return the trace with the most steps, and the alignment of each trace with it."""
     model = max(samples, key=lambda s: len(s.program.steps))
     return model, [Alignment(model, s) for s in samples]
 
 
 class Common:
-    """Values that traces have in common: where their numbers differ, formulas of the sizes.
+    """Finds the common form of values of all traces; numbers that differ become formulas of the sizes.
 
-    A quotient that is met becomes a size of its own, by the text of its formula, and may be a part of others:
-    after a stride of 2 all is made of `(n + 1) // 2`.
+    A quotient that is found becomes a derived size, named by its formula, and may be part of later formulas:
+    after a stride of 2, sizes depend on `(n + 1) // 2`.
     """
 
     def __init__(self, alignments: Sequence[Alignment]) -> None:
@@ -118,7 +118,7 @@ class Common:
         return {key: self.value([p[key] for p in each], f"{key} of {name}") for key in each[0]}
 
     def value(self, values: Sequence[Any], what: str, tolerance: float = 1e-12) -> Any:
-        """Return what all `values` are, each at the sizes of its trace."""
+        """Return the common form of `values`, each of which belongs to the sizes of its trace."""
         first = values[0]
         if isinstance(first, tuple):
             if any(len(v) != len(first) for v in values):
@@ -141,7 +141,7 @@ class Common:
         return found
 
     def formula(self, values: Sequence[Any], tolerance: float) -> Formula | None:
-        """Return a formula of the sizes and of the quotients met so far."""
+        """Find a formula of the sizes and of the derived sizes so far."""
         found = fitted(values, self.sizes, tolerance)
         if found is None and all(isinstance(v, int) for v in values):
             step = math.gcd(*values)

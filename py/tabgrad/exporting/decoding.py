@@ -1,4 +1,4 @@
-"""A graph from the JSON that `files.described` wrote: every part is checked, and named where it is wrong."""
+"""Rebuilds a graph from the JSON of `files.described`; every part is checked, and errors name the place."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tabgrad.exporting.program import Filled, Graph, Input, Step
 
 FACTOR = re.compile(r"-?\d{1,400}(/\d{1,400})?")
 DEEPEST = 100
-"""How many containers of arguments or results may lie one in the other."""
+"""The deepest nesting of containers of arguments or results."""
 NUMBERS = (int, float, bool)
 
 
 def rebuilt(text: dict[str, Any]) -> Graph:
-    """Return the graph. Raises FileFormatError with the place of what is wrong, ExportError for a new op."""
+    """Rebuild the graph. Raises FileFormatError with the place of an error, ExportError for an unknown op."""
     parts = {name: _part(text, name, kind) for name, kind in _KINDS.items()}
     in_structure = _structure(parts["in_structure"], "in_structure")
     out_structure = _structure(parts["out_structure"], "out_structure")
@@ -72,12 +72,12 @@ _KINDS: dict[str, type] = {
 }  # fmt: skip
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _wrong(place: str, expected: str, got: Any) -> FileFormatError:
+def _wrong(place: str, expected: str, got: object) -> FileFormatError:
     return FileFormatError(f"{place}: expected {expected}, got {_short(got)}")
 
 
@@ -94,45 +94,45 @@ def _all(parts: list[Any], place: str, read: Callable[[Any, str], Any]) -> Itera
         yield read(part, f"{place} {i}")
 
 
-def _several(part: Any, place: str, what: str) -> list[Any]:
-    """Return the entries of a list, which are those that `what` names."""
+def _several(part: object, place: str, what: str) -> list[Any]:
+    """Check that a list has the entries that `what` names, and return it."""
     if type(part) is not list or len(part) != what.count(",") + 1:
         raise _wrong(place, f"[{what}]", part)
     return part
 
 
-def _name(part: Any, place: str) -> str:
+def _name(part: object, place: str) -> str:
     if type(part) is not str:
         raise _wrong(place, "a name", part)
     return part
 
 
-def _input(part: Any, place: str) -> Input:
+def _input(part: object, place: str) -> Input:
     sizes, dtype = _several(part, place, "shape, dtype")
     if type(sizes) is not list or not all(type(n) is str or _whole(n) for n in sizes):
         raise _wrong(place, "sizes from 0 and names of sizes", sizes)
     return Input(tuple(sizes), _dtype(dtype, place))
 
 
-def _whole(n: Any) -> bool:
+def _whole(n: object) -> bool:
     return type(n) is int and 0 <= n < 1 << 63
 
 
-def _bounds(part: Any, place: str) -> tuple[int, int | None]:
+def _bounds(part: object, place: str) -> tuple[int, int | None]:
     low, high = _several(part, place, "smallest, largest")
     if not _whole(low) or not (high is None or (_whole(high) and high >= low)):
         raise _wrong(place, "the smallest and the largest size or null", part)
     return low, high
 
 
-def _dtype(part: Any, place: str) -> dt.DType:
+def _dtype(part: object, place: str) -> dt.DType:
     name = part.get("dtype") if type(part) is dict and len(part) == 1 else None
     if type(name) is not str or name not in dt.NAMES:
         raise _wrong(place, "a dtype", part)
     return dt.NAMES[name]
 
 
-def _filled(part: Any, place: str, sizes: set[str]) -> Filled:
+def _filled(part: object, place: str, sizes: set[str]) -> Filled:
     number, shape, dtype = _several(part, place, "number, shape, dtype")
     found = _value(number, f"{place}, number", sizes)
     if type(found) not in (*NUMBERS, Formula):
@@ -140,7 +140,7 @@ def _filled(part: Any, place: str, sizes: set[str]) -> Filled:
     return Filled(found, _values(shape, f"{place}, shape", sizes), _dtype(dtype, place))
 
 
-def _step(part: Any, place: str, before: int, sizes: set[str]) -> Step:
+def _step(part: object, place: str, before: int, sizes: set[str]) -> Step:
     name, params, args = _several(part, place, "op, parameters, arguments")
     if type(name) is not str:
         raise _wrong(place, "the name of an op", name)
@@ -156,7 +156,7 @@ def _step(part: Any, place: str, before: int, sizes: set[str]) -> Step:
     return Step(REGISTRY[name], found, refs)
 
 
-def _references(part: Any, place: str, before: int) -> tuple[int, ...]:
+def _references(part: object, place: str, before: int) -> tuple[int, ...]:
     if type(part) is not list:
         raise _wrong(place, "a list of values", part)
     for r in part:
@@ -165,14 +165,14 @@ def _references(part: Any, place: str, before: int) -> tuple[int, ...]:
     return tuple(part)
 
 
-def _write(part: Any, place: str, state: tuple[str, ...], last: int) -> tuple[str, int]:
+def _write(part: object, place: str, state: tuple[str, ...], last: int) -> tuple[str, int]:
     name, ref = _several(part, place, "state, value")
     if type(name) is not str or name not in state:
         raise FileFormatError(f"{place}: there is no state {_short(name)}")
     return name, _references([ref], place, last)[0]
 
 
-def _static(i: str, value: Any, leaves: int) -> tuple[int, Any]:
+def _static(i: str, value: object, leaves: int) -> tuple[int, Any]:
     place = f"statics {_short(i)}"
     if not i.isdecimal() or len(i) > 9 or int(i) >= leaves:
         raise FileFormatError(f"{place}: there is no such argument among {leaves}")
@@ -181,8 +181,8 @@ def _static(i: str, value: Any, leaves: int) -> tuple[int, Any]:
     return int(i), value
 
 
-def _value(part: Any, place: str, sizes: set[str], depth: int = 0) -> Any:
-    """Return a parameter: numbers, texts, dtypes, formulas, and tuples of them."""
+def _value(part: object, place: str, sizes: set[str], depth: int = 0) -> Any:
+    """Decode a parameter: numbers, strings, dtypes, formulas, and tuples of them."""
     if type(part) is list:
         return _values(part, place, sizes, depth + 1)
     if type(part) is not dict:
@@ -192,20 +192,20 @@ def _value(part: Any, place: str, sizes: set[str], depth: int = 0) -> Any:
     return _dtype(part, place)
 
 
-def _values(part: Any, place: str, sizes: set[str], depth: int = 0) -> tuple[Any, ...]:
+def _values(part: object, place: str, sizes: set[str], depth: int = 0) -> tuple[Any, ...]:
     if type(part) is not list or depth > 4:
         raise _wrong(place, "a list of numbers", part)
     return tuple([_value(v, place, sizes, depth) for v in part])
 
 
-def _formula(part: Any, place: str, sizes: set[str]) -> Formula:
+def _formula(part: object, place: str, sizes: set[str]) -> Formula:
     over, under, whole, inverse = _several(part, place, "over, under, whole, inverse")
     if type(whole) is not bool or type(inverse) is not bool:
         raise _wrong(place, "whether a formula is whole and inverse", [whole, inverse])
     return Formula(_terms(over, place, sizes), _terms(under, place, sizes), whole, inverse)
 
 
-def _terms(part: Any, place: str, sizes: set[str]) -> list[Term]:
+def _terms(part: object, place: str, sizes: set[str]) -> list[Term]:
     if type(part) is not list:
         raise _wrong(place, "terms of a formula", part)
     found: list[Term] = []
@@ -225,8 +225,8 @@ def _terms(part: Any, place: str, sizes: set[str]) -> list[Term]:
     return found
 
 
-def _structure(part: Any, place: str, depth: int = 0) -> Any:
-    """Return how arguments or results lie in tuples, lists and dicts."""
+def _structure(part: object, place: str, depth: int = 0) -> Any:
+    """Decode the structure of arguments or results: tuples, lists and dicts."""
     if part is None or part == "*":
         return None if part is None else tree.LEAF
     if type(part) is not dict or len(part) != 1 or depth > DEEPEST:

@@ -1,9 +1,9 @@
-"""Exported graphs as files: JSON for the graph, safetensors for its state. Nothing in a file is ever run."""
+"""Saves and loads exported graphs: JSON for the graph, safetensors for its state, and no code."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.errors import ExportError, FileFormatError
@@ -12,7 +12,7 @@ from tabgrad.exporting.decoding import rebuilt
 from tabgrad.exporting.formulas import Formula
 from tabgrad.exporting.program import ExportedProgram, Graph
 from tabgrad.exporting.verifying import sizes_to_try, verify
-from tabgrad.hosts.devices import device as device_of, get_default_device
+from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.serialization import (
     File,
     load as load_tensors,
@@ -22,6 +22,9 @@ from tabgrad.serialization import (
     save_async as save_tensors_async,
 )
 
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
 FORMAT = 1
 KEY = "tabgrad.export"
 
@@ -29,8 +32,8 @@ KEY = "tabgrad.export"
 def save(program: ExportedProgram, f: File) -> None:
     """Write a graph and its state to a file, a path or an open one.
 
-    Raises ExportError for a graph whose arguments or results are in containers other than tuples, lists
-    and dicts, or whose fixed arguments are no numbers or strings.
+    Raises ExportError if arguments or results are in containers other than tuples, lists and dicts, or if fixed
+    arguments are not numbers or strings.
 
     >>> import io, tabgrad as tg
     >>> program = tg.export(lambda x: x * 2, (tg.export.TensorSpec(("n",), device="cpu"),))
@@ -43,7 +46,7 @@ def save(program: ExportedProgram, f: File) -> None:
 
 
 async def save_async(program: ExportedProgram, f: File) -> None:
-    """Write what `save` writes, awaiting the state: works where Python can't wait."""
+    """Do what `save` does, without blocking."""
     await save_tensors_async(_contents(program), f)
 
 
@@ -54,10 +57,10 @@ def _contents(program: ExportedProgram) -> dict[str, Any]:
     return {KEY: text, "trained": trained, "state": state}
 
 
-def load(f: File, map_location: Any = None) -> ExportedProgram:
-    """Return the graph that `save` wrote, with its state on `map_location`, or the default device.
+def load(f: File, map_location: str | Device | None = None) -> ExportedProgram:
+    """Load a graph that `save` wrote, with its state on `map_location`, or on the default device.
 
-    Raises FileFormatError for a file of another kind or a broken one, ExportError for one of another version;
+    Raises FileFormatError for a file that is broken or of another kind, and ExportError for another version;
     both name the file and the place.
     """
     found = load_tensors(f, map_location)
@@ -75,8 +78,8 @@ def load(f: File, map_location: Any = None) -> ExportedProgram:
         raise ExportError(f"export.load: {name}: {fault}") from None
 
 
-def _program(text: Any, found: dict[str, Any], name: str, device: Any) -> ExportedProgram:
-    """Return the program of a graph's text and its state, checked at two choices of its unknown sizes."""
+def _program(text: Any, found: dict[str, Any], name: str, device: Device) -> ExportedProgram:
+    """Make a program of a graph's JSON and its state, checked at two choices of the unknown sizes."""
     version = text.get("format") if type(text) is dict else None
     if type(version) is not int:
         raise FileFormatError(f"{KEY}: expected a graph with the number of its format")
@@ -97,8 +100,8 @@ def _program(text: Any, found: dict[str, Any], name: str, device: Any) -> Export
     return ExportedProgram(graph, state, name)
 
 
-def _state(graph: Graph, found: dict[str, Any]) -> dict[str, Any]:
-    """Return the tensors that a graph holds by name; those that were trained require grad."""
+def _state(graph: Graph, found: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the graph's state by name; trained tensors require grad."""
     held, trained = found.get("state"), found.get("trained")
     if not isinstance(held, dict) or not isinstance(trained, list):
         raise FileFormatError("expected the state beside the graph, and a list of what is trained")
@@ -116,7 +119,7 @@ def _state(graph: Graph, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(graph: Graph) -> dict[str, Any]:
-    """Return a graph as JSON."""
+    """Convert a graph to JSON."""
     plain = {name: _encoded(getattr(graph, name)) for name in _PLAIN}
     for value in graph.statics.values():
         if not isinstance(value, int | float | str | None):
@@ -136,8 +139,8 @@ def described(graph: Graph) -> dict[str, Any]:
 _PLAIN = ("inputs", "constants", "outputs", "writes")
 
 
-def _encoded(value: Any) -> Any:
-    """Return nested tuples and dicts of numbers, names, dtypes and formulas as JSON."""
+def _encoded(value: object) -> Any:
+    """Convert nested tuples and dicts of numbers, names, dtypes and formulas to JSON."""
     if isinstance(value, tuple):
         return [_encoded(v) for v in value]
     if isinstance(value, dict):
@@ -151,7 +154,7 @@ def _encoded(value: Any) -> Any:
     raise ExportError(f"export.save: a file can't hold a {type(value).__name__}")
 
 
-def _structure(structure: Any) -> Any:
+def _structure(structure: tree.Structure) -> Any:
     if structure is None or structure is tree.LEAF:
         return None if structure is None else "*"
     kind, keys, children = structure

@@ -1,4 +1,4 @@
-"""Formulas of unknown sizes, found from the numbers that traces at several sizes have."""
+"""Finds formulas of unknown sizes that fit the numbers in traces at several sizes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from fractions import Fraction
 from typing import Any
 
 Sizes = dict[str, int]
-"""What the unknown sizes are in one trace or call, and quotients of them."""
+"""The values of the unknown sizes, and of derived sizes, in one trace or call."""
 Term = tuple[Fraction, tuple[str, ...]]
-"""A factor, and the names of the sizes it is multiplied with."""
+"""A factor, and the names of the sizes that it multiplies."""
 LARGEST_COUNT = 1 << 40
-"""Nothing is the mean of more elements."""
+"""The largest number of elements of which a number may be the mean."""
 LARGEST_DIVISOR = 64
-"""Strides, chunks and patches divide sizes by no more than this."""
+"""The largest divisor of a size, as of strides, chunks and patches."""
 
 
 class Formula:
-    """A number made of unknown sizes: a sum of products of them, divided by another, rounded down if `whole`;
-    if `inverse`, one over that.
+    """A number made of unknown sizes.
+
+    It is a quotient of two sums of products of sizes, rounded down if `whole`; if `inverse`, the reciprocal of
+    that.
 
     >>> half = Formula([(Fraction(1), ("n",)), (Fraction(1), ())], [(Fraction(2), ())])
     >>> str(half), half({"n": 6})
@@ -40,7 +42,7 @@ class Formula:
         self.inverse = inverse
 
     def __call__(self, sizes: Sizes) -> int | float:
-        """Return the number at these sizes."""
+        """Evaluate the formula at these sizes."""
         top, bottom = _total(self.over, sizes), _total(self.under, sizes)
         if self.whole and not self.inverse:
             return int(top // bottom)
@@ -60,17 +62,17 @@ class Formula:
 
     @property
     def divides(self) -> bool:
-        """Whether this is a whole number that was rounded down."""
+        """Whether this is a quotient that is rounded down to an integer."""
         return self.whole and not self.inverse and self.under != [(Fraction(1), ())]
 
-    def encoded(self) -> Any:
-        """Return the formula as JSON."""
+    def encoded(self) -> list[Any]:
+        """Convert the formula to JSON."""
         parts = [[[str(f), list(names)] for f, names in part] for part in (self.over, self.under)]
         return [*parts, self.whole, self.inverse]
 
     @classmethod
-    def decoded(cls, text: Any) -> Formula:
-        """Return the formula that `encoded` wrote."""
+    def decoded(cls, text: list[Any]) -> Formula:
+        """Rebuild a formula from the JSON of `encoded`."""
         over, under = ([(Fraction(f), tuple(names)) for f, names in part] for part in text[:2])
         return cls(over, under, *text[2:])
 
@@ -98,9 +100,9 @@ def _text(terms: Sequence[Term]) -> str:
 def fitted(
     values: Sequence[Any], samples: Sequence[Sizes], tolerance: float = 1e-12
 ) -> Formula | None:
-    """Return the simplest formula that gives each of `values` at the sizes of its sample; None without one.
+    """Find the simplest formula that equals each of `values` at the sizes of its sample; None if there is none.
 
-    Floats need to agree to the relative `tolerance` only, ints exactly.
+    Floats must agree within the relative `tolerance`, ints exactly.
 
     >>> fitted([12, 20, 28], [{"n": 3}, {"n": 5}, {"n": 7}])({"n": 100})
     400
@@ -128,14 +130,14 @@ def _holds(
 
 
 def _products(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the products that a formula may have: up to three factors, powers among them."""
+    """Return the products that a formula may have: up to three factors, which may repeat."""
     return [p for k in (1, 2, 3) for p in itertools.combinations_with_replacement(names, k)]
 
 
 def _sums(
     values: Sequence[int], samples: Sequence[Sizes], names: Sequence[str]
 ) -> Iterator[Formula]:
-    """Yield sums with integer factors of one product and a number, then of two shorter products."""
+    """Yield integer combinations of one product and a number, then of two shorter products and a number."""
     for count, longest in ((1, 3), (2, 2)):
         short = [p for p in _products(names) if len(p) <= longest]
         for chosen in itertools.combinations(short, count):
@@ -147,7 +149,7 @@ def _sums(
 def _solved(
     values: Sequence[Any], samples: Sequence[Sizes], products: Sequence[tuple[str, ...]]
 ) -> list[Term]:
-    """Return the factors of `products` whose sum gives the first samples that settle them; [] if none do."""
+    """Solve for the factors of `products` from the first samples that determine them; [] if none do."""
     count = len(products)
     done: list[tuple[int, list[Fraction]]] = []
     for sizes, value in zip(samples, values, strict=True):
@@ -172,7 +174,7 @@ def _solved(
 def _halves(
     values: Sequence[int], samples: Sequence[Sizes], names: Sequence[str]
 ) -> Iterator[Formula]:
-    """Yield (factor * size + number) // divisor, as windows with a stride, patches and chunks have it."""
+    """Yield (factor * size + number) // divisor, the form of strided windows, patches and chunks."""
     for name, divisor, factor in itertools.product(
         names, range(2, LARGEST_DIVISOR + 1), (1, 2, 3, -1)
     ):
@@ -195,7 +197,7 @@ def _ratios(names: Sequence[str]) -> Iterator[Formula]:
 def _reals(
     values: Sequence[float], samples: Sequence[Sizes], names: Sequence[str]
 ) -> Iterator[Formula]:
-    """Yield what means, norms and losses make of a product x of sizes, and one over a whole number."""
+    """Yield formulas of a product x of sizes, as in means, norms and losses, and reciprocals of integers."""
     one: list[Term] = [(Fraction(1), ())]
     inverses = [1 / v if v else math.inf for v in values]
     for product in _products(names):
@@ -217,11 +219,11 @@ def _terms(slope: Fraction, start: Fraction, product: tuple[str, ...]) -> list[T
 
 
 ROUND = (64, 10**6)
-"""The largest denominators of factors, the likeliest first."""
+"""The largest denominators of factors, the most likely first."""
 
 
 def _lines(xs: Sequence[Fraction], ys: Sequence[float]) -> Iterator[tuple[Fraction, Fraction]]:
-    """Yield (a, b) of the line a * x + b through the points that lie farthest apart, the roundest first."""
+    """Yield (a, b) of the line a * x + b through the two extreme points, the simplest numbers first."""
     low, high = min(range(len(xs)), key=xs.__getitem__), max(range(len(xs)), key=xs.__getitem__)
     if xs[low] == xs[high] or math.isinf(ys[low]) or math.isinf(ys[high]):
         return
@@ -236,7 +238,7 @@ def _lines(xs: Sequence[Fraction], ys: Sequence[float]) -> Iterator[tuple[Fracti
 def _bends(
     xs: Sequence[Fraction], ys: Sequence[float]
 ) -> Iterator[tuple[Fraction, Fraction, Fraction]]:
-    """Yield (a, b, c) of (a * x + b) / (x + c) through three points, the roundest first."""
+    """Yield (a, b, c) of (a * x + b) / (x + c) through three points, the simplest numbers first."""
     order = sorted(range(len(xs)), key=xs.__getitem__)
     picks = [order[0], order[len(order) // 2], order[-1]]
     rows = [(float(xs[i]), 1.0, -ys[i]) for i in picks]

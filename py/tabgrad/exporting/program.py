@@ -1,10 +1,10 @@
-"""A static graph: what `export` makes. It is run op by op, so every transform and `compile` work on it."""
+"""The static graph that `export` returns. It runs op by op, so transforms and `compile` work on it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabgrad.autograd.grad_mode import no_grad
 from tabgrad.core import dtype as dt, tree
@@ -17,16 +17,19 @@ from tabgrad.exporting.verifying import at, verify, with_derived
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.tensor.generator import bits
 
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
+
 
 class Input(NamedTuple):
-    """A tensor argument: ints and names of unknown sizes, and the dtype."""
+    """A tensor argument: its shape, with names for unknown sizes, and its dtype."""
 
     shape: tuple[int | str, ...]
     dtype: dt.DType
 
 
 class Filled(NamedTuple):
-    """A constant: the number, sizes and dtype, in which formulas stand for what depends on unknown sizes."""
+    """A constant: number, shape and dtype, with formulas for numbers that depend on unknown sizes."""
 
     number: Any
     shape: tuple[Any, ...]
@@ -34,9 +37,9 @@ class Filled(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One op: its parameters, with formulas, and the places of its arguments among the values.
+    """One op: its parameters, with formulas, and the positions of its arguments among the values.
 
-    The values are the inputs, the constants, the state, and what the steps before made, in this order.
+    The values are the inputs, the constants, the state and the results of earlier steps, in this order.
     """
 
     op: Op
@@ -45,11 +48,11 @@ class Step(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What an ExportedProgram is without its state.
+    """An ExportedProgram without its state.
 
-    `bounds` gives the (smallest, largest or None) of each unknown size, `derived` the quotients of them that
-    formulas name; `statics` the arguments that are no tensors, by their place among the leaves; `writes` says
-    which state takes which value when all is done.
+    `bounds` has (smallest, largest or None) of each unknown size, `derived` the quotients of sizes that
+    formulas name, `statics` the arguments that are no tensors, by position among the leaves. `writes` has pairs
+    of a state and the value that it takes at the end.
     """
 
     inputs: tuple[Input, ...]
@@ -66,14 +69,14 @@ class Graph(NamedTuple):
 
 
 class ExportedProgram:
-    """A static graph: call it like the function it was made of, with any sizes in place of the unknown ones.
+    """A static graph: call it like the function that was exported, with any values of the unknown sizes.
 
-    `state` holds the tensors that the function closed over, parameters among them, by name: train them,
-    replace them, move them. Random ops draw anew at each call. `origin` names the file it was loaded from: what
-    comes from a file is checked at each new choice of sizes.
+    `state` has the tensors that the function closed over, such as parameters, by name: train them, replace
+    them, move them. Random ops draw new numbers at each call. `origin` names the file from which it was loaded;
+    a loaded graph is checked at each new choice of sizes.
     """
 
-    def __init__(self, graph: Graph, state: dict[str, Any], origin: str = "") -> None:
+    def __init__(self, graph: Graph, state: dict[str, Tensor], origin: str = "") -> None:
         self.graph = graph
         self.state = state
         self.origin = origin
@@ -86,26 +89,26 @@ class ExportedProgram:
         for value, k in last.items():
             if value >= first and value not in kept:
                 self._dying[k].append(value)
-        self._settled: dict[Any, list[Any]] = {}
+        self._settled: dict[tuple[object, ...], list[Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (ExportedProgram, (self.graph, self.state, self.origin))
 
     @property
     def bounds(self) -> dict[str, tuple[int, int | None]]:
-        """The smallest and largest each unknown size may be; None where there is no largest."""
+        """The smallest and largest value of each unknown size; None if there is no largest."""
         return dict(self.graph.bounds)
 
-    def named_parameters(self) -> list[tuple[str, Any]]:
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return the names and tensors of the state that require grad."""
         return [(name, t) for name, t in self.state.items() if t.requires_grad]
 
-    def parameters(self) -> list[Any]:
+    def parameters(self) -> list[Tensor]:
         """Return the tensors of the state that require grad, as optimizers take them."""
         return [t for _, t in self.named_parameters()]
 
-    def to(self, device: Any) -> ExportedProgram:
-        """Return the graph with a copy of its state on another device."""
+    def to(self, device: str | Device) -> ExportedProgram:
+        """Copy the graph, with its state on another device."""
         where = device_of(device)
         moved = {
             n: t.detach().to(where).requires_grad_(t.requires_grad) for n, t in self.state.items()
@@ -113,7 +116,7 @@ class ExportedProgram:
         return ExportedProgram(self.graph, moved, self.origin)
 
     def __call__(self, *args: Any) -> Any:
-        """Run the graph. Raises ShapeError, DTypeError or TypeError where an argument does not fit it."""
+        """Run the graph. Raises ShapeError, DTypeError or TypeError if an argument does not fit it."""
         graph = self.graph
         leaves, structure = tree.flatten(args)
         if structure != graph.in_structure:
@@ -152,8 +155,8 @@ class ExportedProgram:
                 self.state[name].copy_(values[r])
         return out
 
-    def _tensors(self, leaves: Sequence[Any]) -> list[Any]:
-        """Return the tensors among the arguments; the others must be those the graph was made with."""
+    def _tensors(self, leaves: Sequence[Any]) -> list[Box]:
+        """Return the tensors among the arguments; the others must equal those of the export."""
         for i, x in enumerate(leaves):
             fixed = self.graph.statics.get(i)
             if isinstance(x, Box) is (i in self.graph.statics):
@@ -165,8 +168,8 @@ class ExportedProgram:
                 )
         return [x for x in leaves if isinstance(x, Box)]
 
-    def _sizes(self, tensors: Sequence[Any]) -> Sizes:
-        """Return the unknown sizes that the arguments have."""
+    def _sizes(self, tensors: Sequence[Box]) -> Sizes:
+        """Return the values of the unknown sizes in the arguments."""
         found: Sizes = {}
         for i, (x, (shape, dtype)) in enumerate(zip(tensors, self.graph.inputs, strict=True)):
             actual = x.spec.shape
@@ -194,14 +197,14 @@ class ExportedProgram:
         return with_derived(self.graph, found) if self.graph.derived else found
 
     def _verify(self, sizes: Sizes, device: Device) -> None:
-        """Raise FileFormatError where the graph, if it comes from a file, does not run at these sizes."""
+        """Raise FileFormatError if a loaded graph does not run at these sizes."""
         try:
             verify(self.graph, {n: t.spec for n, t in self.state.items()}, sizes, device)
         except FileFormatError as fault:
             raise FileFormatError(f"exported program of {self.origin}: {fault}") from None
 
     def _params(self, sizes: Sizes, device: Device) -> list[Any]:
-        """Return the parameters of all steps at these sizes; dtypes become those that the device has."""
+        """Evaluate the parameters of all steps at these sizes, with dtypes that the device has."""
         key = (tuple(sizes.values()), device)
         found = self._settled.get(key)
         if found is None:
@@ -216,7 +219,7 @@ class ExportedProgram:
         return found
 
     def __str__(self) -> str:
-        """The graph, a line for each value."""
+        """Format the graph, one line per value."""
         graph = self.graph
         kinds = itertools.chain(
             (f"input {x.dtype.name}{_listed(x.shape)}" for x in graph.inputs),
@@ -243,7 +246,7 @@ class ExportedProgram:
         return f"<ExportedProgram of {len(self.graph.steps)} ops, unknown sizes: {sizes}>"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_shown, value)) + ("," if len(value) == 1 else "") + ")"
     return (

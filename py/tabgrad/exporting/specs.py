@@ -1,4 +1,4 @@
-"""What the arguments of a static graph look like, and the sizes at which it is traced."""
+"""Descriptions of the arguments of a static graph, and the sizes at which it is traced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tabgrad.hosts.devices import Device, device as device_of
 
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 FAR = 97
-"""How far from the smallest size the largest sample lies, if the size has no bound."""
+"""The distance of the largest sample from the smallest one, for a size without a bound."""
 
 
 class Dim:
@@ -39,7 +39,7 @@ class Dim:
 
     @property
     def low(self) -> int:
-        """The smallest size to trace at: 1 and 0 are special."""
+        """The smallest size at which to trace: 0 and 1 are special cases."""
         return 2 if self.min is None or self.min < 2 else self.min
 
     def holds(self, size: int) -> bool:
@@ -48,10 +48,10 @@ class Dim:
 
 
 class TensorSpec:
-    """What a tensor argument looks like: its sizes, its dtype and its device.
+    """The shape, dtype and device of a tensor argument.
 
-    A size is an int, or for an unknown one a name, a Dim or None; the same name is the same size everywhere,
-    and each None a size of its own.
+    A size is an int; an unknown size is a name, a Dim or None. The same name means the same size everywhere,
+    and each None is a separate size.
 
     >>> import tabgrad as tg
     >>> tg.export.TensorSpec(("batch", 784))
@@ -62,7 +62,7 @@ class TensorSpec:
         self,
         shape: Sequence[int | str | Dim | None],
         dtype: DType | None = None,
-        device: Any = None,
+        device: str | Device | None = None,
     ) -> None:
         self.dims = tuple([n if isinstance(n, int) else _dim(n) for n in shape])
         if any(isinstance(n, int) and n < 0 for n in self.dims):
@@ -82,14 +82,14 @@ class TensorSpec:
 _number = itertools.count().__next__
 
 
-def _dim(n: Any) -> Dim:
+def _dim(n: str | Dim | None) -> Dim:
     if n is None:
         n = f"size_{_number()}"
     return n if isinstance(n, Dim) else Dim(n)
 
 
 def unknown_sizes(specs: Sequence[Any]) -> dict[str, Dim]:
-    """Return the unknown sizes of argument leaves by name; ValueError where one has two bounds."""
+    """Return the unknown sizes of argument leaves by name; raise ValueError if one has two bounds."""
     found: dict[str, Dim] = {}
     for n in [n for s in specs if isinstance(s, TensorSpec) for n in s.dims if isinstance(n, Dim)]:
         known = found.get(n.name)
@@ -101,7 +101,7 @@ def unknown_sizes(specs: Sequence[Any]) -> dict[str, Dim]:
 
 
 def sample_sizes(dims: Sequence[Dim]) -> list[Sizes]:
-    """Return the sizes to trace at: enough to tell sums, products and quotients of them apart, and the ends.
+    """Choose the sizes at which to trace: enough to distinguish sums, products and quotients, and both ends.
 
     >>> sample_sizes([Dim("n", max=50)])[:3]
     [{'n': 5}, {'n': 7}, {'n': 11}]
@@ -125,7 +125,7 @@ def sample_sizes(dims: Sequence[Dim]) -> list[Sizes]:
 
 
 def _pick(d: Dim, i: int) -> int:
-    """Return size number `i` for a sample: a prime where the bounds leave one."""
+    """Return size number `i` for a sample: a prime if the bounds allow enough of them."""
     low, high = d.low, d.max
     pool = [p for p in PRIMES if d.holds(p)]
     if len(pool) < 4:

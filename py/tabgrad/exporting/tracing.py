@@ -1,9 +1,9 @@
-"""Tracing a function at one choice of its unknown sizes."""
+"""Traces a function at one choice of its unknown sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt, tree
 from tabgrad.core.errors import ExportError
@@ -13,13 +13,16 @@ from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import MODE, Box, Mode
 from tabgrad.exporting.formulas import Sizes
 from tabgrad.exporting.specs import TensorSpec
-from tabgrad.hosts.devices import get_default_device
+from tabgrad.hosts.devices import Device, get_default_device
 from tabgrad.tensor import reading
 from tabgrad.tensor.aliasing import replace
 from tabgrad.transforms.branches import CondCall
 from tabgrad.transforms.control import ScanCall
 from tabgrad.transforms.levels import all_refreshed
 from tabgrad.transforms.program import Trace, TracedProgram
+
+if TYPE_CHECKING:
+    from tabgrad.tensor import Tensor
 
 VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
     "slice": lambda shape: {
@@ -30,30 +33,30 @@ VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
     "reshape": lambda shape: {"shape": shape},
     "expand": lambda shape: {"shape": shape},
 }
-"""The parameters with which a view of a shape changes nothing."""
+"""For each view op, the parameters with which it changes nothing."""
 
 
 class ExportTrace(Trace):
-    """Records every op that runs inside, those on parameters and constants too.
+    """Records every op inside, also those on parameters and constants.
 
-    Each use of a constant is captured by itself, so that equal numbers at one size are not taken for the
-    same number at all sizes.
+    Each use of a constant is captured separately, because numbers that are equal at one size may differ at
+    others.
     """
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Device) -> None:
         super().__init__("export")
         self.device = device
         self.before: dict[int, tuple[Any, Any]] = {}
 
     def inner(self) -> Mode:
-        """Return the mode inside: what would run on a device is recorded here."""
+        """Return the mode inside: ops that would run on a device are recorded."""
         return super().inner().replace(around=self.around, device=self.device)
 
-    def around(self, run: Any, op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
-        """Record an op of tensors that no level owns."""
+    def around(self, run: object, op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
+        """Record an op on tensors that no level owns."""
         return self.process(op, args, params)
 
-    def ref(self, x: Any) -> int:
+    def ref(self, x: Box) -> int:
         """Return the number of a tensor in the program."""
         if x.owner is not self:
             self.before.setdefault(id(x), (x, x.value))
@@ -63,10 +66,10 @@ class ExportTrace(Trace):
         return super().ref(x)
 
     def call(self, call: Any, args: list[Any]) -> list[Any]:
-        """Return the outputs of a call by the ops it is made of, if those have its derivatives."""
+        """Record a call as the ops it consists of, if those have the call's derivatives."""
         if isinstance(call, ScanCall):
             return call.unrolled(args)
-        # the plain form of a branch, a choice between both, has the derivatives of the branch
+        # the plain form of a branch, which selects from both results, has the derivatives of the branch
         if not isinstance(call, CondCall) and MODE.get().grad:
             raise ExportError(
                 f"export: {call.name} has rules of its own, which a static graph can't hold; write it with "
@@ -76,18 +79,18 @@ class ExportTrace(Trace):
         return outs
 
     def draw(self, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
-        """Record a draw: each run of the graph draws anew."""
+        """Record a random draw; each run of the graph draws new numbers."""
         y = self.tracer(spec(shape, dt.uint32), self.device)
         op = REGISTRY["random_bits"]
         self.steps.append((op, intern_params({"shape": shape}), (), y.value, 1))
         return y
 
-    def written(self) -> list[Any]:
-        """Return the tensors from outside that were written to."""
+    def written(self) -> list[Tensor]:
+        """Return the outer tensors that were written to."""
         return [x for x, _ in self.before.values() if x.owner is self]
 
     def restore(self) -> None:
-        """Give the tensors that were written to what they held before."""
+        """Restore the values of the outer tensors that were written to."""
         for x, value in self.before.values():
             if x.owner is self:
                 replace(x, value)
@@ -97,9 +100,9 @@ class ExportTrace(Trace):
 
 
 class Sample:
-    """One trace of a function, at these sizes: its program gives the outputs, then what `written` take."""
+    """One trace of a function at these sizes; its program returns outputs, then values of `written`."""
 
-    def __init__(self, fn: Callable[..., Any], specs: Any, sizes: Sizes) -> None:
+    def __init__(self, fn: Callable[..., Any], specs: tree.Tree, sizes: Sizes) -> None:
         self.sizes = sizes
         leaves, structure = tree.flatten(specs)
         device = next((d for d in map(device_of_spec, leaves) if d is not None), None)
@@ -125,7 +128,7 @@ class Sample:
 
 
 def drop_idle_views(program: TracedProgram) -> None:
-    """Take the views that change nothing out of a trace."""
+    """Remove the views that change nothing from a trace."""
     same: dict[int, int] = {}
     steps = []
     for op, params, refs, out, count in program.steps:
@@ -141,13 +144,13 @@ def drop_idle_views(program: TracedProgram) -> None:
     program.outputs = tuple([same.get(r, r) for r in program.outputs])
 
 
-def device_of_spec(s: Any) -> Any:
-    """Return the device that an argument names."""
+def device_of_spec(s: object) -> Device | None:
+    """Return the device of an argument, if it has one."""
     return s.device if isinstance(s, TensorSpec | Box) else None
 
 
-def tracer(trace: ExportTrace, s: Any, sizes: Sizes) -> Any:
-    """Return the argument of a trace for a leaf of the specs."""
+def tracer(trace: ExportTrace, s: object, sizes: Sizes) -> Any:
+    """Make the argument of a trace for a leaf of the specs."""
     if isinstance(s, Box):
         return trace.tracer(s.spec, s.device)
     if not isinstance(s, TensorSpec):
@@ -156,15 +159,15 @@ def tracer(trace: ExportTrace, s: Any, sizes: Sizes) -> Any:
     return trace.tracer(spec(shape, trace.device.canonical(s.dtype)), trace.device)
 
 
-def filling(x: Any) -> Any:
-    """Return the number that a constant is filled with; None for a tensor that holds data."""
+def filling(x: Box) -> complex | None:
+    """Return the number that fills a constant; None for a tensor with data."""
     if x.owner is not None or x.tracked:
         return None
     return x.device.backend.filling(x.value, x.spec)
 
 
-def same_data(each: Sequence[Any]) -> bool:
-    """Whether tensors made anew in each trace hold the same elements."""
+def same_data(each: Sequence[Tensor]) -> bool:
+    """Whether tensors that each trace has made have the same elements."""
     first = each[0]
     if any(x.spec is not first.spec or x.tracked for x in each):
         return False

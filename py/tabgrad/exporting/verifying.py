@@ -1,4 +1,4 @@
-"""Whether a graph that comes from a file is one that runs: the shape and dtype of every value, step by step."""
+"""Checks that a loaded graph can run: the shape and dtype of every value, step by step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def placed(place: str, sizes: Sizes) -> Iterator[None]:
-    """Turn what goes wrong into a FileFormatError that names the place, and the sizes where there are any."""
+    """Convert errors inside the block to a FileFormatError that names the place and the sizes."""
     try:
         yield
     except (
@@ -40,7 +40,7 @@ def placed(place: str, sizes: Sizes) -> Iterator[None]:
 
 
 def sizes_to_try(graph: Graph) -> list[Sizes]:
-    """Return two choices of sizes within the bounds of a graph, each size different in both if that can be."""
+    """Choose sizes within the bounds of a graph twice, with different values if possible."""
     wide = [Dim(name, min=low, max=high) for name, (low, high) in _wide(graph)]
     samples = sample_sizes(wide)
     fixed = {name: low for name, (low, _) in graph.bounds.items()}
@@ -49,12 +49,12 @@ def sizes_to_try(graph: Graph) -> list[Sizes]:
 
 
 def _wide(graph: Graph) -> list[tuple[str, tuple[int, int | None]]]:
-    """Return the unknown sizes that leave a choice."""
+    """Return the unknown sizes whose bounds allow more than one value."""
     return [(n, (a, b)) for n, (a, b) in graph.bounds.items() if b is None or (b > a and b >= 2)]
 
 
 def with_derived(graph: Graph, sizes: Sizes) -> Sizes:
-    """Return the sizes, and the quotients of them that formulas name."""
+    """Add the derived sizes to the sizes."""
     found = dict(sizes)
     for name, formula in graph.derived.items():
         with placed(f"derived {name!r}", sizes):
@@ -63,7 +63,7 @@ def with_derived(graph: Graph, sizes: Sizes) -> Sizes:
 
 
 def at(value: Any, sizes: Sizes, device: Device | None = None) -> Any:
-    """Return a value with its formulas evaluated; dtypes become those that the device has."""
+    """Evaluate the formulas in a value, with dtypes that the device has."""
     if isinstance(value, tuple):
         return tuple([at(v, sizes, device) for v in value])
     if isinstance(value, dt.DType) and device is not None:
@@ -72,7 +72,7 @@ def at(value: Any, sizes: Sizes, device: Device | None = None) -> Any:
 
 
 def verify(graph: Graph, state: dict[str, Spec], sizes: Sizes, device: Device) -> None:
-    """Raise FileFormatError, with the number of the step, where a graph does not run at these sizes."""
+    """Raise FileFormatError, with the number of the step, if a graph does not run at these sizes."""
     values: list[Spec] = []
     for i, (shape, dtype) in enumerate(graph.inputs):
         with placed(f"inputs {i}", sizes):
@@ -85,7 +85,7 @@ def verify(graph: Graph, state: dict[str, Spec], sizes: Sizes, device: Device) -
     for k, step in enumerate(graph.steps):
         with placed(f"step {k} ({step.op.name})", sizes):
             params = {name: at(v, sizes, device) for name, v in step.params.items()}
-            keys = [spec((), dt.uint32)] * 2  # a draw takes them from the generator
+            keys = [spec((), dt.uint32)] * 2  # a draw gets them from the generator
             specs: Sequence[Spec] = [values[r] for r in step.args] or keys
             values.append(admitted(step.op, specs, params))
     for i, (name, r) in enumerate(graph.writes):
@@ -109,7 +109,7 @@ def _constant(constant: Filled, sizes: Sizes, device: Device) -> Spec:
         if not low <= number <= high:
             raise ValueError(f"{number} is no {dtype!r}")
     elif dtype.is_differentiable:
-        complex(number)  # an integer may be too large for it
+        complex(number)  # raises for an integer that is too large
     return _possible(spec(tuple(shape), device.canonical(dtype)))
 
 
