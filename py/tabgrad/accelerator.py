@@ -13,12 +13,11 @@ from tabgrad.hosts.devices import (
     get_default_device,
     is_available as _has,
 )
+from tabgrad.hosts.host import NATIVE
 
 if TYPE_CHECKING:
     from tabgrad.hosts.pool import Pool
     from tabgrad.tensor.types import DeviceLike
-
-KINDS = ("cuda", "webgpu")
 
 
 def current_accelerator(check_available: bool = False) -> Device | None:
@@ -31,7 +30,7 @@ def current_accelerator(check_available: bool = False) -> Device | None:
     default = get_default_device()
     if default.type != "cpu":
         return default
-    return next((device_of(kind) for kind in KINDS if _has(kind)), None)
+    return next((device_of(kind) for kind in NATIVE if _has(kind)), None)
 
 
 def is_available() -> bool:

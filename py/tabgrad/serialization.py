@@ -20,13 +20,8 @@ from tabgrad.core.shape import size
 from tabgrad.tensor import literals, reading
 from tabgrad.tensor.creation import upload
 
-CODES = {
-    "BOOL": dt.bool_, "U8": tg.uint8, "I8": tg.int8, "U16": tg.uint16, "I16": tg.int16,
-    "U32": tg.uint32, "I32": tg.int32, "U64": tg.uint64, "I64": tg.int64, "F16": tg.float16,
-    "BF16": tg.bfloat16, "F32": tg.float32, "F64": tg.float64, "C64": tg.complex64,
-}  # fmt: skip
+CODES = {d.code: d for d in dt.ALL if d.code}
 """The dtypes of the format, by its names for them."""
-NAMES = {dtype: code for code, dtype in CODES.items()}
 
 File = str | os.PathLike[str] | IO[bytes]
 TREE = "tabgrad.tree"
@@ -83,7 +78,7 @@ def _taken_apart(obj: Any) -> tuple[dict[str, tg.Tensor], dict[str, str]]:
         except RecursionError:
             raise ValueError("save: what is saved holds itself, or is nested too deep") from None
     for name, t in tensors.items():
-        if t.dtype not in NAMES:
+        if not t.dtype.code:
             raise TypeError(f"save: the format has no {t.dtype}; cast {name!r} to another dtype")
         fault = _shape_fault(tuple(t.shape), t.dtype)
         if fault:
@@ -158,7 +153,7 @@ def encode(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
     for name in order:
         dtype, shape, raw = entries[name]
         end = at + len(raw)
-        header[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
+        header[name] = {"dtype": dtype.code, "shape": list(shape), "data_offsets": [at, end]}
         at = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

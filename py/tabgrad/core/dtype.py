@@ -14,17 +14,22 @@ BOOL, INT, FLOAT, COMPLEX = 0, 1, 2, 3
 class DType:
     """An element type. Compare with `is`; the instances are module constants.
 
-    `itemsize` is in bytes; `name` is also NumPy's name, except for `bfloat16`, which NumPy lacks.
+    `name` is also NumPy's name, except for `bfloat16`, which NumPy lacks. `itemsize` is in bytes; `rank` orders
+    the dtypes of a category for promotion. `title` is the name in PyTorch's messages, `alias` PyTorch's short
+    name, `code` the name in safetensors files, and `letter` that of `struct`; a missing name is empty.
     """
 
-    __slots__ = ("category", "itemsize", "name", "rank", "signed")
+    __slots__ = (
+        "alias", "category", "code", "itemsize", "letter", "name", "rank", "signed", "title",
+    )  # fmt: skip
 
-    def __init__(self, name: str, category: int, itemsize: int, rank: int, signed: bool) -> None:
-        self.name = name
-        self.category = category
-        self.itemsize = itemsize
-        self.rank = rank
-        self.signed = signed
+    def __init__(
+        self, name: str, category: int, itemsize: int, rank: int, signed: bool, title: str, code: str = "",
+        letter: str = "", alias: str = "",
+    ) -> None:  # fmt: skip
+        self.name, self.category, self.itemsize = name, category, itemsize
+        self.rank, self.signed = rank, signed
+        self.title, self.code, self.letter, self.alias = title, code, letter, alias
 
     @property
     def is_floating_point(self) -> bool:
@@ -53,31 +58,28 @@ class DType:
         return (by_name, (self.name,))
 
 
-bool_: Final = DType("bool", BOOL, 1, 0, False)
-uint8: Final = DType("uint8", INT, 1, 1, False)
-int8: Final = DType("int8", INT, 1, 2, True)
-uint16: Final = DType("uint16", INT, 2, 3, False)
-int16: Final = DType("int16", INT, 2, 4, True)
-uint32: Final = DType("uint32", INT, 4, 5, False)
-int32: Final = DType("int32", INT, 4, 6, True)
-uint64: Final = DType("uint64", INT, 8, 7, False)
-int64: Final = DType("int64", INT, 8, 8, True)
-float16: Final = DType("float16", FLOAT, 2, 10, True)
-bfloat16: Final = DType("bfloat16", FLOAT, 2, 11, True)
-float32: Final = DType("float32", FLOAT, 4, 12, True)
-float64: Final = DType("float64", FLOAT, 8, 13, True)
-complex64: Final = DType("complex64", COMPLEX, 8, 20, True)
-complex128: Final = DType("complex128", COMPLEX, 16, 21, True)
+bool_: Final = DType("bool", BOOL, 1, 0, False, "Bool", "BOOL", "?")
+uint8: Final = DType("uint8", INT, 1, 1, False, "Byte", "U8", "B")
+int8: Final = DType("int8", INT, 1, 2, True, "Char", "I8", "b")
+uint16: Final = DType("uint16", INT, 2, 3, False, "UInt16", "U16", "H")
+int16: Final = DType("int16", INT, 2, 4, True, "Short", "I16", "h", "short")
+uint32: Final = DType("uint32", INT, 4, 5, False, "UInt32", "U32", "I")
+int32: Final = DType("int32", INT, 4, 6, True, "Int", "I32", "i", "int")
+uint64: Final = DType("uint64", INT, 8, 7, False, "UInt64", "U64", "Q")
+int64: Final = DType("int64", INT, 8, 8, True, "Long", "I64", "q", "long")
+float16: Final = DType("float16", FLOAT, 2, 10, True, "Half", "F16", "e", "half")
+bfloat16: Final = DType("bfloat16", FLOAT, 2, 11, True, "BFloat16", "BF16")
+float32: Final = DType("float32", FLOAT, 4, 12, True, "Float", "F32", "f", "float")
+float64: Final = DType("float64", FLOAT, 8, 13, True, "Double", "F64", "d", "double")
+complex64: Final = DType("complex64", COMPLEX, 8, 20, True, "ComplexFloat", "C64", alias="cfloat")
+complex128: Final = DType("complex128", COMPLEX, 16, 21, True, "ComplexDouble", alias="cdouble")
 
 ALL: Final = (
     bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64,
     float16, bfloat16, float32, float64, complex64, complex128,
 )  # fmt: skip
 NAMES: Final = {d.name: d for d in ALL}
-ALIASES: Final = {
-    "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
-    "long": int64, "cfloat": complex64, "cdouble": complex128,
-}  # fmt: skip
+ALIASES: Final = {d.alias: d for d in ALL if d.alias}
 
 HALVES: Final = frozenset((float16, bfloat16))
 """Dtypes that are stored in 16 bits and computed in float32."""
@@ -108,14 +110,6 @@ def as_dtype(given: object) -> DType:
             f"got {given!r}"
         )
     return found
-
-
-TYPE_NAMES: Final = {
-    bool_: "Bool", uint8: "Byte", int8: "Char", uint16: "UInt16", int16: "Short", uint32: "UInt32",
-    int32: "Int", uint64: "UInt64", int64: "Long", float16: "Half", bfloat16: "BFloat16",
-    float32: "Float", float64: "Double", complex64: "ComplexFloat", complex128: "ComplexDouble",
-}  # fmt: skip
-"""The name of each dtype in PyTorch's error messages."""
 
 
 _PROMOTED: dict[tuple[DType, DType], DType] = {}

@@ -61,7 +61,7 @@ def needs_float(name: str, *tensors: Box, any_of: bool = False) -> None:
     whole = [x.spec.dtype for x in tensors if x.spec.dtype.category < dt.FLOAT]
     if not any_of or len(whole) == len(tensors):
         raise DTypeError(
-            f"\"{name}\" not implemented for '{dt.TYPE_NAMES[whole[0]]}': expected a floating-point tensor, "
+            f"\"{name}\" not implemented for '{whole[0].title}': expected a floating-point tensor, "
             f"got {whole[0]!r}; cast it with .float()"
         )
 
@@ -79,7 +79,7 @@ def long_only(name: str, index: Box) -> None:
     """Raise DTypeError unless `index` has the default integer dtype of its device."""
     if index.spec.dtype is not index.device.canonical(dt.int64):
         raise DTypeError(
-            f"{name}: expected scalar type Long but found {dt.TYPE_NAMES[index.spec.dtype]}; "
+            f"{name}: expected scalar type Long but found {index.spec.dtype.title}; "
             "cast the indices with .long()"
         )
 
@@ -89,8 +89,7 @@ def same_dtype(name: str, x: Box, y: Box) -> None:
     one, two = x.spec.dtype, y.spec.dtype
     if one is not two and MODE.get().autocast is None:
         raise DTypeError(
-            f"{name} expected scalar type {dt.TYPE_NAMES[one]} but found {dt.TYPE_NAMES[two]}; "
-            "cast one of them"
+            f"{name} expected scalar type {one.title} but found {two.title}; cast one of them"
         )
 
 
@@ -199,7 +198,7 @@ def _operand_dtype(op: Any, values: tuple[Any, ...]) -> dt.DType:
     kind = "biufc"[(0, 1, 3, 4)[dtype.category]] if dtype is not dt.bool_ else "b"
     if kind not in op.kinds:
         raise DTypeError(
-            f"\"{op.name}\" not implemented for '{dt.TYPE_NAMES[dtype]}': not defined for {dtype!r}"
+            f"\"{op.name}\" not implemented for '{dtype.title}': not defined for {dtype!r}"
         )
     return dtype
 

@@ -24,7 +24,7 @@ from tabgrad.hosts.backend import Backend
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
-KINDS = ("cpu", "webgpu", "cuda")
+KINDS = ("cpu", *reversed(host.NATIVE))
 
 
 class Device:

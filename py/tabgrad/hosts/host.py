@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from tabgrad.core.errors import (
     DeviceError,
@@ -86,6 +86,22 @@ class Host(Protocol):
         ...
 
 
+class Native(NamedTuple):
+    """Where a host outside a browser is found."""
+
+    module: str
+    package: str
+    """The Python package that it needs."""
+    extra: str
+    """The extra of tabgrad that installs it."""
+
+
+NATIVE = {
+    "cuda": Native("tabgrad_native.cupy_host", "cupy", "tabgrad[cuda]"),
+    "webgpu": Native("tabgrad_native.wgpu_host", "wgpu", "tabgrad[webgpu]"),
+}
+"""The kinds of device with a host, best first. What else names them is listed in the README."""
+
 _ERRORS: dict[str, type[HostError]] = {
     "compile": KernelError,
     "memory": OutOfMemoryError,
@@ -122,8 +138,7 @@ def available() -> tuple[str, ...]:
         from tabgrad.hosts import browser
 
         return ("webgpu",) if browser.has_webgpu() else ()
-    needs = {"cuda": "cupy", "webgpu": "wgpu"}
-    return tuple(kind for kind, name in needs.items() if importlib.util.find_spec(name))
+    return tuple(kind for kind, its in NATIVE.items() if importlib.util.find_spec(its.package))
 
 
 def connect(kind: str, *, diagnose: bool = False) -> Host:
@@ -154,18 +169,12 @@ async def connect_async(kind: str, *, diagnose: bool = False) -> Host:
     return _connect_native(kind, diagnose)
 
 
-_NATIVE = {
-    "webgpu": ("tabgrad_native.wgpu_host", "wgpu", "tabgrad[webgpu]"),
-    "cuda": ("tabgrad_native.cupy_host", "cupy", "tabgrad[cuda]"),
-}
-
-
 _NOT_HERE: set[str] = set()
 """Kinds that the parent of this process used: their libraries' threads are missing in this process."""
 
 
 def _forked() -> None:
-    loaded = {kind for kind, (module, _, _) in _NATIVE.items() if module in sys.modules}
+    loaded = {kind for kind, its in NATIVE.items() if its.module in sys.modules}
     if "wgpu.backends.wgpu_native" in sys.modules:
         loaded.add("webgpu")
     _NOT_HERE.update(loaded)
@@ -186,11 +195,11 @@ def forked_error(name: str) -> DeviceError:
 def _connect_native(kind: str, diagnose: bool) -> Host:
     if kind in _NOT_HERE:
         raise forked_error(kind)
-    if kind not in _NATIVE:
+    if kind not in NATIVE:
         raise DeviceError(f"no host of kind {kind!r}: there are 'webgpu' and 'cuda'")
     if in_browser():
         raise DeviceError("a browser has no CUDA: use device 'webgpu' or 'cpu'")
-    module, package, extra = _NATIVE[kind]
+    module, package, extra = NATIVE[kind]
     if importlib.util.find_spec(package) is None:
         raise DeviceError(f"device {kind!r} needs the package {package}: pip install '{extra}'")
     host = importlib.import_module(module).connect(diagnose=diagnose)

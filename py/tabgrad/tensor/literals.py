@@ -13,11 +13,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, NumberRangeError
 from tabgrad.core.scalars import fits
 
-CODES: dict[dt.DType, str] = {
-    dt.bool_: "?", dt.uint8: "B", dt.int8: "b", dt.uint16: "H", dt.int16: "h", dt.uint32: "I",
-    dt.int32: "i", dt.uint64: "Q", dt.int64: "q", dt.float16: "e", dt.float32: "f",
-    dt.float64: "d",
-}  # fmt: skip
+CODES = {d: d.letter for d in dt.ALL if d.letter}
 """The `struct` letter of each dtype; bfloat16 and the complex ones have none."""
 
 _ARRAY_CODES = {dtype: code for dtype, code in CODES.items() if code not in "?e"}

@@ -253,7 +253,7 @@ def cov(
         if its is not None and its.category != (dt.INT if integral else dt.FLOAT):
             raise DTypeError(
                 f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got "
-                f"{name} with {dt.TYPE_NAMES[its]} dtype"
+                f"{name} with {its.title} dtype"
             )
     x = floating("cov", input)
     if len(x.spec.shape) > 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core.dtype import TYPE_NAMES, DType
+from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import strides as row_major
 
@@ -161,7 +161,7 @@ def as_dtype(
     """Return shape, strides and offset of the same memory in elements of `new`; raise where it has none."""
     if old.itemsize == new.itemsize:
         return shape, strides, offset
-    words = f"view {TYPE_NAMES[old]} as {TYPE_NAMES[new]} (different element sizes)"
+    words = f"view {old.title} as {new.title} (different element sizes)"
     if not shape:
         raise ShapeError(f"self.dim() cannot be 0 to {words}")
     bytes_, size = old.itemsize, new.itemsize

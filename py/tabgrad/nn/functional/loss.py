@@ -105,7 +105,7 @@ def class_indices(name: str, target: Tensor) -> Tensor:
     if target.spec.dtype not in (dt.int64, dt.uint8):
         raise DTypeError(
             f"{name}: expected target dtype to be Long or Byte, but got "
-            f"{dt.TYPE_NAMES[target.spec.dtype]}; cast the class indices with .long()"
+            f"{target.spec.dtype.title}; cast the class indices with .long()"
         )
     return cast.bind(target, dtype=kind)
 
