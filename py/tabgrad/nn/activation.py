@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -18,13 +19,19 @@ Tensor = tg.Tensor
 
 
 class _Activation(Layer):
-    """Prints its parameters, `inplace` only where it is on."""
+    """An activation `_fn` with the options that `_options` names; `inplace` is printed only if it is on."""
 
-    shown: tuple[str, ...] = ()
+    _fn: ClassVar[Callable[..., Tensor]]
+    _options: tuple[str, ...] = ()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the activation; the result has the shape of `input`, but for GLU."""
+        names = (*self._options, "inplace") if "inplace" in self.__dict__ else self._options
+        return type(self)._fn(input, *[getattr(self, name) for name in names])
 
     def extra_repr(self) -> str:
-        """The parameters."""
-        parts = [f"{name}={getattr(self, name)!r}" for name in self.shown]
+        """Return the options."""
+        parts = [f"{name}={getattr(self, name)!r}" for name in self._options]
         if self.__dict__.get("inplace"):
             parts.append("inplace=True")
         return ", ".join(parts)
@@ -44,108 +51,82 @@ class ReLU(_MaybeInplace):
     tensor([0., 2.])
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.relu(input, inplace=self.inplace)
+    _fn = F.relu
 
 
 class ReLU6(_MaybeInplace):
     """min(max(0, x), 6)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.relu6(input, inplace=self.inplace)
+    _fn = F.relu6
 
 
 class SiLU(_MaybeInplace):
     """x · sigmoid(x), also called swish."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.silu(input, inplace=self.inplace)
+    _fn = F.silu
 
 
 class Mish(_MaybeInplace):
     """x · tanh(softplus(x)) (Misra 2019)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.mish(input, inplace=self.inplace)
+    _fn = F.mish
 
 
 class Hardswish(_MaybeInplace):
     """x · relu6(x + 3) / 6."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardswish(input, inplace=self.inplace)
+    _fn = F.hardswish
 
 
 class Hardsigmoid(_MaybeInplace):
     """relu6(x + 3) / 6."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardsigmoid(input, inplace=self.inplace)
+    _fn = F.hardsigmoid
 
 
 class SELU(_MaybeInplace):
     """The self-normalising ELU (Klambauer et al. 2017)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.selu(input, inplace=self.inplace)
+    _fn = F.selu
 
 
 class ELU(_Activation):
     """x where positive, else alpha · (exp(x) − 1)."""
 
-    shown = ("alpha",)
+    _fn, _options = F.elu, ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
         self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.elu(input, self.alpha, self.inplace)
 
 
 class CELU(_Activation):
     """max(0, x) + min(0, alpha · (exp(x / alpha) − 1))."""
 
-    shown = ("alpha",)
+    _fn, _options = F.celu, ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.celu(input, self.alpha, self.inplace)
-
 
 class LeakyReLU(_Activation):
     """x where positive, else negative_slope · x."""
 
-    shown = ("negative_slope",)
+    _fn, _options = F.leaky_relu, ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = negative_slope
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.leaky_relu(input, self.negative_slope, self.inplace)
-
 
 class RReLU(_Activation):
     """A leaky ReLU whose slope is drawn from [lower, upper] in training, and their mean otherwise."""
 
-    shown = ("lower", "upper")
+    _options = ("lower", "upper")
 
     def __init__(
         self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
@@ -163,7 +144,7 @@ class RReLU(_Activation):
 class Hardtanh(_Activation):
     """x clamped to [min_val, max_val]."""
 
-    shown = ("min_val", "max_val")
+    _fn, _options = F.hardtanh, ("min_val", "max_val")
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False,
@@ -179,15 +160,11 @@ class Hardtanh(_Activation):
         self.max_val = max_val
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
-
 
 class Threshold(_Activation):
     """x where above `threshold`, else `value`."""
 
-    shown = ("threshold", "value")
+    _fn, _options = F.threshold, ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
@@ -195,15 +172,11 @@ class Threshold(_Activation):
         self.value = value
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.threshold(input, self.threshold, self.value, self.inplace)
-
 
 class PReLU(_Activation):
     """A leaky ReLU whose slope is learned: one for all, or one for each channel (axis 1)."""
 
-    shown = ("num_parameters",)
+    _options = ("num_parameters",)
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: DeviceLike | None = None,
@@ -227,82 +200,62 @@ class PReLU(_Activation):
 class GELU(_Activation):
     """x · Φ(x), Φ being the normal distribution function; `approximate="tanh"` for the usual formula."""
 
-    shown = ("approximate",)
+    _fn, _options = F.gelu, ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.gelu(input, approximate=self.approximate)
-
 
 class Sigmoid(_Activation):
     """1 / (1 + exp(−x))."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return tg.sigmoid(input)
+    _fn = tg.sigmoid
 
 
 class LogSigmoid(_Activation):
     """log(sigmoid(x)), without overflow."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.logsigmoid(input)
+    _fn = F.logsigmoid
 
 
 class Tanh(_Activation):
     """tanh(x)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return tg.tanh(input)
+    _fn = tg.tanh
 
 
 class Tanhshrink(_Activation):
     """x − tanh(x)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.tanhshrink(input)
+    _fn = F.tanhshrink
 
 
 class Softsign(_Activation):
     """x / (1 + |x|)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.softsign(input)
+    _fn = F.softsign
 
 
 class Softplus(_Activation):
     """log(1 + exp(beta · x)) / beta, and x where beta · x is above `threshold`."""
 
-    shown = ("beta", "threshold")
+    _fn, _options = F.softplus, ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta = beta
         self.threshold = threshold
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.softplus(input, self.beta, self.threshold)
-
 
 class Hardshrink(_Activation):
     """x where |x| > lambd, else 0."""
 
+    _fn, _options = F.hardshrink, ("lambd",)
+
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         """The threshold."""
@@ -312,56 +265,39 @@ class Hardshrink(_Activation):
 class Softshrink(Hardshrink):
     """x brought nearer to 0 by lambd, 0 where it would pass it."""
 
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.softshrink(input, self.lambd)
+    _fn = F.softshrink
 
 
 class GLU(_Activation):
     """a · sigmoid(b), a and b being the halves of the input along `dim`."""
 
-    shown = ("dim",)
+    _fn, _options = F.glu, ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Halve the axis `dim`."""
-        return F.glu(input, self.dim)
-
 
 class Softmax(_Activation):
     """exp(x) over its sum along `dim`."""
 
-    shown = ("dim",)
+    _fn, _options = F.softmax, ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise along `dim`."""
-        return F.softmax(input, self.dim)
-
 
 class Softmin(Softmax):
     """The softmax of −x."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise along `dim`."""
-        return F.softmin(input, self.dim)
+    _fn = F.softmin
 
 
 class LogSoftmax(Softmax):
     """The logarithm of the softmax, computed without losing small probabilities."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise along `dim`."""
-        return F.log_softmax(input, self.dim)
+    _fn = F.log_softmax
 
 
 class Softmax2d(_Activation):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Layer
-from tabgrad.nn.parameter import Parameter
+from tabgrad.nn.module import Layer, unusual
+from tabgrad.nn.parameter import Parameter, parameter_if
 
 if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
@@ -75,10 +75,7 @@ class _Conv(Layer):
 
     def _make_parameters(self, bias: bool, device: DeviceLike | None, dtype: DType | None) -> None:
         self.weight = Parameter(tg.empty(self._weight_shape(), device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(tg.empty(self.out_channels, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", parameter_if(bias, self.out_channels, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -106,13 +103,9 @@ class _Conv(Layer):
         n = self.axes
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         text += f", stride={self.stride}"
-        for name, usual in (
-            ("padding", (0,) * n), ("dilation", (1,) * n), ("output_padding", (0,) * n),
-            ("groups", 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value != usual:
-                text += f", {name}={value}"
+        text += unusual(
+            self, padding=(0,) * n, dilation=(1,) * n, output_padding=(0,) * n, groups=1
+        )
         if self.bias is None:
             text += ", bias=False"
         if self.padding_mode != "zeros":

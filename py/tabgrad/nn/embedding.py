@@ -8,7 +8,7 @@ import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.functional.embedding import padding_row
-from tabgrad.nn.module import Layer
+from tabgrad.nn.module import Layer, unusual
 from tabgrad.nn.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -57,15 +57,14 @@ class _Table(Layer):
 
     def extra_repr(self) -> str:
         """Sizes, and what differs from the defaults."""
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        for name, usual in (
-            ("padding_idx", None), ("max_norm", None), ("norm_type", 2),
-            ("scale_grad_by_freq", False), ("sparse", False),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value != usual:
-                text += f", {name}={value}"
-        return text
+        return f"{self.num_embeddings}, {self.embedding_dim}" + unusual(
+            self,
+            padding_idx=None,
+            max_norm=None,
+            norm_type=2,
+            scale_grad_by_freq=False,
+            sparse=False,
+        )
 
 
 class Embedding(_Table):

@@ -9,7 +9,7 @@ import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Layer
-from tabgrad.nn.parameter import Parameter
+from tabgrad.nn.parameter import Parameter, parameter_if
 
 if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
@@ -50,10 +50,7 @@ class Linear(Layer):
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(tg.empty(out_features, in_features, device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(tg.empty(out_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", parameter_if(bias, out_features, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -88,10 +85,7 @@ class Bilinear(Layer):
         self.out_features = out_features
         shape = (out_features, in1_features, in2_features)
         self.weight = Parameter(tg.empty(shape, device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(tg.empty(out_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", parameter_if(bias, out_features, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -357,15 +357,9 @@ class Module(Convertible):
         strict: bool, missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         state.load_own(
-            self,
-            state_dict,
-            prefix,
-            local_metadata,
-            strict,
-            missing_keys,
-            unexpected_keys,
+            self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
             error_msgs,
-        )
+        )  # fmt: skip
 
     get_extra_state = state.no_extra_state
 
@@ -451,6 +445,12 @@ _KEPT: tuple[tuple[type, str, Callable[[Any, str, Any], None]], ...] = (
     (Module, "_modules", Module.add_module),
     (Buffer, "_buffers", lambda m, name, b: m.register_buffer(name, b, b.persistent)),
 )
+
+
+def unusual(module: Module, **usual: Any) -> str:
+    """Return ", name=value" for each attribute of a module that has not its usual value."""
+    found = {name: getattr(module, name) for name in usual}
+    return "".join(f", {name}={value}" for name, value in found.items() if value != usual[name])
 
 
 def _too_early(module: Module, kind: str) -> AttributeError:

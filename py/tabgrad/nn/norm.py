@@ -9,7 +9,7 @@ import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Layer, Module
-from tabgrad.nn.parameter import Parameter
+from tabgrad.nn.parameter import parameter_if
 from tabgrad.tensor.aliasing import remember
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _ByChannel(Layer):
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         n = self.num_features
         for name, there in (("weight", self.affine), ("bias", self.affine and bias)):
-            self.register_parameter(name, Parameter(tg.empty(n, **where)) if there else None)
+            self.register_parameter(name, parameter_if(there, n, device, dtype))
         tracked = self.track_running_stats
         self.register_buffer("running_mean", tg.zeros(n, **where) if tracked else None)
         self.register_buffer("running_var", tg.ones(n, **where) if tracked else None)
@@ -247,10 +247,8 @@ class LayerNorm(Layer):
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         for name, there in (("weight", True), ("bias", bias)):
-            new = None
-            if elementwise_affine and there:
-                new = Parameter(tg.empty(self.normalized_shape, device=device, dtype=dtype))
-            self.register_parameter(name, new)
+            made = elementwise_affine and there
+            self.register_parameter(name, parameter_if(made, self.normalized_shape, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -263,11 +261,9 @@ class LayerNorm(Layer):
 
     def extra_repr(self) -> str:
         """The options."""
-        text = f"{self.normalized_shape}, eps={self.eps}"
         return (
-            text
-            + f", elementwise_affine={self.elementwise_affine}"
-            + (f", bias={self.bias is not None}")
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
         )
 
 
@@ -286,9 +282,7 @@ class RMSNorm(Layer):
         self.normalized_shape = _sizes(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        new = None
-        if elementwise_affine:
-            new = Parameter(tg.empty(self.normalized_shape, device=device, dtype=dtype))
+        new = parameter_if(elementwise_affine, self.normalized_shape, device, dtype)
         self.register_parameter("weight", new)
         self.reset_parameters()
 
@@ -325,8 +319,7 @@ class GroupNorm(Layer):
         self.eps = eps
         self.affine = affine
         for name, there in (("weight", affine), ("bias", affine and bias)):
-            new = Parameter(tg.empty(num_channels, device=device, dtype=dtype)) if there else None
-            self.register_parameter(name, new)
+            self.register_parameter(name, parameter_if(there, num_channels, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -103,6 +103,13 @@ class UninitializedParameter(Parameter, Uninitialized):
         return found
 
 
+def parameter_if(
+    there: bool, shape: Dims, device: DeviceLike | None, dtype: DType | None
+) -> Parameter | None:
+    """Return a parameter of this shape whose values are not set yet, or None if it is not wanted."""
+    return Parameter(tg.empty(shape, device=device, dtype=dtype)) if there else None
+
+
 def is_lazy(tensor: object) -> bool:
     """Whether `tensor` is a parameter without a shape."""
     return isinstance(tensor, Uninitialized)

@@ -74,9 +74,20 @@ class MaxPool3d(_MaxPool):
     axes = 3
 
 
-class _MaxUnpool(Layer):
-    axes = 0
+class _Windows(Layer):
+    """Prints the windows it pools over."""
 
+    axes = 0
+    kernel_size: Any
+    stride: Any
+    padding: Any
+
+    def extra_repr(self) -> str:
+        """Return the windows."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class _MaxUnpool(_Windows):
     def __init__(self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0) -> None:
         super().__init__()
         self.kernel_size = self._each(kernel_size)
@@ -92,10 +103,6 @@ class _MaxUnpool(Layer):
         """Put the maxima back to the places `indices`, zeros elsewhere."""
         unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self.axes - 1]
         return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
-
-    def extra_repr(self) -> str:
-        """The windows."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class MaxUnpool1d(_MaxUnpool):
@@ -116,7 +123,7 @@ class MaxUnpool3d(_MaxUnpool):
     axes = 3
 
 
-class AvgPool1d(Layer):
+class AvgPool1d(_Windows):
     """The mean of each window of (N, C, L); padding counts as zeros unless `count_include_pad` is off."""
 
     def __init__(
@@ -137,18 +144,12 @@ class AvgPool1d(Layer):
             self.count_include_pad,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
 
 def _single(value: Dims) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
-class _AvgPool(Layer):
-    axes = 0
-
+class _AvgPool(_Windows):
     def __init__(
         self, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
         ceil_mode: bool = False, count_include_pad: bool = True,
@@ -170,10 +171,6 @@ class _AvgPool(Layer):
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
 
 class AvgPool2d(_AvgPool):
     """The mean of each window of (N, C, H, W); `divisor_override` replaces the size of the window."""
@@ -188,6 +185,8 @@ class AvgPool3d(_AvgPool):
 
 
 class _LPPool(Layer):
+    axes = 0
+
     def __init__(
         self, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
         ceil_mode: bool = False,
@@ -198,8 +197,13 @@ class _LPPool(Layer):
         self.stride = stride
         self.ceil_mode = ceil_mode
 
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the norms."""
+        pool = F.lp_pool1d if self.axes == 1 else F.lp_pool2d
+        return pool(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
     def extra_repr(self) -> str:
-        """The norm and the windows."""
+        """Return the norm and the windows."""
         return (
             f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"ceil_mode={self.ceil_mode}"
@@ -207,23 +211,15 @@ class _LPPool(Layer):
 
 
 class LPPool1d(_LPPool):
-    """(Σ xᵖ)^(1/p) over each window of (N, C, L), p being `norm_type`."""
+    """(Σ xᵖ)^(1/p) over each window of (N, C, L); p is `norm_type`."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the norms."""
-        return F.lp_pool1d(
-            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
-        )
+    axes = 1
 
 
 class LPPool2d(_LPPool):
-    """(Σ xᵖ)^(1/p) over each window of (N, C, H, W), p being `norm_type`."""
+    """(Σ xᵖ)^(1/p) over each window of (N, C, H, W); p is `norm_type`."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the norms."""
-        return F.lp_pool2d(
-            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
-        )
+    axes = 2
 
 
 class _AdaptiveMaxPool(Module):

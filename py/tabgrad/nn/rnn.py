@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Module
-from tabgrad.nn.parameter import Parameter
+from tabgrad.nn.module import Module, unusual
+from tabgrad.nn.parameter import parameter_if
 from tabgrad.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class RNNBase(Module):
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
                 for name, shape in self._shapes(layer).items():
-                    new = Parameter(tg.empty(shape, device=device, dtype=dtype))
+                    new = parameter_if(True, shape, device, dtype)
                     self.register_parameter(name + suffix, new)
         self.reset_parameters()
 
@@ -217,15 +217,10 @@ class RNNBase(Module):
 
     def extra_repr(self) -> str:
         """Sizes, and what differs from the defaults."""
-        text = f"{self.input_size}, {self.hidden_size}"
-        for name, usual in (
-            ("proj_size", 0), ("num_layers", 1), ("bias", True), ("batch_first", False),
-            ("dropout", 0), ("bidirectional", False),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value != usual:
-                text += f", {name}={value}"
-        return text
+        return f"{self.input_size}, {self.hidden_size}" + unusual(
+            self, proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0,
+            bidirectional=False,
+        )  # fmt: skip
 
 
 def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:
@@ -327,10 +322,8 @@ class _Cell(Module):
             ("weight_ih", (rows, input_size)), ("weight_hh", (rows, hidden_size)),
             ("bias_ih", (rows,)), ("bias_hh", (rows,)),
         ):  # fmt: skip
-            new = None
-            if bias or name.startswith("weight"):
-                new = Parameter(tg.empty(shape, device=device, dtype=dtype))
-            self.register_parameter(name, new)
+            there = bias or name.startswith("weight")
+            self.register_parameter(name, parameter_if(there, shape, device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -51,12 +51,10 @@ class _Layer(Layer):
     ) -> Tensor:
         if self.norm_first:
             return x + dropout(block(norm(x)))
-        y: Tensor = norm(x + dropout(block(x)))
-        return y
+        return norm(x + dropout(block(x)))
 
     def _feed(self, x: Tensor) -> Tensor:
-        y: Tensor = self.linear2(self.dropout(self.activation(self.linear1(x))))
-        return y
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
 class TransformerEncoderLayer(_Layer):
@@ -92,11 +90,10 @@ class TransformerEncoderLayer(_Layer):
         """Return the layer's output, in the shape of `src`."""
 
         def attend(x: Tensor) -> Tensor:
-            y: Tensor = self.self_attn(
+            return self.self_attn(
                 x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask,
                 need_weights=False, is_causal=is_causal,
             )[0]  # fmt: skip
-            return y
 
         x = self._residual(src, self.norm1, self.dropout1, attend)
         return self._residual(x, self.norm2, self.dropout2, self._feed)
@@ -132,19 +129,17 @@ class TransformerDecoderLayer(_Layer):
         """Return the layer's output, in the shape of `tgt`; `memory` is the encoder's output."""
 
         def attend(x: Tensor) -> Tensor:
-            y: Tensor = self.self_attn(
+            return self.self_attn(
                 x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask,
                 is_causal=tgt_is_causal, need_weights=False,
             )[0]  # fmt: skip
-            return y
 
         def attend_memory(x: Tensor) -> Tensor:
-            y: Tensor = self.multihead_attn(
+            return self.multihead_attn(
                 x, memory, memory, attn_mask=memory_mask,
                 key_padding_mask=memory_key_padding_mask, is_causal=memory_is_causal,
                 need_weights=False,
             )[0]  # fmt: skip
-            return y
 
         x = self._residual(tgt, self.norm1, self.dropout1, attend)
         x = self._residual(x, self.norm2, self.dropout2, attend_memory)
@@ -249,11 +244,10 @@ class Transformer(Layer):
                 f"got {src.shape[-1]} and {tgt.shape[-1]}"
             )
         memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
-        y: Tensor = self.decoder(
+        return self.decoder(
             tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
             tgt_is_causal, memory_is_causal,
         )  # fmt: skip
-        return y
 
     @staticmethod
     def generate_square_subsequent_mask(

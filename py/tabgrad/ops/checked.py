@@ -53,11 +53,9 @@ def checked(
 
 Rule = Literal["from 0 to 1", "not negative", "positive", "finite and not negative"]
 _RULES: dict[Rule, Any] = {
-    "from 0 to 1": lambda x: (x >= 0) & (x <= 1),
-    "not negative": lambda x: x >= 0,
-    "positive": lambda x: x > 0,
-    "finite and not negative": lambda x: (x >= 0) & np.isfinite(x),
-}
+    "from 0 to 1": lambda x: (x >= 0) & (x <= 1), "not negative": lambda x: x >= 0,
+    "positive": lambda x: x > 0, "finite and not negative": lambda x: (x >= 0) & np.isfinite(x),
+}  # fmt: skip
 
 
 @elementwise(

@@ -261,11 +261,9 @@ def _scatter_derivative(
         out = dx * _unhit(x, index, axis)
     if dsrc is not None:
         wrote = scatter.bind(
-            constant(-1, spec(x.spec.shape, index.spec.dtype), x.device),
-            index,
-            _order(index, axis),
-            axis=axis,
-        )
+            constant(-1, spec(x.spec.shape, index.spec.dtype), x.device), index,
+            _order(index, axis), axis=axis,
+        )  # fmt: skip
         won = gather.bind(wrote, index, axis=axis).eq(_order(index, axis))
         term = scatter_add.bind(_zeros(x), index, dsrc * won.to(src.spec.dtype), axis=axis)
         out = term if out is None else add.bind(out, term)

@@ -101,11 +101,9 @@ def _each(n: int, args: Operands, dims: Sequence[int | None], **params: Any) -> 
             (size,) = (m for k, m in enumerate(a.spec.shape) if k != d)
             bounds = [(0, m) if k != d else (i, i + 1) for k, m in enumerate(a.spec.shape)]
             one = REGISTRY["slice"].bind(
-                a,
-                starts=tuple(b for b, _ in bounds),
-                stops=tuple(e for _, e in bounds),
+                a, starts=tuple(b for b, _ in bounds), stops=tuple(e for _, e in bounds),
                 steps=(1, 1),
-            )
+            )  # fmt: skip
             picked.append(REGISTRY["reshape"].bind(one, shape=(size,)))
         y = bind(loop, tuple(picked), intern_params(params))
         rows.append(REGISTRY["reshape"].bind(y, shape=(1, *y.spec.shape)))

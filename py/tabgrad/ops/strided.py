@@ -33,11 +33,9 @@ def _strided_transpose(ct: Tensor, x: Tensor, *, sizes: Ints, strides: Ints, off
     count = size(sizes)
     at = expand.bind(reshape.bind(at, shape=(count,)), shape=(*lead, count))
     return scatter_add.bind(
-        constant(0, spec((*lead, n), ct.spec.dtype), ct.device),
-        at,
-        reshape.bind(ct, shape=(*lead, count)),
-        axis=len(lead),
-    )
+        constant(0, spec((*lead, n), ct.spec.dtype), ct.device), at,
+        reshape.bind(ct, shape=(*lead, count)), axis=len(lead),
+    )  # fmt: skip
 
 
 @view(

@@ -345,12 +345,9 @@ def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Ar
         _unwindow_shape(x.shape, spatial=spatial, strides=strides, dilations=dilations), x.dtype
     )
     index, _ = _rewindow_index(
-        np.ix_(*map(np.arange, x.shape)),
-        out.shape,
-        sizes=x.shape[len(x.shape) - n :],
-        strides=strides,
-        dilations=dilations,
-    )
+        np.ix_(*map(np.arange, x.shape)), out.shape, sizes=x.shape[len(x.shape) - n :],
+        strides=strides, dilations=dilations,
+    )  # fmt: skip
     out[index] = x
     return out
 
@@ -358,16 +355,6 @@ def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Ar
 expand.batch = _expand_batch.__get__(expand)
 
 __all__ = [
-    "expand",
-    "flip",
-    "math",
-    "pad",
-    "part",
-    "permute",
-    "reshape",
-    "rewindow",
-    "size",
-    "slice_",
-    "spread",
-    "unwindow",
-]
+    "expand", "flip", "math", "pad", "part", "permute", "reshape", "rewindow", "size", "slice_",
+    "spread", "unwindow",
+]  # fmt: skip

@@ -178,8 +178,7 @@ class NAdam(Optimizer):
         now = flat.numbers
 
         def mu(t: float) -> float:
-            weight: float = betas_of(group)[0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
-            return weight
+            return betas_of(group)[0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
 
         def advance() -> None:
             now["mu_product"] = rounded(now.get("mu_product", 1.0) * mu(now["step"]))

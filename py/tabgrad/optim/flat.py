@@ -49,8 +49,7 @@ class Flat:
 
     def number(self, getter: Callable[[], Number]) -> Tensor:
         """Return a 0-d tensor of a number that changes from step to step."""
-        value: Tensor = live_scalar(getter, self.dtype, self.device)
-        return value
+        return live_scalar(getter, self.dtype, self.device)
 
     def rate(self, group: dict[str, Any], of: Callable[[Any], Number]) -> Tensor:
         """Return of(lr) as a 0-d tensor, `of` being linear and lr that of the group, a number or a tensor."""
@@ -65,8 +64,7 @@ class Flat:
         """Return an option that is a tensor, as a 0-d tensor of this dtype and device."""
         if value.device is not self.device and not MODE.get().grad:
             return self.number(lambda: float(value.detach()))
-        found: Tensor = value.reshape(()).to(self.device, self.dtype)
-        return found
+        return value.reshape(()).to(self.device, self.dtype)
 
     def count(self, name: str = "step") -> None:
         """Add one to a counter, now and at each replay."""

@@ -14,15 +14,7 @@ from tabgrad.core.scalars import fits, is_number, number
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.elementary import (
-    abs,
-    neg,
-    reciprocal,
-    rsqrt,
-    signbit,
-    sqrt,
-    square,
-)
+from tabgrad.tensor.elementary import abs, neg, reciprocal, rsqrt, signbit, sqrt, square
 from tabgrad.tensor.fronts import binary, dividing, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out

@@ -115,8 +115,7 @@ def _integer(x: Any, dtype: dt.DType) -> int:
         raise NumberRangeError(
             f"tensor: value cannot be converted to type {dtype.name} without overflow: {x}"
         )
-    whole: int = fits("tensor", x, dtype)
-    return whole
+    return fits("tensor", x, dtype)
 
 
 def _half(x: float) -> float:

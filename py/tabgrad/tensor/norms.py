@@ -9,14 +9,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import with_ones
-from tabgrad.ops.elementwise import (
-    abs_,
-    mul,
-    pow_,
-    sqrt,
-    square,
-    where,
-)
+from tabgrad.ops.elementwise import abs_, mul, pow_, sqrt, square, where
 from tabgrad.ops.reduction import reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.rounding import eq, ne
 from tabgrad.ops.special import radius

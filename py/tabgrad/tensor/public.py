@@ -173,11 +173,9 @@ class _Described:
 
         its = inspect.signature(self.fn)
         out = inspect.Parameter(
-            "out",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
+            "out", inspect.Parameter.KEYWORD_ONLY, default=None,
             annotation="Tensor | tuple[Tensor, ...] | None",
-        )
+        )  # fmt: skip
         return its.replace(parameters=[*its.parameters.values(), out])
 
 

@@ -146,13 +146,9 @@ def _strided(
 
 
 _RULES: dict[str, Callable[[Ints, Ints, int, Mapping[str, Any]], tuple[Ints, Ints, int]]] = {
-    "reshape": _reshape,
-    "permute": _permute,
-    "expand": _expand,
-    "slice": _slice,
-    "rewindow": _windows,
-    "strided": _strided,
-}
+    "reshape": _reshape, "permute": _permute, "expand": _expand, "slice": _slice,
+    "rewindow": _windows, "strided": _strided,
+}  # fmt: skip
 
 
 def as_dtype(

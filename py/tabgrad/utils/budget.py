@@ -29,17 +29,8 @@ class Noted:
     """One op of the region: what it read (other ops, ~k for value k from outside), and its result."""
 
     __slots__ = (
-        "cost",
-        "device",
-        "held",
-        "nbytes",
-        "op",
-        "params",
-        "refs",
-        "spec",
-        "used",
-        "value",
-    )
+        "cost", "device", "held", "nbytes", "op", "params", "refs", "spec", "used", "value",
+    )  # fmt: skip
 
     def __init__(
         self, op: Op, params: Params, refs: tuple[int, ...], y: Tensor, specs: Sequence[Spec]

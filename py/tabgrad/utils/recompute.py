@@ -57,13 +57,9 @@ class _Around:
         MODE.set(MODE.get().replace(around=self.outer.pop()))
 
     def plain(
-        self,
-        run: Callable[..., Tensor],
-        op: Op,
-        args: tuple[Tensor, ...],
-        params: Params,
+        self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
         mode: Mode,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Apply `op` with what was around it outside."""
         outer = self.outer[-1]
         return run(op, args, params, mode) if outer is None else outer(run, op, args, params, mode)
@@ -78,13 +74,9 @@ class _Keeping(_Around):
     """The first run: keeps the results that the policy wants kept."""
 
     def __call__(
-        self,
-        run: Callable[..., Tensor],
-        op: Op,
-        args: tuple[Tensor, ...],
-        params: Params,
+        self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
         mode: Mode,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         y = self.plain(run, op, args, params, mode)
         if self.saves(op, args, params, False):
             self.kept.append((op, y.value, y.spec))
@@ -99,13 +91,9 @@ class _Using(_Around):
         self.next = 0
 
     def __call__(
-        self,
-        run: Callable[..., Tensor],
-        op: Op,
-        args: tuple[Tensor, ...],
-        params: Params,
+        self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
         mode: Mode,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         if not self.saves(op, args, params, True):
             return self.plain(run, op, args, params, mode)
         expected, value, spec = self.kept[self.next]

@@ -13,12 +13,7 @@ from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.padding import pad_constant
 from tabgrad.nn.functional.windows import lowest, vector
-from tabgrad.ops.elementwise import (
-    copy,
-    div,
-    mul,
-    stop_gradient,
-)
+from tabgrad.ops.elementwise import copy, div, mul, stop_gradient
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.reduction import first_max, first_place, reduce_sum
 from tabgrad.ops.view import expand, part, reshape
@@ -104,10 +99,11 @@ def adaptive_avg_pool(
 
 @kinked
 def _adaptive_max_pool(
-    name: str, n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None,
+    n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maxima of as many regions as asked for, along each of the last `n` axes."""
+    name = f"adaptive_max_pool{n}d"
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
     spatial = x.spec.shape[len(x.spec.shape) - n :]
@@ -141,7 +137,7 @@ def adaptive_max_pool1d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
     """Return the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
-    return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
+    return _adaptive_max_pool(1, input, output_size, return_indices)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
@@ -153,7 +149,7 @@ def adaptive_max_pool2d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
     """Return the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
-    return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
+    return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
@@ -165,7 +161,7 @@ def adaptive_max_pool3d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
     """Return the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
-    return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
+    return _adaptive_max_pool(3, input, output_size, return_indices)
 
 
 __all__ = [

@@ -86,10 +86,11 @@ def _steps(name: str, n: int, stride: Dims, dilation: Dims) -> tuple[Any, Any]:
 
 
 def _convolve(
-    name: str, n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
+    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims | str, dilation: Dims, groups: int,
 ) -> Tensor:  # fmt: skip
     """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
+    name = f"conv{n}d"
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
     strides, dilations = _steps(name, n, stride, dilation)
@@ -103,10 +104,11 @@ def _convolve(
 
 
 def _convolve_transpose(
-    name: str, n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
+    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims, output_padding: Dims, groups: int, dilation: Dims,
 ) -> Tensor:  # fmt: skip
     """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
+    name = f"conv_transpose{n}d"
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
     strides, dilations = _steps(name, n, stride, dilation)
@@ -152,7 +154,7 @@ def conv1d(
     >>> tg.nn.functional.conv1d(x, w)
     tensor([[[2., 2., 2.]]])
     """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @of_tensors
@@ -161,7 +163,7 @@ def conv2d(
     padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, H, W] (or [C, H, W]) with `weight` [O, C / groups, kh, kw]."""
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @of_tensors
@@ -170,7 +172,7 @@ def conv3d(
     padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return the convolution of `input` [N, C, D, H, W] with `weight` [O, C / groups, kd, kh, kw]."""
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose1d(
@@ -179,16 +181,7 @@ def conv_transpose1d(
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, L] with `weight` [C, O / groups, k]."""
     return _convolve_transpose(
-        "conv_transpose1d",
-        1,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
 
 
@@ -202,16 +195,7 @@ def conv_transpose2d(
     result longer at the end where several lengths would fit.
     """
     return _convolve_transpose(
-        "conv_transpose2d",
-        2,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
 
 
@@ -221,16 +205,7 @@ def conv_transpose3d(
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
     return _convolve_transpose(
-        "conv_transpose3d",
-        3,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
 
 

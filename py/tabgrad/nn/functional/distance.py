@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from tabgrad.core.promotion import needs_float, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
-from tabgrad.ops.elementwise import (
-    add,
-    div,
-    maximum,
-    mul,
-    sub,
-)
+from tabgrad.ops.elementwise import add, div, maximum, mul, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor

@@ -6,13 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import (
-    ArgumentError,
-    DTypeError,
-    OutOfRangeError,
-    PaddingError,
-    ShapeError,
-)
+from tabgrad.core.errors import ArgumentError, DTypeError, OutOfRangeError, PaddingError, ShapeError
 from tabgrad.core.promotion import needs_float
 from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.nn.functional.normalization import mean
@@ -93,8 +87,7 @@ def _rows(
     if not by_frequency:
         return rows
     counts = _counts(within(name, input, weight.shape[0]), weight)
-    found: Tensor = _Shared.apply(rows, counts.reshape(*input.shape, 1))
-    return found
+    return _Shared.apply(rows, counts.reshape(*input.shape, 1))
 
 
 def _check_dense(name: str, sparse: bool) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, same_dtype, widened
-from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.normalization import along
@@ -248,12 +247,6 @@ def _per_row(loss: Tensor, rows: int) -> Tensor:
 # -- element by element ----------------------------------------------------------------------------
 
 
-def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
-    shape = broadcast(name, input.spec.shape, target.spec.shape)
-    wide = [x if x.spec.shape == shape else expand.bind(x, shape=shape) for x in (input, target)]
-    return wide[0], wide[1]
-
-
 def _elementwise_loss(
     loss: Tensor, weight: Tensor | None, size_average: bool | None, reduce: bool | None,
     reduction: str,
@@ -264,12 +257,9 @@ def _elementwise_loss(
     loss = mul(loss, weight)
     if reduction != "mean":
         return reduced(loss, reduction)
-    weights = (
-        weight
-        if weight.spec.shape == loss.spec.shape
-        else expand.bind(weight, shape=loss.spec.shape)
-    )
-    return _weighted_mean(loss, weights, "mean")
+    shape = loss.spec.shape
+    wide = weight if weight.spec.shape == shape else expand.bind(weight, shape=shape)
+    return _weighted_mean(loss, wide, "mean")
 
 
 @widened(autocast=True)
@@ -316,15 +306,21 @@ def smooth_l1_loss(
     """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    if beta != 0:
-        needs_float("smooth_l1_loss", input, target, any_of=True)
-    else:
+    if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
+    needs_float("smooth_l1_loss", input, target, any_of=True)
     gap = sub(input, target)
     d = abs_(gap)
     far = ge(d, beta)
     loss = where(far, sub(d, 0.5 * beta), mul(square(where(far, 0, gap)), 0.5 / beta))
     return _elementwise_loss(loss, None, size_average, reduce, reduction)
+
+
+def _one_shape(name: str, input: Tensor, target: Tensor) -> None:
+    if input.spec.shape != target.spec.shape:
+        raise ShapeError(
+            f"{name}: input {input.spec.shape} and target {target.spec.shape} must have one shape"
+        )
 
 
 @widened(autocast=True)
@@ -336,10 +332,7 @@ def binary_cross_entropy(
     needs_float("binary_cross_entropy", input)
     same_dtype("binary_cross_entropy: the target must be as the input.", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if input.spec.shape != target.spec.shape:
-        raise ShapeError(
-            f"binary_cross_entropy: input {input.spec.shape} and target {target.spec.shape} must have one shape"
-        )
+    _one_shape("binary_cross_entropy", input, target)
     input, target = (
         confined(
             x, rule="from 0 to 1",
@@ -359,11 +352,7 @@ def binary_cross_entropy_with_logits(
     """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
     needs_float("binary_cross_entropy_with_logits", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if input.spec.shape != target.spec.shape:
-        raise ShapeError(
-            f"binary_cross_entropy_with_logits: input {input.spec.shape} and target {target.spec.shape} "
-            "must have one shape"
-        )
+    _one_shape("binary_cross_entropy_with_logits", input, target)
     tail = softplus(neg(input))
     if pos_weight is not None:
         tail = mul(add(mul(sub(pos_weight, 1), target), 1), tail)

@@ -41,13 +41,14 @@ if TYPE_CHECKING:
 
 @kinked
 def _max_pool(
-    name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Return the maximum of each window over the last `n` axes; the derivative goes to the first maximum.
 
     With `return_indices` also where it was, counted through the spatial axes of the input.
     """
+    name = f"max_pool{n}d"
     if x.spec.dtype is dt.bool_ or (n == 1 and not return_indices):
         needs_float(name, x)
     g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
@@ -84,11 +85,12 @@ def _window_indices(w: Tensor, y: Tensor, g: Geometry) -> Tensor:
 @kinked
 @widened
 def _avg_pool(
-    name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
+    n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window over the last `n` axes; of int64 its whole part, towards 0."""
+    name = f"avg_pool{n}d"
     if x.spec.dtype is not x.device.canonical(dt.int64):
         needs_float(name, x)
     g = Geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
@@ -129,10 +131,11 @@ def _counts(g: Geometry, x: Tensor, include_pad: bool) -> Tensor:
 
 @widened
 def _lp_pool(
-    name: str, n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
+    n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
+    name = f"lp_pool{n}d"
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
     w = g.windows(pow_(x, p), 0)
@@ -159,11 +162,16 @@ def _unpooled_sizes(
     )
 
 
-def _max_unpool(name: str, n: int, x: Tensor, indices: Tensor, sizes: Ints) -> Tensor:
-    """Return zeros of the spatial `sizes` with the elements of `x` at `indices`.
+def _max_unpool(
+    n: int, x: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None, padding: Dims,
+    output_size: Sequence[int] | None,
+) -> Tensor:  # fmt: skip
+    """Return zeros with the elements of `x` at `indices`.
 
     Of elements that name one place the last stays; each gets the whole derivative of it, as in PyTorch.
     """
+    name = f"max_unpool{n}d"
+    sizes = _unpooled_sizes(name, n, x, kernel_size, stride, padding, output_size)
     needs_float(name, x)
     shape = x.spec.shape
     lead = shape[: len(shape) - n]
@@ -192,9 +200,7 @@ def max_pool1d(
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
     """
-    return _max_pool(
-        "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
@@ -211,9 +217,7 @@ def max_pool2d(
     >>> tg.nn.functional.max_pool2d(x, 2)
     tensor([[[[4.]]]])
     """
-    return _max_pool(
-        "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool3d(
@@ -225,9 +229,7 @@ def max_pool3d(
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
     """
-    return _max_pool(
-        "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def avg_pool1d(
@@ -235,9 +237,7 @@ def avg_pool1d(
     ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, L] (or [C, L])."""
-    return _avg_pool(
-        "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad
-    )
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
@@ -247,15 +247,7 @@ def avg_pool2d(
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, H, W] (or [C, H, W])."""
     return _avg_pool(
-        "avg_pool2d",
-        2,
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
 
 
@@ -266,15 +258,7 @@ def avg_pool3d(
 ) -> Tensor:  # fmt: skip
     """Return the mean of each window of `input` [N, C, D, H, W] (or [C, D, H, W])."""
     return _avg_pool(
-        "avg_pool3d",
-        3,
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
 
 
@@ -283,7 +267,7 @@ def lp_pool1d(
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, L] (or [C, L]); p is `norm_type`."""
-    return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool1d(
@@ -291,8 +275,7 @@ def max_unpool1d(
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool1d` gave them."""
-    sizes = _unpooled_sizes("max_unpool1d", 1, input, kernel_size, stride, padding, output_size)
-    return _max_unpool("max_unpool1d", 1, input, indices, sizes)
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def lp_pool2d(
@@ -300,7 +283,7 @@ def lp_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, H, W] (or [C, H, W]); p is `norm_type`."""
-    return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool2d(
@@ -308,8 +291,7 @@ def max_unpool2d(
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool2d` gave them."""
-    sizes = _unpooled_sizes("max_unpool2d", 2, input, kernel_size, stride, padding, output_size)
-    return _max_unpool("max_unpool2d", 2, input, indices, sizes)
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
 def lp_pool3d(
@@ -317,7 +299,7 @@ def lp_pool3d(
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the p-norm of each window of `input` [N, C, D, H, W] (or [C, D, H, W]); p is `norm_type`."""
-    return _lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def max_unpool3d(
@@ -325,8 +307,7 @@ def max_unpool3d(
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `input` at `indices`, as `max_pool3d` gave them."""
-    sizes = _unpooled_sizes("max_unpool3d", 3, input, kernel_size, stride, padding, output_size)
-    return _max_unpool("max_unpool3d", 3, input, indices, sizes)
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
 __all__ = [

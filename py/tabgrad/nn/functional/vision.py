@@ -409,11 +409,8 @@ def _cubically(x: Tensor, places: list[Any], padding: str, corners: bool) -> Ten
         low = floor(p)
         t = sub(p, low)
         shares = (
-            _far(add(t, 1), -0.75),
-            _near(t, -0.75),
-            _near(sub(1, t), -0.75),
-            _far(sub(2, t), -0.75),
-        )
+            _far(add(t, 1), -0.75), _near(t, -0.75), _near(sub(1, t), -0.75), _far(sub(2, t), -0.75),
+        )  # fmt: skip
         line = []
         for k, share in enumerate(shares, -1):
             at = _padded(add(low, k) if k else low, m, padding, corners)

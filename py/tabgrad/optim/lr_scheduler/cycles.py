@@ -21,10 +21,6 @@ def _each(name: str, value: PerGroup, groups: list[Group]) -> list[float]:
     return [value] * len(groups)  # type: ignore[list-item]
 
 
-def _momentum(group: Group) -> float:
-    return float(group["betas"][0] if "betas" in group else group["momentum"])
-
-
 def _set_momentum(group: Group, value: float) -> None:
     if "betas" in group:
         group["betas"] = (value, *group["betas"][1:])
