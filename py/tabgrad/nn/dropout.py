@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.module import Layer
@@ -10,12 +13,18 @@ Tensor = tg.Tensor
 
 
 class _Dropout(Layer):
+    _fn: ClassVar[Callable[..., Tensor]]
+
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p = p
         self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the dropout, in training only."""
+        return type(self)._fn(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         """The parameters."""
@@ -25,33 +34,25 @@ class _Dropout(Layer):
 class Dropout(_Dropout):
     """Zeroes each element with probability `p` and scales the others by 1 / (1 − p)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it, in training only."""
-        return F.dropout(input, self.p, self.training, self.inplace)
+    _fn = F.dropout
 
 
 class Dropout1d(_Dropout):
     """Zeroes whole channels of (N, C, L) or (C, L)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it, in training only."""
-        return F.dropout1d(input, self.p, self.training, self.inplace)
+    _fn = F.dropout1d
 
 
 class Dropout2d(_Dropout):
     """Zeroes whole channels of (N, C, H, W) or (C, H, W)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it, in training only."""
-        return F.dropout2d(input, self.p, self.training, self.inplace)
+    _fn = F.dropout2d
 
 
 class Dropout3d(_Dropout):
     """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it, in training only."""
-        return F.dropout3d(input, self.p, self.training, self.inplace)
+    _fn = F.dropout3d
 
 
 class AlphaDropout(_Dropout):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
@@ -32,7 +32,19 @@ class _Loss(Layer):
         self.reduction = reduction
 
 
-class _Weighted(_Loss):
+class _Targeted(_Loss):
+    """The loss `_fn` of an input and a target, with the options that `_options` names."""
+
+    _fn: ClassVar[Callable[..., Tensor]]
+    _options: tuple[str, ...] = ()
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss."""
+        options = {name: getattr(self, name) for name in self._options}
+        return type(self)._fn(input, target, reduction=self.reduction, **options)
+
+
+class _Weighted(_Targeted):
     weight: Tensor | None
 
     def __init__(
@@ -43,15 +55,13 @@ class _Weighted(_Loss):
         self.register_buffer("weight", weight)
 
 
-class L1Loss(_Loss):
+class L1Loss(_Targeted):
     """|input − target|."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.l1_loss(input, target, reduction=self.reduction)
+    _fn = F.l1_loss
 
 
-class MSELoss(_Loss):
+class MSELoss(_Targeted):
     """(input − target)².
 
     >>> import tabgrad as tg
@@ -60,13 +70,13 @@ class MSELoss(_Loss):
     tensor(5.)
     """
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.mse_loss(input, target, reduction=self.reduction)
+    _fn = F.mse_loss
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(_Targeted):
     """½ d² / beta where d = |input − target| < beta, else d − ½ beta."""
+
+    _fn, _options = F.smooth_l1_loss, ("beta",)
 
     def __init__(
         self, size_average: Old = None, reduce: Old = None, reduction: str = "mean",
@@ -75,21 +85,15 @@ class SmoothL1Loss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
-
-class HuberLoss(_Loss):
+class HuberLoss(_Targeted):
     """½ d² where d = |input − target| < delta, else delta · (d − ½ delta)."""
+
+    _fn, _options = F.huber_loss, ("delta",)
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
 class CrossEntropyLoss(_Weighted):
@@ -105,6 +109,8 @@ class CrossEntropyLoss(_Weighted):
     2.3026
     """
 
+    _fn, _options = F.cross_entropy, ("weight", "ignore_index", "label_smoothing")
+
     def __init__(
         self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
         reduce: Old = None, reduction: str = "mean", label_smoothing: float = 0.0,
@@ -113,16 +119,11 @@ class CrossEntropyLoss(_Weighted):
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.cross_entropy(
-            input, target, weight=self.weight, ignore_index=self.ignore_index,
-            reduction=self.reduction, label_smoothing=self.label_smoothing,
-        )  # fmt: skip
-
 
 class NLLLoss(_Weighted):
     """−input[target], `input` being log-probabilities with the classes on axis 1."""
+
+    _fn, _options = F.nll_loss, ("weight", "ignore_index")
 
     def __init__(
         self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
@@ -130,13 +131,6 @@ class NLLLoss(_Weighted):
     ) -> None:  # fmt: skip
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.nll_loss(
-            input, target, weight=self.weight, ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )  # fmt: skip
 
 
 class PoissonNLLLoss(_Loss):
@@ -174,8 +168,10 @@ class GaussianNLLLoss(_Loss):
         )
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(_Targeted):
     """target · (log target − input), `input` being log-probabilities; "batchmean" divides by N."""
+
+    _fn, _options = F.kl_div, ("log_target",)
 
     def __init__(
         self, size_average: Old = None, reduce: Old = None, reduction: str = "mean",
@@ -184,21 +180,17 @@ class KLDivLoss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
-
 
 class BCELoss(_Weighted):
     """−(target · log input + (1 − target) · log(1 − input)), the logarithms kept above −100."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+    _fn, _options = F.binary_cross_entropy, ("weight",)
 
 
 class BCEWithLogitsLoss(_Weighted):
     """BCELoss of sigmoid(input), without overflow; `pos_weight` weighs the positive targets."""
+
+    _fn, _options = F.binary_cross_entropy_with_logits, ("weight", "pos_weight")
 
     pos_weight: Tensor | None
 
@@ -209,15 +201,11 @@ class BCEWithLogitsLoss(_Weighted):
         super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.binary_cross_entropy_with_logits(
-            input, target, self.weight, pos_weight=self.pos_weight, reduction=self.reduction
-        )
 
-
-class HingeEmbeddingLoss(_Loss):
+class HingeEmbeddingLoss(_Targeted):
     """input where target is 1, max(0, margin − input) where it is −1."""
+
+    _fn, _options = F.hinge_embedding_loss, ("margin",)
 
     def __init__(
         self, margin: float = 1.0, size_average: Old = None, reduce: Old = None,
@@ -226,17 +214,11 @@ class HingeEmbeddingLoss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
-
-class SoftMarginLoss(_Loss):
+class SoftMarginLoss(_Targeted):
     """log(1 + exp(−target · input)), targets being ±1."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.soft_margin_loss(input, target, reduction=self.reduction)
+    _fn = F.soft_margin_loss
 
 
 class MarginRankingLoss(_Loss):
@@ -276,23 +258,19 @@ class CosineEmbeddingLoss(_Loss):
 class MultiLabelSoftMarginLoss(_Weighted):
     """BCEWithLogitsLoss averaged over the classes (the last axis)."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.multilabel_soft_margin_loss(
-            input, target, weight=self.weight, reduction=self.reduction
-        )
+    _fn, _options = F.multilabel_soft_margin_loss, ("weight",)
 
 
-class MultiLabelMarginLoss(_Loss):
+class MultiLabelMarginLoss(_Targeted):
     """Σ max(0, 1 − (x[y] − x[i])) / C over classes y in the target (a list ended by −1) and i not in it."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+    _fn = F.multilabel_margin_loss
 
 
 class MultiMarginLoss(_Weighted):
     """Σ max(0, margin − x[y] + x[i])ᵖ / C over the classes i other than the target y."""
+
+    _fn, _options = F.multi_margin_loss, ("p", "margin", "weight")
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
@@ -301,13 +279,6 @@ class MultiMarginLoss(_Weighted):
         super().__init__(weight, size_average, reduce, reduction)
         self.p = p
         self.margin = margin
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss."""
-        return F.multi_margin_loss(
-            input, target, p=self.p, margin=self.margin, weight=self.weight,
-            reduction=self.reduction,
-        )  # fmt: skip
 
 
 class TripletMarginLoss(_Loss):

@@ -45,13 +45,10 @@ class Adafactor(Optimizer):
             raise ValueError(f"beta2_decay should be <= 0 but is: {beta2_decay}")
         if d < 1:
             raise ValueError(f"Clipping threshold d should be >= 1 but is: {d}")
-        super().__init__(
-            params,
-            {
-                "lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d,
-                "weight_decay": weight_decay, **chosen, "maximize": maximize,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d,
+            "weight_decay": weight_decay, **chosen, "maximize": maximize,
+        })  # fmt: skip
 
     def step(self, closure: Closure | None = None) -> Any:
         """Change the parameters once; return what `closure`, which computes the loss anew, returned."""

@@ -27,13 +27,10 @@ class Adagrad(Optimizer):
         check_lr(lr, chosen)
         nonnegative(lr_decay=lr_decay, weight_decay=weight_decay, epsilon=eps)
         nonnegative(initial_accumulator_value=initial_accumulator_value)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value, **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value, **chosen,
+        })  # fmt: skip
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with options of their own; their sums begin at once, as PyTorch's do."""
@@ -72,13 +69,10 @@ class Adadelta(Optimizer):
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         if not 0 <= rho <= 1:
             raise ValueError(f"Invalid rho value: {rho}")
-        super().__init__(
-            params,
-            {
-                "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
-                **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
+            **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
@@ -111,13 +105,10 @@ class RMSprop(Optimizer):
         )
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                "weight_decay": weight_decay, **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+            "weight_decay": weight_decay, **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""

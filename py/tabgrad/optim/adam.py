@@ -102,14 +102,11 @@ class Adam(Optimizer):
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         check_betas(betas, chosen)
         fractions("beta", betas)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "amsgrad": amsgrad, "maximize": maximize, **chosen,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "amsgrad": amsgrad, "maximize": maximize, **chosen,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
@@ -162,14 +159,11 @@ class NAdam(Optimizer):
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
         fractions("beta", betas)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
@@ -211,15 +205,12 @@ class RAdam(Optimizer):
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "maximize": maximize, "foreach": chosen["foreach"], "capturable": chosen["capturable"],
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "differentiable": chosen["differentiable"],
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "maximize": maximize, "foreach": chosen["foreach"], "capturable": chosen["capturable"],
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "differentiable": chosen["differentiable"],
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
@@ -261,13 +252,10 @@ class Adamax(Optimizer):
         check_lr(lr, chosen)
         nonnegative(epsilon=eps, weight_decay=weight_decay)
         fractions("beta", betas)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""

@@ -44,14 +44,11 @@ class Muon(Optimizer):
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
         if ns_steps >= 100:
             raise ValueError(f"ns_steps must be less than 100, got {ns_steps}")
-        super().__init__(
-            params,
-            {
-                "lr": lr, "weight_decay": weight_decay, "momentum": momentum,
-                "nesterov": nesterov, "ns_coefficients": ns_coefficients, "eps": eps,
-                "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "weight_decay": weight_decay, "momentum": momentum,
+            "nesterov": nesterov, "ns_coefficients": ns_coefficients, "eps": eps,
+            "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn,
+        })  # fmt: skip
         for group in self.param_groups:
             for p in group["params"]:
                 if p.ndim != 2:

@@ -74,13 +74,10 @@ class ASGD(Optimizer):
         )
         check_lr(lr, chosen)
         nonnegative(weight_decay=weight_decay)
-        super().__init__(
-            params,
-            {
-                "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
-                **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
+            **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""

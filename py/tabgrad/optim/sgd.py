@@ -48,13 +48,10 @@ class SGD(Optimizer):
         nonnegative(momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr, "momentum": momentum, "dampening": dampening,
-                "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize, **chosen,
-            },
-        )  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "dampening": dampening,
+            "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize, **chosen,
+        })  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
         """One step."""
