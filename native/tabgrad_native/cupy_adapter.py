@@ -1,4 +1,4 @@
-"""What a CUDA device says of itself, through CuPy."""
+"""Describes a CUDA device, through CuPy."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ def hello_of(cupy: Any) -> Hello:
     """Describe the current device."""
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     sizes = properties["maxThreadsDim"]
-    # A size in a packet is one word.
+    # a size in a packet is one word
     largest = min(int(properties["totalGlobalMem"]), 2**32 - 4) & -4
     limits = {
         **LIMITS,
         "max_buffer_size": largest,
         "max_storage_buffer_binding_size": largest,
-        # A kernel takes 4 KiB of arguments.
+        # a kernel takes 4 KiB of arguments
         "max_storage_buffers_per_shader_stage": 128,
         "max_uniform_buffer_binding_size": 1 << 24,
         "max_compute_workgroup_size_x": int(sizes[0]),

@@ -1,4 +1,4 @@
-"""Carries out packets with CuPy: kernels in CUDA C, cuBLAS, and CUDA graphs for replays.
+"""Runs packets with CuPy: kernels in CUDA C, cuBLAS, and CUDA graphs for replays.
 
 What a kernel must look like and what the routines take is in native/README.md.
 """
@@ -49,14 +49,14 @@ from tabgrad_native.cupy_lists import CompiledKernel, Launch, StoredList, Table,
 from tabgrad_native.cupy_routines import NAMES, Routines
 
 TABLES = 8
-"""How many slot tables a stored list keeps its launches and graphs for."""
+"""For how many slot tables a stored list keeps launches and graphs."""
 
-# Errors after which a CUDA context does nothing any more.
+# errors after which a CUDA context is unusable
 _FATAL = frozenset({46, 214, 215, 219, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999})
 
 
 class CupyHost:
-    """A CUDA device that speaks packets; see `tabgrad.hosts.host.Host`."""
+    """Runs packets on a CUDA device; see `tabgrad.hosts.host.Host`."""
 
     def __init__(self, cupy: Any, *, diagnose: bool = False) -> None:
         self._cupy = cupy
@@ -85,7 +85,7 @@ class CupyHost:
     # Packets
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
-        """Carry out a packet; a CUDA stream has no queue submits, so this returns 1."""
+        """Run a packet; return 1, because a CUDA stream has no queue submits."""
         with self._lock:
             if self.lost:
                 self._fault("lost", "the device is lost", -1)
@@ -105,7 +105,7 @@ class CupyHost:
                     self._ledger.check(commands[:taken])
                 self._carry_out(commands[:taken], blobs)
             except BaseException:
-                # a stream has begun with the packet as soon as its first command is launched
+                # the stream starts the packet when its first command is launched
                 self._lose("a packet was broken off half-way")
                 raise
             self.stopped = taken if taken < len(commands) else -1
@@ -113,7 +113,7 @@ class CupyHost:
             return 1
 
     def _allocate(self, commands: Sequence[Command]) -> int:
-        """Make the buffers of a packet; return the number of the command for which there was no memory."""
+        """Allocate the buffers of a packet; return the index of the command for which memory ran out."""
         self._failed = False
         with self._stream:
             for index, command in enumerate(commands):
@@ -145,7 +145,7 @@ class CupyHost:
             self._caught(error, index, command)
 
     def _caught(self, error: Exception, index: int, command: Command | None) -> None:
-        # What follows a failed command in its packet may depend on it: none of it runs.
+        # later commands may depend on a failed one, so none of them runs
         self._failed = True
         pipeline = command.pipeline if isinstance(command, Dispatch) else 0
         cuda = self._cupy.cuda
@@ -188,7 +188,7 @@ class CupyHost:
             _ACTIONS[type(command)](self, command)
 
     def _send_uniforms(self, commands: Sequence[Command]) -> None:
-        """Bring the uniform words of all dispatches to the arena, in one copy."""
+        """Copy the uniform words of all dispatches to the arena at once."""
         words = array("I")
         starts = [
             place(words, command.uniform)
@@ -204,7 +204,7 @@ class CupyHost:
         self._upload(self._arena.ptr, words)
 
     def _upload(self, pointer: int, data: Buffer) -> None:
-        # From memory that is not pinned this returns when the bytes have been taken.
+        # from memory that is not pinned, this returns when the bytes have been read
         host = numpy.frombuffer(data, numpy.uint8)
         kind = self._runtime.memcpyHostToDevice
         self._runtime.memcpyAsync(pointer, host.ctypes.data, host.size, kind, self._stream.ptr)
@@ -226,7 +226,7 @@ class CupyHost:
         for stored, slots in list(self._tables_of.get(number, ())):
             self._drop_table(stored, slots)
         self._tables_of.pop(number, None)
-        # The pool hands memory out again in the order of the stream.
+        # the pool reuses memory in the order of the stream
         del self._buffers[number]
 
     def _drop_table(self, stored: StoredList, slots: tuple[int, ...]) -> None:
@@ -260,7 +260,7 @@ class CupyHost:
         kernel: CompiledKernel | None,
         offset: int,
     ) -> Launch:
-        """Return the call that does a command with buffers `live(number)`."""
+        """Return a function that runs a command with buffers `live(number)`."""
         if isinstance(command, Copy):
             return self._copy(command, live(command.src), live(command.dst))
         buffers = [live(number) for number in command.buffers]
@@ -346,7 +346,7 @@ class CupyHost:
         return table
 
     def _capture(self, stored: StoredList, table: Table) -> None:
-        """Record a table's launches as a CUDA graph, where all of them can be."""
+        """Record a table's launches as a CUDA graph, if all of them can be recorded."""
         for nested in stored.command.commands:
             if isinstance(nested, Routine) and not Routines.capturable(nested.routine):
                 return
@@ -374,13 +374,13 @@ class CupyHost:
     # Waiting
 
     def give_up(self, token: int) -> None:
-        """Forget a read whose answer nobody waits for."""
+        """Cancel a read."""
         with self._lock:
             self._ledger.answered(token)
             self._reads.pop(token, None)
 
     def can_block(self) -> bool:
-        """Say yes: native programs can wait."""
+        """Always true: native programs can wait."""
         return True
 
     def read(self, token: int, timeout: float) -> bytes:
@@ -391,7 +391,7 @@ class CupyHost:
         return bytes(memoryview(pinned)[:nbytes])
 
     async def read_async(self, token: int, timeout: float) -> bytes:
-        """Await a read's bytes."""
+        """Return a read's bytes without blocking."""
         with self._lock:
             pinned, nbytes, event = self._answer(token)
         await self._wait_async(event, timeout)
@@ -409,7 +409,7 @@ class CupyHost:
         return entry
 
     def _polls(self, event: Any, timeout: float) -> Iterator[float]:
-        """Yield how long to sleep before looking again, until `event` has come."""
+        """Yield the time to sleep before the next check, until `event` is done."""
         start = time.monotonic()
         while True:
             try:
@@ -442,7 +442,7 @@ class CupyHost:
         self._wait(self._fence(), timeout)
 
     async def synchronize_async(self, timeout: float) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""
         await self._wait_async(self._fence(), timeout)
 
     def faults(self) -> list[Fault]:

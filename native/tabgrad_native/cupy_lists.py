@@ -7,13 +7,13 @@ from typing import Any
 from tabgrad.hosts.commands import Dispatch, Pipeline, Store
 
 ALIGN_WORDS = 4
-"""Each dispatch's uniform words start at a multiple of this many words."""
+"""The alignment, in words, of each dispatch's uniform words."""
 
 Launch = Callable[[], None]
 
 
 def place(words: "array[int]", uniform: Sequence[int]) -> int:
-    """Append uniform words, aligned for the next ones, and return where they start."""
+    """Append uniform words, padded to the alignment; return their start."""
     start = len(words)
     words.extend(uniform)
     words.extend([0] * (-len(words) % ALIGN_WORDS))
@@ -33,7 +33,7 @@ class CompiledKernel:
 
 
 class Table:
-    """A list's launches for one table of slots; the second run records them as a graph."""
+    """The launches of a list for one table of slots; the second run records them as a CUDA graph."""
 
     __slots__ = ("graph", "launches", "runs")
 
@@ -44,10 +44,10 @@ class Table:
 
 
 class StoredList:
-    """A stored list; its uniform words live on the device, so that a graph finds them.
+    """A stored list, whose uniform words are on the device, where a CUDA graph reads them.
 
-    `kernels` are those its dispatches name, kept although their ids may be dropped; `starts`
-    is where the uniform words of each dispatch are in `words`.
+    `kernels` are those of its dispatches, kept even if their ids are dropped; `starts` has the position in
+    `words` of each dispatch's uniform words.
     """
 
     __slots__ = ("_positions", "command", "device_words", "kernels", "starts", "tables", "words")
@@ -68,6 +68,6 @@ class StoredList:
                 self.kernels.append(kernels[nested.pipeline])
 
     def patch(self, patches: Sequence[int]) -> None:
-        """Change uniform words on the host's side: index, word, index, word, ..."""
+        """Change the CPU copy of uniform words: index, word, index, word, ..."""
         for i in range(0, len(patches), 2):
             self.words[self._positions[patches[i]]] = patches[i + 1]

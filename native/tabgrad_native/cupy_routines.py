@@ -39,7 +39,7 @@ DTYPES = (
 
 NAMES = ("matmul", "argsort", "cumsum")
 
-# The cuBLAS type of the data, its type of computing, and the dtype of alpha and beta.
+# the cuBLAS type of the data, the type of the computation, and the dtype of alpha and beta
 _GEMM = {
     "float16": ("CUDA_R_16F", "CUBLAS_COMPUTE_32F", "float32"),
     "bfloat16": ("CUDA_R_16BF", "CUBLAS_COMPUTE_32F", "float32"),
@@ -52,7 +52,7 @@ _SIZES = {"bfloat16": 2}
 
 
 class Routines:
-    """Calls libraries on the current stream; `run` takes pointers of CuPy's memory."""
+    """Calls library functions on the current stream; `run` takes pointers to CuPy's memory."""
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
@@ -61,7 +61,7 @@ class Routines:
 
     @staticmethod
     def capturable(routine: int) -> bool:
-        """Say whether a routine can be part of a CUDA graph: it may not allocate."""
+        """Whether a routine can be part of a CUDA graph, that is, does not allocate."""
         return NAMES[routine] == "matmul"
 
     def run(self, routine: int, pointers: Sequence[Any], words: Sequence[int]) -> None:
@@ -134,7 +134,7 @@ class Routines:
         if not rows * n:
             return
         if descending:
-            # Sorting the reversed row ascending and reversing that keeps equals in order.
+            # sorting the reversed row ascending and reversing the result keeps equal elements in order
             order = self._cupy.argsort(values[:, ::-1], axis=-1, kind="stable")
             target[...] = n - 1 - order[:, ::-1]
         else:

@@ -1,13 +1,11 @@
-"""Finding a WebGPU adapter and device with wgpu-py, and saying what they can do."""
-
-from typing import Any
+"""Finds a WebGPU adapter and device with wgpu-py, and describes them."""
 
 import wgpu
 
 from tabgrad.core.errors import DeviceError
 from tabgrad.hosts.commands import LIMITS, VERSION, Adapter, Hello
 
-# wgpu-native has its own names for some of WebGPU's features.
+# wgpu-native's names of features, with WebGPU's names
 _FEATURES = {
     "shader-f16": "shader-f16",
     "subgroup": "subgroups",
@@ -16,8 +14,8 @@ _FEATURES = {
 }
 
 
-def request_adapter() -> Any:
-    """Return the fastest adapter there is."""
+def request_adapter() -> wgpu.GPUAdapter:
+    """Return the fastest adapter."""
     try:
         return wgpu.gpu.request_adapter_sync(power_preference="high-performance")
     except RuntimeError as error:
@@ -27,8 +25,8 @@ def request_adapter() -> Any:
         ) from error
 
 
-def request_device(adapter: Any) -> Any:
-    """Return a device with all that the adapter has of what kernels use."""
+def request_device(adapter: wgpu.GPUAdapter) -> wgpu.GPUDevice:
+    """Request a device with all features and limits of the adapter that kernels use."""
     features = [name for name in _FEATURES if name in adapter.features]
     wanted = {
         name: adapter.limits[name]
@@ -41,7 +39,7 @@ def request_device(adapter: Any) -> Any:
         return adapter.request_device_sync(required_features=[], required_limits={})
 
 
-def hello_of(adapter: Any, device: Any) -> Hello:
+def hello_of(adapter: wgpu.GPUAdapter, device: wgpu.GPUDevice) -> Hello:
     """Describe a device."""
     info = dict(adapter.info)
     limits = {

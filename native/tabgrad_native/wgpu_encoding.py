@@ -1,4 +1,4 @@
-"""The packet being encoded on a wgpu-py device: command encoder, pass, uniform words and bind groups."""
+"""Encodes a packet on a wgpu-py device: command encoder, pass, uniform words and bind groups."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from tabgrad.hosts.commands import Buffer, Window
 from tabgrad_native.wgpu_pipelines import SLOT, Compiled, StoredList
 
 GROUPS = 2048
-"""How many bind groups are kept: the oldest goes first."""
+"""How many bind groups are kept; the oldest is dropped first."""
 
 
 class Encoding:
-    """Encodes commands and submits them; `WgpuHost` says which."""
+    """The part of `WgpuHost` that encodes commands and submits them."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: wgpu.GPUDevice) -> None:
         self._device = device
         self._queue = device.queue
         self._buffers: dict[int, Any] = {}
@@ -49,7 +49,7 @@ class Encoding:
 
     def _close_pass(self) -> None:
         if self._pass is not None:
-            # Reset first: if `end` raises, this pass must not be ended again.
+            # reset first: if `end` raises, this pass must not be ended again
             ending, self._pass = self._pass, None
             ending.end()
 
@@ -63,7 +63,7 @@ class Encoding:
         self._pending.clear()
 
     def _flush(self) -> None:
-        """Submit what has been encoded; the uniforms go up first, in one write."""
+        """Submit the encoded commands, after one write of their uniform words."""
         if self._encoder is None:
             return
         self._close_pass()
@@ -72,10 +72,9 @@ class Encoding:
         start, end = self._uniform_sent, self._uniform_end
         if end > start:
             self._queue.write_buffer(self._arena, start, self._arena_bytes[start:end])
-        # The uniforms of the rest of the packet go behind these, so that no bytes
-        # of the arena are written twice in one packet.
+        # the rest of the packet puts its uniforms after these: no arena byte is written twice in one packet
         self._uniform_sent = end
-        # together: what was submitted is counted
+        # one statement: an interrupt can't leave a submit uncounted
         self._submits, _ = self._submits + 1, self._queue.submit([buffer])
         self._used.clear()
         self._pending.clear()
@@ -95,7 +94,7 @@ class Encoding:
         self._tables_of = {}
 
     def _put_uniform(self, data: Buffer) -> int:
-        """Place uniform words in the arena and return where."""
+        """Put uniform words into the arena; return their offset."""
         view = memoryview(data).cast("B")
         nbytes = len(view)
         start = self._uniform_end
@@ -109,7 +108,7 @@ class Encoding:
         return start
 
     def _group(self, pipeline: Compiled, ids: tuple[int, ...], nbytes: int) -> Any:
-        """Return the bind group for these buffers, and `nbytes` of uniform words."""
+        """Return the bind group of these buffers and `nbytes` of uniform words."""
         nbytes = (nbytes + SLOT - 1) // SLOT * SLOT
         key = (pipeline.layout.number, nbytes, *ids)
         group = self._groups.get(key)
@@ -124,7 +123,7 @@ class Encoding:
         return group
 
     def _forget_group(self, key: tuple[int, ...]) -> None:
-        """Let go of a bind group; what is encoded with it, and tables that have it, keep it alive."""
+        """Drop a bind group; encoded commands and tables that use it keep it alive."""
         del self._groups[key]
         for number in set(key[2:]):
             self._groups_of[number].discard(key)
@@ -132,7 +131,7 @@ class Encoding:
     def _group_of_windows(
         self, pipeline: Compiled, bound: Sequence[int | Window], slots: Sequence[int], nbytes: int
     ) -> Any:
-        """Return a bind group of parts of buffers; only the table that it is made for keeps it."""
+        """Make a bind group of parts of buffers, which only its table keeps."""
         resources = [
             {"buffer": self._buffers[slots[w.slot]], "offset": w.offset, "size": w.nbytes}
             if isinstance(w, Window)

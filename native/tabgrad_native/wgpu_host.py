@@ -1,8 +1,7 @@
-"""Carries out packets with wgpu-py: WebGPU on Vulkan, Metal and Direct3D.
+"""Runs packets with wgpu-py: WebGPU on Vulkan, Metal and Direct3D.
 
-The calls of a dispatch go straight to the C library that wgpu-py loads, not through its
-classes, which cost five times as much; errors inside a pass come out of its end or of
-`encoder.finish`, which do go through them.
+The calls of a dispatch go directly to the C library of wgpu-py, because its classes take five times as long.
+Errors inside a pass are raised by its end or by `encoder.finish`, which are calls of these classes.
 """
 
 import threading
@@ -43,7 +42,7 @@ from tabgrad_native.wgpu_pipelines import Pipelines, StoredList
 from tabgrad_native.wgpu_staging import Mapping, Staging
 
 TABLES = 8
-"""How many slot tables a stored list keeps its bind groups for."""
+"""For how many slot tables a stored list keeps bind groups."""
 
 STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 
@@ -53,9 +52,9 @@ _dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
 
 
 class WgpuHost(Encoding):
-    """A device of wgpu-py that speaks packets; see `tabgrad.hosts.host.Host`."""
+    """Runs packets on a device of wgpu-py; see `tabgrad.hosts.host.Host`."""
 
-    def __init__(self, adapter: Any, *, diagnose: bool = False) -> None:
+    def __init__(self, adapter: wgpu.GPUAdapter, *, diagnose: bool = False) -> None:
         super().__init__(request_device(adapter))
         self.hello = hello_of(adapter, self._device)
         self.lost = False
@@ -76,7 +75,7 @@ class WgpuHost(Encoding):
     # Packets
 
     def submit(self, packet: bytearray | memoryview, nbytes: int, blobs: Sequence[Buffer]) -> int:
-        """Carry out a packet; returns how many queue submits it took."""
+        """Run a packet; return the number of queue submits."""
         with self._lock:
             self._begin()
             if self.lost:
@@ -104,7 +103,7 @@ class WgpuHost(Encoding):
         self._before = self.packets
 
     def _take(self, commands: Sequence[Command], blobs: Sequence[Buffer]) -> None:
-        """Carry out a packet that has been checked, or as much of it as there is memory for."""
+        """Run a checked packet, up to the command for which memory runs out."""
         self._pipelines.compile_ahead(commands)
         taken = self._allocate(commands)
         if taken < len(commands):
@@ -115,7 +114,7 @@ class WgpuHost(Encoding):
         self._finish()
 
     def _allocate(self, commands: Sequence[Command]) -> int:
-        """Make the buffers of a packet; return the number of the command for which there was no memory."""
+        """Allocate the buffers of a packet; return the index of the command for which memory ran out."""
         for index, command in enumerate(commands):
             if isinstance(command, Alloc):
                 try:
@@ -141,7 +140,7 @@ class WgpuHost(Encoding):
         self._guard_flush(-1, None)
 
     def _finish(self) -> None:
-        """Let go of what the packets up to now have given up."""
+        """Release what earlier packets have freed or dropped."""
         self._uniform_end = self._uniform_sent = 0
         while self._ended:
             command = self._ended.pop()
@@ -156,7 +155,7 @@ class WgpuHost(Encoding):
                     self._pipelines.drop(number)
 
     def _undo(self, commands: Sequence[Command]) -> None:
-        """After an exception: be as before the packet; where a part of it has run, the device is given up."""
+        """Restore the state before the packet after an exception; if part of it has run, give up the device."""
         if self._submits == self._whole and self._submits:
             self.stopped, self.packets = -1, self._before + 1
             return
@@ -195,7 +194,7 @@ class WgpuHost(Encoding):
             self._caught(error, index, command)
 
     def _caught(self, error: Exception, index: int, command: Command | None) -> None:
-        # As in a browser, what was encoded beside a failed command is not submitted.
+        # as in a browser, commands that were encoded with a failed one are not submitted
         self._abandon()
         pipeline = command.pipeline if isinstance(command, Dispatch) else 0
         text = str(error)
@@ -220,7 +219,7 @@ class WgpuHost(Encoding):
             raise OutOfMemoryError(
                 f"a buffer of {command.nbytes} bytes is above the device's limit of {limit}"
             )
-        # No binding may be empty, so an empty buffer gets one word.
+        # a binding may not be empty, so an empty buffer gets one word
         self._buffers[command.id] = self._device.create_buffer(
             label=f"buffer {command.id}", size=max(command.nbytes, 4), usage=STORAGE
         )
@@ -242,8 +241,7 @@ class WgpuHost(Encoding):
     def _write(self, number: int, offset: int, data: Buffer) -> None:
         if self._failed or not len(data):
             return
-        # A write takes effect before the next submit, so what was encoded to run
-        # earlier on the same buffer has to go first.
+        # a write takes effect before the next submit, so earlier encoded commands on the buffer go first
         if number in self._used:
             self._flush()
         self._queue.write_buffer(self._buffers[number], offset, data)
@@ -258,7 +256,7 @@ class WgpuHost(Encoding):
         src_offset, dst_offset = command.src_offset, command.dst_offset
         nbytes = command.nbytes
         if src is dst:
-            # WebGPU does not copy inside one buffer.
+            # WebGPU can't copy inside one buffer
             src = self._device.create_buffer(size=nbytes, usage=STORAGE)
             encoder.copy_buffer_to_buffer(dst, src_offset, src, 0, nbytes)
             src_offset = 0
@@ -321,7 +319,7 @@ class WgpuHost(Encoding):
         self._encode(table, base)
 
     def _table(self, stored: StoredList, slots: tuple[int, ...]) -> list[tuple[Any, ...]]:
-        """Resolve a list's steps for these buffers, and keep the result."""
+        """Resolve a list's steps for these buffers, and cache the result."""
         table: list[tuple[Any, ...]] = []
         groups = []
         for step in stored.steps:
@@ -362,13 +360,13 @@ class WgpuHost(Encoding):
     # Waiting
 
     def give_up(self, token: int) -> None:
-        """Forget a read whose answer nobody waits for."""
+        """Cancel a read."""
         with self._lock:
             self._ledger.answered(token)
             self._reads.pop(token, None)
 
     def can_block(self) -> bool:
-        """Say yes: native programs can wait."""
+        """Always true: native programs can wait."""
         return True
 
     def read(self, token: int, timeout: float) -> bytes:
@@ -378,7 +376,7 @@ class WgpuHost(Encoding):
         return mapping.wait(timeout)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
-        """Await a read's bytes."""
+        """Return a read's bytes without blocking."""
         with self._lock:
             mapping = self._mapped(*self._answer(token))
         return await mapping.wait_async(timeout)
@@ -396,11 +394,11 @@ class WgpuHost(Encoding):
         staging, nbytes = entry
         return staging, nbytes
 
-    def _mapped(self, staging: Any, nbytes: int) -> Mapping:
+    def _mapped(self, staging: wgpu.GPUBuffer, nbytes: int) -> Mapping:
         return Mapping(staging, nbytes, self._staging, self._lock, self._check, self._map_failed)
 
     def _check(self) -> None:
-        """Raise DeviceLostError where the device has been destroyed."""
+        """Raise DeviceLostError if the device was destroyed."""
         if self._device._poller is None and not self.lost:
             self._lose(-1)
         if self.lost:
@@ -423,7 +421,7 @@ class WgpuHost(Encoding):
         self._fault("lost", "the device is lost" + (f": {why}" if why else ""), index)
 
     def _fence(self) -> Mapping:
-        """Map a buffer that the last submit wrote: the queue has run when it is there."""
+        """Map a buffer that the last submit writes: when it is mapped, the queue has run."""
         if self.lost:
             raise DeviceLostError("the device is lost")
         staging = self._staging.take(4)
@@ -442,7 +440,7 @@ class WgpuHost(Encoding):
         fence.wait(timeout)
 
     async def synchronize_async(self, timeout: float) -> None:
-        """Await what `synchronize` waits for."""
+        """Do what `synchronize` does, without blocking."""
         with self._lock:
             fence = self._fence()
         await fence.wait_async(timeout)
@@ -470,13 +468,13 @@ _ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
 }
 
 
-def hold_destroy(device: Any, lock: Any, staging: Staging) -> None:
-    """Let a device be destroyed only while nobody reads a buffer of it, where wgpu-native ends the process;
-    those who wait for one then hear of it.
+def hold_destroy(device: wgpu.GPUDevice, lock: threading.RLock, staging: Staging) -> None:
+    """Delay `destroy` of a device during reads of its buffers, because wgpu-native would end the process.
 
-    That holds for whoever has this Python object; what destroys the device below it can't be held.
+    Waiting reads then learn of it. This covers calls of this Python object, not what destroys the device below
+    it.
     """
-    # by reference: nobody's way to the device may be a cycle
+    # weak references, so that the device is part of no cycle
     of, waiting = weakref.ref(device), weakref.ref(staging)
 
     def destroy() -> None:
@@ -491,5 +489,5 @@ def hold_destroy(device: Any, lock: Any, staging: Staging) -> None:
 
 
 def connect(*, diagnose: bool = False) -> WgpuHost:
-    """Open the fastest WebGPU device there is."""
+    """Open the fastest WebGPU device."""
     return WgpuHost(request_adapter(), diagnose=diagnose)

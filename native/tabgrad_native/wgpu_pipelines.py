@@ -11,13 +11,13 @@ from tabgrad.core.interrupts import interruptible
 from tabgrad.hosts.commands import Command, Copy, Dispatch, Pipeline, Store, Window
 
 SLOT = 256
-"""Each dispatch's uniform words start at a multiple of this many bytes in the arena."""
+"""The alignment, in bytes, of each dispatch's uniform words in the arena."""
 
 _TYPES = {"r": "read-only-storage", "w": "storage", "u": "uniform"}
 
 
 class Layout(NamedTuple):
-    """The layouts that one string of binding letters stands for."""
+    """The layouts for one string of binding letters."""
 
     group: Any
     whole: Any
@@ -36,21 +36,21 @@ class Compiled:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes two pipelines the same."""
+        """The key that equal pipelines share."""
         return self.command.source, self.command.bindings, self.command.overrides
 
 
 class Pipelines:
     """All pipelines by id; equal ones share one compiled pipeline."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: wgpu.GPUDevice) -> None:
         self._device = device
         self._layouts: dict[str, Layout] = {}
         self._shared: dict[tuple[object, ...], tuple[Any, list[int]]] = {}
         self.by_id: dict[int, Compiled] = {}
 
     def add(self, command: Pipeline) -> None:
-        """Compile a pipeline; on an error its id stays, without one."""
+        """Compile a pipeline; after an error its id remains, without a pipeline."""
         compiled = self.by_id[command.id] = Compiled(command)
         compiled.layout = self._layout(command.bindings)
         shared = self._shared.get(compiled.key)
@@ -62,10 +62,10 @@ class Pipelines:
 
     @interruptible
     def compile_ahead(self, commands: Sequence[Command]) -> None:
-        """Compile the pipelines of a packet, which takes long: whoever breaks this off has lost nothing."""
+        """Compile the pipelines of a packet in advance: this is slow, and may be interrupted safely."""
         for command in commands:
             if isinstance(command, Pipeline):
-                # what does not compile says so when it is added
+                # `add` reports the error
                 with suppress(wgpu.GPUError):
                     layout = self._layout(command.bindings)
                     key = Compiled(command).key
@@ -73,7 +73,7 @@ class Pipelines:
                         self._shared[key] = (self._compile(command, layout), [])
 
     def drop(self, number: int) -> None:
-        """Forget an id, and the compiled pipeline if it was the last one to use it."""
+        """Drop an id, and the compiled pipeline if no other id uses it."""
         compiled = self.by_id.pop(number)
         if compiled.gpu is not None:
             users = self._shared[compiled.key][1]
@@ -89,7 +89,7 @@ class Pipelines:
         return 0
 
     def _compile(self, command: Pipeline, layout: Layout) -> Any:
-        # wgpu's compiler knows the functions of subgroups, but not yet the directive WGSL wants.
+        # wgpu's compiler has the subgroup functions, but not yet the directive that WGSL requires
         source = command.source.replace("enable subgroups;\n", "")
         module = self._device.create_shader_module(label=command.label, code=source)
         return self._device.create_compute_pipeline(
@@ -131,10 +131,9 @@ class Step(NamedTuple):
 
 
 class StoredList:
-    """A stored list: its steps, and its uniform words laid out as in the arena.
+    """A stored list: its steps, and its uniform words in the layout of the arena.
 
-    `tables` keeps the steps resolved for the slot tables replayed last, and the bind
-    groups that are theirs alone.
+    `tables` caches the resolved steps of the latest slot tables, and the bind groups that only they use.
     """
 
     __slots__ = ("_positions", "_words", "image", "steps", "tables")

@@ -1,4 +1,4 @@
-"""Bringing bytes back from a wgpu-py device: staging buffers, and waits with deadlines."""
+"""Reads bytes back from a wgpu-py device: staging buffers, and waits with deadlines."""
 
 import asyncio
 import threading
@@ -11,13 +11,13 @@ from tabgrad.core.errors import DeadlineError, HostError
 from tabgrad.core.interrupts import interruptible
 
 KEPT_BYTES = 64 << 20
-"""How many bytes of free buffers are kept; what goes beyond is let go when its read is done."""
+"""How many bytes of free buffers are kept; others are released when their read is done."""
 
 
 class Staging:
-    """Buffers that can be mapped, kept by size for the next read."""
+    """Mappable buffers, kept by size for later reads."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: wgpu.GPUDevice) -> None:
         self._device = device
         self._free: dict[int, list[Any]] = {}
         self._nbytes = 0
