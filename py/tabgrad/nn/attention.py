@@ -23,8 +23,8 @@ class MultiheadAttention(Module):
     """softmax(q kᵀ / √head_dim + masks) v in `num_heads` parallel projections (Vaswani et al. 2017).
 
     Inputs are (T, N, embed_dim), (N, T, embed_dim) with `batch_first`, or (T, embed_dim). `kdim` and `vdim`
-    are the sizes of keys and values where they differ. `add_bias_kv` appends a learned key and value,
-    `add_zero_attn` a zero one.
+    are the sizes of keys and values if they differ from embed_dim. `add_bias_kv` appends a learned key and
+    value, `add_zero_attn` a zero one.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class MultiheadAttention(Module):
         ]
 
     def _heads(self, x: Tensor) -> Tensor:
-        """Return (N, heads, T, head_dim) of (N, T, embed_dim)."""
+        """Split (N, T, embed_dim) into heads: (N, heads, T, head_dim)."""
         return x.reshape(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
 
     def _extended(
@@ -108,8 +108,9 @@ class MultiheadAttention(Module):
         need_weights: bool = True, attn_mask: Tensor | None = None,
         average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        """Return (output, weights); weights are None without `need_weights`, and the mean over the heads
-        unless `average_attn_weights` is off.
+        """Return (output, weights).
+
+        `weights` is None without `need_weights`; with `average_attn_weights` it is the mean over the heads.
 
         `key_padding_mask` (N, S) and `attn_mask` (T, S) or (N · heads, T, S) are True where attention is
         not allowed, or are added to the scores. `is_causal` is a hint that `attn_mask` is the causal one.

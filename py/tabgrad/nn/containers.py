@@ -18,7 +18,7 @@ def _at(module: Module, index: int) -> str:
 
 
 class _Row(Module):
-    """What Sequential and ModuleList share: modules under the names 0, 1, 2, ..."""
+    """The base of Sequential and ModuleList: modules under the names 0, 1, 2, ..."""
 
     def __len__(self) -> int:
         return len(self._modules)

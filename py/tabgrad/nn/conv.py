@@ -32,7 +32,7 @@ def each_axis(value: Dims, n: int, what: str) -> tuple[int, ...]:
 
 
 class _Conv(Layer):
-    """What all convolutions share. The weight of a transposed one is (in, out / groups, *kernel)."""
+    """The base of all convolutions. The weight of a transposed one is (in, out / groups, *kernel)."""
 
     axes = 0
     transposed = False
@@ -99,7 +99,7 @@ class _Conv(Layer):
         return F.pad(input, tuple(widths), mode=self.padding_mode), 0
 
     def extra_repr(self) -> str:
-        """Sizes, and what differs from the defaults."""
+        """Return the sizes, and options that differ from their defaults."""
         n = self.axes
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         text += f", stride={self.stride}"
@@ -209,7 +209,7 @@ class _Transpose(_Conv):
         return tuple(extra)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """Return (N, out_channels, ...); `output_size` picks among the sizes that a stride leaves open."""
+        """Return (N, out_channels, ...); `output_size` chooses one of the sizes that the stride allows."""
         conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
         extra = self.output_padding
         if output_size is not None:

@@ -15,7 +15,7 @@ Tensor = tg.Tensor
 
 
 class Convertible:
-    """To devices and dtypes; parameters stay the same objects, so that an optimizer keeps hold of them."""
+    """Moves and casts a module; its parameters stay the same objects, so optimizers keep working."""
 
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]

@@ -56,7 +56,7 @@ class _Table(Layer):
                 self.weight[self.padding_idx].fill_(0)
 
     def extra_repr(self) -> str:
-        """Sizes, and what differs from the defaults."""
+        """Return the sizes, and options that differ from their defaults."""
         return f"{self.num_embeddings}, {self.embedding_dim}" + unusual(
             self,
             padding_idx=None,
@@ -118,7 +118,7 @@ class Embedding(_Table):
 
 
 class EmbeddingBag(_Table):
-    """The sum, mean or max over bags of rows, without the rows in between.
+    """The sum, mean or maximum over bags of rows, without storing the rows.
 
     A 2-D input holds one bag in each row; a 1-D one needs `offsets`, where each bag begins.
     """
@@ -148,5 +148,5 @@ class EmbeddingBag(_Table):
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        """Sizes, what differs from the defaults, and the mode."""
+        """Return the sizes, options that differ from their defaults, and the mode."""
         return super().extra_repr() + f", mode={self.mode!r}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Hook(NamedTuple):
-    """A function with how it wants to be called."""
+    """A hook function, and how to call it."""
 
     fn: Callable[..., Any]
     with_kwargs: bool = False
@@ -52,14 +52,14 @@ def any_of(module: Module) -> bool:
 
 
 def depend(capture: Any, module: Module) -> None:
-    """Have the call being compiled, if there is one, depend on a module and on the hooks of every module."""
+    """Make a call that is being compiled depend on a module and on the hooks of every module."""
     if capture is not None:
         capture.depend(module, type(module).__name__)
         capture.depend(EVERYWHERE, "the hooks of every module")
 
 
 def registered(module: Module, kind: str, name: str, value: Any) -> Any:
-    """Return what is to be kept under `name`: `value`, or what a hook gives in its place."""
+    """Return the value to keep under `name`: `value`, or what a hook returns instead."""
     for hook in list(EVERYWHERE.get(kind, {}).values()):
         changed = hook.fn(module, name, value)
         value = value if changed is None else changed
@@ -113,7 +113,7 @@ def _after(hook: Hook, module: Module, args: Any, kwargs: Any, result: Any) -> A
 
 
 class _Watch(tg.autograd.Function):
-    """The identity of any number of tensors, whose gradients all go through `watch` together."""
+    """The identity of several tensors; all their gradients go through `watch` together."""
 
     generate_vmap_rule = True
 
@@ -136,7 +136,7 @@ class _Watch(tg.autograd.Function):
 
 
 def _watched(leaves: list[Any], watch: Callable[[list[Any]], Any], materialize: bool) -> Any:
-    """Return `leaves` with those that need a gradient watched, and the places of these."""
+    """Watch those of `leaves` that need a gradient; return all leaves, and the places of the watched ones."""
     at = [i for i, x in enumerate(leaves) if isinstance(x, tg.Tensor) and x.requires_grad]
     found = list(leaves)
     if at:
@@ -157,7 +157,7 @@ class _Backward:
 
     @classmethod
     def of(cls, module: Module) -> _Backward | None:
-        """Return what calls the hooks, or None where the module has no backward hooks."""
+        """Return an object that calls the backward hooks, or None if the module has none."""
         before, after = of_kind(module, "backward_pre"), of_kind(module, "backward")
         if not (before or after) or not tg.is_grad_enabled():
             return None
@@ -218,7 +218,7 @@ class _Backward:
 
 
 def _spread(grads: list[Any], at: list[int], n: int) -> tuple[Any, ...]:
-    """Return `n` gradients, those at the places `at` given and None elsewhere."""
+    """Return `n` gradients: `grads` at the places `at`, and None elsewhere."""
     found: list[Any] = [None] * n
     for i, g in zip(at, grads, strict=True):
         found[i] = g

@@ -82,9 +82,9 @@ def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
-    """Fill `tensor` with normal numbers drawn anew where they fall outside [a, b].
+    """Fill `tensor` with normal numbers truncated to [a, b].
 
-    By the inverse of the distribution function, so there is no loop.
+    They are made by the inverse of the distribution function, without a loop.
     """
     low, high = (math.erf((edge - mean) / (std * math.sqrt(2))) for edge in (a, b))
     with tg.no_grad():
@@ -120,7 +120,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """Make a convolution's weight pass its input channels on, as many as there are outputs for."""
+    """Make a convolution's weight copy its input channels to the outputs, as far as there are outputs."""
     shape = tensor.shape
     if len(shape) not in (3, 4, 5):
         raise ValueError(
@@ -192,9 +192,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def _polar(matrix: Tensor) -> Tensor:
-    """Return U Vᵀ of a matrix U S Vᵀ: of a normal one it is uniform over the orthogonal matrices.
+    """Return U Vᵀ of a matrix U S Vᵀ; for a normal matrix it is uniform over the orthogonal matrices.
 
-    By products alone, which every device has: a quintic that lifts all singular values near one, then the
+    It takes products alone, which every device has: a quintic that lifts all singular values near one, then the
     Newton–Schulz cubic that brings them there.
     """
     wide = matrix.shape[0] <= matrix.shape[1]

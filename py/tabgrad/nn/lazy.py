@@ -165,7 +165,7 @@ class LazyConv3d(_LazyConv, conv.Conv3d):
 
 
 class _LazyTransposed(_LazyConv):
-    """For transposes of convolutions, whose options stand in another order."""
+    """For transposed convolutions, whose options come in another order."""
 
     def __init__(
         self, out_channels: int, kernel_size: Dims, stride: Dims = 1,

@@ -84,7 +84,7 @@ class Module(Convertible):
         return self.forward(*args, **kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what a call does that is not compiled."""
+        """Run a call that is not compiled."""
         hooks.depend(MODE.get().capture, self)
         return hooks.call(self, args, kwargs)
 
@@ -160,7 +160,7 @@ class Module(Convertible):
             raise KeyError(f"attribute '{name}' already exists; choose another {kind} name")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Keep `param` under `name`; None holds the name for a parameter that is not there."""
+        """Keep `param` under `name`; None reserves the name for an absent parameter."""
         self._check_name("parameter", name)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -341,7 +341,7 @@ class Module(Convertible):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.IncompatibleKeys:
-        """Copy a state dict in (or take its tensors over, with `assign`); return the keys that did not fit.
+        """Copy a state dict in, or with `assign` take its tensors over; return the keys that did not fit.
 
         With `strict`, missing and unexpected keys raise RuntimeError; shapes that differ always do.
         """
@@ -421,7 +421,7 @@ class Module(Convertible):
     # Text
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of the printed module."""
+        """Return the text between the parentheses of the printed module."""
         return ""
 
     def _get_name(self) -> str:

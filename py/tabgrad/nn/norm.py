@@ -20,7 +20,7 @@ Tensor = tg.Tensor
 
 
 class _ByChannel(Layer):
-    """What batch and instance norm share: statistics by channel (axis 1), running ones on request."""
+    """The base of batch and instance norm: statistics by channel (axis 1), running ones on request."""
 
     _version = 2
     dims: tuple[int, ...] = ()

@@ -69,7 +69,7 @@ MODES: dict[str, tuple[int, int, Step]] = {
 
 
 class RNNBase(Module):
-    """What the layers share: weights by layer and direction, padding, dropout between layers.
+    """The base of recurrent layers: weights by layer and direction, padding, dropout between layers.
 
     `mode` is "RNN_TANH", "RNN_RELU", "LSTM" or "GRU".
     """
@@ -216,7 +216,7 @@ class RNNBase(Module):
         return out, (final if self.states == 2 else final[0])
 
     def extra_repr(self) -> str:
-        """Sizes, and what differs from the defaults."""
+        """Return the sizes, and options that differ from their defaults."""
         return f"{self.input_size}, {self.hidden_size}" + unusual(
             self, proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0,
             bidirectional=False,
@@ -224,7 +224,7 @@ class RNNBase(Module):
 
 
 def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:
-    """Return for each time which sequences are still running, None where all are."""
+    """Return a mask of the sequences that are still running for each time, or None where all are."""
     times = x.shape[0]
     if lengths is None:
         return [None] * times

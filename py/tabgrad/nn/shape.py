@@ -129,7 +129,7 @@ class PixelUnshuffle(Layer):
 
 
 class ChannelShuffle(Layer):
-    """Takes the channels of the groups in turn (Zhang et al. 2018)."""
+    """Interleaves the channels of the groups (Zhang et al. 2018)."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ def _has_extra(module: Module) -> bool:
 
 
 def no_extra_state(self: Module) -> Any:
-    """Return what a subclass wants in its state dict beside tensors; `set_extra_state` takes it back."""
+    """Return what a subclass wants in its state dict besides tensors; `set_extra_state` restores it."""
     raise RuntimeError("get_extra_state: this module has no extra state")
 
 
@@ -85,7 +85,7 @@ def save_own(module: Module, destination: dict[str, Any], prefix: str, keep_vars
 
 
 class _Loading:
-    """One `load_state_dict`: what is gathered on the way."""
+    """One `load_state_dict`, with the keys and errors collected so far."""
 
     def __init__(self, strict: bool) -> None:
         self.strict = strict

@@ -34,7 +34,7 @@ def _activation(given: Activation) -> Callable[[Tensor], Tensor]:
 
 
 class _Layer(Layer):
-    """What encoder and decoder layers share: a residual feed-forward block, and norms before or after."""
+    """The base of encoder and decoder layers: a residual feed-forward block, and norms before or after."""
 
     def _feed_forward(
         self, d_model: int, dim_feedforward: int, dropout: float, activation: Activation,

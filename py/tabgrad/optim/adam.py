@@ -26,7 +26,7 @@ Betas = tuple[Any, Any]
 
 
 def beta_of(flat: Flat, group: Group, i: int) -> float | Tensor:
-    """Return beta number `i`: a tensor where the group has a tensor."""
+    """Return beta number `i`, as a tensor if it is one in the group."""
     beta = group["betas"][i]
     return flat.option(beta) if isinstance(beta, Tensor) else beta
 
@@ -38,7 +38,7 @@ def betas_of(group: Group) -> Betas:
 
 
 def check_betas(betas: tuple[Any, Any], chosen: dict[str, Any]) -> None:
-    """Raise ValueError for betas that Adam does not take."""
+    """Raise ValueError for betas that Adam does not accept."""
     tensors = [isinstance(b, Tensor) for b in betas]
     if any(tensors) and not all(tensors):
         raise ValueError("betas must be either both floats or both Tensors")

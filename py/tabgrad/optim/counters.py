@@ -1,8 +1,7 @@
 """Counters of optimizers: Python numbers while they run, tensors in state dicts, as PyTorch's are.
 
-A number changes at each step without the device and is read without waiting; the tensors in state dicts that
-somebody holds follow. `optimizer.state[p]["step"]` is
-that number: assign another, or a tensor of one element, to change it.
+A number changes at each step without the device, and is read without waiting; the tensors in state dicts
+follow it. `optimizer.state[p]["step"]` is that number; to change it assign another, or a tensor of one element.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ def as_number(name: str, value: float | Tensor) -> Any:
 
 
 def as_tensor(value: float, p: Tensor, group: dict[str, Any]) -> Tensor:
-    """Return a counter as a state dict has it: on the CPU, on the parameter's device if that is asked for."""
+    """Return a counter as a state dict's tensor: on the CPU, or with `capturable` on the parameter's device."""
     dtype = tg.float64 if tg.get_default_dtype() is tg.float64 else tg.float32
     near = group.get("capturable") or group.get("fused") or not _has_cpu()
     return tg.tensor(float(value), dtype=dtype, device=p.device if near else "cpu")
 
 
 class Loose:
-    """Stands for the place of a state that does not lie beside others yet."""
+    """The place of a state that does not lie beside others yet."""
 
     retired = True
 
@@ -58,10 +57,10 @@ LOOSE = Loose()
 
 
 class Given:
-    """The tensors that state dicts hold: they are what the state is, as PyTorch's, while somebody holds them.
+    """The tensors that state dicts hold: while they are in use they follow the state, as in PyTorch.
 
-    Those of counters follow the numbers. Those of the state are views of where it lies side by side, and move
-    with it when parameters are arranged anew.
+    Tensors of counters follow the numbers. Tensors of the state are views of the vectors that it lies in, and
+    move with it when parameters are arranged anew.
     """
 
     def __init__(self) -> None:
@@ -92,7 +91,7 @@ class Given:
         return found
 
     def follow(self, state: States, loaded: bool = False) -> None:
-        """Have the tensors be what is in `state` now; `loaded` says that all of it may be another."""
+        """Update the tensors from `state`; `loaded` says that all of it may have been replaced."""
         if not self._refs:
             return
         with using(MODE.get().replace(capture=None)), tg.no_grad():
@@ -109,7 +108,7 @@ class Given:
 
 
 class Undo:
-    """What takes the last step of an optimizer back on the Python side; a copy has none."""
+    """Undoes the last step of an optimizer on the Python side; a copy has none."""
 
     def __init__(self) -> None:
         self.kept: Callable[[], None] | None = None

@@ -52,7 +52,7 @@ class Flat:
         return live_scalar(getter, self.dtype, self.device)
 
     def rate(self, group: dict[str, Any], of: Callable[[Any], Number]) -> Tensor:
-        """Return of(lr) as a 0-d tensor, `of` being linear and lr that of the group, a number or a tensor."""
+        """Return of(lr) as a 0-d tensor for the group's lr, a number or a tensor; `of` must be linear."""
         lr = group["lr"]
         if not isinstance(lr, Tensor):
             return self.number(lambda: of(group["lr"]))
@@ -75,7 +75,7 @@ class Flat:
         on_replay(change, self.numbers)
 
     def guard(self) -> None:
-        """Have a compiled step traced anew when the state has moved to other Flats."""
+        """Make a compiled step trace again when the state has moved to other Flats."""
         guard(lambda: self.retired)
 
     def values(self) -> Tensor:
@@ -96,11 +96,11 @@ class Flat:
         write_parts(self.params, new)
 
     def kept(self) -> dict[str, Tensor]:
-        """Return the state as it is; where ops are recorded nothing is copied."""
+        """Return the state as it is; nothing is copied where ops are recorded."""
         return {name: t.clone() for name, t in self.tensors.items()}
 
     def restore(self, where: Tensor, before: dict[str, Tensor]) -> None:
-        """Go back to the state `before` where the 0-d tensor `where` is true."""
+        """Restore the state `before` if the 0-d tensor `where` is true."""
         for name, t in self.tensors.items():
             old = before.get(name)
             t.copy_(tg.where(where, tg.zeros_like(t) if old is None else old, t))
@@ -242,7 +242,7 @@ class States(MutableMapping[Tensor, Any]):
         return [*(t for flat in flats for t in flat.tensors.values()), *loose]
 
     def kept(self) -> Callable[[], None]:
-        """Return what gives each counter the number it has now, and forgets the state of other parameters."""
+        """Return a function that restores the counters, and drops the state of parameters without any now."""
         known = {id(p) for p in self}
         flats = {id(h[0]): h[0] for h in self.home.values()}.values()
         numbers = [(flat, dict(flat.numbers)) for flat in flats]

@@ -44,10 +44,10 @@ required: Any = _Required()
 
 
 def flags(**chosen: bool | None) -> dict[str, Any]:
-    """Return the options that choose an implementation, in the order given, which is PyTorch's in the groups.
+    """Return the options that choose an implementation, in PyTorch's order.
 
-    They stand in the groups, so that state dicts are PyTorch's. "maximize" and "differentiable" alone change
-    anything here.
+    They are in the groups so that state dicts are PyTorch's. Only "maximize" and "differentiable" have an
+    effect here.
     """
     if chosen.get("fused"):
         if chosen["differentiable"]:
@@ -58,9 +58,9 @@ def flags(**chosen: bool | None) -> dict[str, Any]:
 
 
 def check_lr(lr: float | Tensor, options: dict[str, Any], foreach: bool = True) -> None:
-    """Raise ValueError unless `lr` is a number from zero, or a tensor of one element where PyTorch takes it.
+    """Raise ValueError unless `lr` is a number from 0 on, or a tensor of one element where PyTorch accepts it.
 
-    `foreach` says whether an optimizer takes a tensor with the option of this name, though not capturable.
+    `foreach` says whether a tensor is accepted with the option `foreach` on and `capturable` off.
     """
     if not isinstance(lr, Tensor):
         nonnegative(lr=lr)
@@ -72,7 +72,7 @@ def check_lr(lr: float | Tensor, options: dict[str, Any], foreach: bool = True) 
 
 
 def number_of(lr: float | Tensor) -> float:
-    """Return an option as a number; a tensor is read, each time: where a formula is linear use Flat.rate."""
+    """Return an option as a number; a tensor is read each time. Use Flat.rate where the formula is linear."""
     if not isinstance(lr, Tensor):
         return float(lr)
     if MODE.get().grad and lr.requires_grad:
@@ -148,13 +148,13 @@ class Optimizer:
     """
 
     GUARDED: ClassVar = ()
-    """Of its attributes a compiled call depends on those that a user's code names; see `_depend`."""
+    """A compiled call depends on those attributes that a user's code names; see `_depend`."""
     state: States
     param_groups: list[Group]
     found_inf: Tensor | None = None
-    """Set by a GradScaler for a step that is to change nothing where this 0-d tensor is true."""
+    """Set by a GradScaler: if this 0-d tensor is true the step changes nothing."""
     _counters: ClassVar[tuple[str, ...]] = ()
-    """Names in the state of numbers that are tensors in state dicts."""
+    """Names of the numbers in the state that are tensors in state dicts."""
     _kinds: ClassVar = (
         "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_pre", "load_post",
     )  # fmt: skip
@@ -231,7 +231,7 @@ class Optimizer:
             )
 
     def _depend(self) -> None:
-        """Have a compiled step traced anew when groups, parameters or hooks are others."""
+        """Make a compiled step trace again when groups, parameters or hooks are replaced."""
         groups = self.param_groups
         guard(lambda: [*map(id, groups)])
         depend(*[group["params"] for group in groups], on="the optimizer's parameters")
@@ -269,7 +269,7 @@ class Optimizer:
         return loss
 
     def _arrange(self, i: int, group: Group) -> list[Flat]:
-        """Return the Flats of the parameters that have gradients: those of the last step if they fit."""
+        """Return the Flats of the parameters that have gradients, those of the last step if they still fit."""
         look_at_grads(group["params"])
         active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
         known = self._flats.get(i)
@@ -283,7 +283,7 @@ class Optimizer:
         return flats
 
     def _static(self, group: Group) -> tuple[Any, ...]:
-        """Return what of a group's options the formula depends on, other than through live numbers."""
+        """Return those options of a group that the formula depends on other than as live numbers."""
         betas = group.get("betas")
         lr = group["lr"]
         return (
@@ -294,13 +294,13 @@ class Optimizer:
         )  # fmt: skip
 
     def update(self, w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
-        """Return the new parameters, given those `w` and the gradients `g` as vectors; change the state
+        """Return the new parameters for the old ones `w` and the gradients `g`, all vectors; change the state
         in place."""
         raise NotImplementedError(f"{type(self).__name__} defines neither update nor step")
 
     def _remember(self) -> None:
-        """Have the devices keep what the step writes, should there turn out to be no room for it; while it is
-        captured, the capture does so."""
+        """Ask the devices to keep what the step overwrites, in case it finds no memory; a capture does this for
+        a captured step."""
         self._undo.kept = self.state.kept()
         if capturing() is not None:
             on_failure(functools.partial(_undone, weakref.ref(self)))
@@ -360,7 +360,7 @@ class Optimizer:
         return packed_all
 
     def _shown(self, p: Tensor, group: Group) -> dict[str, Any]:
-        """Return the state of a parameter as a state dict has it: tensors are those of the optimizer."""
+        """Return the state of a parameter for a state dict; its tensors are those of the optimizer."""
         loose = self.state.loose.get(p)
         if loose is not None and "_step" not in loose and not set(self._counters) & set(loose):
             return loose
@@ -376,7 +376,7 @@ class Optimizer:
         return shown
 
     def _taken(self, p: Tensor, own: dict[str, Any]) -> dict[str, Any]:
-        """Return the state of a parameter, of a state dict, as `state` holds it."""
+        """Turn the state of a parameter from a state dict into what `state` holds."""
         out: dict[str, Any] = {}
         for name, value in own.items():
             if name in self._counters:
@@ -460,12 +460,12 @@ class Optimizer:
 
 
 def _told_apart(value: Any) -> Any:
-    """Return what tells options apart: of a tensor which it is, for its number is read in the step."""
+    """Return the identity of an option that is a tensor, whose number a step reads, and others as they are."""
     return id(value) if isinstance(value, Tensor) else value
 
 
 def _moved(value: Any, p: Tensor) -> Any:
-    """Return a copy of a part of a state, on the device of the parameter and of its dtype where that fits."""
+    """Copy a part of a state to the parameter's device, and floating-point tensors to its dtype."""
     if isinstance(value, Tensor):
         dtype = p.dtype if value.is_floating_point() else value.dtype
         return value.detach().to(device=p.device, dtype=dtype).clone()

@@ -41,9 +41,9 @@ B = TypeVar("B", bound=Box)
 class View:
     """Ties a tensor to its base: the tensor is what `steps`, (op, params) each, make of `base`.
 
-    `seen` is the version of the base that the tensor's value belongs to. `made` says where derivatives don't
-    flow from the base to the tensor by these steps: a key of AMBIGUOUS, None where they do. `detached` says
-    that the tensor is a root of its own for derivatives, and shares only values with its base.
+    `seen` is the version of the base that the tensor's value belongs to. `made` is None if derivatives flow
+    from the base through the steps, else a key of AMBIGUOUS that says why they don't. `detached` says that
+    the tensor shares only values with its base, and no history.
     """
 
     __slots__ = ("_strides", "base", "detached", "made", "seen", "spec", "steps")
@@ -90,7 +90,7 @@ class View:
         self.seen = x._version = base._version
 
     def rebase(self, x: Tensor) -> None:
-        """Give the base the history of `x`, whose value has been written already, without recording."""
+        """Give the base the history of `x`. Its value has been written already, without recording."""
         if self.detached:
             return
         y = wrap(x.value, x.spec, x.device, x.owner)
@@ -99,7 +99,7 @@ class View:
 
     @staticmethod
     def along(x: Tensor, steps: tuple[Step, ...]) -> Tensor:
-        """Return the view of `x` that `steps` lead to."""
+        """Apply `steps` to `x`, each as a view."""
         for op, params in steps:
             x = view(op, x, params)
         return x
@@ -149,7 +149,7 @@ SEVERED = Severed()
 
 
 def refreshed(x: B) -> B:
-    """Return `x` itself, up to date: whoever reads `x.value` without binding an op asks for this."""
+    """Bring `x` up to date and return it. Code that reads `x.value` without binding an op calls this first."""
     if x.alias is not None:
         x.alias.refresh(x)
     return x
@@ -223,7 +223,7 @@ def detach(x: Tensor) -> Tensor:
 
 
 def present(x: Tensor, what: str) -> Tensor:
-    """Return `x` up to date, for another tensor to share its value; raise where its device was lost."""
+    """Bring `x` up to date, so that another tensor can share its value. Raises if its device was lost."""
     value, backend = refreshed(x).value, x.device.recorder
     if value.__class__ is Value and (backend is None or value.graph is not backend.graph):
         from tabgrad.hosts.answers import lost_tensor
@@ -233,7 +233,7 @@ def present(x: Tensor, what: str) -> Tensor:
 
 
 def own(y: Tensor) -> Tensor:
-    """Return the values of a user's tensor for another tensor to take: the node must not be shared."""
+    """Return a tensor with the values of `y` that another tensor can take over: tape nodes are not shared."""
     return copy.bind(y) if y.tracked else present(y, "copy")
 
 
@@ -241,7 +241,7 @@ def own(y: Tensor) -> Tensor:
 
 
 def check_writable(x: Tensor) -> None:
-    """Raise GradientError where `x` can't be written to in place here and now."""
+    """Raise an error if `x` can't be written to in place now."""
     its = x.alias
     if its is not None:
         its.refresh(x)
@@ -270,7 +270,7 @@ def check_writable(x: Tensor) -> None:
 
 
 def check_history(x: Tensor) -> None:
-    """Raise GradientError where a write to `x` can't be recorded: of leaves, or ambiguous ones."""
+    """Raise GradientError if a write to `x` can't be recorded: to a leaf, or a view made without gradients."""
     its = x.alias
     base = its.base if its.__class__ is View and not its.detached else None
     if base is not None and base.tracked and its.made in ("no_grad", "inference"):
@@ -331,14 +331,14 @@ def root_of(x: Box) -> Tensor:
 
 
 def look_behind(x: Tensor, what: str) -> None:
-    """Note that Python asks for what view `x` is a view of: a capture holds for this base and place alone."""
+    """Tell a capture that the program asked about the base of `x`: the capture holds for this base only."""
     capture = MODE.get().capture
     if capture is not None and x.alias.__class__ is View:
         capture.behind.append((root_of(x), what))
 
 
 def _store(x: Tensor, y: Tensor, mode: Mode) -> None:
-    """Give `x` the value and the history of `y`, of the same spec, and what it is a view of too."""
+    """Give `x` the value and the history of `y`, which has the same spec; a view writes to its base, too."""
     its = x.alias
     if its.__class__ is not View:
         _take(x, y, mode)
@@ -349,7 +349,7 @@ def _store(x: Tensor, y: Tensor, mode: Mode) -> None:
 
 
 def _store_through(x: Tensor, y: Tensor, mode: Mode) -> None:
-    """Give the base of the view `x`, which has the value of `y`, that value and the history of `y` there."""
+    """Write `y` to the base of the view `x`, which has the value of `y` already."""
     its = x.alias
     base = its.base
     if mode.capture is not None:
@@ -367,7 +367,7 @@ def _store_through(x: Tensor, y: Tensor, mode: Mode) -> None:
 
 
 def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
-    """Give `x` the value of `y`, of the same spec, and where gradients are on its history."""
+    """Give `x` the value of `y`, which has the same spec, and with gradients on also its history."""
     its = x.alias
     if its.__class__ is Storage:
         its.value, its.owner = y.value, y.owner
@@ -391,9 +391,9 @@ def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
 
 
 def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | None = None) -> None:
-    """Give `x` a payload of the base level, and where they change spec and device; its siblings follow.
+    """Give `x` another payload of the base level, and another spec or device if given; its siblings follow.
 
-    The way of `compile` and of whoever else changes a tensor from outside.
+    `compile` and others that change a tensor from outside use this.
     """
     its = x.alias
     if its.__class__ is Storage:
@@ -410,7 +410,7 @@ def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | No
 
 
 def remember(*tensors: Tensor | None) -> None:
-    """Have the devices keep what a layer is about to write, should there be no room for its step."""
+    """Ask the devices to keep what a layer is about to overwrite, in case its step finds no memory."""
     if capturing() is None:
         for given in tensors:
             x = given if given is None else refreshed(root_of(given))
@@ -419,7 +419,7 @@ def remember(*tensors: Tensor | None) -> None:
 
 
 def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:
-    """Return `y` with the shape and dtype of `x`; raise where it can't be written there."""
+    """Return `y` with the shape and dtype of `x`. Raises if it can't be written there."""
     want = x.spec
     if y.spec is want:
         return y

@@ -55,7 +55,7 @@ def axes(name: str, dim: Dims | None, rank: int, empty_is_all: bool = True) -> I
 
 
 def spread(args: tuple[Any, ...], named: Any) -> Any:
-    """Return what is given one by one, as one sequence, or by name."""
+    """Return an argument that was given one by one, as one sequence, or by its name."""
     if named is not None or not args:
         return named
     return args[0] if len(args) == 1 else args

@@ -59,7 +59,7 @@ def isreal(input: Tensor) -> Tensor:
 
 
 def ones_mask(like: Tensor) -> Tensor:
-    """Return true everywhere, in the shape of `like`."""
+    """Return a bool tensor of the shape of `like` that is true everywhere."""
     return constant(True, spec(like.spec.shape, dt.bool_), like.device)
 
 

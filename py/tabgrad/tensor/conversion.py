@@ -136,7 +136,7 @@ def _typed(name: str) -> Callable[..., Tensor]:
 
     front.__name__ = front.__qualname__ = name
     front.__doc__ = (
-        f"Return a {dtype.name} tensor of the given numbers, or of the given sizes: the old way."
+        f"Return a {dtype.name} tensor of the given numbers, or of the given sizes: PyTorch's old constructor."
     )
     return front
 
@@ -150,7 +150,7 @@ LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
 def type_(
     self: Tensor, dtype: DType | str | None = None, non_blocking: bool = False
 ) -> Tensor | str:
-    """Return the name of the type, "tabgrad.FloatTensor"; or the tensor as `dtype`, a dtype or name."""
+    """Return the name of the type, as "tabgrad.FloatTensor", or the tensor cast to a dtype or such a name."""
     if dtype is None:
         name = _TYPE_NAMES.get(self.spec.dtype)
         return f"tabgrad.{name}" if name else repr(self.spec.dtype)
@@ -190,7 +190,7 @@ cdouble = _to("cdouble", dt.complex128)
 def array_wrap(
     self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
 ) -> Tensor:
-    """Return what a NumPy function made of the tensor as a tensor on its device."""
+    """Turn what a NumPy function made of the tensor into a tensor on the same device."""
     return creation.tensor(array, device=self.device)
 
 
@@ -236,7 +236,7 @@ def is_signed(input: Tensor) -> bool:
 
 
 def is_inference(input: Tensor) -> bool:
-    """Return whether the tensor was made in `inference_mode`; a view is what its base is.
+    """Return whether the tensor, or the base of a view, was made in `inference_mode`.
 
     Elsewhere such a tensor can be read, but neither written to nor saved for a gradient: a `clone()` can.
 
@@ -274,7 +274,7 @@ def result_type(
     scalar: Tensor | Number | None = None, scalar1: Tensor | Number | None = None,
     scalar2: Tensor | Number | None = None,
 ) -> DType:  # fmt: skip
-    """Return the dtype of arithmetic on two tensors or numbers, whichever of PyTorch's names they are given by.
+    """Return the dtype that arithmetic on two tensors or numbers gives; all of PyTorch's names are accepted.
 
     >>> import tabgrad as tg
     >>> tg.result_type(tg.tensor([1, 2], device="cpu"), 1.0)
@@ -289,7 +289,7 @@ def result_type(
 
 
 def can_cast(from_: DType, to: DType) -> bool:
-    """Return whether `from_` may become `to` in place: no category is lost, nor the sign of integers."""
+    """Return whether an in-place cast is allowed: it may lose neither the category nor the sign of integers."""
     from_, to = dt.as_dtype(from_), dt.as_dtype(to)
     if from_.category > to.category:
         return False

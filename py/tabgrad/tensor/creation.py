@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def place(device: DeviceLike | None, layout: Layout | None = None) -> Device:
-    """Return the device of this name, the default one for None; raise for a layout that is not there."""
+    """Return the device of this name, or the default one for None. Raises for an unknown layout."""
     if layout is not None:
         check_layout(layout)
     return get_default_device() if device is None else device_of(device)
@@ -41,7 +41,7 @@ def placed(
 
 
 def require(x: Tensor, requires_grad: bool) -> Tensor:
-    """Return the new tensor `x`, made a leaf that wants gradients if asked for."""
+    """Set `requires_grad` of the new tensor `x` if asked for, and return it."""
     if requires_grad:
         x.requires_grad = True
     return x
@@ -210,7 +210,7 @@ def asarray(
     obj: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
     copy: bool | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return `obj` as a tensor, copied if `copy`; what is no tensor is always copied."""
+    """Return `obj` as a tensor, copied if `copy` is true; anything but a tensor is always copied."""
     if isinstance(obj, Box) and not copy:
         return require(as_tensor(obj, dtype, device), requires_grad)
     return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -273,7 +273,7 @@ def zeros(
     *args: Dims, size: Dims | None = None, dtype: DType | None = None, layout: Layout | None = None,
     device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return zeros of this size, in the default dtype unless told.
+    """Return zeros of this size; the dtype is the default one if none is given.
 
     >>> import tabgrad as tg
     >>> tg.zeros(2, 3, device="cpu")
@@ -288,7 +288,7 @@ def ones(
     *args: Dims, size: Dims | None = None, dtype: DType | None = None, layout: Layout | None = None,
     device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return ones of this size, in the default dtype unless told."""
+    """Return ones of this size; the dtype is the default one if none is given."""
     return _filled("ones", args, size, 1.0, dtype, device, requires_grad, layout)
 
 
@@ -336,7 +336,7 @@ def like(
     input: Tensor, value: float, dtype: DType | None, device: DeviceLike | None,
     requires_grad: bool, layout: Layout | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor of the shape of `input`, and its dtype and device unless told, filled with `value`."""
+    """Return a tensor like `input` filled with `value`; `dtype` and `device` replace those of `input`."""
     check_layout(layout)
     s = input.spec
     where = input.device if device is None else device_of(device)
@@ -349,7 +349,7 @@ def zeros_like(
     device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
     memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return zeros of the shape of `input`, and of its dtype and device unless told."""
+    """Return zeros of the shape of `input`, by default also of its dtype and device."""
     return like(input, 0, dtype, device, requires_grad, layout)
 
 
@@ -358,7 +358,7 @@ def ones_like(
     device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
     memory_format: MemoryFormat | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return ones of the shape of `input`, and of its dtype and device unless told."""
+    """Return ones of the shape of `input`, by default also of its dtype and device."""
     return like(input, 1, dtype, device, requires_grad, layout)
 
 
@@ -390,7 +390,7 @@ def new_tensor(
     self: Tensor, data: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor of `data`, of this one's dtype and device unless told."""
+    """Return a tensor of `data`, by default of this tensor's dtype and device."""
     where = device or self.device
     return tensor(data, dtype=dtype or self.spec.dtype, device=where, requires_grad=requires_grad)
 
@@ -400,7 +400,7 @@ def new_full(
     layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor filled with `fill_value`, of this one's dtype and device unless told."""
+    """Return a tensor filled with `fill_value`, by default of this tensor's dtype and device."""
     return full(
         size, fill_value, dtype=dtype or self.spec.dtype, layout=layout,
         device=device or self.device, requires_grad=requires_grad,
@@ -412,7 +412,7 @@ def new_zeros(
     layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return zeros of this size, of this one's dtype and device unless told."""
+    """Return zeros of this size, by default of this tensor's dtype and device."""
     shape = sizes("new_zeros", args, size)
     return new_full(
         self, shape, 0, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
@@ -424,7 +424,7 @@ def new_ones(
     layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return ones of this size, of this one's dtype and device unless told."""
+    """Return ones of this size, by default of this tensor's dtype and device."""
     shape = sizes("new_ones", args, size)
     return new_full(
         self, shape, 1, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad

@@ -23,7 +23,7 @@ def unique(
     input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:  # fmt: skip
-    """Return the different elements in ascending order; if asked, also which one each is, and how often.
+    """Return the different elements in ascending order; on request also each element's index, and the counts.
 
     With `dim` whole slices along it are compared.
 
@@ -42,7 +42,7 @@ def unique(
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Return the elements without repeats; if asked, also the run that each is in, and the runs' lengths."""
+    """Return the elements without repeats; on request also the run of each element, and the runs' lengths."""
     rows, shape = _rows(input, dim)
     found, group, counts = _groups(rows)
     inverse = group if return_inverse else None

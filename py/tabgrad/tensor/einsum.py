@@ -24,7 +24,7 @@ Term = tuple[Any, Labels]
 
 
 def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Return the sum of products that `equation` spells: "ij,jk->ik" is a matrix product.
+    """Return the sum of products that `equation` describes: "ij,jk->ik" is a matrix product.
 
     Labels missing on the right are summed over; "..." stands for dims that broadcast. Without "->" the
     labels that occur once are kept, in alphabetic order. Dims may also be named by lists of ints after

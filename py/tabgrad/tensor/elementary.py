@@ -121,7 +121,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 @takes_out
 @widened
 def frac(input: Tensor) -> Tensor:
-    """Return each element without its integer part, with its sign."""
+    """Return the fractional part of each element, with its sign."""
     needs_float("frac", input)
     return e.sub(input, trunc(input))
 
@@ -157,7 +157,7 @@ def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None,
     neginf: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return `input` with nan, inf and -inf replaced: by 0, the largest and the smallest number unless told."""
+    """Replace nan, inf and -inf, by default by 0, the largest and the smallest number."""
     if input.spec.dtype.category < FLOAT:
         return e.copy(input)
     top = dt_max(input.spec.dtype)

@@ -1,4 +1,4 @@
-"""Functions of a primitive each: casts and broadcasts come first, and floats of one spec take a short way."""
+"""Functions that apply one primitive each, after casting and broadcasting; floats of one spec skip these."""
 
 from __future__ import annotations
 

@@ -123,13 +123,13 @@ on_restore(lambda: default_generator.manual_seed(SEED))
 
 
 def current() -> Generator:
-    """Return the generator that draws where none is named: the default one, but where a task draws again."""
+    """Return the generator used where none is named: the default one, or that of a task which draws again."""
     found: Generator | None = MODE.get().generator
     return default_generator if found is None else found
 
 
 class Mark:
-    """Where the default generator stands: at each replay of a compiled step, where it stands then."""
+    """A place in the default generator's stream; each replay of a compiled step notes its own."""
 
     def __init__(self) -> None:
         self.place = (0, 0)
@@ -142,7 +142,7 @@ class Mark:
 
     @contextmanager
     def again(self) -> Iterator[None]:
-        """Draw what was drawn from the mark on; the default generator and other threads know nothing of it."""
+        """Repeat the draws made since the mark; the default generator and other threads are not affected."""
         source = Generator()
         on_replay(lambda: self._give(source))
         with using(MODE.get().replace(generator=source)):
@@ -157,7 +157,7 @@ class Mark:
 
 
 def bits(shape: tuple[int, ...], generator: Generator | None, device: Device) -> Tensor:
-    """Return uniform uint32 words, or what vmap makes of drawing them."""
+    """Draw uniform uint32 words; under vmap its `randomness` decides how."""
     source = current() if generator is None else generator
 
     def make(shape: tuple[int, ...]) -> Tensor:
@@ -201,7 +201,7 @@ def set_rng_state(new_state: Tensor) -> None:
 def fork_rng(
     devices: Iterable[int] | None = None, enabled: bool = True, *, device_type: str | None = None
 ) -> Iterator[None]:
-    """Leave the default generator after the block as it was before: there is one, for all devices."""
+    """Restore the default generator after the block; one generator serves all devices."""
     before = Mark()
     try:
         yield

@@ -1,7 +1,7 @@
 """Indexing with square brackets: numbers, slices, None, ..., masks and index tensors.
 
-An index is worked out in two steps. Numbers, slices, None and ... make a view. Index tensors, lists and
-masks then pick from the view by one gather over the dims they stand for, made one; writing scatters.
+An index is worked out in two steps. Numbers, slices, None and ... make a view. Index tensors, lists and masks
+then pick from the view: the dims that they index are merged into one, which a gather reads or a scatter writes.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
 
 
 class Picking:
-    """Advanced indices against a view: where they lie, and one index into their dims made one."""
+    """The advanced indices of a view, combined into one index over their dims, which are merged into one."""
 
     def __init__(self, x: Tensor, picks: list[tuple[int, Any]], name: str) -> None:
         self.x = x
@@ -300,7 +300,7 @@ class Picking:
         return tuple(self.x.spec.shape[d] for d in self.rest[self.at :])
 
     def flat(self) -> Tensor:
-        """Return the input with the indexed dims made one."""
+        """Return the input with the indexed dims merged into one."""
         x = self.x
         if self.order != tuple(range(len(self.order))):
             x = v.permute.bind(x, dims=self.order)

@@ -1,6 +1,6 @@
 """In-place twins: `x.add_(y)` gives `x` the value of `add(x, y)`.
 
-Values never change; a tensor takes a new one, and its views and siblings follow (see aliasing).
+Values never change: a tensor takes a new one, and its views and siblings follow (see aliasing).
 """
 
 from __future__ import annotations

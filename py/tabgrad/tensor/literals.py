@@ -80,8 +80,8 @@ def number_dtype(leaves: Iterable[Any]) -> dt.DType:
 def encode(leaves: Sequence[Any], dtype: dt.DType) -> bytes:
     """Return Python numbers as the bytes of `dtype`.
 
-    Integers must fit (OverflowError), but that a negative one becomes unsigned modulo 2 ** bits; floats
-    become integers by truncation, as in PyTorch.
+    Raises OverflowError for an integer that does not fit; a negative one wraps in an unsigned dtype. Floats
+    are truncated to integers, as in PyTorch.
     """
     if dtype is dt.bool_:
         return bytes([bool(x) for x in leaves])

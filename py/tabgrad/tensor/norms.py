@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
-    """Return the p-norm over `axes`: the one definition. At 0 its derivative is 0, whatever p.
+    """Return the p-norm over `axes`; all vector norms are computed here. The derivative at 0 is 0 for each p.
 
     The second derivative of the 2-norm of zeros is nan, as it has none.
     """
@@ -68,7 +68,7 @@ def norm(
 ) -> Tensor:  # fmt: skip
     """Return the p-norm over `dim` of the elements as one vector; "fro" is 2.
 
-    The derivative at 0 is 0, whatever p.
+    The derivative at 0 is 0 for each p.
 
     >>> import tabgrad as tg
     >>> tg.norm(tg.tensor([3.0, 4.0], device="cpu"))

@@ -1,4 +1,4 @@
-"""What Python's operators do with a tensor on one side and anything on the other."""
+"""Python's operators with a tensor on one side and any object on the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLOAT = dt.FLOAT
 
 
 def _operand(self: Tensor, other: Any) -> Any:
-    """Return what stands on the other side of an operator, NotImplemented where it is no operand.
+    """Return the other operand of an operator, or NotImplemented for an object that can't be one.
 
     A NumPy array becomes a tensor on the device of this one, a NumPy scalar a number.
     """
@@ -86,7 +86,7 @@ def assigning(write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
 
 
 class OperatorsMethods:
-    """What Python's operators are on a Tensor."""
+    """Python's operators as methods of Tensor."""
 
     __slots__ = ()
 

@@ -47,13 +47,13 @@ _TAKES: dict[Any, bool] = {}
 
 
 def takes_out(fn: Callable[P, R]) -> WithOut[P, R]:
-    """Say of a function that its public form takes `out`, a tensor or a tuple of them, for the result."""
+    """Mark a function whose public form takes `out`, a tensor or a tuple of tensors, for the result."""
     _TAKES[fn] = False
     return fn
 
 
 def fills_out(fn: Callable[P, R]) -> WithOut[P, R]:
-    """Say of a function that makes tensors that it takes `out`, whose dtype and device it then makes."""
+    """Mark a function that creates tensors: it takes `out`, and uses its dtype and device."""
     _TAKES[fn] = True
     return fn
 
@@ -105,7 +105,7 @@ def _parameters(fn: Any) -> tuple[str, ...]:
 
 
 def _renamed(fn: Any, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the keyword arguments by PyTorch's names, None where none has NumPy's, or both are given."""
+    """Return the keyword arguments by PyTorch's names; None if no name is NumPy's, or both are given."""
     if _PYTORCHS.keys().isdisjoint(kwargs):
         return None
     known = _parameters(fn)
@@ -120,7 +120,7 @@ def _renamed(fn: Any, kwargs: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _forgiving(fn: Any) -> Any:
-    """Return the function that takes NumPy's names too, and says what is no tensor in PyTorch's words."""
+    """Wrap `fn`: it takes NumPy's names of arguments, too, and refuses what is no tensor in PyTorch's words."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -180,7 +180,7 @@ class _Described:
 
 
 def with_out(fn: Any) -> Any:
-    """Return the forgiving function that takes `out`, too."""
+    """Wrap `fn` as `_forgiving` does; it takes `out`, too."""
     name, creates, plain = fn.__name__, _TAKES[fn], _forgiving(fn)
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:

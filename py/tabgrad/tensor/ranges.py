@@ -264,7 +264,7 @@ def meshgrid(
 ) -> tuple[Tensor, ...]:
     """Return one tensor for each 1-d input, with its values along its own axis of a common grid.
 
-    `indexing` is "ij" unless told. With "xy" the first two axes change places, as for plots.
+    `indexing` is "ij" by default. With "xy" the first two axes change places, as for plots.
 
     >>> import tabgrad as tg
     >>> a, b = tg.meshgrid(tg.arange(2, device="cpu"), tg.arange(3, device="cpu"), indexing="ij")

@@ -35,7 +35,7 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
-    """Return the elements moved `shifts` places along `dims`, those that leave entering at the other end.
+    """Move the elements `shifts` places along `dims`; those that leave at one end enter at the other.
 
     >>> import tabgrad as tg
     >>> tg.roll(tg.arange(4, device="cpu"), 1)
@@ -63,7 +63,7 @@ def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
 
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Return `input` turned by k quarter turns in the plane of two dims, from the first to the second."""
+    """Rotate `input` by k quarter turns in the plane of two dims, from the first to the second."""
     if len(dims) != 2:
         raise ArgumentError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
     a, b = (axis("rot90", d, len(input.spec.shape)) for d in dims)
@@ -78,7 +78,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 
 def repeat(self: Tensor, *args: Dims, repeats: Dims | None = None) -> Tensor:
-    """Return `self` laid out `sizes` times along each dim; more sizes than dims add dims in front.
+    """Repeat the tensor so many times along each dim; more numbers than dims add dims in front.
 
     >>> import tabgrad as tg
     >>> tg.tensor([1, 2], device="cpu").repeat(2, 2)

@@ -150,13 +150,13 @@ def _check_some(name: str, x: Tensor, over: Ints, error: type[Exception] = Index
 
 @takes_out
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
-    """Return the maximum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
+    """Return the maximum over `dim`, or of all; ties share the derivative equally, a nan has none."""
     return _extremes("amax", r.reduce_max, input, dim, keepdim)
 
 
 @takes_out
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
-    """Return the minimum over `dim`, all unless told; ties share the derivative equally, a nan has none."""
+    """Return the minimum over `dim`, or of all; ties share the derivative equally, a nan has none."""
     return _extremes("amin", r.reduce_min, input, dim, keepdim)
 
 
@@ -370,7 +370,7 @@ def var(
 ) -> Tensor:  # fmt: skip
     """Return the variance over `dim`: the sum of squared distances from the mean, over n - correction.
 
-    `correction` is 1 unless told; `unbiased` is PyTorch's older word for it.
+    `correction` is 1 by default; `unbiased` is PyTorch's older word for it.
 
     >>> import tabgrad as tg
     >>> tg.var(tg.tensor([1.0, 2.0, 3.0], device="cpu"))

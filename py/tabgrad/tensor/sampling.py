@@ -243,7 +243,7 @@ def normal(
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers of this mean and deviation: tensors, or numbers and a size.
 
-    The result is no function of `mean` and `std` for derivatives, as in PyTorch.
+    No derivative reaches `mean` and `std`, as in PyTorch.
     """
     given = [x for x in (mean, std) if isinstance(x, Box)]
     if not given:

@@ -199,7 +199,7 @@ def scatter(
 ) -> Tensor:  # fmt: skip
     """Return `input` with src[i][j] written at [index[i][j]][j] for dim 0, and so on.
 
-    Of sources that meet in one place the last one stays, and gets the derivative. `src` may be a
+    If several sources go to one place the last one stays, and gets the derivative. `src` may be a
     number. `reduce` "add" or "multiply" combines with what is there instead.
     """
     given: Any = value if src is None else src
@@ -229,9 +229,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """Return `input` with what `index` sends to each place combined by `reduce`.
+    """Combine the elements of `src` that `index` sends to each place of `input` by `reduce`.
 
-    That is "sum", "prod", "mean", "amax" or "amin"; `include_self` counts the element that was there.
+    `reduce` is "sum", "prod", "mean", "amax" or "amin"; `include_self` counts the element that was there.
     """
     at = axis("scatter_reduce", dim, len(input.spec.shape))
     if reduce == "sum" and include_self:

@@ -89,7 +89,7 @@ def _memory(x: Tensor) -> tuple[Any, int]:
 def as_strided_(
     input: Tensor, size: Dims, stride: Dims, storage_offset: int | None = None
 ) -> Tensor:
-    """Become the view that `as_strided` returns; return self. A tensor that requires grad can't."""
+    """Become the view that `as_strided` returns; return self. Raises for a tensor that requires grad."""
     _check(input, "as_strided_")
     _become(input, as_strided(_rooted(input), size, stride, storage_offset))
     return input
@@ -113,10 +113,10 @@ def as_strided_scatter(
 def resize_(
     self: Tensor, *args: Dims, size: Dims | None = None, memory_format: MemoryFormat | None = None
 ) -> Tensor:
-    """Change the shape; return self. The memory stays: elements that no longer show come back later.
+    """Change the shape; return self. The memory stays: elements that are hidden now can come back later.
 
-    What more elements are needed are zeros; a tensor that shares its memory can't be given more. A tensor
-    without elements has no memory.
+    New elements are zeros; a tensor that shares its memory can't get more. A tensor without elements has no
+    memory.
     """
     sizes = ints("resize_", args, size)
     if sizes == self.spec.shape:

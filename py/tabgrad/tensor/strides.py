@@ -154,7 +154,7 @@ _RULES: dict[str, Callable[[Ints, Ints, int, Mapping[str, Any]], tuple[Ints, Int
 def as_dtype(
     shape: Ints, strides: Ints, offset: int, old: DType, new: DType
 ) -> tuple[Ints, Ints, int]:
-    """Return shape, strides and offset of the same memory in elements of `new`; raise where it has none."""
+    """Return shape, strides and offset of the same memory in elements of `new`. Raises if there are none."""
     if old.itemsize == new.itemsize:
         return shape, strides, offset
     words = f"view {old.title} as {new.title} (different element sizes)"
@@ -187,7 +187,7 @@ def along(
 ) -> tuple[Ints, int]:  # fmt: skip
     """Return the strides and the offset after `steps`, (op, params) each, from `shape` and `dtype`.
 
-    `start` are the strides and the offset before them, row-major ones from 0 unless told.
+    `start` holds the strides and the offset before them, by default row-major ones from 0.
     """
     strides, offset = start or (row_major(shape), 0)
     for op, params in steps:

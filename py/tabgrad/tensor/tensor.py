@@ -101,7 +101,7 @@ class Tensor(
     >>> x.grad
     tensor([2., 4.])
 
-    It takes attributes of any other name, which are its own: no op hands them on.
+    Attributes of any other name can be set; results of ops don't inherit them.
     """
 
     __slots__ = ("__dict__",)
@@ -181,7 +181,7 @@ class Tensor(
         return -1 if self.is_cpu else int(self.device.index)
 
     def data_ptr(self) -> builtins.int:
-        """Return a number that tensors sharing memory share, and others don't."""
+        """Return a number that is the same for all tensors that share memory."""
         offset = self.storage_offset()
         capture = trace.MODE.get().capture
         if capture is not None:

@@ -14,7 +14,7 @@ _FLOATS = {
 
 
 class finfo:
-    """Limits of a floating-point dtype, the default one unless told.
+    """Limits of a floating-point dtype, by default of the default dtype.
 
     >>> import tabgrad as tg
     >>> tg.finfo(tg.float32).eps == 2.0 ** -23

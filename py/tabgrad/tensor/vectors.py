@@ -1,7 +1,7 @@
 """Many tensors as one vector, and back: what optimizer steps and gradient clipping work on.
 
-They bind the primitives themselves: a step over a hundred parameters takes some hundreds of views that no
-one else sees, so they need not be views in PyTorch's sense.
+These functions bind the primitives themselves: a step over a hundred parameters takes some hundreds of views,
+which nobody else sees, so they need not be views in PyTorch's sense.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_parts(tensors: Sequence[Tensor], vector: Tensor) -> None:
 
 
 def alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Return the tensors by dtype and device."""
+    """Group tensors by dtype and device."""
     groups: dict[Any, list[Tensor]] = {}
     for t in tensors:
         groups.setdefault((t.spec.dtype, t.device), []).append(t)

@@ -1,4 +1,4 @@
-"""Writing through views: what a base becomes where a part of it, seen through steps, is replaced."""
+"""Writing through views: the new value of a base when a part of it, which steps show, is replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Step = tuple[Op, Params]
 
 
 def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
-    """Return `base` with what `steps` show of it replaced by `new`."""
+    """Return `base` with the part that `steps` show replaced by `new`."""
     if not new.spec.size:
         return base
     if any(op in _REPEATING for op, _ in steps):

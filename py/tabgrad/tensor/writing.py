@@ -1,4 +1,4 @@
-"""Methods that give a tensor other values, or another place in the graph, where it stands."""
+"""Methods that change a tensor in place: its values, or its place in the graph."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def index_put_(
 
 
 def detach_(self: Tensor) -> Tensor:
-    """Forget the history: the tensor becomes a leaf; return self. A view can't be."""
+    """Forget the history, so that the tensor becomes a leaf; return self. Raises for a view."""
     if self.alias.__class__ is View and not self.alias.detached:
         raise GradientError("Can't detach views in-place. Use detach() instead.")
     self.node = None
@@ -88,7 +88,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
 
 
 def reset_grad(leaf: Tensor, set_to_none: bool) -> None:
-    """Drop the gradient of a leaf, or make it zero where it stands, without history."""
+    """Drop the gradient of a leaf, or set it to zero in place, without history."""
     grad = None if set_to_none else leaf.grad
     if set_to_none:
         clear_grad(leaf)

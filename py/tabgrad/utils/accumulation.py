@@ -19,8 +19,8 @@ class GradientAccumulator:
     """Adds up the gradients of `steps` micro-batches, and steps the optimizer when they are all there.
 
     With `average` each loss counts 1/`steps`, so that losses which are means give the gradient of the mean over
-    the whole batch. A set that the data ends in the middle of is finished by `flush`, which averages over the
-    micro-batches there were. In a compiled step call `run`, or `backward` as often as there are micro-batches.
+    the whole batch. Call `flush` when the data ends within a set: it averages over the micro-batches so far. In
+    a compiled step call `run`, or `backward` once for each micro-batch.
 
     >>> import tabgrad as tg
     >>> w = tg.tensor([1.0], device="cpu", requires_grad=True)
@@ -59,7 +59,7 @@ class GradientAccumulator:
         return True
 
     def flush(self) -> bool:
-        """Step with the micro-batches there are of an incomplete set; return whether there were any."""
+        """Step with the micro-batches of an incomplete set; return whether there were any."""
         if self.count == 0:
             return False
         if self.average and self.count != self.steps:
@@ -85,9 +85,8 @@ class GradientAccumulator:
     def run(self, loss_fn: Callable[..., Any], *batch: Tensor) -> Tensor:
         """Return the mean loss over the micro-batches of `batch`, after one optimizer step with all of them.
 
-        Each tensor of `batch` is cut along its first dim into `steps` equal parts, and `loss_fn` gets
-        one part of
-        each. It can be compiled: the micro-batches follow each other in one packet.
+        Each tensor of `batch` is cut along its first dim into `steps` equal parts; `loss_fn` gets one part of each.
+        It can be compiled: the micro-batches follow each other in one packet.
 
         >>> import tabgrad as tg
         >>> w = tg.tensor([1.0], device="cpu", requires_grad=True)
@@ -115,7 +114,7 @@ class GradientAccumulator:
         return zip(*cut, strict=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the present set is."""
+        """Return how many micro-batches of the present set are done."""
         return {"count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

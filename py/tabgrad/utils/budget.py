@@ -1,7 +1,7 @@
-"""Backward within a budget of memory: what is saved is dropped when there is too much, and computed again.
+"""Backward within a budget of memory: saved values beyond it are dropped, and computed again.
 
-After Kirisame et al. (2021), "Dynamic tensor rematerialization": the ops are noted with what they read, and the
-value that is cheapest to compute again, for its size and for how long nobody asked for it, is dropped first.
+As in Kirisame et al. (2021), "Dynamic tensor rematerialization", the ops are noted with what they read, and the
+value that is cheapest to compute again, relative to its size and to how long it was not used, is dropped first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAR = 64
 
 
 class Noted:
-    """One op of the region: what it read (other ops, ~k for value k from outside), and its result."""
+    """One op of the region: its inputs (numbers of ops, or ~k for value k from outside), and its result."""
 
     __slots__ = (
         "cost", "device", "held", "nbytes", "op", "params", "refs", "spec", "used", "value",
@@ -47,7 +47,7 @@ class Noted:
 
 
 def _cost(op: Op, spec: Spec, specs: Sequence[Spec]) -> float:
-    """Return about how long an op takes, in multiply-adds."""
+    """Estimate how long an op takes, in multiply-adds."""
     if op.family == "view":
         return 0.0
     most = max([spec.size, *[s.size for s in specs]])
@@ -59,7 +59,7 @@ def _cost(op: Op, spec: Spec, specs: Sequence[Spec]) -> float:
 
 
 class Held:
-    """Stands for a saved value of the region; it is wanted as long as this lives."""
+    """A placeholder for a saved value of the region, which is needed while this object lives."""
 
     __slots__ = ("index", "like", "region", "tensor")
 
@@ -168,7 +168,7 @@ class Region:
     # -- what is saved -------------------------------------------------------------------------------------
 
     def pack(self, x: Tensor) -> Held | Tensor:
-        """Return what stands for a saved tensor."""
+        """Return a placeholder for a saved tensor."""
         base = x
         while isinstance(base.owner, Autograd):
             base = base.value
@@ -201,21 +201,21 @@ class Region:
         return _filled(held.like, note.value)
 
     def count(self, index: int) -> None:
-        """Count a value that is there and that a backward wants."""
+        """Count a value that is there and that a backward needs."""
         note = self.notes[index]
         if note.held and note.value is not None and index not in self.kept and note.nbytes:
             self.kept.add(index)
             self.bytes += note.nbytes
 
     def release(self, index: int) -> None:
-        """One backward less wants a value."""
+        """Note that one backward less needs a value."""
         note = self.notes[index]
         note.held -= 1
         if not note.held and index not in self.fresh:
             self.forget(index)
 
     def make_room(self, pinned: set[int]) -> None:
-        """Drop values until the budget is met, the ones that are cheapest to do without first."""
+        """Drop values until the budget is met, those of the least worth first."""
         while self.bytes > self.budget:
             candidates = [i for i in self.kept if i not in pinned and self.alone(i)]
             if not candidates:
@@ -224,7 +224,7 @@ class Region:
         self.peak = max(self.peak, self.bytes)
 
     def worth(self, index: int) -> float:
-        """Return what computing a value again costs, for its size and for how long it was not used."""
+        """Return the cost of computing a value again, relative to its size and to how long it was not used."""
         note = self.notes[index]
         cost = note.cost
         stack = [r for r in note.refs if r >= 0]
@@ -257,7 +257,7 @@ class Region:
         return order
 
     def recompute(self, wanted: int) -> None:
-        """Run again what a value is made of, from the values that are there."""
+        """Compute a value again from the values that are there."""
         order = self.missing(wanted)
         made = set(order)
         uses: dict[int, int] = {wanted: 1}
@@ -303,8 +303,9 @@ class Region:
 class memory_budget:
     """Keep at most about `nbytes` of what ops inside the block save for backward, and compute the rest again.
 
-    Which values are kept is decided as the block runs: those that are dear to compute for their size. What the
-    program itself holds on to is not counted. As the value of `with`, `peak` and `again` tell what it took.
+    Values that are expensive to compute for their size are kept; this is decided while the block runs. What the
+    program itself holds is not counted. The value of `with` has `peak`, the most bytes kept, and `again`, the
+    number of ops computed again.
 
     >>> import tabgrad as tg
     >>> from tabgrad.utils.checkpoint import memory_budget

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class _Stop(BaseException):
-    """Leaves a function that is run again once everything needed is there."""
+    """Leaves a function that is run again, once everything needed is there."""
 
 
 @setting
@@ -42,7 +42,7 @@ class _Early:
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Say for a block whether a function that is run again is left as soon as nothing more is needed."""
+    """Set for a block whether a function that is run again stops as soon as nothing more is needed."""
     before = _Early.enabled
     _Early.enabled = enable
     try:
@@ -58,7 +58,7 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
 
 
 class _Argument:
-    """A tensor argument as it was: its value, or what the surrounding saved-tensor hooks keep of it."""
+    """A tensor argument as it was: its value, or what the outer saved-tensor hooks keep of it."""
 
     def __init__(
         self, x: Tensor, hooks: tuple[Callable[..., Any], Callable[..., Any]] | None
@@ -105,7 +105,7 @@ class _Frame:
         self.recomputed: dict[Any, dict[int, Any]] = {}
 
     def pack(self, x: Tensor) -> tuple[_Frame, int]:
-        """Return the number of a tensor that is saved, in place of it."""
+        """Number a tensor that is saved; the number is saved instead."""
         self.specs.append(x.spec)
         return self, len(self.specs) - 1
 
@@ -157,7 +157,7 @@ class _Frame:
         return found
 
     def compare(self, number: int, x: Tensor) -> None:
-        """Raise CheckpointError where a tensor saved the second time is not like that of the first."""
+        """Raise CheckpointError if a tensor saved the second time differs in shape or dtype from the first."""
         if not self.check:
             return
         if number >= len(self.specs) or self.specs[number] is not x.spec:
@@ -194,7 +194,7 @@ def checkpoint(
     nest, and work under the transforms of `tabgrad.func` and inside `compile`. The function must do the same
     each time; random numbers repeat unless `preserve_rng_state` is False. `context_fn` returns two context
     managers, for the first run and for the others; `determinism_check="none"` drops the comparison of what is
-    saved. With `keep_bytes` as much as that is kept after all, op by op, as `memory_budget` chooses.
+    saved. With `keep_bytes` that many bytes are kept, which `memory_budget` chooses op by op.
     `use_reentrant` and `debug` are accepted for PyTorch's sake.
 
     >>> import tabgrad as tg

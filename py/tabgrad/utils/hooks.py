@@ -1,4 +1,4 @@
-"""What registering a hook returns."""
+"""Registration of hooks."""
 
 from __future__ import annotations
 

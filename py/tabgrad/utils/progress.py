@@ -1,4 +1,4 @@
-"""Say how far a program has come: a progress bar, logged values, functions to try.
+"""Progress of a program: a bar, logged values, functions to try.
 
 On a terminal a bar is drawn, by tqdm where it is installed. A page, a notebook or a test
 that wants to show progress itself installs a sink and receives events instead.

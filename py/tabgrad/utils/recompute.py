@@ -1,4 +1,4 @@
-"""Which results a checkpoint keeps and which it computes again, op by op."""
+"""Selective checkpointing: which results are kept and which are computed again, op by op."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAVED = (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
 
 
 class SelectiveCheckpointContext:
-    """What a policy is told besides the op: whether the function is being run again."""
+    """What a policy gets besides the op: whether the function is being run again."""
 
     def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
         self.is_recompute = is_recompute
@@ -41,7 +41,7 @@ class SelectiveCheckpointContext:
 
 
 class _Around:
-    """A context with something around every op of the base."""
+    """A context whose call surrounds every op of the base."""
 
     def __init__(self, policy: Callable[..., CheckpointPolicy], kept: list[Any]) -> None:
         self.policy = policy
@@ -60,7 +60,7 @@ class _Around:
         self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
         mode: Mode,
     ) -> Tensor:  # fmt: skip
-        """Apply `op` with what was around it outside."""
+        """Apply `op` as outside of this context."""
         outer = self.outer[-1]
         return run(op, args, params, mode) if outer is None else outer(run, op, args, params, mode)
 

@@ -1,4 +1,4 @@
-"""A way back after a device was lost: states kept on the host."""
+"""Recovery after a device was lost, from states kept on the host."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Snapshot:
         self.take()
 
     def take(self) -> None:
-        """Copy the states to the host; where that fails, the copy before it stays."""
+        """Copy the states to the host; if that fails the last copy stays."""
         kept = [(put, _kept(value)) for o in self.objects for put, value in _states(o)]
         self.kept, self.random = kept, Mark()
 
@@ -73,7 +73,7 @@ class Snapshot:
 
 
 class _Kept:
-    """The bytes of a tensor, and what it takes to make it anew where it was."""
+    """The bytes of a tensor, with its spec and device to make it again."""
 
     def __init__(self, x: Tensor) -> None:
         self.raw = bytes(reading.data(x, "snapshot"))
@@ -92,7 +92,7 @@ def _kept(state: Any) -> tuple[list[Any], Any]:
 
 
 def _states(o: Any) -> Iterator[tuple[Put, Any]]:
-    """Yield the parts of the state of `o`, each with what puts a copy of it back; some are in no state dict."""
+    """Yield the parts of the state of `o`, each with a function that restores a copy of it."""
     if isinstance(o, tg.Generator):
         yield lambda place: o._go_to(*place), (o._seed, o._calls)
         return

@@ -1,4 +1,4 @@
-"""Activations. Where PyTorch has `inplace`, the input takes the result as its new value."""
+"""Activations. With `inplace` the input takes the result as its new value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def into(input: Tensor, y: Tensor, inplace: bool) -> Tensor:
-    """Return `y`; with `inplace` it is what `input` holds from now on."""
+    """Return `y`; with `inplace` write it to `input` first."""
     return input.copy_(y) if inplace else y
 
 
@@ -78,12 +78,12 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def _not_above_zero(x: Tensor) -> Tensor:
-    """Return min(x, 0), which keeps exponentials in range where they are not wanted."""
+    """Return min(x, 0): it keeps exponentials in range where their result is not used."""
     return where(lt(x, 0), x, 0)
 
 
 def _unless_nan(x: Tensor, y: float) -> Tensor | float:
-    """Return `y`, but nan where `x` is, with no derivative by it."""
+    """Return `y`, but nan where `x` is nan, without a derivative by `x`."""
     return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
 
 
@@ -280,7 +280,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def above_zero(x: Tensor) -> Tensor:
-    """Return max(x, 0) with the derivative 1 at 0, as margins have it."""
+    """Return max(x, 0) with the derivative 1 at 0, which margin losses need."""
     return at_least(x, 0)
 
 
@@ -323,7 +323,7 @@ def reglu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def _chosen(input: Tensor, dim: int | None) -> int:
-    """Return `dim`, where it is None PyTorch's choice."""
+    """Return `dim`, or PyTorch's choice if it is None."""
     if dim is not None:
         return dim
     return 0 if input.ndim in (0, 1, 3) else 1

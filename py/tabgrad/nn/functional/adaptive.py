@@ -1,4 +1,4 @@
-"""Pooling over as many regions as asked for."""
+"""Adaptive pooling: the output size determines the windows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _adaptive_bounds(n: int, out: int) -> list[tuple[int, int]]:
 def adaptive_sizes(
     name: str, x: Tensor, n: int, output_size: Dims | Sequence[int | None] | None
 ) -> Ints:
-    """Return the wanted spatial sizes; None keeps the input's."""
+    """Return the spatial sizes of the output; None keeps that of the input."""
     shape = x.spec.shape
     if len(shape) not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected an input of {n + 1} or {n + 2} dimensions, got {shape}")
@@ -77,7 +77,7 @@ def adaptive_windows(x: Tensor, axis: int, out: int, value: float) -> tuple[Any,
 def adaptive_avg_pool(
     name: str, n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None
 ) -> Tensor:
-    """Return the means of as many regions as asked for, along each of the last `n` axes."""
+    """Return the means of the windows that give `output_size` along the last `n` axes."""
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
     first = len(x.spec.shape) - n
@@ -102,7 +102,7 @@ def _adaptive_max_pool(
     n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maxima of as many regions as asked for, along each of the last `n` axes."""
+    """Return the maxima of the windows that give `output_size` along the last `n` axes."""
     name = f"adaptive_max_pool{n}d"
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)

@@ -75,7 +75,7 @@ def _finish(y: Tensor, bias: Tensor | None, single: bool, name: str) -> Tensor:
 
 
 def _steps(name: str, n: int, stride: Dims, dilation: Dims) -> tuple[Any, Any]:
-    """Return strides and dilations of `n` axes, having checked that they are positive."""
+    """Return the strides and dilations of `n` axes. Raises if they are not positive."""
     strides = each_axis(f"{name}: stride", stride, n)
     dilations = each_axis(f"{name}: dilation", dilation, n)
     if min(strides) < 1 or min(dilations) < 1:
@@ -107,7 +107,7 @@ def _convolve_transpose(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims, output_padding: Dims, groups: int, dilation: Dims,
 ) -> Tensor:  # fmt: skip
-    """Return the transpose of `convolve` by its input: the weight is [C, O / groups, ...]."""
+    """Return the transpose of `_convolve` with respect to its input; the weight is [C, O / groups, ...]."""
     name = f"conv_transpose{n}d"
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
@@ -191,8 +191,8 @@ def conv_transpose2d(
 ) -> Tensor:  # fmt: skip
     """Return the transposed convolution of `input` [N, C, H, W] with `weight` [C, O / groups, kh, kw].
 
-    It is the transpose of `conv2d` by its input, so an input gradient of that; `output_padding` makes the
-    result longer at the end where several lengths would fit.
+    It is the transpose of `conv2d` with respect to its input, which computes that gradient. `output_padding`
+    makes the result longer at the end if several lengths are possible.
     """
     return _convolve_transpose(
         2, input, weight, bias, stride, padding, output_padding, groups, dilation

@@ -39,7 +39,7 @@ def _log_add(*terms: Tensor) -> Tensor:
 
 
 def _moved(alpha: Tensor, k: int) -> Tensor:
-    """Return alpha[:, s - k], ln 0 before the first."""
+    """Shift alpha by k along its last axis; ln 0 comes before the first."""
     n, s = alpha.spec.shape
     if k >= s:
         return constant(LOW, alpha.spec, alpha.device)
@@ -55,9 +55,9 @@ def ctc_loss(
 ) -> Tensor:  # fmt: skip
     """Return minus the log-probability of the targets, summed over all alignments.
 
-    `log_probs` [T, N, C] (or [T, C]), `targets` [N, S] of class indices padded at the end, or those of all N
-    one behind another, whose lengths are then read; lengths [N]. The
-    mean divides by the target lengths first. `zero_infinity` makes impossible targets cost 0.
+    `log_probs` is [T, N, C] (or [T, C]). `targets` holds class indices: [N, S], padded at the end, or those of
+    all N sequences joined, which reads the lengths. Lengths are [N]. The mean divides by the target lengths
+    first. With `zero_infinity` impossible targets cost 0.
     """
     needs_float("ctc_loss", log_probs)
     single = len(log_probs.spec.shape) == 2
@@ -99,7 +99,7 @@ def ctc_loss(
 
 
 def _padded(targets: Tensor, lengths: Tensor | Sequence[int], blank: int) -> Tensor:
-    """Return targets that stand one behind another, of these lengths, as rows padded with `blank`."""
+    """Split joined targets of these lengths into rows padded with `blank`."""
     sizes = [int(k) for k in (lengths.tolist() if isinstance(lengths, Box) else lengths)]
     if sum(sizes) != targets.spec.size or min(sizes, default=0) < 0:
         raise ArgumentError(
@@ -123,7 +123,7 @@ def _lengths(v: Tensor | Sequence[int], n: int, like: Tensor) -> Tensor:
 
 
 def _extended(targets: Tensor, blank: int) -> tuple[Any, Any]:
-    """Return the targets with blanks between and around, and whether a step may skip the blank before."""
+    """Return the targets with blanks between and around them, and where a step may skip the blank before."""
     n, s = targets.spec.shape
     blanks = constant(blank, spec((n, s, 1), targets.spec.dtype), targets.device)
     pairs = cat.bind(blanks, reshape.bind(targets, shape=(n, s, 1)), axis=2)

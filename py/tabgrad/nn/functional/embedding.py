@@ -98,7 +98,7 @@ def _check_dense(name: str, sparse: bool) -> None:
 
 
 def _counts(input: Tensor, weight: Tensor) -> Tensor:
-    """Return for each index how often it stands in `input`, [n]."""
+    """Return how often each index occurs in `input`, [n]."""
     with tg.no_grad():
         flat = input.reshape(-1)
         one = tg.ones(flat.shape[0], dtype=weight.dtype, device=weight.device)
@@ -107,7 +107,7 @@ def _counts(input: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Shared(tg.autograd.Function):
-    """`rows` as they are, whose cotangents are divided by `counts`; tangents are not, as in PyTorch."""
+    """The identity of `rows`: cotangents are divided by `counts`; tangents are not, as in PyTorch."""
 
     generate_vmap_rule = True
 
@@ -255,7 +255,7 @@ def _ragged(
 
 
 def _largest(rows: Tensor, bag: Tensor, bags: int, counted: Tensor | None) -> Tensor:
-    """Return the maximum of the rows of each bag, 0 where it has none that counts."""
+    """Return the maximum of the rows of each bag, 0 for a bag without rows that count."""
     n, width = rows.spec.shape
     low = -float("inf")
     if counted is not None:

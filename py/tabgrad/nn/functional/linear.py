@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def one_dtype(name: str, *tensors: Any) -> list[Any]:
-    """Return the tensors in one dtype, which autocast chooses; without it they must have one."""
+    """Return the tensors in one dtype. Autocast chooses it; without autocast they must agree already."""
     casting = MODE.get().autocast
     if casting is not None:
         tensors = casting.lowered(tensors)

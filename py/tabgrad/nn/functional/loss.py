@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction that PyTorch's old pair of flags names, `reduction` where neither is given."""
+    """Return the reduction that PyTorch's old pair of flags means, or `reduction` if neither is given."""
     if size_average is None and reduce is None:
         if reduction not in ("none", "mean", "sum"):
             raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
@@ -110,7 +110,7 @@ def class_indices(name: str, target: Tensor) -> Tensor:
 
 
 def one_hot_mask(input: Tensor, target: Tensor, axis: int) -> Tensor:
-    """Return whether the coordinate along `axis` is the target: read by comparison, never by memory."""
+    """Return where the coordinate along `axis` equals the target: a comparison, without an indexed read."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
     return eq(along(line, input, axis), keep(target, input, (axis,)))
@@ -127,7 +127,7 @@ def _unless_ignored(loss: Tensor, target: Tensor, ignore_index: int) -> Tensor:
 def _class_weights(
     input: Tensor, target: Tensor, mask: Tensor, axis: int, weight: Tensor | None, ignore_index: int
 ) -> Tensor:
-    """Return the weight of each target, 0 where it is ignored."""
+    """Return the weight of each target, 0 for an ignored one."""
     if weight is None:
         one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
         return where(eq(target, ignore_index), 0, one)
@@ -239,7 +239,7 @@ def _against_probabilities(
 
 
 def _per_row(loss: Tensor, rows: int) -> Tensor:
-    """Return the sum of a loss over the number of rows; of none the mean is nan."""
+    """Return the sum of a loss divided by the number of rows, nan without rows."""
     total = reduced(loss, "sum")
     return div(total, rows) if rows else add(total, math.nan)
 

@@ -28,7 +28,7 @@ def mean(x: Tensor, axes: Ints) -> Tensor:
 
 
 def centered(x: Tensor, axes: Ints) -> tuple[Any, Any, Any]:
-    """Return the mean over `axes`, what is left of `x`, and the (biased) variance of it."""
+    """Return the mean over `axes`, `x` minus that mean, and the biased variance."""
     middle = mean(x, axes)
     rest = sub.bind(x, keep(middle, x, axes))
     return middle, rest, mean(square(rest), axes)
@@ -93,7 +93,7 @@ def _rms_norm(
 
 
 def epsilon(x: Tensor) -> float:
-    """Return the machine epsilon of what norms of `x` are computed in: half precision in float32."""
+    """Return the machine epsilon of the dtype that norms of `x` are computed in: float32 for half precision."""
     return 2.0**-52 if x.spec.dtype.itemsize == 8 else 2.0**-23
 
 
@@ -107,7 +107,7 @@ def _affine(
 
 
 def batch_statistics(x: Tensor) -> tuple[Any, Any, Any]:
-    """Return the mean of each channel (axis 1), `x` without it, and the biased variance."""
+    """Return the mean of each channel (axis 1), `x` minus that mean, and the biased variance."""
     shape = x.spec.shape
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected an input [N, C, ...], got {shape}")
@@ -127,8 +127,8 @@ def batch_norm(
 ) -> Tensor:  # fmt: skip
     """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
 
-    In training by the statistics of the batch, which also move `running_mean` and `running_var` in place by
-    `momentum` (the running variance is the unbiased one); otherwise by the running ones.
+    In training the statistics of the batch are used, and `running_mean` and `running_var` move towards them in
+    place by `momentum` (the running variance is unbiased). Otherwise the running statistics are used.
     """
     needs_float("batch_norm", input)
     if input.spec.shape == (0,):
@@ -165,14 +165,14 @@ def _by_running(
 
 
 class Running(NamedTuple):
-    """The running statistics that a batch moves in place, in whatever precision they are kept."""
+    """The running statistics that a batch updates in place, in the precision they are kept in."""
 
     mean: Tensor | None
     var: Tensor | None
     momentum: float
 
     def move(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Move both towards those of a batch, whose variance over `n` elements is the biased one."""
+        """Move both towards those of a batch; `var` is its biased variance over `n` elements."""
         remember(self.mean, self.var)
         for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
             if running is not None:

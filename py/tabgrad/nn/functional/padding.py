@@ -1,4 +1,4 @@
-"""Padding: with a constant, by reflection, by the edge, and around the corner."""
+"""Padding: with a constant, by reflection, with the edge, and circular."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _avg_pool(
     padding: Dims = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the mean of each window over the last `n` axes; of int64 its whole part, towards 0."""
+    """Return the mean of each window over the last `n` axes, rounded towards 0 for int64."""
     name = f"avg_pool{n}d"
     if x.spec.dtype is not x.device.canonical(dt.int64):
         needs_float(name, x)
@@ -107,7 +107,7 @@ def _avg_pool(
 
 
 def _share(total: Tensor, count: Tensor | int) -> Tensor:
-    """Return total / count; of integers the whole part."""
+    """Return total / count, rounded towards 0 for integers."""
     if total.spec.dtype.category < dt.FLOAT:
         return floor_divide(sub(total, fmod(total, count)), count)
     return mul(total, 1 / count) if isinstance(count, int) else div(total, count)
@@ -134,7 +134,7 @@ def _lp_pool(
     n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the p-norm of each window (of |x|, where p is odd the sign of the sum is kept as PyTorch does)."""
+    """Return the p-norm of each window; for odd p the sum of powers keeps its sign, as in PyTorch."""
     name = f"lp_pool{n}d"
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
@@ -150,7 +150,7 @@ def _unpooled_sizes(
     name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None, padding: Dims,
     output_size: Sequence[int] | None,
 ) -> Ints:  # fmt: skip
-    """Return the spatial sizes that pooling came from, the smallest unless `output_size` is given."""
+    """Return the spatial sizes before pooling: `output_size`, or the smallest possible ones."""
     kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
     strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
     pads = each_axis(f"{name}: padding", padding, n)
@@ -168,7 +168,7 @@ def _max_unpool(
 ) -> Tensor:  # fmt: skip
     """Return zeros with the elements of `x` at `indices`.
 
-    Of elements that name one place the last stays; each gets the whole derivative of it, as in PyTorch.
+    If several elements go to one place the last stays; each gets the whole derivative, as in PyTorch.
     """
     name = f"max_unpool{n}d"
     sizes = _unpooled_sizes(name, n, x, kernel_size, stride, padding, output_size)

@@ -208,7 +208,7 @@ def _by_matrix(x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corner
 
 
 def _product(x: Tensor, w: Tensor) -> Tensor:
-    """Return x @ w where a weight of 0 takes no part: of 0 · inf and 0 · nan a product would make nan."""
+    """Return x @ w, leaving out weights of 0: plain products of 0 with inf or nan would give nan."""
     plain = isfinite(x)
     kind = x.spec.dtype
 
@@ -229,7 +229,7 @@ def _from_neighbours(
 ) -> Tensor:
     """Return the weighted sum of the two (cubic: four) elements around each place along `axis`.
 
-    Not a product with a matrix of weights: one infinite element would make every one nan.
+    This is no product with a matrix of weights: one infinite element would make all results nan.
     """
     shape = x.spec.shape
     m = shape[axis]
@@ -305,7 +305,7 @@ def _reflected(p: Tensor, m: int, corners: bool) -> Tensor:
 
 
 def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
-    """Return the places in an axis of `m` elements that those beyond it are read at."""
+    """Move places beyond an axis of `m` elements to those that are read instead."""
     if padding == "reflection":
         p = _reflected(p, m, corners)
     if padding == "zeros":

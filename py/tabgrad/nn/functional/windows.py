@@ -1,4 +1,4 @@
-"""Sliding windows over the last axes, as `unfold` and pooling see them, and their inverse."""
+"""Sliding windows over the last axes, for `unfold` and pooling, and their inverse."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Geometry:
 
     @property
     def padded(self) -> tuple[Ints, ...]:
-        """What tells padding before an element from elements, as `inside` takes it; () where there is none."""
+        """The geometry that `inside` needs to tell elements from padding; () without padding."""
         if not any(self.padding):
             return ()
         return tuple(

@@ -1,4 +1,4 @@
-"""Where PyTorch keeps what concerns all modules: `nn.modules.module`."""
+"""PyTorch's place for functions that concern all modules: `nn.modules.module`."""
 
 from tabgrad.nn.module import Module as Module
 from tabgrad.nn.modules import module as module

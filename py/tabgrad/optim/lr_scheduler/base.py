@@ -13,12 +13,12 @@ Tensor = tg.Tensor
 
 
 def own(lr: float | Tensor) -> Any:
-    """Return a learning rate to keep: of a tensor, which changes in place, a copy."""
+    """Return a learning rate to keep; a tensor is copied, as it changes in place."""
     return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
 
 def set_rate(group: Group, lr: float | Tensor) -> None:
-    """Set the learning rate of a group: a tensor that steps read stays the same."""
+    """Set the learning rate of a group; a tensor is written in place, as steps read it."""
     if isinstance(group["lr"], Tensor):
         with tg.no_grad():
             group["lr"].fill_(lr)
@@ -91,7 +91,7 @@ class LRScheduler:
         self._set(epoch is not None)
 
     def _set(self, closed: bool = False) -> None:
-        """Set the learning rates of the present epoch, by a closed form if that is wished and there is one."""
+        """Set the learning rates of the present epoch, with `closed` by a closed form if there is one."""
         # a schedule may refuse to be asked for its rates outside of a step
         self._get_lr_called_within_step = True
         try:
@@ -119,7 +119,7 @@ class LRScheduler:
 
 
 class Lambdas(LRScheduler):
-    """What LambdaLR and MultiplicativeLR share: one function, or one for each group."""
+    """The base of LambdaLR and MultiplicativeLR: one function, or one for each group."""
 
     def __init__(
         self, optimizer: Optimizer,

@@ -109,10 +109,10 @@ class ChainedScheduler(_Several):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Times `factor` when a number has not improved for `patience` epochs.
+    """Multiplies the rate by `factor` when a number has not improved for `patience` epochs.
 
-    `step(metric)` takes the number: a Python number, since a decision depends on it. `threshold` is by how
-    much is better, relative or absolute; `cooldown` epochs pass before counting begins again.
+    `step(metric)` takes the number; a tensor is read, since a decision depends on it. `threshold` is the least
+    improvement that counts, relative or absolute; `cooldown` epochs pass before counting begins again.
     """
 
     def __init__(

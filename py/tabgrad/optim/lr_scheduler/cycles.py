@@ -46,8 +46,8 @@ def _begin(groups: list[Group], lows: list[float], highs: list[float]) -> None:
 class CyclicLR(LRScheduler):
     """Between `base_lr` and `max_lr` in triangles: `step_size_up` batches up, `step_size_down` down.
 
-    `mode` "triangular2" halves the height after each cycle, "exp_range" times it by gamma^batches;
-    `scale_fn`, of the cycle or of the batch by `scale_mode`, does as it says.
+    `mode` "triangular2" halves the height after each cycle, "exp_range" multiplies it by gamma^batches;
+    `scale_fn` replaces the mode: a function of the cycle or, by `scale_mode`, of the batch.
     """
 
     def __init__(
