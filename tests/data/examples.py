@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import tabgrad as tg
-from tabgrad.utils.data import Dataset, IterableDataset, get_worker_info
+from tabgrad.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 
 class Uneven(Dataset[Any]):
@@ -151,3 +151,14 @@ class Holding(Dataset[Any]):
             "bfloat16": (str(h["bfloat16"].dtype), h["bfloat16"].tolist()),
             "device": str(tg.zeros(1).device),
         }
+
+
+def load(data: Any, batch_size: int | None = 2, num_workers: int = 2, **options: Any) -> Any:
+    """Return a loader whose workers are forked."""
+    return DataLoader(data, batch_size, num_workers=num_workers, multiprocessing_context="fork",
+                      **options)  # fmt: skip
+
+
+def as_they_are(data: Any) -> Any:
+    """Return a loader of examples that nothing converts."""
+    return load(data, None, num_workers=1, collate_fn=lambda example: example)
