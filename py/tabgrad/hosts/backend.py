@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
-from tabgrad.hosts.plan_explanation import ValueExplanation
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.plan_explanation import ValueExplanation
 
 
 class Backend(Protocol):
