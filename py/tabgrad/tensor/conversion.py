@@ -135,7 +135,9 @@ def _typed(name: str) -> Callable[..., Tensor]:
         return creation.empty(*args, dtype=dtype, device=device)
 
     front.__name__ = front.__qualname__ = name
-    front.__doc__ = f"Return a {dtype.name} tensor of the given numbers, or of the given sizes: PyTorch's old constructor."
+    front.__doc__ = (
+        f"Return a {dtype.name} tensor of given numbers or sizes: PyTorch's old constructor."
+    )
     return front
 
 

@@ -85,7 +85,7 @@ class GradientAccumulator:
     def run(self, loss_fn: Callable[..., Any], *batch: Tensor) -> Tensor:
         """Return the mean loss over the micro-batches of `batch`, after one optimizer step with all of them.
 
-        Each tensor of `batch` is cut along its first dim into `steps` equal parts; `loss_fn` gets a part of each.
+        Each tensor of `batch` is cut along its first dim into `steps` equal parts; `loss_fn` gets one of each.
         It can be compiled: the micro-batches follow each other in one packet.
 
         >>> import tabgrad as tg
