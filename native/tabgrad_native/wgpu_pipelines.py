@@ -95,11 +95,7 @@ class Pipelines:
         return self._device.create_compute_pipeline(
             label=command.label,
             layout=layout.whole,
-            compute={
-                "module": module,
-                "entry_point": "main",
-                "constants": dict(command.overrides),
-            },
+            compute={"module": module, "entry_point": "main", "constants": dict(command.overrides)},
         )
 
     def _layout(self, bindings: str) -> Layout:

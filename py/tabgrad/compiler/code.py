@@ -11,13 +11,7 @@ from __future__ import annotations
 import opcode
 import sys
 from collections.abc import Callable
-from types import (
-    BuiltinFunctionType,
-    CodeType,
-    FunctionType,
-    MethodDescriptorType,
-    ModuleType,
-)
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
 from tabgrad.core.trace import MODE

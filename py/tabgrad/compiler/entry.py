@@ -25,13 +25,9 @@ class Entry:
     """One captured call. The constructor raises Refused if a replay would not do what the call does."""
 
     def __init__(
-        self,
-        capture: Capture,
-        backend: DeviceBackend,
-        args: list[Any],
-        result: object,
+        self, capture: Capture, backend: DeviceBackend, args: list[Any], result: object,
         sharing: Dynamic | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.state = capture.state
         self.guards = capture.guards
         self.events = list(capture.events)

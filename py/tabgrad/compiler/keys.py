@@ -92,17 +92,9 @@ def signature(x: Any) -> tuple[Any, ...]:
     if isinstance(x, Box):
         hooks = tensor_state(x).hooks if x.tracked and x.node is not None else ()
         leaf = x.tracked and is_leaf(x)
-        return (
-            x.spec,
-            x.device,
-            kind,
-            leaf,
-            x.tracked,
-            x.born & 1,
-            x.alias.strides[0] if x.alias.__class__ is View else None,
-            hooks,
-            tuple([(name, _inner(v)) for name, v in x.__dict__.items()]) if x.__dict__ else None,
-        )
+        view = x.alias.strides[0] if x.alias.__class__ is View else None
+        own = tuple([(name, _inner(v)) for name, v in x.__dict__.items()]) if x.__dict__ else None
+        return (x.spec, x.device, kind, leaf, x.tracked, x.born & 1, view, hooks, own)
     if kind is int or kind is bool or kind is str or x is None:
         return (kind, x)
     if kind is float or kind is complex:

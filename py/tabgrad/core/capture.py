@@ -29,8 +29,7 @@ def capturing() -> Capture | None:
 
 def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Device) -> Tensor:
     """Return a 0-d tensor of the number `getter()`, which each replay of a compiled step calls again."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         return capture.live_scalar(getter, spec((), dtype), device)
     return constant(getter(), spec((), dtype), device)
 
@@ -43,60 +42,52 @@ def on_replay(
     If the device runs out of memory for the step, the dict `counts` gets its old items back. A change that only
     `follows` from such dicts is then made once more.
     """
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.on_replay(change, counts, follows)
     change()
 
 
 def on_failure(undo: Callable[[], None]) -> None:
     """Call `undo` if the device runs out of memory for the step that is being captured."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.undo.append(undo)
 
 
 def guard(getter: Callable[[], object]) -> None:
     """Retrace the step being compiled whenever the value of `getter()` has changed."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.guard(getter)
 
 
 def depend(*values: object, on: str) -> None:
     """Retrace the step being compiled whenever the items of these lists and dicts have changed."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         for value in values:
             capture.depend(value, on)
 
 
 def refuse(reason: str) -> None:
     """Give up compiling the current call, for a reason: a replay would not repeat what happens here."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.refuse(reason)
 
 
 def look_at_grads(tensors: Iterable[Tensor]) -> None:
     """Retrace the step being compiled whenever one of these tensors gains or loses its gradient."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         for x in tensors:
             capture.note_grad(x)
 
 
 def adopt(x: Tensor) -> None:
     """Treat a constant tensor, made as state of the step being compiled, as if it existed before the step."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.adopt(x)
 
 
 def clear_grad(x: Box) -> None:
     """Drop the gradient of `x`, now and at each replay of the step being compiled."""
-    capture = MODE.get().capture
-    if capture is not None:
+    if (capture := MODE.get().capture) is not None:
         capture.note_grad(x, cleared=True)
     x._grad = None
 

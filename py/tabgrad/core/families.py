@@ -77,17 +77,10 @@ class Elementwise(Op):
     family = "elementwise"
 
     def setup(  # type: ignore[override]
-        self,
-        *,
-        code: str | dict[str, str] | None = None,
-        derivative: Derivative = "unsaid",
-        along: Rule | tuple[Rule | None, ...] | None = None,
-        domain: Domain = (-2.0, 2.0),
-        result: str = "same",
-        integers: str | None = "float",
-        kinds: str = "biufc",
-        tolerance: float | None = None,
-    ) -> None:
+        self, *, code: str | dict[str, str] | None = None, derivative: Derivative = "unsaid",
+        along: Rule | tuple[Rule | None, ...] | None = None, domain: Domain = (-2.0, 2.0), result: str = "same",
+        integers: str | None = "float", kinds: str = "biufc", tolerance: float | None = None,
+    ) -> None:  # fmt: skip
         """Store the facts of an element-wise op."""
         if derivative == "unsaid" and along is None:
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")

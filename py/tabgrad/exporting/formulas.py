@@ -30,12 +30,8 @@ class Formula:
     """
 
     def __init__(
-        self,
-        over: Sequence[Term],
-        under: Sequence[Term] = (),
-        whole: bool = True,
-        inverse: bool = False,
-    ) -> None:
+        self, over: Sequence[Term], under: Sequence[Term] = (), whole: bool = True, inverse: bool = False
+    ) -> None:  # fmt: skip
         self.over = list(over)
         self.under = list(under) or [(Fraction(1), ())]
         self.whole = whole

@@ -59,11 +59,9 @@ class TensorSpec:
     """
 
     def __init__(
-        self,
-        shape: Sequence[int | str | Dim | None],
-        dtype: DType | None = None,
+        self, shape: Sequence[int | str | Dim | None], dtype: DType | None = None,
         device: str | Device | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.dims = tuple([n if isinstance(n, int) else _dim(n) for n in shape])
         if any(isinstance(n, int) and n < 0 for n in self.dims):
             raise ValueError(f"TensorSpec: sizes can't be negative: {tuple(shape)}")

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 VIEWS: dict[str, Callable[[Shape], dict[str, Any]]] = {
-    "slice": lambda shape: {
-        "starts": (0,) * len(shape),
-        "stops": shape,
-        "steps": (1,) * len(shape),
-    },
+    "slice": lambda s: {"starts": (0,) * len(s), "stops": s, "steps": (1,) * len(s)},
     "reshape": lambda shape: {"shape": shape},
     "expand": lambda shape: {"shape": shape},
 }

@@ -132,14 +132,8 @@ def _error(code: int, what: str, timeout: float) -> HostError:
 
 
 def _hello(hello: dict[str, Any]) -> Hello:
-    return Hello(
-        hello["protocol"],
-        hello["language"],
-        hello["limits"],
-        frozenset(hello["features"]),
-        tuple(hello["routines"]),
-        Adapter(**hello["adapter"]),
-    )
+    given = (hello["protocol"], hello["language"], hello["limits"], frozenset(hello["features"]))
+    return Hello(*given, tuple(hello["routines"]), Adapter(**hello["adapter"]))
 
 
 def can_block() -> bool:

@@ -8,13 +8,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import (
-    DeviceError,
-    DeviceLostError,
-    DTypeError,
-    HostError,
-    WouldBlockError,
-)
+from tabgrad.core.errors import DeviceError, DeviceLostError, DTypeError, HostError, WouldBlockError
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode

@@ -157,25 +157,17 @@ class Encoder:
         self._append(_COPY, (src, src_offset, dst, dst_offset, nbytes))
 
     def pipeline(
-        self,
-        pipeline: int,
-        label: str,
-        source: str,
-        bindings: str,
+        self, pipeline: int, label: str, source: str, bindings: str,
         overrides: Mapping[str, float] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Add a Pipeline."""
         pairs = tuple((overrides or {}).items())
         self.append(Pipeline(pipeline, label, source, bindings, pairs))
         self.pipelines += 1
 
     def dispatch(
-        self,
-        pipeline: int,
-        groups: tuple[int, int, int],
-        buffers: Sequence[int],
-        uniform: Sequence[int] = (),
-    ) -> None:
+        self, pipeline: int, groups: tuple[int, int, int], buffers: Sequence[int], uniform: Sequence[int] = ()
+    ) -> None:  # fmt: skip
         """Add a Dispatch."""
         self._append(_DISPATCH, (pipeline, *groups, len(buffers), *buffers, *uniform))
         self.dispatches += 1

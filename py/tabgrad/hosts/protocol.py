@@ -99,8 +99,7 @@ class _Cursor:
         self.position = start + n
         if self.position > self.end:
             raise PacketError(
-                f"the payload ends after {self.end - start} words where {n} were due",
-                self.index,
+                f"the payload ends after {self.end - start} words where {n} were due", self.index
             )
         return self.words[start : start + n].tolist()
 
@@ -211,6 +210,5 @@ def _check_blob(command: WriteBlob, index: int, blobs: Sequence[Buffer]) -> None
     size = memoryview(blobs[command.blob]).nbytes
     if size != command.nbytes:
         raise PacketError(
-            f"WriteBlob: blob {command.blob} has {size} bytes, not {command.nbytes}",
-            index,
+            f"WriteBlob: blob {command.blob} has {size} bytes, not {command.nbytes}", index
         )

@@ -61,23 +61,12 @@ class RecordingHost:
     """
 
     def __init__(
-        self,
-        language: str = "wgsl",
-        limits: Mapping[str, int] | None = None,
-        features: Sequence[str] = (),
-        routines: Sequence[str] = (),
-        answers: Mapping[int, bytes] | None = None,
-        run: Run | None = None,
-    ) -> None:
+        self, language: str = "wgsl", limits: Mapping[str, int] | None = None, features: Sequence[str] = (),
+        routines: Sequence[str] = (), answers: Mapping[int, bytes] | None = None, run: Run | None = None,
+    ) -> None:  # fmt: skip
         adapter = Adapter(name="recording", backend="none", software=True)
-        self.hello = Hello(
-            VERSION,
-            language,
-            {**LIMITS, **(limits or {})},
-            frozenset(features),
-            tuple(routines),
-            adapter,
-        )
+        limits = {**LIMITS, **(limits or {})}
+        self.hello = Hello(VERSION, language, limits, frozenset(features), tuple(routines), adapter)
         self.lost = False
         self.packets = 0
         self.stopped = -1
@@ -226,14 +215,8 @@ def patched(stored: Store, patches: Sequence[int]) -> Store:
         if isinstance(nested, Dispatch):
             words = tuple(changes.get(index + i, word) for i, word in enumerate(nested.uniform))
             index += len(words)
-            nested = Dispatch(
-                nested.pipeline,
-                nested.gx,
-                nested.gy,
-                nested.gz,
-                nested.buffers,
-                words,
-            )
+            grid = (nested.gx, nested.gy, nested.gz)
+            nested = Dispatch(nested.pipeline, *grid, nested.buffers, words)
         commands.append(nested)
     return Store(stored.list_id, stored.n_slots, tuple(commands))
 

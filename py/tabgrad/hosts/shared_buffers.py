@@ -39,13 +39,8 @@ def part_of(graph: Graph, leaf: Value, offset: int, its: Spec) -> Value:
 
 
 def make_view(
-    backend: DeviceBackend,
-    node: int,
-    slot: int,
-    offset: int,
-    plan: Plan,
-    outputs: dict[int, Buffer],
-) -> None:
+    backend: DeviceBackend, node: int, slot: int, offset: int, plan: Plan, outputs: dict[int, Buffer]
+) -> None:  # fmt: skip
     """Make `node` a reshaped slice of the buffer of `slot`, beginning at element `offset`."""
     graph = backend.graph
     its = graph.spec[node]
