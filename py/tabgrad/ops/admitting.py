@@ -1,4 +1,4 @@
-"""Applications of ops that come from outside, as from a file: nothing about them is taken for granted.
+"""Checks of ops that come from outside, for example from a file: everything about them is verified.
 
 The rules of ops are written for callers that have made shapes, dtypes and parameters fit. `admitted` asks first
 whether they do, so that what it lets through runs on every device.
@@ -28,7 +28,7 @@ LETTERS = "bifc"
 
 
 def admitted(op: Op, specs: Sequence[Spec], params: dict[str, Any]) -> Spec:
-    """Return the Spec of the result of an op, having checked operands and parameters whole.
+    """Check the operands and parameters of an op, and return the Spec of its result.
 
     Raises ArgumentError, or what the op's own rules raise, for what the op can't be applied to.
     """

@@ -1,6 +1,6 @@
-"""Indices that a user gives, and numbers that must keep a rule: checked where they are read.
+"""Checks of indices that a user gives, and of numbers that must keep a rule, where they are read.
 
-On a device the check rides in the kernel that reads them, see `lower/checks.py`, and is told at the next read.
+On a device the kernel that reads them checks them (see `lower/checks.py`); the next read raises the error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def checked(
     """Return `index`, which must be in [0, size); with `wraps` -1 is the last place, as Python counts.
 
     `ignore` passes as it is. Anything else raises OutOfRangeError, on a lazy device at the next read; `what`
-    says which words it takes, `name` and `dim` whose index it is.
+    chooses the words of the error; `name` and `dim` say whose index it is.
     """
     if not index.size:
         return index
@@ -66,7 +66,7 @@ _RULES: dict[Rule, Any] = {
     domain=(0.1, 0.9),
 )
 def confined(x: Operand, *, rule: Rule, message: str) -> Array:
-    """Return `x`, whose elements must keep `rule`: ArgumentError says `message` where one does not.
+    """Return `x`, whose elements must keep `rule`; else ArgumentError is raised with `message`.
 
     A lazy device raises it at the next read, if what is returned here is used.
     """

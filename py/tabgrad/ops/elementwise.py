@@ -32,7 +32,7 @@ def copy(x: Operand) -> Array:
 
 @elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
 def barrier(x: Operand) -> Array:
-    """Return `x` as another value: what is made of it is computed, even where it was made of `x`."""
+    """Return `x` as a new value: ops on it are computed, even if the same ops on `x` have been."""
     return x
 
 
@@ -141,7 +141,7 @@ def where(cond: Operand, x: Operand, y: Operand) -> Array:
 
 
 def attached(y: Tensor, x: Tensor) -> Tensor:
-    """Return `y` with the derivative 0 by `x`, which broadcasts to it: a gradient is zeros and not None."""
+    """Return `y` with derivative 0 by `x`, which broadcasts to it, so that a gradient is zeros, not None."""
     return where(constant(False, spec(y.spec.shape, bool_), y.device), x, y)
 
 
@@ -194,7 +194,7 @@ def floor_divide(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def remainder(x: Operand, y: Operand) -> Array:
-    """Return what floor division leaves; it has the sign of `y`, a zero that of `x`.
+    """Return the remainder of floor division; it has the sign of `y`, a zero that of `x`.
 
     An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
@@ -213,7 +213,7 @@ def remainder(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def fmod(x: Operand, y: Operand) -> Array:
-    """Return what division rounded towards zero leaves; it has the sign of `x`.
+    """Return the remainder of division rounded towards zero; it has the sign of `x`.
 
     An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
@@ -238,7 +238,7 @@ def fmod(x: Operand, y: Operand) -> Array:
 def pow_(x: Operand, y: Operand) -> Array:
     """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0, as in PyTorch.
 
-    Integers to negative powers are what is left of 1 / x ** -y: 0, or 1 or -1 where that is exact.
+    An integer to a negative power is 1 / x ** -y rounded towards zero: 0, 1 or -1.
     """
     if y.dtype.kind != "i" or not (y < 0).any():
         return np.power(x, y)

@@ -152,7 +152,7 @@ def _in_range(index: Any, n: int, name: str) -> Any:
 
 
 def _line(index: Any, axis: int) -> Any:
-    """Return the index along `axis` alone where it is repeated over the other axes, as rows are read."""
+    """Return the index along `axis` if it is repeated over the other axes, as for rows, else None."""
     if not index.size or any(
         s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1
     ):
@@ -282,7 +282,9 @@ def _order(index: Tensor, axis: int) -> Tensor:
     reads=((True, True, True), False),
 )
 def scatter(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
-    """Return `x` with src[i, j, ...] written at x[i, index[i, j, ...], ...]; of repeats the last one stays."""
+    """Return `x` with src[i, j, ...] written at x[i, index[i, j, ...], ...].
+
+    If several go to one place the last one stays."""
     out = x.copy()
     at = list(np.ix_(*map(np.arange, index.shape)))
     at[axis] = _in_range(index, x.shape[axis], "scatter")

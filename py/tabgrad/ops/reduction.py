@@ -39,7 +39,7 @@ def reduce_sum(x: Operand, *, axes: Ints) -> Array:
 
 
 def summing(x: Array, axes: Ints) -> Any:
-    """Return the dtype to sum in: float64 for what NumPy would add up one by one, in float32, for long.
+    """Return the dtype to sum in: float64 if NumPy would add up many float32 numbers one by one.
 
     It adds in pairs along the axis whose elements lie the closest together, and one by one along the others.
     """
@@ -84,7 +84,7 @@ def reduce_max(x: Operand, *, axes: Ints) -> Array:
 
 @reduction(kind="max", derivative=None, kinds="biuf")
 def peak(x: Operand, *, axes: Ints) -> Array:
-    """Return the maximum over `axes` as a constant: what keeps exp() in range is no part of a derivative."""
+    """Return the maximum over `axes` as a constant; it keeps exp() in range, and has no derivative."""
     return x.max(axes)
 
 
@@ -119,10 +119,9 @@ def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
 
 
 def first_place(x: Tensor, y: Tensor, axis: int, padded: tuple[Ints, ...] = ()) -> Tensor:
-    """Return where along `axis` the maximum `y` of `x` was met: at the last nan, or else at its first place.
+    """Return the place along `axis` of the maximum `y` of `x`: that of the last nan, else its first place.
 
-    So does max pooling count, which goes on at each nan. Where `x` are windows that are `padded`, as `inside`
-    has it, the padding does not count.
+    Max pooling counts so. If `x` are windows over a padded input (see `inside`) padding does not count.
     """
     axes = (axis,)
     floats = x.spec.dtype.is_floating_point
@@ -173,6 +172,6 @@ def _line(x: Tensor, shape: Ints, axis: int) -> Tensor:
 def first_max(x: Operand, *, axes: Ints, padded: tuple[Ints, ...] = ()) -> Array:
     """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone.
 
-    `padded` says how the elements are windows over a padded input; the derivative goes to no padding.
+    `padded` says how the elements are windows over a padded input; padding gets no derivative.
     """
     return x.max(axes)

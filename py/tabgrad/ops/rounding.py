@@ -256,6 +256,6 @@ def bitwise_left_shift(x: Operand, y: Operand) -> Array:
 def bitwise_right_shift(x: Operand, y: Operand) -> Array:
     """Return the bits moved `y` places down; a signed integer keeps its sign.
 
-    By as many places as there are bits, or less than 0, nothing is left but the sign.
+    For as many places as there are bits, or less than 0, only the sign is left.
     """
     return np.right_shift(x, y)

@@ -159,7 +159,7 @@ def cumprod(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
 def product_of_others(x: Tensor, axes: Ints) -> Tensor:
     """Return, for each element, the product of all the others over `axes`, without division.
 
-    Products from both sides, so that zeros are right, and derivatives of any order with them.
+    It multiplies products from both sides, so that zeros and derivatives of any order are right.
     """
     shape = x.spec.shape
     order = (*(i for i in range(len(shape)) if i not in axes), *axes)

@@ -1,4 +1,4 @@
-"""Order: the sorting permutation as an op, and what is made of it."""
+"""Sorting: the sorting permutation as an op, and functions made of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Arra
 
 
 def _scalar(x: Tensor) -> tuple[Any, Any]:
-    """What selecting along the missing axis of a 0-d tensor gives."""
+    """Return the result of selecting along the missing axis of a 0-d tensor."""
     return copy(x), constant(0, spec((), x.device.index_dtype), x.device)
 
 

@@ -1,7 +1,7 @@
 """Special functions and activations, element by element.
 
-What is an op here, rather than made of others, is so for its accuracy or because training meets it at every
-layer: an op keeps one tensor for its derivative where a chain of five would keep five.
+A function is an op of its own for its accuracy, or because training calls it at every layer: an op keeps one
+tensor for its derivative where a chain of five ops would keep five.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def xlog1py(x: Operand, y: Operand) -> Array:
     domain=(0.3, 3.0),
 )
 def radius(x: Operand) -> Array:
-    """Return the root of a sum of squares. Its slope at 0 counts as 0; that has none itself, and is nan."""
+    """Return the root of a sum of squares. At 0 the derivative counts as 0, the second one as nan."""
     return np.sqrt(x)
 
 
@@ -356,7 +356,7 @@ relu.kinked = True
     kinds="biuf",
 )
 def at_least(x: Operand, y: Operand) -> Array:
-    """Return the larger of `x` and a bound, which has the derivative where `x` is less; a nan has none."""
+    """Return the larger of `x` and a bound. The bound has the derivative where `x` is less; a nan has none."""
     return np.maximum(x, y)
 
 
@@ -367,7 +367,7 @@ def at_least(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def at_most(x: Operand, y: Operand) -> Array:
-    """Return the smaller of `x` and a bound, which has the derivative where `x` is more; a nan has none."""
+    """Return the smaller of `x` and a bound. The bound has the derivative where `x` is more; a nan has none."""
     return np.minimum(x, y)
 
 

@@ -155,14 +155,11 @@ def randint(
     tensor([3, 3])
     """
     given: list[Any] = list(args)
-    if size is None:
-        if not given:
-            raise TypeError("randint: expected a size, got none")
-        size = given.pop()
-    if high is None:
-        if not given:
-            raise TypeError("randint: expected `high`, got none")
-        high = given.pop()
+    if len(given) < (size is None) + (high is None):
+        missing = "a size" if size is None and not given else "`high`"
+        raise TypeError(f"randint: expected {missing}, got none")
+    size = given.pop() if size is None else size
+    high = given.pop() if high is None else high
     if low is None:
         low = given.pop() if given else 0
     where = place(device, layout)

@@ -177,7 +177,7 @@ class Region:
         index = self.places.get(id(base.value))
         if index is not None and index < 0:
             return x
-        held = Held(self, _shell(x), x)
+        held = Held(self, _filled(x, None), x)
         if index is None:
             # the result of the op that is running, which is noted when it has run
             self.waiting.setdefault(id(base.value), []).append(held)
@@ -339,16 +339,8 @@ class memory_budget:
         self.region.sweep()
 
 
-def _shell(x: Tensor) -> Tensor:
-    """Return a tensor like `x` without its value."""
-    inner = _shell(x.value) if x.owner is not None else None
-    y = wrap(inner, x.spec, x.device, x.owner)
-    y.node, y.tracked = x.node, x.tracked
-    return y
-
-
 def _filled(shell: Tensor, payload: Any) -> Tensor:
-    """Return a tensor like `shell` with this payload at its base."""
+    """Return a tensor like `shell` with this payload, None for no value, at its base."""
     value = payload if shell.owner is None else _filled(shell.value, payload)
     y = wrap(value, shell.spec, shell.device, shell.owner)
     y.node, y.tracked = shell.node, shell.tracked

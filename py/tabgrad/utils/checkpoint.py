@@ -167,14 +167,10 @@ class _Frame:
                 "it must do the same both times (determinism_check='none' switches this check off)"
             )
 
-    @contextlib.contextmanager
-    def random(self) -> Iterator[None]:
+    def random(self) -> contextlib.AbstractContextManager[None]:
         """Draw the numbers of the first run, and leave the default generator as it is."""
-        if self.random_place is None:
-            yield
-            return
-        with self.random_place.again():
-            yield
+        place = self.random_place
+        return contextlib.nullcontext() if place is None else place.again()
 
 
 def noop_context_fn() -> tuple[Any, Any]:

@@ -147,13 +147,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return where(gt(input, 0), input, mul(input, weight))
 
 
-def _relu6(input: Tensor) -> Tensor:
-    return _hardtanh(input, 0.0, 6.0)
-
-
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return min(max(x, 0), 6)."""
-    return into(input, _relu6(input), inplace)
+    return into(input, _hardtanh(input, 0.0, 6.0), inplace)
 
 
 @kinked

@@ -11,9 +11,12 @@ from tabgrad.tensor.vectors import alike, joined, write_parts
 Tensor = tg.Tensor
 
 
+def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p.grad for p in given if p.grad is not None]
+    return [p.grad for p in _listed(parameters) if p.grad is not None]
 
 
 def get_total_norm(
@@ -28,7 +31,7 @@ def get_total_norm(
     >>> tg.nn.utils.get_total_norm([tg.tensor([3.0], device="cpu"), tg.tensor([4.0], device="cpu")])
     tensor(5.)
     """
-    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    given = _listed(tensors)
     if not given:
         return tg.tensor(0.0)
     p = float(norm_type)
@@ -72,7 +75,7 @@ def clip_grad_norm_(
     >>> w.grad
     tensor([0.6000, 0.8000])
     """
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    given = _listed(parameters)
     total = get_total_norm(_grads(given), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(given, max_norm, total)
     return total
@@ -133,9 +136,8 @@ def adaptive_clip_grad_(
     >>> w.grad
     tensor([[0.7071, 0.7071]])
     """
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     with tg.no_grad():
-        for p in given:
+        for p in _listed(parameters):
             if p.grad is not None:
                 allowed = _unit_norms(p).clamp(min=float(eps)) * float(clip_factor)
                 p.grad.mul_((allowed / _unit_norms(p.grad).clamp(min=1e-6)).clamp(max=1.0))

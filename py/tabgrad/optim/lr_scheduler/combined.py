@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 class _Several(LRScheduler):
     _schedulers: list[LRScheduler]
 
+    def _check_some(self, schedulers: Sequence[LRScheduler]) -> None:
+        if not schedulers:
+            name = type(self).__name__
+            raise ValueError(f"{name} expects at least one scheduler to be chained, got none")
+
+    def _check(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
+        if any(s.optimizer is not optimizer for s in schedulers):
+            name = type(self).__name__
+            raise ValueError(f"{name} expects all schedulers to belong to the same optimizer")
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state, with those of the schedules in it."""
         state = super().state_dict()
@@ -39,18 +49,13 @@ class SequentialLR(_Several):
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int],
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
-        if not schedulers:
-            raise ValueError("SequentialLR expects at least one scheduler to be chained, got none")
+        self._check_some(schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"SequentialLR expects {len(schedulers) - 1} milestones, one less than schedulers, "
                 f"got {len(milestones)}"
             )
-        for s in schedulers:
-            if s.optimizer is not optimizer:
-                raise ValueError(
-                    "SequentialLR expects all schedulers to belong to the same optimizer"
-                )
+        self._check(optimizer, schedulers)
         self._schedulers = schedulers
         self._milestones = milestones
         self.optimizer = optimizer
@@ -88,16 +93,9 @@ class ChainedScheduler(_Several):
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
     ) -> None:
-        if not schedulers:
-            raise ValueError(
-                "ChainedScheduler expects at least one scheduler to be chained, got none"
-            )
+        self._check_some(schedulers)
         self.optimizer = optimizer or schedulers[0].optimizer
-        for s in schedulers:
-            if s.optimizer is not self.optimizer:
-                raise ValueError(
-                    "ChainedScheduler expects all schedulers to belong to the same optimizer"
-                )
+        self._check(self.optimizer, schedulers)
         self._schedulers = list(schedulers)
         self._last_lr = self._present()
 
