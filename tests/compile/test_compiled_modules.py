@@ -241,3 +241,35 @@ def test_warnings_name_the_line_of_the_call(device: str) -> None:
     with pytest.warns(UserWarning, match="reads a value") as seen:
         fast(tg.ones(2, device=device))
     assert seen[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [
+        (nn.LeakyReLU, "negative_slope", 0.5),
+        (nn.Softplus, "beta", 3.0),
+        (nn.HuberLoss, "delta", 0.25),
+        (nn.SmoothL1Loss, "reduction", "sum"),
+    ],
+)
+def test_an_option_that_changes_is_seen(layer: Any, name: str, value: Any, device: str) -> None:
+    module = layer()
+    x = tg.linspace(-2, 2, 5, device=device)
+    given = (x, x * 0.5) if isinstance(module, nn.HuberLoss | nn.SmoothL1Loss) else (x,)
+    fast = tg.compile(module.forward)
+    for _ in range(3):
+        tg.testing.assert_close(fast(*given), module(*given))
+    setattr(module, name, value)
+    for _ in range(3):
+        tg.testing.assert_close(fast(*given), module(*given))
+
+
+def test_an_option_read_by_its_name_leaves_other_state_alone(device: str) -> None:
+    module, box = nn.LeakyReLU(), {"rate": 0.0}
+    module.box = box
+    fast = tg.compile(lambda x: module(x))
+    x = tg.linspace(-2, 2, 5, device=device)
+    for i in range(6):
+        box["rate"] = float(i)  # nothing in the code names it
+        fast(x)
+    assert fast.traces <= 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
-from tabgrad.nn.module import Layer
+from tabgrad.nn.module import Optioned
 from tabgrad.nn.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
 Tensor = tg.Tensor
 
 
-class _Activation(Layer):
+class _Activation(Optioned):
     """An activation `_fn` with the options that `_options` names; `inplace` is printed only if it is on."""
 
     _fn: ClassVar[Callable[..., Tensor]]
-    _options: tuple[str, ...] = ()
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the activation; the result has the shape of `input`, but for GLU."""
-        names = (*self._options, "inplace") if "inplace" in self.__dict__ else self._options
-        return type(self)._fn(input, *[getattr(self, name) for name in names])
+        last = (self.inplace,) if "inplace" in self.__dict__ else ()
+        return type(self)._fn(input, *self._given().values(), *last)
 
     def extra_repr(self) -> str:
         """Return the options."""
-        parts = [f"{name}={getattr(self, name)!r}" for name in self._options]
+        parts = [f"{name}={value!r}" for name, value in self._given().items()]
         if self.__dict__.get("inplace"):
             parts.append("inplace=True")
         return ", ".join(parts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn.functional.loss import legacy_reduction
-from tabgrad.nn.module import Layer
+from tabgrad.nn.module import Layer, Optioned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ Old = bool | None
 """PyTorch's older pair of flags, `size_average` and `reduce`, stand for a `reduction` where either is given."""
 
 
-class _Loss(Layer):
+class _Loss(Optioned):
     def __init__(
         self, size_average: Old = None, reduce: Old = None, reduction: str = "mean"
     ) -> None:
@@ -36,12 +36,10 @@ class _Targeted(_Loss):
     """The loss `_fn` of an input and a target, with the options that `_options` names."""
 
     _fn: ClassVar[Callable[..., Tensor]]
-    _options: tuple[str, ...] = ()
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss."""
-        options = {name: getattr(self, name) for name in self._options}
-        return type(self)._fn(input, target, reduction=self.reduction, **options)
+        return type(self)._fn(input, target, reduction=self.reduction, **self._given())
 
 
 class _Weighted(_Targeted):

@@ -34,7 +34,14 @@ class Module(Convertible):
     ['factor']
     """
 
-    GUARDED: ClassVar = ("training", "_parameters", "_buffers", "_modules", "_hooks", "forward")
+    GUARDED: ClassVar[tuple[str, ...]] = (
+        "training",
+        "_parameters",
+        "_buffers",
+        "_modules",
+        "_hooks",
+        "forward",
+    )
     """Attributes that a compiled call always depends on: the machinery reads them for every module."""
     training: bool
     _version: int = 1
@@ -470,3 +477,17 @@ if TYPE_CHECKING:
 
 else:
     Layer = Module
+
+
+class Optioned(Layer):
+    """A module that passes the attributes named in `_options` to a function; a replay compares them."""
+
+    _options: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.GUARDED = (*Module.GUARDED, *cls._options)
+
+    def _given(self) -> dict[str, Any]:
+        """Return the options by name; `compile` does not analyse this `getattr`, which may read anything."""
+        return {name: getattr(self, name) for name in self._options}
