@@ -78,33 +78,33 @@ def empty_cache(device: DeviceLike | None = None) -> None:
             pool.backend.submit_pending()
 
 
-def memory_allocated(device: DeviceLike | None = None) -> int:
+def memory_allocated(device_index: DeviceLike | None = None, /) -> int:
     """Return the bytes of buffers that tensors use; a value that is not yet computed uses none.
 
     >>> import tabgrad as tg
     >>> tg.accelerator.memory_allocated("cpu")
     0
     """
-    pool = _pool(device)
+    pool = _pool(device_index)
     return 0 if pool is None else int(pool.live_bytes)
 
 
-def max_memory_allocated(device: DeviceLike | None = None) -> int:
+def max_memory_allocated(device_index: DeviceLike | None = None, /) -> int:
     """Return the peak of the bytes in use since the start, or since `reset_peak_memory_stats`."""
-    pool = _pool(device)
+    pool = _pool(device_index)
     return 0 if pool is None else int(pool.peak_bytes)
 
 
-def reset_peak_memory_stats(device: DeviceLike | None = None) -> None:
+def reset_peak_memory_stats(device_index: DeviceLike | None = None, /) -> None:
     """Reset the peak to the bytes in use now."""
-    pool = _pool(device)
+    pool = _pool(device_index)
     if pool is not None:
         pool.peak_bytes = pool.live_bytes
 
 
-def memory_reserved(device: DeviceLike | None = None) -> int:
+def memory_reserved(device_index: DeviceLike | None = None, /) -> int:
     """Return the bytes of all buffers on the device, in use or kept for later tensors."""
-    pool = _pool(device)
+    pool = _pool(device_index)
     return 0 if pool is None else int(pool.live_bytes + pool.spare_bytes)
 
 

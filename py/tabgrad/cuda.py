@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tabgrad import accelerator
-from tabgrad.hosts.devices import device as device_of, is_available as _has
+from tabgrad.hosts.devices import device as _device, is_available as _has
 from tabgrad.tensor import generator
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def current_device() -> int:
 
 def get_device_name(device: DeviceLike | None = None) -> str:
     """Return the name of the CUDA device."""
-    recorder = device_of("cuda").recorder
+    recorder = _device("cuda").recorder
     assert recorder is not None
     return str(recorder.host.hello.adapter.name)
 
 
 def synchronize(device: DeviceLike | None = None) -> None:
     """Wait until the CUDA device has finished all work."""
-    device_of("cuda" if device is None else device).backend.synchronize()
+    _device("cuda" if device is None else device).backend.synchronize()
 
 
 def manual_seed(seed: int) -> None:
@@ -72,6 +72,6 @@ def memory_reserved(device: DeviceLike | None = None) -> int:
     return accelerator.memory_reserved("cuda" if device is None else device)
 
 
-def memory_summary(device: DeviceLike | None = None) -> str:
-    """Describe the memory use of the device, in lines of text."""
+def memory_summary(device: DeviceLike | None = None, abbreviated: bool = False) -> str:
+    """Describe the memory use of the device, in lines of text; there is one length of it."""
     return accelerator.memory_summary("cuda" if device is None else device)

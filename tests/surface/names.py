@@ -7,9 +7,10 @@ import inspect
 from typing import Any
 
 MODULES = (
-    "", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "func", "linalg", "nn",
-    "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random",
-    "special", "utils.checkpoint", "utils.data",
+    "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "autograd.graph",
+    "backends", "cuda", "func", "linalg", "nn", "nn.attention", "nn.functional", "nn.init",
+    "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "special",
+    "testing", "utils.checkpoint", "utils.data", "utils.hooks",
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def differences(full: str, overloads: list[ast.arguments]) -> Iterator[str]:
     placed = [p.name for p in mine if p.kind in POSITIONAL]
     starred = len(known) < len(mine)
     for one in theirs:
-        for i, (name, value) in enumerate(one.placed):
+        for i, (name, _) in enumerate(one.placed):
             slot = {other.placed[i][0] for other in theirs if i < len(other.placed)}
             if i < len(one.unnamed):
                 if i >= len(placed) and not starred:
@@ -68,17 +68,12 @@ def differences(full: str, overloads: list[ast.arguments]) -> Iterator[str]:
                 yield f"{name} is missing"
             elif not starred and (i >= len(placed) or placed[i] not in slot):
                 yield f"{name} is not argument {i}"
-            elif (
-                value is None
-                and len(theirs) == 1
-                and not starred
-                and known[name].default is not NONE
-            ):
-                yield f"{name} has a default"
+            elif known[name].kind is inspect.Parameter.POSITIONAL_ONLY:
+                yield f"{name} has no name"
         for name in one.keywords:
             if name not in known:
                 yield f"{name} is missing"
-            elif known[name].kind in POSITIONAL and len(theirs) == 1:
+            elif known[name].kind in POSITIONAL and not any(name in dict(o.placed) for o in theirs):
                 yield f"{name} is not for keywords only"
         if one.star and not starred:
             yield f"*{one.star} is missing"
@@ -103,12 +98,21 @@ class Overload:
 
 
 def _defaults(theirs: list[Overload], known: dict[str, inspect.Parameter]) -> Iterator[str]:
-    """Yield which of our defaults no overload has."""
+    """Yield which of our defaults no overload has, and which should be there or not."""
     for name, p in known.items():
-        values = [{**dict(one.placed), **one.keywords}.get(name) for one in theirs]
-        told = [v for v in values if v is not None]
-        if told and not any(same(p.default, v) for v in told):
-            yield f"{name}={names.spelled(p.default)} for {ast.unparse(told[0])}"
+        given = [{**dict(one.placed), **one.keywords} for one in theirs]
+        holders = [parameters[name] for parameters in given if name in parameters]
+        told = [v for v in holders if v is not None]
+        if told:
+            if not any(same(p.default, v) for v in told):
+                yield f"{name}={names.spelled(p.default)} for {ast.unparse(told[0])}"
+        elif len(holders) == len(theirs):
+            if p.default is not NONE:
+                yield f"{name} has a default"
+        elif holders and p.default is NONE:
+            yield f"{name} has no default, and PyTorch's function has a form without it"
+        elif holders and p.default is not None and names.spelled(p.default) != "...":
+            yield f"{name}={names.spelled(p.default)}, and PyTorch's function has forms without it"
 
 
 def same(mine: Any, value: ast.expr) -> bool:

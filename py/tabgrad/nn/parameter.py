@@ -110,9 +110,9 @@ def parameter_if(
     return Parameter(tg.empty(shape, device=device, dtype=dtype)) if there else None
 
 
-def is_lazy(tensor: object) -> bool:
-    """Whether `tensor` is a parameter without a shape."""
-    return isinstance(tensor, Uninitialized)
+def is_lazy(param: object) -> bool:
+    """Whether `param` is a parameter without a shape."""
+    return isinstance(param, Uninitialized)
 
 
 def _value(data: Tensor | None) -> tg.Tensor:
