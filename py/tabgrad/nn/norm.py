@@ -31,8 +31,9 @@ class _ByChannel(Layer):
     bias: Any
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, device: DeviceLike | None, dtype: DType | None, bias: bool,
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+        affine: bool = True, track_running_stats: bool = True, device: DeviceLike | None = None,
+        dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features = num_features
@@ -103,15 +104,6 @@ def _count_dtype(device: DeviceLike | None) -> tg.dtype:
 
 
 class _BatchNorm(_ByChannel):
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, device: DeviceLike | None = None,
-        dtype: DType | None = None, *, bias: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
-        )
-
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
         self._check(input)
@@ -193,7 +185,7 @@ class _InstanceNorm(_ByChannel):
         dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
     def forward(self, input: Tensor) -> Tensor:

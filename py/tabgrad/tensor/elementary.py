@@ -13,6 +13,7 @@ from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.fronts import plain_unary, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
+from tabgrad.tensor.type_info import finfo
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -160,19 +161,10 @@ def nan_to_num(
     """Replace nan, inf and -inf, by default by 0, the largest and the smallest number."""
     if input.spec.dtype.category < FLOAT:
         return e.copy(input)
-    top = dt_max(input.spec.dtype)
+    top = finfo(input.spec.dtype).max
     x = e.where(r.isnan(input), 0.0 if nan is None else nan, input)
     x = e.where(r.eq(x, math.inf), top if posinf is None else posinf, x)
     return e.where(r.eq(x, -math.inf), -top if neginf is None else neginf, x)
-
-
-_LARGEST = {dt.float16: 65504.0, dt.bfloat16: 3.3895313892515355e38, dt.float32: 3.4028234663852886e38,
-            dt.float64: 1.7976931348623157e308}  # fmt: skip
-
-
-def dt_max(dtype: dt.DType) -> float:
-    """Return the largest finite number of a floating-point dtype."""
-    return _LARGEST[dt.real_of(dtype)]
 
 
 @takes_out

@@ -170,26 +170,18 @@ def _source(
 
 
 def _scattered(
-    name: str, op: Callable[[Tensor, Tensor, Tensor, int], Tensor], x: Tensor, dim: int,
+    name: str, op: Callable[..., Tensor], x: Tensor, dim: int,
     index: Tensor, src: Tensor | Number,
 ) -> Tensor:  # fmt: skip
     at = axis(name, dim, len(x.spec.shape))
     whole, k, values = _source(name, x, index, src, at)
     k = within(name, k, whole.spec.shape[at], at)
     shape = tuple(whole.spec.shape[d] if d == at else n for d, n in enumerate(k.spec.shape))
-    y = op(_cropped(whole, shape), k, values, at)
+    y = op(_cropped(whole, shape), k, values, axis=at)
     if shape != whole.spec.shape:
         corner = {"starts": (0,) * len(shape), "stops": shape, "steps": (1,) * len(shape)}
         y = write_through(whole, ((v.slice_, intern_params(corner)),), y)  # type: ignore[arg-type]
     return y if y.spec.shape == x.spec.shape else v.reshape.bind(y, shape=x.spec.shape)
-
-
-def _put(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
-    return i.scatter.bind(x, k, values, axis=at)
-
-
-def _add(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
-    return i.scatter_add.bind(x, k, values, axis=at)
 
 
 @takes_out
@@ -204,7 +196,7 @@ def scatter(
     """
     given: Any = value if src is None else src
     if reduce is None:
-        return _scattered("scatter", _put, input, dim, index, given)
+        return _scattered("scatter", i.scatter, input, dim, index, given)
     if reduce not in ("add", "multiply"):
         raise ShapeError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}")
     if not isinstance(given, Box):
@@ -222,7 +214,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     >>> tg.scatter_add(x, 0, k, tg.ones(3, device="cpu"))
     tensor([2., 0., 1.])
     """
-    return _scattered("scatter_add", _add, input, dim, index, src)
+    return _scattered("scatter_add", i.scatter_add, input, dim, index, src)
 
 
 @takes_out
@@ -243,11 +235,11 @@ def scatter_reduce(
     if reduce == "mean":
         refuse_bool("scatter_reduce", input)
 
-    def combined(x: Tensor, k: Tensor, values: Tensor, at: int) -> Tensor:
+    def combined(x: Tensor, k: Tensor, values: Tensor, *, axis: int) -> Tensor:
         kind = x.spec.dtype
         if kind is dt.bool_:
             x, values = cast(x, dt.int32), cast(values, dt.int32)
-        return cast(_combined(x, k, values, at, reduce, include_self), kind)
+        return cast(_combined(x, k, values, axis, reduce, include_self), kind)
 
     return _scattered("scatter_reduce", combined, input, at, index, src)
 
