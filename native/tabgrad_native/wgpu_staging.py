@@ -36,11 +36,11 @@ class Staging:
         )
 
     def wait_for(self, event: threading.Event) -> None:
-        """Note that somebody waits for an event that comes with a buffer."""
+        """Register an event for which a read waits."""
         self._waiting = [e for e in self._waiting if not e.is_set()] + [event]
 
     def wake(self) -> None:
-        """Wake all who wait: nothing more will come."""
+        """Wake all waiting reads, because the device is gone."""
         for event in self._waiting:
             event.set()
 
@@ -54,7 +54,7 @@ class Staging:
 
 
 class Mapping:
-    """A staging buffer on its way to this program; wait for it once."""
+    """A staging buffer that is being mapped; wait for it once."""
 
     def __init__(
         self,

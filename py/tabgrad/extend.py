@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import families
 from tabgrad.core.errors import DeviceError, RegistryError
-from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.op import REGISTRY, Dims, Op, Operands, Rule
 from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import Box, bind
 
+if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+
+Source = str | pathlib.Path
 LANGUAGES = {"webgpu": "wgsl", "cuda": "cuda"}
 
 
@@ -86,8 +90,8 @@ class UserKernel(families.KernelOp):
     lowering = "user_kernel"
     languages: frozenset[str]
     sources: dict[str, str]
-    workgroups: Any
-    constants: Any
+    workgroups: Rule
+    constants: Rule | None
     whole = True
     """Each of its operands is stored in a buffer of its own."""
 
@@ -104,8 +108,9 @@ class UserKernel(families.KernelOp):
 
 
 def elementwise(
-    *, wgsl: str | None = None, cuda: str | None = None, derivative: Any = "unsaid",
-    along: Any = None, domain: Any = (-2.0, 2.0), integers: str | None = "float", kinds: str = "f",
+    *, wgsl: str | None = None, cuda: str | None = None, derivative: families.Derivative = "unsaid",
+    along: Rule | tuple[Rule | None, ...] | None = None, domain: families.Domain = (-2.0, 2.0),
+    integers: str | None = "float", kinds: str = "f",
 ) -> Callable[[Callable[..., Any]], UserElementwise]:  # fmt: skip
     """Declare an element-wise op; a decorator of its meaning in NumPy.
 
@@ -138,10 +143,9 @@ def elementwise(
 
 
 def kernel(
-    *, wgsl: Any = None, cuda: Any = None, shape: Callable[..., Any],
-    workgroups: Callable[..., Any], constants: Callable[..., Any] | None = None, dtype: Any = None,
-    derivative: Any = "unsaid", transpose: Callable[..., Any] | None = None,
-    batching: Callable[..., Any] | None = None,
+    *, wgsl: Source | None = None, cuda: Source | None = None, shape: Rule, workgroups: Rule,
+    constants: Rule | None = None, dtype: DType | None = None, derivative: Rule | str | None = "unsaid",
+    transpose: Rule | None = None, batching: Rule | None = None,
 ) -> Callable[[Callable[..., Any]], UserKernel]:  # fmt: skip
     """Declare an op with kernels of your own; a decorator of its meaning in NumPy.
 
@@ -175,7 +179,7 @@ def kernel(
             made = tuple(int(n) for n in shape(*[s.shape for s in specs], **params))
             return spec(made, specs[0].dtype if dtype is None else dtype)
 
-        op = UserKernel(
+        op: UserKernel = UserKernel(
             fn, infer=infer, derivative=derivative, transpose=transpose, samples=lambda: iter(()),
             batching=batching or (lambda n, args, dims, **params: _each(op, n, args, dims, params)),
         )  # fmt: skip
@@ -187,7 +191,7 @@ def kernel(
     return declare
 
 
-def _text(source: Any) -> str:
+def _text(source: Source) -> str:
     """Return the text of a kernel, read from a file if `source` is a path."""
     if isinstance(source, pathlib.Path) or (
         isinstance(source, str) and "\n" not in source and "{" not in source
@@ -196,7 +200,7 @@ def _text(source: Any) -> str:
     return str(source)
 
 
-def _each(op: Op, n: int, args: Any, dims: Any, params: dict[str, Any]) -> Any:
+def _each(op: Op, n: int, args: Operands, dims: Dims, params: dict[str, Any]) -> Any:
     """Compute the batched result, one element of the batch after another."""
     take, reshape = REGISTRY["slice"], REGISTRY["reshape"]
     rows = []
@@ -211,13 +215,9 @@ def _each(op: Op, n: int, args: Any, dims: Any, params: dict[str, Any]) -> Any:
             stops = tuple(i + 1 if k == d else m for k, m in enumerate(sizes))
             one = take.bind(a, starts=starts, stops=stops, steps=(1,) * len(sizes))
             picked.append(reshape.bind(one, shape=(*sizes[:d], *sizes[d + 1 :])))
-        y = bind(op, tuple(picked), params if isinstance(params, Params) else _interned(params))
+        y = bind(op, tuple(picked), params if isinstance(params, Params) else intern_params(params))
         rows.append(reshape.bind(y, shape=(1, *y.spec.shape)))
     return REGISTRY["cat"].bind(*rows, axis=0)
-
-
-def _interned(params: dict[str, Any]) -> Params:
-    return intern_params(params)
 
 
 __all__ = ["elementwise", "kernel"]

@@ -43,29 +43,29 @@ def compile(
     backend: Any = None, mode: str | None = None, options: dict[str, Any] | None = None,
     disable: bool = False,
 ) -> Any:  # fmt: skip
-    """Return `model`, a function or module, so that repeated calls are replayed without running its Python.
+    """Compile `model`, a function or module, so that repeated calls are replayed without running its Python.
 
-    A compiled call means what the call means. The first with arguments of new shapes, dtypes, devices or
-    static values runs, and is captured with all it does: forward, backward, clipping, the optimizer's step,
-    random draws, writes to arguments, buffers and gradients. Later calls send one packet, as long as all that
-    the call read is as it was: globals, closures, attributes, lists and dicts, modes, hooks, what tensors are,
-    options of optimizers. Where something has changed, the call is traced anew; after eight times for one
-    cause it runs as it is, and one warning names the cause. Learning rates, step counts and seeds are read
-    at each call.
+    A compiled call has the results and effects of the plain call. The first call with new shapes, dtypes,
+    devices or static values runs, and is captured with all its effects: forward, backward, clipping, the
+    optimizer's step, random draws, writes to arguments, buffers and gradients. Later calls send one packet,
+    while everything that the call read is unchanged: globals, closures, attributes, lists and dicts, modes,
+    hooks, facts of tensors, options of optimizers. If something has changed, the call is traced again; after
+    eight traces for one cause it runs plainly, and one warning names the cause. Learning rates, step counts and
+    seeds are read at each call.
 
-    What can't be repeated is not replayed, the Python runs each time: a call that prints, counts, appends,
-    assigns attributes, or returns a tensor that still needs its gradient. One that reads a value (`.item()`,
-    `if loss > 0`) warns once with the line; with `fullgraph=True` it raises CaptureError. Generators and
-    coroutines, and calls on `cpu`, run as they are. `compiled.explain(...)` says what is captured and why not.
+    A call that can't be repeated is not replayed, and its Python runs each time: it prints, counts, appends,
+    assigns attributes, or returns a tensor that still needs its gradient. A call that reads a value (`.item()`,
+    `if loss > 0`) warns once with the line; with `fullgraph=True` it raises CaptureError. Generators,
+    coroutines and calls on `cpu` run plainly. `compiled.explain(...)` describes what is captured, and why not.
 
-    `dynamic` says for which sizes the kernels are: those of True serve all, those of False one each. By
-    default those of the first sizes are for them alone, and those of the second serve all others. A call of new
-    sizes runs the function once more to capture it, but compiles nothing where kernels serve it. The first size
-    of each argument is taken to vary; another that does compiles once more when it changes for the first time.
-    A module becomes a module that wraps it, `nn.optimized.OptimizedModule`: attributes are those of the one
-    inside, and names in its state dict begin with `_orig_mod.`. `module.compile()` compiles a module's calls
-    and leaves the names. `backend`, `mode` and `options` are taken for PyTorch's sake and ignored; with
-    `disable` the function is returned as it is.
+    `dynamic` chooses the sizes for which kernels are compiled: with True each kernel serves all sizes, with
+    False one. By default the kernels for the first sizes serve only these, and those for the second sizes serve
+    all others. A call with new sizes runs the function once to capture it, but compiles nothing if kernels
+    serve it. The first dim of each argument is assumed to vary; if another dim varies, its first change
+    compiles once more. A module becomes a module that wraps it, `nn.optimized.OptimizedModule`: its attributes
+    are those of the inner module, and names in its state dict begin with `_orig_mod.`. `module.compile()`
+    compiles a module's calls and keeps the names. `backend`, `mode` and `options` are accepted as in PyTorch,
+    and ignored; with `disable` the function is returned unchanged.
 
     >>> import tabgrad as tg
     >>> @tg.compile
@@ -100,7 +100,7 @@ def explain(what: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
 
 
 def explain(what: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return what is known of a compiled function or of a tensor's value; nothing is run.
+    """Describe a compiled function, or how a tensor's value is computed; nothing is run.
 
     Of a compiled function: what it has captured for calls with such arguments, what these captures depend
     on, and why the last call was not replayed.

@@ -294,7 +294,7 @@ class Compiled:
         return found
 
     def explain(self, *args: object, **kwargs: object) -> Explanation:
-        """Return what is captured for calls with such arguments, each guard in words, and what is not.
+        """Describe the captures for calls with such arguments, their guards, and why calls were not captured.
 
         Nothing is run. `print` it; its fields are those of `tabgrad.compiler.Explanation`.
 

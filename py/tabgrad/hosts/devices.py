@@ -112,7 +112,7 @@ _CONNECTING = lock()
 _DEVICES: dict[tuple[str, int], Device] = {}
 
 
-def device(name: Any, index: int | None = None) -> Device:
+def device(name: str | Device, index: int | None = None) -> Device:
     """Return the device called `name`: "cpu", "webgpu", "cuda", "webgpu:1"...; a Device is returned as it is.
 
     >>> import tabgrad as tg
