@@ -113,7 +113,9 @@ class Graph:
                 refs.append(0)
             for s in srcs:
                 refs[s] += 1
-            if op is not None and (op.family != "view" or not self.idle(i)):
+            if op is not None and (
+                op.family != "view" or (self.op[srcs[0]] is not None and not self.idle(srcs[0]))
+            ):
                 self.recorded[i] = count
             self.handles[i] = refs[i] = 1
             return Value(self, i)
