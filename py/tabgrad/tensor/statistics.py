@@ -81,29 +81,34 @@ def _quantile(
     place = a.mul(cast(wide, x.spec.dtype), last)
     if not skip:
         place = e.where(r.lt(there, n), float(n - 1), place)
-    modes: dict[str, Any] = {
-        "lower": elementary.floor,
-        "higher": elementary.ceil,
-        "nearest": elementary.round,
-    }
-    if interpolation not in {"linear", "midpoint", *modes}:
-        raise ShapeError(
-            f"quantile: interpolation must be one of linear, midpoint, {', '.join(modes)}, "
-            f"got {interpolation!r}"
-        )
-    shape = (*fractions.spec.shape, *rest)
-    if interpolation in modes:
-        # an element as it is: next to an infinite one there is no difference to take a share of
-        y = _rows_at(rows, modes[interpolation](place), shape)
-    else:
-        low = elementary.floor(place)
-        below, above = (_rows_at(rows, k, shape) for k in (low, elementary.ceil(place)))
-        y = lerp(below, above, 0.5 if interpolation == "midpoint" else a.sub(place, low))
+    y = _interpolated(rows, place, (*fractions.spec.shape, *rest), interpolation)
     if not keepdim:
         return y
     if dim is None:
         return v.reshape.bind(y, shape=(*fractions.spec.shape, *(1,) * len(input.spec.shape)))
     return unsqueeze(y, at + len(fractions.spec.shape))
+
+
+def _interpolated(
+    rows: Tensor, place: Tensor, shape: tuple[int, ...], interpolation: str
+) -> Tensor:
+    """Return what lies at fractional places of each column of `rows`."""
+    modes: dict[str, Any] = {
+        "lower": elementary.floor,
+        "higher": elementary.ceil,
+        "nearest": elementary.round,
+    }
+    if interpolation in modes:
+        # an element as it is: next to an infinite one there is no difference to take a share of
+        return _rows_at(rows, modes[interpolation](place), shape)
+    if interpolation not in ("linear", "midpoint"):
+        raise ShapeError(
+            f"quantile: interpolation must be one of linear, midpoint, {', '.join(modes)}, "
+            f"got {interpolation!r}"
+        )
+    low = elementary.floor(place)
+    below, above = (_rows_at(rows, k, shape) for k in (low, elementary.ceil(place)))
+    return lerp(below, above, 0.5 if interpolation == "midpoint" else a.sub(place, low))
 
 
 def _rows_at(rows: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
