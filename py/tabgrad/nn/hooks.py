@@ -30,7 +30,7 @@ EVERYWHERE: Hooks = {}
 
 @on_restore
 def _remove_those_of_every_module() -> None:
-    # the tables stay: handles know them
+    # the tables themselves stay, as handles refer to them
     for hooks in EVERYWHERE.values():
         hooks.clear()
 
@@ -206,7 +206,7 @@ class _Backward:
         """Return the gradients of the inputs as the hooks change them."""
         at, n = self.inputs
         if self.grad_outputs is None:
-            # a second derivative can reach the inputs without passing the outputs: not what the hooks are for
+            # a second derivative can reach the inputs without passing the outputs; hooks are not for it
             return grads
         found = _spread(grads, at, n)
         for hook in self.after:

@@ -46,9 +46,9 @@ class Module(Convertible):
     training: bool
     _version: int = 1
     _is_every: bool = True
+    """Whether the hooks of every module are this one's too."""
     _optimized_by: ClassVar[str] = "tabgrad.nn.optimized"
     """The module whose `OptimizedModule` is what `compile` makes of this one."""
-    """Whether the hooks of every module are this one's too."""
     _compiled_call_impl: Any = None
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]

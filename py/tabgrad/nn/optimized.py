@@ -32,9 +32,9 @@ class OptimizedModule(Module):
     _options: tuple[bool | None, bool]
 
     def __init__(self, mod: Module, dynamic: bool | None = None, fullgraph: bool = False) -> None:
-        # a module that is optimized already is done anew
+        # a module that is optimized already is optimized again from the one inside
         mod = mod._orig_mod if isinstance(mod, OptimizedModule) else mod
-        # first: what follows may read attributes, which are those of the module inside
+        # set first: the rest may read attributes, which are those of the module inside
         object.__setattr__(self, "_orig_mod", mod)
         object.__setattr__(self, "_ready", False)
         super().__init__()

@@ -83,7 +83,7 @@ def within(
     found = checked.bind(
         index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore
     )
-    # what may not be saved for a backward may not be saved checked
+    # a tensor that may not be saved for backward may not be saved after its check either
     found.born |= index.born & 1
     return found
 

@@ -44,7 +44,7 @@ def stop_gradient(x: Operand) -> Array:
 
 @elementwise(
     code="cast",
-    # of a tangent to `dtype`, of a cotangent back; only the dtype of x is read, so x is not saved
+    # a tangent is cast to `dtype`, a cotangent back; only the dtype of x is read, so x is not saved
     along=lambda t, _x, _y, *, dtype: (
         cast.bind(t, dtype=dtype if t.spec.dtype is _x.spec.dtype else _x.spec.dtype)
         if dtype.is_differentiable
@@ -69,12 +69,12 @@ def cast(x: Operand, *, dtype: DType) -> Array:
 def _truncated(x: Any, dtype: DType) -> Any:
     """Return floats as integers, the same on every processor."""
     bits = 63 if dtype.name in ("int64", "uint32", "uint8") else 31
-    # float16 has no such bound, and needs none but for its infinities
+    # float16 can't hold such a bound, and needs none except for its infinities
     inside = (
         np.isfinite(x) if x.dtype.itemsize == 2 else (np.trunc(x) >= -(2.0**bits)) & (x < 2.0**bits)
     )
     found = np.where(inside, x, 0).astype("int32" if bits == 31 else "int64")
-    # what has no integer is the least one, of whose bits a narrower dtype takes the last
+    # a float without an integer gives the least one; a narrower dtype takes the last bits of that
     return np.where(inside, found, -(2**bits)).astype(dtype.name)
 
 
@@ -286,7 +286,7 @@ def sign(x: Operand) -> Array:
 
 
 def _winner(t: Tensor, loses: Tensor, ties: Tensor) -> Tensor:
-    # of a nan and a number neither loses
+    # neither of a nan and a number loses
     return where(loses, 0, where(ties, t * 0.5, t))
 
 

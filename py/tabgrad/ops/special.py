@@ -265,7 +265,7 @@ def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
     own = mul(x, sub(1, x))
     least = maximum(own, 1e-12)
     moves = add(own, stop_gradient(sub(least, own)))
-    # nothing but the part of the slope that the bound on m would lose
+    # only the part of the slope that the bound on m would lose
     rest = mul(sub(x, stop_gradient(x)), stop_gradient(div(sub(own, least), square(least))))
     return add(div(sub(x, y), moves), rest)
 

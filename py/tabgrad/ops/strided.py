@@ -26,7 +26,7 @@ def _strided_index(i: Any, source: Ints, *, sizes: Ints, strides: Ints, offset: 
 
 
 def _strided_transpose(ct: Tensor, x: Tensor, *, sizes: Ints, strides: Ints, offset: int) -> Tensor:
-    # each place gets the sum over all that show it
+    # each place gets the sum over all elements that show it
     *lead, n = x.shape
     kind = ct.device.index_dtype
     at = strided.bind(iota(n, kind, ct.device), sizes=sizes, strides=strides, offset=offset)

@@ -67,7 +67,7 @@ class Adafactor(Optimizer):
     def _new(self, w: Tensor, g: Tensor, group: Group) -> Tensor:
         own = self.state[w]
         if not own:
-            # Outside of a capture: what a compiled step carries along must exist before it.
+            # outside of a capture: the state of a compiled step must exist before it
             with using(MODE.get().replace(capture=None)):
                 own.update(_start(w))
         own["step"] = as_number("step", own["step"])

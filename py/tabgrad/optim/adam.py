@@ -230,7 +230,7 @@ class RAdam(Optimizer):
         def rate(lr: float) -> float:
             return lr / (1 - betas_of(group)[0] ** now["step"])
 
-        # Both kinds of step are in the formula, one of them times zero: a replay takes no branches.
+        # both kinds of step are in the formula, one times zero, as a replay takes no branches
         by_variance = flat.rate(group, lambda lr: rate(lr) * adaptive())
         plain = flat.rate(group, lambda lr: rate(lr) * (adaptive() == 0))
         return w - m * (by_variance / (v.sqrt() + group["eps"]) + plain)

@@ -67,7 +67,7 @@ class Given:
         self._refs: dict[tuple[Tensor, str], tuple[weakref.ref[Tensor], Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # state dicts that somebody holds are not those of a copy
+        # a copy shares no state dicts with the original
         return (Given, ())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Given:
@@ -82,7 +82,7 @@ class Given:
         `flat` is what a tensor lies in, LOOSE for one that lies alone, None for a counter.
         """
         ref, where = self._refs.get((p, name), (None, None))
-        # what no longer lies beside others is where it was
+        # a state that lies alone now has not moved
         same = where is flat or (flat is LOOSE and where is not None and where.retired)
         found = ref() if ref is not None and same else None
         if found is None:

@@ -49,7 +49,7 @@ class Rprop(Optimizer):
         first = 0.0 if "step_size" in flat.tensors else number_of(group["lr"])
         before, size = flat.tensor("prev"), flat.tensor("step_size", first)
         agreement = g * before
-        # numbers of the dtype of the parameters: 1.2 of float32 is another
+        # numbers in the dtype of the parameters: 1.2 is another number in float32
         one = tg.ones((), dtype=w.dtype, device=w.device)
         factor = tg.where(agreement > 0, one * more, tg.where(agreement < 0, one * less, one))
         size.copy_((size * factor).clamp(*group["step_sizes"]))

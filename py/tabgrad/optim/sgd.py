@@ -62,7 +62,7 @@ class SGD(Optimizer):
                 now = flat.numbers
                 now.setdefault("_step", int("momentum_buffer" in flat.tensors))
                 flat.count("_step")
-                # not in the first step, which a replay must not take again
+                # dampening begins after the first step, which a replay must not repeat
                 share = flat.number(lambda: 1 - (now["_step"] > 1) * group["dampening"])
                 g = share * g
             v = flat.tensor("momentum_buffer")

@@ -171,7 +171,7 @@ def view(op: Op, x: Tensor, params: Params) -> Tensor:
     if not mode.grad:
         made = made or ("inference" if mode.inference else "no_grad")
         if base.tracked and y.owner is base.owner:
-            # no history, and yet it requires grad as the base does: a leaf
+            # it has no history, but requires grad as its base does, so it is a leaf
             y.tracked = True
     version = base._version
     y.alias = View(base, steps, version, made)
@@ -359,10 +359,10 @@ def _store_through(x: Tensor, y: Tensor, mode: Mode) -> None:
         _store(base, write_through(base, its.steps, y), below)
     its.seen = x._version = base._version
     if mode.grad and base.tracked and its.made is None and not its.detached:
-        # from now on its history is the base's: it is made anew when it is next used
+        # from now on its history is the base's; the view is made again when it is next used
         its.seen = -1
         if x.node is not None and x.node.notes:
-            # what it retains goes along
+            # `retain_grad` must follow it
             its.refresh(x)
 
 

@@ -205,9 +205,9 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     needs_float("hypot", input, other)
     high = e.stop_gradient(maximum(abs(input), abs(other)))
     zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(input), r.isinf(other))
-    # a number beside an infinity counts for nothing
+    # beside an infinity a finite number has no effect
     x, y = (e.where(infinite, e.where(r.isfinite(n), 0, n), n) for n in (input, other))
-    # no derivative depends on the scale
+    # the result does not depend on the scale, so neither do derivatives
     scale = e.where(zero, 1.0, e.where(infinite, 1.0, high))
     square = _add(e.square(div(x, scale)), e.square(div(y, scale)))
     return e.where(infinite, math.inf, mul(scale, sqrt(square)))

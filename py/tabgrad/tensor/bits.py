@@ -36,5 +36,5 @@ def view_as_dtype(x: Tensor, dtype: DType | type) -> Tensor:
     its = x.alias
     steps, offset = its.strides if its.__class__ is View else (row_major(x.spec.shape), 0)
     strides.as_dtype(x.spec.shape, steps, offset, old, new)
-    # numbers share memory with their bits, but no history: as PyTorch's view it has none
+    # the bits share memory with the numbers, but no history, as in PyTorch
     return view(bitcast, detach(x) if old.is_differentiable else x, intern_params({"dtype": new}))

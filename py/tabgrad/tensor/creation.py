@@ -164,7 +164,7 @@ def _of_array(data: Any, dtype: DType | None, where: Device) -> Tensor:
     if target is dt.bfloat16:
         return upload(literals.encode(a.ravel().tolist(), target), a.shape, target, where)
     if dtype is None and a.dtype.kind in "iu" and target.category == dt.INT and a.size:
-        # what the device has no dtype for must not change on the way; an integer dtype asked for wraps
+        # a number that the device's dtype can't hold raises; an integer dtype that was asked for wraps
         fits("tensor", a.min().item(), target)
         fits("tensor", a.max().item(), target)
     if a.dtype.kind == "c" and not target.is_complex:
@@ -256,7 +256,7 @@ def frombuffer(
 def filled(shape: tuple[int, ...], value: Number, dtype: DType, where: Device) -> Tensor:
     """Return a tensor of `shape` filled with a Python number that `dtype` holds."""
     s: Spec = spec(shape, dtype)
-    # wrapped anew: remembered constants are shared, and a user's tensor can be written to
+    # wrapped again: constants are remembered and shared, but a user can write to this tensor
     return wrap(constant(value, s, where).value, s, where)
 
 

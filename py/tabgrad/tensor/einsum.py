@@ -44,7 +44,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     dtype = result_dtype(*tensors)
     _check_dtypes(tensors, inputs, output)
     if dtype.category < dt.FLOAT and min(_occurrences(inputs, output), default=2) == 1:
-        # a sum over one operand alone is one of int64, as sum() gives
+        # a sum over one operand alone is int64, as that of sum()
         dtype = tensors[0].device.canonical(dt.int64)
     sizes = _sizes(tensors, inputs)
     terms = [

@@ -179,7 +179,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     if eps is None:
         x = e.add(x, e.where(r.bitwise_or(r.lt(x, 0), r.gt(x, 1)), math.nan, 0))
     else:
-        # where the bounds have crossed, the lower one is asked first
+        # the lower bound comes first, in case the bounds have crossed
         x = e.where(r.lt(x, eps), eps, e.where(r.gt(x, 1 - eps), 1 - eps, x))
     return e.sub(log(x), log1p(neg(x)))
 

@@ -286,7 +286,7 @@ class Picking:
             inside = r.bitwise_and(r.ge(k, 0), r.lt(k, n))
             valid = inside if valid is None else r.bitwise_and(valid, inside)
             total = k if total is None else e.add(e.mul(total, n), k)
-        # one bad index must not become another element: it is sent out of the whole range
+        # a bad index must not become a valid place: it is moved out of the whole range
         return e.where(valid, total, math.prod(self.sizes))
 
     @property
@@ -376,7 +376,7 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     """Write `value` at self[index], broadcast and cast to fit."""
     found = plan(self, index)
     target = basic_view(self, found)
-    # of a tensor that shows elements twice, a part that doesn't can be written to
+    # checked for the part alone: it may show each element once, though the whole does not
     aliasing.check_writable(target)
     value = _value(target, value)
     if found.basic:

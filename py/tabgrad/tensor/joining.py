@@ -41,7 +41,7 @@ def cat(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
     tensor([1, 2, 3])
     """
     given = listed("cat", tensors)
-    # an empty vector goes with tensors of any rank, and adds nothing
+    # an empty vector can be joined to tensors of any rank, and adds nothing
     whole = [x for x in given if x.spec.shape != (0,)] or given
     rank = len(whole[0].spec.shape)
     whole = given if rank == 1 else whole

@@ -196,7 +196,7 @@ def _sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
             f"addmm: input {input.spec.shape} doesn't broadcast to the product {scaled.spec.shape}"
         )
     if beta == 0:
-        # nan and inf of `input` don't count, and its derivative is zeros, not nothing
+        # nan and inf of `input` have no effect; its gradient is zeros, not None
         return e.where(False, input, scaled) if input.tracked else scaled
     return arithmetic.add(scaled, input if beta == 1 else arithmetic.mul(input, beta))
 
@@ -270,7 +270,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Dims] = 2) -> Tensor:
         left = [axis("tensordot", d, len(x)) for d in pair[0]]
         right = [axis("tensordot", d, len(y)) for d in pair[1]]
     for i, j in zip(left, right, strict=False):
-        # a dim of size 1 is repeated as the other one is long
+        # a dim of size 1 is repeated to the size of the other
         if x[i] != y[j] == 1:
             a = reductions.sum(a, i, True, dtype=dtype)
         elif y[j] != x[i] == 1:

@@ -97,7 +97,7 @@ def masked_scattered(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
             message="masked_scatter: Number of elements of source < number of ones in mask: got "
             f"{source.spec.size} elements",
         )  # fmt: skip
-        # a check of what nobody uses would not be made
+        # a check whose result is not used would be dropped
         flat = bitwise_and(flat, ge(most, 0))
         mask = v.reshape.bind(flat, shape=shape)
     if not source.spec.size:

@@ -43,7 +43,7 @@ def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
     if p == float("-inf"):
         return reduce_min.bind(size, axes=axes)
     if p == 0:
-        # a count hangs on the numbers, with a derivative of 0
+        # a count depends on the numbers, with a derivative of 0
         return reduce_sum.bind(where(ne(x, 0), 1, mul(x, 0)), axes=axes)
     if p < 1:
         zero = eq(size, 0)

@@ -138,7 +138,7 @@ def _mended(
     """Return the keyword arguments by PyTorch's names if the call failed for NumPy's; else raise."""
     if isinstance(error, AttributeError):
         raise not_a_tensor(fn, error, args, kwargs) from None
-    # the names are no parameters of the function: nothing of it has run yet
+    # the names are no parameters of the function, so nothing of it has run yet
     renamed = _renamed(fn, kwargs)
     if renamed is None:
         raise error
@@ -149,7 +149,7 @@ def _described(call: Any, fn: Any, module: str, out: bool = False) -> Any:
     """Return `call` with the name, text and signature of `fn`."""
     call.__name__ = call.__qualname__ = fn.__name__
     call.__doc__ = fn.__doc__
-    # it pickles as what it is, not as the function inside
+    # so that it pickles as the public function, not as the one inside
     call.__module__ = module
     call.__annotations__ = fn.__annotations__
     call.__wrapped__ = _Described(fn) if out else fn

@@ -61,7 +61,7 @@ def arange(
     asked = dt.as_dtype(dtype or (dt.int64 if whole else dt.get_default_dtype()))
     target = place_.canonical(asked, dtype is not None)
     if asked is dt.int64 and not whole:
-        # PyTorch counts in integers then
+        # PyTorch counts in integers here
         start, end, step = int(start), int(end), int(step)
         _check_range(start, end, step)
         whole = True

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Pair = tuple[Tensor, Tensor]
 
 
-# one Params for each rank: the commonest reductions intern nothing
+# one Params for each rank, so that the most frequent reductions intern nothing
 _ALL: list[Params] = [intern_params({"axes": tuple(range(n))}) for n in range(9)]
 
 
@@ -38,7 +38,7 @@ def reduce(op: Op, x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     """Return `x` reduced by the primitive `op` over the axes `over`, which stay as ones if `keepdim`."""
     kind = x.spec.dtype
     if kind.category < dt.FLOAT and kind.itemsize < 4 and op in (r.reduce_sum, r.reduce_prod):
-        # a device adds these up in 32 bits: what does not fit wraps at the end
+        # added up in 32 bits, as devices do; the total wraps at the end
         y = cast(op.bind(cast(x, dt.int32), axes=over), kind)
     else:
         y = op.bind(x, axes=over)
@@ -112,7 +112,7 @@ def mean(
 def _mean(x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     total = reduce(r.reduce_sum, x, over, keepdim)
     count = math.prod(x.spec.shape[k] for k in over)
-    # not a product: compilers take 0 times anything for 0
+    # not a product: compilers may replace 0 times anything by 0
     return a.div(total, float(count)) if count else a.add(total, math.nan)
 
 
@@ -349,7 +349,7 @@ def _spread(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     if left > 0:
         variance = a.div(total, left)
     else:
-        # not left to a division by zero, which not every device carries out
+        # not by a division by zero, which some devices don't carry out
         variance = a.add(e.where(rounding.gt(total, 0.0), math.inf, math.nan), a.mul(total, 0.0))
     if not keepdim:
         center = reshape.bind(center, shape=total.spec.shape)

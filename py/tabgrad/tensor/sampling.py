@@ -342,7 +342,7 @@ def _weights(p: Tensor) -> Tensor:
         reductions.sum(p, -1, True), rule="positive",
         message="multinomial: invalid multinomial distribution (sum of probabilities <= 0)",
     )  # fmt: skip
-    # a check of what nobody uses would not be made
+    # a check whose result is not used would be dropped
     return e.where(r.gt(total, 0.0), p, 0.0)
 
 

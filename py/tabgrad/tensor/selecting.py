@@ -261,7 +261,7 @@ def _combined(
         if x.spec.dtype.category >= dt.FLOAT:
             return e.div(total, cast(divisor, x.spec.dtype))
         return cast(e.floor_divide(cast(total, kind), divisor), x.spec.dtype)
-    # each place against every source along the axis: exact for repeats, with derivatives
+    # compare each place with every source along the axis: exact for repeats, with derivatives
     n, m = x.spec.shape[at], values.spec.shape[at]
     if not m:
         return e.copy.bind(x)
@@ -278,7 +278,7 @@ def _combined(
         "amin": reduction.reduce_min,
     }[reduce]
     if include_self and reduce != "prod":
-        # one of many that may be equal, and share the derivative
+        # the element itself is one of those that may be equal, and share the derivative
         shape = x.spec.shape
         own = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))
         found = op.bind(i.cat.bind(spread, own, axis=at + 1), axes=(at + 1,))
@@ -287,7 +287,7 @@ def _combined(
         found = e.where(hit, e.mul(x, found) if include_self else found, x)
     if reduce == "prod" or x.spec.dtype.category < dt.FLOAT:
         return found
-    # what was put in for the absent equals these, and must not share
+    # the neutral numbers that stand for absent elements may equal the result, and must not share
     same = r.eq(e.stop_gradient(found), neutral)
     own = x if include_self else e.where(hit, 0, x)
     own, given = (e.where(r.eq(n, neutral), n, 0) for n in (own, values))
@@ -426,7 +426,7 @@ def slice_scatter(
 
 def _written(x: Tensor, index: Any, src: Tensor) -> Tensor:
     if hasattr(x.alias, "steps"):
-        # the steps must lead from `x`, not from what it is a view of
+        # the steps must start at `x`, not at its base
         x = e.copy.bind(x)
     found = indexing.plan(x, index)
     target = indexing.basic_view(x, found)

@@ -99,7 +99,7 @@ def _interpolated(
         "nearest": elementary.round,
     }
     if interpolation in modes:
-        # an element as it is: next to an infinite one there is no difference to take a share of
+        # elements as they are: a difference from an infinite neighbour would be nan
         return _rows_at(rows, modes[interpolation](place), shape)
     if interpolation not in ("linear", "midpoint"):
         raise ShapeError(
@@ -135,7 +135,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
     y = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
     counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
     best = reductions.argmax(counts, at, True)
-    # the last of the run of equal elements is the one PyTorch names
+    # PyTorch names the last of the run of equal elements
     run = clamp(i.gather.bind(counts, best, axis=at), 1)
     best = a.sub(a.add(best, run), 1)
     found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
@@ -194,7 +194,7 @@ def _counted(x: Tensor, low: float, high: float, bins: int, weight: Tensor | Non
     kind = x.device.index_dtype
     place = elementary.floor(a.mul(a.sub(x, low), bins / (high - low)))
     inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
-    # a nan is in no bin, and no place either
+    # a nan is in no bin, and its place is not defined
     at = cast(e.where(inside, clamp(place, 0, bins - 1), 0), kind)
     one = cast(inside, kind) if weight is None else e.where(inside, weight, 0)
     return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
@@ -266,7 +266,7 @@ def cov(
     rows = x if len(x.spec.shape) == 2 else v.reshape.bind(x, shape=(1, x.spec.size))
     n = rows.spec.shape[1]
     if not n:
-        # of no observations; some adapters take 0 times nan for 0
+        # no observations give nan; not by a product, as some adapters take 0 times nan for 0
         c = a.add(mm(rows, v.permute.bind(rows, dims=(1, 0))), math.nan)
         return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
     weight = constant(1, rows.spec, x.device)

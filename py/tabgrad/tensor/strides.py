@@ -88,7 +88,7 @@ def _reshape(
 ) -> tuple[Ints, Ints, int]:
     new = params["shape"]
     found = reshape(shape, strides, new)
-    # where memory could not show it so, the view is as good as a copy
+    # if strides can't describe the view it counts as a copy
     return (new, row_major(new), 0) if found is None else (new, found, offset)
 
 

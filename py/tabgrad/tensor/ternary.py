@@ -41,7 +41,7 @@ def clamp(
     min, max = (_bound(input, n) for n in (min, max))
     if min is not None:
         if isinstance(min, Box) and max is not None and x.spec.dtype.category >= FLOAT:
-            # in an empty interval the result is `max`, and has no derivative by `min`
+            # if the interval is empty the result is `max`, without a derivative by `min`
             min = e.where(r.lt(min, max), min, e.stop_gradient(min))
         x = call(s.at_least, x, min)
     return x if max is None else call(s.at_most, x, max)
@@ -83,7 +83,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
         return call(s.blend, input, end, weight)
     gap = sub(end, input)
     near = add(input, mul(gap, weight))
-    # from the nearer end, so that a weight of 1 gives it
+    # counted from the nearer end, so that a weight of 1 gives `end` exactly
     if isinstance(weight, Box):
         return e.where(r.lt(abs(weight), 0.5), near, sub(end, mul(gap, rsub(weight, 1))))
     return near if -0.5 < weight < 0.5 else sub(end, mul(gap, 1 - weight))

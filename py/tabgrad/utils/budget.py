@@ -41,7 +41,7 @@ class Noted:
         self.value: Any = None
         self.held = 0
         self.used = 0
-        # a view has no memory of its own: it is made anew whenever it is asked for
+        # a view has no memory of its own: it is made again whenever it is needed
         self.nbytes = 0 if op.family == "view" else spec.size * spec.dtype.itemsize
         self.cost = _cost(op, spec, specs)
 
@@ -292,7 +292,7 @@ class Region:
         device = device or note.device
         backend = device.backend
         if device.type != "cpu" and not any(r in made for r in note.refs):
-            # what is computed again must not be found to be what was computed before
+            # without the barrier the device would find the value that was computed before
             payloads[0] = backend.run(REGISTRY["barrier"], (payloads[0],), (specs[0],), NO_PARAMS)[
                 0
             ]

@@ -77,7 +77,7 @@ class _Argument:
         if x.device.type == "cpu":
             y = wrap(x.value, x.spec, x.device, x.owner)
         else:
-            # what is computed again must not be found to be what was computed before
+            # without the barrier the device would find the value that was computed before
             with using(MODE.get().replace(grad=False)):
                 y = REGISTRY["barrier"].bind(x)
             y = wrap(y.value, y.spec, y.device, y.owner)

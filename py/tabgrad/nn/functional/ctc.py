@@ -156,7 +156,7 @@ def _forward(log_probs: Tensor, labels: Tensor, skips: Tensor, lengths: list[Any
         alpha = where(column(gt(lengths[0], t)), new, alpha)
     last = [where(eq(place, add(ends, -k)), alpha, 0) for k in (1, 2)]
     final = [reduce_sum.bind(v, axes=(1,)) for v in last]
-    # without a label there is only the blank
+    # an empty target has only the blank
     final[1] = where(eq(lengths[1], 0), LOW, final[1])
     total = _log_add(*final)
     return where(lt(total, LOW / 2), math.inf, neg(total))

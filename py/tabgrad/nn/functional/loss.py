@@ -66,7 +66,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "sum":
         return total
     n = loss.spec.size
-    # not a product with nan: compilers take 0 times anything for 0
+    # not by a product with nan: compilers may replace 0 times anything by 0
     return mul(total, 1 / n) if n else add(total, math.nan)
 
 
@@ -413,7 +413,7 @@ def gaussian_nll_loss(
         v = constant(var, input.spec, input.device)
     if v.spec.shape != input.spec.shape and v.spec.shape == input.spec.shape[:-1]:
         v = reshape.bind(v, shape=(*v.spec.shape, 1))
-    # the floor is no part of the derivative
+    # the floor has no part in the derivative
     v = add(v, stop_gradient(sub(maximum(v, eps), v)))
     loss = mul(add(log(v), div(square(sub(input, target)), v)), 0.5)
     if full:

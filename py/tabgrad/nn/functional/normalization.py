@@ -100,7 +100,7 @@ def epsilon(x: Tensor) -> float:
 def _affine(
     rest: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None, x: Tensor
 ) -> Tensor:
-    # the factors meet while they are one number for each channel
+    # the factors are multiplied while they are one number for each channel
     scale = inverse if weight is None else mul.bind(inverse, weight)
     y = mul.bind(rest, along(scale, x, 1))
     return y if bias is None else add.bind(y, along(bias, x, 1))
@@ -192,7 +192,7 @@ def _by_batch(
     if n:
         running.move(middle, spread, n)
     else:
-        # nothing has no variance, and must not make the gradient of the weight nan
+        # an empty batch has no variance, and must not make the gradient of the weight nan
         spread = constant(1, spread.spec, input.device)
     return _affine(rest, rsqrt(add(spread, eps)), weight, bias, input)
 

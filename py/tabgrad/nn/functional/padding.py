@@ -132,7 +132,7 @@ def _by_mode(input: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tensor:
         if lo > 0 or hi > 0:
             input = _MODES[mode](input, axis, max(lo, 0), max(hi, 0))
         if mode != "circular" and any(crop):
-            # edges and reflections are those of the whole
+            # cropped last: edges and reflections are those of the whole input
             input = part(input, axis, crop[0], input.spec.shape[axis] - crop[1])
     return input
 

@@ -54,7 +54,7 @@ def _max_pool(
     g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
     w = g.windows(x, lowest(x))
     last = len(w.spec.shape) - 1
-    # padding behind an element does not come before it
+    # padding after an element must not count as coming before it
     padded = {"padded": g.padded} if g.padded else {}
     y = first_max.bind(w, axes=(last,), **padded)
     return (y, _window_indices(w, y, g)) if return_indices else y
@@ -186,7 +186,7 @@ def _max_unpool(
     empty = constant(0, spec((*lead, size(sizes)), x.spec.dtype), x.device)
     value = scatter.bind(empty, at, stop_gradient(rows), axis=len(lead))
     total = scatter_add.bind(empty, at, rows, axis=len(lead))
-    # zeros with the derivative of the sum
+    # the value is zero, and the derivative that of the sum
     change = where(isfinite(total), sub(total, stop_gradient(total)), 0)
     return reshape.bind(add(value, change), shape=(*lead, *sizes))
 

@@ -310,7 +310,7 @@ def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
         p = _reflected(p, m, corners)
     if padding == "zeros":
         return p
-    # at the border the derivative is 0, and a place that is no number is the first one, as in PyTorch
+    # at the border the derivative is 0, and nan counts as the first place, as in PyTorch
     inner = bitwise_and(gt(p, 0), lt(p, m - 1))
     return where(inner, p, where(ge(p, m - 1), m - 1, 0))
 
@@ -374,11 +374,11 @@ def _sampled(x: Tensor, places: list[Any], spatial: Ints, nearest: bool) -> Tens
             if nearest:
                 share = constant(1, at.spec, at.device)
             else:
-                # not by the distance, which has a kink at a place that is an element
+                # not by the distance, which has a kink where a place is exactly an element
                 share = sub(places[i], lows[i]) if up else sub(add(lows[i], 1), places[i])
             outside: Any = 0
             if len(spatial) == 2 and not nearest:
-                # PyTorch's two dims tell a place that is no finite number, its three dims don't
+                # in two dims PyTorch gives nan for a place that is not finite, in three dims it does not
                 outside = mul(places[i], where(isfinite(at), 0, math.nan))
             share = where(inside, share, outside)
             weight = share if weight is None else mul(weight, share)
@@ -398,7 +398,7 @@ def _rows(x: Tensor, index: Tensor, weight: Tensor, there: Tensor) -> Tensor:
         expand.bind(reshape.bind(t, shape=(batch, 1, wide[2])), shape=wide)
         for t in (index, weight, there)
     )
-    # what stands in for an element outside may be infinite
+    # the element read in place of one outside may be infinite
     return mul(where(inside, gather.bind(rows, at, axis=2), 0), share)
 
 
@@ -415,7 +415,7 @@ def _cubically(x: Tensor, places: list[Any], padding: str, corners: bool) -> Ten
         for k, share in enumerate(shares, -1):
             at = _padded(add(low, k) if k else low, m, padding, corners)
             inside = bitwise_and(ge(at, 0), le(at, m - 1))
-            # of whole numbers: rounding takes away what a reflection has added to them
+            # places are whole numbers: rounding removes the error that a reflection has added
             safe = cast(round_(where(inside, at, 0)), x.device.index_dtype)
             line.append((safe, share, inside))
         axes.append(line)

@@ -48,7 +48,7 @@ def windows(x: Tensor, kernel: Ints, strides: Ints, dilations: Ints) -> Tensor:
 
 
 def _tiles(x: Tensor, lead: Ints, spatial: Ints, kernel: Ints) -> Tensor:
-    # windows that do not overlap are a reshape, whose transpose has no sum
+    # windows without overlap are a reshape, whose transpose needs no sum
     n, at = len(kernel), len(lead)
     counts = tuple(m // k for m, k in zip(spatial, kernel, strict=True))
     for i, (c, k) in enumerate(zip(counts, kernel, strict=True)):

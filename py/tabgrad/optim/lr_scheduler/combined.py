@@ -60,7 +60,7 @@ class SequentialLR(_Several):
         self._milestones = milestones
         self.optimizer = optimizer
         self.last_epoch = last_epoch + 1
-        # Every schedule took its first step when it was made; only that of the first one is to count.
+        # every schedule took its first step when it was made; only that of the first one counts
         for group in optimizer.param_groups:
             set_rate(group, group["initial_lr"])
         self._undo(self)

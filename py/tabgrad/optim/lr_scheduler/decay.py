@@ -135,7 +135,7 @@ class LinearLR(LRScheduler):
             return self._scaled(self.start_factor)
         if self._is_initial or self.last_epoch > self.total_iters:
             return self._present()
-        # as PyTorch has it, to the last digit
+        # the same formula as PyTorch's, to the last digit
         rise = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
         return self._scaled(1.0 + rise / before)
