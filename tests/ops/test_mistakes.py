@@ -10,8 +10,9 @@ import pytest
 from tabgrad.core import families
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY
-from tabgrad.ops.elementwise import cos, mul, stop_gradient
+from tabgrad.ops.elementwise import mul, stop_gradient
 from tabgrad.ops.reduction import keep
+from tabgrad.ops.trigonometry import cos
 from tests.ops import cases as made, test_ops as suite
 
 

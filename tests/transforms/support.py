@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 import tabgrad as tg
-from tabgrad.ops.elementwise import exp, sin, tanh
+from tabgrad.ops.elementwise import exp
 from tabgrad.ops.linalg import matmul
+from tabgrad.ops.trigonometry import sin, tanh
 from tabgrad.ops.view import reshape
 
 

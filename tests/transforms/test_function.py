@@ -5,7 +5,8 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
-from tabgrad.ops.elementwise import exp, minimum, sin
+from tabgrad.ops.elementwise import exp, minimum
+from tabgrad.ops.trigonometry import sin
 from tabgrad.transforms.backward import grad as tape_grad
 from tabgrad.transforms.custom import custom_jvp, custom_vjp
 from tabgrad.transforms.function import Function, once_differentiable

@@ -20,7 +20,8 @@ from tabgrad.func import (
     vjp,
     vmap,
 )
-from tabgrad.ops.elementwise import exp, sin, stop_gradient
+from tabgrad.ops.elementwise import exp, stop_gradient
+from tabgrad.ops.trigonometry import sin
 from tabgrad.ops.view import reshape
 from tests.transforms.support import array, close, differences, energy, f64, random, smooth
 

@@ -11,8 +11,9 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.func import grad as func_grad, vmap
-from tabgrad.ops.elementwise import cast, exp, sin, stop_gradient
+from tabgrad.ops.elementwise import cast, exp, stop_gradient
 from tabgrad.ops.rounding import gt
+from tabgrad.ops.trigonometry import sin
 from tabgrad.transforms.backward import backward, get_gradient_edge, grad
 from tabgrad.transforms.hooks import register_hook
 from tabgrad.transforms.node import Node, grad_fn, is_leaf

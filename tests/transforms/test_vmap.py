@@ -6,9 +6,10 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.errors import TransformError
 from tabgrad.func import grad, jvp, vmap
-from tabgrad.ops.elementwise import exp, sin
+from tabgrad.ops.elementwise import exp
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.random import key_tensor, random_bits
+from tabgrad.ops.trigonometry import sin
 from tabgrad.ops.view import reshape
 from tabgrad.transforms.vmap import draw
 from tests.transforms.support import array, close, energy, f64, random

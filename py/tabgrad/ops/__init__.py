@@ -16,6 +16,7 @@ from tabgrad.ops import (
     sorting,
     special,
     strided,
+    trigonometry,
     view,
 )  # fmt: skip
 
@@ -23,5 +24,5 @@ REGISTRY.freeze()
 
 __all__ = [
     "bits", "checked", "conv", "elementwise", "indexing", "linalg", "loop", "random", "reduction", "rounding",
-    "scan", "sorting", "special", "strided", "view",
+    "scan", "sorting", "special", "strided", "trigonometry", "view",
 ]  # fmt: skip

@@ -17,7 +17,6 @@ from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (
     abs_,
     add,
-    cos,
     div,
     exp,
     log,
@@ -27,13 +26,13 @@ from tabgrad.ops.elementwise import (
     neg,
     reciprocal,
     sign,
-    sin,
     square,
     stop_gradient,
     sub,
     where,
 )
 from tabgrad.ops.rounding import eq, ge, gt, le, lt, round_
+from tabgrad.ops.trigonometry import cos, sin
 from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from tabgrad.ops import special
 from tabgrad.ops.elementwise import (
     abs_,
     add,
-    cos,
     div,
     exp,
     expm1,
@@ -27,11 +26,12 @@ from tabgrad.ops.elementwise import (
     square,
     sub,
     where,
-)  # fmt: skip
+)
 from tabgrad.ops.indexing import cat, iota
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import ceil, eq, floor, gt, isnan, lt
 from tabgrad.ops.special import erfc, lgamma, polygamma as derivative_of_digamma
+from tabgrad.ops.trigonometry import cos  # fmt: skip
 from tabgrad.ops.view import expand, part, reshape, spread
 from tabgrad.tensor import Tensor, softmax as of_rows
 from tabgrad.tensor.public import takes_out

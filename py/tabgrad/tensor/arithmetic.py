@@ -12,7 +12,7 @@ from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
 from tabgrad.core.scalars import fits, is_number, number
 from tabgrad.core.trace import Box
-from tabgrad.ops import elementwise as e, rounding as r, special as s
+from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.elementary import abs, neg, reciprocal, rsqrt, signbit, sqrt, square
 from tabgrad.tensor.fronts import binary, dividing, unary
@@ -29,7 +29,7 @@ FLOAT = dt.FLOAT
 mul = multiply = binary(e.mul)
 maximum = binary(e.maximum)
 minimum = binary(e.minimum)
-atan2 = arctan2 = binary(e.atan2)
+atan2 = arctan2 = binary(trigonometry.atan2)
 remainder = dividing(e.remainder)
 fmod = dividing(e.fmod)
 gcd = binary(r.gcd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import call, cast, needs_float, widened
-from tabgrad.ops import elementwise as e, rounding as r, special as s
+from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.fronts import plain_unary, unary
 from tabgrad.tensor.inplace import in_place
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 FLOAT = dt.FLOAT
 
 
-acos = arccos = unary(e.acos)
-acosh = arccosh = unary(e.acosh)
-asin = arcsin = unary(e.asin)
-asinh = arcsinh = unary(e.asinh)
-atan = arctan = unary(e.atan)
-atanh = arctanh = unary(e.atanh)
+acos = arccos = unary(trigonometry.acos)
+acosh = arccosh = unary(trigonometry.acosh)
+asin = arcsin = unary(trigonometry.asin)
+asinh = arcsinh = unary(trigonometry.asinh)
+atan = arctan = unary(trigonometry.atan)
+atanh = arctanh = unary(trigonometry.atanh)
 bitwise_not = unary(r.bitwise_not)
 ceil = unary(r.ceil)
-cos = unary(e.cos)
-cosh = unary(e.cosh)
+cos = unary(trigonometry.cos)
+cosh = unary(trigonometry.cosh)
 erf = unary(s.erf)
 erfc = unary(s.erfc)
 erfinv = unary(s.erfinv)
@@ -49,11 +49,11 @@ reciprocal = unary(e.reciprocal)
 relu = plain_unary(s.relu)
 rsqrt = unary(e.rsqrt)
 sigmoid = unary(s.sigmoid)
-sin = unary(e.sin)
-sinh = unary(e.sinh)
+sin = unary(trigonometry.sin)
+sinh = unary(trigonometry.sinh)
 sqrt = unary(e.sqrt)
-tan = unary(e.tan)
-tanh = unary(e.tanh)
+tan = unary(trigonometry.tan)
+tanh = unary(trigonometry.tanh)
 trunc = fix = unary(r.trunc)
 
 

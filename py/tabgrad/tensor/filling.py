@@ -10,7 +10,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.hosts.devices import Device
-from tabgrad.ops import elementwise as e, rounding as r
+from tabgrad.ops import elementwise as e, rounding as r, trigonometry
 from tabgrad.tensor import elementary
 from tabgrad.tensor.aliasing import check_writable, write
 from tabgrad.tensor.arguments import ints
@@ -97,7 +97,7 @@ def cauchy_(
 
     def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         u = e.sub(uniform(shape, dtype, where, generator), 0.5)
-        return e.add(e.mul(e.tan(e.mul(u, math.pi)), sigma), median)
+        return e.add(e.mul(trigonometry.tan(e.mul(u, math.pi)), sigma), median)
 
     return _fill(self, make)
 

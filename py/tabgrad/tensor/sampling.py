@@ -13,7 +13,7 @@ from tabgrad.core.scalars import fits
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device
-from tabgrad.ops import elementwise as e, rounding as r, scan, sorting, view as v
+from tabgrad.ops import elementwise as e, rounding as r, scan, sorting, trigonometry, view as v
 from tabgrad.ops.checked import confined
 from tabgrad.tensor import arithmetic as a, elementary, reductions
 from tabgrad.tensor.arguments import sizes
@@ -71,9 +71,11 @@ def standard_normal(
     u, w = unit(first, 8, work, 1.0), e.mul(unit(second, 8, work), 2 * math.pi)
     if dtype.is_complex:
         radius = e.sqrt(e.neg(e.log(u)))
-        real, imaginary = (cast(e.mul(radius, part(w)), dtype) for part in (e.cos, e.sin))
+        real, imaginary = (
+            cast(e.mul(radius, part(w)), dtype) for part in (trigonometry.cos, trigonometry.sin)
+        )
         return e.add(real, e.mul(imaginary, 1j))
-    return cast(e.mul(e.sqrt(e.mul(e.log(u), -2.0)), e.cos(w)), dtype)
+    return cast(e.mul(e.sqrt(e.mul(e.log(u), -2.0)), trigonometry.cos(w)), dtype)
 
 
 def _floats(name: str, where: Device, dtype: DType | None, complex_too: bool = False) -> DType:

@@ -12,7 +12,7 @@ from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.scalars import fits
 from tabgrad.core.shape import axis_index
 from tabgrad.nn.functional.normalization import along
-from tabgrad.ops.elementwise import abs_, add, div, expm1, mul, neg, stop_gradient, sub, tanh, where
+from tabgrad.ops.elementwise import abs_, add, div, expm1, mul, neg, stop_gradient, sub, where
 from tabgrad.ops.rounding import eq, gt, isnan, le, lt
 from tabgrad.ops.special import (
     at_least,
@@ -23,6 +23,7 @@ from tabgrad.ops.special import (
     silu as silu_op,
     softplus as softplus_op,
 )
+from tabgrad.ops.trigonometry import tanh
 from tabgrad.ops.view import part, reshape
 from tabgrad.tensor import Tensor, softmax as of_rows
 
