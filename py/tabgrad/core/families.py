@@ -221,7 +221,7 @@ class View(Op):
     `shape(spec_shape, **params)` is the result's shape. `index(i, shape, **params)` maps the tuple `i` of
     output indices to (input indices, conditions). A condition (e, lo, hi) means lo <= e < hi; an element for
     which one fails has the fill value. The map must work on any objects with + - * // %.
-    `transpose(ct, shape, **params)` is the transpose for an input of that shape. `lift(size, **params)`
+    `transpose(ct, x, **params)` is the transpose; of the input `x` it reads the shape. `lift(size, **params)`
     returns the parameters for one more axis in front. `fills` says whether a condition can fail.
     """
 
