@@ -13,11 +13,15 @@ import pytest
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import TabgradError
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.several import Several
 from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.hosts.reference import NumPyBackend, array_name
 from tabgrad.ops.admitting import admitted
+from tests.lower import toy_qr2
 
-OPS = [op for op in REGISTRY if op.__module__.startswith("tabgrad.ops")]
+OPS = [
+    op for op in REGISTRY if op.__module__.startswith("tabgrad.ops") and not isinstance(op, Several)
+]
 DTYPES = [dt.float32, dt.bool_, dt.int32, dt.int64, dt.uint8, dt.float16, dt.complex64, dt.bfloat16]
 SHAPES: list[tuple[int, ...]] = [(), (0,), (1,), (3,), (2, 3), (3, 0), (0, 3), (2, 1, 3), (1, 2, 7)]
 NUMBERS = [0, 1, 2, 3, -1, 5, -5]
@@ -130,3 +134,14 @@ def test_what_is_admitted_runs(op: Any) -> None:
         assert found.shape == want.shape, (specs, params)
         ran += 1
     assert ran or op.name in ("confined",)
+
+
+def test_an_op_with_several_results_is_in_a_program_by_its_parts() -> None:
+    qr2 = toy_qr2.declare()
+    try:
+        square = spec((3, 2, 2), dt.float32)
+        with pytest.raises(TabgradError, match=r"as qr2\.0"):
+            admitted(qr2, [square], {})
+        assert [admitted(part, [square], {}) for part in qr2.parts] == [square, square]
+    finally:
+        toy_qr2.forget()

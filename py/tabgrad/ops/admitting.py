@@ -16,6 +16,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError
 from tabgrad.core.op import Op
+from tabgrad.core.several import Several
 from tabgrad.core.shape import size
 from tabgrad.core.spec import Spec, intern_params
 from tabgrad.ops.types import Ints
@@ -32,6 +33,10 @@ def admitted(op: Op, specs: Sequence[Spec], params: dict[str, Any]) -> Spec:
 
     Raises ArgumentError, or what the op's own rules raise, for what the op can't be applied to.
     """
+    need(
+        not isinstance(op, Several),
+        f"a program has the parts of an op with several results, as {op.name}.0",
+    )
     count = len(op.operands)
     need(
         len(specs) == count or (op.variadic and len(specs) >= 1),

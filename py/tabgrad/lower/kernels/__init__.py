@@ -1,21 +1,15 @@
-"""Ops with a loop of their own: each file holds how one of them, or a few that are alike, becomes kernels."""
+"""Ops with a loop of their own: each file holds how one of them, or a few that are alike, becomes kernels.
+
+Every file of this folder is imported, and registers its records.
+"""
+
+import importlib
+import pkgutil
 
 from tabgrad.core.op import REGISTRY
-from tabgrad.lower.kernels import (
-    argsort as argsort,
-    cat as cat,
-    checked as checked,
-    confined as confined,
-    counting as counting,
-    gather as gather,
-    loop as loop,
-    matmul as matmul,
-    random_bits as random_bits,
-    running_extreme as running_extreme,
-    scan as scan,
-    scatter as scatter,
-    user as user,
-)
 from tabgrad.lower.record import check
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 REGISTRY.watch(check)
