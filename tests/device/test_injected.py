@@ -22,16 +22,18 @@ class InjectedError(Exception):
     """What is raised."""
 
 
-def ours(frame: FrameType) -> bool:
-    # what a __del__ raises goes nowhere
-    return (
-        frame.f_globals.get("__name__", "").startswith(MODULES)
-        and frame.f_code.co_name != "__del__"
-    )
+SURE = ("__del__", "__enter__", "__exit__")
+"""What a __del__ raises goes nowhere; a mode whose __exit__ does not run stays, as may one at the end of
+an __enter__ that raises. Nothing in them can raise, and no interrupt does."""
 
 
-def places(work: Any) -> list[Place]:
-    """Return the lines that `work` runs through."""
+def places(work: Any, modules: str | tuple[str, ...] = MODULES) -> list[Place]:
+    """Return the lines of `modules` that `work` runs through."""
+
+    def ours(frame: FrameType) -> bool:
+        name: str = frame.f_globals.get("__name__", "")
+        return name.startswith(modules) and frame.f_code.co_name not in SURE
+
     seen: dict[Place, None] = {}
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
@@ -48,6 +50,13 @@ def places(work: Any) -> list[Place]:
     return list(seen)
 
 
+def dying(frame: FrameType | None) -> bool:
+    """Whether an object is being dropped."""
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
+
+
 def inject(work: Any, place: Place) -> bool:
     """Run `work`, raising when it comes to a place; return whether the exception came out."""
     code, number = place
@@ -55,7 +64,7 @@ def inject(work: Any, place: Place) -> bool:
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal done
-        if event == "line" and frame.f_lineno == number and not done:
+        if event == "line" and frame.f_lineno == number and not done and not dying(frame):
             done = True
             raise InjectedError
         return line

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.compiler.state import State
 from tabgrad.core.errors import CaptureError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
+
+
+Counts: TypeAlias = "dict[str, Any]"
 
 
 class Refused(Exception):
@@ -49,7 +52,8 @@ class Capture:
         self.inside: dict[int, Callable[[], Box | None]] = {}
         self.uploads: list[tuple[Callable[[list[Any]], Any], Any]] = []
         self.moved: dict[int, int] = {}
-        self.counts: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.counts: dict[int, tuple[Counts, Counts]] = {}
+        self.moves: dict[int, Counts] = {}
         self.follows: list[Callable[[], None]] = []
         self.undo: list[Callable[[], None]] = []
         self.behind: list[tuple[Box, str]] = []
@@ -168,16 +172,22 @@ class Capture:
 
     # -- numbers and Python state ------------------------------------------------------------------
 
-    def live_scalar(self, getter: Callable[[], complex], spec: Spec, device: Device) -> Tensor:
-        """Make a constant whose value each replay gets again from `getter`."""
+    def live_scalar(
+        self, getter: Callable[[], complex], spec: Spec, device: Device, moves: Counts | None
+    ) -> Tensor:
+        """Make a constant whose value each replay gets again from `getter`, which changes `moves`."""
+        if moves is not None:
+            self.moves[id(moves)] = moves
         x = wrap(device.backend.constant(getter(), spec), spec, device)
         self.events.append((x.value, getter))
         return x
 
     def on_replay(
-        self, change: Callable[[], None], counts: dict[str, Any] | None, follows: bool
+        self, change: Callable[[], None], counts: Counts | None, follows: bool, moves: Counts | None
     ) -> None:
-        """Note a change of Python state: of `counts`, or one that only follows from such dicts."""
+        """Note a change of Python state: of `counts` or `moves`, or one that only follows from such dicts."""
+        if moves is not None:
+            self.moves[id(moves)] = moves
         if follows:
             self.follows.append(change)
         if counts is not None:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.python_values import array_bytes
 from tabgrad.compiler.results import Place, Places
-from tabgrad.compiler.rollback import put_back
+from tabgrad.compiler.rollback import put_back, take_back
 from tabgrad.core import tree
-from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
+from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.trace import Box
 from tabgrad.hosts.replayable import Replayable
 from tabgrad.tensor.aliasing import View, replace, root_of
 from tabgrad.transforms.node import is_leaf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tabgrad.compiler.rollback import Changes
     from tabgrad.hosts.device import DeviceBackend
     from tabgrad.lower.dynamic import Dynamic
 
@@ -33,6 +36,7 @@ class Entry:
         self.events = list(capture.events)
         self.follows = capture.follows
         self.counts = [its for its, _ in capture.counts.values()]
+        self.moves = list(capture.moves.values())
         self.arrays: list[tuple[int, bytes]] = []
         bring_up_to_date(capture)
         check_history(capture, args)
@@ -138,16 +142,30 @@ class Entry:
         # the packet of this run is delayed, so that the next read or runs can share it
         backend.submit_held()
         counts = [(its, dict(its)) for its in self.counts]
+        moves = [(its, dict(its)) for its in self.moves]
         back = functools.partial(put_back, counts, self.follows)
+        written: list[tuple[Any, Any]] = []
+        cleared: list[tuple[Any, Any]] = []
         try:
-            values = self.plan.run([fn() for _, fn in self.events])
-        except (DeviceLostError, OutOfMemoryError):
-            back()
+            return self._perform(args, back, written, cleared)
+        except BaseException:
+            take_back(written, cleared)
+            put_back(moves, [back])
             raise
-        written = [(find(args), k) for find, k in self.written]
-        backend.remember([x for x, _ in written if x is not None], replace, self.counts, back)
-        for x, k in written:
+
+    @uninterruptible
+    def _perform(
+        self, args: list[Any], back: Callable[[], None], written: Changes, cleared: Changes
+    ) -> tuple[Any]:
+        """Run the plan and hand out what it computes; note in two lists the values and gradients that go."""
+        values = self.plan.run([fn() for _, fn in self.events])
+        targets = [(find(args), k) for find, k in self.written]
+        self.plan.backend.remember(
+            [x for x, _ in targets if x is not None], replace, self.counts, back
+        )
+        for x, k in targets:
             if x is not None:
+                written.append((x, x.value))
                 replace(x, values[k])
         made: list[Any] = []
         for make in self.makers:
@@ -155,6 +173,7 @@ class Entry:
         for find, place in self.grads:
             x = find(args)
             if x is not None:
+                cleared.append((x, x._grad))
                 x._grad = None if place is None else made[place.number]
         results = [made[x.number] if isinstance(x, Place) else x for x in self.results]
         return (tree.unflatten(self.structure, results),)

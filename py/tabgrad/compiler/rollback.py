@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from tabgrad.compiler.capture import Capture
+from tabgrad.core.interrupts import uninterruptible
 from tabgrad.tensor.aliasing import View, replace
+
+Changes: TypeAlias = "list[tuple[Any, Any]]"
 
 
 class CallRollback:
@@ -61,12 +64,23 @@ class CallRollback:
                 backend.remember((), replace, self, self.count_back)
 
 
+@uninterruptible
+def take_back(written: Changes, cleared: Changes) -> None:
+    """Restore what a replay has written: tensors and their values, tensors and their gradients."""
+    for x, value in reversed(written):
+        replace(x, value)
+    for x, grad in reversed(cleared):
+        x._grad = grad
+
+
+@uninterruptible
 def put_back(
     counts: list[tuple[dict[str, Any], dict[str, Any]]], follows: list[Callable[[], None]]
 ) -> None:
     """Restore the items of counters, and update what follows from them."""
     for its, numbers in counts:
-        its.clear()
+        for name in its.keys() - numbers.keys():
+            del its[name]
         its.update(numbers)
     for follow in follows:
         follow()

@@ -27,23 +27,30 @@ def capturing() -> Capture | None:
     return capture if capture is not None and capture.active else None
 
 
-def live_scalar(getter: Callable[[], float | int], dtype: DType, device: Device) -> Tensor:
-    """Return a 0-d tensor of the number `getter()`, which each replay of a compiled step calls again."""
+def live_scalar(
+    getter: Callable[[], float | int], dtype: DType, device: Device,
+    moves: dict[str, Any] | None = None,
+) -> Tensor:  # fmt: skip
+    """Return a 0-d tensor of the number `getter()`, which each replay of a compiled step calls again.
+
+    `moves` is what the getter changes, and has its old items again if the replay raises.
+    """
     if (capture := MODE.get().capture) is not None:
-        return capture.live_scalar(getter, spec((), dtype), device)
+        return capture.live_scalar(getter, spec((), dtype), device, moves)
     return constant(getter(), spec((), dtype), device)
 
 
 def on_replay(
-    change: Callable[[], None], counts: dict[str, Any] | None = None, follows: bool = False
-) -> None:
+    change: Callable[[], None], counts: dict[str, Any] | None = None, follows: bool = False,
+    moves: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Make a change of Python state now, and again at each replay of the step being compiled.
 
-    If the device runs out of memory for the step, the dict `counts` gets its old items back. A change that only
-    `follows` from such dicts is then made once more.
+    If the device runs out of memory for the step, the dict `counts` gets its old items back; if a replay
+    raises, `moves` too. A change that only `follows` from such dicts is then made once more.
     """
     if (capture := MODE.get().capture) is not None:
-        capture.on_replay(change, counts, follows)
+        capture.on_replay(change, counts, follows, moves)
     change()
 
 

@@ -29,7 +29,7 @@ _WHOLE = (
     "tabgrad.random",
 )
 """Modules whose code is never interrupted."""
-_FREE = ("tabgrad.lower.", "tabgrad.nn.", "tabgrad.examples.", "tabgrad.utils.", "tabgrad.testing.",
+_FREE = ("tabgrad.lower.", "tabgrad.examples.", "tabgrad.utils.", "tabgrad.testing.",
          "tabgrad.__main__", "tabgrad.exporting.", "tabgrad.serialization", "tabgrad.printing")  # fmt: skip
 """Modules whose code can be interrupted anywhere, like a user's."""
 _HELPERS = frozenset(
@@ -69,14 +69,14 @@ def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
     kind = FREE
     outer = frame
     while outer is not None:
-        swallows = outer.f_globals.get("__name__") in _SWALLOWING
-        code = outer.f_code
-        if swallows or code.co_name == "__del__" or code in _uninterruptible:
+        name, code = outer.f_globals.get("__name__", ""), outer.f_code
+        switches = code.co_name in ("__enter__", "__exit__") and name.startswith("tabgrad")
+        if name in _SWALLOWING or code.co_name == "__del__" or switches or code in _uninterruptible:
             # Python would discard an exception raised inside, or it would leave things half-done
             kind, frame = WHOLE, outer.f_back
         outer = outer.f_back
     while frame is not None:
-        name: str = frame.f_globals.get("__name__", "")
+        name = frame.f_globals.get("__name__", "")
         if frame.f_code in _interruptible:
             break
         if name.startswith("tabgrad"):
@@ -118,6 +118,8 @@ class Deferred:
         code, name = frame.f_code, frame.f_globals.get("__name__", "")
         if code not in _interruptible and name.startswith(_WHOLE):
             return None  # walking all outer frames for each call would be slow
+        if code.co_flags & _GENERATOR:
+            return None  # a `finally` around the `yield` that it goes on from would not run
         kind, _ = kind_of(frame)
         if kind == FREE or (kind == STEP and time.monotonic() - self.since > PATIENCE):
             return self.fire(frame)

@@ -225,6 +225,7 @@ _FORKS: list[bool] = []
 
 
 def _connect(where: Device) -> Backend:
+    _watch_interrupts()
     if where.type == "cpu":
         from tabgrad.hosts.reference import NumPyBackend
 
@@ -241,12 +242,16 @@ def _connect(where: Device) -> Backend:
         raise
 
 
-def backend_class() -> type[DeviceBackend]:
-    """Return the class of backends that record: thread-safe, except in a browser, which has no threads."""
+def _watch_interrupts() -> None:
     from tabgrad.core import interrupts
 
     interrupts.install()
     interrupts.watch_notebook()
+
+
+def backend_class() -> type[DeviceBackend]:
+    """Return the class of backends that record: thread-safe, except in a browser, which has no threads."""
+    _watch_interrupts()
     if host.in_browser():
         from tabgrad.hosts.device import DeviceBackend
 

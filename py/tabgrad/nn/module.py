@@ -10,7 +10,7 @@ from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
 from tabgrad.nn.conversion import Convertible
 from tabgrad.nn.parameter import Buffer, Parameter
-from tabgrad.tensor.writing import reset_grad
+from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle
 
 Tensor = tg.Tensor
@@ -332,8 +332,7 @@ class Module(Convertible):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or make them zero."""
-        for p in self.parameters():
-            reset_grad(p, set_to_none)
+        reset_grads(list(self.parameters()), set_to_none)
 
     # State dicts
 

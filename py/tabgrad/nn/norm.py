@@ -10,7 +10,7 @@ import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.parameter import parameter_if
-from tabgrad.tensor.aliasing import remember
+from tabgrad.tensor.aliasing import whole
 
 if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
@@ -107,14 +107,17 @@ class _BatchNorm(_ByChannel):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
         self._check(input)
-        factor = 0.0 if self.momentum is None else self.momentum
         moves = self.training and self.track_running_stats
         if moves and self.num_batches_tracked is not None:
-            with tg.no_grad():
-                remember(self.num_batches_tracked, self.running_mean, self.running_var)
-                self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                return self._cumulative(input)
+            with whole(self.num_batches_tracked, self.running_mean, self.running_var):
+                with tg.no_grad():
+                    self.num_batches_tracked.add_(1)
+                return self._cumulative(input) if self.momentum is None else self._normalised(input)
+        return self._normalised(input)
+
+    def _normalised(self, input: Tensor) -> Tensor:
+        factor = 0.0 if self.momentum is None else self.momentum
+        moves = self.training and self.track_running_stats
         by_batch = self.training or self.running_mean is None
         keep = not self.training or moves
         return F.batch_norm(

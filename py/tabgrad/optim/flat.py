@@ -202,7 +202,7 @@ class States(MutableMapping[Tensor, Any]):
         """Forget a Flat, and the state in it: its tensors may be of a device that was lost."""
         flat.retired = True
         for p in flat.params:
-            del self.home[p]
+            self.home.pop(p, None)  # a step that raised may have settled some
 
     def gather(self, params: list[Tensor]) -> list[Flat]:
         """Return Flats that hold exactly these parameters, rearranging what there is."""

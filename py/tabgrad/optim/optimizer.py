@@ -18,11 +18,13 @@ from tabgrad.core.capture import (
     on_replay,
     refuse,
 )
+from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.trace import MODE
+from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number
 from tabgrad.optim.flat import Flat, States
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
-from tabgrad.tensor.writing import reset_grad
+from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle, add
 
 Tensor = tg.Tensor
@@ -111,25 +113,34 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         if self._stepping:
             return step(self, *args, **kwargs)
         self._depend()
-        self._remember()
-        self._stepping = True
+        for hook in list(self._hooks["step_pre"].values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        before, undo = self._remember()
         try:
-            for hook in list(self._hooks["step_pre"].values()):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = changed
+            self._stepping = True
             result = step(self, *args, **kwargs)
             self._opt_called = True
             on_replay(self._follow, follows=True)
-            for hook in list(self._hooks["step_post"].values()):
-                hook(self, args, kwargs)
-        finally:
-            self._stepping = False
+        except BaseException:
+            _give_back(self, before, undo)
+            raise
+        self._stepping = False
+        for hook in list(self._hooks["step_post"].values()):
+            hook(self, args, kwargs)
         if capturing() is None:
             self._flush()
         return result
 
     return hooked
+
+
+@uninterruptible
+def _give_back(optimizer: Optimizer, before: Before, undo: Callable[[], None]) -> None:
+    before.give_back()
+    optimizer._take_back(undo)
+    optimizer._stepping = False
 
 
 def _undone(ref: weakref.ref[Optimizer]) -> None:
@@ -241,9 +252,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or make them zero."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                reset_grad(p, set_to_none)
+        reset_grads([p for group in self.param_groups for p in group["params"]], set_to_none)
 
     # The step
 
@@ -298,22 +307,24 @@ class Optimizer:
         in place."""
         raise NotImplementedError(f"{type(self).__name__} defines neither update nor step")
 
-    def _remember(self) -> None:
-        """Ask the devices to keep what the step overwrites, in case it finds no memory; a capture does this for
-        a captured step."""
-        self._undo.kept = self.state.kept()
+    def _remember(self) -> tuple[Before, Callable[[], None]]:
+        """Return what undoes the step on the device's side and on Python's.
+
+        The devices keep it too, in case the step finds no memory; a capture does this for a captured step.
+        """
+        self._undo.kept = back = self.state.kept()
+        given = [x for group in self.param_groups for x in group["params"]]
+        tensors = [refreshed(root_of(x)) for x in (*given, *self.state.tensors())]
+        before = Before(tensors)
         if capturing() is not None:
             on_failure(functools.partial(_undone, weakref.ref(self)))
-            return
-        tensors: dict[Any, list[Any]] = {}
-        given = [x for group in self.param_groups for x in group["params"]]
-        for x in (*given, *self.state.tensors()):
-            tensors.setdefault(x.device, []).append(refreshed(root_of(x)))
-        undo = functools.partial(self._take_back, self._undo.kept)
-        for device, kept in tensors.items():
+            return before, back
+        undo = functools.partial(self._take_back, back)
+        for device in {x.device: None for x in tensors}:
             # under a transform the values are tensors of the level below
-            ours = [x for x in kept if x.device is device and x.owner is None]
+            ours = [x for x in tensors if x.device is device and x.owner is None]
             device.backend.remember(ours, replace, self, undo)
+        return before, back
 
     def _take_back(self, undo: Callable[[], None]) -> None:
         undo()

@@ -17,6 +17,7 @@ from tabgrad.core.graph import Value
 from tabgrad.core.promotion import cast
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import MODE, Box, bind, using, wrap
+from tabgrad.core.undoing import Before
 from tabgrad.ops.elementwise import attached, copy, stop_gradient
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import strides
@@ -409,13 +410,14 @@ def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | No
         x.device = device
 
 
-def remember(*tensors: Tensor | None) -> None:
-    """Ask the devices to keep what a layer is about to overwrite, in case its step finds no memory."""
+def whole(*tensors: Tensor | None) -> Before:
+    """Return a context in which these are all written or, where it raises or finds no memory, none."""
+    roots = [refreshed(root_of(x)) for x in tensors if x is not None]
     if capturing() is None:
-        for given in tensors:
-            x = given if given is None else refreshed(root_of(given))
-            if x is not None and x.owner is None:
+        for x in roots:
+            if x.owner is None:
                 x.device.backend.remember((x,), replace)
+    return Before(roots)
 
 
 def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:

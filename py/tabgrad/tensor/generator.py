@@ -65,7 +65,7 @@ class Generator:
         def change() -> None:
             self._seed, self._calls = int.from_bytes(os.urandom(8), "little") >> 1, 0
 
-        on_replay(change)
+        on_replay(change, moves=self.__dict__)
         return self._seed
 
     def _go_to(self, seed: int, calls: int) -> None:
@@ -74,7 +74,7 @@ class Generator:
         def change() -> None:
             self._seed, self._calls = seed, calls
 
-        on_replay(change)
+        on_replay(change, moves=self.__dict__)
 
     def initial_seed(self) -> int:
         """Return the seed."""
@@ -111,7 +111,10 @@ class Generator:
     def clone_state(self) -> Generator:
         """Return a new generator that stands where this one does, and goes its own way from there."""
         other = Generator(self.device)
-        on_replay(lambda: other.__dict__.update(_seed=self._seed, _calls=self._calls))
+        on_replay(
+            lambda: other.__dict__.update(_seed=self._seed, _calls=self._calls),
+            moves=other.__dict__,
+        )
         return other
 
     def __repr__(self) -> str:
@@ -133,18 +136,18 @@ class Mark:
 
     def __init__(self) -> None:
         self.place = (0, 0)
-        on_replay(self._take)
+        on_replay(self._take, moves=self.__dict__)
 
     def restore(self) -> None:
         """Bring the default generator back to the mark."""
         source = current()
-        on_replay(lambda: self._give(source))
+        on_replay(lambda: self._give(source), moves=source.__dict__)
 
     @contextmanager
     def again(self) -> Iterator[None]:
         """Repeat the draws made since the mark; the default generator and other threads are not affected."""
         source = Generator()
-        on_replay(lambda: self._give(source))
+        on_replay(lambda: self._give(source), moves=source.__dict__)
         with using(MODE.get().replace(generator=source)):
             yield
 
@@ -162,7 +165,7 @@ def bits(shape: tuple[int, ...], generator: Generator | None, device: Device) ->
 
     def make(shape: tuple[int, ...]) -> Tensor:
         key = live_scalar(lambda: source.key, dt.uint32, device)
-        call = live_scalar(source.advance, dt.uint32, device)
+        call = live_scalar(source.advance, dt.uint32, device, source.__dict__)
         return random_bits.bind(key, call, shape=shape)
 
     return draw(make, shape)

@@ -10,8 +10,17 @@ from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.scalars import fits
 from tabgrad.core.trace import MODE, Box
+from tabgrad.core.undoing import Before
 from tabgrad.tensor import conversion, creation, indexing
-from tabgrad.tensor.aliasing import View, check_writable, fitting, own, refreshed, write
+from tabgrad.tensor.aliasing import (
+    View,
+    check_writable,
+    fitting,
+    own,
+    refreshed,
+    root_of,
+    write,
+)
 from tabgrad.tensor.diagonals import diagonal
 from tabgrad.transforms.levels import check_written
 from tabgrad.transforms.node import is_leaf
@@ -87,17 +96,19 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     return self
 
 
-def reset_grad(leaf: Tensor, set_to_none: bool) -> None:
-    """Drop the gradient of a leaf, or set it to zero in place, without history."""
-    grad = None if set_to_none else leaf.grad
-    if set_to_none:
-        clear_grad(leaf)
-    elif grad is not None:
-        if is_leaf(grad):
-            grad.requires_grad_(False)
-        else:
-            detach_(grad)
-        zero_(grad)
+def reset_grads(leaves: Sequence[Tensor], set_to_none: bool) -> None:
+    """Drop the gradients of leaves, or set them to zero in place, without history: all or none."""
+    grads = () if set_to_none else [g for g in [leaf.grad for leaf in leaves] if g is not None]
+    with Before([refreshed(root_of(g)) for g in grads], leaves):
+        if set_to_none:
+            for leaf in leaves:
+                clear_grad(leaf)
+        for grad in grads:
+            if is_leaf(grad):
+                grad.requires_grad_(False)
+            else:
+                detach_(grad)
+            zero_(grad)
 
 
 def set_data(self: Tensor, new: Tensor) -> None:

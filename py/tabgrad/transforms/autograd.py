@@ -19,6 +19,7 @@ from tabgrad.core.locks import WRITING, borrowed, lent
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
+from tabgrad.core.undoing import Before
 from tabgrad.transforms.jvp import Dual
 from tabgrad.transforms.kinks import ZERO, hung, passes, zeros
 from tabgrad.transforms.levels import Level
@@ -109,6 +110,7 @@ class Walk:
         self.roots: list[Node] = []
         self.at_end: list[Callable[[], Any]] = []
         self.anomaly = MODE.get().anomaly
+        self.before = Before()
 
     def seed(self, node: Node, ct: Any) -> None:
         """Add a cotangent to the output of `node`."""
@@ -383,6 +385,7 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
     with WRITING:
         if capture is not None:
             capture.note_grad(leaf)
+        WALK.get().before.note_grad(leaf)
         old = leaf._grad
         if old is None:
             # A tensor of its own: the next backward adds to it in place, which nobody else may see.
@@ -423,6 +426,9 @@ def pullback(
                 _in_a_thread(walk.run)
             else:
                 walk.run()
+        except BaseException:
+            walk.before.give_back()
+            raise
         finally:
             WALK.reset(token)
             for end in walk.at_end:

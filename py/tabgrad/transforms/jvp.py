@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap, zeros_like
+from tabgrad.core.undoing import give
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.node import Node
 from tabgrad.transforms.saving import frozen
@@ -128,10 +129,7 @@ class Dual(Forward):
         for x in self.written.values():
             if x.owner is self:
                 self.outlive(x)
-                # views and detached siblings take the value again
-                x._version += 1
-                if hasattr(x.alias, "version"):
-                    x.alias.value, x.alias.owner, x.alias.version = x.value, x.owner, x._version
+                give(x, x.value, x.owner)
         self.written.clear()
 
     def outlive(self, x: Box) -> None:

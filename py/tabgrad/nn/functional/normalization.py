@@ -13,7 +13,7 @@ from tabgrad.nn.functional.windows import window_sum
 from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
-from tabgrad.tensor.aliasing import remember
+from tabgrad.tensor.aliasing import whole
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -173,10 +173,13 @@ class Running(NamedTuple):
 
     def move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move both towards those of a batch; `var` is its biased variance over `n` elements."""
-        remember(self.mean, self.var)
-        for running, new, factor in ((self.mean, mean, 1.0), (self.var, var, n / max(1, n - 1))):
-            if running is not None:
-                move(running, new, self.momentum, factor)
+        with whole(self.mean, self.var):
+            for running, new, factor in (
+                (self.mean, mean, 1.0),
+                (self.var, var, n / max(1, n - 1)),
+            ):
+                if running is not None:
+                    move(running, new, self.momentum, factor)
 
 
 @widened(first=True)
