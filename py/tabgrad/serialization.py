@@ -16,7 +16,7 @@ from typing import IO, Any, TypeGuard
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
-from tabgrad.core.shape import size
+from tabgrad.core.shape import MOST_AXES, MOST_BYTES, size
 from tabgrad.tensor import literals, reading
 from tabgrad.tensor.creation import upload
 
@@ -29,8 +29,6 @@ TREE = "tabgrad.tree"
 LEAVES = "tabgrad.leaves"
 """The metadata with the names of tensors that require grad, and of parameters, if there are any."""
 LONGEST_HEADER = 100_000_000
-MOST_AXES = 64
-MOST_BYTES = 1 << 63
 RESERVED = "__metadata__"
 """The entry of the header that is not a tensor."""
 DEEPEST = 128

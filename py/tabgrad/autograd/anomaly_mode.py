@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from tabgrad.autograd.grad_mode import ModeChange
 from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, descend, using
+from tabgrad.core.user_frame import user_frame
 from tabgrad.transforms.node import Node
-
-PACKAGE = __name__.split(".")[0]
 
 
 class AnomalyError(GradientError):
@@ -20,14 +18,10 @@ class AnomalyError(GradientError):
 
 def user_line() -> str:
     """Find the place in the user's code that the library was called from, as `file:line in function`."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module != PACKAGE and not module.startswith(PACKAGE + "."):
-            code = frame.f_code
-            return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
-        frame = frame.f_back
-    return "an unknown place"
+    frame = user_frame(2)
+    if frame is None:
+        return "an unknown place"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 class Anomaly:

@@ -13,6 +13,7 @@ from tabgrad.compiler.state import State
 from tabgrad.core.errors import CaptureError
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
+from tabgrad.core.user_frame import user_frame
 from tabgrad.dispatch import REMEMBERED
 from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import Storage
@@ -211,20 +212,15 @@ class Capture:
 
 def user_line() -> str:
     """Format file and line of the innermost frame outside tabgrad."""
-    frame = _user_frame()[0]
+    frame = user_frame(2)
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def user_level() -> int:
     """Return the `stacklevel` that makes the caller's warning name the user's line."""
-    return _user_frame()[1]
-
-
-def _user_frame() -> tuple[FrameType | None, int]:
-    """Return the innermost frame outside tabgrad, and its distance from the caller's caller."""
-    frame: FrameType | None = sys._getframe(2)
-    level = 1
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("tabgrad."):
+    user, level = user_frame(2), 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not user and frame is not None:
         frame = frame.f_back
         level += 1
-    return frame, level
+    return level

@@ -10,6 +10,11 @@ from tabgrad.core.errors import ShapeError
 
 Shape = tuple[int, ...]
 
+MOST_AXES = 64
+"""NumPy's arrays have no more."""
+MOST_BYTES = 1 << 63
+"""A tensor has fewer."""
+
 
 def size(shape: Shape) -> int:
     """Return the number of elements."""

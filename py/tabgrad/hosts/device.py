@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
@@ -15,6 +13,7 @@ from tabgrad.core.errors import LostValueError, OutOfMemoryError
 from tabgrad.core.graph import Graph, Line, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
+from tabgrad.core.user_frame import user_frame
 from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.error_reports import ErrorReports
@@ -473,9 +472,5 @@ def _dialect(language: str) -> Dialect:
 
 def user_line() -> Line | None:
     """Return the line that the innermost frame outside tabgrad is at."""
-    frame: FrameType | None = sys._getframe(4)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith("tabgrad."):
-            return frame.f_code, frame.f_lasti
-        frame = frame.f_back
-    return None
+    frame = user_frame(5)
+    return None if frame is None else (frame.f_code, frame.f_lasti)

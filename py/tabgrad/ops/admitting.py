@@ -17,13 +17,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError
 from tabgrad.core.op import Op
 from tabgrad.core.several import Several
-from tabgrad.core.shape import size
+from tabgrad.core.shape import MOST_AXES, MOST_BYTES, size
 from tabgrad.core.spec import Spec, intern_params
 from tabgrad.ops.types import Ints
 
-MOST_AXES = 64
-"""NumPy's arrays have no more."""
-MOST_BYTES = 1 << 63
 LETTERS = "bifc"
 """The letter in an op's `kinds` of each category of dtypes; that of unsigned integers is u."""
 

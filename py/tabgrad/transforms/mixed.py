@@ -24,7 +24,7 @@ from tabgrad.transforms.vmap import Batch
 MODES = ("auto", "forward", "reverse", "mixed")
 
 
-class Plan(NamedTuple):
+class JacobianPlan(NamedTuple):
     """How a Jacobian is computed and what each way would cost, in multiply-adds.
 
     `waist` is the number of elements of the tensor in the middle that "mixed" meets at, 0 where the
@@ -136,7 +136,7 @@ class LinearizedProgram:
             if step is not None and self.used[i]
         )
 
-    def plan(self, mode: str) -> Plan:
+    def plan(self, mode: str) -> JacobianPlan:
         """Choose how to go, `mode` being one way or "auto" for the cheapest."""
         whole = self.cost(0, len(self.trace.steps)) + 1
         costs = {"forward": self.inputs * whole, "reverse": self.outputs * whole}
@@ -151,7 +151,7 @@ class LinearizedProgram:
             mode = min(costs, key=lambda m: (costs[m], m != "reverse"))
         elif mode == "mixed" and "mixed" not in costs:
             mode = min(("forward", "reverse"), key=costs.__getitem__)
-        return Plan(mode, self.inputs, self.outputs, self.waist, costs)
+        return JacobianPlan(mode, self.inputs, self.outputs, self.waist, costs)
 
 
 def _push(
@@ -189,7 +189,7 @@ def _pull(
 class _Matrices:
     """The Jacobian of each output by each input as a matrix, (output elements, input elements)."""
 
-    def __init__(self, program: LinearizedProgram, plan: Plan, chunk: int | None) -> None:
+    def __init__(self, program: LinearizedProgram, plan: JacobianPlan, chunk: int | None) -> None:
         self.program = program
         self.chunk = chunk
         self.trace = program.trace
