@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import families
 from tabgrad.core.errors import DeviceError, RegistryError
-from tabgrad.core.op import REGISTRY, Dims, Op, Operands, Rule
+from tabgrad.core.op import REGISTRY, USER_KERNEL, Dims, Op, Operands, Rule
 from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import Box, bind
@@ -87,7 +87,7 @@ class UserElementwise(families.Elementwise):
 class UserKernel(families.KernelOp):
     """An op whose kernels a user wrote."""
 
-    lowering = "user_kernel"
+    lowering = USER_KERNEL
     languages: frozenset[str]
     sources: dict[str, str]
     workgroups: Rule

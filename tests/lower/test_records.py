@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 import tabgrad.lower.plan  # noqa: F401 (the stage that checks)
+from tabgrad.core.dtype import float32
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.families import kernel
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import spec
 from tabgrad.lower import simplify
-from tabgrad.lower.record import RECORDS, Record, register
+from tabgrad.lower.ir import Program
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.record import RECORDS, Record, check_names, register
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +75,29 @@ def test_a_second_rewrite_of_an_op_is_refused() -> None:
     assert "reduce_sum" in simplify.RULES
     with pytest.raises(RegistryError, match="reduce_sum: has a rewrite already"):
         simplify.rule("reduce_sum")(lambda p, params, srcs: None)
+
+
+def test_what_names_no_op_is_refused() -> None:
+    with pytest.raises(RegistryError, match="rsqrtt: has a rewrite, but no op has this name"):
+        simplify.rule("rsqrtt")(lambda p, params, srcs: None)
+    assert "rsqrtt" not in simplify.RULES
+    check_names()
+    register(Record(op="cumsumm", line=print, threads=len))
+    with pytest.raises(RegistryError, match="cumsumm: has a record of its lowering, but no op"):
+        check_names()
+    with pytest.raises(RegistryError, match="matmull: no op has this name"):
+        REGISTRY["matmull"]
+
+
+@pytest.mark.parametrize("name", ["sort", "gather"])
+def test_a_routine_that_no_record_calls_is_refused(name: str) -> None:
+    with pytest.raises(RegistryError, match=f"{name}: a routine of the host, but no record"):
+        Limits(routines=("matmul", name))
+
+
+def test_a_rewrite_that_names_no_op_is_named() -> None:
+    simplify.rule("exp")(lambda p, params, srcs: simplify.apply(p, "expp", *srcs))
+    p = Program()
+    x = p.input(spec((3,), float32))
+    with pytest.raises(RegistryError, match="exp: its rewrite failed: expp: no op has this name"):
+        simplify.apply(p, "exp", x)

@@ -222,7 +222,9 @@ class View(Op):
     output indices to (input indices, conditions). A condition (e, lo, hi) means lo <= e < hi; an element for
     which one fails has the fill value. The map must work on any objects with + - * // %.
     `transpose(ct, x, **params)` is the transpose; of the input `x` it reads the shape. `lift(size, **params)`
-    returns the parameters for one more axis in front. `fills` says whether a condition can fail.
+    returns the parameters for one more axis in front. `fills` says whether a condition can fail. Where
+    kernels may follow an element from the input to the result, `inverse(shape, **params)` returns the
+    parameters with which the same op takes the result back.
     """
 
     family = "view"
@@ -232,9 +234,10 @@ class View(Op):
     def setup(  # type: ignore[override]
         self, *, shape: Rule | None = None, index: Rule | None = None, transpose: Rule | None = None,
         lift: Rule | None = None, samples: Samples | None = None, fills: bool = False,
+        inverse: Rule | None = None,
     ) -> None:  # fmt: skip
         """Store the facts of a view."""
-        self.fills = fills
+        self.fills, self.inverse = fills, inverse
         require(self, shape=shape, index=index, transpose=transpose, lift=lift, samples=samples)
         assert shape
         assert index
@@ -253,6 +256,9 @@ class View(Op):
                 raise RegistryError(
                     f"{self.name}: {len(index)} indices for an input of shape {source}"
                 )
+            back = self.inverse and self.shape(shape, **self.inverse(source, **params))
+            if back not in (None, source):
+                raise RegistryError(f"{self.name}: its inverse makes {back} of {source}")
             lifted = self.shape((7, *source), **self.lift(7, **params))
             if self.name != "expand" and lifted != (7, *shape):
                 raise RegistryError(

@@ -132,6 +132,10 @@ class Op:
         return (True,) * len(needs), True
 
 
+USER_KERNEL = "user_kernel"
+"""The lowering of all ops whose kernels users wrote."""
+
+
 class Registry:
     """Every op by name.
 
@@ -175,7 +179,10 @@ class Registry:
         return "REGISTRY"
 
     def __getitem__(self, name: str) -> Op:
-        return self.ops[name]
+        found = self.ops.get(name)
+        if found is None:
+            raise RegistryError(f"{name}: no op has this name")
+        return found
 
     def __iter__(self) -> Iterator[Op]:
         return iter(self.ops.values())

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.core.op import Op
 from tabgrad.lower import opaque
 from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect, Windowed
-from tabgrad.lower.index import Atom, Expr, condition, const, flatten, renamed, text, var
-from tabgrad.lower.ir import FULL, Node
+from tabgrad.lower.group import numbers
+from tabgrad.lower.index import Atom, Expr, condition, flatten, renamed, text, var
+from tabgrad.lower.ir import BITCAST, CAST, FULL, Node
 from tabgrad.lower.record import record_of
 from tabgrad.lower.tokens import Size, Word
 from tabgrad.lower.windows import NONE, OWN, Cut, Reach, Span, Windows
@@ -68,7 +70,7 @@ class Emitter:
         self.scopes = [Scope("", set(), False)]
         self.names = 0
         self.checks = 0
-        self.made: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.seen: dict[Node, None] = {}
 
     # -- statements --------------------------------------------------------------------------------
@@ -285,8 +287,7 @@ class Emitter:
             if any(e.lo < lo or e.hi >= hi for e, lo, hi in conditions):
                 break
             self.seen[n] = None
-            # a scalar has no index to make one of: its view answers with numbers
-            n, index = n.srcs[0], tuple(e if isinstance(e, Expr) else const(e) for e in inner)
+            n, index = n.srcs[0], numbers(inner)
         return n, index
 
     def known(self, n: Node, index: Index) -> str | None:
@@ -345,7 +346,7 @@ class Emitter:
         if n.family == "elementwise":
             args = opaque.operands(self, n, [self.value(s, index) for s in n.srcs])
             made = self.let(kind, self.scalar(n, args))
-            self.made[made] = (n.name, tuple(args))
+            self.made[made] = (n.op, tuple(args))
             return made
         if n.family == "view":
             return self.viewed(n, index, kind)
@@ -360,9 +361,9 @@ class Emitter:
         assert n.op is not None
         source = n.srcs[-1].spec.dtype
         kind = self.d.compute_type(source)
-        if n.name == "cast":
+        if n.op is CAST:
             value = self.d.convert(args[0], kind, self.d.compute_type(n.spec.dtype))
-        elif n.name == "bitcast":
+        elif n.op is BITCAST:
             value = self.d.bits(args[0], kind, self.d.compute_type(n.spec.dtype))
         else:
             fields = dict(zip(n.op.operands, args, strict=True))
@@ -374,16 +375,15 @@ class Emitter:
         """Read through a view; where its conditions fail the value is zero."""
         assert n.op is not None
         inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
-        # a scalar has no index to make one of: its view answers with numbers
-        inner = tuple(e if isinstance(e, Expr) else const(e) for e in inner)
+        inner = numbers(inner)
         tests = [condition(self.simple(e), lo, hi) for e, lo, hi in conditions]
         if any(t is False for t in tests):
             return self.let(kind, self.d.literal(0, kind))
         needed = [t for t in tests if t is not True]
         if not needed:
-            return self.value(n.srcs[0], tuple(inner))
+            return self.value(n.srcs[0], inner)
         # Not `&&`: each would be a branch, and SwiftShader compiles a product full of them for minutes.
-        return self.guarded(" & ".join(f"({t})" for t in needed), n.srcs[0], tuple(inner), kind)
+        return self.guarded(" & ".join(f"({t})" for t in needed), n.srcs[0], inner, kind)
 
     def guarded(self, test: str, n: Node, index: Index, kind: str) -> str:
         """Read `n` where `test` holds, else zero."""

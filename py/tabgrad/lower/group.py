@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tabgrad.core.shape import without
-from tabgrad.lower.index import ZERO, Expr, flatten, unflatten, var
+from tabgrad.lower.index import Expr, const, unflatten, var
 from tabgrad.lower.ir import Node
-from tabgrad.lower.record import record_of
+from tabgrad.lower.record import call_of, record_of
 
 
 def is_heavy(n: Node) -> bool:
@@ -17,7 +17,7 @@ def is_heavy(n: Node) -> bool:
     if n.family in ("elementwise", "view", "input", "constant"):
         return False
     record = record_of(n)
-    return n.family in ("reduction", "bilinear") or record is None or record.heavy(n)
+    return n.family in ("reduction", "bilinear") or record is None or record.heavy(call_of(n))
 
 
 def in_blocks(n: Node) -> bool:
@@ -129,13 +129,23 @@ def operand_index(n: Node, right: bool) -> tuple[Expr, ...]:
     return (*lead, var("k", k), var("j", c)) if right else (*lead, var("i", m), var("k", k))
 
 
+def numbers(index: Iterable[Any]) -> tuple[Expr, ...]:
+    """Return the index that a view answered with: of a scalar, which has none, it makes plain numbers."""
+    return tuple(e if isinstance(e, Expr) else const(e) for e in index)
+
+
+def can_be_followed(n: Node) -> bool:
+    """Whether a node is a view through which `forward_index` goes."""
+    return n.family == "view" and n.op.inverse is not None
+
+
 def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr, ...]]]:
     """Return which elements of its sources element `index` of an inlined node is made of."""
     if n.family == "elementwise":
         return [(s, index) for s in n.srcs]
     if n.family == "view":
         inner, _ = n.op.index(index, n.srcs[0].shape, **n.params)
-        return [(n.srcs[0], tuple(e if isinstance(e, Expr) else ZERO for e in inner))]
+        return [(n.srcs[0], numbers(inner))]
     record = record_of(n)
     return record.sources(n, index) if record is not None and record.sources is not None else []
 
@@ -143,12 +153,9 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
 def forward_index(
     index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]
 ) -> tuple[Expr, ...]:
-    """Return the index of what the reshapes and permutes of `path` make of element `index` of a `shape`."""
+    """Return where element `index` of a `shape` is after the views of `path`."""
     for v in path:
-        if v.name == "reshape":
-            index = unflatten(flatten(index, shape), v.shape)
-        else:
-            dims: Any = v.params["dims"]
-            index = tuple(index[d] for d in dims)
+        back = v.op.inverse(shape, **v.params)
+        index = numbers(v.op.index(index, v.shape, **back)[0])
         shape = v.shape
     return index

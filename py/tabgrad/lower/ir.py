@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tabgrad.core.op import Op
+from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 
 
@@ -24,6 +24,10 @@ class Full(Op):
 
 
 FULL = Full()
+BITCAST, CAST, COPY, EXPAND, FLIP, PERMUTE, RESHAPE, SLICE = (
+    REGISTRY[name] for name in "bitcast cast copy expand flip permute reshape slice".split()
+)
+"""Ops that stages look for."""
 
 
 class Node:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from tabgrad.core.errors import RegistryError
+from tabgrad.lower.record import RECORDS
 
 T = TypeVar("T")
 
@@ -24,9 +27,16 @@ class Limits:
     quads: bool = False
     threads: int = 256
     runs: int = 4
-    routines: Container[str] = ()
+    routines: Collection[str] = ()
     binding: int = 0
     dynamic: Any = None
+
+    def __post_init__(self) -> None:
+        for name in self.routines:
+            if name not in RECORDS or RECORDS[name].routine is None:
+                raise RegistryError(
+                    f"{name}: a routine of the host, but no record calls one of this name"
+                )
 
     def decide(self, what: str, choose: Callable[[], T]) -> T:
         """Return what is chosen by size; a plan that serves many sizes keeps what it chose at the first."""

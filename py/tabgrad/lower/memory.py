@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.lower.dialect import Dialect
-from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.ir import COPY, FULL, RESHAPE, Node, Program
 from tabgrad.lower.record import record_of
 
 
@@ -22,7 +21,7 @@ def join_in_place(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node
         for s in cat.srcs:
             piece = _base(s)
             if piece in inside or piece in apart or not _in_place(piece):
-                piece = p._add(REGISTRY["copy"], NO_PARAMS, (s,), s.spec, -1)
+                piece = p._add(COPY, NO_PARAMS, (s,), s.spec, -1)
             inside[piece] = (cat, at)
             pieces.append(piece)
             at += s.spec.size
@@ -33,7 +32,7 @@ def join_in_place(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node
 
 
 def _base(n: Node) -> Node:
-    while n.name == "reshape":
+    while n.op is RESHAPE:
         n = n.srcs[0]
     return n
 

@@ -9,37 +9,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabgrad.lower.dialect import F32
+from tabgrad.core.op import REGISTRY
+from tabgrad.lower.dialect import F32, U32
 from tabgrad.lower.ir import Node
 
 if TYPE_CHECKING:
     from tabgrad.lower.emit import Emitter
 
-SUMS = ("add", "sub", "neg")
-ROOTS = ("sqrt", "radius")
-MEETS = ("add", "sub", "lt", "le", "gt", "ge", "eq", "ne")
+BARRIER, ADD, SUB, NEG, MUL, SQUARE = (
+    REGISTRY[name] for name in ("barrier", "add", "sub", "neg", "mul", "square")
+)
+SUMS = (ADD, SUB, NEG)
+ROOTS = (REGISTRY["sqrt"], REGISTRY["radius"])
+MEETS = (ADD, SUB, *(REGISTRY[name] for name in ("lt", "le", "gt", "ge", "eq", "ne")))
 
 
 def opaque(e: Emitter, value: str) -> str:
     """Return the text of a float that is `value` without being known as it."""
-    return f"bitcast<f32>(bitcast<u32>({value}) ^ {e.number(0)})"
+    return e.d.bits(f"{e.d.bits(value, F32, U32)} ^ {e.number(0)}", U32, F32)
 
 
 def operands(e: Emitter, n: Node, args: list[str]) -> list[str]:
     """Return the operands of an element-wise op, those opaque that a driver would see through."""
     if not e.d.simplifies or e.d.compute_type(n.srcs[-1].spec.dtype) != F32:
         return args
-    if n.name == "barrier":
+    if n.op is BARRIER:
         return [opaque(e, args[0])]
-    if n.name in MEETS:
+    if n.op in MEETS:
         x, y = args
         for i, (one, other) in enumerate(((x, y), (y, x))):
-            name, inner = e.made.get(one, ("", ()))
-            if name in SUMS and other in inner:
+            op, inner = e.made.get(one, (None, ()))
+            if op in SUMS and other in inner:
                 return [opaque(e, a) if k == i else a for k, a in enumerate(args)]
-        return [x, opaque(e, y)] if x == y and n.name == "sub" else args
-    roots = [e.made.get(a, ("", ()))[0] in ROOTS for a in args]
-    if (n.name == "mul" and args[0] == args[1] and roots[0]) or (n.name == "square" and roots[0]):
+        return [x, opaque(e, y)] if x == y and n.op is SUB else args
+    roots = [e.made.get(a, (None, ()))[0] in ROOTS for a in args]
+    if roots[0] and (n.op is SQUARE or (n.op is MUL and args[0] == args[1])):
         return [opaque(e, a) for a in args]
     return args
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.lower.group import Group, forward_index, in_blocks, is_heavy, product_index, sources
+from tabgrad.lower.group import (
+    Group,
+    can_be_followed,
+    forward_index,
+    in_blocks,
+    is_heavy,
+    product_index,
+    sources,
+)
 from tabgrad.lower.index import Expr, flatten, unflatten, var
-from tabgrad.lower.ir import FULL, Node
+from tabgrad.lower.ir import FLIP, FULL, Node
 from tabgrad.lower.measure import MAX_NESTED, MAX_VALUES
 from tabgrad.lower.record import notes_errors
 
@@ -93,8 +101,8 @@ def path_index(g: Group, m: Node, stored: set[int]) -> tuple[Expr, ...] | None:
             return forward_index(g.index[n.id], n.shape, path)
         if n is not m and n.id in stored and all(n is not k for k in g.members):
             continue
-        steps = (n, *path) if n.name in ("reshape", "permute") else path
-        if n.family == "elementwise" or n.name in ("reshape", "permute"):
+        steps = (n, *path) if can_be_followed(n) else path
+        if n.family == "elementwise" or can_be_followed(n):
             for s in n.srcs:
                 if s.id not in seen and s.op is not FULL:
                     seen.add(s.id)
@@ -111,11 +119,8 @@ def read_index(g: Group, m: Node) -> tuple[Expr, ...] | None:
             n, index = stack.pop()
             if n is m:
                 return index
-            if (
-                n.id > m.id
-                and n.id not in seen
-                and (n.family == "elementwise" or n.name in ("reshape", "permute", "flip"))
-            ):
+            through = n.family == "elementwise" or can_be_followed(n) or n.op is FLIP
+            if n.id > m.id and n.id not in seen and through:
                 seen.add(n.id)
                 stack.extend(sources(n, index))
     return None

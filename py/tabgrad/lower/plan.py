@@ -17,7 +17,7 @@ from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.memory import Memory, join_in_place
 from tabgrad.lower.printer import KernelPrinter
-from tabgrad.lower.record import record_of
+from tabgrad.lower.record import call_of, record_of
 from tabgrad.lower.simplify import build
 from tabgrad.lower.windows import TooLarge, Windows
 
@@ -130,7 +130,9 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
     if not any(m.spec.size for m in g.members) or in_pieces(g):
         return []
     record = record_of(first) if g.kind == "library" else None
-    several = record.passes(printer, first, memory.scratch) if record and record.passes else []
+    several = (
+        record.passes(printer, call_of(first), memory.scratch) if record and record.passes else []
+    )
     return several or printer.kernels(g, needed)
 
 

@@ -14,7 +14,7 @@ from tabgrad.lower.index import Expr, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.limits import Limits
-from tabgrad.lower.record import record_of
+from tabgrad.lower.record import call_of, record_of
 from tabgrad.lower.tokens import Size
 from tabgrad.lower.windows import NONE, PART, Cut, Part, TooLarge, Windows
 
@@ -274,7 +274,7 @@ class KernelPrinter:
         record = record_of(n)
         assert record is not None
         assert record.line is not None
-        record.line(e, n, count)
+        record.line(e, call_of(n), count)
         return self.parts(e, grid, BLOCK)
 
     def parts(
@@ -327,7 +327,7 @@ def threads_of(n: Node) -> int:
     record = record_of(n)
     assert record is not None
     assert record.threads is not None
-    return record.threads(n)
+    return record.threads(call_of(n))
 
 
 def phases(g: Group) -> list[list[Node]]:

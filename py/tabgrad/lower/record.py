@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import RegistryError
-from tabgrad.core.op import Op
+from tabgrad.core.op import REGISTRY, USER_KERNEL, Op
+from tabgrad.core.several import Part
 from tabgrad.lower.index import Expr
 from tabgrad.lower.ir import Node, Program
 
@@ -43,6 +44,9 @@ class Record:
     - `routine(p, n)` returns the call of a host's library in the place of `n`, None where a kernel is better;
     - `pieces`: its sources are written straight to where they lie in it, and there is no kernel;
     - `adds_up`: it adds or multiplies in several steps, in float32 where it is given half precision.
+
+    Of an op with several results `n` is the first one, whichever are wanted, so that the threads are a fact of
+    the call; `results(e, n)` are those with a place.
     """
 
     op: str
@@ -94,9 +98,34 @@ def check(op: Op) -> None:
         )
 
 
+def check_names() -> None:
+    """Raise RegistryError for a record of no op."""
+    known = {USER_KERNEL, *(op.lowering for op in REGISTRY)}
+    for name in RECORDS:
+        if name not in known:
+            raise RegistryError(f"{name}: has a record of its lowering, but no op has this name")
+
+
 def record_of(n: Node) -> Record | None:
     """Return the record of a node's op, None for what the families lower."""
     return None if n.op is None else RECORDS.get(n.op.lowering)
+
+
+def call_of(n: Node) -> Node:
+    """Return the node that a record is asked about: the first result of an op with several, else `n` itself.
+
+    Where nobody wants that result the node is made up, and has no place.
+    """
+    if not isinstance(n.op, Part) or not n.op.index:
+        return n
+    first = n.op.several.parts[0]
+    found = next((m for m in n.siblings if m.op is first), None)
+    if found is None:
+        found = Node(
+            -1, first, n.params, n.srcs, first.infer(tuple(s.spec for s in n.srcs), n.params), -1
+        )
+        found.origin, found.siblings = n.origin, n.siblings
+    return found
 
 
 def results(e: Emitter, n: Node) -> list[Node | None]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.lower.index import ZERO, Expr, condition, flatten, unflatten, var
-from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.ir import COPY, FULL, RESHAPE, Node, Program
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.record import record_of
 
@@ -54,7 +53,7 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
 def whole(n: Node, calls: Mapping[Node, Call]) -> Node:
     """Return the call that an output is a reshaped copy of: the buffer holds both. Else the output."""
     base = n
-    while base.name in ("copy", "reshape"):
+    while base.op in (COPY, RESHAPE):
         base = base.srcs[0]
     return base if base in calls else n
 
@@ -66,7 +65,7 @@ def apart(calls: Mapping[Node, Call]) -> frozenset[Node]:
 
 def copied(p: Program, n: Node) -> Node:
     """Return a dense copy of `n`."""
-    return p._add(REGISTRY["copy"], NO_PARAMS, (n,), n.spec, -1)
+    return p._add(COPY, NO_PARAMS, (n,), n.spec, -1)
 
 
 def swap(p: Program, n: Node, view: Node) -> None:

@@ -10,7 +10,18 @@ from tabgrad.core.dtype import HALVES, float32
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
-from tabgrad.lower.ir import FULL, Decide, Node, Program, RawNode
+from tabgrad.lower.ir import (
+    COPY,
+    EXPAND,
+    FULL,
+    PERMUTE,
+    RESHAPE,
+    SLICE,
+    Decide,
+    Node,
+    Program,
+    RawNode,
+)
 from tabgrad.lower.record import RECORDS
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
@@ -33,6 +44,8 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
     def add(fn: Rule) -> Rule:
         for name in names:
+            if name not in REGISTRY:
+                raise RegistryError(f"{name}: has a rewrite, but no op has this name")
             if name in RULES:
                 raise RegistryError(f"{name}: has a rewrite already; let one rule do both")
             RULES[name] = fn
@@ -46,16 +59,19 @@ def apply(p: Program, name: str, *srcs: Node, **params: Any) -> Node:
     return make(p, REGISTRY[name], intern_params(params), srcs)
 
 
-def make(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
+def make(p: Program, op: Any, params: Params, srcs: tuple[Node, ...]) -> Node:
     """Add `op`, rewritten where a rule applies."""
-    if op.family == "view" and srcs[0].op is FULL and op.name not in ("pad", "unwindow"):
+    if op.family == "view" and srcs[0].op is FULL and not op.fills:
         shape = op.infer((srcs[0].spec,), params)
         return p.constant(srcs[0].number, shape)
     if adds_up(op) and srcs[0].spec.dtype in HALVES:
         return in_single(p, op, params, srcs)
     found = RULES.get(op.name)
     if found is not None:
-        new = found(p, params, srcs)
+        try:
+            new = found(p, params, srcs)
+        except RegistryError as e:
+            raise RegistryError(f"{op.name}: its rewrite failed: {e}") from e
         if new is not None:
             return new
     return p.add(op, params, srcs)
@@ -101,7 +117,7 @@ def build(
     for o in outputs:
         node = made[o] or p.constant(o, raw[o][3])
         if node.op is None or node.op is FULL or node.op.family == "view" or node.id in taken:
-            node = p._add(REGISTRY["copy"], NO_PARAMS, (node,), node.spec, -1)
+            node = p._add(COPY, NO_PARAMS, (node,), node.spec, -1)
         taken.add(node.id)
         p.outputs.append(node)
     p.finish()
@@ -116,7 +132,7 @@ def _reshape(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     (x,) = srcs
     if x.shape == params["shape"]:
         return x
-    if x.name == "reshape":
+    if x.op is RESHAPE:
         return apply(p, "reshape", x.srcs[0], **params)
     return None
 
@@ -136,7 +152,7 @@ def _permute(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     dims: Any = params["dims"]
     if dims == tuple(range(len(dims))):
         return x
-    if x.name == "permute":
+    if x.op is PERMUTE:
         inner: Any = x.params["dims"]
         return apply(p, "permute", x.srcs[0], dims=tuple(inner[d] for d in dims))
     return None
@@ -176,7 +192,7 @@ def _cat(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
         return kept[0]
     if len(kept) < len(srcs):
         return apply(p, "cat", *kept, axis=axis)
-    if any(s.name != "slice" or s.srcs[0] is not kept[0].srcs[0] for s in kept):
+    if any(s.op is not SLICE or s.srcs[0] is not kept[0].srcs[0] for s in kept):
         return _outermost(p, kept, axis)
     base, at = kept[0].srcs[0], 0
     for s in kept:
@@ -338,7 +354,7 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
         turned = apply(p, "permute", y, dims=(*range(rank), rank + 1, rank))
         right = apply(p, "spread", turned, shape=shape, axes=(rank,))
         return apply(p, "reduce_sum", apply(p, "mul", left, right), axes=(rank + 2,))
-    if y.name == "expand" and batch and y.srcs[0].shape in ((k, n), (*(1,) * len(batch), k, n)):
+    if y.op is EXPAND and batch and y.srcs[0].shape in ((k, n), (*(1,) * len(batch), k, n)):
         one = apply(p, "reshape", y.srcs[0], shape=(k, n))
         rows = apply(p, "reshape", x, shape=(math.prod(batch) * m, k))
         return apply(p, "reshape", apply(p, "matmul", rows, one), shape=(*batch, m, n))

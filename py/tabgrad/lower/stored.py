@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from tabgrad.lower.group import is_heavy, weight
-from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.ir import CAST, EXPAND, FULL, RESHAPE, Node, Program
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.measure import MAX_OPS, Measure
 from tabgrad.lower.record import CHEAP, notes_errors, record_of
@@ -54,8 +54,8 @@ class Storing:
     def store_operand(self, n: Node, most: int = 0) -> None:
         """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
         operand, reshapes = n, 0
-        while n.family == "view" or n.name == "cast" or notes_errors(n):
-            reshapes += n.name == "reshape"
+        while n.family == "view" or n.op is CAST or notes_errors(n):
+            reshapes += n.op is RESHAPE
             n = n.srcs[0]
         if reshapes > MAX_RESHAPES:
             self.stored.add(operand.id)
@@ -131,7 +131,7 @@ class Storing:
     def repeated(self, n: Node) -> bool:
         """Whether each element of a value is read many times."""
         size = n.spec.size
-        return size > 1 and any(u.name == "expand" and u.spec.size >= 4 * size for u in n.users)
+        return size > 1 and any(u.op is EXPAND and u.spec.size >= 4 * size for u in n.users)
 
     def total(self, mask: int) -> int:
         """Return the instructions of the ops in a mask."""

@@ -2,8 +2,8 @@
 
 A tile's accumulators must be separate variables (arrays indexed by a loop variable spill), so
 their number is fixed in the text. `shaders/kernels/matmul*.wgsl` hold the text for one size
-between `//@begin tile` and `//@end`; the functions here write that block for the size that
-suits the shape.
+between `//@begin tile` and `//@end`; the functions here write that block, in WGSL as all of
+that file, for the size that suits the shape. Dialects without `templates` have no use for them.
 """
 
 from __future__ import annotations

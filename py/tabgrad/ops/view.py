@@ -44,6 +44,7 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
     index=_reshape_index,
     transpose=lambda ct, x, *, shape: reshape.bind(ct, shape=x.shape),
     lift=lambda n, *, shape: {"shape": (n, *shape)},
+    inverse=lambda source, *, shape: {"shape": source},
     samples=(((2, 3, 4), {"shape": (4, 6)}), ((6,), {"shape": (1, 2, 3)})),
 )
 def reshape(x: Operand, *, shape: Ints) -> Array:
@@ -66,6 +67,7 @@ def _inverse(dims: Ints) -> Ints:
     index=lambda i, source, *, dims: (tuple(i[k] for k in _inverse(dims)), ()),
     transpose=lambda ct, _x, *, dims: permute.bind(ct, dims=_inverse(dims)),
     lift=lambda n, *, dims: {"dims": (0, *(d + 1 for d in dims))},
+    inverse=lambda source, *, dims: {"dims": _inverse(dims)},
     samples=(((2, 3, 4), {"dims": (2, 0, 1)}),),
 )
 def permute(x: Operand, *, dims: Ints) -> Array:

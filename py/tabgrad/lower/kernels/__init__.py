@@ -7,9 +7,10 @@ import importlib
 import pkgutil
 
 from tabgrad.core.op import REGISTRY
-from tabgrad.lower.record import check
+from tabgrad.lower.record import check, check_names
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 REGISTRY.watch(check)
+check_names()

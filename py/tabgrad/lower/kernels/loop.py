@@ -7,14 +7,13 @@ import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS, spec
 from tabgrad.lower import checks, verify
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.fuse import Fuser
 from tabgrad.lower.group import Group, in_pieces, product_dims
-from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.ir import COPY, FULL, Node, Program
 from tabgrad.lower.kernel import TURNS, Kernel
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.memory import join_in_place
@@ -61,7 +60,7 @@ class Loop:
         for k in body.outputs:
             node = made[k]
             if node.op is None or node.op is FULL or node.family == "view" or node.id in taken:
-                node = p._add(REGISTRY["copy"], NO_PARAMS, (node,), node.spec, -1)
+                node = p._add(COPY, NO_PARAMS, (node,), node.spec, -1)
             taken.add(node.id)
             p.outputs.append(node)
         p.finish()

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tabgrad.core.errors import DeviceError
+from tabgrad.core.op import USER_KERNEL
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import FULL, Node
@@ -72,4 +73,4 @@ def _copy(printer: KernelPrinter, n: Node, source: Any, target: tuple[int, int])
     return printer.finish(e, grid, BLOCK)
 
 
-register(Record(op="user_kernel", passes=_passes))
+register(Record(op=USER_KERNEL, passes=_passes))
