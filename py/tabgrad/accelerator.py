@@ -109,14 +109,14 @@ def memory_reserved(device_index: DeviceLike | None = None, /) -> int:
 
 
 def set_memory_limit(nbytes: int | None, device: DeviceLike | None = None) -> None:
-    """Limit the bytes that tensors use on the accelerator; None removes the limit.
+    """Limit the bytes that tensors use on the accelerator, also after it was lost; None removes the limit.
 
     A step that would need more raises OutOfMemoryError and has no effect.
     """
     limit = None if nbytes is None else _bytes(nbytes)
     pool = _pool(device)
     if pool is not None:
-        pool.limit = limit
+        pool.limit = pool.backend.device.memory_limit = limit
 
 
 def _bytes(n: object) -> int:
@@ -134,7 +134,7 @@ def _bytes(n: object) -> int:
 def _begin_anew() -> None:
     for where in connected():
         if where.recorder is not None:
-            where.recorder.pool.limit = None
+            where.recorder.pool.limit = where.memory_limit = None
             reset_peak_memory_stats(where)
 
 

@@ -222,3 +222,15 @@ def test_a_snapshot_is_taken_within_a_scaled_step(device: str) -> None:
 def test_a_snapshot_says_what_it_takes() -> None:
     with pytest.raises(TypeError, match=r"Snapshot: expected generators, .* got list"):
         Snapshot([])
+
+
+def test_a_limit_of_memory_holds_on_the_next_device_too(device: str) -> None:
+    tg.accelerator.set_memory_limit(1 << 22, device)
+    try:
+        lose_and_notice(device)
+        with pytest.raises(tg.OutOfMemoryError, match="limit"):
+            tg.ones(1 << 21, device=device).cumsum(0).tolist()
+        assert tg.ones(3, device=device).cumsum(0).tolist() == [1, 2, 3]
+    finally:
+        tg.accelerator.set_memory_limit(None, device)
+    assert tg.ones(1 << 21, device=device).cumsum(0)[-1].item() == 1 << 21

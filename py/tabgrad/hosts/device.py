@@ -76,6 +76,7 @@ class DeviceBackend(Answers, RollbackLog):
         self.dialect = _dialect(host.hello.language)
         limits = host.hello.limits
         self.pool = Pool(self, largest(limits))
+        self.pool.limit = device.memory_limit
         self.limits = Limits(
             buffers=limits["max_storage_buffers_per_shader_stage"],
             software=host.hello.adapter.software,

@@ -33,13 +33,14 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_lost", "_warned", "index", "type")
+    __slots__ = ("_backend", "_lost", "_warned", "index", "memory_limit", "type")
 
     def __init__(self, type: str, index: int) -> None:
         self.type = type
         self.index = index
         self._backend: Backend | None = None
         self._lost = False
+        self.memory_limit: int | None = None
         self._warned = False
 
     @property
