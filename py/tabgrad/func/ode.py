@@ -114,7 +114,7 @@ class Grid(RuledCall):
         return []
 
     def recorded_at(self, args: list[Any], owner: Any, mode: Any) -> bool:
-        """Whether the call is recorded: the choice has no derivative."""
+        """Test whether the call is recorded: the choice has no derivative."""
         return False
 
     def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:

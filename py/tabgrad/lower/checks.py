@@ -46,7 +46,7 @@ class Site:
 
 
 def needed(p: Program) -> bool:
-    """Whether a program checks an index, in a loop or outside."""
+    """Test whether a program checks an index, in a loop or outside."""
     return any(notes_errors(n) or _loops(n.params.get("body")) for n in p.nodes)
 
 

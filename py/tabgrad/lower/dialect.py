@@ -38,25 +38,25 @@ class Dialect:
 
     name = ""
     simplifies = False
-    """Whether a driver may take what holds for real numbers for what holds for floats."""
+    """True if a driver may take what holds for real numbers for what holds for floats."""
 
     robust = False
-    """Whether a load from outside of a buffer is harmless."""
+    """True if a load from outside of a buffer is harmless."""
 
     types: ClassVar[dict[str, str]] = {}
     """The language's names of the compute types it has."""
 
     widens = False
-    """Whether bools, narrow integers and bfloat16 lie in a word each."""
+    """True if bools, narrow integers and bfloat16 lie in a word each."""
 
     windows = False
-    """Whether a kernel reaches only so many bytes of a buffer as a device says."""
+    """True if a kernel reaches only so many bytes of a buffer as a device says."""
 
     float16 = ""
     """The feature that a device with float16 has."""
 
     templates = False
-    """Whether the kernels of `shaders/` are written in this language."""
+    """True if the kernels of `shaders/` are written in this language."""
 
     storage_barrier = ""
     """The statement after which the threads of a workgroup see what others wrote to buffers."""
@@ -171,7 +171,7 @@ class Dialect:
         return value
 
     def is_narrow(self, dtype: dt.DType) -> bool:
-        """Whether `narrow` does anything for `dtype`."""
+        """Test whether `narrow` does anything for `dtype`."""
         return dtype in (dt.uint8, dt.uint16, dt.int8, dt.int16, dt.float16, dt.bfloat16)
 
     def words(self, kind: str) -> int:

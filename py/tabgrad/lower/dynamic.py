@@ -29,7 +29,7 @@ class Variant(NamedTuple):
     lifted: tuple[bool, ...]
 
     def serves(self, numbers: tuple[int, ...]) -> bool:
-        """Whether the other numbers are the same."""
+        """Test whether the other numbers are the same."""
         return all(
             up or a == b for a, b, up in zip(self.numbers, numbers, self.lifted, strict=True)
         )
@@ -90,7 +90,7 @@ class Dynamic:
         return lifted
 
     def varies(self, number: int) -> bool:
-        """Whether a number is a multiple of a size that varies."""
+        """Test whether a number is a multiple of a size that varies."""
         return number >= SMALLEST and any(n >= SMALLEST and number % n == 0 for n in self.sizes)
 
 

@@ -277,7 +277,7 @@ class Emitter:
         return found
 
     def computed(self, n: Node) -> bool:
-        """Whether this kernel computes `n` rather than loading it."""
+        """Test whether this kernel computes `n` rather than loading it."""
         return n.op is not None and (n.id not in self.stored or n.id in self.members)
 
     def through(self, n: Node, index: Index) -> tuple[Node, Index]:

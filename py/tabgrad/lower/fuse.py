@@ -129,7 +129,7 @@ class Fuser:
         return group if self.can_be_one(group) else None
 
     def fits(self, a: Group, b: Group) -> bool:
-        """Whether the domains can agree."""
+        """Test whether the domains can agree."""
         if a.kind == b.kind == "row":
             return (a.shape, a.axes) == (b.shape, b.axes) and self.rows_fit(a)
         if a.kind == b.kind == "map":
@@ -146,13 +146,13 @@ class Fuser:
         return product is a and math.prod(other.shape) == product.heavies[0].spec.size
 
     def rows_fit(self, g: Group) -> bool:
-        """Whether whole rows can be left to one thread or workgroup each."""
+        """Test whether whole rows can be left to one thread or workgroup each."""
         return self.limits.decide(
             "rows fit", lambda: g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
         )
 
     def between(self, a: Group, b: Group) -> bool:
-        """Whether some other group must run after `a` and before `b` (or `b` before `a`)."""
+        """Test whether some other group must run after `a` and before `b` (or `b` before `a`)."""
         last = max(a, b, key=lambda g: g.place)
         waiting = self.waiting(a, b)
         return any(self.of.get(s) in waiting for s in last.loads)

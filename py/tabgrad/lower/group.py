@@ -13,7 +13,7 @@ from tabgrad.lower.record import call_of, record_of
 
 
 def is_heavy(n: Node) -> bool:
-    """Whether the node is more than one expression of the matching elements of others."""
+    """Test whether the node is more than one expression of the matching elements of others."""
     if n.family in ("elementwise", "view", "input", "constant"):
         return False
     record = record_of(n)
@@ -21,7 +21,7 @@ def is_heavy(n: Node) -> bool:
 
 
 def in_blocks(n: Node) -> bool:
-    """Whether the sources of an inlined node are computed in blocks, each read under a condition."""
+    """Test whether the sources of an inlined node are computed in blocks, each read under a condition."""
     if n.family == "view":
         return bool(n.op.fills)
     record = record_of(n)
@@ -29,7 +29,7 @@ def in_blocks(n: Node) -> bool:
 
 
 def in_pieces(g: Group) -> bool:
-    """Whether a group has no kernel: the sources are written to where they lie in it."""
+    """Test whether a group has no kernel: the sources are written to where they lie in it."""
     record = record_of(g.members[0]) if g.kind == "library" else None
     return record is not None and record.pieces
 

@@ -95,7 +95,7 @@ class Expr:
         return _modulo(self, n)
 
     def uses(self, name: str) -> bool:
-        """Whether the variable `name` occurs."""
+        """Test whether the variable `name` occurs."""
         return any(name in a.names for a, _ in self.terms)
 
     def __repr__(self) -> str:

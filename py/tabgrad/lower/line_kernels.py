@@ -71,7 +71,7 @@ def step_of(n: Node, name: str, size: int) -> Expr:
 
 
 def scans_apart(n: Node, limits: Limits) -> bool:
-    """Whether lines are so long, and so few, that workgroups should share them."""
+    """Test whether lines are so long, and so few, that workgroups should share them."""
     rows, length = extent(n)
     if not rows * length:
         return False

@@ -124,7 +124,7 @@ class KernelPrinter:
             e.close()
 
     def waits(self, g: Group, m: Node) -> bool:
-        """Whether a member is made of a reduction of its group."""
+        """Test whether a member is made of a reduction of its group."""
         inside = {x.id for x in g.members}
         heavies = {x.id for x in g.heavies}
         stack, seen = [m], {m.id}
@@ -351,7 +351,7 @@ def phases(g: Group) -> list[list[Node]]:
 
 
 def is_arg(h: Node) -> bool:
-    """Whether a reduction gives a place instead of a value."""
+    """Test whether a reduction gives a place instead of a value."""
     return h.op.kind in ("argmax", "argmin")
 
 

@@ -139,11 +139,11 @@ def results(e: Emitter, n: Node) -> list[Node | None]:
 
 
 def notes_errors(n: Node) -> bool:
-    """Whether a node notes what it finds in the buffer of errors."""
+    """Test whether a node notes what it finds in the buffer of errors."""
     return n.op is not None and op_notes_errors(n.op)
 
 
 def op_notes_errors(op: Op) -> bool:
-    """Whether an op notes what it finds in the buffer of errors."""
+    """Test whether an op notes what it finds in the buffer of errors."""
     record = RECORDS.get(op.lowering)
     return record is not None and record.checks

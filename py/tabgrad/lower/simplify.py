@@ -78,7 +78,7 @@ def make(p: Program, op: Any, params: Params, srcs: tuple[Node, ...]) -> Node:
 
 
 def adds_up(op: Op) -> bool:
-    """Whether `op` adds up or multiplies in several steps: in half precision each would round."""
+    """Test whether `op` adds up or multiplies in several steps: in half precision each would round."""
     if op.family == "reduction":
         return op.kind in ("sum", "prod")  # type: ignore[attr-defined]
     record = RECORDS.get(op.lowering)

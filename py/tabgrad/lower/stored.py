@@ -129,7 +129,7 @@ class Storing:
             roots[n.id] = found
 
     def repeated(self, n: Node) -> bool:
-        """Whether each element of a value is read many times."""
+        """Test whether each element of a value is read many times."""
         size = n.spec.size
         return size > 1 and any(u.op is EXPAND and u.spec.size >= 4 * size for u in n.users)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tabgrad.lower.plan import Plan
 
 ON = False
-"""Whether lowering is verified."""
+"""True if lowering is verified."""
 
 
 class Broken(AssertionError):

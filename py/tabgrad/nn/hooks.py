@@ -47,7 +47,7 @@ def of_kind(module: Module, kind: str) -> list[Hook]:
 
 
 def any_of(module: Module) -> bool:
-    """Whether a call of the module has to look for hooks."""
+    """Test whether a call of the module has to look for hooks."""
     return any(module._hooks.values()) or any(EVERYWHERE.values())
 
 

@@ -35,7 +35,7 @@ class LazyModuleMixin(Module):
         raise NotImplementedError(f"{type(self).__name__} does not define initialize_parameters")
 
     def has_uninitialized_params(self) -> bool:
-        """Whether any parameter has no shape yet."""
+        """Test whether any parameter has no shape yet."""
         return any(isinstance(p, Uninitialized) for p in self._parameters.values())
 
     def _materialize(self, **shapes: tuple[int, ...]) -> None:

@@ -46,7 +46,7 @@ class Module(Convertible):
     training: bool
     _version: int = 1
     _is_every: bool = True
-    """Whether the hooks of every module are this one's too."""
+    """True if the hooks of every module are this one's too."""
     _optimized_by: ClassVar[str] = "tabgrad.nn.optimized"
     """The module whose `OptimizedModule` is what `compile` makes of this one."""
     _compiled_call_impl: Any = None

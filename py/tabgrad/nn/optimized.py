@@ -45,7 +45,7 @@ class OptimizedModule(Module):
 
     @property
     def training(self) -> bool:
-        """Whether the module inside is in training mode."""
+        """True if the module inside is in training mode."""
         return bool(self._orig_mod.training)
 
     @training.setter

@@ -111,7 +111,7 @@ def parameter_if(
 
 
 def is_lazy(param: object) -> bool:
-    """Whether `param` is a parameter without a shape."""
+    """Test whether `param` is a parameter without a shape."""
     return isinstance(param, Uninitialized)
 
 

@@ -89,7 +89,7 @@ def _parameters(op: Op, params: dict[str, Any]) -> None:
 
 
 def _conforms(value: Any, hint: Any) -> bool:
-    """Whether a value is of the type that an op's signature gives a parameter."""
+    """Test whether a value is of the type that an op's signature gives a parameter."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return isinstance(value, int | float | str | dt.DType | None)

@@ -78,7 +78,7 @@ class Body:
 
 
 def fits(op: Op, params: Params, args: Sequence[Spec], out: Spec) -> bool:
-    """Whether a body may hold this application of an op."""
+    """Test whether a body may hold this application of an op."""
     if (op.family not in INSIDE and op.name not in KERNELS) or out.dtype not in DTYPES:
         return False
     return max([out.size, *[a.size for a in args]]) <= MOST

@@ -1,7 +1,7 @@
-"""Views whose derivative is not that of their steps, in PyTorch's words: what to say, and when it is said.
+"""Views whose gradient is ambiguous after a write to their base: PyTorch's error messages, raised in backward.
 
-Where a write to the base changes such a view, its values follow. What its gradient would be nobody can say: the
-node that it gets then raises if a backward comes there.
+A write to the base changes the values of such a view, but the gradient of the view is not defined. The view
+gets a node that raises when a backward reaches it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AMBIGUOUS = {
     "would override the custom backward associated with the custom Function, leading to incorrect gradients. "
     "This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
 }
-"""How a view was made whose history is not that of its base; `{}` says what was modified."""
+"""The message for each way to make such a view; `{}` says what was modified."""
 
 
 class Refused:

@@ -43,7 +43,7 @@ class Autograd(Level):
     name = "func.grad"
 
     def below(self, mode: Mode) -> Mode:
-        """Mode of the level below: no_grad inside counts for all levels, outside only below."""
+        """The mode of the level below: a no_grad inside holds for all levels, one outside only below."""
         seen = self.seen
         if seen[0] is mode:
             return seen[1]
@@ -54,7 +54,7 @@ class Autograd(Level):
         return found
 
     def inner(self) -> Mode:
-        """Mode inside: no_grad outside doesn't count for this level."""
+        """The mode inside: a no_grad outside does not hold for this level."""
         return super().inner().replace(grad=True)
 
     def lift(self, x: Box) -> Any:
@@ -68,7 +68,7 @@ class Autograd(Level):
         return x.value if x.owner is self else x
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
-        """Apply `op` below, and record it here; what no gradient flows through stays below."""
+        """Apply `op` below and record it here; a result without a gradient stays of the level below."""
         mode = self.entered(MODE.get())
         values = tuple([a.value if a.owner is self else a for a in args])
         token = MODE.set(self.below(mode))
@@ -142,12 +142,12 @@ class Walk:
         return [node in self.wanted or node in self.targets for node in nodes]
 
     def run(self) -> None:
-        """Walk from the latest node to the earliest: every use of a value comes before its making."""
+        """Walk from the latest node to the earliest: a value is used only after it was made."""
         self.roots = [node for node, _ in self.cts.values()]
         if self.targets is not None:
             self.ends = self.targets
             if self.add:
-                # what made a target runs its hooks, though nothing behind it is wanted
+                # the node that made a target runs its hooks, though no gradient behind it is wanted
                 self.ends = self.targets | {output_of(node)[0] for node in self.targets}
             self.wanted = _leading_to(self.roots, self.ends)
         heap, pending = self.heap, self.cts
@@ -198,7 +198,7 @@ class Walk:
                 self.seed(source, grad)
 
     def pass_zeros(self, node: Node) -> None:
-        """Hand a cotangent of zeros on, which no rule has to see."""
+        """Hand on a cotangent of zeros without running the rule of `node`."""
         wanted, targets = self.wanted, self.targets or ()
         if node in targets:
             self.found[node] = zeros(node)
@@ -335,7 +335,7 @@ def _after_leaf(node: Node, notes: dict[str, Any], ct: Box) -> None:
 
 
 DEEP = 16
-"""So many walks inside each other share a thread, whose stack Python bounds."""
+"""The number of nested walks that share one thread, whose stack Python bounds."""
 
 
 def _in_a_thread(run: Callable[[], None]) -> None:
@@ -371,7 +371,7 @@ WALK: ContextVar[Any] = ContextVar("tabgrad_walk", default=None)
 
 
 def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
-    """Add `ct` to the `.grad` of `leaf`: in place, unless the addition itself is to be recorded."""
+    """Add `ct` to the `.grad` of `leaf`, in place unless the addition itself is recorded."""
     if leaf is None or ct is None or not leaf.tracked:
         return
     if ct.owner is not leaf.owner and isinstance(ct.owner, Dual):
@@ -388,7 +388,7 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
         WALK.get().before.note_grad(leaf)
         old = leaf._grad
         if old is None:
-            # A tensor of its own: the next backward adds to it in place, which nobody else may see.
+            # A separate tensor: the next backward adds to it in place, and nobody else may see that.
             new = wrap(ct.value, ct.spec, ct.device, ct.owner)
             if graph and ct.tracked:
                 new.node, new.tracked = ct.node, True
@@ -405,8 +405,8 @@ def pullback(
 ) -> list[Any]:  # fmt: skip
     """Walk back from the nodes `outputs` with cotangents to those of the nodes `inputs`; `edge` gives nodes.
 
-    With `inputs` None the gradients go to the leaves; with `add` to the leaves among `inputs` too. An input
-    nothing leads to gets None. `lowered` runs the rules below an autograd level, as the caller's mode says.
+    If `inputs` is None, gradients are added to the leaves; with `add`, to those among `inputs` too. An input
+    that no output depends on gets None. `lowered` runs the rules below an autograd level, in the caller's mode.
     """
     mode = MODE.get()
     walk = Walk(

@@ -1,4 +1,4 @@
-"""What `Tensor.backward`, `autograd.backward` and `autograd.grad` do: check, walk, hand out."""
+"""`Tensor.backward`, `autograd.backward` and `autograd.grad`: checks, the walk, and handing out gradients."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _node_of(x: Any) -> Node | None:
 
 
 def _listed(value: Any) -> Any:
-    """Make a list of what can be gone through but once, and of a dict's values."""
+    """Make a list of an iterator, which can be read only once, and of a dict's values."""
     return list(value) if isinstance(value, Iterator | ValuesView) else value
 
 
 def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
-    """Split `value` in tensors and edges, and the structure to give results in."""
+    """Split `value` into its tensors and edges, and the structure of the results."""
     value = _listed(value)
     if isinstance(value, Box | GradientEdge):
         return [value], None
@@ -187,7 +187,7 @@ def grad(
 ) -> Any:  # fmt: skip
     """Compute the gradients of `outputs` with respect to `inputs`, and leave every `.grad` alone.
 
-    A tuple with one tensor for each input; a dict or another tree of inputs gets its own structure. An input
+    The result is a tuple with one tensor for each input; a dict or another tree keeps its structure. An input
     that the outputs don't depend on raises, is None with `allow_unused`, zeros with `materialize_grads`.
     With `is_grads_batched` the `grad_outputs` have one more axis in front, and so have the results: one
     vector-Jacobian product for each entry, computed at once. `only_inputs` is accepted for PyTorch's sake.
@@ -242,7 +242,7 @@ def _result(i: int, x: Box, g: Box | None, unused: bool, materialize: bool) -> A
 
 
 def _untied(g: Box | None) -> Any:
-    """A cotangent that came through unchanged may be the caller's own tensor, with a graph behind it."""
+    """Detach a cotangent from its graph: one that came through unchanged is the caller's own tensor."""
     return g if g is None or not g.tracked else wrap(g.value, g.spec, g.device, g.owner)
 
 

@@ -1,4 +1,4 @@
-"""Loops that end when a condition does, and branches: while_loop and cond, traced once."""
+"""`while_loop` and `cond`: loops and branches that are traced once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def reading(what: str) -> None:
 
 
 class WhileCall(RuledCall):
-    """A program repeated while another says so. Arguments: carry, captured by the condition, by the body.
+    """A body program repeated while a condition program gives True.
+
+    Arguments: the carry, the tensors captured by the condition, the tensors captured by the body.
 
     With `keep` the outputs are followed by the carries that went into each repetition, stacked, and by
     whether the repetition counted (for a batch that goes on for others it does not).
@@ -59,11 +61,11 @@ class WhileCall(RuledCall):
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
     def saving(self) -> WhileCall:
-        """The same call, which also outputs the carries of its repetitions."""
+        """Make the same call with the carries of its repetitions as further outputs."""
         return WhileCall(self.test, self.program, self.carries, True)
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Stand-ins of the right shapes."""
+        """Give stand-ins of the right shapes."""
         if self.keep:
             raise TransformError(
                 "while_loop: can't be differentiated in reverse inside a traced loop, where the number of "
@@ -87,7 +89,7 @@ class WhileCall(RuledCall):
         return [*carry, *stacks, counted]
 
     def forward(self, args: Leaves) -> tuple[Leaves, Leaves]:
-        """Repeat the program; the carries that go in are kept, and whether each repetition counted."""
+        """Repeat the program; keep the carry that enters each repetition, and whether it counted."""
         outs = apply(self if self.keep else self.saving(), args)
         return outs if self.keep else outs[: self.carries], outs[self.carries :]
 
@@ -159,7 +161,7 @@ class WhileCall(RuledCall):
     def batch(
         self, level: Batch, args: Leaves, dims: Leaves
     ) -> tuple[Leaves, Sequence[int | None]]:
-        """Go on while any element does; those that are done stay as they are."""
+        """Repeat while the condition holds for any element; elements that are done keep their values."""
         carry, seen, captured = self.parts(args)
         carry_dims, seen_dims, captured_dims = self.parts(dims)
         carry = [to_front(x, d, level.size) for x, d in zip(carry, carry_dims, strict=True)]
@@ -183,7 +185,7 @@ class WhileCall(RuledCall):
         return outs, [*front, *[1] * (len(outs) - c)]
 
     def _masks(self, mask: Callable[[Leaves], Leaves], outs: Leaves) -> Any:
-        """Tell for each repetition and element whether it counted."""
+        """Tell for each repetition and element whether the condition held."""
         stacks = outs[self.carries : 2 * self.carries]
         length = outs[-1].spec.shape[0]
         if not length:
@@ -217,7 +219,7 @@ def while_flat(test: Any, body: Any, carry: list[Any], keep: bool = False) -> li
 
 
 class CondCall(RuledCall):
-    """One of two programs, by a 0-d bool.
+    """One of two programs, chosen by a 0-d bool.
 
     Arguments: the bool, the operands, what the first captured, what the second captured.
     """
@@ -245,19 +247,19 @@ class CondCall(RuledCall):
         return [where(args[0], x, y) for x, y in zip(a, b, strict=True)]
 
     def run(self, args: Leaves) -> Leaves:
-        """Run the program that the bool names, or both where it can't be read."""
+        """Run the chosen program, or both where the bool can't be read."""
         if MODE.get().capture is not None:
             return self.plain(args)
         pred, operands, left, right = self.parts(args)
         return self.first.run(operands, left) if pred.item() else self.second.run(operands, right)
 
     def sides(self) -> tuple[tuple[TracedProgram, slice], tuple[TracedProgram, slice]]:
-        """Name the programs, and where among the arguments behind the bool is what each captured."""
+        """Give each program with the slice of the arguments (behind the bool) that it captured."""
         n, m = self.operands, self.operands + len(self.first.captured)
         return (self.first, slice(n, m)), (self.second, slice(m, None))
 
     def pull(self, args: Leaves, kept: Leaves, cts: Leaves, needs: Sequence[bool]) -> Leaves:
-        """Branch again, over the pullbacks: nothing of the branch not taken reaches the gradients."""
+        """Branch over the pullbacks: the branch that was not taken adds nothing to the gradients."""
         pred, *inputs = args
         flags = [bool(need) for need in needs[1:]]
         n = self.operands
@@ -301,7 +303,7 @@ class CondCall(RuledCall):
     def batch(
         self, level: Batch, args: Leaves, dims: Leaves
     ) -> tuple[Leaves, Sequence[int | None]]:
-        """Branch for all where all agree, else run both and select for each element."""
+        """Branch once if the bool is the same for all elements; else run both programs and select."""
         pred, *inputs = args
         axes = dims[1:]
         n = self.operands
@@ -318,7 +320,7 @@ class CondCall(RuledCall):
 
 
 def cond_flat(pred: Box, first: Any, second: Any, operands: list[Any]) -> list[Any]:
-    """Trace both branches on leaves, and apply the one that `pred` names."""
+    """Trace both branches on leaves, and apply the one that `pred` chooses."""
     one, other = traced("cond", first, operands), traced("cond", second, operands)
     a, b = one.out_specs, other.out_specs
     if len(a) != len(b) or any(x is not y for x, y in zip(a, b, strict=True)):

@@ -1,8 +1,8 @@
-"""Calls that are one step for the transforms: a function with rules of its own, any number of outputs.
+"""Calls: functions with derivative rules of their own, which the transforms treat as one step.
 
 An op has one output and rules for all transforms. A call has several, and goes down the interpreter stack
-the same way: the innermost interpreter that owns one of its arguments does its part, and applies the call,
-or one made of it, to the values below. `RuledCall` is what nearly all calls are: it needs their rules alone.
+the same way: the innermost interpreter that owns one of its arguments does its part, then applies the call,
+or one derived from it, to the values below. Nearly all calls are a `RuledCall`, which needs only the rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tabgrad.transforms.vmap import Batch
 
 
 class LevelCall:
-    """What is applied to a flat list of arguments, tensors and others, and gives a list of outputs.
+    """A function from a flat list of arguments (tensors and other values) to a list of outputs.
 
     Subclasses say what happens at each kind of level. The methods `at_...` run under the mode of that level and
     apply what they need below it with `lowered_call`; `push` and `batch`, rules on plain lists, run below.
@@ -65,7 +65,7 @@ class LevelCall:
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Compute the outputs for arguments with the batch axes `dims`, and where theirs are."""
+        """Compute the outputs for arguments with the batch axes `dims`, and the batch axes of the outputs."""
         raise TransformError(f"{self.name}: has no batching rule")
 
     def plain(self, args: list[Any]) -> list[Any]:
@@ -73,7 +73,7 @@ class LevelCall:
         raise TransformError(f"{self.name}: can't be used here")
 
     def again(self) -> LevelCall:
-        """The call to apply another time."""
+        """Make a call that can be applied another time."""
         return self
 
     def at_level(self, level: Level, args: list[Any], mode: Mode) -> list[Any]:
@@ -102,7 +102,7 @@ def apply(call: LevelCall, args: list[Any]) -> list[Any]:
     top = top_level(call.name, args, mode)
     outs = _applied(call, args, top, descend(mode, 0) if top is None else top.entered(mode))
     if mode.levels:
-        # what was made below is handed out here
+        # tensors made in a level below become results of this one
         for y in outs:
             if isinstance(y, Box) and not any(y is a for a in args):
                 y.born = mode.birth
@@ -129,7 +129,7 @@ def lowered_call(call: LevelCall, level: Level, args: Sequence[Any], mode: Mode)
 
 
 def lift_outputs(level: Autograd, outputs: Sequence[Any]) -> list[Any]:
-    """Make the tensors among `outputs` ones of `level`, not tied to anything yet."""
+    """Lift the tensors among `outputs` to `level`, without a place on the tape."""
     return [wrap(y, y.spec, y.device, level) if isinstance(y, Box) else y for y in outputs]
 
 
@@ -142,7 +142,7 @@ def lower_all(level: Autograd, args: Sequence[Any]) -> list[Any]:
 
 
 def snapshot(x: Any, owner: Interpreter | None) -> Any:
-    """Copy `x` as an untied tensor of the level `owner` with its present value."""
+    """Copy the present value of `x` to a tensor of the level `owner` that has no place on the tape."""
     if not isinstance(x, Box):
         return x
     if isinstance(owner, Forward):
@@ -151,7 +151,7 @@ def snapshot(x: Any, owner: Interpreter | None) -> Any:
 
 
 def tied(saved: Sequence[Any], node: Node, graph: bool) -> list[Any]:
-    """Load what `node` saved of its inputs as fresh tensors, tied to these for a `graph`."""
+    """Load the saved inputs of `node` as new tensors; with `graph` they are part of the graph of the inputs."""
     found = []
     for x, source in zip(saved, node.edges, strict=True):
         y = snapshot(x, node.owner)
@@ -162,33 +162,33 @@ def tied(saved: Sequence[Any], node: Node, graph: bool) -> list[Any]:
 
 
 def wants(args: Sequence[Any], owner: Interpreter | None, mode: Mode) -> bool:
-    """Whether anything of a call with `args` is to be recorded at the level `owner`."""
+    """Test whether a call with `args` must be recorded at the level `owner`."""
     return mode.grad and any(isinstance(a, Box) and a.tracked and a.owner is owner for a in args)
 
 
 def batch_parts(level: Batch, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Split `args` in the tensors below `level` and their batch axes, None where there is none."""
+    """Split `args` into the tensors below `level` and their batch axes, None where there is none."""
     pairs = [a.value if isinstance(a, Box) and a.owner is level else (a, None) for a in args]
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
 class RuledCall(LevelCall):
-    """A call that states its value and its rules on plain lists; this applies and records them at each level.
+    """A call that subclasses define by rules on plain lists; this class applies and records it at each level.
 
-    Everything stated runs at the level below the one that asks. On the tape the call is one node, which keeps
-    the arguments and what `forward` says.
+    Each rule runs at the level below the one that applies it. On the tape the call is one node, which keeps
+    the arguments and what `forward` gives it to keep.
     """
 
     node_name = "CallBackward"
     keeps_outputs = False
-    """Whether `pull` reads the outputs, and nothing else than these and the arguments."""
+    """True if `pull` reads the outputs as well as the arguments, and nothing else."""
 
     def run(self, args: list[Any]) -> list[Any]:
         """Compute the outputs of arguments that no level owns, with nothing recorded of the call itself."""
         raise NotImplementedError
 
     def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Compute the outputs, and what else than the arguments `pull` reads."""
+        """Compute the outputs, and the values that `pull` reads besides the arguments."""
         outs = apply(self, args)
         return outs, outs if self.keeps_outputs else []
 
@@ -199,11 +199,11 @@ class RuledCall(LevelCall):
         raise TransformError(f"{self.name}: has no reverse derivative")
 
     def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Compute what `forward` kept once more, from `args` that are part of a graph."""
+        """Compute again what `forward` kept, from `args` that are part of a graph."""
         return self.forward(args)[1]
 
     def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
-        """Whether the call is to be recorded at the level `owner`."""
+        """Test whether the call must be recorded at the level `owner`."""
         return wants(args, owner, mode)
 
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
@@ -251,7 +251,7 @@ class RuledCall(LevelCall):
     def apply(
         self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Run the rule of `node`: a graph of its results is one of tied arguments."""
+        """Run the rule of `node`; with `graph` its results depend on the arguments through a graph."""
         saved, kept = node.kept
         args = tied(saved, node, graph)
         if lowered:

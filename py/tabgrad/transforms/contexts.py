@@ -1,6 +1,6 @@
-"""What a Function's forward hands to its rules, and what it did with its arguments.
+"""The `ctx` of a Function, and checks of what its forward did with its arguments.
 
-It may have returned them as they are, or changed them in place.
+Forward may return its arguments as they are, or change them in place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tabgrad.transforms.saving import frozen
 
 
 class FunctionCtx:
-    """What a Function's forward hands to its backward. Attributes of any name can be set on it."""
+    """The `ctx` that carries values from a Function's forward to its backward; it takes any attribute."""
 
     needs_input_grad: tuple[bool, ...] = ()
 
@@ -44,12 +44,12 @@ class FunctionCtx:
         self._constant = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Say whether backward and jvp get zeros, as they do unless told otherwise, or None."""
+        """Say whether backward and jvp get zeros (the default) or None for a missing gradient or tangent."""
         self._materialize = value
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What was saved, in its order."""
+        """The saved tensors, in the order they were saved."""
         return self._to_save if self._loaded is None else self._loaded
 
 
@@ -64,7 +64,7 @@ def _only_tensors(name: str, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def fresh(y: Any, args: list[Any], ctx: FunctionCtx, mode: Mode) -> Any:
-    """Make an output a tensor of its own: an input that is returned is a view of it, as in PyTorch."""
+    """Make an output a tensor of its own; for an input that is returned this is a view, as in PyTorch."""
     if not isinstance(y, Box) or any(y is d for d in ctx._dirty):
         return y
     if any(y is a for a in args):
@@ -98,7 +98,7 @@ def _same(x: Any, mode: Mode) -> Any:
 def leaves_of(
     args: Sequence[Any], below: Sequence[Any], owner: Interpreter | None
 ) -> list[tuple[Any, Any, Any]]:
-    """Find the leaves of the level `owner` among `args`, and views of such, with their present values."""
+    """Find the leaves of the level `owner` among `args`, and views of leaves, with their present values."""
     found = []
     for a, low in zip(args, below, strict=True):
         if not isinstance(a, Box) or a.owner is not owner or not a.tracked:
@@ -110,7 +110,7 @@ def leaves_of(
 
 
 def check_leaves(ctx: FunctionCtx, before: Sequence[tuple[Any, Any, Any]]) -> None:
-    """Raise GradientError, with its values as they were, where forward changed a leaf that requires grad."""
+    """Restore a leaf that requires grad and that forward changed, and raise GradientError."""
     for x, low, value in before:
         if any(x is d for d in ctx._dirty):
             with using(MODE.get().replace(grad=False)):
@@ -124,7 +124,7 @@ def check_leaves(ctx: FunctionCtx, before: Sequence[tuple[Any, Any, Any]]) -> No
 
 
 def rebase(dirty: Sequence[Any]) -> None:
-    """Hand on what forward wrote to `dirty`, below where it was recorded: to their bases and views."""
+    """Hand on what forward wrote to `dirty`, below the recording level, to their bases and views."""
     for x in dirty:
         x._version += x.owner is not None
         if x.alias is not None:

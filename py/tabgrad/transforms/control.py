@@ -1,6 +1,6 @@
-"""Loops and branches that are traced once: scan. Its siblings are in `branches`.
+"""`scan`: a loop that is traced once. `while_loop` and `cond` are in `branches`.
 
-Each is a call (see calls) of one or two programs. Its derivative is another loop or branch: forward mode
+Each is a call (see `calls`) of one or two programs. Its derivative is another loop or branch: forward mode
 carries the tangents along, reverse mode keeps the carry of each repetition and goes back over them.
 """
 
@@ -42,8 +42,8 @@ def stacked(rows: Sequence[Any], like: Spec, device: Any) -> Any:
 
 
 class ScanCall(RuledCall):
-    """A program repeated `length` times: its inputs are `carries` tensors that go round and a row of each of
-    `rows` tensors, its outputs the next carry and what is stacked. Arguments: carry, rows, captured."""
+    """A program repeated `length` times. Its inputs are `carries` tensors that go round and a row of each of
+    `rows` tensors; its outputs are the next carry and values to stack. Arguments: carry, rows, captured."""
 
     name = "scan"
     node_name = "ScanBackward"
@@ -60,7 +60,7 @@ class ScanCall(RuledCall):
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
     def body(self, captured: Sequence[Any]) -> Flat:
-        """The body on lists of leaves."""
+        """Make the body a function of lists of leaves."""
 
         def run(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
             outs = self.program.run([*carry, *x], captured)
@@ -69,7 +69,7 @@ class ScanCall(RuledCall):
         return run
 
     def saving(self, captured: Sequence[Any]) -> Flat:
-        """The body that also stacks the carry that goes in."""
+        """Make a body that also stacks the carry it is given."""
         body = self.body(captured)
 
         def run(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -79,11 +79,11 @@ class ScanCall(RuledCall):
         return run
 
     def order(self) -> range:
-        """The rows in the order they are visited."""
+        """Give the numbers of the rows in the order they are visited."""
         return range(self.length - 1, -1, -1) if self.reverse else range(self.length)
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Run one repetition, for outputs in the shapes of all."""
+        """Run one repetition, to make stand-ins with the shapes of all outputs."""
         carry, xs, captured = self.parts(args)
         firsts = [constant(0, spec(x.spec.shape[1:], x.spec.dtype), x.device) for x in xs]
         after, y = self.body(captured)(carry, firsts)
@@ -93,7 +93,7 @@ class ScanCall(RuledCall):
         ]
 
     def run(self, args: list[Any]) -> list[Any]:
-        """Repeat the program on tensors of the base: as one op where the body is small, else step by step."""
+        """Repeat the program on tensors of the base: as one op if the body allows it, else step by step."""
         body = in_one_op(
             self.program, self.carries, [a.spec for a in args[self.carries + self.rows :]]
         )
@@ -132,7 +132,7 @@ class ScanCall(RuledCall):
         return outs
 
     def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Repeat the program; the carries that go in are kept."""
+        """Repeat the program, and keep the carry that enters each repetition."""
         carry, xs, captured = self.parts(args)
         outs = scan_flat(self.saving(captured), carry, xs, self.length, self.reverse)
         n = len(outs) - self.carries
@@ -141,7 +141,7 @@ class ScanCall(RuledCall):
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
     ) -> list[Any]:
-        """Go back over the repetitions, with the sums of the cotangents of what was captured."""
+        """Go back over the repetitions, and add up the cotangents of the captured tensors."""
         carry, xs, captured = self.parts(args)
         c, n = self.carries, self.carries + self.rows
         flags, wanted = floats(carry), [bool(w) for w in needs[n:]]
@@ -206,7 +206,7 @@ class ScanCall(RuledCall):
 
 
 def cotangents(tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-    """Fill in zeros for cotangents or tangents that are None; those of no float are left out."""
+    """Fill in zeros for cotangents or tangents that are None; leave out those of dtypes without derivatives."""
     return [
         zeros_like(x) if ct is None else ct
         for x, ct in zip(tensors, given, strict=True)
@@ -220,8 +220,8 @@ def added(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
 
 
 def in_one_op(program: TracedProgram, carries: int, captured: Sequence[Spec]) -> Any:
-    """Return what makes the body of a `loop` op from the places of its operands, and which captured tensors it
-    needs; None where the program must be repeated step by step."""
+    """Turn a program into one `loop` op: the maker of its body (from the places of operands) and the captured
+    tensors that it needs, or None where the program must be repeated step by step."""
     if not program.ready() or len({s.dtype for s in program.out_specs}) != 1:
         return None
     n = program.count
@@ -247,7 +247,7 @@ def in_one_op(program: TracedProgram, carries: int, captured: Sequence[Spec]) ->
 
 
 def flattened(tensors: Sequence[Any]) -> tuple[list[Any], list[tuple[int, int]]]:
-    """Lay tensors side by side, flat, in one tensor for each dtype, and tell where each lies."""
+    """Join tensors, flattened, to one tensor for each dtype, and tell where each of them lies."""
     pieces: dict[Any, list[Any]] = {}
     sizes: dict[Any, int] = {}
     places = []
@@ -263,7 +263,7 @@ def flattened(tensors: Sequence[Any]) -> tuple[list[Any], list[tuple[int, int]]]
 
 
 def _moved(x: Box, source: int, target: int) -> Any:
-    """Move one axis of `x`; `source` counts without the first axis where it is hidden below."""
+    """Move the axis `source` of `x` to `target`."""
     order = [i for i in range(len(x.spec.shape)) if i != source]
     order.insert(target, source)
     return x if order == sorted(order) else REGISTRY["permute"].bind(x, dims=tuple(order))
@@ -272,7 +272,7 @@ def _moved(x: Box, source: int, target: int) -> Any:
 def scan_flat(body: Flat, carry: list[Any], xs: list[Any], length: int, reverse: bool) -> list[Any]:
     """Trace `body` on leaves and apply it `length` times; return the last carry and the stacked outputs.
 
-    What `body` closes over becomes an input of the loop; random numbers are drawn for all repetitions at once.
+    A tensor that `body` closes over becomes an input of the loop; random numbers are drawn all at once.
     """
     trace = Trace("scan")
     extra: list[Any] = []

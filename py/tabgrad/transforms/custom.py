@@ -20,7 +20,7 @@ from tabgrad.transforms.vmapped import BatchedFunctions
 
 
 class _Custom:
-    """A plain function that is given rules: what its arguments are to these."""
+    """The base of custom_vjp and custom_jvp: a plain function, and the sorting of its arguments."""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         self.fun = fun
@@ -42,29 +42,29 @@ class _Custom:
         return args
 
     def split(self, args: tuple[Any, ...]) -> tuple[dict[int, Any], _Trees]:
-        """Take the arguments that have no derivative out; the others are trees."""
+        """Split the arguments into those without a derivative and the trees of the others."""
         fixed = {i: args[i] for i in self.nondiff_argnums}
         return fixed, _Trees(tuple(a for i, a in enumerate(args) if i not in fixed))
 
 
 class _Trees:
-    """The leaves of trees of arguments, and the structures of these and of the output, once that is known."""
+    """The leaves and the structure of the arguments, and the structure of the output once it is known."""
 
     def __init__(self, args: tuple[Any, ...]) -> None:
         self.leaves, self.structure = tree.flatten(args)
         self.out: Any = None
 
     def args(self, leaves: Sequence[Any]) -> Any:
-        """Put leaves in the place of the arguments'."""
+        """Build the arguments from `leaves`."""
         return tree.unflatten(self.structure, leaves)
 
     def outputs(self, value: Any) -> list[Any]:
-        """Take the output apart."""
+        """Flatten the output, and remember its structure."""
         leaves, self.out = tree.flatten(value)
         return leaves
 
     def flat(self, fun: Callable[..., Any]) -> Callable[[Sequence[Any]], list[Any]]:
-        """Make a function of trees one of leaves."""
+        """Turn a function of trees into a function of leaves."""
         return lambda leaves: self.outputs(fun(*self.args(leaves)))
 
     def applied(self, call: RuledCall) -> Any:
@@ -138,7 +138,7 @@ def _with_fixed(fn: Callable[..., Any], fixed: dict[int, Any]) -> Callable[..., 
 def _flat_vjp(
     trees: _Trees, fun: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any]
 ) -> tuple[Any, Any, Any]:
-    """Make the functions of a custom_vjp ones of leaves."""
+    """Turn the functions of a custom_vjp into functions of leaves."""
     specs = differentiable(trees.leaves)
 
     def flat_fwd(leaves: Sequence[Any]) -> tuple[list[Any], tuple[list[Any], Any]]:
@@ -156,7 +156,7 @@ def _flat_vjp(
 
 
 def _gradients(found: Any, structure: tree.Structure) -> list[Any]:
-    """Take apart what bwd returned; None stands for zeros of a whole argument."""
+    """Flatten the gradients that bwd returned; None stands for zeros of a whole argument."""
     children = structure[2]
     if not isinstance(found, tuple | list) or len(found) != len(children):
         raise GradientError(
@@ -202,14 +202,14 @@ class VjpCall(RuledCall):
     plain = run
 
     def forward(self, args: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Run fwd; the residuals are kept, their structure behind them."""
+        """Run fwd; keep the residuals, with their structure last."""
         outs, (leaves, its) = self.fwd(args)
         return outs, [*leaves, its]
 
     def apply(
         self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Apply bwd, which is given zeros where there is no cotangent."""
+        """Apply bwd, with zeros for missing cotangents."""
         return super().apply(
             node, completed(cts, node.out_spec, node.out_device), needs, lowered, graph
         )
@@ -223,7 +223,7 @@ class VjpCall(RuledCall):
         return found
 
     def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Run fwd, and bwd transposed, which is the forward derivative."""
+        """Run fwd, and the transpose of bwd, which is the forward derivative."""
         outs, residuals = self.fwd(primals)
         trace = Linear(MODE.get())
         with trace.inside():
@@ -234,7 +234,7 @@ class VjpCall(RuledCall):
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Apply the call made of the batched functions."""
+        """Apply a call of the batched functions."""
         each = BatchedFunctions(level, dims)
         fun, fwd, bwd = each.plain(self.fun), each.forward(self.fwd), each.backward(self.bwd)
         outs = apply(VjpCall(self.name, fun, fwd, bwd), args)
@@ -296,7 +296,7 @@ class custom_jvp(_Custom):
 def _flat_jvp(
     trees: _Trees, rule: Callable[..., Any]
 ) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
-    """Make the rule of a custom_jvp one of leaves."""
+    """Turn the rule of a custom_jvp into a function of leaves."""
 
     def flat_rule(xs: Sequence[Any], ts: Sequence[Any]) -> Any:
         pair = rule(trees.args(xs), trees.args(ts))
@@ -352,7 +352,7 @@ class JvpCall(RuledCall):
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Apply the call made of the batched functions."""
+        """Apply a call of the batched functions."""
         each = BatchedFunctions(level, dims)
         outs = apply(JvpCall(self.name, each.plain(self.fun), each.pushed(self.rule)), args)
         return outs, [0] * len(outs)

@@ -35,7 +35,7 @@ from tabgrad.transforms.vmapped import VmappedRules
 class Function:
     """A differentiable function with a derivative of its own. Subclass it; call it by `apply`.
 
-    Either `forward(ctx, *args)`, or `forward(*args)` with `setup_context(ctx, inputs, output)`, which the
+    Define `forward(ctx, *args)`, or `forward(*args)` with `setup_context(ctx, inputs, output)`, which the
     transforms of `tabgrad.func` need. `backward(ctx, *grad_outputs)` returns one gradient (or None) for each
     argument of forward; `jvp(ctx, *tangents)` one tangent for each output. Under vmap, `vmap(info, in_dims,
     *args)` returns (output, out_dims), or `generate_vmap_rule = True` makes that from the others.
@@ -169,21 +169,21 @@ class ClassRules:
 
 
 class VmapInfo(NamedTuple):
-    """What a Function's vmap is told."""
+    """The `info` argument of a Function's vmap."""
 
     batch_size: int
     randomness: str
 
 
 class FunctionCall(LevelCall):
-    """One application of a Function. `single` holds whether its output is no tuple, once that is known."""
+    """One application of a Function. `single` holds True if its output is not a tuple, once that is known."""
 
     def __init__(self, rules: Any, single: list[bool] | None = None) -> None:
         self.rules = rules
         self.name = rules.name
         self.single: list[bool] = [] if single is None else single
         self.remembers = False
-        """Whether a level above wants to know what forward has said on `before`, its context."""
+        """True if a level above reads `before`, the context as forward left it."""
         self.before = FunctionCtx()
 
     def outputs(self, out: Any) -> list[Any]:
@@ -200,7 +200,7 @@ class FunctionCall(LevelCall):
         return self.outputs(self.rules.forward(FunctionCtx(), args))
 
     def again(self) -> FunctionCall:
-        """Another call, with a context of its own."""
+        """Make another call of the same Function, with a context of its own."""
         return FunctionCall(self.rules)
 
     def at_base(self, args: list[Any], mode: Mode) -> list[Any]:
@@ -213,12 +213,12 @@ class FunctionCall(LevelCall):
         self.check_dirty(ctx, args, outputs)
         check_leaves(ctx, before)
         if self.remembers:
-            # recording hands what is saved to the tape
+            # recording hands the saved tensors to the tape
             self.before = copy.copy(ctx)
         return self.recorded(ctx, args, outputs, None, mode)
 
     def check_dirty(self, ctx: FunctionCtx, args: list[Any], outputs: list[Any]) -> None:
-        """Raise unless what forward has marked as changed in place is among the outputs."""
+        """Raise GradientError unless each input that forward marked as dirty is among the outputs."""
         for x in ctx._dirty:
             if not any(x is y for y in outputs):
                 raise GradientError(
@@ -322,7 +322,7 @@ class FunctionCall(LevelCall):
     def raised(
         self, ctx: FunctionCtx, below: list[Any], here: list[Any], level: Level
     ) -> FunctionCtx:
-        """Make of a context set up `below` one for the same tensors `here`, at `level`."""
+        """Turn a context for the tensors `below` into one for the same tensors `here`, at `level`."""
         found = copy.copy(ctx)
         found._loaded = None
 
@@ -341,7 +341,7 @@ class FunctionCall(LevelCall):
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Apply the batching rule, or the call made of the batched rules."""
+        """Apply the class's batching rule, or a call of the batched rules."""
         found = self.rules.batched(level, tuple(dims), args)
         if found is None:
             outputs = apply(FunctionCall(self.rules.vmapped(level, tuple(dims)), self.single), args)
@@ -360,7 +360,7 @@ def _is_float(x: Any) -> bool:
 
 
 def _slot(x: Any, args: list[Any], outputs: list[Any], owner: Interpreter | None) -> Any:
-    """What is kept of a saved tensor: (its place, payload, Spec, device), or None.
+    """Make the record of a saved tensor: (its place, payload, Spec, device), or None.
 
     The place is its number among the inputs, ~number among the outputs, or None for another tensor.
     """
@@ -396,7 +396,7 @@ class FunctionRule:
         self.node_name = rules.name + "Backward"
 
     def attribute(self, node: Node, name: str) -> Any:
-        """What `node` shows of the context: an attribute, or the saved tensors."""
+        """Give an attribute of the context, or the saved tensors, as an attribute of `node`."""
         if name != "saved_tensors":
             return getattr(self.ctx, name)
         if node.kept is FREED:

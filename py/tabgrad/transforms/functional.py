@@ -20,7 +20,7 @@ Argnums = int | Sequence[int]
 
 
 def tensors_in(name: str, what: str, value: Any) -> tuple[list[Any], tree.Structure]:
-    """Split `value` in its leaves, which must be tensors, and its structure."""
+    """Split `value` into its leaves, which must be tensors, and its structure."""
     leaves, structure = tree.flatten(value)
     for x in leaves:
         if not isinstance(x, Box):
@@ -31,12 +31,12 @@ def tensors_in(name: str, what: str, value: Any) -> tuple[list[Any], tree.Struct
 
 
 def lowered(level: Any, value: Any) -> Any:
-    """Replace the tensors of `level` in the tree `value` by what they are below it."""
+    """Replace the tensors of `level` in the tree `value` by their values below it."""
     return tree.map(lambda x: level.lower(x) if isinstance(x, Box) else x, value)
 
 
 def split_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
-    """Split what a function returned in output and auxiliary output, None where it has none."""
+    """Split a function's result into output and auxiliary output, None where it has none."""
     if not has_aux:
         return out, None
     if not isinstance(out, tuple) or len(out) != 2:
@@ -79,7 +79,7 @@ class Pullback:
 
     @property
     def output(self) -> Any:
-        """What the function returned."""
+        """The value of the function."""
         return tree.unflatten(self.out_structure, self.outputs)
 
     def pull(self, cotangents: Sequence[Any], keep: bool) -> Any:
@@ -91,7 +91,7 @@ class Pullback:
         return tree.unflatten(self.in_structure, filled)
 
     def checked(self, cotangents: Any) -> list[Any]:
-        """Take the leaves of `cotangents`, which must be like the outputs."""
+        """Give the leaves of `cotangents`, checked against the outputs."""
         leaves, structure = tensors_in(self.name, "the cotangents", cotangents)
         if structure != self.out_structure:
             raise GradientError(
@@ -154,7 +154,7 @@ def positions(name: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
 def partial(
     func: Callable[..., Any], at: list[int], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Callable[..., Any]:
-    """Make `func` a function of its arguments `at`, the others being those of `args` and `kwargs`."""
+    """Make `func` a function of its arguments `at`; the others are taken from `args` and `kwargs`."""
 
     def call(*chosen: Any) -> Any:
         full = list(args)
@@ -168,7 +168,7 @@ def partial(
 def grad_and_value(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """Make of a scalar function one that computes its gradient and its value.
+    """Make a function that computes the gradient and the value of a scalar function.
 
     The result is (gradient, value), or (gradient, (value, aux)) with `has_aux`. The gradient has the
     structure of the argument that `argnums` names, a tuple of them if it names several.
@@ -202,7 +202,7 @@ def grad_and_value(
 def grad(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """Make of a scalar function one that computes its gradient.
+    """Make a function that computes the gradient of a scalar function.
 
     The gradient has the structure of the argument that `argnums` names, a tuple of them if it names
     several. With `has_aux` the function returns (scalar, aux) and the result is (gradient, aux).
@@ -306,7 +306,7 @@ class Linearized:
 def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """Compute `func(*primals)` and the linear function of tangents that is its derivative there.
 
-    `func` runs once; the linear function repeats only what the tangents go through, as often as it is called.
+    `func` runs once; each call of the linear function repeats only the ops that tangents go through.
 
     >>> import tabgrad as tg
     >>> y, jvp_fn = tg.func.linearize(tg.sin, tg.tensor(0.0))

@@ -1,4 +1,4 @@
-"""Hooks: functions of the user that see, and may replace, gradients and saved tensors."""
+"""Hooks: users' functions that see, and may replace, gradients and saved tensors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def register_post_accumulate_grad_hook(x: Box, hook: Callable[[Any], Any]) -> Re
 
 
 class MultiHandle(RemovableHandle):
-    """What registering one hook on several tensors returns."""
+    """The handle of one hook on several tensors."""
 
     def __init__(self, handles: Sequence[RemovableHandle]) -> None:
         self.handles = tuple(handles)
@@ -89,7 +89,7 @@ def register_multi_grad_hook(
 
 
 class saved_tensors_hooks:
-    """Give each tensor that is saved for backward to `pack_hook`, and what that returns to `unpack_hook`.
+    """Pass each tensor that is saved for backward through `pack_hook`, and back through `unpack_hook`.
 
     Inside the context, saving a tensor keeps `pack_hook(tensor)` in its place; backward calls
     `unpack_hook` on it, which must give back a tensor of the same shape, dtype and device.

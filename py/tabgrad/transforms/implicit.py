@@ -1,7 +1,7 @@
-"""Implicit differentiation: solutions of equations, whatever found them.
+"""Implicit differentiation: derivatives of the solution of an equation, whichever solver found it.
 
-Where F(x, p) = 0 defines x, dx = -(∂F/∂x)⁻¹ ∂F/∂p dp: the derivative asks for one linear solve and knows
-nothing of how x was found. Linear solves have their own rules, so derivatives of any order hold.
+If F(x, p) = 0 defines x, then dx = -(∂F/∂x)⁻¹ ∂F/∂p dp: the derivative needs one linear solve and does not
+depend on how x was found. Linear solves have rules of their own, so derivatives of any order work.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def added(x: Box, y: Box) -> Any:
 class Solved(RuledCall):
     """The solution of an equation in `program`, found at the base by `solver` and kept by the tape.
 
-    Arguments: `size` leaves to start from, captured by `program`. Derivatives take linear solves by `linear`.
+    Arguments: `size` leaves to start from, then tensors captured by `program`. Derivatives solve with `linear`.
     """
 
     keeps_outputs = True
@@ -50,7 +50,7 @@ class Solved(RuledCall):
         self.program, self.size, self.solver, self.linear = program, size, solver, linear
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Split the arguments in the right-hand side or start, and what the program captured."""
+        """Split the arguments into the right-hand side (or start) and the captured tensors."""
         return list(args[: self.size]), list(args[self.size :])
 
     def plain(self, args: list[Any]) -> list[Any]:
@@ -65,7 +65,7 @@ class Solved(RuledCall):
             return self.solver(lambda x: self.program.run(x, captured), first)
 
     def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Tie the solution to this very node: it need not be found once more."""
+        """Make the solution depend on this node itself, so that it is not computed again."""
         found = [snapshot(x, node.owner) for x in kept]
         for k, x in enumerate(found):
             x.node, x.tracked = port_of(node, k), True
@@ -74,7 +74,7 @@ class Solved(RuledCall):
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
     ) -> list[Any]:
-        """Make one transposed solve; what the program captured gets its cotangent through the program."""
+        """Solve the transposed system once; captured tensors get their cotangents through the program."""
         _, captured = self.parts(args)
         given = [zeros_like(x) if ct is None else ct for x, ct in zip(kept, cts, strict=True)]
         none = [False] * len(captured)
@@ -87,13 +87,13 @@ class Solved(RuledCall):
         return [*self.of_first(w), *moved]
 
     def of_first(self, w: list[Any]) -> list[Any]:
-        """Choose the cotangents of the first arguments: a start has none."""
+        """Give the cotangents of the first arguments: None, since the solution does not depend on a start."""
         return [None] * self.size
 
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Make one solve of the system of all elements."""
+        """Solve one system made of those of all elements."""
         (first, captured), (axes, their) = self.parts(args), self.parts(dims)
         first = [to_front(x, d, level.size) for x, d in zip(first, axes, strict=True)]
 
@@ -108,13 +108,13 @@ class Solved(RuledCall):
 
 
 class SolveCall(Solved):
-    """The solution of a linear equation: x with A(x) = b. Arguments: b, captured by A, which `program` is."""
+    """The solution x of A(x) = b, where A is `program`. Arguments: b, then the tensors captured by A."""
 
     name = "linear_solve"
     node_name = "LinearSolveBackward"
 
     def of_first(self, w: list[Any]) -> list[Any]:
-        """Choose the cotangent of b."""
+        """Give the cotangent of b."""
         return w
 
     def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -139,7 +139,7 @@ def solve_flat(matvec: Callable[[list[Any]], list[Any]], b: list[Any], solver: S
 
 
 class RootCall(Solved):
-    """A solution of F(x) = 0 found from a start. Arguments: the start, captured by F, which `program` is.
+    """A solution of F(x) = 0, where F is `program`. Arguments: the start, then the tensors captured by F.
 
     The solution does not depend on the start, only on what F captured.
     """
@@ -148,7 +148,7 @@ class RootCall(Solved):
     node_name = "RootBackward"
 
     def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Make one solve with the Jacobian at the solution."""
+        """Solve once with the Jacobian at the solution."""
         outs = apply(self, primals)
         _, captured = self.parts(primals)
         _, moving = self.parts(tangents)
@@ -184,7 +184,7 @@ def root_flat(
 
 
 def dot(x: list[Any], y: list[Any]) -> float:
-    """Inner product of two lists of tensors, read."""
+    """Compute the inner product of two lists of tensors as a Python number."""
     total = 0.0
     for a, b in zip(x, y, strict=True):
         product = REGISTRY["mul"].bind(a, b)
@@ -204,7 +204,7 @@ def plus(x: list[Any], y: list[Any], factor: float = 1.0) -> list[Any]:
 
 
 def tolerance_of(x: list[Any]) -> float:
-    """How far a residual can be brought down in the dtype of `x`, relatively."""
+    """Choose the relative residual that a solver can reach in the dtype of `x`."""
     return 1e-11 if all(a.spec.dtype.itemsize >= 8 for a in x) else 1e-5
 
 
@@ -216,7 +216,7 @@ def gmres(
 ) -> list[Any]:
     """Solve matvec(x) = b by GMRES (Saad and Schultz 1986), restarted every `restart` steps.
 
-    Raises ConvergenceError where the residual does not come down to `tol` of b.
+    Raises ConvergenceError if the residual does not fall to `tol` times the norm of b.
     """
     tol = tolerance_of(b) if tol is None else tol
     norm = math.sqrt(dot(b, b))

@@ -1,4 +1,4 @@
-"""Whole matrices of derivatives: one pass of reverse or forward mode, batched over a basis."""
+"""Jacobians and Hessians: one pass of reverse or forward mode, batched over a basis."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _line(start: int, n: int, shape: tuple[int, int], axis: int, device: Any) ->
 
 
 def basis(like: Sequence[Any], start: int, stop: int) -> list[Any]:
-    """Rows start:stop of the identity over all elements of the tensors `like`, split among them."""
+    """Make rows start:stop of the identity over all elements of the tensors `like`, split among them."""
     found = []
     offset = 0
     n = stop - start
@@ -112,7 +112,7 @@ def jacrev(
     func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False,
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Make of `func` a function that computes its Jacobian by reverse mode.
+    """Make a function that computes the Jacobian of `func` by reverse mode.
 
     For an output of shape (o...) and an argument of shape (i...) the result has shape (o..., i...); trees of
     outputs and arguments give the tree of outputs, each holding the tree of arguments. All rows are computed
@@ -167,7 +167,7 @@ def jacfwd(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *,
     chunk_size: int | None = None, randomness: str = "error",
 ) -> Callable[..., Any]:  # fmt: skip
-    """Make of `func` a function that computes its Jacobian by forward mode; see `jacrev`.
+    """Make a function that computes the Jacobian of `func` by forward mode; see `jacrev`.
 
     `randomness` says what random functions in `func` do, as in `vmap`.
 
@@ -216,7 +216,7 @@ def _pushed(
     stop: int,
     has_aux: bool,
 ) -> Any:
-    """Compute the outputs of `func`, their tangents along rows start:stop of the basis, and the rest."""
+    """Compute the outputs of `func`, tangents along rows start:stop of the basis, and the auxiliary output."""
     with level.inside():
         tangents = [level.lift(block, 0) for block in basis(xs, start, stop)]
         forward = Forward()
@@ -234,7 +234,7 @@ def _pushed(
 
 
 def _first(level: Batch, x: Box) -> Any:
-    """A value that is the same along the whole batch; random numbers make it differ, then the first one."""
+    """Take the value of the first element of the batch; only random numbers make the others differ."""
     if x.owner is not level:
         return x
     return reshaped(rows(level.lower(x, 0), 0, 1), x.spec.shape)
@@ -246,7 +246,7 @@ def _last(x: Box) -> Any:
 
 
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """Make of `func` a function that computes its Hessian, forward mode over reverse mode.
+    """Make a function that computes the Hessian of `func`, by forward mode over reverse mode.
 
     >>> import tabgrad as tg
     >>> tg.func.hessian(lambda x: (x**3).sum())(tg.tensor([1.0, 2.0]))

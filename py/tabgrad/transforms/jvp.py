@@ -29,15 +29,15 @@ class Forward(Level):
         return self.parts(x)[0]
 
     def lift(self, primal: Box, tangent: Box | None) -> Any:
-        """Make a tensor of this level with the present values of these parts."""
+        """Make a tensor of this level from copies of the present values of these parts."""
         return self.tie(frozen(primal), None if tangent is None else frozen(tangent))
 
     def tie(self, primal: Box, tangent: Box | None) -> Any:
-        """Make a tensor of this level that is these parts: what is written to it is written to them."""
+        """Make a tensor of this level from these parts themselves: a write to it is a write to them."""
         return wrap((primal, tangent), primal.spec, primal.device, self)
 
     def rewrite(self, x: Box, y: Box, write: Callable[[Any, Any], Any]) -> None:
-        """Write the primal and the tangent of `y` to those of `x`: zeros where only `x` has a tangent."""
+        """Write the primal and the tangent of `y` to those of `x`, zeros if only `x` has a tangent."""
         primal, tangent = x.value
         new, moving = self.parts(y)
         with using(self.below(self.entered(MODE.get()))):
@@ -49,14 +49,14 @@ class Forward(Level):
         x.value = primal, tangent
 
     def parts(self, x: Box) -> tuple[Any, Any]:
-        """Split `x` in its primal and its tangent, None where that is zero."""
+        """Split `x` into its primal and its tangent, None if that is zero."""
         if x.owner is self:
             primal, tangent = x.value
             return primal, tangent
         return x, None
 
     def joined(self, args: Sequence[Any]) -> Sequence[Any]:
-        """Make `args` part of the graph of this level where they are part of one below."""
+        """Make `args` that are part of a graph below part of the graph of this level."""
         return args
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
@@ -88,8 +88,8 @@ class Forward(Level):
 class Dual(Forward):
     """The level of a dual_level(): its tensors are part of the graphs of the levels below.
 
-    What is tracked below is tracked here too, so `.backward()` inside gives gradients with tangents. A tensor
-    made before that is written to inside has a tangent until the level ends.
+    A tensor tracked below is tracked here too, so `.backward()` inside gives gradients with tangents. A tensor
+    that was made outside and is written to inside has a tangent until the level ends.
     """
 
     name = "forward_ad.dual_level()"
@@ -108,7 +108,7 @@ class Dual(Forward):
         return x
 
     def joined(self, args: Sequence[Any]) -> Sequence[Any]:
-        """Make what is tracked below tracked here."""
+        """Make tensors that are tracked below tracked here too."""
         if not MODE.get().grad:
             return args
         return [
@@ -117,15 +117,15 @@ class Dual(Forward):
         ]
 
     def process(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
-        """Apply `op`, what is tracked below being tracked here."""
+        """Apply `op`; arguments tracked below are tracked here too."""
         return super().process(op, tuple(self.joined(args)), params)
 
     def wrote(self, x: Box) -> None:
-        """Note that `x`, a tensor from outside, is about to take a dual value."""
+        """Remember that `x`, a tensor from outside, is about to take a dual value."""
         self.written[id(x)] = x
 
     def restore(self) -> None:
-        """Leave in the tensors that were written to their primals."""
+        """Replace the value of each tensor that was written to by its primal."""
         for x in self.written.values():
             if x.owner is self:
                 self.outlive(x)
@@ -133,12 +133,12 @@ class Dual(Forward):
         self.written.clear()
 
     def outlive(self, x: Box) -> None:
-        """Make of a tensor of this level its primal, of whose graph it is a part."""
+        """Turn a tensor of this level into its primal, with the primal's place in the graph."""
         y = x.value[0]
         x.value, x.owner, x.tracked, x.node = y.value, y.owner, y.tracked, y.node
 
     def close(self) -> None:
-        """Leave plain tensors behind: what was written to, and the `.grad` of leaves, have no tangents now."""
+        """End the level: written tensors, and the `.grad` of leaves, lose their tangents."""
         self.restore()
         for ref in self.leaves:
             leaf = ref()

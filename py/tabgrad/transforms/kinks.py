@@ -1,6 +1,6 @@
-"""What a gradient hangs on without depending on it: edges of the tape along which zeros flow.
+"""Second derivatives that are zero: edges of the tape along which only zeros flow.
 
-The zeros are never made on the way: a walk hands on that they are zeros, past rules that need not run.
+A walk hands on the mark `ZERO` in place of the zeros, and skips rules that need not run.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from tabgrad.core.trace import filled, wrap
 from tabgrad.transforms.node import Marker, Node, leaf_node, new_node
 
 ZERO: Any = Marker("zero")
-"""Stands for a cotangent of zeros."""
+"""The mark of a cotangent of zeros."""
 HOOKS = frozenset(("tensor", "retain", "pre", "post", "accumulated"))
 
 
 class Hanging:
-    """The rule of a cotangent that hangs on some nodes: its own passes, zeros go to them."""
+    """The rule of a cotangent with edges to nodes that get zeros: its own cotangent passes unchanged."""
 
     node_name = "HangingBackward0"
 
@@ -33,7 +33,7 @@ HANGING = Hanging()
 
 
 def hung(node: Node, ct: Any) -> Any:
-    """Tie the cotangent of `node` to what the gradient of its rule hangs on, if to anything."""
+    """Connect the cotangent of `node` to the nodes on which its second derivative is zero, if there are any."""
     rule = node.rule
     if isinstance(rule, Op) and rule.kinked:
         on = [e for e in node.edges if e is not None]
@@ -49,7 +49,7 @@ def hung(node: Node, ct: Any) -> Any:
 
 
 def passes(node: Node) -> bool:
-    """Whether zeros go past `node` without a rule or hook that would have to see them."""
+    """Test whether zeros can pass `node` without running its rule or a hook."""
     rule = node.rule
     if not (rule is HANGING or isinstance(rule, Op)) or type(node.out_spec) is tuple:
         return False

@@ -1,4 +1,4 @@
-"""What the interpreters of the stack share: entering, leaving, and the mode of the level below."""
+"""The base class of interpreters: entering, leaving, and the mode of the level below."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Level:
 
     name = "a transform"
     walks = False
-    """Whether `.backward()` may be called while this level is on the stack."""
+    """True if `.backward()` may be called while this level is on the stack."""
     rewrites = False
-    """Whether a write to a tensor of this level is one to the tensors below that it is made of: `rewrite`."""
+    """True if a write to a tensor of this level writes to the tensors below that it is made of (`rewrite`)."""
     advice = ""
-    """What to do, beside what always helps, where a tensor from outside can't be written to."""
+    """Further advice for the error that a tensor from outside can't be written to."""
     restore: Callable[..., Any] | None = None
-    """Gives tensors from outside that were written to a value that outlives the level.
+    """Gives each tensor from outside that was written to a value that outlives the level.
 
-    A level without it refuses the writes: afterwards such a tensor would hold a value of a level that is gone.
+    A level without it refuses such writes, which would leave a tensor with a value of a level that is gone.
     """
 
     outlive: Callable[..., None] | None = None
-    """Makes of a tensor of this level, which has ended, one of the levels below; without it that is gone."""
+    """Turns a tensor of this level, which has ended, into one of a level below; without it there is none."""
 
     def rewrite(self, x: Box, y: Box, write: Callable[[Any, Any], Any]) -> None:
-        """Write the values of `y` into what the tensor `x` of this level is made of."""
+        """Write the values of `y` to the tensors below that `x`, of this level, is made of."""
         raise NotImplementedError
 
     def wrote(self, x: Box) -> None:
-        """Hear that `x`, a tensor from outside, is about to take a value of this level."""
+        """Take notice that `x`, a tensor from outside, is about to take a value of this level."""
 
     def __init__(self, outer: Mode | None = None) -> None:
         self.outer = outer if outer is not None else MODE.get()
@@ -49,26 +49,26 @@ class Level:
         self.seen: tuple[Any, Any] = (None, None)
 
     def below(self, mode: Mode) -> Mode:
-        """Mode under which the level below works, given the one of this level."""
+        """The mode of the level below, where `mode` is that of this level."""
         seen = self.seen
         if seen[0] is mode:
             found: Mode = seen[1]
             return found
-        # autocast changes what the program calls, not what a rule makes of it
+        # autocast changes the ops that the program calls, not those that a rule calls
         found = mode.replace(levels=self.outer.levels, autocast=None)
         self.seen = (mode, found)
         return found
 
     def entered(self, mode: Mode) -> Mode:
-        """Mode of this level where `mode` may be that of a level above."""
+        """The mode of this level, where `mode` may be that of a level above."""
         return mode if len(mode.levels) == self.level else descend(mode, self.level)
 
     def inside(self) -> using:
-        """Context in which this level is on the stack."""
+        """Make a context in which this level is on the stack."""
         return _Inside(self)
 
     def inner(self) -> Mode:
-        """Mode inside: the outer one with this level pushed."""
+        """The mode inside: the outer one with this level pushed."""
         return self.outer.replace(levels=(*self.outer.levels, self))
 
 
@@ -109,7 +109,7 @@ def check_written(x: Any, y: Any, name: str) -> None:
 def all_refreshed(out: Any) -> Any:
     """Bring the tensors in `out` up to date with what was written in place to their bases; return `out`.
 
-    Whoever takes tensors apart that a user's function returned does this first, under the level they are of.
+    Call it on the result of a user's function, under the level of its tensors, before they are taken apart.
     """
     for x in tree.leaves(out):
         if isinstance(x, Box) and x.alias is not None:

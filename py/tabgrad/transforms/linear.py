@@ -1,4 +1,4 @@
-"""Transposing a jvp: how an op that states only its forward derivative gets its reverse one.
+"""Transposing a jvp: the reverse derivative of an op that states only its forward one.
 
 The jvp of an op is linear in the tangent. It is run once with a tangent that has no value, which records
 the linear ops the tangent meets; the record is then walked backwards through their own vjps.
@@ -19,7 +19,7 @@ from tabgrad.transforms.saving import frozen
 
 
 class Linear(Level):
-    """The interpreter of linear tracers: computes nothing, records what happens to them.
+    """The interpreter of linear tracers: it computes nothing and records the ops applied to them.
 
     The payload of a tracer is its number in `steps`; a step is (op, params, args), None for an input.
     `lasting` says that the steps are run after the user's code has gone on, and may have written to `args`.
@@ -47,14 +47,14 @@ class Linear(Level):
         return wrap(len(self.steps) - 1, spec, args[0].device, self)
 
     def at(self, number: int) -> Any:
-        """Make the tracer of a step anew."""
+        """Make the tracer of a step again."""
         step = self.steps[number]
         assert step is not None
         op, params, args = step
         return wrap(number, op.infer(tuple([a.spec for a in args]), params), args[0].device, self)
 
     def check(self, op: Op, args: tuple[Any, ...]) -> None:
-        """Raise TransformError where `op` is seen not to be linear in the tracers: its derivative reads one."""
+        """Raise TransformError if `op` is not linear in the tracers: its derivative reads one."""
         mine = tuple([a.owner is self for a in args])
         if op.linear and isinstance(op, KernelOp) and op.saved_always is None:
             return
@@ -69,9 +69,9 @@ class Linear(Level):
     def replay(
         self, inputs: Sequence[Any], values: Sequence[Any], outputs: Sequence[Any]
     ) -> list[Any]:
-        """Compute the tracers `outputs` where the tracers `inputs` are `values`, None being zero.
+        """Compute the values of the tracers `outputs` from `values` of the tracers `inputs`, None being zero.
 
-        An output that no tracer went into is returned as it is.
+        An output that does not depend on a tracer is returned as it is.
         """
         known: list[Any] = [None] * len(self.steps)
         for x, value in zip(inputs, values, strict=True):
@@ -97,7 +97,7 @@ class Linear(Level):
     def transpose(
         self, inputs: Sequence[Any], outputs: Sequence[Any], cts: Sequence[Any]
     ) -> list[Any]:
-        """Walk back: cotangents of the tracers `inputs` for those of `outputs`, None being zero."""
+        """Walk back: map cotangents of `outputs` to those of the tracers `inputs`, None being zero."""
         found: list[Any] = [None] * len(self.steps)
         last = -1
         for y, ct in zip(outputs, cts, strict=True):

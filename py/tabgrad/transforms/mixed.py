@@ -25,7 +25,7 @@ MODES = ("auto", "forward", "reverse", "mixed")
 
 
 class JacobianPlan(NamedTuple):
-    """How a Jacobian is computed and what each way would cost, in multiply-adds.
+    """The chosen order for a Jacobian, and the cost of each order in multiply-adds.
 
     `waist` is the number of elements of the tensor in the middle that "mixed" meets at, 0 where the
     computation has none that is narrower than its inputs and outputs.
@@ -129,7 +129,7 @@ class LinearizedProgram:
         return int(op.infer(tuple([a.spec for a in args]), params).size)
 
     def cost(self, start: int, stop: int) -> int:
-        """Cost of one pass through steps start:stop."""
+        """Estimate the cost of one pass through steps start:stop."""
         return sum(
             step_cost(step)
             for i, step in enumerate(self.trace.steps[start:stop], start)
@@ -137,7 +137,7 @@ class LinearizedProgram:
         )
 
     def plan(self, mode: str) -> JacobianPlan:
-        """Choose how to go, `mode` being one way or "auto" for the cheapest."""
+        """Plan the order `mode`, or the cheapest one for "auto"."""
         whole = self.cost(0, len(self.trace.steps)) + 1
         costs = {"forward": self.inputs * whole, "reverse": self.outputs * whole}
         if self.middle >= 0:
@@ -201,7 +201,7 @@ class _Matrices:
         self.blocks = getattr(self, plan.mode)()
 
     def forward(self) -> list[list[Any]]:
-        """One pass for each input element."""
+        """Compute the matrices by one pass for each input element."""
         return self._columns(self.tracers, self.targets)
 
     def _columns(self, sources: list[Any], targets: list[Any]) -> list[list[Any]]:
@@ -219,7 +219,7 @@ class _Matrices:
         return found
 
     def reverse(self) -> list[list[Any]]:
-        """One pass for each output element."""
+        """Compute the matrices by one pass for each output element."""
         return self._rows(self.tracers, self.targets)
 
     def _rows(self, sources: list[Any], targets: list[Any]) -> list[list[Any]]:
@@ -238,7 +238,7 @@ class _Matrices:
         return found
 
     def mixed(self) -> list[list[Any]]:
-        """To the middle, from the middle, and the product."""
+        """Multiply the Jacobian of the part behind the middle tensor with that of the part before it."""
         middle = self.trace.at(self.program.middle)
         waist = self.program.waist
         before = self._rows if waist <= self.program.inputs else self._columns
@@ -271,12 +271,12 @@ def jacobian(
     func: Callable[..., Any], argnums: Argnums = 0, *, mode: str = "auto", has_aux: bool = False,
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Make of `func` a function that computes its Jacobian in the order that costs least.
+    """Make a function that computes the Jacobian of `func` in the order that costs least.
 
     `mode` is "auto", "forward", "reverse", or "mixed": where all of the computation goes through one tensor
     smaller than inputs and outputs, derivatives are taken to it and from it, and multiplied. The function
-    runs once; what each way would cost is counted in its derivative. `.explain(*args)` of the result says
-    what is chosen and why. Results are shaped as those of `jacrev`.
+    runs once; the cost of each order is counted from its derivative. `.explain(*args)` of the result says
+    which is chosen and why. Results have the shapes of those of `jacrev`.
 
     >>> import tabgrad as tg
     >>> jacobian = tg.func.jacobian(lambda x: x.sum() * tg.ones(4))

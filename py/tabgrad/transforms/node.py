@@ -1,6 +1,6 @@
-"""A node of the tape: what reverse mode remembers of one op.
+"""Nodes of the tape: each is the record of one op for reverse mode.
 
-It keeps the payloads of what its rule reads, never Tensors of its own level, so recording makes no reference
+A node keeps the payloads that its rule reads, never Tensors of its own level, so recording makes no reference
 cycle. Nodes name the nodes of their inputs; a cycle that a user's hook or Function closes is seen by Python's
 collector. A chain of any length is dropped without recursion: a node that dies hands its contents to a work
 list, which one loop empties.
@@ -20,7 +20,7 @@ from tabgrad.core.trace import Box, Interpreter, wrap
 
 
 class Marker:
-    """Stands as the rule of a node that no op made."""
+    """The rule of a node that no op made, and other marks."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,19 +48,19 @@ class Node:
     id: int
     """Grows with time, so an input's is always smaller."""
     rule: Any
-    """An Op, ACCUMULATE, OUTPUT, or an object with `apply`."""
+    """An Op, ACCUMULATE, OUTPUT, or an object with an `apply` method."""
     op_params: Any
-    """The parameters of an Op; of OUTPUT which output it is."""
+    """The parameters of an Op; the number of the output for OUTPUT."""
     edges: Any
     """The node of each input, None where it needs no gradient."""
     kept: Any
-    """The payloads of the inputs that an Op's rule reads, None for nothing; what another rule asked for."""
+    """The payloads of the inputs that an Op's rule reads (None for none), or what another rule keeps."""
     kept_out: Any
-    """The payload of the output where the rule reads it."""
+    """The payload of the output, if the rule reads it."""
     in_specs: tuple[Any, ...]
-    """The Specs of the inputs, None for what is no tensor."""
+    """The Specs of the inputs, None for one that is not a tensor."""
     out_spec: Any
-    """The Spec of the output, a tuple of them where there are several."""
+    """The Spec of the output, or a tuple of the Specs of several outputs."""
     owner: Any
     """The level that recorded it, None being the base."""
     out_device: Any
@@ -93,7 +93,7 @@ class Node:
         words = rule.name.removeprefix("reduce_").split("_")
         return "".join(word.capitalize() for word in words) + "Backward0"
 
-    # No __getattr__ here: a class that has one reads each of its slots by the slow way.
+    # No __getattr__ here: it would slow down reading each slot.
     @property
     def _saved_self(self) -> Any:
         return _saved(self, "_saved_self")
@@ -108,7 +108,7 @@ class Node:
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What a Function saved; AttributeError for other nodes."""
+        """The tensors that a Function saved; AttributeError for other nodes."""
         raise AttributeError(f"{self.name()} has no attribute 'saved_tensors'; a Function's has")
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class Node:
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """The nodes that made the inputs, and which of their outputs each input was."""
+        """The node that made each input, and the number of its output that the input was."""
         found: list[tuple[Node | None, int]] = []
         for e in self.edges:
             found.append((None, 0) if e is None else output_of(e))
@@ -131,7 +131,7 @@ class Node:
 
     @property
     def metadata(self) -> dict[Any, Any]:
-        """A dictionary for users to write what they like in."""
+        """A dictionary for the user's own notes."""
         found: dict[Any, Any] = notes_of(self).setdefault("metadata", {})
         return found
 
@@ -145,7 +145,7 @@ class Node:
 
 
 class FunctionNode(Node):
-    """The node of a Function, which shows what is set on its ctx."""
+    """The node of a Function, which also has the attributes that were set on its ctx."""
 
     __slots__ = ()
 
@@ -156,7 +156,7 @@ class FunctionNode(Node):
 
 
 class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away; also a context manager."""
+    """The handle of a hook: `remove()` takes the hook away; also a context manager."""
 
     def __init__(self, hooks: dict[int, Any]) -> None:
         self._hooks = _reference(hooks)
@@ -189,7 +189,7 @@ class Hooks(dict[int, Any]):
 
 
 def _reference(hooks: dict[int, Any]) -> Callable[[], Any]:
-    """Refer to the hooks weakly where they can be referred to so."""
+    """Refer to the hooks weakly, if their class allows it."""
     return weakref.ref(hooks) if isinstance(hooks, Hooks) else lambda: hooks
 
 
@@ -197,7 +197,7 @@ _KEYS = itertools.count()
 
 
 def notes_of(node: Node) -> dict[str, Any]:
-    """The notes of `node`, made when first asked for."""
+    """Get the notes of `node`, made on first use."""
     if node.notes is None:
         node.notes = {}
     return node.notes
@@ -218,9 +218,9 @@ def add_hook(node: Node, kind: str, fn: Callable[..., Any]) -> RemovableHandle:
 ACCUMULATE = Marker("accumulate_grad")
 """The rule of a leaf."""
 OUTPUT = Marker("output")
-"""The rule of one output of a node that has several; its `params` is which one."""
+"""The rule of one output of a node that has several; `op_params` is its number."""
 FREED: Any = Marker("freed")
-"""Stands as the payloads that an earlier backward let go of."""
+"""The mark of payloads that an earlier backward freed."""
 
 _new = object.__new__
 next_id = itertools.count(1).__next__
@@ -241,7 +241,7 @@ def new_node(
 
 
 def leaf_node(x: Box) -> Node:
-    """The node that adds to the `.grad` of the leaf `x`, made when first asked for."""
+    """Get the node that adds to the `.grad` of the leaf `x`, made on first use."""
     if x.node is None:
         x.node = new_node(ACCUMULATE, (), x.spec, x.owner, x.device, kept=weakref.ref(x))
     node: Node = x.node
@@ -249,19 +249,19 @@ def leaf_node(x: Box) -> Node:
 
 
 def edge(x: Box, owner: Interpreter | None) -> Node | None:
-    """The node that gradients of `x` flow to, None where none do."""
+    """Find the node that gradients of `x` flow to, None if there is none."""
     if not x.tracked or x.owner is not owner:
         return None
     return x.node or leaf_node(x)
 
 
 def is_leaf(x: Box) -> bool:
-    """Whether no recorded op made `x`."""
+    """Test whether no recorded op made `x`."""
     return x.node is None or x.node.rule is ACCUMULATE
 
 
 def grad_fn(x: Box) -> Node | None:
-    """The node of the op that made `x`, None for a leaf."""
+    """Find the node of the op that made `x`, None for a leaf."""
     node: Node | None = x.node
     if node is None or not x.tracked:
         return None
@@ -269,12 +269,12 @@ def grad_fn(x: Box) -> Node | None:
 
 
 def output_of(node: Node) -> tuple[Node, int]:
-    """The node of the op, and which of its outputs `node` stands for."""
+    """Find the node of the op, and the number of its output that `node` stands for."""
     return (node.edges[0], node.op_params) if node.rule is OUTPUT else (node, 0)
 
 
 def port_of(node: Node, k: int) -> Node:
-    """The node of output `k` of `node`, which has several: a new one where no tensor holds it any more."""
+    """Get the node of output `k` of `node`, which has several: a new one if no tensor holds it any more."""
     assert node.notes is not None
     found: Node | None = node.notes["outputs"][k]()
     if found is None:
@@ -286,13 +286,13 @@ def port_of(node: Node, k: int) -> Node:
 
 
 def free(node: Node) -> None:
-    """Let go of what `node` keeps, if anything; its edges stay."""
+    """Free the payloads that `node` keeps; its edges stay."""
     if node.kept is not None or node.kept_out is not None:
         node.kept, node.kept_out = FREED, None
 
 
 def freed_error(node: Node) -> GradientError:
-    """The error of a second walk through `node`."""
+    """Make the error of a second walk through `node`."""
     return GradientError(
         "Trying to backward through the graph a second time (or directly access saved tensors after they have "
         f"already been freed): what {node.name()} had saved was freed by an earlier backward. Specify "
@@ -354,7 +354,7 @@ def unpack(node: Node, lowered: bool, graph: bool) -> tuple[list[Any], Any]:
 
 
 _SAVED = {"_saved_self": 0, "_saved_other": 1, "_saved_result": -1}
-"""PyTorch's names of what an op keeps: which input, -1 for the output."""
+"""PyTorch's names of saved tensors: the number of the input, -1 for the output."""
 
 
 def _saved(node: Node, name: str) -> Any:

@@ -12,7 +12,7 @@ from tabgrad.transforms.tape import record_call
 
 
 class Pieces:
-    """The rule of that node: its cotangents side by side along `axis`, which an unbound piece has lost."""
+    """The rule of that node: it joins the cotangents along `axis`, which a piece of `unbind` doesn't have."""
 
     def __init__(self, name: str, axis: int, unbound: bool) -> None:
         self.node_name = name
@@ -22,7 +22,7 @@ class Pieces:
     def apply(
         self, node: Node, cts: list[Any], needs: Sequence[bool], lowered: bool, graph: bool
     ) -> list[Any]:
-        """Join the cotangents of the pieces to that of the whole."""
+        """Join the cotangents of the pieces to the cotangent of the whole tensor."""
         parts = []
         for ct, spec in zip(cts, node.out_spec, strict=True):
             part = filled(0, spec, node.out_device) if ct is None else ct

@@ -1,7 +1,7 @@
-"""Tracing: a function recorded once as a list of steps, which can be run again without its Python.
+"""Tracing: a function recorded once as a list of steps, which run again without its Python code.
 
-What loops, branches and solvers need of such a program is here: what it captures, what maps cotangents back and
-tangents forward through it, and what applies it to each element of a batch.
+A program offers what loops, branches and solvers need: the tensors it captures, maps of cotangents back and of
+tangents forward, and its application to each element of a batch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tabgrad.transforms.vmap import Batch
 from tabgrad.transforms.vmapped import per_element
 
 Ref = int
-"""An input or the result of a step from 0; ~k for captured tensor k."""
+"""The number of an input or of a step's result, from 0; ~k for captured tensor k."""
 
 
 class Trace(Level):
-    """The interpreter of tracers: computes nothing, records what happens to them.
+    """The interpreter of tracers: it computes nothing and records the ops applied to them.
 
-    The payload of a tracer is its number. A tensor that is no tracer is captured: it becomes an input of the
-    program of its own. `draws` makes the random tensors that are asked for, None refuses them.
+    The payload of a tracer is its number. A tensor that is not a tracer is captured: it becomes a further input
+    of the program. `draws` makes the random tensors that are asked for; None refuses them.
     """
 
     def __init__(self, name: str, draws: Callable[..., Any] | None = None) -> None:
@@ -43,11 +43,11 @@ class Trace(Level):
         self._places: dict[int, int] = {}
 
     def inner(self) -> Mode:
-        """Mode inside, where draws ask this level first; only a no_grad() inside counts."""
+        """The mode inside, where random draws ask this level first; only a no_grad() inside holds."""
         return super().inner().replace(grad=True, draw=self)
 
     def below(self, mode: Mode) -> Mode:
-        """Mode of the level below, where draws ask whom they asked outside."""
+        """The mode of the level below, where random draws ask the same level as outside."""
         return super().below(mode).replace(draw=self.outer.draw, grad=mode.grad and self.outer.grad)
 
     def tracer(self, spec: Spec, device: Any) -> Any:
@@ -57,7 +57,7 @@ class Trace(Level):
         return wrap(self.count - 1, spec, device, self)
 
     def ref(self, x: Box) -> Ref:
-        """Number of a tensor in the program; one from outside is captured."""
+        """Get the number of a tensor in the program; a tensor from outside is captured."""
         if x.owner is self:
             found: int = x.value
             return found
@@ -74,7 +74,7 @@ class Trace(Level):
         y = self.tracer(spec, args[0].device)
         self.steps.append((op, params, refs, y.value, 1))
         if not MODE.get().grad and op.differentiable:
-            # what no_grad() hides in the function must stay hidden when the program is differentiated
+            # an op under no_grad() must stay without a gradient when the program is differentiated
             stop = REGISTRY["stop_gradient"]
             hidden = self.tracer(spec, args[0].device)
             self.steps.append((stop, NO_PARAMS, (y.value,), hidden.value, 1))
@@ -160,7 +160,7 @@ class TracedProgram:
         return [get(r) for r in self.outputs]
 
     def ready(self) -> bool:
-        """Whether the program is made of ops only, so that it can be one op."""
+        """Test whether the program consists of ops only, so that it can become one op."""
         return not any(isinstance(step[0], LevelCall) for step in self.steps)
 
     def pull(
@@ -202,7 +202,7 @@ class TracedProgram:
         self, level: Batch, inputs: Sequence[Any], dims: Sequence[Any], captured: Sequence[Any],
         captured_dims: Sequence[Any],
     ) -> list[Any]:  # fmt: skip
-        """Apply the program to each element of the batch of `level`; the outputs have it in front."""
+        """Apply the program to each element of the batch of `level`; outputs have the batch axis in front."""
         n = len(inputs)
         return per_element(
             level,
@@ -213,7 +213,7 @@ class TracedProgram:
 
 
 def traced(name: str, fn: Callable[[list[Any]], list[Any]], like: Sequence[Any]) -> TracedProgram:
-    """Trace fn(leaves) -> leaves for leaves like the tensors `like`."""
+    """Trace fn(leaves) -> leaves for leaves with the Specs of the tensors `like`."""
     trace = Trace(name)
     with trace.inside():
         tracers = [trace.tracer(x.spec, x.device) for x in like]

@@ -1,4 +1,4 @@
-"""What a user's rule returned, checked against what it stands for: never taken with another shape or type."""
+"""Checks of the gradients and tangents that a user's rule returned: their number, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gradients(
 
 
 def gradient(name: str, i: int, g: Any, spec: Spec | None, need: bool) -> Any:
-    """Give a gradient the dtype and shape of argument `i`, to which it is summed as PyTorch does."""
+    """Convert a gradient to the dtype of argument `i` and sum it to its shape, as PyTorch does."""
     if g is None:
         return None
     if spec is None:
@@ -49,7 +49,7 @@ def _cast(x: Box, spec: Spec) -> Any:
 
 
 def _summed(name: str, i: int, g: Box, spec: Spec) -> Any:
-    """Sum `g` to the shape of `spec` where that shape broadcasts to its own."""
+    """Sum `g` to the shape of `spec`, which must broadcast to the shape of `g`."""
     shape, want = g.spec.shape, spec.shape
     lead = len(shape) - len(want)
     if lead < 0 or any(w not in (1, n) for w, n in zip(want, shape[max(lead, 0) :], strict=True)):
@@ -87,9 +87,9 @@ def tangents(name: str, found: Any, outputs: Sequence[Any]) -> list[Any]:
 
 
 def like(name: str, what: str, found: Sequence[Any], of: str, specs: Sequence[Any]) -> list[Any]:
-    """Check the leaves `found`, each None or a tensor of the shape of its spec, and convert it to that dtype.
+    """Check that each of `found` is None or a tensor of its spec's shape, and convert it to its spec's dtype.
 
-    A leaf whose spec is None stands for something that has no derivative, and is dropped.
+    A leaf whose spec is None belongs to a value without a derivative, and is dropped.
     """
     checked: list[Any] = []
     for x, spec in zip(found, specs, strict=True):
@@ -107,7 +107,7 @@ def like(name: str, what: str, found: Sequence[Any], of: str, specs: Sequence[An
 
 
 def differentiable(leaves: Sequence[Any]) -> list[Any]:
-    """Specs of those of `leaves` that can have a derivative, None for the others."""
+    """Give the Specs of those of `leaves` that can have a derivative, None for the others."""
     return [
         x.spec if isinstance(x, Box) and x.spec.dtype.is_differentiable else None for x in leaves
     ]

@@ -1,4 +1,4 @@
-"""Saving: what of an op's inputs and output the tape keeps for its rule, safe from later writes."""
+"""Saving: which inputs and outputs of an op the tape keeps for its rule, safe from later writes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ALL = Marker("all")
 NOTHING = Marker("nothing")
 FIRST = Marker("first")
 SECOND = Marker("second")
-"""Of two inputs this one is kept."""
+"""Only the second of two inputs is kept."""
 NO_GRADIENT = Marker("no_gradient")
 CAST = Marker("cast")
-"""What is kept of a cast: nothing, and the result is tied only if its dtype can carry gradients."""
+"""A cast keeps nothing, and its result is recorded only if its dtype can carry gradients."""
 
 
 INFERENCE = 8
-"""In the code of two inputs: the one without a gradient is of inference mode. With more inputs -1 says it."""
+"""Added to the code of two inputs, if the one without a gradient is an inference tensor (-1 for more)."""
 
 
 def inference_plan(op: Op, code: Any) -> tuple[Any, bool]:
-    """Plan for inputs some of which were made in inference mode; raise if one of those is kept."""
+    """Plan for inputs of which some are inference tensors, none of which may be kept."""
     if code.__class__ is int:
         code -= INFERENCE
         plain, kept = code, (code == 2, code == 1)
@@ -42,7 +42,7 @@ def inference_plan(op: Op, code: Any) -> tuple[Any, bool]:
 
 
 def check_saved(inference: Any) -> None:
-    """Raise GradientError where a tensor that is to be saved is an inference tensor, outside of that mode."""
+    """Raise GradientError if an inference tensor would be saved outside of inference mode."""
     if inference and not MODE.get().inference:
         raise GradientError(
             "Inference tensors cannot be saved for backward. To work around you can make a clone to get a "
@@ -51,7 +51,7 @@ def check_saved(inference: Any) -> None:
 
 
 def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
-    """Plan what of the inputs, and whether the output, is kept for the needs that `code` stands for."""
+    """Plan which inputs are kept, and whether the output is, for the needs that `code` stands for."""
     found: tuple[Any, bool]
     if code > INFERENCE if code.__class__ is int else -1 in code:
         return inference_plan(op, code)
@@ -75,9 +75,9 @@ def plan_for(op: Any, code: Any) -> tuple[Any, bool]:
 
 
 def frozen(x: Box) -> Any:
-    """Copy the present value and history of `x` to a tensor that later writes to `x` don't reach.
+    """Copy the present value and history of `x` to a tensor that later writes to `x` don't change.
 
-    Whoever keeps a tensor that a user can hold asks for this: what is written in place changes the tensor.
+    Code that keeps a tensor which a user can also hold must keep this copy: the user may write to the tensor.
     """
     if x.alias is not None:
         x.alias.refresh(x)
@@ -89,12 +89,12 @@ def frozen(x: Box) -> Any:
 
 
 def parts_of(payload: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copy the parts of a payload that can be written to, to tensors that later writes don't reach."""
+    """Copy the parts of a payload that can be written to, so that later writes don't change them."""
     return tuple([None if part is None else frozen(part) for part in payload])
 
 
 def unshared(kept: Any, x: Box, owner: Interpreter) -> Any:
-    """What a level keeps of `x`; where `x` is of a level below, that is not `x` itself."""
+    """Make what a level keeps of `x` safe from later writes: a copy if `x` is of a level below."""
     if kept is None:
         return None
     if x.owner is owner:
@@ -106,7 +106,7 @@ def unshared(kept: Any, x: Box, owner: Interpreter) -> Any:
 def pack(
     packing: Any, kept: Any, out: Any, specs: Sequence[Spec], y: Box, owner: Interpreter | None
 ) -> tuple[Any, Any]:
-    """Give each differentiable payload that is kept to the user's pack hook."""
+    """Pass each differentiable payload that is kept through the user's pack hook."""
     pack_hook, unpack_hook = packing
 
     def one(payload: Any, spec: Spec) -> Any:

@@ -1,4 +1,4 @@
-"""Ops with several results on their way down the interpreter stack: one call, one node of the tape."""
+"""Ops with several results in the interpreter stack: each application is one call and one node of the tape."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class SeveralCall(RuledCall):
         self.node_name = "".join(word.capitalize() for word in op.name.split("_")) + "Backward0"
 
     def plain(self, args: list[Any]) -> list[Any]:
-        """Make the results as parts, each an op of its own."""
+        """Compute each result by an op of its own."""
         return [bind(part, tuple(args), self.params) for part in self.op.parts]
 
     def run(self, args: list[Any]) -> list[Any]:
-        """Run or record the parts."""
+        """Run or record the ops of the results."""
         with using(MODE.get().replace(grad=False)), computed_once():
             return self.plain(args)
 
     def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
-        """Whether the call is to be recorded at the level `owner`."""
+        """Test whether the call is to be recorded at the level `owner`."""
         return self.op.differentiable and super().recorded_at(args, owner, mode)
 
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
     ) -> list[Any]:
-        """Apply the rule for cotangents, or transpose the one for tangents."""
+        """Apply the reverse rule, or transpose the forward rule."""
         ys = tuple(kept)
         if self.op.pull is not None:
             found: list[Any] = list(self.op.pull(cts, needs, args, ys, **self.params))
@@ -71,7 +71,7 @@ class SeveralCall(RuledCall):
         return ys, [0] * len(ys)
 
     def at_level(self, level: Level, args: list[Any], mode: Mode) -> list[Any]:
-        """A level that traces records the parts."""
+        """Record an op for each result at a level that traces."""
         with using(level.entered(MODE.get())):
             return self.plain(args)
 

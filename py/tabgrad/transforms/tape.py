@@ -1,4 +1,4 @@
-"""The tape: putting ops and calls on it."""
+"""Recording ops and calls on the tape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def record(
     op: Op, params: Params, args: tuple[Any, ...], values: tuple[Any, ...], specs: tuple[Any, ...],
     y: Box, owner: Any, mode: Mode,
 ) -> None:  # fmt: skip
-    """Put the application of `op` on the tape and tie `y` to it, if any of `args` wants gradients.
+    """Record the application of `op` on the tape as the source of `y`, if any of `args` wants gradients.
 
     `values` are the payloads of `args` below the level `owner`, None being the base, `specs` their Specs.
     """
@@ -115,7 +115,7 @@ def record_call(
     rule: Any, args: Sequence[Any], outputs: Sequence[Any], owner: Interpreter | None, kept: Any = None,
     tied: Sequence[bool] | None = None,
 ) -> Node | None:  # fmt: skip
-    """Put a call with any number of outputs on the tape and tie the tensors among them to it.
+    """Record a call with any number of outputs on the tape as the source of the tensors among them.
 
     `rule.apply(node, cts, needs, lowered, graph)` gives the cotangents of `args` for the list of those of
     `outputs`, None where there is none; `rule.node_name` names it. `kept` is freed by a backward that doesn't
@@ -149,7 +149,7 @@ def record_call(
 
 
 def moved(x: Box, before: Node | None) -> None:
-    """Tell that `x` was changed in place, `before` being its node until then: what it retains goes along."""
+    """Move `retain_grad` of `x` to its new node: `before` was its node until it was changed in place."""
     if before is not None and before.notes is not None and x.node is not None:
         retain = before.notes.pop("retain", None)
         if retain is not None:

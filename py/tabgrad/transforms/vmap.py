@@ -1,4 +1,4 @@
-"""Batching: the interpreter whose tensors have one more axis than they show, and `vmap`."""
+"""Batching: the interpreter whose tensors have a hidden batch axis, and `vmap`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch(Level):
     """One level of batching: the payload of its tensors is (tensor of the level below, its batch axis).
 
     `size` is the length of the batch axis; `randomness` what random draws do: "error", "different" for
-    each element, or the "same" for all. `replayed` are draws to use first, in their order.
+    each element, or the "same" for all. `replayed` are earlier draws to use again, in their order.
     """
 
     name = "func.vmap"
@@ -35,11 +35,11 @@ class Batch(Level):
         self.drawn: list[Any] = []
 
     def inner(self) -> Mode:
-        """Mode inside, where draws ask this level first."""
+        """The mode inside, where random draws ask this level first."""
         return super().inner().replace(draw=self)
 
     def below(self, mode: Mode) -> Mode:
-        """Mode of the level below, where draws ask whom they asked outside."""
+        """The mode of the level below, where random draws ask the same level as outside."""
         seen = self.seen
         if seen[0] is mode:
             outer: Mode = seen[1]
@@ -49,12 +49,12 @@ class Batch(Level):
         return found
 
     def lift(self, x: Box, dim: int) -> Any:
-        """Hide the axis `dim` of `x`, which becomes the batch axis."""
+        """Make a tensor of this level from `x`, whose axis `dim` becomes the hidden batch axis."""
         shape = x.spec.shape
         return wrap((x, dim), spec((*shape[:dim], *shape[dim + 1 :]), x.spec.dtype), x.device, self)
 
     def lower(self, x: Box, dim: int) -> Any:
-        """Show the batch axis of `x` at `dim` in a tensor of the level below, repeated if it has none."""
+        """Lower `x` to the level below with the batch axis at `dim`; `x` is repeated if it has none."""
         value: Any
         value, at = x.value if x.owner is self else (x, None)
         value = to_front(value, at, self.size)
@@ -93,7 +93,7 @@ class Batch(Level):
 
 
 def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
-    """Draw the random tensor `make(shape)`, or what the innermost vmap makes of it.
+    """Draw the random tensor `make(shape)`, through the innermost vmap if there is one.
 
     Every function that draws random numbers calls this with a function that draws a tensor of any shape.
     """
@@ -107,7 +107,7 @@ def draw(make: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Any:
 
 
 def check_same(name: str, *given: Any) -> None:
-    """Raise TransformError where the innermost vmap wants the same numbers drawn from what differs in it."""
+    """Raise TransformError if randomness is "same" and the parameters of the draw differ within the batch."""
     level = MODE.get().draw
     if level is not None and level.randomness == "same":
         if any(isinstance(x, Box) and x.owner is level for x in given):
@@ -121,7 +121,7 @@ def vmap(
     func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error",
     *, chunk_size: int | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Make of `func` a function that applies it to each element along an axis of its arguments, all at once.
+    """Make a function that applies `func` to each element along an axis of its arguments, all at once.
 
     `in_dims` says which axis of each tensor argument: an int for all of them, or a tuple with one entry for
     each argument, which may be a tree like that argument; None passes an argument whole. `out_dims` says
@@ -267,7 +267,7 @@ def _batch_size(name: str, leaves: list[Any], dims: list[Any]) -> int:
 
 
 def _has_none(structure: Any, dims: Any) -> bool:
-    """Whether a None stands where `dims` asks for a tensor."""
+    """Test whether a None stands where `dims` asks for a tensor."""
     if dims is None or structure is tree.LEAF:
         return False
     if structure is None:
@@ -282,9 +282,9 @@ def _has_none(structure: Any, dims: Any) -> bool:
 
 
 def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int) -> Any:
-    """Lower the output `y` with the batch axis at `dim`: a view of what it shares memory with, if it does.
+    """Lower the output `y` with the batch axis at `dim`: as a view, if it shares memory with another tensor.
 
-    That is one of `sources`, (its tensor of `level`, the argument, its axis), or a tensor from outside.
+    The other is one of `sources`, (its tensor of `level`, the argument, its axis), or a tensor from outside.
     """
     if y.owner is not level:
         return y.expand(level.size, *y.spec.shape).movedim(0, dim)
@@ -304,7 +304,7 @@ def _shared(level: Batch, y: Any, sources: list[tuple[Any, Any, int]], dim: int)
 
 
 def _widened(x: Box, op: Op, params: Params, along: Callable[..., Any]) -> Any:
-    """Add to `x`, whose batch axis is in front, the axes that an expansion adds behind it."""
+    """Add axes of size 1 behind the batch axis of `x`, as many as an expansion adds."""
     shape = x.spec.shape
     wanted: Any = params["shape"] if op.name == "expand" else ()
     more = len(wanted) + 1 - len(shape)

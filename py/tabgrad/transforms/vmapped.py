@@ -1,4 +1,4 @@
-"""Functions and rules written for one element, applied to each element of a batch."""
+"""Apply functions and rules that are written for one element to each element of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Leaves = Sequence[Any]
 
 
 def hidden(level: Batch, leaves: Leaves, dims: Sequence[int | None]) -> list[Any]:
-    """Hide the batch axes `dims` of the tensors among `leaves`: they become tensors of `level`."""
+    """Lift the tensors among `leaves` to `level`, with their axes `dims` as hidden batch axes."""
     return [
         x if d is None or not isinstance(x, Box) else level.lift(x, d)
         for x, d in zip(leaves, dims, strict=True)
@@ -25,12 +25,12 @@ def hidden(level: Batch, leaves: Leaves, dims: Sequence[int | None]) -> list[Any
 
 
 def shown(level: Batch, leaves: Leaves) -> list[Any]:
-    """Show the batch axes of the tensors among `leaves` again, in front."""
+    """Lower the tensors among `leaves`, with their batch axes in front."""
     return [level.lower(y, 0) if isinstance(y, Box) else y for y in leaves]
 
 
 def summed(level: Batch, g: Box | None, dim: int | None) -> Any:
-    """Lower the gradient of an argument: summed over the batch where all elements share the argument."""
+    """Lower the gradient of an argument; sum it over the batch if all elements share the argument."""
     if not isinstance(g, Box):
         return g
     if dim is not None:
@@ -41,7 +41,7 @@ def summed(level: Batch, g: Box | None, dim: int | None) -> Any:
 def per_element(
     like: Batch, fn: Callable[[list[Any]], Leaves], leaves: Leaves, dims: Sequence[int | None]
 ) -> list[Any]:
-    """Apply `fn` of leaves to each element of a batch as long as that of `like`; results have it in front."""
+    """Apply `fn` to each element of a batch as long as that of `like`; results have the batch axis in front."""
     level = Batch(like.size, like.randomness)
     with level.inside():
         outs = fn(hidden(level, leaves, dims))
@@ -49,7 +49,7 @@ def per_element(
 
 
 class BatchedFunctions:
-    """Makes functions of leaves into functions of batched leaves, each call with a level of its own."""
+    """Turns functions of leaves into functions of batched leaves; each call has a level of its own."""
 
     def __init__(self, like: Batch, dims: Sequence[int | None]) -> None:
         self.like, self.dims = like, list(dims)
@@ -194,7 +194,7 @@ class VmappedRules:
                 found = self.rules.backward(inner, *lifted)
             finally:
                 inner._loaded = None
-            # here, where the shapes are those of one element: outside a sum could take the batch along
+            # inside the level, shapes are those of one element: outside a sum could include the batch axis
             grads = gradients(self.name, found, ctx.specs, (True,) * len(ctx.specs))
         return tuple([summed(level, g, d) for g, d in zip(grads, self.dims, strict=True)])
 
@@ -211,7 +211,7 @@ class VmappedRules:
         return tuple(low) if isinstance(out, tuple) else low[0]
 
     def batched(self, level: Batch, dims: tuple[Any, ...], args: list[Any]) -> Any:
-        """There is no rule written by hand."""
+        """Give None: there is no rule written by hand."""
         return None
 
     def vmapped(self, level: Batch, dims: tuple[Any, ...]) -> VmappedRules:

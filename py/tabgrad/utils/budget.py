@@ -162,7 +162,7 @@ class Region:
         self.fresh = still
 
     def alone(self, index: int) -> bool:
-        """Whether nobody but this region holds a value: one reference is the note's, one the question's."""
+        """Test whether only this region holds a value: one reference is the note's, one the call's."""
         return sys.getrefcount(self.notes[index].value) <= 2
 
     # -- what is saved -------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def _buffer(module: Module, name: str) -> Put:
 
 
 def _fits(now: tg.Tensor, value: tg.Tensor) -> bool:
-    """Whether all of `now` can be written; a view would be written to a base that may be gone."""
+    """Test whether all of `now` can be written; a view would be written to a base that may be gone."""
     return now.shape == value.shape and now.dtype == value.dtype and not now._is_view()
 
 

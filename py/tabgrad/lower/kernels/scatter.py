@@ -56,7 +56,7 @@ def _place(e: Emitter, n: Node, start: str, stop: str, adds: bool) -> None:
 
 
 def _apart(n: Node, limits: Limits, large: bool) -> bool:
-    """Whether a scatter first copies the target, with a thread an element, and then places the source: so that
+    """Test whether a scatter copies the target and places the source in separate kernels: so that
     neither takes long, or binds all of a `large` target beside all of its copy."""
     axis: Any = n.params["axis"]
     rows, length = extent(n)

@@ -29,7 +29,7 @@ FIXED = frozenset(
 
 @setting
 class _Said:
-    """Whether it has been said that there are no processes here."""
+    """True if it has been said that there are no processes here."""
 
     in_browser = False
 
@@ -236,7 +236,7 @@ def _context(given: Any, workers: int) -> Any:
 
 
 def _no_processes() -> bool:
-    """Whether this is a browser; the first time it says so."""
+    """Test whether this is a browser; the first time it says so."""
     if not in_browser():
         return False
     if not _Said.in_browser:

@@ -205,7 +205,7 @@ class WorkerIterator(Iterator[Any]):
 
     @property
     def open(self) -> bool:
-        """Whether there are workers for another pass."""
+        """True if there are workers for another pass."""
         return self._crew.open
 
     def start(self, order: Iterator[Any]) -> None:
