@@ -1,8 +1,10 @@
-"""An exception at every line of a statement leaves all state as before it or after it, on each device."""
+"""An exception at every line of a statement, or an interrupt, leaves all state as before it or after it."""
 
 from __future__ import annotations
 
 import copy
+import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import tabgrad as tg
 from tabgrad import nn
 from tests.device.test_injected import EVERY, inject, places
+from tests.device.test_interrupts import SOON, N, interrupt_after
 
 pytestmark = pytest.mark.one_host("wgpu")
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
@@ -96,6 +99,12 @@ class Training:
     def drop(self) -> None:
         self.net[2](self.x)
 
+    def changed(self) -> list[Any]:
+        """What each of the statements of a step changes."""
+        _, _, optimizer, generator = self.state()
+        params = [p.tolist() for p in self.net.parameters()]
+        return [[params, optimizer], [x.tolist() for x in self.net.buffers()], generator]
+
     def state(self) -> list[Any]:
         tensors = [x for part in self.parts for x in part.state_dict().values()]
         grads = [None if p.grad is None else p.grad.tolist() for p in self.net.parameters()]
@@ -167,3 +176,55 @@ def test_an_exception_at_every_line(device: str, where: str, statement: str, kin
         if why:
             wrong.append(f"{code.co_filename}:{number} ({code.co_name}): {why}")
     assert not wrong, "\n".join(wrong)
+
+
+def steps_until_interrupted(
+    work: Callable[[], Any], most: int, seconds: float
+) -> tuple[int, float]:
+    """Return how many calls were done, and how late the interrupt was raised."""
+    sent: list[float] = []
+    thread = interrupt_after(seconds, sent)
+    done, raised, late = 0, 0, 0.0
+    try:
+        try:
+            thread.start()
+            while done < most:
+                work()
+                done += 1
+            thread.join()
+            time.sleep(0.002)
+        except KeyboardInterrupt:
+            raised, late = 1, time.perf_counter() - sent[0]
+        thread.join()
+        time.sleep(0.002)
+    except KeyboardInterrupt:
+        raised += 1
+    assert raised == 1
+    return done, late
+
+
+@pytest.mark.parametrize("way", ["eager", "compiled"])
+@pytest.mark.parametrize("where", ["device", "cpu"])
+def test_an_interrupt_at_any_time(device: str, where: str, way: str) -> None:
+    training = Training("cpu" if where == "cpu" else device, "Adam")
+    work, most = getattr(training, way), 20
+    one = where == "device" and way == "compiled"
+    training.reset()
+    known = [training.changed()]
+    for _ in range(most + 1):
+        work()
+        known.append(training.changed())
+    draw = random.Random(2)
+    late = []
+    for _ in range(N // 3):
+        training.reset()
+        seconds = draw.random() * draw.choice([0.001, 0.005, 0.02])
+        done, delay = steps_until_interrupted(work, most, seconds)
+        late.append(delay)
+        now = training.changed()
+        found = [[close(now[i], known[k][i]) for k in (done, done + 1)] for i in range(3)]
+        assert all(map(any, found)), (done, found)
+        if one:  # a replay is one statement
+            assert any(map(all, zip(*found, strict=True))), (done, found)
+        training.eager()
+    assert sorted(late)[-2] < SOON, sorted(late)[-5:]

@@ -64,11 +64,16 @@ FREE, STEP, WHOLE = 0, 1, 2
 """Kinds of code: may be interrupted anywhere; should finish first; must finish first."""
 
 
-def kind_of(frame: FrameType | None) -> tuple[int, FrameType | None]:
-    """Return the kind of the code that runs in `frame`, and the frame it returns to when it is finished."""
+def kind_of(
+    frame: FrameType | None, until: FrameType | None = None
+) -> tuple[int, FrameType | None]:
+    """Return the kind of the code that runs in `frame`, and the frame it returns to when it is finished.
+
+    Frames from `until` on outwards are known to be free.
+    """
     kind = FREE
     outer = frame
-    while outer is not None:
+    while outer is not until and outer is not None:
         name, code = outer.f_globals.get("__name__", ""), outer.f_code
         switches = code.co_name in ("__enter__", "__exit__") and name.startswith("tabgrad")
         if name in _SWALLOWING or code.co_name == "__del__" or switches or code in _uninterruptible:
@@ -116,11 +121,11 @@ class Deferred:
     def called(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
         """Raise at the start of a function that may be interrupted, or of one whose step takes too long."""
         code, name = frame.f_code, frame.f_globals.get("__name__", "")
-        if code not in _interruptible and name.startswith(_WHOLE):
-            return None  # walking all outer frames for each call would be slow
+        if code not in _interruptible and name.startswith((*_WHOLE, "wgpu.", "cffi.")):
+            return None  # walking the outer frames for each call would be slow
         if code.co_flags & _GENERATOR:
             return None  # a `finally` around the `yield` that it goes on from would not run
-        kind, _ = kind_of(frame)
+        kind, _ = kind_of(frame, self.frame)
         if kind == FREE or (kind == STEP and time.monotonic() - self.since > PATIENCE):
             return self.fire(frame)
         return None
