@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import tabgrad as tg
 from tests.device.workload import Workload
 
 pytestmark = pytest.mark.one_host("wgpu")
@@ -80,6 +81,14 @@ def inject(work: Any, place: Place) -> bool:
     return not done
 
 
+def check_counts(device: str) -> None:
+    """Each buffer is counted, and none is lent twice."""
+    pool = tg.device(device).backend.pool
+    ids = [i for spare in pool.spare.values() for i in spare]
+    assert len(set(ids)) == len(ids)
+    assert pool.spare_bytes == sum(size * len(spare) for size, spare in pool.spare.items())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_line(device: str) -> None:
     workload = Workload(device)
@@ -96,5 +105,6 @@ def test_every_line(device: str) -> None:
         assert inject(work, (code, number)), f"swallowed at {where}"
         try:
             workload.check()
+            check_counts(device)
         except Exception as error:
             raise AssertionError(f"after an exception at {where}") from error

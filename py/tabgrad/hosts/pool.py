@@ -25,16 +25,17 @@ class Buffer:
 
     __slots__ = ("born", "carried", "id", "nbytes", "pool")
 
-    def __init__(self, pool: Pool, id: int, nbytes: int) -> None:
-        self.pool = pool
-        self.id = id
+    def __init__(self, nbytes: int) -> None:
+        self.pool: Pool | None = None
+        self.id = 0
         self.nbytes = nbytes
         self.born = 0
         self.carried = 0
 
     def __del__(self) -> None:
         # any thread may do this at any time, so the pool handles it when it is next used
-        self.pool.returned.append((self.id, self.nbytes))
+        if self.pool is not None:
+            self.pool.returned.append((self.id, self.nbytes))
 
 
 def size_class(nbytes: int) -> int:
@@ -53,7 +54,8 @@ class Pool:
     """The buffers of one device, by size class.
 
     No buffer has more than `most` bytes, and those in use have at most `limit` bytes together. `failures`
-    counts packets that failed.
+    counts packets that failed, `made` and `made_bytes` the buffers that exist. Each is moved and counted in one
+    statement, so that no exception loses it.
     """
 
     def __init__(self, backend: DeviceBackend, most: int) -> None:
@@ -63,13 +65,23 @@ class Pool:
         self.limit: int | None = None
         self.failures = 0
         self.spare: dict[int, list[int]] = {}
-        self.spare_bytes = 0
         self.missing: set[int] = set()
         self.returned: list[tuple[int, int]] = []
-        self.live = 0
+        self.made = 0
+        self.made_bytes = 0
         self.live_bytes = 0
         self.peak_bytes = 0
         self.next = 1
+
+    @property
+    def live(self) -> int:
+        """How many buffers are in use."""
+        return self.made - sum(map(len, self.spare.values()))
+
+    @property
+    def spare_bytes(self) -> int:
+        """The bytes of unused buffers."""
+        return self.made_bytes - self.live_bytes
 
     def take(self, nbytes: int) -> Buffer:
         """Take a buffer of at least `nbytes` with undefined contents."""
@@ -80,32 +92,45 @@ class Pool:
         size = min(size_class(nbytes), self.most)
         if self.limit is not None and self.live_bytes + size > self.limit:
             raise over_limit(size, self.live_bytes, self.limit)
-        ids = self.spare.get(size)
-        if ids:
-            buffer = Buffer(self, ids.pop(), size)
-            self.spare_bytes -= size
-        else:
-            i = self.next
-            self.next = i + 1
-            self.encoder.alloc(i, size)
-            buffer = Buffer(self, i, size)
-        self.live += 1
-        self.live_bytes += size
+        ids = self.spare.get(size) or self.add(size)
+        buffer = Buffer(size)
+        buffer.pool, buffer.id, self.live_bytes = self, ids.pop(), self.live_bytes + size
         if self.live_bytes > self.peak_bytes:
             self.peak_bytes = self.live_bytes
         return buffer
 
+    def add(self, size: int) -> list[int]:
+        """Make a buffer; return the unused ones of its size."""
+        ids, i, before = self.spare.setdefault(size, []), self.next, self.encoder.commands
+        self.next = i + 1
+        try:
+            self.made, self.made_bytes, ids[:] = self.made + 1, self.made_bytes + size, [i]
+            self.encoder.alloc(i, size)
+        except BaseException:
+            if self.encoder.commands == before:
+                self.strike_out({i})
+            raise
+        return ids
+
     def reclaim(self) -> None:
         """Take back the buffers that were dropped."""
-        returned = self.returned
-        while returned:
-            i, size = returned.pop()
-            self.live -= 1
-            self.live_bytes -= size
-            if i in self.missing:
-                continue
-            self.spare.setdefault(size, []).append(i)
-            self.spare_bytes += size
+        returned, missing = self.returned, self.missing
+        taken: tuple[int, int] | None = None
+        try:
+            while returned:
+                taken = returned.pop()
+                i, size = taken
+                live = self.live_bytes - size
+                if missing and i in missing:
+                    made, rest = self.made - 1, self.made_bytes - size
+                    self.made, self.made_bytes, self.live_bytes, taken = made, rest, live, None
+                    continue
+                ids = self.spare.setdefault(size, [])
+                self.live_bytes, ids[len(ids) :], taken = live, [i], None
+        except BaseException:
+            if taken is not None:
+                returned.append(taken)
+            raise
 
     def trim(
         self, keep: int | None = None, but: Collection[int] = (), into: Encoder | None = None
@@ -136,5 +161,5 @@ class Pool:
         """Remove buffers from the unused ones."""
         for size, spare in self.spare.items():
             kept = [i for i in spare if i not in ids]
-            self.spare_bytes -= size * (len(spare) - len(kept))
-            spare[:] = kept
+            n = len(spare) - len(kept)
+            self.made, self.made_bytes, spare[:] = self.made - n, self.made_bytes - n * size, kept
