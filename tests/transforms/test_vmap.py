@@ -8,7 +8,7 @@ from tabgrad.core.errors import TransformError
 from tabgrad.func import grad, jvp, vmap
 from tabgrad.ops.elementwise import exp
 from tabgrad.ops.linalg import matmul
-from tabgrad.ops.random import key_tensor, random_bits
+from tabgrad.ops.random import random_bits
 from tabgrad.ops.trigonometry import sin
 from tabgrad.ops.view import reshape
 from tabgrad.transforms.vmap import draw
@@ -105,8 +105,8 @@ class Counter:
 
     def __call__(self, shape):
         self.calls += 1
-        device = tg.device("cpu")
-        return random_bits.bind(key_tensor(7, device), key_tensor(self.calls, device), shape=shape)
+        key, call = (tg.tensor(n, dtype=tg.uint32, device="cpu") for n in (7, self.calls))
+        return random_bits.bind(key, call, shape=shape)
 
 
 def numbers(source, x):

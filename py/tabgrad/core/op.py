@@ -8,6 +8,7 @@ written with tabgrad's own ops, so they can be differentiated again.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -102,6 +103,13 @@ class Op:
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """Return the Spec of the result."""
         raise NotImplementedError
+
+    def cost(self, out: Spec, operands: Sequence[Spec]) -> int:
+        """Estimate the multiply-adds of one application; a view takes none."""
+        if self.family != "bilinear":
+            return 0 if self.family == "view" else max([out.size, *[s.size for s in operands]])
+        x, y = operands
+        return out.size * (x.shape[-1] if self.name == "matmul" else math.prod(y.shape[1:]))
 
     def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
         """Compute the result from NumPy arrays; `spec` is the result of `infer`."""

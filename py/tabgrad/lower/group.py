@@ -135,7 +135,7 @@ def numbers(index: Iterable[Any]) -> tuple[Expr, ...]:
 
 
 def can_be_followed(n: Node) -> bool:
-    """Whether a node is a view through which `forward_index` goes."""
+    """Test whether a node is a view through which `forward_index` goes."""
     return n.family == "view" and n.op.inverse is not None
 
 

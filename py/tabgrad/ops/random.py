@@ -12,14 +12,12 @@ from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import constant
 from tabgrad.ops.types import Array, Ints, Operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tabgrad.core.op import Operands
-    from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -75,8 +73,3 @@ def _batched_keys(n: int, args: Operands, dims: Sequence[int | None], shape: Int
 def _at(x: Tensor, i: int) -> Tensor:
     one = REGISTRY["slice"].bind(x, starts=(i,), stops=(i + 1,), steps=(1,))
     return REGISTRY["reshape"].bind(one, shape=())
-
-
-def key_tensor(value: int, device: Device) -> Tensor:
-    """Return a 0-d uint32 tensor of the low 32 bits of `value`."""
-    return constant(value & 0xFFFFFFFF, spec((), dt.uint32), device)

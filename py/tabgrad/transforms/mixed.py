@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tabgrad.core import tree
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box, zeros_like
 from tabgrad.transforms.functional import (
     Argnums,
@@ -50,22 +51,6 @@ class JacobianPlan(NamedTuple):
             }[mode]
             lines.append(f"  {mode}: about {cost} multiply-adds: {passes}")
         return "\n".join(lines)
-
-
-def step_cost(step: Any) -> int:
-    """Estimate how many multiply-adds a step of a linear program takes."""
-    op, params, args = step
-    out = op.infer(tuple([a.spec for a in args]), params)
-    if op.family == "view":
-        return 0
-    if op.name == "matmul":
-        return int(out.size * args[0].spec.shape[-1])
-    if op.family == "bilinear":
-        return int(
-            out.size
-            * max(1, args[1].spec.size // max(1, out.shape[1] if len(out.shape) > 1 else 1))
-        )
-    return int(max([out.size, *[a.spec.size for a in args]]))
 
 
 class LinearizedProgram:
@@ -118,20 +103,22 @@ class LinearizedProgram:
                 and not pending
                 and last[i] < len(self.trace.steps)
             ):
-                size = self._size(step)
+                size = self._specs(step)[0].size
                 if size < bound and (best[1] < 0 or size < best[0]):
                     best = (size, i)
         return best
 
     @staticmethod
-    def _size(step: Any) -> int:
+    def _specs(step: Any) -> tuple[Spec, list[Spec]]:
+        """Give the Specs of a step's result and operands."""
         op, params, args = step
-        return int(op.infer(tuple([a.spec for a in args]), params).size)
+        specs = [a.spec for a in args]
+        return op.infer(tuple(specs), params), specs
 
     def cost(self, start: int, stop: int) -> int:
         """Estimate the cost of one pass through steps start:stop."""
         return sum(
-            step_cost(step)
+            step[0].cost(*self._specs(step))
             for i, step in enumerate(self.trace.steps[start:stop], start)
             if step is not None and self.used[i]
         )

@@ -43,19 +43,7 @@ class Noted:
         self.used = 0
         # a view has no memory of its own: it is made again whenever it is needed
         self.nbytes = 0 if op.family == "view" else spec.size * spec.dtype.itemsize
-        self.cost = _cost(op, spec, specs)
-
-
-def _cost(op: Op, spec: Spec, specs: Sequence[Spec]) -> float:
-    """Estimate how long an op takes, in multiply-adds."""
-    if op.family == "view":
-        return 0.0
-    most = max([spec.size, *[s.size for s in specs]])
-    if op.name == "matmul":
-        return float(spec.size * specs[0].shape[-1])
-    if op.family == "bilinear":
-        return float(spec.size * max(1, specs[1].size // max(1, specs[1].shape[0])))
-    return float(most)
+        self.cost = op.cost(spec, specs)
 
 
 class Held:
