@@ -1,8 +1,8 @@
-"""Checking indices, and numbers that must keep a rule, inside the kernels that read them.
+"""Checks, inside the kernels that read them, of indices and of numbers that must keep a rule.
 
 A kernel that meets an index outside its dim writes the index and the number of the site to a small buffer of
 the device, which `hosts/error_reports.py` brings back with the next read. Each check of a kernel has its own
-place for the index, so that a site never meets another's, and a later kernel leaves what it finds there.
+place for the index, so that a site never reads the index of another, and a later kernel does not overwrite it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Site:
 
     @property
     def key(self) -> Any:
-        """What tells it from other sites."""
+        """Everything in which it differs from other sites."""
         return (*self.params.values(), self.bits, self.signed, self.place)
 
 
@@ -60,7 +60,7 @@ def emit(e: Emitter, n: Node, value: str, kind: str) -> str:
     """Emit the check of an index; return the index counted from the front."""
     d, params = e.d, n.params
     if not n.spec.size:
-        # what is read for no element is no index: it may stand before a loop of no turns
+        # a value that is used for no element is not an index: it may stand before a loop of no turns
         return value
     size: Any = params["size"]
     wide = {I32: U32, I64: U64}.get(kind, kind)
@@ -80,7 +80,7 @@ def emit(e: Emitter, n: Node, value: str, kind: str) -> str:
 
 
 def note(e: Emitter, n: Node, test: str) -> None:
-    """Emit the note that a number breaks the rule of `n`, where `test` holds."""
+    """Emit a note in the buffer of errors that a number breaks the rule of `n`, where `test` holds."""
     if n.spec.size:
         flag(e, n, test, "0u", U32, False)
 
@@ -98,7 +98,7 @@ def flag(e: Emitter, n: Node, test: str, value: str, kind: str, signed: bool) ->
 
 
 def buffer(e: Emitter) -> str:
-    """Return the name of the binding of the buffer of errors."""
+    """Bind the buffer of errors, and return the name of the binding."""
     slot = e.places[ERRORS][0]
     i = e.slots.get(slot)
     if i is None:

@@ -125,13 +125,13 @@ class CUDA(Dialect):
         ]
 
     def uniforms(self, buffers: int, words: int) -> str:
-        """Return the parameter that the uniform words are, behind those of the buffers."""
+        """Declare the parameter of the uniform words, behind those of the buffers."""
         return ", const unsigned int* __restrict__ u"
 
     def module(
         self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
-        """Return a whole translation unit."""
+        """Write a whole translation unit."""
         parameters = [
             f"{'const ' if b.access == 'r' else ''}{STORED[b.dtype]}* __restrict__ {b.name}"
             for b in bindings
@@ -145,7 +145,7 @@ class CUDA(Dialect):
         return f"__shared__ {self.types[kind]} {name}[{size}];\n"
 
     def overrides(self, threads: int) -> tuple[tuple[str, float], ...]:
-        """A launch says how many threads a block has."""
+        """Name the number of threads in a block."""
         return (("WX", float(threads)),)
 
     barrier = "__syncthreads();"

@@ -1,4 +1,4 @@
-"""What the printers of WGSL and CUDA C have in common, and what each must say."""
+"""The interface of kernel languages, which WGSL and CUDA C implement, and their common parts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FLAGS: Any = "flags"
 
 
 class Windowed(str):
-    """The name of a buffer that is bound as windows; functions named after it (`_at`, `_put`) reach into it."""
+    """The name of a buffer that is bound as windows; functions named after it (`_at`, `_put`) access it."""
 
 
 class Binding(NamedTuple):
-    """A buffer that a kernel binds, "r" or "w"; a large one as so many `windows`, of `each` elements all but
-    the last, from the element on that the text `base` tells."""
+    """A buffer that a kernel binds, "r" or "w". A large one is bound as `windows`, of `each` elements all but
+    the last, beginning at the element that the text `base` names."""
 
     name: str
     access: str
@@ -38,7 +38,7 @@ class Dialect:
 
     name = ""
     simplifies = False
-    """True if a driver may take what holds for real numbers for what holds for floats."""
+    """True if a driver may apply rules of real numbers to floats."""
 
     robust = False
     """True if a load from outside of a buffer is harmless."""
@@ -47,10 +47,10 @@ class Dialect:
     """The language's names of the compute types it has."""
 
     widens = False
-    """True if bools, narrow integers and bfloat16 lie in a word each."""
+    """True if bools, narrow integers and bfloat16 take a word each in a buffer."""
 
     windows = False
-    """True if a kernel reaches only so many bytes of a buffer as a device says."""
+    """True if a device limits the bytes of a buffer that one binding reaches."""
 
     float16 = ""
     """The feature that a device with float16 has."""
@@ -68,7 +68,7 @@ class Dialect:
     """The place of the workgroup, and of the thread in it."""
 
     def compute_type(self, dtype: dt.DType) -> str:
-        """Return the type that values of `dtype` are computed in."""
+        """Choose the type that values of `dtype` are computed in."""
         found = {
             dt.bool_: BOOL, dt.uint8: U32, dt.uint16: U32, dt.uint32: U32, dt.int8: I32, dt.int16: I32,
             dt.int32: I32, dt.float16: F32, dt.bfloat16: F32, dt.float32: F32, dt.float64: F64,
@@ -124,23 +124,23 @@ class Dialect:
         raise NotImplementedError
 
     def nbytes(self, dtype: dt.DType, size: int) -> int:
-        """Return the bytes of `size` elements in a buffer, padded to four."""
+        """Count the bytes of `size` elements in a buffer, padded to four."""
         return max(4, math.ceil(size * self.stored_bytes(dtype) / 4) * 4)
 
     def stored_bytes(self, dtype: dt.DType) -> int:
-        """Return the bytes of an element in a buffer."""
+        """Count the bytes of an element in a buffer."""
         return dtype.itemsize
 
     def overrides(self, threads: int) -> tuple[tuple[str, float], ...]:
-        """Return what a launch must be told of the size of workgroups."""
+        """Give the override constants by which a launch sets the size of workgroups."""
         return ()
 
     def into_shared(self, value: str, kind: str) -> str:
-        """Write a value as memory that is shared holds it."""
+        """Convert a value to the form in which shared memory holds it."""
         return value
 
     def from_shared(self, value: str, kind: str) -> str:
-        """Read a value from memory that is shared."""
+        """Convert a value from the form in which shared memory holds it."""
         return value
 
     def shared(self, name: str, kind: str, size: int) -> str:
@@ -148,17 +148,17 @@ class Dialect:
         raise NotImplementedError
 
     def bindings(self, bindings: list[Binding]) -> str:
-        """Declare the buffers, and with UNIFORMS the words."""
+        """Declare the buffers, followed by the field UNIFORMS."""
         raise NotImplementedError
 
     def uniforms(self, buffers: int, words: int) -> str:
-        """Declare uniform words, one at least, behind so many buffers: what the field UNIFORMS becomes."""
+        """Declare the uniform words, at least one, behind `buffers` buffers: the text of the field UNIFORMS."""
         raise NotImplementedError
 
     def module(
         self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
-        """Return the text of a kernel; `body` is the inside of its main function."""
+        """Write the text of a kernel; `body` holds the lines of its main function."""
         raise NotImplementedError
 
     def narrow(self, value: str, dtype: dt.DType) -> str:
@@ -175,11 +175,11 @@ class Dialect:
         return dtype in (dt.uint8, dt.uint16, dt.int8, dt.int16, dt.float16, dt.bfloat16)
 
     def words(self, kind: str) -> int:
-        """Return how many uniform words a constant of a compute type takes."""
+        """Count the uniform words of a constant of a compute type."""
         return 2 if kind in (F64, I64, U64) else 1
 
     def code(self, op: Any, dtype: dt.DType) -> str:
-        """Return the scalar expression of an element-wise op for operands of `dtype`."""
+        """Look up the scalar expression of an element-wise op for operands of `dtype`."""
         found: str | None = op.code_in(
             self.name, ("bool", "int", "float", "complex")[dtype.category]
         )
@@ -189,7 +189,7 @@ class Dialect:
 
 
 def pack_words(value: Any, kind: str) -> tuple[int, ...]:
-    """Return a Python number as the uniform words of a compute type."""
+    """Encode a Python number in the uniform words of a compute type."""
     import struct
 
     if kind == F32:

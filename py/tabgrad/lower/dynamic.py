@@ -1,10 +1,10 @@
-"""Kernels that serve many sizes: numbers of a kernel's text that change with a size become uniform words.
+"""Kernels that serve many sizes: numbers in a kernel's text that change with a size become uniform words.
 
-A plan for new sizes is lowered as any other. What is chosen by size (tiles, how many threads share a row) stays
-as it was at the first sizes, so the text comes out the same but for its numbers. A number that is a multiple of
-a size that is said to vary is a uniform word from the start; one that turns out to vary becomes one when it
-does, at the cost of one more compilation. The text with the numbers in it is always that of the plan itself: a
-kernel that is served by another's pipeline differs from it in uniform words only.
+A plan for new sizes is lowered as any other. Choices by size (tiles, how many threads share a row) stay
+as they were at the first sizes, so the text is the same but for its numbers. A number that is a multiple of
+a size that is declared to vary is a uniform word from the start; another number becomes one when it first
+varies, at the cost of one more compilation. The text with its numbers is always that of the plan itself: a
+kernel that runs on another's pipeline differs from it in uniform words only.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tabgrad.lower.tokens import Template
 T = TypeVar("T")
 
 SMALLEST = 2
-"""No number below it is a size: it is a first index, or the end of a loop of one."""
+"""A smaller number is not a size, but a first index or the end of a loop of one turn."""
 
 
 class Variant(NamedTuple):
-    """A text in which some numbers are uniform words: `lifted` says which, `numbers` are all of them."""
+    """A text in which some of the `numbers` are uniform words; `lifted` says which."""
 
     numbers: tuple[int, ...]
     lifted: tuple[bool, ...]
 
     def serves(self, numbers: tuple[int, ...]) -> bool:
-        """Test whether the other numbers are the same."""
+        """Test whether `numbers` differ from those of the text only where they are uniform words."""
         return all(
             up or a == b for a, b, up in zip(self.numbers, numbers, self.lifted, strict=True)
         )
@@ -45,7 +45,7 @@ class Family:
         self.variants: dict[Any, list[Variant]] = {}
 
     def decide(self, what: str, choose: Callable[[], T]) -> T:
-        """Return what was chosen the last time that this choice of its kind came up, or choose."""
+        """Repeat the choice of the first lowering: the n-th choice of a kind always gives the same result."""
         at = self.counts[what] = self.counts.get(what, -1) + 1
         if (what, at) not in self.choices:
             self.choices[what, at] = choose()
@@ -56,7 +56,7 @@ class Family:
 class Dynamic:
     """The kernels of one compiled function at all the sizes it was called with.
 
-    `sizes` are those of the call at hand that are said to vary.
+    `sizes` are the sizes of the present call that are declared to vary.
     """
 
     def __init__(self) -> None:
@@ -70,9 +70,9 @@ class Dynamic:
         self.family.counts.clear()
 
     def lifted(self, at: int, k: Kernel) -> tuple[bool, ...]:
-        """Return which sizes in the text of kernel number `at` of a plan are to be uniform words.
+        """Choose the sizes in the text of kernel number `at` of a plan that become uniform words.
 
-        They are those of a variant that serves the sizes at hand; a new one lifts what has changed.
+        They are those of a variant that serves the present sizes; a new variant lifts the changed numbers.
         """
         template = Template(k.source)
         numbers = template.sizes
@@ -95,9 +95,9 @@ class Dynamic:
 
 
 def structure(raw: Sequence[RawNode], wanted: Sequence[int]) -> Any:
-    """Return what a program has in common with those of other sizes.
+    """Describe a program without its sizes: programs that differ in sizes only are equal in it.
 
-    Whether two uses of a constant share a node is no part of it: constants are remembered for a while only.
+    It does not say whether two uses of a constant share a node: constants are remembered for a while only.
     """
     number: list[int] = []
     steps: list[Any] = []

@@ -1,4 +1,4 @@
-"""From a group to statements: element by element, each value once."""
+"""Statements of a kernel: the values of a group, element by element, each computed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Index = tuple[Expr, ...]
 
 
 FAR = 1024
-"""Constants in an index from this on are uniform words instead of text."""
+"""The least constant in an index that is a uniform word instead of text."""
 
 
 class Scope:
@@ -39,7 +39,7 @@ class Emitter:
     """Prints the values of one kernel, which makes `nodes`, in one dialect.
 
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
-    which the slots are met, and constants take uniform words in theirs, so equal work has equal text. `made`
+    which the slots are met, and so are the uniform words of constants, so equal work has equal text. `made`
     is what each name of an element-wise value was made by and of. A slot of `windows` is bound in parts; of a
     kernel that is `cut`, `reach` and `own` tell the dispatch that is printed, see `Cut.take`.
     """
@@ -85,7 +85,7 @@ class Emitter:
         self.scope.lines.append(statement)
 
     def open(self, head: str, *variables: str, guarded: bool = False) -> None:
-        """Begin a block. Its head is written when it closes: until then values may still go before it."""
+        """Begin a block. Its head is written when it closes, so that values can still be put before it."""
         self.scopes.append(Scope(head, set(variables), guarded))
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Emitter:
         self.line("}")
 
     def function(self, emit: Callable[[], str]) -> str:
-        """Return the lines of a function: those that `emit` adds, and the one it returns."""
+        """Write the body of a function: the lines that `emit` adds, and the one it returns."""
         outside, self.scopes = self.scopes, [Scope("", set(), False)]
         last = emit()
         lines = [*self.scope.lines, *([last] if last else [])]
@@ -113,7 +113,7 @@ class Emitter:
         return f"fn {name}({arguments}){f' -> {result}' if result else ''} {{{shift}"
 
     def name(self) -> str:
-        """Return a fresh name."""
+        """Make a new name."""
         self.names += 1
         return f"v{self.names - 1}"
 
@@ -126,7 +126,7 @@ class Emitter:
     # -- indices -----------------------------------------------------------------------------------
 
     def at(self, e: Expr) -> str:
-        """Return the text of an index."""
+        """Write an index."""
         return text(self.simple(e))
 
     def simple(self, e: Expr) -> Expr:
@@ -163,7 +163,7 @@ class Emitter:
         return name
 
     def found(self, key: Any) -> str | None:
-        """Return the name of what is there already in a block around."""
+        """Find the name of a value in the present block or one around it."""
         for scope in reversed(self.scopes):
             name = scope.values.get(key)
             if name is not None:
@@ -184,7 +184,7 @@ class Emitter:
         return Windowed(f"b{i}x") if slot in self.windows else f"b{i}", offset
 
     def bindings(self) -> list[Binding]:
-        """Return what is bound, in order."""
+        """List the bindings, in order."""
         out, base = list[Binding](), len(OWN)
         for i, (slot, mode, dtype) in enumerate(self.access):
             if slot not in self.windows:
@@ -210,11 +210,11 @@ class Emitter:
         return slots, tuple(spans) if any(spans) else ()
 
     def constant(self, n: Node) -> str:
-        """Return the text that reads a constant."""
+        """Write the reading of a constant."""
         return self.word(n.id, n.number, self.d.compute_type(n.spec.dtype))
 
     def word(self, key: Any, number: Any, kind: str) -> str:
-        """Return the text that reads a uniform word, which is made when `key` is first met."""
+        """Write the reading of a uniform word, which is made when `key` is first met."""
         word = self.word_of.get(key)
         if word is None:
             word = self.word_of[key] = self.words
@@ -223,7 +223,7 @@ class Emitter:
         return self.d.uniform(word, kind)
 
     def load(self, n: Node, index: Index, mode: str = "r") -> str:
-        """Return the text that reads element `index` of a stored node: "w" for what this kernel has written."""
+        """Write the reading of element `index` of a stored node, mode "w" if this kernel has written it."""
         name, offset = self.buffer(n, mode)
         return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
 
@@ -233,19 +233,19 @@ class Emitter:
         self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
 
     def spot(self, n: Node, index: Index, offset: int) -> str:
-        """Return the text of where element `index` of `n` lies in the buffer in which it begins at `offset`."""
+        """Write the position of element `index` of `n` in its buffer, where `n` begins at `offset`."""
         return self.place(self.noted(n, flatten(index, n.shape) + offset)) + self.shift(n)
 
     def noted(self, n: Node, place: Expr) -> Expr:
-        """Return a place in the buffer of `n`; a kernel that may be cut takes it down."""
+        """Return `place`, a position in the buffer of `n`; a kernel that may be cut remembers it."""
         if self.cut is not None:
             self.cut.note(self.places[n.id][0], place, n.shift >= 0)
         return place
 
     def place(self, e: Expr, write: Callable[[Expr], str] | None = None) -> str:
-        """Return the text of a place in a buffer; `write` writes what has no statements before it.
+        """Write a position in a buffer; `write` writes an index that needs no statements before it.
 
-        A large constant in it tells where some tensor lies in the buffer of many. It travels as a uniform
+        A large constant in it is the position of a tensor in a buffer of many. It is a uniform
         word, so that equal layers of a model have equal kernels.
         """
         write = write or self.at
@@ -255,7 +255,7 @@ class Emitter:
         return (f"{write(near)} + " if near.terms else "") + self.number(e.const)
 
     def shift(self, n: Node) -> str:
-        """Return what is added to the place of an input that moves from run to run."""
+        """Write the term that is added to the position of an input that moves from run to run."""
         if n.shift < 0:
             return ""
         return f" + {self.word(n.id, n.shift, U32)}"
@@ -263,7 +263,7 @@ class Emitter:
     # -- values ------------------------------------------------------------------------------------
 
     def value(self, n: Node, index: Index) -> str:
-        """Return the text of element `index` of `n`, computing it where that was not done before."""
+        """Write the value of element `index` of `n`; compute it unless that was done before."""
         if n.family == "view":
             n, index = self.through(n, index)
         if n.op is FULL:
@@ -281,7 +281,7 @@ class Emitter:
         return n.op is not None and (n.id not in self.stored or n.id in self.members)
 
     def through(self, n: Node, index: Index) -> tuple[Node, Index]:
-        """Return what element `index` of a chain of views is, as far as none of them needs a test."""
+        """Follow element `index` through a chain of views, as far as none of them needs a test."""
         while n.family == "view" and self.computed(n):
             inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
             if any(e.lo < lo or e.hi >= hi for e, lo, hi in conditions):
@@ -291,11 +291,11 @@ class Emitter:
         return n, index
 
     def known(self, n: Node, index: Index) -> str | None:
-        """Return the name of a value that is there already."""
+        """Find the name of a value that is computed already."""
         return self.found((n.id, index))
 
     def compute_outermost(self, n: Node, index: Index) -> str:
-        """Compute a value in the outermost block that can."""
+        """Compute a value in the outermost block in which its index exists."""
         depth = self.home(index)
         outside = self.scopes[depth + 1 :]
         del self.scopes[depth + 1 :]
@@ -305,7 +305,7 @@ class Emitter:
         return found
 
     def below(self, n: Node, index: Index) -> list[tuple[Node, Index]]:
-        """Return what `n` is made of through element-wise ops and plain views, deepest first, so that a
+        """List what `n` is computed from through element-wise ops and plain views, deepest first, so that a
         long chain is emitted without recursion."""
         out: list[tuple[Node, Index]] = []
         seen: set[Any] = set()
@@ -326,7 +326,7 @@ class Emitter:
         return out
 
     def home(self, index: Index) -> int:
-        """Return the outermost block in which all variables of `index` exist."""
+        """Find the outermost block in which all variables of `index` exist."""
         depth = len(self.scopes) - 1
         while depth > 0 and not self.scopes[depth].guarded:
             if any(e.uses(v) for e in index for v in self.scopes[depth].variables):
@@ -357,7 +357,7 @@ class Emitter:
         return n.origin
 
     def scalar(self, n: Node, args: list[str]) -> str:
-        """Return the scalar expression of an element-wise op."""
+        """Write the scalar expression of an element-wise op."""
         assert n.op is not None
         source = n.srcs[-1].spec.dtype
         kind = self.d.compute_type(source)
@@ -372,7 +372,7 @@ class Emitter:
         return self.d.narrow(value, n.spec.dtype) if self.d.is_narrow(n.spec.dtype) else value
 
     def viewed(self, n: Node, index: Index, kind: str) -> str:
-        """Read through a view; where its conditions fail the value is zero."""
+        """Read through a view; the value is zero where its conditions fail."""
         assert n.op is not None
         inner, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
         inner = numbers(inner)
@@ -409,7 +409,7 @@ class Emitter:
     # -- reductions --------------------------------------------------------------------------------
 
     def combine(self, h: Node, acc: str, value: str) -> list[str]:
-        """Return the statements that take `value` into the accumulator of reduction `h`."""
+        """Write the statements that combine `value` with the accumulator of reduction `h`."""
         kind = h.op.kind
         dtype = h.srcs[0].spec.dtype
         real = dtype.is_floating_point
@@ -424,7 +424,7 @@ class Emitter:
         return [f"{acc} = {kind}{tail}({acc}, {value});"]
 
     def identity(self, h: Node) -> Any:
-        """Return the number a reduction begins with."""
+        """Give the number that a reduction begins with."""
         kind = h.op.kind
         dtype = h.srcs[0].spec.dtype
         if kind in ("sum", "prod"):
@@ -441,9 +441,9 @@ class Emitter:
 
 
 def arg_better(d: Dialect, h: Node, best: str, at: str, value: str, place: str) -> str:
-    """Return the test whether (value, place) takes over from (best, at) in an argmax or argmin.
+    """Write the test whether (value, place) replaces (best, at) in an argmax or argmin.
 
-    A nan beats every number, and of equals the first one stays.
+    A nan beats every number; of equal values the first stays.
     """
     more = ">" if h.op.kind == "argmax" else "<"
     dtype = h.srcs[0].spec.dtype

@@ -1,6 +1,6 @@
-"""Where one kernel ends and the next begins.
+"""Fusion: grouping the nodes of a program into kernels.
 
-Every value that gets a buffer of its own (`stored.py`) starts a group. Groups are then merged while that saves
+Every value that gets a buffer of its own (`stored.py`) starts a group. Groups are merged while that saves
 a dispatch: a reduction with the element-wise work before and after it, a product with its epilogue, several
 reductions of the same rows, outputs over the same domain. Whether a merge can be one kernel is tried out
 symbolically (`placing.py`).
@@ -21,8 +21,8 @@ from tabgrad.lower.stored import choose_stored
 
 
 class Fuser:
-    """Groups the nodes of one program. `stored` have buffers in any case, `calls` are routines. Kernels of
-    several ops bind at most `buffers`, where that is less than what the device lets them."""
+    """Groups the nodes of one program. `stored` always have buffers, `calls` are routines. Kernels of
+    several ops bind at most `buffers`, if that is less than the limit of the device."""
 
     def __init__(
         self, p: Program, limits: Limits, stored: Iterable[int] = (), calls: Iterable[int] = (),
@@ -70,7 +70,7 @@ class Fuser:
         group.place = n.id
 
     def sibling(self, n: Node) -> Node:
-        """Return the first result that the application has whose result `n` is: `n` itself, as a rule."""
+        """Find the first result of the application that computes `n`; for most ops it is `n` itself."""
         if not isinstance(n.op, Part):
             return n
         key = (n.op.several, n.params, *(s.id for s in n.srcs))
@@ -81,7 +81,7 @@ class Fuser:
         return first
 
     def can_be_one(self, g: Group) -> bool:
-        """Find the index of every member and what the group loads; False where it can't be one kernel."""
+        """Find the index of every member and the loads of the group; give False if it can't be one kernel."""
         if g.kind == "library":
             load_all(g, self.stored)
             return True
@@ -91,7 +91,7 @@ class Fuser:
     # -- merging -----------------------------------------------------------------------------------
 
     def merge_all(self) -> None:
-        """Merge each group with those it reads, as long as that works."""
+        """Merge each group with those it reads, as long as they can be one kernel."""
         for n in self.p.nodes:
             group = self.of.get(n.id)
             if group is None:
@@ -112,7 +112,7 @@ class Fuser:
                         break
 
     def merged(self, a: Group, b: Group) -> Group | None:
-        """Return one group that does the work of `a` and then `b`, if there is one."""
+        """Merge `a` and `b` into one group, if that can be one kernel."""
         kinds = (a.kind, b.kind)
         if (
             "library" in kinds
@@ -129,7 +129,7 @@ class Fuser:
         return group if self.can_be_one(group) else None
 
     def fits(self, a: Group, b: Group) -> bool:
-        """Test whether the domains can agree."""
+        """Test whether two groups can run over one domain."""
         if a.kind == b.kind == "row":
             return (a.shape, a.axes) == (b.shape, b.axes) and self.rows_fit(a)
         if a.kind == b.kind == "map":
@@ -146,7 +146,7 @@ class Fuser:
         return product is a and math.prod(other.shape) == product.heavies[0].spec.size
 
     def rows_fit(self, g: Group) -> bool:
-        """Test whether whole rows can be left to one thread or workgroup each."""
+        """Test whether one thread or workgroup can do a whole row."""
         return self.limits.decide(
             "rows fit", lambda: g.rows >= 32 or g.row_size <= 1024 or not self.limits.software
         )
@@ -158,7 +158,7 @@ class Fuser:
         return any(self.of.get(s) in waiting for s in last.loads)
 
     def waiting(self, a: Group, b: Group) -> list[Group]:
-        """Return the groups in line between two that must run after the first of them."""
+        """List the groups between two in line that must run after the first of them."""
         first, last = sorted((a, b), key=lambda g: g.place)
         found = {first: None}
         for place in range(first.place + 1, last.place):
@@ -168,7 +168,7 @@ class Fuser:
         return list(found)[1:]
 
     def replace(self, old: tuple[Group, Group], new: Group) -> None:
-        """Put a merged group in the place of two; what must run after it stays behind it in line."""
+        """Put a merged group in the place of two; groups that must run after it stay behind it in line."""
         first, last = sorted(g.place for g in old)
         waiting = self.waiting(*old)
         places = [i for i in range(first, last + 1) if i in self.line]
@@ -182,7 +182,7 @@ class Fuser:
             self.of[m.id] = new
 
     def join_siblings(self) -> None:
-        """Merge groups over one domain that read the same things and don't wait for each other."""
+        """Merge groups over one domain that read the same nodes and don't wait for each other."""
         readers: dict[int, list[Group]] = {}
         for g in self.line.values():
             if g.kind in ("map", "row"):
@@ -201,7 +201,7 @@ class Fuser:
                     shared.append(s)
 
     def sibling_pair(self, sharing: list[Group], apart: set[tuple[Group, Group]]) -> Any:
-        """Return two of these groups that can be one, and that one; `apart` are those that can't."""
+        """Find two of these groups that can be merged, and their merger; `apart` are pairs that can't."""
         for i, a in enumerate(sharing):
             for b in sharing[i + 1 :]:
                 same = a.kind == b.kind and (

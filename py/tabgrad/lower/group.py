@@ -1,4 +1,4 @@
-"""What becomes one kernel, what a node costs in it, and which elements of its sources a node is made of."""
+"""Groups: sets of nodes that become one kernel, with costs of nodes and indices of their sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tabgrad.lower.record import call_of, record_of
 
 
 def is_heavy(n: Node) -> bool:
-    """Test whether the node is more than one expression of the matching elements of others."""
+    """Test whether the node is more than one expression of the matching elements of its sources."""
     if n.family in ("elementwise", "view", "input", "constant"):
         return False
     record = record_of(n)
@@ -21,7 +21,7 @@ def is_heavy(n: Node) -> bool:
 
 
 def in_blocks(n: Node) -> bool:
-    """Test whether the sources of an inlined node are computed in blocks, each read under a condition."""
+    """Test whether each source of an inlined node is computed in a block of its own, under a condition."""
     if n.family == "view":
         return bool(n.op.fills)
     record = record_of(n)
@@ -29,17 +29,17 @@ def in_blocks(n: Node) -> bool:
 
 
 def in_pieces(g: Group) -> bool:
-    """Test whether a group has no kernel: the sources are written to where they lie in it."""
+    """Test whether a group needs no kernel, because its sources are written straight to their places in it."""
     record = record_of(g.members[0]) if g.kind == "library" else None
     return record is not None and record.pieces
 
 
 WEIGHTS: dict[str, int] = {}
-"""What `weight` found for element-wise ops."""
+"""The results of `weight` for element-wise ops."""
 
 
 def weight(n: Node) -> int:
-    """Return roughly how many instructions one element costs."""
+    """Estimate how many instructions one element costs."""
     record = record_of(n)
     if record is not None:
         return record.weight
@@ -51,7 +51,7 @@ def weight(n: Node) -> int:
 
 
 class Group:
-    """What becomes one kernel.
+    """A set of nodes that becomes one kernel.
 
     `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
     are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads;
@@ -80,27 +80,27 @@ class Group:
 
     @property
     def rows(self) -> int:
-        """How many elements the outer axes have."""
+        """The number of elements of the outer axes."""
         return math.prod(self.outer)
 
     @property
     def row_size(self) -> int:
-        """How many elements one reduction runs over."""
+        """The number of elements that one reduction runs over."""
         return math.prod(self.shape[a] for a in self.axes)
 
     def outer_index(self) -> tuple[Expr, ...]:
-        """The index of row `g` in the outer axes."""
+        """Give the index of row `g` in the outer axes."""
         return unflatten(var("g", self.rows), self.outer)
 
     def full_index(self, r: Expr | None = None) -> tuple[Expr, ...]:
-        """The index of element `r` of row `g` in the whole shape."""
+        """Give the index of element `r` of row `g` in the whole shape."""
         outer = iter(self.outer_index())
         r = var("r", self.row_size) if r is None else r
         inner = iter(unflatten(r, tuple(self.shape[a] for a in self.axes)))
         return tuple(next(inner) if i in self.axes else next(outer) for i in range(len(self.shape)))
 
     def operands(self, h: Node) -> list[tuple[Node, tuple[Expr, ...]]]:
-        """Return what a heavy member reads at one step of its loop."""
+        """List the nodes and indices that a heavy member reads at one step of its loop."""
         if h.family == "bilinear":
             return [(s, operand_index(h, side == 1)) for side, s in enumerate(h.srcs)]
         return [(h.srcs[0], self.full_index())]
@@ -140,7 +140,7 @@ def can_be_followed(n: Node) -> bool:
 
 
 def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr, ...]]]:
-    """Return which elements of its sources element `index` of an inlined node is made of."""
+    """List the elements of its sources that element `index` of an inlined node is computed from."""
     if n.family == "elementwise":
         return [(s, index) for s in n.srcs]
     if n.family == "view":

@@ -25,7 +25,7 @@ class Atom:
     ) -> None:
         self.kind, self.name, self.of, self.n = kind, name, of, n
         self.lo, self.hi, self.id = lo, hi, id
-        # the place in a sum must not depend on what was made before: equal work has equal text
+        # the place in a sum must not depend on earlier atoms: equal work has equal text
         below = () if of is None else tuple([(a.form, c > 0) for a, c in of.terms])
         self.form: int = _Atoms.forms.setdefault((kind, name, below), len(_Atoms.forms))
         self.rank = (self.form, n, id)
@@ -110,7 +110,7 @@ class _Atoms:
 
     table: ClassVar[dict[Any, Atom]] = {}
     forms: ClassVar[dict[Any, int]] = {}
-    """Numbers of what atoms look like, whatever the sizes in them."""
+    """The number of each form of atoms, whatever the sizes in them."""
 
 
 def _atom(kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int) -> Atom:
@@ -170,7 +170,7 @@ def _sorted(table: dict[int, tuple[Atom, int]]) -> tuple[tuple[Atom, int], ...]:
 
 
 def _single(e: Expr) -> Atom | None:
-    """Return the atom that is all of `e`, if there is one."""
+    """Find the one atom that `e` consists of, if it does."""
     if len(e.terms) == 1 and e.const == 0 and e.terms[0][1] == 1:
         return e.terms[0][0]
     return None
@@ -230,7 +230,7 @@ def _modulo(e: Expr, n: int) -> Expr:
 
 
 def _apart(e: Expr, n: int) -> tuple[int, Expr, Expr] | None:
-    """Return (g, a, b) with e = g * a + b, 0 <= b < g, and g > 1 a divisor of n, the largest there is."""
+    """Split e = g * a + b with 0 <= b < g, where g > 1 is the largest such divisor of n; return (g, a, b)."""
     for g in sorted({math.gcd(n, c) for _, c in e.terms}, reverse=True):
         if g == 1:
             break
@@ -265,7 +265,7 @@ def flatten(index: tuple[Any, ...], shape: tuple[int, ...]) -> Expr:
 
 
 def separate(e: Expr, first: str, second: str) -> tuple[Expr, Expr] | None:
-    """Return two expressions that add up to `e`, the first without the variable `second`, the second without
+    """Split `e` into two terms of a sum, the first without the variable `second`, the second without
     `first`; None where a term needs both."""
     left, right = [], []
     for atom, c in e.terms:
@@ -280,7 +280,7 @@ def separate(e: Expr, first: str, second: str) -> tuple[Expr, Expr] | None:
 
 
 def renamed(e: Expr, name: Callable[[Atom], str]) -> Expr:
-    """Return `e` with a variable in the place of each quotient and remainder; `name` names it."""
+    """Replace each quotient and remainder in `e` by a variable that `name` names."""
     if all(a.of is None for a, _ in e.terms):
         return e
     return Expr(
@@ -293,7 +293,7 @@ def renamed(e: Expr, name: Callable[[Atom], str]) -> Expr:
 
 
 def text(e: Expr) -> str:
-    """Return the expression in u32 arithmetic, as WGSL and CUDA C both write it; its numbers are sizes."""
+    """Write the expression in u32 arithmetic, valid in WGSL and CUDA C; its numbers are sizes."""
     out = ""
     for atom, c in sorted(e.terms, key=lambda t: t[1] < 0):
         k = abs(c)
@@ -320,7 +320,7 @@ def _atom_text(a: Atom) -> str:
 
 
 def condition(e: Expr, lo: int, hi: int) -> str | bool:
-    """Return the text of lo <= e < hi, or the bool it always is."""
+    """Write the condition lo <= e < hi, or give a bool if it always holds or never."""
     if hi <= lo or e.hi < lo or e.lo >= hi:
         return False
     if e.lo >= lo and e.hi < hi:

@@ -10,7 +10,7 @@ from tabgrad.core.spec import NO_PARAMS, Params, Spec
 
 
 class Full(Op):
-    """The pseudo-op of a constant: its value is no part of the structure, it travels as a uniform."""
+    """The pseudo-op of a constant, whose value is a uniform word and not part of the structure."""
 
     family = "constant"
 
@@ -19,7 +19,7 @@ class Full(Op):
         self.specs = {}
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """A constant is recorded with its spec."""
+        """Raise: a constant is recorded with its spec."""
         raise NotImplementedError
 
 
@@ -89,11 +89,11 @@ RawNode = tuple[Op | None, Params | None, tuple[int, ...], Spec]
 
 
 Decide = Callable[[str, Callable[[], Any]], Any]
-"""What makes a choice that depends on sizes, or repeats it, see `Limits.decide`."""
+"""A function that makes or repeats a choice that depends on sizes, see `Limits.decide`."""
 
 
 class Program:
-    """Nodes in order, what is wanted of them, and how many inputs they have."""
+    """The nodes of a program in order, with its inputs and outputs."""
 
     def __init__(self, decide: Decide | None = None) -> None:
         self.decide: Decide = decide or (lambda what, choose: choose())
@@ -104,7 +104,7 @@ class Program:
         self.origin = -1
 
     def input(self, spec: Spec, shift: int = -1) -> Node:
-        """Add an input: a value that lies in a buffer, from a place on that is known when it runs."""
+        """Add an input: a value in a buffer, beginning at a position that is known when the plan runs."""
         node = self._add(None, NO_PARAMS, (), spec, len(self.inputs))
         node.shift = shift
         self.inputs.append(node)
@@ -132,7 +132,7 @@ class Program:
         return node
 
     def finish(self) -> None:
-        """Drop what no output needs, renumber, and note the users."""
+        """Drop nodes that no output needs, renumber the rest, and note the users of each."""
         needed: set[int] = set()
         stack = list(self.outputs)
         while stack:
@@ -150,7 +150,7 @@ class Program:
         self.known = {}
 
     def replace(self, old: Node, new: Node) -> None:
-        """Let those who read `old` read `new`; call `reorder` when all is done."""
+        """Let the readers of `old` read `new`; call `reorder` after the last replacement."""
         for n in self.nodes:
             if old in n.srcs:
                 n.srcs = tuple(new if s is old else s for s in n.srcs)

@@ -14,7 +14,7 @@ from tabgrad.lower.windows import Span
 GRID = 65535
 """Workgroups in one dimension of a grid."""
 BLOCK = 64
-"""Threads of a workgroup where they don't work together."""
+"""Threads of a workgroup in which each works alone."""
 TURNS = 65535
 """Turns of loops that one thread may make on a software adapter: llvmpipe leaves every loop after so many."""
 
@@ -25,7 +25,7 @@ class Kernel:
 
     `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
     of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
-    recorded as. `verbatim` is the text of a user, which nothing may change. Where `spans` are given, they tell
+    recorded as. `verbatim` is a user's own text, which must not change. If `spans` are given, they tell
     what part of each slot is bound. Until it is `written`, its source is a template, and its bindings leave out
     the uniform words.
     """
@@ -45,7 +45,7 @@ class Kernel:
     spans: tuple[Span | None, ...] = ()
 
     def written(self, d: Dialect, lifted: Sequence[bool] = ()) -> Kernel:
-        """Return the kernel with its text written out: a size that is `lifted` is one more uniform word."""
+        """Write out the kernel's text; a size that is `lifted` becomes one more uniform word."""
         if self.routine or self.verbatim:
             return self
         template = Template(self.source)
@@ -70,7 +70,7 @@ class Kernel:
 
 
 def grid_of(groups: int) -> tuple[int, int, int]:
-    """Return a grid of at least `groups` workgroups, folded past the limit of one dimension."""
+    """Choose a grid of at least `groups` workgroups, folded past the limit of one dimension."""
     if groups <= GRID:
         return (max(groups, 1), 1, 1)
     rows = math.ceil(groups / GRID)

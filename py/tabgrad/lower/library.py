@@ -1,4 +1,4 @@
-"""The shaders folder as Python sees it: functions to prepend to printed code, and whole kernels.
+"""The shaders folder: library functions to prepend to printed code, and whole kernels.
 
 Front matter stands in `//!` comments before each function and at the head of each kernel:
 a line `name: what it computes`, more text, and tags such as `@error 2 ulp`. Which other
@@ -44,7 +44,7 @@ class FrontMatter:
     tags: Mapping[str, tuple[str, ...]]
 
     def tag(self, name: str) -> str:
-        """Return the one value of tag `name`; it is an error if there is none or more."""
+        """Return the value of tag `name`; raise ShaderError unless there is exactly one."""
         values = self.tags.get(name, ())
         if len(values) != 1:
             raise ShaderError(
@@ -137,13 +137,13 @@ def without_comments(text: str) -> str:
 
 
 def with_library(text: str) -> str:
-    """Return a module with the library functions that its text calls, and the extensions it needs."""
+    """Complete a module with the library functions that its text calls and the extensions it needs."""
     full = functions(names_used(text) - set(FUNCTION_START.findall(text))) + text
     return directives(full) + full
 
 
 def directives(text: str) -> str:
-    """Return the `enable` lines that `text` needs at its head."""
+    """Find the `enable` lines that `text` needs at its head."""
     # a plain search comes first: few texts need any, and the patterns are slow
     found = {
         "f16": "f16" in text and HALF.search(text),
@@ -153,7 +153,7 @@ def directives(text: str) -> str:
 
 
 def folder() -> Traversable:
-    """Return the shaders folder: inside the package in a wheel, beside `py` in a checkout."""
+    """Find the shaders folder: inside the package in a wheel, beside `py` in a checkout."""
     packaged = importlib.resources.files("tabgrad") / "_shaders"
     if packaged.is_dir():
         return packaged
@@ -167,7 +167,7 @@ def folder() -> Traversable:
 
 @functools.cache
 def all_functions() -> Mapping[str, Function]:
-    """Return every function of `shaders/lib` by name, in the order of the files."""
+    """Read every function of `shaders/lib`, by name, in the order of the files."""
     found: dict[str, tuple[str, FrontMatter, str]] = {}
     for file in sorted((folder() / "lib").iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".wgsl"):
@@ -196,13 +196,13 @@ def all_functions() -> Mapping[str, Function]:
 
 
 def calls(source: str, known: Iterable[str], itself: str = "") -> tuple[str, ...]:
-    """Return the names in `known` that `source` calls, except `itself`, in the order of `known`."""
+    """Find the names in `known` that `source` calls, except `itself`, in the order of `known`."""
     called = set(NAME_CALLED.findall(source)) - {itself}
     return tuple(name for name in known if name in called)
 
 
 def names_used(text: str) -> set[str]:
-    """Return the library functions that `text` calls itself.
+    """Find the library functions that `text` calls directly.
 
     >>> sorted(names_used("let y = tanh_f32(x) + exp(x);"))
     ['tanh_f32']
@@ -211,7 +211,7 @@ def names_used(text: str) -> set[str]:
 
 
 def functions(names: Iterable[str]) -> str:
-    """Return the WGSL of `names` and of all they need, each once, callees first.
+    """Collect the WGSL of `names` and of all functions they need, each once, callees first.
 
     The order depends on the set of names only.
     """
@@ -234,7 +234,7 @@ def functions(names: Iterable[str]) -> str:
 
 @functools.cache
 def kernel(name: str) -> KernelFile:
-    """Return the kernel in `shaders/kernels/<name>.wgsl`."""
+    """Read the kernel in `shaders/kernels/<name>.wgsl`."""
     file = folder() / "kernels" / f"{name}.wgsl"
     if not file.is_file():
         raise ShaderError(f"no kernel named {name}; there are {', '.join(kernel_names())}")
@@ -244,14 +244,14 @@ def kernel(name: str) -> KernelFile:
 
 @functools.cache
 def kernel_names() -> tuple[str, ...]:
-    """Return the names of all kernels, sorted."""
+    """List the names of all kernels, sorted."""
     names = (entry.name for entry in (folder() / "kernels").iterdir())
     return tuple(sorted(name.removesuffix(".wgsl") for name in names if name.endswith(".wgsl")))
 
 
 @functools.cache
 def prelude(language: str) -> str:
-    """Return the text to put before printed code in `language`: all of `lib/prelude.cu` for "cuda".
+    """Read the text to put before printed code in `language`: all of `lib/prelude.cu` for "cuda".
 
     WGSL needs none: `functions` gives exactly what is called.
     """

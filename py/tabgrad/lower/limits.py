@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass
 class Limits:
-    """What a device can do, and what lowering prefers on it.
+    """Limits of a device, and preferences for lowering on it.
 
     A kernel binds at most so many storage `buffers`, and `binding` bytes of one (0: all that it has); `threads`
     are the most of a workgroup. `software`: its threads run on the processor's own cores. `quads`: subgroups
@@ -39,5 +39,5 @@ class Limits:
                 )
 
     def decide(self, what: str, choose: Callable[[], T]) -> T:
-        """Return what is chosen by size; a plan that serves many sizes keeps what it chose at the first."""
+        """Make a choice that depends on sizes; a plan that serves many sizes repeats its first choice."""
         return choose() if self.dynamic is None else self.dynamic.family.decide(what, choose)

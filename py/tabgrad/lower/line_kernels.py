@@ -1,4 +1,4 @@
-"""Lines along an axis: what kernels that walk, sort or scan them have in common.
+"""Common parts of the kernels that walk, sort or scan lines along an axis.
 
 Lines are walked by one thread in order, or by workgroups whose order is fixed, so results never depend on
 timing: reruns are bit-identical.
@@ -24,34 +24,34 @@ from tabgrad.lower.tokens import Size
 LONG_SCAN = 128
 """On a GPU, a few lines longer than this are scanned by workgroups."""
 LONG_SCAN_SOFTWARE = TURNS // 2
-"""The same on a processor, which has few cores and reads everything twice for this: only what one thread
-couldn't finish."""
+"""The same on a processor, which has few cores and reads everything twice for it: only lines that a thread
+can't finish are shared."""
 FEW = 8192
-"""Lines up to this many leave a GPU idle if each has only one thread."""
+"""Up to this many lines leave a GPU idle if each has only one thread."""
 
 
 def line_count(n: Node) -> int:
-    """Return how many lines there are: what a kernel with a thread for each line takes."""
+    """Count the lines, and so the threads of a kernel with one thread for each line."""
     axis: Any = n.params["axis"]
     return math.prod(without(n.shape, (axis,)))
 
 
 def extent(n: Node) -> tuple[int, int]:
-    """Return how many lines `n` has along its axis, and their length."""
+    """Count the lines of `n` along its axis, and their length."""
     axis: Any = n.params["axis"]
     length = n.shape[axis]
     return (n.spec.size // length if length else 0), length
 
 
 def line_index(n: Node, at: Expr, line: str = "g") -> tuple[Expr, ...]:
-    """Return the index of element `at` of the line whose number is the variable `line`."""
+    """Make the index of element `at` of the line whose number is the variable `line`."""
     axis: Any = n.params["axis"]
     outer = unflatten(var(line, line_count(n)), without(n.shape, (axis,)))
     return (*outer[:axis], at, *outer[axis:])
 
 
 def size_functions(**sizes: int) -> str:
-    """Return the functions by which a kernel of `shaders/kernels` knows its sizes."""
+    """Write the functions that give a kernel of `shaders/kernels` its sizes."""
     return "".join(
         f"fn {name}() -> u32 {{ return {Size(size)}; }}\n" for name, size in sizes.items()
     )
@@ -66,7 +66,7 @@ def walk(e: Emitter, n: Node) -> tuple[Expr, ...]:
 
 
 def step_of(n: Node, name: str, size: int) -> Expr:
-    """Return the place on a line at step `name`, from the end if the op goes from there."""
+    """Make the index on a line at step `name`, counted from the end if the op is reversed."""
     return (size - 1) - var(name, size) if n.params.get("reverse") else var(name, size)
 
 
@@ -79,20 +79,20 @@ def scans_apart(n: Node, limits: Limits) -> bool:
 
 
 def emitter(printer: KernelPrinter, n: Node) -> Emitter:
-    """Return an emitter for the kernels of `n`."""
+    """Make an emitter for the kernels of `n`."""
     return Emitter(printer.d, n.siblings, printer.stored, printer.places, printer.windows)
 
 
 @dataclass
 class LineKernels:
-    """What the kernels of one op share."""
+    """The common parts of the kernels of one op."""
 
     printer: KernelPrinter
     n: Node
     e: Emitter
 
     def index(self, at: Expr) -> tuple[Expr, ...]:
-        """Return the index of element `at` of line `row`."""
+        """Make the index of element `at` of line `row`."""
         return line_index(self.n, at, "row")
 
     def kind(self) -> str:
@@ -100,14 +100,14 @@ class LineKernels:
         return self.printer.d.compute_type(self.n.srcs[-1].spec.dtype)
 
     def zero(self) -> str:
-        """Return the number 0 as an element of a scan; what has no numbers counts in words."""
+        """Write 0 as an element of a scan, a word if the elements are bools."""
         kind = self.kind()
         return self.printer.d.literal(0, kind) if kind != BOOL else "0u"
 
     def function(self, head: str, emit: Callable[[], str]) -> str:
-        """Return a function whose body is what `emit` prints, and returns last."""
+        """Write a function whose body `emit` prints; the text that `emit` gives is its last line."""
         return f"fn {head} {{\n{self.e.function(emit)}}}\n"
 
     def kernel(self, source: str, groups: int, overrides: dict[str, float]) -> Kernel:
-        """Return one dispatch."""
+        """Make one dispatch."""
         return self.printer.package(self.e, source, grid_of(groups), tuple(overrides.items()))

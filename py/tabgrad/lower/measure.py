@@ -1,4 +1,4 @@
-"""The size of expressions: how much a kernel computes for one element of a node, if nothing is stored."""
+"""The size of expressions: the work of a kernel for one element of a node, if nothing more is stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from tabgrad.lower.group import in_blocks
 from tabgrad.lower.ir import FULL, Node
 
 MAX_OPS = 96
-"""Ops a kernel may hold: compilers slow down, and one peer's give up, on longer ones."""
+"""Ops a kernel may hold: compilers are slow on longer kernels, or give up."""
 MAX_VALUES = 3 * MAX_OPS
-"""Values a kernel may compute for one element: views count, and what is needed at two indices counts twice."""
+"""Values a kernel may compute for one element: views count, and a value at two indices counts twice."""
 MAX_NESTED = 16
-"""Blocks inside blocks: printing recurses into each, and WGSL promises no more than 127 levels of braces."""
+"""Nested blocks: printing recurses into each, and WGSL promises no more than 127 levels of braces."""
 
 
 class Measure:
-    """The sizes of all expressions, where the `stored` are read and not computed.
+    """The sizes of all expressions, in which `stored` nodes are read and not computed.
 
     `same` has, as bits, the nodes that are computed at the index of a node, `moved` how many values a node
     that changes the index, or has two, computes at others; `values` is how many there are in all, `nested`
@@ -30,15 +30,15 @@ class Measure:
         self.nested: dict[int, int] = {}
 
     def inlined(self, n: Node) -> list[Node]:
-        """Return the sources that are computed where `n` is."""
+        """List the sources that are computed in the same kernel as `n`."""
         return [s for s in n.srcs if s.id not in self.stored and s.op is not FULL]
 
     def size(self, n: Node) -> float:
-        """Return the size of the expression of `n` as a part of what a kernel may hold: 1 is all."""
+        """Compute the size of the expression of `n` as a fraction of what a kernel may hold."""
         return max(self.values[n.id] / MAX_VALUES, self.nested[n.id] / MAX_NESTED)
 
     def shorten(self, n: Node) -> None:
-        """Measure `n`, whose sources have been measured; store values below it until a kernel may hold it."""
+        """Measure `n`, whose sources have been measured; store values below it until it fits a kernel."""
         self.measure(n)
         while self.size(n) > 1:
             path = [max(self.inlined(n), key=self.size)]
@@ -46,13 +46,13 @@ class Measure:
                 path.append(path[-1].srcs[0])
             if path[-1].family == "view":
                 del path[1:]
-            # Below views, not above them: what expands a value has more elements than that.
+            # Below views, not above them: an expanded value has more elements.
             self.stored.add(path.pop().id)
             for v in (*reversed(path), n):
                 self.measure(v)
 
     def measure(self, n: Node) -> None:
-        """Note the size of the expression of `n`."""
+        """Compute and keep the size of the expression of `n`."""
         at, moved, nested = n.id, 0, 0
         same = 1 << at
         moves = n.family != "elementwise"

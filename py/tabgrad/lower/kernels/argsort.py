@@ -1,4 +1,4 @@
-"""argsort: short lines by rank, long ones by a bitonic sort of places, or by the routine of a host."""
+"""argsort: short lines by rank, long lines by a bitonic sort of indices or by a routine of the host."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tabgrad.lower.simplify import apply
 from tabgrad.lower.tokens import Size, Word
 
 LONG = 256
-"""Lines to this length are sorted by counting for each element those before it."""
+"""The longest line that is sorted by rank: by counting the elements that come before each one."""
 
 
 def _line(e: Emitter, n: Node, count: int) -> None:
-    """The rank of an element is how many come before it; equal ones keep their order."""
+    """Compute the rank of an element: the number of elements before it; equal ones keep their order."""
     d = e.d
     axis: Any = n.params["axis"]
     (x,) = n.srcs
@@ -44,7 +44,7 @@ def _line(e: Emitter, n: Node, count: int) -> None:
 
 
 def _before(n: Node, other: str, mine: str) -> str:
-    """Return the test whether `other` at t comes before `mine` at `own`; a nan counts as the largest."""
+    """Write the test whether `other` at t comes before `mine` at `own`; a nan counts as the largest."""
     dtype = n.srcs[0].spec.dtype
     down = bool(n.params["descending"])
     same = f"({other} == {mine})"
@@ -60,7 +60,7 @@ def _before(n: Node, other: str, mine: str) -> str:
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
-    """Return the passes of a sort of long lines, where workgroups can be told what to do."""
+    """Make the passes of a sort of long lines, in a language with kernel templates."""
     rows, length = extent(n)
     if not printer.d.templates or not rows or length <= LONG:
         return []
@@ -68,7 +68,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
 
 
 def _bitonic(lines: LineKernels) -> list[Kernel]:
-    """Return the passes of a bitonic sort of places."""
+    """Make the passes of a bitonic sort of indices."""
     n, e, d = lines.n, lines.e, lines.printer.d
     (x,) = n.srcs
     rows, length = extent(n)
@@ -108,7 +108,7 @@ def _bitonic(lines: LineKernels) -> list[Kernel]:
 
 
 def _sort_key(kind: str, value: str, descending: bool) -> str:
-    """Return the unsigned integer that sorts as a value of compute type `kind` does."""
+    """Write the unsigned integer that has the order of a value of compute type `kind`."""
     key = {
         F32: f"sort_key_f32({value})",
         I32: f"sort_key_i32({value})",
@@ -119,7 +119,7 @@ def _sort_key(kind: str, value: str, descending: bool) -> str:
 
 
 def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
-    """Return the call of a long sort; along another axis than the last one it sorts a permuted copy."""
+    """Make the call of a long sort; it sorts a permuted copy along any axis but the last."""
     (x,) = n.srcs
     rows, length = extent(n)
     axis: Any = n.params["axis"]

@@ -1,4 +1,4 @@
-"""cat: a few pieces are read by a choice of where; those of a long one are written side by side."""
+"""cat: few pieces are chosen between at each read, many pieces are written side by side."""
 
 from __future__ import annotations
 

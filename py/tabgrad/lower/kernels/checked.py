@@ -1,4 +1,4 @@
-"""checked: an index as it is, or counted from the front, noted in the buffer of errors where it is outside."""
+"""checked: an index, counted from the front; an index out of range is noted in the buffer of errors."""
 
 from __future__ import annotations
 

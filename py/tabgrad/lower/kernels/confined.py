@@ -1,4 +1,4 @@
-"""confined: numbers as they are, noted in the buffer of errors where one breaks its rule."""
+"""confined: numbers unchanged; one that breaks its rule is noted in the buffer of errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BREAKS = {
     "positive": "{x} <= {zero}",
     "finite and not negative": "{x} < {zero} || {x} > {most}",
 }
-"""What of a number breaks each rule of `ops/checked.py`; a nan breaks all of them."""
+"""The test that a number breaks each rule of `ops/checked.py`; a nan breaks all of them."""
 LARGEST = 3.4028234663852886e38
 
 

@@ -1,4 +1,4 @@
-"""counting: 0, 1, 2, ...: the index itself."""
+"""counting: the numbers 0, 1, 2, ..., which are the index itself."""
 
 from __future__ import annotations
 

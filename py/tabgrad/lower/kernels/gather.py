@@ -1,4 +1,4 @@
-"""gather: the elements that an index names, read where they are needed."""
+"""gather: the elements at an index, read where they are needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
     test = f"{text(place)} < {Size(size)}"
     if not e.d.robust:
         return e.guarded(test, x, inner, kind)
-    # Not `if`: where one index serves all threads, LLVM may take forever over a branch in a loop that
+    # Not `if`: if one index serves all threads, LLVM may never finish compiling a branch in a loop that
     # depends on a random number.
     return e.let(kind, e.d.choose(test, e.value(x, inner), e.d.literal(0, kind)))
 

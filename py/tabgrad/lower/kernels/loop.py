@@ -1,5 +1,5 @@
-"""Loops inside one workgroup: the `loop` op. Its body is fused like any program; its groups follow each other
-between barriers, and what they leave for each other lies in memory that the workgroup shares."""
+"""The `loop` op: a loop inside one workgroup. Its body is fused like any program; its groups follow each other
+between barriers, and pass values through memory that the workgroup shares."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tabgrad.lower.simplify import make
 from tabgrad.lower.tokens import Size
 
 SHARED = 12288
-"""Bytes of workgroup memory that a loop may take; more goes to a buffer."""
+"""Bytes of workgroup memory that a loop may take; values beyond that go to a buffer."""
 LONG = 1 << 20
-"""Turns of a GPU's thread in one dispatch: a system may stop longer ones."""
+"""Turns that a thread of a GPU makes in one dispatch: a system may stop a longer one."""
 
 
 class Loop:
-    """One loop op: its body as a program in groups, and where everything lies."""
+    """One loop op: its body as a program in groups, and the places of its values."""
 
     def __init__(self, printer: KernelPrinter, n: Node) -> None:
         self.printer, self.n = printer, n
@@ -67,17 +67,17 @@ class Loop:
         return p, inputs
 
     def _threads(self) -> int:
-        """Return how many threads the workgroup has: as many as the widest group keeps busy."""
+        """Choose the number of threads of the workgroup: as many as the widest group keeps busy."""
         widest = max([self.count(g) for g in self.groups], default=1)
         most = 64 if self.printer.limits.software else 256
         return int(min(most, max(32, 2 ** math.ceil(math.log2(max(widest, 1))))))
 
     def count(self, g: Group) -> int:
-        """Return how many elements or rows a group has to do."""
+        """Count the elements or rows of a group."""
         return g.rows if g.kind == "row" else math.prod(g.shape)
 
     def turns(self) -> int:
-        """Return how often a thread goes round in one repetition."""
+        """Count the turns of inner loops that a thread makes in one repetition."""
         total = 1
         for g in self.groups:
             inner = 0
@@ -93,7 +93,7 @@ class Loop:
 
 
 class LoopEmitter(Emitter):
-    """Prints inside a repetition: rows and stacked outputs lie at a place that moves with it."""
+    """Prints inside a repetition, where the places of rows and stacked outputs move with it."""
 
     def __init__(self, loop: Loop) -> None:
         outer = loop.printer
@@ -104,51 +104,51 @@ class LoopEmitter(Emitter):
         self.outer_of: dict[int, Node] = {}
 
     def enter(self, g: Group) -> None:
-        """Take up a group."""
+        """Begin to print a group."""
         self.members = {m.id for m in g.members}
 
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
-        """Return the name of what holds `n`, and where in it `n` begins."""
+        """Find the memory that holds `n`: its name, and the position in it at which `n` begins."""
         slot, offset = self.places[n.id]
         if slot in self.shared:
             return self.shared[slot], offset
         return super().buffer(n, mode)
 
     def binding(self, slot: int, dtype: dt.DType, mode: str) -> str:
-        """Return the name of the binding of a slot."""
+        """Bind a slot, and return the name of the binding."""
         self.places[-1] = (slot, 0)
         return Emitter.buffer(self, Node(-1, None, NO_PARAMS, (), spec((), dtype), -1), mode)[0]
 
     def take(self, n: Node) -> str:
-        """Return the text that reads element `g` of what holds `n`."""
+        """Write the reading of element `g` of `n`."""
         name, offset = self.buffer(n, "r")
         return self.d.load(name, f"g + {Size(offset)}", n.spec.dtype)
 
     def put(self, n: Node, value: str) -> None:
-        """Write element `g` of what holds `n`."""
+        """Write to element `g` of `n`."""
         name, offset = self.buffer(n, "w")
         self.line(self.d.store(name, f"g + {Size(offset)}", value, n.spec.dtype))
 
     def origin(self, n: Node) -> int:
-        """Return the raw node of the loop: those inside were not recorded one by one."""
+        """Give the raw node of the loop, because nodes inside were not recorded one by one."""
         return self.loop.n.origin
 
     def load(self, n: Node, index: Index, mode: str = "r") -> str:
-        """Return the text that reads element `index` of a stored node, of which a constant has no buffer."""
+        """Write the reading of element `index` of a stored node; a constant has no buffer."""
         source = self.outer_of.get(n.id)
         if source is not None and source.op is FULL:
             return self.constant(source)
         return super().load(n, index, mode)
 
     def spot(self, n: Node, index: Index, offset: int) -> str:
-        """Return the text of where an element lies."""
+        """Write the position of an element in its buffer."""
         at = super().spot(n, index, offset)
         size = self.moving.get(n.id)
         return at if size is None else f"{at} + s * {Size(size)}"
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
-    """Return the kernels of a loop: one, or several that take it up where the one before stopped."""
+    """Make the kernels of a loop: one, or several that each continue where the one before stopped."""
     loop = Loop(printer, n)
     turns = loop.turns()
     most = max(1, (TURNS - 64 if printer.limits.software else LONG) // turns)
@@ -158,7 +158,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
 
 
 class _Home:
-    """The memory of a loop: what is shared in the workgroup, what must outlive a dispatch."""
+    """The memory of a loop: values shared in the workgroup, and values that must outlive a dispatch."""
 
     def __init__(self, loop: Loop, scratch: Scratch, keep: bool) -> None:
         self.loop = loop
@@ -209,7 +209,7 @@ class _Home:
         self.sizes[node.spec.dtype] = at + node.spec.size
 
     def emitter(self) -> tuple[LoopEmitter, list[str]]:
-        """Return an emitter that knows all places, and the declarations of the shared memory."""
+        """Make an emitter that knows all places, and the declarations of the shared memory."""
         loop = self.loop
         d, body, n = loop.printer.d, loop.body, loop.n
         e = LoopEmitter(loop)
@@ -246,7 +246,7 @@ class _Home:
         return e, shared
 
     def kernel(self, start: int, stop: int) -> Kernel:
-        """Return the dispatch that does repetitions start to stop - 1."""
+        """Make the dispatch that does repetitions start to stop - 1."""
         loop = self.loop
         d = loop.printer.d
         e, shared = self.emitter()
@@ -267,7 +267,7 @@ class _Home:
         return loop.printer.package(e, source, (1, 1, 1), d.overrides(loop.threads))
 
     def barrier(self, e: LoopEmitter) -> None:
-        """Let every thread see what the others have written."""
+        """Emit a barrier, after which every thread sees what the others have written."""
         d = self.loop.printer.d
         for statement in (d.storage_barrier if self.slots else "", d.barrier):
             if statement:
@@ -285,7 +285,7 @@ class _Home:
             )
 
     def group(self, e: LoopEmitter, g: Group) -> None:
-        """Emit what one group computes, the threads sharing its elements or rows."""
+        """Emit the work of one group, whose elements or rows the threads share."""
         e.enter(g)
         writes = [m for m in g.members if m.id in e.places]
         self.each(e, self.loop.count(g))
@@ -298,7 +298,7 @@ class _Home:
         e.close()
 
     def stack(self, e: LoopEmitter) -> None:
-        """Copy what is stacked and also read inside from shared memory to the output."""
+        """Copy stacked outputs that are also read inside the loop from shared memory to the output."""
         body = self.loop.body
         at = self.out_offset + body.sizes()[0]
         for o in self.loop.p.outputs[body.carries :]:
@@ -309,13 +309,13 @@ class _Home:
             at += self.loop.length * o.spec.size
 
     def write(self, e: LoopEmitter, place: str, value: str) -> None:
-        """Write to the output of the loop."""
+        """Write an element of the loop's output."""
         dtype = self.loop.n.spec.dtype
         name = e.binding(self.out_slot, dtype, "w")
         e.line(self.loop.printer.d.store(name, place, value, dtype))
 
     def turn(self, e: LoopEmitter) -> None:
-        """Make the new carry the old one."""
+        """Copy the new carry over the old one, for the next repetition."""
         body = self.loop.body
         for old, new in zip(self.inputs[: body.carries], self.loop.p.outputs, strict=False):
             if not old.spec.size:
@@ -325,7 +325,7 @@ class _Home:
             e.close()
 
     def carry_in(self, e: LoopEmitter, first: bool) -> None:
-        """Bring the carry to shared memory: from the operands, or from what the dispatch before left."""
+        """Copy the carry to shared memory: from the operands, or from the buffer of the dispatch before."""
         d = self.loop.printer.d
         body, n = self.loop.body, self.loop.n
         kept = 0
@@ -350,7 +350,7 @@ class _Home:
             kept += node.spec.size
 
     def carry_out(self, e: LoopEmitter, last: bool) -> None:
-        """Leave the carry for the next dispatch, or in the output."""
+        """Copy the carry to a buffer for the next dispatch, or to the output."""
         d = self.loop.printer.d
         at = 0
         for node in self.inputs[: self.loop.body.carries]:

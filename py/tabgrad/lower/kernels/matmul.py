@@ -1,4 +1,4 @@
-"""matmul: what a host's library multiplies; the kernels of products are the printer's."""
+"""matmul: products that a host's library computes; the printer makes the kernels of the others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tabgrad.lower.routines import DTYPES, Call, bottom, copied
 
 DTYPED = (dt.float16, dt.bfloat16, dt.float32, dt.float64)
 LARGE = 1 << 18
-"""Products of fewer multiplications are printed: a kernel takes their epilogue along."""
+"""Products of fewer multiplications are printed: such a kernel includes their epilogue."""
 
 
 def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
-    """Return the call of a product, if it is large and its operands lie in memory, or can be copied."""
+    """Make the call of a product, if it is large and its operands are stored or can be copied."""
     batch, rows, columns, inner = product_dims(n)
     if n.spec.dtype not in DTYPED or batch * rows * columns * inner < LARGE:
         return None
@@ -36,7 +36,7 @@ def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
 
 
 def _matrix(n: Node, x: Node, side: int) -> tuple[Node, int, int] | None:
-    """Return (buffer, whether it is stored transposed, elements between matrices) of an operand."""
+    """Find (buffer, whether it is stored transposed, elements between matrices) of an operand."""
     batch, rows, columns, inner = product_dims(n)
     found = bottom(x, operand_index(n, side == 1))
     if found is None:
@@ -57,7 +57,7 @@ def _matrix(n: Node, x: Node, side: int) -> tuple[Node, int, int] | None:
 
 
 def _looked_at(n: Node) -> int:
-    """Return how many elements lie under a chain of views."""
+    """Count the elements under a chain of views."""
     while n.family == "view":
         n = n.srcs[0]
     return 0 if n.op is FULL else n.spec.size

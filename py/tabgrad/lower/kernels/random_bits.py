@@ -1,4 +1,4 @@
-"""random_bits: a word for each element, from a key, the number of the call, and the place."""
+"""random_bits: a word for each element, computed from a key, the number of the call, and the index."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
     at = flatten(index, n.shape)
     place = e.at(at)
     if not at.terms:
-        # LLVM takes for ever over branches on a random number that is the same for all threads: a zero
-        # that it can't know to be one makes it a number of each thread.
+        # LLVM may never finish compiling branches on a random number that all threads share: a zero
+        # of unknown value makes it a number of each thread.
         place += f" + ({e.d.lane} & {e.number(0)})"
     return e.let(kind, f"random_bits({key}, {call}, {place})")
 

@@ -1,4 +1,4 @@
-"""running_extreme: the place of the extreme so far along a line."""
+"""running_extreme: the index of the extreme so far along a line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tabgrad.lower.record import register
 
 
 def _line(e: Emitter, n: Node, count: int) -> None:
-    """The place of the extreme so far: of ties the latest, and a nan stays."""
+    """Compute the index of the extreme so far: the latest of ties; a nan stays the extreme."""
     d = e.d
     (x,) = n.srcs
     kind = d.compute_type(x.spec.dtype)

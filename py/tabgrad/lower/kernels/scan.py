@@ -41,7 +41,7 @@ THREADS = 64
 
 @dataclass(kw_only=True)
 class Combination:
-    """How a scan combines: its element type and the functions that replace blocks of `scan`.
+    """The combination of a scan: its element type and the functions that replace blocks of the kernel `scan`.
 
     `load` turns the operands' values at place `i` into an element, `result` an element into the value stored.
     """
@@ -56,7 +56,7 @@ class Combination:
 
 
 def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kernel]:
-    """Return the passes of a scan: one over lines that fit a span, else totals, their scan, and the spans."""
+    """Make the passes of a scan: one over lines that fit a span, else totals, their scan, and the spans."""
     n, e, d = lines.n, lines.e, lines.printer.d
     rows, length = extent(n)
     span = scan_span(length, THREADS)
@@ -101,20 +101,20 @@ NO_TOTALS = (
 
 
 def _dims(rows: int, length: int, span: int) -> str:
-    """Return the sizes of one scan."""
+    """Declare the sizes of one scan."""
     fixed = f"const SPAN = {span}u;\nconst THREADS = {THREADS}u;\n"
     return size_functions(rows=rows, length=length) + fixed
 
 
 def _assemble(how: Combination, blocks: dict[str, str], bindings: str) -> str:
-    """Return the text of a scan."""
+    """Assemble the text of a scan."""
     return library.kernel("scan").with_blocks(
         {**blocks, "bindings": how.declare + bindings}, how.elem
     )
 
 
 def _declared(lines: LineKernels, totals: bool) -> str:
-    """Return the bindings of a scan; the totals come after the op's own buffers."""
+    """Declare the bindings of a scan; the totals come after the op's own buffers."""
     text: str = lines.printer.d.bindings(lines.e.bindings())
     if totals:
         at = len(lines.e.bound()[0])
@@ -123,7 +123,7 @@ def _declared(lines: LineKernels, totals: bool) -> str:
 
 
 def _with_totals(k: Kernel, slot: int) -> Kernel:
-    """Return a kernel that binds one more buffer."""
+    """Make a kernel that also binds the buffer in `slot`."""
     spans = (*k.spans, None) if k.spans else ()
     return replace(k, bindings=f"{k.bindings}w", slots=[*k.slots, slot], spans=spans)
 
@@ -135,7 +135,7 @@ def _totals_kernel(
     slots: tuple[int, int],
     combine: str,
 ) -> Kernel:
-    """Return the kernel that scans the totals of the spans."""
+    """Make the kernel that scans the totals of the spans."""
     rows, spans = extents
     bindings = (
         "@group(0) @binding(0) var<storage, read> totals: array<elem>;\n"
@@ -157,14 +157,14 @@ def _totals_kernel(
 
 
 Step = Callable[[Emitter, Node, Index, str, str], list[str]]
-"""The statements that take the value of a step into `acc`, given (e, n, index, value, compute type)."""
+"""The statements that combine the value of a step with `acc`, given (e, n, index, value, compute type)."""
 
 
 def scan(
     op: str, combination: Callable[[LineKernels], Combination], line: Callable[[Emitter, Node, int], None],
     routine: Any = None, adds_up: bool = True,
 ) -> Record:  # fmt: skip
-    """Return the record of a running combination."""
+    """Make the record of a running combination."""
 
     def several(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
         if not printer.d.templates or not scans_apart(n, printer.limits):
@@ -205,7 +205,7 @@ def _add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list[str]:
 
 
 def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
-    """Return the call of a running sum over a few long lines; one from the end runs over a flipped copy."""
+    """Make the call of a running sum over a few long lines; a sum from the end takes a flipped copy."""
     rows, length = extent(n)
     axis: Any = n.params["axis"]
     dtype = n.spec.dtype
@@ -227,7 +227,7 @@ def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
 def _recurrence(lines: LineKernels) -> Combination:
     kind, zero = lines.kind(), lines.zero()
     one = lines.printer.d.literal(1, kind)
-    # What is zero stays so, though the product of many factors may have overflowed.
+    # A zero stays zero, though the product of many factors may have overflowed.
     step = f"select(b.x * a.y + b.y, b.y, a.y == {zero})"
     return Combination(
         elem=f"vec2<{kind}>",

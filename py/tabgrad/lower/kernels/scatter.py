@@ -1,4 +1,4 @@
-"""scatter and scatter_add: the elements of a source placed by index into a copy of the target, in order."""
+"""scatter and scatter_add: elements of a source are put by index into a copy of the target, in order."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _apart(n: Node, limits: Limits, large: bool) -> bool:
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) -> list[Kernel]:
-    """Return the kernel that copies the target, and those that place the source in turns of TURNS elements."""
+    """Make the kernel that copies the target, and those that place TURNS elements of the source each."""
     large = printer.places[n.id][0] in printer.windows
     if not _apart(n, printer.limits, large):
         return []

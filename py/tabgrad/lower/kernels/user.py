@@ -16,7 +16,7 @@ from tabgrad.lower.record import Record, Scratch, register
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
-    """Return the dispatch of a user's kernel, with the copies it needs before and after."""
+    """Make the dispatch of a user's kernel, with the copies it needs before and after."""
     op: Any = n.op
     language = printer.d.name
     source = op.sources.get(language)
@@ -60,7 +60,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
 
 
 def _copy(printer: KernelPrinter, n: Node, source: Any, target: tuple[int, int]) -> Kernel:
-    """Return a kernel that copies `n` from one place to another, or fills it with a constant."""
+    """Make a kernel that copies `n` from one place to another, or fills it with a constant."""
     count = math.prod(n.shape)
     places = {n.id: source} if source else {}
     e = Emitter(printer.d, n.siblings, {n.id}, places, printer.windows)
