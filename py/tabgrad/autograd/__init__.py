@@ -1,7 +1,7 @@
 """Derivatives of recorded computations; PyTorch's `autograd`.
 
-`import tabgrad` needs the modes of this package; what checks derivatives, and what else a page may do without,
-is imported when it is first asked for.
+`import tabgrad` needs the modes of this package; checks of derivatives, and other names that are rarely used,
+are imported on first use.
 """
 
 import typing as _typing
@@ -53,7 +53,7 @@ else:
     }  # fmt: skip
 
     def __getattr__(name: str) -> object:
-        """Import what is asked for the first time."""
+        """Import a name on first use."""
         if name in _ON_DEMAND:
             return getattr(_import_module(f"tabgrad.autograd.{_ON_DEMAND[name]}"), name)
         if name in ("forward_ad", "function", "functional"):
@@ -61,5 +61,5 @@ else:
         raise AttributeError(f"module 'tabgrad.autograd' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        """Return all names, those that are imported on demand too."""
+        """List all names, including those that are imported on first use."""
         return sorted({*globals(), *_ON_DEMAND, "forward_ad", "function", "functional"})

@@ -25,7 +25,7 @@ def user_line() -> str:
 
 
 class Anomaly:
-    """What the tape asks while anomaly detection is on."""
+    """Anomaly detection for the tape: it finds NaN (or infinities) and names the op."""
 
     def __init__(self, check_nan: bool, check_inf: bool) -> None:
         self.check_nan = check_nan
@@ -36,7 +36,7 @@ class Anomaly:
         return user_line()
 
     def found(self, x: Any) -> str | None:
-        """Look for what is watched for in `x`: "NaN", "infinity", or None."""
+        """Look in `x` for the kinds of numbers that are watched for; give "NaN", "infinity" or None."""
         while isinstance(x, Box) and x.owner is not None:
             x = x.value[0] if isinstance(x.value, tuple) else x.value
         if not isinstance(x, Box) or not x.spec.dtype.is_floating_point or not x.spec.size:
@@ -52,11 +52,11 @@ class Anomaly:
         return None
 
     def blame(self, node: Node, error: Exception) -> None:
-        """Say in an error of a rule which op it belongs to."""
+        """Add to an error of a rule the op that it belongs to."""
         error.add_note(f"during the backward of {node.name()}, recorded at {_recorded(node)}")
 
     def check(self, node: Node, grads: Any) -> None:
-        """Raise AnomalyError if one of the cotangents a rule gave is not a number."""
+        """Raise AnomalyError if a cotangent that a rule returned is not a number."""
         for i, g in enumerate(grads):
             kind = self.found(g) if isinstance(g, Box) else None
             if kind is not None:
@@ -117,18 +117,18 @@ class detect_anomaly(ModeChange):
         self.options = (check_nan, check_inf, check_forward)
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with anomalies watched for."""
+        """The mode with anomaly detection on."""
         nan, inf, forward = self.options
         anomaly = Anomaly(nan, inf)
         around = Watched(anomaly, mode.around) if forward else mode.around
         return mode.replace(anomaly=anomaly, around=around)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Mode with what was watched for before."""
+        """The mode with the anomaly detection of before."""
         return mode.replace(anomaly=before.anomaly, around=before.around)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one."""
+        """Make another context manager like this one."""
         nan, inf, forward = self.options
         return type(self)(nan, check_inf=inf, check_forward=forward)
 
@@ -150,11 +150,11 @@ class set_detect_anomaly(detect_anomaly):
         MODE.set(self.changed(self.before))
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with detection as asked."""
+        """The mode with detection on or off, as `mode` says."""
         return super().changed(mode) if self.mode else mode.replace(anomaly=None, around=None)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one."""
+        """Make another context manager like this one."""
         nan, inf, forward = self.options
         return set_detect_anomaly(self.mode, nan, check_inf=inf, check_forward=forward)
 

@@ -1,4 +1,4 @@
-"""Checking derivatives against differences; PyTorch's `gradcheck` and `gradgradcheck`."""
+"""Checks of derivatives against finite differences; PyTorch's `gradcheck` and `gradgradcheck`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def gradcheck(
     check_backward_ad: bool = True, fast_mode: bool = False, masked: bool | None = None,
     method: str = "central",
 ) -> bool:  # fmt: skip
-    """Check the derivatives of `func` against differences of its values at `inputs`; True if they agree.
+    """Check the derivatives of `func` against finite differences at `inputs`; return True if they agree.
 
     Every input that requires grad is checked, against every output; give float64 tensors. `fast_mode`
-    compares one random projection of each Jacobian instead of all of it. `method` says how the differences
+    compares one random projection of each Jacobian instead of the whole. `method` says how the differences
     are taken: "central", "richardson" (extrapolated from two steps, for larger `eps`) or "complex" (one
     complex step, exact to rounding, for functions that accept complex tensors and are analytic). Raises
     GradcheckError, or returns False unless `raise_exception`.
@@ -114,7 +114,7 @@ def _checked(x: Any) -> bool:
 
 
 def _numbers() -> Any:
-    """A fixed sequence of numbers in [-1, 1]: a check that fails once fails again."""
+    """Yield a fixed sequence of numbers in [-1, 1], so that a check that fails once fails again."""
     state = 12345
     while True:
         state = (1103515245 * state + 12345) % 2**31
@@ -127,7 +127,7 @@ def _random_like(x: Any, numbers: Any) -> Any:
 
 
 class _Check:
-    """One function at one point, and the Jacobians by differences that everything is compared to."""
+    """One function at one point, with finite differences to compare its derivatives with."""
 
     def __init__(
         self, func: Any, inputs: Any, eps: float, atol: float, rtol: float, method: str
@@ -160,7 +160,7 @@ class _Check:
         self.numbers = _numbers()
 
     def outputs(self, inputs: Sequence[Any]) -> list[Any]:
-        """The floating-point outputs."""
+        """Compute the floating-point outputs."""
         found = _tuple(self.func(*inputs))
         return [found[k] for k in self.which]
 
@@ -171,7 +171,7 @@ class _Check:
         return [y.detach() for y in self.outputs(inputs)]
 
     def differences(self, i: int, direction: Any) -> list[Any]:
-        """Differences: the derivative of each output along `direction` of input `i`."""
+        """Compute the derivative of each output along `direction` of input `i` by differences."""
         if self.method == "complex":
             return self._complex_step(i, direction)
         central = self._central(i, direction, self.eps)
@@ -194,7 +194,7 @@ class _Check:
             return [(y * -1j).to(x.dtype) / h for y in self.outputs(inputs)]
 
     def basis(self, x: Any) -> list[Any]:
-        """The unit vectors of the shape of `x`."""
+        """Make the unit vectors of the shape of `x`."""
         flat = tg.eye(max(x.numel(), 1), dtype=x.dtype, device=x.device)
         return [flat[k].reshape(x.shape) for k in range(x.numel())]
 
@@ -298,7 +298,7 @@ class _Check:
                 self.compare(a, b, i, k, "reverse mode with the other outputs left out")
 
     def batched_reverse(self) -> None:
-        """Compare batched cotangents with one at a time."""
+        """Compare batched cotangents with cotangents one at a time."""
         for k, y in enumerate(self.outputs(self.inputs)):
             if not y.requires_grad:
                 continue
@@ -322,7 +322,7 @@ class _Check:
                     self.compare(a, batch, i, k, "batched reverse mode")
 
     def batched_forward(self) -> None:
-        """Compare batched tangents with one at a time."""
+        """Compare batched tangents with tangents one at a time."""
         for i in self.at:
             vs = [_random_like(self.inputs[i], self.numbers) for _ in range(2)]
             together = tg.func.vmap(lambda v, i=i: tuple(self.pushed(i, v)))(tg.stack(vs))

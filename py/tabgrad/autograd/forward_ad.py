@@ -12,7 +12,7 @@ from tabgrad.transforms.jvp import Dual
 
 
 class UnpackedDualTensor(NamedTuple):
-    """The parts of a dual tensor; `tangent` is None where the tensor carries none."""
+    """The parts of a dual tensor; `tangent` is None if the tensor has none."""
 
     primal: Any
     tangent: Any
@@ -33,7 +33,7 @@ def enter_dual_level() -> int:
 
 
 def exit_dual_level(*, level: int | None = None) -> None:
-    """Close the innermost level of forward mode; its dual tensors are their primals from then on."""
+    """Close the innermost level of forward mode; each of its dual tensors becomes its primal."""
     mode = MODE.get()
     current = _current()
     if current is None:
@@ -71,7 +71,7 @@ class dual_level:
 
 
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
-    """Make a dual tensor of two parts of one shape; the tangent takes the dtype of the tensor."""
+    """Make a dual tensor from a primal and a tangent of its shape; the tangent takes the primal's dtype."""
     current = _current()
     if current is None:
         raise TransformError(
@@ -93,7 +93,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
-    """Split `tensor` in primal and tangent, which is None unless it is a dual tensor of this level."""
+    """Split `tensor` into primal and tangent; the tangent is None unless it is a dual tensor of this level."""
     current = _current()
     if isinstance(tensor, Box) and tensor.alias is not None:
         tensor.alias.refresh(tensor)

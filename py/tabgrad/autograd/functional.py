@@ -17,7 +17,7 @@ Func = Callable[..., Any]
 
 
 def _tuple(name: str, what: str, value: Any) -> tuple[bool, tuple[Any, ...]]:
-    """Make `value` a tuple, and tell whether it was one; everything in it must be a tensor."""
+    """Make `value` a tuple of tensors, and tell whether it was one."""
     many = isinstance(value, tuple | list)
     found = tuple(value) if many else (value,)
     for x in found:
@@ -33,7 +33,7 @@ def _like(value: Sequence[Any], many: bool) -> Any:
 
 
 def _tracked(inputs: Sequence[Any], graph: bool) -> tuple[Any, ...]:
-    """Make tensors equal to `inputs` whose gradients can be asked for, tied to theirs for a graph."""
+    """Make tensors equal to `inputs` that require grad, as views of `inputs` if a graph is wanted."""
     return tuple(
         x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_() for x in inputs
     )
@@ -158,7 +158,7 @@ def jacobian(
 ) -> Any:  # fmt: skip
     """Compute the Jacobian: for an output (o...) and an input (i...) a tensor (o..., i...).
 
-    A tuple over the outputs of tuples over the inputs, where these are tuples. `vectorize` computes all rows
+    The result is a tuple over outputs of tuples over inputs, where these are tuples. `vectorize` takes all rows
     at once; `strategy` "forward-mode", which needs `vectorize`, all columns.
 
     >>> import tabgrad as tg

@@ -1,4 +1,4 @@
-"""Switching the recording of gradients off and on, for a thread or an asyncio task."""
+"""Switches for the recording of gradients, which hold for a thread or an asyncio task."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class ModeChange:
         self._entered: list[tuple[Mode, Mode]] = []
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode inside."""
+        """The mode inside."""
         raise NotImplementedError
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Mode after, given the one at the end and the one before."""
+        """The mode after the block, given the one at its end and the one before it."""
         return mode.replace(grad=before.grad, inference=before.inference)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one, for one call of a decorated function."""
+        """Make another context manager like this one, for one call of a decorated function."""
         return type(self)()
 
     def __enter__(self) -> Any:
@@ -126,9 +126,9 @@ class ModeChange:
 
 
 class no_grad(ModeChange):
-    """Record nothing for gradients inside: results don't require grad.
+    """Record nothing for gradients inside, so that results don't require grad.
 
-    A context manager, and a decorator. It holds for the current thread or asyncio task.
+    It is a context manager and a decorator, and holds for the current thread or asyncio task.
 
     >>> import tabgrad as tg
     >>> x = tg.tensor(1.0, requires_grad=True)
@@ -143,14 +143,14 @@ class no_grad(ModeChange):
     @overload
     def __new__(cls, orig_func: F) -> F: ...  # type: ignore[misc]
     def __new__(cls, orig_func: Any = None) -> Any:
-        """Decorate `orig_func` where the name is used as a decorator without parentheses."""
+        """Decorate `orig_func` if the name is used as a decorator without parentheses."""
         return super().__new__(cls) if orig_func is None else cls()(orig_func)
 
     def __init__(self, orig_func: Any = None) -> None:
         super().__init__()
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with gradients off."""
+        """The mode with gradients off."""
         return mode.replace(grad=False)
 
 
@@ -166,7 +166,7 @@ class enable_grad(no_grad):
     """
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with gradients on."""
+        """The mode with gradients on."""
         return mode.replace(grad=True)
 
 
@@ -188,11 +188,11 @@ class set_grad_enabled(ModeChange):
         MODE.set(self.changed(self.before))
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with gradients as asked."""
+        """The mode with gradients on or off, as `mode` says."""
         return mode.replace(grad=self.mode)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one."""
+        """Make another context manager like this one."""
         return set_grad_enabled(self.mode)
 
     def __enter__(self) -> None:
@@ -207,7 +207,7 @@ class set_grad_enabled(ModeChange):
 class inference_mode(ModeChange):
     """Like `no_grad`, for code whose results never meet gradients again.
 
-    What is made inside is an inference tensor (`Tensor.is_inference`): outside it can't be written to in
+    A tensor made inside is an inference tensor (`Tensor.is_inference`): outside it can't be written to in
     place, nor be saved for a gradient. A `clone()` of it can.
 
     >>> import tabgrad as tg
@@ -217,7 +217,7 @@ class inference_mode(ModeChange):
     """
 
     def __new__(cls, mode: Any = True) -> Any:
-        """Decorate `mode` where the name is used as a decorator without parentheses."""
+        """Decorate `mode` if the name is used as a decorator without parentheses."""
         return super().__new__(cls) if isinstance(mode, bool) else cls()(mode)
 
     def __init__(self, mode: Any = True) -> None:
@@ -225,11 +225,11 @@ class inference_mode(ModeChange):
         self.mode = mode if isinstance(mode, bool) else True
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with gradients off, or back on where this was made with False."""
+        """The mode with gradients off, or on if this was made with False."""
         return mode.replace(grad=not self.mode, inference=self.mode)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one."""
+        """Make another context manager like this one."""
         return inference_mode(self.mode)
 
 
@@ -244,21 +244,21 @@ def is_inference_mode_enabled() -> bool:
 
 
 class set_multithreading_enabled(set_grad_enabled):
-    """Remember the wish, at once and until the end of a block; backward runs in the thread that calls it."""
+    """Remember the setting for PyTorch's sake; backward always runs in the thread that calls it."""
 
     def changed(self, mode: Mode) -> Mode:
-        """Mode with the wish noted."""
+        """The mode with the setting."""
         return mode.replace(one_thread=not self.mode)
 
     def restored(self, mode: Mode, before: Mode) -> Mode:
-        """Mode with the wish of before."""
+        """The mode with the setting of before."""
         return mode.replace(one_thread=before.one_thread)
 
     def again(self) -> ModeChange:
-        """Another context manager like this one."""
+        """Make another context manager like this one."""
         return set_multithreading_enabled(self.mode)
 
 
 def is_multithreading_enabled() -> bool:
-    """Tell what `set_multithreading_enabled` was last told, True at first, in this thread or task."""
+    """Tell the setting of `set_multithreading_enabled` in this thread or task, True at first."""
     return not MODE.get().one_thread

@@ -1,4 +1,4 @@
-"""TensorFlow's way of asking for gradients: a tape that watches tensors."""
+"""TensorFlow's interface to gradients: a tape that watches tensors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ UNCONNECTED = ("none", "zero")
 
 
 class GradientTape:
-    """Watches tensors, and computes derivatives of what was computed from them inside its context.
+    """Watches tensors, and computes derivatives of results computed from them inside its context.
 
     Tensors that require grad are watched by themselves, unless `watch_accessed_variables` is False; others
     by `watch`, which makes them require grad until the tape is gone. A tape that is not `persistent`
-    answers one call. Tapes nest: what an inner tape computes inside an outer one is recorded by that.
+    answers one call. Tapes nest: an outer tape records what an inner tape computes inside it.
 
     >>> import tabgrad as tg
     >>> x = tg.tensor(3.0)
@@ -81,12 +81,12 @@ class GradientTape:
         return tuple(self._watched)
 
     def reset(self) -> None:
-        """Forget what is watched."""
+        """Forget the watched tensors."""
         self._watched.clear()
         self._used = False
 
     def stop_recording(self) -> Any:
-        """Context in which nothing is recorded."""
+        """Make a context in which nothing is recorded."""
         return tg.no_grad()
 
     def _sees(self, x: Any) -> bool:
@@ -95,7 +95,7 @@ class GradientTape:
         return any(x is w for w in self._watched)
 
     def _begin(self, name: str, unconnected_gradients: str) -> bool:
-        """Check that the tape may be asked; return whether what it computes is itself recorded."""
+        """Check that the tape may be asked; tell whether its gradients must be recorded themselves."""
         if unconnected_gradients not in UNCONNECTED:
             raise ValueError(
                 f"GradientTape.{name}: unconnected_gradients is 'none' or 'zero', not {unconnected_gradients!r}"
@@ -185,8 +185,8 @@ class GradientTape:
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none") -> Any:
         """Compute the Jacobian of each row of `target` by the same row of `source`.
 
-        Its shape is (batch, target..., source...). The rows must not depend on each other's; it takes
-        one pass for each element of a row, not of the whole.
+        Its shape is (batch, target..., source...). Each row of `target` must depend on one row only. It takes
+        one pass for each element of a row, not of the whole tensor.
         """
         graph = self._begin("batch_jacobian", unconnected_gradients)
         if not target.shape or not source.shape or target.shape[0] != source.shape[0]:

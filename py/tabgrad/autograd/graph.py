@@ -1,4 +1,4 @@
-"""The recorded graph: its nodes, hooks on them, and on what they save; PyTorch's `autograd.graph`."""
+"""The recorded graph: its nodes, their hooks, and hooks on saved tensors; PyTorch's `autograd.graph`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class save_on_cpu(saved_tensors_hooks):
 
 
 def increment_version(tensor: Any) -> None:
-    """Count a write to a tensor, or to each of several, that was made in a way tabgrad did not see.
+    """Count a write that tabgrad did not see, to a tensor or to each of several.
 
     >>> import tabgrad as tg
     >>> x = tg.zeros(2)
@@ -63,15 +63,15 @@ def increment_version(tensor: Any) -> None:
 
 
 class MutationContext:
-    """What `allow_mutation_on_saved_tensors` gives; it has nothing to keep, since values never change."""
+    """The context object of `allow_mutation_on_saved_tensors`; it keeps nothing, since values never change."""
 
     def clear(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
 
 @contextlib.contextmanager
 def allow_mutation_on_saved_tensors() -> Iterator[MutationContext]:
-    """Let saved tensors be written to; they always may be, since a write gives the tensor a new value.
+    """Allow writes to saved tensors; they are always allowed, since a write gives the tensor a new value.
 
     >>> import tabgrad as tg
     >>> x = tg.tensor([3.0], requires_grad=True)

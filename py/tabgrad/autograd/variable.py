@@ -1,4 +1,4 @@
-"""What tensors with gradients were before every tensor could have them; PyTorch's deprecated `Variable`."""
+"""PyTorch's deprecated `Variable`: the tensor with gradients, from before every tensor could have them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tabgrad.transforms.control import scan_flat
 
 
 def _leaves(name: str, what: str, value: Any) -> tuple[list[Any], Any]:
-    """Split `value` in its leaves, numbers made into tensors, and its structure."""
+    """Split `value` into its leaves, with numbers made into tensors, and its structure."""
     leaves, structure = tree.flatten(value)
     device = next((x.device for x in leaves if isinstance(x, tg.Tensor)), None)
     found = []
@@ -90,7 +90,7 @@ def _length(rows: list[Any], length: int | None) -> int:
 def _in_segments(
     body: Any, carry: list[Any], rows: list[Any], n: int, reverse: bool, size: int
 ) -> list[Any]:
-    """Scan over segments of `size` repetitions, each a scan: only the carries between them are kept."""
+    """Scan over segments that are scans of `size` repetitions; only the carries between segments are kept."""
     if size < 1:
         raise ValueError(f"scan: checkpoint_every must be None or at least 1, got {size}")
     whole = n // size * size
@@ -167,7 +167,7 @@ def cond(
     """Branch: `true_fn(*operands)` if `pred` holds, else `false_fn(*operands)`.
 
     `pred` is a bool or a bool tensor with no dimensions. Both functions are traced and must return the same
-    structure, shapes and dtypes. Where `pred` can be read only the chosen one runs; under vmap over `pred`
+    structure, shapes and dtypes. If `pred` can be read, only the chosen one runs; under vmap over `pred`
     and in a compiled function both do, and the results are selected.
 
     >>> import tabgrad as tg

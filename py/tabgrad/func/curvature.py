@@ -29,7 +29,7 @@ def directional_second_derivative(
 ) -> tuple[Any, Any, Any]:
     """Compute `func(*primals)`, its derivative along `directions`, and its second derivative along them.
 
-    The second derivative of each output element is vᵀ H v. Forward mode twice: no gradient is computed.
+    The second derivative of each output element is vᵀ H v. It uses forward mode twice and computes no gradient.
 
     >>> import tabgrad as tg
     >>> x = (tg.tensor([1.0, 2.0]),)
@@ -60,9 +60,9 @@ def _along_basis(
 def hessian_diagonal(
     func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
-    """Make of a scalar function one that computes the diagonal of its Hessian, like its argument.
+    """Make a function that computes the Hessian diagonal of a scalar function, in the shape of its argument.
 
-    One pass of forward mode over forward mode for each element, `chunk_size` of them at once, all for None.
+    It takes one pass of forward mode over forward mode for each element, `chunk_size` (None: all) at once.
 
     >>> import tabgrad as tg
     >>> tg.func.hessian_diagonal(lambda x: (x**3).sum() * x[0])(tg.tensor([1.0, 2.0]))
@@ -92,9 +92,9 @@ def hessian_diagonal(
 def laplacian(
     func: Func, argnums: Argnums = 0, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
-    """Make of a scalar function one that sums its second derivatives by each element of the argument.
+    """Make a function that sums the second derivatives of `func` by each element of the argument.
 
-    The result is like the output of `func`: one Laplacian for each of its elements.
+    The result has the shape of the output of `func`: one Laplacian for each of its elements.
 
     >>> import tabgrad as tg
     >>> tg.func.laplacian(lambda x: (x**2).sum())(tg.ones(3))

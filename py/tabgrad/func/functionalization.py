@@ -1,4 +1,4 @@
-"""Functions without writes, and what stands behind the tensors inside a transform."""
+"""Functions without writes in place, and the values under the tensors inside a transform."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tabgrad.core.trace import Box
 
 
 def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
-    """Make of `func` a function that computes the same, and whose ops write to no memory in place.
+    """Make a function that computes the same as `func` without writing to memory in place.
 
-    In PyTorch this takes in-place ops, and with `remove="mutations_and_views"` views, out of what a tracer
-    sees. Here that holds for every function: values never change, an in-place method gives its tensor a new
-    one, and a view is computed like any other op. So the function that is returned calls `func`; what it
-    writes to its arguments is in the caller's tensors, as in PyTorch.
+    In PyTorch this hides in-place ops, and with `remove="mutations_and_views"` views, from a tracer.
+    Here that holds for every function: values never change, an in-place method gives its tensor a new
+    value, and a view is computed like any other op. So the returned function just calls `func`; what it
+    writes to its arguments is written to the caller's tensors, as in PyTorch.
 
     >>> import tabgrad as tg
     >>> def doubled(x):

@@ -41,7 +41,7 @@ def _flat(name: str, fn: Callable[[Any], Any], structure: Any) -> Callable[[list
 
 
 def _user(name: str, solver: Any, structure: Any) -> Any:
-    """Make a user's solver of trees one of leaves."""
+    """Turn a user's solver of trees into a solver of leaves."""
 
     def run(fn: Callable[[list[Any]], list[Any]], start: list[Any]) -> list[Any]:
         def on_trees(x: Any) -> Any:
@@ -59,8 +59,8 @@ def root(
     """Find `x` with `fun(x, *args) == 0`, starting from `x0`; differentiable by what `fun` depends on.
 
     `x` is a tensor or tree, and `fun` returns the same. `solver(f, x0)` finds it, with `f(x)` = fun(x, *args);
-    Newton's method unless given. How it is found does not matter for the derivatives, of any order and mode:
-    they solve a linear equation at the solution, by `linear_solver(matvec, b)` or GMRES. `x0` gets none.
+    it is Newton's method unless given. Derivatives of any order and mode do not depend on how `x` is found:
+    they solve a linear equation at the solution, by `linear_solver(matvec, b)` or GMRES. `x0` gets no gradient.
 
     >>> import tabgrad as tg
     >>> a = tg.tensor(2.0, dtype=tg.float64, device="cpu")
@@ -84,7 +84,7 @@ def fixed_point(
 ) -> Any:  # fmt: skip
     """Find `x` with `fun(x, *args) == x`, starting from `x0`; differentiable as `root` is.
 
-    `solver(f, x0)` finds it, with `f(x)` = fun(x, *args); repeating `f` unless given.
+    `solver(f, x0)` finds it, with `f(x)` = fun(x, *args); unless given, `f` is repeated.
 
     >>> import tabgrad as tg
     >>> x = tg.func.fixed_point(tg.cos, tg.tensor(1.0, dtype=tg.float64, device="cpu"))

@@ -46,7 +46,7 @@ TABLEAUS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "dopri5": (DOPRI_C, DOPRI_A, DOPRI_B),
 }
-"""Runge–Kutta methods: when each stage is, what it takes of those before it, what the step takes of each."""
+"""Runge–Kutta tableaus: the time of each stage, its weights of earlier stages, the weights of the step."""
 
 
 def _plus(y: list[Any], h: Any, slopes: Sequence[list[Any]], factors: Sequence[float]) -> list[Any]:
@@ -114,11 +114,11 @@ class Grid(RuledCall):
         return []
 
     def recorded_at(self, args: list[Any], owner: Any, mode: Any) -> bool:
-        """Test whether the call is recorded: the choice has no derivative."""
+        """Give False: the choice has no derivative, so the call is not recorded."""
         return False
 
     def push(self, primals: list[Any], tangents: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Choose by the primals: the choice has no derivative."""
+        """Choose the steps from the primals; the choice has no derivative."""
         return apply(self, primals), []
 
     def batch(
@@ -192,7 +192,7 @@ class Grid(RuledCall):
         return y, slope, t, h * min(factor, 0.9), False
 
     def _norm(self, error: list[Any], y: list[Any], after: list[Any]) -> float:
-        """Root mean square of the errors over what is allowed of them."""
+        """Compute the root mean square of the errors, relative to the tolerance."""
         total, count = 0.0, 0
         for e, a, b in zip(error, y, after, strict=True):
             allowed = self.atol + self.rtol * tg.maximum(a.abs(), b.abs())
@@ -222,13 +222,13 @@ def _number(value: float, like: Any) -> Any:
 
 
 class Problem:
-    """A traced right-hand side and how to integrate it."""
+    """A traced right-hand side with the method and options of its integration."""
 
     def __init__(self, program: TracedProgram, method: str, options: dict[str, Any]) -> None:
         self.program, self.method, self.options = program, method, options
 
     def field(self, captured: Sequence[Any]) -> Field:
-        """The right-hand side on leaves."""
+        """Make the right-hand side a function of leaves."""
         return lambda t, y: self.program.run([t, *y], captured)
 
     def grid(
@@ -254,7 +254,7 @@ class Problem:
         return found
 
     def solve(self, y: list[Any], times: Any, captured: Sequence[Any]) -> list[Any]:
-        """Integrate: the leaves at all times, stacked; derivatives go through the steps."""
+        """Integrate, and stack the leaves at all times; derivatives go through the steps."""
         steps = self.grid(y, times, captured)
         n = times.shape[0]
         if not steps:

@@ -1,6 +1,6 @@
-"""Jacobians and Hessians of known sparsity: as many passes as colours, not as elements.
+"""Jacobians and Hessians of known sparsity, by one pass for each colour instead of each element.
 
-Columns that share no row can be computed together and told apart afterwards (Curtis, Powell and Reid 1974, "On
+Columns that share no row can be computed together and separated afterwards (Curtis, Powell and Reid 1974, "On
 the estimation of sparse Jacobian matrices"). Colours are given greedily.
 """
 
@@ -21,7 +21,7 @@ Func = Callable[..., Any]
 class SparseMatrix:
     """The elements of a matrix that can differ from zero: `values[k]` at (`rows[k]`, `columns[k]`).
 
-    `colours` is how many passes it took.
+    `colours` is the number of passes it took.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SparseMatrix:
         self.colours = colours
 
     def to_dense(self) -> Any:
-        """The matrix with its zeros."""
+        """Make the dense matrix, with its zeros."""
         m, n = self.shape
         flat = tg.tensor(
             [r * n + c for r, c in zip(self.rows, self.columns, strict=True)],
@@ -52,7 +52,7 @@ class SparseMatrix:
 
 
 def banded(size: int, below: int, above: int) -> list[list[int]]:
-    """Pattern of a square matrix with this many diagonals below and above the main one.
+    """Make the pattern of a square matrix with this many diagonals below and above the main one.
 
     >>> import tabgrad as tg
     >>> tg.func.banded(3, 1, 0)
@@ -77,7 +77,7 @@ def _pattern(sparsity: Any) -> list[list[int]]:
 def jacobian_sparsity(func: Func, *args: Any) -> list[list[int]]:
     """Find for each output element which elements of the first argument it depends on.
 
-    Found from one dense Jacobian at a point with small irrational shifts, so that no derivative is zero by
+    It computes one dense Jacobian at a point with small irrational shifts, so that no derivative is zero by
     chance; a derivative that is zero everywhere near the point is taken as absent. Use it once, and the
     pattern for every later Jacobian.
 
@@ -111,11 +111,11 @@ def colouring(groups: Iterable[Sequence[int]], size: int) -> list[int]:
 def sparse_jacobian(
     func: Func, sparsity: Any = None, *, mode: str = "auto"
 ) -> Callable[..., SparseMatrix]:
-    """Make of `func` a function that computes its sparse Jacobian by the first argument.
+    """Make a function that computes the sparse Jacobian of `func` by the first argument.
 
     `sparsity` is the pattern: for each output element the input elements it depends on (or a matrix of
     booleans); found by `jacobian_sparsity` at the first call unless given. `mode` "forward" colours
-    columns, "reverse" rows, "auto" takes what needs fewer colours.
+    columns, "reverse" rows; "auto" takes the one that needs fewer colours.
 
     >>> import tabgrad as tg
     >>> f = lambda x: x[1:] ** 2 - x[:-1]
@@ -199,9 +199,9 @@ def _by_rows(
 
 
 def sparse_hessian(func: Func, sparsity: Any = None) -> Callable[..., SparseMatrix]:
-    """Make of a scalar function one that computes its sparse Hessian by the first argument.
+    """Make a function that computes the sparse Hessian of a scalar function by the first argument.
 
-    As many Hessian-vector products as the pattern needs colours; see `sparse_jacobian`.
+    It takes one Hessian-vector product for each colour of the pattern; see `sparse_jacobian`.
 
     >>> import tabgrad as tg
     >>> f = lambda x: ((x[1:] - x[:-1]) ** 2).sum()

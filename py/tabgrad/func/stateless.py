@@ -51,7 +51,7 @@ def _merged(dicts: State | Sequence[State]) -> dict[str, Any]:
 
 
 def _slots(module: Any) -> dict[str, tuple[dict[str, Any], str]]:
-    """Find for each dotted name the table of the submodule that holds it, and its name there."""
+    """Map each dotted name to the table of the submodule that holds it, and its name in that table."""
     found = {}
     for prefix, part in module.named_modules(remove_duplicate=False):
         for table in (part._parameters, part._buffers):
@@ -86,7 +86,7 @@ def _replaced(module: Any, given: dict[str, Any], tie: bool, strict: bool) -> It
 
 
 def _tied(slots: dict[str, tuple[dict[str, Any], str]], given: dict[str, Any]) -> dict[str, Any]:
-    """Replace the other names of the tensors that `given` replaces too."""
+    """Extend `given` to the other names of the tensors that it replaces."""
     by_tensor: dict[int, Any] = {}
     for name, value in given.items():
         table, key = slots[name]
@@ -148,7 +148,7 @@ def _stacked(name: str, tensors: Sequence[Any]) -> Any:
 def replace_all_batch_norm_modules_(root: Any) -> Any:
     """Let each batch normalisation in `root`, and `root` itself, keep no running statistics; return it.
 
-    Inside vmap each element of the batch would write statistics of its own to the one tensor of the module.
+    Inside vmap each element of the batch would write its own statistics to the same tensor of the module.
 
     >>> import tabgrad as tg
     >>> net = tg.func.replace_all_batch_norm_modules_(tg.nn.Sequential(tg.nn.BatchNorm1d(2)))

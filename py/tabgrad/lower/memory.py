@@ -1,4 +1,4 @@
-"""Where values lie: a slot for each stored node, pieces of a long `cat` side by side in one."""
+"""Memory of a plan: a slot for each stored node, and one slot for all pieces of a long `cat`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tabgrad.lower.record import record_of
 
 
 def join_in_place(p: Program, apart: frozenset[Node] = frozenset()) -> dict[Node, tuple[Node, int]]:
-    """Let the producers of the pieces of each long cat write straight into it.
+    """Let the ops that make the pieces of each long cat write straight into it.
 
     Returns, for each piece, the cat and the offset in it, in elements. A piece that can't be written in
     place (an input, a view that moves elements, a piece of two cats, one of `apart`) is copied.
@@ -49,7 +49,7 @@ def _joins(n: Node) -> bool:
 
 
 class Memory:
-    """The slots of a plan: inputs first, then outputs and temporaries; the `empty` have no elements."""
+    """The slots of a plan: inputs first, then outputs and temporaries; slots in `empty` have no elements."""
 
     def __init__(self, p: Program, dialect: Dialect, inside: dict[Node, tuple[Node, int]]) -> None:
         self.dialect = dialect
@@ -68,12 +68,12 @@ class Memory:
         return len(self.bytes) - 1
 
     def scratch(self, nbytes: int) -> int:
-        """Make a slot for what only one op's own kernels read."""
+        """Make a slot for scratch memory of one op's kernels."""
         self.bytes.append(nbytes)
         return len(self.bytes) - 1
 
     def place(self, n: Node) -> None:
-        """Give a stored node its place."""
+        """Give a stored node a place in a slot."""
         if n.id in self.places:
             return
         home = self.inside.get(n)

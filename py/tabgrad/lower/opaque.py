@@ -1,8 +1,8 @@
 """Values that a driver may not see through.
 
-A WebGPU driver may take `x - x` for 0, `(x + y) - x` for y and `sqrt(x) * sqrt(x)` for |x|: right for real
-numbers, wrong where rounding, an infinity or a nan is meant. Where an op meets its own operand like that, the
-other operand is exclusive-ored with a zero that no driver knows: it lies among the uniform words.
+A WebGPU driver may replace `x - x` by 0, `(x + y) - x` by y and `sqrt(x) * sqrt(x)` by |x|: right for real
+numbers, wrong where rounding, an infinity or a nan matters. Where an op could be simplified like that, the
+other operand is exclusive-ored with a zero that no driver knows, because it is a uniform word.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MEETS = (ADD, SUB, *(REGISTRY[name] for name in ("lt", "le", "gt", "ge", "eq", "
 
 
 def opaque(e: Emitter, value: str) -> str:
-    """Return the text of a float that is `value` without being known as it."""
+    """Write a float that equals `value` and that a driver can't simplify."""
     return e.d.bits(f"{e.d.bits(value, F32, U32)} ^ {e.number(0)}", U32, F32)
 
 
 def operands(e: Emitter, n: Node, args: list[str]) -> list[str]:
-    """Return the operands of an element-wise op, those opaque that a driver would see through."""
+    """Give the operands of an element-wise op; make those opaque that a driver could simplify with."""
     if not e.d.simplifies or e.d.compute_type(n.srcs[-1].spec.dtype) != F32:
         return args
     if n.op is BARRIER:

@@ -1,4 +1,4 @@
-"""Which passes the sort and scan kernels take over rows of a given length."""
+"""The passes of the sort and scan kernels over rows of a given length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Pass:
 
 
 def sort_block(length: int, threads: int = 256) -> int:
-    """Return BLOCK, how many elements one workgroup of `sort` holds, for rows of `length`."""
+    """Choose BLOCK, the number of elements that one workgroup of `sort` holds, for rows of `length`."""
     return min(2 * threads, max(2, 2 ** math.ceil(math.log2(max(length, 1)))))
 
 
@@ -44,7 +44,7 @@ def sort_passes(rows: int, length: int, block: int) -> Iterator[Pass]:
 
 
 def scan_span(length: int, threads: int = 64) -> int:
-    """Return SPAN, how many elements one workgroup of `scan` goes over, for rows of `length`.
+    """Choose SPAN, the number of elements that one workgroup of `scan` goes over, for rows of `length`.
 
     Rows to 4096 elements are one span; a longer row has at most as many spans as a span has
     elements, so that scanning their totals takes one pass.

@@ -1,6 +1,6 @@
-"""At which index each member of a group is computed, and what the group loads.
+"""Placing: the index at which each member of a group is computed, and the nodes that the group loads.
 
-Each value that a group keeps in registers must be asked for at the one index it is at.
+Each value that a group keeps in registers must be used at the one index at which it is computed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tabgrad.lower.record import notes_errors
 
 
 class Mismatch(Exception):
-    """A value of the group was asked for at another index than the one it is at."""
+    """A value of the group is used at another index than the one at which it is computed."""
 
 
 def load_all(g: Group, stored: set[int]) -> None:
-    """Note what the kernel of one op loads: all that it reads."""
+    """Note the loads of a group of one op: all that the op reads."""
     for s in g.first.srcs:
         reach(g, s, tuple(var(f"x{i}", m) for i, m in enumerate(s.shape)), set(), stored)
 
 
 def place_members(g: Group, stored: set[int]) -> bool:
-    """Find the index of every member and what the group loads; False where a value is asked for at two."""
+    """Find the index of every member and the loads of the group; False if a value is used at two indices."""
     for h in g.heavies:
         g.index[h.id] = product_index(h) if g.kind == "product" else g.outer_index()
     if not g.heavies:
@@ -70,7 +70,7 @@ def place(g: Group, m: Node, seen: set[Any], stored: set[int]) -> None:
 
 
 def candidates(g: Group, m: Node, stored: set[int]) -> list[tuple[Expr, ...]]:
-    """Return indices at which `m` may be computed, the likeliest first."""
+    """List the indices at which `m` may be computed, the likeliest first."""
     out = []
     if m.id in g.index:
         return [g.index[m.id]]
@@ -92,7 +92,7 @@ def candidates(g: Group, m: Node, stored: set[int]) -> list[tuple[Expr, ...]]:
 
 
 def path_index(g: Group, m: Node, stored: set[int]) -> tuple[Expr, ...] | None:
-    """Return the index of `m` that follows from a placed member it is made of."""
+    """Find the index of `m` that follows from a placed member that it is computed from."""
     stack: list[tuple[Node, tuple[Node, ...]]] = [(m, ())]
     seen = {m.id}
     while stack:
@@ -111,7 +111,7 @@ def path_index(g: Group, m: Node, stored: set[int]) -> tuple[Expr, ...] | None:
 
 
 def read_index(g: Group, m: Node) -> tuple[Expr, ...] | None:
-    """Return the index at which a reduction of the group reads `m`, if it reads all of it once."""
+    """Find the index at which a reduction of the group reads `m`, if it reads each element once."""
     for h in g.heavies if g.kind == "row" else ():
         stack = [(h.srcs[0], g.full_index())]
         seen: set[int] = set()
@@ -127,7 +127,7 @@ def read_index(g: Group, m: Node) -> tuple[Expr, ...] | None:
 
 
 def reach(g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any], stored: set[int]) -> None:
-    """Walk what element `index` of `n` is made of; raise Mismatch where the group can't compute it."""
+    """Walk the sources of element `index` of `n`; raise Mismatch if the group can't compute it."""
     stack: list[tuple[Node, tuple[Expr, ...], Any, int]] = [(n, index, None, 0)]
     members = {m.id for m in g.members}
     while stack:
@@ -148,7 +148,7 @@ def reach(g: Group, n: Node, index: tuple[Expr, ...], seen: set[Any], stored: se
         below = sources(n, index)
         if in_blocks(n):
             depth += 1
-            # What one block computes another can't read: there it is computed again.
+            # A block can't read a value that another block computes: it computes the value again.
             stack.extend((s, i, (key, k), depth) for k, (s, i) in enumerate(below))
         else:
             stack.extend((s, i, block, depth) for s, i in below)

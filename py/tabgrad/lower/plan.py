@@ -1,4 +1,4 @@
-"""The finished plan: kernels in order, the slots they bind, and what the outputs are."""
+"""The finished plan: kernels in order, the slots they bind, and the places of the outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tabgrad.lower.windows import TooLarge, Windows
 
 @dataclass
 class Plan:
-    """What a graph is lowered to. It holds no buffers: slots are bound to them when it runs.
+    """The result of lowering a graph. It holds no buffers: slots are bound to buffers when it runs.
 
     Slots 0 to `inputs` - 1 are the inputs; `nbytes` has the size of each slot; `outputs` gives the (slot,
     offset in elements, spec) of each; `temporaries` maps the other slots to the (first, last) kernel
@@ -54,17 +54,17 @@ class Plan:
 
 
 FEWER = (4, 2)
-"""Buffers that kernels are fused to where those of more reach too much at once."""
+"""Smaller limits of buffers for fusion, tried in turn if kernels reach too much memory at once."""
 
 
 def lower(
     raw: Sequence[RawNode], wanted: Sequence[int], dialect: Dialect, limits: Limits,
     moving: frozenset[int] = frozenset(),
 ) -> Plan:  # fmt: skip
-    """Return the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`.
+    """Make the plan that computes the nodes at positions `wanted` of the recorded nodes `raw`.
 
-    The slices of inputs at positions `moving` are inputs with a place that is given at each run. TooLarge is
-    raised where a kernel reaches more of its buffers than the device binds, however it is cut.
+    Slices of inputs at positions `moving` become inputs whose offset is given at each run. TooLarge is
+    raised if a kernel reaches more of its buffers than the device binds, however it is cut.
     """
     for buffers in (limits.buffers, *FEWER):
         try:
@@ -125,7 +125,7 @@ def _lower(
 
 
 def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) -> list[Kernel]:
-    """Return the kernels of a group: none for a cat written piece by piece, several for long rows."""
+    """Make the kernels of a group: none for a cat written piece by piece, several for long rows."""
     first = g.members[0]
     if not any(m.spec.size for m in g.members) or in_pieces(g):
         return []
@@ -137,7 +137,7 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
 
 
 def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> None:
-    """Raise TooLarge where a kernel binds more than the device lets it."""
+    """Raise TooLarge if a kernel binds more than the device allows."""
     for k in kernels:
         large = max(k.slots, key=windows.sizes.__getitem__, default=-1)
         if large in windows and (not k.spans or len(k.slots) > limits.buffers):
@@ -145,7 +145,7 @@ def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> No
 
 
 def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
-    """Return the call of a routine as a step of a plan."""
+    """Make the call of a routine a step of a plan."""
     slots = [memory.places[m.id][0] for m in (*call.operands, n)]
     k = Kernel(call.name, "", "", slots, (1, 1, 1), routine=call.name, words=call.words)
     return replace(k, ops=(n.name,), origins=(n.origin,))

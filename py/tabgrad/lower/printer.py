@@ -1,4 +1,4 @@
-"""From a group to a kernel: the text, what it binds, and how many workgroups it takes."""
+"""Printing a group as a kernel: its text, its bindings, and its number of workgroups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class KernelPrinter:
         self.windows = windows
 
     def kernels(self, g: Group, needed: set[int]) -> list[Kernel]:
-        """Return the kernel of a group, in parts where it must be cut; `needed` are the members that must be
+        """Print the kernel of a group, in parts if it must be cut; `needed` are the members that must be
         written to their buffers."""
         writes = [m for m in g.members if m.id in needed]
         e = Emitter(self.d, g.members, self.stored, self.places, self.windows)
@@ -55,13 +55,13 @@ class KernelPrinter:
         return self.workgroups(g, e, writes, lanes)
 
     def count(self, g: Group) -> int:
-        """Return how many threads, or workgroups, the group takes."""
+        """Count the threads, or workgroups, of a group."""
         if g.kind == "library":
             return threads_of(g.members[0])
         return g.rows if g.kind == "row" else math.prod(g.shape)
 
     def lanes(self, g: Group) -> int:
-        """Return how many threads share a row."""
+        """Choose how many threads share a row."""
         if g.kind == "map" or g.row_size <= 16 or (g.rows >= 65536 and g.row_size <= 64):
             return 1
         if self.limits.software and g.row_size * (len(phases(g)) + 1) <= TURNS:
@@ -74,7 +74,7 @@ class KernelPrinter:
     # -- one thread an element or a row ------------------------------------------------------------
 
     def threads(self, g: Group, e: Emitter, writes: list[Node]) -> list[Kernel]:
-        """A kernel in which every thread has an element of a map, or a row, to itself."""
+        """Print a kernel in which each thread computes one element of a map, or one row."""
         count = self.count(g)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
@@ -85,14 +85,14 @@ class KernelPrinter:
         return self.parts(e, grid, BLOCK)
 
     def part_index(self, e: Emitter, tail: str) -> None:
-        """Declare `g` in a kernel that does a part of the work, and leave where there is none for it."""
+        """Declare `g` in a kernel that does a part of the work, and let threads without work return."""
         d = self.d
         e.line(d.let("g_part", U32, f"({d.group_y} * part_across() + {d.group_x}){tail}"))
         e.line("if (g_part >= part_count()) { return; }")
         e.line(d.let("g", U32, "g_part + part_start()"))
 
     def thread_index(self, e: Emitter, grid: tuple[int, int, int], count: int) -> None:
-        """Declare `g`, the number of the thread, and leave where there is no work for it."""
+        """Declare `g`, the number of the thread, and let threads without work return."""
         d = self.d
         if e.cut is not None:
             self.part_index(e, f" * {BLOCK}u + {d.lane}")
@@ -124,7 +124,7 @@ class KernelPrinter:
             e.close()
 
     def waits(self, g: Group, m: Node) -> bool:
-        """Test whether a member is made of a reduction of its group."""
+        """Test whether a member depends on a reduction of its group."""
         inside = {x.id for x in g.members}
         heavies = {x.id for x in g.heavies}
         stack, seen = [m], {m.id}
@@ -147,7 +147,7 @@ class KernelPrinter:
         start: str,
         step: str,
     ) -> None:
-        """Emit one loop of the reductions that don't wait for each other; it stores what waits for none."""
+        """Emit one loop for reductions that don't depend on each other, and the members in `early`."""
         d = self.d
         accs = []
         for h in heavies:
@@ -181,7 +181,7 @@ class KernelPrinter:
     # -- one workgroup a row -----------------------------------------------------------------------
 
     def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> list[Kernel]:
-        """A kernel in which the threads of a workgroup share each row."""
+        """Print a kernel in which the threads of a workgroup share each row."""
         d = self.d
         grid = grid_of(g.rows)
         self.size = lanes
@@ -197,7 +197,7 @@ class KernelPrinter:
         return self.parts(e, grid, lanes, self.shared)
 
     def across(self, e: Emitter, h: Node, acc: str, at: str, kind: str) -> None:
-        """Emit the tree that brings the accumulators of a workgroup together."""
+        """Emit the tree that combines the accumulators of a workgroup."""
         d, lane = self.d, self.d.lane
         name = f"sh{len(self.shared)}"
         self.shared.append(d.shared(name, kind, self.size))
@@ -235,7 +235,7 @@ class KernelPrinter:
     # -- one element after the other ---------------------------------------------------------------
 
     def plain_product(self, g: Group, e: Emitter, writes: list[Node]) -> Kernel:
-        """A product with one thread an element, where the host's routine can't read the operands in place."""
+        """Print a product with one thread for each element, for operands that no host's routine can read."""
         count = math.prod(product_dims(g.heavies[0])[:3])
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
@@ -260,14 +260,14 @@ class KernelPrinter:
         self.write(g, e, writes)
 
     def write(self, g: Group, e: Emitter, writes: list[Node]) -> None:
-        """Emit the stores of members, each at the index it is computed at."""
+        """Emit the store of each member, at the index at which it is computed."""
         for m in writes:
             e.store(m, g.index[m.id], e.value(m, g.index[m.id]))
 
     # -- packaging ---------------------------------------------------------------------------------
 
     def line_kernel(self, n: Node, e: Emitter) -> list[Kernel]:
-        """A kernel in which every thread walks a line of the input (or has an element) to itself."""
+        """Print a kernel in which each thread walks one line of the input (or computes one element)."""
         count = threads_of(n)
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
@@ -280,7 +280,7 @@ class KernelPrinter:
     def parts(
         self, e: Emitter, grid: tuple[int, int, int], size: int, shared: Sequence[str] = ()
     ) -> list[Kernel]:
-        """Return the kernel whose main has been emitted, once for each of its parts if it is cut."""
+        """Package the kernel whose main has been emitted, once for each of its parts if it is cut."""
         if e.cut is None:
             return [self.finish(e, grid, size, shared)]
         made = []
@@ -291,7 +291,7 @@ class KernelPrinter:
         return made
 
     def cut(self, e: Emitter) -> list[Part]:
-        """Return the parts of a kernel; raise TooLarge where none are small enough."""
+        """Find the parts of a kernel; raise TooLarge if none are small enough."""
         assert e.cut is not None
         made = e.cut.parts(e, self.limits.buffers)
         if not made:
@@ -302,7 +302,7 @@ class KernelPrinter:
     def finish(
         self, e: Emitter, grid: tuple[int, int, int], size: int, shared: Sequence[str] = ()
     ) -> Kernel:
-        """Return the kernel whose main has been emitted."""
+        """Package the kernel whose main has been emitted."""
         source = self.d.module(e.bindings(), shared, size, e.scope.lines)
         return self.package(e, source, grid, self.d.overrides(size))
 
@@ -310,7 +310,7 @@ class KernelPrinter:
         self, e: Emitter, source: str, grid: tuple[int, int, int],
         overrides: tuple[tuple[str, float], ...] = (),
     ) -> Kernel:  # fmt: skip
-        """Return a kernel of this text."""
+        """Make a kernel of this text."""
         label = "+".join(m.name for m in e.nodes[:6]) + ("+..." if len(e.nodes) > 6 else "")
         letters = "".join(b.access * max(b.windows, 1) for b in e.bindings())
         slots, spans = e.bound()
@@ -323,7 +323,7 @@ class KernelPrinter:
 
 
 def threads_of(n: Node) -> int:
-    """Return how many threads an op with a loop of its own takes."""
+    """Count the threads of an op with a loop of its own."""
     record = record_of(n)
     assert record is not None
     assert record.threads is not None
@@ -331,7 +331,7 @@ def threads_of(n: Node) -> int:
 
 
 def phases(g: Group) -> list[list[Node]]:
-    """Return the reductions of a row group in steps, each after those it depends on."""
+    """Sort the reductions of a row group into steps, each after those it depends on."""
     inside = {h.id for h in g.heavies}
     around = {h.id: h for h in g.heavies}
     stack = list(g.heavies)
@@ -351,7 +351,7 @@ def phases(g: Group) -> list[list[Node]]:
 
 
 def is_arg(h: Node) -> bool:
-    """Test whether a reduction gives a place instead of a value."""
+    """Test whether a reduction gives an index instead of a value."""
     return h.op.kind in ("argmax", "argmin")
 
 

@@ -1,4 +1,4 @@
-"""Products in tiles: `shaders/kernels/matmul*.wgsl` with operands read, and elements stored, in place."""
+"""Tiled products: `shaders/kernels/matmul*.wgsl` with the reads of operands and the stores printed in."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tabgrad.lower.printer import KernelPrinter
 
 SELDOM = 4
-"""Runs that a product is taken to have where a large tile would take too long to compile."""
+"""The assumed number of runs of a product whose large tile would take too long to compile."""
 
 
 def tiled(
     printer: KernelPrinter, g: Group, e: Emitter, writes: list[Node], large: bool
 ) -> list[Kernel]:
-    """Return the kernels of a product, several where a buffer is `large`; none in a language without tiles."""
+    """Make the kernels of a product, several if a buffer is `large`; none in a language without tiles."""
     name = "matmul_direct" if printer.limits.software else "matmul"
     if not printer.d.templates:
         return []
@@ -41,9 +41,9 @@ def tiled(
 
 
 class TiledProduct:
-    """A matrix product with its prologues read in place and its epilogue applied before the store.
+    """A matrix product fused with the prologues of its operands and the epilogue of its result.
 
-    `blocks` are the functions of it, `hoisted` the operands whose index is split.
+    `blocks` are its functions, `hoisted` the operands whose index is split.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TiledProduct:
         self.blocks["store"] = self.epilogue(writes)
 
     def kernel(self, dims: tuple[int, int, int, int]) -> Kernel:
-        """Return one dispatch, of these sizes."""
+        """Make one dispatch for these sizes."""
         e, limits, name = self.e, self.printer.limits, self.name
         b, _, _, k = dims
         names = tiles.FIXED if limits.dynamic is None else tiles.VARYING
@@ -79,10 +79,10 @@ class TiledProduct:
         return self.printer.package(e, source, grid_of(b * groups))
 
     def split(self, n: Node, side: str) -> str:
-        """Return the functions that read an operand at a sum of two parts of its index, if it is one.
+        """Write the functions that read an operand at an index of two parts, if it is a sum of such parts.
 
         One part is that of the row (or column) and one that of the step of k: a thread computes the first
-        once. Behind the place come the tests of views that pad, each a sum that must be less than a size.
+        once. The index is followed by the tests of views that pad, each a sum that must be less than a size.
         """
         e, stored = self.e, self.printer.stored
         index: tuple[Expr, ...] = operand_index(self.h, side == "rhs")
@@ -107,7 +107,7 @@ class TiledProduct:
             name, place + (f" + {Size(offset)}" if offset else "") + e.shift(n), n.spec.dtype
         )
         if tests:
-            # Where a test fails the place is any number, and a load from outside of a buffer is harmless.
+            # If a test fails, the index is arbitrary; a load from outside of a buffer is harmless.
             inside = (
                 f"({other} + step).{'yzw'[i]} < {Size(size)}" for i, (_, size) in enumerate(tests)
             )
@@ -126,14 +126,14 @@ class TiledProduct:
         )
 
     def operand(self, n: Node, side: str) -> str:
-        """Return the function that reads one element of an operand."""
+        """Write the function that reads one element of an operand."""
         e, index = self.e, operand_index(self.h, side == "rhs")
         body = e.function(lambda: f"return {e.value(n, index)};")
         head = e.head(f"load_{side}", *("bik" if side == "lhs" else "bkj"), result="elem")
         return f"{head}\n{body}}}\n"
 
     def epilogue(self, writes: list[Node]) -> str:
-        """Return the function that takes one finished element."""
+        """Write the function that takes one finished element."""
         e, g, h = self.e, self.g, self.h
 
         def emit() -> str:

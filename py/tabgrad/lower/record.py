@@ -1,4 +1,4 @@
-"""What an op with a loop of its own says of its lowering: one record, in its file of `lower/kernels`."""
+"""Records: the lowering of each op with a loop of its own, from its file in `lower/kernels`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _always(n: Node) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """How one op becomes kernels.
+    """The lowering of one op to kernels.
 
     Inlined, where its elements are needed, unless it is `heavy`:
     - `sources(n, index)` says which elements of its sources element `index` is made of, and
@@ -67,7 +67,7 @@ class Record:
 
 
 CHEAP = 3
-"""A value of no more instructions than this is computed again rather than stored."""
+"""The most instructions of a value that is computed again rather than stored."""
 
 RECORDS: dict[str, Record] = {}
 """The records by the name of the op."""
@@ -90,7 +90,7 @@ def register(*records: Record) -> None:
 
 
 def check(op: Op) -> None:
-    """Raise RegistryError for an op with its own lowering that has none."""
+    """Raise RegistryError for an op of the kernel family without a record."""
     if op.family == "kernel" and op.lowering not in RECORDS:
         raise RegistryError(
             f"{op.name}: an op of the kernel family needs a record of its lowering; register one in "
@@ -107,7 +107,7 @@ def check_names() -> None:
 
 
 def record_of(n: Node) -> Record | None:
-    """Return the record of a node's op, None for what the families lower."""
+    """Find the record of a node's op, None for an op that its family lowers."""
     return None if n.op is None else RECORDS.get(n.op.lowering)
 
 
@@ -129,7 +129,7 @@ def call_of(n: Node) -> Node:
 
 
 def results(e: Emitter, n: Node) -> list[Node | None]:
-    """Return the results of an op with several, None for those that nobody wants."""
+    """List the results of an op with several, None for those that nobody wants."""
     op: Any = n.op
     found: list[Node | None] = [None] * op.several.results
     for m in n.siblings:
@@ -139,11 +139,11 @@ def results(e: Emitter, n: Node) -> list[Node | None]:
 
 
 def notes_errors(n: Node) -> bool:
-    """Test whether a node notes what it finds in the buffer of errors."""
+    """Test whether a node writes to the buffer of errors."""
     return n.op is not None and op_notes_errors(n.op)
 
 
 def op_notes_errors(op: Op) -> bool:
-    """Test whether an op notes what it finds in the buffer of errors."""
+    """Test whether an op writes to the buffer of errors."""
     record = RECORDS.get(op.lowering)
     return record is not None and record.checks

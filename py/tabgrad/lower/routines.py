@@ -1,4 +1,4 @@
-"""Routines: the library calls a host offers, in the place of products, long sorts and long running sums.
+"""Routines: the library calls of a host for products, long sorts and long running sums.
 
 A routine takes whole buffers, dense and row-major; an operand that lies otherwise is copied first, unless
 the copy would be larger than what is copied. Its words are those that `tabgrad_native/cupy_routines.py` lists.
@@ -19,12 +19,12 @@ DTYPES = (
     "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16",
     "bfloat16", "float32", "float64", "complex64", "complex128",
 )  # fmt: skip
-"""The dtypes as routines count them."""
+"""The numbers of dtypes in calls of routines."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A routine in the place of a node: its operands as they lie in buffers, and its words."""
+    """The call of a routine that computes a node: its operands as they lie in buffers, and its words."""
 
     name: str
     operands: tuple[Node, ...]
@@ -32,7 +32,7 @@ class Call:
 
 
 def choose(p: Program, limits: Limits) -> dict[Node, Call]:
-    """Return which nodes become calls; the program is rewritten so that their operands lie as they must."""
+    """Choose the nodes that become calls, and rewrite the program so that their operands are dense."""
     calls: dict[Node, Call] = {}
     for n in list(p.nodes):
         call = None
@@ -51,7 +51,7 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
 
 
 def whole(n: Node, calls: Mapping[Node, Call]) -> Node:
-    """Return the call that an output is a reshaped copy of: the buffer holds both. Else the output."""
+    """Find the call that an output is only a reshaped copy of (one buffer holds both); else the output."""
     base = n
     while base.op in (COPY, RESHAPE):
         base = base.srcs[0]
@@ -59,23 +59,23 @@ def whole(n: Node, calls: Mapping[Node, Call]) -> Node:
 
 
 def apart(calls: Mapping[Node, Call]) -> frozenset[Node]:
-    """Return the nodes that must have buffers to themselves: the calls and their operands."""
+    """Collect the nodes that must have buffers to themselves: the calls and their operands."""
     return frozenset(m for n, call in calls.items() for m in (n, *call.operands))
 
 
 def copied(p: Program, n: Node) -> Node:
-    """Return a dense copy of `n`."""
+    """Add a dense copy of `n`."""
     return p._add(COPY, NO_PARAMS, (n,), n.spec, -1)
 
 
 def swap(p: Program, n: Node, view: Node) -> None:
-    """Let all that read `n` read a view instead; an output is a copy of it."""
+    """Let all readers of `n` read a view instead; an output becomes a copy of the view."""
     p.replace(n, view)
     p.outputs = [copied(p, o) if o is view else o for o in p.outputs]
 
 
 def bottom(n: Node, index: tuple[Expr, ...]) -> tuple[Node, Expr] | None:
-    """Return what a chain of views looks at, and which element of it `index` is; None where there is none."""
+    """Follow `index` through a chain of views to a node and an element; None if that can't be told."""
     while n.family == "view":
         index, conditions = n.op.index(index, n.srcs[0].shape, **n.params)
         if any(condition(*c) is not True for c in conditions):
@@ -87,7 +87,7 @@ def bottom(n: Node, index: tuple[Expr, ...]) -> tuple[Node, Expr] | None:
 
 
 def dense(p: Program, n: Node) -> Node:
-    """Return `n`, or what it is a reshape of, or a copy: something that lies in the order of its elements."""
+    """Find a dense node with the elements of `n`: `n` itself, the node it is a reshape of, or a copy."""
     every = var("g", n.spec.size)
     found = bottom(n, unflatten(every, n.shape))
     if found is not None and found[1] == every and found[0].spec.size == n.spec.size:

@@ -28,15 +28,15 @@ Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
 
 SMALL = 4
-"""Up to this many pieces of a cat are joined by choosing where to read."""
+"""The most pieces of a cat that is computed by choosing between them at each read."""
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
 FAR_ROW = 1 << 20
-"""Longer rows are never left to one workgroup: a thread may make only so many turns, see `kernel.TURNS`."""
+"""Longer rows are never left to one workgroup, because the turns of a thread are limited (`kernel.TURNS`)."""
 FAR_PRODUCT = 1 << 14
 """Longer products are added up from parts for the same reason."""
 LONG_PRODUCT = 2048
-"""Products with a few results that run over more than this are done in parts, which are added up."""
+"""Products of few results with a longer inner axis are computed in parts, which are added up."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -78,7 +78,7 @@ def make(p: Program, op: Any, params: Params, srcs: tuple[Node, ...]) -> Node:
 
 
 def adds_up(op: Op) -> bool:
-    """Test whether `op` adds up or multiplies in several steps: in half precision each would round."""
+    """Test whether `op` adds or multiplies in several steps, each of which would round in half precision."""
     if op.family == "reduction":
         return op.kind in ("sum", "prod")  # type: ignore[attr-defined]
     record = RECORDS.get(op.lowering)
@@ -86,7 +86,7 @@ def adds_up(op: Op) -> bool:
 
 
 def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Node:
-    """Add `op` on half precision as one on float32 whose result is rounded once."""
+    """Add `op` on half precision as an op on float32 whose result is rounded once."""
     wide = tuple(apply(p, "cast", s, dtype=float32) if s.spec.dtype in HALVES else s for s in srcs)
     return apply(p, "cast", make(p, op, params, wide), dtype=srcs[0].spec.dtype)
 
@@ -95,7 +95,7 @@ def build(
     raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset(),
     decide: Decide | None = None,
 ) -> Program:  # fmt: skip
-    """Return the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
+    """Build the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
     `decide` makes the choices that depend on sizes.
@@ -139,7 +139,7 @@ def _reshape(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 @rule("spread")
 def _spread(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """New axes are axes of size 1, repeated: the other rules know those."""
+    """Replace new axes by axes of size 1 that are repeated, which other rules know."""
     shape: Any = params["shape"]
     axes: Any = params["axes"]
     ones = tuple(1 if i in axes else n for i, n in enumerate(shape))
@@ -185,7 +185,7 @@ def _cast(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 @rule("cat")
 def _cat(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """The pieces of one tensor, joined in their order, are that tensor."""
+    """Replace a cat of all pieces of one tensor, in their order, by that tensor."""
     axis: Any = params["axis"]
     kept = tuple(s for s in srcs if s.shape[axis]) or srcs[:1]
     if len(kept) == 1:
@@ -206,7 +206,7 @@ def _cat(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 
 def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
-    """Join many pieces along the first axis, where each is one run of memory."""
+    """Join many pieces along the first axis, where each of them is contiguous."""
     if len(srcs) <= SMALL or math.prod(srcs[0].shape[:axis]) == 1:
         return None
     rank = len(srcs[0].shape)
@@ -220,7 +220,7 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
 
 
 def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """A reduction of axes of size 1 is a reshape."""
+    """Replace a reduction of axes of size 1 by a reshape."""
     (x,) = srcs
     axes: Any = params["axes"]
     if all(x.shape[a] == 1 for a in axes):
@@ -232,7 +232,7 @@ def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 def _two_steps(name: str) -> Rule:
     def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-        """A few long rows are reduced in parts, whose results are reduced."""
+        """Reduce a few long rows in parts, and then reduce the results."""
         unit = _unit(p, params, srcs)
         if unit is not None:
             return unit
@@ -258,7 +258,7 @@ def _two_steps(name: str) -> Rule:
 
 
 def _rows_of(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
-    """Return `x` with the reduced axes as one, behind the others."""
+    """Join the reduced axes of `x` into one, behind the others."""
     keep = tuple(i for i in range(len(x.shape)) if i not in axes)
     lead = tuple(x.shape[i] for i in keep)
     turned = apply(p, "permute", x, dims=(*keep, *axes))
@@ -266,7 +266,7 @@ def _rows_of(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
 
 
 def _with_rest(p: Program, name: str, x: Node) -> Node:
-    """Reduce a last axis that has no good divisors: equal parts of it, and what is left over."""
+    """Reduce a last axis whose size has no good divisors: in equal parts and a rest."""
     *lead, row = x.shape
     parts = 1024
     last = len(lead)
@@ -281,7 +281,7 @@ def _with_rest(p: Program, name: str, x: Node) -> Node:
 
 
 def _along(p: Program, x: Node, axis: int, start: int, stop: int) -> Node:
-    """Return x[start:stop] along an axis."""
+    """Slice x[start:stop] along an axis."""
     starts = tuple(start if i == axis else 0 for i in range(len(x.shape)))
     stops = tuple(stop if i == axis else n for i, n in enumerate(x.shape))
     return apply(p, "slice", x, starts=starts, stops=stops, steps=(1,) * len(x.shape))
@@ -289,7 +289,7 @@ def _along(p: Program, x: Node, axis: int, start: int, stop: int) -> Node:
 
 def _place(extreme: str) -> Rule:
     def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-        """In a far row the first place is the least of those where the extreme stands."""
+        """Find the index of an extreme in a very long row: the least index at which its value occurs."""
         (x,) = srcs
         axes: Any = params["axes"]
         (axis,) = axes
@@ -301,7 +301,7 @@ def _place(extreme: str) -> Rule:
         best = apply(p, "reshape", best, shape=(*best.shape, 1))
         here = apply(p, "eq", x, apply(p, "expand", best, shape=x.shape))
         if x.spec.dtype.is_floating_point:
-            # where there is a nan it is the extreme, and equals nothing
+            # a nan is the extreme of its row, but equals nothing
             here = apply(p, "bitwise_or", here, apply(p, "isnan", x))
         dtype: Any = params["dtype"]
         zero, end = (p.constant(-1 - n, spec((), dtype)) for n in (0, row))
@@ -326,7 +326,7 @@ rule("argmin")(_place("reduce_min"))
 
 
 def _divisor(n: int, inner: int, least: int) -> int:
-    """Return into how many parts a sum of `n` is cut; those of its inner axes fit any size of the first."""
+    """Choose the number of parts of a sum of `n`, if possible a divisor of `inner`, its inner axes."""
     sizes = range(min(int(math.sqrt(n)), 1024), least - 1, -1)
     return next((d for whole in (inner, n) for d in sizes if whole % d == 0), 1)
 
@@ -341,7 +341,7 @@ rule("peak")(_two_steps("peak"))
 
 @rule("matmul")
 def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """A product with at most one row or column is a reduction; a shared right operand joins batch and rows."""
+    """Replace a product of one row or column by a reduction; join batch and rows with one right operand."""
     x, y = srcs
     *batch, m, k = x.shape
     n = y.shape[-1]
@@ -362,7 +362,7 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
 
 
 def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
-    """A long product with a few results has too few tiles to keep a device busy: sum parts of it."""
+    """Sum parts of a long product with few results, which has too few tiles to keep a device busy."""
     *batch, m, k = x.shape
     n = y.shape[-1]
     results = math.prod(batch) * m * n
@@ -412,7 +412,7 @@ def _far_product(p: Program, x: Node, y: Node) -> Node:
 
 @rule("conv")
 def _conv(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """Convolution is a product of the weights with windows that are read in place (implicit GEMM)."""
+    """Replace a convolution by a product of the weights with windows that are read in place (implicit GEMM)."""
     x, w = srcs
     facts: dict[str, Any] = dict(params)
     groups = facts["groups"]

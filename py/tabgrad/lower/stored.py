@@ -1,4 +1,4 @@
-"""Which values of a program get a buffer of their own: every one of them starts a group, or is an input."""
+"""Stored values: those that get a buffer of their own. Each of them starts a group, or is an input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tabgrad.lower.measure import MAX_OPS, Measure
 from tabgrad.lower.record import CHEAP, notes_errors, record_of
 
 MAX_RESHAPES = 8
-"""Reshapes through which a heavy op reads in place: a product writes its index out, and each may double it."""
+"""Reshapes through which a heavy op reads in place: each may double the index that a product writes out."""
 
 
 def choose_stored(p: Program, limits: Limits, stored: set[int], buffers: int) -> None:
@@ -37,7 +37,7 @@ class Storing:
         self.stored.update(n.id for n in self.p.nodes if is_heavy(n))
 
     def store_operands(self) -> None:
-        """Store what heavy ops, and those that read one element often, read."""
+        """Store the operands of heavy ops, and of ops that read one element often."""
         for n in self.p.nodes:
             record = record_of(n)
             if is_heavy(n):
@@ -52,7 +52,7 @@ class Storing:
                     self.stored.add(n.id)
 
     def store_operand(self, n: Node, most: int = 0) -> None:
-        """Store what a heavy op reads, unless it is only a view or a cast of something stored."""
+        """Store the operand of a heavy op, unless it is only a view or a cast of a stored value."""
         operand, reshapes = n, 0
         while n.family == "view" or n.op is CAST or notes_errors(n):
             reshapes += n.op is RESHAPE
@@ -77,7 +77,7 @@ class Storing:
             masks[n.id] = mask
 
     def store_unbound(self) -> None:
-        """Store more until kernels can bind what they read: what one reader stores, another has to load."""
+        """Store more until kernels can bind all they read; a value stored for one is a load of others."""
         before = -1
         while before != len(self.stored):
             before = len(self.stored)
@@ -86,7 +86,7 @@ class Storing:
                 loads[n.id] = self.few_loads(n, loads)
 
     def few_loads(self, n: Node, loads: dict[int, int]) -> int:
-        """Return the stored nodes an expression reads, as bits; store parts of it until they are few."""
+        """Find the stored nodes that an expression reads, as bits; store parts of it until they are few."""
 
         def read_by(s: Node) -> int:
             s = self.base(s)
@@ -106,7 +106,7 @@ class Storing:
             self.stored.add(self.base(worst).id)
 
     def base(self, n: Node) -> Node:
-        """Return what a chain of views looks at."""
+        """Find the node under a chain of views."""
         while n.family == "view" and n.id not in self.stored:
             n = n.srcs[0]
         return n
@@ -134,7 +134,7 @@ class Storing:
         return size > 1 and any(u.op is EXPAND and u.spec.size >= 4 * size for u in n.users)
 
     def total(self, mask: int) -> int:
-        """Return the instructions of the ops in a mask."""
+        """Add up the instructions of the ops in a mask."""
         out = 0
         while mask:
             low = mask & -mask
@@ -150,4 +150,4 @@ PASSES = (
     Storing.store_shared,
     Storing.store_unbound,
 )
-"""In this order: each knows what those before it have stored."""
+"""The passes in their order: each sees the values that earlier passes have stored."""

@@ -18,7 +18,7 @@ NONE: frozenset[str] = frozenset()
 
 
 class Names(NamedTuple):
-    """How the text of a product names its sizes, and what is made of them."""
+    """Names for the sizes of a product, and for numbers derived from them, in its text."""
 
     batch: str
     m: str
@@ -36,14 +36,14 @@ VARYING = Names(*(f"{name}()" for name in FIXED))
 
 
 def defined(name: str, value: str) -> str:
-    """Return the definition of a name, whose value is an unsigned integer."""
+    """Write the definition of a name, whose value is an unsigned integer."""
     return (
         f"fn {name} -> u32 {{\n  return {value};\n}}" if "(" in name else f"const {name} = {value};"
     )
 
 
 def dims_block(dims: tuple[int, int, int, int], names: Names = FIXED) -> str:
-    """Return the `dims` block for sizes (batch, m, n, k)."""
+    """Write the `dims` block for sizes (batch, m, n, k)."""
     return "".join(
         defined(name, f"{size}u" if names is FIXED else f"{Size(size)}") + "\n"
         for name, size in zip(names, dims, strict=False)
@@ -52,7 +52,7 @@ def dims_block(dims: tuple[int, int, int, int], names: Names = FIXED) -> str:
 
 @dataclass(frozen=True)
 class DirectTile:
-    """How `matmul_direct` is unrolled.
+    """The unrolling of `matmul_direct`.
 
     Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and `unroll`
     steps of k are made at once. With `quad` they share the loads of lhs by subgroup operations.
@@ -65,13 +65,13 @@ class DirectTile:
 
     @property
     def depth(self) -> int:
-        """How many steps of k are made in one turn of the loop."""
+        """The number of steps of k in one turn of the loop."""
         return self.unroll
 
 
 @dataclass(frozen=True)
 class SharedTile:
-    """How `matmul` is unrolled: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
+    """The unrolling of `matmul`: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
     at a time through workgroup memory; each of its threads `height` x `width` of them."""
 
     rows: int
@@ -93,7 +93,7 @@ DIRECT_GROUP = 8
 def chosen(
     name: str, dims: tuple[int, int, int, int], quad: bool, runs: int
 ) -> DirectTile | SharedTile:
-    """Return the tile of the product kernel `name` that suits the sizes (batch, m, n, k)."""
+    """Choose the tile of the product kernel `name` that suits the sizes (batch, m, n, k)."""
     return direct_tile(dims, quad, runs) if name == "matmul_direct" else shared_tile(*dims[:3])
 
 
@@ -103,9 +103,9 @@ def written(
     hoisted: frozenset[str] = NONE,
     names: Names = FIXED,
 ) -> tuple[str, int]:
-    """Return the `tile` block for a tile, and how many workgroups each entry of the batch takes.
+    """Write the `tile` block for a tile, and count the workgroups of each entry of the batch.
 
-    The text fits k alone, unless its name is VARYING: then it is the same for all.
+    The text is for this k alone, unless `names` are VARYING: then it is the same for every k.
     """
     _, m, n, k = dims
     if isinstance(tile, DirectTile):
@@ -117,11 +117,11 @@ def written(
 
 
 def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> DirectTile:
-    """Return the tile with the least estimated time for a product of `dims`.
+    """Choose the tile with the least estimated time for a product of `dims`.
 
     The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
-    load from a buffer costs ten multiply-adds, and carrying an accumulator to the next turn of the
-    loop two. Compiling is shared out among the runs.
+    load from a buffer costs ten multiply-adds, and keeping an accumulator for the next turn of the
+    loop two. The time of compiling is divided by the number of runs.
     """
     batch, m, n, k = dims
     best: tuple[float, DirectTile] | None = None
@@ -133,7 +133,7 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
                     continue
                 loads = (rows / 4 if shared else rows) + columns
                 step = 9 * loads + rows + rows * columns * (0.9 + 1.8 / unroll)
-                # Fewer tiles than this leave cores idle.
+                # fewer tiles than this leave cores idle
                 tiles = max(16, batch * math.ceil(m / rows) * math.ceil(n / (4 * columns)))
                 running = tiles * (step * k + 40 * rows * columns)
                 compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / runs
@@ -146,7 +146,7 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
 def direct_body(
     tile: DirectTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
-    """Return the `tile` block of `matmul_direct` for an inner size of k, or for any.
+    """Write the `tile` block of `matmul_direct` for an inner size of k, or for any.
 
     `hoisted` names the operands ("lhs", "rhs") whose blocks split their index into parts that are computed
     once. Such a block defines, for lhs, `lhs_row(b, i)`, `lhs_step(b, k)` and `load_lhs(row, step)`, where
@@ -189,7 +189,7 @@ def direct_body(
 
 
 def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
-    """Return the loops over K: steps of `unroll` at once, then the rest one by one."""
+    """Write the loops over K: steps of `unroll` at once, then the rest one by one."""
     steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
     rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
     if tile.unroll == 1:
@@ -206,7 +206,7 @@ def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> lis
 
 
 def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]:
-    """Return the loop over the first steps of k, `unroll` at once, and the rest behind it."""
+    """Write the loop over the first steps of k, `unroll` at once, and the rest behind it."""
     unroll, lines = tile.unroll, []
     whole = k - k % unroll
     if whole:
@@ -227,7 +227,7 @@ def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]
 
 
 def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) -> list[str]:
-    """Return the lines that add the products of all `steps` of k to the accumulators."""
+    """Write the lines that add the products of all `steps` of k to the accumulators."""
     rows, columns, places = tile.rows, tile.columns, range(len(steps))
     lines = [
         f"let {side}{s} = {side}_step(b, {k});"
@@ -252,7 +252,7 @@ def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) ->
 
 
 def direct_ending(rows: int, columns: int, named: Names) -> list[str]:
-    """Return the lines that store a tile: a loop, since each copy of `store` takes compile time."""
+    """Write the lines that store a tile: a loop, since each copy of `store` takes compile time."""
     names = [f"c{r}_{c}" for r in range(rows) for c in range(columns)]
     chunks = [", ".join(names[at : at + 8]) for at in range(0, len(names), 8)]
     return [
@@ -269,7 +269,7 @@ def direct_ending(rows: int, columns: int, named: Names) -> list[str]:
 
 
 def direct_groups(tile: DirectTile, m: int, n: int) -> int:
-    """Return how many workgroups one batch entry takes."""
+    """Count the workgroups of one batch entry."""
     tiles = math.ceil(m / tile.rows) * math.ceil(n / (4 * tile.columns))
     return math.ceil(tiles / (DIRECT_GROUP // 4))
 
@@ -278,7 +278,7 @@ def direct_groups(tile: DirectTile, m: int, n: int) -> int:
 
 
 def shared_tile(batch: int, m: int, n: int) -> SharedTile:
-    """Return the largest tile that still makes enough workgroups to fill a GPU."""
+    """Choose the largest tile that still makes enough workgroups to fill a GPU."""
     for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4)):
         if batch * shared_groups(tile, m, n) >= 64:
             return tile
@@ -286,14 +286,14 @@ def shared_tile(batch: int, m: int, n: int) -> SharedTile:
 
 
 def shared_groups(tile: SharedTile, m: int, n: int) -> int:
-    """Return how many workgroups one batch entry takes."""
+    """Count the workgroups of one batch entry."""
     return math.ceil(m / tile.rows) * math.ceil(n / tile.columns)
 
 
 def shared_body(
     tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
-    """Return the `tile` block of `matmul` for an inner size of k, or for any."""
+    """Write the `tile` block of `matmul` for an inner size of k, or for any."""
     lines = [
         f"const TILE_ROWS = {tile.rows}u;",
         f"const TILE_COLUMNS = {tile.columns}u;",
@@ -343,7 +343,7 @@ def shared_body(
 
 
 def shared_functions(ragged: bool, hoisted: frozenset[str], names: Names) -> list[str]:
-    """Return the functions that load and store four neighbours; k may pass the end where it is `ragged`."""
+    """Write the functions that load and store four neighbours; if `ragged`, k may pass the end."""
     lines = []
     for side, letter, size in (("lhs", "i", names.m), ("rhs", "j", names.n)):
         at = f"min({letter} + %du, {size} - 1u)"
@@ -369,7 +369,7 @@ def shared_functions(ragged: bool, hoisted: frozenset[str], names: Names) -> lis
 
 
 def shared_fill(tile: SharedTile) -> list[str]:
-    """Return the lines that bring the next `depth` steps of both operands to workgroup memory.
+    """Write the lines that copy the next `depth` steps of both operands to workgroup memory.
 
     Neighbouring invocations load neighbouring k of lhs and neighbouring columns of rhs, which is
     how both lie in memory if they are not transposed.

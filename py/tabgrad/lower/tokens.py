@@ -1,4 +1,4 @@
-"""Fields in the text of a kernel, until it is written out: numbers that may change while the rest stays."""
+"""Fields in the text of a kernel that is not written out yet: numbers that may change while the rest stays."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 MARK = "\0"
-"""Stands before and after a field. No kernel language has it."""
+"""The character before and after a field; no kernel language has it."""
 UNIFORMS = f"{MARK}u{MARK}"
-"""The field where the uniform words are declared, which are not counted before all is printed."""
+"""The field of the declaration of uniform words, whose number is known only when all is printed."""
 
 
 class Size(int):
@@ -41,16 +41,16 @@ class Template:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The sizes in it, in order."""
+        """The sizes in the text, in order."""
         return tuple(int(f) for f in self.fields if isinstance(f, Size))
 
     @property
     def form(self) -> Any:
-        """What it has in common with those that differ in sizes only."""
+        """The text without its sizes: templates that differ in sizes only have equal forms."""
         return self.pieces, tuple(None if isinstance(f, Size) else str(f) for f in self.fields)
 
     def filled(self, fill: Callable[[Any], str]) -> str:
-        """Return the text with what `fill` makes of each field."""
+        """Write the text, with each field replaced by what `fill` makes of it."""
         rest = (
             text for f, p in zip(self.fields, self.pieces[1:], strict=True) for text in (fill(f), p)
         )

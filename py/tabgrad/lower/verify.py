@@ -1,6 +1,6 @@
-"""What must hold between the stages of lowering: each function looks at what a stage leaves for the next.
+"""Checks between the stages of lowering: each function checks the result of one stage.
 
-They look where `ON` is set, as in the tests, and raise Broken with the value, group or kernel that is wrong.
+They run if `ON` is set, as in the tests, and raise Broken with the value, group or kernel that is wrong.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ON = False
 
 
 class Broken(AssertionError):
-    """A stage of lowering has left what the next one must not meet."""
+    """The result of a stage of lowering is not valid for the next stage."""
 
 
 def stage(look: Callable[..., None]) -> Callable[..., None]:
-    """Let a function look only where lowering is verified."""
+    """Let a check run only if lowering is verified."""
 
     @functools.wraps(look)
     def run(*args: Any) -> None:
@@ -48,7 +48,7 @@ def stage(look: Callable[..., None]) -> Callable[..., None]:
 
 @stage
 def program(p: Program, specs: Sequence[Spec], rewired: Iterable[Node] = ()) -> None:
-    """Each value is defined once and before its uses, edges agree in shape and dtype, and so do the outputs.
+    """Check that each value is defined once, before its uses, and that edges and outputs have the right Specs.
 
     `rewired` read buffers in the place of the operands that they were made for.
     """
@@ -79,7 +79,7 @@ def program(p: Program, specs: Sequence[Spec], rewired: Iterable[Node] = ()) -> 
 
 @stage
 def groups(p: Program, found: Sequence[Group], stored: set[int]) -> None:
-    """Each stored value is made by one group, before it is read, at indices inside of its shape."""
+    """Check that one group makes each stored value, before it is read, at indices inside of its shape."""
     made: dict[int, Group] = {}
     for g in found:
         for s in g.loads.values():
@@ -98,7 +98,7 @@ def groups(p: Program, found: Sequence[Group], stored: set[int]) -> None:
 
 
 def inside(g: Group, n: Node, index: tuple[Expr, ...]) -> None:
-    """Raise where an index lies outside of the shape: for some element, where that can be told, or for all."""
+    """Raise if an index lies outside of the shape: for some element, if that can be told, or for all."""
     if len(index) != len(n.shape):
         raise Broken(f"groups: {g} has {n} at {index}: {len(n.shape)} numbers are needed")
     for e, size in zip(index, n.shape, strict=True):
@@ -109,9 +109,9 @@ def inside(g: Group, n: Node, index: tuple[Expr, ...]) -> None:
 
 
 def reads(g: Group, stored: set[int]) -> None:
-    """Walk from the members of a group to what they load, as far as nothing stands under a condition.
+    """Check the reads from the members of a group to its loads, as far as no read is under a condition.
 
-    What has no elements reads none.
+    A value without elements reads none.
     """
     members = {m.id for m in g.members}
     made = [m for m in g.members if m.id in g.index and m not in g.heavies and m.spec.size]
@@ -141,7 +141,7 @@ def reads(g: Group, stored: set[int]) -> None:
 
 @stage
 def memory(p: Program, m: Memory, needed: set[int]) -> None:
-    """Each value that is needed has a place in its slot, and none lies over another but inside a cat."""
+    """Check that each needed value has a place in its slot, and that values overlap only inside a cat."""
     of: dict[int, list[tuple[int, int, Node]]] = {}
     for n in p.nodes:
         if n.id in m.places:
@@ -166,9 +166,9 @@ def memory(p: Program, m: Memory, needed: set[int]) -> None:
 
 @stage
 def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()) -> None:
-    """What is read is written, what is bound and dispatched is within limits, and the outputs are made.
+    """Check that a slot is written before it is read, that kernels keep the limits, and that outputs are made.
 
-    None writes the slots that are `empty`, and none reads an element of them.
+    No kernel writes the slots in `empty`, or reads an element of them.
     """
     written = {*range(made.inputs), *empty}
     for i, k in enumerate(made.kernels):
@@ -191,7 +191,7 @@ def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()
 
 
 def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
-    """Raise where one kernel is not what a device can run."""
+    """Raise if a device can't run a kernel."""
     name = f"plan: kernel {i} ({k.label})"
     if len(letters) != len(k.slots) or set(letters) - {"r", "w"}:
         raise Broken(f"{name} binds {k.bindings!r} to slots {k.slots}")
@@ -219,7 +219,7 @@ def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
 
 
 def lives(made: Plan) -> None:
-    """Raise where a slot is used outside of the span of kernels in which it is said to live."""
+    """Raise if a slot is used outside of its lifetime, the span of kernels in `temporaries`."""
     kept = {*range(made.inputs), *made.output_slots, made.errors}
     for i, k in enumerate(made.kernels):
         for slot in set(k.slots) - kept:
@@ -232,7 +232,7 @@ def lives(made: Plan) -> None:
 
 @stage
 def sharing(made: Plan, home: Mapping[int, int], sizes: Sequence[int]) -> None:
-    """Temporaries that share a buffer fit into it, and their lives don't meet."""
+    """Check that temporaries that share a buffer fit into it, and that their lifetimes don't overlap."""
     last_of: dict[int, tuple[int, int]] = {}
     for slot, (first, last) in sorted(made.temporaries.items(), key=lambda t: t[1]):
         at = home[slot]

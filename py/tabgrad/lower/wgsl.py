@@ -42,7 +42,7 @@ class WGSL(Dialect):
             return value
         if target == BOOL:
             if source == F32:
-                # on the bits: a nan is true, though an adapter may find it neither more, less nor unequal
+                # on the bits: a nan is true, but an adapter may find it neither greater, less nor unequal
                 return f"((bitcast<u32>({value}) & 0x7fffffffu) != 0u)"
             return f"({value} != {'0i' if source == I32 else '0u'})"
         return f"{target}_from_f32({value})" if source == F32 else f"{target}({value})"
@@ -114,7 +114,7 @@ class WGSL(Dialect):
     def module(
         self, bindings: list[Binding], shared: Sequence[str], size: int, body: list[str]
     ) -> str:
-        """Return a whole module; `body` is the inside of main."""
+        """Write a whole module; `body` holds the lines of main."""
         text = self.bindings(bindings) + "".join(shared)
         text += (
             f"@compute @workgroup_size({size})\n"
@@ -124,7 +124,7 @@ class WGSL(Dialect):
         return library.with_library(text)
 
     def bindings(self, bindings: list[Binding]) -> str:
-        """Return the declarations of the buffers and of what reaches into windows; then UNIFORMS."""
+        """Declare the buffers and the functions that access windows; then UNIFORMS."""
         text, i = "", 0
         for b in bindings:
             mode = "read" if b.access == "r" else "read_write"
@@ -139,7 +139,7 @@ class WGSL(Dialect):
         return text[:-1] + UNIFORMS + "\n"
 
     def uniforms(self, buffers: int, words: int) -> str:
-        """Return the declaration of the uniform words, behind so many buffers."""
+        """Declare the uniform words, behind `buffers` buffers."""
         return (
             f"\n@group(0) @binding({buffers}) var<uniform> u: array<vec4<u32>, {(words + 3) // 4}>;"
         )
@@ -150,15 +150,15 @@ class WGSL(Dialect):
         return f"var<workgroup> {name}: array<{stored}, {size}>;\n"
 
     def stored_bytes(self, dtype: dt.DType) -> int:
-        """A word for each element, but for float16."""
+        """Count the bytes of an element: a word at least, but two bytes for float16."""
         return 2 if dtype is dt.float16 else max(dtype.itemsize, 4)
 
     def into_shared(self, value: str, kind: str) -> str:
-        """Bools are words there."""
+        """Convert a bool to or from the word that holds it in shared memory."""
         return f"select(0u, 1u, {value})" if kind == BOOL else value
 
     def from_shared(self, value: str, kind: str) -> str:
-        """Bools are words there."""
+        """Convert a bool to or from the word that holds it in shared memory."""
         return f"({value} != 0u)" if kind == BOOL else value
 
     widens = True
@@ -171,7 +171,7 @@ class WGSL(Dialect):
 
 
 def reaching(b: Binding) -> str:
-    """Return the functions that read, and that write, one element of a buffer that is bound as windows."""
+    """Write the functions that read, and that write, one element of a buffer that is bound as windows."""
     stored = STORED[b.dtype]
     place = f"  let j = i - {b.base};\n" if b.base else "  let j = i;\n"
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tabgrad.lower.emit import Emitter
 
 ALIGNMENT = 256
-"""Where a binding may begin, in bytes."""
+"""The alignment of a binding's first byte."""
 FINEST = 16
-"""A kernel is cut into at most so many dispatches for each window of its largest buffer."""
+"""The most dispatches that a kernel is cut into, for each window of its largest buffer."""
 
 Span = tuple[int, int]
-"""Where a window begins in its buffer and how long it is, in bytes."""
+"""The offset of a window in its buffer and its length, in bytes."""
 
 
 class TooLarge(Exception):
@@ -37,7 +37,7 @@ class TooLarge(Exception):
 
 
 class Windows:
-    """Which slots are larger than the `most` bytes of one binding; 0 where there is no such limit."""
+    """The slots that are larger than the `most` bytes of one binding; 0 means no limit."""
 
     def __init__(self, sizes: Sequence[int] = (), most: int = 0) -> None:
         self.sizes = sizes
@@ -47,15 +47,15 @@ class Windows:
         return 0 < self.most < self.sizes[slot]
 
     def each(self, dtype: dt.DType) -> int:
-        """Return how many elements a window has."""
+        """Count the elements of a window."""
         return self.most // width(dtype)
 
     def whole(self, slot: int) -> Reach:
-        """Return the windows of all of a slot."""
+        """Give the reach that covers a whole slot."""
         return Reach(0, math.ceil(self.sizes[slot] / self.most))
 
     def spans(self, slot: int, dtype: dt.DType, reach: Reach | None) -> list[Span | None]:
-        """Return the windows of what is reached, of all of it where that is not known."""
+        """List the windows of `reach`, or of the whole slot if that is None."""
         reach = reach or self.whole(slot)
         first = reach.first * width(dtype)
         starts = [first + k * self.most for k in range(reach.windows)]
@@ -67,7 +67,7 @@ NONE = Windows()
 
 @dataclass(frozen=True)
 class Reach:
-    """Which part of a slot a kernel reaches: its first element, and how many windows it takes."""
+    """The part of a slot that a kernel reaches: its first element and its number of windows."""
 
     first: int
     windows: int
@@ -75,7 +75,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Part:
-    """One dispatch of a kernel that is cut: where it starts, how much it does, what it reaches of each slot."""
+    """One dispatch of a kernel that is cut: its start, its count, and its reach in each slot."""
 
     start: int
     count: int
@@ -83,12 +83,12 @@ class Part:
 
     @property
     def windows(self) -> int:
-        """How many windows it binds."""
+        """The number of windows that it binds."""
         return sum(r.windows for r in self.reach.values())
 
 
 def width(dtype: dt.DType) -> int:
-    """Return the bytes of an element in a buffer."""
+    """Count the bytes of an element in a buffer."""
     return 2 if dtype is dt.float16 else 4
 
 
@@ -105,15 +105,15 @@ class Cut:
         self.anywhere: set[int] = set()
 
     def note(self, slot: int, place: Expr, anywhere: bool) -> None:
-        """Take down a place; what is added to it from run to run may make it lie `anywhere`."""
+        """Remember a place that the kernel accesses, `anywhere` if an offset is added to it at each run."""
         if slot in self.windows:
             self.places.setdefault(slot, {})[place] = None
             if anywhere:
                 self.anywhere.add(slot)
 
     def parts(self, e: Emitter, room: int) -> list[Part]:
-        """Return the dispatches: the fewest that bind one window of each slot, else the fewest whose windows
-        fit in `room` bindings; none where no number does."""
+        """Choose the dispatches: the fewest that bind one window of each slot, else the fewest whose windows
+        fit in `room` bindings, else none."""
         large = [(slot, dtype) for slot, _, dtype in e.access if slot in self.windows]
         room -= len(e.access) - len(large)
         finest = FINEST * max((self.windows.whole(slot).windows for slot, _ in large), default=1)
@@ -136,17 +136,17 @@ class Cut:
         return best
 
     def part(self, start: int, count: int, large: list[tuple[int, dt.DType]]) -> Part:
-        """Return the dispatch that does `count` from `start` on."""
+        """Make the dispatch that does `count` from `start` on."""
         return Part(start, count, {slot: self.reach(slot, d, start, count) for slot, d in large})
 
     def reach(self, slot: int, dtype: dt.DType, start: int, count: int) -> Reach:
-        """Return what is reached of a slot."""
+        """Compute the reach of a dispatch in a slot."""
         places = self.places.get(slot)
         if not places or slot in self.anywhere:
             return self.windows.whole(slot)
         last = self.windows.sizes[slot] // width(dtype) - 1
         ranges = [span(p, self.variable, start, start + count - 1) for p in places]
-        # what lies outside is behind a condition that fails
+        # a place outside is behind a condition that fails
         low = min(max(min(a for a, _ in ranges), 0), last)
         high = max(min(max(b for _, b in ranges), last), low)
         aligned = ALIGNMENT // width(dtype)
@@ -161,15 +161,15 @@ class Cut:
 
 
 OWN = ("start", "count", "across")
-"""The words by which a dispatch knows its part; the elements follow from which on it binds each large slot."""
+"""The words that tell a dispatch its part; they are followed by the first bound element of each large slot."""
 PART = "".join(
     f"fn part_{name}() -> u32 {{\n  return {Word(i)};\n}}\n" for i, name in enumerate(OWN)
 )
-"""The functions that read them."""
+"""The functions that read these words."""
 
 
 def span(e: Expr, name: str, low: int, high: int) -> tuple[int, int]:
-    """Return the least and the greatest that `e` may be while a variable is between two numbers.
+    """Bound the value of `e` while a variable is between two numbers.
 
     >>> from tabgrad.lower.index import var
     >>> g = var("g", 100)
@@ -185,7 +185,7 @@ def span(e: Expr, name: str, low: int, high: int) -> tuple[int, int]:
 
 
 def bounds(atom: Atom, name: str, low: int, high: int) -> tuple[int, int]:
-    """Return the least and the greatest that an atom may be."""
+    """Bound the value of an atom in the same way."""
     if name not in atom.names:
         return atom.lo, atom.hi
     if atom.of is None:

@@ -1,7 +1,7 @@
 """Checks of ops that come from outside, for example from a file: everything about them is verified.
 
-The rules of ops are written for callers that have made shapes, dtypes and parameters fit. `admitted` asks first
-whether they do, so that what it lets through runs on every device.
+The rules of ops assume that callers have made shapes, dtypes and parameters fit. `admitted` checks first
+that they do, so that every op it admits runs on every device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LETTERS = "bifc"
 def admitted(op: Op, specs: Sequence[Spec], params: dict[str, Any]) -> Spec:
     """Check the operands and parameters of an op, and return the Spec of its result.
 
-    Raises ArgumentError, or what the op's own rules raise, for what the op can't be applied to.
+    Raises ArgumentError, or an error of the op's own rules, for operands that the op can't be applied to.
     """
     need(
         not isinstance(op, Several),
@@ -67,7 +67,7 @@ def possible(s: Spec) -> None:
 
 @functools.cache
 def _hints(op: Op) -> dict[str, tuple[Any, bool]]:
-    """Return the type of each parameter, and whether it may be left out."""
+    """Find the type of each parameter, and whether it may be left out."""
     types_ = typing.get_type_hints(op.fn)
     return {
         p.name: (types_.get(p.name, Any), p.default is not p.empty)
@@ -77,7 +77,7 @@ def _hints(op: Op) -> dict[str, tuple[Any, bool]]:
 
 
 def _parameters(op: Op, params: dict[str, Any]) -> None:
-    """Raise ArgumentError where a parameter is missing, unknown, or not of its type."""
+    """Raise ArgumentError if a parameter is missing, unknown, or not of its type."""
     hints = _hints(op)
     for name in params:
         need(name in hints, f"there is no parameter {_short(name)}")
@@ -89,7 +89,7 @@ def _parameters(op: Op, params: dict[str, Any]) -> None:
 
 
 def _conforms(value: Any, hint: Any) -> bool:
-    """Test whether a value is of the type that an op's signature gives a parameter."""
+    """Test whether a value has the type that an op's signature gives the parameter."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return isinstance(value, int | float | str | dt.DType | None)
@@ -123,7 +123,7 @@ def _letter(dtype: dt.DType) -> str:
 
 
 def _computes(op: Op, dtype: dt.DType) -> None:
-    """Raise ArgumentError where the op computes nothing of this dtype."""
+    """Raise ArgumentError if the op is not defined for this dtype."""
     kinds = op.kinds  # type: ignore[attr-defined]
     need(_letter(dtype) in kinds, f"is not for {dtype!r}")
 
@@ -179,14 +179,14 @@ def _bilinear(op: Any, x: Spec, y: Spec, **_: Any) -> None:
 FAMILIES: dict[str, Callable[..., None]] = {
     "elementwise": _elementwise, "reduction": _reduction, "bilinear": _bilinear,
 }  # fmt: skip
-"""What members of a family ask for."""
+"""The checks of operands by family."""
 
 
 # -- ops -------------------------------------------------------------------------------------------
 
 
 def _each(n: int, least: int | None = None, **given: Sequence[Any]) -> None:
-    """Raise ArgumentError where a parameter has not one entry for each of `n` axes, none below `least`."""
+    """Raise ArgumentError unless a parameter has one entry, at least `least`, for each of `n` axes."""
     for name, values in given.items():
         need(len(values) == n, f"{name} {_short(values)} for {n} axes")
         if least is not None:
@@ -294,7 +294,7 @@ def _counting(_op: Op, _like: Spec, *, size: int, dtype: dt.DType) -> None:
 
 
 def _along(_op: Op, *specs: Spec, axis: int, dtype: Any = None, **_: Any) -> None:
-    """Ops along one axis of operands with equally many."""
+    """Check an op along one axis of operands with the same number of axes."""
     rank = len(specs[0].shape)
     need(0 <= axis < rank, f"axis {axis} of {rank}")
     need(all(len(s.shape) == rank for s in specs), f"operands of several ranks, {specs}")
@@ -335,6 +335,6 @@ RULES: dict[str, Callable[..., None]] = {
     "scatter_add": _placed, "cumsum": _scan, "linear_scan": _scan, "logcumsumexp": _scan,
     "running_extreme": _ordered, "argsort": _ordered, "random_bits": _random_bits,
 }  # fmt: skip
-"""What single ops ask for besides."""
+"""Further checks of single ops."""
 
 __all__ = ["admitted", "possible"]

@@ -20,7 +20,7 @@ class Bits(Elementwise):
     raw = True
 
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """As many bytes as before."""
+        """Keep the number of bytes."""
         (x,) = specs
         dtype: dt.DType = params["dtype"]
         shape = x.shape
@@ -36,7 +36,7 @@ def _declared(fn: Any) -> Declared[Any, Any]:
 
 @_declared
 def bitcast(x: Operand, *, dtype: dt.DType) -> Array:
-    """Return the bits of `x` read as `dtype`, the first of several lowest; a bool is any of them."""
+    """Read the bits of `x` as `dtype`, lowest bits first; a bool is true if any bit is set."""
     stored = np.array(x, order="C")
     if dtype is dt.bool_:
         return stored.view("uint8") != 0

@@ -1,4 +1,4 @@
-"""Checks of indices that a user gives, and of numbers that must keep a rule, where they are read.
+"""Checks of users' indices, and of numbers that must keep a rule, where they are read.
 
 On a device the kernel that reads them checks them (see `lower/checks.py`); the next read raises the error.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def complaint(found: int, size: int, what: str, dim: int, name: str) -> str:
-    """Return what is wrong with an index, in PyTorch's words as far as it has some.
+    """Describe what is wrong with an index, in PyTorch's words where it has some.
 
     >>> complaint(70, 3, "index", 0, "gather")
     'index 70 is out of bounds for dimension 0 with size 3 in gather'
@@ -34,7 +34,7 @@ def complaint(found: int, size: int, what: str, dim: int, name: str) -> str:
 def checked(
     index: Operand, *, size: int, name: str, what: str, dim: int, wraps: bool, ignore: int | None
 ) -> Array:
-    """Return `index`, which must be in [0, size); with `wraps` -1 is the last place, as Python counts.
+    """Check that `index` is in [0, size); with `wraps` negative ones count from the end, as in Python.
 
     `ignore` passes as it is. Anything else raises OutOfRangeError, on a lazy device at the next read; `what`
     chooses the words of the error; `name` and `dim` say whose index it is.
@@ -66,9 +66,9 @@ _RULES: dict[Rule, Any] = {
     domain=(0.1, 0.9),
 )
 def confined(x: Operand, *, rule: Rule, message: str) -> Array:
-    """Return `x`, whose elements must keep `rule`; else ArgumentError is raised with `message`.
+    """Check that all elements of `x` keep `rule`; else ArgumentError is raised with `message`.
 
-    A lazy device raises it at the next read, if what is returned here is used.
+    A lazy device raises it at the next read, if the result of the check is used.
     """
     if not _RULES[rule](x).all():
         raise ArgumentError(message)
@@ -79,7 +79,7 @@ def within(
     name: str, index: Tensor, size: int, dim: int = 0, *, wraps: bool = False, what: str = "index",
     ignore: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return an index tensor checked against a dim of `size`; see `checked`."""
+    """Check an index tensor against a dim of `size`; see `checked`."""
     found = checked.bind(
         index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore
     )

@@ -1,4 +1,4 @@
-"""Convolution over any number of spatial axes, with both of its transposes convolutions again."""
+"""Convolution over any number of spatial axes; both of its transposes are convolutions again."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def reach(kernel: int, dilation: int) -> int:
-    """Return how many input positions a kernel with gaps covers."""
+    """Count the input positions that a dilated kernel covers."""
     return (kernel - 1) * dilation + 1
 
 
 def dilated(n: int, dilation: int) -> int:
-    """Return the length of an axis of `n` elements with gaps between them."""
+    """Compute the length of an axis of `n` elements with gaps between them."""
     return (n - 1) * dilation + 1 if n else 0
 
 
@@ -58,7 +58,7 @@ def _lhs(
     ct: Tensor, x: Tensor, w: Tensor, *, strides: Ints, padding: Pairs, dilations: Ints,
     lhs_dilations: Ints, groups: int,
 ) -> Tensor:  # fmt: skip
-    """Slide the flipped kernel, inputs and outputs exchanged, over the spread cotangent."""
+    """Slide the flipped kernel, with inputs and outputs exchanged, over the dilated cotangent."""
     if not ct.spec.size or not w.spec.size:
         return zeros_like(x)
     kernel = w.shape[2:]
@@ -75,7 +75,7 @@ def _lhs(
 
 
 def _exchange(w: Tensor, groups: int, kernel: Ints) -> Tensor:
-    """Return the kernel flipped, with input and output channels exchanged within each group."""
+    """Flip the kernel, and exchange input and output channels within each group."""
     n = len(kernel)
     if any(k > 1 for k in kernel):
         w = flip.bind(w, axes=tuple(range(2, 2 + n)))
@@ -132,7 +132,7 @@ def _conv_batch(
 def _batched_kernel(
     b: int, x: Tensor, dim: int | None, w: Tensor, groups: int, params: Any
 ) -> Tensor:
-    """Each element of the batch becomes groups of its own, or more outputs where the input is shared."""
+    """Turn each element of the batch into groups of its own, or into more outputs if the input is shared."""
     o, c, kernel = w.shape[1] // groups, w.shape[2], w.shape[3:]
     tail = tuple(range(3, 3 + len(kernel)))
     if dim is None:
@@ -184,7 +184,7 @@ def conv(
     x: Operand, w: Operand, *, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints,
     groups: int,
 ) -> Array:  # fmt: skip
-    """Return y[n, o, p] = sum over c and k of x[n, c, p * stride + k * dilation - lo] w[o, c, k].
+    """Compute y[n, o, p] = sum over c and k of x[n, c, p * stride + k * dilation - lo] w[o, c, k].
 
     `x` is [N, C, *spatial], `w` [O, C / groups, *kernel]. `padding` holds (lo, hi) for each spatial axis;
     negative ones crop. `lhs_dilations` spreads the input with zeros first, which makes the transpose of a

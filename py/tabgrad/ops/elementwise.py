@@ -26,19 +26,19 @@ FLOATS = "f"
 
 @elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
 def copy(x: Operand) -> Array:
-    """Return `x` in memory of its own."""
+    """Copy `x` to memory of its own."""
     return x
 
 
 @elementwise(code="{x}", along=lambda t, _x, _y: t, integers="same")
 def barrier(x: Operand) -> Array:
-    """Return `x` as a new value: ops on it are computed, even if the same ops on `x` have been."""
+    """Make `x` a new value, so that ops on it are computed even if the same ops on `x` have been."""
     return x
 
 
 @elementwise(code="{x}", derivative=None, integers="same")
 def stop_gradient(x: Operand) -> Array:
-    """Return `x` as a constant: no derivative of any mode or order passes."""
+    """Make `x` a constant, through which no derivative of any mode or order passes."""
     return x
 
 
@@ -53,11 +53,11 @@ def stop_gradient(x: Operand) -> Array:
     integers="same",
 )
 def cast(x: Operand, *, dtype: DType) -> Array:
-    """Return `x` as `dtype`: floats to integers truncate, anything to bool is `x != 0`.
+    """Convert `x` to `dtype`: floats to integers truncate, anything to bool is `x != 0`.
 
-    A float that is too large, or nan, is the least number as int64 and int32, and 0 as an integer of 8 or 16
-    bits; what fits 32 bits but not those is taken modulo 2 ** bits. As uint32 a float is taken modulo 2 ** 32,
-    and inf and nan are 0. All devices agree.
+    A float that is too large, or nan, becomes the least int64 or int32, or 0 as an integer of 8 or 16
+    bits; one that fits only 32 bits is taken modulo 2 ** bits. As uint32 a float is taken modulo 2 ** 32,
+    and inf and nan become 0. All devices agree.
     """
     if x.dtype.kind == "c" and not dtype.is_complex:
         x = x.real
@@ -67,20 +67,20 @@ def cast(x: Operand, *, dtype: DType) -> Array:
 
 
 def _truncated(x: Any, dtype: DType) -> Any:
-    """Return floats as integers, the same on every processor."""
+    """Truncate floats to integers, with the same results on every processor."""
     bits = 63 if dtype.name in ("int64", "uint32", "uint8") else 31
     # float16 can't hold such a bound, and needs none except for its infinities
     inside = (
         np.isfinite(x) if x.dtype.itemsize == 2 else (np.trunc(x) >= -(2.0**bits)) & (x < 2.0**bits)
     )
     found = np.where(inside, x, 0).astype("int32" if bits == 31 else "int64")
-    # a float without an integer gives the least one; a narrower dtype takes the last bits of that
+    # a float out of range gives the least integer; a narrower dtype takes the last bits of that
     return np.where(inside, found, -(2**bits)).astype(dtype.name)
 
 
 @elementwise(code="{x}", along=lambda t, _x, _y: conj.bind(t), integers="same")
 def conj(x: Operand) -> Array:
-    """Return the complex conjugates; real elements as they are."""
+    """Compute the complex conjugates; real elements are unchanged."""
     return np.conj(x) if x.dtype.kind == "c" else x
 
 
@@ -90,7 +90,7 @@ def conj(x: Operand) -> Array:
     integers="same",
 )
 def add(x: Operand, y: Operand) -> Array:
-    """Return the sum of the elements."""
+    """Compute the sum of the elements."""
     return x + y
 
 
@@ -101,7 +101,7 @@ def add(x: Operand, y: Operand) -> Array:
     kinds="iufc",
 )
 def sub(x: Operand, y: Operand) -> Array:
-    """Return the difference of the elements."""
+    """Compute the difference of the elements."""
     return x - y
 
 
@@ -112,7 +112,7 @@ def sub(x: Operand, y: Operand) -> Array:
     kinds="iufc",
 )
 def neg(x: Operand) -> Array:
-    """Return the elements with the other sign."""
+    """Negate the elements."""
     return -x
 
 
@@ -122,7 +122,7 @@ def neg(x: Operand) -> Array:
     integers="same",
 )
 def mul(x: Operand, y: Operand) -> Array:
-    """Return the product of the elements."""
+    """Compute the product of the elements."""
     return x * y
 
 
@@ -136,12 +136,12 @@ def mul(x: Operand, y: Operand) -> Array:
     integers="same",
 )
 def where(cond: Operand, x: Operand, y: Operand) -> Array:
-    """Return `x` where `cond` holds and `y` elsewhere."""
+    """Select `x` where `cond` holds and `y` elsewhere."""
     return np.where(cond, x, y)
 
 
 def attached(y: Tensor, x: Tensor) -> Tensor:
-    """Return `y` with derivative 0 by `x`, which broadcasts to it, so that a gradient is zeros, not None."""
+    """Make `y` depend on `x`, which broadcasts to it, with derivative 0: a gradient is zeros, not None."""
     return where(constant(False, spec(y.spec.shape, bool_), y.device), x, y)
 
 
@@ -152,13 +152,13 @@ def attached(y: Tensor, x: Tensor) -> Tensor:
     code="({x} / {y})",
     along=(
         lambda t, _x, y, _z: div.bind(t, y),
-        # not t / y first, which is infinite where y is small
+        # not t / y first, which is infinite if y is small
         lambda t, _x, y, z: neg.bind(mul.bind(t, div.bind(z, y))),
     ),
     domain=((-2.0, 2.0), (0.5, 2.0)),
 )
 def div(x: Operand, y: Operand) -> Array:
-    """Return the quotient of the elements; integers divide as floats."""
+    """Compute the quotient of the elements; integers divide as floats."""
     return x / y
 
 
@@ -178,7 +178,7 @@ def _check_divisor(x: Any, y: Any) -> None:
     domain=((-9.0, 9.0), (0.5, 3.0)),
 )
 def floor_divide(x: Operand, y: Operand) -> Array:
-    """Return the quotient rounded towards minus infinity.
+    """Compute the quotient rounded towards minus infinity.
 
     An integer divided by 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
@@ -194,7 +194,7 @@ def floor_divide(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def remainder(x: Operand, y: Operand) -> Array:
-    """Return the remainder of floor division; it has the sign of `y`, a zero that of `x`.
+    """Compute the remainder of floor division; it has the sign of `y`, a zero that of `x`.
 
     An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
@@ -213,7 +213,7 @@ def remainder(x: Operand, y: Operand) -> Array:
     domain=((0.6, 0.9), (1.0, 2.0)),
 )
 def fmod(x: Operand, y: Operand) -> Array:
-    """Return the remainder of division rounded towards zero; it has the sign of `x`.
+    """Compute the remainder of division rounded towards zero; it has the sign of `x`.
 
     An integer modulo 0 raises on `cpu`, as in PyTorch; elsewhere it gives 0.
     """
@@ -236,7 +236,7 @@ def fmod(x: Operand, y: Operand) -> Array:
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )
 def pow_(x: Operand, y: Operand) -> Array:
-    """Return `x` to the power of `y`. The derivative by `y` at x = 0 is taken as 0 for y >= 0, as in PyTorch.
+    """Compute `x` to the power of `y`. The derivative by `y` at x = 0 is 0 for y >= 0, as in PyTorch.
 
     An integer to a negative power is 1 / x ** -y rounded towards zero: 0, 1 or -1.
     """
@@ -248,13 +248,13 @@ def pow_(x: Operand, y: Operand) -> Array:
 
 @elementwise(code="({x} * {x})", along=lambda t, x, _y: (t * 2) * x, integers="same", kinds="iufc")
 def square(x: Operand) -> Array:
-    """Return the squares."""
+    """Compute the squares."""
     return x * x
 
 
 @elementwise(code="(1.0 / {x})", derivative=lambda _x, y: -(y * y), domain=(0.5, 2.0))
 def reciprocal(x: Operand) -> Array:
-    """Return 1/x."""
+    """Compute 1/x."""
     return 1 / x
 
 
@@ -265,7 +265,7 @@ def reciprocal(x: Operand) -> Array:
     kinds="iuf",
 )
 def abs_(x: Operand) -> Array:
-    """Return the absolute values; the derivative at 0 is 0."""
+    """Compute the absolute values; the derivative at 0 is 0."""
     return np.abs(x)
 
 
@@ -281,12 +281,12 @@ def abs_(x: Operand) -> Array:
     domain=(0.5, 2.0),
 )
 def sign(x: Operand) -> Array:
-    """Return -1, 0 or 1 by the sign of each element, 0 for nan."""
+    """Compute -1, 0 or 1 by the sign of each element, 0 for nan."""
     return np.where(x == x, np.sign(x), 0)
 
 
 def _winner(t: Tensor, loses: Tensor, ties: Tensor) -> Tensor:
-    # neither of a nan and a number loses
+    # with a nan, neither operand loses
     return where(loses, 0, where(ties, t * 0.5, t))
 
 
@@ -300,7 +300,7 @@ def _winner(t: Tensor, loses: Tensor, ties: Tensor) -> Tensor:
     kinds=REAL,
 )
 def maximum(x: Operand, y: Operand) -> Array:
-    """Return the larger of the elements, nan where either is; a tie shares the derivative equally."""
+    """Compute the larger of the elements, nan where either is; a tie shares the derivative equally."""
     return np.maximum(x, y)
 
 
@@ -314,7 +314,7 @@ def maximum(x: Operand, y: Operand) -> Array:
     kinds=REAL,
 )
 def minimum(x: Operand, y: Operand) -> Array:
-    """Return the smaller of the elements, nan where either is; a tie shares the derivative equally."""
+    """Compute the smaller of the elements, nan where either is; a tie shares the derivative equally."""
     return np.minimum(x, y)
 
 
@@ -323,25 +323,25 @@ def minimum(x: Operand, y: Operand) -> Array:
 
 @elementwise(code="exp_{f}({x})", derivative=lambda _x, y: y)
 def exp(x: Operand) -> Array:
-    """Return e to the power of each element."""
+    """Compute e to the power of each element."""
     return np.exp(x)
 
 
 @elementwise(code="exp2_{f}({x})", derivative=lambda _x, y: y * math.log(2))
 def exp2(x: Operand) -> Array:
-    """Return 2 to the power of each element."""
+    """Compute 2 to the power of each element."""
     return np.exp2(x)
 
 
 @elementwise(code="expm1_{f}({x})", derivative=lambda _x, y: y + 1)
 def expm1(x: Operand) -> Array:
-    """Return exp(x) - 1, accurate near 0."""
+    """Compute exp(x) - 1, accurate near 0."""
     return np.expm1(x)
 
 
 @elementwise(code="log_{f}({x})", derivative=lambda x, _y: 1 / x, domain=(0.3, 3.0))
 def log(x: Operand) -> Array:
-    """Return the natural logarithm."""
+    """Compute the natural logarithm."""
     return np.log(x)
 
 
@@ -349,7 +349,7 @@ def log(x: Operand) -> Array:
     code="log2_{f}({x})", derivative=lambda x, _y: 1 / (x * math.log(2)), domain=(0.3, 3.0)
 )
 def log2(x: Operand) -> Array:
-    """Return the logarithm to base 2."""
+    """Compute the logarithm to base 2."""
     return np.log2(x)
 
 
@@ -357,13 +357,13 @@ def log2(x: Operand) -> Array:
     code="log10_{f}({x})", derivative=lambda x, _y: 1 / (x * math.log(10)), domain=(0.3, 3.0)
 )
 def log10(x: Operand) -> Array:
-    """Return the logarithm to base 10."""
+    """Compute the logarithm to base 10."""
     return np.log10(x)
 
 
 @elementwise(code="log1p_{f}({x})", derivative=lambda x, _y: 1 / (1 + x), domain=(-0.7, 3.0))
 def log1p(x: Operand) -> Array:
-    """Return ln(1 + x), accurate near 0."""
+    """Compute ln(1 + x), accurate near 0."""
     return np.log1p(x)
 
 
@@ -379,7 +379,7 @@ def _share(x: Tensor) -> Tensor:
     kinds=FLOATS,
 )
 def logaddexp(x: Operand, y: Operand) -> Array:
-    """Return ln(exp(x) + exp(y)) without overflow."""
+    """Compute ln(exp(x) + exp(y)) without overflow."""
     return np.logaddexp(x, y)
 
 
@@ -389,7 +389,7 @@ def logaddexp(x: Operand, y: Operand) -> Array:
     domain=(0.3, 3.0),
 )
 def sqrt(x: Operand) -> Array:
-    """Return the square root."""
+    """Compute the square root."""
     return np.sqrt(x)
 
 
@@ -400,5 +400,5 @@ def sqrt(x: Operand) -> Array:
     domain=(0.3, 3.0),
 )
 def rsqrt(x: Operand) -> Array:
-    """Return 1 / sqrt(x)."""
+    """Compute 1 / sqrt(x)."""
     return 1 / np.sqrt(x)

@@ -37,17 +37,17 @@ def _iota_samples() -> Iterator[Any]:
     samples=_iota_samples,
 )
 def counting(like: Operand, *, size: int, dtype: dt.DType) -> Array:
-    """Return 0, 1, ..., size - 1; `like` is a 0-d tensor that only tells the device."""
+    """Count 0, 1, ..., size - 1; `like` is a 0-d tensor that only names the device."""
     return np.arange(size, dtype=dtype.name)
 
 
 def iota(size: int, dtype: dt.DType, device: Device) -> Tensor:
-    """Return 0, 1, ..., size - 1 on `device`."""
+    """Count 0, 1, ..., size - 1 on `device`."""
     return counting.bind(constant(0, spec((), dtype), device), size=size, dtype=dtype)
 
 
 def iota_along(x: Tensor, axis: int) -> Tensor:
-    """Return the index along `axis` at every element of `x`."""
+    """Compute the index along `axis` of every element of `x`."""
     line = iota(x.shape[axis], x.device.index_dtype, x.device)
     others = tuple(i for i in range(len(x.shape)) if i != axis)
     return spread.bind(line, shape=x.shape, axes=others)
@@ -109,7 +109,7 @@ def _cat_samples() -> Iterator[Any]:
     reads=((), False),
 )
 def cat(*xs: Operand, axis: int) -> Array:
-    """Return the operands joined along `axis`."""
+    """Join the operands along `axis`."""
     return np.concatenate(xs, axis)
 
 
@@ -152,7 +152,7 @@ def _in_range(index: Any, n: int, name: str) -> Any:
 
 
 def _line(index: Any, axis: int) -> Any:
-    """Return the index along `axis` if it is repeated over the other axes, as for rows, else None."""
+    """Find the index along `axis` if it is repeated over the other axes, as for rows, else None."""
     if not index.size or any(
         s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1
     ):
@@ -172,7 +172,7 @@ def _line(index: Any, axis: int) -> Any:
     reads=((False, True), False),
 )
 def gather(x: Operand, index: Operand, *, axis: int) -> Array:
-    """Return y[i, j, ...] = x[i, index[i, j, ...], ...] with the index in place of coordinate `axis`.
+    """Compute y[i, j, ...] = x[i, index[i, j, ...], ...] with the index in place of coordinate `axis`.
 
     `index` has the shape of `x` but for `axis`; indices are in [0, n).
     """
@@ -225,9 +225,9 @@ def _scatter_samples() -> Iterator[Any]:
     reads=((False, True, False), False),
 )
 def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
-    """Return `x` with src[i, j, ...] added at x[i, index[i, j, ...], ...]; the transpose of `gather`.
+    """Add src[i, j, ...] at x[i, index[i, j, ...], ...] in a copy of `x`; the transpose of `gather`.
 
-    Elements that meet in one place are added in the order of `src`, so reruns are bit-identical.
+    Elements for one place are added in the order of `src`, so reruns are bit-identical.
     """
     out = x.copy()
     _in_range(index, x.shape[axis], "scatter_add")
@@ -242,7 +242,7 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
 
 
 def _unhit(x: Tensor, index: Tensor, axis: int) -> Tensor:
-    """1 where no index points, 0 elsewhere."""
+    """Make 1 at the elements that no index names, and 0 at the others."""
     ones, zeros = (
         constant(1, x.spec, x.device),
         constant(0, spec(index.spec.shape, x.spec.dtype), x.device),
@@ -253,7 +253,7 @@ def _unhit(x: Tensor, index: Tensor, axis: int) -> Tensor:
 def _scatter_derivative(
     primals: Operands, tangents: Tangents, _y: Tensor, *, axis: int
 ) -> Tensor | None:
-    # repeated indices: the last one written wins, so only it passes its tangent on
+    # the last of repeated indices wins, so only its tangent passes
     dx, _, dsrc = tangents
     x, index, src = primals
     out = None
@@ -282,9 +282,9 @@ def _order(index: Tensor, axis: int) -> Tensor:
     reads=((True, True, True), False),
 )
 def scatter(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
-    """Return `x` with src[i, j, ...] written at x[i, index[i, j, ...], ...].
+    """Write src[i, j, ...] at x[i, index[i, j, ...], ...] in a copy of `x`.
 
-    If several go to one place the last one stays."""
+    If several elements go to one place, the last one stays."""
     out = x.copy()
     at = list(np.ix_(*map(np.arange, index.shape)))
     at[axis] = _in_range(index, x.shape[axis], "scatter")

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 LONG, FEW = 4096, 16
-"""Sums of more than LONG products are taken in float64 where they are at most FEW: BLAS adds up long ones in
-float32, and the more there are the longer float64 takes."""
+"""At most FEW sums of more than LONG products are taken in float64: BLAS adds up long sums in
+float32, and float64 takes too long for many."""
 
 
 def transposed(x: Tensor) -> Tensor:
-    """Return `x` with its last two axes swapped."""
+    """Swap the last two axes of `x`."""
     n = len(x.shape)
     return permute.bind(x, dims=(*range(n - 2), n - 1, n - 2))
 
@@ -55,7 +55,7 @@ def _matmul_batch(n: int, args: Operands, dims: Sequence[int | None]) -> Tensor:
     samples=((((3, 4), (4, 2)), {}), (((2, 3, 4), (2, 4, 5)), {})),
 )
 def matmul(x: Operand, y: Operand) -> Array:
-    """Return the matrix product over the last two axes; the axes before are equal and batched."""
+    """Compute the matrix product over the last two axes; the other axes are batch axes of equal sizes."""
     if x.shape[-1] > LONG and x.dtype.char in "fF" and x.shape[-2] * y.shape[-1] <= FEW:
         wide = np.promote_types(x.dtype, np.float64)
         return np.matmul(x.astype(wide), y.astype(wide)).astype(x.dtype)

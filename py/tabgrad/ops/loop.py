@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 INSIDE = ("elementwise", "view", "reduction")
 KERNELS = ("gather", "cat", "counting", "matmul")
-"""What a body may hold besides the families INSIDE."""
+"""The ops that a body may hold besides the families INSIDE."""
 DTYPES = (dt.float32, dt.float64, dt.int32, dt.int64, dt.uint32, dt.bool_)
 MOST = 1 << 14
-"""Elements that a body may compute: what one workgroup does while others rest."""
+"""The most elements of an op in a body, since one workgroup computes them while others are idle."""
 
 Place = tuple[int, int]
-"""Where an argument lies: which of the flat operands, and from which element on."""
+"""The place of an argument: the number of the flat operand, and its first element there."""
 
 
 class Body:
-    """A program of ops on numbered values: `inputs` then captured tensors are given, `outputs` wanted.
+    """A program of ops on numbered values: `inputs`, captured tensors, and `outputs`.
 
-    A step is (op, params, numbers of its arguments, number of its result). Of the inputs the first `carries`
-    go round and the others are rows; the outputs are the next carry and what is stacked. `places` says where
+    A step is (op, params, numbers of its arguments, number of its result). The first `carries` inputs
+    are the carry, the others are rows; the outputs are the next carry and values to stack. `places` says where
     in the flat operands each input (all its rows) and each captured tensor lies. Equal bodies are equal.
     """
 
@@ -60,12 +60,12 @@ class Body:
         return f"<body of {len(self.steps)} steps>"
 
     def sizes(self) -> tuple[int, int]:
-        """Return how many elements the carry and one repetition's stacked outputs have."""
+        """Count the elements of the carry and of the stacked outputs of one repetition."""
         each = [self.specs[o].size for o in self.outputs]
         return sum(each[: self.carries]), sum(each[self.carries :])
 
     def given(self, flats: Sequence[Any], length: int) -> list[Any]:
-        """Return the arrays of the inputs, rows first where they have them, and of the captured tensors."""
+        """Cut the arrays of inputs (rows along the first axis) and captured tensors out of the operands."""
         found = []
         for k, n in enumerate((*self.inputs, *self.captured)):
             which, at = self.places[k]
@@ -90,7 +90,7 @@ def _infer(*flats: Spec, body: Body, length: int, reverse: bool) -> Spec:
 
 
 def _each(n: int, args: Operands, dims: Sequence[int | None], **params: Any) -> Tensor:
-    """Batching: one loop after the other. `func.vmap` never comes here: it batches the body."""
+    """Run one loop for each element of a batch; `func.vmap` batches the body and never calls this."""
     rows = []
     for i in range(n):
         picked = []
@@ -123,9 +123,9 @@ def _samples() -> Iterator[Any]:
 
 @kernel(infer=_infer, derivative=None, batching=_each, samples=_samples)
 def loop(*flats: Operand, body: Body, length: int, reverse: bool) -> Array:
-    """Return the last carry and the stacked outputs of `length` repetitions of `body`, flat, one after another.
+    """Repeat `body` `length` times; the result is the last carry and the stacked outputs, joined and flat.
 
-    The operands are flat, one for each dtype; `body.places` says what lies where. With `reverse` the rows are
+    The operands are flat, one for each dtype; `body.places` says where inputs lie. With `reverse` the rows are
     taken, and the outputs stacked, from the last to the first.
     """
     given = body.given(flats, length)
@@ -155,4 +155,4 @@ def loop(*flats: Operand, body: Body, length: int, reverse: bool) -> Array:
 
 
 loop.whole = True  # type: ignore[attr-defined]
-"""Its operands lie in buffers of their own."""
+"""The op needs each operand in a buffer of its own."""

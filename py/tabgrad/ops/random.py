@@ -1,6 +1,6 @@
 """Random numbers: one counter-based generator, Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel
 random numbers: as easy as 1, 2, 3"). A number is a function of a key and its place, so every device makes
-the same ones."""
+the same numbers."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _samples() -> Iterator[Any]:
     samples=_samples,
 )
 def random_bits(key: Operand, call: Operand, *, shape: Ints) -> Array:
-    """Return uniform uint32 words: element i is the first word of Threefry(key=(key, call), counter=(i, 0)).
+    """Draw uniform uint32 words: element i is the first word of Threefry(key=(key, call), counter=(i, 0)).
 
-    `key` and `call` are 0-d uint32 tensors: the seed, and how many draws came before.
+    `key` and `call` are 0-d uint32 tensors: the seed, and the number of earlier draws.
     """
     count = int(np.prod(shape, dtype=np.int64))
     k = [np.uint32(key), np.uint32(call)]

@@ -1,4 +1,4 @@
-"""Reductions: many elements to one, over static axes that are dropped from the shape."""
+"""Reductions of many elements to one, over static axes that are dropped from the shape."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 ONE_BY_ONE = 1024
-"""The most numbers that are added up in float32 one after the other."""
+"""The most float32 numbers that are added up one after the other."""
 
 
 def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
-    """Return the reduced `y` repeated over `axes`, where `x` had them."""
+    """Repeat the reduced `y` over the `axes` of `x`."""
     return spread.bind(y, shape=x.shape, axes=axes) if axes else y
 
 
@@ -34,14 +34,14 @@ def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
     kinds="iufc",
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
-    """Return the sum over `axes`."""
+    """Compute the sum over `axes`."""
     return x.sum(axes, dtype=summing(x, axes)).astype(x.dtype, copy=False)
 
 
 def summing(x: Array, axes: Ints) -> Any:
-    """Return the dtype to sum in: float64 if NumPy would add up many float32 numbers one by one.
+    """Choose the dtype to sum in: float64 if NumPy would add up many float32 numbers one by one.
 
-    It adds in pairs along the axis whose elements lie the closest together, and one by one along the others.
+    NumPy adds in pairs along the axis whose elements are closest together, and one by one along the others.
     """
     if x.dtype.char not in "fF" or x.size <= ONE_BY_ONE:
         return x.dtype
@@ -54,14 +54,14 @@ def summing(x: Array, axes: Ints) -> Any:
 
 
 def _prod_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
-    # the product of all the other elements, which division by x would lose where x is 0
+    # the product of all other elements, which a division by x would lose if x is 0
     others = product_of_others(x, axes)
     return reduce_sum.bind(dx * others, axes=axes)
 
 
 @reduction(kind="prod", derivative=_prod_derivative)
 def reduce_prod(x: Operand, *, axes: Ints) -> Array:
-    """Return the product over `axes`."""
+    """Compute the product over `axes`."""
     return x.prod(axes, dtype=x.dtype)
 
 
@@ -69,7 +69,7 @@ def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tens
     best = keep(y, x, axes)
     mask = eq(x, best)
     if x.spec.dtype.is_floating_point:
-        # a nan is the extreme where there is one, though it equals nothing
+        # a nan is the extreme if there is one, though it equals nothing
         mask = bitwise_or(mask, bitwise_and(isnan(x), isnan(best)))
     hits = cast(mask, dtype=x.dtype)
     share = hits / keep(reduce_sum.bind(hits, axes=axes), x, axes)
@@ -78,50 +78,50 @@ def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tens
 
 @reduction(kind="max", derivative=_extreme_derivative, kinds="biuf")
 def reduce_max(x: Operand, *, axes: Ints) -> Array:
-    """Return the maximum over `axes`, nan where there is one; ties share the derivative equally."""
+    """Compute the maximum over `axes`, nan where there is one; ties share the derivative equally."""
     return x.max(axes)
 
 
 @reduction(kind="max", derivative=None, kinds="biuf")
 def peak(x: Operand, *, axes: Ints) -> Array:
-    """Return the maximum over `axes` as a constant; it keeps exp() in range, and has no derivative."""
+    """Compute the maximum over `axes` as a constant without derivative, which keeps exp() in range."""
     return x.max(axes)
 
 
 @reduction(kind="min", derivative=_extreme_derivative, kinds="biuf")
 def reduce_min(x: Operand, *, axes: Ints) -> Array:
-    """Return the minimum over `axes`, nan where there is one; ties share the derivative equally."""
+    """Compute the minimum over `axes`, nan where there is one; ties share the derivative equally."""
     return x.min(axes)
 
 
 @reduction(kind="any", derivative=None, result="bool", kinds="b")
 def reduce_any(x: Operand, *, axes: Ints) -> Array:
-    """Return whether any element over `axes` is true."""
+    """Test whether any element over `axes` is true."""
     return x.any(axes)
 
 
 @reduction(kind="all", derivative=None, result="bool", kinds="b")
 def reduce_all(x: Operand, *, axes: Ints) -> Array:
-    """Return whether all elements over `axes` are true."""
+    """Test whether all elements over `axes` are true."""
     return x.all(axes)
 
 
 @reduction(kind="argmax", derivative=None, result="index", kinds="biuf")
 def argmax(x: Operand, *, axes: Ints, dtype: DType) -> Array:
-    """Return the index of the first maximum along the one axis in `axes`; a nan counts as the maximum."""
+    """Compute the index of the first maximum along the one axis in `axes`; a nan counts as the maximum."""
     return x.argmax(axes[0])
 
 
 @reduction(kind="argmin", derivative=None, result="index", kinds="biuf")
 def argmin(x: Operand, *, axes: Ints, dtype: DType) -> Array:
-    """Return the index of the first minimum along the one axis in `axes`; a nan counts as the minimum."""
+    """Compute the index of the first minimum along the one axis in `axes`; a nan counts as the minimum."""
     return x.argmin(axes[0])
 
 
 def first_place(x: Tensor, y: Tensor, axis: int, padded: tuple[Ints, ...] = ()) -> Tensor:
-    """Return the place along `axis` of the maximum `y` of `x`: that of the last nan, else its first place.
+    """Find the index along `axis` of the maximum `y` of `x`: of the last nan, else of the first maximum.
 
-    Max pooling counts so. If `x` are windows over a padded input (see `inside`) padding does not count.
+    Max pooling has this rule. If `x` are windows over a padded input (see `inside`), padding does not count.
     """
     axes = (axis,)
     floats = x.spec.dtype.is_floating_point
@@ -147,7 +147,7 @@ def _first_derivative(
 
 
 def inside(padded: tuple[Ints, ...], x: Tensor) -> Tensor:
-    """Return which elements of windows over a padded input, [..., *counts, kernel elements], are no padding.
+    """Tell which elements of windows over a padded input, [..., *counts, kernel elements], are not padding.
 
     `padded` has for each axis its size, and number, sizes, strides, dilation and padding of the windows.
     """
@@ -170,8 +170,8 @@ def _line(x: Tensor, shape: Ints, axis: int) -> Tensor:
 
 @reduction(kind="max", derivative=_first_derivative, kinds="biuf")
 def first_max(x: Operand, *, axes: Ints, padded: tuple[Ints, ...] = ()) -> Array:
-    """Return the maximum along the one axis in `axes`; the derivative goes to its `first_place` alone.
+    """Compute the maximum along the one axis in `axes`; only its `first_place` gets the derivative.
 
-    `padded` says how the elements are windows over a padded input; padding gets no derivative.
+    `padded` describes windows over a padded input, see `inside`; padding gets no derivative.
     """
     return x.max(axes)

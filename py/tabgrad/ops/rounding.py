@@ -17,7 +17,7 @@ from tabgrad.ops.types import Array, Operand
     domain=(0.1, 0.9),
 )
 def floor(x: Operand) -> Array:
-    """Return the largest integer not above each element."""
+    """Compute the largest integer not above each element."""
     return np.floor(x)
 
 
@@ -29,7 +29,7 @@ def floor(x: Operand) -> Array:
     domain=(0.1, 0.9),
 )
 def ceil(x: Operand) -> Array:
-    """Return the smallest integer not below each element."""
+    """Compute the smallest integer not below each element."""
     return np.ceil(x)
 
 
@@ -41,7 +41,7 @@ def ceil(x: Operand) -> Array:
     domain=(0.1, 0.9),
 )
 def trunc(x: Operand) -> Array:
-    """Return each element without its fraction."""
+    """Drop the fraction of each element."""
     return np.trunc(x)
 
 
@@ -53,7 +53,7 @@ def trunc(x: Operand) -> Array:
     domain=(0.1, 0.4),
 )
 def round_(x: Operand) -> Array:
-    """Return the nearest integer, a half to the even one."""
+    """Round to the nearest integer, a half to the even one."""
     return np.round(x)
 
 
@@ -65,7 +65,7 @@ def round_(x: Operand) -> Array:
     domain=((0.6, 0.9), (0.5, 0.55)),
 )
 def trunc_divide(x: Operand, y: Operand) -> Array:
-    """Return the quotient rounded towards zero; its derivative is 0 by an infinite quotient too."""
+    """Compute the quotient rounded towards zero; its derivative is 0, also if the quotient is infinite."""
     return np.trunc(x / y)
 
 
@@ -74,7 +74,7 @@ def trunc_divide(x: Operand, y: Operand) -> Array:
 
 @elementwise(code="({x} == {y})", derivative=None, result="bool", integers="same")
 def eq(x: Operand, y: Operand) -> Array:
-    """Return whether the elements are equal."""
+    """Test whether the elements are equal."""
     return x == y
 
 
@@ -85,7 +85,7 @@ def eq(x: Operand, y: Operand) -> Array:
     integers="same",
 )
 def ne(x: Operand, y: Operand) -> Array:
-    """Return whether the elements differ; nan differs from itself."""
+    """Test whether the elements differ; nan differs from itself."""
     return x != y
 
 
@@ -97,7 +97,7 @@ def ne(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def lt(x: Operand, y: Operand) -> Array:
-    """Return whether x < y."""
+    """Test whether x < y."""
     return x < y
 
 
@@ -109,7 +109,7 @@ def lt(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def le(x: Operand, y: Operand) -> Array:
-    """Return whether x <= y."""
+    """Test whether x <= y."""
     return x <= y
 
 
@@ -121,7 +121,7 @@ def le(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def gt(x: Operand, y: Operand) -> Array:
-    """Return whether x > y."""
+    """Test whether x > y."""
     return x > y
 
 
@@ -133,7 +133,7 @@ def gt(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def ge(x: Operand, y: Operand) -> Array:
-    """Return whether x >= y."""
+    """Test whether x >= y."""
     return x >= y
 
 
@@ -144,7 +144,7 @@ def ge(x: Operand, y: Operand) -> Array:
     integers="same",
 )
 def isnan(x: Operand) -> Array:
-    """Return whether each element is not a number."""
+    """Test whether each element is not a number."""
     return np.isnan(x)
 
 
@@ -152,7 +152,7 @@ def isnan(x: Operand) -> Array:
     code={"float": "sign_bit({x})"}, derivative=None, result="bool", kinds="f", domain=(-2.0, 2.0)
 )
 def signbit(x: Operand) -> Array:
-    """Return whether the sign of each element is set, those of zeros and nans too."""
+    """Test whether the sign bit of each element is set, for zeros and nans too."""
     return np.signbit(x)
 
 
@@ -163,7 +163,7 @@ def signbit(x: Operand) -> Array:
     integers="same",
 )
 def isinf(x: Operand) -> Array:
-    """Return whether each element is plus or minus infinity."""
+    """Test whether each element is plus or minus infinity."""
     return np.isinf(x)
 
 
@@ -174,7 +174,7 @@ def isinf(x: Operand) -> Array:
     integers="same",
 )
 def isfinite(x: Operand) -> Array:
-    """Return whether each element is neither infinite nor nan."""
+    """Test whether each element is neither infinite nor nan."""
     return np.isfinite(x)
 
 
@@ -185,7 +185,7 @@ def isfinite(x: Operand) -> Array:
     code={"bool": "(!{x})", "int": "(~{x})"}, derivative=None, integers="same", kinds="biu"
 )
 def bitwise_not(x: Operand) -> Array:
-    """Return the complement of the bits; of a bool, the negation."""
+    """Compute the complement of the bits; of a bool, the negation."""
     return np.invert(x)
 
 
@@ -197,7 +197,7 @@ def bitwise_not(x: Operand) -> Array:
     domain=((-60, 60), (-60, 60)),
 )
 def gcd(x: Operand, y: Operand) -> Array:
-    """Return the greatest common divisors, which are not negative; of 0 and 0 it is 0."""
+    """Compute the greatest common divisors, which are not negative; gcd(0, 0) is 0."""
     return np.gcd(x, y)
 
 
@@ -208,7 +208,7 @@ def gcd(x: Operand, y: Operand) -> Array:
     kinds="biu",
 )
 def bitwise_and(x: Operand, y: Operand) -> Array:
-    """Return the bits that are set in both."""
+    """Compute the bits that are set in both."""
     return x & y
 
 
@@ -219,7 +219,7 @@ def bitwise_and(x: Operand, y: Operand) -> Array:
     kinds="biu",
 )
 def bitwise_or(x: Operand, y: Operand) -> Array:
-    """Return the bits that are set in either."""
+    """Compute the bits that are set in either."""
     return x | y
 
 
@@ -230,7 +230,7 @@ def bitwise_or(x: Operand, y: Operand) -> Array:
     kinds="biu",
 )
 def bitwise_xor(x: Operand, y: Operand) -> Array:
-    """Return the bits that are set in one of the two."""
+    """Compute the bits that are set in one of the two."""
     return x ^ y
 
 
@@ -242,7 +242,7 @@ def bitwise_xor(x: Operand, y: Operand) -> Array:
     domain=((0, 9), (0, 5)),
 )
 def bitwise_left_shift(x: Operand, y: Operand) -> Array:
-    """Return the bits moved `y` places up; 0 for as many places as there are bits, or less than 0."""
+    """Move the bits `y` places up; the result is 0 if `y` is negative or at least the number of bits."""
     return np.left_shift(x, y)
 
 
@@ -254,8 +254,8 @@ def bitwise_left_shift(x: Operand, y: Operand) -> Array:
     domain=((0, 999), (0, 5)),
 )
 def bitwise_right_shift(x: Operand, y: Operand) -> Array:
-    """Return the bits moved `y` places down; a signed integer keeps its sign.
+    """Move the bits `y` places down; a signed integer keeps its sign.
 
-    For as many places as there are bits, or less than 0, only the sign is left.
+    If `y` is negative or at least the number of bits, only the sign is left.
     """
     return np.right_shift(x, y)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _batch(name: str) -> Any:
-    """Return the batching rule of a scan: the same axis, one further back."""
+    """Make the batching rule of a scan, which scans the same axis, one further back."""
 
     def batching(
         n: int, args: Operands, dims: Sequence[int | None], *, axis: int, **params: Any
@@ -53,7 +53,7 @@ def _from(x: Array, axis: int, reverse: bool) -> Array:
 
 
 def _wide(x: Array) -> Any:
-    """Return the dtype in which a long running sum keeps its digits."""
+    """Choose the dtype in which a long running sum keeps its digits."""
     return np.promote_types(x.dtype, np.float64) if x.dtype.kind in "fc" else x.dtype
 
 
@@ -71,8 +71,8 @@ def _wide(x: Array) -> Any:
     reads=((False,), False),
 )
 def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
-    """Return the sum of the elements up to and including each one along `axis`; `reverse` starts at the end."""
-    # a sum begins at 0, so that of negative zeros is 0
+    """Compute the sums up to and including each element along `axis`; `reverse` starts at the end."""
+    # a sum begins at 0, so the sum of negative zeros is 0
     found = np.cumsum(_from(x, axis, reverse), axis, dtype=_wide(x)) + np.zeros((), x.dtype)
     return _from(found, axis, reverse).astype(x.dtype, copy=False)
 
@@ -81,7 +81,7 @@ def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
 
 
 def shifted(x: Tensor, axis: int, reverse: bool, fill: float) -> Tensor:
-    """Return the element before each one in the order of the scan, `fill` before the first."""
+    """Shift by one element in the order of the scan, with `fill` before the first."""
     n = x.spec.shape[axis]
     if not n:
         return x
@@ -127,7 +127,7 @@ def _linear_spec(a: Spec, b: Spec, *, axis: int, reverse: bool) -> Spec:
     samples=_samples(2),
 )
 def linear_scan(a: Operand, b: Operand, *, axis: int, reverse: bool) -> Array:
-    """Return y with y[i] = a[i] * y[i - 1] + b[i] along `axis`, starting from 0 (so a[0] is not used).
+    """Compute y[i] = a[i] * y[i - 1] + b[i] along `axis`, starting from 0 (so a[0] is not used).
 
     Running products, their derivatives, exponential averages and gated recurrences are all of this form.
     """
@@ -143,7 +143,7 @@ linear_scan.saves = lambda needs: ((True, False), needs[0])
 
 @widened
 def cumprod(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
-    """Return the product of the elements up to and including each one; exact where there are zeros."""
+    """Compute the products up to and including each element, also right if some are zero."""
     shape = x.spec.shape
     n = shape[axis]
     if not n:
@@ -157,7 +157,7 @@ def cumprod(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
 
 @widened
 def product_of_others(x: Tensor, axes: Ints) -> Tensor:
-    """Return, for each element, the product of all the others over `axes`, without division.
+    """Compute, for each element, the product of all others over `axes`, without division.
 
     It multiplies products from both sides, so that zeros and derivatives of any order are right.
     """
@@ -195,7 +195,7 @@ def _logcumsumexp_derivative(
     samples=_samples(),
 )
 def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
-    """Return the logarithm of the running sum of exp(x) along `axis`, without overflow."""
+    """Compute the logarithm of the running sum of exp(x) along `axis`, without overflow."""
     found = np.logaddexp.accumulate(_from(x.astype(_wide(x)), axis, reverse), axis)
     return _from(found, axis, reverse).astype(x.dtype, copy=False)
 
@@ -214,7 +214,7 @@ def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
     ),
 )
 def running_extreme(x: Operand, *, axis: int, least: bool, dtype: dt.DType) -> Array:
-    """Return the index of the largest (`least`: smallest) element so far; of ties the latest, a nan stays."""
+    """Find the index of the largest (`least`: smallest) element so far, the latest of ties; a nan stays."""
     rows = np.moveaxis(x, axis, 0)
     out = np.zeros(rows.shape, dtype=dtype.name)
     if not rows.size:
@@ -231,7 +231,7 @@ def running_extreme(x: Operand, *, axis: int, least: bool, dtype: dt.DType) -> A
 
 
 def cumextreme(x: Tensor, axis: int, least: bool) -> tuple[Any, Any]:
-    """Return the running maximum (`least`: minimum) along `axis`, and its index."""
+    """Compute the running maximum (`least`: minimum) along `axis`, and its index."""
     index = running_extreme.bind(x, axis=axis, least=least, dtype=x.device.index_dtype)
     return gather.bind(x, index, axis=axis), index
 

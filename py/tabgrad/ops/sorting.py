@@ -1,4 +1,4 @@
-"""Sorting: the sorting permutation as an op, and functions made of it."""
+"""Sorting: an op for the sorting permutation, and functions that use it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _samples() -> Iterator[Any]:
     samples=_samples,
 )
 def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Array:
-    """Return the indices that sort `x` along `axis`; equal elements keep their order, a nan is largest."""
+    """Find the indices that sort `x` along `axis`; equal elements keep their order, a nan is largest."""
     if not descending:
         return np.argsort(x, axis, kind="stable")
     # sorting the reversed axis and reversing again keeps the order of equal elements
@@ -47,12 +47,12 @@ def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Arra
 
 
 def _scalar(x: Tensor) -> tuple[Any, Any]:
-    """Return the result of selecting along the missing axis of a 0-d tensor."""
+    """Give a 0-d tensor as its own selection along a dim, with the index 0."""
     return copy(x), constant(0, spec((), x.device.index_dtype), x.device)
 
 
 def sort(x: Tensor, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
-    """Return the sorted elements along `dim` and their indices; equal elements keep their order."""
+    """Sort the elements along `dim`, and give their indices; equal elements keep their order."""
     axis = axis_index("sort", dim, len(x.spec.shape))
     if not x.spec.shape:
         return _scalar(x)
@@ -61,7 +61,7 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
 
 
 def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]:
-    """Return the `k` largest (or smallest) elements along `dim`, best first, and their indices."""
+    """Find the `k` largest (or smallest) elements along `dim`, best first, and their indices."""
     shape = x.spec.shape
     axis = axis_index("topk", dim, len(shape))
     n = shape[axis] if shape else 1
@@ -75,7 +75,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, A
 
 
 def _one(name: str, x: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    """Return the element of rank `k` (0 is the smallest) along `dim`, and its index."""
+    """Find the element of rank `k` (0 is the smallest) along `dim`, and its index."""
     if not x.spec.shape:
         return _scalar(x)
     axis = axis_index(name, dim, len(x.spec.shape))
@@ -89,7 +89,7 @@ def _one(name: str, x: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Any, An
 
 
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
-    """Return the k-th smallest element along `dim`, counted from 1, and its index."""
+    """Find the k-th smallest element along `dim`, counted from 1, and its index."""
     shape = x.spec.shape
     n = shape[axis_index("kthvalue", dim, len(shape))] if shape else 1
     if not 1 <= k <= n:
@@ -100,7 +100,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[A
 def median(
     x: Tensor, dim: int = -1, keepdim: bool = False, skip_nan: bool = False
 ) -> tuple[Any, Any]:
-    """Return the lower median along `dim` and its index; the first nan if there is one, but for `skip_nan`."""
+    """Find the lower median along `dim` and its index; the first nan if there is one, unless `skip_nan`."""
     shape = x.spec.shape
     axis = axis_index("median", dim, len(shape))
     if not shape:
@@ -130,10 +130,10 @@ def median(
 
 
 def searchsorted(edges: Tensor, values: Tensor, right: bool = False) -> Tensor:
-    """Return where each of `values` belongs in the ascending last axis of `edges`.
+    """Find the position of each of `values` in the ascending last axis of `edges`.
 
-    `edges` is one line, or has the leading sizes of `values`. Before equal elements, or with `right` after
-    them. A bisection: as many gathers as `edges` has binary digits.
+    `edges` is one line, or has the leading sizes of `values`. It is before equal elements, with `right` after
+    them. The bisection takes one gather for each binary digit of the length of `edges`.
     """
     kind = values.device.index_dtype
     shape = values.spec.shape

@@ -1,6 +1,6 @@
 """Special functions and activations, element by element.
 
-A function is an op of its own for its accuracy, or because training calls it at every layer: an op keeps one
+A function is an op of its own for its accuracy, or because training calls it in every layer: an op keeps one
 tensor for its derivative where a chain of five ops would keep five.
 """
 
@@ -52,7 +52,7 @@ INVERSE_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
     kinds="f",
 )
 def erf(x: Operand) -> Array:
-    """Return the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    """Compute the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     return oracle.each(math.erf, x)
 
 
@@ -62,7 +62,7 @@ def erf(x: Operand) -> Array:
     kinds="f",
 )
 def erfc(x: Operand) -> Array:
-    """Return 1 - erf(x), accurate for large x."""
+    """Compute 1 - erf(x), accurate for large x."""
     return oracle.each(math.erfc, x)
 
 
@@ -73,7 +73,7 @@ def erfc(x: Operand) -> Array:
     domain=(-0.9, 0.9),
 )
 def erfinv(x: Operand) -> Array:
-    """Return the inverse of the error function; -1 and 1 give infinities, anything beyond nan."""
+    """Compute the inverse of the error function; -1 and 1 give infinities, anything beyond nan."""
     return oracle.erfinv(x)
 
 
@@ -84,7 +84,7 @@ def erfinv(x: Operand) -> Array:
     code="lgamma_{f}({x})", derivative=lambda x, _y: digamma(x), kinds="f", domain=(0.3, 4.0)
 )
 def lgamma(x: Operand) -> Array:
-    """Return the logarithm of the absolute value of the gamma function."""
+    """Compute the logarithm of the absolute value of the gamma function."""
     return oracle.lgamma(x)
 
 
@@ -92,7 +92,7 @@ def lgamma(x: Operand) -> Array:
     code="digamma_{f}({x})", derivative=lambda x, _y: trigamma(x), kinds="f", domain=(0.3, 4.0)
 )
 def digamma(x: Operand) -> Array:
-    """Return the derivative of lgamma; nan at the negative integers."""
+    """Compute the derivative of lgamma; nan at the negative integers."""
     return oracle.digamma(x)
 
 
@@ -100,15 +100,15 @@ def digamma(x: Operand) -> Array:
     code="trigamma_{f}({x})", derivative=lambda x, _y: polygamma(2, x), kinds="f", domain=(0.3, 4.0)
 )
 def trigamma(x: Operand) -> Array:
-    """Return the second derivative of lgamma."""
+    """Compute the second derivative of lgamma."""
     return oracle.trigamma(x)
 
 
 @widened
 def polygamma(n: int, x: Tensor) -> Tensor:
-    """Return the n-th derivative of digamma at `x`, at a pole the infinity on its right.
+    """Compute the n-th derivative of digamma at `x`; a pole gives the infinity on its right.
 
-    Ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and the reflection 5.15.6 where x <= 0.
+    It takes ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and for x <= 0 reflection 5.15.6.
     """
     if n < 0:
         raise ValueError(f"polygamma: n must not be negative, got {n}")
@@ -127,7 +127,7 @@ def polygamma(n: int, x: Tensor) -> Tensor:
 
 
 def _cotangent(r: Any) -> Any:
-    """Return cot(pi r) for 0 < |r| <= 0.5, exactly 0 at a half."""
+    """Compute cot(pi r) for 0 < |r| <= 0.5, exactly 0 at a half."""
     size = abs_(r)
     steep = gt(size, 0.25)
     u = mul(where(steep, sub(0.5, size), size), math.pi)
@@ -136,7 +136,7 @@ def _cotangent(r: Any) -> Any:
 
 
 def _power(x: Any, k: int) -> Any:
-    """Return `x` to a power of 1 or more in few products: a kernel of many `pow` compiles for minutes."""
+    """Raise `x` to a power of 1 or more in few products: a kernel of many `pow` compiles for minutes."""
     if k == 1:
         return x
     half = square(_power(x, k // 2))
@@ -160,7 +160,7 @@ def _polygamma_of_positive(n: int, x: Any) -> Any:
 
 
 def _cotangent_derivative(n: int, c: Any) -> Any:
-    """Return pi times the n-th derivative of cot(pi x), a polynomial in c = cot(pi x)."""
+    """Compute pi times the n-th derivative of cot(pi x), a polynomial in c = cot(pi x)."""
     polynomial = [0.0, math.pi]
     for _ in range(n):
         new = [0.0] * (len(polynomial) + 1)
@@ -190,7 +190,7 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
     domain=((0.2, 2.0), (0.3, 3.0)),
 )
 def xlogy(x: Operand, y: Operand) -> Array:
-    """Return x * ln(y), 0 where x is 0."""
+    """Compute x * ln(y), 0 where x is 0."""
     return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log(y))
 
 
@@ -207,7 +207,7 @@ def xlogy(x: Operand, y: Operand) -> Array:
     domain=((0.2, 2.0), (-0.7, 3.0)),
 )
 def xlog1py(x: Operand, y: Operand) -> Array:
-    """Return x * ln(1 + y), 0 where x is 0."""
+    """Compute x * ln(1 + y), 0 where x is 0."""
     return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log1p(y))
 
 
@@ -218,7 +218,7 @@ def xlog1py(x: Operand, y: Operand) -> Array:
     domain=(0.3, 3.0),
 )
 def radius(x: Operand) -> Array:
-    """Return the root of a sum of squares. At 0 the derivative counts as 0, the second one as nan."""
+    """Compute the root of `x`, a sum of squares. At 0 the derivative is 0, the second derivative nan."""
     return np.sqrt(x)
 
 
@@ -232,7 +232,7 @@ def radius(x: Operand) -> Array:
     domain=(0.2, 2.0),
 )
 def entr(x: Operand) -> Array:
-    """Return -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
+    """Compute -x * ln(x); 0 at 0, where the slope is infinite, -inf below."""
     inner = np.where(x > 0, x, 1)
     return np.where(x > 0, -inner * np.log(inner), np.where(x < 0, -np.inf, x * 0)).astype(x.dtype)
 
@@ -250,7 +250,7 @@ def entr(x: Operand) -> Array:
     domain=((0.1, 0.9), (0.1, 0.9)),
 )
 def coin_entropy(x: Operand, y: Operand) -> Array:
-    """Return -(y ln(x) + (1 - y) ln(1 - x)), the binary cross-entropy; logarithms stop at -100.
+    """Compute -(y ln(x) + (1 - y) ln(1 - x)), the binary cross-entropy; logarithms stop at -100.
 
     The derivative by x divides by x (1 - x), at least 1e-12: it is 0 where x and y are both 0 or both 1.
     That by y is infinite where x is 0 or 1.
@@ -260,11 +260,11 @@ def coin_entropy(x: Operand, y: Operand) -> Array:
 
 
 def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
-    """Return (x - y) / m, m being x (1 - x), at least 1e-12; its slope is (x² + y - 2 x y) / m²."""
+    """Compute (x - y) / m, where m is x (1 - x), at least 1e-12; its slope is (x² + y - 2 x y) / m²."""
     own = mul(x, sub(1, x))
     least = maximum(own, 1e-12)
     moves = add(own, stop_gradient(sub(least, own)))
-    # only the part of the slope that the bound on m would lose
+    # the part of the slope that the bound on m would lose
     rest = mul(sub(x, stop_gradient(x)), stop_gradient(div(sub(own, least), square(least))))
     return add(div(sub(x, y), moves), rest)
 
@@ -274,13 +274,13 @@ def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
 
 @elementwise(code="sigmoid_{f}({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
 def sigmoid(x: Operand) -> Array:
-    """Return 1 / (1 + exp(-x)), without overflow."""
+    """Compute 1 / (1 + exp(-x)), without overflow."""
     return np.exp(-np.logaddexp(0, -x))
 
 
 @elementwise(code="softplus_{f}({x})", derivative=lambda x, _y: sigmoid(x), kinds="f")
 def softplus(x: Operand) -> Array:
-    """Return ln(1 + exp(x)), without overflow."""
+    """Compute ln(1 + exp(x)), without overflow."""
     return np.logaddexp(x, 0)
 
 
@@ -288,12 +288,12 @@ def softplus(x: Operand) -> Array:
     code="({x} * sigmoid_{f}({x}))", derivative=lambda x, _y: _silu_slope(x, sigmoid(x)), kinds="f"
 )
 def silu(x: Operand) -> Array:
-    """Return x * sigmoid(x)."""
+    """Compute x * sigmoid(x)."""
     return x * np.exp(-np.logaddexp(0, -x))
 
 
 def _silu_slope(x: Tensor, s: Tensor) -> Tensor:
-    # not of the result, which half precision has rounded: the two terms nearly cancel at -1.28
+    # not from the result, which half precision has rounded: the two terms nearly cancel at -1.28
     return add(s, mul(mul(x, s), sub(1, s)))
 
 
@@ -303,7 +303,7 @@ def _silu_slope(x: Tensor, s: Tensor) -> Tensor:
     kinds="f",
 )
 def gelu_erf(x: Operand) -> Array:
-    """Return x times the normal distribution function of x."""
+    """Compute x times the normal distribution function of x."""
     return 0.5 * x * oracle.each(math.erfc, x * -SQRT_HALF)
 
 
@@ -321,7 +321,7 @@ GELU_A, GELU_B = 2 * math.sqrt(2 / math.pi), 0.044715
     kinds="f",
 )
 def gelu_tanh(x: Operand) -> Array:
-    """Return x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2, an approximation of `gelu_erf`."""
+    """Compute x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2, an approximation of `gelu_erf`."""
     return x * np.exp(-np.logaddexp(0, -x * (GELU_A + GELU_A * GELU_B * x * x)))
 
 
@@ -341,7 +341,7 @@ def _gelu_tanh_slope(x: Tensor) -> Tensor:
     domain=(0.2, 2.0),
 )
 def relu(x: Operand) -> Array:
-    """Return max(x, 0); the derivative at 0 is 0, and 1 at nan."""
+    """Compute max(x, 0); the derivative at 0 is 0, and 1 at nan."""
     return np.maximum(x, 0)
 
 
@@ -355,7 +355,7 @@ relu.kinked = True
     kinds="biuf",
 )
 def at_least(x: Operand, y: Operand) -> Array:
-    """Return the larger of `x` and a bound. The bound has the derivative where `x` is less; a nan has none."""
+    """Compute the larger of `x` and a bound. The bound gets the derivative if `x` is less; a nan gets none."""
     return np.maximum(x, y)
 
 
@@ -366,7 +366,7 @@ def at_least(x: Operand, y: Operand) -> Array:
     kinds="biuf",
 )
 def at_most(x: Operand, y: Operand) -> Array:
-    """Return the smaller of `x` and a bound. The bound has the derivative where `x` is more; a nan has none."""
+    """Compute the smaller of `x` and a bound. The bound gets the derivative if `x` is more; a nan gets none."""
     return np.minimum(x, y)
 
 
@@ -388,7 +388,7 @@ def _blend_code(form: str) -> str:
     kinds="f",
 )
 def blend(x: Operand, y: Operand, weight: Operand) -> Array:
-    """Return x + weight * (y - x), counted from the nearer end, so that a weight of 1 gives `y`."""
+    """Compute x + weight * (y - x), from the nearer end, so that a weight of 1 gives exactly `y`."""
     gap = y - x
     return np.where(np.abs(weight) < 0.5, x + weight * gap, y - gap * (1 - weight))
 

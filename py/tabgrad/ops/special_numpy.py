@@ -10,7 +10,7 @@ from tabgrad.ops.types import Array
 
 
 def each(fn: Callable[[float], float], x: Array) -> Array:
-    """Return `fn` of every element."""
+    """Apply `fn` to every element."""
     flat = [fn(v) for v in x.reshape(-1).tolist()]
     return np.array(flat, dtype=x.dtype).reshape(x.shape)
 
@@ -25,12 +25,12 @@ def _lgamma(v: float) -> float:
 
 
 def lgamma(x: Array) -> Array:
-    """Return ln |gamma(x)|; the poles give inf."""
+    """Compute ln |gamma(x)|; the poles give inf."""
     return each(_lgamma, x)
 
 
 def erfinv(x: Array) -> Array:
-    """Return the inverse error function: a first guess (Giles 2012), then three steps of Halley's method."""
+    """Compute the inverse error function: a first guess (Giles 2012), then three steps of Halley's method."""
     x = x.astype(np.float64) if x.dtype != np.float64 else x
     tail = np.minimum(np.abs(x), 1)
     w = -np.log(np.maximum((1 - tail) * (1 + tail), 1e-300))
@@ -59,7 +59,7 @@ def erfinv(x: Array) -> Array:
 
 
 def digamma(x: Array) -> Array:
-    """Return the derivative of lgamma: reflection, the recurrence up to 10, then DLMF 5.11.2."""
+    """Compute the derivative of lgamma: reflection, the recurrence up to 10, then DLMF 5.11.2."""
     x = x.astype(np.float64)
     pole = (x <= 0) & (x == np.floor(x))
     v = np.where(x < 0, 1 - x, x)
@@ -77,7 +77,7 @@ def digamma(x: Array) -> Array:
 
 
 def trigamma(x: Array) -> Array:
-    """Return the second derivative of lgamma: reflection, the recurrence up to 10, then DLMF 5.15.8."""
+    """Compute the second derivative of lgamma: reflection, the recurrence up to 10, then DLMF 5.15.8."""
     x = x.astype(np.float64)
     pole = (x <= 0) & (x == np.floor(x))
     reflect = x < 0.5

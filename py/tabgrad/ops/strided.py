@@ -1,4 +1,4 @@
-"""The view that strides describe: any places of the last axis, some of them more than once or not at all."""
+"""The view that strides describe: elements of the last axis in any order, repeated or left out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _strided_index(i: Any, source: Ints, *, sizes: Ints, strides: Ints, offset: 
 
 
 def _strided_transpose(ct: Tensor, x: Tensor, *, sizes: Ints, strides: Ints, offset: int) -> Tensor:
-    # each place gets the sum over all elements that show it
+    # each element of the source gets the sum over all elements that view it
     *lead, n = x.shape
     kind = ct.device.index_dtype
     at = strided.bind(iota(n, kind, ct.device), sizes=sizes, strides=strides, offset=offset)
@@ -52,7 +52,7 @@ def _strided_transpose(ct: Tensor, x: Tensor, *, sizes: Ints, strides: Ints, off
     ),
 )  # fmt: skip
 def strided(x: Operand, *, sizes: Ints, strides: Ints, offset: int) -> Array:
-    """Return y[..., i, j] = x[..., offset + i * strides[0] + j * strides[1]], for any number of axes."""
+    """Take y[..., i, j] = x[..., offset + i * strides[0] + j * strides[1]], for any number of axes."""
     at = np.full(sizes, offset)
     for k, (n, s) in enumerate(zip(sizes, strides, strict=True)):
         at = at + (np.arange(n) * s).reshape([-1 if d == k else 1 for d in range(len(sizes))])

@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 @elementwise(code="sin_{f}({x})", derivative=lambda x, _y: cos(x))
 def sin(x: Operand) -> Array:
-    """Return the sine; angles are radians."""
+    """Compute the sine; angles are radians."""
     return np.sin(x)
 
 
 @elementwise(code="cos_{f}({x})", derivative=lambda x, _y: -sin(x))
 def cos(x: Operand) -> Array:
-    """Return the cosine; angles are radians."""
+    """Compute the cosine; angles are radians."""
     return np.cos(x)
 
 
 @elementwise(code="tan_{f}({x})", derivative=lambda _x, y: 1 + y * y, domain=(-1.2, 1.2))
 def tan(x: Operand) -> Array:
-    """Return the tangent; angles are radians."""
+    """Compute the tangent; angles are radians."""
     return np.tan(x)
 
 
 @elementwise(code="asin_{f}({x})", derivative=lambda x, _y: rsqrt(1 - x * x), domain=(-0.9, 0.9))
 def asin(x: Operand) -> Array:
-    """Return the inverse sine in radians."""
+    """Compute the inverse sine in radians."""
     return np.arcsin(x)
 
 
 @elementwise(code="acos_{f}({x})", derivative=lambda x, _y: -rsqrt(1 - x * x), domain=(-0.9, 0.9))
 def acos(x: Operand) -> Array:
-    """Return the inverse cosine in radians."""
+    """Compute the inverse cosine in radians."""
     return np.arccos(x)
 
 
 @elementwise(code="atan_{f}({x})", derivative=lambda x, _y: 1 / (1 + x * x))
 def atan(x: Operand) -> Array:
-    """Return the inverse tangent in radians."""
+    """Compute the inverse tangent in radians."""
     return np.arctan(x)
 
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:
-    """Return x² + y², 1 at the origin: the derivatives of the angle count as 0 there."""
+    """Compute x² + y², but 1 at the origin, so that the derivatives of the angle are 0 there."""
     found = x * x + y * y
     return where(found == 0, 1, found)
 
@@ -62,41 +62,41 @@ def _squares(x: Tensor, y: Tensor) -> Tensor:
     domain=((0.3, 2.0), (-2.0, 2.0)),
 )
 def atan2(x: Operand, y: Operand) -> Array:
-    """Return the angle of the point (y, x) in radians, by quadrant."""
+    """Compute the angle of the point (y, x) in radians, by quadrant."""
     return np.arctan2(x, y)
 
 
 @elementwise(code="sinh_{f}({x})", derivative=lambda x, _y: cosh(x))
 def sinh(x: Operand) -> Array:
-    """Return the hyperbolic sine."""
+    """Compute the hyperbolic sine."""
     return np.sinh(x)
 
 
 @elementwise(code="cosh_{f}({x})", derivative=lambda x, _y: sinh(x))
 def cosh(x: Operand) -> Array:
-    """Return the hyperbolic cosine."""
+    """Compute the hyperbolic cosine."""
     return np.cosh(x)
 
 
 @elementwise(code="tanh_{f}({x})", derivative=lambda _x, y: 1 - y * y)
 def tanh(x: Operand) -> Array:
-    """Return the hyperbolic tangent."""
+    """Compute the hyperbolic tangent."""
     return np.tanh(x)
 
 
 @elementwise(code="asinh_{f}({x})", derivative=lambda x, _y: rsqrt(1 + x * x))
 def asinh(x: Operand) -> Array:
-    """Return the inverse hyperbolic sine."""
+    """Compute the inverse hyperbolic sine."""
     return np.arcsinh(x)
 
 
 @elementwise(code="acosh_{f}({x})", derivative=lambda x, _y: rsqrt(x * x - 1), domain=(1.2, 3.0))
 def acosh(x: Operand) -> Array:
-    """Return the inverse hyperbolic cosine."""
+    """Compute the inverse hyperbolic cosine."""
     return np.arccosh(x)
 
 
 @elementwise(code="atanh_{f}({x})", derivative=lambda x, _y: 1 / (1 - x * x), domain=(-0.8, 0.8))
 def atanh(x: Operand) -> Array:
-    """Return the inverse hyperbolic tangent."""
+    """Compute the inverse hyperbolic tangent."""
     return np.arctanh(x)

@@ -7,5 +7,5 @@ from typing import Any, TypeAlias
 Operand: TypeAlias = Any
 """A NumPy array in the body of an op; a Tensor, or a number beside one, where the op is called."""
 Array: TypeAlias = Any
-"""What the body of an op returns, a NumPy array; a Tensor where the op is called."""
+"""The result of an op: a NumPy array in its body, a Tensor where the op is called."""
 Ints: TypeAlias = tuple[int, ...]

@@ -48,7 +48,7 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
     samples=(((2, 3, 4), {"shape": (4, 6)}), ((6,), {"shape": (1, 2, 3)})),
 )
 def reshape(x: Operand, *, shape: Ints) -> Array:
-    """Return the same elements in another shape, in row-major order."""
+    """Give the same elements another shape, in row-major order."""
     return x.reshape(shape)
 
 
@@ -71,7 +71,7 @@ def _inverse(dims: Ints) -> Ints:
     samples=(((2, 3, 4), {"dims": (2, 0, 1)}),),
 )
 def permute(x: Operand, *, dims: Ints) -> Array:
-    """Return the axes in the order `dims`."""
+    """Put the axes in the order `dims`."""
     return np.transpose(x, dims)
 
 
@@ -104,7 +104,7 @@ def _expand_lift(n: int, *, shape: Ints) -> dict[str, Ints]:
     samples=(((3, 1), {"shape": (2, 3, 4)}), ((2, 1, 4), {"shape": (2, 3, 4)})),
 )
 def expand(x: Operand, *, shape: Ints) -> Array:
-    """Return `x` broadcast to `shape`: axes of size 1 are repeated, leading axes are added."""
+    """Broadcast `x` to `shape`: axes of size 1 are repeated, leading axes are added."""
     return np.broadcast_to(x, shape)
 
 
@@ -134,7 +134,7 @@ def _expand_batch(
     ),
 )
 def spread(x: Operand, *, shape: Ints, axes: Ints) -> Array:
-    """Return `x` repeated along the new axes `axes` of `shape`: the transpose of a sum over them."""
+    """Repeat `x` along the new axes `axes` of `shape`: the transpose of a sum over them."""
     return np.broadcast_to(np.expand_dims(x, axes), shape)
 
 
@@ -167,12 +167,12 @@ def _slice_transpose(ct: Tensor, x: Tensor, *, starts: Ints, stops: Ints, steps:
     samples=(((5, 6), {"starts": (1, 0), "stops": (5, 6), "steps": (2, 3)}),),
 )  # fmt: skip
 def slice_(x: Operand, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
-    """Return x[start:stop:step] along every axis; steps are positive, bounds within the axis."""
+    """Slice x[start:stop:step] along every axis; steps are positive, bounds within the axis."""
     return x[tuple(slice(*s) for s in zip(starts, stops, steps, strict=True))]
 
 
 def part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
-    """Return x[start:stop:step] along one axis, `x` itself where that is all of it."""
+    """Slice x[start:stop:step] along one axis; give `x` itself if that is all of it."""
     shape = x.spec.shape
     if start == 0 and stop == shape[axis] and step == 1:
         return x
@@ -195,7 +195,7 @@ def part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
     samples=(((3, 4), {"axes": (1,)}),),
 )
 def flip(x: Operand, *, axes: Ints) -> Array:
-    """Return the elements in reverse order along `axes`."""
+    """Reverse the elements along `axes`."""
     return np.flip(x, axes)
 
 
@@ -252,7 +252,7 @@ def _pad_transpose(ct: Tensor, x: Tensor, *, low: Ints, high: Ints, interior: In
     fills=True,
 )  # fmt: skip
 def pad(x: Operand, *, low: Ints, high: Ints, interior: Ints) -> Array:
-    """Return `x` with zeros around it and `interior` zeros between its elements; negative pads crop."""
+    """Put zeros around `x` and `interior` zeros between its elements; negative pads crop."""
     out = np.zeros(_pad_shape(x.shape, low=low, high=high, interior=interior), x.dtype)
     source, target = [], []
     for n, m, a, k in zip(x.shape, out.shape, low, interior, strict=True):
@@ -315,7 +315,7 @@ def _unwindow_index(i: Any, source: Ints, *, spatial: Ints, strides: Ints, dilat
     samples=(((2, 7, 3), {"sizes": (3,), "strides": (2,), "dilations": (1,)}),),
 )  # fmt: skip
 def rewindow(x: Operand, *, sizes: Ints, strides: Ints, dilations: Ints) -> Array:
-    """Return y[..., o, k] = x[..., o * stride + k * dilation, k] over pairs of spatial and window axes."""
+    """Take y[..., o, k] = x[..., o * stride + k * dilation, k] over pairs of spatial and window axes."""
     shape = _rewindow_shape(x.shape, sizes=sizes, strides=strides, dilations=dilations)
     index, _ = _rewindow_index(
         np.ix_(*map(np.arange, shape)), x.shape, sizes=sizes, strides=strides, dilations=dilations
@@ -341,7 +341,7 @@ def _unwindow_shape(source: Ints, *, spatial: Ints, strides: Ints, dilations: In
     fills=True,
 )  # fmt: skip
 def unwindow(x: Operand, *, spatial: Ints, strides: Ints, dilations: Ints) -> Array:
-    """Return the transpose of `rewindow`: y[..., o * stride + k * dilation, k] = x[..., o, k], else 0."""
+    """Compute the transpose of `rewindow`: y[..., o * stride + k * dilation, k] = x[..., o, k], else 0."""
     n = len(spatial)
     out = np.zeros(
         _unwindow_shape(x.shape, spatial=spatial, strides=strides, dilations=dilations), x.dtype

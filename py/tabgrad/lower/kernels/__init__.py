@@ -1,4 +1,4 @@
-"""Ops with a loop of their own: each file holds how one of them, or a few that are alike, becomes kernels.
+"""Ops with a loop of their own: each file turns one of them, or a few similar ones, into kernels.
 
 Every file of this folder is imported, and registers its records.
 """
