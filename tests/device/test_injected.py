@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 from types import CodeType, FrameType
@@ -48,12 +49,15 @@ def places(work: Any, modules: str | tuple[str, ...] = MODULES) -> list[Place]:
         work()
     finally:
         sys.settrace(before)
-    return list(seen)
+    # nothing is done at a `try:`, which Python counts to no `with` around it
+    return [
+        (code, n) for code, n in seen if linecache.getline(code.co_filename, n).strip() != "try:"
+    ]
 
 
-def dying(frame: FrameType | None) -> bool:
-    """Whether an object is being dropped."""
-    while frame is not None and frame.f_code.co_name != "__del__":
+def sure(frame: FrameType | None) -> bool:
+    """Whether one of these runs."""
+    while frame is not None and frame.f_code.co_name not in SURE:
         frame = frame.f_back
     return frame is not None
 
@@ -65,7 +69,7 @@ def inject(work: Any, place: Place) -> bool:
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal done
-        if event == "line" and frame.f_lineno == number and not done and not dying(frame):
+        if event == "line" and frame.f_lineno == number and not done and not sure(frame):
             done = True
             raise InjectedError
         return line
