@@ -98,8 +98,8 @@ if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
         compiler as compiler, cuda as cuda, extend as extend, func as func, linalg as linalg, nn as nn,
-        optim as optim, profiler as profiler, random as random, special as special, testing as testing,
-        utils as utils,
+        optim as optim, profiler as profiler, random as random, signal as signal, special as special,
+        testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -108,28 +108,34 @@ if _typing.TYPE_CHECKING:
     )  # fmt: skip
     from tabgrad.exporting import export as export
     from tabgrad.serialization import load as load, save as save, save_async as save_async
+    from tabgrad.signal.rooted import (
+        bartlett_window as bartlett_window, blackman_window as blackman_window,
+        hamming_window as hamming_window, hann_window as hann_window, kaiser_window as kaiser_window,
+    )  # fmt: skip
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
-        "profiler", "random", "special", "testing", "utils",
+        "profiler", "random", "signal", "special", "testing", "utils",
     )  # fmt: skip
-    _OF_AMP = (
-        "autocast", "get_autocast_dtype", "is_autocast_enabled", "set_autocast_dtype", "set_autocast_enabled",
-    )  # fmt: skip
+    _HOMES = {
+        name: home
+        for home, names in {
+            "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
+            "exporting": "export",
+            "serialization": "load save save_async",
+            "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+        }.items()
+        for name in names.split()
+    }
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
-        if name in _OF_AMP:
-            return getattr(_import_module("tabgrad.amp"), name)
-        if name == "export":
-            return _import_module("tabgrad.exporting").export
-        if name in ("load", "save", "save_async"):
-            return getattr(_import_module("tabgrad.serialization"), name)
+        if name in _HOMES:
+            return getattr(_import_module(f"tabgrad.{_HOMES[name]}"), name)
         raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         """Return all names, those that are imported on demand too."""
-        late = (*_ON_DEMAND, *_OF_AMP, "export", "load", "save", "save_async")
-        return sorted({*globals(), *late})
+        return sorted({*globals(), *_ON_DEMAND, *_HOMES})

@@ -28,6 +28,13 @@ PARSED: dict[str, list[str]] = {
     "result_type": [
         "tensor, other", "scalar, tensor", "scalar1, scalar2",
     ],
+    **{f"{name}_window": [
+        f"window_length{more}, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False"
+        for more in forms
+    ] for name, forms in {
+        "hamming": ("", ", periodic", ", periodic, alpha", ", periodic, alpha, beta"),
+        "kaiser": ("", ", periodic", ", periodic, beta"),
+    }.items()},
     "Tensor.new_tensor": [
         "self, data, *, dtype=None, device=None, requires_grad=False, pin_memory=False",
     ],

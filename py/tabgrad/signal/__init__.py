@@ -1,0 +1,3 @@
+"""Signal processing; PyTorch's `signal`."""
+
+from tabgrad.signal import windows as windows
