@@ -29,7 +29,7 @@ class _Activation(Optioned):
         return type(self)._fn(input, *self._given().values(), *last)
 
     def extra_repr(self) -> str:
-        """Return the options."""
+        """Describe the options."""
         parts = [f"{name}={value!r}" for name, value in self._given().items()]
         if self.__dict__.get("inplace"):
             parts.append("inplace=True")
@@ -257,12 +257,12 @@ class Hardshrink(_Activation):
         self.lambd = lambd
 
     def extra_repr(self) -> str:
-        """The threshold."""
+        """Describe the threshold."""
         return f"{self.lambd}"
 
 
 class Softshrink(Hardshrink):
-    """x brought nearer to 0 by lambd, 0 where it would pass it."""
+    """x moved towards 0 by lambd, and 0 within lambd of it."""
 
     _fn = F.softshrink
 

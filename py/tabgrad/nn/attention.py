@@ -108,7 +108,7 @@ class MultiheadAttention(Module):
         need_weights: bool = True, attn_mask: Tensor | None = None,
         average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        """Return (output, weights).
+        """Attend to `key` and `value`; the result is (output, weights).
 
         `weights` is None without `need_weights`; with `average_attn_weights` it is the mean over the heads.
 
@@ -158,7 +158,7 @@ class MultiheadAttention(Module):
     def _mask(
         self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor
     ) -> Tensor | None:
-        """Return what is added to the scores (N, heads, T, S), or None."""
+        """Combine both masks to one that is added to the scores (N, heads, T, S), or None."""
         total = None
         if attn_mask is not None:
             total = _additive(attn_mask, q.dtype)

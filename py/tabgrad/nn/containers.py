@@ -83,12 +83,12 @@ class _Row(Module):
 
 
 def enumerate_names(modules: Iterable[Module]) -> dict[str, Module | None]:
-    """Return the modules by the names 0, 1, 2, ..."""
+    """Give modules the names 0, 1, 2, ..."""
     return {str(i): m for i, m in enumerate(modules)}
 
 
 class Sequential(_Row):
-    """Modules one after the other: each gets what the one before returned.
+    """A chain of modules: each gets the result of the one before.
 
     >>> import tabgrad as tg
     >>> tg.nn.Sequential(tg.nn.Flatten(), tg.nn.ReLU())
@@ -258,7 +258,7 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
-        """One line for each value."""
+        """Describe each value on a line of its own."""
         return "\n".join(f"({i}): {_described(v)}" for i, v in enumerate(self))
 
 
@@ -324,7 +324,7 @@ class ParameterDict(Module):
             self[name] = value
 
     def extra_repr(self) -> str:
-        """One line for each value."""
+        """Describe each value on a line of its own."""
         return "\n".join(f"({k}): {_described(v)}" for k, v in self.items())
 
 

@@ -22,7 +22,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def each_axis(value: Dims, n: int, what: str) -> tuple[int, ...]:
-    """Return one number for each of `n` axes."""
+    """Expand a number, or check a sequence of them, to one number for each of `n` axes."""
     if isinstance(value, int):
         return (value,) * n
     sizes = tuple(value)
@@ -32,7 +32,7 @@ def each_axis(value: Dims, n: int, what: str) -> tuple[int, ...]:
 
 
 class _Conv(Layer):
-    """The base of all convolutions. The weight of a transposed one is (in, out / groups, *kernel)."""
+    """The base of all convolutions. The weight of a transposed convolution is (in, out / groups, *kernel)."""
 
     axes = 0
     transposed = False
@@ -99,7 +99,7 @@ class _Conv(Layer):
         return F.pad(input, tuple(widths), mode=self.padding_mode), 0
 
     def extra_repr(self) -> str:
-        """Return the sizes, and options that differ from their defaults."""
+        """Describe the sizes, and options that differ from their defaults."""
         n = self.axes
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         text += f", stride={self.stride}"
@@ -145,7 +145,7 @@ class _Forward(_Conv):
         return conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (N, out_channels, ...) of (N, in_channels, ...); the batch axis may be absent."""
+        """Convolve (N, in_channels, ...) to (N, out_channels, ...); the batch axis may be absent."""
         return self._convolve(input, self.weight, self.bias)
 
 
@@ -209,7 +209,7 @@ class _Transpose(_Conv):
         return tuple(extra)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """Return (N, out_channels, ...); `output_size` chooses one of the sizes that the stride allows."""
+        """Compute (N, out_channels, ...); `output_size` chooses one of the sizes that the stride allows."""
         conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
         extra = self.output_padding
         if output_size is not None:

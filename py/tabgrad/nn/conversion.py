@@ -1,4 +1,4 @@
-"""The methods of Module that move and cast all its tensors at once."""
+"""The methods of Module that move and cast all of its tensors."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class _Dropout(Layer):
         return type(self)._fn(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        """The parameters."""
+        """Describe the parameters."""
         return f"p={self.p}, inplace={self.inplace}"
 
 

@@ -56,7 +56,7 @@ class _Table(Layer):
                 self.weight[self.padding_idx].fill_(0)
 
     def extra_repr(self) -> str:
-        """Return the sizes, and options that differ from their defaults."""
+        """Describe the sizes, and options that differ from their defaults."""
         return f"{self.num_embeddings}, {self.embedding_dim}" + unusual(
             self,
             padding_idx=None,
@@ -93,7 +93,7 @@ class Embedding(_Table):
         self.weight.requires_grad_(not _freeze)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the rows."""
+        """Look up the rows."""
         return F.embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
             self.scale_grad_by_freq, self.sparse,
@@ -105,7 +105,7 @@ class Embedding(_Table):
         max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:  # fmt: skip
-        """Return an Embedding with the rows of `embeddings`, not trained unless `freeze` is off."""
+        """Make an Embedding with the rows of `embeddings`, which is trained only if `freeze` is off."""
         if embeddings.ndim != 2:
             raise ValueError(
                 f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}"
@@ -118,9 +118,9 @@ class Embedding(_Table):
 
 
 class EmbeddingBag(_Table):
-    """The sum, mean or maximum over bags of rows, without storing the rows.
+    """The sum, mean or maximum of the rows in each bag, without storing the rows.
 
-    A 2-D input holds one bag in each row; a 1-D one needs `offsets`, where each bag begins.
+    A 2-D input holds one bag in each row; a 1-D input needs `offsets`, the first index of each bag.
     """
 
     def __init__(
@@ -141,12 +141,12 @@ class EmbeddingBag(_Table):
         self, input: Tensor, offsets: Tensor | None = None,
         per_sample_weights: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Return one vector for each bag."""
+        """Compute one vector for each bag."""
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
             self.mode, self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        """Return the sizes, options that differ from their defaults, and the mode."""
+        """Describe the sizes, options that differ from their defaults, and the mode."""
         return super().extra_repr() + f", mode={self.mode!r}"

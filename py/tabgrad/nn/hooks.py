@@ -23,31 +23,31 @@ class Hook(NamedTuple):
 
 
 Hooks = dict[str, dict[int, Hook]]
-"""By kind: forward_pre, forward, backward_pre, backward, and the four of state dicts."""
+"""The hooks of a module by kind: forward_pre, forward, backward_pre, backward, and four for state dicts."""
 EVERYWHERE: Hooks = {}
-"""Those of every module, which run before its own; also of the kinds module, parameter and buffer."""
+"""The hooks of all modules, which run before a module's own; also of kinds module, parameter and buffer."""
 
 
 @on_restore
 def _remove_those_of_every_module() -> None:
-    # the tables themselves stay, as handles refer to them
+    # the tables themselves stay, because handles refer to them
     for hooks in EVERYWHERE.values():
         hooks.clear()
 
 
 def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
-    """Add a hook of this kind and return what removes it."""
+    """Add a hook of this kind, and return the handle that removes it."""
     return add(hooks.setdefault(kind, {}), hook, prepend)
 
 
 def of_kind(module: Module, kind: str) -> list[Hook]:
-    """Return the hooks of this kind in the order they run."""
+    """List the hooks of this kind in the order they run."""
     everywhere = EVERYWHERE.get(kind, {}).values() if module._is_every else ()
     return [*everywhere, *module._hooks.get(kind, {}).values()]
 
 
 def any_of(module: Module) -> bool:
-    """Test whether a call of the module has to look for hooks."""
+    """Test whether a call of the module may have hooks to run."""
     return any(module._hooks.values()) or any(EVERYWHERE.values())
 
 
@@ -59,7 +59,7 @@ def depend(capture: Any, module: Module) -> None:
 
 
 def registered(module: Module, kind: str, name: str, value: Any) -> Any:
-    """Return the value to keep under `name`: `value`, or what a hook returns instead."""
+    """Run the hooks on a `value` to keep under `name`; each may replace it."""
     for hook in list(EVERYWHERE.get(kind, {}).values()):
         changed = hook.fn(module, name, value)
         value = value if changed is None else changed
@@ -113,7 +113,7 @@ def _after(hook: Hook, module: Module, args: Any, kwargs: Any, result: Any) -> A
 
 
 class _Watch(tg.autograd.Function):
-    """The identity of several tensors; all their gradients go through `watch` together."""
+    """The identity of several tensors, whose gradients go through `watch` together."""
 
     generate_vmap_rule = True
 
@@ -157,14 +157,14 @@ class _Backward:
 
     @classmethod
     def of(cls, module: Module) -> _Backward | None:
-        """Return an object that calls the backward hooks, or None if the module has none."""
+        """Make the object that calls the backward hooks, or None if the module has none."""
         before, after = of_kind(module, "backward_pre"), of_kind(module, "backward")
         if not (before or after) or not tg.is_grad_enabled():
             return None
         return cls(module, before, after)
 
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments, those that need a gradient watched."""
+        """Watch those of the arguments that need a gradient; return all of them."""
         if not self.after:
             return args
         found, at = _watched(list(args), self.inputs_arrived, True)
@@ -172,14 +172,14 @@ class _Backward:
         return tuple(found)
 
     def watch_outputs(self, result: Any) -> Any:
-        """Return the result, its tensors that have a gradient watched."""
+        """Watch the tensors of the result that have a gradient; return the result."""
         leaves, structure = tree.flatten(result)
         found, at = _watched(leaves, self.outputs_arrived, False)
         self.outputs = at, len(leaves)
         return tree.unflatten(structure, found)
 
     def outputs_arrived(self, grads: list[Any]) -> list[Any]:
-        """Return the gradients of the outputs as the pre-hooks change them."""
+        """Run the pre-hooks on the gradients of the outputs; return these as changed."""
         at, n = self.outputs
         self.grad_outputs = _spread(grads, at, n)
         for hook in self.before:
@@ -191,7 +191,7 @@ class _Backward:
         return [self.grad_outputs[i] for i in at]
 
     def without_inputs(self) -> None:
-        """Call the hooks of a module none of whose inputs needs a gradient."""
+        """Call the hooks of a module without inputs that need a gradient."""
         none = (None,) * self.inputs[1]
         for hook in self.after:
             changed = hook.fn(self.module, none, self.grad_outputs)
@@ -203,10 +203,10 @@ class _Backward:
                 )
 
     def inputs_arrived(self, grads: list[Any]) -> list[Any]:
-        """Return the gradients of the inputs as the hooks change them."""
+        """Run the hooks on the gradients of the inputs; return these as changed."""
         at, n = self.inputs
         if self.grad_outputs is None:
-            # a second derivative can reach the inputs without passing the outputs; hooks are not for it
+            # a second derivative can reach the inputs without passing the outputs; hooks don't run for it
             return grads
         found = _spread(grads, at, n)
         for hook in self.after:
@@ -218,7 +218,7 @@ class _Backward:
 
 
 def _spread(grads: list[Any], at: list[int], n: int) -> tuple[Any, ...]:
-    """Return `n` gradients: `grads` at the places `at`, and None elsewhere."""
+    """Make `n` gradients: `grads` at the places `at`, and None elsewhere."""
     found: list[Any] = [None] * n
     for i, g in zip(at, grads, strict=True):
         found[i] = g

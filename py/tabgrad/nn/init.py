@@ -24,7 +24,7 @@ _GAINS = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return the factor by which weights before this nonlinearity are scaled up.
+    """Compute the recommended scale of weights for this nonlinearity.
 
     `param` is the negative slope of `leaky_relu` (0.01 unless given).
 
@@ -84,7 +84,7 @@ def trunc_normal_(
 ) -> Tensor:  # fmt: skip
     """Fill `tensor` with normal numbers truncated to [a, b].
 
-    They are made by the inverse of the distribution function, without a loop.
+    They come from the inverse of the distribution function, without a loop.
     """
     low, high = (math.erf((edge - mean) / (std * math.sqrt(2))) for edge in (a, b))
     with tg.no_grad():
@@ -192,7 +192,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def _polar(matrix: Tensor) -> Tensor:
-    """Return U Vᵀ of a matrix U S Vᵀ; for a normal matrix it is uniform over the orthogonal matrices.
+    """Compute U Vᵀ of a matrix U S Vᵀ; for a normal matrix it is uniform over the orthogonal matrices.
 
     It takes products alone, which every device has: a quintic that lifts all singular values near one, then the
     Newton–Schulz cubic that brings them there.

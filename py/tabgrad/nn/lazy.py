@@ -39,7 +39,7 @@ class LazyModuleMixin(Module):
         return any(isinstance(p, Uninitialized) for p in self._parameters.values())
 
     def _materialize(self, **shapes: tuple[int, ...]) -> None:
-        """Give parameters their shapes, and then initial values."""
+        """Give parameters their shapes and initial values."""
         with tg.no_grad():
             for name, shape in shapes.items():
                 p = self._parameters[name]

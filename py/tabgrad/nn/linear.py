@@ -19,7 +19,7 @@ Tensor = tg.Tensor
 
 
 class Identity(Layer):
-    """Returns its input; takes and ignores any arguments."""
+    """The identity; it takes and ignores any arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class Linear(Layer):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` (*, in_features) mapped to (*, out_features)."""
+        """Map `input` (*, in_features) to (*, out_features)."""
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """The sizes."""
+        """Describe the sizes."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
@@ -95,11 +95,11 @@ class Bilinear(Layer):
             init.uniform_(p, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
-        """Return (*, out_features) of (*, in1_features) and (*, in2_features)."""
+        """Map (*, in1_features) and (*, in2_features) to (*, out_features)."""
         return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """The sizes."""
+        """Describe the sizes."""
         return (
             f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
             f"out_features={self.out_features}, bias={self.bias is not None}"

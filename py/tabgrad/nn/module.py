@@ -42,13 +42,13 @@ class Module(Convertible):
         "_hooks",
         "forward",
     )
-    """Attributes that a compiled call always depends on: the machinery reads them for every module."""
+    """Attributes that a compiled call always depends on, because every call of a module reads them."""
     training: bool
     _version: int = 1
     _is_every: bool = True
-    """True if the hooks of every module are this one's too."""
+    """True if hooks of all modules run for this one too."""
     _optimized_by: ClassVar[str] = "tabgrad.nn.optimized"
-    """The module whose `OptimizedModule` is what `compile` makes of this one."""
+    """The name of the Python module with the class that `compile` wraps modules in."""
     _compiled_call_impl: Any = None
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -278,7 +278,7 @@ class Module(Convertible):
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """Return the submodule of this dotted name; raises AttributeError where there is none."""
+        """Find the submodule of this dotted name; raise AttributeError if there is none."""
         module = self
         for part in target.split(".") if target else ():
             found = getattr(module, part, None)
@@ -296,11 +296,11 @@ class Module(Convertible):
         return found
 
     def get_parameter(self, target: str) -> Parameter:
-        """Return the parameter of this dotted name; raises AttributeError where there is none."""
+        """Find the parameter of this dotted name; raise AttributeError if there is none."""
         return cast(Parameter, self._get(target, "_parameters", "parameter"))
 
     def get_buffer(self, target: str) -> Tensor:
-        """Return the buffer of this dotted name; raises AttributeError where there is none."""
+        """Find the buffer of this dotted name; raise AttributeError if there is none."""
         return cast(Tensor, self._get(target, "_buffers", "buffer"))
 
     # Changes of all at once
@@ -340,7 +340,7 @@ class Module(Convertible):
         self, *args: Any, destination: dict[str, Any] | None = None, prefix: str = "",
         keep_vars: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        """Return parameters and persistent buffers by dotted name, detached unless `keep_vars`."""
+        """Collect parameters and persistent buffers by dotted name, detached unless `keep_vars`."""
         given = (*args, *(destination, prefix, keep_vars)[len(args) :])
         return state.state_dict(self, *given)
 
@@ -427,7 +427,7 @@ class Module(Convertible):
     # Text
 
     def extra_repr(self) -> str:
-        """Return the text between the parentheses of the printed module."""
+        """Describe the text between the parentheses of the printed module."""
         return ""
 
     def _get_name(self) -> str:
@@ -454,7 +454,7 @@ _KEPT: tuple[tuple[type, str, Callable[[Any, str, Any], None]], ...] = (
 
 
 def unusual(module: Module, **usual: Any) -> str:
-    """Return ", name=value" for each attribute of a module that has not its usual value."""
+    """Describe each attribute of a module that differs from its usual value as ", name=value"."""
     found = {name: getattr(module, name) for name in usual}
     return "".join(f", {name}={value}" for name, value in found.items() if value != usual[name])
 
@@ -488,5 +488,5 @@ class Optioned(Layer):
         cls.GUARDED = (*Module.GUARDED, *cls._options)
 
     def _given(self) -> dict[str, Any]:
-        """Return the options by name; `compile` does not analyse this `getattr`, which may read anything."""
+        """Collect the options by name; `compile` does not analyse this `getattr`, which may read anything."""
         return {name: getattr(self, name) for name in self._options}

@@ -20,7 +20,7 @@ Tensor = tg.Tensor
 
 
 class _ByChannel(Layer):
-    """The base of batch and instance norm: statistics by channel (axis 1), running ones on request."""
+    """The base of batch and instance norm: statistics by channel (axis 1), with optional running statistics."""
 
     _version = 2
     dims: tuple[int, ...] = ()
@@ -91,7 +91,7 @@ class _ByChannel(Layer):
         )
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Describe the options."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
@@ -105,7 +105,7 @@ def _count_dtype(device: DeviceLike | None) -> tg.dtype:
 
 class _BatchNorm(_ByChannel):
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise; in training by the statistics of the batch, which are then added to the running ones."""
+        """Normalise; in training by the statistics of the batch, which also update the running statistics."""
         self._check(input)
         moves = self.training and self.track_running_stats
         if moves and self.num_batches_tracked is not None:
@@ -192,7 +192,7 @@ class _InstanceNorm(_ByChannel):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise each image by itself; one without batch axis too."""
+        """Normalise each image by itself; the batch axis may be absent."""
         self._check(input)
         single = input.ndim == self.dims[0]
         x = input.unsqueeze(0) if single else input
@@ -255,7 +255,7 @@ class LayerNorm(Layer):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Describe the options."""
         return (
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
@@ -291,7 +291,7 @@ class RMSNorm(Layer):
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Describe the options."""
         return (
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
@@ -326,7 +326,7 @@ class GroupNorm(Layer):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Describe the options."""
         return (
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
             f"bias={self.bias is not None}"
@@ -348,7 +348,7 @@ class LocalResponseNorm(Layer):
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Describe the options."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 

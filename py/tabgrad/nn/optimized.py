@@ -1,4 +1,4 @@
-"""What `tabgrad.compile(module)` returns: a module whose calls are those of another, compiled."""
+"""`OptimizedModule`, the result of `tabgrad.compile(module)`: its calls are compiled calls of that module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tabgrad.compiler.compiled import Compiled
 from tabgrad.nn.module import Module
 
 _OWN = frozenset(("_orig_mod", "_compiled", "_options", "_ready"))
-"""What an `OptimizedModule` holds itself, beside what every module has."""
+"""The attributes of an `OptimizedModule` itself, beside those of every module."""
 
 
 class OptimizedModule(Module):
@@ -32,9 +32,9 @@ class OptimizedModule(Module):
     _options: tuple[bool | None, bool]
 
     def __init__(self, mod: Module, dynamic: bool | None = None, fullgraph: bool = False) -> None:
-        # a module that is optimized already is optimized again from the one inside
+        # an optimized module is optimized again from the module inside
         mod = mod._orig_mod if isinstance(mod, OptimizedModule) else mod
-        # set first: the rest may read attributes, which are those of the module inside
+        # set first: later lines may read attributes, which are those of the module inside
         object.__setattr__(self, "_orig_mod", mod)
         object.__setattr__(self, "_ready", False)
         super().__init__()
@@ -50,7 +50,7 @@ class OptimizedModule(Module):
 
     @training.setter
     def training(self, value: bool) -> None:
-        # a new module is set to training mode, which says nothing of the one inside
+        # a new module is set to training mode, which must not change the module inside
         if self._ready:
             self._orig_mod.training = value
 
@@ -59,7 +59,7 @@ class OptimizedModule(Module):
         return self._compiled(*args, **kwargs)
 
     def explain(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what is captured for calls with such arguments; see `tabgrad.compiler.explain`."""
+        """Explain what is captured for calls with such arguments; see `tabgrad.compiler.explain`."""
         return self._compiled.explain(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -125,5 +125,5 @@ class OptimizedModule(Module):
         del self._orig_mod[key]
 
     def extra_repr(self) -> str:
-        """Return how many plans, dispatches and guards there are."""
+        """Count the plans, dispatches and guards."""
         return repr(self._compiled).partition(": ")[2][:-1]

@@ -27,11 +27,11 @@ class _Pad(Layer):
         self.padding = given
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the padded tensor."""
+        """Pad the input."""
         return F.pad(input, self.padding, mode=self.mode)
 
     def extra_repr(self) -> str:
-        """The widths."""
+        """Describe the widths."""
         return f"{self.padding}"
 
 
@@ -41,11 +41,11 @@ class _ConstantPad(_Pad):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the padded tensor."""
+        """Pad the input."""
         return F.pad(input, self.padding, "constant", self.value)
 
     def extra_repr(self) -> str:
-        """The widths and the value."""
+        """Describe the widths and the value."""
         return f"padding={self.padding}, value={self.value}"
 
 

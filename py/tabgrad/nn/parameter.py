@@ -28,7 +28,7 @@ class Parameter(tg.Tensor):
     __slots__ = ()
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
-        """Return a parameter with the value of `data`."""
+        """Make a parameter with the value of `data`."""
         return tg.Tensor._make_subclass(cls, _value(data), requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
@@ -50,7 +50,7 @@ class Buffer(tg.Tensor):
     __slots__ = ()
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        """Return a buffer with the value of `data`; one that is not persistent is not in state dicts."""
+        """Make a buffer with the value of `data`; state dicts leave it out if it is not persistent."""
         made = tg.Tensor._make_subclass(cls, _value(data), False)
         made.persistent = persistent
         return made
@@ -74,7 +74,7 @@ class UninitializedParameter(Parameter, Uninitialized):
         cls, requires_grad: bool = True, device: DeviceLike | None = None,
         dtype: DType | None = None,
     ) -> UninitializedParameter:  # fmt: skip
-        """Return a parameter without a shape."""
+        """Make a parameter without a shape."""
         empty = tg.empty(0, device=device, dtype=dtype)
         return tg.Tensor._make_subclass(cls, empty, requires_grad)
 
@@ -106,7 +106,7 @@ class UninitializedParameter(Parameter, Uninitialized):
 def parameter_if(
     there: bool, shape: Dims, device: DeviceLike | None, dtype: DType | None
 ) -> Parameter | None:
-    """Return a parameter of this shape whose values are not set yet, or None if it is not wanted."""
+    """Make a parameter of this shape whose values are not set yet, or None if it is not wanted."""
     return Parameter(tg.empty(shape, device=device, dtype=dtype)) if there else None
 
 

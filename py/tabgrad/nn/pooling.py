@@ -32,7 +32,7 @@ class _MaxPool(Module):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        """Return the maximum of each window, with `return_indices` its place too."""
+        """Compute the maximum of each window, with `return_indices` its place too."""
         pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.axes - 1]
         return pool(
             input, self.kernel_size, self.stride, self.padding, self.dilation,
@@ -40,7 +40,7 @@ class _MaxPool(Module):
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The windows."""
+        """Describe the windows."""
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
             f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
@@ -83,7 +83,7 @@ class _Windows(Layer):
     padding: Any
 
     def extra_repr(self) -> str:
-        """Return the windows."""
+        """Describe the windows."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -138,7 +138,7 @@ class AvgPool1d(_Windows):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the means."""
+        """Compute the means."""
         return F.avg_pool1d(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad,
@@ -164,7 +164,7 @@ class _AvgPool(_Windows):
         self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the means."""
+        """Compute the means."""
         pool = F.avg_pool2d if self.axes == 2 else F.avg_pool3d
         return pool(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
@@ -198,12 +198,12 @@ class _LPPool(Layer):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the norms."""
+        """Compute the norms."""
         pool = F.lp_pool1d if self.axes == 1 else F.lp_pool2d
         return pool(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
-        """Return the norm and the windows."""
+        """Describe the norm and the windows."""
         return (
             f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"ceil_mode={self.ceil_mode}"
@@ -233,12 +233,12 @@ class _AdaptiveMaxPool(Module):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        """Return maxima of windows chosen so that `output_size` comes out."""
+        """Compute maxima of windows chosen so that `output_size` comes out."""
         pool = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[self.axes - 1]
         return pool(input, self.output_size, self.return_indices)
 
     def extra_repr(self) -> str:
-        """The size."""
+        """Describe the size."""
         return f"output_size={self.output_size}"
 
 
@@ -268,12 +268,12 @@ class _AdaptiveAvgPool(Layer):
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return means of windows chosen so that `output_size` comes out."""
+        """Compute means of windows chosen so that `output_size` comes out."""
         pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.axes - 1]
         return pool(input, self.output_size)
 
     def extra_repr(self) -> str:
-        """The size."""
+        """Describe the size."""
         return f"output_size={self.output_size}"
 
 

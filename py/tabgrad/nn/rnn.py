@@ -30,7 +30,7 @@ Step = Callable[[Tensor, State, Any], State]
 
 
 def elman(activation: Callable[[Tensor], Tensor]) -> Step:
-    """Return the step h = activation(W_ih x + b_ih + W_hh h + b_hh)."""
+    """Make the step h = activation(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def step(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
         return (activation(gates + F.linear(state[0], weights["weight_hh"], weights["bias_hh"])),)
@@ -65,7 +65,7 @@ MODES: dict[str, tuple[int, int, Step]] = {
     "RNN_TANH": (1, 1, elman(tg.tanh)), "RNN_RELU": (1, 1, elman(tg.relu)), "LSTM": (4, 2, lstm),
     "GRU": (3, 1, gru),
 }  # fmt: skip
-"""What a layer computes: gates, states, the step."""
+"""The number of gates, the number of states and the step of each kind of layer."""
 
 
 class RNNBase(Module):
@@ -140,7 +140,7 @@ class RNNBase(Module):
             init.uniform_(p, -bound, bound)
 
     def flatten_parameters(self) -> None:
-        """Do nothing: there is no layout to prepare."""
+        """Do nothing, because there is no layout to prepare."""
 
     def _run(self, x: Tensor, state: State, lengths: list[int] | None) -> tuple[Tensor, State]:
         """Run (T, N, input_size) through all layers; `state` has one (layers, N, size) for each part."""
@@ -177,7 +177,7 @@ class RNNBase(Module):
         return parts
 
     def forward(self, input: Any, hx: Tensor | State | None = None) -> Any:
-        """Return (outputs, final state) of (T, N, input_size), (N, T, input_size) with `batch_first`,
+        """Compute (outputs, final state) from (T, N, input_size), (N, T, input_size) with `batch_first`,
         (T, input_size), or a PackedSequence; `hx` is the initial state, zeros if None."""
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)
@@ -216,7 +216,7 @@ class RNNBase(Module):
         return out, (final if self.states == 2 else final[0])
 
     def extra_repr(self) -> str:
-        """Return the sizes, and options that differ from their defaults."""
+        """Describe the sizes, and options that differ from their defaults."""
         return f"{self.input_size}, {self.hidden_size}" + unusual(
             self, proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0,
             bidirectional=False,
@@ -224,7 +224,7 @@ class RNNBase(Module):
 
 
 def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:
-    """Return a mask of the sequences that are still running for each time, or None where all are."""
+    """Make a mask of the sequences that are still running for each time, None where all are."""
     times = x.shape[0]
     if lengths is None:
         return [None] * times
@@ -336,7 +336,7 @@ class _Cell(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
     def forward(self, input: Tensor, hx: Tensor | State | None = None) -> Any:
-        """Return the next state of (N, input_size) or (input_size); `hx` is zeros if None."""
+        """Compute the next state of (N, input_size) or (input_size); `hx` is zeros if None."""
         if input.ndim not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}: expected input to be 1D or 2D, got {input.ndim}D instead"
@@ -351,7 +351,7 @@ class _Cell(Module):
         return state if self.states == 2 else state[0]
 
     def extra_repr(self) -> str:
-        """The sizes."""
+        """Describe the sizes."""
         text = f"{self.input_size}, {self.hidden_size}"
         return text if self.bias else text + ", bias=False"
 
@@ -370,7 +370,7 @@ class RNNCell(_Cell):
         return elman(tg.tanh if self.nonlinearity == "tanh" else tg.relu)
 
     def extra_repr(self) -> str:
-        """The sizes."""
+        """Describe the sizes."""
         text = super().extra_repr()
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 

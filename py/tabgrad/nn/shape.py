@@ -24,11 +24,11 @@ class Flatten(Layer):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` with fewer axes."""
+        """Join the axes of `input`."""
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
-        """The axes."""
+        """Describe the axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
@@ -41,11 +41,11 @@ class Unflatten(Layer):
         self.unflattened_size = tuple(unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` with more axes."""
+        """Split the axis of `input`."""
         return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
-        """The axis and the sizes."""
+        """Describe the axis and the sizes."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
@@ -60,7 +60,7 @@ class _Windows(Layer):
         self.stride = stride
 
     def extra_repr(self) -> str:
-        """The windows."""
+        """Describe the windows."""
         return (
             f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
             f"stride={self.stride}"
@@ -71,7 +71,7 @@ class Unfold(_Windows):
     """Takes sliding windows out of (N, C, H, W): (N, C · window, number of windows)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the windows as columns."""
+        """Take the windows as columns."""
         return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
 
@@ -86,13 +86,13 @@ class Fold(_Windows):
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (N, C, *output_size) of (N, C · window, number of windows)."""
+        """Add up (N, C · window, number of windows) to (N, C, *output_size)."""
         return F.fold(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
 
     def extra_repr(self) -> str:
-        """The windows."""
+        """Describe the windows."""
         return f"output_size={self.output_size}, " + super().extra_repr()
 
 
@@ -108,7 +108,7 @@ class PixelShuffle(Layer):
         return F.pixel_shuffle(input, self.upscale_factor)
 
     def extra_repr(self) -> str:
-        """The factor."""
+        """Describe the factor."""
         return f"upscale_factor={self.upscale_factor}"
 
 
@@ -124,7 +124,7 @@ class PixelUnshuffle(Layer):
         return F.pixel_unshuffle(input, self.downscale_factor)
 
     def extra_repr(self) -> str:
-        """The factor."""
+        """Describe the factor."""
         return f"downscale_factor={self.downscale_factor}"
 
 
@@ -140,7 +140,7 @@ class ChannelShuffle(Layer):
         return F.channel_shuffle(input, self.groups)
 
     def extra_repr(self) -> str:
-        """The number of groups."""
+        """Describe the number of groups."""
         return f"groups={self.groups}"
 
 
@@ -168,14 +168,14 @@ class Upsample(Layer):
         self.recompute_scale_factor = recompute_scale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the enlarged images."""
+        """Compute the enlarged images."""
         return F.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners,
             recompute_scale_factor=self.recompute_scale_factor,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The size or factor, and the mode."""
+        """Describe the size or factor, and the mode."""
         if self.scale_factor is not None:
             size = f"scale_factor={self.scale_factor!r}"
         else:

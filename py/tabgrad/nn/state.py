@@ -71,7 +71,7 @@ def _has_extra(module: Module) -> bool:
 
 
 def no_extra_state(self: Module) -> Any:
-    """Return what a subclass wants in its state dict besides tensors; `set_extra_state` restores it."""
+    """Give the further state that a subclass wants in its state dict; `set_extra_state` restores it."""
     raise RuntimeError("get_extra_state: this module has no extra state")
 
 

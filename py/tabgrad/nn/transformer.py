@@ -87,7 +87,7 @@ class TransformerEncoderLayer(_Layer):
         self, src: Tensor, src_mask: Mask = None, src_key_padding_mask: Mask = None,
         is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Return the layer's output, in the shape of `src`."""
+        """Compute the layer's output, in the shape of `src`."""
 
         def attend(x: Tensor) -> Tensor:
             return self.self_attn(
@@ -126,7 +126,7 @@ class TransformerDecoderLayer(_Layer):
         tgt_key_padding_mask: Mask = None, memory_key_padding_mask: Mask = None,
         tgt_is_causal: bool = False, memory_is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Return the layer's output, in the shape of `tgt`; `memory` is the encoder's output."""
+        """Compute the layer's output, in the shape of `tgt`; `memory` is the encoder's output."""
 
         def attend(x: Tensor) -> Tensor:
             return self.self_attn(
@@ -237,7 +237,7 @@ class Transformer(Layer):
         src_is_causal: bool | None = None, tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Return the decoder's output for `tgt`, given the encoder's for `src`."""
+        """Compute the decoder's output for `tgt`, given the encoder's for `src`."""
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise RuntimeError(
                 f"the feature number of src and tgt must be equal to d_model ({self.d_model}), "
@@ -253,5 +253,5 @@ class Transformer(Layer):
     def generate_square_subsequent_mask(
         sz: int, device: DeviceLike | None = None, dtype: tg.dtype | None = None
     ) -> Tensor:
-        """Return a (sz, sz) mask with −inf above the diagonal and zeros elsewhere."""
+        """Make a (sz, sz) mask with −inf above the diagonal and zeros elsewhere."""
         return tg.full((sz, sz), float("-inf"), dtype=dtype, device=device).triu(1)

@@ -1,4 +1,4 @@
-"""What programs around a training loop need."""
+"""Tools for programs around a training loop."""
 
 import typing as _typing
 from importlib import import_module as _import_module
@@ -15,11 +15,11 @@ if _typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module when it is first asked for, as `tabgrad.utils.checkpoint`."""
+        """Import a module on first use, as `tabgrad.utils.checkpoint`."""
         if name in ("checkpoint", "data", "hooks", "recovery"):
             return _import_module(f"tabgrad.utils.{name}")
         raise AttributeError(f"module 'tabgrad.utils' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        """Return all names, those that are imported on demand too."""
+        """List all names, including those that are imported on first use."""
         return sorted({*globals(), "checkpoint", "data", "hooks", "recovery"})

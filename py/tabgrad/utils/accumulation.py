@@ -1,4 +1,4 @@
-"""Gradients of one large batch, from several small ones."""
+"""Gradient accumulation: the gradients of one large batch from several small ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GradientAccumulator:
-    """Adds up the gradients of `steps` micro-batches, and steps the optimizer when they are all there.
+    """Adds up the gradients of `steps` micro-batches, and then steps the optimizer.
 
     With `average` each loss counts 1/`steps`, so that losses which are means give the gradient of the mean over
     the whole batch. Call `flush` when the data ends within a set: it averages over the micro-batches so far. In
@@ -47,7 +47,7 @@ class GradientAccumulator:
         """Called before each optimizer step, when the gradients are complete: the place to clip them."""
 
     def backward(self, loss: Tensor) -> bool:
-        """Add the gradients of `loss`; return whether that completed the set and the optimizer stepped."""
+        """Add the gradients of `loss`; return True if that completed the set and the optimizer stepped."""
         if self.count == 0:
             self.optimizer.zero_grad()
         scaled = loss / self.steps if self.average else loss
@@ -59,7 +59,7 @@ class GradientAccumulator:
         return True
 
     def flush(self) -> bool:
-        """Step with the micro-batches of an incomplete set; return whether there were any."""
+        """Step with the micro-batches of an incomplete set; return True if there were any."""
         if self.count == 0:
             return False
         if self.average and self.count != self.steps:
@@ -83,7 +83,7 @@ class GradientAccumulator:
             self.scaler.update()
 
     def run(self, loss_fn: Callable[..., Any], *batch: Tensor) -> Tensor:
-        """Return the mean loss over the micro-batches of `batch`, after one optimizer step with all of them.
+        """Step the optimizer once with all micro-batches of `batch`, and return their mean loss.
 
         Each tensor of `batch` is cut along its first dim into `steps` equal parts; `loss_fn` gets one of each.
         It can be compiled: the micro-batches follow each other in one packet.
@@ -114,9 +114,9 @@ class GradientAccumulator:
         return zip(*cut, strict=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many micro-batches of the present set are done."""
+        """Save the number of micro-batches of the present set that are done."""
         return {"count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
         self.count = int(state_dict["count"])

@@ -1,6 +1,6 @@
-"""Backward within a budget of memory: saved values beyond it are dropped, and computed again.
+"""Backward within a memory budget: saved values beyond it are dropped, and computed again.
 
-As in Kirisame et al. (2021), "Dynamic tensor rematerialization", the ops are noted with what they read, and the
+As in Kirisame et al. (2021), "Dynamic tensor rematerialization", the ops are noted with their inputs, and the
 value that is cheapest to compute again, relative to its size and to how long it was not used, is dropped first.
 """
 
@@ -58,7 +58,7 @@ class Held:
         self.index = -1
 
     def settle(self, index: int) -> None:
-        """Say which op makes the value; the region keeps it from now on."""
+        """Set the op that makes the value; the region keeps the value from now on."""
         self.index = index
         self.tensor = None
         self.region.notes[index].held += 1
@@ -111,7 +111,7 @@ class Region:
         return y
 
     def ref(self, x: Tensor) -> int:
-        """Return the number of the op that made a payload, or ~k for one from outside."""
+        """Find the number of the op that made a payload, or ~k for a payload from outside."""
         key = id(x.value)
         found = self.places.get(key)
         if found is None:
@@ -120,7 +120,7 @@ class Region:
         return found
 
     def present(self, index: int, value: Any) -> None:
-        """Note that the value of an op is there."""
+        """Note that the value of an op is present."""
         note = self.notes[index]
         self.clock += 1
         note.value, note.used = value, self.clock
@@ -137,7 +137,7 @@ class Region:
             self.bytes -= note.nbytes
 
     def sweep(self) -> None:
-        """Forget results that nobody but this region holds, unless a backward wants them."""
+        """Forget results that only this region holds, unless a backward needs them."""
         still = []
         for index in self.fresh:
             note = self.notes[index]
@@ -156,7 +156,7 @@ class Region:
     # -- what is saved -------------------------------------------------------------------------------------
 
     def pack(self, x: Tensor) -> Held | Tensor:
-        """Return a placeholder for a saved tensor."""
+        """Make a placeholder for a saved tensor."""
         base = x
         while isinstance(base.owner, Autograd):
             base = base.value
@@ -167,7 +167,7 @@ class Region:
             return x
         held = Held(self, _filled(x, None), x)
         if index is None:
-            # the result of the op that is running, which is noted when it has run
+            # the result of the running op, which is noted when the op has run
             self.waiting.setdefault(id(base.value), []).append(held)
         else:
             held.settle(index)
@@ -176,7 +176,7 @@ class Region:
         return held
 
     def unpack(self, held: Held | Tensor) -> Tensor:
-        """Return a saved tensor, computed again if it was dropped."""
+        """Load a saved tensor, computed again if it was dropped."""
         if not isinstance(held, Held):
             return held
         if held.index < 0:
@@ -189,7 +189,7 @@ class Region:
         return _filled(held.like, note.value)
 
     def count(self, index: int) -> None:
-        """Count a value that is there and that a backward needs."""
+        """Count a present value that a backward needs."""
         note = self.notes[index]
         if note.held and note.value is not None and index not in self.kept and note.nbytes:
             self.kept.add(index)
@@ -203,7 +203,7 @@ class Region:
             self.forget(index)
 
     def make_room(self, pinned: set[int]) -> None:
-        """Drop values until the budget is met, those of the least worth first."""
+        """Drop values until the budget is met, the cheapest by `worth` first."""
         while self.bytes > self.budget:
             candidates = [i for i in self.kept if i not in pinned and self.alone(i)]
             if not candidates:
@@ -212,7 +212,7 @@ class Region:
         self.peak = max(self.peak, self.bytes)
 
     def worth(self, index: int) -> float:
-        """Return the cost of computing a value again, relative to its size and to how long it was not used."""
+        """Estimate the cost of computing a value again, relative to its size and time since its last use."""
         note = self.notes[index]
         cost = note.cost
         stack = [r for r in note.refs if r >= 0]
@@ -230,7 +230,7 @@ class Region:
     # -- computing again -----------------------------------------------------------------------------------
 
     def missing(self, wanted: int) -> list[int]:
-        """Return the ops to run again for a value, each after those it reads."""
+        """List the ops to run again for a value, each after those it reads."""
         order: list[int] = []
         seen: set[int] = set()
         stack = [(wanted, False)]
@@ -245,7 +245,7 @@ class Region:
         return order
 
     def recompute(self, wanted: int) -> None:
-        """Compute a value again from the values that are there."""
+        """Compute a value again from the values that are present."""
         order = self.missing(wanted)
         made = set(order)
         uses: dict[int, int] = {wanted: 1}
@@ -267,7 +267,7 @@ class Region:
             self.make_room(pinned | {i})
 
     def run(self, note: Noted, made: set[int]) -> Any:
-        """Return the payload of an op's result."""
+        """Get the payload of an op's result."""
         payloads, specs = [], []
         device = None
         for r in note.refs:
@@ -280,7 +280,7 @@ class Region:
         device = device or note.device
         backend = device.backend
         if device.type != "cpu" and not any(r in made for r in note.refs):
-            # without the barrier the device would find the value that was computed before
+            # without the barrier the device would reuse the value that was computed before
             payloads[0] = backend.run(REGISTRY["barrier"], (payloads[0],), (specs[0],), NO_PARAMS)[
                 0
             ]
@@ -291,8 +291,8 @@ class Region:
 class memory_budget:
     """Keep at most about `nbytes` of what ops inside the block save for backward, and compute the rest again.
 
-    Values that are expensive to compute for their size are kept; this is decided while the block runs. What the
-    program itself holds is not counted. The value of `with` has `peak`, the most bytes kept, and `again`, the
+    Values that are expensive to compute for their size are kept, as decided while the block runs. Tensors that the
+    program itself holds are not counted. The value of `with` has `peak`, the most bytes kept, and `again`, the
     number of ops computed again.
 
     >>> import tabgrad as tg
@@ -328,7 +328,7 @@ class memory_budget:
 
 
 def _filled(shell: Tensor, payload: Any) -> Tensor:
-    """Return a tensor like `shell` with this payload, None for no value, at its base."""
+    """Copy the tensor `shell` with this payload (None for no value) at its base."""
     value = payload if shell.owner is None else _filled(shell.value, payload)
     y = wrap(value, shell.spec, shell.device, shell.owner)
     y.node, y.tracked = shell.node, shell.tracked

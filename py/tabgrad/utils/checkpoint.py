@@ -1,4 +1,4 @@
-"""Checkpointing: keep less of a forward pass, and compute it again when backward needs it.
+"""Checkpointing: save less of a forward pass, and compute it again when backward needs it.
 
 PyTorch's `utils.checkpoint`. What an op saves inside a checkpoint is replaced by a number; when backward asks
 for it the function is run again, until the last number that is needed. The random numbers are the same.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class _Stop(BaseException):
-    """Leaves a function that is run again, once everything needed is there."""
+    """Ends a function that is run again, once it has saved all that is needed."""
 
 
 @setting
@@ -42,7 +42,7 @@ class _Early:
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Set for a block whether a function that is run again stops as soon as nothing more is needed."""
+    """Set for a block whether a function that is run again stops as soon as it has saved all that is needed."""
     before = _Early.enabled
     _Early.enabled = enable
     try:
@@ -53,12 +53,12 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
-    """Accepted for PyTorch's sake: an error of a checkpoint always says what differed."""
+    """Do nothing, for PyTorch's sake: an error of a checkpoint always says what differed."""
     yield
 
 
 class _Argument:
-    """A tensor argument as it was: its value, or what the outer saved-tensor hooks keep of it."""
+    """A tensor argument at the time of the call: its value, or what the outer saved-tensor hooks made of it."""
 
     def __init__(
         self, x: Tensor, hooks: tuple[Callable[..., Any], Callable[..., Any]] | None
@@ -72,12 +72,12 @@ class _Argument:
                 self.kept = pack(self.kept)
 
     def tensor(self) -> Tensor:
-        """Return a leaf with the argument's value."""
+        """Make a leaf with the argument's value."""
         x = self.kept if self.unpack is None else self.unpack(self.kept)
         if x.device.type == "cpu":
             y = wrap(x.value, x.spec, x.device, x.owner)
         else:
-            # without the barrier the device would find the value that was computed before
+            # without the barrier the device would reuse the value that was computed before
             with using(MODE.get().replace(grad=False)):
                 y = REGISTRY["barrier"].bind(x)
             y = wrap(y.value, y.spec, y.device, y.owner)
@@ -105,12 +105,12 @@ class _Frame:
         self.recomputed: dict[Any, dict[int, Any]] = {}
 
     def pack(self, x: Tensor) -> tuple[_Frame, int]:
-        """Number a tensor that is saved; the number is saved instead."""
+        """Give a saved tensor a number, which is saved in its place."""
         self.specs.append(x.spec)
         return self, len(self.specs) - 1
 
     def unpack(self, held: tuple[_Frame, int]) -> Tensor:
-        """Return the tensor of a number, after running the function again if that has not been done."""
+        """Load the tensor of a number; run the function again if that has not been done."""
         number = held[1]
         walk = WALK.get()
         found = self.recomputed.get(walk)
@@ -128,7 +128,7 @@ class _Frame:
             return self.function(*args, **kwargs)
 
     def run_again(self) -> dict[int, Any]:
-        """Return what the function saves, by number."""
+        """Run the function again, and collect the tensors it saves by number."""
         found: dict[int, Any] = {}
         number = 0
 
@@ -168,13 +168,13 @@ class _Frame:
             )
 
     def random(self) -> contextlib.AbstractContextManager[None]:
-        """Draw the numbers of the first run, and leave the default generator as it is."""
+        """Repeat the random numbers of the first run, and leave the default generator as it is."""
         place = self.random_place
         return contextlib.nullcontext() if place is None else place.again()
 
 
 def noop_context_fn() -> tuple[Any, Any]:
-    """Return two contexts that do nothing: the default `context_fn`."""
+    """Make two contexts that do nothing: the default `context_fn`."""
     return contextlib.nullcontext(), contextlib.nullcontext()
 
 
@@ -184,9 +184,9 @@ def checkpoint(
     debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True,
     keep_bytes: int | None = None, **kwargs: Any,
 ) -> Any:  # fmt: skip
-    """Return `function(*args, **kwargs)`, keeping nothing for backward but the arguments.
+    """Call `function(*args, **kwargs)`, and save only the arguments for backward.
 
-    Backward runs the function again for what its ops had saved: less memory for one more forward. Checkpoints
+    Backward runs the function again to save the tensors it needs: less memory for one more forward. Checkpoints
     nest, and work under the transforms of `tabgrad.func` and inside `compile`. The function must do the same
     each time; random numbers repeat unless `preserve_rng_state` is False. `context_fn` returns two context
     managers, for the first run and for the others; `determinism_check="none"` drops the comparison of what is
@@ -220,7 +220,7 @@ def checkpoint_sequential(
     functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
 ) -> Any:  # fmt: skip
-    """Return `input` sent through `functions`, keeping only what goes between `segments` groups of them.
+    """Send `input` through `functions`, and save only the tensors between `segments` groups of them.
 
     `functions` is a Sequential or a sequence of functions. The last group is not checkpointed.
 

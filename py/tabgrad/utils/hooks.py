@@ -8,7 +8,7 @@ from tabgrad.transforms.node import RemovableHandle as RemovableHandle
 
 
 def add(hooks: dict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
-    """Put a hook at the end of an ordered table, or at its beginning; return what removes it."""
+    """Put a hook at the end (or beginning) of an ordered table; return the handle that removes it."""
     handle = RemovableHandle(hooks)
     later = dict(hooks) if prepend else {}
     if prepend:

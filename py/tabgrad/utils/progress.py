@@ -1,4 +1,4 @@
-"""Progress of a program: a bar, logged values, functions to try.
+"""The progress of a program: bars, logged values, and functions to try.
 
 On a terminal a bar is drawn, by tqdm where it is installed. A page, a notebook or a test
 that wants to show progress itself installs a sink and receives events instead.
@@ -63,7 +63,7 @@ def bar(total: int | None = None, desc: str = "") -> Bar:
 
 
 def publish(**functions: Callable[..., Any]) -> None:
-    """Offer functions to whoever shows the progress; on a terminal this does nothing.
+    """Offer functions to the page that shows the progress; on a terminal this does nothing.
 
     The page of tabgrad knows `predict`: it gets 64 numbers from 0 to 1, the rows of an 8×8
     image, and returns the probabilities of the ten digits.
@@ -135,7 +135,7 @@ class _Tqdm:
 
 
 class _Line:
-    """Keeps one line of stderr up to date; writes it once, at the end, where that is no terminal."""
+    """Keeps one line of stderr up to date; without a terminal it writes the line once, at the end."""
 
     _PAUSE = 0.1  # seconds between two drawings
 

@@ -1,4 +1,4 @@
-"""Selective checkpointing: which results are kept and which are computed again, op by op."""
+"""Selective checkpointing: a policy decides for each op whether its result is kept or computed again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class CheckpointError(GradientError):
-    """A function that was run again did not do what it did before."""
+    """A function that was run again did something else than before."""
 
 
 class CheckpointPolicy(enum.Enum):
-    """What a policy says of the result of an op; PREFER is taken as MUST."""
+    """The decisions of a policy on an op's result; PREFER is treated as MUST."""
 
     MUST_SAVE = 0
     PREFER_SAVE = 1
@@ -33,7 +33,7 @@ SAVED = (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
 
 
 class SelectiveCheckpointContext:
-    """What a policy gets besides the op: whether the function is being run again."""
+    """The first argument of a policy: it says whether the function is being run again."""
 
     def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
         self.is_recompute = is_recompute
@@ -60,18 +60,18 @@ class _Around:
         self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
         mode: Mode,
     ) -> Tensor:  # fmt: skip
-        """Apply `op` as outside of this context."""
+        """Apply `op` as it would be outside of this context."""
         outer = self.outer[-1]
         return run(op, args, params, mode) if outer is None else outer(run, op, args, params, mode)
 
     def saves(self, op: Op, args: tuple[Tensor, ...], params: Params, again: bool) -> bool:
-        """Return whether the policy keeps the result of `op`."""
+        """Ask the policy whether to keep the result of `op`."""
         told = SelectiveCheckpointContext(is_recompute=again)
         return self.policy(told, op, *args, **params) in SAVED
 
 
 class _Keeping(_Around):
-    """The first run: keeps the results that the policy wants kept."""
+    """The context of the first run, which keeps the results that the policy wants."""
 
     def __call__(
         self, run: Callable[..., Tensor], op: Op, args: tuple[Tensor, ...], params: Params,
@@ -84,7 +84,7 @@ class _Keeping(_Around):
 
 
 class _Using(_Around):
-    """A later run: takes what was kept, and computes the rest."""
+    """The context of a later run, which takes the kept results and computes the others."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -114,7 +114,7 @@ def create_selective_checkpoint_contexts(
     policy_fn_or_list: Callable[..., CheckpointPolicy] | Sequence[Any],
     allow_cache_entry_mutation: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Return the pair of contexts for `checkpoint(..., context_fn=...)` that keeps the results of some ops.
+    """Make the pair of contexts for `checkpoint(..., context_fn=...)` that keeps the results of some ops.
 
     A policy is called with a SelectiveCheckpointContext, the op (its `name` tells which), and the op's
     arguments and parameters. A list names the ops whose results are kept: names, or functions of that name.

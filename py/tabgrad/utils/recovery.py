@@ -60,7 +60,7 @@ class Snapshot:
         self.take()
 
     def take(self) -> None:
-        """Copy the states to the host; if that fails the last copy stays."""
+        """Copy the states to the host; if that fails, the last copy stays."""
         kept = [(put, _kept(value)) for o in self.objects for put, value in _states(o)]
         self.kept, self.random = kept, Mark()
 
@@ -73,7 +73,7 @@ class Snapshot:
 
 
 class _Kept:
-    """The bytes of a tensor, with its spec and device to make it again."""
+    """The bytes of a tensor, with the spec and device to make it again."""
 
     def __init__(self, x: Tensor) -> None:
         self.raw = bytes(reading.data(x, "snapshot"))
@@ -81,12 +81,12 @@ class _Kept:
         self.device = x.device
 
     def made(self) -> Tensor:
-        """Return a new tensor."""
+        """Make the tensor again."""
         return upload(self.raw, self.spec.shape, self.spec.dtype, self.device)
 
 
 def _kept(state: Any) -> tuple[list[Any], Any]:
-    """Return the leaves of nested dicts and lists, tensors as bytes of the host, and how they were nested."""
+    """Flatten nested dicts and lists to leaves, tensors as bytes on the host, and their structure."""
     leaves, structure = tree.flatten(state)
     return [_Kept(x) if isinstance(x, tg.Tensor) else x for x in leaves], structure
 
@@ -123,7 +123,7 @@ def _buffer(module: Module, name: str) -> Put:
 
 
 def _fits(now: tg.Tensor, value: tg.Tensor) -> bool:
-    """Test whether all of `now` can be written; a view would be written to a base that may be gone."""
+    """Test whether all of `now` can be written; the base of a view may be gone."""
     return now.shape == value.shape and now.dtype == value.dtype and not now._is_view()
 
 

@@ -1,4 +1,4 @@
-"""Activations. With `inplace` the input takes the result as its new value."""
+"""Activations. With `inplace` the result is written to the input."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def into(input: Tensor, y: Tensor, inplace: bool) -> Tensor:
-    """Return `y`; with `inplace` write it to `input` first."""
+    """Write `y` to `input` if `inplace`, and return the tensor that holds the result."""
     return input.copy_(y) if inplace else y
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return max(x, 0); the derivative at 0 is 0.
+    """Compute max(x, 0); the derivative at 0 is 0.
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0], device="cpu"))
@@ -47,13 +47,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return x * sigmoid(x)."""
+    """Compute x * sigmoid(x)."""
     needs_float("silu", input)
     return into(input, silu_op(input), inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """Return x times the normal distribution function of x; "tanh" approximates it.
+    """Compute x times the normal distribution function of x; "tanh" approximates it.
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.gelu(tg.tensor([1.0], device="cpu"))
@@ -74,17 +74,17 @@ def _elu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return x where positive, alpha * (exp(x) - 1) elsewhere."""
+    """Compute x where positive, alpha * (exp(x) - 1) elsewhere."""
     return into(input, _elu(input, alpha), inplace)
 
 
 def _not_above_zero(x: Tensor) -> Tensor:
-    """Return min(x, 0): it keeps exponentials in range where their result is not used."""
+    """Compute min(x, 0), which keeps exponentials in range where their result is not used."""
     return where(lt(x, 0), x, 0)
 
 
 def _unless_nan(x: Tensor, y: float) -> Tensor | float:
-    """Return `y`, but nan where `x` is nan, without a derivative by `x`."""
+    """Make `y` nan where `x` is nan, without a derivative by `x`."""
     return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
 
 
@@ -95,7 +95,7 @@ def _selu(input: Tensor) -> Tensor:
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return the self-normalising exponential unit."""
+    """Compute the self-normalising exponential unit."""
     return into(input, _selu(input), inplace)
 
 
@@ -109,7 +109,7 @@ def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    """Compute max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     return into(input, _celu(input, alpha), inplace)
 
 
@@ -121,14 +121,14 @@ def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """Return x where positive, negative_slope * x elsewhere."""
+    """Compute x where positive, negative_slope * x elsewhere."""
     return into(input, _leaky_relu(input, negative_slope), inplace)
 
 
 @kinked
 @widened
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Return x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
+    """Compute x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
     same_dtype("prelu: Type promoting not supported.", input, weight)
     shape = input.spec.shape
     if weight.spec.size != 1:
@@ -149,7 +149,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return min(max(x, 0), 6)."""
+    """Compute min(max(x, 0), 6)."""
     return into(input, _hardtanh(input, 0.0, 6.0), inplace)
 
 
@@ -176,7 +176,7 @@ def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """Return x kept between the bounds, as integers for integers; the derivative is 0 at them and beyond."""
+    """Clamp x between the bounds, as integers for integers; the derivative is 0 at the bounds and beyond."""
     return into(input, _hardtanh(input, min_val, max_val), inplace)
 
 
@@ -188,7 +188,7 @@ def _hardsigmoid(input: Tensor) -> Tensor:
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return x / 6 + 1/2, kept between 0 and 1."""
+    """Compute x / 6 + 1/2, clamped between 0 and 1."""
     return into(input, _hardsigmoid(input), inplace)
 
 
@@ -202,13 +202,13 @@ def _hardswish(input: Tensor) -> Tensor:
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return x * hardsigmoid(x)."""
+    """Compute x * hardsigmoid(x)."""
     return into(input, _hardswish(input), inplace)
 
 
 @kinked
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Return x where |x| > lambd, 0 elsewhere."""
+    """Compute x where |x| > lambd, 0 elsewhere."""
     needs_float("hardshrink", input)
     return where(gt(abs_(input), lambd), input, _unless_nan(input, 0))
 
@@ -216,7 +216,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 @kinked
 @widened
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Return x moved by lambd towards 0, and 0 within lambd of it."""
+    """Compute x moved by lambd towards 0, and 0 within lambd of it."""
     needs_float("softshrink", input)
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
@@ -226,13 +226,13 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @widened
 def tanhshrink(input: Tensor) -> Tensor:
-    """Return x - tanh(x)."""
+    """Compute x - tanh(x)."""
     return sub(input, tanh(input))
 
 
 @widened
 def softsign(input: Tensor) -> Tensor:
-    """Return x / (1 + |x|)."""
+    """Compute x / (1 + |x|)."""
     return div(input, add(abs_(input), 1))
 
 
@@ -245,20 +245,20 @@ def _threshold(input: Tensor, threshold: float, value: float) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """Return `value` where x is at most `threshold`, x elsewhere; numbers take the dtype of x."""
+    """Select `value` where x is at most `threshold`, x elsewhere; numbers take the dtype of x."""
     return into(input, _threshold(input, threshold, value), inplace)
 
 
 @widened
 def logsigmoid(input: Tensor) -> Tensor:
-    """Return ln(sigmoid(x)), without overflow."""
+    """Compute ln(sigmoid(x)), without overflow."""
     needs_float("logsigmoid", input)
     return sub(0, softplus_op(neg(input)))
 
 
 @widened
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """Return ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
+    """Compute ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
     needs_float("softplus", input)
     scaled = input if beta == 1 else mul(input, beta)
     y = softplus_op(scaled)
@@ -272,12 +272,12 @@ def _mish(input: Tensor) -> Tensor:
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return x * tanh(softplus_op(x))."""
+    """Compute x * tanh(softplus_op(x))."""
     return into(input, _mish(input), inplace)
 
 
 def above_zero(x: Tensor) -> Tensor:
-    """Return max(x, 0) with the derivative 1 at 0, which margin losses need."""
+    """Compute max(x, 0) with the derivative 1 at 0, which margin losses need."""
     return at_least(x, 0)
 
 
@@ -292,7 +292,7 @@ def _halves(name: str, input: Tensor, dim: int) -> tuple[Any, Any]:
 
 @widened
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """Return a * sigmoid(b) for the two halves a and b of `dim`."""
+    """Compute a * sigmoid(b) for the two halves a and b of `dim`."""
     needs_float("glu", input)
     a, b = _halves("glu", input, dim)
     return mul(a, sigmoid(b))
@@ -300,27 +300,27 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 @widened
 def swiglu(input: Tensor, dim: int = -1) -> Tensor:
-    """Return silu(a) * b for the two halves a and b of `dim`."""
+    """Compute silu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("swiglu", input, dim)
     return mul(silu_op(a), b)
 
 
 @widened
 def geglu(input: Tensor, dim: int = -1, approximate: str = "none") -> Tensor:
-    """Return gelu(a) * b for the two halves a and b of `dim`."""
+    """Compute gelu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("geglu", input, dim)
     return mul(gelu(a, approximate), b)
 
 
 @widened
 def reglu(input: Tensor, dim: int = -1) -> Tensor:
-    """Return relu(a) * b for the two halves a and b of `dim`."""
+    """Compute relu(a) * b for the two halves a and b of `dim`."""
     a, b = _halves("reglu", input, dim)
     return mul(relu_op(a), b)
 
 
 def _chosen(input: Tensor, dim: int | None) -> int:
-    """Return `dim`, or PyTorch's choice if it is None."""
+    """Choose the dim: `dim`, or PyTorch's choice if it is None."""
     if dim is not None:
         return dim
     return 0 if input.ndim in (0, 1, 3) else 1
@@ -329,21 +329,21 @@ def _chosen(input: Tensor, dim: int | None) -> int:
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
-    """Return exp(x) / sum(exp(x)) along `dim`; `dtype` casts first."""
+    """Compute exp(x) / sum(exp(x)) along `dim`; `dtype` casts first."""
     return of_rows.softmax(input, _chosen(input, dim), dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
-    """Return log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
+    """Compute log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
     return of_rows.log_softmax(input, _chosen(input, dim), dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
-    """Return softmax(-x) along `dim`."""
+    """Compute softmax(-x) along `dim`."""
     return of_rows.softmax(-input, _chosen(input, dim), dtype)
 
 

@@ -30,7 +30,7 @@ def _adaptive_bounds(n: int, out: int) -> list[tuple[int, int]]:
 def adaptive_sizes(
     name: str, x: Tensor, n: int, output_size: Dims | Sequence[int | None] | None
 ) -> Ints:
-    """Return the spatial sizes of the output; None keeps that of the input."""
+    """Complete the spatial sizes of the output; None stands for the size of the input."""
     shape = x.spec.shape
     if len(shape) not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected an input of {n + 1} or {n + 2} dimensions, got {shape}")
@@ -52,7 +52,7 @@ def adaptive_sizes(
 
 
 def adaptive_windows(x: Tensor, axis: int, out: int, value: float) -> tuple[Any, list[int]]:
-    """Return the regions along `axis` as [..., out, longest], padded with `value`, and their lengths."""
+    """Cut out the regions along `axis` as [..., out, longest], padded with `value`, with their lengths."""
     n = x.spec.shape[axis]
     if not out:
         shape = (*x.spec.shape[:axis], 0, 1, *x.spec.shape[axis + 1 :])
@@ -77,7 +77,7 @@ def adaptive_windows(x: Tensor, axis: int, out: int, value: float) -> tuple[Any,
 def adaptive_avg_pool(
     name: str, n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None
 ) -> Tensor:
-    """Return the means of the windows that give `output_size` along the last `n` axes."""
+    """Compute the means of the windows that give `output_size` along the last `n` axes."""
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
     first = len(x.spec.shape) - n
@@ -102,7 +102,7 @@ def _adaptive_max_pool(
     n: int, x: Tensor, output_size: Dims | Sequence[int | None] | None,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maxima of the windows that give `output_size` along the last `n` axes."""
+    """Compute the maxima of the windows that give `output_size` along the last `n` axes."""
     name = f"adaptive_max_pool{n}d"
     needs_float(name, x)
     sizes = adaptive_sizes(name, x, n, output_size)
@@ -129,38 +129,38 @@ def _adaptive_max_pool(
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, L] (or [C, L]) as `output_size` says."""
+    """Compute the means of as many regions of `input` [N, C, L] (or [C, L]) as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
 def adaptive_max_pool1d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
+    """Compute the maxima of as many regions of `input` [N, C, L] (or [C, L]), and where they lie if asked."""
     return _adaptive_max_pool(1, input, output_size, return_indices)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, H, W] (or [C, H, W]) as `output_size` says."""
+    """Compute the means of as many regions of `input` [N, C, H, W] (or [C, H, W]) as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def adaptive_max_pool2d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
+    """Compute the maxima of as many regions of `input` [N, C, H, W] (or [C, H, W]), and where they lie."""
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
-    """Return the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
+    """Compute the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
 def adaptive_max_pool3d(
     input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
-    """Return the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
+    """Compute the maxima of as many regions of `input` [N, C, D, H, W], and where they lie if asked."""
     return _adaptive_max_pool(3, input, output_size, return_indices)
 
 

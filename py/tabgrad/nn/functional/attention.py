@@ -27,7 +27,7 @@ def _wide(x: Tensor, lead: tuple[int, ...]) -> Tensor:
 
 
 def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
-    """Return `x` [..., h, S, E] with each head repeated to make `heads`."""
+    """Repeat each head of `x` [..., h, S, E], to `heads` in all."""
     *lead, h, s, e = x.spec.shape
     if h == heads:
         return x
@@ -41,7 +41,7 @@ def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
 
 
 def _lines(scores: Tensor) -> tuple[Any, Any]:
-    """Return the query's and the key's place at every score."""
+    """Compute the indices of the query and of the key of every score."""
     shape, kind = scores.spec.shape, scores.device.index_dtype
     rows, columns = shape[-2:]
     n = len(shape)
@@ -52,7 +52,7 @@ def _lines(scores: Tensor) -> tuple[Any, Any]:
 
 
 def _safe_softmax(x: Tensor) -> Tensor:
-    # a row that is masked out everywhere gives zeros, as in PyTorch
+    # a fully masked row gives zeros, as in PyTorch
     last = (len(x.spec.shape) - 1,)
     high = maximum(peak.bind(x, axes=last), -3.4e38)
     e = exp(sub.bind(x, keep(high, x, last)))
@@ -66,7 +66,7 @@ def _attention(
     is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
     drop: Callable[[Any], Any] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return softmax(query @ key.T * scale + mask) @ value; `drop` is applied to the probabilities.
+    """Compute softmax(query @ key.T * scale + mask) @ value; `drop` is applied to the probabilities.
 
     query [..., L, E], key [..., S, E], value [..., S, Ev] with leading sizes that broadcast. A bool mask
     keeps where it is true, any other is added. `is_causal` lets query i see the keys up to i.
@@ -103,7 +103,7 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return softmax(query @ key.T * scale + mask) @ value, with dropout on the probabilities.
+    """Compute softmax(query @ key.T * scale + mask) @ value, with dropout on the probabilities.
 
     query [..., L, E], key [..., S, E], value [..., S, Ev]; `scale` is 1 / sqrt(E) unless given. A bool mask
     keeps where it is true, any other is added; `is_causal` lets query i see the keys up to i. With

@@ -75,7 +75,7 @@ def _finish(y: Tensor, bias: Tensor | None, single: bool, name: str) -> Tensor:
 
 
 def _steps(name: str, n: int, stride: Dims, dilation: Dims) -> tuple[Any, Any]:
-    """Return the strides and dilations of `n` axes. Raises if they are not positive."""
+    """Expand strides and dilations to `n` axes; raise if they are not positive."""
     strides = each_axis(f"{name}: stride", stride, n)
     dilations = each_axis(f"{name}: dilation", dilation, n)
     if min(strides) < 1 or min(dilations) < 1:
@@ -89,7 +89,7 @@ def _convolve(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims | str, dilation: Dims, groups: int,
 ) -> Tensor:  # fmt: skip
-    """Return the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
+    """Compute the convolution over the last `n` axes of [N, C, ...] (or [C, ...]) with [O, C / groups, ...]."""
     name = f"conv{n}d"
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
@@ -107,7 +107,7 @@ def _convolve_transpose(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims, output_padding: Dims, groups: int, dilation: Dims,
 ) -> Tensor:  # fmt: skip
-    """Return the transpose of `_convolve` with respect to its input; the weight is [C, O / groups, ...]."""
+    """Apply the transpose of `_convolve` with respect to its input; the weight is [C, O / groups, ...]."""
     name = f"conv_transpose{n}d"
     input, weight, bias = one_dtype(name, input, weight, bias)
     input, single = _batched(name, input, weight, n)
@@ -145,7 +145,7 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the convolution of `input` [N, C, L] (or [C, L]) with `weight` [O, C / groups, k].
+    """Compute the convolution of `input` [N, C, L] (or [C, L]) with `weight` [O, C / groups, k].
 
     `padding` is a number of zeros on both sides, "valid" (none) or "same" (as many as keep the length).
 
@@ -162,7 +162,7 @@ def conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the convolution of `input` [N, C, H, W] (or [C, H, W]) with `weight` [O, C / groups, kh, kw]."""
+    """Compute the convolution of `input` [N, C, H, W] (or [C, H, W]) with `weight` [O, C / groups, kh, kw]."""
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -171,7 +171,7 @@ def conv3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims | str = 0, dilation: Dims = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the convolution of `input` [N, C, D, H, W] with `weight` [O, C / groups, kd, kh, kw]."""
+    """Compute the convolution of `input` [N, C, D, H, W] with `weight` [O, C / groups, kd, kh, kw]."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -179,7 +179,7 @@ def conv_transpose1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the transposed convolution of `input` [N, C, L] with `weight` [C, O / groups, k]."""
+    """Compute the transposed convolution of `input` [N, C, L] with `weight` [C, O / groups, k]."""
     return _convolve_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -189,7 +189,7 @@ def conv_transpose2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the transposed convolution of `input` [N, C, H, W] with `weight` [C, O / groups, kh, kw].
+    """Compute the transposed convolution of `input` [N, C, H, W] with `weight` [C, O / groups, kh, kw].
 
     It is the transpose of `conv2d` with respect to its input, which computes that gradient. `output_padding`
     makes the result longer at the end if several lengths are possible.
@@ -203,7 +203,7 @@ def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Dims = 1,
     padding: Dims = 0, output_padding: Dims = 0, groups: int = 1, dilation: Dims = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
+    """Compute the transposed convolution of `input` [N, C, D, H, W] with `weight` [C, O / groups, *kernel]."""
     return _convolve_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 LOW = -1e30
-"""Stands for ln 0: finite, so that differences of it are no nan."""
+"""A finite stand-in for ln 0, so that differences are not nan."""
 
 
 def _log_add(*terms: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def ctc_loss(
     target_lengths: Tensor | Sequence[int], blank: int = 0, reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return minus the log-probability of the targets, summed over all alignments.
+    """Compute minus the log-probability of the targets, summed over all alignments.
 
     `log_probs` is [T, N, C] (or [T, C]). `targets` holds class indices: [N, S], padded at the end, or those of
     all N sequences joined, which reads the lengths. Lengths are [N]. The mean divides by the target lengths
@@ -123,7 +123,7 @@ def _lengths(v: Tensor | Sequence[int], n: int, like: Tensor) -> Tensor:
 
 
 def _extended(targets: Tensor, blank: int) -> tuple[Any, Any]:
-    """Return the targets with blanks between and around them, and where a step may skip the blank before."""
+    """Put blanks between and around the targets, and tell where a step may skip the blank before."""
     n, s = targets.spec.shape
     blanks = constant(blank, spec((n, s, 1), targets.spec.dtype), targets.device)
     pairs = cat.bind(blanks, reshape.bind(targets, shape=(n, s, 1)), axis=2)
@@ -156,7 +156,7 @@ def _forward(log_probs: Tensor, labels: Tensor, skips: Tensor, lengths: list[Any
         alpha = where(column(gt(lengths[0], t)), new, alpha)
     last = [where(eq(place, add(ends, -k)), alpha, 0) for k in (1, 2)]
     final = [reduce_sum.bind(v, axes=(1,)) for v in last]
-    # an empty target has only the blank
+    # an empty target has only one blank
     final[1] = where(eq(lengths[1], 0), LOW, final[1])
     total = _log_add(*final)
     return where(lt(total, LOW / 2), math.inf, neg(total))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def normalize(
     input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
-    """Return `input` divided by its p-norm over `dim`, which counts as at least `eps`.
+    """Divide `input` by its p-norm over `dim`, which counts as at least `eps`.
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0], device="cpu"), dim=0)
@@ -41,7 +41,7 @@ def _normalized(input: Tensor, p: float, dim: Dims, eps: float) -> Tensor:
 
 @widened(autocast=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Return the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
+    """Compute the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
     needs_float("cosine_similarity", x1, x2, any_of=True)
     product = mul(x1, x2)
     at = axis_index("cosine_similarity", dim, len(product.spec.shape))
@@ -56,7 +56,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """Return the p-norm of x1 - x2 + eps over the last axis."""
+    """Compute the p-norm of x1 - x2 + eps over the last axis."""
     d = add(sub(x1, x2), eps)
     axes = (len(d.spec.shape) - 1,) if d.spec.shape else ()
     y = vector_norm(d, p, axes)

@@ -25,7 +25,7 @@ def _check(name: str, p: float) -> None:
 
 
 def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
-    """Return True with probability 1 - p, as one draw of `shape` repeated over `x`."""
+    """Draw a mask that is True with probability 1 - p: one draw of `shape`, repeated over `x`."""
     needs_float("dropout", x)
     u = tg.rand(*shape, dtype=dt.float32, device=x.device)
     mask = ge(u, p)
@@ -34,7 +34,7 @@ def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
 
 @of_tensors
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Return `input` with each element zeroed with probability `p` and the others scaled by 1 / (1 - p).
+    """Zero each element of `input` with probability `p`, and scale the others by 1 / (1 - p).
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.dropout(tg.ones(3, device="cpu"), 0.5, training=False)
@@ -65,26 +65,26 @@ def _channels(name: str, input: Tensor, n: int, p: float, training: bool, inplac
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Return `input` [N, C, L] (or [C, L]) with whole channels zeroed."""
+    """Zero whole channels of `input` [N, C, L] (or [C, L])."""
     return _channels("dropout1d", input, 1, p, training, inplace)
 
 
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Return `input` [N, C, H, W] (or [C, H, W]) with whole channels zeroed."""
+    """Zero whole channels of `input` [N, C, H, W] (or [C, H, W])."""
     return _channels("dropout2d", input, 2, p, training, inplace)
 
 
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Return `input` [N, C, D, H, W] (or [C, D, H, W]) with whole channels zeroed."""
+    """Zero whole channels of `input` [N, C, D, H, W] (or [C, D, H, W])."""
     return _channels("dropout3d", input, 3, p, training, inplace)
 
 
 _ALPHA = -1.7580993408473766
-"""What a dropped element becomes: the lower limit of selu."""
+"""The value of a dropped element: the lower limit of selu."""
 
 
 def _alpha(
@@ -102,7 +102,7 @@ def _alpha(
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Return `input` with elements dropped so that mean and variance stay, for selu networks."""
+    """Drop elements of `input` and keep its mean and variance, for selu networks."""
     _check("alpha_dropout", p)
     return _alpha(input, p, input.spec.shape, training, inplace)
 
@@ -110,7 +110,7 @@ def alpha_dropout(
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Return `alpha_dropout` of whole channels of `input` [N, C, ...]."""
+    """Apply `alpha_dropout` to whole channels of `input` [N, C, ...]."""
     _check("feature_alpha_dropout", p)
     shape = input.spec.shape
     if len(shape) < 2:
@@ -122,7 +122,7 @@ def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
     inplace: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
+    """Compute x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
     needs_float("rrelu", input)
     if upper < lower:
         raise ArgumentError(f"rrelu: lower {lower} must not exceed upper {upper}")
@@ -137,13 +137,13 @@ def rrelu(
 def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
-    """Return a sample of the Gumbel-softmax distribution of temperature `tau` along `dim`.
+    """Draw a sample of the Gumbel-softmax distribution of temperature `tau` along `dim`.
 
-    With `hard` the sample is one-hot and its derivative that of the soft one.
+    With `hard` the sample is one-hot, with the derivative of the soft sample.
     """
     needs_float("gumbel_softmax", logits)
     u = tg.rand(*logits.spec.shape, dtype=dt.float32, device=logits.device)
-    # u is below 1, so 1 - u never is 0; the floor keeps the outer logarithm finite
+    # u is below 1, so 1 - u is never 0; the floor keeps the outer logarithm finite
     wait = maximum(neg(log(sub(1, u))), 1e-20)
     soft = softmax(div(sub(logits, log(wait)), tau), dim)
     if not hard:

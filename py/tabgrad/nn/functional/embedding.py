@@ -21,7 +21,7 @@ from tabgrad.tensor.norms import vector_norm
 
 
 def padding_row(name: str, padding_idx: int, rows: int) -> int:
-    """Return the row that `padding_idx` names, counted from 0; raise PaddingError where it names none."""
+    """Count `padding_idx` from 0; raise PaddingError if there is no such row."""
     if not -rows <= padding_idx < rows:
         raise PaddingError(
             f"Padding_idx must be within num_embeddings: {name}: padding_idx must be within the number of "
@@ -33,7 +33,7 @@ def padding_row(name: str, padding_idx: int, rows: int) -> int:
 def _looked_up(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, name: str = "embedding"
 ) -> Tensor:
-    """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
+    """Look up the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient.
     """
@@ -61,7 +61,7 @@ def embedding(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
+    """Look up the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient. With `max_norm` the rows that are read are first scaled down
     in place to that norm. `scale_grad_by_freq` divides the gradient of a row by how often it is read.
@@ -98,7 +98,7 @@ def _check_dense(name: str, sparse: bool) -> None:
 
 
 def _counts(input: Tensor, weight: Tensor) -> Tensor:
-    """Return how often each index occurs in `input`, [n]."""
+    """Count the occurrences of each index in `input`, [n]."""
     with tg.no_grad():
         flat = input.reshape(-1)
         one = tg.ones(flat.shape[0], dtype=weight.dtype, device=weight.device)
@@ -107,7 +107,7 @@ def _counts(input: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Shared(tg.autograd.Function):
-    """The identity of `rows`: cotangents are divided by `counts`; tangents are not, as in PyTorch."""
+    """The identity of `rows`, whose cotangents are divided by `counts`; tangents are not, as in PyTorch."""
 
     generate_vmap_rule = True
 
@@ -142,7 +142,7 @@ def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> No
 
 
 def _one_hot(tensor: Tensor, num_classes: int) -> Tensor:
-    """Return 1 at the class of each integer and 0 elsewhere, along a new last axis of size `num_classes`.
+    """Put 1 at the class of each integer and 0 elsewhere, along a new last axis of size `num_classes`.
 
     An integer outside [0, num_classes) raises.
     """
@@ -160,9 +160,9 @@ def _one_hot(tensor: Tensor, num_classes: int) -> Tensor:
 
 @of_tensors
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Return 1 at the class of each integer and 0 elsewhere, along a new last axis.
+    """Put 1 at the class of each integer and 0 elsewhere, along a new last axis.
 
-    Without `num_classes` there are as many as the largest integer needs, which reads the tensor back.
+    `num_classes` is what the largest integer needs unless given, which reads the tensor back.
 
     >>> import tabgrad as tg
     >>> tg.nn.functional.one_hot(tg.tensor([0, 2], device="cpu"), 3)
@@ -187,7 +187,7 @@ def embedding_bag(
     sparse: bool = False, per_sample_weights: Tensor | None = None,
     include_last_offset: bool = False, padding_idx: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the sum, mean or maximum of the rows of `weight` in each bag.
+    """Compute the sum, mean or maximum of the rows of `weight` in each bag.
 
     `input` [B, n] holds bags of equal length, or [n] bags that begin at `offsets`. `per_sample_weights` scale
     the rows of a sum; rows of `padding_idx` are left out. `scale_grad_by_freq` is as in `embedding`.
@@ -235,7 +235,7 @@ def _ragged(
     place = tg.arange(n, device=rows.device)
     offsets = within("the offsets of embedding_bag", offsets, n + 1)
     bag = tg.searchsorted(offsets[:bags], place, right=True) - 1
-    # -1 is what lies before the first bag
+    # -1 stands for rows before the first bag
     bag = within("embedding_bag, whose first offset must be 0", bag, bags)
     share = tg.ones(n, dtype=rows.dtype, device=rows.device) if weights is None else weights
     if padding is not None:
@@ -255,7 +255,7 @@ def _ragged(
 
 
 def _largest(rows: Tensor, bag: Tensor, bags: int, counted: Tensor | None) -> Tensor:
-    """Return the maximum of the rows of each bag, 0 for a bag without rows that count."""
+    """Compute the maximum of the rows of each bag, 0 for a bag without rows that count."""
     n, width = rows.spec.shape
     low = -float("inf")
     if counted is not None:

@@ -1,4 +1,4 @@
-"""Products with a weight, and a bias."""
+"""Linear and bilinear maps with a bias."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def one_dtype(name: str, *tensors: Any) -> list[Any]:
-    """Return the tensors in one dtype. Autocast chooses it; without autocast they must agree already."""
+    """Cast the tensors to the dtype of autocast; without autocast their dtypes must agree already."""
     casting = MODE.get().autocast
     if casting is not None:
         tensors = casting.lowered(tensors)
@@ -40,7 +40,7 @@ def one_dtype(name: str, *tensors: Any) -> list[Any]:
 
 @of_tensors
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return input @ weight.T + bias for an input [..., in] and a weight [out, in].
+    """Compute input @ weight.T + bias for an input [..., in] and a weight [out, in].
 
     >>> import tabgrad as tg
     >>> x, w = tg.ones(2, 3, device="cpu"), tg.ones(1, 3, device="cpu")
@@ -68,7 +68,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @of_tensors
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
+    """Compute y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
     lead = input1.spec.shape[:-1]
     o, i, j = weight.spec.shape
     if input1.spec.shape[-1] != i or input2.spec.shape != (*lead, j):

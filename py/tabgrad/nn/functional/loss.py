@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction that PyTorch's old pair of flags means, or `reduction` if neither is given."""
+    """Translate PyTorch's old pair of flags to a reduction; keep `reduction` if neither is given."""
     if size_average is None and reduce is None:
         if reduction not in ("none", "mean", "sum"):
             raise ArgumentError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
@@ -51,7 +51,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """Return the loss as it is, its mean or its sum."""
+    """Reduce a loss to its mean or sum, or keep it."""
     if reduction == "none":
         return loss
     if reduction not in ("mean", "sum"):
@@ -97,7 +97,7 @@ def _checked(name: str, target: Tensor, input: Tensor, axis: int, ignore_index: 
 
 
 def class_indices(name: str, target: Tensor) -> Tensor:
-    """Return a target of class indices as the device's index dtype; int64 and uint8 are indices."""
+    """Cast class indices to the device's index dtype; int64 and uint8 are indices."""
     kind = target.device.index_dtype
     if target.spec.dtype is kind:
         return target
@@ -110,7 +110,7 @@ def class_indices(name: str, target: Tensor) -> Tensor:
 
 
 def one_hot_mask(input: Tensor, target: Tensor, axis: int) -> Tensor:
-    """Return where the coordinate along `axis` equals the target: a comparison, without an indexed read."""
+    """Compare the coordinate along `axis` with the target, which takes no indexed read."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
     return eq(along(line, input, axis), keep(target, input, (axis,)))
@@ -127,7 +127,7 @@ def _unless_ignored(loss: Tensor, target: Tensor, ignore_index: int) -> Tensor:
 def _class_weights(
     input: Tensor, target: Tensor, mask: Tensor, axis: int, weight: Tensor | None, ignore_index: int
 ) -> Tensor:
-    """Return the weight of each target, 0 for an ignored one."""
+    """Look up the weight of each target, 0 for an ignored one."""
     if weight is None:
         one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
         return where(eq(target, ignore_index), 0, one)
@@ -146,7 +146,7 @@ def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
+    """Compute the negative log-likelihood of class indices, given log-probabilities [N, C, ...] or [C].
 
     The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
     raises.
@@ -171,7 +171,7 @@ def cross_entropy(
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """Return the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
+    """Compute the cross-entropy of logits [N, C, ...] or [C] against class indices or class probabilities.
 
     Probabilities have the shape of the input and a floating dtype. The mean over indices is weighted, and
     leaves targets equal to `ignore_index` out; an index outside [0, C) raises. `label_smoothing` mixes the
@@ -213,7 +213,7 @@ def cross_entropy(
 
 
 def _smoothing(z: Tensor, total: Tensor, axis: int, weight: Tensor | None) -> Tensor:
-    """Return minus the (weighted) sum of the log-probabilities z - total over the classes."""
+    """Compute minus the (weighted) sum of the log-probabilities z - total over the classes."""
     every = sub.bind(keep(total, z, (axis,)), z)
     return reduce_sum.bind(
         every if weight is None else mul.bind(every, along(weight, z, axis)), axes=(axis,)
@@ -239,7 +239,7 @@ def _against_probabilities(
 
 
 def _per_row(loss: Tensor, rows: int) -> Tensor:
-    """Return the sum of a loss divided by the number of rows, nan without rows."""
+    """Compute the sum of a loss divided by the number of rows, nan without rows."""
     total = reduced(loss, "sum")
     return div(total, rows) if rows else add(total, math.nan)
 
@@ -267,7 +267,7 @@ def mse_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the squared difference, its (weighted) mean or sum."""
+    """Compute the squared difference, its (weighted) mean or sum."""
     needs_float("mse_loss", input, target, any_of=True)
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
 
@@ -277,7 +277,7 @@ def l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the absolute difference, its (weighted) mean or sum."""
+    """Compute the absolute difference, its (weighted) mean or sum."""
     return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
 
 
@@ -286,7 +286,7 @@ def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
+    """Compute half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
@@ -303,7 +303,7 @@ def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Return d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
+    """Compute d^2 / (2 beta) up to a difference of `beta`, and |d| - beta / 2 beyond."""
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
@@ -328,7 +328,7 @@ def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
+    """Compute -(t log(p) + (1 - t) log(1 - p)) for probabilities p; logarithms stop at -100."""
     needs_float("binary_cross_entropy", input)
     same_dtype("binary_cross_entropy: the target must be as the input.", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -349,7 +349,7 @@ def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
+    """Compute the binary cross-entropy of sigmoid(input), without overflow; `pos_weight` scales positives."""
     needs_float("binary_cross_entropy_with_logits", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     _one_shape("binary_cross_entropy_with_logits", input, target)
@@ -365,7 +365,7 @@ def kl_div(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
+    """Compute target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
     needs_float("kl_div: Integral inputs not supported.", input, target)
     if reduction != "batchmean":
         reduction = legacy_reduction(size_average, reduce, reduction)
@@ -384,7 +384,7 @@ def poisson_nll_loss(
     size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
+    """Compute the negative log-likelihood of counts under a Poisson law; `full` adds Stirling's term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if log_input:
         loss = sub(exp(input), mul(target, input))
@@ -402,7 +402,7 @@ def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
+    """Compute the negative log-likelihood of `target` under Gaussians of mean `input` and variance `var`."""
     needs_float("gaussian_nll_loss", input)
     message = "gaussian_nll_loss: var has negative entry/entries"
     if isinstance(var, Box):
@@ -413,7 +413,7 @@ def gaussian_nll_loss(
         v = constant(var, input.spec, input.device)
     if v.spec.shape != input.spec.shape and v.spec.shape == input.spec.shape[:-1]:
         v = reshape.bind(v, shape=(*v.spec.shape, 1))
-    # the floor has no part in the derivative
+    # the floor has no derivative
     v = add(v, stop_gradient(sub(maximum(v, eps), v)))
     loss = mul(add(log(v), div(square(sub(input, target)), v)), 0.5)
     if full:

@@ -1,4 +1,4 @@
-"""Losses of margins and of similarity."""
+"""Losses for margins and for similarity."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
+    """Compute max(0, -target * (input1 - input2) + margin); `target` is 1 or -1."""
     if not len(input1.spec.shape) == len(input2.spec.shape) == len(target.spec.shape):
         raise ShapeError(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
@@ -44,7 +44,7 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the input where the target is 1, and max(0, margin - input) where it is -1."""
+    """Compute the input where the target is 1, and max(0, margin - input) where it is -1."""
     far = where(eq(target, 1), 0, above_zero(sub(margin, input)))
     loss = add(far, where(eq(target, -1), 0, input))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
@@ -55,7 +55,7 @@ def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return ln(1 + exp(-target * input)); `target` is 1 or -1."""
+    """Compute ln(1 + exp(-target * input)); `target` is 1 or -1."""
     needs_float("soft_margin_loss", input)
     loss = softplus(neg(mul(target, input)))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
@@ -66,7 +66,7 @@ def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
+    """Compute 1 - cos where the target is 1, and max(0, cos - margin) where it is -1."""
     last = len(input1.spec.shape) - 1
     if last > 1 or input1.spec.shape != input2.spec.shape:
         raise ShapeError(
@@ -88,7 +88,7 @@ def triplet_margin_loss(
     eps: float = 1e-6, swap: bool = False, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
+    """Compute max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
     if not len(anchor.spec.shape) == len(positive.spec.shape) == len(negative.spec.shape):
         raise ShapeError(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
@@ -108,7 +108,7 @@ def triplet_margin_with_distance_loss(
     distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0,
     swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the triplet loss with a distance of your own; `swap` takes the nearer of two negatives."""
+    """Compute the triplet loss with a distance of your own; `swap` takes the nearer of two negatives."""
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -121,7 +121,7 @@ def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
+    """Compute the mean over the classes of max(0, margin - x[target] + x[class])^p, the target left out."""
     needs_float("multi_margin_loss", input)
     if p not in (1, 2):
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
@@ -155,7 +155,7 @@ def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
+    """Compute the mean over pairs of max(0, 1 - (x[label] - x[other])); labels end at the first -1."""
     needs_float("multilabel_margin_loss", input)
     rows = input
     if len(input.spec.shape) < 2:
@@ -198,7 +198,7 @@ def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Return the mean over the classes of the binary cross-entropy of sigmoid(input)."""
+    """Compute the mean over the classes of the binary cross-entropy of sigmoid(input)."""
     needs_float("multilabel_soft_margin_loss", input)
     loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))
     loss = loss if weight is None else mul(loss, weight)

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 def mean(x: Tensor, axes: Ints) -> Tensor:
-    """Return the mean over `axes`, which are dropped."""
+    """Compute the mean over `axes`, which are dropped."""
     n = size(tuple(x.spec.shape[a] for a in axes))
     total = reduce_sum.bind(x, axes=axes)
     return mul(total, 1 / n) if n else add(total, float("nan"))
 
 
 def centered(x: Tensor, axes: Ints) -> tuple[Any, Any, Any]:
-    """Return the mean over `axes`, `x` minus that mean, and the biased variance."""
+    """Compute the mean over `axes`, `x` minus that mean, and the biased variance."""
     middle = mean(x, axes)
     rest = sub.bind(x, keep(middle, x, axes))
     return middle, rest, mean(square(rest), axes)
 
 
 def along(v: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Return the vector `v` laid along `axis` of `x`, repeated over the others."""
+    """Lay the vector `v` along `axis` of `x`, repeated over the other axes."""
     return keep(v, x, tuple(i for i in range(len(x.spec.shape)) if i != axis))
 
 
@@ -58,7 +58,7 @@ def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Return `input` with mean 0 and variance 1 over its last axes, then scaled and moved.
+    """Normalise `input` to mean 0 and variance 1 over its last axes, then scale and shift it.
 
     `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
     """
@@ -74,7 +74,7 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return `input` divided by its root mean square over its last axes, then scaled by `weight`.
+    """Divide `input` by its root mean square over its last axes, then scale it by `weight`.
 
     Without `eps` the machine epsilon is used, in half precision that of float32.
     """
@@ -93,21 +93,21 @@ def _rms_norm(
 
 
 def epsilon(x: Tensor) -> float:
-    """Return the machine epsilon of the dtype that norms of `x` are computed in: float32 for half precision."""
+    """Find the machine epsilon of the dtype that norms of `x` are computed in: float32 for half precision."""
     return 2.0**-52 if x.spec.dtype.itemsize == 8 else 2.0**-23
 
 
 def _affine(
     rest: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None, x: Tensor
 ) -> Tensor:
-    # the factors are multiplied while they are one number for each channel
+    # the factors are multiplied here, while they are one number for each channel
     scale = inverse if weight is None else mul.bind(inverse, weight)
     y = mul.bind(rest, along(scale, x, 1))
     return y if bias is None else add.bind(y, along(bias, x, 1))
 
 
 def batch_statistics(x: Tensor) -> tuple[Any, Any, Any]:
-    """Return the mean of each channel (axis 1), `x` minus that mean, and the biased variance."""
+    """Compute the mean of each channel (axis 1), `x` minus that mean, and the biased variance."""
     shape = x.spec.shape
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected an input [N, C, ...], got {shape}")
@@ -125,7 +125,7 @@ def batch_norm(
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Return `input` [N, C, ...] normalised for each channel, then scaled by `weight` and moved by `bias`.
+    """Normalise `input` [N, C, ...] for each channel, then scale it by `weight` and shift it by `bias`.
 
     In training the statistics of the batch are used, and `running_mean` and `running_var` move towards them in
     place by `momentum` (the running variance is unbiased). Otherwise the running statistics are used.
@@ -165,14 +165,14 @@ def _by_running(
 
 
 class Running(NamedTuple):
-    """The running statistics that a batch updates in place, in the precision they are kept in."""
+    """Running statistics that a batch updates in place, in the precision in which they are stored."""
 
     mean: Tensor | None
     var: Tensor | None
     momentum: float
 
     def move(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Move both towards those of a batch; `var` is its biased variance over `n` elements."""
+        """Move both towards the statistics of a batch; `var` is its biased variance over `n` elements."""
         with whole(self.mean, self.var):
             for running, new, factor in (
                 (self.mean, mean, 1.0),
@@ -205,7 +205,7 @@ def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Return `input` [N, C, ...] normalised over each of `num_groups` groups of channels in each sample."""
+    """Normalise `input` [N, C, ...] over each of `num_groups` groups of channels in each sample."""
     needs_float("group_norm", input)
     shape = input.spec.shape
     if num_groups < 1:
@@ -229,7 +229,7 @@ def instance_norm(
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Return `input` [N, C, ...] normalised over the spatial axes of each sample and channel."""
+    """Normalise `input` [N, C, ...] over the spatial axes of each sample and channel."""
     needs_float("instance_norm", input)
     shape = input.spec.shape
     if not use_input_stats:
@@ -257,7 +257,7 @@ def _by_instance(
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """Return `input` [N, C, ...] divided by (k + alpha * mean of squares over `size` channels) ** beta."""
+    """Divide `input` [N, C, ...] by (k + alpha * mean of squares over `size` channels) ** beta."""
     if len(input.spec.shape) < 3:
         raise ShapeError(f"Expected 3D or higher dimensionality input, got {input.spec.shape}")
     if size < 1:

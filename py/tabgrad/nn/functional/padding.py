@@ -1,4 +1,4 @@
-"""Padding: with a constant, by reflection, with the edge, and circular."""
+"""Padding: with a constant, by reflection, by repeating the edge, and circular."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def pad_constant(x: Tensor, pairs: Pairs, value: float = 0) -> Tensor:
-    """Return `x` with (lo, hi) elements of `value` around each axis; negative ones crop."""
+    """Put (lo, hi) elements of `value` around each axis of `x`; negative numbers crop."""
     if not any(lo or hi for lo, hi in pairs):
         return x
     low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
@@ -89,7 +89,7 @@ _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
-    """Return `input` padded: `pad` holds (before, after) for the last dim, then for the one before it, ...
+    """Pad `input`: `pad` holds (before, after) for the last dim, then for the one before it, ...
 
     Modes: "constant" (with `value`, 0 if None; negative sizes crop), "reflect", "replicate", "circular".
 
@@ -132,7 +132,7 @@ def _by_mode(input: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tensor:
         if lo > 0 or hi > 0:
             input = _MODES[mode](input, axis, max(lo, 0), max(hi, 0))
         if mode != "circular" and any(crop):
-            # cropped last: edges and reflections are those of the whole input
+            # cropped last, so that edges and reflections are those of the whole input
             input = part(input, axis, crop[0], input.spec.shape[axis] - crop[1])
     return input
 

@@ -44,9 +44,9 @@ def _max_pool(
     n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maximum of each window over the last `n` axes; the derivative goes to the first maximum.
+    """Compute the maximum of each window over the last `n` axes; the derivative goes to the first maximum.
 
-    With `return_indices` also where it was, counted through the spatial axes of the input.
+    With `return_indices` the result has its index too, counted through the spatial axes of the input.
     """
     name = f"max_pool{n}d"
     if x.spec.dtype is dt.bool_ or (n == 1 and not return_indices):
@@ -54,14 +54,14 @@ def _max_pool(
     g = Geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
     w = g.windows(x, lowest(x))
     last = len(w.spec.shape) - 1
-    # padding after an element must not count as coming before it
+    # padding after an element must not count as before it
     padded = {"padded": g.padded} if g.padded else {}
     y = first_max.bind(w, axes=(last,), **padded)
     return (y, _window_indices(w, y, g)) if return_indices else y
 
 
 def _window_indices(w: Tensor, y: Tensor, g: Geometry) -> Tensor:
-    """Return where the maximum of each window lies, counted through the unpadded spatial axes."""
+    """Find the index of the maximum of each window, counted through the unpadded spatial axes."""
     kind = w.device.index_dtype
     inner: Any = first_place(stop_gradient(w), stop_gradient(y), len(w.spec.shape) - 1, g.padded)
     shape = inner.spec.shape
@@ -89,7 +89,7 @@ def _avg_pool(
     padding: Dims = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the mean of each window over the last `n` axes, rounded towards 0 for int64."""
+    """Compute the mean of each window over the last `n` axes, rounded towards 0 for int64."""
     name = f"avg_pool{n}d"
     if x.spec.dtype is not x.device.canonical(dt.int64):
         needs_float(name, x)
@@ -107,14 +107,14 @@ def _avg_pool(
 
 
 def _share(total: Tensor, count: Tensor | int) -> Tensor:
-    """Return total / count, rounded towards 0 for integers."""
+    """Compute total / count, rounded towards 0 for integers."""
     if total.spec.dtype.category < dt.FLOAT:
         return floor_divide(sub(total, fmod(total, count)), count)
     return mul(total, 1 / count) if isinstance(count, int) else div(total, count)
 
 
 def _counts(g: Geometry, x: Tensor, include_pad: bool) -> Tensor:
-    """Return how many elements each window covers, from one line for each axis."""
+    """Count the elements of each window, from one line for each axis."""
     lines = []
     for m, k, s, p, c in zip(g.spatial, g.kernel, g.strides, g.padding, g.counts, strict=True):
         low, high = (-p, m + p) if include_pad else (0, m)
@@ -134,7 +134,7 @@ def _lp_pool(
     n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the p-norm of each window; for odd p the sum of powers keeps its sign, as in PyTorch."""
+    """Compute the p-norm of each window; for odd p the sum of powers keeps its sign, as in PyTorch."""
     name = f"lp_pool{n}d"
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
@@ -150,7 +150,7 @@ def _unpooled_sizes(
     name: str, n: int, x: Tensor, kernel_size: Dims, stride: Dims | None, padding: Dims,
     output_size: Sequence[int] | None,
 ) -> Ints:  # fmt: skip
-    """Return the spatial sizes before pooling: `output_size`, or the smallest possible ones."""
+    """Choose the spatial sizes before pooling: `output_size`, or the smallest possible ones."""
     kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
     strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
     pads = each_axis(f"{name}: padding", padding, n)
@@ -166,9 +166,9 @@ def _max_unpool(
     n: int, x: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None, padding: Dims,
     output_size: Sequence[int] | None,
 ) -> Tensor:  # fmt: skip
-    """Return zeros with the elements of `x` at `indices`.
+    """Put the elements of `x` at `indices` among zeros.
 
-    If several elements go to one place the last stays; each gets the whole derivative, as in PyTorch.
+    If several elements go to one place, the last stays; each gets the whole derivative, as in PyTorch.
     """
     name = f"max_unpool{n}d"
     sizes = _unpooled_sizes(name, n, x, kernel_size, stride, padding, output_size)
@@ -186,7 +186,7 @@ def _max_unpool(
     empty = constant(0, spec((*lead, size(sizes)), x.spec.dtype), x.device)
     value = scatter.bind(empty, at, stop_gradient(rows), axis=len(lead))
     total = scatter_add.bind(empty, at, rows, axis=len(lead))
-    # the value is zero, and the derivative that of the sum
+    # its value is zero, its derivative that of the sum
     change = where(isfinite(total), sub(total, stop_gradient(total)), 0)
     return reshape.bind(add(value, change), shape=(*lead, *sizes))
 
@@ -195,7 +195,7 @@ def max_pool1d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maximum of each window of `input` [N, C, L] (or [C, L]).
+    """Compute the maximum of each window of `input` [N, C, L] (or [C, L]).
 
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
@@ -207,7 +207,7 @@ def max_pool2d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maximum of each window of `input` [N, C, H, W] (or [C, H, W]).
+    """Compute the maximum of each window of `input` [N, C, H, W] (or [C, H, W]).
 
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
@@ -224,7 +224,7 @@ def max_pool3d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Return the maximum of each window of `input` [N, C, D, H, W] (or [C, D, H, W]).
+    """Compute the maximum of each window of `input` [N, C, D, H, W] (or [C, D, H, W]).
 
     The derivative goes to the first maximum. `stride` is the kernel size unless given; `return_indices` also
     gives where each maximum lies, counted through the spatial axes.
@@ -236,7 +236,7 @@ def avg_pool1d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Return the mean of each window of `input` [N, C, L] (or [C, L])."""
+    """Compute the mean of each window of `input` [N, C, L] (or [C, L])."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -245,7 +245,7 @@ def avg_pool2d(
     ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the mean of each window of `input` [N, C, H, W] (or [C, H, W])."""
+    """Compute the mean of each window of `input` [N, C, H, W] (or [C, H, W])."""
     return _avg_pool(
         2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -256,7 +256,7 @@ def avg_pool3d(
     ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the mean of each window of `input` [N, C, D, H, W] (or [C, D, H, W])."""
+    """Compute the mean of each window of `input` [N, C, D, H, W] (or [C, D, H, W])."""
     return _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -266,7 +266,7 @@ def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the p-norm of each window of `input` [N, C, L] (or [C, L]); p is `norm_type`."""
+    """Compute the p-norm of each window of `input` [N, C, L] (or [C, L]); p is `norm_type`."""
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -274,7 +274,7 @@ def max_unpool1d(
     input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return zeros with the elements of `input` at `indices`, as `max_pool1d` gave them."""
+    """Put the elements of `input` among zeros at the `indices` that `max_pool1d` gave."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -282,7 +282,7 @@ def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the p-norm of each window of `input` [N, C, H, W] (or [C, H, W]); p is `norm_type`."""
+    """Compute the p-norm of each window of `input` [N, C, H, W] (or [C, H, W]); p is `norm_type`."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -290,7 +290,7 @@ def max_unpool2d(
     input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return zeros with the elements of `input` at `indices`, as `max_pool2d` gave them."""
+    """Put the elements of `input` among zeros at the `indices` that `max_pool2d` gave."""
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -298,7 +298,7 @@ def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return the p-norm of each window of `input` [N, C, D, H, W] (or [C, D, H, W]); p is `norm_type`."""
+    """Compute the p-norm of each window of `input` [N, C, D, H, W] (or [C, D, H, W]); p is `norm_type`."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -306,7 +306,7 @@ def max_unpool3d(
     input: Tensor, indices: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, output_size: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return zeros with the elements of `input` at `indices`, as `max_pool3d` gave them."""
+    """Put the elements of `input` among zeros at the `indices` that `max_pool3d` gave."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 

@@ -1,4 +1,4 @@
-"""Elements moved between channels and space, and between groups of channels."""
+"""Moves of elements between channels and space, and between groups of channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tabgrad.tensor import Tensor
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """Return [..., C * r^2, H, W] as [..., C, H * r, W * r]."""
+    """Move channels to pixels: [..., C * r^2, H, W] to [..., C, H * r, W * r]."""
     *lead, c, h, w = input.spec.shape
     r = upscale_factor
     if r < 1:
@@ -24,7 +24,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """Return [..., C, H * r, W * r] as [..., C * r^2, H, W]."""
+    """Move pixels to channels: [..., C, H * r, W * r] to [..., C * r^2, H, W]."""
     *lead, c, h, w = input.spec.shape
     r = downscale_factor
     if r < 1:
@@ -40,7 +40,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """Return [N, C, ...] with the channels of the groups interleaved."""
+    """Interleave the channels of the groups of [N, C, ...]."""
     n, c, *rest = input.spec.shape
     if groups < 1:
         raise ArgumentError(

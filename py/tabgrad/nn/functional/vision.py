@@ -88,7 +88,7 @@ def interpolate(
     mode: str = "nearest", align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return `input` [N, C, ...] resized to `size`, or by `scale_factor`, along its last axes.
+    """Resize `input` [N, C, ...] to `size`, or by `scale_factor`, along its last axes.
 
     Modes: "nearest", "nearest-exact", "area", "linear" (one spatial axis), "bilinear" and "bicubic" (two),
     "trilinear" (three). `align_corners` lets the corners of input and output coincide; `antialias` widens the
@@ -139,7 +139,7 @@ def _nearest(x: Tensor, axis: int, out: int, ratio: float, centered: bool) -> Te
     shape = x.spec.shape
     m = shape[axis]
     if out % m == 0 and ratio == m / out:
-        # repeating is a view
+        # a repetition is a view
         k = out // m
         wide = reshape.bind(x, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :]))
         wide = expand.bind(wide, shape=(*shape[: axis + 1], k, *shape[axis + 1 :]))
@@ -163,17 +163,17 @@ def _horner(d: Tensor, *coefficients: float) -> Tensor:
 
 
 def _near(d: Tensor, a: float) -> Tensor:
-    """Return the cubic convolution kernel (Keys 1981) at a distance `d` of 0 to 1."""
+    """Compute the cubic convolution kernel (Keys 1981) at a distance `d` of 0 to 1."""
     return _horner(d, a + 2, -(a + 3), 0, 1)
 
 
 def _far(d: Tensor, a: float) -> Tensor:
-    """Return the cubic convolution kernel at a distance `d` of 1 to 2."""
+    """Compute the cubic convolution kernel at a distance `d` of 1 to 2."""
     return _horner(d, a, -5 * a, 8 * a, -4 * a)
 
 
 def _cubic(d: Tensor, a: float) -> Tensor:
-    """Return the cubic convolution kernel at the distance `d`."""
+    """Compute the cubic convolution kernel at the distance `d`."""
     return where(le(d, 1), _near(d, a), where(lt(d, 2), _far(d, a), 0))
 
 
@@ -182,7 +182,7 @@ def _hat(d: Tensor) -> Tensor:
 
 
 def _line(n: int, shape: Ints, x: Tensor, start: int = 0) -> Tensor:
-    """Return start, start + 1, ... as floats along the axis of `shape` that is not 1."""
+    """Count start, start + 1, ... as floats along the axis of `shape` that is not 1."""
     kind = promote(x.spec.dtype, float32)
     line = cast(iota(n, x.device.index_dtype, x.device), kind)
     line = reshape.bind(line, shape=shape)
@@ -190,7 +190,7 @@ def _line(n: int, shape: Ints, x: Tensor, start: int = 0) -> Tensor:
 
 
 def _by_matrix(x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corners: bool) -> Tensor:
-    """Return `x` resized by a kernel that is widened where the axis shrinks."""
+    """Resize `x` by a kernel that is widened if the axis shrinks."""
     m, rank = x.spec.shape[axis], len(x.spec.shape)
     if corners:
         ratio = (m - 1) / (out - 1) if out > 1 else 0.0
@@ -208,7 +208,7 @@ def _by_matrix(x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corner
 
 
 def _product(x: Tensor, w: Tensor) -> Tensor:
-    """Return x @ w, leaving out weights of 0: plain products of 0 with inf or nan would give nan."""
+    """Compute x @ w, leaving out weights of 0: plain products of 0 with inf or nan would give nan."""
     plain = isfinite(x)
     kind = x.spec.dtype
 
@@ -227,7 +227,7 @@ def _product(x: Tensor, w: Tensor) -> Tensor:
 def _from_neighbours(
     x: Tensor, axis: int, out: int, ratio: float, cubic: bool, corners: bool
 ) -> Tensor:
-    """Return the weighted sum of the two (cubic: four) elements around each place along `axis`.
+    """Compute the weighted sum of the two (cubic: four) elements around each place along `axis`.
 
     This is no product with a matrix of weights: one infinite element would make all results nan.
     """
@@ -259,7 +259,7 @@ def _from_neighbours(
 
 @widened
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
-    """Return the places [N, ..., n] that the maps `theta` [N, n, n + 1] send the pixels of `size` to."""
+    """Compute the places [N, ..., n] of the pixels of `size` under the maps `theta` [N, n, n + 1]."""
     if theta.spec.dtype.category < FLOAT:
         raise DTypeError(
             f"Expected theta to have floating point type, but got {theta.spec.dtype!r}"
@@ -305,7 +305,7 @@ def _reflected(p: Tensor, m: int, corners: bool) -> Tensor:
 
 
 def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
-    """Move places beyond an axis of `m` elements to those that are read instead."""
+    """Move places beyond an axis of `m` elements to the places that are read instead."""
     if padding == "reflection":
         p = _reflected(p, m, corners)
     if padding == "zeros":
@@ -321,7 +321,7 @@ def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return `input` [N, C, ...] read at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
+    """Read `input` [N, C, ...] at the places `grid` [N, ..., n], which run from -1 to 1; x comes first.
 
     Modes "bilinear", "nearest" and for two axes "bicubic"; beyond the border "zeros", the "border" itself, or
     its "reflection".
@@ -360,7 +360,7 @@ def grid_sample(
 
 
 def _sampled(x: Tensor, places: list[Any], spatial: Ints, nearest: bool) -> Tensor:
-    """Return the weighted sum of the elements around `places`: [N, C, L]."""
+    """Compute the weighted sum of the elements around `places`: [N, C, L]."""
     lows = [round_(p) if nearest else floor(p) for p in places]
     total: Any = None
     for corner in range(1 if nearest else 2 ** len(spatial)):
@@ -374,7 +374,7 @@ def _sampled(x: Tensor, places: list[Any], spatial: Ints, nearest: bool) -> Tens
             if nearest:
                 share = constant(1, at.spec, at.device)
             else:
-                # not by the distance, which has a kink where a place is exactly an element
+                # not by the distance, which has a kink if a place is exactly an element
                 share = sub(places[i], lows[i]) if up else sub(add(lows[i], 1), places[i])
             outside: Any = 0
             if len(spatial) == 2 and not nearest:
@@ -403,7 +403,7 @@ def _rows(x: Tensor, index: Tensor, weight: Tensor, there: Tensor) -> Tensor:
 
 
 def _cubically(x: Tensor, places: list[Any], padding: str, corners: bool) -> Tensor:
-    """Return the sum of four times four elements around `places`, weighted by cubic convolution: [N, C, L]."""
+    """Compute the sum of four times four elements around `places`, weighted by cubic convolution: [N, C, L]."""
     axes = []
     for p, m in zip(places, x.spec.shape[2:], strict=True):
         low = floor(p)

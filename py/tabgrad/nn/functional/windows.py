@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def each_axis(name: str, value: Dims, n: int) -> Ints:
-    """Return one number for each of `n` spatial axes."""
+    """Expand a number, or check a sequence of them, to one number for each of `n` spatial axes."""
     given: Any = value
     if hasattr(value, "__index__") and not getattr(value, "shape", ()):
         return (given.__index__(),) * n
@@ -36,7 +36,7 @@ def each_axis(name: str, value: Dims, n: int) -> Ints:
 
 
 def windows(x: Tensor, kernel: Ints, strides: Ints, dilations: Ints) -> Tensor:
-    """Return the windows over the last axes of `x`: [..., *counts, *kernel]."""
+    """Take the windows over the last axes of `x`: [..., *counts, *kernel]."""
     n = len(kernel)
     shape = x.spec.shape
     lead, spatial = shape[: len(shape) - n], shape[len(shape) - n :]
@@ -60,7 +60,7 @@ def _tiles(x: Tensor, lead: Ints, spatial: Ints, kernel: Ints) -> Tensor:
 
 
 class Geometry:
-    """How windows lie over the spatial axes of a pooled input."""
+    """The geometry of windows over the spatial axes of a pooled input."""
 
     def __init__(
         self, name: str, x: Tensor, n: int, kernel_size: Dims, stride: Dims | None,
@@ -101,7 +101,7 @@ class Geometry:
         return count - 1 if ceil_mode and (count - 1) * s >= m + p else count
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Return the padding that makes every window complete."""
+        """Compute the padding that makes every window complete."""
         out = []
         for m, k, s, p, d, c in zip(
             self.spatial,
@@ -128,7 +128,7 @@ class Geometry:
         )  # fmt: skip
 
     def windows(self, x: Tensor, value: float) -> Tensor:
-        """Return the windows of `x` padded with `value`: [..., *counts, kernel elements]."""
+        """Take the windows of `x` padded with `value`: [..., *counts, kernel elements]."""
         lead = x.spec.shape[: len(x.spec.shape) - self.n]
         x = pad_constant(x, (*((0, 0) for _ in lead), *self.pairs()), value)
         w = windows(x, self.kernel, self.strides, self.dilations)
@@ -144,7 +144,7 @@ def lowest(x: Tensor) -> float:
 
 
 def vector(numbers: list[int], x: Tensor) -> Tensor:
-    """Return a 1-d tensor of a few numbers, most of them equal, as constants joined together."""
+    """Make a 1-d tensor of a few numbers, most of them equal, by joining constants."""
     pieces, start = [], 0
     for i in range(1, len(numbers) + 1):
         if i == len(numbers) or numbers[i] != numbers[start]:
@@ -154,7 +154,7 @@ def vector(numbers: list[int], x: Tensor) -> Tensor:
 
 
 def _columns(name: str, x: Tensor, **given: Any) -> list[Ints]:
-    """Return the arguments of `fold` and `unfold` for both axes."""
+    """Expand the arguments of `fold` and `unfold` to both axes, and check them."""
     if x.spec.dtype is not dt.bool_:
         needs_float(name, x)
     found = {what: each_axis(name, value, 2) for what, value in given.items()}
@@ -169,7 +169,7 @@ def _columns(name: str, x: Tensor, **given: Any) -> list[Ints]:
 def unfold(
     input: Tensor, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0, stride: Dims = 1
 ) -> Tensor:
-    """Return the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
+    """Take the windows of [N, C, H, W] (or [C, H, W]) as columns: [N, C * kernel elements, windows]."""
     shape = input.spec.shape
     if len(shape) not in (3, 4):
         raise ShapeError(f"unfold: expected an input [N, C, H, W] or [C, H, W], got {shape}")
@@ -193,7 +193,7 @@ def fold(
     input: Tensor, output_size: Dims, kernel_size: Dims, dilation: Dims = 1, padding: Dims = 0,
     stride: Dims = 1,
 ) -> Tensor:  # fmt: skip
-    """Return the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
+    """Compute the sum of columns [N, C * kernel elements, windows] at their places in [N, C, *output_size]."""
     shape = input.spec.shape
     out = each_axis("fold", output_size, 2)
     kernel, d, p, s = _columns(
@@ -218,7 +218,7 @@ def fold(
 
 
 def window_sum(x: Tensor, axis: int, count: int, before: int, after: int) -> Tensor:
-    """Return the sum of `count` neighbours along `axis`, zeros beyond the ends."""
+    """Compute the sum of `count` neighbours along `axis`, zeros beyond the ends."""
     rank = len(x.spec.shape)
     order = (*(i for i in range(rank) if i != axis), axis)
     y = permute.bind(x, dims=order)

@@ -23,7 +23,7 @@ def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return the norm of all elements of `tensors` together.
+    """Compute the norm of all elements of `tensors` together.
 
     `error_if_nonfinite` reads the norm back to raise RuntimeError for inf or nan. `foreach` has no effect.
 
@@ -65,7 +65,7 @@ def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0,
     error_if_nonfinite: bool = False, foreach: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Scale the gradients so that their norm, taken together, is at most `max_norm`; return what it was.
+    """Scale the gradients so that their norm, taken together, is at most `max_norm`; return the old norm.
 
     >>> import tabgrad as tg
     >>> w = tg.tensor([0.0, 0.0], device="cpu", requires_grad=True)
@@ -94,7 +94,7 @@ def clip_grad_value_(
 def clip_each_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
 ) -> list[Tensor]:
-    """Scale each parameter's gradient so that its own norm is at most `max_norm`; return what the norms were.
+    """Scale each parameter's gradient so that its own norm is at most `max_norm`; return the old norms.
 
     >>> import tabgrad as tg
     >>> v, w = (tg.zeros(2, device="cpu", requires_grad=True) for _ in range(2))
@@ -114,7 +114,7 @@ def clip_each_grad_norm_(
 
 
 def _unit_norms(x: Tensor) -> Tensor:
-    """Return the norm of each unit (each row of a weight, a vector or number as a whole), to broadcast."""
+    """Compute the norm of each unit (a row of a weight, or a whole vector or number), to broadcast."""
     if x.ndim <= 1:
         return (x * x).sum().sqrt()
     return (x * x).sum(dim=tuple(range(1, x.ndim)), keepdim=True).sqrt()

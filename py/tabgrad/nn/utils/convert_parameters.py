@@ -11,7 +11,7 @@ Tensor = tg.Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """Return the elements of all parameters in one vector; they must be on one device."""
+    """Join the elements of all parameters to one vector; they must be on one device."""
     return tg.cat([p.reshape(-1) for p in parameters])
 
 

@@ -43,7 +43,7 @@ class PackedSequence(_Packed):
         return self._replace(data=self.data.to(*args, **kwargs))
 
     def lengths(self) -> list[int]:
-        """Return the lengths, longest first."""
+        """Compute the lengths, longest first."""
         n = self.batch_sizes[0] if self.batch_sizes else 0
         return [sum(size > i for size in self.batch_sizes) for i in range(n)]
 

@@ -1,4 +1,4 @@
-"""Data sets, samplers, and the loader that makes batches of them."""
+"""Data sets, samplers, and the loader that makes batches."""
 
 from tabgrad.utils.data.collate import (
     default_collate as default_collate,

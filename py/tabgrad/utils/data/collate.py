@@ -30,7 +30,7 @@ def default_convert(data: Any) -> Any:
 
 
 def _like(example: Any, made: Any) -> Any:
-    """Return what was made of a container, as a container of the same type where that can be."""
+    """Put converted elements into a container of the same type, if that is possible."""
     if isinstance(example, tuple) and hasattr(example, "_fields"):
         return type(example)(*made)
     try:
@@ -44,7 +44,7 @@ def _like(example: Any, made: Any) -> Any:
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
-    """Return one batch of a list of examples.
+    """Make one batch of a list of examples.
 
     Tensors and arrays are stacked; numbers become a tensor, floats one of float64 where the device has it;
     strings stay as they are. Containers keep their structure and types, with a batch in each place; a tuple

@@ -28,7 +28,7 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co]):
-    """Examples one after the other: a subclass defines `__iter__`."""
+    """Examples in a sequence: a subclass defines `__iter__`."""
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
@@ -64,7 +64,7 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
         return tuple(t[index] for t in self.tensors)
 
     def batch(self, indices: list[int]) -> tuple[tg.Tensor, ...]:
-        """Return copies of the rows `indices` of each tensor."""
+        """Copy the rows `indices` of each tensor."""
         first = self.tensors[0]
         start = indices[0] if indices else -1
         end = start + len(indices)
@@ -79,7 +79,7 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
 
 
 def many(dataset: Any, indices: list[int]) -> list[Any]:
-    """Return several examples: at once where the data set has `__getitems__`."""
+    """Get several examples, at once if the data set has `__getitems__`."""
     if hasattr(dataset, "__getitems__"):
         found = list(dataset.__getitems__(indices))
         if len(found) != len(indices):

@@ -1,4 +1,4 @@
-"""Batches made one by one, by the caller or in a worker process, and what a worker may ask about itself."""
+"""Making batches one by one, in the caller or in a worker process, and a worker's information on itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tabgrad.utils.data.dataset import IterableDataset, Subset, TensorDataset
 
 
 class WorkerInfo(NamedTuple):
-    """What a worker process of a loader knows of itself; `dataset` is its own copy."""
+    """Information for a worker process of a loader; `dataset` is its own copy."""
 
     id: int
     num_workers: int
@@ -20,15 +20,15 @@ class WorkerInfo(NamedTuple):
 
 
 class _Here:
-    """This process."""
+    """The information of this process, None outside of workers."""
 
     worker: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """Return `id`, `num_workers`, `seed` and `dataset` in a worker process of a loader, None elsewhere.
+    """Get `id`, `num_workers`, `seed` and `dataset` in a worker process of a loader, None elsewhere.
 
-    An iterable data set shares its examples out among the workers by it: each of them has a copy.
+    An iterable data set needs it to divide its examples among the workers, each of which has a copy.
 
     >>> import tabgrad as tg
     >>> tg.utils.data.get_worker_info() is None
@@ -49,8 +49,8 @@ class Exhausted(Exception):
 class Fetcher:
     """Makes the batches of a data set.
 
-    It is called with what the loader's order yields: indices or an index; of an iterable data set it takes
-    as many examples as there are of them, and raises Exhausted at the end.
+    It is called with indices or an index from the loader's order; of an iterable data set it takes
+    the next examples, as many as there are indices, and raises Exhausted at the end.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Fetcher:
 
 
 class MadeHere(Iterator[Any]):
-    """Batches made by the caller, as they are asked for; after an error it goes on with the next one."""
+    """Makes each batch in the caller when it is asked for; after an error it goes on with the next batch."""
 
     def __init__(self, fetcher: Fetcher, order: Iterator[Any], indices: Any) -> None:
         self._fetcher = fetcher

@@ -24,18 +24,18 @@ T_co = TypeVar("T_co", covariant=True)
 FIXED = frozenset(
     ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 )
-"""What a loader can't have changed."""
+"""The attributes of a loader that can't be changed."""
 
 
 @setting
 class _Said:
-    """True if it has been said that there are no processes here."""
+    """True if the warning that there are no processes was given."""
 
     in_browser = False
 
 
 class _Endless(Sampler[Any]):
-    """The order of an iterable data set: the next one, and the next one."""
+    """The order of an iterable data set, which has no indices: always the next example."""
 
     def __iter__(self) -> Iterator[Any]:
         while True:
@@ -132,7 +132,7 @@ class DataLoader(Generic[T_co]):
 
     @property
     def multiprocessing_context(self) -> Any:
-        """What makes the processes; None for Python's default."""
+        """The context that makes processes, None for Python's default."""
         return self._context
 
     @multiprocessing_context.setter
@@ -146,7 +146,7 @@ class DataLoader(Generic[T_co]):
                 stacklevel=2,
             )
         order = iter(self._index_sampler)
-        # drawn where nobody needs it too: whoever makes the batches, they come in the same order
+        # drawn in any case, so that the order is the same with and without workers
         seed = python_generator(self.generator).getrandbits(63)
         batched = self.batch_sampler is not None
         fetcher = Fetcher(self.dataset, self.collate_fn, batched, self.drop_last)
@@ -167,7 +167,7 @@ class DataLoader(Generic[T_co]):
 
     @property
     def _index_sampler(self) -> Any:
-        """What yields the indices of each batch, or of each example where there are no batches."""
+        """The sampler of the indices of each batch, or of each example without batches."""
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __len__(self) -> int:
@@ -180,7 +180,7 @@ class DataLoader(Generic[T_co]):
 
 
 def _check_workers(count: int, timeout: float, ahead: int | None, persistent: bool) -> None:
-    """Raise what PyTorch raises for options of workers that do not fit, and warn where it does."""
+    """Raise PyTorch's errors for options of workers that do not fit, and give its warnings."""
     if count < 0:
         raise ValueError(
             "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
@@ -208,7 +208,7 @@ def _check_workers(count: int, timeout: float, ahead: int | None, persistent: bo
 
 
 def _context(given: Any, workers: int) -> Any:
-    """Return the context that makes processes, of a start method's name or as it is."""
+    """Get the context that makes processes, from the name of a start method or as given."""
     if not workers:
         raise ValueError(
             "multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
@@ -236,7 +236,7 @@ def _context(given: Any, workers: int) -> Any:
 
 
 def _no_processes() -> bool:
-    """Test whether this is a browser; the first time it says so."""
+    """Test whether this is a browser, where workers are not possible; the first time, warn of it."""
     if not in_browser():
         return False
     if not _Said.in_browser:

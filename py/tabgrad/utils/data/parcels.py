@@ -1,4 +1,4 @@
-"""What crosses from a worker process to the caller: batches, and errors with their tracebacks.
+"""Messages from a worker process to the caller: batches, and errors with their tracebacks.
 
 Large arrays go through a file in memory where the system has those. It has no name, so none is left behind
 whoever dies, and costs the caller less than half of what a pipe does.
@@ -21,7 +21,7 @@ import tabgrad as tg
 from tabgrad.core import tree
 
 LARGE = 1 << 19
-"""Bytes of an array from which on a file in memory is worth its calls."""
+"""The least bytes of an array that is sent by a file in memory."""
 
 
 class Failure:
@@ -33,7 +33,7 @@ class Failure:
         self.text = "".join(traceback.format_exception(error))
 
     def error(self) -> BaseException:
-        """Return an error of the same type, else a RuntimeError, whose message has the worker's traceback."""
+        """Make an error of the same type (else a RuntimeError) whose message has the worker's traceback."""
         said = (
             f"Caught {self.kind.__name__} in DataLoader worker process {self.worker}.\n"
             f"Original {self.text}"
@@ -51,16 +51,16 @@ class Failure:
 
 
 class _Verbatim(str):
-    """A message that a KeyError shows as it is."""
+    """A message that a KeyError shows without quotes."""
 
     def __repr__(self) -> str:
         return str(self)
 
 
 class Luggage:
-    """What a worker starts with: carried as it is by a fork, pickled apart otherwise.
+    """The objects that a worker starts with: a fork carries them as they are, else they are pickled apart.
 
-    So the worker has been set up when its data set is made there, and says so if that fails.
+    So the worker is set up before its data set is made there, and can report if that fails.
     """
 
     def __init__(self, *things: Any) -> None:
@@ -70,13 +70,13 @@ class Luggage:
         return {"_things": bytes(ForkingPickler.dumps(self._things))}
 
     def unpack(self) -> tuple[Any, ...]:
-        """Return the things."""
+        """Unpickle the objects."""
         held = self._things
         return pickle.loads(held) if isinstance(held, bytes) else held
 
 
 def packed_index(index: Any) -> bytes:
-    """Pickle what a sampler has yielded, for a worker: tensors of other devices as those of the CPU."""
+    """Pickle the indices of a sampler for a worker; tensors of other devices become tensors of the CPU."""
     index = tree.map(_on_cpu, index)
     try:
         return bytes(ForkingPickler.dumps(index))
@@ -92,7 +92,7 @@ def _on_cpu(x: Any) -> Any:
 
 
 class _Pickler(ForkingPickler):
-    """Pickles a batch. A tensor with a history of derivatives would lose it, so it is refused."""
+    """Pickles a batch. It refuses a tensor with a gradient history, which would be lost."""
 
     def reducer_override(self, x: Any) -> Any:
         if isinstance(x, tg.Tensor) and x.requires_grad and not x.is_leaf:
@@ -114,14 +114,14 @@ class Parcel(NamedTuple):
     arrays: memoryview = memoryview(b"")
 
     def unpack(self) -> Any:
-        """Return the answer."""
+        """Unpickle the answer."""
         starts = itertools.accumulate(map(_aligned, self.sizes), initial=0)
         buffers = [self.arrays[at : at + n] for at, n in zip(starts, self.sizes, strict=False)]
         return pickle.loads(self.body, buffers=buffers)
 
 
 class Packed:
-    """An answer as it is at this moment, to be sent later."""
+    """An answer that is pickled at once, to be sent later."""
 
     def __init__(self, value: Any) -> None:
         self._large: list[memoryview] = []
@@ -139,7 +139,7 @@ class Packed:
         return False
 
     def send(self, line: Connection, epoch: int, number: int, ended: bool) -> None:
-        """Send it as the answer to what was asked for by this number."""
+        """Send it as the answer to the task of this number."""
         line.send_bytes(pickle.dumps((epoch, number, ended, self._sizes)))
         line.send_bytes(self._body)
         if self._file is not None:
@@ -148,13 +148,13 @@ class Packed:
 
 
 def receive(line: Connection) -> Parcel:
-    """Return the next answer that a worker sends."""
+    """Receive the next answer from a worker."""
     epoch, number, ended, sizes = pickle.loads(line.recv_bytes())
     body = line.recv_bytes()
     if not sizes:
         return Parcel(epoch, number, ended, body)
     with open(recv_handle(line), "rb", buffering=0) as file:
-        # read and not mapped: Python keeps the file of a mapping open, and there may be many batches
+        # not mapped: Python keeps the file of a mapping open, and there may be many batches
         whole = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
         at = 0
         while at < len(whole):
@@ -167,7 +167,7 @@ def _aligned(size: int) -> int:
 
 
 def _written(arrays: list[memoryview]) -> int:
-    """Return the number of a new file in memory that holds arrays, each at a multiple of 64."""
+    """Write arrays to a new file in memory, each at a multiple of 64; return the file's number."""
     file = os.memfd_create("tabgrad")
     at = 0
     for array in arrays:

@@ -18,7 +18,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 def python_generator(generator: Any = None) -> random.Random:
-    """Return a Python generator seeded by the next draw of `generator`, the default one for None."""
+    """Make a Python generator seeded by the next draw of `generator` (the default generator for None)."""
     source = tg.default_generator if generator is None else generator
     return random.Random(source.key << 32 | source.advance())
 
@@ -67,7 +67,7 @@ class RandomSampler(Sampler[int]):
 
     @property
     def num_samples(self) -> int:
-        """How many indices one pass has."""
+        """The number of indices of one pass."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
@@ -135,7 +135,7 @@ class WeightedRandomSampler(Sampler[int]):
         if self.replacement:
             places = range(len(self.weights))
             return iter(rng.choices(places, self.weights, k=self.num_samples))
-        # The first of exponential clocks with these rates are a draw without replacement (Efraimidis and
+        # The first events of exponential clocks with these rates are a draw without replacement (Efraimidis and
         # Spirakis 2006).
         times = [(rng.expovariate(1.0) / w, i) for i, w in enumerate(self.weights) if w > 0]
         return iter([i for _, i in sorted(times)[: self.num_samples]])

@@ -1,4 +1,4 @@
-"""What a worker process of a loader does."""
+"""The main function of a loader's worker process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tabgrad.utils.data.parcels import Failure, Luggage, Packed
 def work(line: Connection, luggage: Luggage, worker: int, workers: int, base_seed: int) -> None:
     """Make the batches that the other end of `line` asks for, until it hangs up.
 
-    An interrupt ends it without a word: the caller has had it as well.
+    An interrupt ends it silently, because the caller has been interrupted too.
     """
     try:
         _heed_signals()
@@ -44,7 +44,7 @@ def work(line: Connection, luggage: Luggage, worker: int, workers: int, base_see
 
 
 def _heed_signals() -> None:
-    """Take the first interrupt, one that came while the process began too; end at SIGTERM."""
+    """Take the first interrupt, even if it came while the process began; end at SIGTERM."""
     signal.set_wakeup_fd(-1)  # an event loop of the caller's would hear of signals that come here
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
@@ -59,7 +59,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _settle(base_seed: int, worker: int) -> None:
-    """Begin as a new thread does, on the CPU, with random numbers of this worker's own."""
+    """Set the mode of a new thread, the CPU as default device, and this worker's own random seeds."""
     MODE.set(Mode())
     tg.set_default_device("cpu")
     random.seed(base_seed + worker)
@@ -89,7 +89,7 @@ def _serve(desk: _Desk, worker: int, fetcher: Fetcher | None, failed: Failure | 
 
 
 def _packed(answer: Any, worker: int) -> Packed:
-    """Pack a batch, or the error that packing it is; one of a type that can't be sent is a RuntimeError."""
+    """Pack a batch, or the error of packing it; an error that can't be sent becomes a RuntimeError."""
     try:
         return Packed(answer)
     except Exception as error:
@@ -102,7 +102,7 @@ def _packed(answer: Any, worker: int) -> Packed:
 
 
 class _Desk:
-    """Where tasks come in and answers go out, each in a thread of its own: neither side waits for the other."""
+    """Receives tasks and sends answers in two threads, so that neither side waits for the other."""
 
     def __init__(self, line: Connection) -> None:
         self._line = line
@@ -114,12 +114,12 @@ class _Desk:
             threading.Thread(target=act, daemon=True).start()
 
     def tasks(self) -> Iterator[Any]:
-        """Yield what is asked for, until the caller hangs up."""
+        """Yield the tasks, until the caller hangs up."""
         while (task := self._coming.get()) is not None and not self._over:
             yield task
 
     def answer(self, packed: Packed, *about: Any) -> None:
-        """Have an answer sent."""
+        """Queue an answer to be sent."""
         self._going.put((packed, about))
 
     def _receive(self) -> None:
@@ -145,5 +145,5 @@ class _Desk:
             while True:
                 packed, about = self._going.get()
                 packed.send(self._line, *about)
-        except OSError:  # nobody is there any more
+        except OSError:  # the caller is gone
             return

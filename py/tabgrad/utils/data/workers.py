@@ -1,4 +1,4 @@
-"""Worker processes that make a loader's batches, and the iterator that hands these out in order."""
+"""Worker processes that make a loader's batches, and the iterator that hands out the batches in order."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tabgrad.utils.data.parcels import Failure, Luggage, Parcel, packed_index, r
 from tabgrad.utils.data.worker import work
 
 PATIENCE = 5.0
-"""Seconds that workers have to end what they are doing when nobody wants their batches any more."""
+"""Seconds that workers have to finish when their batches are no longer wanted."""
 _STARTING = lock()
-"""Held while a worker starts: no other one inherits the end of the line that is for this one."""
+"""Held while a worker starts, so that no other worker inherits its end of the line."""
 
 
 Task = tuple[int, int, bytes]
-"""The number of a pass, that of a batch in all of them, and what is asked for, pickled."""
+"""The number of a pass, the number of a batch over all passes, and the pickled indices."""
 
 
 class Crew:
@@ -80,12 +80,12 @@ class Crew:
             self._processes.append(process)
 
     def ask(self, worker: int, task: Task) -> None:
-        """Send a task; a worker that is gone is found when its answer is waited for."""
+        """Send a task; a worker that is gone is noticed when its answer is awaited."""
         with suppress(OSError):
             self._lines[worker].send(task)
 
     def next_answer(self, seconds: float | None) -> tuple[int, Parcel] | None:
-        """Return an answer and whose it is; None if none comes in time. A worker that has died raises."""
+        """Wait for an answer and give it with its worker, None if none comes; raise if a worker has died."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while self.open:
             left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
@@ -93,7 +93,7 @@ class Crew:
             for worker, (line, process) in enumerate(
                 zip(self._lines, self._processes, strict=True)
             ):
-                # asked each second too: a process that the user forked may hold the sentinel open
+                # also asked each second: a process that the user forked may hold the sentinel open
                 gone = process.sentinel in ready or (not ready and process.exitcode is not None)
                 if line in ready or (gone and line.poll()):
                     return worker, self._answer_of(worker)
@@ -116,7 +116,7 @@ class Crew:
         return answer
 
     def _mourn(self, worker: int) -> NoReturn:
-        """End the others, and raise what became of one."""
+        """End the other workers, and raise an error that says how one ended."""
         process = self._processes[worker]
         process.join(1)
         code, pid = process.exitcode, process.pid
@@ -139,7 +139,7 @@ class Crew:
         raise RuntimeError(said)
 
     def close(self, patience: float | None = None) -> None:
-        """Have the workers end: by themselves, after `patience` seconds by force."""
+        """Let the workers end; end them by force after `patience` seconds."""
         if os.getpid() != self._maker:
             return
         self.open = False
@@ -160,7 +160,7 @@ class Crew:
 
 
 def _hang_up(line: Connection) -> None:
-    """End a line for both sides, whoever has inherited this end."""
+    """Close a line for both sides, even if other processes have inherited this end."""
     if hasattr(socket, "AF_UNIX"):
         with suppress(OSError), socket.socket(fileno=os.dup(line.fileno())) as end:
             end.shutdown(socket.SHUT_RDWR)
@@ -169,7 +169,7 @@ def _hang_up(line: Connection) -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep interrupts waiting, in a process that starts meanwhile too, until that handles them."""
+    """Hold back interrupts, also in a process that starts meanwhile, until it handles them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -181,10 +181,10 @@ def _without_interrupts() -> Iterator[None]:
 
 
 class WorkerIterator(Iterator[Any]):
-    """Hands out the batches that workers make, some made ahead.
+    """Hands out the batches that workers make, some of them ahead.
 
-    Task after task goes to worker after worker; `_owed` says by number which are with whom, and `_ready` what
-    has come back before its turn.
+    Tasks go to workers in turn; `_owed` maps the number of each open task to its worker, `_ready` holds answers
+    that came before their turn.
     """
 
     def __init__(self, loader: Any, fetcher: Fetcher, order: Iterator[Any], seed: int) -> None:
@@ -240,7 +240,7 @@ class WorkerIterator(Iterator[Any]):
         return answer
 
     def _end_for(self, error: BaseException) -> None:
-        """End all if this is an interrupt, which comes anywhere: what is with whom is unknown."""
+        """End all workers if this is an interrupt, after which the state of the tasks is unknown."""
         if not isinstance(error, Exception):
             self._order = None
             self._owed.clear()
@@ -275,7 +275,7 @@ class WorkerIterator(Iterator[Any]):
             self._ready[parcel.number] = parcel
 
     def _fill(self) -> None:
-        """Give out tasks, as many as are to be done ahead; an error of the order is raised in its turn."""
+        """Give out tasks, as many as are made ahead; an error of the order is raised in its turn."""
         while self._order is not None:
             active = [w for w in range(self._crew.count) if w not in self._finished]
             if len(self._owed) >= self._ahead * len(active):
@@ -298,7 +298,7 @@ class WorkerIterator(Iterator[Any]):
         return len(self._indices)
 
     def _next_of(self, active: list[int]) -> int:
-        """Return whose turn it is: in a circle; where order does not matter, of the one with least to do."""
+        """Choose the worker of the next task: in turn, or the one with the fewest tasks if unordered."""
         if self._in_order:
             last = self._last
             self._last = next((w for w in active if w > last), active[0])
