@@ -76,7 +76,7 @@ class ModeChange:
         return call
 
     def _generator(self, fn: Any) -> Any:
-        # the mode holds while the generator runs, and the caller's own between its steps
+        # the mode holds while the generator runs; the caller's own mode holds between its steps
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
             generator = fn(*args, **kwargs)

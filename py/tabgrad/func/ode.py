@@ -272,7 +272,7 @@ class Problem:
             return after, after
 
         outs = scan_flat(body, y, [starts, sizes], len(steps), False)[len(y) :]
-        # the state at time k is the one after the last step of the intervals before it, or the first
+        # the state at time k is the state after the last step before it, or the first state
         last = {k: i for i, (k, _, _) in enumerate(steps)}
         picks, current = [0], 0
         for k in range(n - 1):

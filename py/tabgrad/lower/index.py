@@ -29,7 +29,7 @@ class Atom:
         below = () if of is None else tuple([(a.form, c > 0) for a, c in of.terms])
         self.form: int = _Atoms.forms.setdefault((kind, name, below), len(_Atoms.forms))
         self.rank = (self.form, n, id)
-        # noted once: a quotient and a remainder are often of one expression, and so on below it
+        # found once for each atom: a quotient and a remainder often share their whole expression
         self.names: frozenset[str] = (
             frozenset((name,)) if of is None else frozenset().union(*(a.names for a, _ in of.terms))
         )

@@ -126,7 +126,7 @@ class _BatchNorm(_ByChannel):
         )  # fmt: skip
 
     def _cumulative(self, input: Tensor) -> Tensor:
-        # The weight of this batch is one over a count that lives on the device, so it is not read:
+        # The weight of this batch is 1 / count, where the count stays on the device and is not read:
         # the running means are moved by hand from statistics that F.batch_norm leaves with momentum 1.
         assert self.running_mean is not None
         assert self.running_var is not None

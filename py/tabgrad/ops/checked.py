@@ -83,7 +83,7 @@ def within(
     found = checked.bind(
         index, size=size, name=name, what=what, dim=dim, wraps=wraps, ignore=ignore
     )
-    # a tensor that may not be saved for backward may not be saved after its check either
+    # an inference tensor stays one after its check: it may not be saved for backward
     found.born |= index.born & 1
     return found
 

@@ -358,7 +358,7 @@ def _in_a_thread(run: Callable[[], None]) -> None:
         try:
             thread.start()
         except RuntimeError:
-            # a browser has no threads: there a walk is as deep as Python's stack
+            # a browser has no threads: there Python's stack bounds the depth of walks
             walk()
             return
         thread.join()

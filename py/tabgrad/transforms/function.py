@@ -109,7 +109,7 @@ def _positional(
 ) -> tuple[Any, ...]:
     """Put all arguments of forward in their places."""
     signature = inspect.signature(cls.forward)
-    # forward(ctx, ...) has one more, and no defaults are filled in: it has them itself
+    # forward(ctx, ...) has one more argument; its defaults are left to the call itself
     bound = signature.bind(*args, **kwargs) if split else signature.bind(None, *args, **kwargs)
     if split:
         bound.apply_defaults()
@@ -306,7 +306,7 @@ class FunctionCall(LevelCall):
             for y, t in zip(low, found, strict=True)
         ]
         for x in ctx._dirty:
-            # the argument that was changed takes the tangent too, and is the output
+            # an argument that was changed in place is the output, so it takes the tangent too
             for a, primal in zip(args, primals, strict=True):
                 for k, y in enumerate(low):
                     if primal is x and y is x:

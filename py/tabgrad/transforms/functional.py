@@ -284,7 +284,7 @@ class Linearized:
     ) -> None:
         self.inputs, self.in_structure = tensors_in(name, "the primals", primals)
         self.trace = Linear(lasting=True)
-        # the steps hold tensors of the trace, which hold the trace
+        # a reference cycle: the steps hold tensors of the trace, which hold the trace
         weakref.finalize(self, self.trace.steps.clear)
         with self.trace.inside():
             self.tracers = [self.trace.tracer(x.spec, x.device) for x in self.inputs]

@@ -83,7 +83,7 @@ class _Inside(using):
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__(*exc)
-        # a remembered mode holds the level: its tensors would wait for the collector of cycles
+        # a remembered mode holds the level: without this its tensors would wait for the collector of cycles
         self.level.seen = (None, None)
 
 
@@ -93,7 +93,7 @@ def check_written(x: Any, y: Any, name: str) -> None:
     mine = x.owner
     if mine is not None and mine.level >= level.level:
         return
-    # the serial number of the level that `x` was made in; those in between are on the stack still
+    # x.born holds the serial number of the level that `x` was made in
     if x.born >> 1 >= level.serial:
         return
     if level.restore is None:

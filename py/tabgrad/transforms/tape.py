@@ -36,7 +36,7 @@ def record(
 
     `values` are the payloads of `args` below the level `owner`, None being the base, `specs` their Specs.
     """
-    # This runs for each op of each training step, hence the cases by hand; the code is a key of what to keep.
+    # This runs for each op of each training step, hence the unrolled cases; `code` is a key of `plan_for`.
     code: Any
     edges: tuple[Node | None, ...]
     if len(args) == 2:

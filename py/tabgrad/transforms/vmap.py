@@ -277,7 +277,7 @@ def _has_none(structure: Any, dims: Any) -> bool:
         each: Any = [dims] * len(children)
     else:
         each = [dims.get(key) for key in structure[1]] if isinstance(dims, dict) else dims
-    # where the trees don't match `prefix` says so
+    # `prefix` raises if the trees don't match
     return any(_has_none(child, d) for child, d in zip(children, each, strict=False))
 
 

@@ -291,8 +291,8 @@ class Region:
 class memory_budget:
     """Keep at most about `nbytes` of what ops inside the block save for backward, and compute the rest again.
 
-    Values that are expensive to compute for their size are kept, as decided while the block runs. Tensors that the
-    program itself holds are not counted. The value of `with` has `peak`, the most bytes kept, and `again`, the
+    Values that are expensive to compute for their size are kept, as decided while the block runs. Tensors of
+    the program itself are not counted. The value of `with` has `peak`, the most bytes kept, and `again`, the
     number of ops computed again.
 
     >>> import tabgrad as tg

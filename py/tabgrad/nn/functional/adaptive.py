@@ -112,7 +112,7 @@ def _adaptive_max_pool(
     given = x
     place = reshape.bind(iota(size(spatial), kind, x.device), shape=spatial)
     place = expand.bind(place, shape=x.spec.shape)
-    # from the last axis on, so that of equal elements the first in row-major order counts
+    # starting with the last axis, so that the first of equal elements in row-major order counts
     for axis, out in reversed(list(enumerate(sizes, first))):
         if x.spec.shape[axis] == out:
             continue

@@ -141,7 +141,7 @@ def _lp_pool(
     w = g.windows(pow_(x, p), 0)
     total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
     total = mul(sign(total), relu(abs_(total)))
-    # at 0 the slope of a root is infinite, and counts as 0
+    # the infinite slope of a root at 0 is replaced by 0
     zero = eq(total, 0)
     return where(zero, 0, pow_(where(zero, 1, total), 1 / p))
 
