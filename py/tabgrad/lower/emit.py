@@ -104,8 +104,8 @@ class Emitter:
         return "".join(f"  {line}\n" for line in lines)
 
     def head(self, name: str, *variables: str, more: str = "", result: str = "") -> str:
-        """Return the head of a function of index variables. In a part of a kernel it is called with the part's
-        own index, and goes on with that of all."""
+        """Write the head of a function of index variables. In a part of a kernel it is called with the part's
+        own index, and computes the index in the whole kernel."""
         cut = self.cut.variable if self.cut is not None else ""
         given = [f"{v}_part: u32" if v == cut else f"{v}: u32" for v in variables]
         arguments = ", ".join([*given, *([more] if more else [])])
@@ -130,12 +130,12 @@ class Emitter:
         return text(self.simple(e))
 
     def simple(self, e: Expr) -> Expr:
-        """Return an index whose quotients and remainders are variables: each is computed once, outside of
+        """Replace the quotients and remainders in an index by variables: each is computed once, outside of
         the loops that don't change it."""
         return renamed(e, self.known_atom)
 
     def known_atom(self, atom: Atom) -> str:
-        """Return the name of the variable that holds a quotient or remainder."""
+        """Find or declare the variable that holds a quotient or remainder."""
         stack = [atom]
         while stack:
             top = stack[-1]
@@ -173,7 +173,7 @@ class Emitter:
     # -- buffers and constants ---------------------------------------------------------------------
 
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
-        """Return the name of the binding that holds `n`, and where in it `n` begins."""
+        """Bind the buffer that holds `n`; return the name of the binding and the offset of `n` in it."""
         slot, offset = self.places[n.id]
         i = self.slots.get(slot)
         if i is None:
@@ -198,7 +198,7 @@ class Emitter:
         return out
 
     def bound(self) -> tuple[list[int], tuple[Span | None, ...]]:
-        """Return the slot of each binding, and what part of it is bound: None for all of it."""
+        """List the slot of each binding, and the part of it that is bound, None for all of it."""
         slots: list[int] = []
         spans: list[Span | None] = []
         for slot, _, dtype in self.access:
@@ -353,7 +353,7 @@ class Emitter:
         raise AssertionError(f"{n} can't be computed inside a kernel")
 
     def origin(self, n: Node) -> int:
-        """Return the raw node that `n` was recorded as."""
+        """Find the raw node that `n` was recorded as."""
         return n.origin
 
     def scalar(self, n: Node, args: list[str]) -> str:
@@ -395,7 +395,7 @@ class Emitter:
         return name
 
     def computed_index(self, value: str, size: int) -> Expr:
-        """Return an index that the kernel computes as a variable that runs to `size`."""
+        """Declare a computed index as a variable below `size`."""
         name = f"at{self.names}"
         self.names += 1
         self.line(self.d.let(name, U32, value))
@@ -403,7 +403,7 @@ class Emitter:
         return var(name, max(size, 2))
 
     def number(self, value: int) -> str:
-        """Return the uniform word of a number, as text that does not tell it."""
+        """Write a number as the reading of a uniform word, so that the text does not depend on it."""
         return self.word(("number", value), -1 - value, U32)
 
     # -- reductions --------------------------------------------------------------------------------

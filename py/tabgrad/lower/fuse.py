@@ -38,7 +38,7 @@ class Fuser:
         self.applications: dict[Any, Node] = {}
 
     def run(self) -> list[Group]:
-        """Return the groups in an order in which they can run."""
+        """Fuse the program, and return the groups in an order in which they can run."""
         choose_stored(self.p, self.limits, self.stored, self.buffers)
         for n in self.p.nodes:
             if n.id in self.stored and n.op is not None:
@@ -217,7 +217,7 @@ class Fuser:
     # -- the result --------------------------------------------------------------------------------
 
     def ordered(self) -> list[Group]:
-        """Return the groups, each after those it reads."""
+        """Sort the groups, each after those it reads."""
         done: set[int] = set()
         out: list[Group] = []
         for start in sorted(self.line.values(), key=lambda g: max(m.id for m in g.members)):

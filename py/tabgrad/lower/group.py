@@ -111,26 +111,26 @@ class Group:
 
 
 def product_dims(n: Node) -> tuple[int, int, int, int]:
-    """Return (batch, rows, columns, inner) of a matmul node."""
+    """Find the sizes (batch, rows, columns, inner) of a matmul node."""
     x, y = n.srcs
     return math.prod(x.shape[:-2]), x.shape[-2], y.shape[-1], x.shape[-1]
 
 
 def product_index(n: Node) -> tuple[Expr, ...]:
-    """Return the index of element (b, i, j) of a matmul node."""
+    """Make the index of element (b, i, j) of a matmul node."""
     b, m, c, _ = product_dims(n)
     return (*unflatten(var("b", b), n.shape[:-2]), var("i", m), var("j", c))
 
 
 def operand_index(n: Node, right: bool) -> tuple[Expr, ...]:
-    """Return the index at which a matmul node reads its left or right operand."""
+    """Make the index at which a matmul node reads its left or right operand."""
     b, m, c, k = product_dims(n)
     lead = unflatten(var("b", b), n.shape[:-2])
     return (*lead, var("k", k), var("j", c)) if right else (*lead, var("i", m), var("k", k))
 
 
 def numbers(index: Iterable[Any]) -> tuple[Expr, ...]:
-    """Return the index that a view answered with: of a scalar, which has none, it makes plain numbers."""
+    """Make an index of a view's answer, which is plain numbers for a scalar."""
     return tuple(e if isinstance(e, Expr) else const(e) for e in index)
 
 
@@ -153,7 +153,7 @@ def sources(n: Node, index: tuple[Expr, ...]) -> Iterable[tuple[Node, tuple[Expr
 def forward_index(
     index: tuple[Expr, ...], shape: tuple[int, ...], path: tuple[Node, ...]
 ) -> tuple[Expr, ...]:
-    """Return where element `index` of a `shape` is after the views of `path`."""
+    """Map `index` in a `shape` through the views of `path`."""
     for v in path:
         back = v.op.inverse(shape, **v.params)
         index = numbers(v.op.index(index, v.shape, **back)[0])

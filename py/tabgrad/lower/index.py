@@ -122,14 +122,14 @@ def _atom(kind: str, name: str, of: Expr | None, n: int, lo: int, hi: int) -> At
 
 
 def var(name: str, size: int) -> Expr:
-    """Return the variable `name`, which runs from 0 to size - 1."""
+    """Make the variable `name`, which runs from 0 to size - 1."""
     if size <= 1:
         return ZERO
     return Expr(0, ((_atom("var", name, None, 0, 0, size - 1), 1),))
 
 
 def const(value: int) -> Expr:
-    """Return the constant `value`."""
+    """Make the constant `value`."""
     return Expr(value, ())
 
 
@@ -241,7 +241,7 @@ def _apart(e: Expr, n: int) -> tuple[int, Expr, Expr] | None:
 
 
 def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:
-    """Return the coordinates of row-major position `flat` in `shape`."""
+    """Compute the coordinates of row-major position `flat` in `shape`."""
     if 0 in shape:
         return (ZERO,) * len(shape)
     out = []
@@ -255,7 +255,7 @@ def unflatten(flat: Expr, shape: tuple[int, ...]) -> tuple[Expr, ...]:
 
 
 def flatten(index: tuple[Any, ...], shape: tuple[int, ...]) -> Expr:
-    """Return the row-major position of `index` in `shape`."""
+    """Compute the row-major position of `index` in `shape`."""
     out = ZERO
     step = 1
     for e, n in zip(reversed(index), reversed(shape), strict=True):

@@ -96,7 +96,7 @@ class LineKernels:
         return line_index(self.n, at, "row")
 
     def kind(self) -> str:
-        """Return the compute type of the last operand."""
+        """Find the compute type of the last operand."""
         return self.printer.d.compute_type(self.n.srcs[-1].spec.dtype)
 
     def zero(self) -> str:

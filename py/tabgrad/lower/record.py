@@ -112,7 +112,7 @@ def record_of(n: Node) -> Record | None:
 
 
 def call_of(n: Node) -> Node:
-    """Return the node that a record is asked about: the first result of an op with several, else `n` itself.
+    """Find the node that a record is asked about: the first result of an op with several, else `n` itself.
 
     Where nobody wants that result the node is made up, and has no place.
     """
