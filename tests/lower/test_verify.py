@@ -12,14 +12,17 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.dtype import float32, int32
 from tabgrad.core.spec import NO_PARAMS, spec
-from tabgrad.lower import verify
+from tabgrad.lower import plan as plans, verify
+from tabgrad.lower.emit import Emitter
 from tabgrad.lower.fuse import Fuser
 from tabgrad.lower.group import Group
 from tabgrad.lower.index import const, var
 from tabgrad.lower.ir import Program
+from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.memory import Memory
 from tabgrad.lower.plan import Plan, lower
+from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.simplify import apply
 from tabgrad.lower.tokens import Size
 from tabgrad.lower.verify import Broken
@@ -278,3 +281,120 @@ def test_lowering_is_verified_in_tests_only_where_it_is_on(monkeypatch: pytest.M
         x.tolist()
     monkeypatch.setattr(verify, "ON", False)
     verify.groups(program(), [], set())
+
+
+# -- what kernels have to do ------------------------------------------------------------------------
+
+
+def lowered(kind: str) -> None:
+    """Lower, on a device that only records, something whose kernels are of this kind."""
+    where = recorder.device()
+    where.backend.limits.software = kind == "direct product"
+    x = tg.zeros(700, device=where).cumsum(0).reshape(70, 10)
+    made = {
+        "map": lambda: x.exp(),
+        "rows": lambda: (x.sum(1), x.exp()),
+        "workgroups": lambda: x.T.sum(1),
+        "product": lambda: x @ x.T,
+        "direct product": lambda: x @ x.T,
+        "cat": lambda: tg.cat([x * k for k in range(6)]),
+        "sort": lambda: x.reshape(2, 350).repeat(1, 3).argsort(1),
+        "scan": lambda: tg.zeros(9000, device=where).exp().cumsum(0),
+        "scatter": lambda: tg.zeros(70, 10, device=where).scatter_add(0, (x * 0).int(), x),
+    }[kind]()
+    where.backend.flush()
+    del made
+
+
+KINDS = ["map", "rows", "workgroups", "product", "direct product", "cat", "sort", "scan", "scatter"]
+"""Each is printed by other code."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_grid_that_is_a_workgroup_short(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered(kind)
+    package = KernelPrinter.package
+
+    def short(self: Any, *args: Any) -> Any:
+        k = package(self, *args)
+        return replace(k, grid=(max(k.grid[0] - 1, 1), *k.grid[1:]))
+
+    monkeypatch.setattr(KernelPrinter, "package", short)
+    with pytest.raises(Broken, match=r"has a grid of \(\d+, 1, 1\) for \d+|lets \d+ through for"):
+        lowered(kind)
+
+
+@pytest.mark.parametrize("kind", ["map", "rows", "product", "cat", "scatter"])
+def test_a_store_one_further(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Emitter.store
+
+    def further(self: Any, n: Any, index: Any, value: str) -> None:
+        store(self, n, (*index[:-1], index[-1] + 1), value)
+
+    monkeypatch.setattr(Emitter, "store", further)
+    with pytest.raises(Broken, match=r"writes .* of \d+|is written to \d+ of \d+"):
+        lowered(kind)
+
+
+@pytest.mark.parametrize("kind", ["map", "rows", "cat", "scatter"])
+def test_threads_that_are_not_guarded_off(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Emitter, "guard", lambda self, name, count, each: None)
+    with pytest.raises(Broken, match=r"lets \d+ through for \d+ elements"):
+        lowered(kind)
+
+
+@pytest.mark.parametrize("kind", ["map", "rows", "scatter"])
+def test_a_guard_for_another_number(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Emitter.guard
+    monkeypatch.setattr(
+        Emitter, "guard", lambda self, name, n, each: guard(self, name, n - 1, each)
+    )
+    with pytest.raises(Broken, match=r"lets \d+ through for \d+ elements"):
+        lowered(kind)
+
+
+@pytest.mark.parametrize("kind", ["map", "rows", "product", "cat"])
+def test_a_group_without_a_kernel(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of a cat is one: what is left of the cat is read all the same."""
+    kernels = KernelPrinter.kernels
+
+    def dropped(self: Any, g: Group, needed: set[int]) -> Any:
+        return [] if g.kind != "library" else kernels(self, g, needed)
+
+    monkeypatch.setattr(KernelPrinter, "kernels", dropped)
+    with pytest.raises(
+        Broken, match=r"is written to \d+ of \d+|which none has written|holds an output"
+    ):
+        lowered(kind)
+
+
+@pytest.mark.parametrize("kind", ["sort", "scan"])
+@pytest.mark.parametrize("kept", [slice(1), slice(1, None), slice(-1), slice(None, None, -1)])
+def test_passes_of_a_kernel_that_are_missing(
+    kind: str, kept: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = plans.printed
+    monkeypatch.setattr(plans, "printed", lambda *args: printed(*args)[kept])
+    with pytest.raises(Broken, match=r"dispatch \d+ of a group of \d+ is missing|none has written"):
+        lowered(kind)
+
+
+def test_a_uniform_word_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = KernelPrinter.package
+
+    def fewer(self: Any, *args: Any) -> Any:
+        k = package(self, *args)
+        return replace(k, uniforms=k.uniforms[1:])
+
+    monkeypatch.setattr(KernelPrinter, "package", fewer)
+    with pytest.raises(Broken, match="reads 1 uniform words of 0"):
+        lowered("cat")
+
+
+def test_a_word_of_a_dispatch_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Kernel.written
+    monkeypatch.setattr(
+        Kernel, "written", lambda k, *rest: written(replace(k, words=k.words[1:]), *rest)
+    )
+    with pytest.raises(Broken, match="reads 2 uniform words of 1"):
+        lowered("sort")

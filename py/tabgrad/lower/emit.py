@@ -13,6 +13,7 @@ from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect, Windowed
 from tabgrad.lower.group import numbers
 from tabgrad.lower.index import Atom, Expr, condition, flatten, renamed, text, var
 from tabgrad.lower.ir import BITCAST, CAST, FULL, Node
+from tabgrad.lower.kernel import Work
 from tabgrad.lower.record import record_of
 from tabgrad.lower.tokens import Size, Word
 from tabgrad.lower.windows import NONE, OWN, Cut, Reach, Span, Windows
@@ -70,6 +71,8 @@ class Emitter:
         self.scopes = [Scope("", set(), False)]
         self.names = 0
         self.checks = 0
+        self.count, self.each = 0, 1
+        self.written: list[tuple[int, Expr]] = []
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.seen: dict[Node, None] = {}
 
@@ -111,6 +114,15 @@ class Emitter:
         arguments = ", ".join([*given, *([more] if more else [])])
         shift = f" let {cut} = {cut}_part + part_start();" if cut in variables else ""
         return f"fn {name}({arguments}){f' -> {result}' if result else ''} {{{shift}"
+
+    def guard(self, name: str, count: int, each: int) -> None:
+        """Leave where the number `name` of a thread is not below `count`; a workgroup has `each` numbers."""
+        self.line(f"if ({name} >= {Size(count)}) {{ return; }}")
+        self.count, self.each = count, each
+
+    def work(self) -> Work:
+        """Return what the kernel has to do."""
+        return Work(self.count, self.each, tuple(self.written), self.words)
 
     def name(self) -> str:
         """Make a new name."""
@@ -230,6 +242,7 @@ class Emitter:
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")
+        self.written.append((self.places[n.id][0], flatten(index, n.shape) + offset))
         self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
 
     def spot(self, n: Node, index: Index, offset: int) -> str:

@@ -94,6 +94,18 @@ class Expr:
     def __mod__(self, n: int) -> Expr:
         return _modulo(self, n)
 
+    def variables(self) -> dict[str, int]:
+        """Return the variables that occur, and to what each runs."""
+        found: dict[str, int] = {}
+        stack = [a for a, _ in self.terms]
+        while stack:
+            atom = stack.pop()
+            if atom.of is None:
+                found[atom.name] = atom.hi + 1
+            else:
+                stack += [a for a, _ in atom.of.terms]
+        return found
+
     def uses(self, name: str) -> bool:
         """Test whether the variable `name` occurs."""
         return any(name in a.names for a, _ in self.terms)

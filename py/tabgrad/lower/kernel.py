@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tabgrad.lower.dialect import U32, Dialect
+from tabgrad.lower.index import Expr
 from tabgrad.lower.tokens import UNIFORMS, Size, Template
 from tabgrad.lower.windows import Span
 
@@ -19,15 +20,29 @@ TURNS = 65535
 """Turns of loops that one thread may make on a software adapter: llvmpipe leaves every loop after so many."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a kernel has to do, as its printer knows it: `verify.py` holds the kernel to it.
+
+    A workgroup takes `each` of the numbers below `count`; where that is 0 none is guarded off. `stores` are
+    (slot, place) of what is written element by element; the text names so many uniform `words`.
+    """
+
+    count: int = 0
+    each: int = 1
+    stores: tuple[tuple[int, Expr], ...] = ()
+    words: int = 0
+
+
 @dataclass
 class Kernel:
     """One dispatch of a plan.
 
     `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
     of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
-    recorded as. `verbatim` is a user's own text, which must not change. If `spans` are given, they tell
-    what part of each slot is bound. Until it is `written`, its source is a template, and its bindings leave out
-    the uniform words.
+    recorded as; `turn` is which dispatch of its group it is, and of how many. `verbatim` is a user's own text,
+    which must not change. If `spans` are given, they tell what part of each slot is bound. Until it is
+    `written`, its source is a template, and its bindings leave out the uniform words.
     """
 
     label: str
@@ -43,6 +58,8 @@ class Kernel:
     words: tuple[int, ...] = ()
     verbatim: bool = False
     spans: tuple[Span | None, ...] = ()
+    work: Work = Work()
+    turn: tuple[int, int] = (0, 1)
 
     def written(self, d: Dialect, lifted: Sequence[bool] = ()) -> Kernel:
         """Write out the kernel's text; a size that is `lifted` becomes one more uniform word."""
@@ -53,8 +70,10 @@ class Kernel:
         words = list(self.words)
         up = iter(lifted)
         total = first + len(words) + sum(lifted)
+        named = 0
 
         def fill(field: Any) -> str:
+            nonlocal named
             if field == UNIFORMS:
                 return d.uniforms(len(self.bindings), total) if total else ""
             if isinstance(field, Size):
@@ -62,11 +81,18 @@ class Kernel:
                     return f"{int(field)}u"
                 words.append(int(field))
                 field = len(words) - 1
+            named = max(named, field + 1)
             return d.uniform(first + field, U32)
 
         source = template.filled(fill)
         bindings = self.bindings + ("u" if total else "")
-        return replace(self, source=source, bindings=bindings, words=tuple(words))
+        work = replace(self.work, words=self.work.words + named)
+        return replace(self, source=source, bindings=bindings, words=tuple(words), work=work)
+
+
+def numbered(made: Sequence[Kernel]) -> list[Kernel]:
+    """Return the dispatches of one group, each with its turn."""
+    return [replace(k, turn=(i, len(made))) for i, k in enumerate(made)]
 
 
 def grid_of(groups: int) -> tuple[int, int, int]:

@@ -110,4 +110,5 @@ class LineKernels:
 
     def kernel(self, source: str, groups: int, overrides: dict[str, float]) -> Kernel:
         """Make one dispatch."""
+        self.e.count = groups
         return self.printer.package(self.e, source, grid_of(groups), tuple(overrides.items()))

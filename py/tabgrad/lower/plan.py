@@ -13,7 +13,7 @@ from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.fuse import Fuser
 from tabgrad.lower.group import Group, in_pieces
 from tabgrad.lower.ir import Node, Program, RawNode
-from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.kernel import Kernel, numbered
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.memory import Memory, join_in_place
 from tabgrad.lower.printer import KernelPrinter
@@ -121,6 +121,7 @@ def _lower(
         memory.places.get(checks.ERRORS, (-1, 0))[0],
     )
     verify.plan(plan, dialect, limits, memory.empty)
+    verify.stores(p, kernels, memory, needed)
     return plan
 
 
@@ -130,10 +131,9 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
     if not any(m.spec.size for m in g.members) or in_pieces(g):
         return []
     record = record_of(first) if g.kind == "library" else None
-    several = (
-        record.passes(printer, call_of(first), memory.scratch) if record and record.passes else []
-    )
-    return several or printer.kernels(g, needed)
+    several = record.passes if record is not None else None
+    made = several(printer, call_of(first), memory.scratch) if several else []
+    return numbered(made or printer.kernels(g, needed))
 
 
 def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> None:

@@ -99,7 +99,7 @@ class KernelPrinter:
             return
         group = d.group_x if grid[1] == 1 else f"({d.group_y} * {Size(grid[0])} + {d.group_x})"
         e.line(d.let("g", U32, f"{group} * {BLOCK}u + {d.lane}"))
-        e.line(f"if (g >= {Size(count)}) {{ return; }}")
+        e.guard("g", count, BLOCK)
 
     def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: str) -> None:
         """Emit the loops of a row group: one for each phase of reductions, the last one with the writes."""
@@ -192,7 +192,7 @@ class KernelPrinter:
         else:
             e.line(d.let("g", U32, folded))
             if grid[0] * grid[1] > g.rows:
-                e.line(f"if (g >= {Size(g.rows)}) {{ return; }}")
+                e.guard("g", g.rows, 1)
         self.rows(g, e, writes, d.lane, f"{lanes}u")
         return self.parts(e, grid, lanes, self.shared)
 
@@ -287,6 +287,7 @@ class KernelPrinter:
         for part in self.cut(e):
             grid = grid_of(math.ceil(part.count / e.cut.unit))
             e.cut.take(e, part, grid[0])
+            e.count, e.each = part.count, e.cut.unit
             made.append(self.finish(e, grid, size, [*shared, PART]))
         return made
 
@@ -318,7 +319,7 @@ class KernelPrinter:
         return Kernel(
             label, source, letters, slots, grid, overrides, e.uniforms,
             tuple(dict.fromkeys(m.name for m in parts if m.family != "view")),
-            tuple(dict.fromkeys(m.origin for m in parts)), words=e.own, spans=spans,
+            tuple(dict.fromkeys(m.origin for m in parts)), words=e.own, spans=spans, work=e.work(),
         )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ class TiledProduct:
         blocks["tile"], groups = tiles.written(tile, dims, hoisted, names)
         elem = self.d.compute_type(self.h.spec.dtype)
         source = library.kernel(name).with_blocks(blocks, elem)
-        return self.printer.package(e, source, grid_of(b * groups))
+        e.count = b * groups
+        return self.printer.package(e, source, grid_of(e.count))
 
     def split(self, n: Node, side: str) -> str:
         """Write the functions that read an operand at an index of two parts, if it is a sum of such parts.

@@ -173,7 +173,7 @@ def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()
     written = {*range(made.inputs), *empty}
     for i, k in enumerate(made.kernels):
         letters = "r" * (len(k.slots) - 1) + "w" if k.routine else k.bindings.removesuffix("u")
-        kernel(made, i, k, letters, limits)
+        kernel(made, i, k, letters, dialect, limits)
         for slot, letter in zip(k.slots, letters, strict=True):
             if letter == "r" and slot not in written and slot != made.errors:
                 raise Broken(
@@ -188,9 +188,10 @@ def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()
         if dialect.nbytes(spec.dtype, start + spec.size) > made.nbytes[slot]:
             raise Broken(f"plan: output {spec} at {start} does not fit into slot {slot}")
     lives(made)
+    turns(made.kernels)
 
 
-def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
+def kernel(made: Plan, i: int, k: Kernel, letters: str, dialect: Dialect, limits: Limits) -> None:
     """Raise if a device can't run a kernel."""
     name = f"plan: kernel {i} ({k.label})"
     if len(letters) != len(k.slots) or set(letters) - {"r", "w"}:
@@ -199,9 +200,14 @@ def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
         raise Broken(f"{name} binds {len(k.slots)} buffers of {limits.buffers}")
     if not all(1 <= n <= GRID for n in k.grid):
         raise Broken(f"{name} has a grid of {k.grid}: each must be 1 to {GRID}")
+    if k.grid[0] * k.grid[1] * k.work.each < k.work.count:
+        raise Broken(f"{name} has a grid of {k.grid} for {k.work.count}, {k.work.each} a workgroup")
     if MARK in k.source or k.bindings.endswith("u") != bool(k.words or k.uniforms):
         if not k.routine and not k.verbatim:
             raise Broken(f"{name} is not written out, or does not bind its uniform words as such")
+    given = sum(dialect.words(kind) for _, kind in k.uniforms) + len(k.words)
+    if given != k.work.words and not k.routine:
+        raise Broken(f"{name} reads {k.work.words} uniform words of {given}")
     for slot in k.slots:
         if not 0 <= slot < len(made.nbytes):
             raise Broken(f"{name} binds slot {slot} of {len(made.nbytes)}")
@@ -218,6 +224,15 @@ def kernel(made: Plan, i: int, k: Kernel, letters: str, limits: Limits) -> None:
                 raise Broken(f"{name} binds slot {slot} twice and writes it")
 
 
+def turns(kernels: Sequence[Kernel]) -> None:
+    """Raise if a dispatch of a group is missing, or does not follow the one before it."""
+    due, of = 0, 1
+    for i, (turn, count) in enumerate([*(k.turn for k in kernels), (0, 1)]):
+        if turn != due or (due and count != of):
+            raise Broken(f"plan: dispatch {due} of a group of {of} is missing before kernel {i}")
+        due, of = (turn + 1) % count, count
+
+
 def lives(made: Plan) -> None:
     """Raise if a slot is used outside of its lifetime, the span of kernels in `temporaries`."""
     kept = {*range(made.inputs), *made.output_slots, made.errors}
@@ -228,6 +243,57 @@ def lives(made: Plan) -> None:
                 raise Broken(
                     f"plan: kernel {i} ({k.label}) uses slot {slot}, which lives from {first} to {last}"
                 )
+
+
+@stage
+def stores(p: Program, kernels: Sequence[Kernel], m: Memory, needed: set[int]) -> None:
+    """Check that each stored value is written whole, nothing outside of it, and by as many threads as it takes.
+
+    This looks at the places that kernels are printed from, not at their text: loops, routines and users'
+    kernels are assumed to write all that they bind for writing, and a place computed from values may be any.
+    It can't see what is written, whether twice, and whether a record's `passes` return all that it takes.
+    """
+    ends: dict[int, int] = {}
+    for n in p.nodes:
+        if n.id in m.places:
+            slot, start = m.places[n.id]
+            ends[slot] = max(ends.get(slot, 0), start + n.spec.size)
+    written: dict[int, list[tuple[int, int, int]]] = {}
+    for i, k in enumerate(kernels):
+        letters = "r" * (len(k.slots) - 1) + "w" if k.routine else k.bindings
+        placed = {slot for slot, _ in k.work.stores}
+        for slot, letter in zip(k.slots, letters, strict=False):
+            if letter == "w" and slot not in placed:
+                written.setdefault(slot, []).append((0, m.bytes[slot], m.bytes[slot]))
+        for slot, place in k.work.stores:
+            sizes = place.variables()
+            domain(f"stores: kernel {i} ({k.label})", k, sizes.get("g", 0))
+            exact = all(a.of is None and not a.name.startswith("at") for a, _ in place.terms)
+            if exact and slot in ends and (place.lo < 0 or place.hi >= ends[slot]):
+                raise Broken(f"stores: kernel {i} ({k.label}) writes {place} of {ends[slot]}")
+            one = (place.lo, place.hi + 1, math.prod(sizes.values()))
+            written.setdefault(slot, []).append(one)
+    for n in p.nodes:
+        if n.id in needed and n.op is not None and n.op is not FULL:
+            slot, start = m.places[n.id]
+            whole(n, start, sorted(written.get(slot, [])))
+
+
+def domain(name: str, k: Kernel, count: int) -> None:
+    """Raise if the guard lets through more or fewer threads than there are elements."""
+    bound = k.work.count or k.grid[0] * k.grid[1] * k.work.each
+    if count and bound != count and not (k.spans and bound < count):
+        raise Broken(f"{name} lets {bound} through for {count} elements")
+
+
+def whole(n: Node, start: int, ranges: Sequence[tuple[int, int, int]]) -> None:
+    """Raise if the ranges written in a slot leave out some of the value that begins at `start`."""
+    at, end, count = start, start + n.spec.size, 0
+    for low, high, size in ranges:
+        at = max(at, high) if low <= at else at
+        count += size if high > start and low < end else 0
+    if at < end or count < n.spec.size:
+        raise Broken(f"stores: {n} is written to {at} of {end}, {count} elements of {n.spec.size}")
 
 
 @stage

@@ -263,6 +263,7 @@ class _Home:
         self.barrier(e)
         e.close()
         self.carry_out(e, stop == loop.length)
+        e.written.clear()  # each repetition writes at places of its own
         source = d.module(e.bindings(), shared, loop.threads, e.scope.lines)
         return loop.printer.package(e, source, (1, 1, 1), d.overrides(loop.threads))
 
