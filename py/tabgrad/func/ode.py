@@ -319,7 +319,7 @@ class Problem:
         return a, tg.stack(by_time).to(times.dtype), [next(total) if f else None for f in flags]
 
     def _augmented(self, n: int, captured: list[Any], flags: list[bool]) -> Any:
-        """Make the solver of the adjoint equation: y, its cotangent and those of the parameters, together."""
+        """Make the solver of the adjoint equation for y, its cotangent and the parameters' cotangents."""
         chosen = [v for v, f in zip(captured, flags, strict=True) if f]
 
         def field(t: Any, state: list[Any]) -> list[Any]:

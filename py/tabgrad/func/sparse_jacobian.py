@@ -96,7 +96,7 @@ def jacobian_sparsity(func: Func, *args: Any) -> list[list[int]]:
 
 
 def colouring(groups: Iterable[Sequence[int]], size: int) -> list[int]:
-    """Colour `size` things such that no two of one group share a colour."""
+    """Colour the numbers below `size` so that no two of one group have the same colour."""
     near: list[set[int]] = [set() for _ in range(size)]
     for group in groups:
         for a in group:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tabgrad.lower.emit import Emitter
 
 ERRORS = -2
-"""The key under which the buffer of errors has its place beside those of the nodes."""
+"""The key of the buffer of errors in the table of places, beside the ids of nodes."""
 PLACES = 15
 """Checks of one kernel whose indices have places of their own."""
 NBYTES = 4 + 8 * PLACES
@@ -28,7 +28,7 @@ NBYTES = 4 + 8 * PLACES
 
 @dataclass(frozen=True)
 class Site:
-    """A check in a plan: raw node `origin` was recorded there, `params` are those of `checked` or `confined`.
+    """A check in a plan, recorded at raw node `origin`; `params` are the parameters of its op.
 
     It stands among the uniform words of a kernel, where a run puts the number that its device has for it.
     """

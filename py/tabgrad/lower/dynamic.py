@@ -36,7 +36,7 @@ class Variant(NamedTuple):
 
 
 class Family:
-    """Programs that differ in sizes only: what was chosen by size for the first of them, and the variants of
+    """Programs that differ in sizes only: the choices by size for the first of them, and the variants of
     each kernel's text."""
 
     def __init__(self) -> None:

@@ -130,7 +130,7 @@ def operand_index(n: Node, right: bool) -> tuple[Expr, ...]:
 
 
 def numbers(index: Iterable[Any]) -> tuple[Expr, ...]:
-    """Make an index of a view's answer, which is plain numbers for a scalar."""
+    """Turn the index that a view gives into expressions; the view of a scalar gives plain numbers."""
     return tuple(e if isinstance(e, Expr) else const(e) for e in index)
 
 

@@ -23,7 +23,7 @@ class Size(int):
 
 
 class Word(int):
-    """A uniform word by its number among those of one dispatch, which come after those of constants."""
+    """The number of a uniform word of one dispatch; these words come after the words of constants."""
 
     def __str__(self) -> str:
         return f"{MARK}w{int(self):d}{MARK}"

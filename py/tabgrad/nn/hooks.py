@@ -136,7 +136,7 @@ class _Watch(tg.autograd.Function):
 
 
 def _watched(leaves: list[Any], watch: Callable[[list[Any]], Any], materialize: bool) -> Any:
-    """Watch those of `leaves` that need a gradient; return all leaves, and the places of the watched ones."""
+    """Watch the `leaves` that need a gradient; return all leaves, and the places of the watched ones."""
     at = [i for i, x in enumerate(leaves) if isinstance(x, tg.Tensor) and x.requires_grad]
     found = list(leaves)
     if at:
@@ -164,7 +164,7 @@ class _Backward:
         return cls(module, before, after)
 
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Watch those of the arguments that need a gradient; return all of them."""
+        """Watch the arguments that need a gradient; return all arguments."""
         if not self.after:
             return args
         found, at = _watched(list(args), self.inputs_arrived, True)

@@ -386,14 +386,14 @@ class Module(Convertible):
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; what it returns, if not None, becomes the arguments."""
+        """Call `hook(module, args)` before forward; its result, if not None, replaces the arguments."""
         return self._hook("forward_pre", hook, prepend, with_kwargs)
 
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:  # fmt: skip
-        """Call `hook(module, args, output)` after forward; what it returns, if not None, is the output."""
+        """Call `hook(module, args, output)` after forward; its result, if not None, replaces the output."""
         return self._hook("forward", hook, prepend, with_kwargs, always_call)
 
     def register_full_backward_pre_hook(

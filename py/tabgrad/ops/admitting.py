@@ -22,7 +22,7 @@ from tabgrad.core.spec import Spec, intern_params
 from tabgrad.ops.types import Ints
 
 LETTERS = "bifc"
-"""The letter in an op's `kinds` of each category of dtypes; that of unsigned integers is u."""
+"""The letter of each category of dtypes in an op's `kinds`; unsigned integers have the letter u."""
 
 
 def admitted(op: Op, specs: Sequence[Spec], params: dict[str, Any]) -> Spec:

@@ -211,7 +211,7 @@ class Walk:
                 self.seed(source, ZERO)
 
     def pull(self, node: Node, ct: Any, needs: tuple[bool, ...]) -> Any:
-        """Run the rule of `node`: cotangents of its inputs from that of its output."""
+        """Run the rule of `node`, from the cotangent of its output to the cotangents of its inputs."""
         rule = node.rule
         try:
             if type(ct) is not list and isinstance(rule, Op):
@@ -403,7 +403,7 @@ def pullback(
     outputs: Sequence[Node | None], cts: Sequence[Any], inputs: Sequence[Node | None] | None,
     keep: bool, graph: bool, lowered: bool = False, add: bool = False,
 ) -> list[Any]:  # fmt: skip
-    """Walk back from the nodes `outputs` with cotangents to those of the nodes `inputs`; `edge` gives nodes.
+    """Map cotangents of the nodes `outputs` to cotangents of the nodes `inputs`; `edge` gives nodes.
 
     If `inputs` is None, gradients are added to the leaves; with `add`, to those among `inputs` too. An input
     that no output depends on gets None. `lowered` runs the rules below an autograd level, in the caller's mode.

@@ -56,7 +56,7 @@ class WhileCall(RuledCall):
         self.test, self.program, self.carries, self.keep = test, body, carries, keep
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Split the arguments: the carry, and what the condition and the body captured."""
+        """Split the arguments into the carry and the tensors that the condition and the body captured."""
         c, n = self.carries, self.carries + len(self.test.captured)
         return list(args[:c]), list(args[c:n]), list(args[n:])
 
@@ -231,7 +231,7 @@ class CondCall(RuledCall):
         self.first, self.second, self.operands = first, second, operands
 
     def parts(self, args: Sequence[Any]) -> tuple[Any, list[Any], list[Any], list[Any]]:
-        """Split the arguments: the bool, the operands, and what each program captured."""
+        """Split the arguments into the bool, the operands, and the tensors that each program captured."""
         n = 1 + self.operands
         m = n + len(self.first.captured)
         return args[0], list(args[1:n]), list(args[n:m]), list(args[m:])

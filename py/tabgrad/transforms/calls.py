@@ -134,7 +134,7 @@ def lift_outputs(level: Autograd, outputs: Sequence[Any]) -> list[Any]:
 
 
 def lower_all(level: Autograd, args: Sequence[Any]) -> list[Any]:
-    """Replace the tensors of `level` among `args` by what they are below it."""
+    """Replace the tensors of `level` among `args` by their values below it."""
     return [level.lower(a) if isinstance(a, Box) else a for a in args]
 
 

@@ -55,7 +55,7 @@ class ScanCall(RuledCall):
         self.carries, self.rows, self.length, self.reverse = carries, rows, length, reverse
 
     def parts(self, args: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Split the arguments: the carry, the rows, and what was captured."""
+        """Split the arguments into the carry, the rows, and the captured tensors."""
         c, n = self.carries, self.carries + self.rows
         return list(args[:c]), list(args[c:n]), list(args[n:])
 

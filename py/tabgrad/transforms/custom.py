@@ -29,7 +29,7 @@ class _Custom:
         functools.update_wrapper(self, fun)  # type: ignore[arg-type]
 
     def positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """Put the arguments in their places, with the defaults of those that were left out."""
+        """Put the arguments in their places, and fill in defaults."""
         if self.signature is not None:
             bound = self.signature.bind(*args, **kwargs)
             bound.apply_defaults()

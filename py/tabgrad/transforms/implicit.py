@@ -93,7 +93,7 @@ class Solved(RuledCall):
     def batch(
         self, level: Batch, args: list[Any], dims: list[Any]
     ) -> tuple[list[Any], Sequence[int | None]]:
-        """Solve one system made of those of all elements."""
+        """Solve the systems of all elements as one system."""
         (first, captured), (axes, their) = self.parts(args), self.parts(dims)
         first = [to_front(x, d, level.size) for x, d in zip(first, axes, strict=True)]
 

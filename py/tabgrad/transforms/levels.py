@@ -88,7 +88,7 @@ class _Inside(using):
 
 
 def check_written(x: Any, y: Any, name: str) -> None:
-    """Raise TransformError where `x` would take the value of `y`, made in a level that `x` outlives."""
+    """Raise TransformError if `y`, which is written to `x`, was made in a level that `x` outlives."""
     level = y.owner
     mine = x.owner
     if mine is not None and mine.level >= level.level:
@@ -107,7 +107,7 @@ def check_written(x: Any, y: Any, name: str) -> None:
 
 
 def all_refreshed(out: Any) -> Any:
-    """Bring the tensors in `out` up to date with what was written in place to their bases; return `out`.
+    """Bring the tensors in `out` up to date with writes in place to their bases; return `out`.
 
     Call it on the result of a user's function, under the level of its tensors, before they are taken apart.
     """

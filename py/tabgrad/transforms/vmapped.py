@@ -155,7 +155,7 @@ class VmappedRules:
         low: Leaves,
         outs: Leaves,
     ) -> None:
-        """Save on `ctx` what the inner function saved."""
+        """Save on `ctx` the tensors that the inner function saved."""
         known = [(b, a, d) for a, b, d in zip(args, lifted, self.dims, strict=True)]
         known += [(b, a, 0) for a, b in zip(low, outs, strict=True)]
 

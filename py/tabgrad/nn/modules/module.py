@@ -1,4 +1,4 @@
-"""Hooks of every module there is, for debugging and profiling; each function returns what removes its hook."""
+"""Hooks of all modules, for debugging and profiling; each function returns a handle that removes its hook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(module, args)` before forward of every module; what it returns becomes the arguments.
+    """Call `hook(module, args)` before forward of every module; its result replaces the arguments.
 
     The hooks of all modules run before those of the module itself.
 
@@ -32,7 +32,7 @@ def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandl
 def register_module_forward_hook(
     hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
-    """Call `hook(module, args, output)` after forward of every module; what it returns is the output.
+    """Call `hook(module, args, output)` after forward of every module; its result replaces the output.
 
     With `with_kwargs` the call is `hook(module, args, kwargs, output)`; with `always_call` it happens also
     where forward raises.
@@ -51,15 +51,15 @@ def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHan
 
 
 def register_module_module_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(module, name, submodule)` where a submodule is kept; what it returns is kept in its place."""
+    """Call `hook(module, name, submodule)` when a submodule is registered; its result is kept instead."""
     return register(EVERYWHERE, "module", Hook(hook))
 
 
 def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(module, name, param)` where a parameter is kept; what it returns is kept in its place."""
+    """Call `hook(module, name, param)` when a parameter is registered; its result is kept instead."""
     return register(EVERYWHERE, "parameter", Hook(hook))
 
 
 def register_module_buffer_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(module, name, buffer)` where a buffer is kept; what it returns is kept in its place."""
+    """Call `hook(module, name, buffer)` when a buffer is registered; its result is kept instead."""
     return register(EVERYWHERE, "buffer", Hook(hook))
