@@ -22,10 +22,10 @@ TURNS = 65535
 
 @dataclass(frozen=True)
 class Work:
-    """What a kernel has to do, as its printer knows it: `verify.py` holds the kernel to it.
+    """The work of a kernel as its printer knows it, against which `verify.py` checks the kernel.
 
-    A workgroup takes `each` of the numbers below `count`; where that is 0 none is guarded off. `stores` are
-    (slot, place) of what is written element by element; the text names so many uniform `words`.
+    A workgroup takes `each` of the numbers below `count`; if that is 0, no thread is guarded off. `stores` are
+    the (slot, place) of each element-wise write; `words` is the number of uniform words that the text names.
     """
 
     count: int = 0
