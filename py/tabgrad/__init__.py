@@ -42,6 +42,7 @@ from tabgrad.tensor.joining import *
 from tabgrad.tensor.layout import *
 from tabgrad.tensor.type_info import *
 from tabgrad.tensor.linear import *
+from tabgrad.tensor.matrices import *
 from tabgrad.tensor.nonzero import *
 from tabgrad.tensor.norms import *
 from tabgrad.tensor.ordering import *

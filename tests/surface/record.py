@@ -25,6 +25,7 @@ PARSED: dict[str, list[str]] = {
     "tensor": ["data, *, dtype=None, device=None, requires_grad=False, pin_memory=False"],
     "asarray": ["obj, *, dtype=None, device=None, copy=None, requires_grad=False"],
     "flip": ["input, dims"],
+    "linalg.matrix_exp": ["input"],
     "result_type": [
         "tensor, other", "scalar, tensor", "scalar1, scalar2",
     ],

@@ -12,7 +12,16 @@ from tabgrad.core.errors import TransformError
 from tests.tensor import cases, running
 
 NAMES = [name for name in cases.INPUTS if name.isupper()]
-TOPICS = ("elementwise", "reductions", "order", "shapes", "linear", "indexing", "inplace")
+TOPICS = (
+    "elementwise",
+    "reductions",
+    "order",
+    "shapes",
+    "linear",
+    "matrices",
+    "indexing",
+    "inplace",
+)
 CASES = [(topic, code) for topic in TOPICS for code in cases.TOPICS[topic]]
 READS = {
     "t.unique(A.detach())": "how many there are is read back",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.tensor import linear
+from tabgrad.core.dtype import FLOAT, as_dtype
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.public import takes_out
 
 Tensor = tg.Tensor
@@ -13,7 +15,7 @@ Tensor = tg.Tensor
 
 @takes_out
 def vector_norm(
-    input: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Return the p-norm of the elements over `dim`, p being `ord`; inf is the largest absolute value.
 
@@ -21,7 +23,30 @@ def vector_norm(
     >>> tg.linalg.vector_norm(tg.tensor([3.0, 4.0], device="cpu"))
     tensor(5.)
     """
-    return tg.norm(input, ord, dim, keepdim, dtype=dtype)
+    if isinstance(ord, str):
+        raise TypeError(
+            "linalg.vector_norm(): argument 'ord' must be Number, not str; linalg.matrix_norm takes names"
+        )
+    return tg.norm(_typed("vector_norm", input, dtype), ord, dim, keepdim)
+
+
+def _typed(name: str, x: Tensor, dtype: Any) -> Tensor:
+    """Return `x` in the dtype that a norm is computed in, or raise for one that is no floating-point dtype."""
+    own = x.spec.dtype
+    if own.category < FLOAT:
+        raise DTypeError(
+            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {own.title}; "
+            "cast it with .float()"
+        )
+    if dtype is None:
+        return x
+    wanted = as_dtype(dtype)
+    if wanted.category < FLOAT or wanted.is_complex > own.is_complex:
+        raise DTypeError(
+            f"linalg.{name}: dtype should be floating point, complex for a complex input only, but got "
+            f"{wanted!r} for {own!r}"
+        )
+    return x.to(wanted)
 
 
 @takes_out
@@ -35,21 +60,41 @@ def matrix_norm(
 ) -> Tensor:
     """Return the norm of matrices: "fro", or 1, -1, inf, -inf (largest or smallest sum of a column or row).
 
+    Those that take singular values ("nuc", 2, -2) are not here yet.
+
     >>> import tabgrad as tg
     >>> tg.linalg.matrix_norm(tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu"), 1)
     tensor(6.)
     """
+    x = _typed("matrix_norm", input, dtype)
+    if x.ndim < 2:
+        raise ShapeError(
+            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions, got shape "
+            f"{tuple(x.shape)}"
+        )
+    if isinstance(dim, int) or len(dim) != 2:
+        raise ShapeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
+    rows, columns = (axis("linalg.matrix_norm", d, x.ndim) for d in dim)
+    if rows == columns:
+        raise ShapeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
     if ord == "fro":
-        return tg.norm(input, 2, dim, keepdim, dtype=dtype)
+        return tg.norm(x, 2, (rows, columns), keepdim)
+    if ord in ("nuc", 2, -2):
+        raise NotImplementedError(
+            f"linalg.matrix_norm: the norm of order {ord!r} takes singular values, which are not here yet; "
+            "there are 'fro', 1, -1, inf and -inf"
+        )
     if ord not in (1, -1, tg.inf, -tg.inf):
-        raise ValueError(f"linalg.matrix_norm: expected 'fro', 1, -1, inf or -inf, got {ord!r}")
-    rows, columns = (d % input.ndim for d in dim)
+        raise ArgumentError(
+            f"linalg.matrix_norm: Order {ord} not supported; expected 'fro', 1, -1, inf or -inf"
+        )
     first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    if ord > 0 and not input.shape[second]:
+    sums = x.abs().sum(first, keepdim=True)
+    if ord > 0 and not x.shape[second]:
         # the largest sum of none
-        return input.abs().sum((rows, columns), keepdim=keepdim)
-    sums = input.abs().sum(first, keepdim=True)
-    best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
+        best = sums.sum(second, keepdim=True)
+    else:
+        best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
     return best if keepdim else best.squeeze((rows, columns))
 
 
@@ -63,22 +108,20 @@ def norm(
     >>> tg.linalg.norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]], device="cpu"))
     tensor(5.)
     """
-    if ord is None:
-        return vector_norm(input, 2, dim, keepdim, dtype=dtype)
-    if isinstance(dim, tuple) and len(dim) == 2:
-        return matrix_norm(input, ord, dim, keepdim, dtype=dtype)
-    if dim is None and input.ndim == 2:
-        return matrix_norm(input, ord, keepdim=keepdim, dtype=dtype)
-    return vector_norm(input, ord, dim, keepdim, dtype=dtype)
-
-
-@takes_out
-def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
-    """Return the cross product of vectors of 3 along `dim`.
-
-    >>> import tabgrad as tg
-    >>> x, y, _ = tg.eye(3, device="cpu")
-    >>> tg.linalg.cross(x, y)
-    tensor([0., 0., 1.])
-    """
-    return linear.cross(input, other, dim)
+    if dim is not None:
+        over = (dim,) if isinstance(dim, int) else tuple(dim)
+        if len(over) not in (1, 2):
+            raise ShapeError(
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(over)}"
+            )
+        if isinstance(ord, str) or (ord is not None and len(over) == 2):
+            return matrix_norm(input, ord, over, keepdim, dtype=dtype)
+    elif ord is not None:
+        if len(input.spec.shape) not in (1, 2):
+            raise ShapeError(
+                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
+                f"{input.ndim}D."
+            )
+        if isinstance(ord, str) or input.ndim == 2:
+            return matrix_norm(input, ord, keepdim=keepdim, dtype=dtype)
+    return vector_norm(input, 2 if ord is None else ord, dim, keepdim, dtype=dtype)

@@ -305,26 +305,27 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 @takes_out
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Return the cross product of vectors of 3 along `dim`, by default the first dim of size 3."""
-    shape = broadcast("cross", input.spec.shape, other.spec.shape)
+    one, two = input.spec.shape, other.spec.shape
+    if len(one) != len(two):
+        raise ShapeError(
+            f"linalg.cross: inputs must have the same number of dimensions, got shapes {one} and {two}"
+        )
+    _check("cross", input, other)
     if dim is None:
-        dim = next((k for k, n in enumerate(shape) if n == 3), None)
-    if dim is None or shape[axis("cross", dim, len(shape))] != 3:
-        raise ShapeError(f"cross: inputs dimension {dim} must have length 3, got shape {shape}")
+        dim = next((k for k, n in enumerate(one) if n == 3), None)
+        if dim is None:
+            raise ShapeError(f"linalg.cross: no dimension of size 3 in input, got shape {one}")
+    at = axis("linalg.cross", dim, len(one))
+    if not one or not one[at] == two[at] == 3:
+        raise ShapeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3, got shapes {one} and {two}"
+        )
+    shape = broadcast("cross", one, two)
     x, y = (v.expand.bind(z, shape=shape) for z in (input, other))
-    at = axis("cross", dim, len(shape))
     return arithmetic.sub(
         arithmetic.mul(roll(x, -1, at), roll(y, -2, at)),
         arithmetic.mul(roll(x, -2, at), roll(y, -1, at)),
     )
-
-
-@takes_out
-def chain_matmul(*matrices: Tensor) -> Tensor:
-    """Return the product of matrices, from left to right."""
-    out = matrices[0]
-    for m in matrices[1:]:
-        out = mm(out, m)
-    return out
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
@@ -358,6 +359,6 @@ class LinearMethods:
 
 
 __all__ = [
-    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "cartesian_prod", "chain_matmul", "cross", "dot",
-    "ger", "inner", "kron", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "cartesian_prod", "cross", "dot", "ger",
+    "inner", "kron", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
 ]  # fmt: skip
