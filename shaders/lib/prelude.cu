@@ -92,6 +92,34 @@ template <typename T> LIBRARY T floor_divide_of(T x, T y) {
   if (quotient - whole > T(0.5)) whole += T(1);
   return quotient == T(0) ? copysign(T(0), x) * sign_of(y) : whole;
 }
+// Polynomials by their recurrence, of the degree n cut to an integer; 0 below 0, NaN above 65,535.
+template <typename T> LIBRARY T of_degree(T q, T n) {
+  if (is_nan(n) || n >= T(65536)) return (T)nan();
+  return n <= T(-1) ? T(0) : n < T(1) ? T(1) : q;
+}
+#define RECURRENCE(NAME, FIRST, NEXT)                                           \
+  template <typename T> LIBRARY T NAME##_of(T x, T n) {                         \
+    T p = T(1), q = FIRST;                                                      \
+    for (T k = T(1); k + T(1) <= n && n < T(65536) && !is_nan(q); k += T(1)) {  \
+      T r = NEXT;                                                               \
+      p = q;                                                                    \
+      q = r;                                                                    \
+    }                                                                           \
+    return of_degree(q, n);                                                     \
+  }
+RECURRENCE(hermite_h, T(2) * x, T(2) * (x * q - k * p))
+RECURRENCE(hermite_he, x, x * q - k * p)
+RECURRENCE(laguerre, T(1) - x, ((T(2) * k + T(1) - x) * q - k * p) / (k + T(1)))
+RECURRENCE(legendre, x, ((T(2) * k + T(1)) * x * q - k * p) / (k + T(1)))
+template <typename T> LIBRARY T chebyshev_of(T x, T first, T n) {
+  T p = T(1), q = first;
+  for (T k = T(1); k + T(1) <= n && n < T(65536) && !is_nan(q); k += T(1)) {
+    T r = T(2) * x * q - p;
+    p = q;
+    q = r;
+  }
+  return of_degree(q, n);
+}
 template <typename T> LIBRARY T sin_pi_of(T x) { return sinpi(x); }
 template <typename T> LIBRARY T digamma_of(T x) {
   if (is_nan(x) || (is_inf(x) && x > T(0))) return x;
@@ -145,6 +173,12 @@ BOTH_UNARY(softplus, softplus_of)
 BOTH_BINARY(logaddexp, logaddexp_of)
 BOTH_BINARY(remainder, remainder_of)
 BOTH_BINARY(floor_divide, floor_divide_of)
+BOTH_BINARY(hermite_h, hermite_h_of)
+BOTH_BINARY(hermite_he, hermite_he_of)
+BOTH_BINARY(laguerre, laguerre_of)
+BOTH_BINARY(legendre, legendre_of)
+LIBRARY float chebyshev_f32(float x, float first, float n) { return chebyshev_of(x, first, n); }
+LIBRARY double chebyshev_f64(double x, double first, double n) { return chebyshev_of(x, first, n); }
 BOTH_UNARY(digamma, digamma_of)
 BOTH_UNARY(trigamma, trigamma_of)
 LIBRARY float sin_pi(float x) { return sinpif(x); }

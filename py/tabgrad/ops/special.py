@@ -269,6 +269,50 @@ def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
     return add(div(sub(x, y), moves), rest)
 
 
+# -- orthogonal polynomials: the degree is cut to an integer; 0 below 0, nan above 65,535 -----------
+
+
+def _polynomial(name: str) -> Any:
+    return elementwise(
+        code=name + "_{f}({x}, {n})", derivative=None, kinds="f", domain=((-1.0, 1.0), (0.0, 6.0))
+    )
+
+
+@_polynomial("hermite_h")
+def hermite_h(x: Operand, n: Operand) -> Array:
+    """Return the Hermite polynomial of physicists."""
+    return oracle.recurrence(n, 2 * x, lambda k, p, q: 2 * (x * q - k * p))
+
+
+@_polynomial("hermite_he")
+def hermite_he(x: Operand, n: Operand) -> Array:
+    """Return the Hermite polynomial of probabilists."""
+    return oracle.recurrence(n, x, lambda k, p, q: x * q - k * p)
+
+
+@_polynomial("laguerre")
+def laguerre(x: Operand, n: Operand) -> Array:
+    """Return Laguerre's polynomial."""
+    return oracle.recurrence(n, 1 - x, lambda k, p, q: ((2 * k + 1 - x) * q - k * p) / (k + 1))
+
+
+@_polynomial("legendre")
+def legendre(x: Operand, n: Operand) -> Array:
+    """Return Legendre's polynomial."""
+    return oracle.recurrence(n, x, lambda k, p, q: ((2 * k + 1) * x * q - k * p) / (k + 1))
+
+
+@elementwise(
+    code="chebyshev_{f}({x}, {first}, {n})",
+    derivative=None,
+    kinds="f",
+    domain=((-1.0, 1.0), (-1.0, 1.0), (0.0, 6.0)),
+)
+def chebyshev(x: Operand, first: Operand, n: Operand) -> Array:
+    """Return the polynomial of Chebyshev's recurrence that begins with 1 and `first`."""
+    return oracle.recurrence(n, first, lambda _k, p, q: 2 * x * q - p)
+
+
 # -- sigmoid and its relatives ---------------------------------------------------------------------
 
 
@@ -394,7 +438,7 @@ def blend(x: Operand, y: Operand, weight: Operand) -> Array:
 
 
 __all__ = [
-    "at_least", "at_most", "blend", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv", "gelu_erf",
-    "gelu_tanh", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma", "xlog1py",
+    "at_least", "at_most", "blend", "chebyshev", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv",
+    "gelu_erf", "gelu_tanh", "hermite_h", "hermite_he", "laguerre", "legendre", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma", "xlog1py",
     "xlogy",
 ]  # fmt: skip

@@ -92,3 +92,18 @@ def trigamma(x: Array) -> Array:
     y = total + 1 / v + z / 2 + z * series / v
     w = np.pi / np.sin(np.pi * (x - np.round(x)))
     return np.where(pole & (x != -np.inf), np.inf, np.where(reflect, w * w - y, y))
+
+
+def recurrence(
+    n: Array, first: Array, following: Callable[[int, Array, Array], Array]
+) -> Array:
+    """Return the polynomial of degree `n`, cut to an integer, that begins with 1 and `first`.
+
+    `following(k, p, q)` is the polynomial of degree k + 1 after p and q. It is 0 below degree 0, nan above 65,535.
+    """
+    p, q = np.ones_like(first), first
+    last = n[n < 65536].max(initial=0)
+    for k in range(1, int(last)):
+        p, q = q, np.where(n >= k + 1, following(k, p, q), q)
+    y = np.where(n < 1, np.where(n <= -1, 0, 1), q)
+    return np.where(n < 65536, y, np.nan).astype(first.dtype)

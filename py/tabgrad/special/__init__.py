@@ -1,6 +1,9 @@
 """Special functions; PyTorch's `special`."""
 
+from tabgrad.special.bessel import *  # noqa: F403 (they say which are public)
 from tabgrad.special.functions import *  # noqa: F403 (they say which are public)
+from tabgrad.special.normal import *  # noqa: F403
+from tabgrad.special.polynomials import *  # noqa: F403
 from tabgrad.tensor.arithmetic import xlogy as xlogy
 from tabgrad.tensor.elementary import (
     digamma as digamma,

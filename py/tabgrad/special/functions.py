@@ -76,7 +76,7 @@ def _scaled_bessel(order: int, x: Any) -> Any:
     return where(lt(a, LARGE), small, large)
 
 
-def _real(name: str, x: Any) -> Any:
+def real(name: str, x: Any) -> Any:
     if x.spec.dtype.is_complex:
         raise DTypeError(f"{name}: not defined for {x.spec.dtype!r}")
     return x if x.spec.dtype.is_floating_point else cast(x, get_default_dtype())
@@ -86,14 +86,14 @@ def _real(name: str, x: Any) -> Any:
 @widened
 def i0e(input: Tensor) -> Tensor:
     """Return exp(-|x|) I_0(x), the scaled modified Bessel function."""
-    return _scaled_bessel(0, _real("i0e", input))
+    return _scaled_bessel(0, real("i0e", input))
 
 
 @takes_out
 @widened
 def i0(input: Tensor) -> Tensor:
     """Return the modified Bessel function of the first kind of order 0."""
-    x = _real("i0", input)
+    x = real("i0", input)
     return mul(exp(abs_(x)), _scaled_bessel(0, x))
 
 
@@ -101,14 +101,14 @@ def i0(input: Tensor) -> Tensor:
 @widened
 def i1e(input: Tensor) -> Tensor:
     """Return exp(-|x|) I_1(x), the scaled modified Bessel function."""
-    return _scaled_bessel(1, _real("i1e", input))
+    return _scaled_bessel(1, real("i1e", input))
 
 
 @takes_out
 @widened
 def i1(input: Tensor) -> Tensor:
     """Return the modified Bessel function of the first kind of order 1."""
-    x = _real("i1", input)
+    x = real("i1", input)
     return mul(exp(abs_(x)), _scaled_bessel(1, x))
 
 
@@ -125,7 +125,7 @@ def zeta(input: Any, other: Any) -> Tensor:
         s = constant(float(s), q.spec, q.device)
     if not isinstance(q, Box):
         q = constant(float(q), s.spec, s.device)
-    s, q = _real("zeta", s), _real("zeta", q)
+    s, q = real("zeta", s), real("zeta", q)
     shape = broadcast("zeta", s.spec.shape, q.spec.shape)
     s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
     q = where(eq(q, -math.inf), -1, q)
@@ -162,14 +162,14 @@ def _hurwitz(s: Any, starts: tuple[Any, ...]) -> list[Any]:
 @widened
 def ndtr(input: Tensor) -> Tensor:
     """Return the probability that a standard normal variable is below `x`."""
-    return mul(erfc(mul(_real("ndtr", input), -math.sqrt(0.5))), 0.5)
+    return mul(erfc(mul(real("ndtr", input), -math.sqrt(0.5))), 0.5)
 
 
 @takes_out
 @widened
 def log_ndtr(input: Tensor) -> Tensor:
     """Return ln(ndtr(x)), accurate far in the lower tail."""
-    x = _real("log_ndtr", input)
+    x = real("log_ndtr", input)
     far = -30.0 if x.spec.dtype.itemsize == 8 else -9.0
     tail = lt(x, far)
     near = where(tail, 0, x)
