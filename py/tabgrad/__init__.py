@@ -113,6 +113,9 @@ if _typing.TYPE_CHECKING:
         bartlett_window as bartlett_window, blackman_window as blackman_window,
         hamming_window as hamming_window, hann_window as hann_window, kaiser_window as kaiser_window,
     )  # fmt: skip
+    from tabgrad.special.rooted import (
+        i0 as i0, igamma as igamma, igammac as igammac, mvlgamma as mvlgamma, polygamma as polygamma,
+    )  # fmt: skip
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
@@ -125,6 +128,7 @@ else:
             "exporting": "export",
             "serialization": "load save save_async",
             "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+            "special.rooted": "i0 igamma igammac mvlgamma polygamma",
         }.items()
         for name in names.split()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -116,3 +117,35 @@ def remainder(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return x modulo y with the sign of y, and zeros with that of x."""
     rest = np.fmod(x, y)
     return np.where((rest != 0) & (np.signbit(rest) != np.signbit(y)), rest + y, rest)
+
+
+def _recurrence(
+    n: np.ndarray, first: np.ndarray, following: Callable[..., np.ndarray]
+) -> np.ndarray:
+    """Return a polynomial of degree n, by its coefficients' own recurrence."""
+    p, q = np.ones_like(first), first
+    y = np.where(n < 1, p, q)
+    for k in range(1, int(n.max(initial=0))):
+        p, q = q, following(k, p, q)
+        y = np.where(n >= k + 1, q, y)
+    return y
+
+
+def hermite_h(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return _recurrence(n, 2 * x, lambda k, p, q: 2 * x * q - 2 * k * p)
+
+
+def hermite_he(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return _recurrence(n, x, lambda k, p, q: x * q - k * p)
+
+
+def laguerre(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return _recurrence(n, 1 - x, lambda k, p, q: ((2 * k + 1 - x) * q - k * p) / (k + 1))
+
+
+def legendre(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return _recurrence(n, x, lambda k, p, q: ((2 * k + 1) * x * q - k * p) / (k + 1))
+
+
+def chebyshev(x: np.ndarray, first: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return _recurrence(n, first, lambda k, p, q: 2 * x * q - p)

@@ -7,6 +7,7 @@ tensor for its derivative where a chain of five ops would keep five.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import FLOAT, get_default_dtype
@@ -272,7 +273,7 @@ def _coin_slope(x: Tensor, y: Tensor) -> Tensor:
 # -- orthogonal polynomials: the degree is cut to an integer; 0 below 0, nan above 65,535 -----------
 
 
-def _polynomial(name: str) -> Any:
+def _polynomial(name: str) -> Callable[[Callable[..., Array]], Any]:
     return elementwise(
         code=name + "_{f}({x}, {n})", derivative=None, kinds="f", domain=((-1.0, 1.0), (0.0, 6.0))
     )
@@ -319,7 +320,7 @@ def chebyshev(x: Operand, first: Operand, n: Operand) -> Array:
 @elementwise(code="sigmoid_{f}({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
 def sigmoid(x: Operand) -> Array:
     """Compute 1 / (1 + exp(-x)), without overflow."""
-    return np.exp(-np.logaddexp(0, -x))
+    return oracle.sigmoid(x)
 
 
 @elementwise(code="softplus_{f}({x})", derivative=lambda x, _y: sigmoid(x), kinds="f")
@@ -333,7 +334,7 @@ def softplus(x: Operand) -> Array:
 )
 def silu(x: Operand) -> Array:
     """Compute x * sigmoid(x)."""
-    return x * np.exp(-np.logaddexp(0, -x))
+    return x * oracle.sigmoid(x)
 
 
 def _silu_slope(x: Tensor, s: Tensor) -> Tensor:
@@ -366,7 +367,7 @@ GELU_A, GELU_B = 2 * math.sqrt(2 / math.pi), 0.044715
 )
 def gelu_tanh(x: Operand) -> Array:
     """Compute x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2, an approximation of `gelu_erf`."""
-    return x * np.exp(-np.logaddexp(0, -x * (GELU_A + GELU_A * GELU_B * x * x)))
+    return x * oracle.sigmoid(x * (GELU_A + GELU_A * GELU_B * x * x))
 
 
 def _gelu_tanh_slope(x: Tensor) -> Tensor:
@@ -438,7 +439,7 @@ def blend(x: Operand, y: Operand, weight: Operand) -> Array:
 
 
 __all__ = [
-    "at_least", "at_most", "blend", "chebyshev", "coin_entropy", "digamma", "entr", "erf", "erfc", "erfinv",
-    "gelu_erf", "gelu_tanh", "hermite_h", "hermite_he", "laguerre", "legendre", "lgamma", "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma", "xlog1py",
-    "xlogy",
+    "at_least", "at_most", "blend", "chebyshev", "coin_entropy", "digamma", "entr", "erf", "erfc",
+    "erfinv", "gelu_erf", "gelu_tanh", "hermite_h", "hermite_he", "laguerre", "legendre", "lgamma",
+    "polygamma", "relu", "sigmoid", "silu", "softplus", "trigamma", "xlog1py", "xlogy",
 ]  # fmt: skip

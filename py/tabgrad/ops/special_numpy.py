@@ -15,6 +15,12 @@ def each(fn: Callable[[float], float], x: Array) -> Array:
     return np.array(flat, dtype=x.dtype).reshape(x.shape)
 
 
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), relatively accurate where it is small."""
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
 def _lgamma(v: float) -> float:
     if math.isinf(v) or (v <= 0 and v == math.floor(v)):
         return math.inf
@@ -94,12 +100,11 @@ def trigamma(x: Array) -> Array:
     return np.where(pole & (x != -np.inf), np.inf, np.where(reflect, w * w - y, y))
 
 
-def recurrence(
-    n: Array, first: Array, following: Callable[[int, Array, Array], Array]
-) -> Array:
+def recurrence(n: Array, first: Array, following: Callable[[int, Array, Array], Array]) -> Array:
     """Return the polynomial of degree `n`, cut to an integer, that begins with 1 and `first`.
 
-    `following(k, p, q)` is the polynomial of degree k + 1 after p and q. It is 0 below degree 0, nan above 65,535.
+    `following(k, p, q)` is the polynomial of degree k + 1 after p and q. It is 0 below degree 0, nan above
+    65,535.
     """
     p, q = np.ones_like(first), first
     last = n[n < 65536].max(initial=0)

@@ -2,6 +2,7 @@
 
 from tabgrad.special.bessel import *  # noqa: F403 (they say which are public)
 from tabgrad.special.functions import *  # noqa: F403 (they say which are public)
+from tabgrad.special.gamma import *  # noqa: F403
 from tabgrad.special.normal import *  # noqa: F403
 from tabgrad.special.polynomials import *  # noqa: F403
 from tabgrad.tensor.arithmetic import xlogy as xlogy

@@ -39,7 +39,7 @@ EDGE = 8.0
 
 
 def _far(order: int, second: bool, x: Any) -> Any:
-    """Return J_n or Y_n for x >= EDGE: sqrt(2 / (pi x)) times (P cos - Q sin) or (P sin + Q cos) of the phase."""
+    """Return J_n or Y_n for x >= EDGE, by DLMF 10.17.3 and 10.17.4."""
     inverse = div(EDGE, x)
     t = sub(mul(square(inverse), 2), 1)
     p = series((fits.P0, fits.P1)[order], t)
@@ -95,9 +95,7 @@ def _modified_second(order: int, scaled: bool, x: Any) -> Any:
     else:
         small = sub(smooth, mul(logarithm, i))
     far = where(inside, 2, x)
-    large = mul(
-        series((fits.K0_LARGE, fits.K1_LARGE)[order], sub(div(4, far), 1)), rsqrt(far)
-    )
+    large = mul(series((fits.K0_LARGE, fits.K1_LARGE)[order], sub(div(4, far), 1)), rsqrt(far))
     if scaled:
         small = mul(small, exp(near))
     else:
@@ -166,7 +164,7 @@ _scaled_k1.defjvps(lambda t, y, x: mul(t, sub(sub(y, _scaled_k0(x)), _over(y, x,
 @takes_out
 @widened
 def bessel_j0(input: Tensor) -> Tensor:
-    """Return the Bessel function of the first kind of order 0, to 4 units of rounding of 1.
+    """Return the Bessel function of the first kind of order 0, to 8 units of rounding of 1.
 
     >>> import tabgrad as tg
     >>> tg.special.bessel_j0(tg.tensor([0.0, 1.0, 10.0]))
@@ -178,7 +176,7 @@ def bessel_j0(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def bessel_j1(input: Tensor) -> Tensor:
-    """Return the Bessel function of the first kind of order 1, to 4 units of rounding of 1.
+    """Return the Bessel function of the first kind of order 1, to 8 units of rounding of 1.
 
     >>> import tabgrad as tg
     >>> tg.special.bessel_j1(tg.tensor([0.0, 1.0, 10.0]))
@@ -190,7 +188,7 @@ def bessel_j1(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def bessel_y0(input: Tensor) -> Tensor:
-    """Return the Bessel function of the second kind of order 0, to 8 units of rounding of 1; nan below 0.
+    """Return the Bessel function of the second kind of order 0, to 12 units of rounding of 1; nan below 0.
 
     >>> import tabgrad as tg
     >>> tg.special.bessel_y0(tg.tensor([0.0, 1.0, 10.0]))
@@ -202,7 +200,7 @@ def bessel_y0(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def bessel_y1(input: Tensor) -> Tensor:
-    """Return the Bessel function of the second kind of order 1, to 8 units of rounding of 1; nan below 0.
+    """Return the Bessel function of the second kind of order 1, to 12 units of rounding of 1; nan below 0.
 
     >>> import tabgrad as tg
     >>> tg.special.bessel_y1(tg.tensor([0.0, 1.0, 10.0]))
@@ -236,7 +234,7 @@ def modified_bessel_i1(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def modified_bessel_k0(input: Tensor) -> Tensor:
-    """Return the modified Bessel function of the second kind of order 0; nan below 0.
+    """Return the modified Bessel function of the second kind of order 0, to 8 units of rounding.
 
     >>> import tabgrad as tg
     >>> tg.special.modified_bessel_k0(tg.tensor([0.0, 1.0, 2.0]))
@@ -248,7 +246,7 @@ def modified_bessel_k0(input: Tensor) -> Tensor:
 @takes_out
 @widened
 def modified_bessel_k1(input: Tensor) -> Tensor:
-    """Return the modified Bessel function of the second kind of order 1; nan below 0.
+    """Return the modified Bessel function of the second kind of order 1, to 8 units of rounding.
 
     >>> import tabgrad as tg
     >>> tg.special.modified_bessel_k1(tg.tensor([0.0, 1.0, 2.0]))

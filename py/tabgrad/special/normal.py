@@ -7,7 +7,6 @@ from typing import Any
 
 from tabgrad.core.promotion import widened
 from tabgrad.ops.elementwise import (
-    abs_,
     add,
     div,
     exp,
@@ -20,7 +19,7 @@ from tabgrad.ops.elementwise import (
     sub,
     where,
 )
-from tabgrad.ops.rounding import eq, gt, isinf, lt, round_
+from tabgrad.ops.rounding import eq, ge, gt, isinf, lt, round_
 from tabgrad.special import series as fits
 from tabgrad.special.functions import real
 from tabgrad.special.series import series
@@ -39,16 +38,17 @@ def erfcx(input: Tensor) -> Tensor:
     tensor([1.0000, 0.4276, 5.0090])
     """
     x = real("erfcx", input)
-    a = abs_(x)
+    negative = lt(x, 0)
+    a = where(negative, neg(x), x)
     endless = isinf(a)
     v = where(endless, 1, a)
     # (v - 3) / (v + 3), and 1 / (1 + 2 v) without overflow
     t = sub(1, div(6, add(v, 3)))
     y = where(endless, 0, div(mul(series(fits.ERFCX, t), 0.5), add(v, 0.5)))
-    negative = lt(x, 0)
     # x * x = h * h + (x - h) * (x + h), the first product exact: its error would be multiplied by x * x
-    w = where(negative, where(gt(a, 30), 30, a), 0)
-    h = mul(round_(mul(w, 16)), 1 / 16)
+    w = where(negative, a, 0)
+    # beyond 30 it overflows anyway
+    h = mul(round_(mul(where(gt(w, 30), 0, w), 16)), 1 / 16)
     power = mul(exp(square(h)), exp(mul(sub(w, h), add(w, h))))
     return where(negative, sub(mul(power, 2), y), y)
 
@@ -71,7 +71,7 @@ def _quantile(p: Any) -> Any:
     tail = sub(w, mul(add(log(w), rest), inverse))
     tail = where(eq(q, 0), math.inf, tail)
     x = where(centre, middle, where(lower, neg(tail), tail))
-    return where(lt(q, 0), math.nan, x)
+    return where(ge(q, 0), x, math.nan)
 
 
 def _between(z: Any, low: float, high: float) -> Any:

@@ -1,8 +1,9 @@
 """Orthogonal polynomials, of a degree for each element.
 
-The degree `n` is cut to an integer. Below 0 the polynomial is 0; where `n` is nan, or above 65,535, it is nan. As in
-PyTorch the results have no derivative. Chebyshev's are trigonometric functions of n acos(x) beyond degree 6 within
-[-1, 1], all others go by their recurrence, and are as precise as that: to n units of rounding of the largest term.
+The degree `n` is cut to an integer. Below 0 the polynomial is 0; where `n` is nan, or above 65,535, it is nan.
+As in PyTorch the results have no derivative. Chebyshev's are trigonometric functions of n acos(x) from degree 7
+on within (-1, 1). All others go by their recurrence, and are as precise as that: to n units of rounding of the
+largest term.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def _operands(name: str, x: Any, n: Any) -> tuple[Any, Any]:
         dtype = get_default_dtype()
     like = spec(given[0].spec.shape, dtype)
     x, n = (
-        stop_gradient(cast(a, dtype)) if isinstance(a, Box) else constant(float(a), like, given[0].device)
+        stop_gradient(cast(a, dtype))
+        if isinstance(a, Box)
+        else constant(float(a), like, given[0].device)
         for a in (x, n)
     )
     return x, n
@@ -103,7 +106,9 @@ def _chebyshev(
         x = sub(mul(x, 2), 1)
     by_waves = where(lt(abs_(x), 1), ge(n, 7), False)
     y = waves(acos(where(by_waves, x, 0)), trunc(where(by_waves, n, 7)))
-    first_one = add(mul(x, first[0]), first[1])
+    first_one = mul(x, first[0])
+    if first[1]:  # adding 0 would lose the sign of -0
+        first_one = add(first_one, first[1])
     return where(by_waves, y, special.chebyshev(x, first_one, where(by_waves, 1, n)))
 
 

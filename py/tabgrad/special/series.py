@@ -1,6 +1,7 @@
 """Chebyshev coefficients of what is smooth in each special function, and their sum.
 
-They were fitted with 40 digits to the functions' definitions, and end where 17 digits do. A sum in float32 stops earlier.
+They were fitted with 40 digits to the functions' definitions, and end where 17 digits do. A sum in float32
+stops earlier.
 """
 
 from __future__ import annotations

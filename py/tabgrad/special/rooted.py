@@ -1,0 +1,42 @@
+"""The special functions that PyTorch has at its root and as methods, by the names they have there."""
+
+from __future__ import annotations
+
+from tabgrad.special import functions, gamma
+from tabgrad.tensor import Tensor
+from tabgrad.tensor.public import publish, takes_out
+
+
+@takes_out
+def i0(input: Tensor) -> Tensor:
+    """Return the modified Bessel function of the first kind of order 0, as `special.i0` does."""
+    return functions.i0(input)
+
+
+@takes_out
+def igamma(input: Tensor, other: Tensor) -> Tensor:
+    """Return the regularized lower incomplete gamma function, as `special.gammainc` does."""
+    return gamma.gammainc(input, other)
+
+
+@takes_out
+def igammac(input: Tensor, other: Tensor) -> Tensor:
+    """Return the regularized upper incomplete gamma function, as `special.gammaincc` does."""
+    return gamma.gammaincc(input, other)
+
+
+@takes_out
+def mvlgamma(input: Tensor, p: int) -> Tensor:
+    """Return the logarithm of the multivariate gamma function, as `special.multigammaln` does."""
+    return functions.multigammaln(input, p)
+
+
+@takes_out
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """Return the `n`-th derivative of digamma, as `special.polygamma` does."""
+    return functions.polygamma(n, input)
+
+
+__all__ = ["i0", "igamma", "igammac", "mvlgamma", "polygamma"]
+
+publish(globals())
