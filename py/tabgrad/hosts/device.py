@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import LostValueError, OutOfMemoryError
-from tabgrad.core.graph import Graph, Line, Value
+from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.core.user_frame import user_frame
@@ -140,8 +140,9 @@ class DeviceBackend(Answers, RollbackLog):
         spec = op.specs.get((specs, params)) or op.infer(specs, params)
         if len(graph.recorded) > self.bound:
             self.relieve()
-        value = graph.add(op, params, tuple([v.id for v in values]), spec, None, user_line())
-        return value, spec
+        frame = user_frame(4)
+        line = None if frame is None else (frame.f_code, frame.f_lasti)
+        return graph.add(op, params, tuple([v.id for v in values]), spec, None, line), spec
 
     def relieve(self) -> None:
         """Compute a graph that has grown past its bound, unless a capture needs the whole graph."""
@@ -469,9 +470,3 @@ def _dialect(language: str) -> Dialect:
     from tabgrad.lower.cuda import CUDA
 
     return CUDA()
-
-
-def user_line() -> Line | None:
-    """Return the line that the innermost frame outside tabgrad is at."""
-    frame = user_frame(5)
-    return None if frame is None else (frame.f_code, frame.f_lasti)
