@@ -50,6 +50,8 @@ def test_derivatives_of_quantiles_and_incomplete_gamma_functions() -> None:
 def test_a_derivative_by_the_order_is_refused(f: Callable[..., tg.Tensor], device: str) -> None:
     a = A.to(device).requires_grad_()
     x = X.to(device).requires_grad_()
+    with pytest.raises(TypeError, match=f"{f.__name__}.*expected a tensor for other, got int"):
+        f(a, 2)
     (slope,) = tg.autograd.grad(f(a, x).sum(), x)
     assert slope.isfinite().all()
     with pytest.raises(tg.GradientError, match="no derivative by their first argument"):

@@ -219,8 +219,19 @@ def _arguments(name: str, a: Any, x: Any) -> tuple[Any, Any]:
     return _without_slope(expand(cast(a, dtype), shape)), expand(cast(x, dtype), shape)
 
 
-@takes_out
 @widened
+def lower(name: str, a: Any, x: Any) -> Any:
+    """Return P(a, x) for the function that messages name."""
+    return _p(*_arguments(name, a, x))
+
+
+@widened
+def upper(name: str, a: Any, x: Any) -> Any:
+    """Return Q(a, x) for the function that messages name."""
+    return _q(*_arguments(name, a, x))
+
+
+@takes_out
 def gammainc(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function P(a, x), `input` being a, `other` x.
 
@@ -230,11 +241,10 @@ def gammainc(input: Tensor, other: Tensor) -> Tensor:
     >>> tg.special.gammainc(tg.tensor([1.0, 2.0, 4.0]), tg.tensor([1.0, 2.0, 3.0]))
     tensor([0.6321, 0.5940, 0.3528])
     """
-    return _p(*_arguments("gammainc", input, other))
+    return lower("gammainc", input, other)
 
 
 @takes_out
-@widened
 def gammaincc(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x).
 
@@ -244,7 +254,7 @@ def gammaincc(input: Tensor, other: Tensor) -> Tensor:
     >>> tg.special.gammaincc(tg.tensor([1.0, 2.0, 4.0]), tg.tensor([1.0, 2.0, 3.0]))
     tensor([0.3679, 0.4060, 0.6472])
     """
-    return _q(*_arguments("gammaincc", input, other))
+    return upper("gammaincc", input, other)
 
 
 __all__ = ["gammainc", "gammaincc"]

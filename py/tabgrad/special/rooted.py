@@ -16,13 +16,13 @@ def i0(input: Tensor) -> Tensor:
 @takes_out
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function, as `special.gammainc` does."""
-    return gamma.gammainc(input, other)
+    return gamma.lower("igamma", input, other)
 
 
 @takes_out
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function, as `special.gammaincc` does."""
-    return gamma.gammaincc(input, other)
+    return gamma.upper("igammac", input, other)
 
 
 @takes_out
