@@ -121,6 +121,35 @@ def norms() -> Iterator[Case]:
     yield Case("nn.GroupNorm(2, 4)", ("2x4x3x3",))
     yield Case("nn.GroupNorm(4, 4, affine=False)", ("2x4x3",))
     yield Case("nn.LocalResponseNorm(3, alpha=0.1)", ("2x4x3x3",))
+    yield Case("nn.LPPool3d(2, 2)", ("2x3x4x4x4",))
+    yield Case("nn.NLLLoss2d()", ("2x4x3x3", "i4:2x3x3"))
+    for pick in (0, 1):
+        yield Case(
+            "nn.AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10], 2.0)", ("6x8", "i20:6"), pick=pick
+        )
+    yield Case("nn.AdaptiveLogSoftmaxWithLoss(8, 9, [4], head_bias=True)", ("8", "i9:"), pick=0)
+    for call in ("nn.Linear(4, 5)", "nn.Conv2d(2, 3, 3)", "nn.ConvTranspose1d(3, 2, 3)"):
+        x = {"L": "2x4", "C": "2x2x5x5"}[call[3]] if "Tr" not in call else "2x3x6"
+        for norm in ("weight_norm", "spectral_norm"):
+            for train in (False, True):
+                yield Case(f"nn.utils.{norm}({call})", (x,), train=train)
+    yield Case("nn.utils.weight_norm(nn.Conv2d(2, 3, 3), dim=None)", ("2x2x5x5",))
+    yield Case("nn.utils.weight_norm(nn.Conv2d(2, 3, 3), dim=1)", ("2x2x5x5",))
+    yield Case("nn.utils.weight_norm(nn.Linear(4, 5), 'bias')", ("2x4",))
+    yield Case(
+        "nn.utils.spectral_norm(nn.Conv2d(2, 3, 3), n_power_iterations=3, dim=2)",
+        ("2x2x5x5",),
+        train=True,
+    )
+    yield Case("nn.utils.remove_weight_norm(nn.utils.weight_norm(nn.Linear(4, 5)))", ("2x4",))
+    for fused in (
+        "conv_bn_eval(nn.Conv2d(2, 3, 3).eval(), nn.BatchNorm2d(3).eval())",
+        "conv_bn_eval(nn.ConvTranspose1d(3, 2, 3).eval(), nn.BatchNorm1d(2).eval(), True)",
+        "conv_bn_eval(nn.Conv1d(3, 2, 3, bias=False).eval(), nn.BatchNorm1d(2, affine=False).eval())",
+        "linear_bn_eval(nn.Linear(4, 5).eval(), nn.BatchNorm1d(5).eval())",
+    ):
+        x = {"nn.Conv2d": "2x2x5x5", "nn.Linear": "2x4"}.get(fused.split("(")[1], "2x3x6")
+        yield Case(f"nn.utils.fuse_{fused}", (x,))
 
 
 def shapes() -> Iterator[Case]:

@@ -31,6 +31,7 @@ from tabgrad.nn.activation import (
     Tanhshrink as Tanhshrink,
     Threshold as Threshold,
 )  # fmt: skip
+from tabgrad.nn.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from tabgrad.nn.attention import MultiheadAttention as MultiheadAttention
 from tabgrad.nn.containers import (
     ModuleDict as ModuleDict,
@@ -90,6 +91,7 @@ from tabgrad.nn.loss import (
     MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss,
     MultiMarginLoss as MultiMarginLoss,
     NLLLoss as NLLLoss,
+    NLLLoss2d as NLLLoss2d,
     PairwiseDistance as PairwiseDistance,
     PoissonNLLLoss as PoissonNLLLoss,
     SmoothL1Loss as SmoothL1Loss,
@@ -145,6 +147,7 @@ from tabgrad.nn.pooling import (
     AvgPool3d as AvgPool3d,
     LPPool1d as LPPool1d,
     LPPool2d as LPPool2d,
+    LPPool3d as LPPool3d,
     MaxPool1d as MaxPool1d,
     MaxPool2d as MaxPool2d,
     MaxPool3d as MaxPool3d,

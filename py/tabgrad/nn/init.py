@@ -7,7 +7,9 @@ input reaches; for a weight of shape (out, in, *kernel) they are in × kernel an
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec
 
 import tabgrad as tg
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor.generator import Generator
 
 Tensor = tg.Tensor
+P = ParamSpec("P")
 
 _GAINS = {
     "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0,
@@ -222,3 +225,33 @@ def sparse_(
         order = tg.empty_like(tensor).uniform_(0, 1, generator=generator)
         rank = order.argsort(0).argsort(0)
         return tensor.copy_(tg.where(rank < zeros, 0.0, tensor))
+
+
+def _deprecated(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Return `fn` under its old name, which lacks the underscore, with a FutureWarning."""
+    name = fn.__name__[:-1]
+
+    def old(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        warnings.warn(
+            f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return fn(*args, **kwargs)
+
+    old.__name__ = old.__qualname__ = name
+    old.__doc__ = f"Do what `{name}_` does, with a FutureWarning: this is its old name."
+    return old
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)

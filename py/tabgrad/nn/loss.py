@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -129,6 +130,21 @@ class NLLLoss(_Weighted):
     ) -> None:  # fmt: skip
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
+
+
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss` by an old name, with a FutureWarning."""
+
+    def __init__(
+        self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
+        reduce: Old = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        warnings.warn(
+            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in replacement.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
 
 
 class PoissonNLLLoss(_Loss):

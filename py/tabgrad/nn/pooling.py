@@ -199,7 +199,7 @@ class _LPPool(Layer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute the norms."""
-        pool = F.lp_pool1d if self.axes == 1 else F.lp_pool2d
+        pool = (F.lp_pool1d, F.lp_pool2d, F.lp_pool3d)[self.axes - 1]
         return pool(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
@@ -220,6 +220,12 @@ class LPPool2d(_LPPool):
     """(Σ xᵖ)^(1/p) over each window of (N, C, H, W); p is `norm_type`."""
 
     axes = 2
+
+
+class LPPool3d(_LPPool):
+    """(Σ xᵖ)^(1/p) over each window of (N, C, D, H, W); p is `norm_type`."""
+
+    axes = 3
 
 
 class _AdaptiveMaxPool(Module):
