@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
+from tabgrad.core.locks import WRITING
+from tabgrad.hosts.devices import connected
 from tests.device.workload import Workload
 
 pytestmark = pytest.mark.one_host("wgpu")
@@ -82,7 +84,15 @@ def inject(work: Any, place: Place) -> bool:
         return True
     finally:
         sys.settrace(before)
+        free()
     return not done
+
+
+def free() -> None:
+    """Release what is still held after an exception at the very line that releases it, where nothing raises."""
+    for lock in (WRITING, *(device.backend.lock for device in connected())):
+        while getattr(lock, "_is_owned", bool)():
+            lock.release()  # type: ignore[union-attr]
 
 
 def check_counts(device: str) -> None:
