@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.specials.domains import DOMAINS
 
-PATH = pathlib.Path(__file__).with_name("domains.json")
+PATH = pathlib.Path(__file__).with_name("expected_domains.json")
 
 
 def truths() -> dict[str, Any]:
