@@ -29,6 +29,7 @@ from tabgrad.core.errors import (
     ShapeError as ShapeError, TabgradError as TabgradError,
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
+from tabgrad.core.shape import Size as Size
 from tabgrad.tensor.arithmetic import *
 from tabgrad.tensor.comparison import *
 from tabgrad.tensor.conversion import *
@@ -42,7 +43,6 @@ from tabgrad.tensor.joining import *
 from tabgrad.tensor.layout import *
 from tabgrad.tensor.type_info import *
 from tabgrad.tensor.linear import *
-from tabgrad.tensor.matrices import *
 from tabgrad.tensor.nonzero import *
 from tabgrad.tensor.norms import *
 from tabgrad.tensor.ordering import *
@@ -53,7 +53,6 @@ from tabgrad.tensor.sampling import *
 from tabgrad.tensor.selecting import *
 from tabgrad.tensor.settings import *
 from tabgrad.tensor.shaping import *
-from tabgrad.tensor.size import *
 from tabgrad.tensor.softmax import *
 from tabgrad.tensor.statistics import *
 from tabgrad.tensor.storage import *
@@ -108,6 +107,10 @@ if _typing.TYPE_CHECKING:
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.exporting import export as export
+    from tabgrad.linalg.rooted import (
+        chain_matmul as chain_matmul, matrix_exp as matrix_exp, matrix_power as matrix_power,
+        vander as vander,
+    )  # fmt: skip
     from tabgrad.serialization import load as load, save as save, save_async as save_async
     from tabgrad.signal.rooted import (
         bartlett_window as bartlett_window, blackman_window as blackman_window,
@@ -126,6 +129,7 @@ else:
         for home, names in {
             "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
             "exporting": "export",
+            "linalg.rooted": "chain_matmul matrix_exp matrix_power vander",
             "serialization": "load save save_async",
             "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
             "special.rooted": "i0 igamma igammac mvlgamma polygamma",

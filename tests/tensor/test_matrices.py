@@ -135,7 +135,7 @@ def test_half_precision_is_computed_in_float32(device: str) -> None:
 
 
 def test_a_chain_is_multiplied_in_the_cheapest_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tabgrad.tensor import matrices
+    from tabgrad.linalg import matrices
 
     products: list[int] = []
     plain = matrices.matmul

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.autograd.grad_mode import ModeChange
-from tabgrad.core.errors import GradientError
+from tabgrad.core.errors import GradientError, user_frame
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, Mode, descend, using
-from tabgrad.core.user_frame import user_frame
 from tabgrad.transforms.node import Node
 
 

@@ -10,10 +10,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.compiler.state import State
-from tabgrad.core.errors import CaptureError
+from tabgrad.core.errors import CaptureError, user_frame
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
-from tabgrad.core.user_frame import user_frame
 from tabgrad.dispatch import REMEMBERED
 from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import Storage

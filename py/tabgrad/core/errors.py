@@ -1,4 +1,9 @@
-"""The exceptions that tabgrad raises where Python has no fitting one."""
+"""The exceptions that tabgrad raises where Python has no fitting one, and the user's frame for their texts."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
 
 
 class TabgradError(Exception):
@@ -90,3 +95,11 @@ class TransformError(TabgradError, RuntimeError):
 
 class ExportError(TabgradError, RuntimeError):
     """A function can't be exported as a static graph."""
+
+
+def user_frame(above: int) -> FrameType | None:
+    """Return the innermost frame outside tabgrad, the `above`th caller or one further out."""
+    frame: FrameType | None = sys._getframe(above)
+    while frame is not None and (frame.f_globals.get("__name__") or "").startswith("tabgrad."):
+        frame = frame.f_back
+    return frame

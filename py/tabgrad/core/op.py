@@ -27,6 +27,11 @@ Inputs: TypeAlias = "Sequence[Tensor | ShapeOnly | None]"
 Result: TypeAlias = "Tensor | tuple[Tensor, ...] | None"
 Needs: TypeAlias = Sequence[bool]
 Dims: TypeAlias = Sequence[int | None]
+Operand: TypeAlias = Any
+"""A NumPy array in the body of an op; a Tensor, or a number beside one, where the op is called."""
+Array: TypeAlias = Any
+"""The result of an op: a NumPy array in its body, a Tensor where the op is called."""
+Ints: TypeAlias = tuple[int, ...]
 
 
 class Op:

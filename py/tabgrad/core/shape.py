@@ -1,10 +1,10 @@
-"""Arithmetic on shapes: broadcasting, axes, slices. Tuples of ints in, tuples of ints out."""
+"""Arithmetic on shapes: broadcasting, axes, slices. `Size` is the tuple that users see."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from tabgrad.core.errors import ShapeError
 
@@ -114,3 +114,47 @@ def infer_reshape(shape: Shape, new: Sequence[int]) -> Shape:
 def slice_length(start: int, stop: int, step: int) -> int:
     """Return how many indices `range(start, stop, step)` has."""
     return len(range(start, stop, step))
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a tensor's dims: a tuple of ints.
+
+    >>> Size([2, 3]).numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"tabgrad.Size({list(self)})"
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Size: ...
+    def __getitem__(self, index: Any) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, other))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
+
+
+_SIZES: dict[tuple[int, ...], Size] = {}
+
+
+def size_of(shape: tuple[int, ...]) -> Size:
+    """Return the one Size of this shape."""
+    found = _SIZES.get(shape)
+    if found is None:
+        found = _SIZES[shape] = Size(shape)
+    return found

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
-from tabgrad.core.errors import LostValueError, OutOfMemoryError
+from tabgrad.core.errors import LostValueError, OutOfMemoryError, user_frame
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
-from tabgrad.core.user_frame import user_frame
 from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.error_reports import ErrorReports

@@ -1,5 +1,6 @@
 """Linear algebra; PyTorch's `linalg`. Decompositions are not here yet."""
 
+from tabgrad.linalg.matrices import matrix_exp as matrix_exp, matrix_power as matrix_power
 from tabgrad.linalg.norms import (
     matrix_norm as matrix_norm,
     norm as norm,
@@ -13,7 +14,6 @@ from tabgrad.linalg.products import (
     vecdot as vecdot,
 )
 from tabgrad.tensor.linear import matmul as matmul
-from tabgrad.tensor.matrices import matrix_exp as matrix_exp, matrix_power as matrix_power
 from tabgrad.tensor.public import publish as _publish
 
 _publish(globals())

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import tabgrad as tg
 from tabgrad.core.dtype import FLOAT
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.tensor import diagonals, linear, matrices
+from tabgrad.linalg import matrices
+from tabgrad.tensor import diagonals, linear
 from tabgrad.tensor.arguments import tensors as listed
 from tabgrad.tensor.public import takes_out
 

@@ -15,11 +15,10 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError
-from tabgrad.core.op import Op
+from tabgrad.core.op import Ints, Op
 from tabgrad.core.several import Several
 from tabgrad.core.shape import MOST_AXES, MOST_BYTES, size
 from tabgrad.core.spec import Spec, intern_params
-from tabgrad.ops.types import Ints
 
 LETTERS = "bifc"
 """The letter of each category of dtypes in an op's `kinds`; unsigned integers have the letter u."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import Elementwise
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Operand
 from tabgrad.core.spec import Spec, spec
-from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.core.families import Declared

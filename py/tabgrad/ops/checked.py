@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tabgrad.core.errors import ArgumentError, OutOfRangeError
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
-from tabgrad.ops.types import Array, Operand
+from tabgrad.core.op import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.core.shape import size
 from tabgrad.core.trace import zeros_like
-from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import flip, permute, reshape
 
 if TYPE_CHECKING:

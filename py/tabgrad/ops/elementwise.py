@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import INT, DType, bool_
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import REGISTRY
+from tabgrad.core.op import REGISTRY, Array, Operand
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.rounding import eq, gt, lt, trunc
-from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -9,11 +9,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import same_dtype
+from tabgrad.core.op import Array, Operand, same_dtype
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import add
-from tabgrad.ops.types import Array, Operand
 from tabgrad.ops.view import slice_, spread
 
 if TYPE_CHECKING:

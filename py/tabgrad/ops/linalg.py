@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.ops.types import Array, Ints, Operand
+from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.ops.view import permute, reshape
 
 if TYPE_CHECKING:

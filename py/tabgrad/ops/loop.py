@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.op import REGISTRY, Array, Op, Operand
 from tabgrad.core.spec import Params, Spec, intern_params, spec
 from tabgrad.core.trace import bind
-from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.core.op import Operands

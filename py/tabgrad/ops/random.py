@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import REGISTRY
+from tabgrad.core.op import REGISTRY, Array, Ints, Operand
 from tabgrad.core.spec import spec
-from tabgrad.ops.types import Array, Ints, Operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import DType
 from tabgrad.core.families import reduction
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota, iota_along
 from tabgrad.ops.rounding import bitwise_and, bitwise_or, eq, ge, isnan, lt
 from tabgrad.ops.scan import product_of_others
-from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import expand, reshape, spread
 
 if TYPE_CHECKING:

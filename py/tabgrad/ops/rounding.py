@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
-from tabgrad.ops.types import Array, Operand
+from tabgrad.core.op import Array, Operand
 
 # -- rounding: the derivative is 0 wherever it exists, as in PyTorch -------------------------------
 

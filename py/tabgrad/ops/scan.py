@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import conjugate, kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import same_dtype
+from tabgrad.core.op import Array, Ints, Operand, same_dtype
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size, without
 from tabgrad.core.spec import Spec, spec
@@ -16,7 +16,6 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import exp, where
 from tabgrad.ops.indexing import cat, gather
 from tabgrad.ops.rounding import eq
-from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import pad, part, permute, reshape
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Operand
 from tabgrad.core.shape import axis_index, without
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -16,7 +17,6 @@ from tabgrad.ops.elementwise import add, cast, copy, floor_divide, sub, where
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import bitwise_and, bitwise_not, isnan, le, lt
-from tabgrad.ops.types import Array, Operand
 from tabgrad.ops.view import part, reshape
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import FLOAT, get_default_dtype
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Operand
 from tabgrad.core.promotion import cast, widened
 from tabgrad.ops import special_numpy as oracle
 from tabgrad.ops.elementwise import (
@@ -34,7 +35,6 @@ from tabgrad.ops.elementwise import (
 )
 from tabgrad.ops.rounding import eq, ge, gt, le, lt, round_
 from tabgrad.ops.trigonometry import cos, sin
-from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

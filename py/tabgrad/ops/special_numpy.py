@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from tabgrad.core.lazy_numpy import np
-from tabgrad.ops.types import Array
+from tabgrad.core.op import Array
 
 
 def each(fn: Callable[[float], float], x: Array) -> Array:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.families import view
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.core.shape import size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops.indexing import iota, scatter_add
-from tabgrad.ops.types import Array, Ints, Operand
 from tabgrad.ops.view import expand, reshape
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Array, Operand
 from tabgrad.ops.elementwise import FLOATS, rsqrt, where
-from tabgrad.ops.types import Array, Operand
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.families import to_front, view
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import REGISTRY
+from tabgrad.core.op import REGISTRY, Array, Ints, Operand
 from tabgrad.core.shape import size, slice_length, strides
-from tabgrad.ops.types import Array, Ints, Operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

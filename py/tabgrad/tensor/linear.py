@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -335,6 +336,21 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([v.reshape.bind(x, shape=(x.spec.size,)) for x in meshgrid(*tensors)], 1)
 
 
+def _rooted() -> Any:
+    # `linalg` stands above the tensor, and is loaded when first used
+    return import_module("tabgrad.linalg.rooted")
+
+
+def matrix_exp(input: Tensor) -> Tensor:
+    """Return the exponential of square matrices in the last two dims."""
+    return _rooted().matrix_exp(input)
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """Return the `n`-th power of square matrices in the last two dims."""
+    return _rooted().matrix_power(input, n)
+
+
 class LinearMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -352,6 +368,8 @@ class LinearMethods:
     inner = inner
     kron = kron
     matmul = matmul
+    matrix_exp = matrix_exp
+    matrix_power = matrix_power
     mm = mm
     mv = mv
     outer = outer

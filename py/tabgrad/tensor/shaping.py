@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.shape import broadcast, infer_reshape, strides as row_major
+from tabgrad.core.shape import Size, broadcast, infer_reshape, size_of, strides as row_major
 from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
@@ -17,7 +17,6 @@ from tabgrad.tensor.arguments import axes, axis, ints, listed, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
 from tabgrad.tensor.layout import check_format, contiguous_format, layout as Layout, strided
-from tabgrad.tensor.size import Size, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

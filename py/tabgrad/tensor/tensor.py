@@ -14,6 +14,7 @@ from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError
+from tabgrad.core.shape import Size, size_of
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device
@@ -31,7 +32,6 @@ from tabgrad.tensor import (
     joining,
     linear,
     literals,
-    matrices,
     nonzero,
     norms,
     operators,
@@ -50,7 +50,6 @@ from tabgrad.tensor import (
     writing,
 )  # fmt: skip
 from tabgrad.tensor.public import takes_numpy_names
-from tabgrad.tensor.size import Size, size_of
 from tabgrad.transforms import backward as reverse, hooks, node as nodes
 from tabgrad.transforms.autograd import add_to_grad
 
@@ -74,7 +73,6 @@ class Tensor(
     filling.FillingMethods,
     joining.JoiningMethods,
     linear.LinearMethods,
-    matrices.MatricesMethods,
     nonzero.NonzeroMethods,
     norms.NormsMethods,
     operators.OperatorsMethods,

@@ -262,15 +262,3 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
         raise ArgumentError(f"vander: N must be non-negative, got {n}")
     found = powers(x, n)
     return found if increasing else flip(found, (1,))
-
-
-class MatricesMethods:
-    """The methods of Tensor whose functions are here."""
-
-    __slots__ = ()
-
-    matrix_exp = matrix_exp
-    matrix_power = matrix_power
-
-
-__all__ = ["chain_matmul", "matrix_exp", "matrix_power", "vander"]
