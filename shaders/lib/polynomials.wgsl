@@ -80,6 +80,7 @@ fn chebyshev_f32(x: f32, first: f32, n: f32) -> f32 {
 }
 
 //! of_degree: the value of a polynomial of degree n >= 1, or what the degree says of it.
+//! @error exact
 //! @internal
 fn of_degree(q: f32, n: f32) -> f32 {
   let low = select(select(q, 1.0, n < 1.0), 0.0, n <= -1.0);
