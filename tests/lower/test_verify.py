@@ -398,3 +398,13 @@ def test_a_word_of_a_dispatch_that_is_missing(monkeypatch: pytest.MonkeyPatch) -
     )
     with pytest.raises(Broken, match="reads 2 uniform words of 1"):
         lowered("sort")
+
+
+def test_a_value_without_elements_may_be_stored_in_a_loop_that_never_runs() -> None:
+    device = recorder.device()
+    x = tg.ones(2, 3, device=device) * 2
+    device.backend.flush()
+    picked = x[tg.tensor([], dtype=tg.int32, device=device)] * 1
+    total = picked.sum()
+    device.backend.flush()
+    assert (picked.shape, total.shape) == ((0, 3), ())
