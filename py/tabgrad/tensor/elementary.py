@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import call, cast, needs_float, widened
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.fronts import plain_unary, unary
+from tabgrad.tensor.fronts import plain_unary, rooted, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.type_info import finfo
@@ -191,34 +190,29 @@ def signbit(input: Tensor) -> Tensor:
     return r.lt(input, 0) if input.spec.dtype.category < FLOAT else r.signbit.bind(input)
 
 
-def _rooted() -> Any:
-    # `special` stands above the tensor, and is loaded when first used
-    return import_module("tabgrad.special.rooted")
-
-
 def i0(input: Tensor) -> Tensor:
     """Return the modified Bessel function of the first kind of order 0."""
-    return _rooted().i0(input)
+    return rooted("special").i0(input)
 
 
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function P(input, other)."""
-    return _rooted().igamma(input, other)
+    return rooted("special").igamma(input, other)
 
 
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function Q(input, other)."""
-    return _rooted().igammac(input, other)
+    return rooted("special").igammac(input, other)
 
 
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """Return the logarithm of the multivariate gamma function of dimension `p`."""
-    return _rooted().mvlgamma(input, p)
+    return rooted("special").mvlgamma(input, p)
 
 
 def polygamma(input: Tensor, n: int) -> Tensor:
     """Return the `n`-th derivative of digamma."""
-    return _rooted().polygamma(n, input)
+    return rooted("special").polygamma(n, input)
 
 
 class ElementaryMethods:

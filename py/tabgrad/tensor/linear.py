@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -16,6 +15,7 @@ from tabgrad.core.trace import MODE, Box, bind
 from tabgrad.ops import elementwise as e, linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.fronts import rooted
 from tabgrad.tensor.joining import stack
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.ranges import meshgrid
@@ -336,19 +336,14 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([v.reshape.bind(x, shape=(x.spec.size,)) for x in meshgrid(*tensors)], 1)
 
 
-def _rooted() -> Any:
-    # `linalg` stands above the tensor, and is loaded when first used
-    return import_module("tabgrad.linalg.rooted")
-
-
 def matrix_exp(input: Tensor) -> Tensor:
     """Return the exponential of square matrices in the last two dims."""
-    return _rooted().matrix_exp(input)
+    return rooted("linalg").matrix_exp(input)
 
 
 def matrix_power(input: Tensor, n: int) -> Tensor:
     """Return the `n`-th power of square matrices in the last two dims."""
-    return _rooted().matrix_power(input, n)
+    return rooted("linalg").matrix_power(input, n)
 
 
 class LinearMethods:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError
@@ -18,9 +18,6 @@ from tabgrad.core.promotion import cast
 from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.tensor.aliasing import own, refreshed, replace, write
-
-if TYPE_CHECKING:
-    pass
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast, refuse_bool, result_dtype
@@ -13,9 +13,6 @@ from tabgrad.ops.elementwise import add
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.view import permute, reshape
 from tabgrad.tensor import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 
 def one_dtype(name: str, *tensors: Any) -> list[Any]:
