@@ -56,7 +56,7 @@ def _has_body(fn: Callable[..., Any]) -> bool:
 def _declared(name: str) -> None:
     """Remove a user's op of this name, which is declared again when a notebook's cell runs again."""
     old = REGISTRY.ops.get(name)
-    if old is not None and not isinstance(old, UserElementwise | UserKernel):
+    if name in REGISTRY and not isinstance(old, UserElementwise | UserKernel):
         raise RegistryError(f"{name}: tabgrad has an op of this name; choose another")
     if old is not None:
         del REGISTRY.ops[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,19 +21,22 @@ from tabgrad.lower.record import RECORDS, Record, check_names, register
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    ops, records, rules = dict(REGISTRY.ops), dict(RECORDS), dict(simplify.RULES)
+    ops = {op.name: op for op in REGISTRY}
+    rooms, records, rules = dict(REGISTRY.rooms), dict(RECORDS), dict(simplify.RULES)
     yield
-    for table, old in ((REGISTRY.ops, ops), (RECORDS, records), (simplify.RULES, rules)):
+    for table, old in (
+        (REGISTRY.ops, ops), (REGISTRY.rooms, rooms), (RECORDS, records), (simplify.RULES, rules),
+    ):  # fmt: skip
         table.clear()
         table.update(old)  # type: ignore[arg-type]
 
 
-def declare(name: str) -> None:
+def declare(name: str, module: str = __name__) -> None:
     def fn(x, *, axis):
         """Return nothing that matters."""
         return x
 
-    fn.__name__ = name
+    fn.__name__, fn.__module__ = name, module
     kernel(
         infer=lambda x, *, axis: x,
         derivative=None,
@@ -55,6 +59,27 @@ def test_an_op_with_a_record_is_taken() -> None:
     register(Record(op="grown", line=lambda e, n, count: None, threads=lambda n: 1))
     declare("grown")
     assert "grown" in REGISTRY
+
+
+def test_a_late_room_is_imported_when_one_of_its_ops_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "late_room.py"
+    room.write_text(
+        "from tests.lower.test_records import declare\ndeclare('late', 'late_room')\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    REGISTRY.add_room("late_room", "late", "never")
+    register(Record(op="late", line=lambda e, n, count: None, threads=lambda n: 1))
+    check_names()
+    assert "late" in REGISTRY
+    assert "late" not in REGISTRY.ops
+    with pytest.raises(RegistryError, match="late: late_room has an op of this name"):
+        declare("late")
+    assert REGISTRY["late"].name == "late"
+    with pytest.raises(RegistryError, match="never: no op has this name"):
+        REGISTRY["never"]
+    assert REGISTRY["late"] in list(REGISTRY)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.core.dtype import DType
@@ -153,11 +154,13 @@ class Registry:
     """Every op by name.
 
     While `tabgrad.ops` is imported, rules may name ops that are declared later. After `freeze` each new op is
-    checked at once.
+    checked at once. A late room is a module of ops that few programs need: it is imported when one of them is
+    asked for.
     """
 
     def __init__(self) -> None:
         self.ops: dict[str, Op] = {}
+        self.rooms: dict[str, str] = {}
         self.frozen = False
         self.watchers: list[Callable[[Op], None]] = []
 
@@ -167,15 +170,26 @@ class Registry:
             raise RegistryError(
                 f"{op.name}: an op of this name is declared in {self.ops[op.name].__module__}"
             )
+        room = self.room_of(op.name)
+        if room is not None and op.__module__ != room:
+            raise RegistryError(f"{op.name}: {room} has an op of this name")
         if self.frozen:
             op.check()
         for watch in self.watchers:
             watch(op)
         self.ops[op.name] = op
 
+    def add_room(self, module: str, *names: str) -> None:
+        """Say which ops a late room declares."""
+        self.rooms.update(dict.fromkeys(names, module))
+
+    def room_of(self, name: str) -> str | None:
+        """Find the late room that declares the op of this name, or the op whose result it is."""
+        return self.rooms.get(name.partition(".")[0])
+
     def watch(self, check: Callable[[Op], None]) -> None:
         """Let a later stage check all ops, present and future: `check` raises RegistryError."""
-        for op in self:
+        for op in list(self.ops.values()):
             check(op)
         self.watchers.append(check)
 
@@ -194,14 +208,21 @@ class Registry:
     def __getitem__(self, name: str) -> Op:
         found = self.ops.get(name)
         if found is None:
+            room = self.room_of(name)
+            if room is not None:
+                import_module(room)
+                found = self.ops.get(name)
+        if found is None:
             raise RegistryError(f"{name}: no op has this name")
         return found
 
     def __iter__(self) -> Iterator[Op]:
-        return iter(self.ops.values())
+        for room in set(self.rooms.values()):
+            import_module(room)
+        return iter(list(self.ops.values()))
 
     def __contains__(self, name: str) -> bool:
-        return name in self.ops
+        return name in self.ops or name in self.rooms
 
 
 REGISTRY = Registry()

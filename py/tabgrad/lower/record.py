@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import RegistryError
@@ -91,7 +92,12 @@ def register(*records: Record) -> None:
 
 def check(op: Op) -> None:
     """Raise RegistryError for an op of the kernel family without a record."""
-    if op.family == "kernel" and op.lowering not in RECORDS:
+    if op.family != "kernel" or op.lowering in RECORDS:
+        return
+    room = REGISTRY.room_of(op.lowering)
+    if room is not None:
+        import_module(f"tabgrad.lower.kernels.{room.rpartition('.')[2]}")
+    if op.lowering not in RECORDS:
         raise RegistryError(
             f"{op.name}: an op of the kernel family needs a record of its lowering; register one in "
             "tabgrad/lower/kernels"
@@ -100,7 +106,7 @@ def check(op: Op) -> None:
 
 def check_names() -> None:
     """Raise RegistryError for a record of no op."""
-    known = {USER_KERNEL, *(op.lowering for op in REGISTRY)}
+    known = {USER_KERNEL, *REGISTRY.rooms, *(op.lowering for op in REGISTRY.ops.values())}
     for name in RECORDS:
         if name not in known:
             raise RegistryError(f"{name}: has a record of its lowering, but no op has this name")

@@ -20,6 +20,8 @@ from tabgrad.ops import (
     view,
 )  # fmt: skip
 
+# Late rooms: ops that few programs need, imported when one of them is asked for.
+
 REGISTRY.freeze()
 
 __all__ = [
