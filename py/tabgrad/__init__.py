@@ -35,8 +35,6 @@ from tabgrad.tensor.comparison import *
 from tabgrad.tensor.conversion import *
 from tabgrad.tensor.creation import *
 from tabgrad.tensor.diagonals import *
-from tabgrad.tensor.distinct import *
-from tabgrad.tensor.einsum import *
 from tabgrad.tensor.elementary import *
 from tabgrad.tensor.generator import *
 from tabgrad.tensor.joining import *
@@ -77,6 +75,7 @@ from tabgrad.transforms.vmap import (
     vmap as vmap,
 )  # fmt: skip
 
+from tabgrad.tensor.late import FUNCTIONS as _FUNCTIONS
 from tabgrad.tensor.public import publish as _publish
 
 from math import e as e, inf as inf, nan as nan, pi as pi
@@ -107,35 +106,18 @@ if _typing.TYPE_CHECKING:
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.exporting import export as export
-    from tabgrad.linalg.rooted import (
-        chain_matmul as chain_matmul, matrix_exp as matrix_exp, matrix_power as matrix_power,
-        vander as vander,
-    )  # fmt: skip
+    from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
-    from tabgrad.signal.rooted import (
-        bartlett_window as bartlett_window, blackman_window as blackman_window,
-        hamming_window as hamming_window, hann_window as hann_window, kaiser_window as kaiser_window,
-    )  # fmt: skip
-    from tabgrad.special.rooted import (
-        i0 as i0, igamma as igamma, igammac as igammac, mvlgamma as mvlgamma, polygamma as polygamma,
-    )  # fmt: skip
+    from tabgrad.signal.rooted import *
+    from tabgrad.special.rooted import *
+    from tabgrad.tensor.distinct import *
+    from tabgrad.tensor.einsum import *
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "func", "linalg", "nn", "optim",
         "profiler", "random", "signal", "special", "testing", "utils",
     )  # fmt: skip
-    _HOMES = {
-        name: home
-        for home, names in {
-            "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
-            "exporting": "export",
-            "linalg.rooted": "chain_matmul matrix_exp matrix_power vander",
-            "serialization": "load save save_async",
-            "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
-            "special.rooted": "i0 igamma igammac mvlgamma polygamma",
-        }.items()
-        for name in names.split()
-    }
+    _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 
     def __getattr__(name: str) -> object:
         """Import a subpackage when it is first asked for: a page that needs no `nn` does not wait for it."""

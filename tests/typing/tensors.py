@@ -31,6 +31,12 @@ assert_type(x.grad, Tensor | None)
 assert_type(len(x), int)
 assert_type(bool(x), bool)
 
+# imported when they are first asked for
+assert_type(tg.einsum("ij->j", x), Tensor)
+assert_type(tg.i0(x, out=y), Tensor)
+assert_type(x.i0_(), Tensor)
+assert_type(x.polygamma(2), Tensor)
+
 # functions, with and without `out`
 assert_type(tg.add(x, y, alpha=2), Tensor)
 assert_type(tg.add(x, y, out=y), Tensor)

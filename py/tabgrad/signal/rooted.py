@@ -122,3 +122,6 @@ def kaiser_window(
         "kaiser_window", shapes.kaiser(math.fabs(beta)), window_length, periodic, dtype, layout, device,
         requires_grad,
     )  # fmt: skip
+
+
+__all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]

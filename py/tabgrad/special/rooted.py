@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabgrad.special import functions, gamma
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import publish, takes_out
 
 
@@ -35,6 +36,23 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 def polygamma(n: int, input: Tensor) -> Tensor:
     """Return the `n`-th derivative of digamma, as `special.polygamma` does."""
     return functions.polygamma(n, input)
+
+
+def polygamma_method(input: Tensor, n: int) -> Tensor:
+    """Return the `n`-th derivative of digamma."""
+    return functions.polygamma(n, input)
+
+
+class SpecialMethods:
+    """The methods of Tensor whose functions are here."""
+
+    __slots__ = ()
+
+    i0, i0_ = i0, in_place(i0)
+    igamma, igamma_ = igamma, in_place(igamma)
+    igammac, igammac_ = igammac, in_place(igammac)
+    mvlgamma, mvlgamma_ = mvlgamma, in_place(mvlgamma)
+    polygamma, polygamma_ = polygamma_method, in_place(polygamma_method)
 
 
 __all__ = ["i0", "igamma", "igammac", "mvlgamma", "polygamma"]

@@ -12,6 +12,7 @@ from tabgrad.ops.reduction import reduce_any
 from tabgrad.tensor import arithmetic as a, nonzero
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.creation import filled
+from tabgrad.tensor.public import publish
 from tabgrad.tensor.shaping import movedim
 
 if TYPE_CHECKING:
@@ -119,3 +120,5 @@ class DistinctMethods:
 
 
 __all__ = ["unique", "unique_consecutive"]
+
+publish(globals())

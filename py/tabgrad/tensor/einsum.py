@@ -14,6 +14,7 @@ from tabgrad.ops import linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import as_dtype
 from tabgrad.tensor.diagonals import diagonal
+from tabgrad.tensor.public import publish
 from tabgrad.tensor.shaping import movedim
 
 if TYPE_CHECKING:
@@ -224,3 +225,5 @@ def _aligned(x: Tensor, labels: Labels, out: Labels) -> Tensor:
 
 
 __all__ = ["einsum"]
+
+publish(globals())

@@ -10,7 +10,7 @@ from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import call, cast, needs_float, widened
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.fronts import plain_unary, rooted, unary
+from tabgrad.tensor.fronts import plain_unary, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.type_info import finfo
@@ -190,31 +190,6 @@ def signbit(input: Tensor) -> Tensor:
     return r.lt(input, 0) if input.spec.dtype.category < FLOAT else r.signbit.bind(input)
 
 
-def i0(input: Tensor) -> Tensor:
-    """Return the modified Bessel function of the first kind of order 0."""
-    return rooted("special").i0(input)
-
-
-def igamma(input: Tensor, other: Tensor) -> Tensor:
-    """Return the regularized lower incomplete gamma function P(input, other)."""
-    return rooted("special").igamma(input, other)
-
-
-def igammac(input: Tensor, other: Tensor) -> Tensor:
-    """Return the regularized upper incomplete gamma function Q(input, other)."""
-    return rooted("special").igammac(input, other)
-
-
-def mvlgamma(input: Tensor, p: int) -> Tensor:
-    """Return the logarithm of the multivariate gamma function of dimension `p`."""
-    return rooted("special").mvlgamma(input, p)
-
-
-def polygamma(input: Tensor, n: int) -> Tensor:
-    """Return the `n`-th derivative of digamma."""
-    return rooted("special").polygamma(n, input)
-
-
 class ElementaryMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -242,19 +217,14 @@ class ElementaryMethods:
     expm1, expm1_ = expm1, in_place(expm1)
     floor, floor_ = floor, in_place(floor)
     frac, frac_ = frac, in_place(frac)
-    i0, i0_ = i0, in_place(i0)
-    igamma, igamma_ = igamma, in_place(igamma)
-    igammac, igammac_ = igammac, in_place(igammac)
     lgamma, lgamma_ = lgamma, in_place(lgamma)
     log, log_ = log, in_place(log)
     log10, log10_ = log10, in_place(log10)
     log1p, log1p_ = log1p, in_place(log1p)
     log2, log2_ = log2, in_place(log2)
     logit, logit_ = logit, in_place(logit)
-    mvlgamma, mvlgamma_ = mvlgamma, in_place(mvlgamma)
     nan_to_num, nan_to_num_ = nan_to_num, in_place(nan_to_num)
     neg, neg_ = neg, in_place(neg)
-    polygamma, polygamma_ = polygamma, in_place(polygamma)
     positive = positive
     rad2deg, rad2deg_ = rad2deg, in_place(rad2deg)
     reciprocal, reciprocal_ = reciprocal, in_place(reciprocal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -70,8 +69,3 @@ def _named(front: Any, op: Op) -> Any:
     front.__name__ = front.__qualname__ = op.name
     front.__doc__ = op.__doc__
     return front
-
-
-def rooted(package: str) -> Any:
-    """Import the root functions of `special` or `linalg`, which stand above the tensor, at the first call."""
-    return import_module(f"tabgrad.{package}.rooted")

@@ -15,7 +15,6 @@ from tabgrad.core.trace import MODE, Box, bind
 from tabgrad.ops import elementwise as e, linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import axis
-from tabgrad.tensor.fronts import rooted
 from tabgrad.tensor.joining import stack
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.ranges import meshgrid
@@ -336,16 +335,6 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([v.reshape.bind(x, shape=(x.spec.size,)) for x in meshgrid(*tensors)], 1)
 
 
-def matrix_exp(input: Tensor) -> Tensor:
-    """Return the exponential of square matrices in the last two dims."""
-    return rooted("linalg").matrix_exp(input)
-
-
-def matrix_power(input: Tensor, n: int) -> Tensor:
-    """Return the `n`-th power of square matrices in the last two dims."""
-    return rooted("linalg").matrix_power(input, n)
-
-
 class LinearMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -363,8 +352,6 @@ class LinearMethods:
     inner = inner
     kron = kron
     matmul = matmul
-    matrix_exp = matrix_exp
-    matrix_power = matrix_power
     mm = mm
     mv = mv
     outer = outer

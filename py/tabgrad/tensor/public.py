@@ -68,7 +68,8 @@ def publish(namespace: dict[str, Any]) -> None:
     """Replace the functions of tensors in a public module by their public forms."""
     module = namespace["__name__"]
     made: dict[Any, Any] = {}
-    for name, fn in namespace.items():
+    for name in tuple(namespace.get("__all__", namespace)):
+        fn = namespace[name]
         if isinstance(fn, types.FunctionType) and name[0] != "_":
             if fn in _TAKES:
                 make = with_out
@@ -86,10 +87,18 @@ def takes_numpy_names(kind: type) -> None:
     for owner in kind.__mro__:
         for name, fn in list(vars(owner).items()):
             if isinstance(fn, types.FunctionType) and getattr(kind, name) is fn:
-                if not {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
-                    method = _described(_forgiving(fn), fn, kind.__module__)
-                    method.__name__, method.__qualname__ = name, f"{kind.__name__}.{name}"
+                method = as_method(fn, name)
+                if method is not fn:
                     setattr(kind, name, method)
+
+
+def as_method(fn: Any, name: str) -> Any:
+    """Return what Tensor has as the method `name` for `fn`: with a dim it takes NumPy's names, too."""
+    if not isinstance(fn, types.FunctionType) or {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
+        return fn
+    method = _described(_forgiving(fn), fn, "tabgrad.tensor.tensor")
+    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    return method
 
 
 def _parameters(fn: Any) -> tuple[str, ...]:

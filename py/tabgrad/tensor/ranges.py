@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import ArgumentError, DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.scalars import fits, limits, number
 from tabgrad.ops.elementwise import add, mul, where
@@ -290,14 +290,6 @@ def meshgrid(
     return tuple(out)
 
 
-def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Return the powers of each element of `x` as a row, the highest first unless `increasing`."""
-    if len(x.spec.shape) != 1:
-        raise ArgumentError(f"vander: x must be a one-dimensional tensor, got {x.spec.shape}")
-    powers = arange(x.spec.size if N is None else N, device=x.device)
-    return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
-
-
 class RangesMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -309,5 +301,4 @@ class RangesMethods:
 
 __all__ = [
     "arange", "eye", "linspace", "logspace", "meshgrid", "tril", "tril_indices", "triu", "triu_indices",
-    "vander",
 ]  # fmt: skip

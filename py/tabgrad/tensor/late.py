@@ -1,0 +1,72 @@
+"""Functions and methods that are imported when one of them is first asked for.
+
+A *late room* is a file like a topic: functions, a class `...Methods` if some are methods, and `__all__`. It may
+stand above the tensor, in `linalg` or `special`. The tables here tell its names without importing it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.tensor.public import as_method
+
+FUNCTIONS = {
+    "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
+    "exporting": "export",
+    "linalg.rooted": "chain_matmul matrix_exp matrix_power vander",
+    "serialization": "load save save_async",
+    "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+    "special.rooted": "i0 igamma igammac mvlgamma polygamma",
+    "tensor.distinct": "unique unique_consecutive",
+    "tensor.einsum": "einsum",
+}
+"""The functions at the root of tabgrad, by the file that they are imported from."""
+
+METHODS = {
+    "linalg.rooted.MatrixMethods": "matrix_exp matrix_power",
+    "special.rooted.SpecialMethods": (
+        "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
+    ),
+    "tensor.distinct.DistinctMethods": "unique unique_consecutive",
+}
+"""The methods of Tensor, by the class that they are imported from."""
+
+
+class Late:
+    """A method of Tensor before it is imported; the method itself then takes its place."""
+
+    __slots__ = ("home", "name")
+
+    def __init__(self, home: str, name: str) -> None:
+        self.home = home
+        self.name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        file, _, kind = self.home.rpartition(".")
+        found = vars(getattr(import_module(f"tabgrad.{file}"), kind))[self.name]
+        method = as_method(found, self.name)
+        setattr(LateMethods, self.name, method)
+        return method.__get__(instance, owner)
+
+
+if TYPE_CHECKING:
+    from tabgrad.linalg.rooted import MatrixMethods
+    from tabgrad.special.rooted import SpecialMethods
+    from tabgrad.tensor.distinct import DistinctMethods
+
+    class LateMethods(DistinctMethods, MatrixMethods, SpecialMethods):
+        """The methods as type checkers see them."""
+
+        __slots__ = ()
+
+else:
+
+    class LateMethods:
+        """The methods of Tensor that late rooms have."""
+
+        __slots__ = ()
+
+    for _home, _names in METHODS.items():
+        for _name in _names.split():
+            setattr(LateMethods, _name, Late(_home, _name))
