@@ -15,10 +15,11 @@ from tabgrad.ops.reduction import reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.rounding import gt
 from tabgrad.tensor import aliasing, creation
 from tabgrad.tensor.arguments import as_dtype, tensors
+from tabgrad.tensor.arithmetic import pow
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.linear import matmul
 from tabgrad.tensor.public import takes_out
-from tabgrad.tensor.ranges import eye
+from tabgrad.tensor.ranges import arange, eye
 from tabgrad.tensor.rearranging import flip
 
 if TYPE_CHECKING:
@@ -260,5 +261,5 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     n = x.spec.size if N is None else N.__index__()
     if n < 0:
         raise ArgumentError(f"vander: N must be non-negative, got {n}")
-    found = powers(x, n)
-    return found if increasing else flip(found, (1,))
+    exponents = arange(n, dtype=x.device.index_dtype, device=x.device)
+    return pow(_last(x), exponents if increasing else flip(exponents, (0,)))
