@@ -36,6 +36,8 @@ BOUNDS = {
     "op of op": (1e-3, 1e-4),
 }
 """Relative and absolute error allowed in float32."""
+COMPLEX = ("fft", "irfft", "rfft")
+"""Ops of complex numbers, which `test_fourier.py` tests."""
 
 
 def plain(value: Any) -> Any:
@@ -271,6 +273,8 @@ def _broadcast_derivative(op: Op, sample: Sample) -> Iterator[Case]:
 
 def unexpected(op: Op) -> Iterator[Case]:
     """Yield the cases of an op without expectations."""
+    if op.name in COMPLEX:
+        return
     for i, sample in enumerate(samples(op)):
         yield from forwards(op, sample)
         yield from derivatives(op, sample)
@@ -304,8 +308,8 @@ def written() -> list[Op]:
 
 
 def tested(op: Op) -> bool:
-    """Whether an op has cases: of one with several results its parts have."""
-    return not isinstance(op, Several)
+    """Whether an op has cases: of one with several results its parts have; JSON has no complex numbers."""
+    return not isinstance(op, Several) and op.name not in COMPLEX
 
 
 def write(path: pathlib.Path) -> int:

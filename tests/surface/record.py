@@ -26,6 +26,12 @@ PARSED: dict[str, list[str]] = {
     "asarray": ["obj, *, dtype=None, device=None, copy=None, requires_grad=False"],
     "flip": ["input, dims"],
     "linalg.matrix_exp": ["input"],
+    **{f"fft.{name}": [
+        "n, d=1.0, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, out=None",
+    ] for name in ("fftfreq", "rfftfreq")},
+    **{f"fft.{name}fft2": ["input, s=None, dim=(-2, -1), norm=None, *, out=None"] for name in (
+        "", "i", "r", "ir", "h", "ih",
+    )},
     "result_type": [
         "tensor, other", "scalar, tensor", "scalar1, scalar2",
     ],
