@@ -112,6 +112,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.special.rooted import *
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *
+    from tabgrad.tensor.rooted import *
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "fft", "func", "linalg", "nn", "optim",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ASKED = ("spec", "device", "tracked", "owner", "born")
+ASKED = ("spec", "device", "tracked", "owner", "born", "alias")
 """Attributes that functions read first of a tensor."""
 
 

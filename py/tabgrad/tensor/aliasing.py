@@ -191,35 +191,35 @@ def reshaped(x: Tensor, shape: Ints) -> Tensor:
     return view(reshape, x, intern_params({"shape": shape}))
 
 
-def detach(x: Tensor) -> Tensor:
-    """Return `x` without its history; what is written to either is seen in both."""
-    if x.owner is not None:
-        y = stop_gradient.bind(x)
+def detach(input: Tensor) -> Tensor:
+    """Return `input` without its history; what is written to either is seen in both."""
+    if input.owner is not None:
+        y = stop_gradient.bind(input)
         y.alias = SEVERED
         return y
     capture = MODE.get().capture
-    its = x.alias
+    its = input.alias
     if its.__class__ is View:
-        its.refresh(x)
+        its.refresh(input)
         base = detach(its.base)
-        y = wrap(x.value, x.spec, x.device)
+        y = wrap(input.value, input.spec, input.device)
         y.alias = View(base, its.steps, base._version, "no_grad")
         y.alias.detached = True
         y._version = base._version
         y.born = base.born
         if capture is not None:
-            capture.note_sibling(x, y)
+            capture.note_sibling(input, y)
         return y
     if its is None:
-        its = x.alias = Storage(x)
+        its = input.alias = Storage(input)
     else:
-        its.refresh(x)
-    y = wrap(x.value, x.spec, x.device)
+        its.refresh(input)
+    y = wrap(input.value, input.spec, input.device)
     y.alias = its
-    y._version = x._version
-    y.born = x.born
+    y._version = input._version
+    y.born = input.born
     if capture is not None:
-        capture.note_sibling(x, y)
+        capture.note_sibling(input, y)
     return y
 
 

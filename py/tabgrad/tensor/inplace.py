@@ -42,13 +42,13 @@ def in_place(fn: Any) -> Any:
     """Return the method that gives its tensor the value of `fn`, and returns the tensor."""
     name = f"{fn.__name__.removesuffix('_method').rstrip('_')}_"
 
-    def method(self: Any, *args: Any, **params: Any) -> Any:
+    def method(input: Any, *args: Any, **params: Any) -> Any:
         with WRITING:
-            check_writable(self)
-            y = fn(self, *args, **params)
-            if y.spec is not self.spec:
-                check_castable(name, y.spec.dtype, self.spec.dtype)
-            return write(self, y if y is not self else own(y), name)
+            check_writable(input)
+            y = fn(input, *args, **params)
+            if y.spec is not input.spec:
+                check_castable(name, y.spec.dtype, input.spec.dtype)
+            return write(input, y if y is not input else own(y), name)
 
     return _named(method, fn, name, "changes the tensor and returns it.")
 

@@ -20,6 +20,14 @@ FUNCTIONS = {
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
     "tensor.distinct": "unique unique_consecutive",
     "tensor.einsum": "einsum",
+    "tensor.rooted": (
+        "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ "
+        "asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ "
+        "detach detach_ erf_ erfc_ exp2_ exp_ expm1_ fill fill_ fix_ floor_ frac_ gcd_ "
+        "index_put_ lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ "
+        "rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ "
+        "tanh_ trunc_ xlogy_ zero_"
+    ),
 }
 """The functions at the root of tabgrad, by the file that they are imported from."""
 

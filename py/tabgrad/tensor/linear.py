@@ -15,6 +15,7 @@ from tabgrad.core.trace import MODE, Box, bind
 from tabgrad.ops import elementwise as e, linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.joining import stack
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.ranges import meshgrid
@@ -340,11 +341,11 @@ class LinearMethods:
 
     __slots__ = ()
 
-    addbmm = addbmm
-    addmm = addmm
-    addmv = addmv
-    addr = addr
-    baddbmm = baddbmm
+    addbmm, addbmm_ = addbmm, in_place(addbmm)
+    addmm, addmm_ = addmm, in_place(addmm)
+    addmv, addmv_ = addmv, in_place(addmv)
+    addr, addr_ = addr, in_place(addr)
+    baddbmm, baddbmm_ = baddbmm, in_place(baddbmm)
     bmm = bmm
     cross = cross
     dot = dot

@@ -43,23 +43,23 @@ def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
         return write(self, own(refreshed(other)))
 
 
-def fill_(self: Tensor, value: Tensor | Number) -> Tensor:
-    """Take `value`, a number or a 0-d tensor, in every element; return self."""
-    check_writable(self)
-    s = self.spec
+def fill_(input: Tensor, value: Tensor | Number) -> Tensor:
+    """Take `value`, a number or a 0-d tensor, in every element; return the tensor."""
+    check_writable(input)
+    s = input.spec
     if isinstance(value, Box):
         if value.spec.shape:
             raise GradientError(
                 f"fill_ only supports 0-dimension value tensor but got shape {value.spec.shape}"
             )
-        return write(self, own(fitting(self, value, "fill_")), "fill_")
+        return write(input, own(fitting(input, value, "fill_")), "fill_")
     number = fits("fill_", value, s.dtype)
-    return write(self, creation.filled(s.shape, number, s.dtype, self.device), "fill_")
+    return write(input, creation.filled(s.shape, number, s.dtype, input.device), "fill_")
 
 
-def zero_(self: Tensor) -> Tensor:
-    """Take 0 in every element; return self."""
-    return fill_(self, 0)
+def zero_(input: Tensor) -> Tensor:
+    """Take 0 in every element; return the tensor."""
+    return fill_(input, 0)
 
 
 def fill_diagonal_(self: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
@@ -69,25 +69,25 @@ def fill_diagonal_(self: Tensor, fill_value: Number, wrap: bool = False) -> Tens
 
 
 def index_put_(
-    self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+    input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
-    """Write, or add, `values` at the places that a tuple of index tensors names; return self."""
+    """Write, or add, `values` at the places that a tuple of index tensors names; return the tensor."""
     if not accumulate:
-        indexing.setitem(self, tuple(indices), values, "index_put_")
-        return self
-    check_writable(self)
+        indexing.setitem(input, tuple(indices), values, "index_put_")
+        return input
+    check_writable(input)
     return write(
-        self, indexing.put_indices(self, indices, values, True, "index_put_"), "index_put_"
+        input, indexing.put_indices(input, indices, values, True, "index_put_"), "index_put_"
     )
 
 
-def detach_(self: Tensor) -> Tensor:
-    """Forget the history, so that the tensor becomes a leaf; return self. Raises for a view."""
-    if self.alias.__class__ is View and not self.alias.detached:
+def detach_(input: Tensor) -> Tensor:
+    """Forget the history, so that the tensor becomes a leaf; return the tensor. Raises for a view."""
+    if input.alias.__class__ is View and not input.alias.detached:
         raise GradientError("Can't detach views in-place. Use detach() instead.")
-    self.node = None
-    self.tracked = False
-    return self
+    input.node = None
+    input.tracked = False
+    return input
 
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
