@@ -36,8 +36,8 @@ BOUNDS = {
     "op of op": (1e-3, 1e-4),
 }
 """Relative and absolute error allowed in float32."""
-COMPLEX = ("fft", "irfft", "rfft")
-"""Ops of complex numbers, which `test_fourier.py` tests."""
+COMPLEX = ("eig.0", "eig.1", "fft", "irfft", "rfft")
+"""Ops of complex numbers, which `test_fourier.py` and `tests/linalg` test."""
 
 
 def plain(value: Any) -> Any:

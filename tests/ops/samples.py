@@ -187,6 +187,11 @@ def _operand(rng: np.random.Generator, what: Any) -> Any:
         return np.asarray(rng.integers(0, n, size=shape)).astype(np.int32)
     if what and what[0] == "uint32":
         return np.asarray(what[1], dtype=np.uint32)
+    if what and what[0] in ("definite", "triangle"):
+        kind, shape = what
+        x = uniform(rng, -1, 1, shape)
+        more = 3 * np.eye(shape[-1], dtype=np.float32)
+        return x @ np.swapaxes(x, -1, -2) + more if kind == "definite" else x + more
     return uniform(rng, -2, 2, what)
 
 

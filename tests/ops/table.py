@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.several import Part, Several
 from tests.ops import cases as made, replay
 
 CHECKS = ("forward", "reverse", "jvp", "second", "vmap")
@@ -18,8 +19,9 @@ TITLES = ("value", "reverse", "forward mode", "second order", "vmap")
 
 
 def cell(op: Op, check: str, device: str) -> str:
-    """Return "yes", "no", or "–" where the op has no such thing."""
-    found = [c for c in made.cases(op).values() if c["check"] == check]
+    """Return "yes", "no", or "–" where the op has no such thing. An op with several results has its parts'."""
+    tested = [p for p in (op.parts if isinstance(op, Several) else (op,)) if made.tested(p)]
+    found = [c for p in tested for c in made.cases(p).values() if c["check"] == check]
     if not found:
         return "–"
     for case in found:
@@ -40,6 +42,7 @@ def rows(devices: Iterable[str]) -> list[list[str]]:
             *(cell(op, check, device) for device in devices for check in CHECKS),
         ]
         for op in REGISTRY
+        if not isinstance(op, Part)
     ]
 
 

@@ -61,6 +61,8 @@ def operand(sample: Any) -> Spec:
         return spec(sample[1], dt.int64)
     if sample[:1] == ("uint32",):
         return spec((), dt.uint32)
+    if sample[:1] in (("definite",), ("triangle",)):
+        return spec(sample[1], dt.float32)
     if sample and isinstance(sample[0], str):
         return spec(sample[1], dt.by_name(sample[0]))
     return spec(tuple(sample), dt.float32)
