@@ -15,6 +15,9 @@ from tests.ops import cases, replay
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTEGERS = ("int64", "int32", "uint8", "int8", "uint32", "int16")
+COMPLEX = ("complex64", "complex128")
+MOVING = ("cat", "gather", "scatter", "scatter_add", "cumsum", "linear_scan")
+"""Ops of the kernel family that take complex numbers."""
 FLOATS_ONLY = {"logcumsumexp"}
 PARTS = 4
 """Translation units for each dtype."""
@@ -37,7 +40,9 @@ def retyped(value: Any, old: str, new: str) -> Any:
 def of_kind(op: Op, case: Any, kind: str) -> Any:
     """Return a case with operands of dtype `kind`; None where the op has none."""
     names = {r["dtype"] for r in case["inputs"]}
-    if kind in FLOATS:
+    if kind in COMPLEX and "c" not in getattr(op, "kinds", "c" if op.name in MOVING else ""):
+        return None
+    if kind in (*FLOATS, *COMPLEX):
         return retyped(case, "float32", kind) if "float32" in names else None
     if "float32" not in names:
         return retyped(case, "int32", kind) if "int32" in names else None
@@ -64,20 +69,22 @@ def kernels(kind: str) -> Iterator[tuple[str, str]]:
 
 def units(kernels: list[tuple[str, str]]) -> Iterator[tuple[list[str], str]]:
     """Yield translation units that hold many kernels each, and whose they are."""
-    prelude = library.prelude("cuda")
+    plain, prelude = library.prelude("cuda"), library.prelude("cuda", complex_too=True)
     for i in range(PARTS):
         part = kernels[i::PARTS]
         texts = []
         for k, (_, source) in enumerate(part):
-            assert source.startswith(prelude)
-            body = source.removeprefix(prelude)
+            assert source.startswith(plain)
+            body = source.removeprefix(prelude).removeprefix(plain)
             assert body.count("main_kernel(") == 1
             texts.append(body.replace("main_kernel(", f"main_kernel_{k}("))
-        yield [name for name, _ in part], prelude + "".join(texts)
+        together = "".join(texts)
+        mixed = "c64" in together or "c128" in together
+        yield [name for name, _ in part], (prelude if mixed else plain) + together
 
 
 @pytest.mark.nvrtc
-@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS])
+@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS, *COMPLEX])
 def test_every_kernel_of_every_op_compiles(kind: str) -> None:
     found = list(dict((text, name) for name, text in kernels(kind)).items())
     assert len(found) > 100

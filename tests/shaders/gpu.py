@@ -14,7 +14,7 @@ def device() -> wgpu.GPUDevice:
     adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
     wanted = ("max-storage-buffers-per-shader-stage", "max-compute-workgroup-storage-size")
     return adapter.request_device_sync(
-        required_features=["subgroup"],
+        required_features=[name for name in ("subgroup",) if name in adapter.features],
         required_limits={name: adapter.limits[name] for name in wanted},
     )
 
@@ -84,7 +84,13 @@ class Program:
         return np.frombuffer(raw, like.dtype, count=like.size).reshape(like.shape)
 
 
-SCALARS = {"f32": np.float32, "i32": np.int32, "u32": np.uint32, "bool": np.uint32}
+SCALARS = {
+    "f32": np.float32,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "bool": np.uint32,
+    "vec2f": np.complex64,
+}
 
 
 def mapping(

@@ -25,6 +25,15 @@ def erfinv(y: np.ndarray) -> np.ndarray:
     return np.copysign(x, y)
 
 
+def complex_log1p(z: np.ndarray) -> np.ndarray:
+    """NumPy's is log(1 + z) for complex numbers, which has no digits near 0."""
+    near = np.abs(z) < 0.5
+    s = np.where(near, z, 0)
+    size = 0.5 * np.log1p(s.real * (2 + s.real) + s.imag * s.imag)
+    angle = np.arctan2(s.imag, 1 + s.real)
+    return np.where(near, size + 1j * angle, np.log(1 + np.where(near, 1, z)))
+
+
 def sin_pi(x: np.ndarray) -> np.ndarray:
     n = np.round(2 * x)
     r = (x - n / 2) * np.pi

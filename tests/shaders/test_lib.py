@@ -48,6 +48,20 @@ def float_samples(
     )
 
 
+def complex_samples(
+    low: float, high: float, smallest: float, rng: np.random.Generator, count: int
+) -> np.ndarray:
+    """Samples of a square: parts apart, of one size, and near the axes and the unit circle."""
+    parts = float_samples(low, high, smallest, rng, count)
+    x, y = rng.permutation(parts), rng.permutation(parts)
+    even = x * np.exp(1j * rng.uniform(-np.pi, np.pi, x.size)) / 2
+    circle = np.exp(1j * rng.uniform(-np.pi, np.pi, count)) * (1 + 1e-3 * rng.normal(size=count))
+    found = np.concatenate([x + 1j * y, even, x[:count] + 0j, 1j * y[:count], circle])
+    sizes = np.abs(np.stack([found.real, found.imag]))
+    keep = np.all((sizes == 0) | (sizes >= smallest), axis=0) & np.all(sizes <= high, axis=0)
+    return found[keep].astype(np.complex64)
+
+
 def samples(name: str, count: int = 5000) -> list[np.ndarray]:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     domains = dict(text.split(": ") for text in FUNCTIONS[name].front_matter.tags.get("domain", ()))
@@ -57,6 +71,8 @@ def samples(name: str, count: int = 5000) -> list[np.ndarray]:
         low, high = (float(end) for end in limits.split(".."))
         if kind == "f32":
             columns.append(float_samples(low, high, float(smallest or 1e-37), rng, count))
+        elif kind == "vec2f":
+            columns.append(complex_samples(low, high, float(smallest or 1e-37), rng, count))
         else:
             values = np.concatenate(
                 [rng.integers(int(low), int(high), 4 * count, endpoint=True), [int(low), int(high)]]
@@ -69,7 +85,8 @@ def samples(name: str, count: int = 5000) -> list[np.ndarray]:
 
 
 def reference(name: str, inputs: list[np.ndarray]) -> np.ndarray:
-    wide = [x.astype(float) if x.dtype == np.float32 else x for x in inputs]
+    kinds = {np.dtype(np.float32): float, np.dtype(np.complex64): complex}
+    wide = [x.astype(kinds.get(x.dtype, x.dtype)) for x in inputs]
     scope = {
         **vars(references),
         **dict(zip((n for n, _ in parameters(name)[0]), wide, strict=True)),
@@ -80,16 +97,22 @@ def reference(name: str, inputs: list[np.ndarray]) -> np.ndarray:
 
 
 def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the error in ulp of every element, and whether it is outside the bound."""
+    """Return the error in ulp of every element, and whether it is outside the bound.
+
+    Of complex numbers it is the distance, in ulp of the absolute value.
+    """
     want = np.broadcast_to(want, got.shape)
+    narrow, wide = (np.complex64, complex) if got.dtype == np.complex64 else (np.float32, float)
     with np.errstate(all="ignore"):
-        rounded = want.astype(np.float32).astype(float)
-        error = np.nan_to_num(np.abs(got.astype(float) - want), nan=np.inf)
+        if wide is complex:
+            got, want = without_infinite_parts(got, want.astype(complex))
+        rounded = want.astype(narrow).astype(wide)
+        error = np.nan_to_num(np.abs(got.astype(wide) - want), nan=np.inf)
         unit = np.spacing(np.maximum(np.abs(rounded), SMALLEST_NORMAL).astype(np.float32)).astype(
             float
         )
         ulp = np.where(
-            (got.astype(float) == rounded) | (np.isnan(got) & np.isnan(want)), 0.0, error / unit
+            (got.astype(wide) == rounded) | (np.isnan(got) & np.isnan(want)), 0.0, error / unit
         )
         flushed = (np.abs(rounded) < SMALLEST_NORMAL) & (np.abs(got) <= SMALLEST_NORMAL)
     ulp = np.where(np.isnan(ulp), np.inf, np.where(flushed, 0.0, ulp))
@@ -100,6 +123,16 @@ def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, n
         amount, unit_name = part.split(" ")
         outside &= (ulp if unit_name == "ulp" else np.where(ulp == 0, 0, error)) > float(amount)
     return ulp, outside
+
+
+def without_infinite_parts(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put 0 for the parts that are the same infinity in both: an error is that of the other part."""
+    got, want = got.copy(), want.copy()
+    for part in ("real", "imag"):
+        x, y = getattr(got, part), getattr(want, part)
+        same = (np.isinf(y) & (x == y)) | (np.isnan(x) & np.isnan(y))
+        x[same] = y[same] = 0
+    return got, want
 
 
 def assert_within(name: str, inputs: list[np.ndarray], got: np.ndarray) -> None:

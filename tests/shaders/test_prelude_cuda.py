@@ -11,7 +11,15 @@ import pytest
 from tabgrad.lower import library
 from tests.shaders.test_lib import FUNCTIONS, parameters
 
-CUDA_TYPES = {"f32": "float", "i32": "int", "u32": "unsigned", "bool": "bool", "vec2u": "uint2"}
+CUDA_TYPES = {
+    "f32": "float",
+    "i32": "int",
+    "u32": "unsigned",
+    "bool": "bool",
+    "vec2u": "uint2",
+    "vec2f": "c64",
+}
+PRELUDE = library.prelude("cuda", complex_too=True)
 PUBLIC = sorted(name for name, f in FUNCTIONS.items() if "internal" not in f.front_matter.tags)
 
 
@@ -50,8 +58,9 @@ def compile_cuda(source: str) -> bytes:
 def caller(name: str, wide: bool = False) -> str:
     """A kernel that calls `name`, or its f64 twin, and compiles only if it has the right type."""
     kinds, result = parameters(name)
-    types = {**CUDA_TYPES, "f32": "double", "u32": "unsigned long long"} if wide else CUDA_TYPES
-    name = name.replace("_f32", "_f64") if wide else name
+    doubled = {**CUDA_TYPES, "f32": "double", "u32": "unsigned long long", "vec2f": "c128"}
+    types = doubled if wide else CUDA_TYPES
+    name = name.replace("_f32", "_f64").replace("_c64", "_c128") if wide else name
     declared = "".join(f"const {types[kind]}* a{i}, " for i, (_, kind) in enumerate(kinds))
     call = f"{name}({', '.join(f'a{i}[0]' for i in range(len(kinds)))})"
     return f"""extern "C" __global__ void call_{name}({declared}{types[result]}* out) {{
@@ -68,14 +77,17 @@ template <typename A> struct same<A, A> { static const bool value = true; };
 
 @pytest.mark.nvrtc
 def test_every_public_function_exists_in_cuda_with_the_same_signature() -> None:
-    source = library.prelude("cuda") + SAME + "".join(caller(name) for name in PUBLIC)
+    source = PRELUDE + SAME + "".join(caller(name) for name in PUBLIC)
     binary = compile_cuda(source)
     assert all(f"call_{name}".encode() in binary for name in PUBLIC)
 
 
 @pytest.mark.nvrtc
 def test_functions_of_f32_have_f64_twins_in_cuda() -> None:
-    names = [name for name in PUBLIC if name.endswith("_f32") and "_from_" not in name]
-    source = library.prelude("cuda") + SAME + "".join(caller(name, wide=True) for name in names)
+    kinds = ("_f32", "_c64")
+    names = [name for name in PUBLIC if name.endswith(kinds) and "_from_" not in name]
+    source = PRELUDE + SAME + "".join(caller(name, wide=True) for name in names)
     binary = compile_cuda(source)
-    assert all(f"call_{name[:-3]}f64".encode() in binary for name in names)
+    for name in names:
+        twin = name.replace("_f32", "_f64").replace("_c64", "_c128")
+        assert f"call_{twin}".encode() in binary

@@ -1,6 +1,9 @@
-"""Complex numbers, which only `cpu` has."""
+"""Complex numbers: what moves, what adds up, and what is refused, the same on every device."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,3 +44,156 @@ def test_the_gradient_of_a_conjugate_is_conjugated() -> None:
     _, t = tg.func.jvp(tg.conj, (z(),), (ct,))
     np.testing.assert_allclose(t.numpy(), (Z * (2 - 1j)).conj())
     np.testing.assert_array_equal(tg.func.vmap(tg.conj)(z()).numpy(), Z.conj())
+
+
+# -- every device beside NumPy in complex128 -------------------------------------------------------
+
+
+def numbers(*shape: int, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
+A, B, C, V = numbers(3, 4), numbers(3, 4, seed=1), numbers(4, 5, seed=2), numbers(4, seed=3)
+MASK = A.real > 0
+INDEX = np.array([[0, 0, 1, 2]] * 3)
+
+
+def assigned(x: Any) -> Any:
+    x = x.clone() if isinstance(x, tg.Tensor) else x.copy()
+    x[1] = 2 - 1j
+    x[:, 2] = 5j
+    return x
+
+
+def added(x: Any, at: Any) -> Any:
+    if isinstance(x, tg.Tensor):
+        return tg.zeros(3, 4, dtype=x.dtype, device=x.device).scatter_add(1, at, x)
+    out = np.zeros((3, 4), complex)
+    np.add.at(out, (np.arange(3)[:, None], at), x)
+    return out
+
+
+MOVES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]] = {
+    "uploaded": (lambda x: x, lambda x: x, (A,)),
+    "of three axes": (lambda x: x[None].expand(2, 3, 4).clone(), lambda x: np.stack([x, x]), (A,)),
+    "transposed": (lambda x: x.T.contiguous(), lambda x: x.T, (A,)),
+    "sliced": (lambda x: x[1:, ::2], lambda x: x[1:, ::2], (A,)),
+    "by index": (lambda x, i: x.gather(1, i), lambda x, i: np.take_along_axis(x, i, 1), (A, INDEX)),
+    "stacked": (lambda x, y: tg.stack([x, y]), lambda x, y: np.stack([x, y]), (A, B)),
+    "joined": (lambda x: tg.cat([x] * 7), lambda x: np.concatenate([x] * 7), (A,)),
+    "flipped": (lambda x: x.flip(0), lambda x: x[::-1], (A,)),
+    "rolled": (lambda x: x.roll(1, 0), lambda x: np.roll(x, 1, 0), (A,)),
+    "padded": (
+        lambda x: tg.nn.functional.pad(x, (1, 2), value=1 + 2j),  # type: ignore[arg-type]
+        lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=1 + 2j),
+        (A,),
+    ),
+    "chosen": (tg.where, np.where, (MASK, A, B)),
+    "chosen beside a number": (lambda m, x: tg.where(m, x, 2j), lambda m, x: np.where(m, x, 2j), (MASK, A)),
+    "assigned": (assigned, assigned, (A,)),
+    "added by index": (added, added, (A, INDEX)),
+    "from real": (lambda x: x.to(tg.complex64), lambda x: x.astype(complex), (A.real,)),
+    "to real": (lambda x: x.float(), lambda x: x.real, (A,)),
+    "to integers": (lambda x: (9 * x).int(), lambda x: np.trunc((9 * x).real), (A,)),
+    "to bool": (lambda x: (x * tg.tensor([0, 1j, 1, -0.0])).bool(), lambda x: x * [0, 1j, 1, 0] != 0, (A,)),
+    "filled": (lambda x: tg.full_like(x, 1 - 2j), lambda x: np.full_like(x, 1 - 2j), (A,)),
+    "equal": (lambda x: x == x.clone(), lambda x: x == x, (A,)),
+    "unequal": (lambda x, y: x != y, lambda x, y: x != y, (A, np.where(MASK, A, B))),
+    "added": (lambda x, y: x + y, lambda x, y: x + y, (A, B)),
+    "beside real": (lambda x, y: x - y, lambda x, y: x - y, (A, B.real)),
+    "beside numbers": (lambda x: x * (1 + 2j) - 3, lambda x: x * (1 + 2j) - 3, (A,)),
+    "real beside a number": (lambda x: x * 2j, lambda x: x * 2j, (A.real,)),
+    "divided": (lambda x, y: x / y, lambda x, y: x / y, (A, B)),
+    "summed": (lambda x: x.sum(0), lambda x: x.sum(0), (A,)),
+    "summed up": (lambda x: x.mean(), lambda x: x.mean(), (numbers(3, 5000),)),
+    "multiplied up": (lambda x: x.prod(1), lambda x: x.prod(1), (A,)),
+    "running sum": (lambda x: x.cumsum(1), lambda x: x.cumsum(1), (A,)),
+    "long running sum": (lambda x: x.cumsum(0), lambda x: x.cumsum(0), (numbers(40_000),)),
+    "running product": (lambda x: x.cumprod(1), lambda x: x.cumprod(1), (A,)),
+    "product": (lambda x, y: x @ y, lambda x, y: x @ y, (A, C)),
+    "product with a vector": (lambda x, y: x @ y, lambda x, y: x @ y, (A, V)),
+    "batch of products": (lambda x, y: x @ y, lambda x, y: x @ y, (numbers(2, 3, 4), C)),
+    "large product": (lambda x, y: x @ y, lambda x, y: x @ y, (numbers(70, 33), numbers(33, 50))),
+    "of many axes": (
+        lambda x, y: tg.einsum("ij,kj->ik", x, y), lambda x, y: x @ y.T, (A, B),
+    ),
+    "not a number": (
+        lambda x: x.isnan(), np.isnan, (np.array([1, complex(0, np.nan), complex(np.nan, 1)]),),
+    ),
+    "infinite": (
+        lambda x: x.isinf(), np.isinf, (np.array([1, complex(0, np.inf), complex(-np.inf, 1)]),),
+    ),
+}  # fmt: skip
+
+
+def wide(x: Any) -> Any:
+    return x.astype(complex) if x.dtype.kind == "c" else x
+
+
+def agree(name: str, got: tg.Tensor, want: Any) -> None:
+    want = np.asarray(want)
+    if want.dtype.kind == "c":
+        assert got.dtype is tg.complex64, (name, got.dtype)
+    scale = 3e-6 * max(1.0, float(np.abs(want).max(initial=0)))
+    np.testing.assert_allclose(got.cpu().numpy(), want, rtol=1e-5, atol=scale, err_msg=name)
+
+
+@pytest.mark.every_host
+def test_numbers_move_and_add_up(device: str) -> None:
+    for name, (ours, theirs, arrays) in MOVES.items():
+        given = [a.astype(np.complex64) if a.dtype.kind == "c" else a for a in arrays]
+        y = ours(*[tg.tensor(a, device=device) for a in given])
+        agree(name, y, theirs(*map(wide, given)))
+
+
+@pytest.mark.every_host
+def test_they_are_read_and_printed(device: str) -> None:
+    x = tg.tensor([1 + 2j, -0.5j], device=device)
+    assert x.tolist() == [1 + 2j, -0.5j]
+    assert x[1].item() == complex(x[1]) == -0.5j
+    assert repr(x) == "tensor([1.+2.0000j, -0.-0.5000j])"
+    assert tg.zeros(0, 3, dtype=tg.complex64, device=device).sum(0).tolist() == [0j, 0j, 0j]
+    assert tg.tensor(2j, device=device).dtype is tg.complex64
+
+
+@pytest.mark.one_host("wgpu")
+def test_products_through_workgroup_memory(device: str) -> None:
+    """The tile of a GPU, which a software adapter does not take by itself."""
+    limits = tg.device(device).backend.limits  # type: ignore[attr-defined]
+    kept = limits.software
+    limits.software = False
+    try:
+        for b, m, n, k in ((1, 3, 4, 5), (2, 33, 70, 19), (1, 129, 66, 40)):
+            x, y = numbers(b, m, k), numbers(b, k, n, seed=1)
+            made = tg.tensor(x, device=device) @ tg.tensor(y, device=device)
+            agree(f"{b} {m} {n} {k}", made, wide(x) @ wide(y))
+        x = numbers(3, 4000)
+        agree("a row of many", tg.tensor(x, device=device).sum(1), wide(x).sum(1))
+        agree("a long scan", tg.tensor(x, device=device).cumsum(1), wide(x).cumsum(1))
+    finally:
+        limits.software = kept
+
+
+REFUSED: dict[str, Callable[[tg.Tensor], Any]] = {
+    "sort": lambda x: x.sort(),
+    "topk": lambda x: x.topk(1),
+    "argmax": lambda x: x.argmax(),
+    "max": lambda x: x.max(),
+    "median": lambda x: x.median(),
+    "cummax": lambda x: x.cummax(0),
+    "gt": lambda x: x > x,
+    "floor": lambda x: x.floor(),
+    "clamp": lambda x: x.clamp(0, 1),
+    "remainder": lambda x: x % 2,
+    "sign": lambda x: x.sign(),
+    "erf": lambda x: x.erf(),
+}
+
+
+@pytest.mark.every_host
+def test_what_needs_an_order_is_refused_before_it_runs(device: str) -> None:
+    x = tg.tensor(V, device=device)
+    for f in REFUSED.values():
+        with pytest.raises(tg.DTypeError, match="ComplexFloat"):
+            f(x)

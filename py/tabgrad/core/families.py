@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, T
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import REGISTRY, Op, Rule, require, same_dtype, uses
+from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, uses
 from tabgrad.core.promotion import call, cast as cast_to, single
 from tabgrad.core.shape import without
 from tabgrad.core.spec import Params, Spec, spec
@@ -65,8 +65,9 @@ class Elementwise(Op):
     """Computes each output element from the matching input elements.
 
     `code` is the scalar expression: one string, or a dict by language ("wgsl", "cuda"), by kind of dtype
-    ("bool", "int", "float") or by both ("wgsl int"). In it `{x}` stands for the operand named x, `{t}` for the
-    type that operands are computed in, `{f}` for the type of floats ("f64" for float64, else "f32").
+    ("bool", "int", "float", "complex") or by both ("wgsl int"). A call of a function that `{f}` names serves
+    complex operands too, other code for them has the key "complex". In it `{x}` stands for the operand named
+    x, `{t}` for the type that operands are computed in, `{f}` for that of floats ("f32", "f64", "c64", "c128").
     `derivative` is dy/dx_i, written with tabgrad's ops: one function of (inputs..., y), or a tuple of one per
     operand; an explicit None means that there is none. `along` may instead give the linear map t -> dy/dx_i t
     as a function of (t, inputs..., y). The name of a parameter that a rule does not read begins with an
@@ -129,10 +130,13 @@ class Elementwise(Op):
 
     def code_in(self, language: str, kind: str) -> str | None:
         """Return the scalar expression for operands of a kind of dtype; None where there is none."""
-        if not isinstance(self.code, dict):
-            return self.code
+        code = self.code if isinstance(self.code, dict) else {}
+        plain = code.get("float") if isinstance(self.code, dict) else self.code
+        if kind == "complex":
+            serves = plain is not None and (plain == "{x}" or "_{f}(" in plain)
+            return code.get(f"{language} complex", code.get(kind, plain if serves else None))
         keys = (f"{language} {kind}", kind, language)
-        return next((self.code[key] for key in keys if key in self.code), None)
+        return next((code[key] for key in keys if key in code), None) if code else plain
 
     @property
     def differentiable(self) -> bool:
@@ -322,6 +326,8 @@ class Reduction(Op):
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """Drop the reduced axes."""
         (x,) = specs
+        if "c" not in self.kinds:
+            real_only(self.name.removeprefix("reduce_"), x)
         axes = params["axes"]
         result = {"same": x.dtype, "bool": dt.bool_, "index": dt.int64}[self.result]
         return spec(without(x.shape, axes), params.get("dtype", result))

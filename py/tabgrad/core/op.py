@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import RegistryError
+from tabgrad.core.errors import DTypeError, RegistryError
 from tabgrad.core.spec import NO_PARAMS, Params, ShapeOnly, Spec, intern_params
 from tabgrad.core.trace import Box, bind
 
@@ -241,6 +241,16 @@ def uses(rule: Rule, skip: int = 0) -> tuple[bool, ...]:
         p.name for p in inspect.signature(rule).parameters.values() if p.kind is not p.KEYWORD_ONLY
     ]
     return tuple(not n.startswith("_") for n in names[skip:])
+
+
+def real_only(name: str, x: Spec) -> Spec:
+    """Return `x`; raise DTypeError if it is complex."""
+    if x.dtype.is_complex:
+        raise DTypeError(
+            f"\"{name}\" not implemented for '{x.dtype.title}': not defined for {x.dtype!r}; take the absolute "
+            "values, or the real or imaginary parts, first"
+        )
+    return x
 
 
 def same_dtype(name: str, specs: Sequence[Spec]) -> DType:

@@ -78,8 +78,6 @@ class Device:
                 self._warned = True
                 warnings.warn(f"{self} has no {dtype.name}; using {narrow.name}", stacklevel=4)
             dtype = narrow
-        if dtype.is_complex:
-            raise DTypeError(f"{self} has no {dtype.name}; use device='cpu' for it")
         if dtype is dt.float16 and not self.backend.has_float16:
             raise DTypeError(
                 f"the adapter of {self} has no float16 (WebGPU feature shader-f16); use float32"

@@ -8,14 +8,28 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, F64, FLAGS, I32, I64, U32, U64, Binding, Dialect
+from tabgrad.lower.dialect import (
+    BOOL,
+    C64,
+    C128,
+    F32,
+    F64,
+    FLAGS,
+    I32,
+    I64,
+    PARTS,
+    U32,
+    U64,
+    Binding,
+    Dialect,
+)  # fmt: skip
 from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {
     dt.bool_: "unsigned char", dt.uint8: "unsigned char", dt.int8: "signed char", dt.uint16: "unsigned short",
     dt.int16: "short", dt.uint32: "unsigned int", dt.int32: "int", dt.uint64: "unsigned long long",
     dt.int64: "long long", dt.float16: "unsigned short", dt.bfloat16: "unsigned short", dt.float32: "float",
-    dt.float64: "double", FLAGS: "unsigned int",
+    dt.float64: "double", dt.complex64: "c64", dt.complex128: "c128", FLAGS: "unsigned int",
 }  # fmt: skip
 
 
@@ -25,7 +39,7 @@ class CUDA(Dialect):
     name = "cuda"
     types: ClassVar[dict[str, str]] = {
         F32: "float", I32: "int", U32: "unsigned int", BOOL: "bool", F64: "double", I64: "long long",
-        U64: "unsigned long long",
+        U64: "unsigned long long", C64: "c64", C128: "c128",
     }  # fmt: skip
 
     def let(self, name: str, kind: str, value: str) -> str:
@@ -44,6 +58,14 @@ class CUDA(Dialect):
         """Convert between compute types."""
         if source == target:
             return value
+        if target in PARTS:
+            if source in PARTS:
+                return f"{target}_from_{source}({value})"
+            return f"{target}_of({self.convert(value, source, PARTS[target])})"
+        if source in PARTS:
+            if target == BOOL:
+                return f"({value} != {source}_of(0))"
+            return self.convert(f"{value}.x", PARTS[source], target)
         if target == BOOL:
             return f"({value} != 0)"
         if source in (F32, F64) and target not in (F32, F64):
@@ -78,6 +100,9 @@ class CUDA(Dialect):
 
     def uniform(self, word: int, kind: str) -> str:
         """Read a constant from the uniform words."""
+        if kind in PARTS:
+            parts = (self.uniform(word + k * self.words(PARTS[kind]), PARTS[kind]) for k in (0, 1))
+            return f"{kind}_of({', '.join(parts)})"
         pair = f"((unsigned long long)u[{word}] | ((unsigned long long)u[{word + 1}] << 32))"
         return {
             U32: f"u[{word}]", BOOL: f"(u[{word}] != 0u)", I32: f"((int)u[{word}])",
@@ -89,6 +114,9 @@ class CUDA(Dialect):
         """Write a number."""
         if kind == BOOL:
             return "true" if value else "false"
+        if kind in PARTS:
+            parts = (complex(value).real, complex(value).imag)
+            return f"{kind}_of({', '.join(self.literal(part, PARTS[kind]) for part in parts)})"
         if kind in (F32, F64):
             tail = "f" if kind == F32 else ""
             wide = "" if kind == F32 else "_f64"
@@ -138,7 +166,7 @@ class CUDA(Dialect):
         ]
         text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}{UNIFORMS}) {{\n'
         text += "".join(f"  {line}\n" for line in [*(s.strip() for s in shared), *body]) + "}\n"
-        return library.prelude("cuda") + text
+        return library.prelude("cuda", complex_too="c64" in text or "c128" in text) + text
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare shared memory."""

@@ -10,7 +10,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 
 F32, I32, U32, BOOL, F64, I64, U64 = "f32", "i32", "u32", "bool", "f64", "i64", "u64"
+C64, C128 = "c64", "c128"
 """The types values are computed in; buffers may store narrower ones."""
+PARTS = {C64: F32, C128: F64}
+"""The type of the two parts of a complex one: `x` is the real part, `y` the imaginary one."""
 
 
 FLAGS: Any = "flags"
@@ -72,7 +75,7 @@ class Dialect:
         found = {
             dt.bool_: BOOL, dt.uint8: U32, dt.uint16: U32, dt.uint32: U32, dt.int8: I32, dt.int16: I32,
             dt.int32: I32, dt.float16: F32, dt.bfloat16: F32, dt.float32: F32, dt.float64: F64,
-            dt.int64: I64, dt.uint64: U64,
+            dt.int64: I64, dt.uint64: U64, dt.complex64: C64, dt.complex128: C128,
         }.get(dtype)  # fmt: skip
         if found is None or found not in self.types:
             raise DTypeError(f"{self.name} has no {dtype.name}")
@@ -117,6 +120,10 @@ class Dialect:
     def choose(self, test: str, yes: str, no: str) -> str:
         """Write a choice between two values."""
         raise NotImplementedError
+
+    def times(self, x: str, y: str, kind: str) -> str:
+        """Write a product; that of complex numbers is a function of the library."""
+        return f"mul_{kind}({x}, {y})" if kind in PARTS else f"{x} * {y}"
 
     def flag(self, buffer: str, at: int, value: str, kind: str, site: str) -> list[str]:
         """Write `value`, an unsigned integer, at word `at` of a buffer of FLAGS and `site` in front, unless
@@ -176,7 +183,7 @@ class Dialect:
 
     def words(self, kind: str) -> int:
         """Count the uniform words of a constant of a compute type."""
-        return 2 if kind in (F64, I64, U64) else 1
+        return {F64: 2, I64: 2, U64: 2, C64: 2, C128: 4}.get(kind, 1)
 
     def code(self, op: Any, dtype: dt.DType) -> str:
         """Look up the scalar expression of an element-wise op for operands of `dtype`."""
@@ -192,6 +199,11 @@ def pack_words(value: Any, kind: str) -> tuple[int, ...]:
     """Encode a Python number in the uniform words of a compute type."""
     import struct
 
+    if kind in PARTS:
+        parts = (
+            pack_words(part, PARTS[kind]) for part in (complex(value).real, complex(value).imag)
+        )
+        return tuple(word for words in parts for word in words)
     if kind == F32:
         try:
             return (struct.unpack("<I", struct.pack("<f", value))[0],)

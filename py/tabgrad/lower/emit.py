@@ -9,7 +9,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.op import Op
 from tabgrad.lower import opaque
-from tabgrad.lower.dialect import F32, F64, U32, Binding, Dialect, Windowed
+from tabgrad.lower.dialect import F32, F64, PARTS, U32, Binding, Dialect, Windowed
 from tabgrad.lower.group import numbers
 from tabgrad.lower.index import Atom, Expr, condition, flatten, renamed, text, var
 from tabgrad.lower.ir import BITCAST, CAST, FULL, Node
@@ -380,7 +380,7 @@ class Emitter:
             value = self.d.bits(args[0], kind, self.d.compute_type(n.spec.dtype))
         else:
             fields = dict(zip(n.op.operands, args, strict=True))
-            real = F64 if kind == F64 else F32
+            real = kind if kind in (F64, *PARTS) else F32
             value = self.d.code(n.op, source).format(**fields, t=kind, f=real)
         return self.d.narrow(value, n.spec.dtype) if self.d.is_narrow(n.spec.dtype) else value
 
@@ -430,7 +430,7 @@ class Emitter:
         if kind == "sum":
             return [f"{acc} = {acc} + {value};"]
         if kind == "prod":
-            return [f"{acc} = {acc} * {value};"]
+            return [f"{acc} = {self.d.times(acc, value, self.d.compute_type(dtype))};"]
         if kind in ("any", "all") or dtype is dt.bool_:
             sign = "||" if kind in ("any", "max") else "&&"
             return [f"{acc} = {acc} {sign} {value};"]

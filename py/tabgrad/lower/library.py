@@ -250,13 +250,15 @@ def kernel_names() -> tuple[str, ...]:
 
 
 @functools.cache
-def prelude(language: str) -> str:
-    """Read the text to put before printed code in `language`: all of `lib/prelude.cu` for "cuda".
+def prelude(language: str, complex_too: bool = False) -> str:
+    """Read the text to put before printed code in `language`: all of `lib/prelude.cu` for "cuda", and of
+    `lib/complex.cu` for code with complex numbers.
 
     WGSL needs none: `functions` gives exactly what is called.
     """
     if language == "wgsl":
         return ""
     if language == "cuda":
-        return (folder() / "lib" / "prelude.cu").read_text(encoding="utf-8")
+        names = ("prelude.cu", "complex.cu") if complex_too else ("prelude.cu",)
+        return "".join((folder() / "lib" / name).read_text(encoding="utf-8") for name in names)
     raise ShaderError(f'no prelude for language {language!r}; expected "wgsl" or "cuda"')

@@ -99,6 +99,10 @@ class LineKernels:
         """Find the compute type of the last operand."""
         return self.printer.d.compute_type(self.n.srcs[-1].spec.dtype)
 
+    def stored(self) -> str:
+        """Write that type in the kernel's language."""
+        return self.printer.d.types[self.kind()]
+
     def zero(self) -> str:
         """Write 0 as an element of a scan, a word if the elements are bools."""
         kind = self.kind()

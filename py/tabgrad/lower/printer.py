@@ -254,7 +254,7 @@ class KernelPrinter:
         e.line(d.var(acc, kind, d.literal(0, kind)))
         e.open(d.loop("k", "0u", f"{Size(k)}", "1u"), "k")
         left, right = (e.value(s, index) for s, index in g.operands(h))
-        e.line(f"{acc} = {acc} + {left} * {right};")
+        e.line(f"{acc} = {acc} + {d.times(left, right, kind)};")
         e.close()
         e.scope.values[h.id, g.index[h.id]] = d.narrow(acc, h.spec.dtype)
         self.write(g, e, writes)

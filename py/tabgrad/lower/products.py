@@ -70,11 +70,12 @@ class TiledProduct:
         hoisted = frozenset(self.hoisted)
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
         runs = limits.runs if len(hoisted) == 2 else min(limits.runs, SELDOM)
-        tile = limits.decide("tile", lambda: tiles.chosen(name, dims, limits.quads, runs))
+        pairs = self.h.spec.dtype.is_complex
+        tile = limits.decide("tile", lambda: tiles.chosen(name, dims, limits.quads, runs, pairs))
         if k // tile.depth > TURNS:
-            tile = tiles.chosen(name, dims, limits.quads, runs)
+            tile = tiles.chosen(name, dims, limits.quads, runs, pairs)
         blocks["tile"], groups = tiles.written(tile, dims, hoisted, names)
-        elem = self.d.compute_type(self.h.spec.dtype)
+        elem = self.d.types[self.d.compute_type(self.h.spec.dtype)]
         source = library.kernel(name).with_blocks(blocks, elem)
         e.count = b * groups
         return self.printer.package(e, source, grid_of(e.count))

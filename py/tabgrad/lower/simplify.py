@@ -368,7 +368,7 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
     results = math.prod(batch) * m * n
 
     def choose() -> int:
-        if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_floating_point:
+        if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_differentiable:
             return 1
         return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
 

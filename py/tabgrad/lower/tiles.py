@@ -56,12 +56,14 @@ class DirectTile:
 
     Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and `unroll`
     steps of k are made at once. With `quad` they share the loads of lhs by subgroup operations.
+    `pairs` says that the elements are complex.
     """
 
     rows: int
     columns: int
     unroll: int
     quad: bool
+    pairs: bool = False
 
     @property
     def depth(self) -> int:
@@ -72,13 +74,15 @@ class DirectTile:
 @dataclass(frozen=True)
 class SharedTile:
     """The unrolling of `matmul`: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
-    at a time through workgroup memory; each of its threads `height` x `width` of them."""
+    at a time through workgroup memory; each of its threads `height` x `width` of them. `pairs` says that the
+    elements are complex: four of them are a matrix, a column of real and one of imaginary parts."""
 
     rows: int
     columns: int
     depth: int
     height: int
     width: int
+    pairs: bool = False
 
     @property
     def threads(self) -> int:
@@ -91,10 +95,12 @@ DIRECT_GROUP = 8
 
 
 def chosen(
-    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int
+    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool = False
 ) -> DirectTile | SharedTile:
     """Choose the tile of the product kernel `name` that suits the sizes (batch, m, n, k)."""
-    return direct_tile(dims, quad, runs) if name == "matmul_direct" else shared_tile(*dims[:3])
+    if name == "matmul_direct":
+        return direct_tile(dims, quad, runs, pairs)
+    return shared_tile(*dims[:3], pairs)
 
 
 def written(
@@ -116,7 +122,9 @@ def written(
 # -- in registers only ---------------------------------------------------------------------------
 
 
-def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> DirectTile:
+def direct_tile(
+    dims: tuple[int, int, int, int], quad: bool, runs: int = 50, pairs: bool = False
+) -> DirectTile:
     """Choose the tile with the least estimated time for a product of `dims`.
 
     The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
@@ -129,7 +137,8 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
         for columns in (1, 2, 3, 4, 8):
             for unroll in sorted({1, min(2, k), min(4, k)}):
                 shared = quad and rows >= 4
-                if rows * columns * unroll > 256 or rows * columns > (128 if quad else 64):
+                most = (128 if quad else 64) >> pairs
+                if rows * columns * unroll > 256 >> pairs or rows * columns > most:
                     continue
                 loads = (rows / 4 if shared else rows) + columns
                 step = 9 * loads + rows + rows * columns * (0.9 + 1.8 / unroll)
@@ -138,7 +147,7 @@ def direct_tile(dims: tuple[int, int, int, int], quad: bool, runs: int = 50) -> 
                 running = tiles * (step * k + 40 * rows * columns)
                 compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / runs
                 if best is None or running + compiling < best[0]:
-                    best = (running + compiling, DirectTile(rows, columns, unroll, shared))
+                    best = (running + compiling, DirectTile(rows, columns, unroll, shared, pairs))
     assert best is not None
     return best[1]
 
@@ -246,7 +255,8 @@ def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) ->
         if tile.quad:
             lines += [f"let l{r}_{s} = quadBroadcast(v{r // 4}_{s}, {r % 4}u);" for s in places]
         for c in range(columns):
-            products = " + ".join(f"l{r}_{s} * r{c}_{s}" for s in places)
+            product = "mul_c64({}, {})" if tile.pairs else "{} * {}"
+            products = " + ".join(product.format(f"l{r}_{s}", f"r{c}_{s}") for s in places)
             lines.append(f"c{r}_{c} += {products};")
     return lines
 
@@ -277,12 +287,12 @@ def direct_groups(tile: DirectTile, m: int, n: int) -> int:
 # -- through workgroup memory ----------------------------------------------------------------------
 
 
-def shared_tile(batch: int, m: int, n: int) -> SharedTile:
+def shared_tile(batch: int, m: int, n: int, pairs: bool = False) -> SharedTile:
     """Choose the largest tile that still makes enough workgroups to fill a GPU."""
-    for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4)):
+    for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4, pairs))[pairs:]:
         if batch * shared_groups(tile, m, n) >= 64:
             return tile
-    return SharedTile(32, 32, 16, 4, 4)
+    return SharedTile(32, 32, 16, 4, 4, pairs)
 
 
 def shared_groups(tile: SharedTile, m: int, n: int) -> int:
@@ -294,6 +304,7 @@ def shared_body(
     tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
     """Write the `tile` block of `matmul` for an inner size of k, or for any."""
+    four = "mat2x4<f32>" if tile.pairs else "vec4<elem>"
     lines = [
         f"const TILE_ROWS = {tile.rows}u;",
         f"const TILE_COLUMNS = {tile.columns}u;",
@@ -302,8 +313,8 @@ def shared_body(
         defined(names.groups, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
         "",
         "// Four neighbouring rows, or columns, of one step of k in each vector.",
-        f"var<workgroup> lhs_tile: array<vec4<elem>, {tile.rows * tile.depth // 4}>;",
-        f"var<workgroup> rhs_tile: array<vec4<elem>, {tile.columns * tile.depth // 4}>;",
+        f"var<workgroup> lhs_tile: array<{four}, {tile.rows * tile.depth // 4}>;",
+        f"var<workgroup> rhs_tile: array<{four}, {tile.columns * tile.depth // 4}>;",
         "",
         f"@compute @workgroup_size({tile.threads})",
         "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
@@ -317,7 +328,7 @@ def shared_body(
         f"  let column = local % {tile.columns // tile.width}u;",
     ]
     tall, wide = tile.height // 4, tile.width // 4
-    lines += [f"  var c{r}_{c} = vec4<elem>();" for r in range(tile.height) for c in range(wide)]
+    lines += [f"  var c{r}_{c} = {four}();" for r in range(tile.height) for c in range(wide)]
     lines.append(f"  for (var k0 = 0u; k0 < {names.k}; k0 += TILE_DEPTH) {{")
     lines += [f"    {line}" for line in shared_fill(tile)]
     lines += ["    workgroupBarrier();", "    for (var s = 0u; s < TILE_DEPTH; s++) {"]
@@ -331,20 +342,43 @@ def shared_body(
         )
     for r in range(tile.height):
         for c in range(wide):
-            lines.append(f"      c{r}_{c} += l{r // 4}.{'xyzw'[r % 4]} * r{c};")
+            lines.append(
+                f"      c{r}_{c} += {_times_four(tile, f'l{r // 4}', 'xyzw'[r % 4], f'r{c}')};"
+            )
     lines += ["    }", "    workgroupBarrier();", "  }"]
     for r in range(tile.height):
         for c in range(wide):
             i = f"top + (row + {r // 4 * down}u) * 4u + {r % 4}u"
             j = f"left + (column + {c * across}u) * 4u"
             lines.append(f"  store_four(b, {i}, {j}, c{r}_{c});")
-    lines += ["}", "", *shared_functions(k % tile.depth > 0, hoisted, names)]
+    lines += ["}", "", *shared_functions(k % tile.depth > 0, hoisted, names, four)]
+    lines += OF_PAIRS if tile.pairs else []
     return "\n".join(lines) + "\n"
 
 
-def shared_functions(ragged: bool, hoisted: frozenset[str], names: Names) -> list[str]:
+OF_PAIRS = [
+    "fn four_of(a: elem, b: elem, c: elem, d: elem) -> mat2x4<f32> {",
+    "  return mat2x4<f32>(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));",
+    "}",
+    "fn times_four(re: f32, im: f32, four: mat2x4<f32>) -> mat2x4<f32> {",
+    "  return mat2x4<f32>(re * four[0] - im * four[1], re * four[1] + im * four[0]);",
+    "}",
+]
+
+
+def _times_four(tile: SharedTile, left: str, letter: str, right: str) -> str:
+    """Write the product of one of the four numbers `left` with all of `right`."""
+    if tile.pairs:
+        return f"times_four({left}[0].{letter}, {left}[1].{letter}, {right})"
+    return f"{left}.{letter} * {right}"
+
+
+def shared_functions(
+    ragged: bool, hoisted: frozenset[str], names: Names, four: str = "vec4<elem>"
+) -> list[str]:
     """Write the functions that load and store four neighbours; if `ragged`, k may pass the end."""
     lines = []
+    plain = four == "vec4<elem>"
     for side, letter, size in (("lhs", "i", names.m), ("rhs", "j", names.n)):
         at = f"min({letter} + %du, {size} - 1u)"
         load = {
@@ -353,18 +387,26 @@ def shared_functions(ragged: bool, hoisted: frozenset[str], names: Names) -> lis
             ("lhs", True): f"load_lhs(lhs_row(b, {at}), step)",
             ("rhs", True): f"load_rhs(step, rhs_column(b, {at}))",
         }[side, side in hoisted]
-        lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> vec4<elem> {{")
+        lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> {four} {{")
         if ragged or names is VARYING:
-            lines.append(f"  if (k >= {names.k}) {{ return vec4<elem>(); }}")
+            lines.append(f"  if (k >= {names.k}) {{ return {four}(); }}")
         if side in hoisted:
             lines.append(f"  let step = {side}_step(b, k);")
-        lines += ["  return vec4<elem>(", *(f"    {load % e}," for e in range(4)), "  );", "}", ""]
+        lines += [
+            f"  return {four if plain else 'four_of'}(",
+            *(f"    {load % e}," for e in range(4)),
+            "  );",
+            "}",
+            "",
+        ]
     lines += [
-        "fn store_four(b: u32, i: u32, j: u32, acc: vec4<elem>) {",
+        f"fn store_four(b: u32, i: u32, j: u32, acc: {four}) {{",
         f"  if (i >= {names.m}) {{ return; }}",
     ]
     for e in range(4):
-        lines.append(f"  if (j + {e}u < {names.n}) {{ store(b, i, j + {e}u, acc.{'xyzw'[e]}); }}")
+        letter = "xyzw"[e]
+        one = f"acc.{letter}" if plain else f"vec2<f32>(acc[0].{letter}, acc[1].{letter})"
+        lines.append(f"  if (j + {e}u < {names.n}) {{ store(b, i, j + {e}u, {one}); }}")
     return [*lines, "}"]
 
 

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, FLAGS, I32, U32, Binding, Dialect, Windowed
+from tabgrad.lower.dialect import BOOL, C64, F32, FLAGS, I32, U32, Binding, Dialect, Windowed
 from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
           dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
-          dt.float32: "f32", FLAGS: "atomic<u32>"}  # fmt: skip
+          dt.float32: "f32", dt.complex64: "vec2<f32>", FLAGS: "atomic<u32>"}  # fmt: skip
 
 
 class WGSL(Dialect):
@@ -22,15 +22,17 @@ class WGSL(Dialect):
     name = "wgsl"
     robust = True
     simplifies = True
-    types: ClassVar[dict[str, str]] = {F32: "f32", I32: "i32", U32: "u32", BOOL: "bool"}
+    types: ClassVar[dict[str, str]] = {
+        F32: "f32", I32: "i32", U32: "u32", BOOL: "bool", C64: "vec2<f32>",
+    }  # fmt: skip
 
     def let(self, name: str, kind: str, value: str) -> str:
         """Declare a constant."""
-        return f"let {name}: {kind} = {value};"
+        return f"let {name}: {self.types[kind]} = {value};"
 
     def var(self, name: str, kind: str, value: str) -> str:
         """Declare a variable."""
-        return f"var {name}: {kind} = {value};"
+        return f"var {name}: {self.types[kind]} = {value};"
 
     def loop(self, name: str, start: str, stop: str, step: str) -> str:
         """Open a counting loop."""
@@ -40,6 +42,12 @@ class WGSL(Dialect):
         """Convert between compute types."""
         if source == target:
             return value
+        if target == C64:
+            return f"vec2<f32>({self.convert(value, source, F32)}, 0.0)"
+        if source == C64:
+            if target == BOOL:
+                return f"any((bitcast<vec2<u32>>({value}) & vec2<u32>(0x7fffffffu)) != vec2<u32>())"
+            return self.convert(f"{value}.x", F32, target)
         if target == BOOL:
             if source == F32:
                 # on the bits: a nan is true, but an adapter may find it neither greater, less nor unequal
@@ -73,6 +81,8 @@ class WGSL(Dialect):
     def uniform(self, word: int, kind: str) -> str:
         """Read a constant from the uniform words."""
         text = f"u[{word // 4}].{'xyzw'[word % 4]}"
+        if kind == C64:
+            return f"vec2<f32>({self.uniform(word, F32)}, {self.uniform(word + 1, F32)})"
         return {
             U32: text,
             BOOL: f"({text} != 0u)",
@@ -84,6 +94,9 @@ class WGSL(Dialect):
         """Write a number."""
         if kind == BOOL:
             return "true" if value else "false"
+        if kind == C64:
+            parts = complex(value)
+            return f"vec2<f32>({self.literal(parts.real, F32)}, {self.literal(parts.imag, F32)})"
         if kind == F32:
             if math.isinf(value):
                 return "inf()" if value > 0 else "(-inf())"
@@ -146,7 +159,7 @@ class WGSL(Dialect):
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare workgroup memory."""
-        stored = "u32" if kind == BOOL else kind
+        stored = "u32" if kind == BOOL else self.types[kind]
         return f"var<workgroup> {name}: array<{stored}, {size}>;\n"
 
     def stored_bytes(self, dtype: dt.DType) -> int:

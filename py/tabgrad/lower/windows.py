@@ -89,7 +89,7 @@ class Part:
 
 def width(dtype: dt.DType) -> int:
     """Count the bytes of an element in a buffer."""
-    return 2 if dtype is dt.float16 else 4
+    return 2 if dtype is dt.float16 else max(dtype.itemsize, 4)
 
 
 class Cut:

@@ -77,14 +77,23 @@ def _truncated(x: Any, dtype: DType) -> Any:
     return np.where(inside, found, -(2**bits)).astype(dtype.name)
 
 
-@elementwise(code="{x}", along=lambda t, _x, _y: conj.bind(t), integers="same")
+@elementwise(
+    code={"wgsl": "{x}", "cuda": "{x}", "complex": "conj_{f}({x})"},
+    along=lambda t, _x, _y: conj.bind(t),
+    integers="same",
+)
 def conj(x: Operand) -> Array:
     """Compute the complex conjugates; real elements are unchanged."""
     return np.conj(x) if x.dtype.kind == "c" else x
 
 
 @elementwise(
-    code={"wgsl": "({x} + {y})", "cuda": "({x} + {y})", "bool": "({x} || {y})"},
+    code={
+        "int": "({x} + {y})",
+        "float": "({x} + {y})",
+        "complex": "({x} + {y})",
+        "bool": "({x} || {y})",
+    },
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: t),
     integers="same",
 )
@@ -94,7 +103,7 @@ def add(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code="({x} - {y})",
+    code={"int": "({x} - {y})", "float": "({x} - {y})", "complex": "({x} - {y})"},
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: neg.bind(t)),
     integers="same",
     kinds="iufc",
@@ -105,7 +114,7 @@ def sub(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"int": "(0 - {x})", "float": "(-{x})"},
+    code={"int": "(0 - {x})", "float": "(-{x})", "complex": "(-{x})"},
     along=lambda t, _x, _y: neg.bind(t),
     integers="same",
     kinds="iufc",
@@ -116,7 +125,12 @@ def neg(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} * {y})", "cuda": "({x} * {y})", "bool": "({x} && {y})"},
+    code={
+        "int": "({x} * {y})",
+        "float": "({x} * {y})",
+        "complex": "mul_{f}({x}, {y})",
+        "bool": "({x} && {y})",
+    },
     along=(lambda t, _x, y, _z: mul.bind(t, y), lambda t, x, _y, _z: mul.bind(t, x)),
     integers="same",
 )
@@ -126,7 +140,14 @@ def mul(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "select({y}, {x}, {cond})", "cuda": "({cond} ? {x} : {y})"},
+    code={
+        language + kind: code
+        for language, code in (
+            ("wgsl", "select({y}, {x}, {cond})"),
+            ("cuda", "({cond} ? {x} : {y})"),
+        )
+        for kind in ("", " complex")
+    },
     along=(
         None,
         lambda t, cond, _x, _y, _z: where(cond, t, 0),
@@ -148,7 +169,7 @@ def attached(y: Tensor, x: Tensor) -> Tensor:
 
 
 @elementwise(
-    code="({x} / {y})",
+    code={"float": "({x} / {y})", "complex": "div_{f}({x}, {y})"},
     along=(
         lambda t, _x, y, _z: div.bind(t, y),
         # not t / y first, which is infinite if y is small
@@ -245,13 +266,22 @@ def pow_(x: Operand, y: Operand) -> Array:
     return np.where(y < 0, inverse, np.power(x, np.maximum(y, 0)))
 
 
-@elementwise(code="({x} * {x})", along=lambda t, x, _y: (t * 2) * x, integers="same", kinds="iufc")
+@elementwise(
+    code={"int": "({x} * {x})", "float": "({x} * {x})", "complex": "mul_{f}({x}, {x})"},
+    along=lambda t, x, _y: (t * 2) * x,
+    integers="same",
+    kinds="iufc",
+)
 def square(x: Operand) -> Array:
     """Compute the squares."""
     return x * x
 
 
-@elementwise(code="(1.0 / {x})", derivative=lambda _x, y: -(y * y), domain=(0.5, 2.0))
+@elementwise(
+    code={"float": "(1.0 / {x})", "complex": "reciprocal_{f}({x})"},
+    derivative=lambda _x, y: -(y * y),
+    domain=(0.5, 2.0),
+)
 def reciprocal(x: Operand) -> Array:
     """Compute 1/x."""
     return 1 / x
@@ -383,7 +413,7 @@ def logaddexp(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "sqrt({x})", "cuda": "sqrt({x})"},
+    code={"float": "sqrt({x})", "complex": "sqrt_{f}({x})"},
     derivative=lambda _x, y: 0.5 / y,
     domain=(0.3, 3.0),
 )
@@ -393,7 +423,7 @@ def sqrt(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt({x})"},
+    code={"wgsl": "inverseSqrt({x})", "cuda": "rsqrt({x})", "complex": "rsqrt_{f}({x})"},
     # not y / x: the root of -0.0 is negative
     derivative=lambda _x, y: -0.5 * (y * y * y),
     domain=(0.3, 3.0),

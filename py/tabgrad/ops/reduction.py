@@ -59,7 +59,7 @@ def _prod_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
     return reduce_sum.bind(dx * others, axes=axes)
 
 
-@reduction(kind="prod", derivative=_prod_derivative)
+@reduction(kind="prod", derivative=_prod_derivative, kinds="iufc")
 def reduce_prod(x: Operand, *, axes: Ints) -> Array:
     """Compute the product over `axes`."""
     return x.prod(axes, dtype=x.dtype)

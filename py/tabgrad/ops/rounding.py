@@ -72,14 +72,25 @@ def trunc_divide(x: Operand, y: Operand) -> Array:
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-@elementwise(code="({x} == {y})", derivative=None, result="bool", integers="same")
+SAME = "({x}.x == {y}.x && {x}.y == {y}.y)"
+"""Whether complex numbers are equal, in both languages."""
+
+
+@elementwise(
+    code={
+        "wgsl": "({x} == {y})", "cuda": "({x} == {y})", "complex": SAME,
+    },
+    derivative=None,
+    result="bool",
+    integers="same",
+)  # fmt: skip
 def eq(x: Operand, y: Operand) -> Array:
     """Test whether the elements are equal."""
     return x == y
 
 
 @elementwise(
-    code={"wgsl": "(!({x} == {y}))", "cuda": "({x} != {y})"},
+    code={"wgsl": "(!({x} == {y}))", "cuda": "({x} != {y})", "complex": f"(!{SAME})"},
     derivative=None,
     result="bool",
     integers="same",
@@ -138,7 +149,12 @@ def ge(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "is_nan({x})", "int": "false", "bool": "false"},
+    code={
+        "float": "is_nan({x})",
+        "int": "false",
+        "bool": "false",
+        "complex": "(is_nan({x}.x) || is_nan({x}.y))",
+    },
     derivative=None,
     result="bool",
     integers="same",
@@ -157,7 +173,12 @@ def signbit(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "is_inf({x})", "int": "false", "bool": "false"},
+    code={
+        "float": "is_inf({x})",
+        "int": "false",
+        "bool": "false",
+        "complex": "(is_inf({x}.x) || is_inf({x}.y))",
+    },
     derivative=None,
     result="bool",
     integers="same",
@@ -168,7 +189,12 @@ def isinf(x: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "is_finite({x})", "int": "true", "bool": "true"},
+    code={
+        "float": "is_finite({x})",
+        "int": "true",
+        "bool": "true",
+        "complex": "(is_finite({x}.x) && is_finite({x}.y))",
+    },
     derivative=None,
     result="bool",
     integers="same",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.families import conjugate, kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import Array, Ints, Operand, same_dtype
+from tabgrad.core.op import Array, Ints, Operand, real_only, same_dtype
 from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size, without
 from tabgrad.core.spec import Spec, spec
@@ -188,7 +188,7 @@ def _logcumsumexp_derivative(
 
 
 @kernel(
-    infer=lambda x, *, axis, reverse: x,
+    infer=lambda x, *, axis, reverse: real_only("logcumsumexp", x),
     derivative=_logcumsumexp_derivative,
     batching=_batch("logcumsumexp"),
     samples=_samples(),
@@ -203,7 +203,7 @@ def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
 
 
 @kernel(
-    infer=lambda x, *, axis, least, dtype: spec(x.shape, dtype),
+    infer=lambda x, *, axis, least, dtype: spec(real_only("cummax", x).shape, dtype),
     derivative=None,
     batching=_batch("running_extreme"),
     samples=lambda: (

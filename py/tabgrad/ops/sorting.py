@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import Array, Operand
+from tabgrad.core.op import Array, Operand, real_only
 from tabgrad.core.shape import axis_index, without
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -30,7 +30,7 @@ def _samples() -> Iterator[Any]:
 
 
 @kernel(
-    infer=lambda x, *, axis, descending, dtype: spec(x.shape, dtype),
+    infer=lambda x, *, axis, descending, dtype: spec(real_only("sort", x).shape, dtype),
     derivative=None,
     batching=lambda n, args, dims, *, axis, **params: argsort.bind(
         to_front(args[0], dims[0], n), axis=axis + 1, **params

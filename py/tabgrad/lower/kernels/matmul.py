@@ -11,7 +11,7 @@ from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.record import Record, register
 from tabgrad.lower.routines import DTYPES, Call, bottom, copied
 
-DTYPED = (dt.float16, dt.bfloat16, dt.float32, dt.float64)
+DTYPED = (dt.float16, dt.bfloat16, dt.float32, dt.float64, dt.complex64, dt.complex128)
 LARGE = 1 << 18
 """Products of fewer multiplications are printed: such a kernel includes their epilogue."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
+from tabgrad.lower.dialect import PARTS
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.kernel import Kernel, grid_of
@@ -194,9 +195,12 @@ def _running(e: Emitter, n: Node, count: int, *, start: float, step: Step) -> No
 
 
 def _sum(lines: LineKernels) -> Combination:
-    kind = lines.kind()
     return Combination(
-        elem=kind, nbytes=4, identity=lines.zero(), combine="return a + b;", load=lambda v: v[0]
+        elem=lines.stored(),
+        nbytes=max(lines.n.spec.dtype.itemsize, 4),
+        identity=lines.zero(),
+        combine="return a + b;",
+        load=lambda v: v[0],
     )
 
 
@@ -225,17 +229,19 @@ def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
 
 
 def _recurrence(lines: LineKernels) -> Combination:
-    kind, zero = lines.kind(), lines.zero()
-    one = lines.printer.d.literal(1, kind)
+    d, kind, zero = lines.printer.d, lines.kind(), lines.zero()
+    one, pairs = d.literal(1, kind), kind in PARTS
     # A zero stays zero, though the product of many factors may have overflowed.
-    step = f"select(b.x * a.y + b.y, b.y, a.y == {zero})"
+    nothing = f"all(a.y == {zero})" if pairs else f"a.y == {zero}"
+    step = f"select({d.times('b.x', 'a.y', kind)} + b.y, b.y, {nothing})"
     return Combination(
-        elem=f"vec2<{kind}>",
-        nbytes=8,
+        elem="Step" if pairs else f"vec2<{kind}>",
+        nbytes=16 if pairs else 8,
         identity=f"elem({one}, {zero})",
-        combine=f"return elem(a.x * b.x, {step});",
+        combine=f"return elem({d.times('a.x', 'b.x', kind)}, {step});",
         load=lambda v: f"elem(select({v[0]}, {zero}, i == 0u), {v[1]})",
         result="acc.y",
+        declare=f"struct Step {{ x: {lines.stored()}, y: {lines.stored()} }}\n" if pairs else "",
     )
 
 
@@ -243,7 +249,7 @@ def _multiply_add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list
     first = e.d.literal(0, kind)
     factor = e.value(n.srcs[0], at)
     return [
-        f"if (t == 0u) {{ acc = {first}; }} else {{ acc = {factor} * acc; }}",
+        f"if (t == 0u) {{ acc = {first}; }} else {{ acc = {e.d.times(factor, 'acc', kind)}; }}",
         f"acc = acc + {value};",
     ]
 
