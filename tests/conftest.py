@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import grouped
+
 TESTS = pathlib.Path(__file__).parent
 DEVICES = {"reference": "cpu", "wgpu": "webgpu", "cuda": "cuda", "browser": "webgpu"}
 
@@ -21,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="reference",
         help="the host that tests run on; one that is asked for and absent is an error",
     )
+    parser.addoption("--case", help="of tests with many cases, run those with this in their ids")
 
 
 def require_wgpu() -> str:
@@ -87,7 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elsewhere = [item for item in items if host not in hosts_of(item)]
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = [item for item in items if host in hosts_of(item)]
-    for pattern, reason in known_failures(host):
+    config.stash[grouped.KNOWN] = known_failures(host)
+    for pattern, reason in config.stash[grouped.KNOWN]:
         for item in items:
             if fnmatch.fnmatchcase(item.nodeid, pattern):
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))

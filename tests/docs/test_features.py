@@ -7,11 +7,13 @@ import functools
 import importlib
 import pathlib
 import re
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import pytest
 
 import tabgrad
+from tests.grouped import grouped
 
 ROOT = pathlib.Path(__file__).parents[2]
 TABLE = ROOT / "tests" / "FEATURES.md"
@@ -91,7 +93,7 @@ def faults(row: Row) -> list[str]:
 ROWS = read(TABLE.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.feature for row in ROWS])
+@grouped("row", ROWS, ids=attrgetter("feature"))
 def test_row(row: Row) -> None:
     assert not faults(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tabgrad.core.several import Several
 from tabgrad.core.spec import Spec, intern_params, spec
 from tabgrad.hosts.reference import NumPyBackend, array_name
 from tabgrad.ops.admitting import admitted
+from tests.grouped import grouped
 from tests.lower import toy_qr2
 
 OPS = [
@@ -108,13 +110,13 @@ def changes(op: Any, rnd: random.Random) -> Iterator[tuple[list[Spec], dict[str,
         yield specs, params
 
 
-@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+@grouped("op", OPS, ids=attrgetter("name"), size=16)
 def test_what_is_right_is_admitted(op: Any) -> None:
     for specs, params in samples(op):
         assert admitted(op, specs, params) is op.infer(tuple(specs), intern_params(params))
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.name != "loop"], ids=lambda op: op.name)
+@grouped("op", [op for op in OPS if op.name != "loop"], ids=attrgetter("name"), size=16)
 def test_what_is_admitted_runs(op: Any) -> None:
     rnd, backend, ran = random.Random(7), NumPyBackend(), 0
     for specs, params in changes(op, rnd):

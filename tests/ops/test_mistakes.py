@@ -13,6 +13,7 @@ from tabgrad.core.op import REGISTRY
 from tabgrad.ops.elementwise import mul, stop_gradient
 from tabgrad.ops.reduction import keep
 from tabgrad.ops.trigonometry import cos
+from tests.grouped import of_one_case
 from tests.ops import cases as made, test_ops as suite
 
 
@@ -62,15 +63,15 @@ def shape_rule_that_lies(patch: pytest.MonkeyPatch) -> str:
     return "flip"
 
 
-FORWARD = suite.test_forward_mode_agrees_with_differences
-REVERSE = suite.test_reverse_mode_agrees_with_differences
-PAIRED = suite.test_reverse_is_the_transpose_of_forward
-SECOND = suite.test_second_order_agrees_with_differences_of_the_first
-BATCHED = suite.test_batching_agrees_with_a_loop
-MIXED = suite.test_forward_mode_of_gradients_agrees_with_differences
-COMPOSED = suite.test_second_order_of_an_op_of_itself_agrees_with_differences
-BATCHED_GRADIENTS = suite.test_batched_gradients_agree_with_a_loop
-SHAPED = suite.test_shape_and_dtype_are_what_the_rule_says
+FORWARD = of_one_case(suite.test_forward_mode_agrees_with_differences)
+REVERSE = of_one_case(suite.test_reverse_mode_agrees_with_differences)
+PAIRED = of_one_case(suite.test_reverse_is_the_transpose_of_forward)
+SECOND = of_one_case(suite.test_second_order_agrees_with_differences_of_the_first)
+BATCHED = of_one_case(suite.test_batching_agrees_with_a_loop)
+MIXED = of_one_case(suite.test_forward_mode_of_gradients_agrees_with_differences)
+COMPOSED = of_one_case(suite.test_second_order_of_an_op_of_itself_agrees_with_differences)
+BATCHED_GRADIENTS = of_one_case(suite.test_batched_gradients_agree_with_a_loop)
+SHAPED = of_one_case(suite.test_shape_and_dtype_are_what_the_rule_says)
 
 
 @pytest.mark.parametrize(

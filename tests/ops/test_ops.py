@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tabgrad.core.op import REGISTRY, Op
+from tests.grouped import grouped
 from tests.ops import cases as made, replay
 
 OPS = [op for op in REGISTRY if made.tested(op)]
 STEP = 1e-6
-names = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+names = grouped("op", OPS, ids=attrgetter("name"), size=16)
 
 
 def applied(case: Any, arrays: list[Any]) -> Any:

@@ -9,10 +9,11 @@ import pytest
 
 import tabgrad as tg
 from tabgrad import func
+from tests.grouped import grouped
 from tests.ops import oracle_calls, recorded
 
 ENTRIES = recorded.entries()
-names = pytest.mark.parametrize("name", ENTRIES)
+names = grouped("name", ENTRIES)
 
 
 @pytest.mark.every_host

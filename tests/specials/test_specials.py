@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tests.grouped import grouped
 from tests.specials import points, record, running
 
 pytestmark = pytest.mark.every_host
@@ -161,7 +162,7 @@ def dtypes_of(call: str, device: str) -> list[str]:
     return [d for d in EXPECTED[call] if d not in absent]
 
 
-@pytest.mark.parametrize("call", [c for c in EXPECTED if EXPECTED[c]])
+@grouped("call", [c for c in EXPECTED if EXPECTED[c]])
 def test_call(call: str, device: str) -> None:
     lines = [
         k

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from operator import itemgetter
 from typing import Any
 
 import pytest
 
 import tabgrad as tg
 from tabgrad.core.op import Op
+from tests.grouped import grouped
 from tests.surface import names
+
+first = itemgetter(0)
 
 FUNCTIONS = [
     (".".join(filter(None, (place, name))), getattr(names.module(place), name))
@@ -33,9 +37,7 @@ def parameters(fn: Any) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(fn).parameters)
 
 
-@pytest.mark.parametrize(
-    ("full", "fn"), FUNCTIONS + METHODS + MEMBERS, ids=lambda x: x if isinstance(x, str) else ""
-)
+@grouped("full, fn", FUNCTIONS + METHODS + MEMBERS, ids=first)
 def test_it_is_described_and_typed(full: str, fn: Any) -> None:
     assert not isinstance(fn, Op)
     assert fn.__doc__
@@ -73,10 +75,11 @@ def likely(fn: Any) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("full", "fn"), [f for f in PUBLISHED if "dim" in parameters(f[1]) and "normal" not in f[0]],
-    ids=lambda x: x if isinstance(x, str) else "",
-)  # fmt: skip
+@grouped(
+    "full, fn",
+    [f for f in PUBLISHED if "dim" in parameters(f[1]) and "normal" not in f[0]],
+    ids=first,
+)
 def test_axis_is_dim(full: str, fn: Any) -> None:
     wanted = outcome(lambda: fn(*likely(fn), dim=0))
     assert outcome(lambda: fn(*likely(fn), axis=0)) == wanted
@@ -121,7 +124,7 @@ ALONE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("full", "fn"), ALONE, ids=lambda x: x if isinstance(x, str) else "")
+@grouped("full, fn", ALONE, ids=first)
 def test_what_is_no_tensor_is_refused_in_pytorchs_words(full: str, fn: Any) -> None:
     with pytest.raises(TypeError, match=r"must be Tensor, not list|expected .*tensors"):
         fn([1.0])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
+from tests.grouped import grouped
 from tests.tensor import cases, record, running
 
 EXPECTED = json.loads(record.PATH.read_text())
@@ -56,9 +57,7 @@ def check(found: Any, wanted: Any, device: str, where: str) -> None:
 
 
 @pytest.mark.every_host
-@pytest.mark.parametrize(
-    ("topic", "code"), CASES, ids=[f"{t}-{c}".replace("\n", ";") for t, c in CASES]
-)
+@grouped("topic, code", CASES, ids=lambda case: "-".join(case).replace("\n", ";"))
 def test_case(topic: str, code: str, device: str) -> None:
     wanted = EXPECTED[topic][code]
     found = running.outcome(tg, code, device)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pathlib
 
-import pytest
-
 import tabgrad as tg
+from tests.grouped import grouped
 
 LINES = pathlib.Path(__file__).with_name("names.txt").read_text().splitlines()
 
 
-@pytest.mark.parametrize("line", LINES)
+@grouped("line", LINES)
 def test_name(line: str) -> None:
     name, _, reason = line.partition(" # ")
     found: object = tg

@@ -9,6 +9,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.errors import TransformError
+from tests.grouped import grouped
 from tests.tensor import cases, running
 
 NAMES = [name for name in cases.INPUTS if name.isupper()]
@@ -56,13 +57,13 @@ class Program:
         return tuple(tensors(result))
 
 
-def programs() -> list[Any]:
+def programs() -> list[str]:
     """Return the programs that give tensors, by PyTorch's word for it."""
     found = []
     for topic, code in CASES:
         wanted = str(EXPECTED[topic][code])
         if '"float' in wanted.replace("'", '"'):
-            found.append(pytest.param(code, id=f"{topic}-{code}".replace("\n", ";")))
+            found.append(code)
     return found
 
 
@@ -84,7 +85,7 @@ def near(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.every_host
-@pytest.mark.parametrize("code", programs())
+@grouped("code", programs(), ids=lambda code: code.replace("\n", ";"))
 def test_vmap_is_a_loop(code: str, device: str) -> None:
     program = Program(code, device)
     rows = [program.inputs, [x * 0.5 + 0.25 for x in program.inputs]]
@@ -100,7 +101,7 @@ def test_vmap_is_a_loop(code: str, device: str) -> None:
 
 
 @pytest.mark.every_host
-@pytest.mark.parametrize("code", programs())
+@grouped("code", programs(), ids=lambda code: code.replace("\n", ";"))
 def test_forward_and_reverse_derivatives_agree(code: str, device: str) -> None:
     program = Program(code, device)
     if code in READS:
