@@ -7,8 +7,8 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.op import REGISTRY
-from tests.lower import toy_qr2
 from tests.grouped import of_one_case
+from tests.lower import toy_qr2
 from tests.ops import cases, test_ops as suite
 
 pytestmark = pytest.mark.every_host
