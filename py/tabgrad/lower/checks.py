@@ -99,12 +99,7 @@ def flag(e: Emitter, n: Node, test: str, value: str, kind: str, signed: bool) ->
 
 def buffer(e: Emitter) -> str:
     """Bind the buffer of errors, and return the name of the binding."""
-    slot = e.places[ERRORS][0]
-    i = e.slots.get(slot)
-    if i is None:
-        i = e.slots[slot] = len(e.access)
-        e.access.append([slot, "w", FLAGS])
-    return f"b{i}"
+    return e.bind(e.places[ERRORS][0], "w", FLAGS)
 
 
 __all__ = ["ERRORS", "NBYTES", "PLACES", "Site", "emit", "needed"]

@@ -187,13 +187,17 @@ class Emitter:
     def buffer(self, n: Node, mode: str) -> tuple[str, int]:
         """Bind the buffer that holds `n`; return the name of the binding and the offset of `n` in it."""
         slot, offset = self.places[n.id]
+        return self.bind(slot, mode, n.spec.dtype), offset
+
+    def bind(self, slot: int, mode: str, dtype: dt.DType) -> str:
+        """Bind the buffer of a slot; return the name of the binding."""
         i = self.slots.get(slot)
         if i is None:
             i = self.slots[slot] = len(self.access)
-            self.access.append([slot, mode, n.spec.dtype])
+            self.access.append([slot, mode, dtype])
         elif mode == "w":
             self.access[i][1] = "w"
-        return Windowed(f"b{i}x") if slot in self.windows else f"b{i}", offset
+        return Windowed(f"b{i}x") if slot in self.windows else f"b{i}"
 
     def bindings(self) -> list[Binding]:
         """List the bindings, in order."""

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.spec import NO_PARAMS, spec
+from tabgrad.core.spec import NO_PARAMS
 from tabgrad.lower import checks, verify
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter, Index
@@ -113,11 +113,6 @@ class LoopEmitter(Emitter):
         if slot in self.shared:
             return self.shared[slot], offset
         return super().buffer(n, mode)
-
-    def binding(self, slot: int, dtype: dt.DType, mode: str) -> str:
-        """Bind a slot, and return the name of the binding."""
-        self.places[-1] = (slot, 0)
-        return Emitter.buffer(self, Node(-1, None, NO_PARAMS, (), spec((), dtype), -1), mode)[0]
 
     def take(self, n: Node) -> str:
         """Write the reading of element `g` of `n`."""
@@ -312,7 +307,7 @@ class _Home:
     def write(self, e: LoopEmitter, place: str, value: str) -> None:
         """Write an element of the loop's output."""
         dtype = self.loop.n.spec.dtype
-        name = e.binding(self.out_slot, dtype, "w")
+        name = e.bind(self.out_slot, "w", dtype)
         e.line(self.loop.printer.d.store(name, place, value, dtype))
 
     def turn(self, e: LoopEmitter) -> None:
@@ -341,10 +336,10 @@ class _Home:
                     value = e.constant(source)
                 else:
                     slot, offset = self.loop.printer.places[source.id]
-                    name = e.binding(slot, node.spec.dtype, "r")
+                    name = e.bind(slot, "r", node.spec.dtype)
                     value = d.load(name, f"g + {Size(offset + at)}", node.spec.dtype)
             else:
-                name = e.binding(self.kept, node.spec.dtype, "r")
+                name = e.bind(self.kept, "r", node.spec.dtype)
                 value = d.load(name, f"g + {Size(kept)}", node.spec.dtype)
             e.put(node, value)
             e.close()
@@ -362,7 +357,7 @@ class _Home:
             if last:
                 self.write(e, f"g + {Size(self.out_offset + at)}", value)
             else:
-                kept = e.binding(self.kept, node.spec.dtype, "w")
+                kept = e.bind(self.kept, "w", node.spec.dtype)
                 e.line(d.store(kept, f"g + {Size(at)}", value, node.spec.dtype))
             e.close()
             at += node.spec.size

@@ -3,10 +3,10 @@
 import importlib
 import pkgutil
 
-from tabgrad.core.errors import DeviceError
 from tabgrad.core.op import REGISTRY
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.kernels.decompositions.steps import refuse
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import RECORDS, Record, Scratch, register
 
@@ -16,9 +16,7 @@ for _module in pkgutil.iter_modules(__path__):
 
 def _refused(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     """Raise DeviceError: NumPy alone computes this op."""
-    raise DeviceError(
-        f"{n.name.partition('.')[0]}: is not on this device yet, only on cpu; move the matrices with .to('cpu')"
-    )
+    refuse(n)
 
 
 register(

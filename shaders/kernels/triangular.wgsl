@@ -1,0 +1,95 @@
+//! triangular: x with a x = b, for lower triangular matrices of at most NB rows.
+//!
+//! A matrix and COLUMNS columns of its b lie in workgroup memory, those of MANY small matrices side by side.
+//! Each thread has one row of some columns. Row k is final after step k, and is then taken out of the rows
+//! below, so a step needs one barrier.
+//!
+//! @bindings   0 a read   1 b read   2 x read and write; b and x may be the same memory
+//! @dispatch   one workgroup for each COLUMNS columns of each matrix, or of each MANY matrices; folded over x and y
+//! @blocks     bindings; dims: COLUMNS is a multiple of LANES; sizes: count() matrices, tiles() workgroups of each,
+//!             height() rows, width() columns of b, unit() is 1 where the diagonal counts as ones and is not read;
+//!             a, b, x: how they are read and written
+//! @reference  np.linalg.solve(np.tril(a), b)
+
+//@begin bindings
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+//@end
+
+//@begin dims
+const NB = 8u;
+const COLUMNS = 4u;
+const LANES = 2u;
+const MANY = 2u;
+//@end
+
+//@begin sizes
+fn count() -> u32 { return 5u; }
+fn tiles() -> u32 { return 2u; }
+fn height() -> u32 { return 6u; }
+fn width() -> u32 { return 7u; }
+fn unit() -> u32 { return 0u; }
+//@end
+
+//@begin a
+fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 6u + j]; }
+//@end
+
+//@begin b
+fn b_load(g: u32, i: u32, j: u32) -> f32 { return b[(g * 6u + i) * 7u + j]; }
+//@end
+
+//@begin x
+fn x_store(b: u32, i: u32, j: u32, value: f32) { x[(b * 6u + i) * 7u + j] = value; }
+//@end
+
+const EACH = COLUMNS / LANES;
+
+var<workgroup> lower: array<f32, MANY * NB * NB>;
+var<workgroup> found: array<f32, MANY * NB * COLUMNS>;
+
+@compute @workgroup_size(MANY * NB * LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let number = group.y * groups.x + group.x;
+  if (number >= (count() + MANY - 1u) / MANY * tiles()) { return; }
+  let slot = local / (NB * LANES);
+  let row = local / LANES % NB;
+  let lane = local % LANES;
+  let matrix = number / tiles() * MANY + slot;
+  let left = number % tiles() * COLUMNS;
+  let mine = matrix < count() && row < height();
+  // Column k of the matrix from matrix_at + k * NB on, row k of what is found from found_at + k * COLUMNS on.
+  let matrix_at = slot * NB * NB;
+  let found_at = slot * NB * COLUMNS;
+  for (var k = lane; k < height(); k += LANES) {
+    var value = 1.0;
+    if (mine && (row > k || (row == k && unit() == 0u))) { value = a_load(matrix, row, k); }
+    lower[matrix_at + k * NB + row] = value;
+  }
+  for (var e = 0u; e < EACH; e++) {
+    let c = lane + e * LANES;
+    var value = 0.0;
+    if (mine && left + c < width()) { value = b_load(matrix, row, left + c); }
+    found[found_at + row * COLUMNS + c] = value;
+  }
+  for (var k = 0u; k < height(); k++) {
+    workgroupBarrier();
+    if (row > k && row < height()) {
+      let factor = lower[matrix_at + k * NB + row];
+      let pivot = lower[matrix_at + k * NB + k];
+      for (var e = 0u; e < EACH; e++) {
+        let c = lane + e * LANES;
+        found[found_at + row * COLUMNS + c] -= factor * (found[found_at + k * COLUMNS + c] / pivot);
+      }
+    }
+  }
+  if (!mine) { return; }
+  for (var e = 0u; e < EACH; e++) {
+    let c = lane + e * LANES;
+    if (left + c < width()) {
+      x_store(matrix, row, left + c, found[found_at + row * COLUMNS + c] / lower[matrix_at + row * NB + row]);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+"""Decompositions by kernels: residuals of small, middle and large matrices, of batches, views and failures."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad.core.op import REGISTRY
+
+pytestmark = pytest.mark.one_host("wgpu")
+SIZES = [((), 1), ((3,), 2), ((2, 3), 3), ((2,), 31), ((), 64), ((2,), 129)]
+if os.environ.get("TABGRAD_LARGE_MATRICES"):
+    SIZES += [((), 512), ((), 1024)]
+MANY = 70000
+"""More matrices than a grid has workgroups in one dimension."""
+
+
+def op(name, *args, **params):
+    return REGISTRY[name].bind(*args, **params)
+
+
+def sent(x):
+    return tg.tensor(np.ascontiguousarray(x, "float32"), device="webgpu")
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def definite(*lead, n, condition=10.0):
+    """Draw symmetric matrices with eigenvalues from 1 down to 1 / condition."""
+    q = np.linalg.qr(drawn(*lead, n, n).astype("float64"))[0]
+    values = np.geomspace(1, 1 / condition, n) if n > 1 else np.ones(1)
+    return (q * values @ q.swapaxes(-1, -2)).astype("float32")
+
+
+def off(found, wanted):
+    """Compute the largest relative distance between matrices, in the Frobenius norm."""
+    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
+    return float(
+        np.max(
+            np.linalg.norm(found - wanted, axis=(-2, -1)) / np.linalg.norm(wanted, axis=(-2, -1))
+        )
+    )
+
+
+def exactly(x):
+    return x.numpy().astype("float64")
+
+
+# -- Cholesky --------------------------------------------------------------------------------------
+
+
+def test_cholesky() -> None:
+    for lead, n in SIZES:
+        for condition in (1, 1e3, 1e6):
+            a = definite(*lead, n=n, condition=condition)
+            a += np.float32(2e-6 * (condition > 1e5)) * np.eye(n, dtype="float32")
+            low, info = op("cholesky", sent(np.tril(a) + 7 * np.triu(np.ones_like(a), 1)))
+            made = exactly(low)
+            assert off(made @ made.swapaxes(-1, -2), a) <= 1e-6 * np.sqrt(n), (lead, n, condition)
+            assert not np.triu(made, 1).any(), (lead, n)
+            assert info.numpy().shape == lead
+            assert not info.numpy().any(), (lead, n, condition)
+
+
+def test_cholesky_of_graded_matrices() -> None:
+    for n in (20, 70):
+        grades = np.geomspace(1e-6, 1e6, n)
+        a = (definite(2, n=n) * grades[:, None] * grades).astype("float32")
+        made = exactly(op("cholesky", sent(a))[0])
+        found = (made @ made.swapaxes(-1, -2)) / grades[:, None] / grades
+        assert off(found, a / grades[:, None] / grades) <= 1e-5, n
+
+
+def test_cholesky_says_where_it_fails() -> None:
+    for n in (6, 32, 70):
+        a = np.repeat(definite(n=n)[None], 6, 0)
+        a[1, 0, 0] = 0
+        a[2, n - 1, n - 1] = -1
+        a[3, n // 2, n // 2] = np.nan
+        a[4, n // 2, n // 2] = -np.inf
+        low, info = op("cholesky", sent(a))
+        assert info.tolist() == [0, 1, n, n // 2 + 1, n // 2 + 1, 0]
+        assert np.isnan(low.numpy()).mean((1, 2)).tolist() == [0, 1, 1, 1, 1, 0]
+        np.testing.assert_array_equal(low.numpy()[0], low.numpy()[5])
+
+
+def test_one_result_of_cholesky_can_be_wanted_alone() -> None:
+    a = np.stack([definite(n=40), -definite(n=40)])
+    assert op("cholesky", sent(a))[1].tolist() == [0, 1]
+    assert np.isnan(op("cholesky", sent(a))[0].numpy()).mean((1, 2)).tolist() == [0, 1]
+
+
+def test_cholesky_reads_views_and_what_is_computed_before_it() -> None:
+    a = definite(3, n=40)
+    x = sent(a)
+    views = {
+        "transposed": (x.mT, a),
+        "part of a matrix": (x[1:, 3:30, 3:30], a[1:, 3:30, 3:30]),
+        "expanded": (x[0].expand(2, 40, 40), a[[0, 0]]),
+        "batch behind": (sent(a.transpose(1, 2, 0)).permute(2, 0, 1), a),
+        "computed": (x * 2 + x.mT, a * 3),
+        "cast": (tg.eye(40, dtype=tg.int32, device="webgpu").mul(4)[None].float(), 4 * np.eye(40)),
+        "flipped": (x.flip(-1, -2), a[:, ::-1, ::-1]),
+        "constant": (tg.eye(40, device="webgpu"), np.eye(40)),
+    }
+    for name, (given, wanted) in views.items():
+        made = exactly(op("cholesky", given)[0])
+        assert off(made @ made.swapaxes(-1, -2), wanted) < 1e-5, name
+
+
+def test_many_tiny_matrices() -> None:
+    a = definite(MANY, n=3)
+    x = sent(a)
+    with tg.profiler.count() as counted:
+        low, info = op("cholesky", x)
+        made = exactly(low)
+    assert counted.dispatches == 1
+    assert off(made @ made.swapaxes(-1, -2), a) < 1e-6
+    assert not info.numpy().any()
+
+
+def test_large_factors_take_two_dispatches_for_each_panel() -> None:
+    x = sent(definite(n=256))
+    with tg.profiler.count() as counted:
+        op("cholesky", x)[0].numpy()
+    assert (counted.dispatches, counted.submits) == (17, 1)
+
+
+def test_no_matrices_and_no_rows() -> None:
+    for shape in ((0, 3, 3), (2, 0, 0)):
+        low, info = op("cholesky", sent(np.zeros(shape)))
+        assert (low.numpy().shape, info.tolist()) == (shape, [0] * shape[0])
+
+
+# -- triangles -------------------------------------------------------------------------------------
+
+
+def triangle(*lead, n, upper, unit):
+    """Draw matrices of which one triangle is read, and that triangle."""
+    a = drawn(*lead, n, n, seed=1) / np.float32(np.sqrt(n)) + 2 * np.eye(n, dtype="float32")
+    part = np.triu(a) if upper else np.tril(a)
+    if unit:
+        part = part * (1 - np.eye(n)) + np.eye(n)
+    return a, part
+
+
+def test_triangular_solve() -> None:
+    for (lead, n), width in zip(SIZES, (1, 5, 1, 40, 33, 2, 512, 1), strict=False):
+        for upper in (False, True):
+            for unit in (False, True):
+                a, part = triangle(*lead, n=n, upper=upper, unit=unit)
+                b = drawn(*lead, n, width)
+                x = op("triangular_solve", sent(a), sent(b), upper=upper, unit=unit)
+                found = off(part @ exactly(x), b)
+                assert found <= 2e-6 * np.sqrt(n), (lead, n, width, upper, unit, found)
+
+
+def test_triangular_solve_reads_views() -> None:
+    a, part = triangle(4, n=40, upper=False, unit=False)
+    b = drawn(6, 40, 4)
+    x, y = sent(a), sent(b).permute(2, 1, 0)
+    columns = b.transpose(2, 1, 0)
+    views = {
+        "transposed": (x.mT, y, True, part.swapaxes(-1, -2), columns),
+        "computed": (x * 2, y, False, 2 * part, columns),
+        "parts": (
+            x[:, :17, :17], y[:, ::-1 * -2][:, :17], False, part[:, :17, :17], columns[:, ::2][:, :17],
+        ),
+        "small and upper, of flipped columns": (
+            x.mT[:, :9, :9], y[:, :9].flip(-1), True, part.swapaxes(-1, -2)[:, :9, :9],
+            columns[:, :9, ::-1],
+        ),
+        "expanded": (x[0].expand(4, 40, 40), y, False, part[[0, 0, 0, 0]], columns),
+    }  # fmt: skip
+    for name, (left, right, upper, matrix, wanted) in views.items():
+        found = op("triangular_solve", left, right, upper=upper, unit=False)
+        assert off(matrix @ exactly(found), wanted) < 1e-5, name
+
+
+def test_the_other_triangle_is_not_read() -> None:
+    for n in (5, 50):
+        a, part = triangle(n=n, upper=False, unit=True)
+        a[np.triu_indices(n)] = np.nan
+        b = drawn(n, 2)
+        x = op("triangular_solve", sent(a), sent(b), upper=False, unit=True)
+        assert off(part @ exactly(x), b) < 1e-5
+
+
+def test_a_zero_on_the_diagonal_divides() -> None:
+    a = sent([[2.0, 0.0], [1.0, 0.0]])
+    x = op("triangular_solve", a, sent([[2.0, 2.0], [1.0, 3.0]]), upper=False, unit=False)
+    np.testing.assert_array_equal(x.numpy(), [[1, 1], [np.nan, np.inf]])
+
+
+def test_many_tiny_triangles() -> None:
+    a, part = triangle(MANY, n=3, upper=True, unit=False)
+    b = drawn(MANY, 3, 1)
+    x, y = sent(a), sent(b)
+    with tg.profiler.count() as counted:
+        found = exactly(op("triangular_solve", x, y, upper=True, unit=False))
+    assert counted.dispatches == 1
+    np.testing.assert_allclose(part @ found, b, atol=1e-4)

@@ -1,0 +1,44 @@
+"""The kernels of decompositions as they stand in their files, against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tabgrad.lower import library
+from tests.shaders import gpu
+
+pytestmark = pytest.mark.one_host("wgpu")
+
+
+Arrays = dict[str, np.ndarray]
+
+
+def run(name: str, groups: int, reads: Arrays, writes: Arrays) -> gpu.Program:
+    program = gpu.Program({**reads, **writes})
+    program.dispatch(
+        library.kernel(name).with_blocks({}), (groups, 1, 1), list(reads), list(writes)
+    )
+    return program
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_cholesky() -> None:
+    x = drawn(6, 5, 5)
+    a = x @ x.swapaxes(1, 2) + 5 * np.eye(5, dtype=np.float32)
+    a[4, 2, 2] = -1
+    made = {"l": np.ones_like(a), "info": np.ones(6, np.int32)}
+    program = run("cholesky", 2, {"a": a}, made)
+    np.testing.assert_array_equal(program.read("info"), [0, 0, 0, 0, 3, 0])
+    good = [0, 1, 2, 3, 5]
+    np.testing.assert_allclose(program.read("l")[good], np.linalg.cholesky(a[good]), rtol=1e-4)
+    assert np.isnan(program.read("l")[4]).all()
+
+
+def test_triangular() -> None:
+    a, b = drawn(5, 6, 6) + 3 * np.eye(6, dtype=np.float32), drawn(5, 6, 7)
+    program = run("triangular", 6, {"a": a, "b": b}, {"x": np.zeros_like(b)})
+    np.testing.assert_allclose(program.read("x"), np.linalg.solve(np.tril(a), b), atol=1e-5)
