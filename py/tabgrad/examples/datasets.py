@@ -1,7 +1,7 @@
 """Data that ships with the examples; read without NumPy."""
 
+import bz2
 import pkgutil
-import zlib
 from array import array
 
 import tabgrad as tg
@@ -22,7 +22,7 @@ def load_digits() -> tuple[tg.Tensor, tg.Tensor]:
         raise FileNotFoundError(
             "digits.bin is missing from the installed tabgrad: install it again"
         )
-    data = zlib.decompress(packed)
+    data = bz2.decompress(packed)
     count = len(data) // 65
     # One look-up a pixel builds the floats as bytes: quick where Python is slow.
     floats = [array("f", [value / 16]).tobytes() for value in range(17)]
