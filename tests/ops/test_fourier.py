@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tests.hosts.nvrtc import compile_cuda
+from tests.lower import recorder
 
 NORMS = (None, "backward", "forward", "ortho")
 ONE = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
@@ -34,6 +36,11 @@ def error(found: Any, wanted: Any) -> float:
     return float(np.abs(found - wanted).max() / np.abs(wanted).max()) if wanted.size else 0.0
 
 
+def bound(device: str) -> float:
+    """Return the relative error allowed: cpu has float64, the other devices may have only float32."""
+    return 1e-13 if device == "cpu" else 1e-6
+
+
 def test_every_length_in_double_precision() -> None:
     for n, name in itertools.product((*range(1, 71), 1000, 1001), ONE):
         x = values(name, (2, n))
@@ -44,6 +51,31 @@ def test_every_length_in_double_precision() -> None:
             wanted = getattr(np.fft, name)(x, given)
             assert found.dtype in PAIRS
             assert error(found.numpy(), wanted) < 1e-13, (name, n, given)
+
+
+@pytest.mark.every_host
+def test_each_kind_of_length(device: str) -> None:
+    """Lengths of one pass and several, with small factors and others; lines along the first and last dims."""
+    for name in ONE:
+        for shape, dim in (
+            ((3, 1), 1),
+            ((2, 2), 1),
+            ((15, 2), 0),
+            ((2, 17, 3), 1),
+            ((70, 64), 1),
+            ((64, 12), 0),
+        ):
+            x = values(name, shape)
+            points = 1 if shape[dim] == 1 else None
+            found = function(name, n=points, dim=dim, norm="ortho")(tg.tensor(x, device=device))
+            wanted = getattr(np.fft, name)(x, points, dim, "ortho")
+            assert error(found.cpu().numpy(), wanted) < bound(device), (name, shape)
+    for name, shape, dim in (
+("fft", (4096,), 0), ("rfft", (3, 5000), 1), ("irfft", (4099, 2), 0), ("rfft", (4418,), 0),
+    ):  # fmt: skip
+        x = values(name, shape)
+        found = function(name, dim=dim)(tg.tensor(x, device=device)).cpu().numpy()
+        assert error(found, getattr(np.fft, name)(x, axis=dim)) < bound(device), (name, shape)
 
 
 def test_norms_dims_and_kinds() -> None:
@@ -92,24 +124,27 @@ def product(x: Any, y: Any) -> float:
     return float((np.conj(x) * y).sum().real)
 
 
-def test_gradients_are_transposes() -> None:
+@pytest.mark.every_host
+def test_gradients_are_transposes(device: str) -> None:
     """Also of gradients: <ct, f(v)> = <gradient, v>, the gradient being linear in ct, and f in v."""
-    for name, n, norm in itertools.product(ONE, (1, 2, 5, 6), ("backward", "ortho")):
+    near: Any = {"rtol": 1e-12, "atol": 1e-12} if device == "cpu" else {"rtol": 1e-5, "atol": 1e-5}
+    for name, n in itertools.product(ONE, (1, 2, 5, 6) if device == "cpu" else (5, 6)):
         if name in ("irfft", "hfft") and n == 1:
             continue
-        f = function(name, norm=norm, dim=0)
+        f = function(name, norm="forward", dim=0)
         x, v = values(name, (n, 3)), values(name, (n, 3), 1)
-        leaf = tg.tensor(x, device="cpu", requires_grad=True)
+        leaf = tg.tensor(x, device=device, requires_grad=True)
         y = f(leaf * 2)
-        u = values("rfft" if y.dtype is tg.float64 else "fft", tuple(y.shape), 2)
-        ct = tg.tensor(u, device="cpu", requires_grad=True)
+        u = values("fft" if y.dtype.is_complex else "rfft", tuple(y.shape), 2)
+        ct = tg.tensor(u, device=device, requires_grad=True)
         (g,) = tg.autograd.grad(y, leaf, ct, create_graph=True)
-        fv = f(tg.tensor(v, device="cpu")).numpy()
-        assert product(u, fv) * 2 == pytest.approx(product(g.detach().numpy(), v), rel=1e-12)
-        (second,) = tg.autograd.grad(g, ct, tg.tensor(v, device="cpu"), create_graph=True)
-        np.testing.assert_allclose(second.detach().numpy(), 2 * fv, rtol=1e-12, atol=1e-12)
-        _, tangent = tg.func.jvp(f, (leaf.detach(),), (tg.tensor(v, device="cpu"),))
-        np.testing.assert_allclose(tangent.numpy(), fv, rtol=1e-12, atol=1e-12)
+        fv = f(tg.tensor(v, device=device)).cpu().numpy()
+        left, right = product(u, fv) * 2, product(g.detach().cpu().numpy(), v)
+        assert left == pytest.approx(right, rel=near["rtol"], abs=near["atol"]), (name, n)
+        (second,) = tg.autograd.grad(g, ct, tg.tensor(v, device=device), create_graph=True)
+        np.testing.assert_allclose(second.detach().cpu().numpy(), 2 * fv, **near)
+        _, tangent = tg.func.jvp(f, (leaf.detach(),), (tg.tensor(v, device=device),))
+        np.testing.assert_allclose(tangent.cpu().numpy(), fv, **near)
 
 
 def test_second_order_through_squares() -> None:
@@ -132,30 +167,59 @@ def test_second_order_through_squares() -> None:
         np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-7, atol=1e-7, err_msg=name)
 
 
-def test_batches() -> None:
+@pytest.mark.every_host
+def test_batches(device: str) -> None:
     for name, at in itertools.product((*ONE, "fftn", "rfftn", "irfftn"), (0, 1, 2)):
         x = values(name, (3, 4, 5))
-        found = tg.func.vmap(function(name), in_dims=at)(tg.tensor(x, device="cpu")).numpy()
-        for i in range(x.shape[at]):
-            one = function(name)(tg.tensor(x.take(i, at), device="cpu")).numpy()
-            np.testing.assert_allclose(found[i], one, rtol=1e-13, atol=1e-13)
+        given = tg.tensor(x, device=device)
+        found = tg.func.vmap(function(name), in_dims=at)(given).cpu().numpy()
+        for i in range(x.shape[at] if device == "cpu" else 1):
+            one = function(name)(tg.tensor(x.take(i, at), device=device)).cpu().numpy()
+            np.testing.assert_allclose(
+                found[i], one, rtol=1e-6, atol=1e-13 if device == "cpu" else 2e-6
+            )
 
 
-def test_odd_values() -> None:
-    empty = tg.zeros(0, 4, device="cpu")
+@pytest.mark.every_host
+def test_odd_values(device: str) -> None:
+    empty = tg.zeros(0, 4, device=device)
     assert tg.fft.fft(empty).shape == (0, 4)
     assert tg.fft.rfft(empty).shape == tg.fft.irfft(empty, 5)[:, :3].shape == (0, 3)
-    assert tg.fft.fftn(tg.tensor(2.0, device="cpu")).item() == 2
-    x = tg.tensor([[1.0, float("nan"), 2.0], [1.0, 2.0, 3.0]], device="cpu")
-    y = tg.fft.fft(x, norm="ortho")
-    assert y[0].isnan().all()
-    assert not y[1].isnan().any()
-    assert tg.fft.fft(tg.tensor([float("inf")], device="cpu"), norm="forward").item().real == float(
-        "inf"
-    )
+    assert tg.fft.fftn(tg.tensor(2.0, device=device)).cpu().item() == 2
+    x = tg.tensor([[1.0, float("nan"), 2.0], [1.0, 2.0, 3.0]], device=device)
+    y = tg.fft.fft(x, norm="ortho").cpu().numpy()
+    assert np.isnan(y[0]).all()
+    assert not np.isnan(y[1]).any()
+    inf = float("inf")
+    y = tg.fft.ifft(tg.tensor([inf], device=device), norm="ortho").cpu()
+    assert y.item().real == inf
     # what lies beside a Hermitian spectrum has no say
-    z = tg.tensor([1 + 5j, 2 + 1j, 3 + 7j], device="cpu")
-    assert tg.fft.irfft(z).tolist() == pytest.approx([2.0, -1.0, 0.0, 0.0])
+    z = tg.tensor([1 + 5j, 2 + 1j, 3 + 7j], device=device)
+    assert tg.fft.irfft(z).cpu().tolist() == pytest.approx([2.0, -1.0, 0.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.every_host
+def test_compiled_for_many_sizes(device: str) -> None:
+    step = tg.compile(lambda x: tg.fft.ifft(tg.fft.fft(x * 2, dim=0), dim=0), dynamic=True)
+    for shape in ((4, 3), (4, 5), (4, 300), (8, 5), (5, 7)):
+        x = values("fft", shape).astype("complex64")
+        found = step(tg.tensor(x, device=device)).cpu().numpy()
+        assert error(found, 2 * x) < 1e-6, shape
+
+
+@pytest.mark.nvrtc
+def test_sums_compile_as_cuda() -> None:
+    device = recorder.device("cuda")
+    for real, pair in ((tg.float32, tg.complex64), (tg.float64, tg.complex128)):
+        for name in (*ONE, "fft2"):
+            x = tg.ones(3, 6, dtype=real if name in REAL else pair, device=device)
+            y = function(name)(x * x)
+            device.backend.flush()
+            assert y.shape[0] == 3
+    texts = [p.source for p in device.backend.host.pipelines.values()]
+    assert sum("sin_f32(" in t.split("main_kernel")[1] for t in texts) >= len(ONE)
+    for text in texts:
+        assert compile_cuda(text, {"WX": 64})
 
 
 MISTAKES: list[tuple[str, dict[str, Any], type[Exception], str]] = [

@@ -11,8 +11,8 @@ from email.parser import Parser
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-LARGEST = 1_000_000
-"""Bytes. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter."""
+LARGEST = 1 << 20
+"""Bytes: a mebibyte. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter."""
 
 
 @pytest.fixture(scope="module")
