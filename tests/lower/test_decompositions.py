@@ -205,3 +205,84 @@ def test_many_tiny_triangles() -> None:
         found = exactly(op("triangular_solve", x, y, upper=True, unit=False))
     assert counted.dispatches == 1
     np.testing.assert_allclose(part @ found, b, atol=1e-4)
+
+
+# -- LU --------------------------------------------------------------------------------------------
+
+RECTANGLES = [
+    ((2,), 2, 3),
+    ((2, 2), 31, 7),
+    ((), 7, 20),
+    ((2,), 129, 129),
+    ((), 140, 40),
+    ((), 40, 90),
+]
+if os.environ.get("TABGRAD_LARGE_MATRICES"):
+    RECTANGLES += [((), 512, 512), ((), 1024, 1024), ((), 20000, 9)]
+
+
+def factors(packed):
+    """Split a packed LU decomposition."""
+    rows, columns = packed.shape[-2:]
+    k = min(rows, columns)
+    return np.tril(packed[..., :k], -1) + np.eye(rows, k), np.triu(packed[..., :k, :])
+
+
+def test_lu() -> None:
+    for lead, m, n in RECTANGLES:
+        a = drawn(*lead, m, n)
+        packed, pivots, info = op("lu", sent(a))
+        low, up = factors(exactly(packed))
+        order = op("lu_permutation", pivots, rows=m).numpy()
+        assert (np.sort(order, -1) == np.arange(m)).all(), (lead, m, n)
+        found = off(low @ up, np.take_along_axis(a, order[..., None], -2))
+        assert found <= 1e-7 * max(4, min(m, n)), (lead, m, n, found)
+        assert np.abs(low).max() <= 1, (lead, m, n)
+        assert not info.numpy().any(), (lead, m, n)
+        assert pivots.shape == (*lead, min(m, n))
+
+
+def test_lu_chooses_the_pivots_of_the_reference() -> None:
+    for m, n in ((9, 9), (40, 50)):
+        a = np.round(3 * drawn(3, m, n))  # with many ties
+        found, wanted = op("lu", sent(a)), op("lu", tg.tensor(a))
+        assert found[1].tolist() == wanted[1].tolist(), (m, n)
+        np.testing.assert_allclose(found[0].numpy(), wanted[0].numpy(), atol=2e-4)
+
+
+def test_lu_goes_on_past_a_zero_pivot() -> None:
+    for n in (9, 40):
+        a = drawn(5, n, n)
+        a[1, :, 5] = 0
+        a[2] = 0
+        a[3, 3, 3] = np.nan
+        packed, _, info = op("lu", sent(a))
+        assert info.tolist() == op("lu", tg.tensor(a))[2].tolist() == [0, 6, 1, 0, 0]
+        assert np.isnan(packed.numpy()).any((1, 2)).tolist() == [False, False, False, True, False]
+
+
+def test_one_result_of_lu_can_be_wanted_alone() -> None:
+    a = drawn(2, 40, 40)
+    wanted = op("lu", tg.tensor(a))
+    np.testing.assert_allclose(op("lu", sent(a))[0].numpy(), wanted[0].numpy(), atol=2e-4)
+    assert op("lu", sent(a))[1].tolist() == wanted[1].tolist()
+    assert op("lu", sent(a).mT.contiguous().mT)[2].tolist() == [0, 0]
+
+
+def test_lu_of_many_tiny_matrices() -> None:
+    a = drawn(MANY, 3, 3)
+    x = sent(a)
+    with tg.profiler.count() as counted:
+        packed, pivots, _ = op("lu", x)
+        low, up = factors(exactly(packed))
+    assert counted.dispatches == 1
+    order = op("lu_permutation", pivots, rows=3).numpy()
+    np.testing.assert_allclose(low @ up, np.take_along_axis(a, order[..., None], -2), atol=1e-5)
+
+
+def test_lu_without_rows_or_columns() -> None:
+    for shape in ((2, 0, 3), (2, 3, 0), (0, 3, 3)):
+        packed, pivots, info = op("lu", sent(np.zeros(shape)))
+        assert (packed.shape, info.tolist()) == (shape, [0] * shape[0])
+        order = op("lu_permutation", pivots, rows=shape[1])
+        assert order.tolist() == [list(range(shape[1]))] * shape[0]

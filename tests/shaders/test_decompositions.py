@@ -42,3 +42,30 @@ def test_triangular() -> None:
     a, b = drawn(5, 6, 6) + 3 * np.eye(6, dtype=np.float32), drawn(5, 6, 7)
     program = run("triangular", 6, {"a": a, "b": b}, {"x": np.zeros_like(b)})
     np.testing.assert_allclose(program.read("x"), np.linalg.solve(np.tril(a), b), atol=1e-5)
+
+
+def test_lu() -> None:
+    a = drawn(5, 6, 4)
+    a[2, :, 1] = 0
+    made = {"a": a, "pivots": np.zeros((5, 4), np.int32), "info": np.ones(5, np.int32)}
+    program = run("lu", 3, {}, made)
+    np.testing.assert_array_equal(program.read("info"), [0, 0, 2, 0, 0])
+    for packed, pivots, wanted in zip(program.read("a"), program.read("pivots"), a, strict=True):
+        rows = wanted.copy()
+        for k, other in enumerate(pivots):
+            rows[[k, other - 1]] = rows[[other - 1, k]]
+        low = np.tril(packed, -1) + np.eye(6, 4)
+        np.testing.assert_allclose(low @ np.triu(packed)[:4], rows, atol=1e-5)
+
+
+def test_swaps() -> None:
+    a, pivots = drawn(2, 5, 7), np.array([[5, 4], [2, 5]], np.int32)
+    program = run("swaps", 2, {"pivots": pivots}, {"a": a})
+    wanted = a.copy()
+    outside = [0, 3, 4, 5, 6]
+    for b, swaps in enumerate(pivots):
+        for k, other in enumerate(swaps):
+            rows = wanted[b][:, outside]
+            rows[[k + 1, other - 1]] = rows[[other - 1, k + 1]]
+            wanted[b][:, outside] = rows
+    np.testing.assert_array_equal(program.read("a"), wanted)

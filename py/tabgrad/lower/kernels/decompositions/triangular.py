@@ -35,13 +35,13 @@ def solve(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool) -> No
         end = min(at + NB, size)
         block = x.part(at, end, 0, x.columns)
         right = b.part(at, end, 0, x.columns)
-        _block(steps, a.part(at, end, at, end), right, block, unit)
+        solve_block(steps, a.part(at, end, at, end), right, block, unit)
         if end < size:
             rest = x.part(end, size, 0, x.columns)
             steps.multiply(rest, a.part(end, size, at, end), block, subtract=True)
 
 
-def _block(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool) -> None:
+def solve_block(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool) -> None:
     """Add the dispatch for a matrix of at most NB rows."""
     step = steps.dispatch()
     nb = power_of_two(a.rows, 4)
