@@ -110,6 +110,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.serialization import load as load, save as save, save_async as save_async
     from tabgrad.signal.rooted import *
     from tabgrad.special.rooted import *
+    from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *
     from tabgrad.tensor.rooted import *

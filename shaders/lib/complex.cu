@@ -8,6 +8,8 @@ typedef pair_of<double> c128;
 #define EACH template <typename T> LIBRARY
 LIBRARY c64 c64_of(float x, float y = 0.0f) { return {x, y}; }
 LIBRARY c128 c128_of(double x, double y = 0.0) { return {x, y}; }
+LIBRARY c64 paired(float x, float y) { return {x, y}; }
+LIBRARY c128 paired(double x, double y) { return {x, y}; }
 LIBRARY c64 c64_from_c128(c128 z) { return {(float)z.x, (float)z.y}; }
 LIBRARY c128 c128_from_c64(c64 z) { return {z.x, z.y}; }
 EACH pair_of<T> operator+(pair_of<T> a, pair_of<T> b) { return {a.x + b.x, a.y + b.y}; }

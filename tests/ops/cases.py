@@ -36,8 +36,11 @@ BOUNDS = {
     "op of op": (1e-3, 1e-4),
 }
 """Relative and absolute error allowed in float32."""
-COMPLEX = ("eig.0", "eig.1", "fft", "irfft", "rfft")
-"""Ops of complex numbers, which `test_fourier.py` and `tests/linalg` test."""
+COMPLEX = (
+    *("eig.0", "eig.1", "fft", "irfft", "rfft"),
+    *("complex", "real", "imag", "magnitude", "as_real", "as_complex"),
+)
+"""Ops of complex numbers, which `test_complex.py`, `test_fourier.py` and `tests/linalg` test."""
 
 
 def plain(value: Any) -> Any:

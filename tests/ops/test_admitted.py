@@ -55,6 +55,8 @@ def right(op: Any, dtype: dt.DType) -> bool:
     letter = "u" if dtype is dt.uint8 else "bifc"[dtype.category]
     if op.name in ("cast", "bitcast"):
         return dtype.itemsize == 4
+    if op.name == "complex" and dtype in dt.HALVES:
+        return False
     return letter in op.kinds and (op.integers == "same" or dtype.is_differentiable)
 
 

@@ -197,3 +197,89 @@ def test_what_needs_an_order_is_refused_before_it_runs(device: str) -> None:
     for f in REFUSED.values():
         with pytest.raises(tg.DTypeError, match="ComplexFloat"):
             f(x)
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.every_host
+def test_parts_are_views(device: str) -> None:
+    x = tg.tensor([[1 + 2j, 3 - 4j], [0j, -1j]], device=device)
+    x.real[0] = 9
+    x.imag.mul_(2)
+    x.real[:, 1].add_(tg.tensor([1.0, 2.0], device=device))
+    assert x.tolist() == [[9 + 4j, 10 - 8j], [0j, 2 - 2j]]
+    pairs = tg.view_as_real(x)
+    pairs[..., 0] = 7
+    assert x.tolist() == [[7 + 4j, 7 - 8j], [7 + 0j, 7 - 2j]]
+    assert (pairs.shape, pairs.stride()) == ((2, 2, 2), (4, 2, 1))
+    assert (x.real.stride(), x.imag.storage_offset(), x.T.imag.stride()) == ((4, 2), 1, (2, 4))
+    x.real = tg.tensor(3.0, device=device)
+    x.imag = 1
+    assert x.tolist() == [[3 + 1j] * 2] * 2
+    w = tg.arange(8.0, device=device).reshape(2, 2, 2).clone()
+    c = tg.view_as_complex(w)
+    c[0, 1] = 5j
+    c *= 2
+    assert w.tolist() == [[[0, 2], [0, 10]], [[8, 10], [12, 14]]]
+    assert c.stride() == (2, 1)
+    part = tg.view_as_complex(w[:, 1]).real
+    part.zero_()
+    assert w[:, 1].tolist() == [[0, 10], [0, 14]]
+
+
+@pytest.mark.every_host
+def test_made_of_parts_and_taken_apart(device: str) -> None:
+    a, b = (tg.tensor(n, device=device) for n in ([3.0, 0.0, -5.0], [4.0, 0.0, 12.0]))
+    z = tg.complex(a, b)
+    assert z.tolist() == [3 + 4j, 0j, -5 + 12j]
+    assert tg.real(z).tolist() == a.tolist()
+    assert tg.imag(z).tolist() == b.tolist()
+    assert z.abs().tolist() == pytest.approx([5, 0, 13])
+    assert tg.view_as_complex(tg.view_as_real(z)).tolist() == z.tolist()
+    agree("angle", z.angle(), np.angle(z.cpu().numpy()))
+    agree("sgn", z.sgn(), [0.6 + 0.8j, 0, -5 / 13 + 12j / 13])
+    agree("polar", tg.polar(z.abs(), z.angle()), z.cpu().numpy())
+    assert tg.angle(a).tolist() == pytest.approx([0, 0, np.pi])
+    assert tg.angle(tg.tensor([-1, 2], device=device)).tolist() == pytest.approx([np.pi, 0])
+    assert a.real is a
+    assert z.conj_physical().tolist() == [3 - 4j, 0j, -5 - 12j]
+    assert z.resolve_conj() is z
+    assert z.resolve_neg() is z
+    assert not z.is_conj()
+    assert not z.is_neg()
+    assert z.clone().conj_physical_().tolist() == [3 - 4j, 0j, -5 - 12j]
+    assert tg.isreal(z).tolist() == [False, True, False]
+    assert tg.complex(a, b[:1, None]).shape == (1, 3)
+    big = tg.tensor([3e38 + 3e38j, 3e-30 + 4e-30j, complex(np.nan, np.inf)], device=device)
+    assert big.abs()[0].item() == np.inf
+    assert big.abs()[1].item() == pytest.approx(5e-30)
+    assert big.abs()[2].item() == np.inf
+    empty = tg.zeros(0, 3, dtype=tg.complex64, device=device)
+    assert empty.abs().shape == empty.imag.shape == (0, 3)
+    assert tg.view_as_real(empty).shape == (0, 3, 2)
+
+
+def test_what_has_no_parts_is_refused() -> None:
+    w = tg.arange(8.0, device="cpu").reshape(2, 2, 2)
+    z = tg.view_as_complex(w)
+    wrong: list[tuple[Callable[[], Any], type[Exception], str]] = [
+        (lambda: tg.view_as_complex(w.transpose(0, 2)), tg.ShapeError, "a last dimension with stride 1"),
+        (lambda: tg.view_as_complex(w[..., :1]), tg.ShapeError, "a last dimension of size 2"),
+        (lambda: tg.view_as_complex(w[0, 0, 0]), tg.ShapeError, "one or more dimensions"),
+        (lambda: tg.view_as_complex(tg.arange(9.0)[1:].reshape(4, 2)), tg.ShapeError, "divisible by 2"),
+        (lambda: tg.view_as_complex(w.int()), tg.DTypeError, "scalar type: Int"),
+        (lambda: tg.view_as_complex(w.half()), tg.DTypeError, "scalar type: Half"),
+        (lambda: tg.view_as_real(w), tg.DTypeError, "only supported for complex tensors"),
+        (lambda: w.imag, tg.DTypeError, "not implemented for tensors with non-complex dtypes"),
+        (lambda: tg.complex(w, w.double()), tg.DTypeError, "Float but got scalar type Double"),
+        (lambda: tg.complex(w.int(), w), tg.DTypeError, "but got Int and Float"),
+        (lambda: tg.complex(w.half(), w.half()), tg.DTypeError, "half precision"),
+        (lambda: tg.polar(w, w.long()), tg.DTypeError, "but got Float and Long"),
+        (lambda: z.abs_(), RuntimeError, "In-place abs is not supported for complex"),
+        (lambda: z.chalf(), tg.DTypeError, "half precision"),
+        (lambda: z.expand(2, 2, 2).real.zero_(), tg.ShapeError, "single memory location"),
+    ]  # fmt: skip
+    for f, kind, words in wrong:
+        with pytest.raises(kind, match=words):
+            f()

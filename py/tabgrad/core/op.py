@@ -217,7 +217,7 @@ class Registry:
         return found
 
     def __iter__(self) -> Iterator[Op]:
-        for room in set(self.rooms.values()):
+        for room in dict.fromkeys(self.rooms.values()):
             import_module(room)
         return iter(list(self.ops.values()))
 

@@ -129,6 +129,10 @@ class CUDA(Dialect):
             return "(-9223372036854775807LL - 1)" if value == -(2**63) else f"{int(value)}LL"
         return f"{int(value)}{'u' if kind == U32 else 'ULL'}"
 
+    def pair(self, x: str, y: str) -> str:
+        """Write the complex number of two parts."""
+        return f"paired({x}, {y})"
+
     def narrow(self, value: str, dtype: dt.DType) -> str:
         """Wrap a computed value to its dtype."""
         if dtype is dt.float16:

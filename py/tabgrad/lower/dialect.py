@@ -121,6 +121,10 @@ class Dialect:
         """Write a choice between two values."""
         raise NotImplementedError
 
+    def pair(self, x: str, y: str) -> str:
+        """Write the complex number of two parts."""
+        raise NotImplementedError
+
     def times(self, x: str, y: str, kind: str) -> str:
         """Write a product; that of complex numbers is a function of the library."""
         return f"mul_{kind}({x}, {y})" if kind in PARTS else f"{x} * {y}"

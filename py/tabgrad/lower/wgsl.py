@@ -105,6 +105,10 @@ class WGSL(Dialect):
             return "(-2147483647i - 1i)" if value == -(2**31) else f"{int(value)}i"
         return f"{int(value)}u"
 
+    def pair(self, x: str, y: str) -> str:
+        """Write the complex number of two parts."""
+        return f"vec2<f32>({x}, {y})"
+
     def narrow(self, value: str, dtype: dt.DType) -> str:
         """Wrap a computed value to its dtype."""
         if dtype is dt.bfloat16:

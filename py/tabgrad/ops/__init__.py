@@ -26,6 +26,9 @@ REGISTRY.add_room(
     "cholesky", "eig", "eigh", "geqrf", "lu", "lu_permutation", "qr", "svd", "triangular_solve",
 )  # fmt: skip
 REGISTRY.add_room("tabgrad.ops.fourier", "fft", "irfft", "rfft")
+REGISTRY.add_room(
+    "tabgrad.ops.parts", "complex", "real", "imag", "magnitude", "as_real", "as_complex"
+)
 
 REGISTRY.freeze()
 

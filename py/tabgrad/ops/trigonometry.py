@@ -90,7 +90,14 @@ def asinh(x: Operand) -> Array:
     return np.arcsinh(x)
 
 
-@elementwise(code="acosh_{f}({x})", derivative=lambda x, _y: rsqrt(x * x - 1), domain=(1.2, 3.0))
+def _acosh_slope(x: Tensor, _y: Tensor) -> Tensor:
+    if x.spec.dtype.is_complex:
+        # not of the product, which is on the other branch in the left half plane
+        return rsqrt(x - 1) * rsqrt(x + 1)
+    return rsqrt(x * x - 1)
+
+
+@elementwise(code="acosh_{f}({x})", derivative=_acosh_slope, domain=(1.2, 3.0))
 def acosh(x: Operand) -> Array:
     """Compute the inverse hyperbolic cosine."""
     return np.arccosh(x)

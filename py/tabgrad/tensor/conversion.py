@@ -14,6 +14,7 @@ from tabgrad.core.trace import MODE, Box
 from tabgrad.hosts.devices import Device, device as device_of
 from tabgrad.ops import elementwise as e
 from tabgrad.tensor import creation, literals, reading
+from tabgrad.tensor.fronts import complex_numbers
 from tabgrad.tensor.layout import check_format, preserve_format
 from tabgrad.transforms.node import edge, new_node
 
@@ -320,6 +321,25 @@ class ConversionMethods:
     is_signed = is_signed
     long = long
     pin_memory = pin_memory
+
+    @property
+    def real(self) -> Tensor:
+        """The real parts, a view; a real tensor itself."""
+        return complex_numbers().real(self)
+
+    @real.setter
+    def real(self, value: Tensor | Number) -> None:
+        self.real.copy_(value)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary parts of a complex tensor, a view."""
+        return complex_numbers().imag(self)
+
+    @imag.setter
+    def imag(self, value: Tensor | Number) -> None:
+        self.imag.copy_(value)
+
     short = short
     to = to
     type = type_

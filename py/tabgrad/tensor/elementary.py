@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import call, cast, needs_float, widened
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.fronts import plain_unary, unary
+from tabgrad.tensor.fronts import complex_numbers, plain_unary, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.type_info import finfo
@@ -59,11 +60,20 @@ trunc = fix = unary(r.trunc)
 
 @takes_out
 def abs(input: Tensor) -> Tensor:
-    """Return the absolute values; the derivative at 0 is 0."""
+    """Return the absolute values, real ones of complex numbers; the derivative at 0 is 0."""
+    if input.spec.dtype.is_complex:
+        return REGISTRY["magnitude"].bind(input)
     return call(e.abs_, input)
 
 
 absolute = abs
+
+
+def abs_method(input: Tensor) -> Tensor:
+    """Return the absolute values of a real tensor."""
+    if input.spec.dtype.is_complex:
+        raise RuntimeError("In-place abs is not supported for complex tensors; use abs()")
+    return abs(input)
 
 
 @takes_out
@@ -80,7 +90,10 @@ def sign(input: Tensor) -> Tensor:
     return e.copy.bind(input) if input.spec.dtype is dt.bool_ else call(e.sign, input)
 
 
-sgn = sign
+@takes_out
+def sgn(input: Tensor) -> Tensor:
+    """Return the sign of each element; of a complex one the number divided by its absolute value."""
+    return complex_numbers().sgn(input) if input.spec.dtype.is_complex else sign(input)
 
 
 def conj(input: Tensor) -> Tensor:
@@ -195,7 +208,7 @@ class ElementaryMethods:
 
     __slots__ = ()
 
-    abs, abs_ = abs, in_place(abs)
+    abs, abs_ = abs, in_place(abs_method)
     acos, acos_ = acos, in_place(acos)
     acosh, acosh_ = acosh, in_place(acosh)
     asin, asin_ = asin, in_place(asin)
@@ -251,7 +264,7 @@ class ElementaryMethods:
     arctanh, arctanh_ = atanh, atanh_
     fix, fix_ = trunc, trunc_
     negative, negative_ = neg, neg_
-    sgn, sgn_ = sign, sign_
+    sgn, sgn_ = sgn, in_place(sgn)
 
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -69,3 +70,8 @@ def _named(front: Any, op: Op) -> Any:
     front.__name__ = front.__qualname__ = op.name
     front.__doc__ = op.__doc__
     return front
+
+
+def complex_numbers() -> Any:
+    """Import the functions of complex numbers, at the first call."""
+    return import_module("tabgrad.tensor.complex_numbers")

@@ -18,6 +18,10 @@ FUNCTIONS = {
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
+    "tensor.complex_numbers": (
+        "angle complex conj_physical conj_physical_ imag is_conj is_neg polar real resolve_conj resolve_neg "
+        "view_as_complex view_as_real"
+    ),
     "tensor.distinct": "unique unique_consecutive",
     "tensor.einsum": "einsum",
     "tensor.rooted": (
@@ -35,6 +39,9 @@ METHODS = {
     "linalg.rooted.MatrixMethods": "matrix_exp matrix_power",
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
+    ),
+    "tensor.complex_numbers.ComplexMethods": (
+        "angle chalf conj_physical conj_physical_ is_conj is_neg resolve_conj resolve_neg"
     ),
     "tensor.distinct.DistinctMethods": "unique unique_consecutive",
 }
@@ -61,9 +68,10 @@ class Late:
 if TYPE_CHECKING:
     from tabgrad.linalg.rooted import MatrixMethods
     from tabgrad.special.rooted import SpecialMethods
+    from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
 
-    class LateMethods(DistinctMethods, MatrixMethods, SpecialMethods):
+    class LateMethods(ComplexMethods, DistinctMethods, MatrixMethods, SpecialMethods):
         """The methods as type checkers see them."""
 
         __slots__ = ()

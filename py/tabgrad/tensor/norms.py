@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import with_ones
 from tabgrad.ops.elementwise import abs_, mul, pow_, sqrt, square, where
@@ -28,6 +29,8 @@ def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
 
     The second derivative of the 2-norm of zeros is nan, as it has none.
     """
+    if x.spec.dtype.is_complex:
+        x = REGISTRY["magnitude"].bind(x)
     if p == 2:
         return radius(reduce_sum.bind(square(x), axes=axes))
     size = abs_(x)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.shape import strides as row_major
+from tabgrad.core.spec import spec
 
 if TYPE_CHECKING:
     from tabgrad.tensor.types import Ints
@@ -194,6 +195,10 @@ def along(
         if op.name == "bitcast":
             shape, strides, offset = as_dtype(shape, strides, offset, dtype, params["dtype"])
             dtype = params["dtype"]
+        elif op.name not in _RULES:
+            # a view of the parts of complex numbers
+            shape, strides, offset = op.placed(shape, strides, offset)
+            dtype = op.infer((spec((2,), dtype),), params).dtype
         else:
             shape, strides, offset = _RULES[op.name](shape, strides, offset, params)
     return strides, offset

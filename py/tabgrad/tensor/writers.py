@@ -32,7 +32,7 @@ def write_through(base: Tensor, steps: tuple[Step, ...], new: Tensor) -> Tensor:
     for op, params in steps[:-1]:
         values.append(bind(op, (values[-1],), params))
     for (op, params), x in zip(reversed(steps), reversed(values), strict=True):
-        new = _WRITERS[op](x, new, **params)
+        new = (_WRITERS.get(op) or op.writes)(x, new, **params)  # type: ignore[attr-defined]
     return new
 
 
@@ -58,6 +58,10 @@ def _of_places(
 ) -> tuple[tuple[Step, ...], Tensor]:
     """Return steps that only move elements, and what is written in the dtype of `base`."""
     if all(op is not bitcast for op, _ in steps):
+        if any(hasattr(op, "writes") for op, _ in steps):
+            raise ShapeError(
+                "the parts of complex numbers that may lie at one place can't be written to; clone() them first"
+            )
         return steps, new
     if new.spec.dtype.itemsize != base.spec.dtype.itemsize:
         raise ShapeError(
