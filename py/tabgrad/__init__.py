@@ -106,6 +106,7 @@ if _typing.TYPE_CHECKING:
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.exporting import export as export
+    from tabgrad.fft.short_time import *
     from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
     from tabgrad.signal.rooted import *

@@ -103,6 +103,11 @@ def matmul(n: int) -> dict:
     return {"a": uniform(1, n, n), "b": uniform(2, n, n)}
 
 
+def fft(rows: int, n: int) -> dict:
+    """Return the inputs of `fft<n>`: the parts of complex numbers."""
+    return {"re": uniform(7, rows, n), "im": uniform(8, rows, n)}
+
+
 WORKLOADS = {
     "roundtrip": dict,
     "matmul256": lambda: matmul(256),
@@ -110,6 +115,8 @@ WORKLOADS = {
     "matmul1024": lambda: matmul(1024),
     "chain": lambda: {"x": uniform(3, 1048576)},
     "softmax": lambda: {"x": uniform(4, 1024, 1024, scale=4)},
+    "fft1024": lambda: fft(512, 1024),
+    "fft262144": lambda: fft(1, 262144),
     "tiny": lambda: {"x": uniform(5, 1000)},
     "record": lambda: {"x": uniform(5, 1000), "y": uniform(6, 1000)},
     "mlp": mlp,

@@ -34,6 +34,8 @@ WORK = {
     "matmul1024": (("eager", "jit"), 0, 2),
     "chain": (("eager", "jit"), 1, 4),
     "softmax": (("eager", "jit"), 1, 4),
+    "fft1024": (("eager", "jit"), 1, 4),
+    "fft262144": (("eager", "jit"), 1, 4),
     "tiny": (("eager", "jit", "jit20"), 2, 6),
     "record": (("eager",), 3, 8),
     "mlp": (("eager", "jit"), 3, 6),

@@ -4,6 +4,8 @@ TITLES = {
     "matmul512": "matrix product, 512 × 512",
     "chain": "10 element-wise ops on 2²⁰ numbers, then the sum",
     "softmax": "softmax, 1024 × 1024",
+    "fft1024": "512 Fourier transforms of 1,024 complex numbers",
+    "fft262144": "Fourier transform of 2¹⁸ complex numbers",
     "tiny": "200 dependent ops on 1,000 numbers",
     "record": "1,000 separate ops on 1,000 numbers",
     "mlp": "training step, MLP 784-256-256-10, batch 128, Adam",

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 LARGEST = 1 << 20
-"""Bytes: a mebibyte. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter."""
+"""Bytes. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter."""
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,9 @@ def outcome(t: Any, code: str, device: str) -> dict[str, Any]:
             result = execute(code, env)
             shown = plain(t, result)
         except Exception as error:
-            return {"error": kinds(error), "message": str(error)}
+            # what PyTorch adds about its own stack is not the message
+            message = str(error).partition("\nException raised from")[0]
+            return {"error": kinds(error), "message": message}
         found: dict[str, Any] = {"result": shown}
         total: Any = None
         for y in floats(result):

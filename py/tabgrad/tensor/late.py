@@ -14,6 +14,7 @@ from tabgrad.tensor.public import as_method
 FUNCTIONS = {
     "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
     "exporting": "export",
+    "fft.short_time": "istft stft",
     "linalg.rooted": "chain_matmul matrix_exp matrix_power vander",
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
@@ -36,6 +37,7 @@ FUNCTIONS = {
 """The functions at the root of tabgrad, by the file that they are imported from."""
 
 METHODS = {
+    "fft.short_time.ShortTimeMethods": "istft stft",
     "linalg.rooted.MatrixMethods": "matrix_exp matrix_power",
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
@@ -66,12 +68,15 @@ class Late:
 
 
 if TYPE_CHECKING:
+    from tabgrad.fft.short_time import ShortTimeMethods
     from tabgrad.linalg.rooted import MatrixMethods
     from tabgrad.special.rooted import SpecialMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
 
-    class LateMethods(ComplexMethods, DistinctMethods, MatrixMethods, SpecialMethods):
+    class LateMethods(
+        ComplexMethods, DistinctMethods, MatrixMethods, ShortTimeMethods, SpecialMethods,
+    ):  # fmt: skip
         """The methods as type checkers see them."""
 
         __slots__ = ()

@@ -49,6 +49,8 @@ install(
     matmul1024: entry("matmul", () => data.matmul(1024)),
     chain: entry("chain", data.chain),
     softmax: entry("softmax", data.softmax),
+    fft1024: entry("fft", () => data.fft(512, 1024)),
+    fft262144: entry("fft", () => data.fft(1, 262144)),
     tiny: {
       ...entry("tiny", data.tiny),
       jit20: () => make("tiny", "jit20", data.tiny()),

@@ -128,6 +128,20 @@ class Softmax(Product):
 
 
 @workload
+class Fft(Work):
+    def prepare(self, inputs):
+        x = tg.complex(tensor(inputs["re"]), tensor(inputs["im"]))
+        f = self.jit(lambda x: tg.view_as_real(tg.fft.fft(x)))
+        return lambda: f(x)
+
+    def result(self):
+        return self.run()[0, 7, 0]
+
+    async def check(self):
+        return await (self.run() ** 2).sum().item_async()
+
+
+@workload
 class Tiny(Work):
     def prepare(self, inputs):
         x = tensor(inputs["x"])
