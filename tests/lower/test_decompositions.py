@@ -26,6 +26,10 @@ def sent(x):
     return tg.tensor(np.ascontiguousarray(x, "float32"), device="webgpu")
 
 
+def reference(x):
+    return tg.tensor(x, device="cpu")
+
+
 def drawn(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
@@ -245,7 +249,7 @@ def test_lu() -> None:
 def test_lu_chooses_the_pivots_of_the_reference() -> None:
     for m, n in ((9, 9), (40, 50)):
         a = np.round(3 * drawn(3, m, n))  # with many ties
-        found, wanted = op("lu", sent(a)), op("lu", tg.tensor(a))
+        found, wanted = op("lu", sent(a)), op("lu", reference(a))
         assert found[1].tolist() == wanted[1].tolist(), (m, n)
         np.testing.assert_allclose(found[0].numpy(), wanted[0].numpy(), atol=2e-4)
 
@@ -257,13 +261,13 @@ def test_lu_goes_on_past_a_zero_pivot() -> None:
         a[2] = 0
         a[3, 3, 3] = np.nan
         packed, _, info = op("lu", sent(a))
-        assert info.tolist() == op("lu", tg.tensor(a))[2].tolist() == [0, 6, 1, 0, 0]
+        assert info.tolist() == op("lu", reference(a))[2].tolist() == [0, 6, 1, 0, 0]
         assert np.isnan(packed.numpy()).any((1, 2)).tolist() == [False, False, False, True, False]
 
 
 def test_one_result_of_lu_can_be_wanted_alone() -> None:
     a = drawn(2, 40, 40)
-    wanted = op("lu", tg.tensor(a))
+    wanted = op("lu", reference(a))
     np.testing.assert_allclose(op("lu", sent(a))[0].numpy(), wanted[0].numpy(), atol=2e-4)
     assert op("lu", sent(a))[1].tolist() == wanted[1].tolist()
     assert op("lu", sent(a).mT.contiguous().mT)[2].tolist() == [0, 0]
@@ -286,3 +290,86 @@ def test_lu_without_rows_or_columns() -> None:
         assert (packed.shape, info.tolist()) == (shape, [0] * shape[0])
         order = op("lu_permutation", pivots, rows=shape[1])
         assert order.tolist() == [list(range(shape[1]))] * shape[0]
+
+
+# -- QR --------------------------------------------------------------------------------------------
+
+
+def orthonormal(q):
+    """Compute the largest entry of qᵀq - 1."""
+    return float(np.abs(q.swapaxes(-1, -2) @ q - np.eye(q.shape[-1])).max())
+
+
+def test_qr() -> None:
+    for lead, m, n in [((), 1, 1), ((3,), 1, 5), ((3,), 70, 20), *RECTANGLES]:
+        a = drawn(*lead, m, n)
+        q, r = map(exactly, op("qr", sent(a)))
+        assert off(q @ r, a) <= 1e-6, (lead, m, n)
+        assert orthonormal(q) <= 2e-6, (lead, m, n)
+        assert not np.tril(r, -1).any(), (lead, m, n)
+        if m * n < 50000:
+            wanted, _ = op("qr", reference(a.astype("float64")))
+            np.testing.assert_allclose(q, wanted.numpy(), atol=2e-4, err_msg=f"{lead} {m} {n}")
+
+
+def test_the_columns_of_q_are_orthonormal_whatever_the_matrix_is() -> None:
+    for n in (9, 40):
+        a = np.repeat(drawn(n, n)[None], 6, 0)
+        a[1, :, 5] = 0
+        a[2] = 0
+        a[3] = a[3, :, :3] @ a[3, :3] * np.float32(1e18)
+        a[4] *= np.float32(1e-22)
+        a[5] *= np.geomspace(1, 1e-12, n, dtype="float32")
+        q, r = map(exactly, op("qr", sent(a)))
+        assert orthonormal(q) <= 2e-6, n
+        for b in range(6):
+            size = max(np.linalg.norm(a[b].astype("float64")), 1e-300)
+            assert np.linalg.norm(q[b] @ r[b] - a[b]) <= 1e-6 * size, (n, b)
+
+
+def test_geqrf_is_that_of_the_reference() -> None:
+    for lead, m, n in [((2,), 5, 3), ((), 3, 5), ((2,), 70, 40), ((), 80, 20)]:
+        a = drawn(*lead, m, n)
+        for found, wanted in zip(op("geqrf", sent(a)), op("geqrf", reference(a)), strict=True):
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), atol=1e-4)
+
+
+def test_qr_of_many_tiny_matrices_and_of_none() -> None:
+    a = drawn(MANY, 3, 2)
+    x = sent(a)
+    with tg.profiler.count() as counted:
+        q, r = map(exactly, op("qr", x))
+    assert counted.dispatches == 1
+    np.testing.assert_allclose(q @ r, a, atol=1e-5)
+    assert orthonormal(q) <= 2e-6
+    for shape in ((0, 3, 2), (2, 3, 0), (2, 0, 3)):
+        q, r = op("qr", sent(np.zeros(shape)))
+        assert (q.shape, r.shape) == ((*shape[:2], 0), (shape[0], 0, shape[2])) or not shape[0]
+
+
+def test_a_nan_stays_inside_its_matrix() -> None:
+    for n in (9, 40):
+        a = drawn(3, n, n)
+        a[1, 3, 3] = np.nan
+        found = [np.isnan(x.numpy()).any((1, 2)).tolist() for x in op("qr", sent(a))]
+        assert found == [[False, True, False]] * 2
+
+
+# -- together --------------------------------------------------------------------------------------
+
+
+def test_derivatives_of_any_order_go_through_the_kernels() -> None:
+    def loss(a):
+        q, r = op("qr", a)
+        low = op("cholesky", a @ a.mT + 3 * tg.eye(3, device=a.device, dtype=a.dtype))[0]
+        packed = op("lu", a + 4 * tg.eye(3, device=a.device, dtype=a.dtype))[0]
+        return (q.sin() * r).sum() + (low * low.sin()).sum() + packed.sin().sum()
+
+    a, v = drawn(2, 3, 3), drawn(2, 3, 3, seed=1)
+
+    def second(a, v):
+        return tg.func.grad(lambda x: (tg.func.grad(loss)(x) * v).sum())(a)
+
+    found = second(sent(a), sent(v)).numpy()
+    wanted = second(reference(a).double(), reference(v).double()).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2 * np.abs(wanted).max())

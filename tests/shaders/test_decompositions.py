@@ -69,3 +69,16 @@ def test_swaps() -> None:
             rows[[k + 1, other - 1]] = rows[[other - 1, k + 1]]
             wanted[b][:, outside] = rows
     np.testing.assert_array_equal(program.read("a"), wanted)
+
+
+def test_reflections() -> None:
+    a = drawn(5, 6, 4)
+    made = {
+        name: np.zeros(shape, np.float32) for name, shape in (("tau", (5, 4)), ("r", (5, 4, 4)))
+    }
+    program = run("reflections", 3, {}, {"q": np.zeros_like(a), "a": a, **made})
+    q, r = np.linalg.qr(a)
+    np.testing.assert_allclose(program.read("q"), q, atol=1e-5)
+    np.testing.assert_allclose(program.read("r"), r, atol=1e-5)
+    tau = np.array([np.linalg.qr(one, "raw")[1] for one in a])
+    np.testing.assert_allclose(program.read("tau"), tau, atol=1e-5)

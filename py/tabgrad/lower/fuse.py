@@ -59,7 +59,7 @@ class Fuser:
         elif is_heavy(n):
             first = self.sibling(n)
             if first is not n:
-                self.of[n.id] = self.line[n.id] = self.of[first.id]
+                self.of[n.id] = self.of[first.id]
                 self.of[n.id].members.append(n)
                 return
             group = Group("library", n.shape, (), [n])

@@ -21,6 +21,7 @@ from tabgrad.lower.kernel import BLOCK, Kernel, grid_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Scratch
 from tabgrad.lower.routines import bottom
+from tabgrad.lower.simplify import FAR_PRODUCT
 from tabgrad.lower.tokens import Word
 
 NB = 32
@@ -141,7 +142,11 @@ class Dispatch:
         self.blocks[name] = f"{e.head(f'{name}_load', *'bij', result='f32')}\n{body}}}\n"
 
     def matrices(self, name: str, m: Matrices, mode: str = "r") -> None:
-        """Write the function `name`_load and, in mode "w", `name`_store, as the block `name`."""
+        """Write the functions that access some matrices as the block `name`."""
+        self.blocks[name] = self.access(name, m, mode)
+
+    def access(self, name: str, m: Matrices, mode: str) -> str:
+        """Write the function `name`_load and, in mode "w", `name`_store."""
         kind = self.d.compute_type(m.dtype)
         buffer = self.e.bind(m.slot, mode, m.dtype)
         base, step, down, across = map(self.word, (m.start, m.step, m.down, m.across))
@@ -152,7 +157,7 @@ class Dispatch:
         if mode == "w":
             store = self.d.store(buffer, f"{name}_at(b, i, j)", "value", m.dtype)
             made += f"fn {name}_store{head}, value: {kind}) {{ {store} }}\n"
-        self.blocks[name] = made
+        return made
 
     def kernel(self, name: str, groups: int, dims: Mapping[str, int] = NO_DIMS) -> Kernel:
         """Make the dispatch of a file of `shaders/kernels`, with the constants `dims`."""
@@ -247,7 +252,15 @@ class Steps:
     # -- products ----------------------------------------------------------------------------------
 
     def multiply(self, out: Matrices, a: Matrices, b: Matrices, subtract: bool = False) -> None:
-        """Write a @ b to `out`, or subtract it from what is there."""
+        """Write a @ b to `out`, or subtract it from what is there; long products are added up from parts."""
+        sign = "-" if subtract else ""
+        for at in range(0, a.columns, FAR_PRODUCT):
+            end = min(at + FAR_PRODUCT, a.columns)
+            left, right = a.part(0, a.rows, at, end), b.part(at, end, 0, b.columns)
+            self._multiply(out, left, right, sign)
+            sign = sign or "+"
+
+    def _multiply(self, out: Matrices, a: Matrices, b: Matrices, sign: str) -> None:
         step = self.dispatch()
         d = step.d
         names = {side: step.e.bind(m.slot, "r", m.dtype) for side, m in (("lhs", a), ("rhs", b))}
@@ -268,7 +281,7 @@ class Steps:
                 f"fn load_{side}({order}) -> elem {{ return {load}; }}\n"
             )
         base, far, down, across = map(step.word, (out.start, out.step, out.down, out.across))
-        before = f"{d.load(name, 'place', out.dtype)} - acc" if subtract else "acc"
+        before = f"{d.load(name, 'place', out.dtype)} {sign} acc" if sign else "acc"
         step.blocks["store"] = (
             "fn store(b: u32, i: u32, j: u32, acc: elem) {\n"
             f"  let place = {base} + b * {far} + i * {down} + j * {across};\n"

@@ -1,0 +1,274 @@
+//! reflections: a panel as q r by Householder's reflections 1 - tau v vᵀ, in place as LAPACK has it: r with the
+//! vectors below its diagonal, whose first element, 1, is left out.
+//!
+//! A lane has some rows of one column, and what the lanes of a column find is added up. Small panels lie in
+//! workgroup memory (HELD is 1), those of MANY matrices side by side. For what comes after a panel its vectors are
+//! written out (BLOCK is 1), with the triangle t for which the product of all reflections is 1 - v t vᵀ. Small
+//! matrices get the factors q and r themselves (FORM is 1).
+//!
+//! @bindings   0 q read and write, or another matrix   1 a read and write   2 tau write   3 r write, or another
+//! @dispatch   one workgroup for each MANY matrices, folded over x and y
+//! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of NB, and of 16 above 32;
+//!             sizes: count() matrices, height() rows, width() columns, reflected() columns to reduce; a, tau: how
+//!             they are read and written; source: where the elements are at first, if HELD; more: v, t, q and r
+//! @reference  scipy.linalg.qr(a, mode="raw")
+
+//@begin bindings
+@group(0) @binding(0) var<storage, read_write> q: array<f32>;
+@group(0) @binding(1) var<storage, read_write> a: array<f32>;
+@group(0) @binding(2) var<storage, read_write> tau: array<f32>;
+@group(0) @binding(3) var<storage, read_write> r: array<f32>;
+//@end
+
+//@begin dims
+const NB = 8u;
+const ROWS = 8u;
+const MANY = 2u;
+const LANES = 16u;
+const HELD = 1u;
+const BLOCK = 0u;
+const FORM = 1u;
+//@end
+
+//@begin sizes
+fn count() -> u32 { return 5u; }
+fn height() -> u32 { return 6u; }
+fn width() -> u32 { return 4u; }
+fn reflected() -> u32 { return 4u; }
+//@end
+
+//@begin a
+fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
+fn a_store(b: u32, i: u32, j: u32, value: f32) { a[(b * 6u + i) * 4u + j] = value; }
+//@end
+
+//@begin source
+fn source_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
+//@end
+
+//@begin tau
+fn tau_store(b: u32, i: u32, j: u32, value: f32) { tau[b * 4u + i] = value; }
+//@end
+
+//@begin more
+fn v_store(b: u32, i: u32, j: u32, value: f32) {}
+fn t_store(b: u32, i: u32, j: u32, value: f32) {}
+fn q_store(b: u32, i: u32, j: u32, value: f32) { q[(b * 6u + i) * 4u + j] = value; }
+fn r_store(b: u32, i: u32, j: u32, value: f32) { r[(b * 4u + i) * 4u + j] = value; }
+//@end
+
+const PITCH = NB + 1u;
+const DOWN = LANES / NB;
+const CELLS = select(1u, MANY * ROWS * PITCH, HELD == 1u);
+const CORNERS = select(1u, MANY * NB * NB, BLOCK == 1u);
+
+var<workgroup> cells: array<f32, CELLS>;
+var<workgroup> corners: array<f32, CORNERS>;
+var<workgroup> factors: array<f32, MANY * NB>;
+var<workgroup> norms: array<vec2f, MANY * LANES>;
+var<workgroup> sums: array<f32, MANY * LANES>;
+
+fn cell(b: u32, slot: u32, i: u32, j: u32) -> f32 {
+  if (HELD == 1u) { return cells[(slot * ROWS + i) * PITCH + j]; }
+  return a_load(b, i, j);
+}
+
+fn keep(b: u32, slot: u32, i: u32, j: u32, value: f32) {
+  if (HELD == 1u) {
+    cells[(slot * ROWS + i) * PITCH + j] = value;
+  } else {
+    a_store(b, i, j, value);
+  }
+}
+
+fn meet() {
+  workgroupBarrier();
+  if (HELD == 0u) { storageBarrier(); }
+}
+
+@compute @workgroup_size(MANY * LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let number = group.y * groups.x + group.x;
+  if (number * MANY >= count()) { return; }
+  let slot = local / LANES;
+  let lane = local % LANES;
+  let column = lane % NB;
+  let down = lane / NB;
+  let b = number * MANY + slot;
+  let mine = b < count();
+  let inside = mine && column < width();
+  if (HELD == 1u && inside) {
+    for (var i = down; i < height(); i += DOWN) {
+      keep(b, slot, i, column, source_load(b, i, column));
+    }
+  }
+  for (var k = 0u; k < reflected(); k++) {
+    meet();
+    var head = 0.0;
+    var norm = vec2f(0.0);
+    if (mine) {
+      head = cell(b, slot, k, k);
+      for (var i = k + 1u + lane; i < height(); i += LANES) {
+        norm = joined(norm, vec2f(abs(cell(b, slot, i, k)), 1.0));
+      }
+    }
+    norms[local] = norm;
+    workgroupBarrier();
+    let rest = whole(slot, lane);
+    var factor = 0.0;
+    if (rest > 0.0 || is_nan(rest)) {
+      let high = max(abs(head), rest);
+      let low = min(abs(head), rest) / high;
+      let size = high * sqrt(1.0 + low * low);
+      let beta = select(size, -size, head >= 0.0);
+      factor = (beta - head) / beta;
+      if (mine) {
+        for (var i = k + 1u + lane; i < height(); i += LANES) {
+          keep(b, slot, i, k, cell(b, slot, i, k) / (head - beta));
+        }
+        if (lane == 0u) { keep(b, slot, k, k, beta); }
+      }
+    }
+    if (mine && lane == 0u) {
+      factors[slot * NB + k] = factor;
+      tau_store(b, k, 0u, factor);
+    }
+    meet();
+    var sum = 0.0;
+    if (inside && column != k) { sum = product(b, slot, k, column, down); }
+    sums[local] = sum;
+    workgroupBarrier();
+    if (inside && column > k) { reflect(b, slot, k, column, down, factor * added(slot, column)); }
+    if (BLOCK == 1u && mine && down == 0u && column <= k) { corner(slot, k, column, factor); }
+  }
+  meet();
+  if (inside && BLOCK == 1u) { write_block(b, slot, column, down); }
+  if (inside && HELD == 1u && FORM == 0u) {
+    for (var i = down; i < height(); i += DOWN) {
+      a_store(b, i, column, cell(b, slot, i, column));
+    }
+  }
+  if (FORM == 1u) {
+    if (inside) {
+      for (var i = down; i < reflected(); i += DOWN) {
+        r_store(b, i, column, select(0.0, cell(b, slot, i, column), column >= i));
+      }
+    }
+    for (var turn = 0u; turn < reflected(); turn++) {
+      form(b, slot, reflected() - 1u - turn, lane, local, inside);
+    }
+    meet();
+    if (inside && column < reflected()) {
+      for (var i = down; i < height(); i += DOWN) {
+        q_store(b, i, column, cell(b, slot, i, column));
+      }
+    }
+  }
+}
+
+// The square root of a sum of squares is x sqrt(y): no square overflows, or is lost.
+fn joined(one: vec2f, other: vec2f) -> vec2f {
+  let more = other.x > one.x;
+  let large = select(one, other, more);
+  let small = select(other, one, more);
+  if (small.x == 0.0) { return large; }
+  let part = small.x / large.x;
+  return vec2f(large.x, large.y + small.y * part * part);
+}
+
+fn whole(slot: u32, lane: u32) -> f32 {
+  let start = slot * LANES;
+  var norm = vec2f(0.0);
+  if (LANES > 32u) {
+    // sixteen lanes add first, each its part
+    let part = LANES / 16u;
+    if (lane < 16u) {
+      let at = start + lane * part;
+      for (var t = 0u; t < part; t++) { norm = joined(norm, norms[at + t]); }
+      norms[at] = norm;
+    }
+    workgroupBarrier();
+    norm = vec2f(0.0);
+    for (var t = 0u; t < 16u; t++) { norm = joined(norm, norms[start + t * part]); }
+  } else {
+    for (var t = 0u; t < LANES; t++) { norm = joined(norm, norms[start + t]); }
+  }
+  return norm.x * sqrt(norm.y);
+}
+
+// The part of one lane in the product of vector k with a column.
+fn product(b: u32, slot: u32, k: u32, column: u32, down: u32) -> f32 {
+  var sum = 0.0;
+  if (down == 0u) { sum = cell(b, slot, k, column); }
+  for (var i = k + 1u + down; i < height(); i += DOWN) {
+    sum += cell(b, slot, i, k) * cell(b, slot, i, column);
+  }
+  return sum;
+}
+
+fn added(slot: u32, column: u32) -> f32 {
+  var sum = 0.0;
+  for (var t = 0u; t < DOWN; t++) { sum += sums[slot * LANES + t * NB + column]; }
+  return sum;
+}
+
+// Subtract vector k times a number from a column.
+fn reflect(b: u32, slot: u32, k: u32, column: u32, down: u32, times: f32) {
+  if (down == 0u) { keep(b, slot, k, column, cell(b, slot, k, column) - times); }
+  for (var i = k + 1u + down; i < height(); i += DOWN) {
+    keep(b, slot, i, column, cell(b, slot, i, column) - cell(b, slot, i, k) * times);
+  }
+}
+
+// Column k of t: the products of vector k with those before it, times the t of those.
+fn corner(slot: u32, k: u32, row: u32, factor: f32) {
+  let start = slot * NB * NB;
+  var value = factor;
+  if (row < k) {
+    value = 0.0;
+    for (var j = row; j < k; j++) { value -= corners[start + row * NB + j] * added(slot, j); }
+    value *= factor;
+  }
+  corners[start + row * NB + k] = value;
+}
+
+fn write_block(b: u32, slot: u32, column: u32, down: u32) {
+  for (var i = down; i < height(); i += DOWN) {
+    var value = 0.0;
+    if (i == column) { value = 1.0; }
+    if (i > column) { value = cell(b, slot, i, column); }
+    v_store(b, i, column, value);
+  }
+  for (var i = down; i < width(); i += DOWN) {
+    var value = 0.0;
+    if (i <= column) { value = corners[slot * NB * NB + i * NB + column]; }
+    t_store(b, i, column, value);
+  }
+}
+
+// Put column k of q in the place of vector k; the columns behind it are those of q already.
+fn form(b: u32, slot: u32, k: u32, lane: u32, local: u32, inside: bool) {
+  let column = lane % NB;
+  let down = lane / NB;
+  let behind = inside && column > k && column < reflected();
+  meet();
+  // row k of the columns behind is what is left of r there: zero in q
+  if (behind && down == 0u) { keep(b, slot, k, column, 0.0); }
+  meet();
+  var sum = 0.0;
+  if (behind) { sum = product(b, slot, k, column, down); }
+  sums[local] = sum;
+  workgroupBarrier();
+  let factor = factors[slot * NB + k];
+  if (behind) { reflect(b, slot, k, column, down, factor * added(slot, column)); }
+  meet();
+  if (inside && column == k) {
+    for (var i = down; i < height(); i += DOWN) {
+      var value = 0.0;
+      if (i == k) { value = 1.0 - factor; }
+      if (i > k) { value = -factor * cell(b, slot, i, k); }
+      keep(b, slot, i, k, value);
+    }
+  }
+}
