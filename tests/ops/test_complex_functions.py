@@ -78,10 +78,26 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "vdot": (lambda z, w: tg.vdot(z.flatten(), w.flatten()), TWO),
     "einsum": (lambda z, w: tg.einsum("ij,kj->ki", z, w), TWO),
     "indexed": (lambda z: z[:, 1:].flip(0).T, ONE),
+    "sigmoid": (tg.sigmoid, ONE),
+    "sinc": (tg.sinc, ONE),
+    "var": (lambda z: z.var(0), ONE),
+    "std": (lambda z: z.std(), ONE),
+    "cov": (tg.cov, ONE),
+    "corrcoef": (tg.corrcoef, ONE),
+    "lerp": (lambda z, w: tg.lerp(z, w, 0.3 + 0.2j), TWO),
+    "lerp by a tensor": (lambda z, w: tg.lerp(z, w, z * w), TWO),
+    "logaddexp": (tg.logaddexp, TWO),
+    "logsumexp": (lambda z: z.logsumexp(1), ONE),
+    "dist": (lambda z, w: tg.dist(z, w, 1), TWO),
+    "silu": (tg.nn.functional.silu, ONE),
+    "softsign": (tg.nn.functional.softsign, ONE),
+    "normalize": (lambda z: tg.nn.functional.normalize(z), ONE),
+    "l1_loss": (tg.nn.functional.l1_loss, TWO),
+    "addcdiv": (lambda z, w: tg.addcdiv(z, w, z, value=2j), TWO),
     "a real loss": (lambda z: (z.conj() * z).real.sum(), ONE),
     "written to": (lambda z: _written(z), ONE),
 }
-LINEAR = "neg conj real imag view_as_real complex view_as_complex indexed".split()
+LINEAR = "neg conj real imag view_as_real complex view_as_complex indexed lerp".split()
 
 
 def _written(z: Any) -> Any:

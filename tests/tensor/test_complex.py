@@ -188,6 +188,18 @@ REFUSED: dict[str, Callable[[tg.Tensor], Any]] = {
     "remainder": lambda x: x % 2,
     "sign": lambda x: x.sign(),
     "erf": lambda x: x.erf(),
+    "the largest of one": lambda x: x[0].max(0),
+    "the median of one": lambda x: x[0].median(),
+    "infinities of a sign": lambda x: x.isposinf(),
+    "hypot": lambda x: tg.hypot(x, x),
+    "logaddexp2": lambda x: tg.logaddexp2(x, x),
+    "logcumsumexp": lambda x: x.logcumsumexp(0),
+    "mse_loss": lambda x: tg.nn.functional.mse_loss(x, x),
+    "kl_div": lambda x: tg.nn.functional.kl_div(x, x),
+    "cosine_similarity": lambda x: tg.nn.functional.cosine_similarity(x, x, 0),
+    "layer_norm": lambda x: tg.nn.functional.layer_norm(x, (4,)),
+    "group_norm": lambda x: tg.nn.functional.group_norm(x[None], 2),
+    "batch_norm": lambda x: tg.nn.functional.batch_norm(x[None], None, None, training=True),
 }
 
 

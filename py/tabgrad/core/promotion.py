@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
-from tabgrad.core.op import REGISTRY, Op
+from tabgrad.core.op import REGISTRY, Op, real_only
 from tabgrad.core.scalars import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import Spec, spec
@@ -64,6 +64,13 @@ def needs_float(name: str, *tensors: Box, any_of: bool = False) -> None:
             f"\"{name}\" not implemented for '{whole[0].title}': expected a floating-point tensor, "
             f"got {whole[0]!r}; cast it with .float()"
         )
+
+
+def needs_real(name: str, *tensors: Box, any_of: bool = False) -> None:
+    """Raise DTypeError unless all tensors are floating-point, or with `any_of` one of them; none is complex."""
+    for x in tensors:
+        real_only(name, x.spec)
+    needs_float(name, *tensors, any_of=any_of)
 
 
 def refuse_bool(name: str, x: Box) -> None:

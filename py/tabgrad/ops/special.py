@@ -317,7 +317,7 @@ def chebyshev(x: Operand, first: Operand, n: Operand) -> Array:
 # -- sigmoid and its relatives ---------------------------------------------------------------------
 
 
-@elementwise(code="sigmoid_{f}({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="f")
+@elementwise(code="sigmoid_{f}({x})", derivative=lambda _x, y: mul(y, sub(1, y)), kinds="fc")
 def sigmoid(x: Operand) -> Array:
     """Compute 1 / (1 + exp(-x)), without overflow."""
     return oracle.sigmoid(x)

@@ -17,8 +17,9 @@ def each(fn: Callable[[float], float], x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), relatively accurate where it is small."""
-    e = np.exp(-np.abs(x))
-    return np.where(x < 0, e, 1) / (1 + e)
+    left = x.real < 0
+    e = np.exp(np.where(left, x, -x))
+    return np.where(left, e, 1) / (1 + e)
 
 
 def _lgamma(v: float) -> float:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import call, cast, needs_float, result_dtype, widened
+from tabgrad.core.promotion import call, cast, needs_real, result_dtype, widened
 from tabgrad.core.scalars import fits, is_number, number
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.elementary import abs, neg, reciprocal, rsqrt, signbit, sqrt, square
-from tabgrad.tensor.fronts import binary, dividing, unary
+from tabgrad.tensor.fronts import binary, complex_numbers, dividing, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
 
@@ -34,7 +34,7 @@ remainder = dividing(e.remainder)
 fmod = dividing(e.fmod)
 gcd = binary(r.gcd)
 floor_divide = dividing(e.floor_divide)
-logaddexp = binary(e.logaddexp)
+_logaddexp = binary(e.logaddexp)
 xlogy = binary(s.xlogy)
 bitwise_and = binary(r.bitwise_and)
 bitwise_or = binary(r.bitwise_or)
@@ -166,7 +166,8 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
 def float_power(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """Return input ** exponent in double precision, or the device's widest float."""
     where = next(x.device for x in (input, exponent) if isinstance(x, Box))
-    wide = where.canonical(dt.float64)
+    complex_too = result_dtype(input, exponent).is_complex
+    wide = where.canonical(dt.complex128 if complex_too else dt.float64)
     ready = [cast(x, wide) if isinstance(x, Box) else x for x in (input, exponent)]
     return pow(*ready)
 
@@ -202,7 +203,7 @@ def _first_if(holds: Tensor, input: Tensor, other: Tensor | Number) -> Tensor:
 @widened
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """Return sqrt(x² + y²) without overflow on the way; it has no derivative at (0, 0): nan."""
-    needs_float("hypot", input, other)
+    needs_real("hypot", input, other)
     high = e.stop_gradient(maximum(abs(input), abs(other)))
     zero, infinite = r.eq(high, 0.0), r.bitwise_or(r.isinf(input), r.isinf(other))
     # beside an infinity a finite number has no effect
@@ -244,9 +245,18 @@ def ldexp(input: Tensor, other: Tensor | Number) -> Tensor:
 
 
 @takes_out
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """Return ln(exp(x) + exp(y)) without overflow."""
+    if isinstance(other, Box) and result_dtype(input, other).is_complex:
+        return complex_numbers().logaddexp(input, other)
+    return _logaddexp(input, other)
+
+
+@takes_out
 @widened
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """Return log2(2 ** x + 2 ** y) without overflow."""
+    needs_real("logaddexp2", input, other)
     scale = math.log(2)
     return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.op import real_only
 from tabgrad.core.promotion import cast, expand
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import spec
@@ -42,12 +43,14 @@ isfinite = plain_unary(r.isfinite)
 @takes_out
 def isposinf(input: Tensor) -> Tensor:
     """Return whether each element is plus infinity."""
+    real_only("isposinf", input.spec)
     return eq(input, math.inf)
 
 
 @takes_out
 def isneginf(input: Tensor) -> Tensor:
     """Return whether each element is minus infinity."""
+    real_only("isneginf", input.spec)
     return eq(input, -math.inf)
 
 

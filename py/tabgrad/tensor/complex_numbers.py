@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import expand, widened
+from tabgrad.core.promotion import cast, expand, result_dtype, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.ops import elementwise as e, parts, rounding as r, trigonometry
@@ -63,7 +63,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     tensor([1.+0.j, 2.+0.j])
     """
     size, turn = _two("polar", abs, angle)
-    re, im = (e.mul.bind(size, part.bind(turn)) for part in (trigonometry.cos, trigonometry.sin))
+    re, im = (e.mul.bind(size, one.bind(turn)) for one in (trigonometry.cos, trigonometry.sin))
     return parts.complex_.bind(re, im)
 
 
@@ -158,6 +158,27 @@ def angle(input: Tensor) -> Tensor:
         return trigonometry.atan2.bind(parts.imag.bind(input), parts.real.bind(input))
     x = floating("angle", input)
     return e.where(r.isnan(x), x, e.where(r.lt(x, 0), math.pi, e.mul(x, 0)))
+
+
+def squared_size(x: Tensor) -> Tensor:
+    """Return |x| ** 2, a real number."""
+    re, im = (e.square.bind(one.bind(x)) for one in (parts.real, parts.imag))
+    return e.add.bind(re, im)
+
+
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """Return ln(exp(x) + exp(y)), without overflow of the one with the larger real part."""
+    dtype = result_dtype(input, other)
+    shape = broadcast("logaddexp", input.spec.shape, other.spec.shape)
+    x, y = (expand(cast(z, dtype), shape) for z in (input, other))
+    one, two = parts.real.bind(x), parts.real.bind(y)
+    first = r.ge(one, two)
+    high, low = e.where(first, x, y), e.where(first, y, x)
+    # of equal infinities the difference is nan
+    ends = r.bitwise_and(r.eq(one, two), r.isinf(one))
+    plain = e.where(r.lt(one, 0), low, e.log.bind(e.add.bind(e.exp.bind(x), e.exp.bind(y))))
+    gap = e.where(ends, 0, e.sub.bind(low, high))
+    return e.where(ends, plain, e.add.bind(e.log1p.bind(e.exp.bind(gap)), high))
 
 
 def sgn(input: Tensor) -> Tensor:

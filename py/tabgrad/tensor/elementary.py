@@ -84,6 +84,11 @@ def square(input: Tensor) -> Tensor:
     return call(e.square, input)
 
 
+def squared_size(x: Tensor) -> Tensor:
+    """Return |x| ** 2, a real number."""
+    return complex_numbers().squared_size(x) if x.spec.dtype.is_complex else square(x)
+
+
 @takes_out
 def sign(input: Tensor) -> Tensor:
     """Return -1, 0 or 1 by the sign of each element."""
@@ -157,7 +162,7 @@ def rad2deg(input: Tensor) -> Tensor:
 def sinc(input: Tensor) -> Tensor:
     """Return sin(πx) / (πx), 1 at 0; a series near 0 keeps its derivatives right there."""
     u = e.mul(floating("sinc", input), math.pi)
-    near = r.lt(square(u), 0.25)
+    near = r.lt(squared_size(u), 0.25)
     squared = square(e.where(near, u, 0))
     series = 1 / math.factorial(13)
     for n in (11, 9, 7, 5, 3, 1):

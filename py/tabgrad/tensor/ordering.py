@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.op import real_only
 from tabgrad.core.promotion import cast, long_only, needs_float, refuse_bool
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, reduction, rounding as r, scan, sorting, view as v
@@ -80,6 +81,7 @@ def _median(
     kind: Callable[..., Pair], x: Tensor, dim: int | None, keepdim: bool, skip: bool
 ) -> Any:
     refuse_bool("median", x)
+    real_only("median", x.spec)
     if dim is None:
         flat = v.reshape.bind(x, shape=(x.spec.size,))
         if not x.spec.size and x.spec.dtype.category >= dt.FLOAT:

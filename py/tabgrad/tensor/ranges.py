@@ -120,9 +120,10 @@ def linspace(
         return require(
             creation.filled((1,), fits("linspace", start, target), target, where_to), requires_grad
         )
-    i = iota(steps, target, where_to)
+    line = iota(steps, dt.real_of(target), where_to)
+    i = cast(line, target)
     step = (end - start) / (steps - 1) if steps else 0.0
-    x = where(i < steps / 2, i * step + start, end - (steps - 1 - i) * step)
+    x = where(line < steps / 2, i * step + start, end - (steps - 1 - i) * step)
     return require(x, requires_grad)
 
 

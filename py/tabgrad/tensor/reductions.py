@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.op import Op
+from tabgrad.core.op import Op, real_only
 from tabgrad.core.promotion import cast, needs_float, refuse_bool, widened
 from tabgrad.core.shape import with_ones
 from tabgrad.core.spec import Params, intern_params
@@ -206,6 +206,7 @@ def _extreme(name: str, x: Tensor, dim: int, keepdim: bool) -> Pair:
     most = name == "max"
     if not len(x.spec.shape):
         axis(name, dim, 0)
+        real_only(name, x.spec)
         return e.copy.bind(x), e.cast.bind(a.mul(e.stop_gradient(x), 0), dtype=x.device.index_dtype)
     over = axis(name, dim, len(x.spec.shape))
     at = _arg(name, r.argmax if most else r.argmin, x, over, True)
@@ -344,7 +345,7 @@ def _spread(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     count = math.prod(x.spec.shape[k] for k in over)
     center = _mean(x, over, True)
     gap = a.sub(x, expand.bind(center, shape=x.spec.shape))
-    total = reduce(r.reduce_sum, elementary.square(gap), over, keepdim)
+    total = reduce(r.reduce_sum, elementary.squared_size(gap), over, keepdim)
     left = count - correction
     if left > 0:
         variance = a.div(total, left)

@@ -96,8 +96,9 @@ def logsumexp(input: Tensor, dim: int | Iterable[int], keepdim: bool = False) ->
     x = floating("logsumexp", input)
     axes = axes_tuple("logsumexp", dim, len(x.spec.shape))
     if x.spec.size:
-        high = peak.bind(x, axes=axes)
+        high = peak.bind(x.real if x.spec.dtype.is_complex else x, axes=axes)
         high = where(isfinite(high), high, 0)
+        high = cast(high, x.spec.dtype)
         total = log(reduce_sum.bind(exp(sub.bind(x, keep(high, x, axes))), axes=axes))
         y = add.bind(total, high)
     else:

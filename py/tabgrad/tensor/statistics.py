@@ -15,10 +15,11 @@ from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reducti
 from tabgrad.tensor.arguments import as_dtype, axis, floating
 from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.diagonals import diagonal
+from tabgrad.tensor.fronts import complex_numbers
 from tabgrad.tensor.linear import mm
 from tabgrad.tensor.ordering import diff
 from tabgrad.tensor.public import takes_out
-from tabgrad.tensor.shaping import movedim, unsqueeze
+from tabgrad.tensor.shaping import adjoint, movedim, unsqueeze
 from tabgrad.tensor.ternary import clamp, lerp
 
 if TYPE_CHECKING:
@@ -237,6 +238,11 @@ def histogram(
     return return_types.histogram(hist, edges)
 
 
+def real_part(x: Tensor) -> Tensor:
+    """Return the real part of complex numbers, or a real tensor itself."""
+    return x.real if x.spec.dtype.is_complex else x
+
+
 @widened
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
@@ -267,7 +273,7 @@ def cov(
     n = rows.spec.shape[1]
     if not n:
         # no observations give nan; not by a product, as some adapters take 0 times nan for 0
-        c = a.add(mm(rows, v.permute.bind(rows, dims=(1, 0))), math.nan)
+        c = a.add(mm(rows, adjoint(rows)), math.nan)
         return c if len(x.spec.shape) == 2 else v.reshape.bind(c, shape=())
     weight = constant(1, rows.spec, x.device)
     for w in (fweights, aweights):
@@ -283,7 +289,7 @@ def cov(
     else:
         heavy = a.mul(v.part(weight, 0, 0, 1), cast(aweights, x.spec.dtype))
         left = a.sub(line, a.div(a.mul(reductions.sum(heavy, 1, True), float(correction)), line))
-    c = a.div(mm(a.mul(gap, weight), v.permute.bind(gap, dims=(1, 0))), clamp(left, 0))
+    c = a.div(mm(a.mul(gap, weight), adjoint(gap)), clamp(real_part(left), 0))
     return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
 
 
@@ -293,8 +299,11 @@ def corrcoef(input: Tensor) -> Tensor:
     c = cov(input)
     if not c.spec.shape:
         return a.div(c, c)
-    d = elementary.sqrt(diagonal(c))
-    return clamp(a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d), -1, 1)
+    d = elementary.sqrt(real_part(diagonal(c)))
+    y = a.div(a.div(c, v.reshape.bind(d, shape=(d.spec.size, 1))), d)
+    if not y.spec.dtype.is_complex:
+        return clamp(y, -1, 1)
+    return complex_numbers().complex(clamp(y.real, -1, 1), clamp(y.imag, -1, 1))
 
 
 class StatisticsMethods:

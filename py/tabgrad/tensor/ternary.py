@@ -86,7 +86,8 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
     # counted from the nearer end, so that a weight of 1 gives `end` exactly
     if isinstance(weight, Box):
         return e.where(r.lt(abs(weight), 0.5), near, sub(end, mul(gap, rsub(weight, 1))))
-    return near if -0.5 < weight < 0.5 else sub(end, mul(gap, 1 - weight))
+    close = (weight * weight.conjugate()).real < 0.25
+    return near if close else sub(end, mul(gap, 1 - weight))
 
 
 @takes_out

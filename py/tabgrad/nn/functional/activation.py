@@ -49,7 +49,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Compute x * sigmoid(x)."""
     needs_float("silu", input)
-    return into(input, silu_op(input), inplace)
+    y = mul(input, sigmoid(input)) if input.spec.dtype.is_complex else silu_op(input)
+    return into(input, y, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -233,7 +234,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 @widened
 def softsign(input: Tensor) -> Tensor:
     """Compute x / (1 + |x|)."""
-    return div(input, add(abs_(input), 1))
+    return div(input, add(input.abs(), 1))
 
 
 @kinked

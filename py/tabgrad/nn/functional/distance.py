@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from tabgrad.core.promotion import needs_float, widened
+from tabgrad.core.promotion import needs_float, needs_real, widened
 from tabgrad.core.shape import axes_tuple, axis_index, with_ones
 from tabgrad.ops.elementwise import add, div, maximum, mul, sub
 from tabgrad.ops.reduction import keep, reduce_sum
@@ -36,13 +36,13 @@ def normalize(
 def _normalized(input: Tensor, p: float, dim: Dims, eps: float) -> Tensor:
     needs_float("normalize: linalg.vector_norm", input)
     axes = axes_tuple("normalize", dim, len(input.spec.shape))
-    return div.bind(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))
+    return div(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))
 
 
 @widened(autocast=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Compute the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
-    needs_float("cosine_similarity", x1, x2, any_of=True)
+    needs_real("cosine_similarity", x1, x2, any_of=True)
     product = mul(x1, x2)
     at = axis_index("cosine_similarity", dim, len(product.spec.shape))
     axes = (at,) if product.spec.shape else ()

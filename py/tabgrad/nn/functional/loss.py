@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
-from tabgrad.core.promotion import needs_float, same_dtype, widened
+from tabgrad.core.promotion import needs_float, needs_real, same_dtype, widened
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.normalization import along
@@ -151,7 +151,7 @@ def nll_loss(
     The mean is weighted, and leaves ignored targets out. A target outside [0, C) that is not `ignore_index`
     raises.
     """
-    needs_float("nll_loss", input)
+    needs_real("nll_loss", input)
     reduction = legacy_reduction(size_average, reduce, reduction)
     axis = _class_axis("nll_loss", input, target)
     target = _checked("nll_loss", target, input, axis, ignore_index)
@@ -268,7 +268,7 @@ def mse_loss(
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Compute the squared difference, its (weighted) mean or sum."""
-    needs_float("mse_loss", input, target, any_of=True)
+    needs_real("mse_loss", input, target, any_of=True)
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
 
 
@@ -278,7 +278,7 @@ def l1_loss(
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Compute the absolute difference, its (weighted) mean or sum."""
-    return _elementwise_loss(abs_(sub(input, target)), weight, size_average, reduce, reduction)
+    return _elementwise_loss(sub(input, target).abs(), weight, size_average, reduce, reduction)
 
 
 @widened(autocast=True)
@@ -366,7 +366,7 @@ def kl_div(
     reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:  # fmt: skip
     """Compute target * (log(target) - input) for log-probabilities `input`; "batchmean" divides by the rows."""
-    needs_float("kl_div: Integral inputs not supported.", input, target)
+    needs_real("kl_div: Integral inputs not supported.", input, target)
     if reduction != "batchmean":
         reduction = legacy_reduction(size_average, reduce, reduction)
     if log_target:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabgrad.core.errors import ArgumentError, ShapeError
-from tabgrad.core.promotion import needs_float, single, widened
+from tabgrad.core.promotion import needs_float, needs_real, single, widened
 from tabgrad.core.shape import size
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.windows import window_sum
@@ -62,7 +62,7 @@ def layer_norm(
 
     `normalized_shape` is the shape of the last axes; `weight`, the scale, and `bias` have it.
     """
-    needs_float("layer_norm", input)
+    needs_real("layer_norm", input)
     axes = _last_axes("layer_norm", input, normalized_shape, weight)
     _, rest, spread = centered(input, axes)
     y = mul.bind(rest, keep(rsqrt(add(spread, eps)), input, axes))
@@ -130,7 +130,7 @@ def batch_norm(
     In training the statistics of the batch are used, and `running_mean` and `running_var` move towards them in
     place by `momentum` (the running variance is unbiased). Otherwise the running statistics are used.
     """
-    needs_float("batch_norm", input)
+    needs_real("batch_norm", input)
     if input.spec.shape == (0,):
         return copy.bind(input)
     _check_channels(
@@ -206,7 +206,7 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise `input` [N, C, ...] over each of `num_groups` groups of channels in each sample."""
-    needs_float("group_norm", input)
+    needs_real("group_norm", input)
     shape = input.spec.shape
     if num_groups < 1:
         raise ArgumentError(f"Expected num groups to be greater than 0, got {num_groups}")
@@ -230,7 +230,7 @@ def instance_norm(
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise `input` [N, C, ...] over the spatial axes of each sample and channel."""
-    needs_float("instance_norm", input)
+    needs_real("instance_norm", input)
     shape = input.spec.shape
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -264,6 +264,7 @@ def local_response_norm(
         raise ArgumentError(
             f"local_response_norm: size should be greater than zero, but got {size}"
         )
+    needs_real("local_response_norm", input)
     total = window_sum(square(input), 1, size, size // 2, (size - 1) // 2)
     return input / (total * (alpha / size) + k) ** beta
 
