@@ -62,6 +62,10 @@ class ShapeError(TabgradError, ValueError, RuntimeError):
     """Shapes do not fit together."""
 
 
+class LinAlgError(TabgradError, RuntimeError):
+    """A matrix has no inverse, no factors of this kind, or no eigenvalues; `linalg.LinAlgError`."""
+
+
 class OutOfRangeError(TabgradError, IndexError, RuntimeError):
     """An index names no element, or a target names no class.
 

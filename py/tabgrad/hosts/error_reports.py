@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core.errors import ArgumentError, OutOfRangeError
+from tabgrad.core.errors import ArgumentError
 from tabgrad.core.graph import Line
 from tabgrad.hosts.faults import where
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.checks import NBYTES, Site
-from tabgrad.ops.checked import complaint
+from tabgrad.ops.checked import complaint, failure
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
@@ -103,7 +103,7 @@ class ErrorReports:
                 found.asked = False
 
     def tell(self, tokens: Sequence[int], answers: Sequence[bytes]) -> None:
-        """Raise the first error that was read: OutOfRangeError for an index, ArgumentError for a number.
+        """Raise the first error that was read: of an index, of a number that breaks a rule, or of a matrix.
 
         The next read raises the next error.
         """
@@ -140,7 +140,7 @@ class ErrorReports:
         if "rule" in p:
             raise ArgumentError(p["message"] + (f", called at {where(line)}" if line else ""))
         text = complaint(index, p["size"], p["what"], p["dim"], p["name"])
-        raise OutOfRangeError(text + (f", called at {where(line)}" if line else ""))
+        raise failure(p["what"])(text + (f", called at {where(line)}" if line else ""))
 
 
 __all__ = ["ErrorBuffer", "ErrorReports"]

@@ -1,5 +1,22 @@
-"""Linear algebra; PyTorch's `linalg`. Decompositions are not here yet."""
+"""Linear algebra; PyTorch's `linalg`."""
 
+from tabgrad.core.errors import LinAlgError as LinAlgError
+from tabgrad.linalg.determinants import det as det, slogdet as slogdet
+from tabgrad.linalg.factoring import (
+    cholesky as cholesky,
+    cholesky_ex as cholesky_ex,
+    householder_product as householder_product,
+    lu as lu,
+    lu_factor as lu_factor,
+    lu_factor_ex as lu_factor_ex,
+    qr as qr,
+)  # fmt: skip
+from tabgrad.linalg.least_squares import (
+    cond as cond,
+    lstsq as lstsq,
+    matrix_rank as matrix_rank,
+    pinv as pinv,
+)
 from tabgrad.linalg.matrices import matrix_exp as matrix_exp, matrix_power as matrix_power
 from tabgrad.linalg.norms import (
     matrix_norm as matrix_norm,
@@ -13,6 +30,24 @@ from tabgrad.linalg.products import (
     vander as vander,
     vecdot as vecdot,
 )
+from tabgrad.linalg.solving import (
+    inv as inv,
+    inv_ex as inv_ex,
+    lu_solve as lu_solve,
+    solve as solve,
+    solve_ex as solve_ex,
+    solve_triangular as solve_triangular,
+    tensorinv as tensorinv,
+    tensorsolve as tensorsolve,
+)  # fmt: skip
+from tabgrad.linalg.spectra import (
+    eig as eig,
+    eigh as eigh,
+    eigvals as eigvals,
+    eigvalsh as eigvalsh,
+    svd as svd,
+    svdvals as svdvals,
+)  # fmt: skip
 from tabgrad.tensor.linear import matmul as matmul
 from tabgrad.tensor.public import publish as _publish
 

@@ -9,6 +9,8 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, expand, widened
 from tabgrad.core.trace import MODE, Box
+from tabgrad.linalg.arguments import check_square
+from tabgrad.linalg.solving import inv
 from tabgrad.ops import elementwise as e, scan, view as v
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.reduction import reduce_max, reduce_min, reduce_sum
@@ -34,26 +36,13 @@ SQUARINGS = {dt.float32: 23, dt.float64: 40}
 """At most. Above the norm that they reach, 1e7 and 8e11, no digit of the result is certain."""
 
 
-def check_square(name: str, x: Tensor) -> None:
-    """Raise ShapeError unless `x` holds square matrices."""
-    shape = x.spec.shape
-    if len(shape) < 2:
-        raise ShapeError(
-            f"{name}: The input tensor A must have at least 2 dimensions, got shape {shape}"
-        )
-    if shape[-1] != shape[-2]:
-        raise ShapeError(
-            f"{name}: A must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} matrices"
-        )
-
-
 def _identity(x: Tensor) -> Tensor:
     return eye(x.spec.shape[-1], dtype=x.spec.dtype, device=x.device)
 
 
 @takes_out
 def matrix_power(input: Tensor, n: int) -> Tensor:
-    """Return the n-th power of square matrices, by repeated squaring; n is not negative.
+    """Return the n-th power of square matrices, by repeated squaring; of the inverse if n is negative.
 
     >>> import tabgrad as tg
     >>> tg.matrix_power(tg.tensor([[1, 1], [1, 0]], device="cpu"), 10)
@@ -65,12 +54,9 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise TypeError(f"matrix_power(): argument 'n' must be int, not {type(n).__name__}")
     n = n.__index__()
     if n < 0:
-        raise ArgumentError(
-            f"linalg.matrix_power: a negative power, {n}, needs an inverse, which is not here yet: give the "
-            "inverse matrix and a positive power"
-        )
+        input, n = inv(input), -n
     if n == 0:
-        return e.copy.bind(expand(_identity(input), input.spec.shape))
+        return e.attached(e.copy.bind(expand(_identity(input), input.spec.shape)), input)
     power: Any = None
     square = input
     while True:

@@ -7,6 +7,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.dtype import FLOAT, as_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.linalg.spectra import values_of
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.public import takes_out
 
@@ -60,7 +61,7 @@ def matrix_norm(
 ) -> Tensor:
     """Return the norm of matrices: "fro", or 1, -1, inf, -inf (largest or smallest sum of a column or row).
 
-    Those that take singular values ("nuc", 2, -2) are not here yet.
+    2 and -2 are the largest and the smallest singular value, "nuc" is the sum of all.
 
     >>> import tabgrad as tg
     >>> tg.linalg.matrix_norm(tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu"), 1)
@@ -80,13 +81,10 @@ def matrix_norm(
     if ord == "fro":
         return tg.norm(x, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
-        raise NotImplementedError(
-            f"linalg.matrix_norm: the norm of order {ord!r} takes singular values, which are not here yet; "
-            "there are 'fro', 1, -1, inf and -inf"
-        )
+        return _spectral(x, ord, rows, columns, keepdim)
     if ord not in (1, -1, tg.inf, -tg.inf):
         raise ArgumentError(
-            f"linalg.matrix_norm: Order {ord} not supported; expected 'fro', 1, -1, inf or -inf"
+            f"linalg.matrix_norm: Order {ord} not supported; expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         )
     first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = x.abs().sum(first, keepdim=True)
@@ -96,6 +94,46 @@ def matrix_norm(
     else:
         best = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
     return best if keepdim else best.squeeze((rows, columns))
+
+
+def _spectral(x: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) -> Tensor:
+    """Return the largest, the smallest or the sum of the singular values."""
+    lead = [i for i in range(x.ndim) if i not in (rows, columns)]
+    s = values_of("linalg.matrix_norm", x.permute((*lead, rows, columns)))
+    if ord == "nuc":
+        found = s.sum(-1)
+    elif not s.shape[-1] and ord == 2:
+        # the largest of none
+        found = s.sum(-1)
+    else:
+        found = s.amax(-1) if ord == 2 else s.amin(-1)
+    if not keepdim:
+        return found
+    return found.reshape([1 if i in (rows, columns) else n for i, n in enumerate(x.shape)])
+
+
+@takes_out
+def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Return the sums of the singular values of the matrices in two dims, by default the last.
+
+    >>> import tabgrad as tg
+    >>> tg.nuclear_norm(tg.eye(3, device="cpu"))
+    tensor(3.)
+    """
+    if isinstance(dim, bool):
+        dim, keepdim = None, dim
+    return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+
+
+@takes_out
+def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """Return the square root of the sum of squares over one or two dims; an empty tuple stands for all.
+
+    >>> import tabgrad as tg
+    >>> tg.frobenius_norm(tg.tensor([[3.0, 4.0]], device="cpu"), (0, 1))
+    tensor(5.)
+    """
+    return vector_norm(input, 2, dim, keepdim)
 
 
 @takes_out

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from tabgrad.core.errors import ArgumentError, OutOfRangeError
+from tabgrad.core.errors import ArgumentError, LinAlgError, OutOfRangeError
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Operand
@@ -27,7 +27,14 @@ def complaint(found: int, size: int, what: str, dim: int, name: str) -> str:
     if what == "class":
         rule = "be smaller than num_classes" if found >= 0 else "be non-negative"
         return f"Class values must {rule}: got {found} with num_classes={size} in {name}"
+    if what == "matrix":
+        return name.format(element=found // dim, info=found % dim)
     return f"index {found} is out of bounds for dimension {dim} with size {size} in {name}"
+
+
+def failure(what: str) -> type[LinAlgError | OutOfRangeError]:
+    """Return the class of the error for such an index."""
+    return LinAlgError if what == "matrix" else OutOfRangeError
 
 
 @elementwise(code="{index}", derivative=None, integers="same", kinds="iu", domain=(0, 10))
@@ -37,7 +44,8 @@ def checked(
     """Check that `index` is in [0, size); with `wraps` negative ones count from the end, as in Python.
 
     `ignore` passes as it is. Anything else raises OutOfRangeError, on a lazy device at the next read; `what`
-    chooses the words of the error; `name` and `dim` say whose index it is.
+    chooses the words of the error; `name` and `dim` say whose index it is. Of a "matrix" the index is what
+    was found out about it, 0 if nothing is wrong; `name` is then the text of a LinAlgError.
     """
     if not index.size:
         return index
@@ -47,7 +55,7 @@ def checked(
         if ignore is not None:
             bad &= index != ignore
         if bad.any():
-            raise OutOfRangeError(complaint(int(index[bad].flat[0]), size, what, dim, name))
+            raise failure(what)(complaint(int(index[bad].flat[0]), size, what, dim, name))
     return np.where(index < 0, index + size, index).astype(index.dtype) if wraps else index
 
 
@@ -88,4 +96,4 @@ def within(
     return found
 
 
-__all__ = ["checked", "complaint", "confined", "within"]
+__all__ = ["checked", "complaint", "confined", "failure", "within"]

@@ -241,11 +241,11 @@ def _inverse_gaps(values: Tensor) -> Any:
     n = values.spec.shape[-1]
     if not values.spec.size:
         return gap
-    apart = _apart(_length(gap), _length(values), math.sqrt(n))
+    apart = _apart(length(gap), length(values), math.sqrt(n))
     return where(apart, div(1, where(apart, gap, 1)), 0)
 
 
-def _length(x: Tensor) -> Any:
+def length(x: Tensor) -> Any:
     """Return absolute values, as constants."""
     x = stop_gradient.bind(x)
     if not x.spec.dtype.is_complex:
@@ -307,7 +307,7 @@ def _inverse_sums(s: Tensor) -> Any:
     total = add(row(s), column(s))
     if not s.spec.size:
         return total
-    positive = _apart(_length(total), _length(s), 0.0)
+    positive = _apart(length(total), length(s), 0.0)
     return where(positive, div(1, where(positive, total, 1)), 0)
 
 
@@ -315,7 +315,7 @@ def _inverse(s: Tensor) -> Any:
     """Return 1 / s, and 0 where `s` counts as zero."""
     if not s.spec.size:
         return s
-    positive = _apart(_length(s), _length(s), 1.0)
+    positive = _apart(length(s), length(s), 1.0)
     return where(positive, div(1, where(positive, s, 1)), 0)
 
 

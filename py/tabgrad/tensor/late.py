@@ -15,7 +15,11 @@ FUNCTIONS = {
     "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
     "exporting": "export",
     "fft.short_time": "istft stft",
-    "linalg.rooted": "chain_matmul matrix_exp matrix_power vander",
+    "linalg.rooted": (
+        "chain_matmul cholesky cholesky_inverse cholesky_solve det eig frobenius_norm geqrf inverse "
+        "logdet lstsq lu lu_solve lu_unpack matrix_exp matrix_power matrix_rank nuclear_norm orgqr "
+        "ormqr pinverse qr slogdet solve svd symeig triangular_solve vander"
+    ),
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
@@ -38,7 +42,10 @@ FUNCTIONS = {
 
 METHODS = {
     "fft.short_time.ShortTimeMethods": "istft stft",
-    "linalg.rooted.MatrixMethods": "matrix_exp matrix_power",
+    "linalg.rooted.MatrixMethods": (
+        "cholesky cholesky_inverse cholesky_solve det eig geqrf inverse logdet lstsq lu lu_solve "
+        "matrix_exp matrix_power orgqr ormqr pinverse qr slogdet solve svd symeig triangular_solve"
+    ),
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
@@ -83,10 +84,11 @@ def norm(
     over = axes("norm", dim, len(x.spec.shape))
     if p in ("fro", None):
         p = 2.0
+    if p == "nuc":
+        nuclear: Tensor = import_module("tabgrad.linalg.norms").matrix_norm(x, p, over, keepdim)
+        return nuclear
     if isinstance(p, str):
-        raise ShapeError(
-            f"norm: expected a number or 'fro', got {p!r}; tabgrad.linalg has matrix norms"
-        )
+        raise ShapeError(f"norm: expected a number, 'fro' or 'nuc', got {p!r}")
     return _norm(x, p, over, keepdim)
 
 

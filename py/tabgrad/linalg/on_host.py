@@ -1,0 +1,45 @@
+"""What runs on `cpu` for tensors of any device, because no kernel computes it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tabgrad.tensor import Tensor
+
+ON_HOST = {
+    "linalg.eig": "a general matrix needs shifts that depend on values, step by step",
+    "linalg.eigvals": "as linalg.eig",
+    "linalg.ldl_factor": "the pivots of symmetric matrices depend on values, step by step",
+    "linalg.ldl_solve": "as linalg.ldl_factor",
+}
+"""The functions, and why there is no kernel. Each warns once."""
+
+_WARNED: set[str] = set()
+
+
+def on_host(name: str, fun: Callable[..., Any], *given: Tensor, **params: Any) -> Any:
+    """Apply `fun` on `cpu`, and move the results back; only a function in the table may be applied so.
+
+    The values are read for that, which waits for them: it raises where a program can't wait.
+    """
+    device = given[0].device
+    if device.type == "cpu":
+        return fun(*given, **params)
+    reason = ON_HOST[name]
+    if name not in _WARNED:
+        _WARNED.add(name)
+        warnings.warn(
+            f"{name}: runs on cpu, with NumPy, for a tensor on {device}: {reason}. Move the tensor with "
+            ".to('cpu') to choose this yourself",
+            UserWarning,
+            stacklevel=3,
+        )
+    found = fun(*(x.to("cpu") for x in given), **params)
+    if isinstance(found, tuple):
+        return tuple(y.to(device) for y in found)
+    return found.to(device)
+
+
+__all__ = ["ON_HOST", "on_host"]
