@@ -26,7 +26,7 @@ from tabgrad.core.errors import (
     FileFormatError as FileFormatError, GradientError as GradientError,
     HostError as HostError, KernelError as KernelError,
     OutOfMemoryError as OutOfMemoryError, RegistryError as RegistryError,
-    ShapeError as ShapeError, TabgradError as TabgradError,
+    ShapeError as ShapeError, SparseError as SparseError, TabgradError as TabgradError,
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
 from tabgrad.core.shape import Size as Size
@@ -98,7 +98,7 @@ if _typing.TYPE_CHECKING:
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
         compiler as compiler, cuda as cuda, extend as extend, fft as fft, func as func, linalg as linalg,
         nn as nn, optim as optim, profiler as profiler, random as random, signal as signal,
-        special as special, testing as testing, utils as utils,
+        sparse as sparse, special as special, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -110,6 +110,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
     from tabgrad.signal.rooted import *
+    from tabgrad.sparse.rooted import *
     from tabgrad.special.rooted import *
     from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *
@@ -118,7 +119,7 @@ if _typing.TYPE_CHECKING:
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "fft", "func", "linalg", "nn", "optim",
-        "profiler", "random", "signal", "special", "testing", "utils",
+        "profiler", "random", "signal", "sparse", "special", "testing", "utils",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 

@@ -81,6 +81,10 @@ class GradientError(TabgradError, RuntimeError):
     """A derivative was requested that does not exist."""
 
 
+class SparseError(TabgradError, NotImplementedError):
+    """A function has no form for sparse tensors. Also a RuntimeError, as NotImplementedError is one."""
+
+
 class EscapedTensorError(TabgradError, RuntimeError):
     """A tensor made inside a transform was used after the transform had ended."""
 

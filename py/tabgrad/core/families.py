@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import RegistryError
+from tabgrad.core.errors import RegistryError, SparseError
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, uses
 from tabgrad.core.promotion import call, cast as cast_to, single
@@ -58,7 +58,12 @@ def accumulate(total: Any, term: Any) -> Any:
     """Add two tangents or cotangents; None is zero."""
     if total is None:
         return term
-    return total if term is None else REGISTRY["add"].bind(total, term)
+    if term is None:
+        return total
+    try:
+        return REGISTRY["add"].bind(total, term)
+    except SparseError:
+        return term.__radd__(total) if total._parts is None else total.__radd__(term)
 
 
 class Elementwise(Op):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tabgrad.core.errors import EscapedTensorError
 from tabgrad.core.settings import on_restore
@@ -34,13 +34,16 @@ class Box:
     and the interpreter's own data at other levels. `node` is the tape node that made the tensor. `alias` links
     a view to its base, or a tensor to its detached siblings; `alias.refresh(x)` updates `x` after writes to
     them, and `bind` calls it. `_version` counts in-place writes. `born` is the `birth` of the mode in which the
-    tensor was made; a tensor that shares values with an older one has the `born` of that one.
+    tensor was made; a tensor that shares values with an older one has the `born` of that one. `_parts` is what
+    a sparse tensor is made of (`sparse/parts.py`), which has neither `value` nor `spec`; None for a dense one.
     """
 
     __slots__ = (
         "__weakref__", "_grad", "_version", "alias", "born", "device", "node", "owner", "spec", "tracked",
         "value",
     )  # fmt: skip
+
+    _parts: ClassVar[Any] = None
 
     value: Any
     spec: Spec

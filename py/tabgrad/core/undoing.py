@@ -25,7 +25,7 @@ class Before:
     def note_grad(self, leaf: Any) -> None:
         """Note a gradient that is about to be set, or added to in place."""
         grad = leaf._grad
-        if grad is not None:
+        if grad is not None and grad._parts is None:
             self.tensors.append((grad, grad.value, grad.owner, grad.tracked, grad.node))
         self.grads.append((leaf, grad))
 

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, overload
 
+from tabgrad.core.errors import SparseError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.trace import MODE
 from tabgrad.tensor.aliasing import View, check_castable, check_leaf, check_writable, own, write
+from tabgrad.tensor.public import sparse_form
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -45,7 +47,10 @@ def in_place(fn: Any) -> Any:
     def method(input: Any, *args: Any, **params: Any) -> Any:
         with WRITING:
             check_writable(input)
-            y = fn(input, *args, **params)
+            try:
+                y = fn(input, *args, **params)
+            except SparseError as error:
+                y = sparse_form(fn, error, (input, *args), params)
             if y.spec is not input.spec:
                 check_castable(name, y.spec.dtype, input.spec.dtype)
             return write(input, y if y is not input else own(y), name)

@@ -22,6 +22,10 @@ FUNCTIONS = {
     ),
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+    "sparse.rooted": (
+        "dsmm hsmm hspmm saddmm smm sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor "
+        "sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm sspaddmm"
+    ),
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
     "tensor.complex_numbers": (
         "angle complex conj_physical conj_physical_ imag is_conj is_neg polar real resolve_conj resolve_neg "
@@ -45,6 +49,11 @@ METHODS = {
     "linalg.rooted.MatrixMethods": (
         "cholesky cholesky_inverse cholesky_solve det eig geqrf inverse logdet lstsq lu lu_solve "
         "matrix_exp matrix_power orgqr ormqr pinverse qr slogdet solve svd symeig triangular_solve"
+    ),
+    "sparse.rooted.SparseMethods": (
+        "ccol_indices coalesce col_indices crow_indices dense_dim indices is_coalesced is_sparse "
+        "is_sparse_csr row_indices smm sparse_dim sparse_mask sspaddmm to_dense to_sparse "
+        "to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr values"
     ),
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
@@ -77,12 +86,13 @@ class Late:
 if TYPE_CHECKING:
     from tabgrad.fft.short_time import ShortTimeMethods
     from tabgrad.linalg.rooted import MatrixMethods
+    from tabgrad.sparse.rooted import SparseMethods
     from tabgrad.special.rooted import SpecialMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
 
     class LateMethods(
-        ComplexMethods, DistinctMethods, MatrixMethods, ShortTimeMethods, SpecialMethods,
+        ComplexMethods, DistinctMethods, MatrixMethods, ShortTimeMethods, SparseMethods, SpecialMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

@@ -1,4 +1,4 @@
-"""PyTorch's layouts and memory formats: taken where PyTorch takes one; elements are in row-major order."""
+"""PyTorch's layouts and memory formats: taken where PyTorch takes one; dense elements are row-major."""
 
 from __future__ import annotations
 
@@ -45,27 +45,40 @@ def check_format(name: str, given: Any, rank: int) -> None:
 
 
 class layout:
-    """How a tensor's elements are stored; there is one, `strided`."""
+    """How elements are stored: all of them, `strided`, or only some, `sparse_coo` and its relatives."""
+
+    name: str
+    title: str
 
     def __repr__(self) -> str:
-        return "tabgrad.strided"
+        return f"tabgrad.{self.name}"
 
     def __reduce__(self) -> str:
-        return "strided"
+        return self.name
 
 
-strided = layout()
+def _layout(name: str, title: str) -> layout:
+    made = layout()
+    made.name, made.title = name, title
+    return made
+
+
+strided = _layout("strided", "Strided")
+sparse_coo = _layout("sparse_coo", "Sparse")
+sparse_csr, sparse_csc = _layout("sparse_csr", "SparseCsr"), _layout("sparse_csc", "SparseCsc")
+sparse_bsr, sparse_bsc = _layout("sparse_bsr", "SparseBsr"), _layout("sparse_bsc", "SparseBsc")
 
 
 def check_layout(given: layout | None) -> None:
-    """Raise unless `given` is None or the one layout that there is."""
+    """Raise unless `given` is None or the layout of dense tensors."""
     if given is not None and given is not strided:
         raise ArgumentError(
-            f"layout: expected tabgrad.strided, the one that tensors have here, got {given!r}"
+            f"layout: expected tabgrad.strided, got {given!r}; make sparse tensors with sparse_coo_tensor, "
+            "sparse_csr_tensor or to_sparse"
         )
 
 
 __all__ = [
     "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format",
-    "preserve_format", "strided",
+    "preserve_format", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip

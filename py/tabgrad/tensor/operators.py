@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.core.errors import SparseError
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
 from tabgrad.ops import elementwise
@@ -36,18 +37,22 @@ def operator(
     """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
 
     def method(self: Tensor, other: Any) -> Any:
-        if op is not None and self.spec.dtype.category >= FLOAT:
-            want = self.spec
-            kind = other.__class__
-            if (kind is float or kind is int) and want.dtype not in dt.HALVES:
-                other = operand(other, want, self.device)
-                return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
-            if isinstance(other, Box) and other.spec is want:
-                return bind(op, (self, other), NO_PARAMS)
-        other = _operand(self, other)
-        if other is NotImplemented:
-            return other
-        return fn(other, self) if swapped else fn(self, other)
+        try:
+            if op is not None and self.spec.dtype.category >= FLOAT:
+                want = self.spec
+                kind = other.__class__
+                if (kind is float or kind is int) and want.dtype not in dt.HALVES:
+                    other = operand(other, want, self.device)
+                    return bind(op, (other, self) if swapped else (self, other), NO_PARAMS)
+                if isinstance(other, Box) and other.spec is want:
+                    return bind(op, (self, other), NO_PARAMS)
+            other = _operand(self, other)
+            if other is NotImplemented:
+                return other
+            return fn(other, self) if swapped else fn(self, other)
+        except SparseError:
+            # the sparse tensor has the operator
+            return NotImplemented
 
     method.__doc__ = fn.__doc__
     return method
@@ -57,7 +62,10 @@ def product(self: Tensor, other: Any) -> Tensor:
     """Return self @ other; an array and the tensor take the dtype that holds both."""
     made = _operand(self, other)
     if made is NotImplemented or made is other:
-        return linear.matmul(self, other)
+        try:
+            return linear.matmul(self, other)
+        except SparseError:
+            return NotImplemented
     dtype = dt.promote(self.spec.dtype, made.spec.dtype)
     return linear.matmul(
         conversion.convert(self, dtype, None, False), conversion.convert(made, dtype, None, False)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import types
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from tabgrad.core import tree
-from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError
+from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError, SparseError
 from tabgrad.core.promotion import cast
 from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, using
@@ -64,6 +65,10 @@ _MARKS = frozenset(("input", "other", "dim", "keepdim", "tensor", "tensors", "op
 """A function with one of these parameters is one of tensors."""
 
 
+_BESIDE_SPARSE = frozenset(("add", "addmm", "copy_", "matmul", "mm", "mul", "mv", "sub"))
+"""The methods of a dense tensor that take a sparse one as another operand."""
+
+
 def publish(namespace: dict[str, Any]) -> None:
     """Replace the functions of tensors in a public module by their public forms."""
     module = namespace["__name__"]
@@ -83,7 +88,7 @@ def publish(namespace: dict[str, Any]) -> None:
 
 
 def takes_numpy_names(kind: type) -> None:
-    """Let the methods of a class take `axis` for `dim` and `keepdims` for `keepdim`."""
+    """Let the methods of a class take `axis` for `dim` and `keepdims` for `keepdim`, and sparse operands."""
     for owner in kind.__mro__:
         for name, fn in list(vars(owner).items()):
             if isinstance(fn, types.FunctionType) and getattr(kind, name) is fn:
@@ -94,7 +99,9 @@ def takes_numpy_names(kind: type) -> None:
 
 def as_method(fn: Any, name: str) -> Any:
     """Return what Tensor has as the method `name` for `fn`: with a dim it takes NumPy's names, too."""
-    if not isinstance(fn, types.FunctionType) or {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
+    if not isinstance(fn, types.FunctionType):
+        return fn
+    if name not in _BESIDE_SPARSE and {"dim", "keepdim"}.isdisjoint(_parameters(fn)):
         return fn
     method = _described(_forgiving(fn), fn, "tabgrad.tensor.tensor")
     method.__name__, method.__qualname__ = name, f"Tensor.{name}"
@@ -133,9 +140,16 @@ def _forgiving(fn: Any) -> Any:
             return fn(*args, **kwargs)
         except (AttributeError, TypeError) as error:
             kwargs = _mended(fn, error, args, kwargs)
+        except SparseError as error:
+            return sparse_form(fn, error, args, kwargs)
         return call(*args, **kwargs)
 
     return call
+
+
+def sparse_form(fn: Any, error: SparseError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what the form of `fn` for sparse tensors gives; raise where it has none."""
+    return import_module("tabgrad.sparse.forms").answer(fn, error, args, kwargs)
 
 
 def _mended(
@@ -195,6 +209,8 @@ def with_out(fn: Any) -> Any:
                 return fn(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 kwargs = _mended(fn, error, args, kwargs)
+            except SparseError as error:
+                return sparse_form(fn, error, args, kwargs)
             return plain(*args, **kwargs)
         targets = [out] if isinstance(out, Box) else out
         if not isinstance(targets, tuple | list) or not all(isinstance(t, Box) for t in targets):

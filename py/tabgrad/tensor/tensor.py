@@ -264,17 +264,18 @@ class Tensor(
             )
         if value is self:
             raise GradientError("can't assign Variable as its own grad")
-        if value.spec.dtype is not self.spec.dtype:
+        its = value.spec if value._parts is None else value._parts.spec
+        if its.dtype is not self.spec.dtype:
             raise GradientError(
-                f"assigned grad has data of a different type: {value.spec.dtype!r}, not {self.spec.dtype!r}"
+                f"assigned grad has data of a different type: {its.dtype!r}, not {self.spec.dtype!r}"
             )
         if value.device is not self.device:
             raise GradientError(
                 f"assigned grad has data located on a different device: {value.device}, not {self.device}"
             )
-        if value.spec is not self.spec:
+        if its is not self.spec:
             raise GradientError(
-                f"assigned grad has data of a different size: {value.spec.shape}, not {self.spec.shape}"
+                f"assigned grad has data of a different size: {its.shape}, not {self.spec.shape}"
             )
 
     def _set_grad(self, value: Tensor) -> None:

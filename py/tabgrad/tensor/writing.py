@@ -99,11 +99,14 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
 def reset_grads(leaves: Sequence[Tensor], set_to_none: bool) -> None:
     """Drop the gradients of leaves, or set them to zero in place, without history: all or none."""
     grads = () if set_to_none else [g for g in [leaf.grad for leaf in leaves] if g is not None]
-    with Before([refreshed(root_of(g)) for g in grads], leaves):
+    with Before([refreshed(root_of(g)) for g in grads if g._parts is None], leaves):
         if set_to_none:
             for leaf in leaves:
                 clear_grad(leaf)
         for grad in grads:
+            if grad._parts is not None:
+                grad.detach_().zero_()
+                continue
             if is_leaf(grad):
                 grad.requires_grad_(False)
             else:

@@ -262,7 +262,7 @@ def _tensor_hooks(notes: dict[str, Any], ct: Any) -> Any:
         for fn in list(notes.get(kind, {}).values()):
             new = fn(ct)
             if new is not None:
-                _check_like("a tensor hook", new, ct.spec)
+                _check_like("a tensor hook", new, _spec_of(ct))
                 ct = new
     return ct
 
@@ -273,10 +273,16 @@ def _check_like(what: str, new: Any, wanted: Spec) -> None:
             f"expected Variable, but hook returned '{type(new).__name__}': {what} gives None or a tensor like "
             f"the gradient, {wanted}"
         )
-    if new.spec is not wanted:
+    its = _spec_of(new)
+    if its is not wanted:
         raise GradientError(
-            f"{what} returned {new.spec}; expected None or a tensor like the gradient, {wanted}"
+            f"{what} returned {its}; expected None or a tensor like the gradient, {wanted}"
         )
+
+
+def _spec_of(x: Box) -> Spec:
+    spec: Spec = x.spec if x._parts is None else x._parts.spec
+    return spec
 
 
 def _prehooks(node: Node, hooks: Any, ct: Any) -> Any:
@@ -387,13 +393,17 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
             capture.note_grad(leaf)
         WALK.get().before.note_grad(leaf)
         old = leaf._grad
-        if old is None:
+        if ct._parts is not None and capture is not None:
+            capture.refuse("makes a sparse gradient")
+        if ct._parts is not None and old is None:
+            leaf._set_grad(ct)
+        elif old is None:
             # A separate tensor: the next backward adds to it in place, and nobody else may see that.
             new = wrap(ct.value, ct.spec, ct.device, ct.owner)
             if graph and ct.tracked:
                 new.node, new.tracked = ct.node, True
             leaf._set_grad(new)
-        elif graph or old.tracked:
+        elif graph or old.tracked or old._parts is not None:
             leaf._set_grad(accumulate(old, ct))
         else:
             old.add_(ct)

@@ -37,6 +37,8 @@ def _node_of(x: Any) -> Node | None:
     if isinstance(x, GradientEdge):
         outputs = (x.node.notes or {}).get("outputs")
         return outputs[x.output_nr]() if outputs else x.node
+    if x._parts is not None:
+        x = x._parts.values
     if x.alias is not None:
         x.alias.refresh(x)
     return edge(x, x.owner)
@@ -238,12 +240,18 @@ def _result(i: int, x: Box, g: Box | None, unused: bool, materialize: bool) -> A
             f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
             "allow_unused=True if this is the desired behavior, materialize_grads=True to get zeros for it"
         )
+    if isinstance(x, Box) and x._parts is not None and g is not None:
+        return x.around(g)  # type: ignore[attr-defined]
     return zeros_like(x) if g is None and materialize else g
 
 
 def _untied(g: Box | None) -> Any:
     """Detach a cotangent from its graph: one that came through unchanged is the caller's own tensor."""
-    return g if g is None or not g.tracked else wrap(g.value, g.spec, g.device, g.owner)
+    if g is None or not g.tracked:
+        return g
+    if g._parts is not None:
+        return g.detach()  # type: ignore[attr-defined]
+    return wrap(g.value, g.spec, g.device, g.owner)
 
 
 def _batched(
