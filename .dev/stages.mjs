@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { check } from "./check.mjs";
 import { at, cache, root, tool } from "./places.mjs";
-import { run } from "./terminal.mjs";
+import { must, run } from "./terminal.mjs";
 
 const results = join(cache, "results");
 const none = { passed: 0, failed: 0, skipped: 0 };
@@ -37,11 +37,12 @@ function settle(code, counts) {
   return silent && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
 }
 
-async function pytest(name, args, timeout) {
+async function pytest(name, args, timeout, env = {}) {
   const file = resultFile(`${name}.xml`);
   const options = ["-q", "--durations=5", `--junitxml=${file.path}`, "-o", "junit_family=xunit2"];
   const { code } = await run(tool("python"), ["-m", "pytest", ...options, ...args], {
     cwd: root,
+    env,
     live: true,
     timeout,
   });
@@ -77,6 +78,21 @@ async function nodeTest(folder, timeout) {
 
 // A process for each core, a few at most; files stay whole, for their tests share what they have made.
 const PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist", "loadfile"];
+
+/** Python in the tab runs in a browser for each core; pages, which hold limits of time, run alone. */
+async function browser() {
+  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs")], { cwd: root });
+  const env = { TABGRAD_SITE: "built" };
+  const inside = ["--host=browser", "tests/web/inside", "-n", "auto", "--maxprocesses=4"];
+  const pages = ["--host=browser", "tests/web", "--ignore=tests/web/inside"];
+  return add(
+    add(
+      await pytest("inside", inside, minutes(20), env),
+      await pytest("pages", pages, minutes(20), env),
+    ),
+    await nodeTest(join("tests", "web"), minutes(5)),
+  );
+}
 
 export const stages = {
   check: {
@@ -114,10 +130,6 @@ export const stages = {
   browser: {
     about: "inside Pyodide in Chromium, and the pages from end to end",
     needs: ["node", "pyodide", "chromium"],
-    run: async () =>
-      add(
-        await pytest("browser", ["--host=browser", "tests/web"], minutes(20)),
-        await nodeTest(join("tests", "web"), minutes(5)),
-      ),
+    run: browser,
   },
 };
