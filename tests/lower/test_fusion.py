@@ -64,6 +64,24 @@ def test_bias_activation_and_residual_are_a_products_epilogue(device: Any) -> No
     assert kernels(device, lambda: F.gelu(F.linear(x, w, b))) == 1
 
 
+def test_gated_units_are_two_products_and_sums_before_a_norm_are_part_of_it(device: Any) -> None:
+    x, w, b = randoms(device, 20, 16), randoms(device, 64, 16), randoms(device, 64)
+    first, second = w[:32], w[32:]
+    gates = {"GLU": tg.sigmoid, "SwiGLU": F.silu, "GeGLU": F.gelu, "ReGLU": F.relu}
+    for name, gate in gates.items():
+        count = kernels(device, lambda gate=gate: gate(F.linear(x, first)) * F.linear(x, second))
+        assert count == 2, name
+    assert kernels(device, lambda: F.glu(F.linear(x, w, b))) == 2
+    y = randoms(device, 20, 16)
+
+    def added(norm: Callable[..., Any]) -> Any:
+        h = x + y
+        return h, norm(h, (16,))
+
+    for norm in (F.layer_norm, F.rms_norm):
+        assert kernels(device, lambda norm=norm: added(norm)) == 1
+
+
 def test_convolution_with_bias_and_relu_is_one_kernel_and_makes_no_columns(device: Any) -> None:
     x, w, b = randoms(device, 2, 3, 9, 9), randoms(device, 4, 3, 3, 3), randoms(device, 4)
     assert kernels(device, lambda: tg.relu(F.conv2d(x, w, b, padding=1))) == 1

@@ -185,6 +185,8 @@ def _operand(rng: np.random.Generator, what: Any) -> Any:
     if what and what[0] == "index":
         _, shape, n = what
         return np.asarray(rng.integers(0, n, size=shape)).astype(np.int32)
+    if what and what[0] == "bool":
+        return rng.integers(0, 2, size=what[1]).astype(np.bool_)
     if what and what[0] == "uint32":
         return np.asarray(what[1], dtype=np.uint32)
     if what and what[0] in ("definite", "triangle"):

@@ -58,6 +58,12 @@ class Device:
         return self.backend.recorder
 
     @property
+    def software(self) -> bool:
+        """Whether a processor does the work of a GPU, as SwiftShader and llvmpipe let it."""
+        recorder = self.recorder
+        return recorder is not None and recorder.limits.software
+
+    @property
     def index_dtype(self) -> dt.DType:
         """The dtype of indices: int64, or int32 where there is no 64-bit integer."""
         return dt.int32 if self.type == "webgpu" else dt.int64

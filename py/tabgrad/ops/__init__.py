@@ -21,6 +21,7 @@ from tabgrad.ops import (
 )  # fmt: skip
 
 # Late rooms: ops that few programs need, imported when one of them is asked for.
+REGISTRY.add_room("tabgrad.ops.attention", "attention")
 REGISTRY.add_room(
     "tabgrad.ops.decompositions",
     "cholesky", "eig", "eigh", "geqrf", "lu", "lu_permutation", "qr", "svd", "triangular_solve",

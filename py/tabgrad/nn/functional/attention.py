@@ -8,17 +8,22 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
-from tabgrad.core.promotion import needs_float, widened
+from tabgrad.core.promotion import cast, expand as broadcasted, needs_float, widened
 from tabgrad.core.shape import broadcast
+from tabgrad.core.trace import MODE
 from tabgrad.nn.functional.dropout import dropout
-from tabgrad.ops.elementwise import add, div, exp, maximum, mul, sub, where
-from tabgrad.ops.indexing import iota
-from tabgrad.ops.linalg import matmul, transposed
-from tabgrad.ops.reduction import keep, peak, reduce_sum
-from tabgrad.ops.rounding import eq, ge
+from tabgrad.ops.attention import attention, safe_softmax, scores_of
+from tabgrad.ops.linalg import matmul
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.softmax import softmax
+
+WIDEST = 128
+"""The longest rows of query, key and value that the kernel of one op has room for."""
+MANY = 1 << 22
+"""More scores than this are computed twice for a gradient rather than stored."""
+MANY_SOFTWARE, LONGEST_SOFTWARE = 1 << 24, 4096
+"""Where a processor does the GPU's work, so many scores are too many to store, of at most so many keys."""
 
 
 def _wide(x: Tensor, lead: tuple[int, ...]) -> Tensor:
@@ -40,24 +45,19 @@ def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
     return reshape.bind(x, shape=(*lead, heads, s, e))
 
 
-def _lines(scores: Tensor) -> tuple[Any, Any]:
-    """Compute the indices of the query and of the key of every score."""
-    shape, kind = scores.spec.shape, scores.device.index_dtype
-    rows, columns = shape[-2:]
-    n = len(shape)
-    return (
-        keep(iota(rows, kind, scores.device), scores, (*range(n - 2), n - 1)),
-        keep(iota(columns, kind, scores.device), scores, tuple(range(n - 1))),
-    )
+def _in_one_kernel(query: Tensor, value: Tensor, scores: int, wanted: bool) -> bool:
+    """Whether the op that stores no scores is the better way to a result.
 
-
-def _safe_softmax(x: Tensor) -> Tensor:
-    # a fully masked row gives zeros, as in PyTorch
-    last = (len(x.spec.shape) - 1,)
-    high = maximum(peak.bind(x, axes=last), -3.4e38)
-    e = exp(sub.bind(x, keep(high, x, last)))
-    total = reduce_sum.bind(e, axes=last)
-    return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))
+    It is for a GPU. If a gradient is `wanted` the scores are computed twice, and where a processor does the
+    GPU's work it takes several times as long: there it is for scores that are too many to store.
+    """
+    device = query.device
+    width = max(query.spec.shape[-1], value.spec.shape[-1])
+    if device.type != "webgpu" or width > WIDEST or not scores:
+        return False
+    if device.software:
+        return scores > MANY_SOFTWARE and value.spec.shape[-2] <= LONGEST_SOFTWARE
+    return not wanted or scores > MANY
 
 
 @widened
@@ -85,17 +85,23 @@ def _attention(
     lead = broadcast(name, *(t.spec.shape[:-2] for t in (query, key, value)))
     query, key, value = (_wide(t, lead) for t in (query, key, value))
     factor = 1 / math.sqrt(query.spec.shape[-1]) if scale is None else scale
-    scores = mul(matmul.bind(query, transposed(key)), factor)
-    if is_causal:
-        row, column = _lines(scores)
-        scores = where(ge(row, column), scores, -math.inf)
-    elif attn_mask is not None:
-        masked = attn_mask.spec.dtype is dt.bool_
-        scores = where(attn_mask, scores, -math.inf) if masked else add(scores, attn_mask)
-    weights = softmax(scores, -1) if attn_mask is None else _safe_softmax(scores)
+    wanted = MODE.get().grad and any(t.tracked for t in (query, key, value))
+    size = math.prod((*lead, query.spec.shape[-2], key.spec.shape[-2]))
+    if drop is None and _in_one_kernel(query, value, size, wanted):
+        masks = [] if attn_mask is None else [_whole(attn_mask, query, key)]
+        return attention.bind(query, key, value, *masks, causal=is_causal, scale=float(factor))
+    scores = scores_of(query, key, attn_mask, is_causal, factor)
+    weights = softmax(scores, -1) if attn_mask is None else safe_softmax(scores)
     if drop is not None:
         weights = drop(weights)
     return matmul.bind(weights, value)
+
+
+def _whole(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Return a mask with an element for each score."""
+    if mask.spec.dtype is not dt.bool_:
+        mask = cast(mask, query.spec.dtype)
+    return broadcasted(mask, (*query.spec.shape[:-1], key.spec.shape[-2]))
 
 
 def scaled_dot_product_attention(

@@ -1,0 +1,124 @@
+"""attention: tiles of k and v through workgroup memory, or one thread for each element of the result."""
+
+from __future__ import annotations
+
+import math
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.errors import DeviceError
+from tabgrad.lower.dialect import F32, pack_words
+from tabgrad.lower.emit import Emitter
+from tabgrad.lower.index import unflatten, var
+from tabgrad.lower.ir import Node
+from tabgrad.lower.kernel import TURNS, Kernel
+from tabgrad.lower.kernels.decompositions.steps import Dispatch, Matrices, value_of
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.tokens import Size
+
+SHARED = 4096
+"""The elements that fit into the workgroup memory that every device has."""
+KEYS = 32
+"""The most rows of k in a tile."""
+THREADS = 64
+DEEPEST = 128
+"""The most elements of a row of q, k or v that a tile holds."""
+
+
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+    """Make the dispatch in a language with kernel templates."""
+    q, _, v, *mask = n.srcs
+    rows, depth = q.shape[-2:]
+    length, width = v.shape[-2:]
+    fits = 0 < depth <= DEEPEST and 0 < width <= DEEPEST
+    if not n.spec.size:
+        return []
+    if not printer.d.templates or not fits:
+        _check_turns(printer, length * (depth + 1))
+        return []
+    step = Dispatch(printer, n)
+    each = 16 if max(depth, width) <= DEEPEST // 2 else 8
+    lanes = THREADS // each
+    keys = KEYS
+    deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
+    while 4 * each * deep + keys * (4 * deep + 4 * wide + each) > SHARED:
+        keys //= 2
+    count, tiles = math.prod(n.shape[:-2]), math.ceil(rows / each)
+    loads = math.ceil(keys * deep / THREADS) + math.ceil(keys * wide / THREADS)
+    part = math.ceil(wide / lanes)
+    each_tile = 5 * loads + math.ceil(keys / lanes) * (1 + deep) + keys * (2 + part) + part + 1
+    _check_turns(printer, math.ceil(length / keys) * each_tile)
+    step.sizes(count=count, tiles=tiles, height=rows, length=length)
+    (bits,) = pack_words(n.params["scale"], F32)
+    step.blocks["scale"] = f"fn scale() -> f32 {{ return bitcast<f32>({step.word(bits)}); }}\n"
+    for name, operand in zip("qkv", n.srcs, strict=False):
+        step.operand(name, operand)
+    for operand in mask:
+        _mask(step, operand)
+    slot, place = printer.places[n.id]
+    step.matrices("y", Matrices(slot, rows, width, place, rows * width, width), "w")
+    dims = {
+        "ROWS": each, "LANES": lanes, "KEYS": keys, "DEPTH": depth, "WIDTH": width,
+        "DEEP": deep, "WIDE": wide, "PART": part, "CAUSAL": int(bool(n.params["causal"])),
+    }  # fmt: skip
+    return [step.kernel("attention", count * tiles, dims)]
+
+
+def _mask(step: Dispatch, n: Node) -> None:
+    """Write the function `mask_load`, which reads what is added to a score."""
+    e = step.e
+    index = (var("b", math.prod(n.shape[:-2])), var("i", n.shape[-2]), var("j", n.shape[-1]))
+    body = e.function(lambda: f"return {_added(e, n, value_of(e, n, index))};")
+    step.blocks["mask"] = f"{e.head('mask_load', *'bij', result='f32')}\n{body}}}\n"
+
+
+def _added(e: Emitter, n: Node, value: str) -> str:
+    """Write what an element of a mask adds to a score: a bool one -inf where it is false."""
+    if n.spec.dtype is not dt.bool_:
+        return value
+    return e.d.choose(value, e.d.literal(0, F32), e.d.literal(-math.inf, F32))
+
+
+def _check_turns(printer: KernelPrinter, turns: int) -> None:
+    """Raise DeviceError where a thread would not finish its loops."""
+    if printer.limits.software and turns > TURNS:
+        raise DeviceError(
+            "attention: has too many keys for one kernel of this device, on which a processor does the work of "
+            "a GPU; use fewer keys, or compute the scores in steps"
+        )
+
+
+def _line(e: Emitter, n: Node, count: int) -> None:
+    """Go through the keys with the largest score so far, and the sums relative to it."""
+    d, kind = e.d, e.d.compute_type(n.spec.dtype)
+    q, k, v, *mask = n.srcs
+    *lead, i, j = unflatten(var("g", count), n.shape)
+    length, depth = k.shape[-2:]
+    e.line(d.var("high", kind, d.literal(-3.4e38, kind)))
+    for name in ("total", "sum"):
+        e.line(d.var(name, kind, d.literal(0, kind)))
+    e.open(d.loop("t", "0u", f"{Size(length)}", "1u"), "t")
+    t = var("t", length)
+    start = d.literal(0, kind)
+    if mask:
+        start = d.convert(_added(e, mask[0], e.value(mask[0], (*lead, i, t))), F32, kind)
+    e.line(d.var("score", kind, start))
+    e.open(d.loop("c", "0u", f"{Size(depth)}", "1u"), "c")
+    c = var("c", depth)
+    product = f"{e.value(q, (*lead, i, c))} * {e.value(k, (*lead, t, c))}"
+    e.line(f"score = score + {d.literal(n.params['scale'], kind)} * {product};")
+    e.close()
+    if n.params["causal"]:
+        e.line(f"if (t > {e.at(i)}) {{ score = {d.literal(-math.inf, kind)}; }}")
+    e.line(d.let("top", kind, d.choose("score > high", "score", "high")))
+    e.line(d.let("shrink", kind, f"exp_{kind}(high - top)"))
+    e.line(d.let("weight", kind, f"exp_{kind}(score - top)"))
+    e.line("high = top;")
+    e.line("total = total * shrink + weight;")
+    e.line(f"sum = sum * shrink + weight * {e.value(v, (*lead, t, j))};")
+    e.close()
+    whole = d.choose(f"total == {d.literal(0, kind)}", d.literal(1, kind), "total")
+    e.store(n, (*lead, i, j), f"sum / {whole}")
+
+
+register(Record(op="attention", threads=lambda n: n.spec.size, line=_line, passes=_passes))

@@ -1,0 +1,22 @@
+"""The attention kernel as it stands in its file, against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tabgrad.core.op import REGISTRY
+from tabgrad.lower import library
+from tests.shaders import gpu
+
+
+@pytest.mark.one_host("wgpu")
+def test_attention() -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"q": (3, 19, 6), "k": (3, 21, 6), "v": (3, 21, 5)}
+    given = {name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
+    program = gpu.Program({**given, "y": np.zeros((3, 19, 5), np.float32)})
+    source = library.kernel("attention").with_blocks({})
+    program.dispatch(source, (6, 1, 1), list(given), ["y"])
+    want = REGISTRY["attention"].fn(*given.values(), causal=True, scale=0.5)
+    np.testing.assert_allclose(program.read("y"), want, rtol=1e-5, atol=1e-6)
