@@ -198,6 +198,56 @@ def test_function_at_infinities_zeros_and_nan(name: str) -> None:
     assert_specials(name, inputs, got)
 
 
+COMPLEX_AT_SPECIALS = """
+    abs_c64 conj_c64 sqrt_c64 exp_c64 log_c64 log2_c64 log10_c64 sinh_c64 cosh_c64 tanh_c64 sin_c64 cos_c64
+    tan_c64 asin_c64 acos_c64 atan_c64 asinh_c64 acosh_c64 atanh_c64
+""".split()
+PARTS = np.array([0, 0.5, 1, 2, np.inf], np.float32)
+UNSIGNED = {"sinh_c64", "cosh_c64", "sin_c64", "cos_c64", "exp_c64"}
+"""Functions whose zeros, and infinities beside a nan, may have either sign at some arguments, in C as well."""
+
+
+def complex_specials() -> np.ndarray:
+    """Every pair of special parts, with every sign, and those that are not a number."""
+    parts = np.concatenate([PARTS, -PARTS, [np.float32(np.nan)]])
+    return np.array([complex(x, y) for x in parts for y in parts], np.complex64)
+
+
+@pytest.mark.parametrize("name", COMPLEX_AT_SPECIALS)
+def test_complex_function_at_infinities_cuts_and_nan(name: str) -> None:
+    """The parts, and their signs, are NumPy's, which are C's; with a nan, only what is certain."""
+    z = complex_specials()
+    got = gpu.map_function(library.functions([name]), name, [z], parameters(name)[1])
+    with np.errstate(all="ignore"):
+        want = reference(name, [z]).astype(got.dtype)
+    lost = np.isnan(z.real) | np.isnan(z.imag)
+    wrong = []
+    for i in range(z.size):
+        for part in ("real", "imag"):
+            g, w = (float(getattr(values[i], part)) for values in (got, want))
+            close = g == w or (np.isnan(g) and np.isnan(w)) or abs(g - w) <= 3e-6 * max(1, abs(w))
+            signs = np.isnan(w) or name in UNSIGNED or np.signbit(g) == np.signbit(w)
+            loose = (np.isinf(g) and np.isinf(w) and name in UNSIGNED) or (lost[i] and np.isnan(g))
+            if not (close and signs) and not loose:
+                wrong.append(f"{name}({z[i]}) gave {got[i]}, expected {want[i]}")
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_quotients_by_zero_and_powers_of_zero() -> None:
+    x = np.array([1, -1j, 0, complex(np.nan, 1), complex(2, np.inf)], np.complex64)
+    zero = np.zeros_like(x)
+    got = gpu.map_function(library.functions(["div_c64"]), "div_c64", [x, zero], "vec2f")
+    with np.errstate(all="ignore"):
+        want = x / zero
+    for part in ("real", "imag"):
+        np.testing.assert_array_equal(getattr(got, part), getattr(want, part))
+    y = np.array([2, 0, -1, 1j, 0.5], np.complex64)
+    got = gpu.map_function(library.functions(["pow_c64"]), "pow_c64", [zero, y], "vec2f")
+    assert got[0] == got[4] == 0
+    assert got[1] == 1
+    assert np.isnan(got[2:4]).all()
+
+
 @pytest.mark.parametrize("name", ["log2_f32", "exp2_f32", "log10_f32"])
 def test_exact_at_powers(name: str) -> None:
     exponents = np.arange(-126, 128) if name != "log10_f32" else np.arange(0, 11)

@@ -295,3 +295,28 @@ def test_what_has_no_parts_is_refused() -> None:
     for f, kind, words in wrong:
         with pytest.raises(kind, match=words):
             f()
+
+
+@pytest.mark.every_host
+def test_compiled_steps_take_other_numbers(device: str) -> None:
+    """A complex number of Python is no part of a plan, nor is the sign of a zero in it."""
+
+    def f(x: tg.Tensor, by: complex) -> tg.Tensor:
+        return (x * by + 1).abs().sum() - (x.exp() / by).imag.sum()
+
+    step = tg.compile(f)
+    x = tg.tensor(V, device=device)
+    for by in (1 + 2j, 0.5 - 1j, complex(1.0, -0.0), complex(1.0, 0.0), 3j):
+        agree(f"{by}", step(x, by), f(x, by).cpu().numpy())
+    squared = tg.compile(lambda z: (z @ z.mH).real.diagonal(), dynamic=True)
+    for n in (3, 5, 9):
+        z = numbers(n, n)
+        agree(f"{n} rows", squared(tg.tensor(z, device=device)), (np.abs(wide(z)) ** 2).sum(1))
+
+
+@pytest.mark.every_host
+def test_saved_and_loaded(device: str, tmp_path: Any) -> None:
+    tg.save({"z": tg.tensor(A, device=device)}, tmp_path / "z.pt")
+    back = tg.load(tmp_path / "z.pt", map_location=device)["z"]
+    assert back.dtype is tg.complex64
+    assert back.tolist() == A.tolist()
