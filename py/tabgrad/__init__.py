@@ -109,13 +109,20 @@ if _typing.TYPE_CHECKING:
     from tabgrad.fft.short_time import *
     from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
+    from tabgrad.nn.functional.rooted import *
+    from tabgrad.nn.rooted import *
     from tabgrad.signal.rooted import *
     from tabgrad.sparse.rooted import *
     from tabgrad.special.rooted import *
+    from tabgrad.tensor.blocks import *
     from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *
+    from tabgrad.tensor.float_bits import *
+    from tabgrad.tensor.points import *
+    from tabgrad.tensor.rare_creation import *
     from tabgrad.tensor.rooted import *
+    from tabgrad.tensor.sampled import *
 else:
     _ON_DEMAND = (
         "accelerator", "amp", "autograd", "backends", "cuda", "extend", "fft", "func", "linalg", "nn", "optim",

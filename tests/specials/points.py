@@ -132,6 +132,13 @@ def environment(t: Any, dtype: str, device: str, grad: bool) -> dict[str, Any]:
     return {"t": t, **found}
 
 
+def late_names() -> list[tuple[str, str]]:
+    """Return (file, name) of the functions at the root that are imported when they are asked for."""
+    from tabgrad.tensor.late import FUNCTIONS
+
+    return [(home, name) for home, names in FUNCTIONS.items() for name in names.split()]
+
+
 def functions(tg: Any) -> dict[str, Any]:
     """Return tabgrad's functions by name; of one under several names the first."""
     found: dict[str, Any] = {}
@@ -139,10 +146,13 @@ def functions(tg: Any) -> dict[str, Any]:
     for prefix, module in (
         ("", tg), ("special.", tg.special), ("linalg.", tg.linalg), ("nn.functional.", tg.nn.functional),
     ):  # fmt: skip
-        for name in sorted(vars(module)):
+        late = (n for home, n in late_names() if module is tg and home.startswith("tensor."))
+        for name in sorted({*vars(module), *late}):
             fn = getattr(module, name)
             its = id(inspect.unwrap(fn)) if callable(fn) else 0
-            if name.startswith("_") or not its or inspect.isclass(fn) or its in seen:
+            # what ends with an underscore does in place what another function does
+            hidden = name.startswith("_") or name.endswith("_")
+            if hidden or not its or inspect.isclass(fn) or its in seen:
                 continue
             if name not in NUMBERS_DRAWN | NO_NUMBERS | FATAL:
                 seen.add(its)

@@ -163,6 +163,7 @@ from tabgrad.nn.rnn import (
     LSTMCell as LSTMCell,
     RNNBase as RNNBase,
     RNNCell as RNNCell,
+    RNNCellBase as RNNCellBase,
 )  # fmt: skip
 from tabgrad.nn.shape import (
     ChannelShuffle as ChannelShuffle,

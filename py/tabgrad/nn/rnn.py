@@ -7,7 +7,7 @@ does the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
@@ -144,22 +144,15 @@ class RNNBase(Module):
 
     def _run(self, x: Tensor, state: State, lengths: list[int] | None) -> tuple[Tensor, State]:
         """Run (T, N, input_size) through all layers; `state` has one (layers, N, size) for each part."""
-        step, mask = MODES[self.mode][2], _masks(lengths, x)
-        finals: list[State] = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction, suffix in enumerate(self._suffixes(layer)):
-                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-                weights = {name: self._parameters.get(name + suffix) for name in names}
-                index = layer * self._directions + direction
-                start = tuple([part[index] for part in state])
-                y, final = _sweep(step, x, start, weights, bool(direction), mask)
-                outputs.append(y)
-                finals.append(final)
-            x = outputs[0] if len(outputs) == 1 else tg.cat(outputs, -1)
-            if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
-        return x, tuple(tg.stack([f[k] for f in finals]) for k in range(self.states))
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        weights = [
+            [
+                {name: self._parameters.get(name + suffix) for name in names}
+                for suffix in self._suffixes(layer)
+            ]
+            for layer in range(self.num_layers)
+        ]
+        return run(self.mode, x, state, weights, lengths, self.dropout if self.training else 0.0)
 
     def _start(self, given: Tensor | State | None, batch: int, like: Tensor) -> Any:
         layers = self.num_layers * self._directions
@@ -221,6 +214,30 @@ class RNNBase(Module):
             self, proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0,
             bidirectional=False,
         )  # fmt: skip
+
+
+def run(
+    mode: str, x: Tensor, state: State, layers: Sequence[Sequence[Mapping[str, Any]]],
+    lengths: list[int] | None = None, dropout: float = 0.0,
+) -> tuple[Tensor, State]:  # fmt: skip
+    """Run (T, N, size) through layers, given as the weights of each direction of each.
+
+    `state` has one (layers * directions, N, size) for each part; the result is (outputs, final state).
+    """
+    states, step = MODES[mode][1:]
+    mask = _masks(lengths, x)
+    finals: list[State] = []
+    for directions in layers:
+        outputs = []
+        for direction, weights in enumerate(directions):
+            start = tuple([part[len(finals)] for part in state])
+            y, final = _sweep(step, x, start, weights, bool(direction), mask)
+            outputs.append(y)
+            finals.append(final)
+        x = outputs[0] if len(outputs) == 1 else tg.cat(outputs, -1)
+        if dropout and directions is not layers[-1]:
+            x = F.dropout(x, dropout, True)
+    return x, tuple(tg.stack([f[k] for f in finals]) for k in range(states))
 
 
 def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:
@@ -305,19 +322,20 @@ class GRU(RNNBase):
         )  # fmt: skip
 
 
-class _Cell(Module):
-    gates = 1
+class RNNCellBase(Module):
+    """The base of recurrent cells: weights for `num_chunks` gates. A cell says what its step is."""
+
     states = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, device: DeviceLike | None,
-        dtype: DType | None,
+        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int,
+        device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        rows = self.gates * hidden_size
+        rows = num_chunks * hidden_size
         for name, shape in (
             ("weight_ih", (rows, input_size)), ("weight_hh", (rows, hidden_size)),
             ("bias_ih", (rows,)), ("bias_hh", (rows,)),
@@ -356,14 +374,14 @@ class _Cell(Module):
         return text if self.bias else text + ", bias=False"
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of an Elman network."""
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
         device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 
     def _step(self) -> Step:
@@ -375,32 +393,29 @@ class RNNCell(_Cell):
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of an LSTM: returns (h, c)."""
 
-    gates = 4
     states = 2
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True,
         device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def _step(self) -> Step:
         return lstm
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of a GRU."""
-
-    gates = 3
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True,
         device: DeviceLike | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def _step(self) -> Step:
         return gru

@@ -13,6 +13,7 @@ from tabgrad.core.spec import NO_PARAMS
 from tabgrad.ops import elementwise as e, parts, rounding as r, trigonometry
 from tabgrad.tensor.aliasing import View, refreshed, view
 from tabgrad.tensor.arguments import floating
+from tabgrad.tensor.comparison import ones_mask
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import publish, takes_out
 
@@ -157,7 +158,9 @@ def angle(input: Tensor) -> Tensor:
     if input.spec.dtype.is_complex:
         return trigonometry.atan2.bind(parts.imag.bind(input), parts.real.bind(input))
     x = floating("angle", input)
-    return e.where(r.isnan(x), x, e.where(r.lt(x, 0), math.pi, e.mul(x, 0)))
+    found = e.where(r.lt(x, 0), math.pi, e.where(r.isnan(x), e.stop_gradient(x), 0))
+    # the result hangs on the input, with the derivative 0
+    return e.where(ones_mask(x), found, x)
 
 
 def squared_size(x: Tensor) -> Tensor:

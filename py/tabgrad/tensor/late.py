@@ -20,6 +20,19 @@ FUNCTIONS = {
         "logdet lstsq lu lu_solve lu_unpack matrix_exp matrix_power matrix_rank nuclear_norm orgqr "
         "ormqr pinverse qr slogdet solve svd symeig triangular_solve vander"
     ),
+    "nn.functional.rooted": (
+        "adaptive_avg_pool1d adaptive_max_pool1d affine_grid_generator alpha_dropout "
+        "alpha_dropout_ avg_pool1d batch_norm bilinear binary_cross_entropy_with_logits celu "
+        "celu_ channel_shuffle constant_pad_nd conv1d conv2d conv3d conv_tbc conv_transpose1d "
+        "conv_transpose2d conv_transpose3d convolution cosine_embedding_loss cosine_similarity "
+        "ctc_loss dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout "
+        "feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler grid_sampler_2d "
+        "grid_sampler_3d group_norm hardshrink hinge_embedding_loss instance_norm kl_div "
+        "layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d "
+        "max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle poisson_nll_loss prelu "
+        "rms_norm rrelu rrelu_ selu selu_ threshold threshold_ triplet_margin_loss"
+    ),
+    "nn.rooted": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "sparse.rooted": (
@@ -27,12 +40,24 @@ FUNCTIONS = {
         "sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm sspaddmm"
     ),
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
+    "tensor.blocks": (
+        "block_diag combinations diagonal_scatter nonzero_static split_with_sizes unravel_index "
+        "unsafe_chunk unsafe_split unsafe_split_with_sizes"
+    ),
     "tensor.complex_numbers": (
         "angle complex conj_physical conj_physical_ imag is_conj is_neg polar real resolve_conj resolve_neg "
         "view_as_complex view_as_real"
     ),
     "tensor.distinct": "unique unique_consecutive",
     "tensor.einsum": "einsum",
+    "tensor.float_bits": "frexp nextafter",
+    "tensor.points": "cdist histogramdd norm_except_dim pdist renorm",
+    "tensor.rare_creation": (
+        "alias_copy as_strided_copy detach_copy diagonal_copy empty_permuted empty_strided "
+        "expand_copy narrow_copy permute_copy range scalar_tensor select_copy slice_copy "
+        "split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy "
+        "unfold_copy unsqueeze_copy view_copy"
+    ),
     "tensor.rooted": (
         "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ "
         "asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ "
@@ -41,6 +66,7 @@ FUNCTIONS = {
         "rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ "
         "tanh_ trunc_ xlogy_ zero_"
     ),
+    "tensor.sampled": "cumulative_trapezoid gradient trapezoid trapz",
 }
 """The functions at the root of tabgrad, by the file that they are imported from."""
 
@@ -50,6 +76,7 @@ METHODS = {
         "cholesky cholesky_inverse cholesky_solve det eig geqrf inverse logdet lstsq lu lu_solve "
         "matrix_exp matrix_power orgqr ormqr pinverse qr slogdet solve svd symeig triangular_solve"
     ),
+    "nn.functional.rooted.RootedMethods": "hardshrink prelu",
     "sparse.rooted.SparseMethods": (
         "ccol_indices coalesce col_indices crow_indices dense_dim indices is_coalesced is_sparse "
         "is_sparse_csr row_indices smm sparse_dim sparse_mask sspaddmm to_dense to_sparse "
@@ -58,10 +85,17 @@ METHODS = {
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
+    "tensor.blocks.BlocksMethods": (
+        "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "
+        "unsafe_split_with_sizes"
+    ),
     "tensor.complex_numbers.ComplexMethods": (
         "angle chalf conj_physical conj_physical_ is_conj is_neg resolve_conj resolve_neg"
     ),
     "tensor.distinct.DistinctMethods": "unique unique_consecutive",
+    "tensor.float_bits.FloatBitsMethods": "frexp nextafter nextafter_",
+    "tensor.points.PointsMethods": "renorm renorm_",
+    "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
 }
 """The methods of Tensor, by the class that they are imported from."""
 
@@ -86,13 +120,20 @@ class Late:
 if TYPE_CHECKING:
     from tabgrad.fft.short_time import ShortTimeMethods
     from tabgrad.linalg.rooted import MatrixMethods
+    from tabgrad.nn.functional.rooted import RootedMethods
     from tabgrad.sparse.rooted import SparseMethods
     from tabgrad.special.rooted import SpecialMethods
+    from tabgrad.tensor.blocks import BlocksMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
+    from tabgrad.tensor.float_bits import FloatBitsMethods
+    from tabgrad.tensor.points import PointsMethods
+    from tabgrad.tensor.rare_creation import RareCreationMethods
 
     class LateMethods(
-        ComplexMethods, DistinctMethods, MatrixMethods, ShortTimeMethods, SparseMethods, SpecialMethods,
+        BlocksMethods, ComplexMethods, DistinctMethods, FloatBitsMethods, MatrixMethods,
+        PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods, SparseMethods,
+        SpecialMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

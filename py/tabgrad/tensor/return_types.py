@@ -29,11 +29,25 @@ class cummin(NamedTuple):
     indices: Tensor
 
 
+class frexp(NamedTuple):
+    """What `frexp` returns."""
+
+    mantissa: Tensor
+    exponent: Tensor
+
+
 class histogram(NamedTuple):
     """What `histogram` returns."""
 
     hist: Tensor
     bin_edges: Tensor
+
+
+class histogramdd(NamedTuple):
+    """What `histogramdd` returns."""
+
+    hist: Tensor
+    bin_edges: tuple[Tensor, ...]
 
 
 class kthvalue(NamedTuple):

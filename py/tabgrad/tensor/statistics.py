@@ -201,6 +201,14 @@ def _counted(x: Tensor, low: float, high: float, bins: int, weight: Tensor | Non
     return i.scatter_add.bind(filled((bins,), 0, one.spec.dtype, x.device), at, one, axis=0)
 
 
+def bin_of(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the bin of each element of a vector, and whether it has one; the last edge is in the last bin."""
+    n = edges.spec.size - 1
+    at = a.sub(sorting.searchsorted(edges, x, True), 1)
+    at = e.where(r.eq(x, v.reshape.bind(v.part(edges, 0, n, n + 1), shape=())), n - 1, at)
+    return at, r.bitwise_and(r.ge(at, 0), r.lt(at, n))
+
+
 @takes_out
 def histogram(
     input: Tensor, bins: int | Tensor = 100, *, range: Sequence[float] | None = None,
@@ -221,9 +229,7 @@ def histogram(
             low, high = low - 0.5, high + 0.5
         edges = ranges.linspace(low, high, bins + 1, dtype=input.spec.dtype, device=x.device)
     n = edges.spec.size - 1
-    at = a.sub(sorting.searchsorted(edges, x, True), 1)
-    at = e.where(r.eq(x, v.reshape.bind(v.part(edges, 0, n, n + 1), shape=())), n - 1, at)
-    inside = r.bitwise_and(r.ge(at, 0), r.lt(at, n))
+    at, inside = bin_of(x, edges)
     one = (
         filled(x.spec.shape, 1, x.spec.dtype, x.device)
         if weight is None

@@ -46,6 +46,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return into(input, relu_op(input), inplace)
 
 
+def relu_(input: Tensor) -> Tensor:
+    """Do what `relu` does, in place."""
+    return relu(input, True)
+
+
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Compute x * sigmoid(x)."""
     needs_float("silu", input)
@@ -79,6 +84,11 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return into(input, _elu(input, alpha), inplace)
 
 
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """Do what `elu` does, in place."""
+    return elu(input, alpha, True)
+
+
 def _not_above_zero(x: Tensor) -> Tensor:
     """Compute min(x, 0), which keeps exponentials in range where their result is not used."""
     return where(lt(x, 0), x, 0)
@@ -100,6 +110,11 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return into(input, _selu(input), inplace)
 
 
+def selu_(input: Tensor) -> Tensor:
+    """Do what `selu` does, in place."""
+    return selu(input, True)
+
+
 @widened
 def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     needs_float("celu", input)
@@ -114,6 +129,11 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return into(input, _celu(input, alpha), inplace)
 
 
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """Do what `celu` does, in place."""
+    return celu(input, alpha, True)
+
+
 @kinked
 @widened
 def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -124,6 +144,11 @@ def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Compute x where positive, negative_slope * x elsewhere."""
     return into(input, _leaky_relu(input, negative_slope), inplace)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """Do what `leaky_relu` does, in place."""
+    return leaky_relu(input, negative_slope, True)
 
 
 @kinked
@@ -179,6 +204,11 @@ def hardtanh(
 ) -> Tensor:
     """Clamp x between the bounds, as integers for integers; the derivative is 0 at the bounds and beyond."""
     return into(input, _hardtanh(input, min_val, max_val), inplace)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Do what `hardtanh` does, in place."""
+    return hardtanh(input, min_val, max_val, True)
 
 
 @kinked
@@ -248,6 +278,11 @@ def _threshold(input: Tensor, threshold: float, value: float) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """Select `value` where x is at most `threshold`, x elsewhere; numbers take the dtype of x."""
     return into(input, _threshold(input, threshold, value), inplace)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """Do what `threshold` does, in place."""
+    return into(input, _threshold(input, threshold, value), True)
 
 
 @widened
@@ -349,7 +384,8 @@ def softmin(
 
 
 __all__ = [
-    "celu", "elu", "geglu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "log_softmax", "logsigmoid", "mish", "prelu", "reglu", "relu", "relu6", "selu", "silu", "softmax",
-    "softmin", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
+    "celu", "celu_", "elu", "elu_", "geglu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid", "mish", "prelu",
+    "reglu", "relu", "relu6", "relu_", "selu", "selu_", "silu", "softmax", "softmin", "softplus",
+    "softshrink", "softsign", "swiglu", "tanhshrink", "threshold", "threshold_",
 ]  # fmt: skip

@@ -164,7 +164,29 @@ def adaptive_max_pool3d(
     return _adaptive_max_pool(3, input, output_size, return_indices)
 
 
+def adaptive_max_pool1d_with_indices(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute the maxima of as many regions of `input` [N, C, L], and where they lie."""
+    return adaptive_max_pool1d(input, output_size, True)
+
+
+def adaptive_max_pool2d_with_indices(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute the maxima of as many regions of `input` [N, C, H, W], and where they lie."""
+    return adaptive_max_pool2d(input, output_size, True)
+
+
+def adaptive_max_pool3d_with_indices(
+    input: Tensor, output_size: Dims | Sequence[int | None] | None, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute the maxima of as many regions of `input` [N, C, D, H, W], and where they lie."""
+    return adaptive_max_pool3d(input, output_size, True)
+
+
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d",
+    "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices",
 ]  # fmt: skip

@@ -209,4 +209,35 @@ def conv_transpose3d(
     )
 
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+@of_tensors
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """Compute the convolution of `input` [T, N, C] with `weight` [k, C, O] along the first axis: [T', N, O].
+
+    `pad` is a number of zeros on both sides.
+
+    >>> import tabgrad as tg
+    >>> x, w, b = tg.ones(3, 1, 1), tg.ones(2, 1, 1), tg.zeros(1)
+    >>> tg.nn.functional.conv_tbc(x, w, b).flatten()
+    tensor([2., 2.])
+    """
+    for name, x, rank in (("Input", input, 3), ("Weight", weight, 3), ("Bias", bias, 1)):
+        if len(x.spec.shape) != rank:
+            raise ShapeError(f"conv_tbc: {name} must have {rank} dims, got {x.spec.shape}")
+    if input.spec.shape[2] != weight.spec.shape[1]:
+        raise ShapeError(
+            "conv_tbc: Input dim 2 (input channels) is not == dim 1 in the weight tensor: "
+            f"got {input.spec.shape} and {weight.spec.shape}"
+        )
+    if weight.spec.shape[2] != bias.spec.shape[0]:
+        raise ShapeError(
+            "conv_tbc: Bias size must equal dim 2 in the weight tensor (output channels): "
+            f"got {bias.spec.shape} and {weight.spec.shape}"
+        )
+    x = permute.bind(input, dims=(1, 2, 0))
+    y = _convolve(1, x, permute.bind(weight, dims=(2, 1, 0)), bias, 1, pad, 1, 1)
+    return permute.bind(y, dims=(2, 0, 1))
+
+
+__all__ = [
+    "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+]  # fmt: skip

@@ -11,6 +11,7 @@ from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.norms import vector_norm
+from tabgrad.tensor.points import pdist as pdist
 from tabgrad.tensor.public import takes_out, with_out
 
 if TYPE_CHECKING:
@@ -63,4 +64,4 @@ def pairwise_distance(
     return reshape.bind(y, shape=with_ones(d.spec.shape, axes)) if keepdim else y
 
 
-__all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
+__all__ = ["cosine_similarity", "normalize", "pairwise_distance", "pdist"]

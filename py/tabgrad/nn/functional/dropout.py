@@ -83,6 +83,18 @@ def dropout3d(
     return _channels("dropout3d", input, 3, p, training, inplace)
 
 
+def feature_dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of `input` [N, C, ...]."""
+    shape = input.spec.shape
+    if len(shape) < 2:
+        raise ShapeError(
+            f"feature_dropout: Feature dropout requires at least 2 dimensions in the input, got {shape}"
+        )
+    return _channels("feature_dropout", input, len(shape) - 2, p, training, inplace)
+
+
 _ALPHA = -1.7580993408473766
 """The value of a dropped element: the lower limit of selu."""
 
@@ -118,20 +130,34 @@ def feature_alpha_dropout(
     return _alpha(input, p, (*shape[:2], *(1,) * (len(shape) - 2)), training, inplace)
 
 
-def rrelu(
-    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
-    inplace: bool = False,
-) -> Tensor:  # fmt: skip
+def random_leaky_relu(
+    input: Tensor, lower: float, upper: float, training: bool, generator: tg.Generator | None = None
+) -> Tensor:
     """Compute x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
     needs_float("rrelu", input)
     if upper < lower:
         raise ArgumentError(f"rrelu: lower {lower} must not exceed upper {upper}")
     if training:
-        u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device)
+        u = tg.rand(*input.spec.shape, dtype=dt.float32, device=input.device, generator=generator)
         slope = add(mul(u, upper - lower), lower).to(input.dtype)
     else:
         slope = (lower + upper) / 2
-    return into(input, leaky_relu(input, slope), inplace)
+    return leaky_relu(input, slope)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
+    inplace: bool = False,
+) -> Tensor:  # fmt: skip
+    """Compute x where it is positive, and x times a slope elsewhere: random in training, else the mean."""
+    return into(input, random_leaky_relu(input, lower, upper, training), inplace)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False
+) -> Tensor:
+    """Do what `rrelu` does, in place."""
+    return rrelu(input, lower, upper, training, True)
 
 
 def gumbel_softmax(
@@ -157,5 +183,5 @@ def gumbel_softmax(
 
 __all__ = [
     "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
-    "gumbel_softmax", "rrelu",
+    "gumbel_softmax", "rrelu", "rrelu_",
 ]  # fmt: skip

@@ -82,7 +82,7 @@ def _rows(
 ) -> Tensor:  # fmt: skip
     if max_norm is not None:
         input = within(name, input, weight.shape[0])
-        _renormalize(input, weight, max_norm, norm_type)
+        renormalize(input, weight, max_norm, norm_type)
     rows = _looked_up(input, weight, padding_idx, name)
     if not by_frequency:
         return rows
@@ -129,7 +129,8 @@ class _Shared(tg.autograd.Function):
         return rows
 
 
-def _renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> None:
+def renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> None:
+    """Scale the rows of `weight` that `input` names, and whose p-norm is larger, to `max_norm` in place."""
     with tg.no_grad():
         norms = vector_norm(weight, p, (1,))
         used = tg.zeros(weight.shape[0], dtype=weight.dtype, device=weight.device)
