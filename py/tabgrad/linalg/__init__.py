@@ -11,6 +11,11 @@ from tabgrad.linalg.factoring import (
     lu_factor_ex as lu_factor_ex,
     qr as qr,
 )  # fmt: skip
+from tabgrad.linalg.ldl import (
+    ldl_factor as ldl_factor,
+    ldl_factor_ex as ldl_factor_ex,
+    ldl_solve as ldl_solve,
+)
 from tabgrad.linalg.least_squares import (
     cond as cond,
     lstsq as lstsq,

@@ -232,8 +232,9 @@ def cond(input: Tensor, p: Any = None) -> Tensor:
         first, last = s[..., 0], s[..., -1]
         return e.div(last, first) if p == -2 else e.div(first, last)
     inverse, info = inv_ex(input)
-    inverse = e.where(column(column(gt(info, 0))), inf, inverse)
-    return e.mul(matrix_norm(input, p), matrix_norm(inverse, p))
+    singular = gt(info, 0)
+    inverse = e.where(column(column(singular)), inf, inverse)
+    return e.where(singular, inf, e.mul(matrix_norm(input, p), matrix_norm(inverse, p)))
 
 
 # -- least squares ---------------------------------------------------------------------------------

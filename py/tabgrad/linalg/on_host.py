@@ -34,7 +34,8 @@ def on_host(name: str, fun: Callable[..., Any], *given: Tensor, **params: Any) -
             f"{name}: runs on cpu, with NumPy, for a tensor on {device}: {reason}. Move the tensor with "
             ".to('cpu') to choose this yourself",
             UserWarning,
-            stacklevel=3,
+            # of the public form, the function, its checks, and this one
+            stacklevel=5,
         )
     found = fun(*(x.to("cpu") for x in given), **params)
     if isinstance(found, tuple):

@@ -24,7 +24,8 @@ from tabgrad.ops import (
 REGISTRY.add_room("tabgrad.ops.attention", "attention")
 REGISTRY.add_room(
     "tabgrad.ops.decompositions",
-    "cholesky", "eig", "eigh", "geqrf", "lu", "lu_permutation", "qr", "svd", "triangular_solve",
+    "cholesky", "eig", "eigh", "geqrf", "ldl", "ldl_solve", "lu", "lu_permutation", "qr", "svd",
+    "triangular_solve",
 )  # fmt: skip
 REGISTRY.add_room("tabgrad.ops.fourier", "fft", "irfft", "rfft")
 REGISTRY.add_room(

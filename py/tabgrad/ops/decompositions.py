@@ -16,7 +16,7 @@ from tabgrad.core.op import Array, Operand, same_dtype
 from tabgrad.core.several import several
 from tabgrad.core.shape import Shape
 from tabgrad.core.spec import Spec, spec
-from tabgrad.ops import decomposition_rules as rules, decompositions_numpy as numpy_
+from tabgrad.ops import decomposition_rules as rules, decompositions_numpy as numpy_, ldl_numpy
 from tabgrad.ops.view import permute, reshape
 
 if TYPE_CHECKING:
@@ -289,6 +289,58 @@ def eig(a: Operand) -> Any:
     return numpy_.attempted(numpy_.eig, a) if a.size else _empty(_eig_specs(_of(a)))
 
 
+# -- LDL, which only NumPy computes ----------------------------------------------------------------
+
+
+def _ldl_specs(a: Spec, *, hermitian: bool) -> tuple[Spec, Spec, Spec]:
+    lead, n, _ = _sizes("ldl", a, square=True)
+    return a, spec((*lead, n), dt.int32), spec(lead, dt.int32)
+
+
+@several(
+    results=3,
+    infer=_ldl_specs,
+    derivative=None,
+    batching=_batched(lambda: ldl),
+    samples=lambda: iter([(((3, 3),), {"hermitian": False}), (((2, 4, 4),), {"hermitian": True})]),
+)
+def ldl(a: Operand, *, hermitian: bool) -> Any:
+    """Factor symmetric or Hermitian matrices, of which the lower triangle is read, as L D Lᵀ or L D Lᴴ.
+
+    The results are L and D in one lower triangle, the pivots as LAPACK counts them (a pair of equal negative
+    ones is a block of two), and info: the first block of D that is zero, counted from 1, else 0.
+    """
+    return (
+        ldl_numpy.factor(a, hermitian)
+        if a.size
+        else _empty(_ldl_specs(_of(a), hermitian=hermitian))
+    )
+
+
+def _ldl_solved_spec(ld: Spec, pivots: Spec, b: Spec, *, hermitian: bool) -> Spec:
+    lead, n, _ = _sizes("ldl_solve", ld, square=True)
+    same_dtype("ldl_solve", (ld, b))
+    if pivots.shape != (*lead, n) or pivots.dtype.category != dt.INT or b.shape[:-1] != (*lead, n):
+        raise ShapeError(f"ldl_solve: {ld}, {pivots} and {b} do not fit")
+    return b
+
+
+@kernel(
+    infer=_ldl_solved_spec,
+    derivative=None,
+    batching=lambda n, args, dims, *, hermitian: ldl_solve.bind(
+        *(to_front(x, d, n) for x, d in zip(args, dims, strict=True)), hermitian=hermitian
+    ),
+    samples=lambda: iter(
+        [((("triangle", (3, 3)), ("index", (3,), 3), (3, 2)), {"hermitian": False})]
+    ),
+)
+def ldl_solve(ld: Operand, pivots: Operand, b: Operand, *, hermitian: bool) -> Array:
+    """Solve a x = b with what `ldl` returned for `a`."""
+    return ldl_numpy.solve(ld, pivots, b, hermitian) if b.size else np.zeros_like(b)
+
+
 __all__ = [
-    "cholesky", "eig", "eigh", "geqrf", "lu", "lu_permutation", "qr", "svd", "triangular_solve",
+    "cholesky", "eig", "eigh", "geqrf", "ldl", "ldl_solve", "lu", "lu_permutation", "qr", "svd",
+    "triangular_solve",
 ]  # fmt: skip

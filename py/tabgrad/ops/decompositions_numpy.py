@@ -39,10 +39,9 @@ def _one(fn: Callable[[Any], tuple[Any, ...]], x: Array) -> tuple[Any, ...]:
 
 def cholesky(x: Array) -> tuple[Any, Any]:
     """Return the lower factors, and for each matrix the order of its first minor that is not positive."""
-    try:
-        return np.linalg.cholesky(x), np.zeros(x.shape[:-2], np.int32)
-    except np.linalg.LinAlgError:
-        pass
+    found = _positive(x)
+    if found is not None:
+        return found, np.zeros(x.shape[:-2], np.int32)
     flat = x.reshape(-1, *x.shape[-2:])
     info = np.array([_minor(a) for a in flat], np.int32)
     lower = np.full_like(flat, np.nan)
@@ -51,16 +50,24 @@ def cholesky(x: Array) -> tuple[Any, Any]:
     return lower.reshape(x.shape), info.reshape(x.shape[:-2])
 
 
+def _positive(x: Array) -> Any:
+    """Return the lower factors if all matrices are positive definite; LAPACK may not refuse a nan."""
+    try:
+        found = np.linalg.cholesky(x)
+    except np.linalg.LinAlgError:
+        return None
+    return found if (np.diagonal(found, 0, -2, -1).real > 0).all() else None
+
+
 def _minor(x: Array) -> int:
     """Return the order of the first leading minor that is not positive definite; 0 if all are."""
     low, high = 0, x.shape[-1] + 1
     while high - low > 1:
         order = (low + high) // 2
-        try:
-            np.linalg.cholesky(x[:order, :order])
-            low = order
-        except np.linalg.LinAlgError:
+        if _positive(x[:order, :order]) is None:
             high = order
+        else:
+            low = order
     return high if high <= x.shape[-1] else 0
 
 
