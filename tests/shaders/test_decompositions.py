@@ -82,3 +82,33 @@ def test_reflections() -> None:
     np.testing.assert_allclose(program.read("r"), r, atol=1e-5)
     tau = np.array([np.linalg.qr(one, "raw")[1] for one in a])
     np.testing.assert_allclose(program.read("tau"), tau, atol=1e-5)
+
+
+def test_jacobi() -> None:
+    a = drawn(5, 6, 6)
+    a = np.tril(a) + np.tril(a, -1).swapaxes(1, 2)
+    made = {"q": np.zeros((5, 8, 8), np.float32), "values": np.zeros((5, 6), np.float32)}
+    program = run("jacobi", 3, {"source": a}, {**made, "flags": np.zeros(5, np.int32)})
+    q, values = program.read("q")[:, :6, :6], program.read("values")
+    np.testing.assert_allclose(a @ q, q * values[:, None], atol=1e-5)
+    np.testing.assert_allclose(np.sort(values), np.linalg.eigvalsh(a), atol=1e-5)
+    assert not program.read("flags").any()
+
+
+def test_rotate() -> None:
+    q, x, s = drawn(3, 8, 8), drawn(3, 9, 7), drawn(3, 7, 7)
+    program = run("rotate", 6, {"q": q}, {"x": x, "s": s})
+    part = q[:, :7, :7]
+    np.testing.assert_allclose(program.read("x"), x @ part, atol=1e-4)
+    np.testing.assert_allclose(program.read("s"), part.swapaxes(1, 2) @ s @ part, atol=1e-3)
+
+
+def test_order() -> None:
+    values, x, failed = drawn(3, 5), drawn(3, 4, 5), np.array([0, 1, 0], np.int32)
+    made = {"sorted": np.zeros((3, 5), np.float32), "out": np.zeros((3, 4, 5), np.float32)}
+    program = run("order", 1, {"values": values, "x": x, "failed": failed}, made)
+    order = np.argsort(values)
+    np.testing.assert_array_equal(program.read("sorted")[::2], np.sort(values)[::2])
+    wanted = np.take_along_axis(x, order[:, None], -1)
+    np.testing.assert_array_equal(program.read("out")[::2], wanted[::2])
+    assert np.isnan(program.read("out")[1]).all()

@@ -91,13 +91,7 @@ def reduce(steps: Steps, a: Matrices, tau: Matrices) -> list[Reflections]:
 
 def orthogonal(steps: Steps, found: list[Reflections], q: Matrices) -> None:
     """Add the dispatches that write the first columns of the product of reflections."""
-
-    def identity(e: Emitter, index: Index) -> str:
-        _, i, j = index
-        one, zero = (e.d.literal(x, "f32") for x in (1, 0))
-        return e.d.choose(f"{e.at(i)} == {e.at(j)}", one, zero)
-
-    steps.fill(identity, q)
+    steps.identity(q)
     products = steps.scratch(NB, q.columns)
     for one in reversed(found):
         rest = q.below(one.at, one.at)

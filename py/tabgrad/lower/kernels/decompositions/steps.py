@@ -22,7 +22,7 @@ from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Scratch
 from tabgrad.lower.routines import bottom
 from tabgrad.lower.simplify import FAR_PRODUCT
-from tabgrad.lower.tokens import Word
+from tabgrad.lower.tokens import Size, Word
 
 NB = 32
 """The columns of a panel, and the largest matrix that one step factors whole."""
@@ -248,6 +248,30 @@ class Steps:
     def copy(self, n: Node, *targets: Matrices) -> None:
         """Write an operand of the op to some matrices."""
         self.fill(lambda e, index: value_of(e, n, index), *targets)
+
+    def identity(self, m: Matrices) -> None:
+        """Write ones to the diagonals of some matrices, and zeros elsewhere."""
+
+        def value(e: Emitter, index: Index) -> str:
+            _, i, j = index
+            one, zero = (e.d.literal(x, "f32") for x in (1, 0))
+            return e.d.choose(f"{e.at(i)} == {e.at(j)}", one, zero)
+
+        self.fill(value, m)
+
+    def reduce(self, out: Matrices, a: Matrices, b: Matrices, result: str = "sum") -> None:
+        """Write the products of the columns of `a` with those of `b`, or what `result` makes of the `sum`."""
+
+        def value(e: Emitter, index: Index) -> str:
+            matrix, j, _ = index
+            e.line(e.d.var("sum", "f32", "0.0f"))
+            e.open(e.d.loop("t", "0u", f"{Size(a.rows)}", "1u"), "t")
+            at = (matrix, var("t", a.rows), j)
+            e.line(f"sum = sum + {a.load(e, at)} * {b.load(e, at)};")
+            e.close()
+            return result
+
+        self.fill(value, out)
 
     # -- products ----------------------------------------------------------------------------------
 

@@ -1,0 +1,155 @@
+"""Rotations: the sweeps of Jacobi's methods, in which pairs of blocks of columns are turned at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower.emit import Emitter, Index
+from tabgrad.lower.ir import Node
+from tabgrad.lower.kernels.decompositions.steps import NB, Dispatch, Matrices, Steps, power_of_two
+
+BLOCK = NB // 2
+"""The columns of a block."""
+SWEEPS = 12
+"""The most sweeps over all pairs of blocks; half of them are enough for most matrices."""
+INSIDE = 2
+"""The most sweeps inside of two blocks."""
+NO_BEFORE = "fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }\n"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How matrices share workgroups: N rows in each, by `lanes` threads, `many` at once."""
+
+    n: int
+    lanes: int
+    many: int
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """The constants of the kernels."""
+        return {"N": self.n, "LANES": self.lanes, "MANY": self.many}
+
+
+def sizes_of(size: int) -> Sizes:
+    """Choose how matrices of `size` rows share workgroups."""
+    n = min(power_of_two(size, 4), NB)
+    lanes = {4: 4, 8: 8, 16: 32, 32: 128}[n]
+    return Sizes(n, lanes, max(1, 64 // lanes))
+
+
+class Sweeps:
+    """The sweeps over `size` columns: of symmetric matrices, or of the products of the columns of `x`.
+
+    `failed` says where a large element was left at the end.
+    """
+
+    def __init__(self, steps: Steps, size: int) -> None:
+        self.steps, self.size = steps, size
+        self.shape = sizes_of(size)
+        half = self.shape.n // 2
+        self.blocks = 2 * math.ceil(size / self.shape.n) if size > self.shape.n else 2
+        self.pairs = self.blocks // 2
+        assert self.blocks * half >= size
+        self.q = steps.scratch(self.pairs * self.shape.n, self.shape.n)
+
+    def whole(self, source: Node, values: Matrices, failed: Matrices) -> None:
+        """Add the dispatch that turns small matrices all the way."""
+        step = self.steps.dispatch()
+        step.operand("source", source)
+        step.matrices("values", values, "w")
+        step.matrices("flags", failed, "w")
+        step.blocks["before"] = NO_BEFORE
+        self._jacobi(step, 0, 0, {"GRAM": 0, "SWEEPS": 15, "WHOLE": 1}, 0)
+
+    def run(self, x: Matrices, s: Matrices | None, height: int) -> Matrices:
+        """Add the sweeps of columns of `x`, by `s`, or by the products of the first `height` rows of `x`.
+
+        Return where a large element was left.
+        """
+        steps = self.steps
+        flags = [steps.scratch(1, 1, dt.int32) for _ in range(2)]
+        for sweep in range(SWEEPS):
+            now, before = flags[sweep % 2], flags[1 - sweep % 2]
+            steps.fill(lambda e, index: e.d.literal(0, "i32"), *([now] if sweep else flags))
+            for turn in range(self.blocks - 1):
+                step = steps.dispatch()
+                step.matrices("source", x if s is None else s)
+                step.matrices("flags", now, "w")
+                step.blocks["values"] = "fn values_store(b: u32, i: u32, j: u32, value: f32) {}\n"
+                step.matrices("before", before)
+                dims = {"GRAM": int(s is None), "SWEEPS": INSIDE, "WHOLE": 0}
+                self._jacobi(step, turn, int(sweep > 0), dims, height)
+                self._rotate(x, s, before, int(sweep > 0), turn)
+        return flags[(SWEEPS - 1) % 2]
+
+    def _jacobi(
+        self, step: Dispatch, turn: int, later: int, dims: dict[str, int], height: int
+    ) -> None:
+        n = self.shape.n
+        q = Matrices(self.q.slot, n, n, 0, n * n, n)
+        step.sizes(
+            count=self.steps.batch, size=self.size, height=height, blocks=self.blocks,
+            round=turn, later=later,
+        )  # fmt: skip
+        step.matrices("q", q, "w")
+        groups = math.ceil(self.steps.batch / self.shape.many) * self.pairs
+        self.steps.add(step.kernel("jacobi", groups, {**self.shape.dims, **dims}))
+
+    def _rotate(
+        self, x: Matrices, s: Matrices | None, before: Matrices, later: int, turn: int
+    ) -> None:
+        n, step = self.shape.n, self.steps.dispatch()
+        step.sizes(
+            count=self.steps.batch, size=self.size, height=x.rows, blocks=self.blocks,
+            round=turn, both=int(s is not None), later=later,
+        )  # fmt: skip
+        step.matrices("q", Matrices(self.q.slot, n, n, 0, n * n, n))
+        step.matrices("x", x, "w")
+        if s is None:
+            step.blocks["s"] = (
+                "fn s_load(b: u32, i: u32, j: u32) -> f32 { return 0.0; }\n"
+                "fn s_store(b: u32, i: u32, j: u32, value: f32) {}\n"
+            )
+        else:
+            step.matrices("s", s, "w")
+        step.matrices("before", before)
+        each = (math.ceil(x.rows / n) + (self.pairs if s is not None else 0)) * self.pairs
+        groups = math.ceil(self.steps.batch / self.shape.many) * each
+        self.steps.add(step.kernel("rotate", groups, self.shape.dims))
+
+
+def straightened(steps: Steps, v: Matrices) -> Matrices:
+    """Add the dispatches that make nearly orthonormal columns as orthonormal as they can be."""
+    n = v.columns
+    near, made = steps.scratch(n, n), steps.scratch(n, n)
+    steps.multiply(near, v.mT, v)
+
+    def value(e: Emitter, index: Index) -> str:
+        _, i, j = index
+        least = e.d.choose(f"{e.at(i)} == {e.at(j)}", "1.5f", "0.0f")
+        return f"{least} - 0.5f * {near.load(e, index)}"
+
+    steps.fill(value, near)
+    steps.multiply(made, v, near)
+    return made
+
+
+def order(
+    steps: Steps, values: Matrices, x: Matrices, failed: Matrices, out: tuple[Matrices, Matrices],
+    descending: bool = False, signed: bool = False,
+) -> None:  # fmt: skip
+    """Add the dispatch that sorts values, and columns of `x` with them."""
+    step = steps.dispatch()
+    step.sizes(count=steps.batch, width=x.columns, height=x.rows)
+    for name, m in (("values", values), ("x", x), ("failed", failed)):
+        step.matrices(name, m)
+    for name, m in zip(("sorted", "out"), out, strict=True):
+        step.matrices(name, m, "w")
+    dims = {"DESCENDING": int(descending), "SIGNED": int(signed)}
+    steps.add(step.kernel("order", math.ceil(steps.batch * x.columns / 64), dims))
+
+
+__all__ = ["Sweeps", "order", "straightened"]

@@ -1,0 +1,268 @@
+//! jacobi: symmetric matrices of at most N rows turned towards diagonal ones by rotations; their product q.
+//!
+//! In one round N / 2 rotations of different rows and columns are made at once, and N - 1 rounds, a sweep, meet
+//! every pair. A matrix is small, or two blocks of rows and columns of a large one (which two, follows from the
+//! round of the blocks), or the products of such columns (GRAM is 1). flags says where a large element was found
+//! at first (SWEEPS bounds what follows), or was left at last (WHOLE is 1). A matrix that had none in the sweep
+//! before is left alone.
+//!
+//! @bindings   0 source read   1 q write   2 values write, if WHOLE   3 flags read and write
+//! @dispatch   one workgroup for each pair of blocks of each matrix, or for each MANY small matrices; folded
+//! @blocks     bindings; dims: N is even, LANES threads for each matrix; sizes: count() matrices, size() and
+//!             height() of each, blocks() of N / 2 rows, an even number, round() of them, later() is 1 after the
+//!             first sweep; source, q, values, flags, before: how they are read and written
+//! @reference  np.linalg.eigh(source)
+
+//@begin bindings
+@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read_write> q: array<f32>;
+@group(0) @binding(2) var<storage, read_write> values: array<f32>;
+@group(0) @binding(3) var<storage, read_write> flags: array<i32>;
+//@end
+
+//@begin dims
+const N = 8u;
+const LANES = 8u;
+const MANY = 2u;
+const GRAM = 0u;
+const SWEEPS = 15u;
+const WHOLE = 1u;
+//@end
+
+//@begin sizes
+fn count() -> u32 { return 5u; }
+fn size() -> u32 { return 6u; }
+fn height() -> u32 { return 6u; }
+fn blocks() -> u32 { return 2u; }
+fn round() -> u32 { return 0u; }
+fn later() -> u32 { return 0u; }
+//@end
+
+//@begin source
+fn source_load(b: u32, i: u32, j: u32) -> f32 { return source[(b * 6u + i) * 6u + j]; }
+//@end
+
+//@begin q
+fn q_store(b: u32, i: u32, j: u32, value: f32) { q[(b * 8u + i) * 8u + j] = value; }
+//@end
+
+//@begin values
+fn values_store(b: u32, i: u32, j: u32, value: f32) { values[b * 6u + i] = value; }
+//@end
+
+//@begin flags
+fn flags_store(b: u32, i: u32, j: u32, value: i32) { flags[b] = value; }
+//@end
+
+//@begin before
+fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
+//@end
+
+const HALF = N / 2u;
+const PITCH = N + 1u;
+const LEAST = 1.2e-7;
+const LEFT = 1e-6;
+const CHUNK = select(1u, MANY * N * PITCH, GRAM == 1u);
+
+var<workgroup> cells: array<f32, MANY * N * PITCH>;
+var<workgroup> turns: array<f32, MANY * N * PITCH>;
+var<workgroup> chunk: array<f32, CHUNK>;
+var<workgroup> angles: array<vec2f, MANY * HALF>;
+var<workgroup> partners: array<vec2u, MANY * HALF>;
+var<workgroup> diagonal: array<f32, MANY * LANES>;
+var<workgroup> votes: atomic<u32>;
+var<workgroup> going: u32;
+
+fn at(slot: u32, i: u32, j: u32) -> u32 { return (slot * N + i) * PITCH + j; }
+
+// Which two of `count` meet in a round: one stays, the others go around.
+fn met(count: u32, turn: u32, pair: u32) -> vec2u {
+  let around = count - 1u;
+  let one = select((turn + pair) % around, around, pair == 0u);
+  let other = (turn + around - pair) % around;
+  return vec2u(min(one, other), max(one, other));
+}
+
+fn index(pair: vec2u, i: u32) -> u32 {
+  return select(pair.y * HALF + i - HALF, pair.x * HALF + i, i < HALF);
+}
+
+// None of the matrices of the workgroup had a large element in the sweep before.
+fn settled(first: u32) -> bool {
+  var large = later() == 0u;
+  for (var b = first; b < min(first + MANY, count()); b++) {
+    if (later() == 1u && before_load(b, 0u, 0u) != 0i) { large = true; }
+  }
+  return !large;
+}
+
+@compute @workgroup_size(MANY * LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let number = group.y * groups.x + group.x;
+  let pairs = blocks() / 2u;
+  if (number >= (count() + MANY - 1u) / MANY * pairs) { return; }
+  let slot = local / LANES;
+  let lane = local % LANES;
+  let b = number / pairs * MANY + slot;
+  let pair = number % pairs;
+  let two = met(blocks(), round(), pair);
+  let mine = b < count();
+  if (settled(number / pairs * MANY)) { return; }
+  for (var e = lane; e < N * N; e += LANES) {
+    let i = e / N;
+    let j = e % N;
+    turns[at(slot, i, j)] = select(0.0, 1.0, i == j);
+    cells[at(slot, i, j)] = 0.0;
+    let row = index(two, max(i, j));
+    let column = index(two, min(i, j));
+    if (GRAM == 0u && mine && row < size() && column < size()) {
+      // where the blocks are apart, the larger index has the row all the same
+      cells[at(slot, i, j)] = source_load(b, row, column);
+    }
+  }
+  if (GRAM == 1u) { multiply(b, slot, lane, two, mine); }
+  let least = scale(b, slot, lane, mine) * LEAST;
+  for (var sweep = 0u; sweep <= SWEEPS; sweep++) {
+    if (local == 0u) { atomicStore(&votes, 0u); }
+    workgroupBarrier();
+    if (mine) {
+      let seen = largest(slot, lane, least);
+      if (seen >= 1u) { atomicOr(&votes, 1u); }
+      let asked = select(sweep == 0u, sweep == SWEEPS, WHOLE == 1u);
+      if (seen == 2u && asked) { flags_store(b, 0u, 0u, 1i); }
+    }
+    workgroupBarrier();
+    if (local == 0u) { going = atomicLoad(&votes); }
+    if (workgroupUniformLoad(&going) == 0u || sweep == SWEEPS) { break; }
+    for (var turn = 0u; turn < N - 1u; turn++) {
+      for (var p = lane; p < HALF; p += LANES) {
+        let pq = met(N, turn, p);
+        partners[slot * HALF + p] = pq;
+        angles[slot * HALF + p] = angle(slot, pq);
+      }
+      workgroupBarrier();
+      for (var e = lane; e < HALF * HALF; e += LANES) { rotate(slot, e / HALF, e % HALF); }
+      for (var e = lane; e < N * HALF; e += LANES) { follow(slot, e / HALF, e % HALF); }
+      workgroupBarrier();
+    }
+  }
+  if (!mine) { return; }
+  for (var e = lane; e < N * N; e += LANES) {
+    q_store(b * pairs + pair, e / N, e % N, turns[at(slot, e / N, e % N)]);
+  }
+  if (WHOLE == 1u) {
+    for (var i = lane; i < size(); i += LANES) {
+      values_store(b, i, 0u, cells[at(slot, i, i)]);
+    }
+  }
+}
+
+// The largest element of the whole diagonal: beside it the others may be what was rounded. Products have none,
+// as a small column of x is as exact as a large one.
+fn scale(b: u32, slot: u32, lane: u32, mine: bool) -> f32 {
+  var most = 0.0;
+  if (GRAM == 0u && mine) {
+    for (var i = lane; i < size(); i += LANES) { most = max(most, abs(source_load(b, i, i))); }
+  }
+  diagonal[slot * LANES + lane] = most;
+  workgroupBarrier();
+  for (var t = 0u; t < LANES; t++) { most = max(most, diagonal[slot * LANES + t]); }
+  return most;
+}
+
+// 1 where an element of the lane is worth a rotation, 2 where it is large, or nan.
+fn largest(slot: u32, lane: u32, least: f32) -> u32 {
+  var seen = 0u;
+  for (var e = lane; e < N * N; e += LANES) {
+    let i = e / N;
+    let j = e % N;
+    let value = cells[at(slot, i, j)];
+    if (is_nan(value)) { seen = 2u; }
+    if (i < j) {
+      let size = abs(cells[at(slot, i, i)]) + abs(cells[at(slot, j, j)]);
+      if (abs(value) > LEAST * size) { seen = max(seen, 1u); }
+      if (abs(value) > LEFT * size && abs(value) > 4.0 * least) { seen = 2u; }
+    }
+  }
+  return seen;
+}
+
+// The sine that makes element (p, q) zero, and the tangent of half the angle: turned by these, a vector keeps its
+// length whatever is rounded.
+fn angle(slot: u32, two: vec2u) -> vec2f {
+  let across = cells[at(slot, two.x, two.y)];
+  if (across == 0.0) { return vec2f(); }
+  let half = (cells[at(slot, two.y, two.y)] - cells[at(slot, two.x, two.x)]) / (2.0 * across);
+  let size = abs(half);
+  // from 1e4 on, the root is `size` itself, and its square may not overflow
+  let root = select(sqrt(1.0 + size * size), size, size > 1e4);
+  let tangent = select(1.0, -1.0, half < 0.0) / (size + root);
+  let cosine = 1.0 / sqrt(1.0 + tangent * tangent);
+  return vec2f(tangent * cosine, tangent * cosine / (1.0 + cosine));
+}
+
+fn turned(two: vec2f, by: vec2f) -> vec2f {
+  return two + by.x * vec2f(-two.y - by.y * two.x, two.x - by.y * two.y);
+}
+
+// Rows of pair i and columns of pair j.
+fn rotate(slot: u32, i: u32, j: u32) {
+  let rows = partners[slot * HALF + i];
+  let columns = partners[slot * HALF + j];
+  let one = angles[slot * HALF + i];
+  let other = angles[slot * HALF + j];
+  let pp = at(slot, rows.x, columns.x);
+  let pq = at(slot, rows.x, columns.y);
+  let qp = at(slot, rows.y, columns.x);
+  let qq = at(slot, rows.y, columns.y);
+  if (i == j) {
+    let more = one.x / (1.0 - one.x * one.y) * cells[pq];
+    cells[pp] -= more;
+    cells[qq] += more;
+    // a nan stays
+    cells[pq] = more - more;
+    cells[qp] = more - more;
+    return;
+  }
+  let left = turned(vec2f(cells[pp], cells[qp]), one);
+  let right = turned(vec2f(cells[pq], cells[qq]), one);
+  let upper = turned(vec2f(left.x, right.x), other);
+  let lower = turned(vec2f(left.y, right.y), other);
+  cells[pp] = upper.x;
+  cells[pq] = upper.y;
+  cells[qp] = lower.x;
+  cells[qq] = lower.y;
+}
+
+fn follow(slot: u32, row: u32, p: u32) {
+  let two = partners[slot * HALF + p];
+  let left = at(slot, row, two.x);
+  let right = at(slot, row, two.y);
+  let made = turned(vec2f(turns[left], turns[right]), angles[slot * HALF + p]);
+  turns[left] = made.x;
+  turns[right] = made.y;
+}
+
+// The products of all columns, a chunk of rows at a time.
+fn multiply(b: u32, slot: u32, lane: u32, two: vec2u, mine: bool) {
+  for (var top = 0u; top < height(); top += N) {
+    workgroupBarrier();
+    for (var e = lane; e < N * N; e += LANES) {
+      let column = index(two, e % N);
+      var value = 0.0;
+      if (mine && top + e / N < height() && column < size()) {
+        value = source_load(b, top + e / N, column);
+      }
+      chunk[at(slot, e / N, e % N)] = value;
+    }
+    workgroupBarrier();
+    for (var e = lane; e < N * N; e += LANES) {
+      var sum = 0.0;
+      for (var k = 0u; k < N; k++) {
+        sum += chunk[at(slot, k, e / N)] * chunk[at(slot, k, e % N)];
+      }
+      cells[at(slot, e / N, e % N)] += sum;
+    }
+  }
+}

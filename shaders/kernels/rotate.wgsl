@@ -1,0 +1,152 @@
+//! rotate: pairs of blocks of columns times the q of each pair, and for symmetric matrices their rows too.
+//!
+//! @bindings   0 q read   1 x read and write   2 s read and write, if there are rows to turn
+//! @dispatch   one workgroup for each N rows of x of each pair of blocks of each matrix, or each MANY matrices; then
+//!             one for each two pairs of s; folded over x and y
+//! @blocks     bindings; dims: N is even, LANES threads for each matrix; sizes: count() matrices, size() columns,
+//!             height() rows of x, blocks() of N / 2 columns, an even number, round() of them, both() is 1 where
+//!             there is s, later() is 1 after the first sweep; q, x, s, before: how they are read and written
+//! @reference  x @ q
+
+//@begin bindings
+@group(0) @binding(0) var<storage, read> q: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> s: array<f32>;
+//@end
+
+//@begin dims
+const N = 8u;
+const LANES = 8u;
+const MANY = 2u;
+//@end
+
+//@begin sizes
+fn count() -> u32 { return 3u; }
+fn size() -> u32 { return 7u; }
+fn height() -> u32 { return 9u; }
+fn blocks() -> u32 { return 2u; }
+fn round() -> u32 { return 0u; }
+fn both() -> u32 { return 1u; }
+fn later() -> u32 { return 0u; }
+//@end
+
+//@begin q
+fn q_load(b: u32, i: u32, j: u32) -> f32 { return q[(b * 8u + i) * 8u + j]; }
+//@end
+
+//@begin x
+fn x_load(b: u32, i: u32, j: u32) -> f32 { return x[(b * 9u + i) * 7u + j]; }
+fn x_store(b: u32, i: u32, j: u32, value: f32) { x[(b * 9u + i) * 7u + j] = value; }
+//@end
+
+//@begin s
+fn s_load(b: u32, i: u32, j: u32) -> f32 { return s[(b * 7u + i) * 7u + j]; }
+fn s_store(b: u32, i: u32, j: u32, value: f32) { s[(b * 7u + i) * 7u + j] = value; }
+//@end
+
+//@begin before
+fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
+//@end
+
+const HALF = N / 2u;
+const PITCH = N + 1u;
+const EACH = N * N / LANES;
+
+var<workgroup> cells: array<f32, MANY * N * PITCH>;
+var<workgroup> right: array<f32, MANY * N * PITCH>;
+var<workgroup> left: array<f32, MANY * N * PITCH>;
+
+fn at(slot: u32, i: u32, j: u32) -> u32 { return (slot * N + i) * PITCH + j; }
+
+// Which two of `count` meet in a round: one stays, the others go around.
+fn met(count: u32, turn: u32, pair: u32) -> vec2u {
+  let around = count - 1u;
+  let one = select((turn + pair) % around, around, pair == 0u);
+  let other = (turn + around - pair) % around;
+  return vec2u(min(one, other), max(one, other));
+}
+
+fn index(pair: vec2u, i: u32) -> u32 {
+  return select(pair.y * HALF + i - HALF, pair.x * HALF + i, i < HALF);
+}
+
+// None of the matrices of the workgroup had a large element in the sweep before.
+fn settled(first: u32) -> bool {
+  var large = later() == 0u;
+  for (var b = first; b < min(first + MANY, count()); b++) {
+    if (later() == 1u && before_load(b, 0u, 0u) != 0i) { large = true; }
+  }
+  return !large;
+}
+
+@compute @workgroup_size(MANY * LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let number = group.y * groups.x + group.x;
+  let pairs = blocks() / 2u;
+  let down = (height() + N - 1u) / N;
+  let each = (down + both() * pairs) * pairs;
+  if (number >= (count() + MANY - 1u) / MANY * each) { return; }
+  let slot = local / LANES;
+  let lane = local % LANES;
+  let b = number / each * MANY + slot;
+  let part = number % each / pairs;
+  let pair = number % pairs;
+  let mine = b < count();
+  if (settled(number / each * MANY)) { return; }
+  let rows = part >= down;
+  let columns = met(blocks(), round(), pair);
+  let across = met(blocks(), round(), select(0u, part - down, rows));
+  for (var e = lane; e < N * N; e += LANES) {
+    let i = e / N;
+    let j = e % N;
+    var value = 0.0;
+    let column = index(columns, j);
+    if (mine && column < size()) {
+      if (rows) {
+        let row = index(across, i);
+        if (row < size()) { value = s_load(b, row, column); }
+      } else if (part * N + i < height()) {
+        value = x_load(b, part * N + i, column);
+      }
+    }
+    cells[at(slot, i, j)] = value;
+    if (mine) {
+      right[at(slot, i, j)] = q_load(b * pairs + pair, i, j);
+      if (rows) { left[at(slot, i, j)] = q_load(b * pairs + part - down, i, j); }
+    }
+  }
+  var sums = array<f32, EACH>();
+  workgroupBarrier();
+  for (var t = 0u; t < EACH; t++) {
+    let e = lane + t * LANES;
+    var sum = 0.0;
+    for (var k = 0u; k < N; k++) {
+      sum += cells[at(slot, e / N, k)] * right[at(slot, k, e % N)];
+    }
+    sums[t] = sum;
+  }
+  workgroupBarrier();
+  if (rows) {
+    for (var t = 0u; t < EACH; t++) {
+      let e = lane + t * LANES;
+      cells[at(slot, e / N, e % N)] = sums[t];
+    }
+  }
+  workgroupBarrier();
+  if (!mine) { return; }
+  for (var t = 0u; t < EACH; t++) {
+    let e = lane + t * LANES;
+    let i = e / N;
+    let j = e % N;
+    let column = index(columns, j);
+    if (rows) {
+      var sum = 0.0;
+      for (var k = 0u; k < N; k++) { sum += left[at(slot, k, i)] * cells[at(slot, k, j)]; }
+      let row = index(across, i);
+      if (row < size() && column < size()) { s_store(b, row, column, sum); }
+    } else if (part * N + i < height() && column < size()) {
+      x_store(b, part * N + i, column, sums[t]);
+    }
+  }
+}
