@@ -40,6 +40,8 @@ def retyped(value: Any, old: str, new: str) -> Any:
 def of_kind(op: Op, case: Any, kind: str) -> Any:
     """Return a case with operands of dtype `kind`; None where the op has none."""
     names = {r["dtype"] for r in case["inputs"]}
+    if "pairs" in case and kind not in ("float32", "float64"):
+        return None
     if kind in COMPLEX and "c" not in getattr(op, "kinds", "c" if op.name in MOVING else ""):
         return None
     if kind in (*FLOATS, *COMPLEX):

@@ -65,11 +65,24 @@ def seen(x: Any, record: dict[str, Any]) -> Any:
 def application(case: Case, device: str) -> Any:
     """Return the function that applies the op of a case, through its public front where it says so."""
     op, params = REGISTRY[case["op"]], params_of(case, device)
+    if "pairs" in case:
+        return of_pairs(lambda *xs: op.bind(*xs, **params), case["pairs"])
     return (
         (lambda *xs: op(*xs, **params))
         if case.get("front")
         else (lambda *xs: op.bind(*xs, **params))
     )
+
+
+def of_pairs(function: Any, pairs: list[int]) -> Any:
+    """Return a function of complex numbers as one of pairs: the operands `pairs`, and the result if complex."""
+    as_complex, as_real = REGISTRY["as_complex"].bind, REGISTRY["as_real"].bind
+
+    def call(*xs: Any) -> Any:
+        y = function(*(as_complex(x) if i in pairs else x for i, x in enumerate(xs)))
+        return as_real(y) if y.dtype.is_complex else y
+
+    return call
 
 
 def run(case: Case, device: str) -> list[Any]:

@@ -22,12 +22,25 @@ SHAPES = ((3, 4), (), (1, 3), (2, 0))
 
 @dataclass
 class Sample:
-    """One application of an op. `smooth` says that differences around the values make sense."""
+    """One application of an op. `smooth` says that differences around the values make sense.
+
+    Where complex numbers are among operands or results, `pairs` are the operands that are some: their arrays,
+    and all results of cases, are pairs of real numbers along one more axis.
+    """
 
     name: str
     arrays: list[Any]
     params: dict[str, Any] = field(default_factory=dict)
     smooth: bool = True
+    pairs: tuple[int, ...] | None = None
+
+    @property
+    def operands(self) -> list[Any]:
+        """The arrays as the op takes them."""
+        return [
+            x.view(np.complex64)[..., 0] if i in (self.pairs or ()) else x
+            for i, x in enumerate(self.arrays)
+        ]
 
 
 def generator(op: Op, name: str) -> np.random.Generator:
@@ -194,6 +207,9 @@ def _operand(rng: np.random.Generator, what: Any) -> Any:
         x = uniform(rng, -1, 1, shape)
         more = 3 * np.eye(shape[-1], dtype=np.float32)
         return x @ np.swapaxes(x, -1, -2) + more if kind == "definite" else x + more
+    if what and what[0] in ("complex64", "float32"):
+        kind, shape = what
+        return uniform(rng, -2, 2, (*shape, 2) if kind == "complex64" else shape)
     return uniform(rng, -2, 2, what)
 
 
@@ -205,7 +221,11 @@ def _declared(op: Any) -> Iterator[Sample]:
         )
         rng = generator(op, name)
         shapes = (operands,) if op.family == "view" else operands
-        yield Sample(name.replace(" ", ""), [_operand(rng, s) for s in shapes], dict(params))
+        kinds = [s[0] if s and isinstance(s[0], str) else "" for s in shapes]
+        pairs = tuple(k for k, kind in enumerate(kinds) if kind == "complex64")
+        arrays = [_operand(rng, s) for s in shapes]
+        both = "complex64" in kinds or "float32" in kinds
+        yield Sample(name.replace(" ", ""), arrays, dict(params), pairs=pairs if both else None)
 
 
 # -- reductions ------------------------------------------------------------------------------------
