@@ -279,3 +279,32 @@ def test_tape_errors():
             tape.__enter__()
     with pytest.raises(ValueError, match="unconnected"):
         tape.gradient(x, x, unconnected_gradients="maybe")
+
+
+def test_gradcheck_of_complex_numbers():
+    z = tg.tensor([1 + 2j, 0.3 - 0.7j], dtype=tg.complex128, device="cpu", requires_grad=True)
+    r = tg.tensor([1.0, 2.0], dtype=tg.float64, device="cpu", requires_grad=True)
+    functions = {
+        "complex": lambda z, r: z.exp() * z.conj() * r,
+        "real": lambda z, r: (z * r).abs(),
+        "of both": lambda z, r: tg.polar(r, z.real),
+    }
+    for f in functions.values():
+        assert gradcheck(f, (z, r), check_forward_ad=True)
+        assert gradcheck(f, (z, r), fast_mode=True)
+        assert gradgradcheck(f, (z, r))
+
+    class Unconjugated(tg.autograd.Function):
+        """The gradient of z * z without its conjugate."""
+
+        @staticmethod
+        def forward(ctx, z):
+            ctx.save_for_backward(z)
+            return z * z
+
+        @staticmethod
+        def backward(ctx, ct):
+            return 2 * ctx.saved_tensors[0] * ct
+
+    with pytest.raises(GradcheckError, match="reverse mode disagrees"):
+        gradcheck(Unconjugated.apply, (z,))

@@ -320,3 +320,57 @@ def test_saved_and_loaded(device: str, tmp_path: Any) -> None:
     back = tg.load(tmp_path / "z.pt", map_location=device)["z"]
     assert back.dtype is tg.complex64
     assert back.tolist() == A.tolist()
+
+
+@pytest.mark.every_host
+def test_an_imaginary_number_is_not_zero(device: str) -> None:
+    x = tg.tensor([1j, 0, 2, -0.0, complex(0, np.nan)], device=device)
+    assert x.bool().tolist() == [True, False, True, False, True]
+    assert tg.nonzero(x).flatten().tolist() == [0, 2, 4]
+    assert x.any().item()
+    assert not x.all().item()
+    assert tg.count_nonzero(x).item() == 3
+    odd = tg.tensor([complex(np.nan, np.inf), complex(-np.inf, 1)], device=device)
+    most = 3.4028234663852886e38
+    assert tg.nan_to_num(odd).tolist() == [complex(0, most), complex(-most, 1)]
+    assert tg.nan_to_num(odd, 1, 2, 3).tolist() == [1 + 2j, 3 + 1j]
+
+
+def test_what_is_for_real_functions_refuses_others() -> None:
+    z = tg.tensor([1 + 2j, 3j], device="cpu")
+    x = tg.tensor([1.0, 2.0], device="cpu")
+    functional = tg.autograd.functional
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: tg.func.jacrev(tg.abs)(z), "jacrev: Expected all inputs to be real"),
+        (lambda: tg.func.jacfwd(tg.abs)(z), "jacfwd: Expected all inputs to be real"),
+        (lambda: tg.func.hessian(lambda z: z.abs().sum())(z), "Expected all inputs to be real"),
+        (lambda: tg.func.jacrev(lambda x: x * 1j)(x), "jacrev: Expected all outputs to be real"),
+        (lambda: tg.func.jacfwd(lambda x: x * 1j)(x), "jacfwd: Expected all outputs to be real"),
+        (
+            lambda: functional.jacobian(lambda z: z * z, z),
+            "jacobian: Expected all outputs to be real",
+        ),
+        (lambda: tg.func.grad(lambda z: (z * z).sum())(z), "only for real scalar outputs"),
+        (lambda: (z.requires_grad_() * 2).sum().backward(), "only for real outputs"),
+    ]
+    for f, words in wrong:
+        with pytest.raises(tg.GradientError, match=words):
+            f()
+
+
+def test_optimizers_take_complex_parameters_or_refuse_them() -> None:
+    z = tg.tensor([1 + 2j, 3j], device="cpu", requires_grad=True)
+    step = tg.optim.SGD([z], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1)
+    pairs = tg.view_as_real(z.detach()).clone().requires_grad_()
+    other = tg.optim.SGD([pairs], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1)
+    for _ in range(3):
+        for p, optimizer in ((z, step), (tg.view_as_complex(pairs), other)):
+            optimizer.zero_grad()
+            (p * (2 + 1j)).abs().pow(3).sum().backward()
+            optimizer.step()
+    np.testing.assert_allclose(
+        z.detach().numpy(), tg.view_as_complex(pairs.detach()).numpy(), rtol=1e-6
+    )
+    for kind in (tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad, tg.optim.LBFGS, tg.optim.Rprop):
+        with pytest.raises(tg.DTypeError, match="does not support complex parameters"):
+            kind([z])

@@ -12,6 +12,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import GradientError
+from tabgrad.transforms.jacobian import check_real
 
 Func = Callable[..., Any]
 
@@ -188,6 +189,7 @@ def _rows(
     y: Any, xs: Sequence[Any], graph: bool, vectorize: bool, strict: bool, k: int
 ) -> list[Any]:
     """Compute the rows of the Jacobian of `y`, stacked, for each input."""
+    check_real("jacobian", outputs=[y])
     n = y.numel()
     if not y.requires_grad or not n:
         _check_strict("jacobian", strict, graph, [y], xs, [])

@@ -58,7 +58,7 @@ def cast(x: Operand, *, dtype: DType) -> Array:
     bits; one that fits only 32 bits is taken modulo 2 ** bits. As uint32 a float is taken modulo 2 ** 32,
     and inf and nan become 0. All devices agree.
     """
-    if x.dtype.kind == "c" and not dtype.is_complex:
+    if x.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_:
         x = x.real
     if x.dtype.kind == "f" and dtype.category == INT and dtype.name != "uint64":
         return _truncated(x, dtype)

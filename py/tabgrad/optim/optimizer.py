@@ -18,6 +18,7 @@ from tabgrad.core.capture import (
     on_replay,
     refuse,
 )
+from tabgrad.core.errors import DTypeError
 from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
@@ -162,6 +163,8 @@ class Optimizer:
     """A compiled call depends on those attributes that a user's code names; see `_depend`."""
     state: States
     param_groups: list[Group]
+    complex_too: ClassVar = False
+    """Whether parameters may be complex: its formula must be right for them."""
     found_inf: Tensor | None = None
     """Set by a GradScaler: if this 0-d tensor is true the step changes nothing."""
     _counters: ClassVar[tuple[str, ...]] = ()
@@ -228,6 +231,11 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(
                     f"optimizer can only optimize Tensors, but one is {type(p).__name__}"
+                )
+            if p.spec.dtype.is_complex and not self.complex_too:
+                raise DTypeError(
+                    f"{type(self).__name__} does not support complex parameters; keep pairs of real numbers as "
+                    "the parameter, and compute with view_as_complex(parameter)"
                 )
             if not (p.is_leaf or p.retains_grad or self.defaults.get("differentiable")):
                 raise ValueError("can't optimize a non-leaf Tensor")

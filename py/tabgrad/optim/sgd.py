@@ -38,6 +38,8 @@ class SGD(Optimizer):
     tensor([0., 0.], requires_grad=True)
     """
 
+    complex_too = True
+
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
         weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,

@@ -179,6 +179,12 @@ def nan_to_num(
     """Replace nan, inf and -inf, by default by 0, the largest and the smallest number."""
     if input.spec.dtype.category < FLOAT:
         return e.copy(input)
+    if input.spec.dtype.is_complex:
+        room = complex_numbers()
+        re, im = (
+            nan_to_num(part, nan, posinf, neginf) for part in (room.real(input), room.imag(input))
+        )
+        return room.complex(re, im)
     top = finfo(input.spec.dtype).max
     x = e.where(r.isnan(input), 0.0 if nan is None else nan, input)
     x = e.where(r.eq(x, math.inf), top if posinf is None else posinf, x)

@@ -191,6 +191,11 @@ def grad_and_value(
                 f"grad: expected the function to return one tensor with no dimensions, got {got}; "
                 "reduce it, or use func.vjp or func.jacrev"
             )
+        if value.spec.dtype.is_complex:
+            raise GradientError(
+                f"grad can be implicitly created only for real scalar outputs but got {value.spec.dtype!r}: "
+                "take the real part or the absolute value, or use func.vjp"
+            )
         one = filled(1.0, value.spec, value.device)
         grads = linearized.pull([one], keep=False)
         found = grads[0] if isinstance(argnums, int) else grads

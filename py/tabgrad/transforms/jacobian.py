@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tabgrad.core import dtype as dt, tree
+from tabgrad.core.errors import GradientError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant, zeros_like
@@ -108,6 +109,17 @@ def _arranged(
     return tree.unflatten(outs, inner)
 
 
+def check_real(name: str, **tensors: Sequence[Any]) -> None:
+    """Raise GradientError for complex tensors: a column of numbers does not say how their parts depend."""
+    for what, xs in tensors.items():
+        for i, x in enumerate(xs):
+            if x.spec.dtype.is_complex:
+                raise GradientError(
+                    f"{name}: Expected all {what} to be real but received complex tensor at flattened "
+                    f"{what[:-1]} idx: {i}; take it apart with view_as_real()"
+                )
+
+
 def jacrev(
     func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False,
     chunk_size: int | None = None,
@@ -129,6 +141,7 @@ def jacrev(
     def call(*args: Any, **kwargs: Any) -> Any:
         chosen, primals = _choose("jacrev", argnums, args, kwargs, func)
         at = Pullback("jacrev", chosen, primals, has_aux)
+        check_real("jacrev", inputs=at.inputs, outputs=at.outputs)
         total = sum(y.spec.size for y in at.outputs)
         parts: list[list[Any]] = [[] for _ in at.inputs]
         for start, stop in chunks(total, chunk_size):
@@ -181,6 +194,7 @@ def jacfwd(
     def call(*args: Any, **kwargs: Any) -> Any:
         chosen, primals = _choose("jacfwd", argnums, args, kwargs, func)
         xs, in_structure = tensors_in("jacfwd", "the inputs", primals)
+        check_real("jacfwd", inputs=xs)
         total = sum(x.spec.size for x in xs)
         columns: list[list[Any]] = []
         drawn: list[Any] = []
@@ -189,6 +203,7 @@ def jacfwd(
             ys, ts, out_structure, aux = _pushed(
                 level, chosen, xs, in_structure, start, stop, has_aux
             )
+            check_real("jacfwd", outputs=ys)
             drawn = drawn or level.drawn
             columns.append(ts)
         blocks = []
