@@ -33,6 +33,10 @@ from tabgrad.nn.activation import (
 )  # fmt: skip
 from tabgrad.nn.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from tabgrad.nn.attention import MultiheadAttention as MultiheadAttention
+from tabgrad.nn.classifying import (
+    LinearCrossEntropyLoss as LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions as LinearCrossEntropyOptions,
+)  # fmt: skip
 from tabgrad.nn.containers import (
     ModuleDict as ModuleDict,
     ModuleList as ModuleList,
@@ -104,6 +108,7 @@ from tabgrad.nn.norm import (
     BatchNorm1d as BatchNorm1d,
     BatchNorm2d as BatchNorm2d,
     BatchNorm3d as BatchNorm3d,
+    CrossMapLRN2d as CrossMapLRN2d,
     GroupNorm as GroupNorm,
     InstanceNorm1d as InstanceNorm1d,
     InstanceNorm2d as InstanceNorm2d,
@@ -133,6 +138,7 @@ from tabgrad.nn.padding import (
 from tabgrad.nn.parameter import (
     Buffer as Buffer,
     Parameter as Parameter,
+    UninitializedBuffer as UninitializedBuffer,
     UninitializedParameter as UninitializedParameter,
 )  # fmt: skip
 from tabgrad.nn.pooling import (
@@ -145,6 +151,8 @@ from tabgrad.nn.pooling import (
     AvgPool1d as AvgPool1d,
     AvgPool2d as AvgPool2d,
     AvgPool3d as AvgPool3d,
+    FractionalMaxPool2d as FractionalMaxPool2d,
+    FractionalMaxPool3d as FractionalMaxPool3d,
     LPPool1d as LPPool1d,
     LPPool2d as LPPool2d,
     LPPool3d as LPPool3d,

@@ -103,6 +103,39 @@ class UninitializedParameter(Parameter, Uninitialized):
         return found
 
 
+class UninitializedBuffer(Buffer, Uninitialized):
+    """A buffer of a lazy module: it gets its shape from the first input."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls, requires_grad: bool = False, device: DeviceLike | None = None,
+        dtype: DType | None = None, persistent: bool = True,
+    ) -> UninitializedBuffer:  # fmt: skip
+        """Make a buffer without a shape."""
+        empty = tg.empty(0, device=device, dtype=dtype)
+        made = tg.Tensor._make_subclass(cls, empty, requires_grad)
+        made.persistent = persistent
+        return made
+
+    def __init__(
+        self, requires_grad: bool = False, device: DeviceLike | None = None,
+        dtype: DType | None = None, persistent: bool = True,
+    ) -> None:  # fmt: skip
+        pass
+
+    def materialize(
+        self, shape: Dims, device: DeviceLike | None = None, dtype: DType | None = None
+    ) -> None:
+        """Become an ordinary Buffer of this shape, its values not yet set."""
+        made = tg.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = Buffer  # type: ignore[assignment]
+        self.data = made
+
+    def __repr__(self) -> str:
+        return "<UninitializedBuffer>"
+
+
 def parameter_if(
     there: bool, shape: Dims, device: DeviceLike | None, dtype: DType | None
 ) -> Parameter | None:

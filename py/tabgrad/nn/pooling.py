@@ -299,3 +299,47 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """Average pooling of (N, C, D, H, W) to (N, C, *output_size); None keeps a size."""
 
     axes = 3
+
+
+class _FractionalMaxPool(Layer):
+    axes = 0
+
+    def __init__(
+        self, kernel_size: Dims, output_size: Dims | None = None,
+        output_ratio: float | Sequence[float] | None = None, return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if (output_size is None) == (output_ratio is None):
+            raise ValueError(
+                f"{type(self).__name__}: expected exactly one of output_size and output_ratio"
+            )
+        if output_ratio is not None:
+            ratios: Any = output_ratio if isinstance(output_ratio, tuple | list) else [output_ratio]
+            if not all(0 < ratio < 1 for ratio in ratios):
+                raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+        self.kernel_size = kernel_size
+        self.output_size = output_size
+        self.output_ratio = output_ratio
+        self.return_indices = return_indices
+        self._random_samples = _random_samples
+
+    def forward(self, input: Tensor) -> Any:
+        """Compute maxima of windows at random places."""
+        pool = F.fractional_max_pool2d if self.axes == 2 else F.fractional_max_pool3d
+        return pool(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+            self._random_samples,
+        )  # fmt: skip
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Max pooling of (N, C, H, W) over windows at random places, to a size or a ratio of it."""
+
+    axes = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Max pooling of (N, C, D, H, W) over windows at random places, to a size or a ratio of it."""
+
+    axes = 3

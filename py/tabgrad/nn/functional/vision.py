@@ -7,6 +7,7 @@ many, it is a product with a matrix of weights, made of comparisons of coordinat
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -428,4 +429,43 @@ def _cubically(x: Tensor, places: list[Any], padding: str, corners: bool) -> Ten
     return total
 
 
-__all__ = ["affine_grid", "grid_sample", "interpolate"]
+def upsample(
+    input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest", align_corners: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """Resize as `interpolate` does, by an old name: a UserWarning says so."""
+    warnings.warn(
+        "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(
+    input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
+    """Resize as `interpolate` does with mode "nearest", by an old name: a UserWarning says so."""
+    warnings.warn(
+        "`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(
+    input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
+    """Resize as `interpolate` does with aligned corners, by an old name: a UserWarning says so."""
+    warnings.warn(
+        "`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+__all__ = [
+    "affine_grid", "grid_sample", "interpolate", "upsample", "upsample_bilinear", "upsample_nearest",
+]  # fmt: skip
