@@ -52,7 +52,7 @@ def test_directives_stand_first() -> None:
 def test_unknown_names_say_what_there_is() -> None:
     with pytest.raises(ShaderError, match="no library function named tanhf"):
         library.functions(["tanhf"])
-    with pytest.raises(ShaderError, match="no kernel named matmal; there are cholesky, "):
+    with pytest.raises(ShaderError, match=r"no kernel named matmal; there are .*cholesky, "):
         library.kernel("matmal")
     with pytest.raises(ShaderError, match="no block named lode; it has bindings, combine, dims"):
         library.kernel("scan").with_blocks({"lode": ""})

@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straightened
+from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
 from tabgrad.lower.kernels.decompositions.steps import NB, Steps, value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -40,7 +40,8 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps.fill(mirrored, s, whole)
     steps.identity(vectors)
     failed = sweeps.run(vectors, s, size)
-    vectors, values = straightened(steps, vectors), steps.scratch(size, 1)
+    turned, vectors, values = vectors, steps.scratch(size, size), steps.scratch(size, 1)
+    straighten(steps, turned, vectors)
     # what was rounded in many turns is left out: the values are vᵀ a v again
     steps.multiply(s, whole, vectors)
     steps.reduce(values, vectors, s)

@@ -35,7 +35,7 @@ def _geqrf(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     rows, columns = a.shape[-2:]
     packed, tau = steps.result(0, rows, columns), steps.result(1, min(rows, columns), 1)
     if columns <= NB and rows <= HELD:
-        _small(steps, a, tau, {"a": packed})
+        small(steps, a, tau, {"a": packed})
         return steps.made
     steps.copy(a, packed)
     reduce(steps, packed, tau)
@@ -51,12 +51,12 @@ def _qr(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     q, r = steps.result(0, rows, k), steps.result(1, k, columns)
     tau = steps.scratch(k, 1)
     if columns <= NB and rows <= HELD:
-        _small(steps, a, tau, {"q": q, "r": r})
+        small(steps, a, tau, {"q": q, "r": r})
         return steps.made
     work = steps.scratch(rows, columns)
     steps.copy(a, work)
     found = reduce(steps, work, tau)
-    _upper(steps, work, r)
+    upper(steps, work, r)
     orthogonal(steps, found, q)
     return steps.made
 
@@ -100,7 +100,7 @@ def orthogonal(steps: Steps, found: list[Reflections], q: Matrices) -> None:
         steps.multiply(rest, one.vt, part, subtract=True)
 
 
-def _upper(steps: Steps, a: Matrices, r: Matrices) -> None:
+def upper(steps: Steps, a: Matrices, r: Matrices) -> None:
     """Add the dispatch that copies r, without the reflections below it."""
 
     def value(e: Emitter, index: Index) -> str:
@@ -111,15 +111,18 @@ def _upper(steps: Steps, a: Matrices, r: Matrices) -> None:
     steps.fill(value, r)
 
 
-def _small(steps: Steps, a: Node, tau: Matrices, out: dict[str, Matrices]) -> None:
+def small(steps: Steps, a: Node | Matrices, tau: Matrices, out: dict[str, Matrices]) -> None:
     """Add the dispatch for matrices that fit into workgroup memory, and write what is wanted of them."""
-    rows, columns = a.shape[-2:]
+    rows, columns = a.shape[-2:] if isinstance(a, Node) else (a.rows, a.columns)
     nb = power_of_two(columns, 4)
     height = power_of_two(rows, nb) if rows <= NB else HELD
     lanes = nb if nb <= 8 else 4 * nb
     many = max(1, min(64 // lanes, 2400 // (height * (nb + 1))))
     step = steps.dispatch()
-    step.operand("source", a)
+    if isinstance(a, Node):
+        step.operand("source", a)
+    else:
+        step.matrices("source", a)
     form = int("q" in out)
     if form:
         step.blocks["a"] = (

@@ -16,6 +16,8 @@ SWEEPS = 12
 """The most sweeps over all pairs of blocks; half of them are enough for most matrices."""
 INSIDE = 2
 """The most sweeps inside of two blocks."""
+FEW, MANY_INSIDE = 6, 12
+"""The same of a single pair, whose products are computed anew for each sweep."""
 NO_BEFORE = "fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }\n"
 
 
@@ -70,20 +72,24 @@ class Sweeps:
         Return where a large element was left.
         """
         steps = self.steps
-        flags = [steps.scratch(1, 1, dt.int32) for _ in range(2)]
-        for sweep in range(SWEEPS):
+        most, inside = (SWEEPS, INSIDE) if self.blocks > 2 else (FEW, MANY_INSIDE)
+        # two buffers: what a kernel writes to can't tell its workgroups to leave
+        flags = [steps.scratch(most // 2, 1, dt.int32) for _ in range(2)]
+        steps.fill(lambda e, index: e.d.literal(0, "i32"), *flags)
+        for sweep in range(most):
+            row, last = sweep // 2, max(sweep - 1, 0) // 2
             now, before = flags[sweep % 2], flags[1 - sweep % 2]
-            steps.fill(lambda e, index: e.d.literal(0, "i32"), *([now] if sweep else flags))
+            now, before = now.part(row, row + 1, 0, 1), before.part(last, last + 1, 0, 1)
             for turn in range(self.blocks - 1):
                 step = steps.dispatch()
                 step.matrices("source", x if s is None else s)
                 step.matrices("flags", now, "w")
                 step.blocks["values"] = "fn values_store(b: u32, i: u32, j: u32, value: f32) {}\n"
                 step.matrices("before", before)
-                dims = {"GRAM": int(s is None), "SWEEPS": INSIDE, "WHOLE": 0}
+                dims = {"GRAM": int(s is None), "SWEEPS": inside, "WHOLE": 0}
                 self._jacobi(step, turn, int(sweep > 0), dims, height)
                 self._rotate(x, s, before, int(sweep > 0), turn)
-        return flags[(SWEEPS - 1) % 2]
+        return flags[1].part(most // 2 - 1, most // 2, 0, 1)
 
     def _jacobi(
         self, step: Dispatch, turn: int, later: int, dims: dict[str, int], height: int
@@ -121,10 +127,9 @@ class Sweeps:
         self.steps.add(step.kernel("rotate", groups, self.shape.dims))
 
 
-def straightened(steps: Steps, v: Matrices) -> Matrices:
+def straighten(steps: Steps, v: Matrices, out: Matrices) -> None:
     """Add the dispatches that make nearly orthonormal columns as orthonormal as they can be."""
-    n = v.columns
-    near, made = steps.scratch(n, n), steps.scratch(n, n)
+    near = steps.scratch(v.columns, v.columns)
     steps.multiply(near, v.mT, v)
 
     def value(e: Emitter, index: Index) -> str:
@@ -133,8 +138,7 @@ def straightened(steps: Steps, v: Matrices) -> Matrices:
         return f"{least} - 0.5f * {near.load(e, index)}"
 
     steps.fill(value, near)
-    steps.multiply(made, v, near)
-    return made
+    steps.multiply(out, v, near)
 
 
 def order(
@@ -152,4 +156,4 @@ def order(
     steps.add(step.kernel("order", math.ceil(steps.batch * x.columns / 64), dims))
 
 
-__all__ = ["Sweeps", "order", "straightened"]
+__all__ = ["Sweeps", "order", "straighten"]

@@ -1,0 +1,158 @@
+"""svd: the columns of a matrix are turned until they are orthogonal; their lengths are the singular values.
+
+The vectors on the right are the product of the turns. Those on the left are the q of the turned columns, which
+is orthonormal even where singular values are zero. A tall matrix is replaced by its r first.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tabgrad.lower.emit import Emitter, Index
+from tabgrad.lower.index import ZERO, var
+from tabgrad.lower.ir import Node
+from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.kernels.decompositions import qr
+from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
+from tabgrad.lower.kernels.decompositions.steps import NB, Matrices, Steps
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.tokens import Size
+
+TALL = 2
+"""A matrix with this many times more rows than columns is factored before it is turned."""
+
+
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+    """Make the dispatches that find singular values and vectors; a wide matrix is turned on its side."""
+    steps = Steps(printer, n, scratch)
+    (x,) = n.srcs
+    rows, columns = x.shape[-2:]
+    k = min(rows, columns)
+    u, s, v = steps.result(0, rows, k), steps.result(1, k, 1), steps.result(2, k, columns).mT
+    wide = rows < columns
+    a = steps.scratch(max(rows, columns), k)
+    source = a.mT if wide else a
+    steps.copy(x, source)
+    scale = _scaled(steps, a)
+    if a.rows >= TALL * k and a.rows > qr.HELD:
+        tau, top = steps.scratch(k, 1), steps.scratch(k, k)
+        found = qr.reduce(steps, a, tau)
+        qr.upper(steps, a, top)
+        values, left, right, failed = _square(steps, top)
+        first, inner = steps.scratch(a.rows, k), left[0]
+        qr.orthogonal(steps, found, first)
+        whole = steps.scratch(a.rows, k)
+        steps.multiply(whole, first, inner)
+        left = whole, left[1]
+    else:
+        values, left, right, failed = _square(steps, a)
+    _finish(steps, (values, scale, failed), left, right, (u, s, v), wide)
+    return steps.made
+
+
+def _scaled(steps: Steps, a: Matrices) -> Matrices:
+    """Multiply matrices by the power of two that brings their elements to 1, so that no square overflows."""
+    most, scale = steps.scratch(a.columns, 1), steps.scratch(1, 1)
+
+    def largest(e: Emitter, index: Index, m: Matrices) -> str:
+        b, j, _ = index
+        e.line(e.d.var("most", "f32", "0.0f"))
+        e.open(e.d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
+        e.line(f"most = max(most, abs({m.load(e, (b, var('t', m.rows), j))}));")
+        e.close()
+        return "most"
+
+    def power(e: Emitter, index: Index) -> str:
+        bits = f"(bitcast<u32>({largest(e, index, most)}) >> 23u)"
+        usual = f"{bits} > 0u && {bits} < 255u"
+        return f"select(1.0f, bitcast<f32>(max(254u - min({bits}, 254u), 1u) << 23u), {usual})"
+
+    steps.fill(lambda e, index: largest(e, index, a), most)
+    steps.fill(power, scale)
+    steps.fill(lambda e, i: f"{a.load(e, i)} * {scale.load(e, (i[0], ZERO, ZERO))}", a)
+    return scale
+
+
+Left = tuple[Matrices, Matrices]
+"""Vectors on the left, and the matrices whose diagonals have the signs of the values."""
+
+
+def _square(steps: Steps, a: Matrices) -> tuple[Matrices, Left, Matrices, Matrices]:
+    """Add the dispatches for matrices that are scaled; return values, vectors, and where there are none."""
+    m, n = a.rows, a.columns
+    x = steps.scratch(m + n, n)
+    top, turns = x.part(0, m, 0, n), x.below(m, 0)
+    steps.fill(lambda e, index: a.load(e, index), top)
+    steps.identity(turns)
+    failed = Sweeps(steps, n).run(x, None, m)
+    if n > NB:
+        # what was rounded in many turns is left out: the columns are those of a v again
+        turned, x = turns, steps.scratch(m + n, n)
+        top, turns = x.part(0, m, 0, n), x.below(m, 0)
+        straighten(steps, turned, turns)
+        steps.multiply(top, a, turns)
+    lengths, values, sorted_ = steps.scratch(n, 1), steps.scratch(n, 1), steps.scratch(m + n, n)
+    steps.reduce(lengths, top, top, "sqrt(sum)")
+    order(steps, lengths, x, failed, (values, sorted_), descending=True)
+    columns, q, tau = sorted_.part(0, m, 0, n), steps.scratch(m, n), steps.scratch(n, 1)
+    if m <= qr.HELD and n <= NB:
+        r = steps.scratch(n, n)
+        qr.small(steps, columns, tau, {"q": q, "r": r})
+    else:
+        r = columns
+        qr.orthogonal(steps, qr.reduce(steps, columns, tau), q)
+    return values, (q, r), sorted_.below(m, 0), failed
+
+
+def _finish(
+    steps: Steps, of: tuple[Matrices, Matrices, Matrices], left: Left, right: Matrices,
+    out: tuple[Matrices, Matrices, Matrices], wide: bool,
+) -> None:  # fmt: skip
+    """Add the dispatches that choose the signs, scale the values back, and write nan where it failed."""
+    (values, scale, failed), (q, r), (u, s, v) = of, left, out
+    if wide:
+        u, v = v, u
+    signs = steps.scratch(s.rows, 1)
+    chosen = right if wide else q
+    steps.fill(lambda e, index: _sign(e, index, chosen), signs)
+
+    def checked(e: Emitter, index: Index, value: str) -> str:
+        bad = f"({failed.load(e, (index[0], ZERO, ZERO))} != 0)"
+        return e.d.choose(bad, e.d.literal(math.nan, "f32"), value)
+
+    def signed(e: Emitter, index: Index, m: Matrices, other: bool) -> str:
+        b, _, j = index
+        value = f"{m.load(e, index)} * {signs.load(e, (b, j, ZERO))}"
+        if other:
+            value += f" * {e.d.choose(f'{r.load(e, (b, j, j))} < 0.0', '-1.0f', '1.0f')}"
+        return checked(e, index, value)
+
+    steps.fill(lambda e, index: signed(e, index, q, wide), u)
+    steps.fill(lambda e, index: signed(e, index, right, not wide), v)
+
+    def unscaled(e: Emitter, index: Index) -> str:
+        factor = scale.load(e, (index[0], ZERO, ZERO))
+        return checked(e, index, f"{values.load(e, index)} / {factor}")
+
+    steps.fill(unscaled, s)
+
+
+def _sign(e: Emitter, index: Index, m: Matrices) -> str:
+    """Write the sign that makes the first large element of column `j` positive."""
+    b, j, _ = index
+    d = e.d
+    place = (b, var("t", m.rows), j)
+    e.line(d.var("most", "f32", "0.0f"))
+    e.line(d.var("sign", "f32", "0.0f"))
+    for line in (
+        "most = max(most, abs({0}));",
+        "if (sign == 0.0 && abs({0}) >= 0.98 * most) {{ sign = select(1.0f, -1.0f, {0} < 0.0); }}",
+    ):
+        e.open(d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
+        e.line(line.format(m.load(e, place)))
+        e.close()
+    return "select(sign, 1.0f, sign == 0.0)"
+
+
+register(Record(op="svd", passes=_passes))
