@@ -183,3 +183,17 @@ def test_indefinite_matrices() -> None:
     assert L.ldl_factor_ex(tg.zeros(2, 2, device="cpu")).info.item() == 1
     with pytest.raises(L.LinAlgError, match="diagonal block 1 of D is zero"):
         L.ldl_factor(tg.zeros(2, 2, device="cpu"))
+
+
+def test_low_rank() -> None:
+    for shape in ((2, 30, 20), (2, 20, 30)):
+        a = RNG.normal(size=(*shape[:-1], 3)) @ RNG.normal(size=(2, 3, shape[-1]))
+        x = tg.tensor(a, device="cpu")
+        u, s, v = tg.svd_lowrank(x, q=5)
+        np.testing.assert_allclose((u * s.unsqueeze(-2) @ v.mT).numpy(), a, atol=1e-10)
+        np.testing.assert_allclose(s.numpy(), np.linalg.svd(a, compute_uv=False)[:, :5], atol=1e-10)
+        u, s, v = tg.pca_lowrank(x, q=3)
+        centred = a - a.mean(-2, keepdims=True)
+        np.testing.assert_allclose((u * s.unsqueeze(-2) @ v.mT).numpy(), centred, atol=1e-10)
+    with pytest.raises(ValueError, match=r"q\(=40\) must be non-negative"):
+        tg.pca_lowrank(x, q=40)

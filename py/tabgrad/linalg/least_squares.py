@@ -17,6 +17,7 @@ from tabgrad.linalg.arguments import (
     one_dtype,
     verified,
 )  # fmt: skip
+from tabgrad.linalg.factoring import identity
 from tabgrad.linalg.formulas import formula
 from tabgrad.linalg.norms import matrix_norm
 from tabgrad.linalg.solving import inv_ex
@@ -240,9 +241,18 @@ def cond(input: Tensor, p: Any = None) -> Tensor:
 # -- least squares ---------------------------------------------------------------------------------
 
 
+def _inverse(a: Any, rcond: Any, driver: str) -> Any:
+    """Return the pseudo-inverses that a driver solves with."""
+    if driver != "gels":
+        return _pinv(a, e.mul(rcond, 0), rcond, hermitian=False)
+    m = a.spec.shape[-2]
+    one = v.expand.bind(identity(a, m), shape=(*a.spec.shape[:-2], m, m))
+    return _best(a, one, rcond, driver=driver)
+
+
 def _best_derivative(primals: Any, tangents: Any, ys: Any, *, driver: str) -> Any:
     (a, b, rcond), (da, db, _) = primals, tangents
-    p = _pinv(a, e.mul(rcond, 0), rcond, hermitian=False)
+    p = _inverse(a, rcond, driver)
     change = None if db is None else matmul.bind(p, db)
     if da is not None:
         change = accumulate(change, matmul.bind(change_of_pinv(a, p, da), b))
@@ -251,7 +261,7 @@ def _best_derivative(primals: Any, tangents: Any, ys: Any, *, driver: str) -> An
 
 def _best_pull(cts: Any, primals: Any, ys: Any, *, driver: str) -> Any:
     (g,), (a, b, rcond) = cts, primals
-    p = _pinv(a, e.mul(rcond, 0), rcond, hermitian=False)
+    p = _inverse(a, rcond, driver)
     return pull_of_pinv(a, p, matmul.bind(g, adjoint(b))), matmul.bind(adjoint(p), g), None
 
 

@@ -9,6 +9,7 @@ from tabgrad.linalg import determinants, factoring, return_types, solving, spect
 from tabgrad.linalg.determinants import logdet
 from tabgrad.linalg.factoring import geqrf, lu_unpack, orgqr, ormqr
 from tabgrad.linalg.least_squares import pinverse
+from tabgrad.linalg.low_rank import pca_lowrank, svd_lowrank
 from tabgrad.linalg.matrices import chain_matmul, matrix_exp, matrix_power, vander
 from tabgrad.linalg.norms import frobenius_norm, nuclear_norm
 from tabgrad.linalg.solving import cholesky_inverse, cholesky_solve, inverse, triangular_solve
@@ -190,10 +191,10 @@ class MatrixMethods:
 
 
 __all__ = [
-    "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "eig", "frobenius_norm", "geqrf",
-    "inverse", "logdet", "lstsq", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power", "matrix_rank",
-    "nuclear_norm", "orgqr", "ormqr", "pinverse", "qr", "slogdet", "solve", "svd", "symeig", "triangular_solve",
-    "vander",
+    "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "eig", "frobenius_norm",
+    "geqrf", "inverse", "logdet", "lstsq", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
+    "matrix_rank", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "solve",
+    "svd", "svd_lowrank", "symeig", "triangular_solve", "vander",
 ]  # fmt: skip
 
 publish(globals())

@@ -18,7 +18,7 @@ FUNCTIONS = {
     "linalg.rooted": (
         "chain_matmul cholesky cholesky_inverse cholesky_solve det eig frobenius_norm geqrf inverse "
         "logdet lstsq lu lu_solve lu_unpack matrix_exp matrix_power matrix_rank nuclear_norm orgqr "
-        "ormqr pinverse qr slogdet solve svd symeig triangular_solve vander"
+        "ormqr pca_lowrank pinverse qr slogdet solve svd svd_lowrank symeig triangular_solve vander"
     ),
     "nn.functional.rooted": (
         "adaptive_avg_pool1d adaptive_max_pool1d affine_grid_generator alpha_dropout "
