@@ -1,15 +1,16 @@
 //! fft: the discrete Fourier transforms of lines, each inside of one workgroup.
 //!
-//! A workgroup loads LINES lines, transforms them in its memory, stage by stage, and stores them. Lines that are
-//! too long for that are transformed in several passes: `load` and `store` say what a line is, and turn elements.
+//! A workgroup transforms LINES lines in stages, of which the first one loads elements and the last one stores
+//! results; in between they are in its memory. Lines that are too long for that are transformed in several
+//! passes: `load` and `store` say what a line is, and turn elements.
 //!
 //! @overrides  none
 //! @bindings   0 x read   1 out read and write
 //! @dispatch   one workgroup for each LINES lines, folded over x and y
 //! @blocks     bindings; dims: LINES * LENGTH elements fit the memory of a workgroup, RESULTS are stored of a
 //!             line, ACROSS says whether neighbouring lines lie beside each other where they are loaded, BESIDE
-//!             where they are stored; load; store: gets the place of the line in `values`; place: where an
-//!             element begins; stages: `lower/kernels/fourier/stages.py` writes these two
+//!             where they are stored; load; store; place: where an element goes after the first stage, but
+//!             for the number of its result; stages: `lower/kernels/fourier/stages.py` writes these two
 //! @reference  np.fft.fft(x, axis=-1)
 
 //@begin bindings
@@ -34,7 +35,7 @@ fn load(line: u32, r: u32) -> vec2f { return x[line * LENGTH + r]; }
 //@end
 
 //@begin store
-fn store(line: u32, r: u32, at: u32) { out[line * LENGTH + r] = values[at + r]; }
+fn store(line: u32, r: u32, v: vec2f) { out[line * LENGTH + r] = v; }
 //@end
 
 //@begin place
@@ -42,29 +43,35 @@ fn place(r: u32) -> u32 { return r % 2u * 3u + r / 2u; }
 //@end
 
 //@begin stages
-fn stage_0(t: u32) {
-  let at = t * 3u;
-  let x0 = values[at];
-  let p = values[at + 1u] + values[at + 2u];
-  let m = 0.866025404 * (values[at + 1u] - values[at + 2u]);
-  let r = x0 - 0.5 * p;
+fn stage_0(first: u32, t: u32) {
+  let line = select(t / 2u, t % LINES, ACROSS);
+  let r = select(t % 2u, t / LINES, ACROSS);
+  if (first + line >= lines()) { return; }
+  let x0 = load(first + line, r);
+  let x1 = load(first + line, r + 2u);
+  let x2 = load(first + line, r + 4u);
+  let at = line * LENGTH + place(r);
+  let p = x1 + x2;
+  let m = 0.866025404 * (x1 - x2);
+  let c = x0 - 0.5 * p;
   values[at] = x0 + p;
-  values[at + 1u] = vec2f(r.x + m.y, r.y - m.x);
-  values[at + 2u] = vec2f(r.x - m.y, r.y + m.x);
+  values[at + 1u] = vec2f(c.x + m.y, c.y - m.x);
+  values[at + 2u] = vec2f(c.x - m.y, c.y + m.x);
 }
-fn stage_1(t: u32) {
-  let k = t % 3u;
-  let at = t / 3u * 6u + k;
+fn stage_1(first: u32, t: u32) {
+  let line = select(t / 3u, t % LINES, BESIDE);
+  let r = select(t % 3u, t / LINES, BESIDE);
+  if (first + line >= lines()) { return; }
+  let at = line * LENGTH + r;
   let x0 = values[at];
-  let x1 = times(values[at + 3u], unit(k, 6u));
-  values[at] = x0 + x1;
-  values[at + 3u] = x0 - x1;
+  let x1 = times(values[at + 3u], unit(r, 6u));
+  store(first + line, r, x0 + x1);
+  store(first + line, r + 3u, x0 - x1);
 }
-fn transform(local: u32) {
-  for (var t = local; t < 4u; t += THREADS) { stage_0(t); }
+fn transform(first: u32, local: u32) {
+  for (var t = local; t < 4u; t += THREADS) { stage_0(first, t); }
   workgroupBarrier();
-  for (var t = local; t < 6u; t += THREADS) { stage_1(t); }
-  workgroupBarrier();
+  for (var t = local; t < 6u; t += THREADS) { stage_1(first, t); }
 }
 //@end
 
@@ -90,16 +97,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) local: u32) {
   let first = (group.y * groups.x + group.x) * LINES;
   if (first >= lines()) { return; }
-  for (var t = local; t < LINES * LENGTH; t += THREADS) {
-    let line = select(t / LENGTH, t % LINES, ACROSS);
-    let r = select(t % LENGTH, t / LINES, ACROSS);
-    if (first + line < lines()) { values[line * LENGTH + place(r)] = load(first + line, r); }
-  }
-  workgroupBarrier();
-  transform(local);
-  for (var t = local; t < LINES * RESULTS; t += THREADS) {
-    let line = select(t / RESULTS, t % LINES, BESIDE);
-    let r = select(t % RESULTS, t / LINES, BESIDE);
-    if (first + line < lines()) { store(first + line, r, line * LENGTH); }
-  }
+  transform(first, local);
 }

@@ -12,6 +12,7 @@ import pytest
 import tabgrad as tg
 from tests.hosts.nvrtc import compile_cuda
 from tests.lower import recorder
+from tests.lower.test_fusion import kernels
 
 NORMS = (None, "backward", "forward", "ortho")
 ONE = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
@@ -205,6 +206,31 @@ def test_compiled_for_many_sizes(device: str) -> None:
         x = values("fft", shape).astype("complex64")
         found = step(tg.tensor(x, device=device)).cpu().numpy()
         assert error(found, 2 * x) < 1e-6, shape
+
+
+def test_dispatches() -> None:
+    """Views, casts and what is computed of each element are part of the kernel that loads it."""
+    device = recorder.device()
+    x = tg.ones(64, 1024, dtype=tg.complex64, device=device) * 2
+    r = tg.ones(64, 1024, device=device) * 2
+    line = tg.ones(1 << 18, dtype=tg.complex64, device=device) * 2
+    window = tg.hann_window(256, device=device)
+    leaf = x.clone().requires_grad_()
+    device.backend.flush()
+
+    def gradient() -> Any:
+        return tg.autograd.grad(tg.view_as_real(tg.fft.fft(leaf)).sum(), leaf)
+
+    programs: dict[str, tuple[int, Callable[[], Any]]] = {
+        "fft": (1, lambda: tg.fft.fft(x)), "fft along dim 0": (1, lambda: tg.fft.fft(x, dim=0)),
+        "fft2": (2, lambda: tg.fft.fft2(x)), "rfft": (1, lambda: tg.fft.rfft(r[:, ::2] * 3)),
+        "irfft": (1, lambda: tg.fft.irfft(x[:, :513])), "hfft": (1, lambda: tg.fft.hfft(x, 512)),
+        "fft of real numbers": (1, lambda: tg.fft.fft(r, 2048)), "gradient": (1, gradient),
+        "2 ** 18": (2, lambda: tg.fft.fft(line)), "a prime": (3, lambda: tg.fft.fft(x[:, :1021])),
+        "stft": (1, lambda: tg.stft(r, 256, window=window, return_complex=True)),
+    }  # fmt: skip
+    for name, (count, program) in programs.items():
+        assert kernels(device, program) == count, (name, recorder.last_plan(device))
 
 
 @pytest.mark.nvrtc

@@ -44,7 +44,7 @@ class Storing:
                 for s in n.srcs if n.family != "reduction" else ():
                     if getattr(n.op, "whole", False) and s.op is not FULL:
                         self.stored.add(s.id)
-                    self.store_operand(s)
+                    self.store_operand(s, (record.buried if record is not None else 0) or 0)
             elif record is not None:
                 if record.buried is not None:
                     self.store_operand(n.srcs[0], record.buried)

@@ -114,8 +114,13 @@ class Passes:
         rows, inner = (1, 1) if one else (self.rows, self.inner)
         return Held(name, self.scratch(rows * length * NBYTES), length, inner)
 
-    def dispatch(self, own: Lines, begin: End, end: End, load: str, store: str) -> None:
-        """Make a dispatch; `load` and `store` are what its functions do for `line` with `row` and `spot`."""
+    def dispatch(
+        self, own: Lines, begin: End, end: End, load: str, store: str, wanted: str = ""
+    ) -> None:
+        """Make a dispatch; `load` and `store` are what its functions do for `line` with `row` and `spot`.
+
+        Where results follow from whole lines, `wanted` finds one.
+        """
         lines = LineKernels(self.printer, self.n, emitter(self.printer, self.n))
         count = own.rows * own.spots
         each = self.printer.limits.decide("lines of a workgroup", lambda: self.each(own))
@@ -125,9 +130,12 @@ class Passes:
         blocks = {
             "dims": size_functions(lines=count) + self.located(own) + self.sizes(own, each),
             "load": f"{loaded}fn load(line: u32, r: u32) -> vec2f {{ {located} {load} }}\n",
-            "store": f"{stored}fn store(line: u32, r: u32, at: u32) {{ {located} {store} }}\n",
+            "store": f"{stored}fn store(line: u32, r: u32, v: vec2f) {{ {located} {store} }}\n",
             "place": f"fn place(r: u32) -> u32 {{ {stages.places(radices)} }}\n",
-            "stages": stages.transform(radices, each * own.length),
+            "stages": (
+                (f"fn wanted(at: u32, r: u32) -> vec2f {{ {wanted} }}\n" if wanted else "")
+                + stages.transform(radices, each, bool(wanted))
+            ),
             "bindings": self.printer.d.bindings(lines.e.bindings()),
         }
         slots, spans = lines.e.bound()
@@ -210,18 +218,18 @@ def chain(
         store = f"let o = spot / {done}u * {done * size}u + spot % {done}u + r * {done}u;"
         guard = f"if (o < {results}u) " if last and results < length else ""
         own = Lines(
-            1 if one else p.rows, spots, size, results if last and spots == 1 else size,
+            1 if one else p.rows, spots, size, size,
             across=inner > 1 or spots > 1, beside=inner > 1 or done > 1,
         )  # fmt: skip
         sink = end if kept is None else writing(kept)
-        store += f" {guard}{{ result(row, o, values[at + r]); }}"
+        store += f" {guard}{{ result(row, o, v); }}"
         p.dispatch(own, begin, sink, f"return {load};", store)
         if kept is not None:
             begin = reading(kept)
         done *= size
 
 
-SPLIT = "let d = (a - b) * 0.5; let v = (a + b) * 0.5 + times(unit({k}, {n}u), vec2f(d.y, -d.x));"
+SPLIT = "let d = (a - b) * 0.5; return (a + b) * 0.5 + times(unit({k}, {n}u), vec2f(d.y, -d.x));"
 """Finds element k of a real line's spectrum from two of its pairs': a is number k, b its mirror image."""
 
 
@@ -229,20 +237,20 @@ def packed(p: Passes, half: int, begin: End, end: End) -> None:
     """Transform 2 * `half` real elements; `begin` gives pairs of them. One more than `half` are wanted."""
     if half <= stages.WITHIN and stages.factors(half) is not None:
         own = Lines(p.rows, 1, half, half + 1, p.inner > 1, p.inner > 1)
-        store = (
+        wanted = (
             f"let a = values[at + r % {half}u]; let b = conjugate(values[at + ({half}u - r) % {half}u]); "
-            f"{SPLIT.format(k='r', n=2 * half)} result(row, r, v);"
+            f"{SPLIT.format(k='r', n=2 * half)}"
         )
-        p.dispatch(own, begin, end, "return element(row, r);", store)
+        p.dispatch(own, begin, end, "return element(row, r);", "result(row, r, v);", wanted)
         return
     pairs = p.hold("pairs", half)
     transformed(p, half, begin, writing(pairs), half)
     own = Lines(p.rows, half + 1, 1, 1, False, False)
     load = (
         f"let a = element(row, spot % {half}u); let b = conjugate(element(row, ({half}u - spot) % {half}u)); "
-        f"{SPLIT.format(k='spot', n=2 * half)} return v;"
+        f"{SPLIT.format(k='spot', n=2 * half)}"
     )
-    p.dispatch(own, reading(pairs), end, load, "result(row, spot, values[at]);")
+    p.dispatch(own, reading(pairs), end, load, "result(row, spot, v);")
 
 
 # -- lengths without factors -----------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The text of a transform in workgroup memory: where elements begin, and a stage for each factor of the length.
 
 The elements begin in the order of their digits reversed, so that each stage transforms groups of places and
-leaves the results in the same places: threads only wait for each other between stages. A stage first turns the
+leaves the results in the same places: threads only wait for each other between stages. The first stage takes
+elements as they are loaded, and the last one mostly stores its results. All but the first turn their
 elements by powers of a root of unity. Two or three of these are computed, the others are products of two
 of them: the 7th power of one would have 7 times its error.
 """
@@ -9,7 +10,7 @@ of them: the 7th power of one would have 7 times its error.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 TURNS = {
     2: (1,), 3: (1,), 4: (1, 2), 5: (1, 2), 7: (1, 4), 8: (1, 4), 11: (1, 4, 8), 13: (1, 4, 8),
@@ -88,33 +89,93 @@ def places(radices: Sequence[int]) -> str:
     return f"return {' + '.join(terms) or '0u'};"
 
 
-def transform(radices: Sequence[int], elements: int) -> str:
-    """Write the functions that transform `elements` in workgroup memory, lines of the product of `radices`."""
-    stages, steps, done = [], [], 1
+def transform(radices: Sequence[int], lines: int, whole: bool) -> str:
+    """Write the functions of a workgroup that transforms `lines` lines of the product of `radices`.
+
+    The first stage takes its elements as they are loaded. The last one stores what it finds, unless `whole`
+    lines are needed for that.
+    """
+    count = len(radices)
+    length = math.prod(radices)
+    texts, calls, done = [], [], 1
     for i, radix in enumerate(radices):
-        head = f"fn stage_{i}(t: u32) {{\n"
-        stages.append(head + "".join(f"  {line}\n" for line in stage(radix, done)) + "}\n")
-        steps.append(
-            f"  for (var t = local; t < {elements // radix}u; t += THREADS) {{ stage_{i}(t); }}\n"
-            "  workgroupBarrier();\n"
+        first, last = i == 0, i == count - 1 and not whole
+        texts.append(
+            _function(f"stage_{i}(first: u32, t: u32)", stage(radix, done, length, first, last))
         )
+        calls.append((f"stage_{i}", f"{lines * length // radix}u"))
         done *= radix
-    return "".join(stages) + f"fn transform(local: u32) {{\n{''.join(steps)}}}\n"
+    if not radices:
+        texts.append(_function("stage_0(first: u32, t: u32)", _single(whole)))
+        calls.append(("stage_0", "LINES"))
+    if whole:
+        texts.append(_function("finish(first: u32, t: u32)", _stored()))
+        calls.append(("finish", "LINES * RESULTS"))
+    body = "  workgroupBarrier();\n".join(
+        f"  for (var t = local; t < {n}; t += THREADS) {{ {name}(first, t); }}\n"
+        for name, n in calls
+    )
+    return "".join(texts) + f"fn transform(first: u32, local: u32) {{\n{body}}}\n"
 
 
-def stage(radix: int, done: int) -> Iterator[str]:
-    """Write the statements of a stage after those whose radices multiply to `done`."""
-    if done == 1:
-        yield f"let at = t * {radix}u;"
+def _function(head: str, statements: Iterable[str]) -> str:
+    return f"fn {head} {{\n" + "".join(f"  {line}\n" for line in statements) + "}\n"
+
+
+def _spot(count: str, across: str) -> Iterator[str]:
+    """Write which line a thread is of, and its number among `count` of them; leave where there is no line."""
+    yield f"let line = select(t / {count}, t % LINES, {across});"
+    yield f"let r = select(t % {count}, t / LINES, {across});"
+    yield "if (first + line >= lines()) { return; }"
+
+
+def _single(whole: bool) -> Iterator[str]:
+    """Write what is done with the only element of a line."""
+    yield from _spot("1u", "ACROSS")
+    yield (
+        "values[line] = load(first + line, 0u);"
+        if whole
+        else ("store(first + line, 0u, load(first + line, 0u));")
+    )
+
+
+def _stored() -> Iterator[str]:
+    """Write the stores of results that follow from whole lines."""
+    yield from _spot("RESULTS", "BESIDE")
+    yield "store(first + line, r, wanted(line * LENGTH, r));"
+
+
+def stage(radix: int, done: int, length: int, first: bool, last: bool) -> Iterator[str]:
+    """Write the statements of a stage after those whose radices multiply to `done`.
+
+    The `first` loads its elements, the `last` stores its results.
+    """
+    if first or last:
+        yield from _spot(f"{length // radix}u", "ACROSS" if first else "BESIDE")
+    if first:
+        each = length // radix
+        found = [f"load(first + line, r{f' + {q * each}u' if q else ''})" for q in range(radix)]
+        yield from (f"var x{q} = {f};" for q, f in enumerate(found))
+        yield "let at = line * LENGTH + place(r);"
     else:
-        yield f"let k = t % {done}u;"
-        yield f"let at = t / {done}u * {done * radix}u + k;"
-    at = ["at", *(f"at + {q * done}u" for q in range(1, radix))]
-    yield from (f"var x{q} = values[{a}];" for q, a in enumerate(at))
-    if done > 1:
+        if last:
+            yield "let k = r;"
+            yield "let at = line * LENGTH + k;"
+        else:
+            yield f"let k = t % {done}u;"
+            yield f"let at = t / {done}u * {done * radix}u + k;"
+        yield from (f"var x{q} = values[{_next('at', q * done)}];" for q in range(radix))
         yield from turns(radix, done * radix)
     results = yield from butterfly([f"x{q}" for q in range(radix)], "y")
-    yield from (f"values[{a}] = {y};" for a, y in zip(at, results, strict=True))
+    for q, y in enumerate(results):
+        if last:
+            yield f"store(first + line, {_next('r', q * done)}, {y});"
+        else:
+            yield f"values[{_next('at', q * done)}] = {y};"
+
+
+def _next(name: str, by: int) -> str:
+    return f"{name} + {by}u" if by else name
 
 
 def turns(radix: int, length: int) -> Iterator[str]:
