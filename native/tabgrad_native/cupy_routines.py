@@ -9,9 +9,14 @@ Parameters are words. `dtype` is an index into DTYPES. Arrays are dense and row-
              stable, along the last axis of (rows, n); NaN counts as greater than all numbers
     cumsum   buffers x, out; dtype, outer, n, inner
              along the middle axis of (outer, n, inner)
+    fft      buffers x, out; dtype, outer, n, inner, inverse, scale as the two words of a float64
+             complex numbers along the middle axis of (outer, n, inner), as tabgrad's op `fft`
+    rfft     buffers x, out; dtype of x, outer, n, inner, doubled, scale; out is (outer, n // 2 + 1, inner)
+    irfft    buffers x, out; dtype of out, outer, n, inner, halved, scale; x is (outer, n // 2 + 1, inner)
 """
 
 import importlib
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +42,13 @@ DTYPES = (
     "complex128",
 )
 
-NAMES = ("matmul", "argsort", "cumsum")
+NAMES = ("matmul", "argsort", "cumsum", "fft", "rfft", "irfft")
+
+_PAIRED = {
+    DTYPES.index("float32"): DTYPES.index("complex64"),
+    DTYPES.index("float64"): DTYPES.index("complex128"),
+}
+"""The complex dtype of each real one."""
 
 # the cuBLAS type of the data, the type of the computation, and the dtype of alpha and beta
 _GEMM = {
@@ -146,3 +157,55 @@ class Routines:
         values = self._array(x, (outer, n, inner), dtype)
         target = self._array(out, (outer, n, inner), dtype)
         target[...] = self._cupy.cumsum(values, axis=1, dtype=target.dtype)
+
+    def _fft(
+        self,
+        x: Any,
+        out: Any,
+        dtype: int,
+        outer: int,
+        n: int,
+        inner: int,
+        inverse: int,
+        *scale: int,
+    ) -> None:
+        values, target = (self._array(p, (outer, n, inner), dtype) for p in (x, out))
+        fft = self._cupy.fft
+        found = fft.ifft(values, axis=1, norm="forward") if inverse else fft.fft(values, axis=1)
+        target[...] = found * _number(scale)
+
+    def _rfft(
+        self,
+        x: Any,
+        out: Any,
+        dtype: int,
+        outer: int,
+        n: int,
+        inner: int,
+        doubled: int,
+        *scale: int,
+    ) -> None:
+        target = self._array(out, (outer, n // 2 + 1, inner), _PAIRED[dtype])
+        target[...] = self._cupy.fft.rfft(self._array(x, (outer, n, inner), dtype), axis=1)
+        target *= _number(scale)
+        if doubled:
+            target[:, 1 : (n + 1) // 2] *= 2
+
+    def _irfft(
+        self, x: Any, out: Any, dtype: int, outer: int, n: int, inner: int, halved: int, *scale: int
+    ) -> None:
+        half = self._array(x, (outer, n // 2 + 1, inner), _PAIRED[dtype]).copy()
+        # the ends are real, whatever is beside them
+        half[:, 0].imag = 0
+        if n % 2 == 0:
+            half[:, n // 2].imag = 0
+        if halved:
+            half[:, 1 : (n + 1) // 2] *= 0.5
+        found = self._cupy.fft.irfft(half, n, axis=1, norm="forward")
+        self._array(out, (outer, n, inner), dtype)[...] = found * _number(scale)
+
+
+def _number(words: Sequence[int]) -> float:
+    """Return the float64 of two words."""
+    found: float = struct.unpack("<d", struct.pack("<II", *words))[0]
+    return found

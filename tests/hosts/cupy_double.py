@@ -215,7 +215,7 @@ class Cupy(types.SimpleNamespace):
         self.busy = False
         self.capturing: list | None = None
         self.graphs: list[Graph] = []
-        self.argsort, self.cumsum = numpy.argsort, numpy.cumsum
+        self.argsort, self.cumsum, self.fft = numpy.argsort, numpy.cumsum, numpy.fft
         runtime = types.SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
             memcpyHostToDevice=1,

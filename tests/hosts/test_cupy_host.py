@@ -43,7 +43,7 @@ def test_law(law, bench):
 def test_hello(bench):
     hello = bench.host.hello
     assert hello.language == "cuda"
-    assert hello.routines == ("matmul", "argsort", "cumsum")
+    assert hello.routines == ("matmul", "argsort", "cumsum", "fft", "rfft", "irfft")
     assert hello.adapter.architecture == "sm_90"
     assert hello.limits["max_buffer_size"] == 1 << 31
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tabgrad.core.op import REGISTRY
 from tabgrad.hosts.commands import Dispatch, Routine
 from tabgrad.hosts.device import DeviceBackend
 from tabgrad.hosts.devices import Device
@@ -20,7 +23,24 @@ from tabgrad_native.cupy_host import CupyHost
 from tests.hosts.cupy_double import Cublas, Cupy
 from tests.lower import recorder
 
-F32, F64, I64 = (routines.DTYPES.index(name) for name in ("float32", "float64", "int64"))
+F32, F64, I64, C64 = (
+    routines.DTYPES.index(name) for name in ("float32", "float64", "int64", "complex64")
+)
+
+
+class Flat:
+    """What the routines of Fourier transforms use of CuPy, over buffers in place of pointers."""
+
+    fft = np.fft
+
+    def ndarray(self, shape: tuple[int, ...], dtype: str, memptr: bytearray) -> Any:
+        return np.frombuffer(memptr, dtype)[: math.prod(shape)].reshape(shape)
+
+
+def number(x: float) -> tuple[int, int]:
+    """Return the two words of a float64."""
+    low, high = struct.unpack("<II", struct.pack("<d", x))
+    return low, high
 
 
 def carry_out(command: Dispatch | Routine, buffers: Sequence[bytearray]) -> None:
@@ -41,6 +61,8 @@ def carry_out(command: Dispatch | Routine, buffers: Sequence[bytearray]) -> None
         lines = x[: rows * n].reshape(rows, n)
         order = np.argsort(-lines if down else lines, axis=-1, kind="stable")
         np.frombuffer(buffers[1], routines.DTYPES[out_kind])[: rows * n] = order.reshape(-1)
+    elif cupy_routines.NAMES[command.routine] in ("fft", "rfft", "irfft"):
+        cupy_routines.Routines(Flat()).run(command.routine, buffers, command.parameters)
     else:
         sums = np.cumsum(x[: np.prod(words)].reshape(words), axis=1)
         np.frombuffer(buffers[1], x.dtype)[: sums.size] = sums.reshape(-1)
@@ -99,6 +121,58 @@ def test_it_is_one_call_and_right(name: str, device: Any) -> None:
     assert steps(device) == [step]
     want = function(*(tg.tensor(x, device="cpu") for x in arrays)).numpy()
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+TRANSFORMS: dict[str, tuple[Callable[[Any], Any], Any, str, tuple[int, ...]]] = {
+    "fft": (lambda x: tg.fft.fft(x, norm="ortho"), (2, 49), "complex64", (C64, 2, 49, 1, 0, *number(1 / 7))),
+    "fft backwards": (
+        lambda x: tg.fft.ifft(x, dim=1), (3, 64, 2), "complex64", (C64, 3, 64, 2, 1, *number(1 / 64)),
+    ),
+    "rfft": (lambda x: tg.fft.rfft(x, dim=0), (49, 5), "float32", (F32, 1, 49, 5, 0, *number(1))),
+    "irfft": (
+        lambda x: tg.fft.irfft(x, norm="forward"), (2, 33), "complex64", (F32, 2, 64, 1, 0, *number(1)),
+    ),
+    "irfft of an odd number": (
+        lambda x: tg.fft.irfft(x, 63), (2, 32), "complex128", (F64, 2, 63, 1, 0, *number(1 / 63)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_transform_is_one_call_and_right(name: str, device: Any) -> None:
+    function, shape, kind, words = TRANSFORMS[name]
+    x = randoms(*shape)
+    x = (x if kind == "float32" else x + 1j * x[::-1]).astype(kind)
+    got = function(tg.tensor(x, device=device)).numpy()
+    assert steps(device) == [(name.split()[0], words)]
+    want = function(tg.tensor(x, device="cpu")).numpy()
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_transforms_are_calls(device: Any) -> None:
+    x = randoms(3, 64)
+    ct = randoms(3, 33) + 1j * randoms(33, 3).T
+
+    def gradients(where: Any) -> list[Any]:
+        leaf = tg.tensor(x, device=where, requires_grad=True)
+        spectra = tg.tensor(ct.astype("complex64"), device=where, requires_grad=True)
+        (one,) = tg.autograd.grad(tg.fft.rfft(leaf), leaf, spectra.detach())
+        (other,) = tg.autograd.grad(tg.fft.irfft(spectra), spectra, leaf.detach())
+        return [one.numpy(), other.numpy()]
+
+    for got, want in zip(gradients(device), gradients("cpu"), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    assert steps(device) == [
+        ("irfft", (F32, 3, 64, 1, 1, *number(1))),
+        ("rfft", (F32, 3, 64, 1, 1, *number(1 / 64))),
+    ]
+
+
+def test_short_transforms_are_kernels(printer: Any) -> None:
+    short = tg.fft.rfft(tg.ones(3, 16, device=printer) * 2)
+    printer.backend.flush()
+    assert short.shape == (3, 9)
+    assert steps(printer) == [("rfft", ())]
 
 
 def test_operands_in_float64(device: Any) -> None:
@@ -178,6 +252,7 @@ def test_slices_that_move_are_copied_to_where_the_call_finds_them(printer: Any) 
 
 def test_the_core_counts_dtypes_and_routines_as_the_host_does() -> None:
     assert cupy_routines.DTYPES == routines.DTYPES
+    assert REGISTRY["fft"].name in RECORDS
     assert {op for op, r in RECORDS.items() if r.routine} == set(cupy_routines.NAMES)
 
 
@@ -199,3 +274,8 @@ def test_the_cuda_host_carries_out_the_calls(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(
         tg.tensor(long, device=where).cumsum(-1).numpy(), long.cumsum(-1), rtol=1e-4
     )
+    spectra = tg.fft.rfft(tg.tensor(long, device=where))
+    np.testing.assert_allclose(spectra.numpy(), np.fft.rfft(long), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tg.fft.irfft(spectra).numpy(), long, rtol=1e-4, atol=1e-5)
+    back = tg.fft.ifft(tg.fft.fft(spectra, norm="ortho"), norm="ortho")
+    np.testing.assert_allclose(back.numpy(), spectra.numpy(), rtol=1e-4, atol=1e-4)

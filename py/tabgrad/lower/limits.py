@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tabgrad.core.errors import RegistryError
+from tabgrad.core.op import REGISTRY
 from tabgrad.lower.record import RECORDS
 
 T = TypeVar("T")
@@ -33,7 +34,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in self.routines:
-            if name not in RECORDS or RECORDS[name].routine is None:
+            known = REGISTRY.room_of(name) is not None and name not in RECORDS
+            if not known and (name not in RECORDS or RECORDS[name].routine is None):
                 raise RegistryError(
                     f"{name}: a routine of the host, but no record calls one of this name"
                 )

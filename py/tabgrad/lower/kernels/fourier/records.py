@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from tabgrad.lower.index import Expr, var
-from tabgrad.lower.ir import Node
+from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.fourier.passes import End, Passes, packed, transformed
 from tabgrad.lower.kernels.fourier.sums import length_of, line
 from tabgrad.lower.line_kernels import LineKernels
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.routines import DTYPES, Call, dense
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
@@ -26,6 +29,8 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
 
 ONCE, TWICE = 16, 4
 """The most instructions of an operand that is computed where it is read, once or twice."""
+SHORT = 32
+"""The longest line that is not worth the call of a routine."""
 ELEMENT = "fn element(row: u32, i: u32) -> vec2f {"
 
 
@@ -138,8 +143,30 @@ def _hermitian(p: Passes) -> None:
         transformed(p, half, End(pair), _ending(both), half)
 
 
+def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
+    """Make the call of a host's transform of lines that are not short."""
+    (x,), length = n.srcs, length_of(n)
+    if length <= SHORT:
+        return None
+    axis: Any = n.params["axis"]
+    scale: Any = n.params["scale"]
+    real = x if n.name == "rfft" else n
+    outer, inner = math.prod(n.shape[:axis]), math.prod(n.shape[axis + 1 :])
+    flag = any(n.params.get(k) for k in ("inverse", "doubled", "halved"))
+    number = struct.unpack("<II", struct.pack("<d", scale))
+    words = (DTYPES.index(real.spec.dtype.name), outer, length, inner, int(flag), *number)
+    return n, Call(n.name, (dense(p, x),), words)
+
+
 def _record(op: str, buried: int) -> Record:
-    return Record(op=op, threads=lambda n: n.spec.size, line=line, passes=_passes, buried=buried)
+    return Record(
+        op=op,
+        threads=lambda n: n.spec.size,
+        line=line,
+        passes=_passes,
+        routine=_routine,
+        buried=buried,
+    )
 
 
 register(_record("fft", ONCE), _record("irfft", TWICE), _record("rfft", ONCE))
