@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import tabgrad as tg
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.lower import library
 from tests.hosts.nvrtc import compile_cuda
@@ -83,6 +84,45 @@ def units(kernels: list[tuple[str, str]]) -> Iterator[tuple[list[str], str]]:
         together = "".join(texts)
         mixed = "c64" in together or "c128" in together
         yield [name for name, _ in part], (prelude if mixed else plain) + together
+
+
+def of_parts(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield (program, text) of the kernels between complex numbers and their parts, with their gradients."""
+    device = recorder.device("cuda")
+    backend = device.backend
+    real = {"complex64": tg.float32, "complex128": tg.float64}[kind]
+    for name, program in PARTS_OF.items():
+        known = set(backend.host.pipelines)
+        x = tg.rand(3, 4, 2, dtype=real, device=device).requires_grad_()
+        y = program(tg.view_as_complex(x))
+        results = [y, *tg.autograd.grad(y, x, tg.ones_like(y))]
+        backend.flush()
+        assert len(results) == 2
+        for number in backend.host.pipelines.keys() - known:
+            yield name, backend.host.pipelines[number].source
+
+
+PARTS_OF: dict[str, Any] = {
+    "a pair": lambda z: tg.complex(z.imag, z.real),
+    "a size": lambda z: z.abs(),
+    "pairs": lambda z: tg.view_as_real(z * (1 + 2j)).flip(2),
+    "an angle": lambda z: z.angle() + z.norm(),
+    "from real": lambda z: z.real * 2j + z,
+    "to another": lambda z: z.to(tg.complex128 if z.dtype is tg.complex64 else tg.complex64).exp(),
+    "a choice": lambda z: tg.where(z.bool(), z, 1j) + z[:, 1:2].sgn(),
+    "a product": lambda z: (z @ z.mH).real,
+    "of many": lambda z: z.var(0) + z.prod(0).abs(),
+    "a running product": lambda z: z.cumprod(1),
+}
+
+
+@pytest.mark.nvrtc
+@pytest.mark.parametrize("kind", COMPLEX)
+def test_kernels_of_complex_programs_compile(kind: str) -> None:
+    found = list(dict((text, name) for name, text in of_parts(kind)).items())
+    assert len(found) > 10
+    for _, text in units([(name, source) for source, name in found]):
+        assert compile_cuda(text, {"WX": 64})
 
 
 @pytest.mark.nvrtc
