@@ -10,6 +10,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.transforms import backward
+from tests.grouped import grouped
 
 STEP = 1e-6
 
@@ -134,7 +135,7 @@ def _gradients(f: Callable[..., Any], arrays: list[Any], ct: Any, device: str = 
     return [g.cpu().numpy() for g in found]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@grouped("name", FUNCTIONS, size=24)
 def test_derivatives_agree_with_differences(name: str) -> None:
     f, kinds = FUNCTIONS[name]
     rng = np.random.default_rng(len(name))
