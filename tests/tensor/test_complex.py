@@ -374,3 +374,17 @@ def test_optimizers_take_complex_parameters_or_refuse_them() -> None:
     for kind in (tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad, tg.optim.LBFGS, tg.optim.Rprop):
         with pytest.raises(tg.DTypeError, match="does not support complex parameters"):
             kind([z])
+
+
+@pytest.mark.every_host
+def test_viewed_as_real_numbers_and_back(device: str) -> None:
+    z = tg.tensor([[1 + 2j, 3 - 4j]], device=device)
+    flat = z.view(tg.float32)
+    assert flat.tolist() == [[1, 2, 3, -4]]
+    flat[0, 1] = 7
+    assert z.tolist() == [[1 + 7j, 3 - 4j]]
+    back = tg.arange(8.0, device=device).reshape(2, 4).view(tg.complex64)
+    assert back.tolist() == [[1j, 2 + 3j], [4 + 5j, 6 + 7j]]
+    with pytest.raises(tg.ShapeError, match="must be divisible by 2"):
+        tg.ones(3, device=device).view(tg.complex64)
+    assert not z.clone().requires_grad_().view(tg.float32).requires_grad
