@@ -17,6 +17,7 @@ import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
 from tabgrad.core.shape import MOST_AXES, MOST_BYTES, size
+from tabgrad.sparse import files
 from tabgrad.tensor import literals, reading
 from tabgrad.tensor.creation import upload
 
@@ -321,7 +322,7 @@ def _plain(obj: object) -> bool:
         type(obj) is dict
         and bool(obj)
         and all(isinstance(k, str) and k != RESERVED for k in obj)
-        and all(isinstance(v, tg.Tensor) for v in obj.values())
+        and all(isinstance(v, tg.Tensor) and v.layout is tg.strided for v in obj.values())
     )
 
 
@@ -334,6 +335,10 @@ class _Writer:
 
     def described(self, obj: object, path: str, depth: int = 0) -> Any:
         if isinstance(obj, tg.Tensor):
+            if obj.layout is not tg.strided:
+                return files.described(
+                    obj, lambda t, part: self.name(t, _join(path or "tensor", part))
+                )
             return {"tensor": self.name(obj, path or "tensor")}
         if isinstance(obj, int) and abs(obj) >= TOO_LONG:
             raise ValueError(
@@ -439,6 +444,10 @@ def _reference(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.Te
     return tensors[name]
 
 
+def _sparse(told: object, tensors: dict[str, tg.Tensor], place: str) -> tg.Tensor:
+    return files.restored(told, lambda name: _reference(name, tensors, place), place)
+
+
 def _items(parts: object, tensors: dict[str, tg.Tensor], place: str) -> list[Any]:
     if type(parts) is not list:
         raise FileFormatError(f"{place}: expected a list, got {_short(parts)}")
@@ -482,6 +491,6 @@ def _device(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.Devic
 
 _PARTS: dict[str, Callable[[Any, dict[str, tg.Tensor], str], Any]] = {
     "tensor": _reference, "list": _items, "dict": _pairs, "ordered": _ordered, "dtype": _dtype,
-    "device": _device,
+    "device": _device, "sparse": _sparse,
 }  # fmt: skip
 """The function that reads each kind of part, except tuples."""

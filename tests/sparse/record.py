@@ -1,13 +1,14 @@
-"""Ask PyTorch for the results of all cases: `python -m tests.sparse.record` writes `expected.json`."""
+"""Ask PyTorch for all results: `python -m tests.sparse.record` writes `expected.json` and `trained.json`."""
 
 from __future__ import annotations
 
 import json
 import pathlib
 
-from tests.sparse import cases, running
+from tests.sparse import cases, running, training
 
 PATH = pathlib.Path(__file__).with_name("expected.json")
+TRAINED = PATH.with_name("trained.json")
 
 if __name__ == "__main__":
     import torch
@@ -17,3 +18,10 @@ if __name__ == "__main__":
         for code in dict.fromkeys(cases.PROGRAMS)
     ]
     PATH.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    TRAINED.write_text(
+        json.dumps({
+            "optimizers": [training.trained(torch, *o, "cpu") for o in training.OPTIMIZERS],
+            "bags": [training.bagged(torch, o, "cpu") for o in training.BAGS],
+        })
+        + "\n"
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 MODULES = (
     "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "autograd.graph",
     "backends", "cuda", "fft", "func", "linalg", "nn", "nn.attention", "nn.functional", "nn.init",
-    "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "signal.windows", "special",
+    "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "signal.windows", "sparse", "special",
     "testing", "utils.checkpoint", "utils.data", "utils.hooks",
 )  # fmt: skip
 

@@ -27,8 +27,6 @@ class _Table(Layer):
         super().__init__()
         if padding_idx is not None:
             padding_idx = padding_row("nn.Embedding", padding_idx, num_embeddings)
-        if sparse:
-            raise NotImplementedError("sparse: gradients are dense here; leave it out")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -71,8 +69,8 @@ class Embedding(_Table):
     """Row i of `weight` for each index i: (*) to (*, embedding_dim).
 
     The row `padding_idx` gets no gradient; rows longer than `max_norm` are shortened when looked up.
-    `scale_grad_by_freq` divides the gradient of a row by how often it is read; `sparse` raises
-    NotImplementedError.
+    `scale_grad_by_freq` divides the gradient of a row by how often it is read; with `sparse`
+    the gradient is a sparse tensor, which SGD, Adagrad and SparseAdam take.
 
     >>> import tabgrad as tg
     >>> table = tg.nn.Embedding(10, 3, device="cpu")

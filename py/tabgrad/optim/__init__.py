@@ -15,3 +15,4 @@ from tabgrad.optim.muon import Muon as Muon
 from tabgrad.optim.optimizer import Optimizer as Optimizer
 from tabgrad.optim.rprop import ASGD as ASGD, Rprop as Rprop
 from tabgrad.optim.sgd import SGD as SGD
+from tabgrad.optim.sparse_adam import SparseAdam as SparseAdam

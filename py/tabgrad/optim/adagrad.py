@@ -11,9 +11,13 @@ Tensor = tg.Tensor
 
 
 class Adagrad(Optimizer):
-    """w ← w − lr_t · g / (√Σg² + eps), lr_t = lr / (1 + (t − 1) · lr_decay) (Duchi et al. 2011)."""
+    """w ← w − lr_t · g / (√Σg² + eps), lr_t = lr / (1 + (t − 1) · lr_decay) (Duchi et al. 2011).
+
+    Sparse gradients are taken without weight decay: other rows stay as they are.
+    """
 
     _counters = ("step",)
+    _sparse = True
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-2, lr_decay: float = 0,
@@ -48,7 +52,9 @@ class Adagrad(Optimizer):
         total = flat.tensor("sum", group["initial_accumulator_value"])
         total.copy_(total + g * g)
         rate = flat.rate(group, lambda lr: lr / (1 + (now["step"] - 1) * group["lr_decay"]))
-        return w - rate * (g / (total.sqrt() + group["eps"]))
+        new = w - rate * (g / (total.sqrt() + group["eps"]))
+        hit = flat.touched()
+        return new if hit is None else tg.where(hit, new, w)
 
 
 class Adadelta(Optimizer):

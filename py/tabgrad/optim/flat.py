@@ -88,8 +88,22 @@ class Flat:
         for p in self.params:
             grad = p._grad
             assert grad is not None
-            grads.append(grad)
+            grads.append(grad if grad._parts is None else grad.to_dense())
         return joined(grads)
+
+    def touched(self) -> Tensor | None:
+        """Return where sparse gradients have elements, as one vector; None where all are dense."""
+        grads: list[Any] = [p._grad for p in self.params]
+        if all(grad._parts is None for grad in grads):
+            return None
+        marks = []
+        for grad in grads:
+            if grad._parts is None:
+                marks.append(tg.ones(grad.shape, dtype=tg.bool, device=self.device))
+            else:
+                ones = tg.ones_like(grad._parts.values, requires_grad=False)
+                marks.append(grad.around(ones).to_dense() > 0)
+        return joined(marks)
 
     def write(self, new: Tensor) -> None:
         """Give each parameter its part of the vector `new`."""

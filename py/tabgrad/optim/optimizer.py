@@ -167,6 +167,8 @@ class Optimizer:
     """Whether parameters may be complex: its formula must be right for them."""
     found_inf: Tensor | None = None
     """Set by a GradScaler: if this 0-d tensor is true the step changes nothing."""
+    _sparse: ClassVar[bool] = False
+    """Whether sparse gradients are taken."""
     _counters: ClassVar[tuple[str, ...]] = ()
     """Names of the numbers in the state that are tensors in state dicts."""
     _kinds: ClassVar = (
@@ -289,6 +291,8 @@ class Optimizer:
         """Return the Flats of the parameters that have gradients, those of the last step if they still fit."""
         look_at_grads(group["params"])
         active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
+        if any([p._grad._parts is not None for p in active]):
+            self._check_sparse(group)
         known = self._flats.get(i)
         if known is not None and len(known[0]) == len(active):
             if all([a is b for a, b in zip(known[0], active, strict=True)]) and not any(
@@ -298,6 +302,16 @@ class Optimizer:
         flats = self.state.gather(active)
         self._flats[i] = (active, flats)
         return flats
+
+    def _check_sparse(self, group: Group) -> None:
+        name = type(self).__name__
+        if not self._sparse:
+            advice = ", please consider SparseAdam instead" if "Adam" in name else ""
+            raise RuntimeError(f"{name} does not support sparse gradients{advice}")
+        if group.get("weight_decay"):
+            raise RuntimeError(
+                f"weight_decay option is not compatible with sparse gradients ({name})"
+            )
 
     def _static(self, group: Group) -> tuple[Any, ...]:
         """Return those options of a group that the formula depends on other than as live numbers."""

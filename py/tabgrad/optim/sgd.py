@@ -36,9 +36,12 @@ class SGD(Optimizer):
     >>> optimizer.step()
     >>> w
     tensor([0., 0.], requires_grad=True)
+
+    Sparse gradients are taken without weight decay.
     """
 
     complex_too = True
+    _sparse = True
 
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,

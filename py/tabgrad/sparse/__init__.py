@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabgrad.sparse import methods as _methods, products as _products, reductions as _reductions
+from tabgrad.sparse import (
+    methods as _methods,
+    products as _products,
+    reductions as _reductions,
+    rows as rows,
+)
 from tabgrad.sparse.creation import (
     check_sparse_tensor_invariants as check_sparse_tensor_invariants,
     spdiags as spdiags,
 )
-from tabgrad.sparse.tensor import SparseTensor as SparseTensor, is_sparse as _is_sparse
+from tabgrad.sparse.tensor import is_sparse as _is_sparse
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.public import publish as _publish, takes_out as _takes_out
 
 __all__ = [
-    "SparseTensor", "addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm",
+    "addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm",
     "softmax", "spdiags", "sum",
 ]  # fmt: skip
 

@@ -68,7 +68,7 @@ def sparse_coo_tensor(
             [4., 0., 0.]])
     """
     if values is None:
-        shape = tuple(indices if size is None else size)
+        shape = tuple([int(n) for n in (indices if size is None else size)])
         where, target = creation.placed(dtype, device, None)
         x = made(empty(shape, len(shape), (), target, where))
         return x.requires_grad_() if requires_grad else x
@@ -111,12 +111,14 @@ def _values(
     x = given.to(device=device, dtype=dtype)
     if requires_grad:
         return x.detach().clone().requires_grad_()
-    return x.view_as(x) if x.requires_grad else x.detach()
+    # a tensor of a transform has derivatives of its own
+    return x.view_as(x) if x.requires_grad or x.owner is not None else x.detach()
 
 
 def _index(name: str, given: Any, where: Any) -> Any:
     if not isinstance(given, Box):
-        given = creation.tensor(given, dtype=dt.int64, device=where)
+        given = creation.tensor(given, device=where)
+        given = given if given.spec.size else given.to(where.index_dtype)
     at: Any = given
     if at.spec.dtype.category != dt.INT:
         raise DTypeError(f"{name} must be an int tensor, got {at.spec.dtype!r}")
@@ -283,6 +285,11 @@ def to_sparse(
             f"to_sparse: conversion to {layout} {'needs' if blocksize is None else 'takes no'} blocksize"
         )
     if is_sparse(self):
+        if sparse_dim is not None or dense_dim is not None:
+            raise SparseError(
+                f"to_sparse: conversion from {self.layout.title} with sparse_dim or dense_dim given is "
+                "not supported"
+            )
         p = self._parts
     else:
         rank = len(self.shape) if sparse_dim is None else sparse_dim

@@ -42,18 +42,25 @@ def on_values(fn: Form) -> Form:
 
     def form(input: Any, *args: Any, **named: Any) -> Any:
         p = tidied(input)
-        return made(p.over(fn(p.values, *args, **named)))
+        return made(_like(p, fn(p.values, *args, **named), fn))
 
     form.__name__ = form.__qualname__ = fn.__name__
     form.__doc__ = fn.__doc__
     return form
 
 
+def _like(p: Parts, values: Any, fn: Form) -> Parts:
+    if values.spec.shape != p.values.spec.shape:
+        raise SparseError(f"{fn.__name__}: of sparse tensors other arguments must be numbers")
+    return p.over(values)
+
+
 def on_all_values(fn: Form) -> Form:
     """Return the form of a linear function of each element: sums of one place need not be added up first."""
 
     def form(input: Any, *args: Any, **named: Any) -> Any:
-        return made(input._parts.over(fn(input._parts.values, *args, **named)))
+        p = input._parts
+        return made(_like(p, fn(p.values, *args, **named), fn))
 
     form.__name__ = form.__qualname__ = fn.__name__
     form.__doc__ = fn.__doc__
@@ -178,7 +185,7 @@ def pow(input: Any, exponent: Any) -> Any:
 # -- copies and casts ------------------------------------------------------------------------------
 
 
-def clone(input: Any, memory_format: Any = None) -> Any:
+def clone(input: Any, *, memory_format: Any = None) -> Any:
     """Return a copy."""
     return made(input._parts.over(e.copy.bind(input._parts.values)))
 

@@ -1,14 +1,16 @@
-"""Which functions and methods have a form for sparse tensors, by PyTorch's names."""
+"""Which functions and methods have a form for sparse tensors, by PyTorch's names, and how it is found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from tabgrad.core import dtype as dt
+import tabgrad as tg
+from tabgrad.core import dtype as dt, tree
+from tabgrad.core.errors import SparseError
 from tabgrad.core.promotion import result_dtype
 from tabgrad.sparse import creation, elementwise as e, products, reductions, shapes
-from tabgrad.sparse.tensor import KEPT, SparseTensor, is_sparse, refusing
+from tabgrad.sparse.tensor import KEPT, SparseTensor, is_sparse, refused, refusing
 from tabgrad.tensor import Tensor, arithmetic, comparison, elementary
 
 Form = Callable[..., Any]
@@ -138,3 +140,36 @@ def close() -> None:
         for name, its in vars(owner).items():
             if name not in KEPT and name not in vars(SparseTensor):
                 setattr(SparseTensor, name, refusing(name, isinstance(its, property)))
+
+
+_FORMS: dict[Any, Any] = {}
+
+
+def plain(fn: Any) -> Any:
+    """Return the function that a public form stands for."""
+    while hasattr(fn, "__wrapped__"):
+        fn = fn.__wrapped__
+    return getattr(fn, "fn", fn)
+
+
+def _forms() -> dict[Any, Any]:
+    if not _FORMS:
+        _FORMS.update(
+            {
+                plain(getattr(tg, name)): form
+                for name, form in FUNCTIONS.items()
+                if hasattr(tg, name)
+            }
+        )
+    return _FORMS
+
+
+def answer(fn: Any, error: SparseError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what the form of `fn` for sparse tensors gives; raise SparseError where there is none."""
+    form = _forms().get(plain(fn))
+    given = [x for x in tree.leaves((args, kwargs)) if is_sparse(x)]
+    if not given:
+        raise error
+    if form is None:
+        raise refused(given[0], f"{fn.__name__}()") from None
+    return form(*args, **kwargs)

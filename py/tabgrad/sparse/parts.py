@@ -224,8 +224,13 @@ def coalesced(c: Coo) -> Coo:
     if c.nnz < 2:
         return Coo(c.indices, c.values, c.shape, True)
     sizes = c.shape[: c.sparse_dim]
-    found, group = unique(c.places("coalesce"), return_inverse=True)
-    values = summed(c.values, group, found.spec.size)
+    at = c.places("coalesce")
+    found, group = unique(at, return_inverse=True)
+    if found.spec.size == c.nnz:
+        # no sums, which would change -0 to 0
+        values = picked(c.values, cast(argsort(at), at.spec.dtype))
+    else:
+        values = summed(c.values, group, found.spec.size)
     return Coo(coordinates(found, sizes), values, c.shape, True)
 
 

@@ -158,12 +158,12 @@ def _rows_of_product(c: Coo, d: Any) -> Coo:
     return Coo(stacked((found,)), values, (c.shape[0], d.spec.shape[1]), True)
 
 
-def smm(input: Any, mat: Any) -> Any:
+def smm(input: Any, mat2: Any) -> Any:
     """Return the product of a sparse and a dense matrix as a sparse matrix."""
-    _check("smm", input, mat)
-    if not is_sparse(input) or is_sparse(mat):
+    _check("smm", input, mat2)
+    if not is_sparse(input) or is_sparse(mat2):
         raise SparseError("smm: expected a sparse matrix and a dense one")
-    c = _rows_of_product(input._parts.coo(), mat)
+    c = _rows_of_product(input._parts.coo(), mat2)
     n, k = c.nnz, c.shape[1]
     (rows,) = c.lines()
     at = v.reshape.bind(v.spread.bind(rows, shape=(n, k), axes=(1,)), shape=(n * k,))

@@ -6,6 +6,7 @@ method that has no form of its own here raises.
 
 from __future__ import annotations
 
+from operator import is_
 from typing import Any
 
 from tabgrad.core.capture import refuse
@@ -240,6 +241,15 @@ class SparseTensor(Tensor):
     def __repr__(self) -> str:
         return text(self)
 
+    def numpy(self, *, force: bool = False) -> Any:
+        """Raises: NumPy has no such arrays."""
+        raise TypeError(
+            f"can't convert {self.layout.title} layout tensor to numpy. Use Tensor.to_dense() first."
+        )
+
+    def __format__(self, spec: str) -> str:
+        return object.__format__(self, spec)
+
     def _nnz(self) -> int:
         return int(self._parts.nnz)
 
@@ -361,8 +371,12 @@ class SparseTensor(Tensor):
             raise ShapeError(
                 f"{name}: the result {parts.spec} can't be stored in a sparse tensor {self._parts.spec}"
             )
-        if not MODE.get().grad:
-            parts = parts.over(parts.values.detach())
+        mine = self._parts
+        if len(parts.tensors) == len(mine.tensors) and all(map(is_, parts.tensors, mine.tensors)):
+            mine.values.copy_(parts.values)
+            return self
+        if not MODE.get().grad and parts.values.owner is None:
+            parts = parts.over(parts.values.detach().requires_grad_(self.requires_grad))
         self.become(parts)
         return self
 
@@ -393,7 +407,7 @@ def wrong_layout(name: str, wanted: str, x: Any) -> SparseError:
 
 
 KEPT = frozenset((
-    "__class_getitem__", "__dict__", "__doc__", "__format__", "__hash__", "__init__", "__module__", "__new__",
+    "__class_getitem__", "__dict__", "__doc__", "__hash__", "__init__", "__module__", "__new__",
     "__slots__", "__weakref__", "__array_priority__", "_version", "alias", "born", "device", "get_device",
     "is_cpu", "is_cuda", "owner", "_parts", "_check_grad", "_set_grad", "_make_subclass",
     "__annotations__", "__static_attributes__", "__firstlineno__",

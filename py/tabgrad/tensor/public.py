@@ -149,7 +149,7 @@ def _forgiving(fn: Any) -> Any:
 
 def sparse_form(fn: Any, error: SparseError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return what the form of `fn` for sparse tensors gives; raise where it has none."""
-    return import_module("tabgrad.sparse.forms").answer(fn, error, args, kwargs)
+    return import_module("tabgrad.sparse.methods").answer(fn, error, args, kwargs)
 
 
 def _mended(

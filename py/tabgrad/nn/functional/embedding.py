@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, OutOfRangeError, PaddingError, ShapeError
 from tabgrad.core.promotion import needs_float
 from tabgrad.core.tensor_arguments import of_tensors
+from tabgrad.core.trace import MODE
 from tabgrad.nn.functional.normalization import mean
 from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.elementwise import cast, div, maximum, mul, stop_gradient, where
@@ -31,8 +32,9 @@ def padding_row(name: str, padding_idx: int, rows: int) -> int:
 
 
 def _looked_up(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, name: str = "embedding"
-) -> Tensor:
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, name: str = "embedding",
+    sparse: bool = False,
+) -> Tensor:  # fmt: skip
     """Look up the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient.
@@ -47,6 +49,9 @@ def _looked_up(
     rows, width = weight.spec.shape
     if padding_idx is not None:
         padding_idx = padding_row(name, padding_idx, rows)
+    if sparse and weight.tracked and not MODE.get().levels:
+        found: Tensor = tg.sparse.rows.looked_up(input, weight, padding_idx, name)
+        return found
     n = input.spec.size
     flat = input if len(input.spec.shape) == 1 else reshape.bind(input, shape=(n,))
     at = spread.bind(within(name, flat, rows), shape=(n, width), axes=(1,))
@@ -64,7 +69,9 @@ def embedding(
     """Look up the rows of `weight` [V, D] that the integers `input` [...] name: [..., D].
 
     `padding_idx` is a row that gets no gradient. With `max_norm` the rows that are read are first scaled down
-    in place to that norm. `scale_grad_by_freq` divides the gradient of a row by how often it is read.
+    in place to that norm. `scale_grad_by_freq` divides the gradient of a row by how often it is read. With
+    `sparse` the gradient of a leaf `weight` is a sparse tensor of the rows that were read; inside a transform
+    it is dense.
 
     >>> import tabgrad as tg
     >>> table = tg.tensor([[1.0, 2.0], [3.0, 4.0]], device="cpu")
@@ -72,29 +79,25 @@ def embedding(
     tensor([[3., 4.],
             [1., 2.]])
     """
-    _check_dense("embedding", sparse)
-    return _rows("embedding", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+    return _rows(
+        "embedding", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+    )
 
 
 def _rows(
     name: str, input: Tensor, weight: Tensor, padding_idx: int | None, max_norm: float | None,
-    norm_type: float, by_frequency: bool,
+    norm_type: float, by_frequency: bool, sparse: bool,
 ) -> Tensor:  # fmt: skip
     if max_norm is not None:
         input = within(name, input, weight.shape[0])
         renormalize(input, weight, max_norm, norm_type)
-    rows = _looked_up(input, weight, padding_idx, name)
+    if sparse and by_frequency:
+        raise ArgumentError(f"{name}: scale_grad_by_freq not supported with sparse gradients")
+    rows = _looked_up(input, weight, padding_idx, name, sparse)
     if not by_frequency:
         return rows
     counts = _counts(within(name, input, weight.shape[0]), weight)
     return _Shared.apply(rows, counts.reshape(*input.shape, 1))
-
-
-def _check_dense(name: str, sparse: bool) -> None:
-    if sparse:
-        raise NotImplementedError(
-            f"{name}: there are no sparse gradients; leave sparse=False, the gradient is the same, dense"
-        )
 
 
 def _counts(input: Tensor, weight: Tensor) -> Tensor:
@@ -191,7 +194,8 @@ def embedding_bag(
     """Compute the sum, mean or maximum of the rows of `weight` in each bag.
 
     `input` [B, n] holds bags of equal length, or [n] bags that begin at `offsets`. `per_sample_weights` scale
-    the rows of a sum; rows of `padding_idx` are left out. `scale_grad_by_freq` is as in `embedding`.
+    the rows of a sum; rows of `padding_idx` are left out. `scale_grad_by_freq` and `sparse` are as in
+    `embedding`.
     """
     needs_float("embedding_bag", weight)
     if mode not in ("sum", "mean", "max"):
@@ -200,11 +204,12 @@ def embedding_bag(
         raise ArgumentError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
     if mode == "max" and scale_grad_by_freq:
         raise ArgumentError("max mode does not support scaling the gradient by the frequency")
-    _check_dense("embedding_bag", sparse)
+    if mode == "max" and sparse:
+        raise ArgumentError("max mode does not support sparse weights (embedding_bag)")
     if padding_idx is not None:
         padding_idx = padding_row("embedding_bag", padding_idx, weight.shape[0])
     rows = _rows(
-        "embedding_bag", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq
+        "embedding_bag", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
     )
     if len(input.shape) == 1:
         if offsets is None:

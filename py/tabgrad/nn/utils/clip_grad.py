@@ -20,6 +20,10 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in _listed(parameters) if p.grad is not None]
 
 
+def _dense(grads: list[Tensor]) -> list[Tensor]:
+    return [g if g.layout is tg.strided else g.to_dense() for g in grads]
+
+
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False,
     foreach: bool | None = None,
@@ -32,7 +36,7 @@ def get_total_norm(
     >>> tg.nn.utils.get_total_norm([tg.tensor([3.0], device="cpu"), tg.tensor([4.0], device="cpu")])
     tensor(5.)
     """
-    given = _listed(tensors)
+    given = _dense(_listed(tensors))
     if not given:
         return tg.tensor(0.0)
     p = float(norm_type)
@@ -57,7 +61,11 @@ def clip_grads_with_norm_(
     """Scale gradients in place by max_norm / (total_norm + 1e-6), where that is below one."""
     with tg.no_grad():
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for group in alike(_grads(parameters)):
+        grads = _grads(parameters)
+        for g in grads:
+            if g.layout is not tg.strided:
+                g.mul_(factor.to(device=g.device, dtype=g.dtype))
+        for group in alike([g for g in grads if g.layout is tg.strided]):
             vector = joined(group)
             write_parts(group, vector * factor.to(device=vector.device, dtype=vector.dtype))
 
