@@ -108,6 +108,17 @@ def fft(rows: int, n: int) -> dict:
     return {"re": uniform(7, rows, n), "im": uniform(8, rows, n)}
 
 
+def matrices(count: int, n: int) -> dict:
+    """Return the inputs of decompositions: `count` square matrices."""
+    return {"x": uniform(9, count, n, n)}
+
+
+DECOMPOSITIONS = {
+    f"{name}{n}": (count, n)
+    for name in ("cholesky", "lu", "qr", "eigh", "svd")
+    for count, n in ((1, 256), (256, 32))
+}
+
 WORKLOADS = {
     "roundtrip": dict,
     "matmul256": lambda: matmul(256),
@@ -117,6 +128,7 @@ WORKLOADS = {
     "softmax": lambda: {"x": uniform(4, 1024, 1024, scale=4)},
     "fft1024": lambda: fft(512, 1024),
     "fft262144": lambda: fft(1, 262144),
+    **{name: (lambda sizes=sizes: matrices(*sizes)) for name, sizes in DECOMPOSITIONS.items()},
     "tiny": lambda: {"x": uniform(5, 1000)},
     "record": lambda: {"x": uniform(5, 1000), "y": uniform(6, 1000)},
     "mlp": mlp,

@@ -141,6 +141,65 @@ class Fft(Work):
         return await (self.run() ** 2).sum().item_async()
 
 
+class Decomposition(Work):
+    place = (0, 0)
+
+    def prepare(self, inputs):
+        x, f = self.matrix(tensor(inputs["x"])), self.jit(self.factor)
+        return lambda: f(x)
+
+    def matrix(self, x):
+        return x
+
+    def result(self):
+        return self.run()[self.place]
+
+    async def check(self):
+        return await (self.run() ** 2).sum().item_async()
+
+
+@workload
+class Cholesky(Decomposition):
+    place = (0, 5, 3)
+
+    def matrix(self, x):
+        return (x + x.mT) / 2 + x.shape[-1] * tg.eye(x.shape[-1])
+
+    def factor(self, x):
+        return tg.linalg.cholesky_ex(x)[0]
+
+
+@workload
+class Lu(Decomposition):
+    place = (0, 5, 7)
+
+    def factor(self, x):
+        return tg.linalg.lu_factor_ex(x)[0]
+
+
+@workload
+class Qr(Decomposition):
+    place = (0, 5, 7)
+
+    def factor(self, x):
+        return tg.linalg.qr(x)[1]
+
+
+@workload
+class Eigh(Decomposition):
+    def matrix(self, x):
+        return (x + x.mT) / 2
+
+    def factor(self, x):
+        return tg.linalg.eigh(x)[0]
+
+
+@workload
+class Svd(Decomposition):
+    def factor(self, x):
+        return tg.linalg.svd(x, full_matrices=False)[1]
+
+
 @workload
 class Tiny(Work):
     def prepare(self, inputs):

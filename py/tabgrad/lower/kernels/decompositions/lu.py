@@ -61,7 +61,7 @@ def panel_width(rows: int) -> int:
 def small(steps: Steps, a: Node, packed: Matrices, pivots: Matrices, info: Matrices) -> None:
     """Add the dispatch that factors matrices of at most NB rows and columns."""
     nb = power_of_two(max(packed.rows, packed.columns), 4)
-    lanes = nb if nb <= 8 else 4 * nb
+    lanes = steps.lanes(nb)
     many = max(1, 64 // lanes)
     step = steps.dispatch()
     step.operand("source", a)

@@ -116,7 +116,7 @@ def small(steps: Steps, a: Node | Matrices, tau: Matrices, out: dict[str, Matric
     rows, columns = a.shape[-2:] if isinstance(a, Node) else (a.rows, a.columns)
     nb = power_of_two(columns, 4)
     height = power_of_two(rows, nb) if rows <= NB else HELD
-    lanes = nb if nb <= 8 else 4 * nb
+    lanes = steps.lanes(nb)
     many = max(1, min(64 // lanes, 2400 // (height * (nb + 1))))
     step = steps.dispatch()
     if isinstance(a, Node):

@@ -35,11 +35,12 @@ class Sizes:
         return {"N": self.n, "LANES": self.lanes, "MANY": self.many}
 
 
-def sizes_of(size: int) -> Sizes:
+def sizes_of(steps: Steps, size: int) -> Sizes:
     """Choose how matrices of `size` rows share workgroups."""
     n = min(power_of_two(size, 4), NB)
-    lanes = {4: 4, 8: 8, 16: 32, 32: 128}[n]
-    return Sizes(n, lanes, max(1, 64 // lanes))
+    lanes = steps.lanes(n)
+    # three matrices of each lie in the 16 KiB of a workgroup
+    return Sizes(n, lanes, max(1, min(64 // lanes, 1200 // (n * (n + 1)))))
 
 
 class Sweeps:
@@ -50,7 +51,7 @@ class Sweeps:
 
     def __init__(self, steps: Steps, size: int) -> None:
         self.steps, self.size = steps, size
-        self.shape = sizes_of(size)
+        self.shape = sizes_of(steps, size)
         half = self.shape.n // 2
         self.blocks = 2 * math.ceil(size / self.shape.n) if size > self.shape.n else 2
         self.pairs = self.blocks // 2

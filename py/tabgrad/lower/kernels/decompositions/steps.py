@@ -213,6 +213,10 @@ class Steps:
         slot = self._scratch(max(4, 4 * self.batch * rows * columns))
         return Matrices(slot, rows, columns, 0, rows * columns, columns, dtype=dtype)
 
+    def lanes(self, columns: int) -> int:
+        """Choose the threads of a small matrix; on a processor a barrier costs more than it saves."""
+        return columns if columns <= 8 or self.printer.limits.software else 4 * columns
+
     def dispatch(self) -> Dispatch:
         """Begin a dispatch."""
         return Dispatch(self.printer, self.n)
