@@ -81,7 +81,9 @@ const PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist", "loadfile"];
 
 /** Python in the tab runs in a browser for each core; pages, which hold limits of time, run alone. */
 async function browser() {
-  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs")], { cwd: root });
+  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs")], {
+    cwd: root,
+  });
   const env = { TABGRAD_SITE: "built" };
   const inside = ["--host=browser", "tests/web/inside", "-n", "auto", "--maxprocesses=4"];
   const pages = ["--host=browser", "tests/web", "--ignore=tests/web/inside"];
