@@ -1,4 +1,4 @@
-"""Ask PyTorch for all results: `python -m tests.sparse.record` writes `expected.json` and `trained.json`."""
+"""Ask PyTorch for all results: `python -m tests.sparse.record` writes `expected.json` and `expected_training.json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 from tests.sparse import cases, running, training
 
 PATH = pathlib.Path(__file__).with_name("expected.json")
-TRAINED = PATH.with_name("trained.json")
+TRAINED = PATH.with_name("expected_training.json")
 
 if __name__ == "__main__":
     import torch

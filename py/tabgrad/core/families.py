@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import RegistryError, SparseError
+from tabgrad.core.errors import RegistryError
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, uses
-from tabgrad.core.promotion import call, cast as cast_to, single
+from tabgrad.core.promotion import accumulate, call, cast as cast_to, single
 from tabgrad.core.shape import without
 from tabgrad.core.spec import Params, Spec, spec
 from tabgrad.core.trace import bind, constant
@@ -52,18 +52,6 @@ def to_front(x: Tensor, dim: int | None, size: int) -> Tensor:
 def conjugate(x: Tensor) -> Tensor:
     """Conjugate a factor, as the transpose of a complex product needs; a real factor stays as it is."""
     return REGISTRY["conj"].bind(x) if x.spec.dtype.is_complex else x
-
-
-def accumulate(total: Any, term: Any) -> Any:
-    """Add two tangents or cotangents; None is zero."""
-    if total is None:
-        return term
-    if term is None:
-        return total
-    try:
-        return REGISTRY["add"].bind(total, term)
-    except SparseError:
-        return term.__radd__(total) if total._parts is None else total.__radd__(term)
 
 
 class Elementwise(Op):

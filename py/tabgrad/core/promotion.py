@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.errors import DeviceError, DTypeError, SparseError
 from tabgrad.core.op import REGISTRY, Op, real_only
 from tabgrad.core.scalars import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.shape import broadcast
@@ -112,6 +112,18 @@ def expand(x: Any, shape: tuple[int, ...]) -> Any:
     if x.spec.shape == shape:
         return x
     return REGISTRY["expand"].bind(x, shape=shape)
+
+
+def accumulate(total: Any, term: Any) -> Any:
+    """Add two tangents or cotangents; None is zero."""
+    if total is None:
+        return term
+    if term is None:
+        return total
+    try:
+        return REGISTRY["add"].bind(total, term)
+    except SparseError:
+        return term.__radd__(total) if total._parts is None else total.__radd__(term)
 
 
 def the_device(name: str, tensors: Sequence[Box]) -> Device:

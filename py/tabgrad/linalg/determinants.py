@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import GradientError
-from tabgrad.core.families import accumulate
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.trace import zeros_like
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import matrices

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.families import accumulate
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.linalg import return_types

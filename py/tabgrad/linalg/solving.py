@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.families import accumulate
+from tabgrad.core.promotion import accumulate
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import equal_batches, matrices, one_dtype, verified
 from tabgrad.linalg.factoring import identity

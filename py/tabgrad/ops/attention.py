@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.families import accumulate, kernel, to_front
+from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Operand, same_dtype
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.spec import Spec, spec
 from tabgrad.ops.elementwise import add, div, exp, maximum, mul, sub, where
 from tabgrad.ops.indexing import iota

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import GradientError
-from tabgrad.core.families import accumulate, conjugate
+from tabgrad.core.families import conjugate
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.trace import MODE
 from tabgrad.ops.elementwise import (
     abs_,

@@ -19,6 +19,15 @@ Tensor = tg.Tensor
 Number = int | float
 
 
+def check_sparse(name: str, takes: bool, group: dict[str, Any]) -> None:
+    """Raise RuntimeError where a group's sparse gradients are of no use to the optimizer `name`."""
+    if not takes:
+        advice = ", please consider SparseAdam instead" if "Adam" in name else ""
+        raise RuntimeError(f"{name} does not support sparse gradients{advice}")
+    if group.get("weight_decay"):
+        raise RuntimeError(f"weight_decay option is not compatible with sparse gradients ({name})")
+
+
 class Flat:
     """Parameters side by side. `tensors` is their state, one element for each element; `numbers` their
     counters; a name that begins with an underscore is not shown.

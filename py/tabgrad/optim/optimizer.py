@@ -23,7 +23,7 @@ from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number
-from tabgrad.optim.flat import Flat, States
+from tabgrad.optim.flat import Flat, States, check_sparse
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -292,7 +292,7 @@ class Optimizer:
         look_at_grads(group["params"])
         active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
         if any([p._grad._parts is not None for p in active]):
-            self._check_sparse(group)
+            check_sparse(type(self).__name__, self._sparse, group)
         known = self._flats.get(i)
         if known is not None and len(known[0]) == len(active):
             if all([a is b for a, b in zip(known[0], active, strict=True)]) and not any(
@@ -302,16 +302,6 @@ class Optimizer:
         flats = self.state.gather(active)
         self._flats[i] = (active, flats)
         return flats
-
-    def _check_sparse(self, group: Group) -> None:
-        name = type(self).__name__
-        if not self._sparse:
-            advice = ", please consider SparseAdam instead" if "Adam" in name else ""
-            raise RuntimeError(f"{name} does not support sparse gradients{advice}")
-        if group.get("weight_decay"):
-            raise RuntimeError(
-                f"weight_decay option is not compatible with sparse gradients ({name})"
-            )
 
     def _static(self, group: Group) -> tuple[Any, ...]:
         """Return those options of a group that the formula depends on other than as live numbers."""

@@ -14,9 +14,9 @@ from contextvars import ContextVar, copy_context
 from typing import Any
 
 from tabgrad.core.errors import GradientError
-from tabgrad.core.families import accumulate
 from tabgrad.core.locks import WRITING, borrowed, lent
 from tabgrad.core.op import Op
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import MODE, Box, Mode, bind, using, wrap
 from tabgrad.core.undoing import Before

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabgrad.core.errors import GradientError, TransformError
-from tabgrad.core.families import KernelOp, accumulate
+from tabgrad.core.families import KernelOp
 from tabgrad.core.op import Op
+from tabgrad.core.promotion import accumulate
 from tabgrad.core.spec import Params, ShapeOnly, Spec
 from tabgrad.core.trace import MODE, Box, Mode, bind, wrap, zeros_like
 from tabgrad.transforms.levels import Level
