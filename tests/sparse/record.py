@@ -1,4 +1,4 @@
-"""Ask PyTorch for all results: `python -m tests.sparse.record` writes `expected.json` and `expected_training.json`."""
+"""Ask PyTorch for all results: `python -m tests.sparse.record` writes both files of what is expected."""
 
 from __future__ import annotations
 
