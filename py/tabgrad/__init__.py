@@ -114,6 +114,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.signal.rooted import *
     from tabgrad.sparse.rooted import *
     from tabgrad.special.rooted import *
+    from tabgrad.tensor.asking import *
     from tabgrad.tensor.blocks import *
     from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *

@@ -32,6 +32,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.set_autocast_dtype("cpu", tg.float16),
         lambda: tg.get_autocast_dtype("cpu"),
     ),
+    "set_num_threads": (lambda: tg.set_num_threads(99), lambda: tg.get_num_threads()),
     "set_float32_matmul_precision": (
         lambda: tg.set_float32_matmul_precision("medium"),
         tg.get_float32_matmul_precision,
@@ -140,3 +141,19 @@ def test_every_setter_is_among_them() -> None:
             if name.startswith(("set_", "use_", "register")) and callable(x):
                 found.add(name)
     assert found - set(SETTINGS) == FOR_A_BLOCK | OF_A_DEVICE | OF_AN_OBJECT
+
+
+def test_threads_and_names_of_types():
+    before = tg.get_num_threads()
+    assert before >= 1
+    tg.set_num_threads(3)
+    assert tg.get_num_threads() == 3
+    tg.set_num_threads(before)
+    for wrong, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="set_num_threads expects"):
+            tg.set_num_threads(wrong)
+    x = tg.zeros(2, 3, device="cpu")
+    assert tg.is_same_size(x, x.int())
+    assert not x.is_same_size(x.t())
+    assert tg.typename(x) == x.type()
+    assert tg.typename(tg.nn.Linear) == "tabgrad.nn.linear.Linear"

@@ -40,6 +40,7 @@ FUNCTIONS = {
         "sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm sspaddmm"
     ),
     "special.rooted": "i0 igamma igammac mvlgamma polygamma",
+    "tensor.asking": "get_num_threads is_same_size set_num_threads typename",
     "tensor.blocks": (
         "block_diag combinations diagonal_scatter nonzero_static split_with_sizes unravel_index "
         "unsafe_chunk unsafe_split unsafe_split_with_sizes"
@@ -85,6 +86,7 @@ METHODS = {
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
+    "tensor.asking.AskingMethods": "is_same_size",
     "tensor.blocks.BlocksMethods": (
         "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "
         "unsafe_split_with_sizes"
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from tabgrad.nn.functional.rooted import RootedMethods
     from tabgrad.sparse.rooted import SparseMethods
     from tabgrad.special.rooted import SpecialMethods
+    from tabgrad.tensor.asking import AskingMethods
     from tabgrad.tensor.blocks import BlocksMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
@@ -131,9 +134,9 @@ if TYPE_CHECKING:
     from tabgrad.tensor.rare_creation import RareCreationMethods
 
     class LateMethods(
-        BlocksMethods, ComplexMethods, DistinctMethods, FloatBitsMethods, MatrixMethods,
-        PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods, SparseMethods,
-        SpecialMethods,
+        AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, FloatBitsMethods,
+        MatrixMethods, PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods,
+        SparseMethods, SpecialMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 
