@@ -157,6 +157,8 @@ class Compiled:
             return self.fn(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
         for x in leaves:
+            if isinstance(x, Box) and x._parts is not None:
+                return self.fn(*args, **kwargs)
             if isinstance(x, Box) and x.owner is None:
                 own_buffer(x)
         key = keys.key_of(leaves, structure, mode)

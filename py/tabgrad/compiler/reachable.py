@@ -211,7 +211,11 @@ class Reachable:
 
     def _visit(self, value: Any, path: Path) -> None:
         kind = type(value)
-        if issubclass(kind, Box):
+        if issubclass(kind, Box) and value._parts is not None:
+            self.reasons.append(
+                f"{path or 'a tensor'} is sparse: its parts are replaced when it changes"
+            )
+        elif issubclass(kind, Box):
             self.tensors.append((value, path, tensor_state(value)))
             for notes in (value.node.notes or {}) if value.node is not None else ():
                 self._todo.append((value.node.notes[notes], f"{path}'s hooks"))
