@@ -173,6 +173,19 @@ def test_values_are_shared_and_written_to() -> None:
     assert z.to_dense().sum().item() == 4
 
 
+def test_other_sizes() -> None:
+    x = matrix()
+    x.sparse_resize_((3, 3), 2, 0)
+    assert x.to_dense().tolist() == [[0.0, 0.5, 3.0], [9.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    for size, dims in (((2, 3), 2), ((3, 3, 2), 2), ((3, 3), 1)):
+        with pytest.raises(tg.SparseError, match="may only grow"):
+            x.sparse_resize_(size, dims, len(size) - dims)
+    x.sparse_resize_and_clear_((4, 2), 1, 1)
+    assert (x.shape, x.sparse_dim(), x._nnz()) == ((4, 2), 1, 0)
+    with pytest.raises(RuntimeError, match="but got Strided"):
+        tg.ones(2).sparse_resize_((3,), 1, 0)
+
+
 def test_copies_and_files() -> None:
     for x in (
         matrix(), matrix(requires_grad=True), matrix().coalesce(), matrix().to_sparse_csr(),

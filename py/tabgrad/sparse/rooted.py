@@ -38,6 +38,15 @@ def _strided(name: str, wanted: str) -> Any:
     return method
 
 
+def _unsized(name: str) -> Any:
+    def method(self: Any, size: Any, sparse_dim: int, dense_dim: int) -> Any:
+        raise SparseError(f"{name} expected sparse coordinate tensor layout but got Strided")
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = "Raises: the tensor is dense; a sparse one has this method."
+    return method
+
+
 class SparseMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -48,6 +57,8 @@ class SparseMethods:
     col_indices = _strided("col_indices", "sparse row compressed")
     crow_indices = _strided("crow_indices", "sparse row compressed")
     indices = _strided("indices", "sparse coordinate")
+    sparse_resize_ = _unsized("sparse_resize_")
+    sparse_resize_and_clear_ = _unsized("sparse_resize_and_clear_")
     is_coalesced = _strided("is_coalesced", "sparse coordinate")
     row_indices = _strided("row_indices", "sparse column compressed")
     values = _strided("values", "sparse")

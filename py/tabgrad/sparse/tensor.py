@@ -6,14 +6,14 @@ method that has no form of its own here raises.
 
 from __future__ import annotations
 
-from operator import is_
+from operator import ge, is_
 from typing import Any
 
 from tabgrad.core.capture import refuse
 from tabgrad.core.errors import GradientError, ShapeError, SparseError
 from tabgrad.core.shape import size_of
 from tabgrad.core.trace import MODE
-from tabgrad.sparse.parts import ROWS, Compressed, Coo, Parts, coalesced, masked
+from tabgrad.sparse.parts import ROWS, Compressed, Coo, Parts, coalesced, empty, masked
 from tabgrad.sparse.printing import text
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.arguments import axis
@@ -260,6 +260,35 @@ class SparseTensor(Tensor):
     def dense_dim(self) -> int:
         """Return the number of dims that each stored element has."""
         return len(self._parts.shape) - int(self._parts.sparse_dim)
+
+    def sparse_resize_(self, size: Any, sparse_dim: int, dense_dim: int) -> Any:
+        """Change the sizes, which may not shrink where there are elements; return self."""
+        c, shape = self._coo("sparse_resize_"), tuple(size)
+        fits = len(shape) == len(c.shape) and all(map(ge, shape, c.shape))
+        dense = shape[sparse_dim:] == c.shape[c.sparse_dim :]
+        if c.nnz and not (fits and dense and sparse_dim == c.sparse_dim):
+            raise SparseError(
+                f"sparse_resize_: a tensor of size {list(c.shape)} with elements keeps its dense dims, "
+                f"and the sparse ones may only grow; got {list(shape)} with {sparse_dim} sparse dims"
+            )
+        if c.nnz:
+            self.become(Coo(c.indices, c.values, shape, c.coalesced))
+            return self
+        return self.sparse_resize_and_clear_(size, sparse_dim, dense_dim)
+
+    def sparse_resize_and_clear_(self, size: Any, sparse_dim: int, dense_dim: int) -> Any:
+        """Take other sizes, without elements; return self."""
+        self._coo("sparse_resize_and_clear_")
+        shape = tuple(size)
+        if len(shape) != sparse_dim + dense_dim:
+            raise ShapeError(
+                f"number of dimensions must be sparse_dim ({sparse_dim}) + dense_dim ({dense_dim}), but got "
+                f"{len(shape)}"
+            )
+        if self.requires_grad:
+            raise GradientError("cannot resize variables that require grad")
+        self.become(empty(shape, sparse_dim, shape[sparse_dim:], self.dtype, self.device))
+        return self
 
     # -- its parts
 

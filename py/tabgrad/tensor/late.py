@@ -80,7 +80,8 @@ METHODS = {
     "nn.functional.rooted.RootedMethods": "hardshrink prelu",
     "sparse.rooted.SparseMethods": (
         "ccol_indices coalesce col_indices crow_indices dense_dim indices is_coalesced is_sparse "
-        "is_sparse_csr row_indices smm sparse_dim sparse_mask sspaddmm to_dense to_sparse "
+        "is_sparse_csr row_indices smm sparse_dim sparse_mask sparse_resize_ sparse_resize_and_clear_ sspaddmm "
+        "to_dense to_sparse "
         "to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr values"
     ),
     "special.rooted.SpecialMethods": (
