@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
-import tabgrad.nn.functional as F
 from tabgrad.nn import init
+from tabgrad.nn.functional.multi_head import Heads
 from tabgrad.nn.linear import Linear
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
@@ -74,34 +73,13 @@ class MultiheadAttention(Module):
         if self.out_proj.bias is not None:
             init.zeros_(self.out_proj.bias)
 
-    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        bias = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        if self.in_proj_weight is None:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        elif query is key and key is value:
-            return list(F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1))
-        else:
-            weights = self.in_proj_weight.chunk(3)
-        return [
-            F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, bias, strict=True)
-        ]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """Split (N, T, embed_dim) into heads: (N, heads, T, head_dim)."""
-        return x.reshape(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
-
-    def _extended(
-        self, k: Tensor, v: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        n = k.shape[0]
-        if self.bias_k is not None:
-            k = tg.cat([k, self.bias_k.expand(n, 1, -1)], 1)
-            v = tg.cat([v, self.bias_v.expand(n, 1, -1)], 1)
-            mask = None if mask is None else F.pad(mask, (0, 1))
-        if self.add_zero_attn:
-            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
-            mask = None if mask is None else F.pad(mask, (0, 1))
-        return k, v, mask
+    def _heads(self) -> Heads:
+        separate = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        return Heads(
+            self.num_heads, self.in_proj_weight, separate, self.in_proj_bias, self.bias_k, self.bias_v,
+            self.add_zero_attn, self.dropout if self.training else 0.0, self.out_proj.weight,
+            self.out_proj.bias,
+        )  # fmt: skip
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
@@ -128,50 +106,10 @@ class MultiheadAttention(Module):
                 key = value = query
         if single and key_padding_mask is not None:
             key_padding_mask = key_padding_mask.unsqueeze(0)
-        q, k, v = self._project(query, key, value)
-        mask = self._mask(attn_mask, key_padding_mask, q)
-        k, v, mask = self._extended(k, v, mask)
-        y, weights = self._attend(
-            self._heads(q), self._heads(k), self._heads(v), mask, need_weights
-        )
-        y = self.out_proj(y.transpose(1, 2).reshape(*q.shape))
-        if weights is not None:
-            weights = weights.mean(1) if average_attn_weights else weights
-            weights = weights.squeeze(0) if single else weights
+        y, weights = self._heads().attend(
+            query, key, value, padding=key_padding_mask, mask=attn_mask, weights=need_weights,
+            average=average_attn_weights,
+        )  # fmt: skip
         if single:
-            y = y.squeeze(0)
-        elif not self.batch_first:
-            y = y.transpose(0, axis)
-        return y, weights
-
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, need_weights: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        p = self.dropout if self.training else 0.0
-        if not need_weights:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p), None
-        scores = (q / math.sqrt(self.head_dim)) @ k.transpose(-2, -1)
-        weights = F.softmax(scores if mask is None else scores + mask, -1)
-        weights = F.dropout(weights, p) if p else weights
-        return weights @ v, weights
-
-    def _mask(
-        self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor
-    ) -> Tensor | None:
-        """Combine both masks to one that is added to the scores (N, heads, T, S), or None."""
-        total = None
-        if attn_mask is not None:
-            total = _additive(attn_mask, q.dtype)
-            if total.ndim == 3:
-                total = total.reshape(-1, self.num_heads, *total.shape[1:])
-        if key_padding_mask is not None:
-            padding = _additive(key_padding_mask, q.dtype)[:, None, None, :]
-            total = padding if total is None else total + padding
-        return total
-
-
-def _additive(mask: Tensor, dtype: tg.dtype) -> Tensor:
-    if mask.dtype is tg.bool:
-        zero = tg.zeros((), dtype=dtype, device=mask.device)
-        return tg.where(mask, float("-inf"), zero)
-    return mask.to(dtype)
+            return y.squeeze(0), None if weights is None else weights.squeeze(0)
+        return (y if self.batch_first else y.transpose(0, axis)), weights

@@ -15,6 +15,7 @@ from tabgrad.nn.functional.fractional import *
 from tabgrad.nn.functional.linear import *
 from tabgrad.nn.functional.loss import *
 from tabgrad.nn.functional.margin import *
+from tabgrad.nn.functional.multi_head import *
 from tabgrad.nn.functional.normalization import *
 from tabgrad.nn.functional.padding import *
 from tabgrad.nn.functional.pooling import *
