@@ -33,8 +33,8 @@ def _attention_spec(*operands: Spec, causal: bool, scale: float) -> Spec:
         )
     q, k, v, *mask = operands
     dtype = same_dtype("attention", (q, k, v, *(m for m in mask if m.dtype is not dt.bool_)))
-    if dtype not in (dt.float32, dt.float64):
-        raise DTypeError(f"attention: is for float32 and float64, got {dtype!r}")
+    if not dtype.is_floating_point:
+        raise DTypeError(f"attention: is for floating-point dtypes, got {dtype!r}")
     ranks = {len(x.shape) for x in (q, k, v, *mask)}
     if len(ranks) != 1 or len(q.shape) < 2:
         raise ShapeError("attention: expected q, k, v and a mask of equal ranks, at least 2")

@@ -121,4 +121,12 @@ def _line(e: Emitter, n: Node, count: int) -> None:
     e.store(n, (*lead, i, j), f"sum / {whole}")
 
 
-register(Record(op="attention", threads=lambda n: n.spec.size, line=_line, passes=_passes))
+register(
+    Record(
+        op="attention",
+        threads=lambda n: n.spec.size,
+        line=_line,
+        passes=_passes,
+        adds_up=True,
+    )
+)
