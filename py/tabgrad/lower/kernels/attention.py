@@ -11,7 +11,7 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import TURNS, Kernel
-from tabgrad.lower.kernels.decompositions.steps import Dispatch, Matrices, value_of
+from tabgrad.lower.matrices import Dispatch, Matrices, value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size

@@ -11,8 +11,9 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Matrices, Steps, power_of_two
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps
 from tabgrad.lower.kernels.decompositions.triangular import solve_block
+from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Dispatch, Matrices, Steps, power_of_two
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 

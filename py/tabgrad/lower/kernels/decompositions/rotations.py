@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
-from tabgrad.lower.kernels.decompositions.steps import NB, Dispatch, Matrices, Steps, power_of_two
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 
 BLOCK = NB // 2
 """The columns of a block."""

@@ -6,167 +6,27 @@ All sizes and places are uniform words, so one text serves every step, and matri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import cached_property
 from typing import NoReturn
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
-from tabgrad.lower import library, tiles
+from tabgrad.lower import tiles
 from tabgrad.lower.emit import Emitter, Index
-from tabgrad.lower.index import Expr, unflatten, var
+from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, Kernel, grid_of
+from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two, stored, value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Scratch
-from tabgrad.lower.routines import bottom
 from tabgrad.lower.simplify import FAR_PRODUCT
-from tabgrad.lower.tokens import Size, Word
+from tabgrad.lower.tokens import Size
 
 NB = 32
 """The columns of a panel, and the largest matrix that one step factors whole."""
 RUNS = 100
 """How often the text of a product is expected to run: it serves all steps of all sizes."""
-NO_DIMS: Mapping[str, int] = {}
-
-
-@dataclass(frozen=True)
-class Matrices:
-    """A batch of matrices in one slot: element (b, i, j) lies at `start` + b `step` + i `down` + j `across`.
-
-    Places are counted modulo 2³², so a flipped matrix has negative strides.
-    """
-
-    slot: int
-    rows: int
-    columns: int
-    start: int
-    step: int
-    down: int
-    across: int = 1
-    dtype: dt.DType = dt.float32
-
-    @property
-    def mT(self) -> Matrices:
-        """The transposed matrices."""
-        turned = replace(self, rows=self.columns, columns=self.rows)
-        return replace(turned, down=self.across, across=self.down)
-
-    @property
-    def flipped(self) -> Matrices:
-        """The matrices with their rows from the last to the first."""
-        start = self.start + (self.rows - 1) * self.down
-        return replace(self, start=start, down=-self.down)
-
-    def part(self, top: int, bottom: int, left: int, right: int) -> Matrices:
-        """Rows `top` to `bottom` - 1 of columns `left` to `right` - 1."""
-        start = self.start + top * self.down + left * self.across
-        return replace(self, start=start, rows=bottom - top, columns=right - left)
-
-    def place(self, index: Index) -> Expr:
-        """Find the place of an element, of matrices that are not flipped."""
-        b, i, j = index
-        return b * self.step + i * self.down + j * self.across + self.start
-
-    def load(self, e: Emitter, index: Index) -> str:
-        """Write the reading of an element in a printed kernel."""
-        return e.d.load(e.bind(self.slot, "r", self.dtype), e.place(self.place(index)), self.dtype)
-
-    def below(self, top: int, left: int) -> Matrices:
-        """The rows from `top` on of the columns from `left` on."""
-        return self.part(top, self.rows, left, self.columns)
-
-
-def power_of_two(n: int, least: int) -> int:
-    """Find the least power of two that is at least `n` and `least`.
-
-    >>> [power_of_two(n, 4) for n in (1, 5, 8)]
-    [4, 8, 8]
-    """
-    return max(least, 1 << max(n - 1, 0).bit_length())
-
-
-def stored(printer: KernelPrinter, n: Node) -> Matrices | None:
-    """Find the matrices of an operand in their buffer, None where their places are no sums of multiples."""
-    count, rows, columns = math.prod(n.shape[:-2]), *n.shape[-2:]
-    b, i, j = var("b", count), var("i", rows), var("j", columns)
-    found = bottom(n, (*unflatten(b, n.shape[:-2]), i, j))
-    if found is None or found[0].id not in printer.places or found[0].id not in printer.stored:
-        return None
-    base, place = found
-    strides = {a.name: c for a, c in place.terms if a.of is None}
-    if len(strides) != len(place.terms):
-        return None
-    slot, start = printer.places[base.id]
-    step, down, across = (strides.get(name, 0) for name in "bij")
-    return Matrices(slot, rows, columns, start + place.const, step, down, across, base.spec.dtype)
-
-
-def value_of(e: Emitter, n: Node, index: Index) -> str:
-    """Write the value of element (b, i, j) of a batch of matrices."""
-    b, i, j = index
-    return e.value(n, (*unflatten(b, n.shape[:-2]), i, j))
-
-
-class Dispatch:
-    """One dispatch while it is put together: the functions that access matrices, and the uniform words."""
-
-    def __init__(self, printer: KernelPrinter, n: Node) -> None:
-        self.printer, self.n, self.d = printer, n, printer.d
-        self.e = Emitter(printer.d, n.siblings, printer.stored, printer.places, printer.windows)
-        self.words: list[int] = []
-        self.blocks: dict[str, str] = {}
-
-    def word(self, value: int) -> str:
-        """Write the reading of one more uniform word."""
-        self.words.append(value & 0xFFFFFFFF)
-        return f"{Word(len(self.words) - 1)}"
-
-    def sizes(self, **values: int) -> None:
-        """Write the functions that give a kernel its sizes, as the block `sizes`."""
-        self.blocks["sizes"] = "".join(
-            f"fn {name}() -> u32 {{ return {self.word(value)}; }}\n"
-            for name, value in values.items()
-        )
-
-    def operand(self, name: str, n: Node) -> None:
-        """Write the function `name`_load, which reads an operand of the op, as the block `name`."""
-        found = stored(self.printer, n)
-        if found is not None:
-            self.matrices(name, found)
-            return
-        e = self.e
-        index = (var("b", math.prod(n.shape[:-2])), var("i", n.shape[-2]), var("j", n.shape[-1]))
-        body = e.function(lambda: f"return {value_of(e, n, index)};")
-        self.blocks[name] = f"{e.head(f'{name}_load', *'bij', result='f32')}\n{body}}}\n"
-
-    def matrices(self, name: str, m: Matrices, mode: str = "r") -> None:
-        """Write the functions that access some matrices as the block `name`."""
-        self.blocks[name] = self.access(name, m, mode)
-
-    def access(self, name: str, m: Matrices, mode: str) -> str:
-        """Write the function `name`_load and, in mode "w", `name`_store."""
-        kind = self.d.compute_type(m.dtype)
-        buffer = self.e.bind(m.slot, mode, m.dtype)
-        base, step, down, across = map(self.word, (m.start, m.step, m.down, m.across))
-        at = f"{base} + b * {step} + i * {down} + j * {across}"
-        head, load = "(b: u32, i: u32, j: u32", self.d.load(buffer, f"{name}_at(b, i, j)", m.dtype)
-        made = f"fn {name}_at{head}) -> u32 {{ return {at}; }}\n"
-        made += f"fn {name}_load{head}) -> {kind} {{ return {load}; }}\n"
-        if mode == "w":
-            store = self.d.store(buffer, f"{name}_at(b, i, j)", "value", m.dtype)
-            made += f"fn {name}_store{head}, value: {kind}) {{ {store} }}\n"
-        return made
-
-    def kernel(self, name: str, groups: int, dims: Mapping[str, int] = NO_DIMS) -> Kernel:
-        """Make the dispatch of a file of `shaders/kernels`, with the constants `dims`."""
-        if dims:
-            self.blocks["dims"] = "".join(f"const {k} = {size}u;\n" for k, size in dims.items())
-        self.blocks["bindings"] = self.d.bindings(self.e.bindings())
-        source = library.kernel(name).with_blocks(self.blocks)
-        self.e.own = tuple(self.words)
-        return self.printer.package(self.e, source, grid_of(groups))
 
 
 def refuse(n: Node) -> NoReturn:
@@ -328,4 +188,4 @@ class Steps:
         return step.kernel(name, dims[0] * groups)
 
 
-__all__ = ["NB", "Dispatch", "Matrices", "Steps", "power_of_two", "refuse", "stored", "value_of"]
+__all__ = ["NB", "Steps", "refuse"]

@@ -14,7 +14,8 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions import qr
 from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
-from tabgrad.lower.kernels.decompositions.steps import NB, Matrices, Steps
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.matrices import Matrices
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size

@@ -6,7 +6,8 @@ import math
 
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Matrices, Steps, power_of_two, stored
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.matrices import Matrices, power_of_two, stored
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 
