@@ -1,0 +1,53 @@
+"""Matrices for the tests of decompositions on webgpu, and how far results are off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import tabgrad as tg
+from tabgrad.core.op import REGISTRY
+
+MANY = 70000
+"""More matrices than a grid has workgroups in one dimension."""
+
+
+def op(name, *args, **params):
+    return REGISTRY[name].bind(*args, **params)
+
+
+def sent(x):
+    return tg.tensor(np.ascontiguousarray(x, "float32"), device="webgpu")
+
+
+def reference(x):
+    return tg.tensor(x, device="cpu")
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def definite(*lead, n, condition=10.0):
+    """Draw symmetric matrices with eigenvalues from 1 down to 1 / condition."""
+    q = np.linalg.qr(drawn(*lead, n, n).astype("float64"))[0]
+    values = np.geomspace(1, 1 / condition, n) if n > 1 else np.ones(1)
+    return (q * values @ q.swapaxes(-1, -2)).astype("float32")
+
+
+def off(found, wanted):
+    """Compute the largest relative distance between matrices, in the Frobenius norm."""
+    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
+    return float(
+        np.max(
+            np.linalg.norm(found - wanted, axis=(-2, -1)) / np.linalg.norm(wanted, axis=(-2, -1))
+        )
+    )
+
+
+def exactly(x):
+    return x.numpy().astype("float64")
+
+
+def orthonormal(q):
+    """Compute the largest entry of qᵀq - 1."""
+    return float(np.abs(q.swapaxes(-1, -2) @ q - np.eye(q.shape[-1])).max())
