@@ -69,12 +69,14 @@ def axes_tuple(name: str, axes: Any, rank: int) -> Shape:
     """Normalize an int, ints or None (all axes) to a sorted tuple of axes counted from the front."""
     if axes is None:
         return tuple(range(rank))
+    # a 0-d tensor has no axis, but takes the dims of a 1-d one
     if hasattr(axes, "__index__") and not getattr(axes, "shape", ()):
-        return (axis_index(name, axes.__index__(), rank),) if rank else ()
-    out = tuple(sorted(axis_index(name, a, rank) for a in axes)) if rank else ()
+        axis = axis_index(name, axes.__index__(), rank or 1)
+        return (axis,) if rank else ()
+    out = tuple(sorted(axis_index(name, a, rank or 1) for a in axes))
     if len(set(out)) != len(out):
         raise ShapeError(f"{name}: dim {tuple(axes)} names an axis twice")
-    return out
+    return out if rank else ()
 
 
 def without(shape: Shape, axes: Sequence[int]) -> Shape:

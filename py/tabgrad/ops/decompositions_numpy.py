@@ -46,12 +46,15 @@ def cholesky(x: Array) -> tuple[Any, Any]:
     info = np.array([_minor(a) for a in flat], np.int32)
     lower = np.full_like(flat, np.nan)
     good = info == 0
-    lower[good] = np.linalg.cholesky(flat[good])
+    for i in np.flatnonzero(good):
+        lower[i] = _positive(flat[i]) if np.isfinite(flat[i]).all() else _step_by_step(flat[i])[0]
     return lower.reshape(x.shape), info.reshape(x.shape[:-2])
 
 
 def _positive(x: Array) -> Any:
-    """Return the lower factors if all matrices are positive definite; LAPACK may not refuse a nan."""
+    """Return the lower factors if all matrices are positive definite; LAPACK may take an infinity."""
+    if not np.isfinite(x).all():
+        return None
     try:
         found = np.linalg.cholesky(x)
     except np.linalg.LinAlgError:
@@ -59,8 +62,24 @@ def _positive(x: Array) -> Any:
     return found if (np.diagonal(found, 0, -2, -1).real > 0).all() else None
 
 
+def _step_by_step(x: Array) -> Any:
+    """Return the lower factor of one matrix by its definition, and the order of the first bad minor."""
+    lower = np.zeros_like(x)
+    with np.errstate(all="ignore"):
+        for k in range(x.shape[-1]):
+            row = lower[k, :k]
+            pivot = x[k, k].real - (row * row.conj()).real.sum()
+            if not pivot > 0:
+                return lower, k + 1
+            lower[k, k] = np.sqrt(pivot)
+            lower[k + 1 :, k] = (x[k + 1 :, k] - lower[k + 1 :, :k] @ row.conj()) / lower[k, k]
+    return lower, 0
+
+
 def _minor(x: Array) -> int:
     """Return the order of the first leading minor that is not positive definite; 0 if all are."""
+    if not np.isfinite(x).all():
+        return int(_step_by_step(x)[1])
     low, high = 0, x.shape[-1] + 1
     while high - low > 1:
         order = (low + high) // 2

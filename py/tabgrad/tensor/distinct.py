@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
+from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 from tabgrad.ops.reduction import reduce_any
@@ -57,6 +58,11 @@ def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
         return v.reshape.bind(x, shape=(x.spec.size, 1)), ()
     lead = movedim(x, axis("unique", dim, len(x.spec.shape)), 0)
     n, *rest = lead.spec.shape
+    if 0 in rest:
+        raise ShapeError(
+            "unique: There are 0 sized dimensions, and they aren't selected, so unique cannot be applied, got "
+            f"{x.spec.shape} and dim {dim}"
+        )
     return v.reshape.bind(lead, shape=(n, math.prod(rest))), tuple(rest)
 
 

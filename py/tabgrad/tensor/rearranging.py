@@ -31,6 +31,8 @@ def fliplr(input: Tensor) -> Tensor:
 
 def flipud(input: Tensor) -> Tensor:
     """Return a copy with dim 0 reversed."""
+    if not input.spec.shape:
+        raise ShapeError("flipud: Input must be >= 1-d, got a 0-d tensor")
     return flip(input, 0)
 
 

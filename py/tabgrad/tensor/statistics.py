@@ -64,7 +64,7 @@ def _quantile(
     x = v.reshape.bind(input, shape=(input.spec.size,)) if dim is None else input
     at = axis("quantile", dim or 0, len(x.spec.shape))
     n = x.spec.shape[at]
-    if not n:
+    if not x.spec.size:
         raise ShapeError("quantile() input tensor must be non-empty")
     if not isinstance(q, Box) and not 0 <= q <= 1:
         raise ArgumentError(f"quantile() q must be in the range [0, 1] but got {q}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, expand as broadcasted, needs_float, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import MODE
@@ -60,7 +60,7 @@ def _in_one_kernel(query: Tensor, value: Tensor, scores: int, wanted: bool) -> b
     return not wanted or scores > MANY
 
 
-@widened
+@widened(first=True)
 def _attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
     is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
@@ -120,7 +120,24 @@ def scaled_dot_product_attention(
     >>> tg.nn.functional.scaled_dot_product_attention(q, q, q).shape
     tabgrad.Size([1, 2, 3])
     """
-    needs_float("scaled_dot_product_attention", query)
+    name = "scaled_dot_product_attention"
+    needs_float(name, query)
+    if not 0 <= dropout_p <= 1:
+        raise ArgumentError(
+            f"{name}: dropout probability has to be between 0 and 1, but got {dropout_p}"
+        )
+    if attn_mask is not None:
+        kind = attn_mask.spec.dtype
+        if kind is not dt.bool_ and not kind.is_floating_point:
+            raise DTypeError(
+                f"{name}: Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+                f"attn_mask.dtype: {kind!r} and query.dtype: {query.spec.dtype!r} instead."
+            )
+        if len(attn_mask.spec.shape) < 2:
+            raise ShapeError(
+                f"{name}: expected attn_mask with at least 2 dims, queries and keys, got "
+                f"{attn_mask.spec.shape}"
+            )
     drop = (lambda weights: dropout(weights, dropout_p)) if dropout_p > 0 else None
     return _attention(query, key, value, attn_mask, is_causal, scale, enable_gqa, drop)
 
