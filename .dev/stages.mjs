@@ -127,7 +127,7 @@ export const stages = {
   wgpu: {
     about: "the device tests natively, with wgpu-py",
     needs: ["vulkan"],
-    run: () => pytest("wgpu", ["--host=wgpu", "--ignore=tests/web", ...PARALLEL], minutes(15)),
+    run: () => pytest("wgpu", ["--host=wgpu", "--ignore=tests/web", ...PARALLEL], minutes(25)),
   },
   browser: {
     about: "inside Pyodide in Chromium, and the pages from end to end",
