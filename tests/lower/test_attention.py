@@ -99,6 +99,16 @@ def test_scores_are_stored_for_a_gradient_unless_they_are_many(
     assert dispatches(where, lambda: F.scaled_dot_product_attention(q, q, q)) == 1
 
 
+def test_a_mask_that_does_not_fit_is_refused() -> None:
+    where = gpu()
+    q, k = tg.ones(2, 3, 5, 4, device=where), tg.ones(2, 3, 7, 4, device=where)
+    for shape in ((5, 6), (4, 7), (5, 8), (3, 2, 5, 7), (2, 3, 5, 9), (7,), (4, 1, 1, 5, 7)):
+        for dtype in (tg.bool, tg.float32):
+            mask = tg.ones(shape, dtype=dtype, device=where)
+            with pytest.raises(tg.ShapeError):
+                F.scaled_dot_product_attention(q, k, k, mask)
+
+
 @pytest.mark.one_host("wgpu")
 @pytest.mark.parametrize("masked", [False, True])
 def test_it_is_the_function(monkeypatch: pytest.MonkeyPatch, masked: bool, device: str) -> None:

@@ -142,6 +142,13 @@ def test_it_pickles_as_what_it_is(fn: Any) -> None:
     assert pickle.loads(pickle.dumps(fn)) is fn
 
 
+def test_every_method_pickles() -> None:
+    for name in names.methods():
+        method = getattr(tg.Tensor, name)
+        if inspect.isfunction(method):
+            assert pickle.loads(pickle.dumps(method)) is method, name
+
+
 def test_layouts_are_strided() -> None:
     x = tg.zeros(2, layout=tg.strided, pin_memory=False, device="cpu")
     assert x.layout is tg.strided

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.tensor.public import as_method
+from tabgrad.tensor.public import as_method, findable
 
 FUNCTIONS = {
     "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
@@ -117,6 +117,7 @@ class Late:
         found = vars(getattr(import_module(f"tabgrad.{file}"), kind))[self.name]
         method = as_method(found, self.name)
         setattr(LateMethods, self.name, method)
+        findable(method, self.name)
         return method.__get__(instance, owner)
 
 

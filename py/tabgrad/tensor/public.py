@@ -7,6 +7,7 @@ library's own calls of it go without; methods take NumPy's names too (`takes_num
 
 from __future__ import annotations
 
+import sys
 import types
 import warnings
 from collections.abc import Callable
@@ -95,6 +96,18 @@ def takes_numpy_names(kind: type) -> None:
                 method = as_method(fn, name)
                 if method is not fn:
                     setattr(kind, name, method)
+                findable(method, name)
+
+
+def findable(method: Any, name: str) -> None:
+    """Let a method pickle by its place in the class, if it can't by where it was made."""
+    if not isinstance(method, types.FunctionType):
+        return
+    found: Any = sys.modules.get(method.__module__)
+    for part in method.__qualname__.split("."):
+        found = getattr(found, part, None)
+    if found is not method:
+        method.__module__, method.__qualname__ = "tabgrad.tensor.tensor", f"Tensor.{name}"
 
 
 def as_method(fn: Any, name: str) -> Any:

@@ -86,9 +86,11 @@ def _attention(
     query, key, value = (_wide(t, lead) for t in (query, key, value))
     factor = 1 / math.sqrt(query.spec.shape[-1]) if scale is None else scale
     wanted = MODE.get().grad and any(t.tracked for t in (query, key, value))
-    size = math.prod((*lead, query.spec.shape[-2], key.spec.shape[-2]))
-    if drop is None and _in_one_kernel(query, value, size, wanted):
-        masks = [] if attn_mask is None else [_whole(attn_mask, query, key)]
+    shape = (*lead, query.spec.shape[-2], key.spec.shape[-2])
+    if attn_mask is not None and broadcast(name, shape, attn_mask.spec.shape) != shape:
+        raise ShapeError(f"{name}: a mask {attn_mask.spec.shape} has more than the scores {shape}")
+    if drop is None and _in_one_kernel(query, value, math.prod(shape), wanted):
+        masks = [] if attn_mask is None else [_whole(attn_mask, query.spec.dtype, shape)]
         return attention.bind(query, key, value, *masks, causal=is_causal, scale=float(factor))
     scores = scores_of(query, key, attn_mask, is_causal, factor)
     weights = softmax(scores, -1) if attn_mask is None else safe_softmax(scores)
@@ -97,11 +99,9 @@ def _attention(
     return matmul.bind(weights, value)
 
 
-def _whole(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+def _whole(mask: Tensor, dtype: dt.DType, shape: tuple[int, ...]) -> Tensor:
     """Return a mask with an element for each score."""
-    if mask.spec.dtype is not dt.bool_:
-        mask = cast(mask, query.spec.dtype)
-    return broadcasted(mask, (*query.spec.shape[:-1], key.spec.shape[-2]))
+    return broadcasted(mask if mask.spec.dtype is dt.bool_ else cast(mask, dtype), shape)
 
 
 def scaled_dot_product_attention(
