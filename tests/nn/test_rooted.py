@@ -156,6 +156,12 @@ def test_losses_have_numbers_for_reductions() -> None:
             tg.ctc_loss(steps, targets, [5, 4], [2, 1], 0, number),
             F.ctc_loss(steps, targets, [5, 4], [2, 1], 0, name),
         )
+    assert tg.kl_div(x, y).shape == tg.binary_cross_entropy_with_logits(x, y).shape == (3, 4)
+    assert tg.ctc_loss(steps, targets, [5, 4], [2, 1]).shape == (2,)
+    assert tg.hinge_embedding_loss(x[:, 0], sign).shape == (3,)
+    assert tg.margin_ranking_loss(x[:, 0], y[:, 0], sign).shape == (3,)
+    assert tg.triplet_margin_loss(x, y, x + 1).shape == (3,)
+    assert tg.cosine_embedding_loss(x, y, sign).shape == (3,)
     with pytest.raises(ValueError, match="reduction must be 0"):
         tg.kl_div(x, y, 3)
 

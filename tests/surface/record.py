@@ -115,6 +115,9 @@ def schema(name: str) -> list[str]:
                 parts, star = [*parts, "*"], True
             named = "input" if a.name == "self" else a.name
             default = f"={a.default_value!r}" if a.has_default_value() else ""
+            if a.name == "reduction" and default:
+                # the schema says 1, a mean, but a call from Python without it reduces nothing
+                default = "=0"
             parts.append(named + default)
         if out:
             parts += ["out=None"] if star else ["*", "out=None"]

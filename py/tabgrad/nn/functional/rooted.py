@@ -1,6 +1,6 @@
 """The functions of neural networks that PyTorch has at its root, with the arguments that they take there.
 
-Reductions are numbers: 0 for "none", 1 for "mean", 2 for "sum".
+Reductions are numbers: 0 for "none", 1 for "mean", 2 for "sum". Without one nothing is reduced.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ def grid_sampler_3d(
 
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:  # fmt: skip
     """Compute the cross entropy of yes or no from logits; see `nn.functional`."""
     how = _reduction("binary_cross_entropy_with_logits", reduction)
@@ -320,7 +320,7 @@ def binary_cross_entropy_with_logits(
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """Compare vectors by their angle; see `nn.functional.cosine_embedding_loss`."""
     how = _reduction("cosine_embedding_loss", reduction)
@@ -329,7 +329,7 @@ def cosine_embedding_loss(
 
 def ctc_loss(
     log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
-    reduction: int = 1, zero_infinity: bool = False,
+    reduction: int = 0, zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
     """Compute minus the log-probability of the targets over all alignments; see `nn.functional.ctc_loss`."""
     how = _reduction("ctc_loss", reduction)
@@ -337,7 +337,7 @@ def ctc_loss(
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1
+    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0
 ) -> Tensor:
     """Return x where the target is 1, and max(0, margin - x) where it is -1."""
     how = _reduction("hinge_embedding_loss", reduction)
@@ -345,14 +345,14 @@ def hinge_embedding_loss(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False
+    input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False
 ) -> Tensor:
     """Compute the Kullback-Leibler divergence from log-probabilities; see `nn.functional.kl_div`."""
     return F.kl_div(input, target, reduction=_reduction("kl_div", reduction), log_target=log_target)
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """Compute max(0, -target (x1 - x2) + margin)."""
     how = _reduction("margin_ranking_loss", reduction)
@@ -369,7 +369,7 @@ def poisson_nll_loss(
 
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
-    eps: float = 1e-6, swap: bool = False, reduction: int = 1,
+    eps: float = 1e-6, swap: bool = False, reduction: int = 0,
 ) -> Tensor:  # fmt: skip
     """Compute max(0, |anchor - positive| - |anchor - negative| + margin)."""
     how = _reduction("triplet_margin_loss", reduction)
