@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def scores_of(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: fl
     """
     scores = mul(matmul.bind(q, transposed(k)), scale)
     if mask is not None and mask.spec.dtype is dt.bool_:
-        scores = where(mask, scores, -np.inf)
+        scores = where(mask, scores, -math.inf)
     elif mask is not None:
         scores = add(scores, mask)
     if causal:
@@ -62,7 +63,7 @@ def scores_of(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: fl
         n = len(shape)
         row = keep(iota(shape[-2], kind, scores.device), scores, (*range(n - 2), n - 1))
         column = keep(iota(shape[-1], kind, scores.device), scores, tuple(range(n - 1)))
-        scores = where(ge(row, column), scores, -np.inf)
+        scores = where(ge(row, column), scores, -math.inf)
     return scores
 
 
@@ -122,7 +123,7 @@ def attention(*operands: Operand, causal: bool, scale: float) -> Array:
         scores = scores + (np.where(mask[0], 0, -np.inf) if mask[0].dtype == bool else mask[0])
     if causal:
         seen = np.tri(*scores.shape[-2:], dtype=bool)
-        scores = np.where(seen, scores, -np.inf)
+        scores = np.where(seen, scores, -math.inf)
     high = np.maximum(scores.max(-1, keepdims=True, initial=-np.inf), LOWEST)
     e = np.exp(scores - high)
     total = e.sum(-1, keepdims=True)
