@@ -194,8 +194,8 @@ def namespace(public: Public) -> list[str]:
     call = type(public.thing).__call__
     out = [f".. py:function:: {public.name}{signature(call)}", f"   :module: {public.module}", ""]
     out += [*indented(docstring((inspect.getdoc(call) or "").splitlines())), ""]
-    for name in vars(type(public.thing)):
-        if name[0] != "_":
+    for name, member in vars(type(public.thing)).items():
+        if name[0] != "_" and not isinstance(member, property):
             thing = getattr(public.thing, name)
             kind = "class" if inspect.isclass(thing) else "function"
             shape = "" if inspect.isclass(thing) else signature(thing, False)

@@ -96,9 +96,9 @@ __version__ = "0.1.0"
 if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
-        compiler as compiler, cuda as cuda, extend as extend, fft as fft, func as func, linalg as linalg,
-        nn as nn, optim as optim, profiler as profiler, random as random, signal as signal,
-        sparse as sparse, special as special, testing as testing, utils as utils,
+        compiler as compiler, cuda as cuda, distributions as distributions, extend as extend, fft as fft,
+        func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, random as random,
+        signal as signal, sparse as sparse, special as special, testing as testing, utils as utils,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -126,8 +126,8 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.sampled import *
 else:
     _ON_DEMAND = (
-        "accelerator", "amp", "autograd", "backends", "cuda", "extend", "fft", "func", "linalg", "nn", "optim",
-        "profiler", "random", "signal", "sparse", "special", "testing", "utils",
+        "accelerator", "amp", "autograd", "backends", "cuda", "distributions", "extend", "fft", "func",
+        "linalg", "nn", "optim", "profiler", "random", "signal", "sparse", "special", "testing", "utils",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 

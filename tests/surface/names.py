@@ -7,10 +7,11 @@ import inspect
 from typing import Any
 
 MODULES = (
-    "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional", "autograd.graph",
-    "backends", "cuda", "fft", "func", "linalg", "nn", "nn.attention", "nn.functional", "nn.init",
-    "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "random", "signal.windows", "sparse", "special",
-    "testing", "utils.checkpoint", "utils.data", "utils.hooks",
+    "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional",
+    "autograd.graph", "backends", "cuda", "distributions", "distributions.constraints", "fft", "func",
+    "linalg", "nn", "nn.attention", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim",
+    "optim.lr_scheduler", "random", "signal.windows", "sparse", "special", "testing",
+    "utils.checkpoint", "utils.data", "utils.hooks",
 )  # fmt: skip
 
 

@@ -74,8 +74,11 @@ def _beyond(c: Any, v: Any, double: bool) -> Any:
     return where(near, mul(mul(mul(c, u), u), total), mul(c, sub(expm1(w), w)))
 
 
-def _integral(slope: Any, curve: Any, sign: int) -> Any:
-    """Return the integral over v >= 0 of exp(-slope v - curve (exp(u) - 1 - u)), u = sign v, slope >= 0."""
+def _integral(slope: Any, curve: Any, sign: int, offset: Any = None) -> Any:
+    """Return the integral over v >= 0 of exp(-slope v - curve (exp(u) - 1 - u)), u = sign v, slope >= 0.
+
+    With an `offset` the integrand is also multiplied by v + offset.
+    """
     double = slope.spec.dtype.itemsize == 8
     # where the exponent is -reach or less, because exp(u) - 1 - u >= v^2 / 2, or v^2 / (2 + 2/3 v) for u = -v
     reach = 40.0 if double else 20.0
@@ -108,6 +111,8 @@ def _integral(slope: Any, curve: Any, sign: int) -> Any:
     a, c, h = (spread.bind(t, shape=shape, axes=(last,)) for t in (slope, curve, high))
     v = mul(h, nodes)
     terms = exp(neg(add(mul(a, v), _beyond(c, mul(v, sign), double))))
+    if offset is not None:
+        terms = mul(terms, add(v, spread.bind(offset, shape=shape, axes=(last,))))
     return mul(reduce_sum.bind(mul(terms, weights), axes=(last,)), high)
 
 
