@@ -170,7 +170,32 @@ class _LogitRelaxedBernoulli(Distribution):
         )
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class _Relaxed(TransformedDistribution):
+    """What relaxed laws tell of the law that they are made of."""
+
+    has_rsample = True
+    base_dist: Any
+
+    def _constraints(self) -> Any:
+        return {}
+
+    @property
+    def temperature(self) -> Given:
+        """How far samples are from the extremes."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits of the law without a temperature."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities of the law without a temperature."""
+        return self.base_dist.probs
+
+
+class RelaxedBernoulli(_Relaxed):
     """Numbers in (0, 1) near 0 or 1, the nearer the lower the temperature, with derivatives.
 
     >>> import tabgrad as tg
@@ -180,8 +205,6 @@ class RelaxedBernoulli(TransformedDistribution):
 
     arg_constraints = BINARY
     support = constraints.unit_interval
-    has_rsample = True
-    base_dist: Any
 
     def __init__(
         self, temperature: Given, probs: Given | None = None, logits: Given | None = None,
@@ -189,24 +212,6 @@ class RelaxedBernoulli(TransformedDistribution):
     ) -> None:  # fmt: skip
         base = _LogitRelaxedBernoulli(temperature, probs, logits, validate_args)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
-
-    def _constraints(self) -> Any:
-        return {}
-
-    @property
-    def temperature(self) -> Given:
-        """How far samples are from 0 and 1."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """ln(p / (1 - p))."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of being near 1."""
-        return self.base_dist.probs
 
 
 class _LogRelaxedCategorical(_Categories):
@@ -235,7 +240,7 @@ class _LogRelaxedCategorical(_Categories):
         return (scores - scores.logsumexp(-1, keepdim=True)).sum(-1) + norm
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """Probabilities near one category, the nearer the lower the temperature, with derivatives.
 
     >>> import tabgrad as tg
@@ -245,8 +250,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     arg_constraints = CHOICE
     support = constraints.simplex
-    has_rsample = True
-    base_dist: Any
 
     def __init__(
         self, temperature: Given, probs: Tensor | None = None, logits: Tensor | None = None,
@@ -254,21 +257,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     ) -> None:  # fmt: skip
         base = _LogRelaxedCategorical(temperature, probs, logits, validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    def _constraints(self) -> Any:
-        return {}
-
-    @property
-    def temperature(self) -> Given:
-        """How far samples are from one category."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """The logarithms of the probabilities."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities of the categories."""
-        return self.base_dist.probs

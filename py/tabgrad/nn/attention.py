@@ -97,7 +97,6 @@ class MultiheadAttention(Module):
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
         single = query.ndim == 2
         same = query is key and key is value
-        axis = 0 if single else 1
         if single or not self.batch_first:
             query, key, value = (
                 x.unsqueeze(0) if single else x.transpose(0, 1) for x in (query, key, value)
@@ -112,4 +111,4 @@ class MultiheadAttention(Module):
         )  # fmt: skip
         if single:
             return y.squeeze(0), None if weights is None else weights.squeeze(0)
-        return (y if self.batch_first else y.transpose(0, axis)), weights
+        return (y if self.batch_first else y.transpose(0, 1)), weights
