@@ -12,6 +12,7 @@ import pytest
 import tabgrad as tg
 from tabgrad.core import settings
 from tabgrad.core.op import REGISTRY
+from tabgrad.distributions import kl
 from tabgrad.nn import hooks
 from tabgrad.nn.modules import module as every_module
 from tabgrad.utils import progress
@@ -87,6 +88,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "ops of a user": (
         lambda: tg.extend.elementwise(wgsl="{x} * 2.0", derivative=None)(twice_as_much),
         lambda: "twice_as_much" in REGISTRY.ops,
+    ),
+    "register_kl": (
+        lambda: tg.distributions.register_kl(tg.distributions.Cauchy, tg.distributions.Normal)(min),
+        lambda: (tg.distributions.Cauchy, tg.distributions.Normal) in kl.FORMULAS,
     ),
     **{
         f"register_module_{kind}_hook": (

@@ -6,11 +6,16 @@ import math
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.settings import on_restore
 from tabgrad.distributions.arguments import EULER, HALF_LOG_TAU
 from tabgrad.distributions.continuous import ContinuousBernoulli, Laplace, Normal, Uniform
 from tabgrad.distributions.discrete import Bernoulli, Binomial, Poisson
 from tabgrad.distributions.gammas import Beta, Exponential, Gamma
-from tabgrad.distributions.kl import kl_divergence as kl_divergence, register_kl as register_kl
+from tabgrad.distributions.kl import (
+    FORMULAS,
+    kl_divergence as kl_divergence,
+    register_kl as register_kl,
+)
 from tabgrad.distributions.made import Gumbel, Pareto
 
 Tensor = tg.Tensor
@@ -180,3 +185,13 @@ def _uniform_pareto(p: Any, q: Any) -> Tensor:
     log_mean = (tg.xlogy(p.high, p.high) - tg.xlogy(p.low, p.low)) / width - 1
     cross = (q.alpha + 1) * log_mean - q.alpha.log() - q.alpha * q.scale.log()
     return tg.where(p.low < q.scale, math.inf, cross - p.entropy())
+
+
+_OWN = dict(FORMULAS)
+
+
+@on_restore
+def _forget() -> None:
+    """Forget the formulas that a program registered: the next one starts without them."""
+    FORMULAS.clear()
+    FORMULAS.update(_OWN)
