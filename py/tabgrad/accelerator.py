@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import (
     Device,
+    best_accelerator,
     connected,
     device as device_of,
     get_default_device,
-    is_available as _has,
 )
-from tabgrad.hosts.host import NATIVE
 
 if TYPE_CHECKING:
     from tabgrad.hosts.pool import Pool
@@ -30,7 +29,7 @@ def current_accelerator(check_available: bool = False) -> Device | None:
     default = get_default_device()
     if default.type != "cpu":
         return default
-    return next((device_of(kind) for kind in NATIVE if _has(kind)), None)
+    return best_accelerator()
 
 
 def is_available() -> bool:

@@ -21,6 +21,22 @@ def test_names_of_devices() -> None:
             tg.device(name)
     with pytest.raises(TypeError):
         tg.device(1.5)
+    assert isinstance(tg.zeros(1, device="cpu").device, tg.device)
+    assert tg.device(type="cpu", index=0) is tg.device("cpu")
+
+
+def test_a_number_alone_is_an_accelerator(device: str) -> None:
+    if device != "cpu":
+        assert tg.device(0) is tg.device(device)
+        assert tg.device(1) is tg.device(f"{device}:1")
+
+
+def test_types_of_tensors_are_classes() -> None:
+    x = tg.zeros(2, device="cpu")
+    assert isinstance(x, tg.FloatTensor)
+    assert not isinstance(x, tg.LongTensor)
+    assert not isinstance(3.0, tg.FloatTensor)
+    assert isinstance(tg.CharTensor([1]).cpu(), tg.CharTensor)
 
 
 def test_blocks_nest_and_the_inner_one_counts(device: str) -> None:

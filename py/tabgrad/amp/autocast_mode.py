@@ -13,6 +13,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.trace import MODE, Box, Mode
+from tabgrad.hosts.devices import kind_of
 
 HALF = frozenset(("matmul", "conv"))
 """Ops that run in half precision: products, which are fast in it and add up in single precision."""
@@ -105,6 +106,7 @@ class autocast(ModeChange):
         cache_enabled: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        device_type = kind_of(device_type)
         _check("autocast", device_type)
         self.device_type = device_type
         self.dtype = _preferred(device_type) if dtype is None else dtype
@@ -134,6 +136,7 @@ class autocast(ModeChange):
 
 def _current(device_type: str | None) -> Casting | None:
     found: Casting | None = MODE.get().autocast
+    device_type = device_type and kind_of(device_type)
     return found if found is not None and device_type in (None, found.kind) else None
 
 
@@ -154,6 +157,7 @@ def get_autocast_dtype(device_type: str) -> dt.DType:
     >>> tg.amp.get_autocast_dtype("cuda")
     tabgrad.float16
     """
+    device_type = kind_of(device_type)
     _check("get_autocast_dtype", device_type)
     current = _current(device_type)
     return _preferred(device_type) if current is None else current.dtype
@@ -171,6 +175,7 @@ def set_autocast_enabled(device_type: str, enabled: bool) -> None:
     True
     >>> tg.set_autocast_enabled("cpu", False)
     """
+    device_type = kind_of(device_type)
     _check("set_autocast_enabled", device_type)
     if enabled or _current(device_type) is not None:
         MODE.set(autocast(device_type, enabled=enabled).changed(MODE.get()))
@@ -185,6 +190,7 @@ def set_autocast_dtype(device_type: str, dtype: dt.DType) -> None:
     tabgrad.bfloat16
     >>> tg.set_autocast_dtype("cuda", tg.float16)
     """
+    device_type = kind_of(device_type)
     _check("set_autocast_dtype", device_type, dtype)
     mode = MODE.get()
     chosen = dict(mode.autocast_dtypes or {})
@@ -203,7 +209,7 @@ def is_autocast_available(device_type: str) -> bool:
     >>> tg.amp.is_autocast_available("webgpu")
     True
     """
-    return device_type in DTYPES
+    return kind_of(device_type) in DTYPES
 
 
 def custom_fwd(

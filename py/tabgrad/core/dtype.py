@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tabgrad.core.errors import DTypeError
+from tabgrad.core.naming import Package
 from tabgrad.core.settings import setting
 
 BOOL, INT, FLOAT, COMPLEX = 0, 1, 2, 3
@@ -52,7 +53,7 @@ class DType:
         return self.category >= FLOAT
 
     def __repr__(self) -> str:
-        return f"tabgrad.{self.name}"
+        return f"{Package.name}.{self.name}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (by_name, (self.name,))

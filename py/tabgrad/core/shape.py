@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, SupportsIndex, overload
 
 from tabgrad.core.errors import ShapeError
+from tabgrad.core.naming import Package
 
 Shape = tuple[int, ...]
 
@@ -132,7 +133,7 @@ class Size(tuple[int, ...]):
         return math.prod(self)
 
     def __repr__(self) -> str:
-        return f"tabgrad.Size({list(self)})"
+        return f"{Package.name}.Size({list(self)})"
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> int: ...

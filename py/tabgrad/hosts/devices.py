@@ -22,10 +22,11 @@ KINDS = ("cpu", *reversed(host.NATIVE))
 
 
 class Device:
-    """Where tensors are stored: `cpu`, `webgpu` or `cuda`, with an index.
+    """Where tensors are stored: `device("cpu")`, "webgpu", "cuda", "webgpu:1"; a device is returned as it is.
 
-    Made by `tabgrad.device(...)`; there is one object for each device, so compare with `is` or `==`.
-    As a context manager it is the default device of the block.
+    There is one object for each device, so compare with `is` or `==`. A number alone is the index of the
+    accelerator. As a context manager a device is the default one of the block. Raises DeviceError for another
+    name.
 
     >>> import tabgrad as tg
     >>> with tg.device("cpu"):
@@ -34,14 +35,30 @@ class Device:
     """
 
     __slots__ = ("_backend", "_lost", "_warned", "index", "memory_limit", "type")
+    type: str
+    index: int
+    memory_limit: int | None
+    _backend: Backend | None
+    _lost: bool
+    _warned: bool
 
-    def __init__(self, type: str, index: int) -> None:
-        self.type = type
-        self.index = index
-        self._backend: Backend | None = None
-        self._lost = False
-        self.memory_limit: int | None = None
-        self._warned = False
+    def __new__(cls, type: str | int | Device, index: int | None = None) -> Device:
+        """Return the device called `type`, "cpu", "webgpu:1", "cuda"..., or with `index` beside its name."""
+        if isinstance(type, Device):
+            return type
+        if isinstance(type, int) and not isinstance(type, bool):
+            return _numbered(type)
+        if not isinstance(type, str):
+            raise TypeError(f"device: expected a name or a device, got {type.__class__.__name__}")
+        kind, _, number = type.partition(":")
+        at = int(number) if number.isdigit() else index or 0
+        if kind in _Alias.accelerators:
+            return _the_accelerator(kind, at)
+        if kind not in KINDS or (number and not number.isdigit()):
+            raise DeviceError(
+                f"device: {type!r} is none of {', '.join(KINDS)}, with an index as in 'webgpu:1'"
+            )
+        return _DEVICES.get((kind, at)) or _new(kind, at)
 
     @property
     def backend(self) -> Backend:
@@ -117,25 +134,80 @@ _CONNECTING = lock()
 _DEVICES: dict[tuple[str, int], Device] = {}
 
 
-def device(name: str | Device, index: int | None = None) -> Device:
-    """Return the device called `name`: "cpu", "webgpu", "cuda", "webgpu:1"...; a Device is returned as it is.
+device = Device
 
-    >>> import tabgrad as tg
-    >>> tg.device("cpu")
-    device(type='cpu')
+
+def _new(kind: str, at: int) -> Device:
+    made = object.__new__(Device)
+    made.type, made.index = kind, at
+    made._backend = made.memory_limit = None
+    made._lost = made._warned = False
+    return _DEVICES.setdefault((kind, at), made)
+
+
+@setting
+class _Alias:
+    """What `as_torch` changes: the names that mean the accelerator there is, and the default device."""
+
+    accelerators: tuple[str, ...] = ()
+
+
+def name_accelerators(names: tuple[str, ...]) -> None:
+    """Let the names, such as "cuda" and "mps", mean whichever accelerator there is; none ends that.
+
+    While there are such names the default device is the CPU unless `set_default_device` says another one.
     """
-    if isinstance(name, Device):
-        return name
-    if not isinstance(name, str):
-        raise TypeError(f"device: expected a name or a device, got {type(name).__name__}")
-    kind, _, number = name.partition(":")
-    if kind not in KINDS or (number and not number.isdigit()):
+    if not _Default.by_user:
+        _Default.chosen = None
+    _Alias.accelerators = names
+
+
+def best_accelerator() -> Device | None:
+    """Return the accelerator that is in use already, else the best available one, None without any.
+
+    >>> best_accelerator() is None or best_accelerator().type in host.NATIVE
+    True
+    """
+    used = {where.type: where for where in reversed(connected()) if not where.index}
+    for kind in host.NATIVE:
+        if kind in used:
+            return used[kind]
+    return next((_DEVICES[kind, 0] for kind in host.available() if _opens(kind)), None)
+
+
+def _the_accelerator(name: str, at: int) -> Device:
+    """Return what one of the alias's names means: without an accelerator a device that raises when used."""
+    found = best_accelerator()
+    if found is not None and at:
         raise DeviceError(
-            f"device: {name!r} is none of {', '.join(KINDS)}, with an index as in 'webgpu:1'"
+            f"device: '{name}:{at}' is not here: there is one accelerator, '{name}:0'"
         )
-    at = int(number) if number else index or 0
-    found = _DEVICES.get((kind, at))
-    return _DEVICES.setdefault((kind, at), Device(kind, at)) if found is None else found
+    return found or _DEVICES.get(("cuda", at)) or _new("cuda", at)
+
+
+def _numbered(at: int) -> Device:
+    found = best_accelerator()
+    if found is None:
+        raise DeviceError(f"device: {at} is the number of an accelerator, and there is none here")
+    return _DEVICES.get((found.type, at)) or _new(found.type, at)
+
+
+def kind_of(name: str) -> str:
+    """Return the type of device that a name means: under the alias `torch` "cuda" may mean "webgpu".
+
+    >>> kind_of("cpu")
+    'cpu'
+    """
+    return Device(name).type if name in _Alias.accelerators else name
+
+
+def is_accelerator(where: Device) -> bool:
+    """Whether PyTorch's `is_cuda` is true of tensors on this device: of CUDA's, under the alias of any GPU's.
+
+    >>> is_accelerator(device("cpu"))
+    False
+    """
+    return where.type == "cuda" or (bool(_Alias.accelerators) and where.type in host.NATIVE)
 
 
 @setting
@@ -143,13 +215,14 @@ class _Default:
     """The default device: the one that was set, else the best available."""
 
     chosen: Device | None = None
+    by_user: bool = False
 
 
 def get_default_device() -> Device:
     """Return the device that creation functions use if none is given.
 
     That is the device of the innermost `with device(...)`, else of `set_default_device`, else the accelerator
-    if there is one, else the CPU.
+    if there is one, else the CPU. Under the alias `torch` it is the CPU unless one of the two says another.
     """
     inner: Device | None = MODE.get().device
     if inner is not None:
@@ -176,6 +249,7 @@ def set_default_device(device: str | Device | None) -> None:
     device(type='cpu')
     """
     _Default.chosen = None if device is None else _device(device)
+    _Default.by_user = device is not None
 
 
 def is_available(kind: str) -> bool:
@@ -186,20 +260,22 @@ def is_available(kind: str) -> bool:
     """
     if kind == "cpu":
         return True
-    if kind not in host.available():
-        return False
+    if kind in _Alias.accelerators:
+        return best_accelerator() is not None
+    return kind in host.available() and _opens(kind)
+
+
+def _opens(kind: str) -> bool:
     try:
-        device(kind).backend  # noqa: B018 (connects)
+        (_DEVICES.get((kind, 0)) or _new(kind, 0)).backend  # noqa: B018 (connects)
     except (HostError, DeviceError, WouldBlockError, ImportError):
         return False
     return True
 
 
 def _best() -> Device:
-    for kind in host.available():
-        if is_available(kind):
-            return device(kind)
-    return device("cpu")
+    found = None if _Alias.accelerators else best_accelerator()
+    return device("cpu") if found is None else found
 
 
 async def connect_async(name: str | Device) -> Device:

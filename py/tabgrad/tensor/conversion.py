@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, TransformError
+from tabgrad.core.naming import Package
 from tabgrad.core.promotion import result_dtype
 from tabgrad.core.scalars import fits
 from tabgrad.core.trace import MODE, Box
-from tabgrad.hosts.devices import Device, device as device_of
+from tabgrad.hosts.devices import Device, device as device_of, is_accelerator
 from tabgrad.ops import elementwise as e
 from tabgrad.tensor import creation, literals, reading
 from tabgrad.tensor.fronts import complex_numbers
@@ -127,22 +128,28 @@ _TYPES = {
 _TYPE_NAMES = {d: name for name, d in _TYPES.items()}
 
 
-def _typed(name: str) -> Callable[..., Tensor]:
-    dtype = _TYPES[name]
+class _TensorType(type):
+    """The class of `FloatTensor` and its like: their instances are the tensors of one dtype on the CPU."""
 
-    def front(*args: Any, device: DeviceLike | None = None) -> Tensor:
+    dtype: DType
+
+    def __instancecheck__(cls, x: object) -> bool:
+        return isinstance(x, Box) and x.spec.dtype is cls.dtype and x.device.type == "cpu"
+
+    def __call__(cls, *args: Any, device: DeviceLike | None = None) -> Any:
         if len(args) == 1 and not isinstance(args[0], int):
-            return creation.tensor(args[0], dtype=dtype, device=device)
-        return creation.empty(*args, dtype=dtype, device=device)
+            return creation.tensor(args[0], dtype=cls.dtype, device=device)
+        return creation.empty(*args, dtype=cls.dtype, device=device)
 
-    front.__name__ = front.__qualname__ = name
-    front.__doc__ = (
-        f"Return a {dtype.name} tensor of given numbers or sizes: PyTorch's old constructor."
-    )
-    return front
+
+def _typed(name: str) -> _TensorType:
+    dtype = _TYPES[name]
+    doc = f"Return a {dtype.name} tensor of given numbers or sizes: PyTorch's old constructor."
+    return _TensorType(name, (), {"dtype": dtype, "__doc__": doc, "__module__": "tabgrad"})
 
 
 BoolTensor, ByteTensor = _typed("BoolTensor"), _typed("ByteTensor")
+BFloat16Tensor, CharTensor = _typed("BFloat16Tensor"), _typed("CharTensor")
 DoubleTensor, FloatTensor = _typed("DoubleTensor"), _typed("FloatTensor")
 HalfTensor, IntTensor = _typed("HalfTensor"), _typed("IntTensor")
 LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
@@ -154,7 +161,10 @@ def type_(
     """Return the name of the type, as "tabgrad.FloatTensor", or the tensor cast to a dtype or such a name."""
     if dtype is None:
         name = _TYPE_NAMES.get(self.spec.dtype)
-        return f"tabgrad.{name}" if name else repr(self.spec.dtype)
+        if name is None:
+            return repr(self.spec.dtype)
+        place = ".cuda" if is_accelerator(self.device) else ""
+        return f"{Package.name}{place}.{name}"
     if isinstance(dtype, str):
         found = _TYPES.get(dtype.rpartition(".")[2])
         if found is None:
@@ -204,7 +214,7 @@ def cuda(
     self: Tensor, device: DeviceLike | None = None, non_blocking: bool = False,
     memory_format: MemoryFormat | None = preserve_format,
 ) -> Tensor:  # fmt: skip
-    """Return the tensor on a CUDA device."""
+    """Return the tensor on a CUDA device; under the alias `torch` on the accelerator there is."""
     return convert(self, None, device_of("cuda" if device is None else device), False)
 
 
@@ -347,7 +357,7 @@ class ConversionMethods:
 
 
 __all__ = [
-    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
-    "ShortTensor", "can_cast", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_signed",
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "can_cast", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_signed",
     "is_tensor", "numel", "promote_types", "result_type",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from tabgrad.core.errors import GradientError
 from tabgrad.core.shape import Size, size_of
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
-from tabgrad.hosts.devices import Device
+from tabgrad.hosts.devices import Device, is_accelerator
 from tabgrad.tensor import (
     aliasing,
     arithmetic,
@@ -168,8 +168,8 @@ class Tensor(
 
     @property
     def is_cuda(self) -> builtins.bool:
-        """Whether the tensor is on a CUDA device."""
-        return bool(self.device.type == "cuda")
+        """Whether the tensor is on a CUDA device; under the alias `torch` on any accelerator."""
+        return is_accelerator(self.device)
 
     @property
     def is_cpu(self) -> builtins.bool:
