@@ -358,6 +358,7 @@ class ConversionMethods:
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor",
-    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "can_cast", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_signed",
-    "is_tensor", "numel", "promote_types", "result_type",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "can_cast", "is_complex",
+    "is_floating_point", "is_inference", "is_nonzero", "is_signed", "is_tensor", "numel",
+    "promote_types", "result_type",
 ]  # fmt: skip
