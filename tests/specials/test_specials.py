@@ -164,15 +164,17 @@ def dtypes_of(call: str, device: str) -> list[str]:
 
 @grouped("call", [c for c in EXPECTED if EXPECTED[c]])
 def test_call(call: str, device: str) -> None:
+    dtypes = dtypes_of(call, device)
     lines = [
         k
         for k in KNOWN
         if fnmatch.fnmatchcase(device, k.device)
         and fnmatch.fnmatchcase(call, k.call.replace("[", "[[]"))
+        and fnmatch.filter(dtypes, k.dtype)
     ]
     used: set[Known] = set()
     wrong = []
-    for dtype in dtypes_of(call, device):
+    for dtype in dtypes:
         for what, text in differences(call, dtype, device).items():
             match = [
                 k for k in lines if fnmatch.fnmatchcase(dtype, k.dtype) and k.what in (what, "*")
