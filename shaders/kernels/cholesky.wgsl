@@ -1,4 +1,4 @@
-//! cholesky: the next NB columns of l, where l is lower triangular and a = l lᵀ.
+//! cholesky: the next NB columns of l, where l is lower triangular and a = l lᴴ.
 //!
 //! The columns before are subtracted from a already. Each thread has one row. Each workgroup factors the NB
 //! rows of the diagonal itself, so that nothing waits for another, and has ROWS - NB rows below them; small
@@ -10,12 +10,14 @@
 //!             each MANY matrices; folded over x and y
 //! @blocks     bindings; dims: THREADS is at least MANY * ROWS; sizes: count() matrices, tiles() workgroups of
 //!             each, height() rows from the first of the panel on, width() columns, at most NB, and first(), the
-//!             number of columns before; a, l, info: how they are read and written
+//!             number of columns before; a, l, info: how they are read and written; arithmetic: of complex elements
 //! @reference  np.linalg.cholesky(a)
 
+alias elem = f32;
+
 //@begin bindings
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> l: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<elem>;
+@group(0) @binding(1) var<storage, read_write> l: array<elem>;
 @group(0) @binding(2) var<storage, read_write> info: array<i32>;
 //@end
 
@@ -35,11 +37,11 @@ fn first() -> u32 { return 0u; }
 //@end
 
 //@begin a
-fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 5u + i) * 5u + j]; }
+fn a_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 5u + i) * 5u + j]; }
 //@end
 
 //@begin l
-fn l_store(b: u32, i: u32, j: u32, value: f32) { l[(b * 5u + i) * 5u + j] = value; }
+fn l_store(b: u32, i: u32, j: u32, value: elem) { l[(b * 5u + i) * 5u + j] = value; }
 //@end
 
 //@begin info
@@ -47,9 +49,16 @@ fn info_load(b: u32, i: u32, j: u32) -> i32 { return info[b]; }
 fn info_store(b: u32, i: u32, j: u32, value: i32) { info[b] = value; }
 //@end
 
+//@begin arithmetic
+fn times(x: elem, y: elem) -> elem { return x * y; }
+fn conjugate(x: elem) -> elem { return x; }
+fn real(x: elem) -> f32 { return x; }
+fn whole(x: f32) -> elem { return x; }
+//@end
+
 const TILE = ROWS - NB;
 
-var<workgroup> rows: array<f32, MANY * NB * ROWS>;
+var<workgroup> rows: array<elem, MANY * NB * ROWS>;
 var<workgroup> pivots: array<f32, MANY * NB>;
 
 fn at(slot: u32, k: u32, row: u32) -> u32 { return (slot * NB + k) * ROWS + row; }
@@ -70,10 +79,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let mine = row < ROWS && b < count() && i < height() && (row >= NB || row < width());
   if (mine) {
     for (var k = 0u; k < width(); k++) {
-      var value = 0.0;
+      var value = elem();
       if (i >= k) { value = a_load(b, i, k); }
       rows[at(slot, k, row)] = value;
-      if (i == k) { pivots[slot * NB + k] = value; }
+      if (i == k) { pivots[slot * NB + k] = real(value); }
     }
   }
   for (var k = 0u; k < width(); k++) {
@@ -82,23 +91,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var pivot = pivots[slot * NB + k];
       var value = rows[at(slot, k, row)];
       for (var m = 0u; m < k; m++) {
-        let other = rows[at(slot, m, k)];
-        pivot -= other * other;
-        value -= rows[at(slot, m, row)] * other;
+        let other = conjugate(rows[at(slot, m, k)]);
+        pivot -= real(times(other, conjugate(other)));
+        value -= times(rows[at(slot, m, row)], other);
       }
       let bad = is_nan(pivot) || pivot <= 0.0;
       let root = select(sqrt(pivot), nan(), bad);
-      rows[at(slot, k, row)] = select(value / root, root, i == k);
+      rows[at(slot, k, row)] = select(value / root, whole(root), i == k);
     }
   }
   workgroupBarrier();
   if (!mine) { return; }
-  let failed = is_nan(rows[at(slot, width() - 1u, width() - 1u)]);
+  let failed = is_nan(real(rows[at(slot, width() - 1u, width() - 1u)]));
   if (!diagonal || part == 0u) {
     for (var k = 0u; k < width(); k++) {
       var value = rows[at(slot, k, row)];
-      if (i < k) { value = 0.0; }
-      l_store(b, i, k, select(value, nan(), failed));
+      if (i < k) { value = elem(); }
+      l_store(b, i, k, select(value, whole(nan()), failed));
     }
   }
   if (row == 0u && part == 0u) { report(b, slot); }
@@ -108,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 fn report(b: u32, slot: u32) {
   var found = 0u;
   for (var k = 0u; k < width(); k++) {
-    if (found == 0u && is_nan(rows[at(slot, k, k)])) { found = first() + k + 1u; }
+    if (found == 0u && is_nan(real(rows[at(slot, k, k)]))) { found = first() + k + 1u; }
   }
   if (first() == 0u || (found > 0u && info_load(b, 0u, 0u) == 0i)) {
     info_store(b, 0u, 0u, i32(found));

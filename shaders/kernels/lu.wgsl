@@ -10,11 +10,13 @@
 //! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of NB, and of 16 above 32;
 //!             sizes: count() matrices, height() rows, width() columns, pivoted() columns to factor, first(), the
 //!             number of rows and columns before; a, pivots, info: how they are read and written; source: where
-//!             the elements are at first, if HELD
+//!             the elements are at first, if HELD; arithmetic: of complex elements
 //! @reference  scipy.linalg.lu_factor(a)
 
+alias elem = f32;
+
 //@begin bindings
-@group(0) @binding(0) var<storage, read_write> a: array<f32>;
+@group(0) @binding(0) var<storage, read_write> a: array<elem>;
 @group(0) @binding(1) var<storage, read_write> pivots: array<i32>;
 @group(0) @binding(2) var<storage, read_write> info: array<i32>;
 //@end
@@ -36,12 +38,12 @@ fn first() -> u32 { return 0u; }
 //@end
 
 //@begin a
-fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
-fn a_store(b: u32, i: u32, j: u32, value: f32) { a[(b * 6u + i) * 4u + j] = value; }
+fn a_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 6u + i) * 4u + j]; }
+fn a_store(b: u32, i: u32, j: u32, value: elem) { a[(b * 6u + i) * 4u + j] = value; }
 //@end
 
 //@begin source
-fn source_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
+fn source_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 6u + i) * 4u + j]; }
 //@end
 
 //@begin pivots
@@ -53,20 +55,26 @@ fn info_load(b: u32, i: u32, j: u32) -> i32 { return info[b]; }
 fn info_store(b: u32, i: u32, j: u32, value: i32) { info[b] = value; }
 //@end
 
+//@begin arithmetic
+fn times(x: elem, y: elem) -> elem { return x * y; }
+fn over(x: elem, y: elem) -> elem { return x / y; }
+fn size(x: elem) -> f32 { return abs(x); }
+//@end
+
 const PITCH = NB + 1u;
 const DOWN = LANES / NB;
 const CELLS = select(1u, MANY * ROWS * PITCH, HELD == 1u);
 
-var<workgroup> cells: array<f32, CELLS>;
+var<workgroup> cells: array<elem, CELLS>;
 var<workgroup> largest: array<f32, MANY * LANES>;
 var<workgroup> places: array<u32, MANY * LANES>;
 
-fn cell(b: u32, slot: u32, i: u32, j: u32) -> f32 {
+fn cell(b: u32, slot: u32, i: u32, j: u32) -> elem {
   if (HELD == 1u) { return cells[(slot * ROWS + i) * PITCH + j]; }
   return a_load(b, i, j);
 }
 
-fn keep(b: u32, slot: u32, i: u32, j: u32, value: f32) {
+fn keep(b: u32, slot: u32, i: u32, j: u32, value: elem) {
   if (HELD == 1u) {
     cells[(slot * ROWS + i) * PITCH + j] = value;
   } else {
@@ -102,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var place = k;
     if (mine) {
       for (var i = k + lane; i < height(); i += LANES) {
-        let value = abs(cell(b, slot, i, k));
+        let value = size(cell(b, slot, i, k));
         if (value > best) {
           best = value;
           place = i;
@@ -124,19 +132,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
     meet();
-    var pivot = 0.0;
+    var pivot = elem();
     if (mine) { pivot = cell(b, slot, k, k); }
-    if (pivot == 0.0 && failed == 0u) { failed = first() + k + 1u; }
-    if (mine && pivot != 0.0) {
+    let zero = size(pivot) == 0.0;
+    if (zero && failed == 0u) { failed = first() + k + 1u; }
+    if (mine && !zero) {
       for (var i = k + 1u + lane; i < height(); i += LANES) {
-        keep(b, slot, i, k, cell(b, slot, i, k) / pivot);
+        keep(b, slot, i, k, over(cell(b, slot, i, k), pivot));
       }
     }
     meet();
     if (mine && column > k && column < width()) {
       let upper = cell(b, slot, k, column);
       for (var i = k + 1u + down; i < height(); i += DOWN) {
-        keep(b, slot, i, column, cell(b, slot, i, column) - cell(b, slot, i, k) * upper);
+        keep(b, slot, i, column, cell(b, slot, i, column) - times(cell(b, slot, i, k), upper));
       }
     }
   }

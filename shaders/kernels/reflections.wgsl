@@ -1,23 +1,26 @@
-//! reflections: a panel as q r by Householder's reflections 1 - tau v vᵀ, in place as LAPACK has it: r with the
+//! reflections: a panel as q r by Householder's reflections 1 - tau v vᴴ, in place as LAPACK has it: r with the
 //! vectors below its diagonal, whose first element, 1, is left out.
 //!
 //! A lane has some rows of one column, and what the lanes of a column find is added up. Small panels lie in
 //! workgroup memory (HELD is 1), those of MANY matrices side by side. For what comes after a panel its vectors are
-//! written out (BLOCK is 1), with the triangle t for which the product of all reflections is 1 - v t vᵀ. Small
+//! written out (BLOCK is 1), with the triangle t for which the product of all reflections is 1 - v t vᴴ. Small
 //! matrices get the factors q and r themselves (FORM is 1).
 //!
 //! @bindings   0 q read and write, or another matrix   1 a read and write   2 tau write   3 r write, or another
 //! @dispatch   one workgroup for each MANY matrices, folded over x and y
 //! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of NB, and of 16 above 32;
 //!             sizes: count() matrices, height() rows, width() columns, reflected() columns to reduce; a, tau: how
-//!             they are read and written; source: where the elements are at first, if HELD; more: v, t, q and r
+//!             they are read and written; source: where the elements are at first, if HELD; more: v, t, q and r;
+//!             arithmetic: of complex elements
 //! @reference  scipy.linalg.qr(a, mode="raw")
 
+alias elem = f32;
+
 //@begin bindings
-@group(0) @binding(0) var<storage, read_write> q: array<f32>;
-@group(0) @binding(1) var<storage, read_write> a: array<f32>;
-@group(0) @binding(2) var<storage, read_write> tau: array<f32>;
-@group(0) @binding(3) var<storage, read_write> r: array<f32>;
+@group(0) @binding(0) var<storage, read_write> q: array<elem>;
+@group(0) @binding(1) var<storage, read_write> a: array<elem>;
+@group(0) @binding(2) var<storage, read_write> tau: array<elem>;
+@group(0) @binding(3) var<storage, read_write> r: array<elem>;
 //@end
 
 //@begin dims
@@ -38,23 +41,33 @@ fn reflected() -> u32 { return 4u; }
 //@end
 
 //@begin a
-fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
-fn a_store(b: u32, i: u32, j: u32, value: f32) { a[(b * 6u + i) * 4u + j] = value; }
+fn a_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 6u + i) * 4u + j]; }
+fn a_store(b: u32, i: u32, j: u32, value: elem) { a[(b * 6u + i) * 4u + j] = value; }
 //@end
 
 //@begin source
-fn source_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 4u + j]; }
+fn source_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 6u + i) * 4u + j]; }
 //@end
 
 //@begin tau
-fn tau_store(b: u32, i: u32, j: u32, value: f32) { tau[b * 4u + i] = value; }
+fn tau_store(b: u32, i: u32, j: u32, value: elem) { tau[b * 4u + i] = value; }
 //@end
 
 //@begin more
-fn v_store(b: u32, i: u32, j: u32, value: f32) {}
-fn t_store(b: u32, i: u32, j: u32, value: f32) {}
-fn q_store(b: u32, i: u32, j: u32, value: f32) { q[(b * 6u + i) * 4u + j] = value; }
-fn r_store(b: u32, i: u32, j: u32, value: f32) { r[(b * 4u + i) * 4u + j] = value; }
+fn v_store(b: u32, i: u32, j: u32, value: elem) {}
+fn t_store(b: u32, i: u32, j: u32, value: elem) {}
+fn q_store(b: u32, i: u32, j: u32, value: elem) { q[(b * 6u + i) * 4u + j] = value; }
+fn r_store(b: u32, i: u32, j: u32, value: elem) { r[(b * 4u + i) * 4u + j] = value; }
+//@end
+
+//@begin arithmetic
+fn times(x: elem, y: elem) -> elem { return x * y; }
+fn over(x: elem, y: elem) -> elem { return x / y; }
+fn size(x: elem) -> f32 { return abs(x); }
+fn conjugate(x: elem) -> elem { return x; }
+fn real(x: elem) -> f32 { return x; }
+fn imaginary(x: elem) -> f32 { return 0.0; }
+fn whole(x: f32) -> elem { return x; }
 //@end
 
 const PITCH = NB + 1u;
@@ -62,18 +75,18 @@ const DOWN = LANES / NB;
 const CELLS = select(1u, MANY * ROWS * PITCH, HELD == 1u);
 const CORNERS = select(1u, MANY * NB * NB, BLOCK == 1u);
 
-var<workgroup> cells: array<f32, CELLS>;
-var<workgroup> corners: array<f32, CORNERS>;
-var<workgroup> factors: array<f32, MANY * NB>;
+var<workgroup> cells: array<elem, CELLS>;
+var<workgroup> corners: array<elem, CORNERS>;
+var<workgroup> factors: array<elem, MANY * NB>;
 var<workgroup> norms: array<vec2f, MANY * LANES>;
-var<workgroup> sums: array<f32, MANY * LANES>;
+var<workgroup> sums: array<elem, MANY * LANES>;
 
-fn cell(b: u32, slot: u32, i: u32, j: u32) -> f32 {
+fn cell(b: u32, slot: u32, i: u32, j: u32) -> elem {
   if (HELD == 1u) { return cells[(slot * ROWS + i) * PITCH + j]; }
   return a_load(b, i, j);
 }
 
-fn keep(b: u32, slot: u32, i: u32, j: u32, value: f32) {
+fn keep(b: u32, slot: u32, i: u32, j: u32, value: elem) {
   if (HELD == 1u) {
     cells[(slot * ROWS + i) * PITCH + j] = value;
   } else {
@@ -105,29 +118,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   for (var k = 0u; k < reflected(); k++) {
     meet();
-    var head = 0.0;
+    var head = elem();
     var norm = vec2f(0.0);
     if (mine) {
       head = cell(b, slot, k, k);
       for (var i = k + 1u + lane; i < height(); i += LANES) {
-        norm = joined(norm, vec2f(abs(cell(b, slot, i, k)), 1.0));
+        norm = joined(norm, vec2f(size(cell(b, slot, i, k)), 1.0));
       }
     }
     norms[local] = norm;
     workgroupBarrier();
-    let rest = whole(slot, lane);
-    var factor = 0.0;
-    if (rest > 0.0 || is_nan(rest)) {
-      let high = max(abs(head), rest);
-      let low = min(abs(head), rest) / high;
-      let size = high * sqrt(1.0 + low * low);
-      let beta = select(size, -size, head >= 0.0);
-      factor = (beta - head) / beta;
+    let rest = root(slot, lane);
+    // a head that is not real is turned to be so
+    let turned = abs(imaginary(head));
+    var factor = elem();
+    if (rest > 0.0 || turned > 0.0 || is_nan(rest) || is_nan(turned)) {
+      let high = max(size(head), rest);
+      let low = min(size(head), rest) / high;
+      let extent = high * sqrt(1.0 + low * low);
+      let beta = select(extent, -extent, real(head) >= 0.0);
+      factor = (whole(beta) - head) / beta;
       if (mine) {
         for (var i = k + 1u + lane; i < height(); i += LANES) {
-          keep(b, slot, i, k, cell(b, slot, i, k) / (head - beta));
+          keep(b, slot, i, k, over(cell(b, slot, i, k), head - whole(beta)));
         }
-        if (lane == 0u) { keep(b, slot, k, k, beta); }
+        if (lane == 0u) { keep(b, slot, k, k, whole(beta)); }
       }
     }
     if (mine && lane == 0u) {
@@ -135,11 +150,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       tau_store(b, k, 0u, factor);
     }
     meet();
-    var sum = 0.0;
+    var sum = elem();
     if (inside && column != k) { sum = product(b, slot, k, column, down); }
     sums[local] = sum;
     workgroupBarrier();
-    if (inside && column > k) { reflect(b, slot, k, column, down, factor * added(slot, column)); }
+    if (inside && column > k) { reflect(b, slot, k, column, down, times(conjugate(factor), added(slot, column))); }
     if (BLOCK == 1u && mine && down == 0u && column <= k) { corner(slot, k, column, factor); }
   }
   meet();
@@ -152,7 +167,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (FORM == 1u) {
     if (inside) {
       for (var i = down; i < reflected(); i += DOWN) {
-        r_store(b, i, column, select(0.0, cell(b, slot, i, column), column >= i));
+        r_store(b, i, column, select(elem(), cell(b, slot, i, column), column >= i));
       }
     }
     for (var turn = 0u; turn < reflected(); turn++) {
@@ -177,7 +192,7 @@ fn joined(one: vec2f, other: vec2f) -> vec2f {
   return vec2f(large.x, large.y + small.y * part * part);
 }
 
-fn whole(slot: u32, lane: u32) -> f32 {
+fn root(slot: u32, lane: u32) -> f32 {
   let start = slot * LANES;
   var norm = vec2f(0.0);
   if (LANES > 32u) {
@@ -197,51 +212,51 @@ fn whole(slot: u32, lane: u32) -> f32 {
   return norm.x * sqrt(norm.y);
 }
 
-// The part of one lane in the product of vector k with a column.
-fn product(b: u32, slot: u32, k: u32, column: u32, down: u32) -> f32 {
-  var sum = 0.0;
+// The part of one lane in the product of the conjugate of vector k with a column.
+fn product(b: u32, slot: u32, k: u32, column: u32, down: u32) -> elem {
+  var sum = elem();
   if (down == 0u) { sum = cell(b, slot, k, column); }
   for (var i = k + 1u + down; i < height(); i += DOWN) {
-    sum += cell(b, slot, i, k) * cell(b, slot, i, column);
+    sum += times(conjugate(cell(b, slot, i, k)), cell(b, slot, i, column));
   }
   return sum;
 }
 
-fn added(slot: u32, column: u32) -> f32 {
-  var sum = 0.0;
+fn added(slot: u32, column: u32) -> elem {
+  var sum = elem();
   for (var t = 0u; t < DOWN; t++) { sum += sums[slot * LANES + t * NB + column]; }
   return sum;
 }
 
 // Subtract vector k times a number from a column.
-fn reflect(b: u32, slot: u32, k: u32, column: u32, down: u32, times: f32) {
-  if (down == 0u) { keep(b, slot, k, column, cell(b, slot, k, column) - times); }
+fn reflect(b: u32, slot: u32, k: u32, column: u32, down: u32, number: elem) {
+  if (down == 0u) { keep(b, slot, k, column, cell(b, slot, k, column) - number); }
   for (var i = k + 1u + down; i < height(); i += DOWN) {
-    keep(b, slot, i, column, cell(b, slot, i, column) - cell(b, slot, i, k) * times);
+    keep(b, slot, i, column, cell(b, slot, i, column) - times(cell(b, slot, i, k), number));
   }
 }
 
 // Column k of t: the products of vector k with those before it, times the t of those.
-fn corner(slot: u32, k: u32, row: u32, factor: f32) {
+fn corner(slot: u32, k: u32, row: u32, factor: elem) {
   let start = slot * NB * NB;
   var value = factor;
   if (row < k) {
-    value = 0.0;
-    for (var j = row; j < k; j++) { value -= corners[start + row * NB + j] * added(slot, j); }
-    value *= factor;
+    value = elem();
+    for (var j = row; j < k; j++) { value -= times(corners[start + row * NB + j], conjugate(added(slot, j))); }
+    value = times(value, factor);
   }
   corners[start + row * NB + k] = value;
 }
 
 fn write_block(b: u32, slot: u32, column: u32, down: u32) {
   for (var i = down; i < height(); i += DOWN) {
-    var value = 0.0;
-    if (i == column) { value = 1.0; }
+    var value = elem();
+    if (i == column) { value = whole(1.0); }
     if (i > column) { value = cell(b, slot, i, column); }
     v_store(b, i, column, value);
   }
   for (var i = down; i < width(); i += DOWN) {
-    var value = 0.0;
+    var value = elem();
     if (i <= column) { value = corners[slot * NB * NB + i * NB + column]; }
     t_store(b, i, column, value);
   }
@@ -254,20 +269,20 @@ fn form(b: u32, slot: u32, k: u32, lane: u32, local: u32, inside: bool) {
   let behind = inside && column > k && column < reflected();
   meet();
   // row k of the columns behind is what is left of r there: zero in q
-  if (behind && down == 0u) { keep(b, slot, k, column, 0.0); }
+  if (behind && down == 0u) { keep(b, slot, k, column, elem()); }
   meet();
-  var sum = 0.0;
+  var sum = elem();
   if (behind) { sum = product(b, slot, k, column, down); }
   sums[local] = sum;
   workgroupBarrier();
   let factor = factors[slot * NB + k];
-  if (behind) { reflect(b, slot, k, column, down, factor * added(slot, column)); }
+  if (behind) { reflect(b, slot, k, column, down, times(factor, added(slot, column))); }
   meet();
   if (inside && column == k) {
     for (var i = down; i < height(); i += DOWN) {
-      var value = 0.0;
-      if (i == k) { value = 1.0 - factor; }
-      if (i > k) { value = -factor * cell(b, slot, i, k); }
+      var value = elem();
+      if (i == k) { value = whole(1.0) - factor; }
+      if (i > k) { value = times(-factor, cell(b, slot, i, k)); }
       keep(b, slot, i, k, value);
     }
   }

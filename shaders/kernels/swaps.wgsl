@@ -6,9 +6,11 @@
 //!             swapped(), the number of its pivots and columns; a, pivots: how they are read and written
 //! @reference  a[lu_permutation(pivots)]
 
+alias elem = f32;
+
 //@begin bindings
 @group(0) @binding(0) var<storage, read> pivots: array<i32>;
-@group(0) @binding(1) var<storage, read_write> a: array<f32>;
+@group(0) @binding(1) var<storage, read_write> a: array<elem>;
 //@end
 
 //@begin sizes
@@ -19,8 +21,8 @@ fn swapped() -> u32 { return 2u; }
 //@end
 
 //@begin a
-fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 5u + i) * 7u + j]; }
-fn a_store(b: u32, i: u32, j: u32, value: f32) { a[(b * 5u + i) * 7u + j] = value; }
+fn a_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 5u + i) * 7u + j]; }
+fn a_store(b: u32, i: u32, j: u32, value: elem) { a[(b * 5u + i) * 7u + j] = value; }
 //@end
 
 //@begin pivots

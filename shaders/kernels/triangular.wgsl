@@ -8,13 +8,15 @@
 //! @dispatch   one workgroup for each COLUMNS columns of each matrix, or of each MANY matrices; folded over x and y
 //! @blocks     bindings; dims: COLUMNS is a multiple of LANES; sizes: count() matrices, tiles() workgroups of each,
 //!             height() rows, width() columns of b, unit() is 1 where the diagonal counts as ones and is not read;
-//!             a, b, x: how they are read and written
+//!             a, b, x: how they are read and written; arithmetic: of complex elements
 //! @reference  np.linalg.solve(np.tril(a), b)
 
+alias elem = f32;
+
 //@begin bindings
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<elem>;
+@group(0) @binding(1) var<storage, read> b: array<elem>;
+@group(0) @binding(2) var<storage, read_write> x: array<elem>;
 //@end
 
 //@begin dims
@@ -33,21 +35,27 @@ fn unit() -> u32 { return 0u; }
 //@end
 
 //@begin a
-fn a_load(b: u32, i: u32, j: u32) -> f32 { return a[(b * 6u + i) * 6u + j]; }
+fn a_load(b: u32, i: u32, j: u32) -> elem { return a[(b * 6u + i) * 6u + j]; }
 //@end
 
 //@begin b
-fn b_load(g: u32, i: u32, j: u32) -> f32 { return b[(g * 6u + i) * 7u + j]; }
+fn b_load(g: u32, i: u32, j: u32) -> elem { return b[(g * 6u + i) * 7u + j]; }
 //@end
 
 //@begin x
-fn x_store(b: u32, i: u32, j: u32, value: f32) { x[(b * 6u + i) * 7u + j] = value; }
+fn x_store(b: u32, i: u32, j: u32, value: elem) { x[(b * 6u + i) * 7u + j] = value; }
+//@end
+
+//@begin arithmetic
+fn times(x: elem, y: elem) -> elem { return x * y; }
+fn over(x: elem, y: elem) -> elem { return x / y; }
+fn whole(x: f32) -> elem { return x; }
 //@end
 
 const EACH = COLUMNS / LANES;
 
-var<workgroup> lower: array<f32, MANY * NB * NB>;
-var<workgroup> found: array<f32, MANY * NB * COLUMNS>;
+var<workgroup> lower: array<elem, MANY * NB * NB>;
+var<workgroup> found: array<elem, MANY * NB * COLUMNS>;
 
 @compute @workgroup_size(MANY * NB * LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -64,13 +72,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let matrix_at = slot * NB * NB;
   let found_at = slot * NB * COLUMNS;
   for (var k = lane; k < height(); k += LANES) {
-    var value = 1.0;
+    var value = whole(1.0);
     if (mine && (row > k || (row == k && unit() == 0u))) { value = a_load(matrix, row, k); }
     lower[matrix_at + k * NB + row] = value;
   }
   for (var e = 0u; e < EACH; e++) {
     let c = lane + e * LANES;
-    var value = 0.0;
+    var value = elem();
     if (mine && left + c < width()) { value = b_load(matrix, row, left + c); }
     found[found_at + row * COLUMNS + c] = value;
   }
@@ -81,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let pivot = lower[matrix_at + k * NB + k];
       for (var e = 0u; e < EACH; e++) {
         let c = lane + e * LANES;
-        found[found_at + row * COLUMNS + c] -= factor * (found[found_at + k * COLUMNS + c] / pivot);
+        found[found_at + row * COLUMNS + c] -= times(factor, over(found[found_at + k * COLUMNS + c], pivot));
       }
     }
   }
@@ -89,7 +97,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var e = 0u; e < EACH; e++) {
     let c = lane + e * LANES;
     if (left + c < width()) {
-      x_store(matrix, row, left + c, found[found_at + row * COLUMNS + c] / lower[matrix_at + row * NB + row]);
+      let pivot = lower[matrix_at + row * NB + row];
+      x_store(matrix, row, left + c, over(found[found_at + row * COLUMNS + c], pivot));
     }
   }
 }

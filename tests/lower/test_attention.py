@@ -137,7 +137,5 @@ def test_it_is_the_function(monkeypatch: pytest.MonkeyPatch, masked: bool, devic
 def test_a_thread_that_would_not_finish_is_refused() -> None:
     where = recorder.device()
     q, k = tg.ones(1, 8, device=where), tg.ones(100_000, 8, device=where)
-    kept = REGISTRY["attention"].bind(q, k, k, causal=False, scale=1.0)
     with pytest.raises(tg.DeviceError, match="too many keys for one kernel"):
-        where.backend.flush()
-    assert kept is not None
+        REGISTRY["attention"].bind(q, k, k, causal=False, scale=1.0)

@@ -151,7 +151,5 @@ def test_what_has_no_cuda_kernels_is_refused() -> None:
         part = op.parts[0] if isinstance(op, Several) else op
         case = next(c for c in cases.unexpected(part) if c["check"] == "forward")
         device = recorder.device("cuda")
-        y, *_ = replay.run(case, device)
         with pytest.raises(DeviceError, match=f"^{name}: is not on this device yet"):
-            device.backend.flush()
-        del y
+            replay.run(case, device)

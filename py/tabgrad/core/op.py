@@ -54,6 +54,8 @@ class Op:
     """Whether it is piecewise linear: see core/kinks.py."""
     raw = False
     """Whether its NumPy body takes half precision as stored, because it only moves data."""
+    may_be_refused = False
+    """Whether its record in `lower` names operands that a device can't take."""
     lowering = ""
     """The name of its record in `lower`: the op's own name, except for kernels that users wrote."""
 

@@ -32,6 +32,7 @@ from tabgrad.lower.dynamic import Dynamic
 from tabgrad.lower.ir import FULL
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.plan import Plan, lower
+from tabgrad.lower.record import RECORDS
 from tabgrad.lower.windows import TooLarge
 
 if TYPE_CHECKING:
@@ -137,11 +138,20 @@ class DeviceBackend(Answers, RollbackLog):
             if v.graph is not graph:
                 raise lost_tensor(op.name)
         spec = op.specs.get((specs, params)) or op.infer(specs, params)
+        if op.may_be_refused:
+            self.admit(op, specs, params)
         if len(graph.recorded) > self.bound:
             self.relieve()
         frame = user_frame(4)
         line = None if frame is None else (frame.f_code, frame.f_lasti)
         return graph.add(op, params, tuple([v.id for v in values]), spec, None, line), spec
+
+    def admit(self, op: Op, specs: tuple[Spec, ...], params: Params) -> None:
+        """Raise the error of operands that this device can't take."""
+        rule = RECORDS[op.lowering].refusal
+        error = None if rule is None else rule(op, specs, params, self.dialect, self.limits)
+        if error is not None:
+            raise error
 
     def relieve(self) -> None:
         """Compute a graph that has grown past its bound, unless a capture needs the whole graph."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
+from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.index import Expr, unflatten, var
 from tabgrad.lower.ir import Node
@@ -17,6 +18,15 @@ from tabgrad.lower.routines import bottom
 from tabgrad.lower.tokens import Word
 
 NO_DIMS: Mapping[str, int] = {}
+COMPLEX = """fn times(x: elem, y: elem) -> elem { return mul_c64(x, y); }
+fn over(x: elem, y: elem) -> elem { return div_c64(x, y); }
+fn size(x: elem) -> f32 { return abs_c64(x); }
+fn conjugate(x: elem) -> elem { return conj_c64(x); }
+fn real(x: elem) -> f32 { return x.x; }
+fn imaginary(x: elem) -> f32 { return x.y; }
+fn whole(x: f32) -> elem { return elem(x, 0.0); }
+"""
+"""The block `arithmetic` of kernels whose elements are complex."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,18 @@ class Matrices:
     down: int
     across: int = 1
     dtype: dt.DType = dt.float32
+    conjugate: bool = False
 
     @property
     def mT(self) -> Matrices:
         """The transposed matrices."""
         turned = replace(self, rows=self.columns, columns=self.rows)
         return replace(turned, down=self.across, across=self.down)
+
+    @property
+    def mH(self) -> Matrices:
+        """The conjugate transposes of the matrices, for reading."""
+        return replace(self.mT, conjugate=self.dtype.is_complex and not self.conjugate)
 
     @property
     def flipped(self) -> Matrices:
@@ -59,7 +75,12 @@ class Matrices:
 
     def load(self, e: Emitter, index: Index) -> str:
         """Write the reading of an element in a printed kernel."""
-        return e.d.load(e.bind(self.slot, "r", self.dtype), e.place(self.place(index)), self.dtype)
+        return self.read(e.d, e.bind(self.slot, "r", self.dtype), e.place(self.place(index)))
+
+    def read(self, d: Dialect, buffer: str, place: str) -> str:
+        """Write the reading of the element at a place."""
+        found = d.load(buffer, place, self.dtype)
+        return f"conj_c64({found})" if self.conjugate else found
 
     def below(self, top: int, left: int) -> Matrices:
         """The rows from `top` on of the columns from `left` on."""
@@ -127,7 +148,9 @@ class Dispatch:
         e = self.e
         index = (var("b", math.prod(n.shape[:-2])), var("i", n.shape[-2]), var("j", n.shape[-1]))
         body = e.function(lambda: f"return {value_of(e, n, index)};")
-        self.blocks[name] = f"{e.head(f'{name}_load', *'bij', result='f32')}\n{body}}}\n"
+        self.blocks[name] = (
+            f"{e.head(f'{name}_load', *'bij', result=self.kind(n.spec.dtype))}\n{body}}}\n"
+        )
 
     def matrices(self, name: str, m: Matrices, mode: str = "r") -> None:
         """Write the functions that access some matrices as the block `name`."""
@@ -135,11 +158,11 @@ class Dispatch:
 
     def access(self, name: str, m: Matrices, mode: str) -> str:
         """Write the function `name`_load and, in mode "w", `name`_store."""
-        kind = self.d.compute_type(m.dtype)
+        kind = self.kind(m.dtype)
         buffer = self.e.bind(m.slot, mode, m.dtype)
         base, step, down, across = map(self.word, (m.start, m.step, m.down, m.across))
         at = f"{base} + b * {step} + i * {down} + j * {across}"
-        head, load = "(b: u32, i: u32, j: u32", self.d.load(buffer, f"{name}_at(b, i, j)", m.dtype)
+        head, load = "(b: u32, i: u32, j: u32", m.read(self.d, buffer, f"{name}_at(b, i, j)")
         made = f"fn {name}_at{head}) -> u32 {{ return {at}; }}\n"
         made += f"fn {name}_load{head}) -> {kind} {{ return {load}; }}\n"
         if mode == "w":
@@ -147,12 +170,26 @@ class Dispatch:
             made += f"fn {name}_store{head}, value: {kind}) {{ {store} }}\n"
         return made
 
-    def kernel(self, name: str, groups: int, dims: Mapping[str, int] = NO_DIMS) -> Kernel:
-        """Make the dispatch of a file of `shaders/kernels`, with the constants `dims`."""
+    def nothing(self, name: str, dtype: dt.DType) -> str:
+        """Write the function `name`_load of matrices that are not there."""
+        kind = self.kind(dtype)
+        return f"fn {name}_load(b: u32, i: u32, j: u32) -> {kind} {{ return {kind}(); }}\n"
+
+    def kind(self, dtype: dt.DType) -> str:
+        """Name the type of values of a dtype."""
+        return self.d.types[self.d.compute_type(dtype)]
+
+    def kernel(
+        self, name: str, groups: int, dims: Mapping[str, int] = NO_DIMS, elem: dt.DType = dt.float32
+    ) -> Kernel:
+        """Make the dispatch of a file of `shaders/kernels`, with constants `dims`, and elements of a dtype."""
         if dims:
             self.blocks["dims"] = "".join(f"const {k} = {size}u;\n" for k, size in dims.items())
         self.blocks["bindings"] = self.d.bindings(self.e.bindings())
-        source = library.kernel(name).with_blocks(self.blocks)
+        file = library.kernel(name)
+        if elem.is_complex and "arithmetic" in file.blocks:
+            self.blocks["arithmetic"] = COMPLEX
+        source = file.with_blocks(self.blocks, self.kind(elem))
         self.e.own = tuple(self.words)
         return self.printer.package(self.e, source, grid_of(groups))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Index = tuple[Expr, ...]
 Scratch = Callable[[int], int]
+Refusal = Callable[..., "Exception | None"]
 
 
 def _always(n: Node) -> bool:
@@ -46,6 +47,9 @@ class Record:
     - `pieces`: its sources are written straight to where they lie in it, and there is no kernel;
     - `adds_up`: it adds or multiplies in several steps, in float32 where it is given half precision.
 
+    `refusal(op, specs, params, dialect, limits)` returns the error of what a device can't compute, or None;
+    it is raised where the op is called.
+
     Of an op with several results `n` is the first one, whichever are wanted, so that the threads are a fact of
     the call; `results(e, n)` are those with a place.
     """
@@ -65,6 +69,7 @@ class Record:
     routine: Callable[[Program, Node], tuple[Node, Call] | None] | None = None
     pieces: bool = False
     adds_up: bool = False
+    refusal: Refusal | None = None
 
 
 CHEAP = 3
@@ -91,13 +96,15 @@ def register(*records: Record) -> None:
 
 
 def check(op: Op) -> None:
-    """Raise RegistryError for an op of the kernel family without a record."""
-    if op.family != "kernel" or op.lowering in RECORDS:
+    """Raise RegistryError for an op of the kernel family without a record; note if devices may refuse it."""
+    if op.family != "kernel":
         return
-    room = REGISTRY.room_of(op.lowering)
+    room = None if op.lowering in RECORDS else REGISTRY.room_of(op.lowering)
     if room is not None:
         import_module(f"tabgrad.lower.kernels.{room.rpartition('.')[2]}")
-    if op.lowering not in RECORDS:
+    if op.lowering in RECORDS:
+        op.may_be_refused = RECORDS[op.lowering].refusal is not None
+    else:
         raise RegistryError(
             f"{op.name}: an op of the kernel family needs a record of its lowering; register one in "
             "tabgrad/lower/kernels"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError
@@ -16,6 +19,12 @@ from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size
 
+if TYPE_CHECKING:
+    from tabgrad.core.op import Op
+    from tabgrad.core.spec import Params, Spec
+    from tabgrad.lower.dialect import Dialect
+    from tabgrad.lower.limits import Limits
+
 SHARED = 4096
 """The elements that fit into the workgroup memory that every device has."""
 KEYS = 32
@@ -25,29 +34,57 @@ DEEPEST = 128
 """The most elements of a row of q, k or v that a tile holds."""
 
 
+@dataclass(frozen=True)
+class Tile:
+    """How the lanes of a workgroup share rows of q, the rows of k it holds at once, the `turns` of a thread."""
+
+    each: int
+    lanes: int
+    keys: int
+    turns: int
+
+
+def _tile(d: Dialect, depth: int, length: int, width: int) -> Tile | None:
+    """Choose the tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
+    if not d.templates or not (0 < depth <= DEEPEST and 0 < width <= DEEPEST):
+        return None
+    each = 16 if max(depth, width) <= DEEPEST // 2 else 8
+    lanes, keys = THREADS // each, KEYS
+    deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
+    while 4 * each * deep + keys * (4 * deep + 4 * wide + each) > SHARED:
+        keys //= 2
+    loads = math.ceil(keys * deep / THREADS) + math.ceil(keys * wide / THREADS)
+    part = math.ceil(wide / lanes)
+    turns = 5 * loads + math.ceil(keys / lanes) * (1 + deep) + keys * (2 + part) + part + 1
+    return Tile(each, lanes, keys, math.ceil(length / keys) * turns)
+
+
+def _refusal(
+    op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
+) -> Exception | None:
+    """Refuse so many keys that a thread would not finish its loops."""
+    depth, (length, width) = specs[0].shape[-1], specs[2].shape[-2:]
+    tile = _tile(d, depth, length, width)
+    turns = length * (depth + 1) if tile is None else tile.turns
+    if not limits.software or turns <= TURNS:
+        return None
+    return DeviceError(
+        "attention: has too many keys for one kernel of this device, on which a processor does the work of "
+        "a GPU; use fewer keys, or compute the scores in steps"
+    )
+
+
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     """Make the dispatch in a language with kernel templates."""
     q, _, v, *mask = n.srcs
     rows, depth = q.shape[-2:]
     length, width = v.shape[-2:]
-    fits = 0 < depth <= DEEPEST and 0 < width <= DEEPEST
-    if not n.spec.size:
-        return []
-    if not printer.d.templates or not fits:
-        _check_turns(printer, length * (depth + 1))
+    tile = _tile(printer.d, depth, length, width)
+    if not n.spec.size or tile is None:
         return []
     step = Dispatch(printer, n)
-    each = 16 if max(depth, width) <= DEEPEST // 2 else 8
-    lanes = THREADS // each
-    keys = KEYS
     deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
-    while 4 * each * deep + keys * (4 * deep + 4 * wide + each) > SHARED:
-        keys //= 2
-    count, tiles = math.prod(n.shape[:-2]), math.ceil(rows / each)
-    loads = math.ceil(keys * deep / THREADS) + math.ceil(keys * wide / THREADS)
-    part = math.ceil(wide / lanes)
-    each_tile = 5 * loads + math.ceil(keys / lanes) * (1 + deep) + keys * (2 + part) + part + 1
-    _check_turns(printer, math.ceil(length / keys) * each_tile)
+    count, tiles = math.prod(n.shape[:-2]), math.ceil(rows / tile.each)
     step.sizes(count=count, tiles=tiles, height=rows, length=length)
     (bits,) = pack_words(n.params["scale"], F32)
     step.blocks["scale"] = f"fn scale() -> f32 {{ return bitcast<f32>({step.word(bits)}); }}\n"
@@ -58,8 +95,9 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     slot, place = printer.places[n.id]
     step.matrices("y", Matrices(slot, rows, width, place, rows * width, width), "w")
     dims = {
-        "ROWS": each, "LANES": lanes, "KEYS": keys, "DEPTH": depth, "WIDTH": width,
-        "DEEP": deep, "WIDE": wide, "PART": part, "CAUSAL": int(bool(n.params["causal"])),
+        "ROWS": tile.each, "LANES": tile.lanes, "KEYS": tile.keys, "DEPTH": depth, "WIDTH": width,
+        "DEEP": deep, "WIDE": wide, "PART": math.ceil(wide / tile.lanes),
+        "CAUSAL": int(bool(n.params["causal"])),
     }  # fmt: skip
     return [step.kernel("attention", count * tiles, dims)]
 
@@ -77,15 +115,6 @@ def _added(e: Emitter, n: Node, value: str) -> str:
     if n.spec.dtype is not dt.bool_:
         return value
     return e.d.choose(value, e.d.literal(0, F32), e.d.literal(-math.inf, F32))
-
-
-def _check_turns(printer: KernelPrinter, turns: int) -> None:
-    """Raise DeviceError where a thread would not finish its loops."""
-    if printer.limits.software and turns > TURNS:
-        raise DeviceError(
-            "attention: has too many keys for one kernel of this device, on which a processor does the work of "
-            "a GPU; use fewer keys, or compute the scores in steps"
-        )
 
 
 def _line(e: Emitter, n: Node, count: int) -> None:
@@ -128,5 +157,6 @@ register(
         line=_line,
         passes=_passes,
         adds_up=True,
+        refusal=_refusal,
     )
 )

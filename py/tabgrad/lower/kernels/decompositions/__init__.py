@@ -6,7 +6,7 @@ import pkgutil
 from tabgrad.core.op import REGISTRY
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import refuse
+from tabgrad.lower.kernels.decompositions.steps import refusal
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import RECORDS, Record, Scratch, register
 
@@ -14,14 +14,14 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def _refused(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
-    """Raise DeviceError: NumPy alone computes this op."""
-    refuse(n)
+def _none(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+    """Make no kernels: the op is refused."""
+    return []
 
 
 register(
     *(
-        Record(op=name, passes=_refused)
+        Record(op=name, passes=_none, refusal=refusal())
         for name, room in REGISTRY.rooms.items()
         if room == "tabgrad.ops.decompositions" and name not in RECORDS
     )

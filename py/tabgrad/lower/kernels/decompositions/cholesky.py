@@ -8,13 +8,14 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
 from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 
-ROWS = 96
-"""The rows of a panel that a workgroup works on: those of the diagonal, and others below."""
+ROWS = {False: 96, True: 56}
+"""The rows of a panel that a workgroup works on: those of the diagonal, and others below; of complex ones
+fewer fit into its memory."""
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
@@ -22,21 +23,21 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps = Steps(printer, n, scratch)
     (a,) = n.srcs
     size = a.shape[-1]
-    low, info = steps.result(0, size, size), steps.result(1, 1, 1, dt.int32)
+    low, info = steps.result(0, size, size, steps.dtype), steps.result(1, 1, 1, dt.int32)
     if not size:
         steps.fill(lambda e, index: e.d.literal(0, "i32"), info)
         return steps.made
     if size <= NB:
         panel(steps, a, low, info, 0)
         return steps.made
-    rest = steps.scratch(size, size)
+    rest = steps.scratch(size, size, steps.dtype)
     steps.copy(a, rest)
     for at in range(0, size, NB):
         end = min(at + NB, size)
         panel(steps, rest, low, info, at)
         if end < size:
             new = low.part(end, size, at, end)
-            steps.multiply(rest.below(end, end), new, new.mT, subtract=True)
+            steps.multiply(rest.below(end, end), new, new.mH, subtract=True)
     _finish(steps, low, info)
     return steps.made
 
@@ -48,7 +49,7 @@ def panel(steps: Steps, a: Node | Matrices, low: Matrices, info: Matrices, at: i
     step = steps.dispatch()
     small = isinstance(a, Node)
     nb = power_of_two(size, 4) if small else NB
-    rows, many = (nb, 64 // nb) if small else (ROWS, 1)
+    rows, many = (nb, steps.words(64) // nb) if small else (ROWS[steps.dtype.is_complex], 1)
     parts = max(1, math.ceil((size - at - width) / (rows - nb))) if not small else 1
     step.sizes(count=steps.batch, tiles=parts, height=size - at, width=width, first=at)
     if isinstance(a, Node):
@@ -58,7 +59,7 @@ def panel(steps: Steps, a: Node | Matrices, low: Matrices, info: Matrices, at: i
     step.matrices("l", low.below(at, at), "w")
     step.matrices("info", info, "w")
     dims = {"NB": nb, "ROWS": rows, "MANY": many, "THREADS": many * rows}
-    steps.add(step.kernel("cholesky", math.ceil(steps.batch / many) * parts, dims))
+    steps.add(step.kernel("cholesky", math.ceil(steps.batch / many) * parts, dims, steps.dtype))
 
 
 def _finish(steps: Steps, low: Matrices, info: Matrices) -> None:
@@ -66,12 +67,12 @@ def _finish(steps: Steps, low: Matrices, info: Matrices) -> None:
 
     def value(e: Emitter, index: Index) -> str:
         b, i, j = index
-        d = e.d
+        d, kind = e.d, e.d.compute_type(steps.dtype)
         failed = f"({info.load(e, (b, b * 0, b * 0))} != 0)"
-        found = d.choose(f"{e.at(j)} <= {e.at(i)}", low.load(e, index), d.literal(0, "f32"))
-        return d.choose(failed, d.literal(math.nan, "f32"), found)
+        found = d.choose(f"{e.at(j)} <= {e.at(i)}", low.load(e, index), d.literal(0, kind))
+        return d.choose(failed, d.literal(math.nan, kind), found)
 
     steps.fill(value, low)
 
 
-register(Record(op="cholesky", passes=_passes))
+register(Record(op="cholesky", passes=_passes, refusal=BOTH))

@@ -9,7 +9,7 @@ from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import NB, REAL, Steps
 from tabgrad.lower.matrices import value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -50,4 +50,4 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     return steps.made
 
 
-register(Record(op="eigh", passes=_passes))
+register(Record(op="eigh", passes=_passes, refusal=REAL))

@@ -11,7 +11,7 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
 from tabgrad.lower.kernels.decompositions.triangular import solve_block
 from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
@@ -19,7 +19,7 @@ from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size
 
 HELD = 96
-"""The rows of a panel that fit into workgroup memory."""
+"""The rows of a panel that fit into workgroup memory; half as many complex ones."""
 LANES = 256
 """The threads of a panel that does not fit."""
 
@@ -30,7 +30,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     (a,) = n.srcs
     rows, columns = a.shape[-2:]
     k = min(rows, columns)
-    packed = steps.result(0, rows, columns)
+    packed = steps.result(0, rows, columns, steps.dtype)
     pivots, info = steps.result(1, k, 1, dt.int32), steps.result(2, 1, 1, dt.int32)
     if not k:
         steps.fill(lambda e, index: e.d.literal(0, "i32"), info)
@@ -63,7 +63,7 @@ def small(steps: Steps, a: Node, packed: Matrices, pivots: Matrices, info: Matri
     """Add the dispatch that factors matrices of at most NB rows and columns."""
     nb = power_of_two(max(packed.rows, packed.columns), 4)
     lanes = steps.lanes(nb)
-    many = max(1, 64 // lanes)
+    many = max(1, min(64 // lanes, steps.words(4000) // (nb * (nb + 1))))
     step = steps.dispatch()
     step.operand("source", a)
     _add(steps, step, packed, pivots, info, 0, (nb, nb, many, lanes, 1))
@@ -71,14 +71,15 @@ def small(steps: Steps, a: Node, packed: Matrices, pivots: Matrices, info: Matri
 
 def _panel(steps: Steps, a: Matrices, pivots: Matrices, info: Matrices, at: int) -> None:
     """Add the dispatch that factors a panel of a few columns."""
-    held = a.rows <= HELD
+    most = steps.words(HELD)
+    held = a.rows <= most
     step = steps.dispatch()
     if held:
         step.matrices("source", a)
     else:
-        step.blocks["source"] = "fn source_load(b: u32, i: u32, j: u32) -> f32 { return 0.0; }\n"
+        step.blocks["source"] = step.nothing("source", a.dtype)
     nb = power_of_two(a.columns, 1)
-    _add(steps, step, a, pivots, info, at, (nb, HELD, 1, 128 if held else LANES, int(held)))
+    _add(steps, step, a, pivots, info, at, (nb, most, 1, 128 if held else LANES, int(held)))
 
 
 def _add(
@@ -90,7 +91,7 @@ def _add(
     step.matrices("pivots", pivots, "w")
     step.matrices("info", info, "w")
     names = dict(zip(("NB", "ROWS", "MANY", "LANES", "HELD"), dims, strict=True))
-    steps.add(step.kernel("lu", math.ceil(steps.batch / names["MANY"]), names))
+    steps.add(step.kernel("lu", math.ceil(steps.batch / names["MANY"]), names, steps.dtype))
 
 
 def _swaps(steps: Steps, a: Matrices, pivots: Matrices, at: int) -> None:
@@ -101,7 +102,7 @@ def _swaps(steps: Steps, a: Matrices, pivots: Matrices, at: int) -> None:
     step.sizes(count=steps.batch, width=a.columns, first=at, swapped=pivots.rows)
     step.matrices("a", a, "w")
     step.matrices("pivots", pivots)
-    steps.add(step.kernel("swaps", steps.batch * math.ceil(a.columns / 64)))
+    steps.add(step.kernel("swaps", steps.batch * math.ceil(a.columns / 64), elem=a.dtype))
 
 
 def _permutation(e: Emitter, n: Node, count: int) -> None:
@@ -124,6 +125,6 @@ def _permutation(e: Emitter, n: Node, count: int) -> None:
 
 
 register(
-    Record(op="lu", passes=_passes),
+    Record(op="lu", passes=_passes, refusal=BOTH),
     Record(op="lu_permutation", threads=lambda n: n.spec.size, line=_permutation),
 )

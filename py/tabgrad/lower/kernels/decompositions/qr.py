@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 
 HELD = 72
-"""The rows of a panel that fit into workgroup memory."""
+"""The rows of a panel that fit into workgroup memory; half as many complex ones in a whole matrix."""
 LANES = 256
 """The threads of a panel that does not fit."""
-NONE = "fn {}_store(b: u32, i: u32, j: u32, value: f32) {{}}\n"
+NONE = "fn {}_store(b: u32, i: u32, j: u32, value: elem) {{}}\n"
 
 
 @dataclass(frozen=True)
 class Reflections:
-    """The reflections of a panel that begins at row `at`: their product is 1 - v t vᵀ, and `vt` is v t."""
+    """The reflections of a panel that begins at row `at`: their product is 1 - v t vᴴ, and `vt` is v t."""
 
     at: int
     v: Matrices
@@ -34,8 +34,9 @@ def _geqrf(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps = Steps(printer, n, scratch)
     (a,) = n.srcs
     rows, columns = a.shape[-2:]
-    packed, tau = steps.result(0, rows, columns), steps.result(1, min(rows, columns), 1)
-    if columns <= NB and rows <= HELD:
+    packed = steps.result(0, rows, columns, steps.dtype)
+    tau = steps.result(1, min(rows, columns), 1, steps.dtype)
+    if columns <= NB and rows <= steps.words(HELD):
         small(steps, a, tau, {"a": packed})
         return steps.made
     steps.copy(a, packed)
@@ -49,12 +50,12 @@ def _qr(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     (a,) = n.srcs
     rows, columns = a.shape[-2:]
     k = min(rows, columns)
-    q, r = steps.result(0, rows, k), steps.result(1, k, columns)
-    tau = steps.scratch(k, 1)
-    if columns <= NB and rows <= HELD:
+    q, r = steps.result(0, rows, k, steps.dtype), steps.result(1, k, columns, steps.dtype)
+    tau = steps.scratch(k, 1, steps.dtype)
+    if columns <= NB and rows <= steps.words(HELD):
         small(steps, a, tau, {"q": q, "r": r})
         return steps.made
-    work = steps.scratch(rows, columns)
+    work = steps.scratch(rows, columns, steps.dtype)
     steps.copy(a, work)
     found = reduce(steps, work, tau)
     upper(steps, work, r)
@@ -62,29 +63,29 @@ def _qr(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     return steps.made
 
 
-def panel_width(rows: int) -> int:
+def panel_width(rows: int, most: int = NB) -> int:
     """Choose the columns of a panel: fewer in one with so many rows that a thread could not finish it."""
-    return NB if rows <= 7000 else 8 if rows <= 100000 else 1
+    return most if rows <= 7000 else 8 if rows <= 100000 else 1
 
 
 def reduce(steps: Steps, a: Matrices, tau: Matrices) -> list[Reflections]:
     """Add the dispatches that turn `a` into its r and reflections, panel by panel."""
     k = tau.rows
     found = []
-    products = steps.scratch(NB, a.columns)
+    products = steps.scratch(NB, a.columns, a.dtype)
     at = 0
     while at < k:
-        end = min(at + panel_width(a.rows - at), k)
+        end = min(at + panel_width(a.rows - at, steps.words(NB)), k)
         panel = a.part(at, a.rows, at, end)
-        v, vt = (steps.scratch(panel.rows, panel.columns) for _ in range(2))
-        t = steps.scratch(panel.columns, panel.columns)
+        v, vt = (steps.scratch(panel.rows, panel.columns, a.dtype) for _ in range(2))
+        t = steps.scratch(panel.columns, panel.columns, a.dtype)
         _panel(steps, panel, tau.part(at, end, 0, 1), v, t)
         steps.multiply(vt, v, t)
         found.append(Reflections(at, v, vt))
         if end < a.columns:
             rest = a.below(at, end)
             part = products.part(0, end - at, 0, rest.columns)
-            steps.multiply(part, vt.mT, rest)
+            steps.multiply(part, vt.mH, rest)
             steps.multiply(rest, v, part, subtract=True)
         at = end
     return found
@@ -93,11 +94,11 @@ def reduce(steps: Steps, a: Matrices, tau: Matrices) -> list[Reflections]:
 def orthogonal(steps: Steps, found: list[Reflections], q: Matrices) -> None:
     """Add the dispatches that write the first columns of the product of reflections."""
     steps.identity(q)
-    products = steps.scratch(NB, q.columns)
+    products = steps.scratch(NB, q.columns, q.dtype)
     for one in reversed(found):
         rest = q.below(one.at, one.at)
         part = products.part(0, one.v.columns, 0, rest.columns)
-        steps.multiply(part, one.v.mT, rest)
+        steps.multiply(part, one.v.mH, rest)
         steps.multiply(rest, one.vt, part, subtract=True)
 
 
@@ -106,7 +107,7 @@ def upper(steps: Steps, a: Matrices, r: Matrices) -> None:
 
     def value(e: Emitter, index: Index) -> str:
         _, i, j = index
-        zero = e.d.literal(0, "f32")
+        zero = e.d.literal(0, e.d.compute_type(r.dtype))
         return e.d.choose(f"{e.at(i)} <= {e.at(j)}", a.load(e, index), zero)
 
     steps.fill(value, r)
@@ -116,9 +117,9 @@ def small(steps: Steps, a: Node | Matrices, tau: Matrices, out: dict[str, Matric
     """Add the dispatch for matrices that fit into workgroup memory, and write what is wanted of them."""
     rows, columns = a.shape[-2:] if isinstance(a, Node) else (a.rows, a.columns)
     nb = power_of_two(columns, 4)
-    height = power_of_two(rows, nb) if rows <= NB else HELD
+    height = power_of_two(rows, nb) if rows <= NB else steps.words(HELD)
     lanes = steps.lanes(nb)
-    many = max(1, min(64 // lanes, 2400 // (height * (nb + 1))))
+    many = max(1, min(64 // lanes, steps.words(2400) // (height * (nb + 1))))
     step = steps.dispatch()
     if isinstance(a, Node):
         step.operand("source", a)
@@ -126,9 +127,7 @@ def small(steps: Steps, a: Node | Matrices, tau: Matrices, out: dict[str, Matric
         step.matrices("source", a)
     form = int("q" in out)
     if form:
-        step.blocks["a"] = (
-            "fn a_load(b: u32, i: u32, j: u32) -> f32 { return 0.0; }\n" + NONE.format("a")
-        )
+        step.blocks["a"] = step.nothing("a", steps.dtype) + NONE.format("a")
     else:
         step.matrices("a", out["a"], "w")
     more = "".join(map(NONE.format, "vt" if form else "vtqr"))
@@ -146,7 +145,7 @@ def _panel(steps: Steps, a: Matrices, tau: Matrices, v: Matrices, t: Matrices) -
     if held:
         step.matrices("source", a)
     else:
-        step.blocks["source"] = "fn source_load(b: u32, i: u32, j: u32) -> f32 { return 0.0; }\n"
+        step.blocks["source"] = step.nothing("source", a.dtype)
     step.blocks["more"] = (
         step.access("v", v, "w") + step.access("t", t, "w") + "".join(map(NONE.format, "qr"))
     )
@@ -163,7 +162,7 @@ def _add(
     step.matrices("tau", tau, "w")
     keys = ("NB", "ROWS", "MANY", "LANES", "HELD", "BLOCK", "FORM")
     names = dict(zip(keys, dims, strict=True))
-    steps.add(step.kernel("reflections", math.ceil(steps.batch / names["MANY"]), names))
+    steps.add(step.kernel("reflections", math.ceil(steps.batch / names["MANY"]), names, tau.dtype))
 
 
-register(Record(op="geqrf", passes=_geqrf), Record(op="qr", passes=_qr))
+register(Record(op="geqrf", passes=_geqrf, refusal=BOTH), Record(op="qr", passes=_qr, refusal=BOTH))

@@ -6,9 +6,9 @@ All sizes and places are uniform words, so one text serves every step, and matri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
@@ -19,9 +19,15 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, Kernel, grid_of
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two, stored, value_of
 from tabgrad.lower.printer import KernelPrinter
-from tabgrad.lower.record import Scratch
+from tabgrad.lower.record import Refusal, Scratch
 from tabgrad.lower.simplify import FAR_PRODUCT
 from tabgrad.lower.tokens import Size
+
+if TYPE_CHECKING:
+    from tabgrad.core.op import Op
+    from tabgrad.core.spec import Params, Spec
+    from tabgrad.lower.dialect import Dialect
+    from tabgrad.lower.limits import Limits
 
 NB = 32
 """The columns of a panel, and the largest matrix that one step factors whole."""
@@ -29,11 +35,28 @@ RUNS = 100
 """How often the text of a product is expected to run: it serves all steps of all sizes."""
 
 
-def refuse(n: Node) -> NoReturn:
-    """Raise DeviceError: the device has no kernels of this op."""
-    raise DeviceError(
-        f"{n.name.partition('.')[0]}: is not on this device yet, only on cpu; move the matrices with .to('cpu')"
-    )
+def refusal(*dtypes: dt.DType) -> Refusal:
+    """Return the rule that refuses matrices of other dtypes, and all in a language without these kernels."""
+
+    def refuse(op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits) -> Any:
+        name = op.lowering
+        if not d.templates or not dtypes:
+            return DeviceError(
+                f"{name}: is not on this device yet, only on cpu; move the matrices with .to('cpu')"
+            )
+        found = specs[0].dtype
+        if found in dtypes:
+            return None
+        known = " and ".join(x.name for x in dtypes)
+        return DTypeError(
+            f"{name}: is for {known} on this device, got {found!r}; move the matrices with .to('cpu')"
+        )
+
+    return refuse
+
+
+BOTH = refusal(dt.float32, dt.complex64)
+REAL = refusal(dt.float32)
 
 
 class Steps:
@@ -43,14 +66,11 @@ class Steps:
         self.printer, self.n, self._scratch = printer, n, scratch
         self.batch = math.prod(n.srcs[0].shape[:-2])
         self.made: list[Kernel] = []
-        if not printer.d.templates:
-            refuse(n)
-        for s in n.srcs:
-            if s.spec.dtype not in (dt.float32, dt.int32):
-                raise DTypeError(
-                    f"{n.name.partition('.')[0]}: is for float32 on this device, got {s.spec.dtype!r}; "
-                    "move the matrices with .to('cpu')"
-                )
+        self.dtype = n.srcs[0].spec.dtype
+
+    def words(self, count: int) -> int:
+        """Count the elements of the matrices that take as much memory as so many of float32."""
+        return count * 4 // self.dtype.itemsize
 
     @cached_property
     def results(self) -> dict[int, Node]:
@@ -70,7 +90,7 @@ class Steps:
 
     def scratch(self, rows: int, columns: int, dtype: dt.DType = dt.float32) -> Matrices:
         """Make matrices in scratch memory."""
-        slot = self._scratch(max(4, 4 * self.batch * rows * columns))
+        slot = self._scratch(max(4, dtype.itemsize * self.batch * rows * columns))
         return Matrices(slot, rows, columns, 0, rows * columns, columns, dtype=dtype)
 
     def lanes(self, columns: int) -> int:
@@ -118,7 +138,7 @@ class Steps:
 
         def value(e: Emitter, index: Index) -> str:
             _, i, j = index
-            one, zero = (e.d.literal(x, "f32") for x in (1, 0))
+            one, zero = (e.d.literal(x, e.d.compute_type(m.dtype)) for x in (1, 0))
             return e.d.choose(f"{e.at(i)} == {e.at(j)}", one, zero)
 
         self.fill(value, m)
@@ -162,7 +182,7 @@ class Steps:
             base, far, down, across = map(step.word, (m.start, m.step, m.down, m.across))
             order = f"{own}: u32, step: u32" if side == "lhs" else f"step: u32, {own}: u32"
             place = f"{base} + b * {far} + {index} * {down}"
-            load = d.load(names[side], f"{own} + step", m.dtype)
+            load = m.read(d, names[side], f"{own} + step")
             step.blocks[f"load_{side}"] = (
                 f"fn {side}_{own}(b: u32, {index}: u32) -> u32 {{ return {place}; }}\n"
                 f"fn {side}_step(b: u32, k: u32) -> u32 {{ return k * {across}; }}\n"
@@ -175,17 +195,19 @@ class Steps:
             f"  let place = {base} + b * {far} + i * {down} + j * {across};\n"
             f"  {d.store(name, 'place', before, out.dtype)}\n}}\n"
         )
-        self.add(self._product(step, dims))
+        self.add(self._product(step, dims, out.dtype))
 
-    def _product(self, step: Dispatch, dims: tuple[int, int, int, int]) -> Kernel:
+    def _product(self, step: Dispatch, dims: tuple[int, int, int, int], elem: dt.DType) -> Kernel:
         """Make the dispatch of a product, with a tile that depends on the size only roughly."""
         limits = self.printer.limits
         name = "matmul_direct" if limits.software else "matmul"
         rows, columns, inner = (power_of_two(size, 1) for size in dims[1:])
-        tile = tiles.chosen(name, (dims[0], rows, columns, inner), limits.quads, RUNS)
+        tile = tiles.chosen(
+            name, (dims[0], rows, columns, inner), limits.quads, RUNS, elem.is_complex
+        )
         hoisted = frozenset(("lhs", "rhs"))
         step.blocks["tile"], groups = tiles.written(tile, dims, hoisted, tiles.VARYING)
-        return step.kernel(name, dims[0] * groups)
+        return step.kernel(name, dims[0] * groups, elem=elem)
 
 
-__all__ = ["NB", "Steps", "refuse"]
+__all__ = ["BOTH", "NB", "REAL", "Steps", "refusal"]

@@ -14,7 +14,7 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions import qr
 from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import NB, REAL, Steps
 from tabgrad.lower.matrices import Matrices
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -156,4 +156,4 @@ def _sign(e: Emitter, index: Index, m: Matrices) -> str:
     return "select(sign, 1.0f, sign == 0.0)"
 
 
-register(Record(op="svd", passes=_passes))
+register(Record(op="svd", passes=_passes, refusal=REAL))

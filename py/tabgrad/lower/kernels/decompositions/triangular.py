@@ -6,7 +6,7 @@ import math
 
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
 from tabgrad.lower.matrices import Matrices, power_of_two, stored
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -17,7 +17,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps = Steps(printer, n, scratch)
     a, b = n.srcs
     size, width = b.shape[-2:]
-    x = steps.result(0, size, width)
+    x = steps.result(0, size, width, steps.dtype)
     matrix = steps.source(a)
     right = stored(printer, b)
     if right is None or size > NB:
@@ -48,14 +48,14 @@ def solve_block(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool)
     nb = power_of_two(a.rows, 4)
     columns = min(power_of_two(x.columns, 1), 32)
     lanes = min(columns, 8)
-    many = max(1, 64 // (nb * lanes))
+    many = max(1, min(64 // (nb * lanes), steps.words(4096) // (nb * (nb + columns))))
     parts = math.ceil(x.columns / columns)
     step.sizes(count=steps.batch, tiles=parts, height=a.rows, width=x.columns, unit=int(unit))
     step.matrices("a", a)
     step.matrices("b", b)
     step.matrices("x", x, "w")
     dims = {"NB": nb, "COLUMNS": columns, "LANES": lanes, "MANY": many}
-    steps.add(step.kernel("triangular", math.ceil(steps.batch / many) * parts, dims))
+    steps.add(step.kernel("triangular", math.ceil(steps.batch / many) * parts, dims, steps.dtype))
 
 
-register(Record(op="triangular_solve", passes=_passes))
+register(Record(op="triangular_solve", passes=_passes, refusal=BOTH))

@@ -1,0 +1,228 @@
+"""Decompositions of complex matrices by kernels, and what a device refuses, at the call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad.core.errors import DeviceError, DTypeError
+from tests.lower import recorder
+from tests.lower.drawn_matrices import MANY, op
+
+L = tg.linalg
+SIZES = [((), 1), ((3,), 2), ((2, 3), 3), ((5,), 9), ((3,), 17), ((2,), 32), ((2,), 57), ((), 90)]
+
+
+def drawn(*shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype("complex64")
+
+
+def sent(x):
+    return tg.tensor(np.ascontiguousarray(x, "complex64"), device="webgpu")
+
+
+def reference(x):
+    return tg.tensor(np.asarray(x, "complex128"), device="cpu")
+
+
+def exactly(x):
+    return x.numpy().astype("complex128")
+
+
+def mH(x):
+    return x.conj().swapaxes(-1, -2)
+
+
+def off(found, wanted):
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30))
+
+
+def definite(*lead, n):
+    x = drawn(*lead, n, n).astype("complex128")
+    return x @ mH(x) / n + 0.5 * np.eye(n)
+
+
+@pytest.mark.one_host("wgpu")
+def test_cholesky() -> None:
+    for lead, n in SIZES:
+        a = definite(*lead, n=n).astype("complex64")
+        # the upper triangle is not read, nor what is imaginary on the diagonal
+        given = np.tril(a) + 7 * np.triu(np.ones_like(a), 1) + 1j * np.eye(n)
+        low, info = op("cholesky", sent(given))
+        made = exactly(low)
+        assert off(made @ mH(made), a) <= 1e-6 * np.sqrt(n), (lead, n)
+        assert not np.triu(made, 1).any(), (lead, n)
+        assert not info.numpy().any(), (lead, n)
+    for n in (6, 40):
+        a = np.repeat(definite(n=n)[None], 3, 0)
+        a[1, n // 2, n // 2] = -1
+        low, info = op("cholesky", sent(a))
+        assert info.tolist() == [0, n // 2 + 1, 0], n
+        assert np.isnan(low.numpy()).mean((1, 2)).tolist() == [0, 1, 0], n
+
+
+@pytest.mark.one_host("wgpu")
+def test_triangular_solve() -> None:
+    for (lead, n), width in zip(SIZES, (1, 5, 1, 40, 33, 2, 1, 7), strict=True):
+        for upper in (False, True):
+            for unit in (False, True):
+                a = drawn(*lead, n, n, seed=1) / np.float32(np.sqrt(n)) + 2 * np.eye(n)
+                part = np.triu(a) if upper else np.tril(a)
+                part = part * (1 - np.eye(n)) + np.eye(n) if unit else part
+                b = drawn(*lead, n, width)
+                x = op("triangular_solve", sent(a), sent(b), upper=upper, unit=unit)
+                found = off(part @ exactly(x), b)
+                assert found <= 4e-6 * np.sqrt(n), (lead, n, width, upper, unit, found)
+
+
+@pytest.mark.one_host("wgpu")
+def test_lu() -> None:
+    shapes = [(lead, n, n) for lead, n in SIZES]
+    for lead, m, n in [*shapes, ((2,), 3, 7), ((2,), 50, 9), ((2,), 100, 40), ((), 20, 70)]:
+        a = drawn(*lead, m, n)
+        a[..., 0, 0] *= 1j  # the size of a pivot is that of the complex number
+        packed, pivots, info = op("lu", sent(a))
+        k = min(m, n)
+        whole = exactly(packed)
+        low = np.tril(whole[..., :k], -1) + np.eye(m, k)
+        order = op("lu_permutation", pivots, rows=m).numpy()
+        rows = np.take_along_axis(a, order[..., None], -2)
+        assert off(low @ np.triu(whole[..., :k, :]), rows) <= 2e-6 * np.sqrt(k), (lead, m, n)
+        assert np.abs(low).max() <= 1 + 1e-6, (lead, m, n)
+        assert not info.numpy().any(), (lead, m, n)
+    singular = np.stack([drawn(40, 40), np.zeros((40, 40)), drawn(40, 40)])
+    singular[2, :, 3] = 0
+    assert op("lu", sent(singular))[2].tolist() == [0, 1, 4]
+
+
+@pytest.mark.one_host("wgpu")
+def test_qr() -> None:
+    shapes = [(lead, n, n) for lead, n in SIZES]
+    for lead, m, n in [*shapes, ((2,), 3, 7), ((2,), 36, 9), ((2,), 100, 40), ((), 20, 70)]:
+        a = drawn(*lead, m, n)
+        q, r = map(exactly, op("qr", sent(a)))
+        k = min(m, n)
+        assert off(q @ r, a) <= 2e-6 * np.sqrt(k), (lead, m, n)
+        assert np.abs(mH(q) @ q - np.eye(k)).max() <= 4e-6, (lead, m, n)
+        assert not np.tril(r, -1).any(), (lead, m, n)
+        assert not np.diagonal(r, 0, -2, -1).imag.any(), (lead, m, n)
+        wanted = op("qr", reference(a))
+        assert off(r, wanted[1].numpy()) <= 2e-4, (lead, m, n)
+        for found, known in zip(op("geqrf", sent(a)), op("geqrf", reference(a)), strict=True):
+            assert off(exactly(found), known.numpy()) <= 2e-4, (lead, m, n)
+
+
+@pytest.mark.one_host("wgpu")
+def test_many_tiny_matrices_take_one_dispatch() -> None:
+    a = drawn(MANY, 3, 3) + 4 * np.eye(3)
+    made = {
+        "lu": lambda y: np.tril(y, -1) @ np.triu(y) + np.triu(y),
+        "qr": lambda y: y @ mH(y),
+        "cholesky": lambda y: y @ mH(y),
+    }
+    for name, whole in made.items():
+        given = a @ mH(a) + np.eye(3) if name == "cholesky" else a
+        with tg.profiler.count() as counted:
+            found = [x.numpy() for x in op(name, sent(given))]
+        assert counted.dispatches == 1, name
+        if name == "lu":
+            order = op("lu_permutation", tg.tensor(found[1], device="cpu"), rows=3).numpy()
+            given = np.take_along_axis(given, order[..., None], -2)
+        wanted = np.broadcast_to(np.eye(3), a.shape) if name == "qr" else given
+        assert off(whole(found[0].astype("complex128")), wanted) <= 1e-5, name
+
+
+@pytest.mark.one_host("wgpu")
+def test_a_gpu_has_kernels_of_its_own() -> None:
+    """What a device that is no software adapter runs: products through workgroup memory, and more lanes."""
+    where = tg.device("webgpu")
+    backend = where.backend
+    software = backend.limits.software
+    backend.limits.software = False
+    try:
+        for n in (9, 70):
+            a = drawn(3, n, n)
+            q, r = map(exactly, op("qr", sent(a)))
+            assert off(q @ r, a) <= 2e-5, n
+            low = exactly(op("cholesky", sent(definite(3, n=n)))[0])
+            assert off(low @ mH(low), definite(3, n=n)) <= 1e-5, n
+            assert off(exactly(L.inv(sent(a))) @ a, np.broadcast_to(np.eye(n), a.shape)) <= 2e-3, n
+    finally:
+        backend.limits.software = software
+
+
+CASES = {
+    "solve": (L.solve, ((2, 3, 3), (2, 3, 2))),
+    "solve, right": (lambda a, b: L.solve(a, b, left=False), ((3, 3), (2, 3))),
+    "inv": (L.inv, ((2, 3, 3),)),
+    "det": (L.det, ((2, 3, 3),)),
+    "slogdet": (L.slogdet, ((2, 3, 3),)),
+    "solve_triangular": (lambda a, b: L.solve_triangular(a, b, upper=False), ((3, 3), (3, 2))),
+    "cholesky": (lambda a: L.cholesky(a @ a.mH + 2 * tg.eye(3, device=a.device)), ((2, 3, 3),)),
+    "lu_solve": (lambda a, b: L.lu_solve(*L.lu_factor(a), b, adjoint=True), ((3, 3), (3, 2))),
+    "qr": (L.qr, ((4, 3),)),
+    "matrix_power": (lambda a: L.matrix_power(a, -2), ((3, 3),)),
+}
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.filterwarnings("ignore:.*float64")
+def test_derivatives() -> None:
+    """Values, gradients, tangents, second derivatives and a batch beside those of complex128."""
+
+    def real(y):
+        each = [y] if isinstance(y, tg.Tensor) else list(y)
+        return sum(((z.real + 0.3 * z.imag) if z.is_complex() else z).sin().sum() for z in each)
+
+    for name, (fun, shapes) in CASES.items():
+        given = [
+            drawn(*s, seed=i) + (np.eye(*s[-2:]) * 3 if i == 0 else 0) for i, s in enumerate(shapes)
+        ]
+        vs = [drawn(*s, seed=7 + i) for i, s in enumerate(shapes)]
+
+        def answers(make, fun=fun, given=given, vs=vs):
+            xs, us = tuple(map(make, given)), tuple(map(make, vs))
+            many = tuple(tg.stack([x, 1.5 * x]) for x in xs)
+
+            def loss(*xs):
+                return real(fun(*xs))
+
+            def along(*xs):
+                return tg.func.jvp(loss, xs, us)[1]
+
+            where = tuple(range(len(xs)))
+            return [
+                loss(*xs), along(*xs), *tg.func.grad(loss, where)(*xs), *tg.func.grad(along, where)(*xs),
+                tg.func.vmap(loss)(*many),
+            ]  # fmt: skip
+
+        for k, (found, wanted) in enumerate(zip(answers(sent), answers(reference), strict=True)):
+            assert off(found.numpy(), wanted.numpy()) <= 2e-3, (name, k)
+
+
+REFUSED = {
+    "svd": lambda x: L.svd(x),
+    "eigh": lambda x: L.eigh(x),
+    "pinv": lambda x: L.pinv(x),
+    "a gradient's": lambda x: L.svdvals(x.requires_grad_()),
+}
+
+
+def test_what_a_device_has_no_kernel_for_is_refused_at_the_call() -> None:
+    """Nothing is read here: the error can't be that of a read."""
+    where = recorder.device()
+    x = tg.zeros(3, 3, dtype=tg.complex64, device=where)
+    for name, fun in REFUSED.items():
+        with pytest.raises(
+            DTypeError, match=r"is for float32 on this device, got tabgrad\.complex64"
+        ):
+            fun(x)
+        with pytest.raises(DTypeError, match="is for float32 on this device"):
+            tg.func.vmap(fun)(x[None])
+        assert name
+    other = recorder.device("cuda")
+    for fun in (L.svd, L.qr, L.inv, L.cholesky, L.det):
+        with pytest.raises(DeviceError, match="is not on this device yet"):
+            fun(tg.eye(3, device=other))
