@@ -30,6 +30,7 @@ from tabgrad.core.errors import (
     TransformError as TransformError, WouldBlockError as WouldBlockError,
 )  # fmt: skip
 from tabgrad.core.shape import Size as Size
+from tabgrad.core.submodules import install as _install, missing_from as _missing_from
 from tabgrad.tensor.arithmetic import *
 from tabgrad.tensor.comparison import *
 from tabgrad.tensor.conversion import *
@@ -83,6 +84,7 @@ from math import e as e, inf as inf, nan as nan, pi as pi
 newaxis = None
 
 _publish(globals())
+_install()
 
 # PyTorch's other names of dtypes
 dtype = DType
@@ -96,9 +98,11 @@ __version__ = "0.1.0"
 if _typing.TYPE_CHECKING:
     from tabgrad import (
         accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
-        compiler as compiler, cuda as cuda, distributions as distributions, extend as extend, fft as fft,
-        func as func, linalg as linalg, nn as nn, optim as optim, profiler as profiler, random as random,
-        signal as signal, sparse as sparse, special as special, testing as testing, utils as utils,
+        compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
+        distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
+        linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
+        optim as optim, profiler as profiler, random as random, signal as signal, sparse as sparse,
+        special as special, testing as testing, types as types, utils as utils, version as version,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -106,6 +110,7 @@ if _typing.TYPE_CHECKING:
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.exporting import export as export
+    from tabgrad.pytorch import as_torch as as_torch
     from tabgrad.fft.short_time import *
     from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
@@ -126,8 +131,10 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.sampled import *
 else:
     _ON_DEMAND = (
-        "accelerator", "amp", "autograd", "backends", "cuda", "distributions", "extend", "fft", "func",
-        "linalg", "nn", "optim", "profiler", "random", "signal", "sparse", "special", "testing", "utils",
+        "_dynamo", "accelerator", "amp", "autograd", "backends", "cpu", "cuda", "distributed",
+        "distributions", "extend", "fft", "func", "hub", "jit", "linalg", "mps", "multiprocessing", "nn",
+        "onnx", "optim", "profiler", "random", "signal", "sparse", "special", "testing", "types", "utils",
+        "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 
@@ -137,7 +144,7 @@ else:
             return _import_module(f"tabgrad.{name}")
         if name in _HOMES:
             return getattr(_import_module(f"tabgrad.{_HOMES[name]}"), name)
-        raise AttributeError(f"module 'tabgrad' has no attribute {name!r}")
+        return _missing_from(__name__)(name)
 
     def __dir__() -> list[str]:
         """Return all names, those that are imported on demand too."""

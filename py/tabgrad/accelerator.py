@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING
 
+from tabgrad.core.errors import DeviceError
 from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import (
     Device,
@@ -40,6 +41,25 @@ def is_available() -> bool:
 def device_count() -> int:
     """Return the number of available accelerators, 0 or 1."""
     return int(is_available())
+
+
+def current_device_index() -> int:
+    """Return the index of the accelerator: there is one, of index 0."""
+    return 0
+
+
+def set_device_index(device: DeviceLike | int, /) -> None:
+    """Choose the accelerator that is used: there is one, so its index is 0, or negative for no change.
+
+    >>> import tabgrad as tg
+    >>> tg.accelerator.set_device_index(0)
+    """
+    index = device if isinstance(device, int) else device_of(device).index
+    if index > 0:
+        raise DeviceError(f"set_device_index: there is one device, of index 0; got {index}")
+
+
+current_device_idx, set_device_idx = current_device_index, set_device_index
 
 
 def synchronize(device: DeviceLike | None = None) -> None:

@@ -33,6 +33,12 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.set_autocast_dtype("cpu", tg.float16),
         lambda: tg.get_autocast_dtype("cpu"),
     ),
+    "set_dir": (lambda: tg.hub.set_dir("models"), tg.hub.get_dir),
+    "as_torch": (tg.as_torch, lambda: repr(tg.Size())),
+    "the configuration of the compiler": (
+        lambda: setattr(tg._dynamo.config, "verbose", True),
+        lambda: tg._dynamo.config.verbose,
+    ),
     "set_num_threads": (lambda: tg.set_num_threads(99), lambda: tg.get_num_threads()),
     "set_float32_matmul_precision": (
         lambda: tg.set_float32_matmul_precision("medium"),
@@ -107,9 +113,11 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
 OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
+OF_NOTHING = {"set_device", "set_device_idx", "set_device_index", "set_sharing_strategy"}
+"""They take the one value that there is."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
-    "set_", "set_data", "set_rate",
+    "register_pytree_node", "set_", "set_data", "set_rate",
 }  # fmt: skip
 
 
@@ -145,7 +153,7 @@ def test_every_setter_is_among_them() -> None:
         for name, x in vars(importlib.import_module(info.name)).items():
             if name.startswith(("set_", "use_", "register")) and callable(x):
                 found.add(name)
-    assert found - set(SETTINGS) == FOR_A_BLOCK | OF_A_DEVICE | OF_AN_OBJECT
+    assert found - set(SETTINGS) == FOR_A_BLOCK | OF_A_DEVICE | OF_NOTHING | OF_AN_OBJECT
 
 
 def test_threads_and_names_of_types():

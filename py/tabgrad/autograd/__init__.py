@@ -25,6 +25,7 @@ from tabgrad.autograd.grad_mode import (
     set_grad_enabled as set_grad_enabled,
     set_multithreading_enabled as set_multithreading_enabled,
 )  # fmt: skip
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.transforms.backward import backward as backward, grad as grad
 from tabgrad.transforms.node import Node as Node
 
@@ -33,6 +34,7 @@ if _typing.TYPE_CHECKING:
         forward_ad as forward_ad,
         function as function,
         functional as functional,
+        profiler as profiler,
     )
     from tabgrad.autograd.checks import (
         GradcheckError as GradcheckError,
@@ -56,10 +58,10 @@ else:
         """Import a name on first use."""
         if name in _ON_DEMAND:
             return getattr(_import_module(f"tabgrad.autograd.{_ON_DEMAND[name]}"), name)
-        if name in ("forward_ad", "function", "functional"):
+        if name in ("forward_ad", "function", "functional", "profiler"):
             return _import_module(f"tabgrad.autograd.{name}")
-        raise AttributeError(f"module 'tabgrad.autograd' has no attribute {name!r}")
+        return _missing_from(__name__)(name)
 
     def __dir__() -> list[str]:
         """List all names, including those that are imported on first use."""
-        return sorted({*globals(), *_ON_DEMAND, "forward_ad", "function", "functional"})
+        return sorted({*globals(), *_ON_DEMAND, "forward_ad", "function", "functional", "profiler"})

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from tabgrad.core.submodules import missing_from
 from tabgrad.core.trace import Box
 
 if TYPE_CHECKING:
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
         Explanation as Explanation,
         KernelExplanation as KernelExplanation,
         ValueExplanation as ValueExplanation,
+    )  # fmt: skip
+    from tabgrad.compiler.marks import (
+        allow_in_graph as allow_in_graph,
+        assume_constant_result as assume_constant_result,
+        cudagraph_mark_step_begin as cudagraph_mark_step_begin,
+        disable as disable,
+        is_compiling as is_compiling,
+        is_dynamo_compiling as is_dynamo_compiling,
+        is_exporting as is_exporting,
+        list_backends as list_backends,
+        reset as reset,
     )  # fmt: skip
     from tabgrad.tensor import Tensor
 
@@ -137,6 +149,10 @@ def explain(what: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 if not TYPE_CHECKING:
+    _MARKS = (
+        "allow_in_graph", "assume_constant_result", "cudagraph_mark_step_begin", "disable", "is_compiling",
+        "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
+    )  # fmt: skip
 
     def __getattr__(name: str) -> object:
         """Import a class when it is first asked for."""
@@ -146,4 +162,6 @@ if not TYPE_CHECKING:
             return Compiled
         if name in ("Explanation", "KernelExplanation", "ValueExplanation"):
             return getattr(importlib.import_module("tabgrad.compiler.explanation"), name)
-        raise AttributeError(f"module 'tabgrad.compiler' has no attribute {name!r}")
+        if name in _MARKS:
+            return getattr(importlib.import_module("tabgrad.compiler.marks"), name)
+        return missing_from(__name__)(name)

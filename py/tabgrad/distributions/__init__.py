@@ -1,5 +1,8 @@
 """Laws of random tensors: samples, densities, divergences; PyTorch's `distributions`."""
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.distributions import (
     constraints as constraints,
     transforms as transforms,
@@ -94,3 +97,6 @@ from tabgrad.distributions.transforms import (
     TanhTransform as TanhTransform,
     Transform as Transform,
 )  # fmt: skip
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -10,9 +10,15 @@ seven. The error, relative to the result as a whole, for random numbers:
 | `irfft` | 1.4e-7 | 2.8e-7 | 2.8e-7 | 2.9e-7 | 1.8e-7 | 3.6e-7 | 3.8e-7 | 3.4e-7 |
 """
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.fft.frequencies import *  # noqa: F403 (they say which are public)
 from tabgrad.fft.many import *  # noqa: F403
 from tabgrad.fft.one import *  # noqa: F403
 from tabgrad.tensor.public import publish as _publish
 
 _publish(globals())
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

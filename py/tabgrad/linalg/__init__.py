@@ -1,6 +1,9 @@
 """Linear algebra; PyTorch's `linalg`."""
 
+import typing as _typing
+
 from tabgrad.core.errors import LinAlgError as LinAlgError
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.linalg.determinants import det as det, slogdet as slogdet
 from tabgrad.linalg.factoring import (
     cholesky as cholesky,
@@ -57,3 +60,6 @@ from tabgrad.tensor.linear import matmul as matmul
 from tabgrad.tensor.public import publish as _publish
 
 _publish(globals())
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

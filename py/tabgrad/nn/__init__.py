@@ -1,5 +1,9 @@
 """Layers, losses and containers, with PyTorch's names and arguments."""
 
+import typing as _typing
+from importlib import import_module as _import_module
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.nn import functional as functional, init as init, modules as modules, utils as utils
 from tabgrad.nn.activation import (
     CELU as CELU,
@@ -192,3 +196,19 @@ from tabgrad.nn.transformer import (
     TransformerEncoder as TransformerEncoder,
     TransformerEncoderLayer as TransformerEncoderLayer,
 )  # fmt: skip
+
+if _typing.TYPE_CHECKING:
+    from tabgrad.nn import parallel as parallel
+    from tabgrad.nn.parallel import DataParallel as DataParallel
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what is for several devices when it is asked for."""
+        if name in ("parallel", "DataParallel"):
+            parallel = _import_module("tabgrad.nn.parallel")
+            return parallel if name == "parallel" else parallel.DataParallel
+        return _missing_from(__name__)(name)
+
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on demand too."""
+        return sorted({*globals(), "parallel", "DataParallel"})

@@ -1,5 +1,8 @@
 """Optimizers, with PyTorch's names, arguments and state dicts."""
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.optim import lr_scheduler as lr_scheduler
 from tabgrad.optim.adafactor import Adafactor as Adafactor
 from tabgrad.optim.adagrad import Adadelta as Adadelta, Adagrad as Adagrad, RMSprop as RMSprop
@@ -16,3 +19,6 @@ from tabgrad.optim.optimizer import Optimizer as Optimizer
 from tabgrad.optim.rprop import ASGD as ASGD, Rprop as Rprop
 from tabgrad.optim.sgd import SGD as SGD
 from tabgrad.optim.sparse_adam import SparseAdam as SparseAdam
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -1,5 +1,8 @@
 """Special functions; PyTorch's `special`."""
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.special.bessel import *  # noqa: F403 (they say which are public)
 from tabgrad.special.functions import *  # noqa: F403 (they say which are public)
 from tabgrad.special.gamma import *  # noqa: F403
@@ -26,3 +29,6 @@ from tabgrad.tensor.softmax import logsumexp as logsumexp
 psi, gammaln, expit = digamma, _lgamma, _sigmoid
 
 _publish(globals())
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -33,6 +33,7 @@ FUNCTIONS = {
         "rms_norm rrelu rrelu_ selu selu_ threshold threshold_ triplet_margin_loss"
     ),
     "nn.rooted": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+    "pytorch": "as_torch",
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "sparse.rooted": (

@@ -3,6 +3,7 @@
 import typing as _typing
 from importlib import import_module as _import_module
 
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.utils.accumulation import GradientAccumulator as GradientAccumulator
 
 if _typing.TYPE_CHECKING:
@@ -13,13 +14,14 @@ if _typing.TYPE_CHECKING:
         recovery as recovery,
     )  # fmt: skip
 else:
+    _ON_DEMAND = ("_pytree", "checkpoint", "data", "hooks", "recovery")
 
     def __getattr__(name: str) -> object:
         """Import a module on first use, as `tabgrad.utils.checkpoint`."""
-        if name in ("checkpoint", "data", "hooks", "recovery"):
+        if name in _ON_DEMAND:
             return _import_module(f"tabgrad.utils.{name}")
-        raise AttributeError(f"module 'tabgrad.utils' has no attribute {name!r}")
+        return _missing_from(__name__)(name)
 
     def __dir__() -> list[str]:
         """List all names, including those that are imported on first use."""
-        return sorted({*globals(), "checkpoint", "data", "hooks", "recovery"})
+        return sorted({*globals(), *_ON_DEMAND})

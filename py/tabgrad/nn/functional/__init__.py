@@ -2,6 +2,9 @@
 
 # ruff: noqa: F403
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.nn.functional.activation import *
 from tabgrad.nn.functional.adaptive import *
 from tabgrad.nn.functional.attention import *
@@ -23,3 +26,6 @@ from tabgrad.nn.functional.shuffling import *
 from tabgrad.nn.functional.vision import *
 from tabgrad.nn.functional.windows import *
 from tabgrad.tensor.elementary import sigmoid as sigmoid, tanh as tanh
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -1,5 +1,8 @@
 """Gradient clipping, parameters as one vector, computed weights, and sequences of different lengths."""
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.nn.utils import rnn as rnn
 from tabgrad.nn.utils.clip_grad import (
     adaptive_clip_grad_ as adaptive_clip_grad_,
@@ -27,3 +30,6 @@ from tabgrad.nn.utils.reparametrized import (
     spectral_norm as spectral_norm,
     weight_norm as weight_norm,
 )  # fmt: skip
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

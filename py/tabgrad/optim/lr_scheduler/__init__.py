@@ -1,5 +1,8 @@
 """Schedules of the learning rate."""
 
+import typing as _typing
+
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.optim.lr_scheduler.base import LRScheduler as LRScheduler
 from tabgrad.optim.lr_scheduler.combined import (
     ChainedScheduler as ChainedScheduler,
@@ -21,3 +24,8 @@ from tabgrad.optim.lr_scheduler.decay import (
     PolynomialLR as PolynomialLR,
     StepLR as StepLR,
 )  # fmt: skip
+
+_LRScheduler = LRScheduler  # its name before PyTorch 2.0
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -1,13 +1,25 @@
 """Counts what is sent to devices (dispatches, submits, compiles, bytes), and the memory in use.
 
-Unlike timings, counts are the same at every run: use them to make a program fast.
+Unlike timings, counts are the same at every run: use them to make a program fast. PyTorch's `profile` times
+the named parts of a program.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.hosts.devices import connected
+from tabgrad.profiler.recording import (
+    ProfilerAction as ProfilerAction,
+    ProfilerActivity as ProfilerActivity,
+    profile as profile,
+    record_function as record_function,
+    schedule as schedule,
+    supported_activities as supported_activities,
+    tensorboard_trace_handler as tensorboard_trace_handler,
+)  # fmt: skip
 
 
 @dataclass
@@ -90,3 +102,7 @@ def memory(reset_peak: bool = False) -> Memory:
         if reset_peak:
             pool.peak_bytes = pool.live_bytes
     return total
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)
