@@ -35,6 +35,7 @@ def torch() -> Iterator[Any]:
 @pytest.fixture
 def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "best_accelerator", lambda: None)
+    monkeypatch.setattr(tg.accelerator, "best_accelerator", lambda: None)
 
 
 def test_every_module_is_tabgrads(torch: Any) -> None:
