@@ -77,6 +77,13 @@ EACH pair_of<T> log_of(pair_of<T> z) {
   if (is_nan(z.x) || is_nan(z.y)) size = not_a_number<T>();
   return {is_inf(z.x) || is_inf(z.y) ? infinity<T>() : size, atan2(z.y, z.x)};
 }
+EACH pair_of<T> logaddexp_of(pair_of<T> x, pair_of<T> y) {
+  if (is_nan(x.x) || is_nan(x.y) || is_nan(y.x) || is_nan(y.y)) return {not_a_number<T>(), not_a_number<T>()};
+  pair_of<T> low = x.x < y.x ? x : y, high = x.x < y.x ? y : x;
+  bool none = is_inf(low.x) && low.x < T(0);
+  if (is_inf(low.x) && low.x == high.x) return none ? low : log_of(exp_of(low) + exp_of(high));
+  return none ? high : high + log1p_of(exp_of(low - high));
+}
 EACH pair_of<T> log2_of(pair_of<T> z) { return scaled(log_of(z), T(1.4426950408889634)); }
 EACH pair_of<T> log10_of(pair_of<T> z) { return scaled(log_of(z), T(0.4342944819032518)); }
 EACH pair_of<T> log1p_of(pair_of<T> z) {
@@ -163,4 +170,4 @@ COMPLEX(conj) COMPLEX(reciprocal) COMPLEX(sqrt) COMPLEX(rsqrt) COMPLEX(sigmoid)
 COMPLEX(exp) COMPLEX(exp2) COMPLEX(expm1) COMPLEX(log) COMPLEX(log2) COMPLEX(log10) COMPLEX(log1p)
 COMPLEX(sin) COMPLEX(cos) COMPLEX(tan) COMPLEX(sinh) COMPLEX(cosh) COMPLEX(tanh)
 COMPLEX(asin) COMPLEX(acos) COMPLEX(atan) COMPLEX(asinh) COMPLEX(acosh) COMPLEX(atanh)
-COMPLEX_TWO(mul) COMPLEX_TWO(div) COMPLEX_TWO(pow)
+COMPLEX_TWO(mul) COMPLEX_TWO(div) COMPLEX_TWO(pow) COMPLEX_TWO(logaddexp)

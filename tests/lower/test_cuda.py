@@ -21,7 +21,7 @@ INTEGERS = ("int64", "int32", "uint8", "int8", "uint32", "int16")
 COMPLEX = ("complex64", "complex128")
 MOVING = ("cat", "gather", "scatter", "scatter_add", "cumsum", "linear_scan")
 """Ops of the kernel family that take complex numbers."""
-FLOATS_ONLY = {"attention", "logcumsumexp"}
+FLOATS_ONLY = {"attention"}
 PARTS = 4
 """Translation units for each dtype."""
 

@@ -310,7 +310,7 @@ def _scan(op: Op, *specs: Spec, axis: int, **params: Any) -> None:
     need(all(s.shape == specs[0].shape for s in specs), f"operands of several shapes, {specs}")
     _one_dtype(specs)
     if op.name == "logcumsumexp":
-        need(specs[0].dtype.is_floating_point, f"is not for {specs[0].dtype!r}")
+        need(specs[0].dtype.category >= dt.FLOAT, f"is not for {specs[0].dtype!r}")
 
 
 def _ordered(op: Op, x: Spec, *, axis: int, dtype: dt.DType, **_: Any) -> None:

@@ -13,7 +13,7 @@ from tabgrad.core.promotion import widened
 from tabgrad.core.shape import size, without
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
-from tabgrad.ops.elementwise import exp, where
+from tabgrad.ops.elementwise import cast, exp, where
 from tabgrad.ops.indexing import cat, gather
 from tabgrad.ops.rounding import eq
 from tabgrad.ops.view import pad, part, permute, reshape
@@ -180,23 +180,50 @@ def product_of_others(x: Tensor, axes: Ints) -> Tensor:
 def _logcumsumexp_derivative(
     primals: Operands, tangents: Tangents, y: Tensor, *, axis: int, reverse: bool
 ) -> Tensor:
-    # every factor is at most 1, so nothing overflows
+    # of real numbers every factor is at most 1, so nothing overflows
     x = primals[0]
-    level = where(eq(y, float("-inf")), 0, y)
+    real = cast.bind(y, dtype=dt.real_of(y.spec.dtype)) if y.spec.dtype.is_complex else y
+    level = where(eq(real, float("-inf")), 0, y)
     carry = exp(shifted(y, axis, reverse, float("-inf")) - level)
     return linear_scan.bind(carry, exp(x - level) * tangents[0], axis=axis, reverse=reverse)
 
 
 @kernel(
-    infer=lambda x, *, axis, reverse: real_only("logcumsumexp", x),
+    infer=lambda x, *, axis, reverse: x,
     derivative=_logcumsumexp_derivative,
     batching=_batch("logcumsumexp"),
     samples=_samples(),
 )
 def logcumsumexp(x: Operand, *, axis: int, reverse: bool) -> Array:
-    """Compute the logarithm of the running sum of exp(x) along `axis`, without overflow."""
-    found = np.logaddexp.accumulate(_from(x.astype(_wide(x)), axis, reverse), axis)
-    return _from(found, axis, reverse).astype(x.dtype, copy=False)
+    """Compute the logarithm of the running sum of exp(x) along `axis`, without overflow.
+
+    The imaginary part of a complex result goes on from that of the summand with the largest real part.
+    """
+    wide = _from(x.astype(_wide(x)), axis, reverse)
+    if x.dtype.kind != "c":
+        found = np.logaddexp.accumulate(wide, axis)
+        return _from(found, axis, reverse).astype(x.dtype, copy=False)
+    found = np.moveaxis(np.array(wide), axis, 0)
+    for i in range(1, len(found)):
+        found[i] = _log_of_sum(found[i], found[i - 1])
+    return _from(np.moveaxis(found, 0, axis), axis, reverse).astype(x.dtype, copy=False)
+
+
+def _log_of_sum(x: Array, y: Array) -> Any:
+    """Compute log(exp(x) + exp(y)) of complex numbers."""
+    more = x.real < y.real
+    low, high = np.where(more, x, y), np.where(more, y, x)
+    with np.errstate(all="ignore"):
+        # log1p of complex numbers keeps few digits of small ones
+        z = np.exp(low - high)
+        near = np.maximum(abs(z.real), abs(z.imag)) < 0.4
+        size = np.where(near, 0.5 * np.log1p(z.real * (2 + z.real) + z.imag**2), np.log(abs(1 + z)))
+        found = high + (size + 1j * np.angle(1 + z))
+        ends = np.isinf(low.real) & (low.real == high.real)
+        none = np.isneginf(low.real)
+        found = np.where(ends, np.log(np.exp(low) + np.exp(high)), found)
+    found = np.where(none, np.where(ends, low, high), found)
+    return np.where(np.isnan(x) | np.isnan(y), np.array(complex("nan+nanj"), x.dtype), found)
 
 
 # -- extremes --------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def plan(x: Tensor, index: Any) -> Selection:
     if used > len(shape):
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     if sum(k is Ellipsis for k in items) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        items = _one_ellipsis(items, len(shape) - used)
     found = Selection()
     dim = 0
     for k in items:
@@ -89,6 +89,18 @@ def plan(x: Tensor, index: Any) -> Selection:
         found.whole(n)
     found.basic = not found.picks
     return found
+
+
+def _one_ellipsis(items: tuple[Any, ...], spare: int) -> tuple[Any, ...]:
+    """Leave out all Ellipses but the first, as PyTorch does where nothing behind the second one takes a dim."""
+    first = next(n for n, k in enumerate(items) if k is Ellipsis)
+    second = next(n for n, k in enumerate(items) if k is Ellipsis and n > first)
+    if spare and any(k is not Ellipsis for k in items[second:]):
+        raise IndexError(
+            "an index can only have a single ellipsis ('...'), or others at its end: each stands for all dims "
+            "that no other item names"
+        )
+    return tuple([k for n, k in enumerate(items) if k is not Ellipsis or n == first])
 
 
 _PARTS = (list, tuple, range, slice, type(None), type(Ellipsis))

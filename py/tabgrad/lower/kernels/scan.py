@@ -260,16 +260,16 @@ def _multiply_add(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list
 def _log_sum_exp(lines: LineKernels) -> Combination:
     kind = lines.kind()
     return Combination(
-        elem=kind,
-        nbytes=4,
-        identity="-inf()",
-        combine=f"return logaddexp_{kind}(a, b);",
+        elem=lines.stored(),
+        nbytes=8 if kind in PARTS else 4,
+        identity=lines.printer.d.literal(-math.inf, kind),
+        combine=f"return logaddexp_{kind}(b, a);",
         load=lambda v: v[0],
     )
 
 
 def _logaddexp(e: Emitter, n: Node, at: Index, value: str, kind: str) -> list[str]:
-    return [f"acc = logaddexp_{kind}(acc, {value});"]
+    return [f"acc = logaddexp_{kind}({value}, acc);"]
 
 
 register(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tabgrad.core.dtype import FLOAT, get_default_dtype
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
 from tabgrad.nn.functional.activation import above_zero, logsigmoid
@@ -74,6 +75,9 @@ def cosine_embedding_loss(
             f"{input2.spec.shape}"
         )
     tiny = 1e-12
+    kinds = (input1.spec.dtype, input2.spec.dtype)
+    if all(kind.category < FLOAT for kind in kinds):
+        input1, input2 = (cast.bind(x, dtype=get_default_dtype()) for x in (input1, input2))
     product = reduce_sum.bind(mul(input1, input2), axes=(last,))
     norms = [add(reduce_sum.bind(square(x), axes=(last,)), tiny) for x in (input1, input2)]
     cosine = div(product, sqrt(mul(*norms)))

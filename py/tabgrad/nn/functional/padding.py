@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[int, int], ...]
 
 
-def pad_constant(x: Tensor, pairs: Pairs, value: float = 0) -> Tensor:
+def pad_constant(x: Tensor, pairs: Pairs, value: complex = 0) -> Tensor:
     """Put (lo, hi) elements of `value` around each axis of `x`; negative numbers crop."""
     if not any(lo or hi for lo, hi in pairs):
         return x
     low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
     none = (0,) * len(pairs)
     y = pad_zeros.bind(x, low=low, high=high, interior=none)
-    zero = not value and math.copysign(1.0, value) > 0
+    parts = (value.real, value.imag) if isinstance(value, complex) else (value,)
+    zero = not value and all(math.copysign(1.0, part) > 0 for part in parts)
     if zero or not any(lo > 0 or hi > 0 for lo, hi in pairs):
         return y
     inside = constant(True, spec(x.spec.shape, dt.bool_), x.device)
