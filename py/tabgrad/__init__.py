@@ -101,7 +101,8 @@ if _typing.TYPE_CHECKING:
         compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
         distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
-        optim as optim, profiler as profiler, random as random, signal as signal, sparse as sparse,
+        optim as optim, profiler as profiler, random as random, serialization as serialization,
+        signal as signal, sparse as sparse,
         special as special, testing as testing, types as types, utils as utils, version as version,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
@@ -133,7 +134,7 @@ else:
     _ON_DEMAND = (
         "_dynamo", "accelerator", "amp", "autograd", "backends", "cpu", "cuda", "distributed",
         "distributions", "extend", "fft", "func", "hub", "jit", "linalg", "mps", "multiprocessing", "nn",
-        "onnx", "optim", "profiler", "random", "signal", "sparse", "special", "testing", "types", "utils",
+        "onnx", "optim", "profiler", "random", "serialization", "signal", "sparse", "special", "testing", "types", "utils",
         "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}

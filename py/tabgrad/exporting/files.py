@@ -13,7 +13,7 @@ from tabgrad.exporting.formulas import Formula
 from tabgrad.exporting.program import ExportedProgram, Graph
 from tabgrad.exporting.verifying import sizes_to_try, verify
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
-from tabgrad.serialization import (
+from tabgrad.serialization.safetensors import (
     File,
     load as load_tensors,
     name_of,

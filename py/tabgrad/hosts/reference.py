@@ -87,6 +87,10 @@ class NumPyBackend:
             return np.array(data, dtype=array_name(spec.dtype)).reshape(spec.shape)
         return np.frombuffer(bytearray(data), dtype=array_name(spec.dtype)).reshape(spec.shape)
 
+    def adopt(self, data: memoryview, spec: Spec) -> Any:
+        """Return an array of these bytes, uncopied: whoever has them must leave them as they are."""
+        return np.frombuffer(data, dtype=array_name(spec.dtype)).reshape(spec.shape)
+
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of the value in row-major order."""
         return memoryview(np.ascontiguousarray(value)).cast("B") if spec.size else memoryview(b"")

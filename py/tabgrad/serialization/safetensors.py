@@ -1,4 +1,4 @@
-"""Saves and loads tensors in the safetensors format: raw bytes after a JSON header, and no code.
+"""The safetensors format: raw bytes after a JSON header, and no code.
 
 A file has the length of the header in eight bytes, little-endian; the header, a JSON object with dtype, shape
 and position of each tensor by name; and the bytes. A dict of tensors is saved in exactly this way, so every
@@ -100,12 +100,12 @@ def _write(
         file.write(data)
 
 
-def load(f: File, map_location: str | tg.Device | None = None, *, weights_only: bool = True) -> Any:
-    """Read what `save` wrote, or any safetensors file, as a dict of tensors.
+def load(f: File, map_location: str | tg.Device | None = None) -> Any:
+    """Read a file of this format: a dict of tensors, or the structure that `save` wrote.
 
     The tensors are on the device `map_location`, or on the default one if it is None. A dtype that the device
-    lacks becomes the 32-bit one. A file contains no code, so `weights_only` is always true. Raises
-    FileFormatError, a ValueError, for a file that is broken or has another format.
+    lacks becomes the 32-bit one. Raises FileFormatError, a ValueError, for a file that is broken or has another
+    format.
     """
     if hasattr(f, "read"):
         data = f.read()
@@ -117,20 +117,23 @@ def load(f: File, map_location: str | tg.Device | None = None, *, weights_only: 
         raise TypeError(f"load: {name} gives {type(data).__name__}; open it in binary mode")
     where = tg.get_default_device() if map_location is None else tg.device(map_location)
     try:
-        entries, metadata = decode(data)
-        tree = parsed(metadata[TREE], TREE) if TREE in metadata else None
-        leaves = _leaves(metadata, entries)
+        return loaded(data, where)
     except FileFormatError as fault:
         raise FileFormatError(f"load: {name}: {fault}") from None
+
+
+def loaded(data: bytes | bytearray | memoryview, where: tg.Device) -> Any:
+    """Return what a file of these bytes holds, on a device."""
+    entries, metadata = decode(data)
+    tree = parsed(metadata[TREE], TREE) if TREE in metadata else None
+    leaves = _leaves(metadata, entries)
     tensors = {key: _leaf(_tensor(*entry, where), key, *leaves) for key, entry in entries.items()}
     if TREE not in metadata:
         return tensors
     try:
         return _rebuilt(tree, tensors, TREE)
-    except FileFormatError as fault:
-        raise FileFormatError(f"load: {name}: {fault}") from None
     except RecursionError:
-        raise FileFormatError(f"load: {name}: {TREE}: nested too deep to be read") from None
+        raise FileFormatError(f"{TREE}: nested too deep to be read") from None
 
 
 def name_of(f: File) -> str:
