@@ -14,6 +14,7 @@ import tabgrad as tg
 from tabgrad import nn
 from tabgrad.core.errors import FileFormatError, OutOfRangeError
 from tabgrad.nn import functional as F
+from tabgrad.serialization import safetensors
 
 Spec = tg.export.TensorSpec
 
@@ -85,13 +86,13 @@ PROGRAMS = programs()
 def contents(program: Any) -> dict[str, Any]:
     file = io.BytesIO()
     tg.export.save(program, file)
-    found = tg.load(io.BytesIO(file.getvalue()))
+    found = safetensors.load(io.BytesIO(file.getvalue()))
     return {**found, "tabgrad.export": json.loads(found["tabgrad.export"])}
 
 
 def loaded(found: dict[str, Any]) -> Any:
     file = io.BytesIO()
-    tg.save({**found, "tabgrad.export": json.dumps(found["tabgrad.export"])}, file)
+    safetensors.save({**found, "tabgrad.export": json.dumps(found["tabgrad.export"])}, file)
     return tg.export.load(io.BytesIO(file.getvalue()))
 
 

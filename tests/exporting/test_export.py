@@ -13,6 +13,7 @@ import pytest
 import tabgrad as tg
 from tabgrad import nn, optim
 from tabgrad.nn import functional as F
+from tabgrad.serialization import safetensors
 
 pytestmark = pytest.mark.every_host
 
@@ -203,10 +204,14 @@ def test_a_loaded_graph_prints_and_derives_as_before(device: str) -> None:
 
 
 def test_other_files_are_refused(device: str) -> None:
-    file = io.BytesIO()
-    tg.save({"x": tg.ones(2)}, file)
-    with pytest.raises(ValueError, match="no exported graph in the file"):
-        tg.export.load(io.BytesIO(file.getvalue()))
+    for save, message in (
+        (safetensors.save, "no exported graph in the file"),
+        (tg.save, "a file of torch.save is of another format"),
+    ):
+        file = io.BytesIO()
+        save({"x": tg.ones(2)}, file)
+        with pytest.raises(ValueError, match=message):
+            tg.export.load(io.BytesIO(file.getvalue()))
 
 
 def test_scan_and_cond_are_exported_as_the_ops_they_are_made_of(device: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad import nn
+from tabgrad.serialization import safetensors
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,9 @@ def on_cpu() -> Any:
 
 def again(obj: Any, **options: Any) -> Any:
     file = io.BytesIO()
-    tg.save(obj, file)
+    safetensors.save(obj, file)
     file.seek(0)
-    return tg.load(file, **options)
+    return safetensors.load(file, **options)
 
 
 DTYPES = [
@@ -85,11 +86,11 @@ def test_what_requires_grad_does_so_again(inside: Any) -> None:
         assert type(back) is type(x)
         assert back.tolist() == x.tolist()
     plain, other = io.BytesIO(), io.BytesIO()
-    tg.save(inside(w.detach()), plain)
-    tg.save(inside(w), other)
+    safetensors.save(inside(w.detach()), plain)
+    safetensors.save(inside(w), other)
     assert b"tabgrad.leaves" not in plain.getvalue()
-    assert not leaf(tg.load(io.BytesIO(plain.getvalue()))).requires_grad
-    leaf(tg.load(io.BytesIO(other.getvalue()))).sum().backward()
+    assert not leaf(safetensors.load(io.BytesIO(plain.getvalue()))).requires_grad
+    leaf(safetensors.load(io.BytesIO(other.getvalue()))).sum().backward()
 
 
 def test_a_checkpoint_goes_on(tmp_path: pathlib.Path) -> None:
@@ -108,9 +109,9 @@ def test_a_checkpoint_goes_on(tmp_path: pathlib.Path) -> None:
     for _ in range(3):
         train(*a)
     path = tmp_path / "checkpoint.safetensors"
-    tg.save({"net": a[0].state_dict(), "optimizer": a[1].state_dict()}, path)
+    safetensors.save({"net": a[0].state_dict(), "optimizer": a[1].state_dict()}, path)
     b = fresh()
-    saved = tg.load(str(path))
+    saved = safetensors.load(str(path))
     b[0].load_state_dict(saved["net"])
     b[1].load_state_dict(saved["optimizer"])
     assert saved["net"]._metadata["1"] == {"version": 2}
@@ -131,9 +132,12 @@ def test_the_library_of_the_format_agrees(tmp_path: pathlib.Path) -> None:
         "c": np.array([True]), "h": np.array([1.5], dtype=np.float16),
     }  # fmt: skip
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    tg.save({k: tg.tensor(v) for k, v in arrays.items()}, ours)
+    safetensors.save({k: tg.tensor(v) for k, v in arrays.items()}, ours)
     library.save_file(arrays, theirs)
-    for found in (library.load_file(ours), {k: v.numpy() for k, v in tg.load(theirs).items()}):
+    for found in (
+        library.load_file(ours),
+        {k: v.numpy() for k, v in safetensors.load(theirs).items()},
+    ):
         assert found.keys() == arrays.keys()
         for k, v in arrays.items():
             assert found[k].dtype == v.dtype
@@ -145,8 +149,8 @@ def test_saving_without_waiting() -> None:
 
     given = {"w": tg.tensor([1.0, 2.0]), "n": 3}
     here, there = io.BytesIO(), io.BytesIO()
-    tg.save(given, here)
-    asyncio.run(tg.save_async(given, there))
+    safetensors.save(given, here)
+    asyncio.run(safetensors.save_async(given, there))
     assert here.getvalue() == there.getvalue()
 
 
@@ -157,14 +161,14 @@ def file_of(header: Any, body: bytes = b"") -> io.BytesIO:
 
 def test_bfloat16_is_read_and_written_as_it_is() -> None:
     header = {"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
-    x = tg.load(file_of(header, bytes([0x80, 0x3F, 0x20, 0xC0])))["x"]
+    x = safetensors.load(file_of(header, bytes([0x80, 0x3F, 0x20, 0xC0])))["x"]
     assert x.dtype is tg.bfloat16
     assert x.tolist() == [1.0, -2.5]
     file = io.BytesIO()
-    tg.save({"x": x}, file)
+    safetensors.save({"x": x}, file)
     assert file.getvalue().endswith(bytes([0x80, 0x3F, 0x20, 0xC0]))
     file.seek(0)
-    assert tg.load(file)["x"].tolist() == [1.0, -2.5]
+    assert safetensors.load(file)["x"].tolist() == [1.0, -2.5]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,7 @@ def test_bfloat16_is_read_and_written_as_it_is() -> None:
 def test_broken_files(file: io.BytesIO, message: str) -> None:
     file.seek(0)
     with pytest.raises(ValueError, match=message):
-        tg.load(file)
+        safetensors.load(file)
 
 
 @pytest.mark.one_host("wgpu", "cuda")

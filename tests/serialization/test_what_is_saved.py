@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 import tabgrad as tg
-import tabgrad.serialization
+from tabgrad.serialization import safetensors
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +22,8 @@ def on_the_cpu() -> Any:
 
 def again(obj: Any) -> Any:
     file = io.BytesIO()
-    tg.save(obj, file)
-    return tg.load(io.BytesIO(file.getvalue()))
+    safetensors.save(obj, file)
+    return safetensors.load(io.BytesIO(file.getvalue()))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -100,11 +100,11 @@ OBJECTS = st.recursive(
 def test_what_is_saved_is_loaded(obj: Any) -> None:
     file = io.BytesIO()
     try:
-        tg.save(obj, file)
+        safetensors.save(obj, file)
     except (TypeError, ValueError) as refusal:
         assert str(refusal).startswith("save: ")  # noqa: PT017
         return
-    assert same(obj, tg.load(io.BytesIO(file.getvalue())))
+    assert same(obj, safetensors.load(io.BytesIO(file.getvalue())))
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_depth_is_refused_when_it_is_saved(wrap: Any) -> None:
 def test_shapes_that_a_file_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again({"x": tg.ones((1,) * 64)})["x"].shape == (1,) * 64
     # no device of ours has shapes beyond the format's: tighten the format
-    monkeypatch.setattr(tabgrad.serialization, "MOST_AXES", 1)
-    monkeypatch.setattr(tabgrad.serialization, "MOST_BYTES", 40)
+    monkeypatch.setattr(safetensors, "MOST_AXES", 1)
+    monkeypatch.setattr(safetensors, "MOST_BYTES", 40)
     for shape, message in (((1, 1), "has 2 axes"), ((10,), "too large"), ((0,), "")):
         for obj in ({"x": tg.ones(shape)}, {"a": [tg.ones(shape)]}):
             if not message:
@@ -209,6 +209,6 @@ def test_shapes_that_a_file_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_header_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabgrad.serialization, "LONGEST_HEADER", 1000)
+    monkeypatch.setattr(safetensors, "LONGEST_HEADER", 1000)
     with pytest.raises(ValueError, match="save: names, shapes and structure take"):
         again(["a" * 1000])

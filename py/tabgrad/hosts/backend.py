@@ -36,6 +36,9 @@ class Backend(Protocol):
     def filling(self, value: Any, spec: Spec) -> complex | None:
         """Return the number that fills a constant, or None for any other value."""
 
+    def adopt(self, data: memoryview, spec: Spec) -> Any:
+        """Make a value of bytes that nobody will change, uncopied where it can be."""
+
     def upload(self, data: Any, spec: Spec) -> Any:
         """Make a value of these bytes, or of the elements of this array."""
 

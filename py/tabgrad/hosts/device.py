@@ -172,6 +172,10 @@ class DeviceBackend(Answers, RollbackLog):
             raise lost_tensor("reading a number")
         return self.graph.aux[value.id] if self.graph.op[value.id] is FULL else None
 
+    def adopt(self, data: memoryview, spec: Spec) -> Value:
+        """Copy the bytes to a buffer."""
+        return self.upload(bytes(data), spec)
+
     def upload(self, data: Any, spec: Spec) -> Value:
         """Send bytes (row-major, in the dtype's own width) to a new buffer."""
         stored = to_storage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,33 @@ Hooks = dict[str, dict[int, Hook]]
 """The hooks of a module by kind: forward_pre, forward, backward_pre, backward, and four for state dicts."""
 EVERYWHERE: Hooks = {}
 """The hooks of all modules, which run before a module's own; also of kinds module, parameter and buffer."""
+
+
+_OF_PYTORCH = (
+    "_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)  # fmt: skip
+_FLAG = "_is_full_backward_hook"
+
+
+def tables_of_pytorch() -> dict[str, Any]:
+    """Return the tables of hooks that a module of PyTorch's has in a file, empty."""
+    return {_FLAG: None, **{name: OrderedDict() for name in _OF_PYTORCH}}
+
+
+def restored(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a pickled module with our table of hooks in place of PyTorch's.
+
+    Raises ValueError if a module of PyTorch's has hooks: they were made for its tensors.
+    """
+    if "_hooks" not in state and "_parameters" in state:
+        state = {**state, "_hooks": {}}
+    for name in (*_OF_PYTORCH, _FLAG):
+        if name in state and state[name] and name != _FLAG:
+            raise ValueError(f"load: a module has {name}; remove its hooks before it is saved")
+    return {k: v for k, v in state.items() if k not in _OF_PYTORCH and k != _FLAG}
 
 
 @on_restore

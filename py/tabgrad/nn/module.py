@@ -100,6 +100,9 @@ class Module(Convertible):
         state.pop("_compiled_call_impl", None)
         return state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(hooks.restored(state))
+
     # Attributes
 
     def __getattr__(self, name: str) -> Any:

@@ -83,7 +83,6 @@ class RNNBase(Module):
         if mode not in MODES:
             raise ValueError(f"Unrecognized RNN mode: {mode}; expected one of {', '.join(MODES)}")
         self.mode = mode
-        self.gates, self.states = MODES[mode][:2]
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout should be a number in range [0, 1], got {dropout}")
         if hidden_size <= 0 or num_layers <= 0:
@@ -109,6 +108,16 @@ class RNNBase(Module):
                     new = parameter_if(True, shape, device, dtype)
                     self.register_parameter(name + suffix, new)
         self.reset_parameters()
+
+    @property
+    def gates(self) -> int:
+        """The number of gates of a cell."""
+        return MODES[self.mode][0]
+
+    @property
+    def states(self) -> int:
+        """The number of states of a cell."""
+        return MODES[self.mode][1]
 
     @property
     def _directions(self) -> int:

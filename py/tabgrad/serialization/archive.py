@@ -18,6 +18,15 @@ _PADDING = b"FB"
 """The id of the extra field that PyTorch pads with."""
 
 
+def listed(data: memoryview) -> list[zipfile.ZipInfo]:
+    """Return what the directory of a zip file says. Raises FileFormatError if it is broken."""
+    try:
+        with zipfile.ZipFile(Seekable(data)) as z:
+            return z.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as fault:
+        raise FileFormatError(f"expected a zip archive that is whole, {fault}") from None
+
+
 class Archive:
     """The records of an archive that is in memory or mapped, by name without the folder that holds all.
 
@@ -28,11 +37,7 @@ class Archive:
     def __init__(self, data: bytes | bytearray | memoryview, checked: bool) -> None:
         self.body = memoryview(data)
         self.checked = checked
-        try:
-            with zipfile.ZipFile(Seekable(self.body)) as z:
-                entries = z.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as fault:
-            raise FileFormatError(f"expected a zip archive that is whole, {fault}") from None
+        entries = listed(self.body)
         self.places: dict[str, tuple[int, int]] = {}
         self.sums: dict[str, int] = {}
         ends = 0
@@ -53,7 +58,7 @@ class Archive:
             raise FileFormatError(f"record {name!r} is compressed; an archive of tensors never is")
         at = entry.header_offset
         header = self.body[at : at + _LOCAL.size]
-        if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
+        if len(header) < _LOCAL.size or bytes(header[:4]) != b"PK\3\4":
             raise FileFormatError(f"record {name!r} has no header at byte {at}")
         *_, names, extra = _LOCAL.unpack(header)
         begin = at + _LOCAL.size + names + extra
@@ -124,7 +129,9 @@ class Writer:
             sizes = struct.pack("<HHQQQ", 1, 24, size, size, begin)
             short = _LARGE
         place = min(begin, _LARGE) if not sizes else _LARGE
-        told = struct.pack("<5H3I2H", facts[0], *facts[1:5], check, short, short, len(path), len(sizes))
+        told = struct.pack(
+            "<5H3I2H", facts[0], *facts[1:5], check, short, short, len(path), len(sizes)
+        )
         rest = struct.pack("<3H2I", 0, 0, 0, 0, place)
         version = struct.pack("<H", 45)
         self.entries.append(b"PK\1\2" + version + told + rest + path + sizes)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import mmap as maps
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import PurePath
-from typing import IO, Any
+from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
 from tabgrad.serialization import archive, safetensors
-from tabgrad.serialization.safe import BUILDERS, find
+from tabgrad.serialization.pickles import unpickled
 from tabgrad.serialization.safetensors import File, name_of
-from tabgrad.serialization.storages import Kind, Stored, places
-from tabgrad.serialization.unpickling import Unpickler
+from tabgrad.serialization.storages import Place, Stored, places, storage_facts
 from tabgrad.tensor import reading
-
-Place = str | tg.Device | dict[str, Any] | Callable[[Any, str], Any] | None
 
 
 def save(
@@ -39,7 +35,9 @@ def save(
     {'epoch': 3, 'weights': tensor([1., 2.])}
     """
     if not _use_new_zipfile_serialization:
-        raise ValueError("save: files of PyTorch before 1.6 are read, not written; leave the switch on")
+        raise ValueError(
+            "save: files of PyTorch before 1.6 are read, not written; leave the switch on"
+        )
     if _is_safetensors(f):
         safetensors.save(obj, f)
         return
@@ -59,7 +57,7 @@ async def save_async(obj: object, f: File, pickle_protocol: int = 2) -> None:
 
 
 def _is_safetensors(f: File) -> bool:
-    return not hasattr(f, "write") and PurePath(os.fsdecode(os.fspath(f))).suffix == ".safetensors"  # type: ignore[arg-type]
+    return not hasattr(f, "write") and PurePath(os.fsdecode(os.fspath(f))).suffix == ".safetensors"
 
 
 def _pickled(obj: object, protocol: int) -> Any:
@@ -76,12 +74,12 @@ def _pickled(obj: object, protocol: int) -> Any:
 def _write(pickler: Any, raw: list[Any], f: File) -> None:
     if not hasattr(f, "write"):
         with open(f, "wb") as file:
-            _archive(pickler, raw, file, PurePath(os.fsdecode(f)).stem or "archive")  # type: ignore[arg-type]
+            _archive(pickler, raw, file, PurePath(os.fsdecode(f)).stem or "archive")
         return
     _archive(pickler, raw, f, "archive")
 
 
-def _archive(pickler: Any, raw: list[Any], f: IO[bytes], folder: str) -> None:
+def _archive(pickler: Any, raw: list[Any], f: Any, folder: str) -> None:
     out = archive.Writer(f, folder)
     out.record("data.pkl", pickler.file.getbuffer())
     for name, data in archive.HEADER:
@@ -120,7 +118,9 @@ def _contents(f: File, mapped: bool) -> memoryview:
             raise ValueError("load: mmap needs the path of a file, got an open one")
         data = f.read()
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"load: {name_of(f)} gives {type(data).__name__}; open it in binary mode")
+            raise TypeError(
+                f"load: {name_of(f)} gives {type(data).__name__}; open it in binary mode"
+            )
         return memoryview(data)
     with open(f, "rb") as file:
         if mapped and os.fstat(file.fileno()).st_size:
@@ -131,9 +131,9 @@ def _contents(f: File, mapped: bool) -> memoryview:
 def _loaded(data: memoryview, map_location: Place, safe: bool, mapped: bool) -> Any:
     head = bytes(data[:8])
     if head[:4] == b"PK\3\4":
-        records = archive.Archive(data, checked=not mapped)
-        if "data.pkl" in records:
-            return _from_archive(records, map_location, safe, mapped)
+        names = [e.filename for e in archive.listed(data)]
+        if any(name.endswith("/data.pkl") for name in names):
+            return _from_archive(archive.Archive(data, not mapped), map_location, safe, mapped)
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         from tabgrad.serialization.legacy import loaded
 
@@ -165,7 +165,9 @@ def _from_archive(records: archive.Archive, map_location: Place, safe: bool, map
     if "byteorder" in records and bytes(records.read("byteorder")) != b"little":
         raise FileFormatError("its numbers are big-endian; save it again on a machine of today")
     if "constants.pkl" in records:
-        raise FileFormatError("it is a program of TorchScript, not an object; save the state_dict() of its module")
+        raise FileFormatError(
+            "it is a program of TorchScript, no object; save the state_dict() of its module"
+        )
     put, stored = places(map_location), {}
 
     def persistent(told: Any) -> Stored:
@@ -174,32 +176,14 @@ def _from_archive(records: archive.Archive, map_location: Place, safe: bool, map
             raw = records.read(f"data/{key}")
             made = Stored(raw, kind.dtype, tg.get_default_device(), mapped, source)
             if count * (1 if kind.dtype is None else kind.dtype.itemsize) != len(raw):
-                raise FileFormatError(f"storage {key!r} has {len(raw)} bytes, not those of {count} elements")
+                raise FileFormatError(
+                    f"storage {key!r} has {len(raw)} bytes, not those of {count} elements"
+                )
             put(made, source)
             made.adopts = mapped and made.where.type == "cpu"
             stored[key] = made
+        if stored[key].dtype is not kind.dtype:
+            raise FileFormatError(f"storage {key!r} is of {stored[key].dtype} and of {kind.dtype}")
         return stored[key]
 
     return unpickled(records.read("data.pkl"), persistent, safe)[0]
-
-
-def storage_facts(told: Any) -> tuple[Kind, str, str, int]:
-    """Return type, key, place and number of elements of a storage that a pickle refers to."""
-    if not isinstance(told, tuple) or len(told) < 5 or told[0] != "storage":
-        raise FileFormatError("the pickle refers to what is no storage")
-    _, kind, key, source, count = told[:5]
-    if type(kind) is not Kind or type(key) is not str or type(source) is not str or type(count) is not int:
-        raise FileFormatError("the pickle refers to a storage without type, key, place or size")
-    if "/" in key or count < 0:
-        raise FileFormatError(f"the pickle refers to a storage {key!r:.40}")
-    return kind, key, source, count
-
-
-def unpickled(data: memoryview, persistent: Callable[[Any], Any], safe: bool) -> tuple[Any, int]:
-    """Read one pickle; return the object and how many bytes it takes."""
-    if safe:
-        reader = Unpickler(data, find, persistent, BUILDERS)
-        return reader.load(), reader.at
-    from tabgrad.serialization.trusted import unpickled as anything
-
-    return anything(data, persistent)

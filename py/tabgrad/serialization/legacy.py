@@ -6,8 +6,8 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
-from tabgrad.serialization.files import Place, storage_facts, unpickled
-from tabgrad.serialization.storages import Stored, places
+from tabgrad.serialization.pickles import unpickled
+from tabgrad.serialization.storages import Place, Stored, places, storage_facts
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -23,20 +23,23 @@ def loaded(data: memoryview, map_location: Place, safe: bool) -> Any:
         fact, taken = unpickled(data[at:], _refused, safe=True)
         facts.append(fact)
         at += taken
-    if facts[0] != MAGIC:
-        raise FileFormatError("a pickle, but none that torch.save wrote: only that is read")
-    if facts[1] != PROTOCOL or not isinstance(facts[2], dict) or facts[2].get("little_endian") is not True:
+        if facts[0] != MAGIC:
+            raise FileFormatError("a pickle, but none that torch.save wrote: only that is read")
+    if (
+        facts[1] != PROTOCOL
+        or not isinstance(facts[2], dict)
+        or facts[2].get("little_endian") is not True
+    ):
         raise FileFormatError("a file of PyTorch before 1.6 with another protocol or byte order")
     found: dict[str, tuple[Any, str]] = {}
     start = at
 
     def noted(told: Any) -> Stored:
-        kind, key, source, count = _facts(told)
+        kind, key, source, _ = _facts(told)
         found[key] = kind, source
-        # of the elements there is one, which is enough for no tensor: it is dropped
         return _Promised(memoryview(b""), kind.dtype, tg.get_default_device(), False, source)
 
-    _, taken = unpickled(data[at:], noted, safe=True) if safe else _skipped(data[at:], noted)
+    _, taken = unpickled(data[at:], noted, safe)
     at += taken
     keys, taken = unpickled(data[at:], _refused, safe=True)
     at += taken
@@ -50,7 +53,9 @@ def loaded(data: memoryview, map_location: Place, safe: bool) -> Any:
         at += 8
         if count < 0 or at + size > len(data):
             raise FileFormatError(f"storage {key!r:.40} goes on after the end of the file")
-        stored[key] = Stored(data[at : at + size], kind.dtype, tg.get_default_device(), False, source)
+        stored[key] = Stored(
+            data[at : at + size], kind.dtype, tg.get_default_device(), False, source
+        )
         put(stored[key], source)
         at += size
     if at != len(data):
@@ -73,10 +78,6 @@ def _facts(told: Any) -> tuple[Any, str, str, int]:
     if found[0].dtype is None:
         raise FileFormatError("a storage of bytes, which these files don't have")
     return found
-
-
-def _skipped(data: memoryview, persistent: Any) -> tuple[Any, int]:
-    return unpickled(data, persistent, False)
 
 
 def _refused(told: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.errors import FileFormatError
 
 _MODULES = {
     "activation": (
@@ -58,35 +59,44 @@ _MODULES = {
     "upsampling": "Upsample UpsamplingBilinear2d UpsamplingNearest2d",
 }  # fmt: skip
 """The modules by the file of `torch.nn.modules` that they are in."""
-_OPTIMIZERS = (
-    "ASGD Adadelta Adagrad Adam AdamW Adamax LBFGS NAdam Optimizer RAdam RMSprop Rprop SGD".split()
-)
-_HOMES = {name: f"torch.nn.modules.{file}" for file, names in _MODULES.items() for name in names.split()}
-_HOMES |= {name: f"torch.optim.{name.lower()}" for name in _OPTIMIZERS}
-_HOMES["SparseAdam"] = "torch.optim.sparse_adam"
+_HOMES = {
+    name: f"torch.nn.modules.{file}" for file, names in _MODULES.items() for name in names.split()
+}
+
+
+_OTHERS = {"NonDynamicallyQuantizableLinear": "Linear", "Parameter": "Parameter"}
+"""Classes in files that are other ones here."""
 
 
 def in_files(what: Any) -> tuple[str, str] | None:
     """Return module and name of one of our modules or optimizers in files, None for anything else."""
     name = getattr(what, "__name__", "")
     if not isinstance(what, type):
-        return None
-    for room in (tg.nn, tg.optim):
-        if name in _HOMES and getattr(room, name, None) is what:
-            return _HOMES[name], name
-    if what.__module__.startswith("tabgrad.optim.lr_scheduler") and what is getattr(
-        tg.optim.lr_scheduler, name, None
-    ):
-        return "torch.optim.lr_scheduler", name
+        home = getattr(what, "__module__", None) or ""
+        if (
+            home.startswith("tabgrad.nn.functional")
+            and getattr(tg.nn.functional, name, None) is what
+        ):
+            return "torch.nn.functional", name
+        return ("torch", name) if home.startswith("tabgrad.tensor") and hasattr(tg, name) else None
+    if name in _HOMES and getattr(tg.nn, name, None) is what:
+        return _HOMES[name], name
     return None
 
 
 def in_tabgrad(module: str, name: str) -> Any:
-    """Return our class for a name in a file that PyTorch's modules or optimizers have, or None."""
-    if module == "torch.optim.lr_scheduler":
-        return getattr(tg.optim.lr_scheduler, name, None)
+    """Return our class or function for a name in a file that PyTorch's modules have, or None.
+
+    Raises FileFormatError for an optimizer or a schedule: theirs hold other things than ours.
+    """
+    if module.startswith("torch.optim."):
+        raise FileFormatError(f"the file has a whole {name}; save its state_dict()")
     if _HOMES.get(name) == module:
-        return getattr(tg.nn if module.startswith("torch.nn") else tg.optim, name, None)
-    if (module, name) == ("torch.nn.parameter", "Parameter"):
-        return tg.nn.Parameter
+        return getattr(tg.nn, name, None)
+    if name in _OTHERS:
+        return getattr(tg.nn, _OTHERS[name])
+    if module in ("torch.nn.functional", "torch._C._nn"):
+        return getattr(tg.nn.functional, name, None)
+    if module in ("torch", "torch._C._VariableFunctions") and not name.startswith("_"):
+        return getattr(tg, name, None)
     return None

@@ -6,7 +6,6 @@ import ast
 import struct
 import zipfile
 import zlib
-from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
@@ -36,7 +35,9 @@ def loaded(data: memoryview, where: tg.Device) -> dict[str, tg.Tensor]:
         with zipfile.ZipFile(Seekable(data)) as z:
             entries = z.infolist()
             if not entries or not all(e.filename.endswith(".npy") for e in entries):
-                raise FileFormatError("a zip archive, but neither torch.save nor numpy.savez wrote it")
+                raise FileFormatError(
+                    "a zip archive, but neither torch.save nor numpy.savez wrote it"
+                )
             if sum(e.compress_size for e in entries) > len(data):
                 raise FileFormatError("parts of the archive overlap")
             for entry in entries:
@@ -56,8 +57,8 @@ def _expanded(z: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Return the bytes of a part, which may be no larger than it says and than is likely."""
     if entry.file_size > max(MOST_EXPANDED, MOST_RATIO * entry.compress_size):
         raise FileFormatError(
-            f"{entry.filename!r} would be {entry.file_size} bytes, more than {MOST_RATIO} times its part of the "
-            "file; if you trust it, save it uncompressed"
+            f"{entry.filename!r} would be {entry.file_size} bytes, more than {MOST_RATIO} times its part of "
+            "the file; if you trust it, save it uncompressed"
         )
     with z.open(entry) as part:
         raw = part.read(entry.file_size + 1)
@@ -88,14 +89,18 @@ def array(data: memoryview, what: str, where: tg.Device) -> tg.Tensor:
     return x.permute(*range(len(shape))[::-1]).contiguous()
 
 
-def _header(data: memoryview, what: str) -> tuple[tg.DType, bool, bool, tuple[int, ...], memoryview]:
+def _header(
+    data: memoryview, what: str
+) -> tuple[tg.DType, bool, bool, tuple[int, ...], memoryview]:
     """Return dtype, whether columns come first, whether bytes are swapped, shape, and the rest."""
     if bytes(data[:6]) != b"\x93NUMPY" or len(data) < 12 or data[6] not in (1, 2, 3):
         raise FileFormatError(f"{what} is no NPY file of version 1 to 3")
     wide = 2 if data[6] == 1 else 4
     length = int.from_bytes(data[8 : 8 + wide], "little")
     if length > LONGEST_HEADER:
-        raise FileFormatError(f"{what}: its header has {length} bytes, there are at most {LONGEST_HEADER}")
+        raise FileFormatError(
+            f"{what}: its header has {length} bytes, there are at most {LONGEST_HEADER}"
+        )
     text = bytes(data[8 + wide : 8 + wide + length])
     try:
         told = ast.literal_eval(text.decode("utf-8" if data[6] == 3 else "latin1").strip())
@@ -103,12 +108,22 @@ def _header(data: memoryview, what: str) -> tuple[tg.DType, bool, bool, tuple[in
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
         raise FileFormatError(f"{what}: its header is none of NumPy's") from None
     if type(letters) is not str or letters[1:] not in _LETTERS or letters[0] not in "<>|=":
-        raise FileFormatError(f"{what}: there is no dtype for {letters!r:.40}; there are {', '.join(dt.NAMES)}")
-    fit = type(order) is bool and type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
+        raise FileFormatError(
+            f"{what}: there is no dtype for {letters!r:.40}; there are {', '.join(dt.NAMES)}"
+        )
+    fit = (
+        type(order) is bool
+        and type(shape) is tuple
+        and all(type(n) is int and n >= 0 for n in shape)
+    )
     dtype = _LETTERS[letters[1:]]
-    if not fit or len(shape) > MOST_AXES or dtype.itemsize * size(tuple([max(n, 1) for n in shape])) >= MOST_BYTES:
+    if not fit or len(shape) > MOST_AXES or _too_large(shape, dtype):
         raise FileFormatError(f"{what}: its shape {shape!r:.60} is none, or too large")
     return dtype, order, letters[0] == ">", shape, data[8 + wide + length :]
+
+
+def _too_large(shape: tuple[int, ...], dtype: tg.DType) -> bool:
+    return dtype.itemsize * size(tuple([max(n, 1) for n in shape])) >= MOST_BYTES
 
 
 def _swapped(raw: bytes, width: int) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import tabgrad as tg
+from tabgrad.nn import hooks
 from tabgrad.nn.state import StateDict
 from tabgrad.serialization.names import in_files
 from tabgrad.serialization.storages import NAMES
@@ -46,7 +47,11 @@ class _Record:
         return "storage", kind, self.key, "cpu", n // self.dtype.itemsize if name else n
 
 
-class Pickler(pickle._Pickler):
+_Base: Any = pickle._Pickler
+"""The pickler that is written in Python: the other one finds each name by importing its module."""
+
+
+class Pickler(_Base):  # type: ignore[misc]
     """Writes one object; `records` then has the storages of its tensors, in order."""
 
     def __init__(self, protocol: int) -> None:
@@ -68,12 +73,17 @@ class Pickler(pickle._Pickler):
         if isinstance(obj, tg.DType):
             return self._plain(_global("torch", obj.name), obj)
         if kind is tg.Device:
-            return _global("torch", "device"), (obj.type, *([obj.index] if obj.index is not None else []))
+            name, _, index = str(obj).partition(":")
+            return _global("torch", "device"), (name, int(index)) if index else (name,)
         if kind is tg.Size:
             return _global("torch", "Size"), (tuple(obj),)
         if kind is StateDict:
             state = {"_metadata": obj._metadata} if hasattr(obj, "_metadata") else None
             return OrderedDict, (), state, None, iter(obj.items())
+        if isinstance(obj, tg.nn.Module):
+            return _module(obj)
+        if isinstance(obj, tg.optim.Optimizer | tg.optim.lr_scheduler.LRScheduler):
+            raise TypeError(f"save: save a {kind.__name__} by its state_dict()")
         if isinstance(obj, tg.layout):
             return _global("torch.serialization", "_get_layout"), (f"torch.{obj.name}",)
         return NotImplemented
@@ -99,7 +109,7 @@ class Pickler(pickle._Pickler):
         self.write(f"c{told.module}\n{told.name}\n".encode())
         self.memoize(obj)
 
-    dispatch = {**pickle._Pickler.dispatch}
+    dispatch: ClassVar[dict[Any, Any]] = {**_Base.dispatch}
     for _kind in (type(lambda: 0), type):
         dispatch[_kind] = save_global
     del _kind
@@ -127,7 +137,11 @@ def _told(pickler: Pickler, x: Any) -> tuple[Any, ...]:
     if kind is tg.nn.Parameter:
         plain = x.detach()
         if not state:
-            return _global("torch._utils", "_rebuild_parameter"), (plain, x.requires_grad, OrderedDict())
+            return _global("torch._utils", "_rebuild_parameter"), (
+                plain,
+                x.requires_grad,
+                OrderedDict(),
+            )
         name = "_rebuild_parameter_with_state"
         return _global("torch._utils", name), (plain, x.requires_grad, OrderedDict(), state)
     if kind is tg.nn.Buffer:
@@ -149,14 +163,48 @@ def _parts(pickler: Pickler, x: Any) -> tuple[_Global, tuple[Any, ...]]:
     if x.owner is not None or (x.alias.__class__ is not View and x.alias is None):
         # siblings of a tensor must find its storage, also those that are made while it is written
         x.detach()
-    place = (pickler.record(x), x.storage_offset(), tuple(x.shape), tuple(x.stride()), tracked, hooks)
+    place = (
+        pickler.record(x),
+        x.storage_offset(),
+        tuple(x.shape),
+        tuple(x.stride()),
+        tracked,
+        hooks,
+    )
     if x.dtype in NAMES:
         return _global("torch._utils", "_rebuild_tensor_v2"), place
     return _global("torch._utils", "_rebuild_tensor_v3"), (*place, x.dtype)
 
 
+def _module(x: Any) -> Any:
+    """Describe a module with the fields that PyTorch's have."""
+    described = x.__reduce_ex__(2)
+    if not isinstance(described, tuple) or len(described) < 3 or type(described[2]) is not dict:
+        return described
+    state = described[2]
+    if not any(x._hooks.values()):
+        state = {**{k: v for k, v in state.items() if k != "_hooks"}, **hooks.tables_of_pytorch()}
+    if isinstance(x, tg.nn.RNNBase):
+        state |= _weights(x)
+    return described[0], described[1], state
+
+
+def _weights(x: tg.nn.RNNBase) -> dict[str, Any]:
+    """Return the lists of weights that PyTorch's recurrent layers have beside their parameters."""
+    rows = [
+        [name + suffix for name in x._shapes(layer)]
+        for layer in range(x.num_layers)
+        for suffix in x._suffixes(layer)
+    ]
+    names = [name for row in rows for name in row]
+    flat = [getattr(x, name) for name in names]
+    return {"_all_weights": rows, "_flat_weights_names": names, "_flat_weights": flat}
+
+
 def _sparse(x: Any) -> tuple[Any, ...]:
     p = x._parts
-    parts = (*[t.detach() for t in p.tensors], p.values.detach(), x.shape)
+    # that its values require grad stands for that the whole does
+    values = p.values.detach().requires_grad_(x.requires_grad)
+    parts = (*[t.detach() for t in p.tensors], values, x.shape)
     told = (*parts, bool(p.coalesced)) if x.layout is tg.sparse_coo else parts
     return x.layout, told

@@ -33,7 +33,9 @@ def _named(safe_globals: list[Any]) -> dict[str, Any]:
     for given in safe_globals:
         what, name = given if isinstance(given, tuple) else (given, None)
         if not callable(what):
-            raise TypeError(f"safe_globals: expected classes and functions, got {type(what).__name__}")
+            raise TypeError(
+                f"safe_globals: expected classes and functions, got {type(what).__name__}"
+            )
         found[name or f"{what.__module__}.{what.__qualname__}"] = what
         if name is None and (theirs := in_files(what)):
             found[".".join(theirs)] = what
@@ -71,7 +73,11 @@ def _tensor(
     stored: Any, offset: Any, sizes: Any, steps: Any, tracked: Any = False, hooks: Any = None,
     dtype: Any = None, metadata: Any = None,
 ) -> tg.Tensor:  # fmt: skip
-    if type(stored) is not Stored or not isinstance(sizes, tuple) or not isinstance(steps, tuple):
+    if (
+        not isinstance(stored, Stored)
+        or not isinstance(sizes, tuple)
+        or not isinstance(steps, tuple)
+    ):
         raise FileFormatError("a tensor needs a storage, sizes and strides")
     if metadata:
         raise FileFormatError(f"a tensor has metadata that mean nothing here: {metadata!r:.80}")
@@ -135,10 +141,13 @@ def _sparse(layout: Any, parts: Any) -> Any:
         raise FileFormatError("a sparse tensor needs a layout and parts")
     if layout is tg.sparse_coo:
         indices, values, sizes = parts[:3]
-        x = tg.sparse_coo_tensor(indices, values, tuple(sizes))
-        return x.coalesce() if len(parts) > 3 and parts[3] is True else x
-    first, second, values, sizes = parts[:4]
-    return tg.sparse_compressed_tensor(first, second, values, tuple(sizes), layout=layout)
+        x = tg.sparse_coo_tensor(indices, values.detach(), tuple(sizes))
+        # that its elements are in order is not taken from the file
+        x = x.coalesce() if len(parts) > 3 and parts[3] is True else x
+    else:
+        first, second, values, sizes = parts[:4]
+        x = tg.sparse_compressed_tensor(first, second, values.detach(), tuple(sizes), layout=layout)
+    return _tracked(x, bool(values.requires_grad))
 
 
 def _layout(name: Any) -> Any:
@@ -178,6 +187,10 @@ def _set(items: Any = ()) -> set[Any]:
     return {checked_key(x) for x in items}
 
 
+def _frozenset(items: Any = ()) -> frozenset[Any]:
+    return frozenset(_set(items))
+
+
 def _size(sizes: Any = ()) -> Any:
     if not isinstance(sizes, tuple) or not all(type(n) is int for n in sizes):
         raise FileFormatError("a Size needs whole numbers")
@@ -201,7 +214,7 @@ def _bytearray(raw: Any = b"") -> bytearray:
 
 
 def _table() -> dict[str, Any]:
-    calls = {
+    calls: dict[str, Any] = {
         "torch._utils._rebuild_tensor": _old_tensor,
         "torch._utils._rebuild_tensor_v2": _tensor,
         "torch._utils._rebuild_tensor_v3": _tensor,
@@ -220,17 +233,19 @@ def _table() -> dict[str, Any]:
     found: dict[str, Any] = {name: Allowed(name, call=call) for name, call in calls.items()}
     for module in ("builtins", "__builtin__"):
         found[f"{module}.set"] = Allowed("set", call=_set)
-        found[f"{module}.frozenset"] = Allowed("frozenset", call=lambda x=(): frozenset(_set(x)))
+        found[f"{module}.frozenset"] = Allowed("frozenset", call=_frozenset)
         found[f"{module}.complex"] = Allowed("complex", call=complex)
         found[f"{module}.bytearray"] = Allowed("bytearray", call=_bytearray)
-        found[f"{module}.slice"] = Allowed("slice", call=slice)
+        found[f"{module}.slice"] = Allowed("slice", call=lambda *ends: slice(*ends))
     for d in dt.ALL:
         found[f"torch.{d.name}"] = d
     for name, d in KINDS.items():
         found[f"torch.{name}"] = found[f"torch.cuda.{name}"] = Kind(d)
     found["torch.storage.UntypedStorage"] = found["torch.UntypedStorage"] = Kind(None)
     found["torch.Tensor"] = Allowed("torch.Tensor", value=tg.Tensor)
-    found["torch.nn.parameter.Parameter"] = Allowed("torch.nn.Parameter", tg.nn.Parameter, _parameter)
+    found["torch.nn.parameter.Parameter"] = Allowed(
+        "torch.nn.Parameter", tg.nn.Parameter, _parameter
+    )
     return found
 
 

@@ -48,9 +48,10 @@ def save(obj: object, f: File) -> None:
     an object of another type, ValueError for one that is too deep, long or large.
 
     >>> import io, tabgrad as tg
+    >>> from tabgrad.serialization import safetensors
     >>> file = io.BytesIO()
-    >>> tg.save({"epoch": 3, "weights": tg.tensor([1.0, 2.0], device="cpu")}, file)
-    >>> tg.load(io.BytesIO(file.getvalue()), map_location="cpu")
+    >>> safetensors.save({"epoch": 3, "weights": tg.tensor([1.0, 2.0], device="cpu")}, file)
+    >>> safetensors.load(io.BytesIO(file.getvalue()), map_location="cpu")
     {'epoch': 3, 'weights': tensor([1., 2.])}
     """
     tensors, metadata = _taken_apart(obj)

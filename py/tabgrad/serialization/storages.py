@@ -15,6 +15,8 @@ from tabgrad.hosts.devices import Device
 from tabgrad.tensor import literals
 from tabgrad.tensor.creation import upload
 
+Place = str | tg.Device | dict[str, Any] | Callable[[Any, str], Any] | None
+"""What `load` takes as `map_location`."""
 MOST_REPEATS = 16
 """How many times as large as its storage a tensor of overlapping windows may be."""
 
@@ -77,7 +79,10 @@ class Stored:
         whole = [type(n) is int and n >= 0 for n in (offset, *sizes, *steps)]
         if not all(whole) or len(sizes) != len(steps):
             raise FileFormatError(f"a tensor has sizes {sizes!r:.80}, strides {steps!r:.80}")
-        if len(sizes) > MOST_AXES or dtype.itemsize * size(tuple([max(n, 1) for n in sizes])) >= MOST_BYTES:
+        if (
+            len(sizes) > MOST_AXES
+            or dtype.itemsize * size(tuple([max(n, 1) for n in sizes])) >= MOST_BYTES
+        ):
             raise FileFormatError(f"a tensor of sizes {sizes!r:.80} is too large")
         if not size(sizes):
             return
@@ -99,7 +104,9 @@ class Stored:
         if dtype is dt.bool_ and bytes(raw).translate(None, b"\0\1"):
             raise FileFormatError("a bool must be 0 or 1")
         if target is not dtype:
-            return upload(literals.encode(literals.decode(raw, dtype), target), shape, target, self.where)
+            return upload(
+                literals.encode(literals.decode(raw, dtype), target), shape, target, self.where
+            )
         s = spec(shape, dtype)
         if self.adopts:
             return wrap(self.where.backend.adopt(raw, s), s, self.where)
@@ -124,6 +131,23 @@ class Stored:
         """Move it to a device."""
         self.where = tg.device(f"cuda:{device}" if type(device) is int else device)
         return self
+
+
+def storage_facts(told: Any) -> tuple[Kind, str, str, int]:
+    """Return type, key, place and number of elements of a storage that a pickle refers to."""
+    if not isinstance(told, tuple) or len(told) < 5 or told[0] != "storage":
+        raise FileFormatError("the pickle refers to what is no storage")
+    _, kind, key, source, count = told[:5]
+    if (
+        type(kind) is not Kind
+        or type(key) is not str
+        or type(source) is not str
+        or type(count) is not int
+    ):
+        raise FileFormatError("the pickle refers to a storage without type, key, place or size")
+    if "/" in key or count < 0:
+        raise FileFormatError(f"the pickle refers to a storage {key!r:.40}")
+    return kind, key, source, count
 
 
 def places(map_location: Any) -> Callable[[Stored, str], None]:

@@ -67,7 +67,9 @@ class Unpickler:
                 return plain(found)
             step = OPCODES.get(code)
             if step is None:
-                raise FileFormatError(f"the pickle has the opcode {code:#04x}, which no file of tensors needs")
+                raise FileFormatError(
+                    f"the pickle has the opcode {code:#04x}, which no file of tensors needs"
+                )
             step(self)
 
     # Bytes and stack
@@ -168,7 +170,9 @@ class Unpickler:
             raise FileFormatError("the pickle calls what can't be called")
         made = what.new if new else what.call
         if made is None:
-            raise FileFormatError(f"the pickle calls {what.name}, which builds nothing that is allowed")
+            raise FileFormatError(
+                f"the pickle calls {what.name}, which builds nothing that is allowed"
+            )
         for a in args:
             if isinstance(a, list | dict | set | bytes | bytearray | tuple | str):
                 self.charge(len(a))
@@ -192,7 +196,9 @@ class Unpickler:
         except FileFormatError:
             raise
         except Exception as fault:
-            raise FileFormatError(f"the state of a {type(target).__name__} doesn't fit: {fault}") from None
+            raise FileFormatError(
+                f"the state of a {type(target).__name__} doesn't fit: {fault}"
+            ) from None
 
     def named(self) -> None:
         """Push what a module and a name on the stack stand for."""

@@ -1,4 +1,4 @@
-"""Reads pickles of people who are trusted: these can run any code."""
+"""Reads pickles: safely, or those of people who are trusted, which can run any code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from tabgrad.core.errors import FileFormatError
 from tabgrad.serialization.names import in_tabgrad
-from tabgrad.serialization.safe import table
-from tabgrad.serialization.unpickling import Allowed
+from tabgrad.serialization.safe import BUILDERS, find, table
+from tabgrad.serialization.unpickling import Allowed, Unpickler
 
 
 class _Unpickler(pickle.Unpickler):
+    """Builds what a pickle says, with our names for PyTorch's."""
+
     def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any]) -> None:
         super().__init__(file)
         self.persistent = persistent
@@ -31,8 +33,11 @@ class _Unpickler(pickle.Unpickler):
         return self.persistent(pid)
 
 
-def unpickled(data: memoryview, persistent: Callable[[Any], Any]) -> tuple[Any, int]:
+def unpickled(data: memoryview, persistent: Callable[[Any], Any], safe: bool) -> tuple[Any, int]:
     """Read one pickle; return the object and how many bytes it takes."""
+    if safe:
+        reader = Unpickler(data, find, persistent, BUILDERS)
+        return reader.load(), reader.at
     file = io.BytesIO(data)
     try:
         return _Unpickler(file, persistent).load(), file.tell()
