@@ -134,7 +134,8 @@ else:
     _ON_DEMAND = (
         "_dynamo", "accelerator", "amp", "autograd", "backends", "cpu", "cuda", "distributed",
         "distributions", "extend", "fft", "func", "hub", "jit", "linalg", "mps", "multiprocessing", "nn",
-        "onnx", "optim", "profiler", "random", "serialization", "signal", "sparse", "special", "testing", "types", "utils",
+        "onnx", "optim", "profiler", "random", "serialization", "signal", "sparse", "special", "testing",
+        "types", "utils",
         "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
