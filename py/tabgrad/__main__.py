@@ -1,4 +1,4 @@
-"""`python -m tabgrad info`: prints the devices and packages that tabgrad can use here."""
+"""`python -m tabgrad`: `info` on devices, `run` and `check` of programs written for PyTorch."""
 
 from __future__ import annotations
 
@@ -97,10 +97,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         "info", help="print devices, adapters, features, limits and versions"
     )
     info.add_argument("--json", action="store_true", help="print JSON")
-    args = parser.parse_args(argv)
+    commands.add_parser("run", help="run a program for PyTorch: `import torch` means tabgrad")
+    check = commands.add_parser(
+        "check", help="list the names of torch that programs use and that are missing"
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="a script or a notebook")
+    check.add_argument("--all", action="store_true", help="list all names that are used")
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["run"]:  # what follows is the program's
+        from tabgrad.pytorch.running import run
+
+        return run(given[1:])
+    args = parser.parse_args(given)
     if args.command is None:
         parser.print_help()
         return 2
+    if args.command == "check":
+        from tabgrad.pytorch.running import check_command
+
+        return check_command(args.files, args.all)
     facts = report()
     print(json.dumps(facts, indent=2) if args.json else text(facts))
     return 0

@@ -1,0 +1,119 @@
+"""`python -m tabgrad run` and `check`."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tabgrad import __main__ as command
+
+
+def tabgrad(*args: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tabgrad", *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+SCRIPT = """\
+import sys
+import torch
+from torch import nn
+from beside import value
+
+if __name__ == "__main__":
+    print(sys.argv[1:], torch.full((2,), value), nn.Linear.__name__, torch.zeros(1).device)
+    sys.exit(len(sys.argv))
+"""
+
+
+def test_a_script_runs_as_python_runs_it(tmp_path: pathlib.Path) -> None:
+    here = tmp_path / "a folder"
+    here.mkdir()
+    (here / "beside.py").write_text("value = 3.0")
+    (here / "script.py").write_text(SCRIPT)
+    done = tabgrad("run", "a folder/script.py", "--lr", "1", "-m", cwd=tmp_path)
+    assert done.stdout == "['--lr', '1', '-m'] tensor([3., 3.]) Linear cpu\n", done.stderr
+    assert (done.returncode, done.stderr) == (4, "")
+    asked = tabgrad("run", "-m", "script", "x", cwd=here)
+    assert (asked.returncode, asked.stdout[:5]) == (2, "['x']"), asked.stderr
+    given = tabgrad("run", "-c", "import torch, sys; print(torch.ones(1), sys.argv)", "a", cwd=here)
+    assert given.stdout == "tensor([1.]) ['-c', 'a']\n", given.stderr
+
+
+def test_what_is_missing_is_told_before_it_runs(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text("import torch\nprint('trains')\n\ntorch.nn.Linaer(1, 2)\n")
+    done = tabgrad("run", "script.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "trains\n")
+    first, second, *_, last = done.stderr.splitlines()
+    assert first == "script.py:4: torch.nn.Linaer is missing; the nearest is 'Linear'"
+    assert second == "Traceback (most recent call last):"
+    assert last.endswith("module 'torch.nn' has no attribute 'Linaer'; the nearest is 'Linear'")
+    assert 'File "script.py", line 4' in done.stderr
+    assert "running.py" not in done.stderr
+    strict = tabgrad("run", "--strict", "script.py", cwd=tmp_path)
+    assert (strict.returncode, strict.stdout, strict.stderr) == (1, "", first + "\n")
+
+
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# Lecture"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install torch\n", "import torch"]},
+        {"cell_type": "code", "source": "%%bash\nls"},
+        {"cell_type": "code", "source": "text = '''\n%d\n''' % 5\nif text:\n    !ls\ntext"},
+        {"cell_type": "code", "source": "import asyncio\nawait asyncio.sleep(0)\ntorch.ones(2)\n"},
+        {"cell_type": "code", "source": "torch.ones(3);"},
+        {"cell_type": "code", "source": "x = 1\ntorch.nothing"},
+    ]
+}  # fmt: skip
+
+
+def test_a_notebook_runs_cell_by_cell(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "lecture.ipynb").write_text(json.dumps(NOTEBOOK))
+    done = tabgrad("run", "lecture.ipynb", cwd=tmp_path)
+    assert done.stdout == "'\\n5\\n'\ntensor([1., 1.])\n", done.stderr
+    assert done.stderr.startswith("lecture.ipynb[6]:2: torch.nothing is missing")
+    assert 'File "lecture.ipynb[6]", line 2' in done.stderr
+    assert "    torch.nothing" in done.stderr
+    assert done.returncode == 1
+
+
+def test_check_lists_what_is_missing(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, none = (tmp_path / name for name in ("good.py", "bad.py", "none.ipynb"))
+    good.write_text("import torch\ntorch.zeros(3)\n")
+    bad.write_text("import torch\ntorch.linspaec(3)\ntorch.linspaec(4)\n")
+    none.write_text("{}")
+    assert command.main(["check", str(good)]) == 0
+    assert capsys.readouterr().out == f"{good}: 2 names of torch, 0 missing\n"
+    assert command.main(["check", "--all", str(good)]) == 0
+    assert f"  {good}:2: torch.zeros\n" in capsys.readouterr().out
+    assert command.main(["check", str(good), str(bad)]) == 1
+    assert capsys.readouterr().out.endswith(
+        f"{bad}: 2 names of torch, 1 missing\n  {bad}:2: torch.linspaec is missing; "
+        "the nearest is 'linspace' (also 3)\n"
+    )
+    assert command.main(["check", str(none)]) == 1
+    assert "is no notebook" in capsys.readouterr().err
+    assert command.main(["check", str(tmp_path / "absent.py")]) == 1
+    assert "absent.py" in capsys.readouterr().err
+
+
+def test_help_and_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["run", "--help"]) == 0
+    assert "usage: python -m tabgrad run" in capsys.readouterr().out
+    assert command.main(["run"]) == 2
+    assert command.main(["run", "--nonsense", "a.py"]) == 2
+    assert command.main(["run", "-c"]) == 2
+    assert "expected what to run" in capsys.readouterr().err
+    assert command.main(["run", "no such file.py"]) == 1
+    assert "no such file.py" in capsys.readouterr().err
