@@ -126,6 +126,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *
     from tabgrad.tensor.float_bits import *
+    from tabgrad.tensor.memory import *
     from tabgrad.tensor.points import *
     from tabgrad.tensor.rare_creation import *
     from tabgrad.tensor.rooted import *

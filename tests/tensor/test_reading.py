@@ -22,18 +22,11 @@ def test_awaitable_twins() -> None:
     assert asyncio.run(x.numpy_async()).tolist() == [[1.0, 2.0]]
 
 
-def test_numpy_gives_a_copy_of_its_own() -> None:
-    x = tg.tensor([1.0, 2.0])
-    a = x.numpy()
-    a[0] = 9
-    assert x.tolist() == [1.0, 2.0]
+def test_numpy_casts_to_the_dtype_that_is_asked_for() -> None:
     import numpy as np
 
+    x = tg.tensor([1.0, 2.0])
     assert np.asarray(x, dtype="float64").dtype == np.float64
-    b = np.array([1.0, 2.0], dtype="float32")
-    y = tg.from_numpy(b)
-    b[0] = 9
-    assert y.tolist() == [1.0, 2.0]
     assert (x * np.float32(2.0)).tolist() == [2.0, 4.0]
     assert (np.float64(2.0) * x).tolist() == [2.0, 4.0]
 

@@ -116,17 +116,23 @@ class View:
 
 
 class Storage:
-    """The value that a tensor and its detached siblings share."""
+    """The value that a tensor and its detached siblings share.
 
-    __slots__ = ("owner", "value", "version")
+    `memory` is there where other code sees the elements: arrays of NumPy, and whoever knows their address.
+    """
+
+    __slots__ = ("memory", "owner", "value", "version")
 
     def __init__(self, x: Tensor) -> None:
         self.value = x.value
         self.owner = x.owner
         self.version = x._version
+        self.memory: Any = None
 
     def refresh(self, x: Tensor) -> None:
-        """Bring `x` up to date with what was written to a sibling."""
+        """Bring `x` up to date with what was written to a sibling, or to its memory."""
+        if self.memory is not None:
+            self.memory.look(self)
         if self.version != x._version:
             x.value, x.owner, x._version = self.value, self.owner, self.version
 
@@ -371,6 +377,8 @@ def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
     """Give `x` the value of `y`, which has the same spec, and with gradients on also its history."""
     its = x.alias
     if its.__class__ is Storage:
+        if its.memory is not None:
+            y = _remembered(its, y)
         its.value, its.owner = y.value, y.owner
         its.version += 1
         x._version = its.version
@@ -391,6 +399,19 @@ def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
             moved(x, before)
 
 
+def _remembered(its: Storage, y: Tensor) -> Tensor:
+    """Copy `y` to the memory of a storage; return it, with a value that is laid out as the memory is."""
+    if y.owner is not None:
+        raise TransformError(
+            "a tensor that shares memory with an array can't take a value of a transform; clone() it first"
+        )
+    its.value = y.value
+    its.memory.store(its)
+    made = wrap(its.value, y.spec, y.device)
+    made.tracked, made.node = y.tracked, y.node
+    return made
+
+
 def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | None = None) -> None:
     """Give `x` another payload of the base level, and another spec or device if given; its siblings follow.
 
@@ -399,6 +420,9 @@ def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | No
     its = x.alias
     if its.__class__ is Storage:
         its.value = value
+        if its.memory is not None:
+            its.memory.store(its)
+            value = its.value
         its.version += 1
         x._version = its.version
     else:

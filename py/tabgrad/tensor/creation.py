@@ -16,6 +16,7 @@ from tabgrad.ops import elementwise, view as views
 from tabgrad.tensor import literals
 from tabgrad.tensor.aliasing import present
 from tabgrad.tensor.arguments import sizes
+from tabgrad.tensor.fronts import memory
 from tabgrad.tensor.layout import check_layout, layout as Layout
 from tabgrad.tensor.public import fills_out
 
@@ -195,6 +196,8 @@ def from_buffer(data: Any, dtype: DType | None, where: Device) -> Tensor:
 def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike | None = None) -> Tensor:
     """Return `data` as a tensor: a tensor of this dtype and device is returned itself.
 
+    A NumPy array of this dtype shares memory with the tensor if that is on the CPU.
+
     >>> import tabgrad as tg
     >>> x = tg.tensor([1.0], device="cpu")
     >>> tg.as_tensor(x) is x
@@ -203,26 +206,60 @@ def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike | None =
     if isinstance(data, Box):
         source: Any = data
         return source.to(device=device, dtype=dtype)
-    return tensor(data, dtype=dtype, device=device)
+    shared = _shared(data, dtype, place(device))
+    return tensor(data, dtype=dtype, device=device) if shared is None else shared
+
+
+def _shared(data: Any, dtype: DType | None, where: Device) -> Tensor | None:
+    """Return a tensor that shares memory with a NumPy array, or None where it must be copied."""
+    if (
+        where.type != "cpu"
+        or not hasattr(data, "__array_interface__")
+        or not isinstance(data, np.ndarray)
+    ):
+        return None
+    found: Tensor | None = memory().tensor_of(data)
+    if found is None or (dtype is not None and found.spec.dtype is not dtype):
+        return None
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.refuse("shares memory with an array")
+    return found
 
 
 def asarray(
     obj: Any, *, dtype: DType | None = None, device: DeviceLike | None = None,
     copy: bool | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return `obj` as a tensor, copied if `copy` is true; anything but a tensor is always copied."""
-    if isinstance(obj, Box) and not copy:
-        return require(as_tensor(obj, dtype, device), requires_grad)
+    """Return `obj` as a tensor, copied if `copy` is true.
+
+    Otherwise a tensor is returned itself, and a NumPy array or a storage shares memory with one on the CPU.
+    ValueError for what can only be copied if `copy` is false.
+    """
+    if hasattr(obj, "untyped"):
+        obj = obj.untyped().tensor(dtype or dt.get_default_dtype())
+    if not copy:
+        found = as_tensor(obj, dtype, device)
+        where = place(device) if device is not None else found.device
+        if copy is False and not (found is obj or _shared(obj, dtype, where) is not None):
+            raise ValueError(
+                "asarray: this can only be copied to the dtype and device, but copy is False"
+            )
+        return require(found, requires_grad)
     return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Return a tensor of a NumPy array's elements, on the default device.
 
-    Unlike in PyTorch it is a copy, on `cpu` too: values of tensors never change, so that what is saved for a
-    gradient or read later stays what it was. Changes of the array are not seen, nor those of the tensor there.
+    On the CPU it shares memory with the array: what is written to either is seen in both. While the array is
+    held elsewhere it is compared with the tensor at each use; for a large one that nobody writes to, a
+    `clone()` is faster.
     """
-    return from_array(ndarray, None, get_default_device())
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    shared = _shared(ndarray, None, get_default_device())
+    return from_array(ndarray, None, get_default_device()) if shared is None else shared
 
 
 def frombuffer(
@@ -230,7 +267,7 @@ def frombuffer(
 ) -> Tensor:
     """Return a 1-d tensor of `count` elements (-1: all) of the bytes of `buffer` from `offset` on.
 
-    Unlike in PyTorch it is a copy.
+    On the CPU it shares memory with the buffer.
 
     >>> import tabgrad as tg
     >>> tg.frombuffer(b"abc", dtype=tg.uint8).tolist()
@@ -243,6 +280,11 @@ def frombuffer(
         raise ValueError(f"frombuffer: {n} elements of {dtype!r} need {n * dtype.itemsize} bytes, "
                          f"there are {len(raw)}")  # fmt: skip
     where = get_default_device()
+    if where.type == "cpu" and dtype is not dt.bfloat16:
+        array = np.frombuffer(buffer, dtype.name, n, offset)
+        shared = _shared(array, None, where)
+        if shared is not None:
+            return require(shared, requires_grad)
     target = where.canonical(dtype, True)
     data = bytes(raw[: n * dtype.itemsize])
     if target is not dtype:

@@ -72,6 +72,11 @@ def _named(front: Any, op: Op) -> Any:
     return front
 
 
+def memory() -> Any:
+    """Import what shares memory with other code, at the first call."""
+    return import_module("tabgrad.tensor.memory")
+
+
 def complex_numbers() -> Any:
     """Import the functions of complex numbers, at the first call."""
     return import_module("tabgrad.tensor.complex_numbers")

@@ -53,6 +53,7 @@ FUNCTIONS = {
     "tensor.distinct": "unique unique_consecutive",
     "tensor.einsum": "einsum",
     "tensor.float_bits": "frexp nextafter",
+    "tensor.memory": "TypedStorage UntypedStorage",
     "tensor.points": "cdist histogramdd norm_except_dim pdist renorm",
     "tensor.rare_creation": (
         "alias_copy as_strided_copy detach_copy diagonal_copy empty_permuted empty_strided "
@@ -98,6 +99,7 @@ METHODS = {
     ),
     "tensor.distinct.DistinctMethods": "unique unique_consecutive",
     "tensor.float_bits.FloatBitsMethods": "frexp nextafter nextafter_",
+    "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
     "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
 }
@@ -133,12 +135,13 @@ if TYPE_CHECKING:
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
     from tabgrad.tensor.float_bits import FloatBitsMethods
+    from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
 
     class LateMethods(
         AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, FloatBitsMethods,
-        MatrixMethods, PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods,
+        MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods,
         SparseMethods, SpecialMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""

@@ -11,6 +11,7 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.trace import MODE
 from tabgrad.tensor import literals
 from tabgrad.tensor.aliasing import refreshed
+from tabgrad.tensor.fronts import memory
 from tabgrad.transforms.vmap import Batch
 
 if TYPE_CHECKING:
@@ -113,12 +114,17 @@ def _check_array(x: Tensor, force: bool) -> None:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Any:
-    """Return the elements as a NumPy array, a copy of its own; waits for them.
+    """Return the elements as a NumPy array; waits for them.
 
-    A tensor that requires gradients must be detached first, unless `force`. NumPy has no bfloat16: TypeError.
+    On the CPU it shares memory with the tensor: what is written to either is seen in both. From other devices
+    it is a copy. A tensor that requires gradients must be detached first, unless `force`. NumPy has no
+    bfloat16: TypeError.
     """
     _check_array(self, force)
-    return _array(data(self, "numpy"), self.spec)
+    x = concrete(self, "numpy")
+    if x is self and x.device.type == "cpu":
+        return memory().array_of(x)
+    return _array(x.device.backend.read(x.value, x.spec), x.spec)
 
 
 async def numpy_async(self: Tensor, *, force: bool = False) -> Any:
@@ -134,7 +140,7 @@ def _array(found: Any, s: Spec) -> Any:
 def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     """Return the elements as a NumPy array: what numpy.asarray(x) calls."""
     a = numpy(self)
-    return a if dtype is None else a.astype(dtype)
+    return np.array(a, dtype, copy=copy) if copy or dtype is not None else a
 
 
 def to_bool(self: Tensor) -> builtins.bool:

@@ -160,13 +160,15 @@ def resize_as_(
 
 
 def set_(
-    self: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: Dims | None = None,
+    self: Tensor, source: Any = None, storage_offset: int = 0, size: Dims | None = None,
     stride: Dims | None = None,
 ) -> Tensor:  # fmt: skip
     """Share the memory of the tensor `source`, its shape included, or with a size and strides; return self.
 
-    Without a source: become empty.
+    A storage is a row of elements of the tensor's dtype. Without a source: become empty.
     """
+    if hasattr(source, "untyped"):
+        source = source.untyped().tensor(self.spec.dtype)
     if source is None:
         none = constant(0, spec((0,), self.spec.dtype), self.device)
         source = wrap(none.value, none.spec, none.device)

@@ -180,19 +180,6 @@ class Tensor(
         """Return the index of the device, -1 for the CPU."""
         return -1 if self.is_cpu else int(self.device.index)
 
-    def data_ptr(self) -> builtins.int:
-        """Return a number that is the same for all tensors that share memory."""
-        offset = self.storage_offset()
-        capture = trace.MODE.get().capture
-        if capture is not None:
-            capture.refuse("asks where memory lies (data_ptr)")
-        root = self
-        while root.alias.__class__ is aliasing.View:
-            root = root.alias.base
-        if root.alias is None:
-            root.alias = aliasing.Storage(root)
-        return id(root.alias) + offset * self.itemsize
-
     def _is_view(self) -> builtins.bool:
         its = self.alias
         return its.__class__ is aliasing.View and not its.detached
