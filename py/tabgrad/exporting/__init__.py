@@ -40,6 +40,9 @@ class Export:
     save_async = staticmethod(files.save_async)
     load = staticmethod(files.load)
 
+    def __reduce__(self) -> str:
+        return "export"
+
     def __call__(self, fn: Callable[..., Any], specs: tree.Tree) -> ExportedProgram:
         """Return the static graph of `fn`, a function or module, for arguments like those in the tuple `specs`.
 

@@ -74,6 +74,7 @@ def publish(namespace: dict[str, Any]) -> None:
     """Replace the functions of tensors in a public module by their public forms."""
     module = namespace["__name__"]
     made: dict[Any, Any] = {}
+    shown: list[tuple[str, Any]] = []
     for name in tuple(namespace.get("__all__", namespace)):
         fn = namespace[name]
         if isinstance(fn, types.FunctionType) and name[0] != "_":
@@ -86,6 +87,11 @@ def publish(namespace: dict[str, Any]) -> None:
             if fn not in made:
                 made[fn] = _described(make(fn), fn, module, fn in _TAKES)
             namespace[name] = made[fn]
+            shown.append((name, made[fn]))
+    for name, call in shown:
+        if namespace.get(call.__qualname__) is not call:
+            # an alias of what has its own name elsewhere: it pickles by a name that finds it
+            call.__qualname__ = name
 
 
 def takes_numpy_names(kind: type) -> None:
