@@ -64,6 +64,10 @@ from tabgrad.printing import (
     get_printoptions as get_printoptions, printoptions as printoptions,
     set_printoptions as set_printoptions,
 )  # fmt: skip
+from tabgrad.autograd.anomaly_mode import (
+    is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+    is_anomaly_enabled as is_anomaly_enabled,
+)  # fmt: skip
 from tabgrad.autograd.grad_mode import (
     enable_grad as enable_grad, inference_mode as inference_mode,
     is_grad_enabled as is_grad_enabled, is_inference_mode_enabled as is_inference_mode_enabled,
@@ -110,7 +114,9 @@ if _typing.TYPE_CHECKING:
         is_autocast_enabled as is_autocast_enabled, set_autocast_dtype as set_autocast_dtype,
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
+    from tabgrad.amp.grad_scaler import GradScaler as GradScaler
     from tabgrad.exporting import export as export
+    from tabgrad.func.control import cond as cond
     from tabgrad.pytorch import as_torch as as_torch
     from tabgrad.fft.short_time import *
     from tabgrad.linalg.rooted import *

@@ -115,9 +115,6 @@ def schema(name: str) -> list[str]:
                 parts, star = [*parts, "*"], True
             named = "input" if a.name == "self" else a.name
             default = f"={a.default_value!r}" if a.has_default_value() else ""
-            if a.name == "reduction" and default:
-                # the schema says 1, a mean, but a call from Python without it reduces nothing
-                default = "=0"
             parts.append(named + default)
         if out:
             parts += ["out=None"] if star else ["*", "out=None"]
@@ -175,6 +172,8 @@ def recorded() -> Iterator[tuple[str, str]]:
             seen = neural.get(name, [])
         if not seen:
             seen = functions.get(name, []) if not place else schema(f"{place}_{name}")
+        # stubs and schemas say 1, a mean, but a call from Python without a reduction reduces nothing
+        seen = [s.replace("reduction=1", "reduction=0") for s in seen]
         yield from ((full, s) for s in dict.fromkeys(seen))
     for place, kind, method in names.members():
         module = importlib.import_module(f"torch.{place}" if place else "torch")

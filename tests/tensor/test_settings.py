@@ -40,6 +40,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg._dynamo.config.verbose,
     ),
     "set_num_threads": (lambda: tg.set_num_threads(99), lambda: tg.get_num_threads()),
+    "set_num_interop_threads": (
+        lambda: tg.set_num_interop_threads(99),
+        lambda: tg.get_num_interop_threads(),
+    ),
     "set_float32_matmul_precision": (
         lambda: tg.set_float32_matmul_precision("medium"),
         tg.get_float32_matmul_precision,
@@ -113,7 +117,9 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
 OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
-OF_NOTHING = {"set_device", "set_device_idx", "set_device_index", "set_sharing_strategy"}
+OF_NOTHING = {
+    "set_device", "set_device_idx", "set_device_index", "set_flush_denormal", "set_sharing_strategy",
+}  # fmt: skip
 """They take the one value that there is."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
@@ -170,3 +176,10 @@ def test_threads_and_names_of_types():
     assert not x.is_same_size(x.t())
     assert tg.typename(x) == x.type()
     assert tg.typename(tg.nn.Linear) == "tabgrad.nn.linear.Linear"
+    assert not tg.set_flush_denormal(True)
+    between = tg.get_num_interop_threads()
+    tg.set_num_interop_threads(2)
+    assert tg.get_num_interop_threads() == 2
+    tg.set_num_interop_threads(between)
+    with pytest.raises(ValueError, match="set_num_interop_threads expects"):
+        tg.set_num_interop_threads(0)

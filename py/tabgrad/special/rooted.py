@@ -14,6 +14,9 @@ def i0(input: Tensor) -> Tensor:
     return functions.i0(input)
 
 
+i0_ = in_place(i0)
+
+
 @takes_out
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function, as `special.gammainc` does."""
@@ -48,13 +51,13 @@ class SpecialMethods:
 
     __slots__ = ()
 
-    i0, i0_ = i0, in_place(i0)
+    i0, i0_ = i0, i0_
     igamma, igamma_ = igamma, in_place(igamma)
     igammac, igammac_ = igammac, in_place(igammac)
     mvlgamma, mvlgamma_ = mvlgamma, in_place(mvlgamma)
     polygamma, polygamma_ = polygamma_method, in_place(polygamma_method)
 
 
-__all__ = ["i0", "igamma", "igammac", "mvlgamma", "polygamma"]
+__all__ = ["i0", "i0_", "igamma", "igammac", "mvlgamma", "polygamma"]
 
 publish(globals())

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.tensor.public import as_method, findable
 
 FUNCTIONS = {
-    "amp": "autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
+    "amp": "GradScaler autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
     "exporting": "export",
     "fft.short_time": "istft stft",
+    "func.control": "cond",
     "linalg.rooted": (
         "chain_matmul cholesky cholesky_inverse cholesky_solve det eig frobenius_norm geqrf inverse "
         "logdet lstsq lu lu_solve lu_unpack matrix_exp matrix_power matrix_rank nuclear_norm orgqr "
@@ -25,7 +26,7 @@ FUNCTIONS = {
         "alpha_dropout_ avg_pool1d batch_norm bilinear binary_cross_entropy_with_logits celu "
         "celu_ channel_shuffle constant_pad_nd conv1d conv2d conv3d conv_tbc conv_transpose1d "
         "conv_transpose2d conv_transpose3d convolution cosine_embedding_loss cosine_similarity "
-        "ctc_loss dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout "
+        "ctc_loss dropout dropout_ embedding embedding_bag embedding_renorm_ feature_alpha_dropout "
         "feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler grid_sampler_2d "
         "grid_sampler_3d group_norm hardshrink hinge_embedding_loss instance_norm kl_div "
         "layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d "
@@ -40,8 +41,11 @@ FUNCTIONS = {
         "dsmm hsmm hspmm saddmm smm sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor "
         "sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm sspaddmm"
     ),
-    "special.rooted": "i0 igamma igammac mvlgamma polygamma",
-    "tensor.asking": "get_num_threads is_same_size set_num_threads typename",
+    "special.rooted": "i0 i0_ igamma igammac mvlgamma polygamma",
+    "tensor.asking": (
+        "get_num_interop_threads get_num_threads is_same_size set_flush_denormal "
+        "set_num_interop_threads set_num_threads typename"
+    ),
     "tensor.blocks": (
         "block_diag combinations diagonal_scatter nonzero_static split_with_sizes unravel_index "
         "unsafe_chunk unsafe_split unsafe_split_with_sizes"
@@ -89,7 +93,9 @@ METHODS = {
     "special.rooted.SpecialMethods": (
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
-    "tensor.asking.AskingMethods": "is_same_size",
+    "tensor.asking.AskingMethods": (
+        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to is_shared new"
+    ),
     "tensor.blocks.BlocksMethods": (
         "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "
         "unsafe_split_with_sizes"
@@ -98,6 +104,7 @@ METHODS = {
         "angle chalf conj_physical conj_physical_ is_conj is_neg resolve_conj resolve_neg"
     ),
     "tensor.distinct.DistinctMethods": "unique unique_consecutive",
+    "tensor.element_calls.ElementCallMethods": "apply_ map2_ map_",
     "tensor.float_bits.FloatBitsMethods": "frexp nextafter nextafter_",
     "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
@@ -134,14 +141,16 @@ if TYPE_CHECKING:
     from tabgrad.tensor.blocks import BlocksMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
+    from tabgrad.tensor.element_calls import ElementCallMethods
     from tabgrad.tensor.float_bits import FloatBitsMethods
     from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
 
     class LateMethods(
-        AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, FloatBitsMethods,
-        MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods, RootedMethods, ShortTimeMethods,
+        AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
+        FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
+        RootedMethods, ShortTimeMethods,
         SparseMethods, SpecialMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""

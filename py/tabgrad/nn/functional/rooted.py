@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import tabgrad as tg
 import tabgrad.nn.functional as F
-from tabgrad.core.errors import ArgumentError
+from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.nn.functional.activation import celu_, into, prelu, selu_
 from tabgrad.nn.functional.adaptive import adaptive_avg_pool1d
@@ -261,6 +262,70 @@ def embedding(
 
 
 @of_tensors
+def embedding_bag(
+    weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
+    sparse: bool = False, per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Compute the sum (mode 0), mean (1) or maximum (2) of the rows of `weight` in each bag.
+
+    See `nn.functional.embedding_bag`. The other results are the bag of each index, the number of indices that
+    count in each bag, and for a maximum the row that it is of; of a sum nothing is counted.
+
+    >>> import tabgrad as tg
+    >>> weight, indices = tg.eye(3, device="cpu"), tg.tensor([0, 2, 2], device="cpu")
+    >>> tg.embedding_bag(weight, indices, tg.tensor([0, 1], device="cpu"), mode=1)[0]
+    tensor([[1., 0., 0.],
+            [0., 0., 1.]])
+    """
+    if mode not in (0, 1, 2):
+        raise ArgumentError(
+            f"embedding_bag: mode must be 0 (sum), 1 (mean) or 2 (max), got {mode!r}"
+        )
+    if len(indices.shape) != 1 or len(offsets.shape) != 1:
+        raise ShapeError(
+            f"embedding_bag: expected indices [n] and offsets [bags], got {tuple(indices.shape)} and "
+            f"{tuple(offsets.shape)}"
+        )
+    found = F.embedding_bag(
+        indices, weight, offsets, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse,
+        mode=("sum", "mean", "max")[mode], per_sample_weights=per_sample_weights,
+        include_last_offset=include_last_offset, padding_idx=padding_idx,
+    )  # fmt: skip
+    if not mode:
+        none = tg.zeros_like(offsets)
+        return found, offsets.new_empty(0), none, none
+    bags = found.shape[0]
+    place = tg.arange(indices.shape[0], dtype=offsets.dtype, device=offsets.device)
+    bag = tg.searchsorted(offsets[:bags].contiguous(), place, right=True).to(offsets.dtype) - 1
+    counted = tg.ones_like(bag)
+    if padding_idx is not None:
+        row = padding_idx + (weight.shape[0] if padding_idx < 0 else 0)
+        counted = (indices != row).to(bag.dtype)
+    zeros = tg.zeros(bags, dtype=bag.dtype, device=bag.device)
+    sizes = zeros.scatter_add(0, bag, counted)
+    largest = (
+        _rows_of_largest(weight.detach(), found.detach(), indices, bag, counted)
+        if mode == 2
+        else sizes
+    )
+    return found, bag, sizes, largest
+
+
+def _rows_of_largest(
+    weight: Tensor, found: Tensor, indices: Tensor, bag: Tensor, counted: Tensor
+) -> Tensor:
+    """Return the row that gave each element of the largest rows, the first of several; 0 in an empty bag."""
+    rows, n = weight[indices], indices.shape[0]
+    place = tg.arange(n, dtype=bag.dtype, device=bag.device)[:, None]
+    candidates = tg.where((rows == found[bag]) & (counted[:, None] > 0), place, n)
+    start = tg.full(tuple(found.shape), n, dtype=bag.dtype, device=bag.device)
+    first = start.scatter_reduce(0, bag[:, None].expand(n, found.shape[1]), candidates, "amin")
+    whole = tg.cat((indices.to(bag.dtype), tg.zeros_like(bag[:1])))
+    return whole[first] if n else tg.zeros_like(start)
+
+
+@of_tensors
 def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
     """Scale the rows of `input` [V, D] that `indices` name to a norm of at most `max_norm`, in place."""
     renormalize(within("embedding_renorm_", indices, input.shape[0]), input, max_norm, norm_type)
@@ -390,7 +455,7 @@ __all__ = [
     "alpha_dropout_", "avg_pool1d", "batch_norm", "bilinear", "binary_cross_entropy_with_logits", "celu",
     "celu_", "channel_shuffle", "constant_pad_nd", "conv1d", "conv2d", "conv3d", "conv_tbc",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "cosine_embedding_loss",
-    "cosine_similarity", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_",
+    "cosine_similarity", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag", "embedding_renorm_",
     "feature_alpha_dropout", "feature_alpha_dropout_", "feature_dropout", "feature_dropout_",
     "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "group_norm", "hardshrink",
     "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "max_pool1d",
