@@ -58,7 +58,7 @@ fn info_store(b: u32, i: u32, j: u32, value: i32) { info[b] = value; }
 //@begin arithmetic
 fn times(x: elem, y: elem) -> elem { return x * y; }
 fn over(x: elem, y: elem) -> elem { return x / y; }
-fn size(x: elem) -> f32 { return abs(x); }
+fn weight(x: elem) -> f32 { return abs(x); }
 //@end
 
 const PITCH = NB + 1u;
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var place = k;
     if (mine) {
       for (var i = k + lane; i < height(); i += LANES) {
-        let value = size(cell(b, slot, i, k));
+        let value = weight(cell(b, slot, i, k));
         if (value > best) {
           best = value;
           place = i;
@@ -134,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     meet();
     var pivot = elem();
     if (mine) { pivot = cell(b, slot, k, k); }
-    let zero = size(pivot) == 0.0;
+    let zero = weight(pivot) == 0.0;
     if (zero && failed == 0u) { failed = first() + k + 1u; }
     if (mine && !zero) {
       for (var i = k + 1u + lane; i < height(); i += LANES) {

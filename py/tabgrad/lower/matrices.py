@@ -21,6 +21,7 @@ NO_DIMS: Mapping[str, int] = {}
 COMPLEX = """fn times(x: elem, y: elem) -> elem { return mul_c64(x, y); }
 fn over(x: elem, y: elem) -> elem { return div_c64(x, y); }
 fn size(x: elem) -> f32 { return abs_c64(x); }
+fn weight(x: elem) -> f32 { return abs(x.x) + abs(x.y); }
 fn conjugate(x: elem) -> elem { return conj_c64(x); }
 fn real(x: elem) -> f32 { return x.x; }
 fn imaginary(x: elem) -> f32 { return x.y; }

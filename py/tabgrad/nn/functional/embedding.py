@@ -91,7 +91,7 @@ def _rows(
     if max_norm is not None:
         input = within(name, input, weight.shape[0])
         renormalize(input, weight, max_norm, norm_type)
-    if sparse and by_frequency:
+    if sparse and by_frequency and weight.requires_grad and tg.is_grad_enabled():
         raise ArgumentError(f"{name}: scale_grad_by_freq not supported with sparse gradients")
     rows = _looked_up(input, weight, padding_idx, name, sparse)
     if not by_frequency:
