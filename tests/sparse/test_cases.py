@@ -17,13 +17,14 @@ EXPECTED = json.loads(record.PATH.read_text())
 PROGRAMS = list(dict.fromkeys(cases.PROGRAMS))
 
 MORE = {
-    "a.unsqueeze(0).squeeze(0)", "a[n([1, 0])]",
+    "a.unsqueeze(0).squeeze(0)", "a[n([1, 0])]", "c.any()", "x = a.clone(); x.relu_(); x",
+    "t.nn.functional.relu(a.clone(), inplace=True)", "t.nn.functional.linear(E, A, V[1:])",
 }  # fmt: skip
 """Programs that PyTorch refuses, and that have an answer here."""
 
 REFUSED = {
-    "t.nn.functional.linear(E, b)": "the layers take dense weights",
-    "t.nn.functional.relu(a)": "tg.relu has the form for sparse tensors",
+    "t.stack([G, G]).to_sparse_csr()": "a compressed layout holds one matrix",
+    "t.sparse_csr_tensor(n([[0, 1], [0, 1]]), n([[0], [1]]), f([[1.], [2.]]))": "as to_sparse_csr",
 }
 """Programs that PyTorch answers, and that raise here."""
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def sparse_coo_tensor(
-    indices: Any, values: Any = None, size: Ints | None = None, *, dtype: DType | None = None,
+    indices: Any = None, values: Any = None, size: Ints | None = None, *, dtype: DType | None = None,
     device: DeviceLike | None = None, pin_memory: bool = False, requires_grad: bool = False,
     check_invariants: bool | None = None, is_coalesced: bool | None = None,
 ) -> Any:  # fmt: skip
@@ -68,10 +68,17 @@ def sparse_coo_tensor(
             [4., 0., 0.]])
     """
     if values is None:
+        if (indices is None) == (size is None):
+            raise TypeError(
+                "sparse_coo_tensor(): expected indices and values, or a size alone: "
+                f"{'values are missing' if size is not None else 'nothing was given'}"
+            )
         shape = tuple([int(n) for n in (indices if size is None else size)])
         where, target = creation.placed(dtype, device, None)
         x = made(empty(shape, len(shape), (), target, where))
         return x.requires_grad_() if requires_grad else x
+    if indices is None:
+        raise TypeError("sparse_coo_tensor(): missing required argument: 'indices'")
     data = _values(values, dtype, device, requires_grad, indices)
     at = _index("indices", indices, data.device)
     if len(at.spec.shape) != 2:
@@ -300,6 +307,11 @@ def to_sparse(
         return self if is_sparse(self) else made(p)
     if layout is sparse_coo:
         return made(coalesced(p.coo()))
+    if p.sparse_dim > 2:
+        raise SparseError(
+            f"to_sparse: batches of compressed matrices are not here, got shape {list(p.shape)}; make one for "
+            "each, or use the layout sparse_coo, which bmm takes"
+        )
     if len(p.shape) < 2 or p.sparse_dim != 2:
         raise ShapeError(
             f"to_sparse: {layout} is a layout of matrices, got shape {list(p.shape)} with {p.sparse_dim} "

@@ -52,7 +52,8 @@ def floor_divide(input: Any, other: Any) -> Any:
 
 BOTH: dict[str, Form] = {
     **ELEMENTWISE,
-    "addmm": products.addmm, "clone": e.clone, "floor_divide": floor_divide,
+    "addmm": products.addmm, "any": reductions.any, "bmm": products.bmm, "clone": e.clone,
+    "floor_divide": floor_divide,
     "index_select": shapes.index_select, 
     "matmul": products.matmul, "mm": products.mm, "mv": products.mv,
     "narrow_copy": shapes.narrow_copy, "norm": reductions.norm, "permute": shapes.permute,
@@ -87,6 +88,15 @@ FUNCTIONS: dict[str, Form] = {
     "zeros_like": creation.zeros_like, "empty_like": empty_like, "result_type": result_type,
 }  # fmt: skip
 """The functions at the root."""
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """Return max(x, 0) of each element."""
+    return (_TWINS["relu_"] if inplace else ELEMENTWISE["relu"])(input)
+
+
+NEURAL: dict[str, Form] = {"linear": products.linear, "relu": relu}
+"""The functions of `nn.functional`."""
 
 
 def _reflected(form: Form) -> Form:
@@ -160,6 +170,9 @@ def _forms() -> dict[Any, Any]:
                 for name, form in FUNCTIONS.items()
                 if hasattr(tg, name)
             }
+        )
+        _FORMS.update(
+            {plain(getattr(tg.nn.functional, name)): form for name, form in NEURAL.items()}
         )
     return _FORMS
 

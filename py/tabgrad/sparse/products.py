@@ -6,6 +6,7 @@ of the sum is that of the stored elements, so results repeat.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -124,6 +125,55 @@ def matmul(input: Any, other: Any) -> Any:
     raise SparseError(
         f"matmul: sparse tensors are multiplied as matrices, got {tuple(input.shape)} @ {tuple(other.shape)}"
     )
+
+
+def bmm(input: Any, mat2: Any) -> Any:
+    """Return the product of each matrix of a sparse batch and one of a dense batch."""
+    if not is_sparse(input) or is_sparse(mat2):
+        raise SparseError(
+            "bmm: Tensor 'mat2' must be dense, and 'input' sparse; make the other one so"
+        )
+    p = input._parts
+    if len(p.shape) != 3 or p.sparse_dim != 3 or len(mat2.shape) != 3:
+        raise ShapeError(
+            f"bmm: expected batches of matrices without dense dims, got {list(p.shape)} with "
+            f"{len(p.shape) - p.sparse_dim} dense dims and {list(mat2.shape)}"
+        )
+    b, n, m = p.shape
+    if mat2.shape[:2] != (b, m):
+        raise ShapeError(
+            f"bmm: expected size for first two dimensions of batch2 tensor to be: [{b}, {m}] but got: "
+            f"{list(mat2.shape[:2])}"
+        )
+    # one matrix with those of the batch as blocks along its diagonal
+    at, rows, columns = p.lines()
+    whole = Coo(stacked((at * n + rows, at * m + columns)), p.values, (b * n, b * m))
+    found = mm(made(whole), v.reshape.bind(mat2, shape=(b * m, mat2.shape[2])))
+    return v.reshape.bind(found, shape=(b, n, mat2.shape[2]))
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """Return input @ weight.T + bias, of which input, or weight, or both are sparse."""
+    if len(weight.shape) != 2 or (is_sparse(input) and len(input.shape) != 2):
+        raise SparseError(
+            f"linear: sparse tensors are multiplied as matrices, got {tuple(input.shape)} and "
+            f"{tuple(weight.shape)}"
+        )
+    turned = made(flipped(weight._parts.coo())) if is_sparse(weight) else linear_t(weight)
+    lead = None if is_sparse(input) else input.shape[:-1]
+    rows = (
+        input if lead is None else v.reshape.bind(input, shape=(math.prod(lead), input.shape[-1]))
+    )
+    found = mm(rows, turned)
+    if bias is not None:
+        if is_sparse(found):
+            raise SparseError("linear: a bias would make the sparse product dense; leave it out")
+        if tuple(bias.shape) not in ((), (weight.shape[0],)):
+            raise ShapeError(
+                f"linear: bias must have shape {(weight.shape[0],)}, got {tuple(bias.shape)}"
+            )
+        found = arithmetic.add(found, bias)
+    return found if lead is None else v.reshape.bind(found, shape=(*lead, weight.shape[0]))
 
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:

@@ -44,6 +44,14 @@ def total(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: DType | 
     return made(coalesced(Coo(stacked([rows[d] for d in kept]), values, shape)))
 
 
+def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return whether any element is not 0."""
+    if dim is not None or keepdim:
+        raise SparseError("any: of a sparse tensor there is that of all elements alone")
+    values = tidied(input).values
+    return reductions.any(v.reshape.bind(values, shape=(values.spec.size,)))
+
+
 def norm(
     input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None
 ) -> Any:

@@ -7,6 +7,7 @@ library's own calls of it go without; methods take NumPy's names too (`takes_num
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import warnings
@@ -162,6 +163,22 @@ def _forgiving(fn: Any) -> Any:
         except SparseError as error:
             return sparse_form(fn, error, args, kwargs)
         return call(*args, **kwargs)
+
+    return call
+
+
+def takes_sparse(fn: Callable[P, R]) -> Callable[P, R]:
+    """Let a function outside of the root have a form for sparse tensors; refuse what is no tensor."""
+
+    @functools.wraps(fn)
+    def call(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return fn(*args, **named)
+        except AttributeError as error:
+            raise not_a_tensor(fn, error, args, named) from None
+        except SparseError as error:
+            found: R = sparse_form(fn, error, args, named)
+            return found
 
     return call
 

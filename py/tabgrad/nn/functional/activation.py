@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, SparseError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, same_dtype, widened
 from tabgrad.core.scalars import fits
@@ -26,6 +26,7 @@ from tabgrad.ops.special import (
 from tabgrad.ops.trigonometry import tanh
 from tabgrad.ops.view import part, reshape
 from tabgrad.tensor import Tensor, softmax as of_rows
+from tabgrad.tensor.public import sparse_form
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -43,7 +44,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0], device="cpu"))
     tensor([0., 2.])
     """
-    return into(input, relu_op(input), inplace)
+    try:
+        return into(input, relu_op(input), inplace)
+    except SparseError as error:
+        found: Tensor = sparse_form(relu, error, (input, inplace), {})
+        return found
 
 
 def relu_(input: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from tabgrad.ops.elementwise import add
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.view import permute, reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.public import takes_sparse
 
 
 def one_dtype(name: str, *tensors: Any) -> list[Any]:
@@ -35,7 +36,7 @@ def one_dtype(name: str, *tensors: Any) -> list[Any]:
     return [None if t is None else cast(t, dtype) for t in tensors]
 
 
-@of_tensors
+@takes_sparse
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute input @ weight.T + bias for an input [..., in] and a weight [out, in].
 
