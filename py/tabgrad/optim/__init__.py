@@ -1,6 +1,7 @@
 """Optimizers, with PyTorch's names, arguments and state dicts."""
 
 import typing as _typing
+from importlib import import_module as _import_module
 
 from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.optim import lr_scheduler as lr_scheduler
@@ -20,5 +21,13 @@ from tabgrad.optim.rprop import ASGD as ASGD, Rprop as Rprop
 from tabgrad.optim.sgd import SGD as SGD
 from tabgrad.optim.sparse_adam import SparseAdam as SparseAdam
 
-if not _typing.TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+if _typing.TYPE_CHECKING:
+    from tabgrad.optim import swa_utils as swa_utils
+else:
+    _missing = _missing_from(__name__)
+
+    def __getattr__(name: str) -> object:
+        """Import a module that few programs need when it is first asked for."""
+        if name == "swa_utils":
+            return _import_module(f"{__name__}.{name}")
+        return _missing(name)

@@ -1,6 +1,7 @@
 """Gradient clipping, parameters as one vector, computed weights, and sequences of different lengths."""
 
 import typing as _typing
+from importlib import import_module as _import_module
 
 from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.nn.utils import rnn as rnn
@@ -31,5 +32,17 @@ from tabgrad.nn.utils.reparametrized import (
     weight_norm as weight_norm,
 )  # fmt: skip
 
-if not _typing.TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+if _typing.TYPE_CHECKING:
+    from tabgrad.nn.utils import (
+        parametrizations as parametrizations,
+        parametrize as parametrize,
+        prune as prune,
+    )
+else:
+    _missing = _missing_from(__name__)
+
+    def __getattr__(name: str) -> object:
+        """Import a module that few programs need when it is first asked for."""
+        if name in ("parametrizations", "parametrize", "prune"):
+            return _import_module(f"{__name__}.{name}")
+        return _missing(name)
