@@ -11,6 +11,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.nn import functional as F
+from tabgrad.ops.checked import checked
 from tests.lower import recorder
 
 
@@ -204,3 +205,18 @@ def test_no_kernel_binds_more_buffers_than_the_device_has() -> None:
     assert kernels(device, total) >= 4
     for stored in device.backend.plans.values():
         assert all(len(set(k.slots)) <= 8 for k in stored.plan.kernels)
+
+
+@pytest.mark.parametrize("buffers", range(5, 10))
+def test_the_buffer_of_errors_is_one_of_them(buffers: int) -> None:
+    """Indices that are stored after they were checked leave one binding for what is wrong with them."""
+    device = recorder.device(limits={"max_storage_buffers_per_shader_stage": buffers})
+    x = (tg.arange(64, device=device) * 5 % 3).to(tg.int32)
+    early = x.cumsum(0)
+    said: Any = {"size": 3, "name": "f", "what": "index", "dim": 0, "wraps": True, "ignore": None}
+    kept = [checked.bind(x[k], **said) for k in range(40)]
+    device.backend.flush()
+    assert early is not None
+    assert kept
+    for stored in device.backend.plans.values():
+        assert all(len(set(k.slots)) <= buffers for k in stored.plan.kernels)

@@ -232,4 +232,5 @@ def test_tensors_carry_what_users_put_on_them() -> None:
     x: Any = tg.tensor(1.5, device="cpu")
     x.note = [1]
     assert copy.deepcopy(x).note == [1]
-    assert f"{x:.3f} {x} {x.item():>6}" == "1.500 tensor(1.5000)    1.5"
+    assert f"{x:.3f} {x} {x.item():>6}" == "1.500 1.5    1.5"
+    assert f"{tg.nn.Parameter(x.detach())}".startswith("Parameter")

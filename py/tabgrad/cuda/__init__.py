@@ -19,6 +19,7 @@ from tabgrad.cuda.streams import (
 )  # fmt: skip
 from tabgrad.hosts.devices import device as _device, is_available as _has
 from tabgrad.tensor import generator
+from tabgrad.tensor.conversion import tensor_type as _tensor_type
 
 if TYPE_CHECKING:
     from tabgrad.tensor.types import DeviceLike
@@ -186,6 +187,16 @@ def memory_summary(device: DeviceLike | None = None, abbreviated: bool = False) 
     """Describe the memory use of the device, in lines of text; there is one length of it."""
     return accelerator.memory_summary("cuda" if device is None else device)
 
+
+BFloat16Tensor, BoolTensor = (
+    _tensor_type(n, __name__, "cuda") for n in ("BFloat16Tensor", "BoolTensor")
+)
+ByteTensor, CharTensor = (_tensor_type(n, __name__, "cuda") for n in ("ByteTensor", "CharTensor"))
+DoubleTensor, FloatTensor = (
+    _tensor_type(n, __name__, "cuda") for n in ("DoubleTensor", "FloatTensor")
+)
+HalfTensor, IntTensor = (_tensor_type(n, __name__, "cuda") for n in ("HalfTensor", "IntTensor"))
+LongTensor, ShortTensor = (_tensor_type(n, __name__, "cuda") for n in ("LongTensor", "ShortTensor"))
 
 if not TYPE_CHECKING:
     __getattr__ = _missing_from(__name__)

@@ -35,6 +35,7 @@ def load_all(g: Group, stored: set[int]) -> None:
 
 def place_members(g: Group, stored: set[int]) -> bool:
     """Find the index of every member and the loads of the group; False if a value is used at two indices."""
+    g.checks = int(any(notes_errors(m) for m in g.members))
     for h in g.heavies:
         g.index[h.id] = product_index(h) if g.kind == "product" else g.outer_index()
     if not g.heavies:

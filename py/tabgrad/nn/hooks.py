@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import tabgrad as tg
 from tabgrad.core import tree
@@ -36,6 +36,33 @@ _OF_PYTORCH = (
     "_load_state_dict_post_hooks",
 )  # fmt: skip
 _FLAG = "_is_full_backward_hook"
+
+
+class Table(MutableMapping[int, Callable[..., Any]]):
+    """The hooks of a module as PyTorch's private tables show them: functions by the number of their handle."""
+
+    KINDS: ClassVar = {
+        "_forward_hooks": "forward", "_forward_pre_hooks": "forward_pre",
+        "_backward_hooks": "backward", "_backward_pre_hooks": "backward_pre",
+    }  # fmt: skip
+
+    def __init__(self, module: Module, name: str) -> None:
+        self._hooks = module._hooks.setdefault(self.KINDS[name], {})
+
+    def __getitem__(self, key: int) -> Callable[..., Any]:
+        return self._hooks[key].fn
+
+    def __setitem__(self, key: int, fn: Callable[..., Any]) -> None:
+        self._hooks[key] = Hook(fn)
+
+    def __delitem__(self, key: int) -> None:
+        del self._hooks[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._hooks)
+
+    def __len__(self) -> int:
+        return len(self._hooks)
 
 
 def tables_of_pytorch() -> dict[str, Any]:

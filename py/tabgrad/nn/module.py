@@ -111,6 +111,8 @@ class Module(Convertible):
             kept = fields.get(table)
             if kept is not None and name in kept:
                 return kept[name]
+        if name in hooks.Table.KINDS:
+            return hooks.Table(self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -14,7 +14,7 @@ import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
 from tabgrad.nn.module import Module, unusual
-from tabgrad.nn.parameter import parameter_if
+from tabgrad.nn.parameter import Parameter, parameter_if
 from tabgrad.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 if TYPE_CHECKING:
@@ -118,6 +118,33 @@ class RNNBase(Module):
     def states(self) -> int:
         """The number of states of a cell."""
         return MODES[self.mode][1]
+
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        """The names of the weights, in a list for each layer and direction."""
+        return [
+            [name + suffix for name in self._shapes(layer)]
+            for layer in range(self.num_layers)
+            for suffix in self._suffixes(layer)
+        ]
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The weights, in a list for each layer and direction.
+
+        >>> import tabgrad as tg
+        >>> [w.shape[0] for w in tg.nn.GRU(2, 3, device="cpu").all_weights[0]]
+        [9, 9, 9, 9]
+        """
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Parameter]:
+        return [getattr(self, name) for name in self._flat_weights_names]
 
     @property
     def _directions(self) -> int:

@@ -202,14 +202,18 @@ class States(MutableMapping[Tensor, Any]):
             self.dissolve(self.home[p][0])
         del self.loose[p]
 
+    def _with_state(self) -> list[Tensor]:
+        """Return the parameters that have state: plain SGD keeps none, though it has Flats."""
+        return [p for p, (flat, _) in self.home.items() if flat.tensors or flat.numbers]
+
     def __contains__(self, p: object) -> bool:
-        return p in self.home or p in self.loose
+        return any(p is q for q in self._with_state()) or p in self.loose
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter([*self.home, *self.loose])
+        return iter([*self._with_state(), *self.loose])
 
     def __len__(self) -> int:
-        return len(self.home) + len(self.loose)
+        return len(self._with_state()) + len(self.loose)
 
     def dissolve(self, flat: Flat) -> None:
         """Hand the state of a Flat back to its parameters, one by one."""

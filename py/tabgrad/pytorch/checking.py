@@ -38,10 +38,10 @@ def check(texts: dict[str, str]) -> list[Use]:
     `texts` has its parts by the name of the file, or of the cell of a notebook. Raises SyntaxError as Python
     does.
 
-    >>> for use in check({"a.py": "import torch.nn as nn\\nnn.Linaer(2, 3)"}):
-    ...     print(use.lines, use.name, use.problem)
-    [1] torch.nn
-    [2] torch.nn.Linaer is missing; the nearest is 'Linear'
+    >>> for use in check({"a.py": "import torch\\ntorch.linspaec(2, 3)"}):
+    ...     print(use.lines, use.name, use.problem or "-")
+    [1] torch -
+    [2] torch.linspaec is missing; the nearest is 'linspace'
     """
     reader, uses = _Reader(), []
     for file, text in texts.items():

@@ -128,51 +128,62 @@ _TYPES = {
 _TYPE_NAMES = {d: name for name, d in _TYPES.items()}
 
 
-class _TensorType(type):
-    """The class of `FloatTensor` and its like: their instances are the tensors of one dtype on the CPU."""
+class TensorType(type):
+    """The class of `FloatTensor`: its instances are the tensors of one dtype on the CPU, or on `place`."""
 
     dtype: DType
+    place: str | None
 
     def __instancecheck__(cls, x: object) -> bool:
-        return isinstance(x, Box) and x.spec.dtype is cls.dtype and x.device.type == "cpu"
+        if not isinstance(x, Box) or x.spec.dtype is not cls.dtype:
+            return False
+        return x.device.type == "cpu" if cls.place is None else is_accelerator(x.device)
 
     def __call__(cls, *args: Any, device: DeviceLike | None = None) -> Any:
+        device = cls.place if device is None else device
         if len(args) == 1 and not isinstance(args[0], int):
             return creation.tensor(args[0], dtype=cls.dtype, device=device)
         return creation.empty(*args, dtype=cls.dtype, device=device)
 
 
-def _typed(name: str) -> _TensorType:
+def tensor_type(name: str, module: str = "tabgrad", place: str | None = None) -> TensorType:
+    """Return the class of this name, which a module shows; `place` is the device of its tensors."""
     dtype = _TYPES[name]
     doc = f"Return a {dtype.name} tensor of given numbers or sizes: PyTorch's old constructor."
-    return _TensorType(name, (), {"dtype": dtype, "__doc__": doc, "__module__": "tabgrad"})
+    its = {"dtype": dtype, "place": place, "__doc__": doc, "__module__": module}
+    return TensorType(name, (), its)
 
 
-BoolTensor, ByteTensor = _typed("BoolTensor"), _typed("ByteTensor")
-BFloat16Tensor, CharTensor = _typed("BFloat16Tensor"), _typed("CharTensor")
-DoubleTensor, FloatTensor = _typed("DoubleTensor"), _typed("FloatTensor")
-HalfTensor, IntTensor = _typed("HalfTensor"), _typed("IntTensor")
-LongTensor, ShortTensor = _typed("LongTensor"), _typed("ShortTensor")
+BoolTensor, ByteTensor = tensor_type("BoolTensor"), tensor_type("ByteTensor")
+BFloat16Tensor, CharTensor = tensor_type("BFloat16Tensor"), tensor_type("CharTensor")
+DoubleTensor, FloatTensor = tensor_type("DoubleTensor"), tensor_type("FloatTensor")
+HalfTensor, IntTensor = tensor_type("HalfTensor"), tensor_type("IntTensor")
+LongTensor, ShortTensor = tensor_type("LongTensor"), tensor_type("ShortTensor")
 
 
 def type_(
-    self: Tensor, dtype: DType | str | None = None, non_blocking: bool = False
+    self: Tensor, dtype: DType | TensorType | str | None = None, non_blocking: bool = False
 ) -> Tensor | str:
-    """Return the name of the type, as "tabgrad.FloatTensor", or the tensor cast to a dtype or such a name."""
+    """Return the name of the type, as "tabgrad.FloatTensor", or the tensor as a dtype, type or such a name."""
     if dtype is None:
         name = _TYPE_NAMES.get(self.spec.dtype)
         if name is None:
             return repr(self.spec.dtype)
         place = ".cuda" if is_accelerator(self.device) else ""
         return f"{Package.name}{place}.{name}"
-    if isinstance(dtype, str):
+    device = None
+    if isinstance(dtype, TensorType):
+        device, dtype = device_of(dtype.place or "cpu"), dtype.dtype
+    elif isinstance(dtype, str):
         found = _TYPES.get(dtype.rpartition(".")[2])
         if found is None:
             raise DTypeError(f"type: invalid type: {dtype!r}; there are {', '.join(_TYPES)}")
+        if dtype.count(".") == 2:
+            device = device_of(dtype.split(".")[1])
         dtype = found
     elif not isinstance(dtype, DType):
         raise DTypeError(f"type: invalid type: {dtype!r}; expected a dtype or the name of a type")
-    return convert(self, dtype, None, False)
+    return convert(self, dtype, device, False)
 
 
 def _to(name: str, dtype: DType) -> Callable[..., Tensor]:

@@ -340,7 +340,7 @@ class Tensor(
         return printing.text(self)
 
     def __format__(self, spec: str) -> str:
-        if not self.spec.shape and spec:
+        if not self.spec.shape and (type(self) is Tensor or spec):
             return str(format(reading.item(self), spec))
         return object.__format__(self, spec)
 
