@@ -45,6 +45,9 @@ def test_every_module_is_tabgrads(torch: Any) -> None:
     assert torch.Tensor is tg.Tensor
     assert nn.__spec__.name == "tabgrad.nn"
     assert sys.modules["torch.nn"] is nn
+    importlib.import_module("torch.autograd.forward_ad")
+    assert not hasattr(tg.autograd.forward_ad, "__path__")
+    assert tg.autograd.forward_ad.__spec__.name == "tabgrad.autograd.forward_ad"
 
 
 def test_the_version_answers(torch: Any) -> None:

@@ -54,9 +54,13 @@ class Finder(DistributionFinder):
         root, _, inside = name.partition(".")
         if root != NAME or inside.partition(".")[0] in OURS:
             return None
-        if inside and inside not in ELSEWHERE and find(f"tabgrad.{inside}") is None:
-            return None
-        return ModuleSpec(name, Loader, origin="tabgrad", is_package=True)  # type: ignore[arg-type]
+        below = True  # a module of a file would else become a package
+        if inside:
+            found = version.__spec__ if inside in ELSEWHERE else find(f"tabgrad.{inside}")
+            if found is None:
+                return None
+            below = found.submodule_search_locations is not None
+        return ModuleSpec(name, Loader, origin="tabgrad", is_package=below)  # type: ignore[arg-type]
 
     @classmethod
     def find_distributions(
