@@ -70,6 +70,13 @@ def test_find_spec_answers(torch: Any) -> None:
     assert importlib.util.find_spec("torch.hosts") is None
 
 
+def test_it_begins_anew() -> None:
+    for _ in range(2):
+        with tg.as_torch():
+            assert importlib.import_module("torch.backends.cudnn") is tg.backends.cudnn
+            assert importlib.import_module("torch.nn.modules.conv").Conv2d is tg.nn.Conv2d
+
+
 def test_it_ends() -> None:
     with tg.as_torch() as handle:
         assert importlib.import_module("torch").Size([1]).__repr__() == "torch.Size([1])"

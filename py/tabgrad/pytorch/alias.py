@@ -54,13 +54,15 @@ class Finder(DistributionFinder):
         root, _, inside = name.partition(".")
         if root != NAME or inside.partition(".")[0] in OURS:
             return None
-        below = True  # a module of a file would else become a package
-        if inside:
-            found = version.__spec__ if inside in ELSEWHERE else find(f"tabgrad.{inside}")
+        ours = "tabgrad.version" if inside in ELSEWHERE else f"tabgrad.{inside}".rstrip(".")
+        if ours in sys.modules:
+            package = hasattr(sys.modules[ours], "__path__")
+        else:
+            found = find(ours)
             if found is None:
                 return None
-            below = found.submodule_search_locations is not None
-        return ModuleSpec(name, Loader, origin="tabgrad", is_package=below)  # type: ignore[arg-type]
+            package = found.submodule_search_locations is not None
+        return ModuleSpec(name, Loader, origin="tabgrad", is_package=package)  # type: ignore[arg-type]
 
     @classmethod
     def find_distributions(
