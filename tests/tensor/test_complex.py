@@ -257,8 +257,6 @@ def test_made_of_parts_and_taken_apart(device: str) -> None:
     assert z.conj_physical().tolist() == [3 - 4j, 0j, -5 - 12j]
     assert z.resolve_conj() is z
     assert z.resolve_neg() is z
-    assert not z.is_conj()
-    assert not z.is_neg()
     assert z.clone().conj_physical_().tolist() == [3 - 4j, 0j, -5 - 12j]
     assert tg.isreal(z).tolist() == [False, True, False]
     assert tg.complex(a, b[:1, None]).shape == (1, 3)
@@ -387,3 +385,49 @@ def test_viewed_as_real_numbers_and_back(device: str) -> None:
     with pytest.raises(tg.ShapeError, match="must be divisible by 2"):
         tg.ones(3, device=device).view(tg.complex64)
     assert not z.clone().requires_grad_().view(tg.float32).requires_grad
+
+
+def test_what_reads_the_memory_behind_conjugates(tmp_path: Any) -> None:
+    """An array, a file and a stride go by memory, which has the numbers and not their conjugates."""
+    z = tg.tensor([1 + 2j, 3 - 4j], device="cpu")
+    c = z.conj()
+    array = c.numpy()
+    assert array.tolist() == c.tolist() == [1 - 2j, 3 + 4j]
+    z.numpy()[0] = 5j
+    assert c.tolist() == [-5j, 3 + 4j]
+    assert array.tolist() == [1 - 2j, 3 + 4j]
+    assert c.imag.numpy().tolist() == [-5, 4]
+    assert c.real.numpy().tolist() == [0, 3]
+    tg.save({"z": z, "c": c, "n": c.imag}, tmp_path / "file.pt")
+    found = tg.load(tmp_path / "file.pt")
+    assert found["c"].tolist() == c.tolist()
+    assert found["n"].tolist() == c.imag.tolist()
+    assert c.as_strided((1,), (1,), 1).tolist() == [3 + 4j]
+    with pytest.raises(
+        tg.ShapeError, match="as_strided: the memory has not the parts of conjugates"
+    ):
+        c.imag.as_strided((1,), (1,), 0)
+
+
+@pytest.mark.every_host
+def test_writes_to_conjugates_inside_transforms_and_compiled_functions(device: str) -> None:
+    def changed(x: Any) -> Any:
+        z = tg.complex(x, 2 * x)
+        z.conj()[..., 0] = 1j
+        z.conj().imag.mul_(3)
+        return tg.view_as_real(z)
+
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+    wanted = [[[0.0, -3.0], [2.0, 12.0]], [[0.0, -3.0], [4.0, 24.0]]]
+    assert changed(x).tolist() == wanted
+    assert tg.func.vmap(changed)(x).tolist() == wanted
+    _, tangent = tg.func.jvp(changed, (x,), (tg.ones_like(x),))
+    assert tangent.tolist() == [[[0, 0], [1, 6]]] * 2
+    compiled = tg.compile(changed)
+    for _ in range(3):
+        assert compiled(x).tolist() == wanted
+    shared = tg.compile(lambda z: z.conj().mul_(2j))
+    for _ in range(3):
+        z = tg.complex(x, x)
+        shared(z)
+        assert tg.view_as_real(z).tolist() == [[[2, -2], [4, -4]], [[6, -6], [8, -8]]]

@@ -80,6 +80,19 @@ def test_what_was_saved_for_a_gradient_stays() -> None:
     assert tg.func.grad(lambda v: (v * v).sum())(w.detach()).tolist() == [10, 10, 10]
 
 
+def test_what_was_written_before_an_array_was_let_go_is_seen() -> None:
+    x = tg.zeros(3)
+    part = x[:2]
+    x.numpy()[0] = 5
+    assert part.tolist() == [5, 0]
+    a = x.numpy()
+    a[1] = 7
+    del a
+    assert x.tolist() == [5, 7, 0]
+    x += 1
+    assert part.tolist() == [6, 8]
+
+
 def test_memory_is_compared_only_while_somebody_has_it() -> None:
     x = tg.zeros(3)
     a = x.numpy()

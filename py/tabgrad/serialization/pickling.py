@@ -12,7 +12,7 @@ from tabgrad.nn import hooks
 from tabgrad.nn.state import StateDict
 from tabgrad.serialization.names import in_files
 from tabgrad.serialization.storages import NAMES
-from tabgrad.tensor.aliasing import View, refreshed, root_of
+from tabgrad.tensor.aliasing import View, conjugated, refreshed, root_of
 
 
 class _Global:
@@ -156,6 +156,9 @@ def _told(pickler: Pickler, x: Any) -> tuple[Any, ...]:
 
 def _parts(pickler: Pickler, x: Any) -> tuple[_Global, tuple[Any, ...]]:
     tracked = bool(x.requires_grad)
+    if any(conjugated(x)):
+        # the memory behind it has other values
+        x = x.detach().clone()
     hooks: OrderedDict[Any, Any] = OrderedDict()
     if x.device.type == "meta":
         name = "_rebuild_meta_tensor_no_storage"

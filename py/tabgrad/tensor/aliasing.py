@@ -15,10 +15,10 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.graph import Value
 from tabgrad.core.promotion import cast
-from tabgrad.core.spec import Params, intern_params
+from tabgrad.core.spec import NO_PARAMS, Params, intern_params
 from tabgrad.core.trace import MODE, Box, bind, using, wrap
 from tabgrad.core.undoing import Before
-from tabgrad.ops.elementwise import attached, copy, stop_gradient
+from tabgrad.ops.elementwise import attached, conj, copy, stop_gradient
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import strides
 from tabgrad.tensor.writers import Step, write_through
@@ -195,6 +195,24 @@ def view_with(op: Op, x: Tensor, **params: Any) -> Tensor:
 def reshaped(x: Tensor, shape: Ints) -> Tensor:
     """Return `x` in another shape, as a view."""
     return view(reshape, x, intern_params({"shape": shape}))
+
+
+def conjugate(x: Tensor) -> Tensor:
+    """Return the conjugates of complex numbers as a view."""
+    return view(conj, x, NO_PARAMS)
+
+
+def conjugated(x: Box) -> tuple[bool, bool]:
+    """Return whether the memory behind a view has the conjugates of its elements, and whether the negatives."""
+    its = x.alias
+    flipped = negative = False
+    if its.__class__ is View:
+        for op, _ in its.steps:
+            if op is conj:
+                flipped = not flipped
+            elif op.name in ("real", "imag"):
+                flipped, negative = False, flipped and op.name == "imag"
+    return flipped, negative
 
 
 def detach(input: Tensor) -> Tensor:

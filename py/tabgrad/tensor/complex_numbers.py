@@ -11,7 +11,7 @@ from tabgrad.core.promotion import cast, expand, result_dtype, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.ops import elementwise as e, parts, rounding as r, trigonometry
-from tabgrad.tensor.aliasing import View, refreshed, view
+from tabgrad.tensor.aliasing import View, conjugated, refreshed, view
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.comparison import ones_mask
 from tabgrad.tensor.inplace import in_place
@@ -196,23 +196,29 @@ def conj_physical(input: Tensor) -> Tensor:
 
 
 def resolve_conj(input: Tensor) -> Tensor:
-    """Return the tensor itself: conjugates have values of their own here."""
-    return refreshed(input)
+    """Return the tensor itself, or a copy of a view of conjugates."""
+    return e.copy.bind(input) if is_conj(input) else refreshed(input)
 
 
 def resolve_neg(input: Tensor) -> Tensor:
-    """Return the tensor itself: negatives have values of their own here."""
-    return refreshed(input)
+    """Return the tensor itself, or a copy of the imaginary parts of a view of conjugates."""
+    return e.copy.bind(input) if is_neg(input) else refreshed(input)
 
 
 def is_conj(input: Tensor) -> bool:
-    """Return whether the tensor is a conjugate that is not computed yet: never, here."""
-    return refreshed(input) is not input
+    """Return whether the tensor is a view whose memory has the conjugates of its elements.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([1 + 2j], device="cpu")
+    >>> x.conj().is_conj(), x.conj().conj().is_conj()
+    (True, False)
+    """
+    return conjugated(refreshed(input))[0] and input.spec.dtype.is_complex
 
 
 def is_neg(input: Tensor) -> bool:
-    """Return whether the tensor is a negative that is not computed yet: never, here."""
-    return refreshed(input) is not input
+    """Return whether the tensor shows the imaginary parts of conjugates: the memory has the negatives."""
+    return conjugated(refreshed(input))[1]
 
 
 def chalf(self: Tensor, *, memory_format: MemoryFormat | None = None) -> NoReturn:

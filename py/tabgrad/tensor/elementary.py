@@ -10,6 +10,7 @@ from tabgrad.core.errors import DTypeError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import call, cast, needs_float, widened
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
+from tabgrad.tensor.aliasing import conjugate
 from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.fronts import complex_numbers, plain_unary, unary
 from tabgrad.tensor.inplace import in_place
@@ -102,15 +103,17 @@ def sgn(input: Tensor) -> Tensor:
 
 
 def conj(input: Tensor) -> Tensor:
-    """Return the complex conjugates; a real tensor is returned itself.
-
-    In PyTorch the conjugate of complex numbers is a view, here it has values of its own.
+    """Return the complex conjugates as a view; a real tensor is returned itself.
 
     >>> import tabgrad as tg
-    >>> tg.conj(tg.tensor([1 + 2j], device="cpu"))
+    >>> x = tg.tensor([1 + 2j], device="cpu")
+    >>> tg.conj(x)
     tensor([1.-2.j])
+    >>> tg.conj(x)[0] = 3j
+    >>> x
+    tensor([0.-3.j])
     """
-    return e.conj.bind(input) if input.spec.dtype.is_complex else input
+    return conjugate(input) if input.spec.dtype.is_complex else input
 
 
 def positive(input: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, wrap
 from tabgrad.hosts.devices import Device, device as device_of
-from tabgrad.tensor.aliasing import SEVERED, Storage, refreshed, root_of
+from tabgrad.tensor.aliasing import SEVERED, Storage, conjugated, refreshed, root_of
 from tabgrad.tensor.creation import filled
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ class Memory:
 
     def look(self, storage: Storage) -> None:
         """Give the storage a new value if somebody has written to the memory."""
-        if not self.held():
-            storage.memory = None
-        elif not _same(self.raw, storage.value):
+        held = self.held()
+        if not _same(self.raw, storage.value):
             storage.value = self.array.copy()
             storage.version += 1
+        if not held:
+            # whoever had it may have written to it before letting it go
+            storage.memory = None
 
     def store(self, storage: Storage) -> None:
         """Copy the value of the storage, which was written to."""
@@ -151,8 +153,11 @@ def memory_of(x: Tensor) -> Memory:
 def array_of(x: Tensor) -> Any:
     """Return an array that shares memory with a tensor of the CPU.
 
-    Bits of other dtypes that are seen as bools are copied: bytes other than 0 and 1 are no bools to NumPy.
+    Bits of other dtypes that are seen as bools are copied: bytes other than 0 and 1 are no bools to NumPy. So
+    are conjugates, which the memory has not.
     """
+    if any(conjugated(x)):
+        return np.array(refreshed(x).value)
     found = memory_of(x).window(x, lend=True)
     if x.spec.dtype is dt.bool_ and root_of(x).spec.dtype is not dt.bool_:
         return found.view(np.uint8) != 0

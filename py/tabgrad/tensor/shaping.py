@@ -12,7 +12,7 @@ from tabgrad.core.spec import intern_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
-from tabgrad.tensor.aliasing import View, look_behind, reshaped, view, view_with
+from tabgrad.tensor.aliasing import View, conjugate, look_behind, reshaped, view, view_with
 from tabgrad.tensor.arguments import axes, axis, ints, listed, spread, tensors
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.inplace import reshaped_in_place
@@ -188,9 +188,9 @@ def matrix_transposed(self: Tensor) -> Tensor:
 
 
 def adjoint(input: Tensor) -> Tensor:
-    """The last two dims swapped, complex elements conjugated."""
+    """The last two dims swapped, complex elements conjugated, as a view."""
     x = matrix_transposed(input) if input.spec.shape else input
-    return e.conj(x) if x.spec.dtype.is_complex else x
+    return conjugate(x) if x.spec.dtype.is_complex else x
 
 
 def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:

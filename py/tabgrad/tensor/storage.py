@@ -15,7 +15,18 @@ from tabgrad.ops.elementwise import copy
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.strided import strided
 from tabgrad.ops.view import reshape, size as count
-from tabgrad.tensor.aliasing import Storage, View, look_behind, own, refreshed, root_of, view, write
+from tabgrad.tensor.aliasing import (
+    Storage,
+    View,
+    conjugate,
+    conjugated,
+    look_behind,
+    own,
+    refreshed,
+    root_of,
+    view,
+    write,
+)
 from tabgrad.tensor.arguments import ints
 from tabgrad.tensor.bits import view_as_dtype
 from tabgrad.tensor.strides import is_row_major
@@ -41,6 +52,13 @@ def as_strided(
     """
     sizes, steps = ints("as_strided", (size,)), ints("as_strided", (stride,))
     its = refreshed(input).alias
+    flipped, negative = conjugated(input)
+    if flipped and input.spec.dtype.is_complex:
+        return conjugate(as_strided(conjugate(input), size, stride, storage_offset))
+    if flipped or negative:
+        raise ShapeError(
+            "as_strided: the memory has not the parts of conjugates; clone() them first"
+        )
     look_behind(input, "as_strided")
     offset = storage_offset
     if offset is None:

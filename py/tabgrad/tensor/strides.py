@@ -148,7 +148,7 @@ def _strided(
 
 _RULES: dict[str, Callable[[Ints, Ints, int, Mapping[str, Any]], tuple[Ints, Ints, int]]] = {
     "reshape": _reshape, "permute": _permute, "expand": _expand, "slice": _slice,
-    "rewindow": _windows, "strided": _strided,
+    "rewindow": _windows, "strided": _strided, "conj": lambda *placed: placed[:3],
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, spec
 from tabgrad.core.trace import bind, constant
 from tabgrad.ops.bits import bitcast
-from tabgrad.ops.elementwise import where
+from tabgrad.ops.elementwise import conj, where
 from tabgrad.ops.indexing import cat, iota, scatter
 from tabgrad.ops.strided import strided
 from tabgrad.ops.view import expand, pad, permute, reshape, rewindow, slice_
@@ -57,8 +57,14 @@ def _of_places(
     base: Tensor, steps: tuple[Step, ...], new: Tensor
 ) -> tuple[tuple[Step, ...], Tensor]:
     """Return steps that only move elements, and what is written in the dtype of `base`."""
+    if any(op is conj for op, _ in steps) and new.spec.dtype is base.spec.dtype:
+        # conjugation and moves can change places
+        odd = sum(op is conj for op, _ in steps) % 2
+        return _of_places(
+            base, tuple(s for s in steps if s[0] is not conj), conj.bind(new) if odd else new
+        )
     if all(op is not bitcast for op, _ in steps):
-        if any(hasattr(op, "writes") for op, _ in steps):
+        if any(hasattr(op, "writes") or op is conj for op, _ in steps):
             raise ShapeError(
                 "the parts of complex numbers that may lie at one place can't be written to; clone() them first"
             )
@@ -119,6 +125,7 @@ def _band(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 _WRITERS: dict[Any, Any] = {
     bitcast: lambda x, new, dtype: bitcast.bind(new, dtype=x.spec.dtype),
+    conj: lambda x, new: conj.bind(new),
     reshape: lambda x, new, shape: reshape.bind(new, shape=x.spec.shape),
     permute: _unpermute,
     slice_: _write_slice,
