@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import linecache
 import pkgutil
 from collections.abc import Iterator
 
@@ -35,6 +36,8 @@ def test_examples(name: str) -> None:
         doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS),
     )
     told: list[str] = []
+    # each run looks whether any file of this cache has changed
+    linecache.clearcache()
     for example in finder.find(module, name):
         runner.run(example, out=told.append)
     assert not told, "".join(told)

@@ -79,13 +79,16 @@ class Interpreter:
     def wait(self, number: int, deadline: float) -> str:
         """Wait for the report with this number and return its text."""
         until = time.monotonic() + deadline
+        pause = 2.0
         while number not in self.answers:
             if not self.dead and time.monotonic() > until:
                 self.die(f"no answer within {deadline:g} s")
             if self.dead:
                 raise DeadError(self.dead + self.log())
-            # Playwright hands out events only while it is waiting for something.
-            self.page.wait_for_timeout(2)
+            # Playwright hands out events only while it waits for something, and its asking takes from the
+            # processor what the page could use: the longer an answer takes, the less often it is asked for.
+            self.page.wait_for_timeout(pause)
+            pause = min(pause * 1.3, 50.0)
         answer = self.answers.pop(number)
         if answer["kind"] == "broken":
             self.die(answer["text"])

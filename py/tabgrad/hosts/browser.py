@@ -197,9 +197,8 @@ def _object() -> Any:
     return js.Object.fromEntries
 
 
-def connect(diagnose: bool = False) -> BrowserHost:
-    """Open the browser's fastest device, blocking; see `can_block`."""
+def wait(promise: Any) -> Any:
+    """Block until an awaitable has its result, and return that; see `can_block`."""
     from pyodide.ffi import run_sync
 
-    host: BrowserHost = run_sync(connect_async(diagnose))
-    return host
+    return run_sync(promise)

@@ -16,6 +16,8 @@ from tabgrad.hosts import host
 from tabgrad.hosts.backend import Backend
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tabgrad.hosts.device import DeviceBackend
 
 KINDS = ("cpu", *reversed(host.NATIVE))
@@ -34,12 +36,13 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_lost", "_warned", "index", "memory_limit", "type")
+    __slots__ = ("_backend", "_lost", "_opening", "_warned", "index", "memory_limit", "type")
     type: str
     index: int
     memory_limit: int | None
     _backend: Backend | None
     _lost: bool
+    _opening: asyncio.Future[Backend] | None
     _warned: bool
 
     def __new__(cls, type: str | int | Device, index: int | None = None) -> Device:
@@ -140,7 +143,7 @@ device = Device
 def _new(kind: str, at: int) -> Device:
     made = object.__new__(Device)
     made.type, made.index = kind, at
-    made._backend = made.memory_limit = None
+    made._backend = made.memory_limit = made._opening = None
     made._lost = made._warned = False
     return _DEVICES.setdefault((kind, at), made)
 
@@ -281,9 +284,31 @@ def _best() -> Device:
 async def connect_async(name: str | Device) -> Device:
     """Connect to a device without blocking, unless it is connected already; return it."""
     where = device(name)
-    if where._backend is None and where.type != "cpu":
-        where._backend = backend_class()(await host.connect_async(where.type), where)
+    if host.in_browser() and where.type != "cpu":
+        await _opened(where)
+    else:
+        where.backend  # noqa: B018 (connects, and natively that waits for nothing)
     return where
+
+
+async def _opened(where: Device) -> Backend:
+    """Connect in a browser; tasks that ask while another one connects get the same connection."""
+    import asyncio
+
+    if where._backend is not None:
+        return where._backend
+    if where._opening is None:
+        where._opening = asyncio.ensure_future(_open(where))
+    # a task that is cancelled does not take the connection from the others
+    return await asyncio.shield(where._opening)
+
+
+async def _open(where: Device) -> Backend:
+    try:
+        where._backend = backend_class()(await host.connect_async(where.type), where)
+    finally:
+        where._opening = None
+    return where._backend
 
 
 def connected() -> list[Device]:
@@ -311,10 +336,11 @@ def _connect(where: Device) -> Backend:
         from tabgrad.hosts.reference import NumPyBackend
 
         return NumPyBackend()
-    from tabgrad.hosts.host import connect
-
     try:
-        return backend_class()(connect(where.type), where)
+        if host.in_browser():
+            opened: Backend = host.blocking(lambda: _opened(where))
+            return opened
+        return backend_class()(host.connect(where.type), where)
     except (DeviceError, WouldBlockError) as error:
         if where._lost:
             raise DeviceLostError(

@@ -9,8 +9,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 from tabgrad.core.errors import (
     DeviceError,
@@ -149,15 +149,21 @@ def connect(kind: str, *, diagnose: bool = False) -> Host:
     use `connect_async` there.
     """
     if kind == "webgpu" and in_browser():
-        from tabgrad.hosts import browser
-
-        if not browser.can_block():
-            raise WouldBlockError(
-                "connecting to the GPU has to wait, and Python cannot wait here: "
-                "first `await tabgrad.hosts.devices.connect_async('webgpu')`"
-            )
-        return browser.connect(diagnose)
+        opened: Host = blocking(lambda: connect_async(kind, diagnose=diagnose))
+        return opened
     return _connect_native(kind, diagnose)
+
+
+def blocking(connecting: Callable[[], Awaitable[Any]]) -> Any:
+    """Wait in a browser for a connection; raise WouldBlockError where it cannot block."""
+    from tabgrad.hosts import browser
+
+    if not browser.can_block():
+        raise WouldBlockError(
+            "connecting to the GPU has to wait, and Python cannot wait here: "
+            "first `await tabgrad.hosts.devices.connect_async('webgpu')`"
+        )
+    return browser.wait(connecting())
 
 
 async def connect_async(kind: str, *, diagnose: bool = False) -> Host:
