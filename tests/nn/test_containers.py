@@ -96,7 +96,7 @@ def test_parameter_list() -> None:
     assert isinstance(row[:2], nn.ParameterList)
     assert row[-1].shape == (1,)
     assert repr(row).startswith(
-        "ParameterList(\n  (0): Parameter containing: [float32 of size 2]\n"
+        "ParameterList(\n    (0): Parameter containing: [tabgrad.float32 of size 2]\n"
     )
     with pytest.raises(IndexError, match="out of range"):
         row[3]
@@ -106,6 +106,7 @@ def test_parameter_dict() -> None:
     table = nn.ParameterDict({"a": tg.zeros(2), "b": tg.zeros(1)})
     table["c"] = tg.ones(1)
     assert list(table.keys()) == ["a", "b", "c"]
+    assert "\n    (a): Parameter containing: [tabgrad.FloatTensor of size 2]\n" in repr(table)
     assert table.pop("a").shape == (2,)
     assert table.get("a") is None
     assert "a" not in table

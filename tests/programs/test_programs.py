@@ -68,7 +68,7 @@ def test_it_prints_what_pytorch_prints(path: pathlib.Path, torch: None, device: 
 
 def test_all_are_recorded() -> None:
     assert {path.stem for path in SCRIPTS} == set(json.loads(EXPECTED.read_text("utf-8")))
-    assert len(SCRIPTS) >= 38
+    assert len(SCRIPTS) >= 60
 
 
 def test_numbers_are_compared() -> None:

@@ -123,7 +123,7 @@ OF_NOTHING = {
 """They take the one value that there is."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
-    "register_pytree_node", "set_", "set_data", "set_rate",
+    "register_parametrization", "register_pytree_node", "set_", "set_data", "set_rate",
 }  # fmt: skip
 
 

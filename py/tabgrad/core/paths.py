@@ -148,6 +148,13 @@ PATHS = {
     "optim.radam": "tabgrad.optim: RAdam",
     "optim.rmsprop": "tabgrad.optim: RMSprop",
     "profiler.profiler": "tabgrad.profiler: ProfilerAction profile schedule tensorboard_trace_handler",
+    "return_types": (
+        "tabgrad.tensor.return_types: aminmax cummax cummin frexp histogram histogramdd kthvalue max "
+        "median min mode nanmedian sort topk tabgrad.linalg.return_types: linalg_cholesky_ex linalg_eig "
+        "linalg_eigh linalg_inv_ex linalg_ldl_factor linalg_ldl_factor_ex linalg_lstsq linalg_lu "
+        "linalg_lu_factor linalg_lu_factor_ex linalg_qr linalg_slogdet linalg_solve_ex linalg_svd geqrf "
+        "lu_unpack qr slogdet svd triangular_solve"
+    ),
     "utils.data._utils": "",
     "utils.data._utils.collate": "tabgrad.utils.data: default_collate default_convert",
     "utils.data._utils.worker": "tabgrad.utils.data: get_worker_info",

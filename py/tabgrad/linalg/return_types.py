@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tabgrad.tensor.return_types import show_as_pytorch
+
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
@@ -154,3 +156,6 @@ class triangular_solve(NamedTuple):
 
     solution: Tensor
     cloned_coefficient: Tensor
+
+
+show_as_pytorch(globals())

@@ -4,7 +4,13 @@ import typing as _typing
 from importlib import import_module as _import_module
 
 from tabgrad.core.submodules import missing_from as _missing_from
-from tabgrad.nn import functional as functional, init as init, modules as modules, utils as utils
+from tabgrad.nn import (
+    attention as attention,
+    functional as functional,
+    init as init,
+    modules as modules,
+    utils as utils,
+)  # fmt: skip
 from tabgrad.nn.activation import (
     CELU as CELU,
     ELU as ELU,

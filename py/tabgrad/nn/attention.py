@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
@@ -112,3 +115,32 @@ class MultiheadAttention(Module):
         if single:
             return y.squeeze(0), None if weights is None else weights.squeeze(0)
         return (y if self.batch_first else y.transpose(0, 1)), weights
+
+
+class SDPBackend(Enum):
+    """PyTorch's kernels of `scaled_dot_product_attention`; here each device has one kernel of its own."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextmanager
+def sdpa_kernel(
+    backends: Sequence[SDPBackend] | SDPBackend, set_priority: bool = False
+) -> Iterator[None]:
+    """Say which of PyTorch's kernels may compute attention: its numbers are the same with each of them.
+
+    >>> import tabgrad as tg
+    >>> from tabgrad.nn.attention import SDPBackend, sdpa_kernel
+    >>> with sdpa_kernel(SDPBackend.MATH):
+    ...     tg.nn.functional.scaled_dot_product_attention(*[tg.ones(1, 2, device="cpu")] * 3)
+    tensor([[1., 1.]])
+    """
+    given = [backends] if isinstance(backends, SDPBackend) else list(backends)
+    if not given or not all(isinstance(b, SDPBackend) for b in given):
+        raise TypeError(f"sdpa_kernel: expected SDPBackend, or a list of them, got {backends!r}")
+    yield

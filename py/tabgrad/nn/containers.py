@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
 
 import tabgrad as tg
@@ -259,7 +259,9 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         """Describe each value on a line of its own."""
-        return "\n".join(f"({i}): {_described(v)}" for i, v in enumerate(self))
+        return "\n".join(
+            f"  ({i}): {_described(v, lambda t: repr(t.dtype))}" for i, v in enumerate(self)
+        )
 
 
 class ParameterDict(Module):
@@ -325,7 +327,7 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """Describe each value on a line of its own."""
-        return "\n".join(f"({k}): {_described(v)}" for k, v in self.items())
+        return "\n".join(f"  ({k}): {_described(v, lambda t: t.type())}" for k, v in self.items())
 
 
 def _as_parameter(value: Any) -> Any:
@@ -334,11 +336,10 @@ def _as_parameter(value: Any) -> Any:
     return value
 
 
-def _described(value: Any) -> str:
+def _described(value: Any, name: Callable[[tg.Tensor], Any]) -> str:
     if isinstance(value, tg.Tensor):
         kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-        dtype = str(value.dtype).rpartition(".")[2]
         size = "x".join(str(n) for n in value.shape)
         where = "" if value.device.type == "cpu" else f" ({value.device})"
-        return f"{kind} containing: [{dtype} of size {size}{where}]"
+        return f"{kind} containing: [{name(value)} of size {size}{where}]"
     return f"Object of type: {type(value).__name__}"

@@ -242,10 +242,10 @@ class profile:
         took = now - self._begun
         self._note(Block(f"ProfilerStep#{self.step_num}", self._begun, took, took))
         ready = self.schedule is not None and self.current_action is ProfilerAction.RECORD_AND_SAVE
+        self.step_num += 1
         if ready and self.on_trace_ready is not None:
             self.on_trace_ready(self)
             self._blocks = []
-        self.step_num += 1
         self._begun = now
 
     def events(self) -> list[Block]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tabgrad.core.naming import Package
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -104,3 +106,19 @@ class topk(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+def _shown(self: Any) -> str:
+    """Return each value on a line of its own, as PyTorch prints them."""
+    rows = ",\n".join([f"{name}={getattr(self, name)!r}" for name in self._fields])
+    return f"{Package.name}.return_types.{type(self).__name__}(\n{rows})"
+
+
+def show_as_pytorch(module: dict[str, Any]) -> None:
+    """Let the named tuples of a module be printed as PyTorch's."""
+    for kind in list(module.values()):
+        if isinstance(kind, type) and hasattr(kind, "_fields"):
+            kind.__repr__ = _shown  # type: ignore[method-assign, assignment]
+
+
+show_as_pytorch(globals())

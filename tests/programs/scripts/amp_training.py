@@ -12,7 +12,7 @@ net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)).to(
 for i, p in enumerate(net.parameters()):
     p.data.copy_((torch.sin(torch.arange(p.numel()) * 0.7 + i) * 0.3).view_as(p))
 opt = torch.optim.SGD(net.parameters(), lr=0.05)
-scaler = GradScaler(enabled=use_amp and torch.cuda.is_available())
+scaler = GradScaler(init_scale=16.0, enabled=use_amp and torch.cuda.is_available())
 x = torch.cos(torch.arange(64.0)).view(8, 8).to(device)
 y = x.sum(1, keepdim=True)
 for epoch in range(6):
@@ -25,7 +25,7 @@ for epoch in range(6):
     scaler.step(opt)
     scaler.update()
     opt.zero_grad(set_to_none=True)
-print(f"{loss.item():.2f}", scaler.is_enabled() == torch.cuda.is_available())
+print(f"{loss.item():.1f}", scaler.is_enabled() == torch.cuda.is_available())
 with torch.autocast(device_type="cpu", dtype=torch.bfloat16):
     z = torch.ones(2, 3, device="cpu") @ torch.ones(3, 2, device="cpu")
     print(z.dtype, (z + 1.0).sum().item(), torch.is_autocast_enabled("cpu"))
