@@ -9,6 +9,8 @@ import re
 
 import pytest
 
+from tabgrad.pytorch import alias
+
 ROOT = pathlib.Path(__file__).parents[2]
 BLOCK = re.compile(r"```(python|text)\n([\s\S]*?)```")
 
@@ -37,14 +39,17 @@ def test_what_the_page_on_plans_shows(device: str) -> None:
     assert shown == 2
 
 
-@pytest.mark.parametrize("page", ["docs/index.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/pytorch.md", "CONTRIBUTING.md"])
 def test_programs_run(page: str) -> None:
     programs = [
         t for kind, t in BLOCK.findall((ROOT / page).read_text("utf-8")) if kind == "python"
     ]
     assert programs
     for text in programs:
-        exec(compile(text, page, "exec"), {"__name__": "example"})
+        try:
+            exec(compile(text, page, "exec"), {"__name__": "example"})
+        finally:
+            alias.remove()
 
 
 def test_the_line_of_a_plan_is_as_the_page_reads_it() -> None:

@@ -111,8 +111,9 @@ def frexp(input: Tensor) -> return_types.frexp:
     Of 0, infinite numbers and nan the mantissa is the number and the exponent 0. The exponent is int32.
 
     >>> import tabgrad as tg
-    >>> tg.frexp(tg.tensor([3.0, -0.25], device="cpu"))
-    frexp(mantissa=tensor([ 0.7500, -0.5000]), exponent=tensor([ 2, -1], dtype=tabgrad.int32))
+    >>> mantissa, exponent = tg.frexp(tg.tensor([3.0, -0.25], device="cpu"))
+    >>> mantissa, exponent
+    (tensor([ 0.7500, -0.5000]), tensor([ 2, -1], dtype=tabgrad.int32))
     """
     dtype = input.spec.dtype
     if dtype.category != dt.FLOAT:
