@@ -191,13 +191,14 @@ def _nested(
 
 def _suffixes(x: Tensor) -> list[str]:
     out = []
-    if x.device.type != "cpu" and x.device is not get_default_device():
+    meta = x.device.type == "meta"
+    if meta or (x.device.type != "cpu" and x.device is not get_default_device()):
         out.append(f"device='{x.device}'")
-    if not x.spec.size and len(x.spec.shape) != 1:
+    if meta or (not x.spec.size and len(x.spec.shape) != 1):
         out.append(f"size={tuple(x.spec.shape)}")
     default = dt.get_default_dtype()
     usual = [dt.bool_, x.device.index_dtype, default, dt.complex_of(default)]
-    if not x.spec.size:
+    if meta or not x.spec.size:
         usual = [default]
     if x.spec.dtype not in usual:
         out.append(f"dtype={x.spec.dtype!r}")
@@ -216,6 +217,8 @@ def text(x: Tensor) -> str:
     """
     try:
         x = refreshed(x)
+        if x.device.type == "meta":
+            return f"tensor({', '.join(['...', *_suffixes(x)])})"
         body = "[]" if not x.spec.size else _body(reading.concrete(x, "print"), len("tensor("))
     except TransformError:
         body = f"..., size={tuple(x.spec.shape)}"

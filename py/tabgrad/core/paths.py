@@ -100,7 +100,9 @@ PATHS = {
         "LazyInstanceNorm3d tabgrad.nn.norm: _InstanceNorm"
     ),
     "nn.modules.lazy": "tabgrad.nn.lazy: LazyModuleMixin",
-    "nn.modules.linear": "tabgrad.nn: Bilinear Identity LazyLinear Linear",
+    "nn.modules.linear": (
+        "tabgrad.nn: Bilinear Identity LazyLinear Linear tabgrad.nn.linear: NonDynamicallyQuantizableLinear"
+    ),
     "nn.modules.linear_cross_entropy": "tabgrad.nn: LinearCrossEntropyLoss",
     "nn.modules.linear_cross_entropy_options": "tabgrad.nn: LinearCrossEntropyOptions",
     "nn.modules.loss": (

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from tabgrad.hosts.device import DeviceBackend
 
-KINDS = ("cpu", *reversed(host.NATIVE))
+KINDS = ("cpu", "meta", *reversed(host.NATIVE))
 
 
 class Device:
     """Where tensors are stored: `device("cpu")`, "webgpu", "cuda", "webgpu:1"; a device is returned as it is.
 
     There is one object for each device, so compare with `is` or `==`. A number alone is the index of the
-    accelerator. As a context manager a device is the default one of the block. Raises DeviceError for another
-    name.
+    accelerator. As a context manager a device is the default one of the block. Tensors of "meta" have shapes
+    and dtypes, but no values. Raises DeviceError for another name.
 
     >>> import tabgrad as tg
     >>> with tg.device("cpu"):
@@ -261,7 +261,7 @@ def is_available(kind: str) -> bool:
     >>> is_available("cpu")
     True
     """
-    if kind == "cpu":
+    if kind in ("cpu", "meta"):
         return True
     if kind in _Alias.accelerators:
         return best_accelerator() is not None
@@ -284,7 +284,7 @@ def _best() -> Device:
 async def connect_async(name: str | Device) -> Device:
     """Connect to a device without blocking, unless it is connected already; return it."""
     where = device(name)
-    if host.in_browser() and where.type != "cpu":
+    if host.in_browser() and where.type not in ("cpu", "meta"):
         await _opened(where)
     else:
         where.backend  # noqa: B018 (connects, and natively that waits for nothing)
@@ -336,6 +336,10 @@ def _connect(where: Device) -> Backend:
         from tabgrad.hosts.reference import NumPyBackend
 
         return NumPyBackend()
+    if where.type == "meta":
+        from tabgrad.hosts.meta import MetaBackend
+
+        return MetaBackend()
     try:
         if host.in_browser():
             opened: Backend = host.blocking(lambda: _opened(where))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tabgrad as tg
 from tabgrad.nn import init
 from tabgrad.nn.functional.multi_head import Heads
-from tabgrad.nn.linear import Linear
+from tabgrad.nn.linear import NonDynamicallyQuantizableLinear
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
 
@@ -62,7 +62,7 @@ class MultiheadAttention(Module):
         for name, shape in shapes.items():
             new = None if shape is None else Parameter(tg.empty(shape, **where))
             self.register_parameter(name, new)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **where)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **where)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:

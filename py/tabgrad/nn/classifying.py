@@ -70,8 +70,15 @@ class LinearCrossEntropyLoss(Module):
         self.label_smoothing = label_smoothing
         self.options = options
         self.register_buffer("weight", weight)
+        sizes = f"in_features={in_features}, num_classes={num_classes}"
+        self._told = f"{sizes}, out_features={out_features}, bias={bias}"
         rows = math.prod(self.out_features, start=num_classes)
         self.linear = Linear(in_features, rows, bias, device, dtype)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        names = ("reduction", "ignore_index", "label_smoothing", "options")
+        return f"{self._told}, " + ", ".join(f"{n}={getattr(self, n)}" for n in names)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of class indices, or of probabilities."""

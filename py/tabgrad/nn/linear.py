@@ -72,6 +72,10 @@ class Linear(Layer):
         )
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear by the name that PyTorch has for the projection of attention's result."""
+
+
 class Bilinear(Layer):
     """y = x1ᵀ A x2 + b over the last axes; `weight` is (out_features, in1_features, in2_features)."""
 

@@ -322,7 +322,7 @@ class _FractionalMaxPool(Layer):
         self.output_size = output_size
         self.output_ratio = output_ratio
         self.return_indices = return_indices
-        self._random_samples = _random_samples
+        self.register_buffer("_random_samples", _random_samples)
 
     def forward(self, input: Tensor) -> Any:
         """Compute maxima of windows at random places."""

@@ -106,7 +106,7 @@ class AveragedModel(Module):
             self.module = self.module.to(device)
         first = next(iter(self.module.parameters()), None)
         where = device if device is not None or first is None else first.device
-        self.register_buffer("n_averaged", tg.tensor(0, dtype=tg.long, device=where))
+        self.register_buffer("n_averaged", tg.tensor(0, device=where))
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
         self.use_buffers = use_buffers

@@ -122,8 +122,8 @@ class AskingMethods:
 
     @property
     def is_meta(self: Any) -> bool:
-        """Whether the tensor has a shape and no values: no tensor is without."""
-        return False
+        """Whether the tensor has a shape and no values: it is on the device meta."""
+        return bool(self.device.type == "meta")
 
     @property
     def is_nested(self: Any) -> bool:

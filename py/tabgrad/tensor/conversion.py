@@ -63,7 +63,9 @@ def _moved(x: Tensor, where: Device) -> Tensor:
             f"to: inside {x.owner.name} a tensor can't change its device; move it before the transform"
         )
     source, s = x.device, x.spec
-    if source.type == "cpu" and s.dtype is not dt.bfloat16:
+    if where.type == "meta":
+        y = creation.filled(s.shape, 0, s.dtype, where)
+    elif source.type == "cpu" and s.dtype is not dt.bfloat16:
         y = creation.from_array(reading.lowered(x, "to").value, None, where)
         capture = MODE.get().capture
         if capture is not None:
