@@ -101,7 +101,8 @@ __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
     from tabgrad import (
-        accelerator as accelerator, amp as amp, autograd as autograd, backends as backends,
+        accelerator as accelerator, amp as amp, array_api as array_api, autograd as autograd,
+        backends as backends,
         compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
         distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
@@ -131,6 +132,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *
+    from tabgrad.tensor.exchange import *
     from tabgrad.tensor.float_bits import *
     from tabgrad.tensor.memory import *
     from tabgrad.tensor.points import *
@@ -139,7 +141,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.sampled import *
 else:
     _ON_DEMAND = (
-        "_dynamo", "accelerator", "amp", "autograd", "backends", "cpu", "cuda", "distributed",
+        "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends", "cpu", "cuda", "distributed",
         "distributions", "extend", "fft", "func", "hub", "jit", "linalg", "mps", "multiprocessing", "nn",
         "onnx", "optim", "profiler", "random", "serialization", "signal", "sparse", "special", "testing",
         "types", "utils",

@@ -56,6 +56,7 @@ FUNCTIONS = {
     ),
     "tensor.distinct": "unique unique_consecutive",
     "tensor.einsum": "einsum",
+    "tensor.exchange": "from_dlpack",
     "tensor.float_bits": "frexp nextafter",
     "tensor.memory": "TypedStorage UntypedStorage",
     "tensor.points": "cdist histogramdd norm_except_dim pdist renorm",
@@ -105,6 +106,9 @@ METHODS = {
     ),
     "tensor.distinct.DistinctMethods": "unique unique_consecutive",
     "tensor.element_calls.ElementCallMethods": "apply_ map2_ map_",
+    "tensor.exchange.ExchangeMethods": (
+        "__array_namespace__ __dlpack__ __dlpack_device__ to_device"
+    ),
     "tensor.float_bits.FloatBitsMethods": "frexp nextafter nextafter_",
     "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
@@ -142,6 +146,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
     from tabgrad.tensor.element_calls import ElementCallMethods
+    from tabgrad.tensor.exchange import ExchangeMethods
     from tabgrad.tensor.float_bits import FloatBitsMethods
     from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
@@ -149,7 +154,7 @@ if TYPE_CHECKING:
 
     class LateMethods(
         AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
-        FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
+        ExchangeMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
         RootedMethods, ShortTimeMethods,
         SparseMethods, SpecialMethods,
     ):  # fmt: skip
