@@ -22,7 +22,8 @@ def test_the_tables_name_what_the_rooms_have() -> None:
     for home, names in late.METHODS.items():
         file_name, _, kind = home.rpartition(".")
         its = vars(getattr(importlib.import_module(f"tabgrad.{file_name}"), kind))
-        assert sorted(n for n in its if n[0] != "_") == sorted(names.split()), home
+        shown = [n for n in its if n[0] != "_" or n in names.split()]
+        assert sorted(shown) == sorted(names.split()), home
     listed = [name for names in late.METHODS.values() for name in names.split()]
     assert len(listed) == len(set(listed))
     assert set(listed) <= set(dir(tg.Tensor))
