@@ -14,7 +14,7 @@ if _typing.TYPE_CHECKING:
         recovery as recovery,
     )  # fmt: skip
 else:
-    _ON_DEMAND = ("_pytree", "checkpoint", "data", "hooks", "recovery")
+    _ON_DEMAND = ("_pytree", "checkpoint", "data", "einops", "hooks", "recovery", "scipy")
 
     def __getattr__(name: str) -> object:
         """Import a module on first use, as `tabgrad.utils.checkpoint`."""
