@@ -116,7 +116,11 @@ if _typing.TYPE_CHECKING:
         set_autocast_enabled as set_autocast_enabled,
     )  # fmt: skip
     from tabgrad.amp.grad_scaler import GradScaler as GradScaler
+    from tabgrad.amp.older import *
+    from tabgrad.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
+    from tabgrad.cuda.streams import Event as Event, Stream as Stream
     from tabgrad.exporting import export as export
+    from tabgrad.tensor.defaults import *
     from tabgrad.func.control import cond as cond
     from tabgrad.pytorch import as_torch as as_torch
     from tabgrad.fft.short_time import *

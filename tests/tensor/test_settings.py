@@ -33,6 +33,28 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.set_autocast_dtype("cpu", tg.float16),
         lambda: tg.get_autocast_dtype("cpu"),
     ),
+    "set_warn_always": (lambda: tg.set_warn_always(True), tg.is_warn_always_enabled),
+    "set_default_tensor_type": (
+        lambda: tg.set_default_tensor_type(tg.DoubleTensor),
+        tg.get_default_dtype,
+    ),
+    "set_anomaly_enabled": (lambda: tg.set_anomaly_enabled(True), tg.is_anomaly_enabled),
+    "set_autocast_cache_enabled": (
+        lambda: tg.set_autocast_cache_enabled(False),
+        lambda: tg.is_autocast_cache_enabled(),
+    ),
+    "set_autocast_cpu_enabled": (
+        lambda: tg.set_autocast_cpu_enabled(True),
+        lambda: tg.is_autocast_cpu_enabled(),
+    ),
+    "set_autocast_cpu_dtype": (
+        lambda: tg.set_autocast_cpu_dtype(tg.float16),
+        lambda: tg.get_autocast_cpu_dtype(),
+    ),
+    "set_autocast_gpu_dtype": (
+        lambda: tg.set_autocast_gpu_dtype(tg.bfloat16),
+        lambda: tg.get_autocast_gpu_dtype(),
+    ),
     "set_dir": (lambda: tg.hub.set_dir("models"), tg.hub.get_dir),
     "as_torch": (tg.as_torch, lambda: repr(tg.Size())),
     "the configuration of the compiler": (

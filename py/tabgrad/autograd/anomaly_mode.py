@@ -170,3 +170,14 @@ def is_anomaly_check_nan_enabled() -> bool:
     """Tell whether anomaly detection watches for NaN."""
     anomaly = MODE.get().anomaly
     return anomaly is not None and anomaly.check_nan
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switch anomaly detection on or off, as `set_detect_anomaly` does.
+
+    >>> import tabgrad as tg
+    >>> tg.set_anomaly_enabled(False)
+    >>> tg.is_anomaly_enabled()
+    False
+    """
+    set_detect_anomaly(mode, check_nan)

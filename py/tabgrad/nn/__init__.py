@@ -48,6 +48,7 @@ from tabgrad.nn.classifying import (
     LinearCrossEntropyOptions as LinearCrossEntropyOptions,
 )  # fmt: skip
 from tabgrad.nn.containers import (
+    Container as Container,
     ModuleDict as ModuleDict,
     ModuleList as ModuleList,
     ParameterDict as ParameterDict,
@@ -150,6 +151,7 @@ from tabgrad.nn.parameter import (
     Parameter as Parameter,
     UninitializedBuffer as UninitializedBuffer,
     UninitializedParameter as UninitializedParameter,
+    factory_kwargs as factory_kwargs,
 )  # fmt: skip
 from tabgrad.nn.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d,

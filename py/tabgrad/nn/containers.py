@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
 
@@ -85,6 +86,16 @@ class _Row(Module):
 def enumerate_names(modules: Iterable[Module]) -> dict[str, Module | None]:
     """Give modules the names 0, 1, 2, ..."""
     return {str(i): m for i, m in enumerate(modules)}
+
+
+class Container(Module):
+    """A module with the given submodules; PyTorch's older name, which warns: subclass Module."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        warnings.warn("nn.Container is deprecated: subclass nn.Module", FutureWarning, stacklevel=2)
+        for key, value in kwargs.items():
+            self.add_module(key, value)
 
 
 class Sequential(_Row):

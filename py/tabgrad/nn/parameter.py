@@ -156,3 +156,26 @@ def _value(data: Tensor | None) -> tg.Tensor:
             f"Parameter: expected a tensor, got {type(data).__name__}; make one with tabgrad.tensor(...)"
         )
     return data
+
+
+def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments for functions that create tensors: device, dtype, and those under "factory_kwargs".
+
+    Raises TypeError for another argument, or for one that is there twice.
+
+    >>> import tabgrad as tg
+    >>> tg.nn.factory_kwargs({"device": "cpu", "factory_kwargs": {"dtype": tg.float64}})
+    {'dtype': tabgrad.float64, 'device': 'cpu'}
+    """
+    given = dict(kwargs or {})
+    found = dict(given.pop("factory_kwargs", {}))
+    unknown = sorted({*given, *found} - {"device", "dtype", "memory_format"})
+    if unknown:
+        raise TypeError(f"factory_kwargs: unexpected kwargs {', '.join(unknown)}")
+    for name, value in given.items():
+        if name in found:
+            raise TypeError(
+                f"factory_kwargs: {name} specified twice, in **kwargs and in factory_kwargs"
+            )
+        found[name] = value
+    return found

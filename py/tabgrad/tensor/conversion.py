@@ -163,6 +163,24 @@ HalfTensor, IntTensor = tensor_type("HalfTensor"), tensor_type("IntTensor")
 LongTensor, ShortTensor = tensor_type("LongTensor"), tensor_type("ShortTensor")
 
 
+def type_of(given: Any) -> TensorType:
+    """Return a type of tensors by its name, as "torch.cuda.FloatTensor"; raise DTypeError for another."""
+    if isinstance(given, TensorType):
+        return given
+    *path, name = given.split(".") if isinstance(given, str) else [None]
+    if name not in _TYPES or path not in (
+        [],
+        ["torch"],
+        ["tabgrad"],
+        ["torch", "cuda"],
+        ["tabgrad", "cuda"],
+    ):
+        raise DTypeError(
+            f"type: invalid type: {given!r}; expected a dtype, or one of {', '.join(_TYPES)}"
+        )
+    return tensor_type(name, place="cuda" if path[1:] else None)
+
+
 def type_(
     self: Tensor, dtype: DType | TensorType | str | None = None, non_blocking: bool = False
 ) -> Tensor | str:
@@ -173,19 +191,11 @@ def type_(
             return repr(self.spec.dtype)
         place = ".cuda" if is_accelerator(self.device) else ""
         return f"{Package.name}{place}.{name}"
-    device = None
-    if isinstance(dtype, TensorType):
-        device, dtype = device_of(dtype.place or "cpu"), dtype.dtype
-    elif isinstance(dtype, str):
-        found = _TYPES.get(dtype.rpartition(".")[2])
-        if found is None:
-            raise DTypeError(f"type: invalid type: {dtype!r}; there are {', '.join(_TYPES)}")
-        if dtype.count(".") == 2:
-            device = device_of(dtype.split(".")[1])
-        dtype = found
-    elif not isinstance(dtype, DType):
-        raise DTypeError(f"type: invalid type: {dtype!r}; expected a dtype or the name of a type")
-    return convert(self, dtype, device, False)
+    if isinstance(dtype, DType):
+        return convert(self, dtype, None, False)
+    found = type_of(dtype)
+    named = isinstance(dtype, TensorType) or found.place is not None
+    return convert(self, found.dtype, device_of(found.place or "cpu") if named else None, False)
 
 
 def _to(name: str, dtype: DType) -> Callable[..., Tensor]:

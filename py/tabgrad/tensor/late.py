@@ -12,6 +12,16 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.tensor.public import as_method, findable
 
 FUNCTIONS = {
+    "amp.older": (
+        "get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype"
+    ),
+    "autograd.anomaly_mode": "set_anomaly_enabled",
+    "cuda.streams": "Event Stream",
+    "tensor.defaults": (
+        "get_device get_device_module is_warn_always_enabled legacy_contiguous_format "
+        "set_default_tensor_type set_warn_always"
+    ),
     "amp": "GradScaler autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
     "exporting": "export",
     "fft.short_time": "istft stft",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.naming import Package
 
 
 class memory_format:
@@ -20,7 +21,7 @@ class memory_format:
         self.rank = rank
 
     def __repr__(self) -> str:
-        return f"tabgrad.{self.name}"
+        return f"{Package.name}.{self.name}"
 
     def __reduce__(self) -> str:
         return self.name
@@ -51,7 +52,7 @@ class layout:
     title: str
 
     def __repr__(self) -> str:
-        return f"tabgrad.{self.name}"
+        return f"{Package.name}.{self.name}"
 
     def __reduce__(self) -> str:
         return self.name

@@ -176,6 +176,14 @@ class Tensor(
         """Whether the tensor is on the CPU."""
         return bool(self.device.type == "cpu")
 
+    @property
+    def is_maia(self) -> builtins.bool:
+        """Whether the tensor is on a device of another vendor's: it is not."""
+        return False
+
+    def record_stream(self, stream: Any) -> None:
+        """Do nothing: each device has one queue, and memory is used again in its order."""
+
     def get_device(self) -> builtins.int:
         """Return the index of the device, -1 for the CPU."""
         return -1 if self.is_cpu else int(self.device.index)

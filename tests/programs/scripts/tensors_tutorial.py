@@ -27,7 +27,7 @@ print(torch.einsum("ij,jk->ik", b.float(), b.T.float()), torch.tensordot(b, b, d
 print(b.float().std(dim=1), b.float().var(unbiased=False), b.float().norm(), b.prod(), b.cumsum(1), b.float().median())
 print(torch.chunk(torch.arange(5), 2), torch.split(torch.arange(5), [1, 4]), b.repeat(1, 2).shape, b.expand(2, 2, 3).shape)
 print(torch.gather(b, 1, torch.tensor([[0, 2], [1, 0]])), b.scatter(1, torch.tensor([[0], [1]]), 5), b.take(torch.tensor([0, 5])))
-print(torch.allclose(a, a + 1e-9), torch.equal(b, b.clone()), b.new_zeros(2), b.type(torch.float16).dtype, b.element_size())
+print(torch.allclose(a, a + 1e-9), torch.equal(b, b.clone()), b.new_zeros(2), b.type(torch.float16).dtype, b.float().element_size())
 print(torch.tensor([1.0, float("nan"), float("inf")]), torch.isnan(torch.tensor([1.0, float("nan")])), 7 // torch.tensor(2), -7 % torch.tensor(3))
 print(torch.tensor([True, False]).any(), torch.tensor([1, 0]).bool().all(), ~torch.tensor([True]), torch.tensor(5) & 3, bool(torch.tensor(1)))
 print(torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij")[1], torch.cartesian_prod(torch.arange(2), torch.arange(2)))

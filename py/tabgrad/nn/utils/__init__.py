@@ -25,6 +25,10 @@ from tabgrad.nn.utils.fusion import (
     fuse_linear_bn_weights as fuse_linear_bn_weights,
 )  # fmt: skip
 from tabgrad.nn.utils.init import skip_init as skip_init
+from tabgrad.nn.utils.memory_format import (
+    convert_conv2d_weight_memory_format as convert_conv2d_weight_memory_format,
+    convert_conv3d_weight_memory_format as convert_conv3d_weight_memory_format,
+)  # fmt: skip
 from tabgrad.nn.utils.reparametrized import (
     remove_spectral_norm as remove_spectral_norm,
     remove_weight_norm as remove_weight_norm,

@@ -177,3 +177,13 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     if packed_sequences.unsorted_indices is not None:
         lengths = [lengths[i] for i in packed_sequences.unsorted_indices]
     return [padded[i, :n] for i, n in enumerate(lengths)]
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """Return the permutation that undoes this one; None for None.
+
+    >>> import tabgrad as tg
+    >>> tg.nn.utils.rnn.invert_permutation(tg.tensor([2, 0, 1], device="cpu"))
+    tensor([1, 2, 0])
+    """
+    return None if permutation is None else tg.argsort(permutation)
