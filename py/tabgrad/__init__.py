@@ -66,7 +66,7 @@ from tabgrad.printing import (
 )  # fmt: skip
 from tabgrad.autograd.anomaly_mode import (
     is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
-    is_anomaly_enabled as is_anomaly_enabled,
+    is_anomaly_enabled as is_anomaly_enabled, set_anomaly_enabled as set_anomaly_enabled,
 )  # fmt: skip
 from tabgrad.autograd.grad_mode import (
     enable_grad as enable_grad, inference_mode as inference_mode,
@@ -117,7 +117,6 @@ if _typing.TYPE_CHECKING:
     )  # fmt: skip
     from tabgrad.amp.grad_scaler import GradScaler as GradScaler
     from tabgrad.amp.older import *
-    from tabgrad.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
     from tabgrad.cuda.streams import Event as Event, Stream as Stream
     from tabgrad.exporting import export as export
     from tabgrad.tensor.defaults import *

@@ -61,7 +61,10 @@ def device(kind: str) -> dict[str, Any]:
 
 def report() -> dict[str, Any]:
     """Return everything that `info` prints."""
-    return {"versions": versions(), "devices": {kind: device(kind) for kind in KINDS}}
+    return {
+        "versions": versions(),
+        "devices": {kind: device(kind) for kind in KINDS if kind != "meta"},
+    }
 
 
 def text(facts: dict[str, Any]) -> str:

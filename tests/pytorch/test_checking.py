@@ -50,7 +50,7 @@ PROGRAMS = {
         "import torch\ntorch.hosts, torch.ops.aten",
         [(2, "torch.hosts"), (2, "torch.ops.aten")],
     ),
-    "a method": ("x.record_stream(1)\nx.reshape(1)\nx.resize", [(1, "torch.Tensor.record_stream")]),
+    "a method": ("x.share_memory_()\nx.reshape(1)\nx.resize", [(1, "torch.Tensor.share_memory_")]),
     "another package": (
         "import torchvision\nfrom torchvision import datasets\nimport numpy as torch\ntorch.foo",
         [],

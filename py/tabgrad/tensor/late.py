@@ -16,7 +16,6 @@ FUNCTIONS = {
         "get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
         "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype"
     ),
-    "autograd.anomaly_mode": "set_anomaly_enabled",
     "cuda.streams": "Event Stream",
     "tensor.defaults": (
         "get_device get_device_module is_warn_always_enabled legacy_contiguous_format "

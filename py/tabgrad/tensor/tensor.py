@@ -181,7 +181,7 @@ class Tensor(
         """Whether the tensor is on a device of another vendor's: it is not."""
         return False
 
-    def record_stream(self, stream: Any) -> None:
+    def record_stream(self, s: Any) -> None:
         """Do nothing: each device has one queue, and memory is used again in its order."""
 
     def get_device(self) -> builtins.int:
