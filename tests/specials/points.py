@@ -56,6 +56,7 @@ NO_NUMBERS = {
     "is_inference",
     "is_nonzero",
     "is_floating_point",
+    "get_device",
 }
 
 

@@ -19,24 +19,52 @@ from tabgrad.transforms.custom import custom_jvp
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
-INTEGERS = {
-    dt.float16: dt.int16, dt.bfloat16: dt.int16, dt.float32: dt.int32, dt.float64: dt.int64,
-}  # fmt: skip
+INTEGERS = {dt.float32: dt.int32, dt.float64: dt.int64}
 """The integers of the same size."""
+
+
+def _wide(dtype: dt.DType) -> dt.DType:
+    """Return the dtype whose bits are looked at: GPUs have no 16-bit integers."""
+    return dt.float32 if dtype in dt.HALVES else dtype
+
+
+def _rank(x: Any) -> Any:
+    """Return integers that have the order of the numbers, one apart for neighbours; both zeros are 0."""
+    dtype, wide = x.spec.dtype, cast(x, _wide(x.spec.dtype))
+    kind = INTEGERS[wide.spec.dtype]
+    bits = bitcast.bind(wide, dtype=kind)
+    size = r.bitwise_and(bits, 2 ** (8 * kind.itemsize - 1) - 1)
+    if dtype is dt.bfloat16:
+        size = r.bitwise_right_shift(size, 16)
+    elif dtype is dt.float16:
+        normal = e.minimum(e.sub(r.bitwise_right_shift(size, 13), 112 << 10), 31 << 10)
+        tiny = r.lt(size, 113 << 23)
+        size = e.where(tiny, cast(e.mul(e.abs_(wide), 2.0**24), kind), normal)
+    return e.where(r.lt(bits, 0), e.neg(size), size)
+
+
+def _of_rank(rank: Any, negative: Any, dtype: dt.DType) -> Any:
+    """Return the numbers of these ranks; `negative` says which have a minus, zeros too."""
+    wide, bits = _wide(dtype), e.abs_(rank)
+    kind = INTEGERS[wide]
+    if dtype is dt.bfloat16:
+        bits = r.bitwise_left_shift(bits, 16)
+    elif dtype is dt.float16:
+        tiny = bitcast.bind(e.mul(cast(bits, wide), 2.0**-24), dtype=kind)
+        normal = r.bitwise_left_shift(e.add(bits, 112 << 10), 13)
+        bits = e.where(r.lt(bits, 1 << 10), tiny, normal)
+    bits = e.where(negative, r.bitwise_or(bits, -(2 ** (8 * kind.itemsize - 1))), bits)
+    return cast(bitcast.bind(bits, dtype=wide), dtype)
 
 
 @custom_jvp
 def _neighbour(x: Any, y: Any) -> Any:
     """Return the number beside `x` on the way to `y`."""
-    dtype, kind = x.spec.dtype, INTEGERS[x.spec.dtype]
-    lowest = -(2 ** (8 * kind.itemsize - 1))
-    bits = [bitcast.bind(t, dtype=kind) for t in (x, y)]
-    # in this form integers have the order of the numbers, and both zeros are 0
-    here, there = (e.where(r.lt(t, 0), e.sub(lowest, t), t) for t in bits)
+    here, there = _rank(x), _rank(y)
     up, down = r.lt(here, there), r.gt(here, there)
     moved = e.where(up, e.add(here, 1), e.where(down, e.sub(here, 1), here))
     negative = e.where(r.eq(moved, 0), r.lt(here, 0), r.lt(moved, 0))
-    found = bitcast.bind(e.where(negative, e.sub(lowest, moved), moved), dtype=dtype)
+    found = _of_rank(moved, negative, x.spec.dtype)
     value = e.where(up, found, e.where(down, found, y))
     return e.where(r.isnan(x), x, e.where(r.isnan(y), y, value))
 
@@ -48,7 +76,7 @@ _neighbour.defjvps(lambda t, _, x, y: e.where(r.eq(x, y), 0, t), lambda t, *_: e
 def nextafter(input: Tensor, other: Tensor) -> Tensor:
     """Return the next floating-point number after each element in the direction of `other`.
 
-    The derivative by `input` is 1, and 0 where both are equal; that by `other` is 0. GPUs have it for float32.
+    The derivative by `input` is 1, and 0 where both are equal; that by `other` is 0.
 
     >>> import tabgrad as tg
     >>> one = tg.ones(1, device="cpu")
@@ -61,14 +89,9 @@ def nextafter(input: Tensor, other: Tensor) -> Tensor:
                 f"nextafter(): argument '{name}' (position {place}) must be Tensor, not {type(x).__name__}"
             )
     dtype = input.device.canonical(result_dtype(input, other))
-    if dtype not in INTEGERS:
+    if dtype.category != dt.FLOAT:
         raise DTypeError(
             f"\"nextafter\" not implemented for '{dtype.title}'; cast it with .float()"
-        )
-    if input.device.type != "cpu" and dtype is not dt.float32:
-        raise DTypeError(
-            f"nextafter: {input.device} has it for float32, got {dtype!r}; cast it with .float(), or do it "
-            "on the CPU: x.cpu()"
         )
     shape = broadcast("nextafter", input.spec.shape, other.spec.shape)
     return _neighbour(expand(cast(input, dtype), shape), expand(cast(other, dtype), shape))
