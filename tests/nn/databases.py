@@ -52,6 +52,7 @@ def ours(torch: Any, x: Any) -> Any:
                 x.norm1.eps,
                 layer.batch_first,
                 x.norm_first,
+                x.linear1.bias is not None,
             )
         else:
             names = [
@@ -122,7 +123,7 @@ def close(
             found,
             b.detach(),
             rtol=rtol,
-            atol=1e-5,
+            atol=atol,
             equal_nan=True,
             msg=lambda m, w=what, i=i: f"{w} {i}: {m}",
         )
@@ -207,7 +208,7 @@ def optimizer_sample(torch: Any, info: Any, sample: Any) -> None:
     start = [torch.linspace(-1, 1, math.prod(s)).reshape(s) * (i + 1) for i, s in enumerate(shapes)]
     grads = [
         [
-            torch.sin(torch.arange(p.numel()).reshape(p.shape) * 0.7 + i + 3 * k)
+            torch.sin(torch.arange(p.numel()).reshape(p.shape) ** 2 * 0.37 + i + 3 * k)
             for i, p in enumerate(start)
         ]
         for k in range(STEPS)

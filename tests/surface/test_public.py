@@ -97,6 +97,8 @@ def test_names_of_operands() -> None:
         assert tg.exp(**{name: tg.zeros(1, device="cpu")}).tolist() == [1]
     assert tg.special.erf(x=tg.zeros(1, device="cpu")).tolist() == [0]
     assert tg.linalg.vector_norm(x=y, axis=0).item() == 5
+    assert tg.tensordot(x, y, axes=1).item() == 19
+    assert tg.permute(tg.ones(2, 3, device="cpu"), axes=(1, 0)).shape == (3, 2)
     out = tg.empty(2, device="cpu")
     assert tg.sub(x1=y, x2=x, out=out) is out
     assert out.tolist() == [2, 0]

@@ -60,6 +60,7 @@ def fills_out(fn: Callable[P, R]) -> WithOut[P, R]:
 
 _PYTORCHS = {
     "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other",
+    "axes": "dims",
 }  # fmt: skip
 """NumPy's names of arguments."""
 
