@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -248,3 +250,28 @@ def test_a_file_as_a_storage(tmp_path: pathlib.Path) -> None:
     shared.fill_(2)
     assert shared.is_shared()
     assert path.read_bytes() == b"\2" * 10
+
+
+def test_safetensors_for_pytorch_reads_the_memory_of_tensors(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    program = (
+        "import sys, tabgrad; tabgrad.as_torch()\n"
+        "import torch\n"
+        "from safetensors.torch import load_file, save_file\n"
+        "w = torch.arange(6.0).view(2, 3)\n"
+        "w.mul_(2)\n"
+        "kept = {'w': w, 'row': w[1].clone(), 'i': torch.tensor([7])}\n"
+        "kept['h'] = torch.ones(2, dtype=torch.bfloat16)\n"
+        "save_file(kept, sys.argv[1])\n"
+        "again = load_file(sys.argv[1])\n"
+        "assert all(torch.equal(again[k], v) and again[k].dtype is v.dtype for k, v in kept.items())\n"
+    )
+    path = tmp_path / "w.safetensors"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = tg.load(path)
+    assert found["w"].tolist() == [[0, 2, 4], [6, 8, 10]]
+    assert found["row"].tolist() == [6, 8, 10]
+    assert found["i"].tolist() == [7]
