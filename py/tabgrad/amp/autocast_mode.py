@@ -13,7 +13,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError, DTypeError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.trace import MODE, Box, Mode
-from tabgrad.hosts.devices import kind_of
+from tabgrad.hosts.devices import kind_of, names_nothing
 
 HALF = frozenset(("matmul", "conv"))
 """Ops that run in half precision: products, which are fast in it and add up in single precision."""
@@ -106,6 +106,12 @@ class autocast(ModeChange):
         cache_enabled: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if enabled and names_nothing(device_type):
+            warnings.warn(
+                f"autocast: there is no accelerator for {device_type!r} here; nothing is cast",
+                stacklevel=2,
+            )
+            enabled = False
         device_type = kind_of(device_type)
         _check("autocast", device_type)
         self.device_type = device_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import tabgrad as tg
@@ -9,6 +10,7 @@ from tabgrad.core import tree
 from tabgrad.core.capture import capturing, gradients_of
 from tabgrad.core.errors import GradientError
 from tabgrad.core.trace import MODE, using
+from tabgrad.hosts.devices import names_nothing
 from tabgrad.tensor.vectors import joined, write_parts
 
 Tensor = tg.Tensor
@@ -41,6 +43,12 @@ class GradScaler:
                 f"GradScaler: expected growth_factor > 1 and 0 < backoff_factor < 1, "
                 f"got {growth_factor} and {backoff_factor}"
             )
+        if enabled and names_nothing(device):
+            warnings.warn(
+                f"GradScaler: there is no accelerator for {device!r} here; nothing is scaled",
+                stacklevel=2,
+            )
+            enabled = False
         self._device = device
         self._init_scale, self._init_growth = float(init_scale), 0
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import tabgrad as tg
@@ -23,10 +24,17 @@ class Variable(metaclass=_Variables):
     tensor([1.], requires_grad=True)
     """
 
-    def __new__(cls, data: Any = None, requires_grad: bool = False) -> Any:
+    def __new__(
+        cls, data: Any = None, requires_grad: bool = False, volatile: bool | None = None
+    ) -> Any:
         """Make a tensor that shares the values of `data`; without it, one of no elements."""
         if data is None:
             data = tg.empty(0)
+        if volatile:
+            warnings.warn(
+                "volatile was removed and has no effect: use `with no_grad():` instead",
+                stacklevel=2,
+            )
         if not isinstance(data, tg.Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
         return data.detach().requires_grad_(requires_grad)

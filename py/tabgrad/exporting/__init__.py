@@ -79,6 +79,31 @@ class Export:
         }
         return ExportedProgram(program.graph._replace(bounds=bounds), program.state)
 
+    def export(
+        self, mod: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, *,
+        dynamic_shapes: Any = None, strict: bool = False,
+    ) -> ExportedProgram:  # fmt: skip
+        """Return the static graph of a module for arguments like these: PyTorch's `torch.export.export`.
+
+        Of `args` the shapes and dtypes count. Sizes that are unknown are given by name in a TensorSpec, not in
+        `dynamic_shapes`, which raises ExportError.
+
+        >>> import tabgrad as tg
+        >>> program = tg.export.export(tg.nn.ReLU(), (tg.ones(2, device="cpu"),))
+        >>> program.module()(tg.tensor([-1.0, 2.0], device="cpu"))
+        tensor([0., 2.])
+        """
+        if dynamic_shapes:
+            raise ExportError(
+                "export: dynamic_shapes are not read; give a size by name in place of the example: "
+                'tabgrad.export.TensorSpec(("batch", 3))'
+            )
+        if kwargs:
+            raise ExportError(
+                f"export: arguments are given by place, got {', '.join(kwargs)} by name"
+            )
+        return self(mod, args)
+
 
 def joined(
     samples: list[Sample], leaves: list[Any], structure: tree.Structure, dims: dict[str, Dim],

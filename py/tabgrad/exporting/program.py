@@ -91,6 +91,10 @@ class ExportedProgram:
                 self._dying[k].append(value)
         self._settled: dict[tuple[object, ...], list[Any]] = {}
 
+    def module(self) -> ExportedProgram:
+        """Return what is called like the function that was exported: the graph itself."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (ExportedProgram, (self.graph, self.state, self.origin))
 

@@ -204,6 +204,15 @@ def kind_of(name: str) -> str:
     return Device(name).type if name in _Alias.accelerators else name
 
 
+def names_nothing(name: str) -> bool:
+    """Whether a name means the accelerator under the alias `torch`, and there is none.
+
+    >>> names_nothing("cpu")
+    False
+    """
+    return name in _Alias.accelerators and best_accelerator() is None
+
+
 def is_accelerator(where: Device) -> bool:
     """Whether PyTorch's `is_cuda` is true of tensors on this device: of CUDA's, under the alias of any GPU's.
 

@@ -8,13 +8,23 @@ from tabgrad.utils.accumulation import GradientAccumulator as GradientAccumulato
 
 if _typing.TYPE_CHECKING:
     from tabgrad.utils import (
+        benchmark as benchmark,
         checkpoint as checkpoint,
         data as data,
         hooks as hooks,
         recovery as recovery,
     )  # fmt: skip
 else:
-    _ON_DEMAND = ("_pytree", "checkpoint", "data", "einops", "hooks", "recovery", "scipy")
+    _ON_DEMAND = (
+        "_pytree",
+        "benchmark",
+        "checkpoint",
+        "data",
+        "einops",
+        "hooks",
+        "recovery",
+        "scipy",
+    )
 
     def __getattr__(name: str) -> object:
         """Import a module on first use, as `tabgrad.utils.checkpoint`."""

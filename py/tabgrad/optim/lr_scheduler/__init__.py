@@ -27,5 +27,9 @@ from tabgrad.optim.lr_scheduler.decay import (
 
 _LRScheduler = LRScheduler  # its name before PyTorch 2.0
 
+for _kind in list(globals().values()):
+    if isinstance(_kind, type):
+        _kind.__module__ = __name__  # PyTorch has them in one file
+
 if not _typing.TYPE_CHECKING:
     __getattr__ = _missing_from(__name__)
