@@ -63,6 +63,29 @@ def test_what_is_missing_is_told_before_it_runs(tmp_path: pathlib.Path) -> None:
     assert (strict.returncode, strict.stdout, strict.stderr) == (1, "", first + "\n")
 
 
+WORKERS = """\
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+class Squares(Dataset):
+    def __len__(self):
+        return 4
+    def __getitem__(self, i):
+        return torch.tensor(i) ** 2
+
+if __name__ == "__main__":
+    loader = DataLoader(Squares(), batch_size=2, num_workers=1, multiprocessing_context="spawn")
+    print([batch.tolist() for batch in loader], __name__)
+"""
+
+
+def test_processes_of_a_program_run_under_the_alias(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    done = tabgrad("run", "workers.py", cwd=tmp_path)
+    assert done.stdout == "[[0, 1], [4, 9]] __main__\n", done.stderr
+    assert done.returncode == 0
+
+
 NOTEBOOK = {
     "cells": [
         {"cell_type": "markdown", "source": ["# Lecture"]},

@@ -7,10 +7,11 @@ import runpy
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
 from typing import Any
 
-from tabgrad.pytorch import as_torch, notebooks
+from tabgrad.pytorch import as_torch, notebooks, spawned
 from tabgrad.pytorch.checking import Use, check
 
 RUN = """\
@@ -79,6 +80,9 @@ def _start(what: str, option: str, args: list[str], parts: dict[str, str]) -> in
         module: Any = ModuleType("__main__")
         if not option:
             module.__file__ = what
+            if what.endswith(".py"):
+                os.environ[spawned.PROGRAM] = os.path.abspath(what)
+                module.__spec__ = ModuleSpec(spawned.__name__, None)
         sys.modules["__main__"] = module
         if what.endswith(".ipynb") and not option:
             found = [notebooks.Cell(name, source) for name, source in parts.items()]
