@@ -29,7 +29,11 @@ def transposed(x: Tensor) -> Tensor:
 
 def _matmul_shape(x: Ints, y: Ints) -> Ints:
     if x[-1] != y[-2]:
-        raise ShapeError(f"matmul: inner sizes differ: {x} @ {y} needs {x[-1]} == {y[-2]}")
+        sizes = " and ".join(["x".join(map(str, s)) for s in (x, y)])
+        raise ShapeError(
+            f"matmul: mat1 and mat2 shapes cannot be multiplied ({sizes}): inner sizes differ, "
+            f"{x[-1]} is not {y[-2]}"
+        )
     if x[:-2] != y[:-2]:
         raise ShapeError(f"matmul: batch sizes differ: {x} @ {y}; expand first")
     return (*x[:-1], y[-1])

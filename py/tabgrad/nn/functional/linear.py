@@ -50,7 +50,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     shape, wanted = input.spec.shape, weight.spec.shape
     if not shape or len(wanted) not in (1, 2) or shape[-1] != wanted[-1]:
         raise ShapeError(
-            f"linear: expected an input whose last size is that of the weight {wanted}, got {shape}"
+            f"linear: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, shape))} and "
+            f"{'x'.join(map(str, wanted[::-1]))}): expected an input whose last size is that of the "
+            f"weight {wanted}, got {shape}"
         )
     if bias is not None and bias.spec.shape not in ((), wanted[:-1]):
         raise ShapeError(f"linear: bias must have shape {wanted[:-1]}, got {bias.spec.shape}")
