@@ -15,6 +15,8 @@ from tabgrad import nn
 
 pytestmark = pytest.mark.one_host("wgpu")
 STEPS = int(os.environ.get("TABGRAD_SOAK", "300"))
+SIZES = 50 if STEPS >= 2000 else 8
+"""Of batches: each has kernels of its own to compile."""
 
 
 class Figures:
@@ -60,7 +62,7 @@ def test_nothing_grows(device: str, compiled: bool) -> None:
 
     def train(n: int) -> None:
         for i in range(n):
-            size = 1 + i % 50
+            size = 1 + i % SIZES
             x = tg.tensor(rng.standard_normal((size, 8)).astype("float32"), device=device)
             if i % 10 == 9:
                 with pytest.raises((RuntimeError, ValueError)):
