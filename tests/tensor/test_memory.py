@@ -275,3 +275,47 @@ def test_safetensors_for_pytorch_reads_the_memory_of_tensors(tmp_path: pathlib.P
     assert found["w"].tolist() == [[0, 2, 4], [6, 8, 10]]
     assert found["row"].tolist() == [6, 8, 10]
     assert found["i"].tolist() == [7]
+
+
+def test_rows_of_a_shared_array_are_read_without_looking_at_all_of_it() -> None:
+    a = np.arange(12.0).reshape(4, 3)
+    x = tg.from_numpy(a)
+    looked = []
+    storage: Any = x.alias  # type: ignore[attr-defined]
+    memory = storage.memory
+    part = x[1:3]
+    mask, rows = tg.tensor([True, False, False, True]), tg.tensor([0, 3])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(memory), "look", lambda self, storage: looked.append(storage))
+        for value in (50.0, 60.0):
+            a[0, 1] = a[2, 1] = value
+            assert (
+                x[0][1].item()
+                == value
+                == x[0, 1].item()
+                == x[rows][0, 1].item()
+                == x[mask][0, 1].item()
+            )
+            assert (
+                part[1, 1].item()
+                == value
+                == part.t()[1, 1].item()
+                == part[tg.tensor([1])][0, 1].item()
+            )
+            assert (part + 1)[1, 1].item() == value + 1
+        assert not looked
+    picked, row = x[rows], x[2].clone()
+    a[:] = 0
+    assert picked[0, 1] == 60 == row[1]
+    assert x.sum() == 0
+    part.add_(1)
+    assert a.sum() == 6 == x.sum()
+    a[1, 0] = 5
+    x.mul_(2)
+    assert part[0, 0] == 10 == a[1, 0]
+    w = tg.ones(3, dtype=tg.float64, requires_grad=True)
+    loss = (x[1] * w).sum()
+    a[:] = -1
+    loss.backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [10, 2, 2]

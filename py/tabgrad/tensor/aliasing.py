@@ -62,6 +62,10 @@ class View:
         """Bring `x` up to date with its base."""
         base = self.base
         if base.alias is not None:
+            if base._version == self.seen and (memory := memory_behind(x)) is not None:
+                # of a large memory only what the view shows is compared
+                memory.look_at(x)
+                return
             base.alias.refresh(base)
         if base._version != self.seen:
             self.follow(x)
@@ -162,9 +166,24 @@ def refreshed(x: B) -> B:
     return x
 
 
+def memory_behind(x: Tensor) -> Any:
+    """Return the memory that others see behind `x`, None where there is none or `x` has a history."""
+    if x.alias is None or x.tracked or x.owner is not None or MODE.get().capture is not None:
+        return None
+    root = root_of(x)
+    its = root.alias
+    memory = its.memory if its.__class__ is Storage else None
+    return None if memory is None or root.tracked or not memory.held() else memory
+
+
 def view(op: Op, x: Tensor, params: Params) -> Tensor:
     """Return op(x) as a view of `x`."""
-    y = bind(op, (x,), params)
+    memory = memory_behind(x)
+    if memory is None:
+        y = bind(op, (x,), params)
+    else:
+        y = bind(op, (memory.now(x),), params)
+        y.value = memory.copied(y.value)
     its = x.alias
     made = None
     if its.__class__ is View and not its.detached:
@@ -396,7 +415,7 @@ def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
     its = x.alias
     if its.__class__ is Storage:
         if its.memory is not None:
-            y = _remembered(its, y)
+            y = its.memory.taken(its, y)
         its.value, its.owner = y.value, y.owner
         its.version += 1
         x._version = its.version
@@ -415,19 +434,6 @@ def _take(x: Tensor, y: Tensor, mode: Mode) -> None:
         x.tracked, x.node = y.tracked, y.node
         if before is not None:
             moved(x, before)
-
-
-def _remembered(its: Storage, y: Tensor) -> Tensor:
-    """Copy `y` to the memory of a storage; return it, with a value that is laid out as the memory is."""
-    if y.owner is not None:
-        raise TransformError(
-            "a tensor that shares memory with an array can't take a value of a transform; clone() it first"
-        )
-    its.value = y.value
-    its.memory.store(its)
-    made = wrap(its.value, y.spec, y.device)
-    made.tracked, made.node = y.tracked, y.node
-    return made
 
 
 def replace(x: Tensor, value: Any, spec: Spec | None = None, device: Device | None = None) -> None:

@@ -20,7 +20,7 @@ from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
 from tabgrad.tensor import aliasing, conversion, creation, literals
-from tabgrad.tensor.aliasing import View, own, reshaped, view, write
+from tabgrad.tensor.aliasing import View, memory_behind, own, refreshed, reshaped, view, write
 from tabgrad.tensor.nonzero import nonzero
 
 if TYPE_CHECKING:
@@ -251,7 +251,12 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
     found = plan(self, index)
     if found.basic:
         return basic_view(self, found)
-    return Picking(basic_view(self, found), found.picks, name).read()
+    memory = memory_behind(self)
+    source = self if memory is None else memory.now(self)
+    y = Picking(basic_view(source, found), found.picks, name).read()
+    if memory is not None:
+        y.value = memory.copied(refreshed(y).value)
+    return y
 
 
 class Picking:

@@ -3,7 +3,8 @@
 Values of tensors never change, so memory that others can write to is apart from them. A `Memory` is an array of
 its own, or the user's, beside the value of a storage. A write to the tensor is copied there at once. Before the
 tensor is used the array is compared with the value, bit by bit, as long as somebody else holds it; where they
-differ the tensor gets a new value. What was saved for a gradient stays what it was.
+differ the tensor gets a new value. What was saved for a gradient stays what it was. Views and indices read no
+more of the memory than they show.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType, as_dtype
-from tabgrad.core.errors import DeviceError, ShapeError
+from tabgrad.core.errors import DeviceError, ShapeError, TransformError
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import MODE, wrap
@@ -81,6 +82,24 @@ class Memory:
             # whoever had it may have written to it before letting it go
             storage.memory = None
 
+    def now(self, x: Tensor) -> Tensor:
+        """Return a tensor whose value is this memory: for an op whose result is new, or is copied."""
+        value = self.window(x)
+        if x.spec.dtype is dt.bool_:
+            value = value.view(np.uint8) != 0
+        return wrap(value, x.spec, x.device)
+
+    def copied(self, value: Any) -> Any:
+        """Return a value that is apart from this memory."""
+        return np.array(value) if np.may_share_memory(value, self.raw) else value
+
+    def look_at(self, x: Tensor) -> None:
+        """Give a view a new value if somebody has written to what it shows."""
+        value = np.array(self.now(x).value, order="C")
+        if not _same(value.reshape(-1).view(np.uint8), x.value):
+            x.value = value
+            x._version += 1
+
     def store(self, storage: Storage) -> None:
         """Copy the value of the storage, which was written to."""
         if not self.array.flags.writeable:
@@ -89,6 +108,18 @@ class Memory:
             return
         storage.value = np.ascontiguousarray(storage.value)
         np.copyto(self.array, storage.value)
+
+    def taken(self, storage: Storage, y: Tensor) -> Tensor:
+        """Copy `y` here for the storage; return it, with a value that is laid out as the memory is."""
+        if y.owner is not None:
+            raise TransformError(
+                "a tensor that shares memory with an array can't take a value of a transform; clone() it first"
+            )
+        storage.value = y.value
+        self.store(storage)
+        made = wrap(storage.value, y.spec, y.device)
+        made.tracked, made.node = y.tracked, y.node
+        return made
 
     def window(self, x: Tensor, lend: bool = False) -> Any:
         """Return the array of a tensor's elements in this memory."""
