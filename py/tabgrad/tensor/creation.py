@@ -206,25 +206,8 @@ def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike | None =
     if isinstance(data, Box):
         source: Any = data
         return source.to(device=device, dtype=dtype)
-    shared = _shared(data, dtype, place(device))
+    shared = memory().shared(data, dtype, place(device))
     return tensor(data, dtype=dtype, device=device) if shared is None else shared
-
-
-def _shared(data: Any, dtype: DType | None, where: Device) -> Tensor | None:
-    """Return a tensor that shares memory with a NumPy array, or None where it must be copied."""
-    if (
-        where.type != "cpu"
-        or not hasattr(data, "__array_interface__")
-        or not isinstance(data, np.ndarray)
-    ):
-        return None
-    found: Tensor | None = memory().tensor_of(data)
-    if found is None or (dtype is not None and found.spec.dtype is not dtype):
-        return None
-    capture = MODE.get().capture
-    if capture is not None:
-        capture.refuse("shares memory with an array")
-    return found
 
 
 def asarray(
@@ -241,7 +224,7 @@ def asarray(
     if not copy:
         found = as_tensor(obj, dtype, device)
         where = place(device) if device is not None else found.device
-        if copy is False and not (found is obj or _shared(obj, dtype, where) is not None):
+        if copy is False and not (found is obj or memory().shared(obj, dtype, where) is not None):
             raise ValueError(
                 "asarray: this can only be copied to the dtype and device, but copy is False"
             )
@@ -258,7 +241,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    shared = _shared(ndarray, None, get_default_device())
+    shared = memory().shared(ndarray, None, get_default_device())
     return from_array(ndarray, None, get_default_device()) if shared is None else shared
 
 
@@ -282,7 +265,7 @@ def frombuffer(
     where = get_default_device()
     if where.type == "cpu" and dtype is not dt.bfloat16:
         array = np.frombuffer(buffer, dtype.name, n, offset)
-        shared = _shared(array, None, where)
+        shared = memory().shared(array, None, where)
         if shared is not None:
             return require(shared, requires_grad)
     target = where.canonical(dtype, True)

@@ -225,6 +225,23 @@ def tensor_of(array: Any) -> Tensor | None:
     return _rooted(flat, dtype, cpu).as_strided(array.shape, steps, 0).detach()
 
 
+def shared(data: Any, dtype: DType | None, where: Device) -> Tensor | None:
+    """Return a tensor that shares memory with a NumPy array, or None where it must be copied."""
+    if (
+        where.type != "cpu"
+        or not hasattr(data, "__array_interface__")
+        or not isinstance(data, np.ndarray)
+    ):
+        return None
+    found = tensor_of(data)
+    if found is None or (dtype is not None and found.spec.dtype is not dtype):
+        return None
+    capture = MODE.get().capture
+    if capture is not None:
+        capture.refuse("shares memory with an array")
+    return found
+
+
 def _rooted(array: Any, dtype: DType, where: Device) -> Tensor:
     x = wrap(array.copy(), spec(array.shape, dtype), where)
     x.alias = Storage(x)
