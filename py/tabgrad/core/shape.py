@@ -127,6 +127,7 @@ class Size(tuple[int, ...]):
     """
 
     __slots__ = ()
+    __module__ = "tabgrad"
 
     def numel(self) -> int:
         """Return the number of elements."""

@@ -105,6 +105,7 @@ class Tensor(
     """
 
     __slots__ = ("__dict__",)
+    __module__ = "tabgrad"  # where users find it; what is printed of its type says so
     device: Device
     __array_priority__ = 1000  # NumPy leaves mixed operators to the tensor
 
