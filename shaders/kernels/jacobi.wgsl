@@ -4,7 +4,7 @@
 //! every pair. A matrix is small, or two blocks of rows and columns of a large one (which two, follows from the
 //! round of the blocks), or the products of such columns (GRAM is 1). flags says where a large element was found
 //! at first (SWEEPS bounds what follows), or was left at last (WHOLE is 1). A matrix that had none in the sweep
-//! before is left alone.
+//! before is left alone. In blocks the larger elements of the diagonal come to the front.
 //!
 //! @bindings   0 source read   1 q write   2 values write, if WHOLE   3 flags read and write
 //! @dispatch   one workgroup for each pair of blocks of each matrix, or for each MANY small matrices; folded
@@ -67,7 +67,7 @@ const CHUNK = select(1u, MANY * N * PITCH, GRAM == 1u);
 var<workgroup> cells: array<f32, MANY * N * PITCH>;
 var<workgroup> turns: array<f32, MANY * N * PITCH>;
 var<workgroup> chunk: array<f32, CHUNK>;
-var<workgroup> angles: array<vec2f, MANY * HALF>;
+var<workgroup> angles: array<vec3f, MANY * HALF>;
 var<workgroup> partners: array<vec2u, MANY * HALF>;
 var<workgroup> diagonal: array<f32, MANY * LANES>;
 var<workgroup> votes: atomic<u32>;
@@ -139,7 +139,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var p = lane; p < HALF; p += LANES) {
         let pq = met(N, turn, p);
         partners[slot * HALF + p] = pq;
-        angles[slot * HALF + p] = angle(slot, pq);
+        // rows and columns that only fill up a block stay behind the others
+        let inside = WHOLE == 0u && index(two, pq.y) < size();
+        angles[slot * HALF + p] = angle(slot, pq, inside);
       }
       workgroupBarrier();
       for (var e = lane; e < HALF * HALF; e += LANES) { rotate(slot, e / HALF, e % HALF); }
@@ -189,21 +191,25 @@ fn largest(slot: u32, lane: u32, least: f32) -> u32 {
 }
 
 // The sine that makes element (p, q) zero, and the tangent of half the angle: turned by these, a vector keeps its
-// length whatever is rounded.
-fn angle(slot: u32, two: vec2u) -> vec2f {
+// length whatever is rounded. The third number is 1 where the two change places, so that the larger elements of
+// the diagonal come first: blocks of graded and of equal ones converge much sooner so.
+fn angle(slot: u32, two: vec2u, sorted: bool) -> vec3f {
   let across = cells[at(slot, two.x, two.y)];
-  if (across == 0.0) { return vec2f(); }
-  let half = (cells[at(slot, two.y, two.y)] - cells[at(slot, two.x, two.x)]) / (2.0 * across);
+  let apart = cells[at(slot, two.y, two.y)] - cells[at(slot, two.x, two.x)];
+  let places = select(0.0, 1.0, sorted && apart > 0.0);
+  if (across == 0.0) { return vec3f(0.0, 0.0, places); }
+  let half = apart / (2.0 * across);
   let size = abs(half);
   // from 1e4 on, the root is `size` itself, and its square may not overflow
   let root = select(sqrt(1.0 + size * size), size, size > 1e4);
   let tangent = select(1.0, -1.0, half < 0.0) / (size + root);
   let cosine = 1.0 / sqrt(1.0 + tangent * tangent);
-  return vec2f(tangent * cosine, tangent * cosine / (1.0 + cosine));
+  return vec3f(tangent * cosine, tangent * cosine / (1.0 + cosine), places);
 }
 
-fn turned(two: vec2f, by: vec2f) -> vec2f {
-  return two + by.x * vec2f(-two.y - by.y * two.x, two.x - by.y * two.y);
+fn turned(two: vec2f, by: vec3f) -> vec2f {
+  let made = two + by.x * vec2f(-two.y - by.y * two.x, two.x - by.y * two.y);
+  return select(made, vec2f(made.y, -made.x), by.z == 1.0);
 }
 
 // Rows of pair i and columns of pair j.
@@ -218,8 +224,10 @@ fn rotate(slot: u32, i: u32, j: u32) {
   let qq = at(slot, rows.y, columns.y);
   if (i == j) {
     let more = one.x / (1.0 - one.x * one.y) * cells[pq];
-    cells[pp] -= more;
-    cells[qq] += more;
+    let first = cells[pp] - more;
+    let second = cells[qq] + more;
+    cells[pp] = select(first, second, one.z == 1.0);
+    cells[qq] = select(second, first, one.z == 1.0);
     // a nan stays
     cells[pq] = more - more;
     cells[qp] = more - more;

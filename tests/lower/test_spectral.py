@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from tests.lower.drawn_matrices import (
 )
 
 pytestmark = pytest.mark.one_host("wgpu")
+LARGE = bool(os.environ.get("TABGRAD_LARGE_MATRICES"))
+"""Whether to try spectra of matrices of up to 256 rows, which takes minutes on a processor."""
 
 # -- eigenvalues -----------------------------------------------------------------------------------
 
@@ -101,16 +105,35 @@ def test_eigh_of_many_tiny_matrices() -> None:
     assert op("eigh", sent(np.zeros((2, 0, 0))))[0].shape == (2, 0)
 
 
+def test_eigh_of_large_matrices() -> None:
+    """Of more than 128 rows what is rounded in the turns of many blocks adds up slowly."""
+    drawn_ = {"random": lambda n: symmetric(np.sort(np.random.default_rng(1).normal(size=n)))}
+    each = {
+        name: (lambda n, name=name: symmetric(spectra(n)[name]))
+        for name in ("repeated", "rank 3", "graded", "of condition 1e6", "zero")
+    }
+    each = each if LARGE else {"repeated": each["repeated"]}
+    for n in (130, 160, 200, 256) if LARGE else (129,):
+        for name, make in {**drawn_, **each}.items():
+            a = make(n)
+            values, vectors = map(exactly, op("eigh", sent(a)))
+            rest, apart = eigen_error(a, values, vectors)
+            assert rest <= 2.5e-7 * np.sqrt(n), (name, n, rest)
+            assert apart <= 1e-6, (name, n, apart)
+            assert orthonormal(vectors) <= 2e-6, (name, n)
+            assert (np.diff(values) >= 0).all(), (name, n)
+
+
 # -- singular values -------------------------------------------------------------------------------
 
 
-def check_svd(name, a):
+def check_svd(name, a, bound=1e-6):
     """Check the factors of matrices, and that they are those of the reference where it is unique."""
     u, s, vh = map(exactly, op("svd", sent(a)))
     b = a.astype("float64")
     size = np.maximum(np.linalg.norm(b, axis=(-2, -1)), 1e-300)
     rest = np.linalg.norm(u * s[..., None, :] @ vh - b, axis=(-2, -1)) / size
-    assert rest.max() <= 1e-6, (name, a.shape, rest.max())
+    assert rest.max() <= bound, (name, a.shape, rest.max())
     values = np.linalg.svd(b, compute_uv=False)
     apart = np.abs(s - values).max(-1) / np.maximum(values.max(-1), 1e-300)
     assert apart.max() <= 1e-6, (name, a.shape, apart.max())
@@ -151,6 +174,21 @@ def test_svd_of_degenerate_and_graded_spectra() -> None:
         found["huge"], found["tiny"] = q @ p * 1e30, q @ p * 1e-30
         a = np.stack(list(found.values())).astype("float32")
         check_svd("degenerate", a)
+
+
+def test_svd_of_large_matrices() -> None:
+    shapes = [(130, 130), (256, 129), (140, 256), (256, 256)] if LARGE else [(129, 130)]
+    for m, n in shapes:
+        k = min(m, n)
+        bound = 2.5e-7 * np.sqrt(k)
+        check_svd("random", drawn(m, n), bound)
+        q = np.linalg.qr(drawn(m, k).astype("float64"))[0]
+        p = np.linalg.qr(drawn(n, k, seed=1).astype("float64"))[0]
+        for name in (
+            ("of condition 1e6", "graded", "rank 3", "repeated", "zero") if LARGE else ("graded",)
+        ):
+            made = q * np.abs(spectra(k)[name]) @ p.T
+            check_svd(name, made.astype("float32"), bound)
 
 
 def test_svd_of_a_nan_is_nan_throughout_and_ends() -> None:

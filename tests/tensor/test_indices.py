@@ -173,6 +173,21 @@ def test_no_index_is_no_error_and_what_is_left_out_is_not_checked() -> None:
     assert F.nll_loss(x, L([4, 4, 0]), ignore_index=4).item() == -1.0
 
 
+@pytest.mark.every_host
+def test_an_index_of_no_element_is_not_checked(device: str) -> None:
+    """The numbers behind an empty slice are no indices, though a kernel may read one in front of a loop."""
+    with tg.device(device):
+        table, j = tg.ones(3, 2), tg.tensor([[99, 98], [97, 96]])
+        none = j[:, :0]
+        for found in (
+            table[j[0, :0]].sum(0), table.gather(0, j[:0]).sum(0), table[none].sum((1, 2)),
+            table.flatten()[none].prod(1) - 1, table.flatten()[none] @ tg.ones(0, 2),
+            F.embedding_bag(none, table, mode="sum"), F.one_hot(none, 3).sum(1),
+            tg.zeros(2, 3).scatter_add(1, none, tg.ones(2, 0)), tg.bernoulli(table[:, :0] + 7).sum(1),
+        ):  # fmt: skip
+            assert not found.any().item()
+
+
 def test_a_write_out_of_range_leaves_the_other_elements() -> None:
     x = tg.zeros(2, 2)
     before, after = tg.full((64,), 7.0), tg.full((64,), 7.0)

@@ -13,9 +13,11 @@ from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 
 BLOCK = NB // 2
 """The columns of a block."""
-SWEEPS = 12
-"""The most sweeps over all pairs of blocks; half of them are enough for most matrices."""
-INSIDE = 2
+SWEEPS, MORE_SWEEPS = 12, 16
+"""The most sweeps over all pairs of blocks, and over those of more than WIDE columns, which need them where
+many eigenvalues are equal; half are enough for most matrices."""
+WIDE = 128
+INSIDE = 4
 """The most sweeps inside of two blocks."""
 FEW, MANY_INSIDE = 6, 12
 """The same of a single pair, whose products are computed anew for each sweep."""
@@ -74,7 +76,9 @@ class Sweeps:
         Return where a large element was left.
         """
         steps = self.steps
-        most, inside = (SWEEPS, INSIDE) if self.blocks > 2 else (FEW, MANY_INSIDE)
+        most, inside = FEW, MANY_INSIDE
+        if self.blocks > 2:
+            most, inside = MORE_SWEEPS if self.size > WIDE else SWEEPS, INSIDE
         # two buffers: what a kernel writes to can't tell its workgroups to leave
         flags = [steps.scratch(most // 2, 1, dt.int32) for _ in range(2)]
         steps.fill(lambda e, index: e.d.literal(0, "i32"), *flags)

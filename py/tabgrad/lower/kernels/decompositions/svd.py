@@ -36,16 +36,16 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     source = a.mT if wide else a
     steps.copy(x, source)
     scale = _scaled(steps, a)
-    if a.rows >= TALL * k and a.rows > qr.HELD:
+    if k > NB or (a.rows >= TALL * k and a.rows > qr.HELD):
         tau, top = steps.scratch(k, 1), steps.scratch(k, k)
         found = qr.reduce(steps, a, tau)
         qr.upper(steps, a, top)
-        values, left, right, failed = _square(steps, top)
-        first, inner = steps.scratch(a.rows, k), left[0]
+        # the columns of the transpose of r are nearer to orthogonal ones: sides change places
+        values, left, turns, failed = _square(steps, top.mT)
+        first, right = (steps.scratch(a.rows, k) for _ in range(2))
         qr.orthogonal(steps, found, first)
-        whole = steps.scratch(a.rows, k)
-        steps.multiply(whole, first, inner)
-        left = whole, left[1]
+        steps.multiply(right, first, turns)
+        wide = not wide
     else:
         values, left, right, failed = _square(steps, a)
     _finish(steps, (values, scale, failed), left, right, (u, s, v), wide)
