@@ -319,3 +319,30 @@ def test_rows_of_a_shared_array_are_read_without_looking_at_all_of_it() -> None:
     loss.backward()
     assert w.grad is not None
     assert w.grad.tolist() == [10, 2, 2]
+
+
+def test_conjugates_of_a_shared_array() -> None:
+    a = np.array([[1 + 2j, 3 - 1j]])
+    x = tg.from_numpy(a)
+    views = [
+        x.conj(),
+        x.mH.mT,
+        x.conj().imag,
+        x.conj()[0],
+        x.real,
+        x.conj().conj(),
+        x.conj().detach()[:1],
+    ]
+    for value in (1 + 2j, 5 + 5j):
+        a[0, 0] = value
+        wanted = [a.conj(), a.conj(), a.conj().imag, a.conj()[0], a.real, a, a.conj()]
+        for v, w in zip(views, wanted, strict=True):
+            assert v.tolist() == w.tolist()
+            assert v.numpy().tolist() == w.tolist()
+            assert (v + 0).tolist() == w.tolist()
+            assert v[tg.tensor([0])].tolist() == w[[0]].tolist()
+    assert views[-1].is_conj()
+    y = tg.tensor([1 + 2j]).conj().detach()[:1]
+    assert (y.numpy().tolist(), y.is_conj()) == ([1 - 2j], True)
+    views[0].mul_(1j)
+    assert a.tolist() == [[(5 + 5j) * -1j, (3 - 1j) * -1j]]

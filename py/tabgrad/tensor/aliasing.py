@@ -167,13 +167,15 @@ def refreshed(x: B) -> B:
 
 
 def memory_behind(x: Tensor) -> Any:
-    """Return the memory that others see behind `x`, None where there is none or `x` has a history."""
+    """Return the memory that others see and that has the elements of `x`, None if `x` has a history."""
     if x.alias is None or x.tracked or x.owner is not None or MODE.get().capture is not None:
         return None
     root = root_of(x)
     its = root.alias
     memory = its.memory if its.__class__ is Storage else None
-    return None if memory is None or root.tracked or not memory.held() else memory
+    if memory is None or root.tracked or any(conjugated(x)) or not memory.held():
+        return None
+    return memory
 
 
 def view(op: Op, x: Tensor, params: Params) -> Tensor:
@@ -223,14 +225,17 @@ def conjugate(x: Tensor) -> Tensor:
 
 def conjugated(x: Box) -> tuple[bool, bool]:
     """Return whether the memory behind a view has the conjugates of its elements, and whether the negatives."""
-    its = x.alias
+    its: Any = x.alias
+    steps: tuple[Step, ...] = ()
+    while its.__class__ is View:
+        # the base of a view of a detached one is a view itself
+        steps, its = (*its.steps, *steps), its.base.alias
     flipped = negative = False
-    if its.__class__ is View:
-        for op, _ in its.steps:
-            if op is conj:
-                flipped = not flipped
-            elif op.name in ("real", "imag"):
-                flipped, negative = False, flipped and op.name == "imag"
+    for op, _ in steps:
+        if op is conj:
+            flipped = not flipped
+        elif op.name in ("real", "imag"):
+            flipped, negative = False, flipped and op.name == "imag"
     return flipped, negative
 
 
