@@ -87,3 +87,10 @@ def test_old_names() -> None:
     buffer.materialize((2, 3))
     assert type(buffer) is nn.Buffer
     assert buffer.shape == (2, 3)
+
+
+def test_numbers_of_another_dtype_are_refused() -> None:
+    with tg.device("cpu"):
+        samples = tg.rand(1, 2, 2, dtype=tg.float64)
+        with pytest.raises(tg.DTypeError, match="same dtype as input"):
+            tg.nn.FractionalMaxPool2d(2, 3, _random_samples=samples)(tg.rand(1, 2, 7, 7))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, single
 from tabgrad.nn.functional.windows import each_axis
@@ -96,6 +96,11 @@ def _drawn(n: int, x: Tensor, samples: Tensor | None) -> Tensor:
     wanted = (*x.spec.shape[:2], n)
     if samples is None:
         return tg.rand(wanted, dtype=dt.float32, device=x.device)
+    if samples.spec.dtype is not x.spec.dtype:
+        raise DTypeError(
+            f"fractional_max_pool{n}d: Expect _random_samples to have the same dtype as input, got "
+            f"{samples.spec.dtype!r} and {x.spec.dtype!r}"
+        )
     if samples.spec.shape != wanted:
         raise ShapeError(
             f"fractional_max_pool{n}d: expected _random_samples of shape {wanted}, got {samples.spec.shape}"
