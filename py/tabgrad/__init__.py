@@ -54,19 +54,10 @@ from tabgrad.tensor.settings import *
 from tabgrad.tensor.shaping import *
 from tabgrad.tensor.softmax import *
 from tabgrad.tensor.statistics import *
-from tabgrad.tensor.storage import *
 from tabgrad.tensor.ternary import *
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,
     set_default_device as set_default_device,
-)  # fmt: skip
-from tabgrad.printing import (
-    get_printoptions as get_printoptions, printoptions as printoptions,
-    set_printoptions as set_printoptions,
-)  # fmt: skip
-from tabgrad.autograd.anomaly_mode import (
-    is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
-    is_anomaly_enabled as is_anomaly_enabled, set_anomaly_enabled as set_anomaly_enabled,
 )  # fmt: skip
 from tabgrad.autograd.grad_mode import (
     enable_grad as enable_grad, inference_mode as inference_mode,
@@ -117,10 +108,18 @@ if _typing.TYPE_CHECKING:
     )  # fmt: skip
     from tabgrad.amp.grad_scaler import GradScaler as GradScaler
     from tabgrad.amp.older import *
+    from tabgrad.autograd.anomaly_mode import (
+        is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+        is_anomaly_enabled as is_anomaly_enabled, set_anomaly_enabled as set_anomaly_enabled,
+    )  # fmt: skip
     from tabgrad.cuda.streams import Event as Event, Stream as Stream
     from tabgrad.exporting import export as export
     from tabgrad.tensor.defaults import *
     from tabgrad.func.control import cond as cond
+    from tabgrad.printing import (
+        get_printoptions as get_printoptions, printoptions as printoptions,
+        set_printoptions as set_printoptions,
+    )  # fmt: skip
     from tabgrad.pytorch import as_torch as as_torch
     from tabgrad.fft.short_time import *
     from tabgrad.linalg.rooted import *
@@ -142,6 +141,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.rare_creation import *
     from tabgrad.tensor.rooted import *
     from tabgrad.tensor.sampled import *
+    from tabgrad.tensor.storage import *
 else:
     _ON_DEMAND = (
         "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends", "cpu", "cuda", "distributed",

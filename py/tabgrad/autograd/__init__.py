@@ -8,13 +8,6 @@ import typing as _typing
 from importlib import import_module as _import_module
 
 from tabgrad.autograd import graph as graph
-from tabgrad.autograd.anomaly_mode import (
-    AnomalyError as AnomalyError,
-    detect_anomaly as detect_anomaly,
-    is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
-    is_anomaly_enabled as is_anomaly_enabled,
-    set_detect_anomaly as set_detect_anomaly,
-)  # fmt: skip
 from tabgrad.autograd.grad_mode import (
     enable_grad as enable_grad,
     inference_mode as inference_mode,
@@ -31,11 +24,19 @@ from tabgrad.transforms.node import Node as Node
 
 if _typing.TYPE_CHECKING:
     from tabgrad.autograd import (
+        anomaly_mode as anomaly_mode,
         forward_ad as forward_ad,
         function as function,
         functional as functional,
         profiler as profiler,
     )
+    from tabgrad.autograd.anomaly_mode import (
+        AnomalyError as AnomalyError,
+        detect_anomaly as detect_anomaly,
+        is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+        is_anomaly_enabled as is_anomaly_enabled,
+        set_detect_anomaly as set_detect_anomaly,
+    )  # fmt: skip
     from tabgrad.autograd.checks import (
         GradcheckError as GradcheckError,
         gradcheck as gradcheck,
@@ -49,19 +50,24 @@ if _typing.TYPE_CHECKING:
     from tabgrad.autograd.variable import Variable as Variable
 else:
     _ON_DEMAND = {
+        "AnomalyError": "anomaly_mode", "detect_anomaly": "anomaly_mode",
+        "is_anomaly_check_nan_enabled": "anomaly_mode", "is_anomaly_enabled": "anomaly_mode",
+        "set_detect_anomaly": "anomaly_mode",
         "GradcheckError": "checks", "gradcheck": "checks", "gradgradcheck": "checks",
         "Function": "function", "once_differentiable": "function", "GradientTape": "gradient_tape",
         "Variable": "variable",
     }  # fmt: skip
 
+    _MODULES = ("anomaly_mode", "forward_ad", "function", "functional", "profiler")
+
     def __getattr__(name: str) -> object:
         """Import a name on first use."""
         if name in _ON_DEMAND:
             return getattr(_import_module(f"tabgrad.autograd.{_ON_DEMAND[name]}"), name)
-        if name in ("forward_ad", "function", "functional", "profiler"):
+        if name in _MODULES:
             return _import_module(f"tabgrad.autograd.{name}")
         return _missing_from(__name__)(name)
 
     def __dir__() -> list[str]:
         """List all names, including those that are imported on first use."""
-        return sorted({*globals(), *_ON_DEMAND, "forward_ad", "function", "functional", "profiler"})
+        return sorted({*globals(), *_ON_DEMAND, *_MODULES})

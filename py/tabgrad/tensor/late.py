@@ -22,6 +22,7 @@ FUNCTIONS = {
         "set_default_tensor_type set_warn_always"
     ),
     "amp": "GradScaler autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
+    "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "exporting": "export",
     "fft.short_time": "istft stft",
     "func.control": "cond",
@@ -43,6 +44,7 @@ FUNCTIONS = {
         "rms_norm rrelu rrelu_ selu selu_ threshold threshold_ triplet_margin_loss"
     ),
     "nn.rooted": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+    "printing": "get_printoptions printoptions set_printoptions",
     "pytorch": "as_torch",
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
@@ -84,6 +86,7 @@ FUNCTIONS = {
         "tanh_ trunc_ xlogy_ zero_"
     ),
     "tensor.sampled": "cumulative_trapezoid gradient trapezoid trapz",
+    "tensor.storage": "as_strided as_strided_ as_strided_scatter resize_as_",
 }
 """The functions at the root of tabgrad, by the file that they are imported from."""
 
@@ -122,6 +125,7 @@ METHODS = {
     "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
     "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
+    "tensor.storage.StorageMethods": "as_strided as_strided_ as_strided_scatter resize_ resize_as_ set_",
 }
 """The methods of Tensor, by the class that they are imported from."""
 
@@ -160,12 +164,13 @@ if TYPE_CHECKING:
     from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
+    from tabgrad.tensor.storage import StorageMethods
 
     class LateMethods(
         AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
         ExchangeMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
         RootedMethods, ShortTimeMethods,
-        SparseMethods, SpecialMethods,
+        SparseMethods, SpecialMethods, StorageMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from tabgrad import dispatch, printing
+from tabgrad import dispatch
 from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
@@ -45,7 +45,6 @@ from tabgrad.tensor import (
     shaping,
     softmax,
     statistics,
-    storage,
     ternary,
     writing,
 )  # fmt: skip
@@ -86,7 +85,6 @@ class Tensor(
     shaping.ShapingMethods,
     softmax.SoftmaxMethods,
     statistics.StatisticsMethods,
-    storage.StorageMethods,
     ternary.TernaryMethods,
     writing.WritingMethods,
     Box,
@@ -346,6 +344,8 @@ class Tensor(
     # -- Python's protocols
 
     def __repr__(self) -> str:
+        from tabgrad import printing
+
         return printing.text(self)
 
     def __format__(self, spec: str) -> str:
