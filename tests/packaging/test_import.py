@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.web.inside.test_start import BYTES, MODULES
+
 DEVICE_LIBRARIES = ["wgpu", "cupy", "js", "pyodide", "tabgrad_native"]
 
 
@@ -28,6 +30,17 @@ def test_lowering_and_the_rooms_that_few_need_are_loaded_when_used() -> None:
     loaded = python("import sys, tabgrad; print(*sys.modules)").split()
     late = ("lower", "nn", "optim", "func", "exporting", "hosts.device", "hosts.reference", "utils")
     assert not [x for x in late for name in loaded if f"{name}.".startswith(f"tabgrad.{x}.")]
+
+
+def test_it_loads_no_more_than_a_page_may_wait_for() -> None:
+    script = (
+        "import os, sys, tabgrad; "
+        "loaded = [m for n, m in sys.modules.items() if n.partition('.')[0] == 'tabgrad']; "
+        "print(len(loaded), sum(os.path.getsize(m.__file__) for m in loaded))"
+    )
+    modules, size = map(int, python(script).split())
+    assert modules <= MODULES
+    assert size <= BYTES, "let what few need be imported late: tensor/late.py"
 
 
 def test_processes_are_imported_when_a_loader_asks_for_some() -> None:
