@@ -184,6 +184,12 @@ def test_arrays_of_any_strides() -> None:
     assert kept == bytes(8)
 
 
+def test_parts_without_elements() -> None:
+    z = tg.zeros(1, 0, 3, dtype=tg.complex64)
+    for x in (z, z.imag, z.real, z[:, :, 1:], tg.ones(3)[3:], tg.ones(2, 2)[:, 2:]):
+        assert x.numpy().shape == x.shape
+
+
 def test_what_shares_and_what_copies() -> None:
     a = np.zeros(2, dtype=np.float32)
     shared = [

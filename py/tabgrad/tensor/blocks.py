@@ -162,8 +162,8 @@ def sum_to_size(input: Tensor, *args: Dims, size: Dims | None = None) -> Tensor:
         m not in (1, n) for m, n in zip(wanted, shape[max(lead, 0) :], strict=False)
     ):
         raise ShapeError(f"size {list(wanted)} is not expandable to size {list(shape)}.")
-    if input.spec.dtype.category < dt.FLOAT:
-        # sums of integers are int64, also those of no dims
+    if input.spec.dtype.category < dt.FLOAT and (wanted != shape or not wanted):
+        # sums of integers are int64, that of a single number too
         input = as_dtype(input, dt.int64)
     over = tuple([k for k, n in enumerate(shape) if k < lead or wanted[k - lead] != n])
     if not over:

@@ -123,6 +123,8 @@ class Memory:
 
     def window(self, x: Tensor, lend: bool = False) -> Any:
         """Return the array of a tensor's elements in this memory."""
+        if not x.spec.size:
+            return np.empty(x.spec.shape, _stored(x.spec.dtype))
         steps, offset = x.stride(), x.storage_offset()
         width = x.spec.dtype.itemsize
         # what is made of the buffer has this array as its end, not the one behind it, so that it can be watched
