@@ -144,11 +144,10 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.storage import *
 else:
     _ON_DEMAND = (
-        "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends", "cpu", "cuda", "distributed",
-        "distributions", "extend", "fft", "func", "hub", "jit", "linalg", "mps", "multiprocessing", "nn",
-        "onnx", "optim", "profiler", "random", "serialization", "signal", "sparse", "special", "testing",
-        "types", "utils",
-        "version",
+        "__config__", "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends",
+        "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
+        "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random",
+        "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 

@@ -157,6 +157,7 @@ PATHS = {
         "linalg_lu_factor linalg_lu_factor_ex linalg_qr linalg_slogdet linalg_solve_ex linalg_svd geqrf "
         "lu_unpack qr slogdet svd triangular_solve"
     ),
+    "storage": "tabgrad: TypedStorage UntypedStorage",
     "utils.data._utils": "",
     "utils.data._utils.collate": "tabgrad.utils.data: default_collate default_convert",
     "utils.data._utils.worker": "tabgrad.utils.data: get_worker_info",
