@@ -135,6 +135,18 @@ def test_older_amp_is_off_without_an_accelerator(monkeypatch: pytest.MonkeyPatch
         assert scaler.scale(x) is x
 
 
+def test_switches_take_flags_alone() -> None:
+    switches = (
+        tg.set_autocast_cpu_enabled,
+        tg.set_autocast_cache_enabled,
+        tg.set_anomaly_enabled,
+        tg.set_warn_always,
+    )
+    for switch in switches:
+        with pytest.raises(TypeError, match="bool"):
+            switch(tg.ones(1))  # type: ignore[arg-type]
+
+
 def test_types_of_tensors_on_the_accelerator() -> None:
     x = tg.ones(2, device="cpu")
     assert not isinstance(x, tg.cuda.FloatTensor)

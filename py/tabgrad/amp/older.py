@@ -29,7 +29,7 @@ def is_autocast_cpu_enabled() -> bool:
 
 def set_autocast_cpu_enabled(enabled: bool) -> None:
     """Switch autocast on or off for the CPU; `set_autocast_enabled("cpu", enabled)`."""
-    set_autocast_enabled("cpu", enabled)
+    set_autocast_enabled("cpu", _flag("set_autocast_cpu_enabled", enabled))
 
 
 def get_autocast_cpu_dtype() -> DType:
@@ -64,7 +64,13 @@ def is_autocast_cache_enabled() -> bool:
 
 def set_autocast_cache_enabled(enabled: bool) -> None:
     """Remember whether cast weights are to be kept for the next use."""
-    _Cache.enabled = bool(enabled)
+    _Cache.enabled = _flag("set_autocast_cache_enabled", enabled)
+
+
+def _flag(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise TypeError(f"{name}: enabled must be a bool (got {type(given).__name__})")
+    return given
 
 
 __all__ = [

@@ -180,4 +180,6 @@ def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
     >>> tg.is_anomaly_enabled()
     False
     """
+    if not isinstance(mode, bool):
+        raise TypeError(f"set_anomaly_enabled: enabled must be a bool (got {type(mode).__name__})")
     set_detect_anomaly(mode, check_nan)
