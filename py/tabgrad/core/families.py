@@ -325,9 +325,9 @@ class Reduction(Op):
         result = {"same": x.dtype, "bool": dt.bool_, "index": dt.int64}[self.result]
         return spec(without(x.shape, axes), params.get("dtype", result))
 
-    def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
-        """Run the body; an empty result needs none, and NumPy refuses the maximum of an empty axis."""
-        return self.fn(*arrays, **params) if spec.size else np.zeros(spec.shape, arrays[0].dtype)
+    def body(self, spec: Spec) -> Rule | None:
+        """Return the body; an empty result needs none, and NumPy refuses the maximum of an empty axis."""
+        return self.fn if spec.size else lambda x, **_: np.zeros(spec.shape, x.dtype)
 
     def jvp(self, primals: Operands, tangents: Tangents, y: Result, params: Params) -> Any:
         """Apply the declared derivative."""

@@ -72,6 +72,7 @@ class Op:
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.facts = facts
         self.specs: dict[Any, Spec] = {}
+        self.runs: dict[Any, Any] = {}
         self.saved: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
         self.plans: dict[Any, Any] = {}
         self.fits: dict[Any, tuple[Spec, ...]] = {}
@@ -121,7 +122,13 @@ class Op:
 
     def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
         """Compute the result from NumPy arrays; `spec` is the result of `infer`."""
-        return self.fn(*arrays, **params)
+        body = self.body(spec)
+        assert body is not None
+        return body(*arrays, **params)
+
+    def body(self, spec: Spec) -> Rule | None:
+        """Return the function of arrays that computes a result of `spec`; None if only `numpy` can."""
+        return self.fn
 
     def check(self) -> None:
         """Raise RegistryError if the declaration is incomplete or inconsistent."""

@@ -102,7 +102,7 @@ class Part(Op):
         self.lowering = whole.name
         self.__name__, self.__doc__, self.__module__ = self.name, whole.__doc__, whole.__module__
         self.operands, self.variadic, self.facts = whole.operands, whole.variadic, {}
-        self.specs, self.saved, self.plans, self.fits = {}, {}, {}, {}
+        self.specs, self.runs, self.saved, self.plans, self.fits = {}, {}, {}, {}, {}
         REGISTRY.add(self)
 
     @property
@@ -118,6 +118,10 @@ class Part(Op):
     def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
         """Return the Spec of this result."""
         return self.several.infer_all(specs, intern_params(params))[self.index]
+
+    def body(self, spec: Spec) -> Rule | None:
+        """Return None: all results come from one computation."""
+        return None
 
     def numpy(self, arrays: Sequence[Any], spec: Spec, params: Params) -> Any:
         """Compute this result."""

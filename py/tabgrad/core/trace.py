@@ -117,10 +117,14 @@ class Mode:
     """What `autograd.set_multithreading_enabled` was told."""
     tapes: int = 0
     """How many of `autograd.GradientTape` record."""
+    plain: bool = field(init=False)
+    """Whether ops go to the base as they are, and only compute."""
     birth: int = field(init=False)
     """Stamp for new tensors: 2 × the innermost level's serial number, plus 1 in inference mode."""
 
     def __post_init__(self) -> None:
+        others = (self.capture, self.autocast, self.around)
+        self.plain = not self.levels and others == (None, None, None)
         self.birth = 2 * (self.levels[-1].serial if self.levels else 0) + self.inference
 
     def replace(self, **changes: Any) -> Mode:

@@ -141,11 +141,16 @@ device = Device
 
 
 def _new(kind: str, at: int) -> Device:
+    return _DEVICES.setdefault((kind, at), unlisted(kind, None, at))
+
+
+def unlisted(kind: str, backend: Backend | None, at: int = 0) -> Device:
+    """Return a device that no name finds."""
     made = object.__new__(Device)
-    made.type, made.index = kind, at
-    made._backend = made.memory_limit = made._opening = None
+    made.type, made.index, made._backend = kind, at, backend
+    made.memory_limit = made._opening = None
     made._lost = made._warned = False
-    return _DEVICES.setdefault((kind, at), made)
+    return made
 
 
 @setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -38,6 +39,39 @@ def _single(value: Any) -> Any:
     return dt.float32 if value in dt.HALVES else value
 
 
+class _GlobalErrors:
+    """What NumPy does about floating-point errors, where that isn't in a context variable: before 2.0."""
+
+    def set(self, value: object) -> Any:
+        """Ignore all of them; return what `reset` takes."""
+        return np.seterr(all="ignore")
+
+    def reset(self, before: Any) -> None:
+        """Do again what was done before."""
+        np.seterr(**before)
+
+
+array: Any = None
+"""The type of NumPy's arrays, once it is imported."""
+errors: Any = None
+"""NumPy's context variable that says what to do about floating-point errors."""
+quiet: Any = None
+"""The value of that variable for which all errors are ignored."""
+
+
+def _import_numpy() -> None:
+    """Find out how errors are ignored: `np.errstate` takes as long as a small op."""
+    global array, errors, quiet
+    if array is None:
+        before = copy_context()
+        with np.errstate(all="ignore"):
+            within = copy_context()
+        changed = [v for v in within if v not in before or within[v] is not before[v]]
+        errors = changed[0] if len(changed) == 1 else _GlobalErrors()
+        quiet = within[errors] if len(changed) == 1 else None
+        array = np.ndarray
+
+
 class NumPyBackend:
     """Runs ops on NumPy arrays, which are never changed after they are made.
 
@@ -49,15 +83,33 @@ class NumPyBackend:
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params
     ) -> tuple[Any, Spec]:
         """Run `op`; return the array and its spec."""
-        spec = op.infer(specs, params)
-        if not op.raw and (spec.dtype in dt.HALVES or any(s.dtype in dt.HALVES for s in specs)):
+        found = op.runs.get((specs, params))
+        if found is None:
+            found = self._prepare(op, specs, params)
+        spec, want, body = found
+        if want is None:
             return self._in_single(op, values, specs, params, spec), spec
-        with np.errstate(all="ignore"):
-            out = op.numpy(values, spec, params)
-        want = array_name(spec.dtype)
-        if type(out) is not np.ndarray or out.dtype.name != want:
+        before = errors.set(quiet)
+        try:
+            out = body(*values, **params) if body else op.numpy(values, spec, params)
+        finally:
+            errors.reset(before)
+        if type(out) is not array or out.dtype is not want:
             out = np.asarray(out, dtype=want)
         return out, spec
+
+    def _prepare(self, op: Op, specs: tuple[Spec, ...], params: Params) -> tuple[Any, ...]:
+        """Return, and note for the next time, what `run` needs to know about these operands.
+
+        That is the spec of the result, the dtype of its array, and the function that computes it. The dtype is
+        None if the op runs in float32 because of a half precision.
+        """
+        _import_numpy()
+        spec = op.infer(specs, params)
+        halves = not op.raw and any(s.dtype in dt.HALVES for s in (spec, *specs))
+        want = None if halves else np.dtype(array_name(spec.dtype))
+        found = op.runs[specs, params] = spec, want, op.body(spec)
+        return found
 
     def _in_single(
         self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params, spec: Spec
@@ -65,15 +117,26 @@ class NumPyBackend:
         """Run an op in float32, because it has half-precision arrays."""
         wide = [widened(v, s.dtype) for v, s in zip(values, specs, strict=True)]
         settings = Params({name: _single(value) for name, value in params.items()})
-        with np.errstate(all="ignore"):
+        before = errors.set(quiet)
+        try:
             out = op.numpy(wide, spec_of(spec.shape, _single(spec.dtype)), settings)
             return rounded(out, spec.dtype)
+        finally:
+            errors.reset(before)
 
     def constant(self, value: complex, spec: Spec) -> Any:
         """Make an array filled with `value`; it takes the memory of one element."""
-        with np.errstate(all="ignore"):
+        if array is None:
+            _import_numpy()
+        before = errors.set(quiet)
+        try:
             one = rounded(np.array(value, dtype=_single(spec.dtype).name), spec.dtype)
-        return np.broadcast_to(one, spec.shape)
+        finally:
+            errors.reset(before)
+        if spec.shape:
+            return np.broadcast_to(one, spec.shape)
+        one.setflags(write=False)
+        return one
 
     def filling(self, value: Any, spec: Spec) -> complex | None:
         """Return the number that fills a constant, or None for any other array."""

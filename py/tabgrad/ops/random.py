@@ -4,6 +4,8 @@ the same numbers."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tabgrad.core.op import Operands
     from tabgrad.tensor import Tensor
 
+MASK = 0xFFFFFFFF
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -37,21 +40,50 @@ def random_bits(key: Operand, call: Operand, *, shape: Ints) -> Array:
 
     `key` and `call` are 0-d uint32 tensors: the seed, and the number of earlier draws.
     """
-    count = int(np.prod(shape, dtype=np.int64))
-    k = [np.uint32(key), np.uint32(call)]
-    k.append(k[0] ^ k[1] ^ np.uint32(0x1BD11BDA))
-    a = np.arange(count, dtype=np.uint32)
-    with np.errstate(over="ignore"):
-        a = a + k[0]
-        b = np.zeros(count, dtype=np.uint32) + k[1]
-        for i in range(5):
-            for r in ROTATIONS[i % 2]:
+    count = math.prod(shape)
+    k = int(key), int(call)
+    if 0 < count <= PACKED:
+        index, mask = _packed(count)
+        found = _threefry(index, 0, k, mask).to_bytes(8 * count, "little")
+        words = np.frombuffer(found, "<u4")[::2].astype(np.uint32)
+    else:
+        words = np.arange(count, dtype=np.uint32)
+        for i in range(0, count, BLOCK):
+            a = words[i : i + BLOCK]
+            words[i : i + BLOCK] = _threefry(a, np.zeros_like(a), k, None)
+    return words.reshape(shape)
+
+
+PACKED = 192
+"""The most words that are computed as one Python int, 64 bits for each: NumPy takes longer for so few."""
+BLOCK = 1 << 13
+"""The words that NumPy computes at once, few enough for the cache."""
+
+
+@functools.cache
+def _packed(count: int) -> tuple[int, int]:
+    """Pack the numbers 0, 1, ... into one int; return it and the mask of the low half of each."""
+    index = sum(i << 64 * i for i in range(count))
+    return index, sum(MASK << 64 * i for i in range(count))
+
+
+def _threefry(a: Any, b: Any, key: tuple[int, int], mask: int | None) -> Any:
+    """Return the first words for the counters (a, b): arrays of uint32, or with a mask packed numbers."""
+    one: Any = np.uint32(1) if mask is None else mask // MASK
+    k = [part * one for part in (*key, key[0] ^ key[1] ^ 0x1BD11BDA)]
+    a, b = a + k[0], b + k[1]
+    for i in range(5):
+        for r in ROTATIONS[i % 2]:
+            if mask is None:
                 a = a + b
-                b = (b << np.uint32(r)) | (b >> np.uint32(32 - r))
-                b = b ^ a
-            a = a + k[(i + 1) % 3]
-            b = b + k[(i + 2) % 3] + np.uint32(i + 1)
-    return a.reshape(shape)
+                b = (b << r | b >> 32 - r) ^ a
+            else:
+                a = a + b & mask
+                b = (b << r | b >> 32 - r) & mask ^ a
+        a, b = a + k[(i + 1) % 3], b + k[(i + 2) % 3] + one * (i + 1)
+        if mask is not None:
+            a, b = a & mask, b & mask
+    return a
 
 
 def _batched_keys(n: int, args: Operands, dims: Sequence[int | None], shape: Ints) -> Tensor:

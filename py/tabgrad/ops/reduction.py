@@ -35,7 +35,7 @@ def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
     """Compute the sum over `axes`."""
-    return x.sum(axes, dtype=summing(x, axes)).astype(x.dtype, copy=False)
+    return np.add.reduce(x, axes, summing(x, axes)).astype(x.dtype, copy=False)
 
 
 def summing(x: Array, axes: Ints) -> Any:
@@ -62,7 +62,7 @@ def _prod_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
 @reduction(kind="prod", derivative=_prod_derivative, kinds="iufc")
 def reduce_prod(x: Operand, *, axes: Ints) -> Array:
     """Compute the product over `axes`."""
-    return x.prod(axes, dtype=x.dtype)
+    return np.multiply.reduce(x, axes, x.dtype)
 
 
 def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tensor:
@@ -79,31 +79,31 @@ def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tens
 @reduction(kind="max", derivative=_extreme_derivative, kinds="biuf")
 def reduce_max(x: Operand, *, axes: Ints) -> Array:
     """Compute the maximum over `axes`, nan where there is one; ties share the derivative equally."""
-    return x.max(axes)
+    return np.maximum.reduce(x, axes)
 
 
 @reduction(kind="max", derivative=None, kinds="biuf")
 def peak(x: Operand, *, axes: Ints) -> Array:
     """Compute the maximum over `axes` as a constant without derivative, which keeps exp() in range."""
-    return x.max(axes)
+    return np.maximum.reduce(x, axes)
 
 
 @reduction(kind="min", derivative=_extreme_derivative, kinds="biuf")
 def reduce_min(x: Operand, *, axes: Ints) -> Array:
     """Compute the minimum over `axes`, nan where there is one; ties share the derivative equally."""
-    return x.min(axes)
+    return np.minimum.reduce(x, axes)
 
 
 @reduction(kind="any", derivative=None, result="bool", kinds="b")
 def reduce_any(x: Operand, *, axes: Ints) -> Array:
     """Test whether any element over `axes` is true."""
-    return x.any(axes)
+    return np.logical_or.reduce(x, axes)
 
 
 @reduction(kind="all", derivative=None, result="bool", kinds="b")
 def reduce_all(x: Operand, *, axes: Ints) -> Array:
     """Test whether all elements over `axes` are true."""
-    return x.all(axes)
+    return np.logical_and.reduce(x, axes)
 
 
 @reduction(kind="argmax", derivative=None, result="index", kinds="biuf")
@@ -174,4 +174,4 @@ def first_max(x: Operand, *, axes: Ints, padded: tuple[Ints, ...] = ()) -> Array
 
     `padded` describes windows over a padded input, see `inside`; padding gets no derivative.
     """
-    return x.max(axes)
+    return np.maximum.reduce(x, axes)

@@ -104,7 +104,19 @@ def _expand_lift(n: int, *, shape: Ints) -> dict[str, Ints]:
 )
 def expand(x: Operand, *, shape: Ints) -> Array:
     """Broadcast `x` to `shape`: axes of size 1 are repeated, leading axes are added."""
-    return np.broadcast_to(x, shape)
+    return _repeated(x, shape)
+
+
+FEW = 1 << 10
+"""The most elements that are copied sooner than NumPy broadcasts them without a copy."""
+
+
+def _repeated(x: Array, shape: Ints) -> Array:
+    if not x.ndim or math.prod(shape) > FEW:
+        return np.broadcast_to(x, shape)
+    out = np.empty(shape, x.dtype)
+    out[...] = x
+    return out
 
 
 def _expand_batch(
@@ -134,7 +146,11 @@ def _expand_batch(
 )
 def spread(x: Operand, *, shape: Ints, axes: Ints) -> Array:
     """Repeat `x` along the new axes `axes` of `shape`: the transpose of a sum over them."""
-    return np.broadcast_to(np.expand_dims(x, axes), shape)
+    kept = (None if i in axes else _ALL for i in range(len(shape)))
+    return _repeated(x[tuple(kept)], shape)
+
+
+_ALL = slice(None)
 
 
 # -- slice, flip, pad ------------------------------------------------------------------------------

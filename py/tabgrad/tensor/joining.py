@@ -12,6 +12,7 @@ from tabgrad.ops import indexing as i, view as v
 from tabgrad.tensor import reading, shaping
 from tabgrad.tensor.aliasing import reshaped, view_with
 from tabgrad.tensor.arguments import axis, tensors as listed
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import tensor as make
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.selecting import index_select
@@ -33,6 +34,7 @@ def _promoted(name: str, given: list[Any]) -> list[Any]:
 
 
 @takes_out
+@chained
 def cat(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along `dim`; their other sizes must agree.
 
@@ -62,6 +64,7 @@ concat = concatenate = cat
 
 
 @takes_out
+@chained
 def stack(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new `dim`.
 

@@ -15,6 +15,7 @@ from tabgrad.core.trace import MODE, Box, bind
 from tabgrad.ops import elementwise as e, linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.joining import stack
 from tabgrad.tensor.public import takes_out
@@ -137,6 +138,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Return the dot product of two vectors."""
     _ranked("dot", input, tensor, (1, 1))
@@ -154,6 +156,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Return the dot products along the last dims; of scalars, the product."""
     _check("inner", input, other)
@@ -165,6 +168,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Return the matrix of the products of the elements of two vectors."""
     if len(input.spec.shape) != 1 or len(vec2.spec.shape) != 1:
@@ -203,6 +207,7 @@ def _sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
 
 
 @takes_out
+@chained
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -211,6 +216,7 @@ def addmm(
 
 
 @takes_out
+@chained
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -229,6 +235,7 @@ def addbmm(
 
 
 @takes_out
+@chained
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -291,6 +298,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Dims] = 2) -> Tensor:
 
 
 @takes_out
+@chained
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Return the Kronecker product: each element of `input` times the whole of `other`."""
     rank = max(len(input.spec.shape), len(other.spec.shape))
@@ -304,6 +312,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Return the cross product of vectors of 3 along `dim`, by default the first dim of size 3."""
     one, two = input.spec.shape, other.spec.shape

@@ -18,6 +18,7 @@ from tabgrad.ops.special import radius
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.arguments import axes
 from tabgrad.tensor.arithmetic import sub
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
@@ -92,12 +93,14 @@ def norm(
     return _norm(x, p, over, keepdim)
 
 
+@chained
 @widened(autocast=True)
 def _norm(x: Tensor, p: float, over: Ints, keepdim: bool) -> Tensor:
     y = vector_norm(x, p, over)
     return reshape.bind(y, shape=with_ones(x.spec.shape, over)) if keepdim else y
 
 
+@chained
 @widened(autocast=True)
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """Return the p-norm of input - other."""

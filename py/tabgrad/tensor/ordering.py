@@ -16,6 +16,7 @@ from tabgrad.ops.checked import within
 from tabgrad.ops.indexing import gather
 from tabgrad.tensor import arithmetic as a, return_types
 from tabgrad.tensor.arguments import as_dtype, axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.joining import cat, narrow
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 @takes_out
+@chained
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> return_types.sort:
@@ -52,12 +54,14 @@ def msort(input: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Return the indices that sort `input` along `dim`."""
     return sort(input, dim, descending).indices
 
 
 @takes_out
+@chained
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> return_types.topk:
@@ -71,6 +75,7 @@ def topk(
 
 
 @takes_out
+@chained
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> return_types.kthvalue:
     """Return (values, indices) of the k-th smallest element along `dim`, counted from 1."""
     refuse_bool("kthvalue", input)
@@ -144,6 +149,7 @@ def _running(name: str, x: Tensor, dim: int, dtype: DType | None) -> tuple[Any, 
 
 
 @takes_out
+@chained
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Return the running sum along `dim`.
 
@@ -156,6 +162,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 
 
 @takes_out
+@chained
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Return the running product along `dim`."""
     x, at = _running("cumprod", input, dim, dtype)
@@ -163,6 +170,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 
 
 @takes_out
+@chained
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Return the logarithm of the running sum of exp(x) along `dim`, without overflow."""
     needs_float("logcumsumexp", input)
@@ -180,18 +188,21 @@ def _extremes(name: str, x: Tensor, dim: int, least: bool) -> tuple[Any, Any]:
 
 
 @takes_out
+@chained
 def cummax(input: Tensor, dim: int) -> return_types.cummax:
     """Return (values, indices) of the largest element so far along `dim`."""
     return return_types.cummax(*_extremes("cummax", input, dim, False))
 
 
 @takes_out
+@chained
 def cummin(input: Tensor, dim: int) -> return_types.cummin:
     """Return (values, indices) of the smallest element so far along `dim`."""
     return return_types.cummin(*_extremes("cummin", input, dim, True))
 
 
 @takes_out
+@chained
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None,
     append: Tensor | None = None,
@@ -215,6 +226,7 @@ def diff(
 
 
 @takes_out
+@chained
 def searchsorted(
     sorted_sequence: Tensor, input: Tensor | Number, *, out_int32: bool = False,
     right: bool = False, side: str | None = None, sorter: Tensor | None = None,

@@ -18,6 +18,7 @@ from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import creation, ranges, reading, reductions, return_types, selecting
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.norms import root, vector_norm
 from tabgrad.tensor.ordering import diff
@@ -75,6 +76,7 @@ def cdist(
     return _between(x1, x2, float(p), mode)
 
 
+@chained
 @widened
 def _between(x1: Tensor, x2: Tensor, p: float, mode: str) -> Tensor:
     rows, others, width = x1.spec.shape[-2], x2.spec.shape[-2], x1.spec.shape[-1]
@@ -124,6 +126,7 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     return _pairwise(input, float(p))
 
 
+@chained
 @widened
 def _pairwise(x: Tensor, p: float) -> Tensor:
     pairs = list(combinations(range(x.spec.shape[0]), 2))
@@ -136,6 +139,7 @@ def _pairwise(x: Tensor, p: float) -> Tensor:
 
 
 @takes_out
+@chained
 @widened
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Return `input` with each slice along `dim` whose p-norm is above `maxnorm` scaled down to it.
@@ -165,6 +169,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return e.mul(input, keep(factor, input, over))
 
 
+@chained
 @widened
 def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
     """Return the norms over all dims but `dim`, which are kept with size 1; with `dim` -1 the norm of all.

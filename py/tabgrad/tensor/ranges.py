@@ -16,6 +16,7 @@ from tabgrad.ops.rounding import ge, le
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import aliasing, creation
 from tabgrad.tensor.arguments import listed, tensors
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import place, placed, require
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.layout import layout as Layout
@@ -204,6 +205,7 @@ def _triangle(name: str, x: Tensor, diagonal: int, keep: Callable[..., Tensor]) 
 
 
 @takes_out
+@chained
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the lower triangle of each matrix, zeros above the k-th diagonal.
 
@@ -216,6 +218,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 @takes_out
+@chained
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the upper triangle of each matrix, zeros below the k-th diagonal."""
     return _triangle("triu", input, diagonal, ge)

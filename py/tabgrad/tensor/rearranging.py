@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor.arguments import axes, axis, ints
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.joining import cat, narrow
 from tabgrad.tensor.shaping import ravel, transpose
 
@@ -36,6 +37,7 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
+@chained
 def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
     """Move the elements `shifts` places along `dims`; those that leave at one end enter at the other.
 
@@ -79,6 +81,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return flip(transpose(input, a, b), a) if k == 1 else transpose(flip(input, a), a, b)
 
 
+@chained
 def repeat(self: Tensor, *args: Dims, repeats: Dims | None = None) -> Tensor:
     """Repeat the tensor so many times along each dim; more numbers than dims add dims in front.
 

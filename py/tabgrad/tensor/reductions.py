@@ -19,6 +19,7 @@ from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import arithmetic as a, elementary, return_types
 from tabgrad.tensor.arguments import as_dtype, axes, axis, countable, spread
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.comparison import truth
 from tabgrad.tensor.norms import root
 from tabgrad.tensor.public import takes_out
@@ -80,6 +81,7 @@ _SUM: Op = r.reduce_sum
 
 
 @takes_out
+@chained
 def nansum(
     input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -108,6 +110,7 @@ def mean(
     return _mean(x, axes("mean", dim, len(x.spec.shape)), keepdim)
 
 
+@chained
 @widened(autocast=True)
 def _mean(x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     total = reduce(r.reduce_sum, x, over, keepdim)
@@ -117,6 +120,7 @@ def _mean(x: Tensor, over: Ints, keepdim: bool) -> Tensor:
 
 
 @takes_out
+@chained
 @widened(autocast=True)
 def nanmean(
     input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
@@ -149,12 +153,14 @@ def _check_some(name: str, x: Tensor, over: Ints, error: type[Exception] = Index
 
 
 @takes_out
+@chained
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Return the maximum over `dim`, or of all; ties share the derivative equally, a nan has none."""
     return _extremes("amax", r.reduce_max, input, dim, keepdim)
 
 
 @takes_out
+@chained
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Return the minimum over `dim`, or of all; ties share the derivative equally, a nan has none."""
     return _extremes("amin", r.reduce_min, input, dim, keepdim)
@@ -202,6 +208,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg("argmin", r.argmin, input, dim, keepdim)
 
 
+@chained
 def _extreme(name: str, x: Tensor, dim: int, keepdim: bool) -> Pair:
     most = name == "max"
     if not len(x.spec.shape):
@@ -339,6 +346,7 @@ def _over(
     return axes(name, dim, len(x.spec.shape)), float(unbiased if correction is None else correction)
 
 
+@chained
 @widened
 def _spread(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     """Return the variance and the mean."""
@@ -357,6 +365,7 @@ def _spread(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     return variance, center
 
 
+@chained
 @widened
 def _deviation(x: Tensor, over: Ints, keepdim: bool, correction: float) -> Pair:
     """Return the root of the variance, and the mean."""

@@ -16,6 +16,7 @@ from tabgrad.ops import elementwise as e, indexing as i, reduction, rounding as 
 from tabgrad.ops.checked import within
 from tabgrad.tensor import indexing, nonzero
 from tabgrad.tensor.arguments import axis, index_tensor, scalar
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
 from tabgrad.tensor.writers import write_through
@@ -48,6 +49,7 @@ def _cropped(x: Tensor, shape: Ints) -> Tensor:
 
 
 @takes_out
+@chained
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Return y[i][j] = input[index[i][j]][j] for dim 0, and so on for other dims and ranks.
 
@@ -86,6 +88,7 @@ def _gathered(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices of `input` along `dim` at the places of a 1-d `index`."""
     k = index_tensor("index_select", index)
@@ -116,6 +119,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 @takes_out
+@chained
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Return gather(input, dim, indices) with both broadcast; without `dim` of the flattened tensors.
 
@@ -206,6 +210,7 @@ def scatter(
 
 
 @takes_out
+@chained
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return `input` with src[i][j] added at [index[i][j]][j] for dim 0, and so on.
 

@@ -13,6 +13,7 @@ from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting,
 from tabgrad.ops.checked import confined
 from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reductions, return_types
 from tabgrad.tensor.arguments import as_dtype, axis, floating
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.diagonals import diagonal
 from tabgrad.tensor.fronts import complex_numbers
@@ -122,6 +123,7 @@ def _rows_at(rows: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @takes_out
+@chained
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mode:
     """Return (values, indices) of the commonest element along `dim`, the smallest of equally common ones."""
     at = axis("mode", dim, len(input.spec.shape))
@@ -249,6 +251,7 @@ def real_part(x: Tensor) -> Tensor:
     return x.real if x.spec.dtype.is_complex else x
 
 
+@chained
 @widened
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
@@ -299,6 +302,7 @@ def cov(
     return v.reshape.bind(c, shape=()) if c.spec.size == 1 else c
 
 
+@chained
 @widened
 def corrcoef(input: Tensor) -> Tensor:
     """Return the correlation of the rows of a matrix."""

@@ -11,6 +11,7 @@ from tabgrad.core.scalars import fits, number
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r, special as s
 from tabgrad.tensor.arithmetic import FLOAT, add, div, mul, rsub, sub
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @takes_out
+@chained
 def clamp(
     input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None
 ) -> Tensor:
@@ -71,6 +73,7 @@ def clamp_max(input: Tensor, max: Tensor | Number) -> Tensor:
 
 
 @takes_out
+@chained
 @widened
 def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
     """Return input + weight * (end - input)."""
@@ -91,6 +94,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
 
 
 @takes_out
+@chained
 @widened
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """Return input + value * tensor1 * tensor2."""
@@ -102,6 +106,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 
 @takes_out
+@chained
 @widened
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """Return input + value * tensor1 / tensor2."""

@@ -10,6 +10,7 @@ from tabgrad.ops.elementwise import add, div, maximum, mul, sub
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.norms import vector_norm
 from tabgrad.tensor.points import pdist as pdist
 from tabgrad.tensor.public import takes_out, with_out
@@ -33,6 +34,7 @@ def normalize(
 
 
 @takes_out
+@chained
 @widened(autocast=True)
 def _normalized(input: Tensor, p: float, dim: Dims, eps: float) -> Tensor:
     needs_float("normalize: linalg.vector_norm", input)
@@ -40,6 +42,7 @@ def _normalized(input: Tensor, p: float, dim: Dims, eps: float) -> Tensor:
     return div(input, keep(maximum(vector_norm(input, p, axes), eps), input, axes))
 
 
+@chained
 @widened(autocast=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Compute the cosine of the angle between the vectors along `dim`; norms count as at least `eps`."""
@@ -53,6 +56,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return div(reduce_sum.bind(product, axes=axes), mul(*norms))
 
 
+@chained
 @widened(autocast=True)
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False

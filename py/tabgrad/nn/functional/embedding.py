@@ -18,6 +18,7 @@ from tabgrad.ops.reduction import first_max, reduce_sum
 from tabgrad.ops.rounding import eq, ne
 from tabgrad.ops.view import expand, reshape, spread
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.norms import vector_norm
 
 
@@ -31,6 +32,7 @@ def padding_row(name: str, padding_idx: int, rows: int) -> int:
     return padding_idx % rows
 
 
+@chained
 def _looked_up(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, name: str = "embedding",
     sparse: bool = False,

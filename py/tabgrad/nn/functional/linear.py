@@ -13,6 +13,7 @@ from tabgrad.ops.elementwise import add
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.view import permute, reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_sparse
 
 
@@ -37,6 +38,7 @@ def one_dtype(name: str, *tensors: Any) -> list[Any]:
 
 
 @takes_sparse
+@chained
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute input @ weight.T + bias for an input [..., in] and a weight [out, in].
 
@@ -67,6 +69,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @of_tensors
+@chained
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
     lead = input1.spec.shape[:-1]

@@ -33,6 +33,7 @@ from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.rounding import eq, ge, gt
 from tabgrad.ops.special import coin_entropy, softplus, xlogy
 from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.softmax import top
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _class_weights(
 
 
 @kinked
+@chained
 @widened(autocast=True)
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
@@ -165,6 +167,7 @@ def nll_loss(
     return _weighted_mean(loss, factor, reduction)
 
 
+@chained
 @widened(autocast=True)
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
@@ -262,6 +265,7 @@ def _elementwise_loss(
     return _weighted_mean(loss, wide, "mean")
 
 
+@chained
 @widened(autocast=True)
 def mse_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -272,6 +276,7 @@ def mse_loss(
     return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
 
 
+@chained
 @widened(autocast=True)
 def l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -281,6 +286,7 @@ def l1_loss(
     return _elementwise_loss(sub(input, target).abs(), weight, size_average, reduce, reduction)
 
 
+@chained
 @widened(autocast=True)
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
@@ -298,6 +304,7 @@ def huber_loss(
     return _elementwise_loss(loss, weight, None, None, reduction)
 
 
+@chained
 @widened(autocast=True)
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -323,6 +330,7 @@ def _one_shape(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
+@chained
 @widened(autocast=True)
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
@@ -344,6 +352,7 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
+@chained
 @widened(autocast=True)
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,

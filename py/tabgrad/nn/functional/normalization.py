@@ -14,6 +14,7 @@ from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.aliasing import whole
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -53,6 +54,7 @@ def _last_axes(
     return tuple(range(rank - len(shape), rank))
 
 
+@chained
 @widened(first=True, autocast=True)
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
@@ -82,6 +84,7 @@ def rms_norm(
     return _rms_norm(input, weight, normalized_shape, epsilon(input) if eps is None else eps)
 
 
+@chained
 @widened(first=True, autocast=True)
 def _rms_norm(
     input: Tensor, weight: Tensor | None, normalized_shape: Sequence[int], eps: float
@@ -156,6 +159,7 @@ def _check_channels(input: Tensor, **given: Any) -> None:
             )
 
 
+@chained
 @widened(first=True)
 def _by_running(
     input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
@@ -200,6 +204,7 @@ def _by_batch(
     return _affine(rest, rsqrt(add(spread, eps)), weight, bias, input)
 
 
+@chained
 @widened(first=True, autocast=True)
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -253,6 +258,7 @@ def _by_instance(
     return y if bias is None else add.bind(y, along(bias, input, 1))
 
 
+@chained
 @widened
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0

@@ -17,6 +17,7 @@ from tabgrad.core.trace import constant
 from tabgrad.ops.elementwise import copy, where
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import expand, flip, pad as pad_zeros, part
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -87,6 +88,7 @@ _MODES = {"reflect": _mirror, "replicate": _edge, "circular": _around}
 
 
 @of_tensors
+@chained
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:

@@ -34,12 +34,14 @@ from tabgrad.ops.rounding import eq, isfinite
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor.types import Dims, Ints
 
 
 @kinked
+@chained
 def _max_pool(
     n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
     padding: Dims = 0, dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
@@ -83,6 +85,7 @@ def _window_indices(w: Tensor, y: Tensor, g: Geometry) -> Tensor:
 
 
 @kinked
+@chained
 @widened
 def _avg_pool(
     n: int, x: Tensor, kernel_size: Dims, stride: Dims | None = None,
@@ -129,6 +132,7 @@ def _counts(g: Geometry, x: Tensor, include_pad: bool) -> Tensor:
     return total
 
 
+@chained
 @widened
 def _lp_pool(
     n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,

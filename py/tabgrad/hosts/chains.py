@@ -1,0 +1,217 @@
+"""Chains: the ops that a function composes, recorded once for specs of operands, then run by NumPy on `cpu`.
+
+For few elements the way of each op through the interpreter stack takes longer than its arithmetic. A function
+is called once with tensors of `RECORDER`, which have no values, so what it does can't depend on any. A chain
+has the bodies of the ops that it applied, in their order; what depends on no operand is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NoReturn
+
+from tabgrad.core import dtype as dt
+from tabgrad.core.lazy_numpy import np
+from tabgrad.core.op import Op
+from tabgrad.core.several import Part
+from tabgrad.core.spec import NO_PARAMS, Params, Spec
+from tabgrad.core.trace import MODE, Box, using, wrap
+from tabgrad.hosts import reference
+from tabgrad.hosts.devices import device, unlisted
+from tabgrad.hosts.meta import MetaBackend
+
+UNREPEATED = frozenset(("random_bits",))
+"""The ops that give other numbers at each call."""
+
+
+class Unrepeatable(Exception):
+    """A function does something that its ops don't repeat, such as to read a value."""
+
+
+class Recorded:
+    """The value of a tensor of `RECORDER`: an operand, a constant `array`, or the result of an op."""
+
+    __slots__ = ("args", "array", "op", "params", "spec")
+
+    def __init__(
+        self, spec: Spec, array: Any = None, op: Op | None = None,
+        args: tuple[Recorded, ...] = (), params: Params = NO_PARAMS,
+    ) -> None:  # fmt: skip
+        self.spec, self.array, self.op, self.args, self.params = spec, array, op, args, params
+
+    def __array__(self, *_args: Any, **_named: Any) -> NoReturn:
+        raise Unrepeatable("there are no numbers here")
+
+
+class Recorder(MetaBackend):
+    """Notes each op; its values are Recorded."""
+
+    def run(
+        self, op: Op, values: tuple[Any, ...], specs: tuple[Spec, ...], params: Params
+    ) -> tuple[Any, Spec]:
+        """Return what stands for the result, and its spec."""
+        spec = op.infer(specs, params)
+        if op.name in UNREPEATED or any(s.dtype in dt.HALVES for s in (spec, *specs)):
+            raise Unrepeatable(op.name)
+        return Recorded(spec, None, op, values, params), spec
+
+    def constant(self, value: complex, spec: Spec) -> Any:
+        """Return what stands for an array that is filled with `value`."""
+        return Recorded(spec, _cpu().constant(value, spec))
+
+    def adopt(self, data: memoryview, spec: Spec) -> Any:
+        """Return what stands for an array of these bytes."""
+        return Recorded(spec, _cpu().upload(data, spec))
+
+    upload = adopt
+
+    def read(self, value: Any, spec: Spec) -> NoReturn:
+        """Raise Unrepeatable."""
+        raise Unrepeatable("there are no numbers here")
+
+
+class _Watch:
+    """A capture to which a function may say nothing but which tensors its ops read."""
+
+    active = True
+
+    def note(self, _args: object) -> None:
+        """Nothing is to be noted."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise (AttributeError if name.startswith("__") else Unrepeatable)(name)
+
+
+CPU = device("cpu")
+RECORDER = unlisted("cpu", Recorder())
+WATCH: Any = _Watch()
+
+
+def _cpu() -> Any:
+    return CPU.backend
+
+
+_PICKED = tuple([itemgetter(i) for i in range(16)])
+Step = tuple[Callable[..., Any], Callable[[list[Any]], Sequence[Any]], Params, Any]
+
+
+class Chain:
+    """Computes the results of a function for arrays of certain specs."""
+
+    def __init__(self, operands: list[Recorded], results: list[Recorded]) -> None:
+        self.places = {x: i for i, x in enumerate(operands)}
+        self.constants: list[Any] = []
+        order = list(_in_order(results, self.places))
+        for x in order:
+            if x.array is not None:
+                self.places[x] = len(self.places)
+                self.constants.append(x.array)
+        self.size = len(self.places)
+        self.steps: list[Step] = []
+        self.done: dict[Any, int] = {}
+        for x in order:
+            if x.array is None:
+                self.places[x] = self._step(x)
+        self.results = [(self.places[y], y.spec) for y in results]
+
+    def _step(self, x: Recorded) -> int:
+        """Add the step that computes `x`, unless one does already; return the place of its value."""
+        op: Any = x.op
+        refs = [self.places[a] for a in x.args]
+        want = np.dtype(reference.array_name(x.spec.dtype))
+        if not isinstance(op, Part):
+            return self._once(op.body(x.spec), refs, x.params, want)
+        whole = self._once(op.several.fn, refs, x.params, None)
+        return self._once(_PICKED[op.index], [whole], NO_PARAMS, want)
+
+    def _once(self, body: Any, refs: list[int], params: Params, want: Any) -> int:
+        key = (body, params, want, *refs)
+        found = self.done.get(key)
+        if found is None:
+            # one place as a slice, so that it gives a list, too
+            pick = itemgetter(*refs) if len(refs) > 1 else itemgetter(slice(refs[0], refs[0] + 1))
+            self.steps.append((body, pick, params, want))
+            found = self.done[key] = self.size + len(self.done)
+        return found
+
+    def __call__(self, operands: list[Any]) -> list[Any]:
+        """Return the results as tensors."""
+        values = operands + self.constants
+        note, kind = values.append, reference.array
+        before = reference.errors.set(reference.quiet)
+        try:
+            for body, pick, params, want in self.steps:
+                y = body(*pick(values), **params)
+                if want is not None and (y.__class__ is not kind or y.dtype is not want):
+                    y = np.asarray(y, dtype=want)
+                note(y)
+        finally:
+            reference.errors.reset(before)
+        return [wrap(values[k], spec, CPU) for k, spec in self.results]
+
+
+def _in_order(results: list[Recorded], given: dict[Recorded, int]) -> Iterator[Recorded]:
+    """Yield what the results depend on, each after its arguments; ops of constants become constants."""
+    seen = set(given)
+    todo = [(x, False) for x in reversed(results)]
+    while todo:
+        x, ready = todo.pop()
+        if x in seen:
+            continue
+        if not ready:
+            todo.append((x, True))
+            todo.extend((a, False) for a in reversed(x.args) if a not in seen)
+            continue
+        seen.add(x)
+        if x.op is not None and all(a.array is not None for a in x.args):
+            arrays, specs = tuple([a.array for a in x.args]), tuple([a.spec for a in x.args])
+            x.array, _ = _cpu().run(x.op, arrays, specs, x.params)
+        elif x.op is None and x.array is None:
+            raise Unrepeatable("a tensor of another call")
+        yield x
+
+
+def recorded(fn: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Return the Chain of fn(*args, **named), and what makes the function's result of the tensors.
+
+    It is None if the function does anything that a chain can't repeat.
+    """
+
+    def stand_in(x: Any) -> Any:
+        if isinstance(x, Box):
+            return wrap(Recorded(x.spec), x.spec, RECORDER)
+        if isinstance(x, list | tuple):
+            return type(x)([stand_in(part) for part in x])
+        return RECORDER if x is CPU else x
+
+    given = stand_in(args)
+    options = {name: stand_in(x) for name, x in named.items()}
+    operands = [x.value for x in parts_of([*given, *options.values()]) if isinstance(x, Box)]
+    try:
+        with using(MODE.get().replace(capture=WATCH)):
+            y = fn(*given, **options)
+        found = list(y) if isinstance(y, tuple) else [y]
+        if not all(_is_new(x, operands) for x in found) or len({*map(id, found)}) < len(found):
+            return None
+        chain = Chain(operands, [x.value for x in found])
+    except Exception:  # whatever it is, the function itself says it
+        return None
+    if not isinstance(y, tuple):
+        return chain, itemgetter(0)
+    return chain, (lambda ys: type(y)(*ys)) if hasattr(y, "_fields") else tuple
+
+
+def parts_of(given: list[Any]) -> list[Any]:
+    """Return the arguments, and behind them the elements of those that are lists or tuples."""
+    for x in given:
+        if isinstance(x, list | tuple):
+            given.extend(x)
+    return given
+
+
+def _is_new(x: Any, operands: list[Recorded]) -> bool:
+    """Whether a result is a tensor of this call that shares nothing with another."""
+    if not isinstance(x, Box) or x.device is not RECORDER or x.alias is not None or x.tracked:
+        return False
+    return x.value.__class__ is Recorded and x.value not in operands

@@ -1,0 +1,210 @@
+"""Chains: on small tensors of the CPU a function of ops gives, bit for bit, what its ops give one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import tabgrad as tg
+from tabgrad.core.trace import MODE, using
+from tabgrad.hosts.chains import Chain
+from tabgrad.tensor.chained import FEW, chained
+from tests.grouped import grouped
+
+F = tg.nn.functional
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "softmax": lambda m, c: F.softmax(m, 1),
+    "log_softmax": lambda m, c: F.log_softmax(m, 0),
+    "logsumexp": lambda m, c: tg.logsumexp(m, 1),
+    "cross_entropy": lambda m, c: F.cross_entropy(m, c, label_smoothing=0.1),
+    "nll_loss": lambda m, c: F.nll_loss(m, c, ignore_index=2),
+    "mse_loss": lambda m, c: F.mse_loss(m, m.T.clone()),
+    "huber_loss": lambda m, c: F.huber_loss(m, m * 2),
+    "layer_norm": lambda m, c: F.layer_norm(m, (4,), m[0].clone()),
+    "group_norm": lambda m, c: F.group_norm(m, 2),
+    "normalize": lambda m, c: F.normalize(m),
+    "linear": lambda m, c: F.linear(m, m, m[1].clone()),
+    "embedding": lambda m, c: F.embedding(c, m),
+    "pad": lambda m, c: F.pad(m, (1, 2), "reflect"),
+    "max_pool": lambda m, c: F.max_pool2d(m[None], 2, 1),
+    "avg_pool": lambda m, c: F.avg_pool2d(m[None], 2),
+    "var": lambda m, c: m.var(0),
+    "std_mean": lambda m, c: tg.std_mean(m, 1),
+    "mean": lambda m, c: m.mean(),
+    "max": lambda m, c: m.max(1),
+    "amin": lambda m, c: m.amin(1),
+    "norm": lambda m, c: m.norm(3, 1),
+    "clamp": lambda m, c: tg.clamp(m, -0.5, 0.5),
+    "lerp": lambda m, c: tg.lerp(m, m * 2, 0.3),
+    "tril": lambda m, c: tg.tril(m, -1),
+    "gather": lambda m, c: m.gather(1, c[:, None].clone()),
+    "sort": lambda m, c: tg.sort(m, descending=True),
+    "topk": lambda m, c: tg.topk(m, 2),
+    "cumsum": lambda m, c: m.cumsum(0),
+    "roll": lambda m, c: tg.roll(m, (1, 2), (0, 1)),
+    "repeat": lambda m, c: m.repeat(2, 1),
+    "cdist": lambda m, c: tg.cdist(m, m),
+    "stack": lambda m, c: tg.stack([m, m * 2], 1),
+    "cat": lambda m, c: tg.cat((m, m)),
+    "outer": lambda m, c: tg.outer(m[0].clone(), m[1].clone()),
+    "cov": lambda m, c: tg.cov(m),
+}  # fmt: skip
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Chain]:
+    """The chains that have run."""
+    found: list[Chain] = []
+    run = Chain.__call__
+
+    def spied(self: Chain, operands: list[Any]) -> list[Any]:
+        found.append(self)
+        return run(self, operands)
+
+    monkeypatch.setattr(Chain, "__call__", spied)
+    return found
+
+
+@contextlib.contextmanager
+def one_by_one() -> Iterator[None]:
+    """Let each op go through the interpreter stack, as it does where something watches."""
+
+    def around(plainly: Any, op: Any, args: Any, params: Any, mode: Any) -> Any:
+        return plainly(op, args, params, mode)
+
+    with using(MODE.get().replace(around=around)):
+        yield
+
+
+def listed(y: Any) -> list[Any]:
+    return [(x.dtype, x.shape, x.numpy().tobytes()) for x in (y if isinstance(y, tuple) else (y,))]
+
+
+def numbers(k: int) -> Any:
+    values = [math.sin(n * 1.7 + k) for n in range(16)]
+    return tg.tensor(values, device="cpu").reshape(4, 4).clone()
+
+
+@grouped("name", CALLS)
+def test_a_chain_gives_what_the_ops_give(name: str, ran: list[Chain]) -> None:
+    call = CALLS[name]
+    classes = tg.tensor([3, 0, 2, 1], device="cpu")
+    for k, c in ((0, classes), (1, classes.flip(0)), (2, classes)):
+        m = numbers(k) if k < 2 else numbers(k) * math.inf
+        ran.clear()
+        found = listed(call(m, c))
+        assert ran, "no chain has run"
+        ran.clear()
+        with one_by_one():
+            assert listed(call(m, c)) == found
+        assert not ran
+
+
+def test_settings_that_are_equal_as_keys_have_chains_of_their_own(ran: list[Chain]) -> None:
+    x = tg.tensor([-1.0, 1.0], device="cpu")
+    assert math.copysign(1, tg.clamp(x, max=0.0)[1].item()) == 1
+    assert math.copysign(1, tg.clamp(x, max=-0.0)[1].item()) == -1
+    whole = tg.tensor([1, 2], device="cpu")
+    one = chained(lambda x, n: tg.full_like(x, 1) * n)
+    assert [one(whole, n).dtype for n in (1, 1.0, True, 1)] == [
+        tg.int64, tg.float32, tg.int64, tg.int64,
+    ]  # fmt: skip
+    assert ran
+    with keeping():
+        tg.set_default_dtype(tg.float64)
+        assert one(whole, 1.0).dtype is tg.float64
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """Set the default dtype back at the end."""
+    before = tg.get_default_dtype()
+    try:
+        yield
+    finally:
+        tg.set_default_dtype(before)
+
+
+def test_what_a_chain_cannot_repeat_is_not_recorded(ran: list[Chain]) -> None:
+    x = tg.tensor([1.0, -2.0], device="cpu")
+    kept = tg.tensor([5.0, 6.0], device="cpu")
+
+    def writes(x: Any) -> Any:
+        kept.add_(x)
+        return kept * 1
+
+    functions: dict[str, Callable[[Any], Any]] = {
+        "reads": lambda x: x * 2 if x[0].item() > 0 else x * 3,
+        "tests": lambda x: x * 2 if (x > 0).any() else x * 3,
+        "lists": lambda x: x * x.tolist()[0],
+        "exports": lambda x: tg.tensor(x.numpy(), device="cpu") * 1,
+        "draws": lambda x: x * tg.rand(2, device="cpu"),
+        "draws like": lambda x: tg.rand_like(x),
+        "writes": writes,
+        "writes to the operand": lambda x: x.mul_(1),
+        "gives the operand": lambda x: x,
+        "gives a view": lambda x: x[:1],
+        "gives no tensor": lambda x: 1.0,
+        "takes another tensor": lambda x: x + kept,
+    }
+    for name, function in functions.items():
+        call = chained(function)
+        for _ in range(3):
+            call(x)
+        assert not ran, name
+    assert kept.tolist() == [5.0 + 3, 6.0 - 6]
+    one, two = (chained(functions["draws like"])(x) for _ in range(2))
+    assert not tg.equal(one, two)
+
+
+def test_calls_that_record_or_are_watched_take_no_chain(ran: list[Chain]) -> None:
+    x = numbers(0)
+    leaf = numbers(0).requires_grad_()
+    F.softmax(leaf, 1).sum().backward()
+    tg.func.vmap(lambda row: F.softmax(row, 0))(x)
+    tg.func.jvp(lambda x: F.softmax(x, 1), (x,), (x,))
+    with tg.autocast("cpu"):
+        F.softmax(x, 1)
+    F.softmax(tg.ones(2, FEW, device="cpu"), 1)
+    F.softmax(x.half(), 1)
+    F.softmax(x.to("meta"), 1)
+    assert not ran
+    with tg.no_grad():
+        y = F.softmax(leaf, 1)
+    assert ran
+    assert not y.requires_grad
+
+
+def test_a_chain_reads_operands_that_were_written_to(ran: list[Chain]) -> None:
+    base = numbers(0)
+    row, array = base[1], base.numpy()
+    F.softmax(row, 0)
+    base.zero_()
+    assert F.softmax(row, 0).tolist() == [0.25] * 4
+    array[1] = [0.0, 0.0, math.inf, 0.0]
+    assert F.softmax(row, 0).isnan().any()
+    assert ran
+
+
+def test_results_of_a_chain_are_not_shared(ran: list[Chain]) -> None:
+    x = tg.tensor([1.0, 2.0], device="cpu")
+    ones = chained(lambda x: tg.ones_like(x) * 3)
+    first = ones(x)
+    first.numpy()[:] = 7
+    first.add_(1)
+    assert ones(x).tolist() == [3.0, 3.0]
+    assert F.normalize(x, dim=0)._version == 0
+    assert ran
+
+
+def test_an_index_is_checked_at_each_call(ran: list[Chain]) -> None:
+    m = numbers(0)
+    F.cross_entropy(m, tg.tensor([0, 1, 2, 3], device="cpu"))
+    with pytest.raises(IndexError, match="Target 4 is out of bounds"):
+        F.cross_entropy(m, tg.tensor([0, 1, 2, 4], device="cpu"))
+    assert len(ran) == 2
