@@ -141,3 +141,14 @@ def no_mode_left_behind() -> Iterator[None]:
     mode = trace.MODE.get()
     assert not mode.levels, f"the test left interpreters behind: {mode.levels}"
     assert mode.grad, "the test left grad mode switched off"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chains_at_once() -> Iterator[None]:
+    """Let each function that may run as a chain on small tensors do so from its first call."""
+    from tabgrad.tensor.chained import Waiting
+
+    before = Waiting.calls
+    Waiting.calls = 1
+    yield
+    Waiting.calls = before

@@ -12,7 +12,7 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.trace import MODE, using
 from tabgrad.hosts.chains import Chain
-from tabgrad.tensor.chained import FEW, chained
+from tabgrad.tensor.chained import FEW, MOST, Waiting, chained
 from tests.grouped import grouped
 
 F = tg.nn.functional
@@ -53,6 +53,16 @@ CALLS: dict[str, Callable[..., Any]] = {
     "cat": lambda m, c: tg.cat((m, m)),
     "outer": lambda m, c: tg.outer(m[0].clone(), m[1].clone()),
     "cov": lambda m, c: tg.cov(m),
+    "index": lambda m, c: m[c],
+    "mask": lambda m, c: m[m > 0] if bool((m > 0).any()) else m[c],
+    "nonzero": lambda m, c: tg.nonzero(m > 0),
+    "unique": lambda m, c: tg.unique(c, return_inverse=True),
+    "one_hot": lambda m, c: F.one_hot(c, 4),
+    "eye": lambda m, c: tg.eye(4, device="cpu"),
+    "linspace": lambda m, c: tg.linspace(0, 1, 5, device="cpu"),
+    "einsum": lambda m, c: tg.einsum("ij,jk->ik", m, m),
+    "conv": lambda m, c: F.conv2d(m[None], m[None, None, :2, :2].clone()),
+    "solve": lambda m, c: tg.linalg.solve(m.nan_to_num() + 4 * tg.eye(4, device="cpu"), m),
 }  # fmt: skip
 
 
@@ -143,8 +153,6 @@ def test_what_a_chain_cannot_repeat_is_not_recorded(ran: list[Chain]) -> None:
         "tests": lambda x: x * 2 if (x > 0).any() else x * 3,
         "lists": lambda x: x * x.tolist()[0],
         "exports": lambda x: tg.tensor(x.numpy(), device="cpu") * 1,
-        "draws": lambda x: x * tg.rand(2, device="cpu"),
-        "draws like": lambda x: tg.rand_like(x),
         "writes": writes,
         "writes to the operand": lambda x: x.mul_(1),
         "gives the operand": lambda x: x,
@@ -158,8 +166,52 @@ def test_what_a_chain_cannot_repeat_is_not_recorded(ran: list[Chain]) -> None:
             call(x)
         assert not ran, name
     assert kept.tolist() == [5.0 + 3, 6.0 - 6]
-    one, two = (chained(functions["draws like"])(x) for _ in range(2))
-    assert not tg.equal(one, two)
+
+
+def test_a_function_that_draws_gives_new_numbers_at_each_call(ran: list[Chain]) -> None:
+    x = tg.ones(2, device="cpu")
+    twice = chained(lambda x: x * tg.rand(2, device="cpu"))
+    tg.manual_seed(3)
+    found = [twice(x).tolist() for _ in range(3)]
+    with one_by_one():
+        tg.manual_seed(3)
+        assert [twice(x).tolist() for _ in range(3)] == found
+    assert found[0] != found[1] != found[2]
+    assert all(len(chain.steps) < 5 for chain in ran)  # what draws, not the function
+
+
+DRAWS: dict[str, Callable[[Any], Any]] = {
+    "rand": lambda g: tg.rand(3, 2, generator=g, device="cpu"),
+    "rand float64": lambda g: tg.rand(3, dtype=tg.float64, generator=g, device="cpu"),
+    "randn": lambda g: tg.randn(3, generator=g, device="cpu"),
+    "randint": lambda g: tg.randint(2, 9, (5,), generator=g, device="cpu"),
+    "randint far": lambda g: tg.randint(0, 1 << 40, (5,), generator=g, device="cpu"),
+    "randperm": lambda g: tg.randperm(7, generator=g, device="cpu"),
+    "multinomial": lambda g: tg.multinomial(tg.tensor([1.0, 2.0, 3.0], device="cpu"), 2, generator=g),
+}  # fmt: skip
+
+
+@grouped("name", DRAWS)
+def test_chains_draw_the_same_numbers(name: str, ran: list[Chain]) -> None:
+    one, two = (tg.Generator().manual_seed(5) for _ in range(2))
+    found = [listed(DRAWS[name](one)) for _ in range(3)]
+    assert ran, "no chain has run"
+    with one_by_one():
+        assert [listed(DRAWS[name](two)) for _ in range(3)] == found
+    assert found[0] != found[1]
+
+
+def test_what_is_called_once_is_not_recorded(
+    ran: list[Chain], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Waiting, "calls", 2)
+    double = chained(lambda x, n: x * n)
+    x = tg.ones(2, device="cpu")
+    for n in range(MOST + 9):
+        assert double(x, n).tolist() == [n, n]
+    assert not ran
+    assert double(x, n).tolist() == double(x, n).tolist() == [n, n]
+    assert len(ran) == 2
 
 
 def test_calls_that_record_or_are_watched_take_no_chain(ran: list[Chain]) -> None:

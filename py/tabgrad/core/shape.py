@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, SupportsIndex, overload
@@ -92,8 +93,12 @@ def with_ones(shape: Shape, axes: Sequence[int]) -> Shape:
 
 def infer_reshape(shape: Shape, new: Sequence[int]) -> Shape:
     """Return `new` with its -1 filled in; raise ShapeError where the sizes differ."""
+    return _inferred(shape, tuple([int(n) for n in new]))
+
+
+@functools.lru_cache(4096)
+def _inferred(shape: Shape, out: Shape) -> Shape:
     total = size(shape)
-    out = tuple(int(n) for n in new)
     if out.count(-1) > 1:
         raise ShapeError(
             f"reshape: only one dimension can be inferred: one size can be -1, got {out}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tabgrad.core.dtype import DType
@@ -87,3 +88,9 @@ def intern_params(params: dict[str, object]) -> Params:
     if found is None:
         found = _PARAMS.setdefault(key, Params(params))
     return found
+
+
+@lru_cache(4096)
+def shape_params(shape: Shape) -> Params:
+    """Return the one Params whose only parameter is `shape`."""
+    return intern_params({"shape": shape})

@@ -9,12 +9,14 @@ from tabgrad.core.dtype import FLOAT, as_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.linalg.spectra import values_of
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
 
 Tensor = tg.Tensor
 
 
 @takes_out
+@chained
 def vector_norm(
     input: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:

@@ -19,6 +19,7 @@ from tabgrad.ops.indexing import iota, scatter
 from tabgrad.ops.linalg import matmul
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
 
 SINGULAR = "{element}The solver failed because the input matrix is singular."
@@ -103,6 +104,7 @@ def solve_of(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Any, Any]:
 
 
 @takes_out
+@chained
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """Return X with A X = B, or X A = B if not `left`. LinAlgError says that A is singular.
 
@@ -171,6 +173,7 @@ def inverse_of(name: str, A: Tensor) -> tuple[Any, Any]:
 
 
 @takes_out
+@chained
 def inv(A: Tensor) -> Tensor:
     """Return the inverse of square matrices; LinAlgError says that one is singular.
 

@@ -37,6 +37,16 @@ def failure(what: str) -> type[LinAlgError | OutOfRangeError]:
     return LinAlgError if what == "matrix" else OutOfRangeError
 
 
+def all_below(index: Array, size: int) -> bool:
+    """Tell whether all elements of an array of integers are in [0, size)."""
+    if not index.size:
+        return True
+    if index.dtype.kind == "i":
+        # a negative number is a large one
+        index = index.view(f"u{index.dtype.itemsize}")
+    return bool(np.maximum.reduce(index, None) < size)
+
+
 @elementwise(code="{index}", derivative=None, integers="same", kinds="iu", domain=(0, 10))
 def checked(
     index: Operand, *, size: int, name: str, what: str, dim: int, wraps: bool, ignore: int | None
@@ -47,7 +57,7 @@ def checked(
     chooses the words of the error; `name` and `dim` say whose index it is. Of a "matrix" the index is what
     was found out about it, 0 if nothing is wrong; `name` is then the text of a LinAlgError.
     """
-    if not index.size:
+    if all_below(index, size):
         return index
     low = -size if wraps else 0
     if index.min() < low or index.max() >= size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import Array, Operand, same_dtype
+from tabgrad.core.op import Array, Ints, Operand, same_dtype
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.trace import constant
+from tabgrad.ops.checked import all_below
 from tabgrad.ops.elementwise import add
 from tabgrad.ops.view import slice_, spread
 
@@ -144,7 +146,7 @@ def _gather_samples() -> Iterator[Any]:
 
 
 def _in_range(index: Any, n: int, name: str) -> Any:
-    if index.size and (index.min() < 0 or index.max() >= n):
+    if not all_below(index, n):
         bad = index[(index < 0) | (index >= n)].flat[0]
         raise IndexError(f"{name}: index {bad} is out of range for a dim of size {n}")
     return index
@@ -157,6 +159,20 @@ def _line(index: Any, axis: int) -> Any:
     ):
         return None
     return index[tuple(slice(None) if k == axis else 0 for k in range(index.ndim))]
+
+
+def _grid(shape: Ints) -> Any:
+    """Return the index of each axis, alone along it."""
+    return np.ix_(*map(np.arange, shape))
+
+
+_small_grid = functools.lru_cache(256)(_grid)
+
+
+def _at(index: Any, axis: int) -> tuple[Any, ...]:
+    """Return the indices of all axes: `index` along one, and each element's own along the others."""
+    grid = (_small_grid if sum(index.shape) < 1024 else _grid)(index.shape)
+    return (*grid[:axis], index, *grid[axis + 1 :])
 
 
 @kernel(
@@ -177,7 +193,9 @@ def gather(x: Operand, index: Operand, *, axis: int) -> Array:
     """
     _in_range(index, x.shape[axis], "gather")
     line = _line(index, axis)
-    return np.take_along_axis(x, index, axis) if line is None else np.take(x, line, axis)
+    if line is not None:
+        return np.take(x, line, axis)
+    return x[_at(index, axis)]
 
 
 def _scatter_spec(x: Spec, index: Spec, src: Spec, *, axis: int) -> Spec:
@@ -234,9 +252,7 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
     if line is not None:
         np.add.at(np.moveaxis(out, axis, 0), line, np.moveaxis(src, axis, 0))
         return out
-    at = list(np.ix_(*map(np.arange, index.shape)))
-    at[axis] = index
-    np.add.at(out, tuple(at), src)
+    np.add.at(out, _at(index, axis), src)
     return out
 
 
@@ -285,8 +301,10 @@ def scatter(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array:
 
     If several elements go to one place, the last one stays."""
     out = x.copy()
-    at = list(np.ix_(*map(np.arange, index.shape)))
-    at[axis] = _in_range(index, x.shape[axis], "scatter")
+    at = _at(_in_range(index, x.shape[axis], "scatter"), axis)
+    if len(at) == 1:
+        out[at] = src
+        return out
     flat = np.ravel_multi_index(np.broadcast_arrays(*at), x.shape)
     moved = np.moveaxis(flat, axis, 0).reshape(-1)
     values = np.moveaxis(src, axis, 0).reshape(-1)

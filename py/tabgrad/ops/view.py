@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,12 @@ def _slice_transpose(ct: Tensor, x: Tensor, *, starts: Ints, stops: Ints, steps:
 )  # fmt: skip
 def slice_(x: Operand, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
     """Slice x[start:stop:step] along every axis; steps are positive, bounds within the axis."""
-    return x[tuple(slice(*s) for s in zip(starts, stops, steps, strict=True))]
+    return x[_slices(starts, stops, steps)]
+
+
+@functools.lru_cache(4096)
+def _slices(starts: Ints, stops: Ints, steps: Ints) -> tuple[slice, ...]:
+    return tuple([slice(*s) for s in zip(starts, stops, steps, strict=True)])
 
 
 def part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:

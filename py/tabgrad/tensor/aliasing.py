@@ -15,7 +15,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.graph import Value
 from tabgrad.core.promotion import cast
-from tabgrad.core.spec import NO_PARAMS, Params, intern_params
+from tabgrad.core.spec import NO_PARAMS, Params, intern_params, shape_params
 from tabgrad.core.trace import MODE, Box, bind, using, wrap
 from tabgrad.core.undoing import Before
 from tabgrad.ops.elementwise import attached, conj, copy, stop_gradient
@@ -215,7 +215,7 @@ def view_with(op: Op, x: Tensor, **params: Any) -> Tensor:
 
 def reshaped(x: Tensor, shape: Ints) -> Tensor:
     """Return `x` in another shape, as a view."""
-    return view(reshape, x, intern_params({"shape": shape}))
+    return view(reshape, x, shape_params(shape))
 
 
 def conjugate(x: Tensor) -> Tensor:

@@ -21,7 +21,14 @@ MOST = 256
 CPU = device("cpu")
 _SETTINGS = frozenset((bool, int, str, type(None), DType))
 """The types of arguments that are neither tensors, floats, devices, nor tuples or lists of such."""
-_UNKNOWN = object()
+_MET = object()
+"""Stands for the chain of a call that has been made too seldom."""
+
+
+class Waiting:
+    """How often a function is called with certain specs and settings until that is recorded."""
+
+    calls = 2
 
 
 def chained(fn: Callable[P, R]) -> Callable[P, R]:
@@ -64,10 +71,10 @@ def chained(fn: Callable[P, R]) -> Callable[P, R]:
         if named:
             key += named
         its = tuple(key)
-        found = chains.get(its, _UNKNOWN)
-        if found is _UNKNOWN:
+        found = chains.get(its)
+        if found is None or found is _MET:
             found = _recorded(chains, its, fn, args, named)
-        if found is None:
+        if not found:
             return fn(*args, **named)
         chain, joined = found
         y: R = joined(chain(operands))
@@ -79,11 +86,15 @@ def chained(fn: Callable[P, R]) -> Callable[P, R]:
 def _recorded(
     chains: dict[Any, Any], key: Any, fn: Any, args: tuple[Any, ...], named: dict[str, Any]
 ) -> Any:
+    """Return the chain and what joins its results, or () if there is none, or none yet; note it."""
+    if key not in chains and Waiting.calls > 1:
+        if len(chains) >= MOST:
+            chains.clear()
+        chains[key] = _MET
+        return ()
     from tabgrad.hosts.chains import recorded
 
-    if len(chains) >= MOST:
-        chains.clear()
-    found = chains[key] = recorded(fn, args, named)
+    found = chains[key] = recorded(fn, args, named) or ()
     return found
 
 

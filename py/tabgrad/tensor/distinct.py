@@ -12,6 +12,7 @@ from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, so
 from tabgrad.ops.reduction import reduce_any
 from tabgrad.tensor import arithmetic as a, nonzero
 from tabgrad.tensor.arguments import axis
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import filled
 from tabgrad.tensor.public import publish
 from tabgrad.tensor.shaping import movedim
@@ -81,12 +82,14 @@ def _results(
     return tuple(out) if len(out) > 1 else values
 
 
+@chained
 def _picked(rows: Tensor, index: Tensor) -> Tensor:
     n, k = index.spec.size, rows.spec.shape[1]
     wide = v.expand.bind(v.reshape.bind(index, shape=(n, 1)), shape=(n, k))
     return i.gather.bind(rows, wide, axis=0)
 
 
+@chained
 def _order(rows: Tensor) -> Tensor:
     """Return the permutation that sorts the rows: by the last column, then, stably, by the ones before."""
     n, k = rows.spec.shape
@@ -107,13 +110,26 @@ def _groups(rows: Tensor) -> tuple[Any, Any, Any]:
     if not n:
         empty = filled((0,), 0, kind, device)
         return rows, empty, empty
+    starts, group = _starts(rows)
+    at = nonzero.places(starts)
+    return _picked(rows, at), group, _lengths(at, n)
+
+
+@chained
+def _starts(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which rows begin a run, and the run of each."""
+    n, device = rows.spec.shape[0], rows.device
     now, before = (v.part(rows, 0, k, n - 1 + k) for k in (1, 0))
     differs = reduce_any.bind(r.ne(now, before), axes=(1,))
     starts = i.cat.bind(filled((1,), True, dt.bool_, device), differs, axis=0)
-    at = nonzero.places(starts)
-    group = a.sub(scan.cumsum.bind(cast(starts, kind), axis=0, reverse=False), 1)
-    end = i.cat.bind(v.part(at, 0, 1, at.spec.size), filled((1,), n, kind, device), axis=0)
-    return _picked(rows, at), group, a.sub(end, at)
+    each = cast(starts, device.index_dtype)
+    return starts, a.sub(scan.cumsum.bind(each, axis=0, reverse=False), 1)
+
+
+@chained
+def _lengths(at: Tensor, n: int) -> Tensor:
+    end = filled((1,), n, at.spec.dtype, at.device)
+    return a.sub(i.cat.bind(v.part(at, 0, 1, at.spec.size), end, axis=0), at)
 
 
 class DistinctMethods:

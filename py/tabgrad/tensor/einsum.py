@@ -13,6 +13,7 @@ from tabgrad.core.trace import Box
 from tabgrad.ops import linalg, view as v
 from tabgrad.tensor import arithmetic, reductions
 from tabgrad.tensor.arguments import as_dtype
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.diagonals import diagonal
 from tabgrad.tensor.public import publish
 from tabgrad.tensor.shaping import movedim
@@ -24,6 +25,7 @@ Labels = tuple[Any, ...]
 Term = tuple[Any, Labels]
 
 
+@chained
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Return the sum of products that `equation` describes: "ij,jk->ik" is a matrix product.
 

@@ -9,25 +9,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.capture import guard, live_scalar, on_replay
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore
-from tabgrad.core.trace import MODE, using
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import MODE, filled, using
 from tabgrad.hosts.devices import device as device_of
 from tabgrad.ops.random import random_bits
 from tabgrad.tensor import creation, reading
+from tabgrad.tensor.chained import CPU, chained
 from tabgrad.transforms.vmap import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.types import DeviceLike
+
+R = TypeVar("R")
 
 _DRAWING = lock()
 """Held while a draw is counted: no two threads get the same number."""
@@ -169,6 +173,32 @@ def bits(shape: tuple[int, ...], generator: Generator | None, device: Device) ->
         return random_bits.bind(key, call, shape=shape)
 
     return draw(make, shape)
+
+
+_WORD = spec((), dt.uint32)
+
+
+def of_words(fn: Callable[..., R]) -> Callable[..., R]:
+    """Make a function of random words and settings one that draws the words.
+
+    Instead of words it takes their shape, a generator and a device. On `cpu` they are drawn in its chain.
+    """
+
+    @chained
+    def drawn(key: Tensor, call: Tensor, shape: tuple[int, ...], *settings: Any) -> R:
+        return fn(random_bits.bind(key, call, shape=shape), *settings)
+
+    def call(
+        shape: tuple[int, ...], generator: Generator | None, device: Device, *settings: Any
+    ) -> R:
+        mode = MODE.get()
+        if device is not CPU or not mode.plain or mode.draw is not None:
+            return fn(bits(shape, generator, device), *settings)
+        source = current() if generator is None else generator
+        key, number = filled(source.key, _WORD, device), filled(source.advance(), _WORD, device)
+        return drawn(key, number, shape, *settings)
+
+    return call
 
 
 def manual_seed(seed: int) -> Generator:

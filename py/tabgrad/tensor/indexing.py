@@ -15,12 +15,13 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.scalars import NUMBER, fits
 from tabgrad.core.shape import broadcast
-from tabgrad.core.spec import intern_params, spec
+from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
 from tabgrad.tensor import aliasing, conversion, creation, literals
 from tabgrad.tensor.aliasing import View, memory_behind, own, refreshed, reshaped, view, write
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.nonzero import nonzero
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ class Selection:
     dims of numbers gone and those of None there; `picks` are (dim of the view, index) for what is advanced.
     """
 
-    __slots__ = ("basic", "picks", "shape", "starts", "steps", "stops")
+    __slots__ = ("_views", "basic", "picks", "shape", "starts", "steps", "stops")
 
     def __init__(self) -> None:
+        self._views: tuple[Ints, Params | None] | None = None
         self.starts: list[int] = []
         self.stops: list[int] = []
         self.steps: list[int] = []
@@ -63,6 +65,15 @@ class Selection:
         self.stops.append(stop)
         self.steps.append(step)
 
+    def views(self, shape: Ints) -> tuple[Ints, Params | None]:
+        """Return the shape of the view, and how an input of `shape` is sliced first, None if it isn't."""
+        if self._views is None:
+            starts, stops, steps = tuple(self.starts), tuple(self.stops), tuple(self.steps)
+            sliced = any(starts) or stops != shape or any([s != 1 for s in steps])
+            given: dict[str, object] = {"starts": starts, "stops": stops, "steps": steps}
+            self._views = tuple(self.shape), intern_params(given) if sliced else None
+        return self._views
+
 
 def plan(x: Tensor, index: Any) -> Selection:
     """Work out `index` for `x`; IndexError where it does not fit."""
@@ -75,7 +86,41 @@ def plan(x: Tensor, index: Any) -> Selection:
     items = index if isinstance(index, tuple) else (index,)
     if any(k.__class__ not in _PLAIN for k in items):
         items = tuple([_as_index(k, x.device) for k in items])
-    shape = x.spec.shape
+    key = _key(items)
+    if key is None:
+        return _planned(items, x.spec.shape, x.device)
+    found = _PLANS.get((x.spec.shape, key))
+    if found is None:
+        found = _planned(items, x.spec.shape, x.device)
+        if len(_PLANS) >= 4096:
+            _PLANS.clear()
+        _PLANS[x.spec.shape, key] = found
+    return found
+
+
+_PLANS: dict[Any, Selection] = {}
+"""What indices of ints, slices, None and ... come to, by shape: they recur."""
+
+
+def _key(items: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return a key for a plain index, None for any other."""
+    key: list[Any] = []
+    for k in items:
+        kind = k.__class__
+        if kind is int or k is None or k is Ellipsis:
+            key.append(k)
+        elif kind is slice:
+            parts = k.start, k.stop, k.step
+            for part in parts:
+                if part is not None and part.__class__ is not int:
+                    return None
+            key.append(parts)
+        else:
+            return None
+    return tuple(key)
+
+
+def _planned(items: tuple[Any, ...], shape: Ints, device: Device) -> Selection:
     used = sum(_dims_used(k) for k in items)
     if used > len(shape):
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
@@ -84,7 +129,7 @@ def plan(x: Tensor, index: Any) -> Selection:
     found = Selection()
     dim = 0
     for k in items:
-        dim = _take(found, k, dim, shape, len(shape) - used, x.device)
+        dim = _take(found, k, dim, shape, len(shape) - used, device)
     for n in shape[dim:]:
         found.whole(n)
     found.basic = not found.picks
@@ -234,14 +279,9 @@ def basic_view(x: Tensor, found: Selection) -> Tensor:
 
     Where advanced indices follow and there is nothing else, it is `x` itself.
     """
-    shape = x.spec.shape
-    new = tuple(found.shape)
-    starts, stops, steps = tuple(found.starts), tuple(found.stops), tuple(found.steps)
-    sliced = any(starts) or stops != shape or any([s != 1 for s in steps])
-    y = x
-    if sliced:
-        y = view(v.slice_, x, intern_params({"starts": starts, "stops": stops, "steps": steps}))
-    if y.spec.shape != new or not (sliced or found.picks):
+    new, params = found.views(x.spec.shape)
+    y = x if params is None else view(v.slice_, x, params)
+    if y.spec.shape != new or not (params or found.picks):
         y = reshaped(y, new)
     return y
 
@@ -253,21 +293,36 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
         return basic_view(self, found)
     memory = memory_behind(self)
     source = self if memory is None else memory.now(self)
-    y = Picking(basic_view(source, found), found.picks, name).read()
+    picks: list[tuple[int, Any, bool]] = []
+    for dim, k in found.picks:
+        if k.spec.dtype is dt.bool_:
+            picks += [(dim + a, line, True) for a, line in enumerate(_mask_lines(k))]
+        else:
+            picks.append((dim, k, False))
+    dims, indices, inside = zip(*picks, strict=True)
+    y = _picked(basic_view(source, found), name, dims, inside, *indices)
     if memory is not None:
         y.value = memory.copied(refreshed(y).value)
     return y
 
 
+@chained
+def _picked(x: Tensor, name: str, dims: Ints, inside: tuple[bool, ...], *indices: Tensor) -> Tensor:
+    return Picking(x, list(zip(dims, indices, inside, strict=True)), name).read()
+
+
 class Picking:
     """The advanced indices of a view, combined into one index over their dims, which are merged into one."""
 
-    def __init__(self, x: Tensor, picks: list[tuple[int, Any]], name: str) -> None:
+    def __init__(self, x: Tensor, picks: Sequence[tuple[Any, ...]], name: str) -> None:
+        """Take (dim, index) each, or (dim, index, whether all of the index is known to be in range)."""
         self.x = x
         pairs: list[tuple[int, Any]] = []
-        for dim, k in picks:
+        for dim, k, *inside in picks:
             if k.spec.dtype is dt.bool_:
                 pairs.extend((dim + a, line) for a, line in enumerate(_mask_lines(k)))
+            elif inside == [True]:
+                pairs.append((dim, k))
             else:
                 k = cast(k, x.device.index_dtype)
                 pairs.append((dim, within(name, k, x.spec.shape[dim], dim, wraps=True)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import cast, expand
-from tabgrad.core.shape import broadcast, strides
+from tabgrad.core.shape import broadcast, size, strides
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
@@ -16,11 +16,13 @@ from tabgrad.ops.checked import confined
 from tabgrad.ops.rounding import bitwise_and, ge
 from tabgrad.ops.view import part
 from tabgrad.tensor import reading
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import filled
 from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
 
 def places(mask: Tensor) -> Tensor:
@@ -30,8 +32,21 @@ def places(mask: Tensor) -> Tensor:
     n = mask.spec.size
     if not n:
         return filled((0,), 0, kind, device)
+    upto, last = _counted(mask)
+    return _placed(mask, upto, int(reading.item(last)))
+
+
+@chained
+def _counted(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how many elements are true up to each one, and in all."""
+    n, kind = mask.spec.size, mask.device.index_dtype
     upto = scan.cumsum.bind(cast(mask, kind), axis=0, reverse=False)
-    count = int(reading.item(v.slice_.bind(upto, starts=(n - 1,), stops=(n,), steps=(1,))))
+    return upto, v.slice_.bind(upto, starts=(n - 1,), stops=(n,), steps=(1,))
+
+
+@chained
+def _placed(mask: Tensor, upto: Tensor, count: int) -> Tensor:
+    n, kind, device = mask.spec.size, upto.spec.dtype, mask.device
     # each true element writes its place at its rank; the others write past the end, which is cut off
     rank = e.where(mask, e.sub(upto, 1), count)
     room = constant(0, spec((count + 1,), kind), device)
@@ -53,11 +68,22 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     shape = input.spec.shape
     if not shape and as_tuple:
         return nonzero(v.reshape.bind(input, shape=(1,)), as_tuple=True)
-    at = places(cast(v.reshape.bind(e.stop_gradient(input), shape=(input.spec.size,)), dt.bool_))
-    lines = []
+    at = places(_mask(input))
+    return _split(at, shape, as_tuple)
+
+
+@chained
+def _mask(x: Tensor) -> Tensor:
+    return cast(v.reshape.bind(e.stop_gradient(x), shape=(x.spec.size,)), dt.bool_)
+
+
+@chained
+def _split(at: Tensor, shape: Ints, as_tuple: bool) -> Any:
+    """Return the places in a row as indices of the dims of `shape`."""
+    lines: list[Any] = []
     for n, s in zip(shape, strides(shape), strict=True):
         line = at if s == 1 else e.floor_divide(at, s)
-        lines.append(line if n == input.spec.size else e.remainder(line, max(n, 1)))
+        lines.append(line if n == size(shape) else e.remainder(line, max(n, 1)))
     if as_tuple:
         return tuple(lines)
     if not lines:

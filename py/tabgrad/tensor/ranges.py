@@ -121,11 +121,15 @@ def linspace(
         return require(
             creation.filled((1,), fits("linspace", start, target), target, where_to), requires_grad
         )
-    line = iota(steps, dt.real_of(target), where_to)
-    i = cast(line, target)
+    return require(_spaced(start, end, steps, target, where_to), requires_grad)
+
+
+@chained
+def _spaced(start: Number, end: Number, steps: int, dtype: DType, device: Device) -> Tensor:
+    line = iota(steps, dt.real_of(dtype), device)
+    i = cast(line, dtype)
     step = (end - start) / (steps - 1) if steps else 0.0
-    x = where(line < steps / 2, i * step + start, end - (steps - 1 - i) * step)
-    return require(x, requires_grad)
+    return where(line < steps / 2, i * step + start, end - (steps - 1 - i) * step)
 
 
 def _from_both_ends(first: float, last: float, step: float, steps: int) -> list[Any]:
@@ -182,8 +186,13 @@ def eye(
     if n < 0 or columns < 0:
         raise ShapeError(f"eye: sizes must not be negative, got {n} and {columns}")
     where_to, target = placed(dtype, device, layout)
-    row, column = row_and_column(n, columns, where_to)
-    return require(cast(row.eq(column), target), requires_grad)
+    return require(_ones_on_diagonal(n, columns, target, where_to), requires_grad)
+
+
+@chained
+def _ones_on_diagonal(n: int, m: int, dtype: DType, device: Device) -> Tensor:
+    row, column = row_and_column(n, m, device)
+    return cast(row.eq(column), dtype)
 
 
 def row_and_column(n: int, m: int, device: Device) -> tuple[Any, Any]:

@@ -17,8 +17,9 @@ from tabgrad.ops import elementwise as e, rounding as r, scan, sorting, trigonom
 from tabgrad.ops.checked import confined
 from tabgrad.tensor import arithmetic as a, elementary, reductions
 from tabgrad.tensor.arguments import sizes
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import place, require
-from tabgrad.tensor.generator import Generator, bits
+from tabgrad.tensor.generator import Generator, bits, of_words
 from tabgrad.tensor.layout import check_layout, layout as Layout
 from tabgrad.tensor.public import fills_out, takes_out
 from tabgrad.tensor.ternary import clamp
@@ -38,16 +39,22 @@ def unit(words: Tensor, low_bits: int, dtype: DType, offset: float = 0.0) -> Ten
     return e.mul(whole, 2.0 ** (low_bits - 32))
 
 
-def _halves(shape: Ints, generator: Generator | None, where: Device) -> tuple[Any, Any]:
-    both = bits((2, *shape), generator, where)
-    first, second = (v.part(both, 0, k, k + 1) for k in (0, 1))
+def _halves(words: Tensor) -> tuple[Any, Any]:
+    shape = words.spec.shape[1:]
+    first, second = (v.part(words, 0, k, k + 1) for k in (0, 1))
     return v.reshape.bind(first, shape=shape), v.reshape.bind(second, shape=shape)
 
 
 def uniform(shape: Ints, dtype: DType, where: Device, generator: Generator | None) -> Tensor:
     """Return numbers in [0, 1) with all the bits that `dtype` holds."""
+    count = (2, *shape) if dtype is dt.float64 else shape
+    return _uniform(count, generator, where, dtype)
+
+
+def uniform_of(words: Tensor, dtype: DType) -> Tensor:
+    """Return the numbers that `uniform` makes of words; for float64 of two for each."""
     if dtype is dt.float64:
-        high, low = _halves(shape, generator, where)
+        high, low = _halves(words)
         high, low = (
             cast(r.bitwise_right_shift(high, 5), dtype),
             cast(r.bitwise_right_shift(low, 6), dtype),
@@ -55,8 +62,10 @@ def uniform(shape: Ints, dtype: DType, where: Device, generator: Generator | Non
         return e.mul(e.add(e.mul(high, 2.0**26), low), 2.0**-53)
     # no more bits than the dtype has: rounding up would reach 1
     kept = {dt.float16: 11, dt.bfloat16: 8}.get(dtype, 24)
-    x = unit(bits(shape, generator, where), 32 - kept, dt.float32)
-    return cast(x, dtype)
+    return cast(unit(words, 32 - kept, dt.float32), dtype)
+
+
+_uniform = of_words(uniform_of)
 
 
 def standard_normal(
@@ -66,8 +75,13 @@ def standard_normal(
 
     The real and the imaginary part of complex ones are independent, with half of the variance each.
     """
+    return _normal((2, *shape), generator, where, dtype)
+
+
+@of_words
+def _normal(words: Tensor, dtype: DType) -> Tensor:
     work = dt.float64 if dtype in (dt.float64, dt.complex128) else dt.float32
-    first, second = _halves(shape, generator, where)
+    first, second = _halves(words)
     u, w = unit(first, 8, work, 1.0), e.mul(unit(second, 8, work), 2 * math.pi)
     if dtype.is_complex:
         radius = e.sqrt(e.neg(e.log(u)))
@@ -132,15 +146,24 @@ def integers(
         fits(name, low, dtype)
         fits(name, high - 1, dtype)
     if span <= 1 << 32:
-        words = bits(shape, generator, where)
-        if span < 1 << 32:
-            words = e.remainder(words, span)
-        x = cast(words, where.index_dtype if dtype.category < dt.FLOAT else dtype)
-    else:
-        if where.type == "webgpu":
-            raise DTypeError(f"{name}: {where} has no integers for a range of {span}")
-        top, bottom = (cast(h, dt.uint64) for h in _halves(shape, generator, where))
-        x = cast(e.remainder(e.add(e.mul(top, 1 << 32), bottom), span), dt.int64)
+        return _below(shape, generator, where, span, low, dtype)
+    if where.type == "webgpu":
+        raise DTypeError(f"{name}: {where} has no integers for a range of {span}")
+    return _far_below((2, *shape), generator, where, span, low, dtype)
+
+
+@of_words
+def _below(words: Tensor, span: int, low: int, dtype: DType) -> Tensor:
+    if span < 1 << 32:
+        words = e.remainder(words, span)
+    x = cast(words, words.device.index_dtype if dtype.category < dt.FLOAT else dtype)
+    return cast(e.add(x, low) if low else x, dtype)
+
+
+@of_words
+def _far_below(words: Tensor, span: int, low: int, dtype: DType) -> Tensor:
+    top, bottom = (cast(h, dt.uint64) for h in _halves(words))
+    x = cast(e.remainder(e.add(e.mul(top, 1 << 32), bottom), span), dt.int64)
     return cast(e.add(x, low) if low else x, dtype)
 
 
@@ -183,9 +206,13 @@ def randperm(
         raise ShapeError(f"randperm: n must not be negative, got {n}")
     where = place(device, layout)
     target = where.canonical(dtype or dt.int64, dtype is not None)
-    words = bits((n,), generator, where)
-    order = sorting.argsort.bind(words, axis=0, descending=False, dtype=where.index_dtype)
-    return require(cast(order, target), requires_grad)
+    return require(_order((n,), generator, where, target), requires_grad)
+
+
+@of_words
+def _order(words: Tensor, dtype: DType) -> Tensor:
+    kind = words.device.index_dtype
+    return cast(sorting.argsort.bind(words, axis=0, descending=False, dtype=kind), dtype)
 
 
 def _like(
@@ -324,14 +351,20 @@ def multinomial(
         top = v.part(total, len(lead), n - 1, n)
         u = e.mul(uniform((*lead, num_samples), dt.float32, where, generator), top)
         return clamp(sorting.searchsorted(total, u, True), 0, n - 1) if n else cast(u, kind)
-    # the first k of independent exponential clocks with rates p
-    clock = e.neg(e.log(unit(bits((*lead, n), generator, where), 8, dt.float32, 1.0)))
+    return _first((*lead, n), generator, where, p, num_samples)
+
+
+@of_words
+def _first(words: Tensor, p: Tensor, k: int) -> Tensor:
+    """Return the first k of independent exponential clocks with rates `p`."""
+    clock = e.neg(e.log(unit(words, 8, dt.float32, 1.0)))
     score = e.where(r.gt(p, 0.0), e.div(p, clamp(clock, 1e-9)), -1.0)
-    if num_samples == 1:
+    if k == 1:
         return reductions.argmax(score, -1, True)
-    return sorting.topk(score, num_samples, len(lead), True)[1]
+    return sorting.topk(score, k, len(p.spec.shape) - 1, True)[1]
 
 
+@chained
 def _weights(p: Tensor) -> Tensor:
     """Return the weights of `multinomial`, some of each row above 0."""
     p = confined(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.shape import Size, broadcast, infer_reshape, size_of, strides as row_major
-from tabgrad.core.spec import intern_params
+from tabgrad.core.spec import intern_params, shape_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import strides
@@ -43,7 +43,7 @@ def reshape(input: Tensor, *args: Dims, shape: Dims | None = None) -> Tensor:
         its.refresh(input)
         if strides.reshape(input.spec.shape, its.strides[0], new) is None:
             return v.reshape.bind(input, shape=new)
-    return view(v.reshape, input, intern_params({"shape": new}))
+    return view(v.reshape, input, shape_params(new))
 
 
 def view_(

@@ -15,6 +15,7 @@ from tabgrad.ops.conv import conv, reach
 from tabgrad.ops.elementwise import add
 from tabgrad.ops.view import flip, permute, reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor.types import Dims, Ints
@@ -85,6 +86,7 @@ def _steps(name: str, n: int, stride: Dims, dilation: Dims) -> tuple[Any, Any]:
     return strides, dilations
 
 
+@chained
 def _convolve(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims | str, dilation: Dims, groups: int,
@@ -103,6 +105,7 @@ def _convolve(
     return _finish(y, bias, single, name)
 
 
+@chained
 def _convolve_transpose(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Dims,
     padding: Dims, output_padding: Dims, groups: int, dilation: Dims,

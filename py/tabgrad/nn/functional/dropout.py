@@ -16,6 +16,8 @@ from tabgrad.ops.reduction import argmax, keep
 from tabgrad.ops.rounding import eq, ge
 from tabgrad.ops.view import expand
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.generator import of_words
+from tabgrad.tensor.sampling import uniform_of
 from tabgrad.tensor.softmax import softmax
 
 
@@ -45,8 +47,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     if p == 1.0:
         return into(input, mul(input, 0), inplace)
-    mask = _kept(input, p, input.spec.shape)
-    return into(input, where(mask, mul(input, 1 / (1 - p)), 0), inplace)
+    needs_float("dropout", input)
+    return into(input, _dropped(input.spec.shape, None, input.device, input, p), inplace)
+
+
+@of_words
+def _dropped(words: Tensor, x: Tensor, p: float) -> Tensor:
+    mask = ge(uniform_of(words, dt.float32), p)
+    return where(mask, mul(x, 1 / (1 - p)), 0)
 
 
 def _channels(name: str, input: Tensor, n: int, p: float, training: bool, inplace: bool) -> Tensor:

@@ -147,6 +147,7 @@ def renormalize(input: Tensor, weight: Tensor, max_norm: float, p: float) -> Non
         weight.copy_(mul(weight, reshape.bind(factor, shape=(weight.shape[0], 1))))
 
 
+@chained
 def _one_hot(tensor: Tensor, num_classes: int) -> Tensor:
     """Put 1 at the class of each integer and 0 elsewhere, along a new last axis of size `num_classes`.
 
