@@ -53,7 +53,6 @@ from tabgrad.tensor.selecting import *
 from tabgrad.tensor.settings import *
 from tabgrad.tensor.shaping import *
 from tabgrad.tensor.softmax import *
-from tabgrad.tensor.statistics import *
 from tabgrad.tensor.ternary import *
 from tabgrad.hosts.devices import (
     Device as Device, device as device, get_default_device as get_default_device,
@@ -141,6 +140,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.rare_creation import *
     from tabgrad.tensor.rooted import *
     from tabgrad.tensor.sampled import *
+    from tabgrad.tensor.statistics import *
     from tabgrad.tensor.storage import *
 else:
     _ON_DEMAND = (

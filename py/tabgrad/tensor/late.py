@@ -86,6 +86,7 @@ FUNCTIONS = {
         "tanh_ trunc_ xlogy_ zero_"
     ),
     "tensor.sampled": "cumulative_trapezoid gradient trapezoid trapz",
+    "tensor.statistics": "bincount corrcoef cov histc histogram mode nanquantile quantile",
     "tensor.storage": "as_strided as_strided_ as_strided_scatter resize_as_",
 }
 """The functions at the root of tabgrad, by the file that they are imported from."""
@@ -125,6 +126,9 @@ METHODS = {
     "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
     "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
+    "tensor.statistics.StatisticsMethods": (
+        "bincount corrcoef cov histc histogram mode nanquantile quantile"
+    ),
     "tensor.storage.StorageMethods": "as_strided as_strided_ as_strided_scatter resize_ resize_as_ set_",
 }
 """The methods of Tensor, by the class that they are imported from."""
@@ -164,13 +168,14 @@ if TYPE_CHECKING:
     from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
+    from tabgrad.tensor.statistics import StatisticsMethods
     from tabgrad.tensor.storage import StorageMethods
 
     class LateMethods(
         AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
         ExchangeMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
         RootedMethods, ShortTimeMethods,
-        SparseMethods, SpecialMethods, StorageMethods,
+        SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

@@ -19,7 +19,7 @@ from tabgrad.tensor.diagonals import diagonal
 from tabgrad.tensor.fronts import complex_numbers
 from tabgrad.tensor.linear import mm
 from tabgrad.tensor.ordering import diff
-from tabgrad.tensor.public import takes_out
+from tabgrad.tensor.public import publish, takes_out
 from tabgrad.tensor.shaping import adjoint, movedim, unsqueeze
 from tabgrad.tensor.ternary import clamp, lerp
 
@@ -332,3 +332,5 @@ class StatisticsMethods:
 
 
 __all__ = ["bincount", "corrcoef", "cov", "histc", "histogram", "mode", "nanquantile", "quantile"]
+
+publish(globals())

@@ -44,7 +44,6 @@ from tabgrad.tensor import (
     selecting,
     shaping,
     softmax,
-    statistics,
     ternary,
     writing,
 )  # fmt: skip
@@ -84,7 +83,6 @@ class Tensor(
     selecting.SelectingMethods,
     shaping.ShapingMethods,
     softmax.SoftmaxMethods,
-    statistics.StatisticsMethods,
     ternary.TernaryMethods,
     writing.WritingMethods,
     Box,
