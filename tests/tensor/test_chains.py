@@ -11,6 +11,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.trace import MODE, using
+from tabgrad.hosts import reference
 from tabgrad.hosts.chains import Chain
 from tabgrad.tensor.chained import FEW, MOST, Waiting, chained
 from tests.grouped import grouped
@@ -251,6 +252,16 @@ def test_results_of_a_chain_are_not_shared(ran: list[Chain]) -> None:
     first.add_(1)
     assert ones(x).tolist() == [3.0, 3.0]
     assert F.normalize(x, dim=0)._version == 0
+    assert ran
+
+
+def test_a_chain_may_be_the_first_that_needs_numpy(
+    ran: list[Chain], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = tg.ones(2, device="cpu")
+    for name in ("array", "errors", "quiet"):
+        monkeypatch.setattr(reference, name, None)
+    assert chained(lambda x: x.neg())(x).tolist() == [-1.0, -1.0]
     assert ran
 
 

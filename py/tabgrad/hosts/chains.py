@@ -100,6 +100,7 @@ class Chain:
     """Computes the results of a function for arrays of certain specs."""
 
     def __init__(self, operands: list[Recorded], results: list[Recorded]) -> None:
+        reference.import_numpy()
         self.places = {x: i for i, x in enumerate(operands)}
         self.constants: list[Any] = []
         order = list(_in_order(results, self.places))

@@ -59,7 +59,7 @@ quiet: Any = None
 """The value of that variable for which all errors are ignored."""
 
 
-def _import_numpy() -> None:
+def import_numpy() -> None:
     """Find out how errors are ignored: `np.errstate` takes as long as a small op."""
     global array, errors, quiet
     if array is None:
@@ -104,7 +104,7 @@ class NumPyBackend:
         That is the spec of the result, the dtype of its array, and the function that computes it. The dtype is
         None if the op runs in float32 because of a half precision.
         """
-        _import_numpy()
+        import_numpy()
         spec = op.infer(specs, params)
         halves = not op.raw and any(s.dtype in dt.HALVES for s in (spec, *specs))
         want = None if halves else np.dtype(array_name(spec.dtype))
@@ -127,7 +127,7 @@ class NumPyBackend:
     def constant(self, value: complex, spec: Spec) -> Any:
         """Make an array filled with `value`; it takes the memory of one element."""
         if array is None:
-            _import_numpy()
+            import_numpy()
         before = errors.set(quiet)
         try:
             one = rounded(np.array(value, dtype=_single(spec.dtype).name), spec.dtype)
