@@ -20,6 +20,7 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
         return mode.around(plainly, op, args, params, mode)
     device = args[0].device
     tracked = False
+    held, shown = [], []
     for a in args:
         if a.device is not device:
             raise DeviceError(
@@ -28,12 +29,13 @@ def process(op: Op, args: tuple[Any, ...], params: Params, mode: Mode) -> Any:
             )
         if a.tracked:
             tracked = True
+        held.append(a.value)
+        shown.append(a.spec)
     if mode.capture is not None:
         mode.capture.note(args)
-    values = tuple([a.value for a in args])
-    specs = tuple([a.spec for a in args])
-    value, spec = device.backend.run(op, values, specs, params)
-    y = trace.wrap(value, spec, device)
+    values, specs = tuple(held), tuple(shown)
+    value, spec = (device._backend or device.backend).run(op, values, specs, params)
+    y = trace._Base.wrap(value, spec, device)
     if tracked and mode.grad:
         record(op, params, args, values, specs, y, None, mode)
     return y

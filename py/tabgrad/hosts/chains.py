@@ -7,7 +7,8 @@ has the bodies of the ops that it applied, in their order; what depends on no op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -22,7 +23,7 @@ from tabgrad.hosts.devices import device, unlisted
 from tabgrad.hosts.meta import MetaBackend
 
 MANY = 1 << 14
-"""The elements of a result that a chain won't hold until its end."""
+"""The most elements of a result that a chain holds until its end, and of all its constants."""
 
 
 class Unrepeatable(Exception):
@@ -93,7 +94,8 @@ def _cpu() -> Any:
 
 
 _PICKED = tuple([itemgetter(i) for i in range(16)])
-Step = tuple[Callable[..., Any], Callable[[list[Any]], Sequence[Any]], Params, Any]
+Step = tuple[Callable[..., Any], int, int | None, Callable[[list[Any]], Any] | None, Any]
+"""What to call, the places of its first two operands, what picks more than two, and the dtype of the result."""
 
 
 class Chain:
@@ -108,6 +110,8 @@ class Chain:
             if x.array is not None:
                 self.places[x] = len(self.places)
                 self.constants.append(x.array)
+        if sum(x.spec.size for x in order if x.array is not None) > MANY:
+            raise Unrepeatable("too many constants")
         self.size = len(self.places)
         self.steps: list[Step] = []
         self.done: dict[Any, int] = {}
@@ -130,9 +134,11 @@ class Chain:
         key = (body, params, want, *refs)
         found = self.done.get(key)
         if found is None:
-            # one place as a slice, so that it gives a list, too
-            pick = itemgetter(*refs) if len(refs) > 1 else itemgetter(slice(refs[0], refs[0] + 1))
-            self.steps.append((body, pick, params, want))
+            call = partial(body, **params) if params else body
+            first, second, pick = refs[0], refs[1] if len(refs) > 1 else None, None
+            if len(refs) > 2:
+                pick = itemgetter(*refs)
+            self.steps.append((call, first, second, pick, want))
             found = self.done[key] = self.size + len(self.done)
         return found
 
@@ -142,8 +148,13 @@ class Chain:
         note, kind = values.append, reference.array
         before = reference.errors.set(reference.quiet)
         try:
-            for body, pick, params, want in self.steps:
-                y = body(*pick(values), **params)
+            for call, first, second, pick, want in self.steps:
+                if second is None:
+                    y = call(values[first])
+                elif pick is None:
+                    y = call(values[first], values[second])
+                else:
+                    y = call(*pick(values))
                 if want is not None and (y.__class__ is not kind or y.dtype is not want):
                     y = np.asarray(y, dtype=want)
                 note(y)

@@ -130,7 +130,10 @@ class NumPyBackend:
             import_numpy()
         before = errors.set(quiet)
         try:
-            one = rounded(np.array(value, dtype=_single(spec.dtype).name), spec.dtype)
+            if spec.dtype in dt.HALVES:
+                one = rounded(np.array(value, dtype="float32"), spec.dtype)
+            else:
+                one = np.array(value, dtype=spec.dtype.name)
         finally:
             errors.reset(before)
         if spec.shape:

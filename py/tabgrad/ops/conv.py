@@ -197,14 +197,15 @@ def conv(
     if not size(y):
         return np.zeros(y, x.dtype)
     n = len(strides)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        _dilate_and_pad(x, padding, lhs_dilations),
-        tuple(reach(k, d) for k, d in zip(w.shape[2:], dilations, strict=True)),
-        axis=tuple(range(2, 2 + n)),
-    )
-    windows = windows[
-        (slice(None), slice(None), *(slice(None, None, s) for s in (*strides, *dilations)))
-    ]
+    padded = np.ascontiguousarray(_dilate_and_pad(x, padding, lhs_dilations))
+    by = padded.strides
+    counts = y[2:] + w.shape[2:]
+    jumps = [b * n for b, n in zip(by[2:] * 2, strides + dilations, strict=True)]
+    # what sliding_window_view shows, for which NumPy takes long; a huge step that is never taken is none
+    windows = np.ndarray(
+        (*padded.shape[:2], *counts), padded.dtype, padded, 0,
+        (*by[:2], *(jump if n > 1 else 0 for jump, n in zip(jumps, counts, strict=True))),
+    )  # fmt: skip
     # [N, g, C/g, *out, *kernel] to [g, C/g * kernel, N * out], then one product for each group
     batch, outs = x.shape[0], w.shape[0] // groups
     cols = windows.reshape(batch, groups, w.shape[1], *windows.shape[2:])
@@ -218,6 +219,8 @@ def conv(
 
 def _dilate_and_pad(x: Array, padding: Pairs, dilations: Ints) -> Array:
     spatial = x.shape[2:]
+    if all(e == 1 for e in dilations) and not any(lo or hi for lo, hi in padding):
+        return x
     full = tuple(dilated(n, e) for n, e in zip(spatial, dilations, strict=True))
     out = np.zeros(
         (

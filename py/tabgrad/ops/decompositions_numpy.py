@@ -141,16 +141,22 @@ def _panel(a: Array, start: int, stop: int, pivots: Array, info: Array) -> None:
     """Factor columns from `start` to `stop`, and swap whole rows."""
     which = np.arange(len(a))
     for j in range(start, stop):
-        size = np.abs(a[:, j:, j].real) + np.abs(a[:, j:, j].imag)
-        best = j + np.argmax(size, -1)
+        column = a[:, j:, j]
+        size = np.abs(column.real)
+        if a.dtype.kind == "c":
+            size = size + np.abs(column.imag)
+        best = j + size.argmax(-1)
         pivots[:, j] = best + 1
-        mine = a[which, j].copy()
-        a[which, j] = a[which, best]
-        a[which, best] = mine
+        if (best != j).any():
+            mine = a[which, j]
+            a[which, j] = a[which, best]
+            a[which, best] = mine
         pivot = a[:, j, j]
         zero = pivot == 0
-        info[zero & (info == 0)] = j + 1
-        a[:, j + 1 :, j] /= np.where(zero, 1, pivot)[:, None]
+        if zero.any():
+            info[zero & (info == 0)] = j + 1
+            pivot = np.where(zero, 1, pivot)
+        a[:, j + 1 :, j] /= pivot[:, None]
         a[:, j + 1 :, j + 1 : stop] -= a[:, j + 1 :, j, None] * a[:, j, None, j + 1 : stop]
 
 

@@ -147,11 +147,13 @@ def _expand_batch(
 )
 def spread(x: Operand, *, shape: Ints, axes: Ints) -> Array:
     """Repeat `x` along the new axes `axes` of `shape`: the transpose of a sum over them."""
-    kept = (None if i in axes else _ALL for i in range(len(shape)))
-    return _repeated(x[tuple(kept)], shape)
+    return _repeated(x[_new_axes(len(shape), axes)], shape)
 
 
-_ALL = slice(None)
+@functools.lru_cache(4096)
+def _new_axes(rank: int, axes: Ints) -> tuple[slice | None, ...]:
+    """Return the index that adds `axes` of size 1, so that there are `rank`."""
+    return tuple([None if i in axes else slice(None) for i in range(rank)])
 
 
 # -- slice, flip, pad ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 FEW = 1 << 12
 """The most elements of an operand: for more the arithmetic takes longer than the way to it."""
-MOST = 256
+MOST = 128
 """The most chains of one function that are kept."""
 CPU = device("cpu")
 _SETTINGS = frozenset((bool, int, str, type(None), DType))

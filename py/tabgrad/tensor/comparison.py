@@ -19,6 +19,7 @@ from tabgrad.ops.reduction import reduce_all
 from tabgrad.tensor import nonzero
 from tabgrad.tensor.arguments import scalar
 from tabgrad.tensor.arithmetic import sub
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import tensor
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.fronts import binary, plain_unary
@@ -96,6 +97,7 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
 
 
 @of_tensors
+@chained
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
@@ -125,8 +127,15 @@ def allclose(
     >>> tg.allclose(x, x + 1e-7)
     True
     """
+    return builtins.bool(_all_close(input, other, rtol, atol, equal_nan).item())
+
+
+@chained
+def _all_close(
+    input: Tensor, other: Tensor, rtol: float, atol: float, equal_nan: builtins.bool
+) -> Tensor:
     close = isclose(input, other, rtol, atol, equal_nan)
-    return builtins.bool(reduce_all.bind(close, axes=tuple(range(len(close.spec.shape)))).item())
+    return reduce_all.bind(close, axes=tuple(range(len(close.spec.shape))))
 
 
 @of_tensors

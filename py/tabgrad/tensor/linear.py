@@ -76,6 +76,12 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             f"matmul: both arguments need to be at least 1D, but they are {len(x)}D and {len(y)}D"
         )
     _inner("matmul", input, other, x[-1], y[-2] if len(y) > 1 else y[0])
+    return _of_ranks(input, other)
+
+
+@chained
+def _of_ranks(input: Tensor, other: Tensor) -> Tensor:
+    x, y = input.spec.shape, other.spec.shape
     left = v.reshape.bind(input, shape=(1, *x)) if len(x) == 1 else input
     right = v.reshape.bind(other, shape=(*y, 1)) if len(y) == 1 else other
     out = _product(left, right)

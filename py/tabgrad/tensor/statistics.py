@@ -166,8 +166,13 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         if low < 0:
             raise DTypeError(f"bincount only supports 1-d non-negative integral inputs, got {low}")
         n = max(n, high + 1)
+    return _weighed(k, weights, n)
+
+
+@chained
+def _weighed(k: Tensor, weights: Tensor | None, n: int) -> Tensor:
     if weights is None:
-        one = filled(input.spec.shape, 1, k.spec.dtype, k.device)
+        one = filled(k.spec.shape, 1, k.spec.dtype, k.device)
     else:
         one = weights if weights.spec.dtype is dt.float32 else as_dtype(weights, dt.float64)
     return i.scatter_add.bind(filled((n,), 0, one.spec.dtype, k.device), k, one, axis=0)
