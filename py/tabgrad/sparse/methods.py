@@ -157,9 +157,9 @@ _FORMS: dict[Any, Any] = {}
 
 def plain(fn: Any) -> Any:
     """Return the function that a public form stands for."""
-    while hasattr(fn, "__wrapped__"):
-        fn = fn.__wrapped__
-    return getattr(fn, "fn", fn)
+    while (inner := getattr(fn, "__wrapped__", getattr(fn, "fn", None))) is not None:
+        fn = inner
+    return fn
 
 
 def _forms() -> dict[Any, Any]:

@@ -249,6 +249,7 @@ def spectral_norm(
     al. 2018.)
 
     >>> import tabgrad as tg
+    >>> _ = tg.manual_seed(0)
     >>> layer = tg.nn.utils.parametrizations.spectral_norm(tg.nn.Linear(4, 4, device="cpu"))
     >>> round(tg.linalg.matrix_norm(layer.weight, 2).item(), 2)
     1.0
