@@ -19,7 +19,8 @@ OTHERWISE = {
     "sspaddmm": "there is none for dense tensors", "spmm": "mm of sparse matrices", "dsmm": "as spmm",
     "sparse_mask": "keeps the places of the mask", "fork_rng": "takes devices", "manual_seed": "takes a number",
     "printoptions": "takes numbers", "randint": "draws numbers",
-    "compile": "takes a function", "vmap": "takes a function", "save": "writes a file", "save_async": "writes a file",
+    "compile": "takes a function", "vmap": "takes a function", "save": "writes a file",
+    "save_async": "writes a file",
     "backward": "gives nothing", "coalesce": "raises for dense tensors",
     "is_coalesced": "raises for dense tensors", "resize_as_": "gives a shape",
 }  # fmt: skip

@@ -7,22 +7,19 @@ then pick from the view: the dims that they index are merged into one, which a g
 from __future__ import annotations
 
 import builtins
-import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import DTypeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.scalars import NUMBER, fits
-from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import Box, constant
-from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
-from tabgrad.ops.checked import within
+from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import aliasing, conversion, creation, literals
 from tabgrad.tensor.aliasing import View, memory_behind, own, refreshed, reshaped, view, write
 from tabgrad.tensor.chained import chained
-from tabgrad.tensor.nonzero import nonzero
+from tabgrad.tensor.picking import Picking, broadcast_value, mask_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -296,7 +293,7 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
     picks: list[tuple[int, Any, bool]] = []
     for dim, k in found.picks:
         if k.spec.dtype is dt.bool_:
-            picks += [(dim + a, line, True) for a, line in enumerate(_mask_lines(k))]
+            picks += [(dim + a, line, True) for a, line in enumerate(mask_lines(k))]
         else:
             picks.append((dim, k, False))
     dims, indices, inside = zip(*picks, strict=True)
@@ -308,140 +305,8 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
 
 @chained
 def _picked(x: Tensor, name: str, dims: Ints, inside: tuple[bool, ...], *indices: Tensor) -> Tensor:
-    return Picking(x, list(zip(dims, indices, inside, strict=True)), name).read()
-
-
-class Picking:
-    """The advanced indices of a view, combined into one index over their dims, which are merged into one."""
-
-    def __init__(self, x: Tensor, picks: Sequence[tuple[Any, ...]], name: str) -> None:
-        """Take (dim, index) each, or (dim, index, whether all of the index is known to be in range)."""
-        self.x = x
-        pairs: list[tuple[int, Any]] = []
-        for dim, k, *inside in picks:
-            if k.spec.dtype is dt.bool_:
-                pairs.extend((dim + a, line) for a, line in enumerate(_mask_lines(k)))
-            elif inside == [True]:
-                pairs.append((dim, k))
-            else:
-                k = cast(k, x.device.index_dtype)
-                pairs.append((dim, within(name, k, x.spec.shape[dim], dim, wraps=True)))
-        self.dims = [dim for dim, _ in pairs]
-        shapes = [k.spec.shape for _, k in pairs]
-        try:
-            self.shape = broadcast("index", *shapes)
-        except ShapeError:
-            raise IndexError(
-                "shape mismatch: indexing tensors could not be broadcast together with shapes "
-                f"{', '.join(str(list(s)) for s in shapes)}"
-            ) from None
-        first, last = self.dims[0], self.dims[-1]
-        self.together = self.dims == list(range(first, last + 1))
-        rank = len(x.spec.shape)
-        self.rest = [d for d in range(rank) if d not in self.dims]
-        # PyTorch's rule: where the indices stand together the result stays in place, else it goes in front
-        self.at = first if self.together else 0
-        self.order = (*self.rest[: self.at], *self.dims, *self.rest[self.at :])
-        self.sizes = [x.spec.shape[d] for d in self.dims]
-        self.linear = self._linear([k for _, k in pairs])
-
-    def _linear(self, indices: list[Any]) -> Tensor:
-        device = self.x.device
-        total = None
-        valid = None
-        for k, n in zip(indices, self.sizes, strict=True):
-            k = cast(k, device.index_dtype)
-            if k.spec.shape != self.shape:
-                k = v.expand.bind(k, shape=self.shape)
-            if len(indices) == 1:
-                return k
-            inside = r.bitwise_and(r.ge(k, 0), r.lt(k, n))
-            valid = inside if valid is None else r.bitwise_and(valid, inside)
-            total = k if total is None else e.add(e.mul(total, n), k)
-        # a bad index must not become a valid place: it is moved out of the whole range
-        return e.where(valid, total, math.prod(self.sizes))
-
-    @property
-    def lead(self) -> Ints:
-        """Sizes of the dims before the picked ones."""
-        return tuple(self.x.spec.shape[d] for d in self.rest[: self.at])
-
-    @property
-    def tail(self) -> Ints:
-        """Sizes of the dims after the picked ones."""
-        return tuple(self.x.spec.shape[d] for d in self.rest[self.at :])
-
-    def flat(self) -> Tensor:
-        """Return the input with the indexed dims merged into one."""
-        x = self.x
-        if self.order != tuple(range(len(self.order))):
-            x = v.permute.bind(x, dims=self.order)
-        if len(self.dims) != 1:
-            x = v.reshape.bind(x, shape=(*self.lead, math.prod(self.sizes), *self.tail))
-        return x
-
-    def index(self) -> Tensor:
-        """Return the index at every place of what is picked."""
-        n = math.prod(self.shape)
-        lead, tail = self.lead, self.tail
-        k = self.linear
-        if lead or tail or len(self.shape) != 1:
-            k = v.reshape.bind(k, shape=(1,) * len(lead) + (n,) + (1,) * len(tail))
-            k = v.expand.bind(k, shape=(*lead, n, *tail))
-        return k
-
-    @property
-    def result(self) -> Ints:
-        """The shape of what is picked."""
-        return (*self.lead, *self.shape, *self.tail)
-
-    def read(self) -> Tensor:
-        """Return what is picked."""
-        y = i.gather.bind(self.flat(), self.index(), axis=self.at)
-        return y if y.spec.shape == self.result else v.reshape.bind(y, shape=self.result)
-
-    def written(self, value: Tensor, accumulate: bool = False) -> Tensor:
-        """Return the input with `value` in place of what is picked, or added to it."""
-        value = cast(value, self.x.spec.dtype)
-        value = _broadcast_value(value, self.result)
-        index = self.index()
-        value = v.reshape.bind(value, shape=index.spec.shape)
-        op = i.scatter_add if accumulate else i.scatter
-        y = op.bind(self.flat(), index, value, axis=self.at)
-        moved = tuple(self.x.spec.shape[d] for d in self.order)
-        y = y if y.spec.shape == moved else v.reshape.bind(y, shape=moved)
-        if self.order == tuple(range(len(self.order))):
-            return y
-        back = [0] * len(self.order)
-        for a, d in enumerate(self.order):
-            back[d] = a
-        return v.permute.bind(y, dims=tuple(back))
-
-
-def _broadcast_value(value: Tensor, shape: Ints) -> Tensor:
-    own_shape = value.spec.shape
-    while len(own_shape) > len(shape) and own_shape[0] == 1:
-        own_shape = own_shape[1:]
-    if own_shape != value.spec.shape:
-        value = v.reshape.bind(value, shape=own_shape)
-    if own_shape == shape:
-        return value
-    fit = len(own_shape) <= len(shape) and all(
-        a in (1, b) for a, b in zip(reversed(own_shape), reversed(shape), strict=False)
-    )
-    if not fit:
-        raise ShapeError(
-            f"shape mismatch: value tensor of shape {list(own_shape)} cannot be broadcast to indexing result "
-            f"of shape {list(shape)}"
-        )
-    return v.expand.bind(value, shape=shape)
-
-
-def _mask_lines(mask: Tensor) -> list[Any]:
-    """Return the indices of the true elements of a mask, one line for each of its dims."""
-    if not mask.spec.shape:
-        mask = v.reshape.bind(mask, shape=(1,))
-    return list(nonzero(mask, as_tuple=True))
+    picks = list(zip(dims, indices, inside, strict=True))
+    return Picking(x, picks, name, select=True).read()
 
 
 def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value") -> None:
@@ -453,12 +318,12 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     value = _value(target, value)
     if found.basic:
         if not _same_view(target, value):
-            write(target, own(_broadcast_value(value, target.spec.shape)), "setitem")
+            write(target, own(broadcast_value(value, target.spec.shape)), "setitem")
         return
     if len(found.picks) == 1 and found.picks[0][1].spec.dtype is dt.bool_ and value.spec.size == 1:
         write(target, _masked(target, found.picks[0], value), "setitem")
         return
-    write(target, Picking(target, found.picks, name).written(value), "setitem")
+    write(target, Picking(target, found.picks, name, select=True).written(value), "setitem")
 
 
 def _value(target: Tensor, value: Any) -> Tensor:

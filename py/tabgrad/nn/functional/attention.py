@@ -84,7 +84,8 @@ def _attention(
         key, value = _repeated(key, heads, "key"), _repeated(value, heads, "value")
     lead = broadcast(name, *(t.spec.shape[:-2] for t in (query, key, value)))
     query, key, value = (_wide(t, lead) for t in (query, key, value))
-    factor = 1 / math.sqrt(query.spec.shape[-1]) if scale is None else scale
+    # without features all scores are 0, whatever the factor
+    factor = 1 / math.sqrt(query.spec.shape[-1] or 1) if scale is None else scale
     wanted = MODE.get().grad and any(t.tracked for t in (query, key, value))
     shape = (*lead, query.spec.shape[-2], key.spec.shape[-2])
     if attn_mask is not None and broadcast(name, shape, attn_mask.spec.shape) != shape:

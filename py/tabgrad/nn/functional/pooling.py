@@ -138,12 +138,17 @@ def _lp_pool(
     n: int, x: Tensor, norm_type: float, kernel_size: Dims, stride: Dims | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Compute the p-norm of each window; for odd p the sum of powers keeps its sign, as in PyTorch."""
+    """Compute the p-norm of each window; for odd p the sum of powers keeps its sign, as in PyTorch.
+
+    As there, a window that passes the edge counts as if its mean filled the whole.
+    """
     name = f"lp_pool{n}d"
     p = float(norm_type)
     g = Geometry(name, x, n, kernel_size, stride, 0, 1, ceil_mode)
     w = g.windows(pow_(x, p), 0)
     total = reduce_sum.bind(w, axes=(len(w.spec.shape) - 1,))
+    if any(hi > 0 for _, hi in g.pairs()):
+        total = div(mul(total, size(g.kernel)), _counts(g, x, True))
     total = mul(sign(total), relu(abs_(total)))
     # the infinite slope of a root at 0 is replaced by 0
     zero = eq(total, 0)
