@@ -40,7 +40,6 @@ from tabgrad.tensor.elementary import *
 from tabgrad.tensor.generator import *
 from tabgrad.tensor.joining import *
 from tabgrad.tensor.layout import *
-from tabgrad.tensor.type_info import *
 from tabgrad.tensor.linear import *
 from tabgrad.tensor.nonzero import *
 from tabgrad.tensor.norms import *
@@ -142,6 +141,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.sampled import *
     from tabgrad.tensor.statistics import *
     from tabgrad.tensor.storage import *
+    from tabgrad.tensor.type_info import *
 else:
     _ON_DEMAND = (
         "__config__", "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends",

@@ -15,7 +15,6 @@ from tabgrad.tensor.arguments import floating
 from tabgrad.tensor.fronts import complex_numbers, plain_unary, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
-from tabgrad.tensor.type_info import finfo
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -188,6 +187,8 @@ def nan_to_num(
             nan_to_num(part, nan, posinf, neginf) for part in (room.real(input), room.imag(input))
         )
         return room.complex(re, im)
+    from tabgrad.tensor.type_info import finfo
+
     top = finfo(input.spec.dtype).max
     x = e.where(r.isnan(input), 0.0 if nan is None else nan, input)
     x = e.where(r.eq(x, math.inf), top if posinf is None else posinf, x)

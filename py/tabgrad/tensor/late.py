@@ -88,6 +88,7 @@ FUNCTIONS = {
     "tensor.sampled": "cumulative_trapezoid gradient trapezoid trapz",
     "tensor.statistics": "bincount corrcoef cov histc histogram mode nanquantile quantile",
     "tensor.storage": "as_strided as_strided_ as_strided_scatter resize_as_",
+    "tensor.type_info": "finfo iinfo",
 }
 """The functions at the root of tabgrad, by the file that they are imported from."""
 
