@@ -94,6 +94,7 @@ if _typing.TYPE_CHECKING:
         backends as backends,
         compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
         distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
+        library as library,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
         optim as optim, profiler as profiler, random as random, serialization as serialization,
         signal as signal, sparse as sparse,
@@ -142,11 +143,12 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.statistics import *
     from tabgrad.tensor.storage import *
     from tabgrad.tensor.type_info import *
+    from tabgrad.core.narrow_floats import *
 else:
     _ON_DEMAND = (
-        "__config__", "_dynamo", "accelerator", "amp", "array_api", "autograd", "backends",
-        "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
-        "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random",
+        "__config__", "_dynamo", "_higher_order_ops", "accelerator", "amp", "array_api", "autograd",
+        "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
+        "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random",
         "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}

@@ -108,7 +108,7 @@ def test_what_is_missing_is_said_with_its_place(torch: Any) -> None:
         from torch.nn import Linaer  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match=r"torch\.nonsense"):
         importlib.import_module("torch.nonsense")
-    for name in ("hosts", "ops", "core", "lower"):
+    for name in ("hosts", "core", "lower"):
         assert not hasattr(torch, name), name
         assert name not in dir(torch)
     assert "sin" in dir(torch)

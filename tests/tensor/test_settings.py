@@ -140,12 +140,14 @@ FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
 OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
 OF_NOTHING = {
-    "set_device", "set_device_idx", "set_device_index", "set_flush_denormal", "set_sharing_strategy",
+    "set_device", "set_device_idx", "set_device_index", "set_flush_denormal", "set_rng_state_all",
+    "set_sharing_strategy",
 }  # fmt: skip
-"""They take the one value that there is."""
+"""They take the one value that there is; `set_rng_state_all` calls set_rng_state for each device."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
-    "register_parametrization", "register_pytree_node", "set_", "set_data", "set_rate",
+    "register_autograd", "register_fake", "register_load_state_dict_pre_hook", "register_parametrization",
+    "register_pytree_node", "set_", "set_data", "set_rate",
 }  # fmt: skip
 
 

@@ -102,8 +102,10 @@ _PYTHON: Final = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 def as_dtype(given: object) -> DType:
     """Convert Python's `bool`, `int`, `float` or `complex` to the dtype that it stands for; keep a dtype."""
-    if isinstance(given, DType):
+    if given.__class__ is DType:
         return given
+    if isinstance(given, DType):
+        raise DTypeError(f"dtype: {given!r} is a name and limits only; use bfloat16 or float16")
     found = _PYTHON.get(given) if isinstance(given, type) else None
     if found is None:
         raise DTypeError(
@@ -171,7 +173,7 @@ def get_default_dtype() -> DType:
 
 def set_default_dtype(d: DType, /) -> None:
     """Set the dtype that Python floats become: a floating-point dtype."""
-    if not isinstance(d, DType) or not d.is_floating_point:
+    if d.__class__ is not DType or not d.is_floating_point:
         raise DTypeError(
             "invalid dtype object: only floating-point types are supported as the default type, "
             f"got {d!r}"

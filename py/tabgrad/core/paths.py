@@ -6,6 +6,7 @@ after `=` is that of an object, which then stands in the place of a module.
 
 PATHS = {
     "_C": "tabgrad: Generator default_generator",
+    "_dynamo.eval_frame": "tabgrad.nn.optimized: OptimizedModule",
     "_inductor": "tabgrad._dynamo: config",
     "_lowrank": "tabgrad: pca_lowrank svd_lowrank",
     "_tensor": "tabgrad: Tensor",
@@ -22,7 +23,10 @@ PATHS = {
     "cuda.memory": (
         "tabgrad.cuda: empty_cache max_memory_allocated memory_allocated memory_reserved memory_summary"
     ),
-    "cuda.random": "tabgrad.cuda: manual_seed manual_seed_all",
+    "cuda.random": (
+        "tabgrad.cuda: get_rng_state get_rng_state_all initial_seed manual_seed manual_seed_all seed seed_all "
+        "set_rng_state set_rng_state_all"
+    ),
     "distributions.bernoulli": "tabgrad.distributions: Bernoulli",
     "distributions.beta": "tabgrad.distributions: Beta",
     "distributions.binomial": "tabgrad.distributions: Binomial",

@@ -138,6 +138,20 @@ def the_device(name: str, tensors: Sequence[Box]) -> Device:
     return device
 
 
+def _together(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Bring tensors of the CPU that are one number to the others' device; raise where others are elsewhere."""
+    device = the_device(name, [x for x in args if isinstance(x, Box) and not _is_number_of_cpu(x)])
+    moved: list[Any] = [x for x in args]
+    for k, x in enumerate(moved):
+        if isinstance(x, Box) and _is_number_of_cpu(x):
+            moved[k] = x.to(device)  # type: ignore[attr-defined]
+    return tuple(moved)
+
+
+def _is_number_of_cpu(x: Any) -> bool:
+    return not x.spec.shape and x.device.type == "cpu"
+
+
 def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply an element-wise op to tensors and Python numbers of any shapes and dtypes that fit."""
     device: Any = None
@@ -148,7 +162,7 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
             if device is None:
                 device = a.device
             elif a.device is not device:
-                the_device(op.name, [x for x in args if isinstance(x, Box)])
+                return elementwise_call(op, _together(op.name, args), params)
         else:
             parts.append(a.__class__)
     key = (*parts, device)

@@ -53,14 +53,14 @@ def _flatten(tree: Tree, leaves: list[Any]) -> Structure:
         return None
     if kind is tuple or kind is list:
         return (kind, None, tuple([_flatten(t, leaves) for t in tree]))
-    if isinstance(tree, dict):
-        return (kind, tuple(tree), tuple([_flatten(t, leaves) for t in tree.values()]))
-    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
-        return (kind, "fields", tuple([_flatten(t, leaves) for t in tree]))
     found = _REGISTERED.get(kind)
     if found is not None:
         children, context = found[0](tree)
         return (kind, context, tuple([_flatten(t, leaves) for t in children]))
+    if isinstance(tree, dict):
+        return (kind, tuple(tree), tuple([_flatten(t, leaves) for t in tree.values()]))
+    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
+        return (kind, "fields", tuple([_flatten(t, leaves) for t in tree]))
     leaves.append(tree)
     return LEAF
 

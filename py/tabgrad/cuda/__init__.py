@@ -10,9 +10,17 @@ from tabgrad import accelerator
 from tabgrad.core.errors import DeviceError
 from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.cuda import amp as amp
+from tabgrad.cuda.graphs import (
+    CUDAGraph as CUDAGraph,
+    graph as graph,
+    graph_pool_handle as graph_pool_handle,
+    is_current_stream_capturing as is_current_stream_capturing,
+    make_graphed_callables as make_graphed_callables,
+)  # fmt: skip
 from tabgrad.cuda.streams import (
     Event as Event,
     Stream as Stream,
+    StreamContext as StreamContext,
     current_stream as current_stream,
     default_stream as default_stream,
     stream as stream,
@@ -22,6 +30,8 @@ from tabgrad.tensor import generator
 from tabgrad.tensor.conversion import tensor_type as _tensor_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tabgrad.tensor.types import DeviceLike
 
 
@@ -121,6 +131,17 @@ def set_rng_state(new_state: Any, device: DeviceLike | int = "cuda") -> None:
     generator.set_rng_state(new_state)
 
 
+def get_rng_state_all() -> list[Any]:
+    """Return the state of the default generator for each device."""
+    return [get_rng_state() for _ in range(device_count())]
+
+
+def set_rng_state_all(new_states: Iterable[Any]) -> None:
+    """Set the state of the default generator, which all devices share, to the last of these."""
+    for state in new_states:
+        set_rng_state(state)
+
+
 def seed() -> None:
     """Seed the default generator, which all devices share, with a number that nobody chose."""
     generator.seed()
@@ -177,6 +198,9 @@ def reset_peak_memory_stats(device: DeviceLike | None = None) -> None:
     """Reset the peak of the bytes in use to the bytes in use now."""
     if _has("cuda"):
         accelerator.reset_peak_memory_stats("cuda")
+
+
+reset_max_memory_allocated = reset_peak_memory_stats
 
 
 def ipc_collect() -> None:

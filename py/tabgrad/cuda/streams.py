@@ -101,6 +101,19 @@ def default_stream(device: Any = None) -> Stream:
     return _STREAM
 
 
-def stream(stream: Stream | None) -> Stream:
+class StreamContext:
+    """A context in which ops join the queue of the device, as they do anyway."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = _STREAM if stream is None else stream
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+def stream(stream: Stream | None) -> StreamContext:
     """Return a context in which ops join the queue of the device, as they do anyway."""
-    return _STREAM if stream is None else stream
+    return StreamContext(stream)

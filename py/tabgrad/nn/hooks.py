@@ -95,6 +95,17 @@ def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> Remo
     return add(hooks.setdefault(kind, {}), hook, prepend)
 
 
+def register_load_state_dict_pre_hook(
+    self: Module, hook: Callable[..., Any], with_module: bool = False
+) -> RemovableHandle:
+    """Call `hook` before loading, as the public method does, without the module as its first argument."""
+
+    def called(module: Module, *rest: Any) -> Any:
+        return hook(module, *rest) if with_module else hook(*rest)
+
+    return self._hook("load_state_dict_pre", called)
+
+
 def of_kind(module: Module, kind: str) -> list[Hook]:
     """List the hooks of this kind in the order they run."""
     everywhere = EVERYWHERE.get(kind, {}).values() if module._is_every else ()

@@ -425,6 +425,8 @@ class Module(Convertible):
         """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` first."""
         return self._hook("load_state_dict_pre", hook)
 
+    _register_load_state_dict_pre_hook = hooks.register_load_state_dict_pre_hook
+
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
         return self._hook("load_state_dict_post", hook)

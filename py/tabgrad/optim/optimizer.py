@@ -111,7 +111,7 @@ def fractions(name: str, values: tuple[Any, ...]) -> None:
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        if self._stepping:
+        if vars(self).get("_stepping", True):  # absent from one that only passes calls on
             return step(self, *args, **kwargs)
         self._depend()
         for hook in list(self._hooks["step_pre"].values()):

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import tabgrad
-from tabgrad import version
+from tabgrad import library, version
 from tabgrad.core.naming import Package
 from tabgrad.core.settings import on_restore
 from tabgrad.core.submodules import MissingNameError
@@ -24,7 +24,9 @@ ACCELERATORS = ("cuda", "mps")
 OURS = frozenset(("core", "dispatch", "examples", "extend", "exporting", "hosts", "lower", "ops", "printing",
                   "pytorch", "tensor", "transforms"))  # fmt: skip
 """Packages of tabgrad that are not PyTorch's."""
-ELSEWHERE = {"__version__": version.__version__, "version": version, "torch_version": version}
+ELSEWHERE = {
+    "__version__": version.__version__, "version": version, "torch_version": version, "ops": library.ops,
+}  # fmt: skip
 
 
 class Torch(ModuleType):
@@ -52,9 +54,13 @@ class Finder(DistributionFinder):
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how to make the module; None where there is none, or where the name is not torch's."""
         root, _, inside = name.partition(".")
-        if root != NAME or inside.partition(".")[0] in OURS:
+        if root != NAME:
             return None
-        ours = "tabgrad.version" if inside in ELSEWHERE else f"tabgrad.{inside}".rstrip(".")
+        if not isinstance(ELSEWHERE.get(inside, ""), str):
+            return ModuleSpec(name, Loader, origin="tabgrad")  # type: ignore[arg-type]
+        if inside.partition(".")[0] in OURS:
+            return None
+        ours = f"tabgrad.{inside}".rstrip(".")
         if ours in sys.modules:
             package = hasattr(sys.modules[ours], "__path__")
         else:

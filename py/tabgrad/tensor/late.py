@@ -16,6 +16,9 @@ FUNCTIONS = {
         "get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
         "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype"
     ),
+    "core.narrow_floats": (
+        "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu"
+    ),
     "cuda.streams": "Event Stream",
     "tensor.defaults": (
         "get_device get_device_module is_warn_always_enabled legacy_contiguous_format "
@@ -46,6 +49,10 @@ FUNCTIONS = {
     "nn.rooted": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "printing": "get_printoptions printoptions set_printoptions",
     "pytorch": "as_torch",
+    "pytorch.internals": (
+        "_check _check_index _check_not_implemented _check_tensor_all _check_tensor_all_with _check_type "
+        "_check_value _check_with _softmax_backward_data"
+    ),
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "sparse.rooted": (

@@ -181,7 +181,9 @@ def _weighed(k: Tensor, weights: Tensor | None, n: int) -> Tensor:
 @takes_out
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Return how many elements lie in each of `bins` equal intervals from min to max; both 0: of the data."""
-    needs_float("histc", input)
+    whole = input.spec.dtype.category == dt.INT and input.device.type != "cpu"
+    if not whole:
+        needs_float("histc", input)
     x = e.stop_gradient(v.reshape.bind(input, shape=(input.spec.size,)))
     if bins < 1:
         raise ArgumentError(f"histc: bins must be > 0, but got {bins}")
@@ -194,8 +196,20 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise ArgumentError(f"histc: range of [{low}, {high}] is not finite")
     if low == high:
         low, high = low - 1, high + 1
-    counts = _counted(x, low, high, bins)
+    counts = _counted_whole(x, int(low), int(high), bins) if whole else _counted(x, low, high, bins)
     return cast(counts, input.spec.dtype)
+
+
+def _counted_whole(x: Tensor, low: int, high: int, bins: int) -> Tensor:
+    """Count integers in integers, as PyTorch does on accelerators."""
+    kind = x.device.index_dtype
+    if bins * (high - low) >= 2 ** (8 * kind.itemsize - 1):
+        raise ArgumentError(f"histc: {bins} bins from {low} to {high} are too many for {kind!r}")
+    inside = r.bitwise_and(r.ge(x, low), r.le(x, high))
+    above = a.sub(cast(e.where(inside, x, low), kind), low)
+    at = clamp(e.floor_divide(a.mul(above, bins), high - low), 0, bins - 1)
+    one = cast(inside, kind)
+    return i.scatter_add.bind(filled((bins,), 0, kind, x.device), at, one, axis=0)
 
 
 def _counted(x: Tensor, low: float, high: float, bins: int, weight: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
+from tabgrad.core.narrow_floats import NarrowFloat, limits_of
 from tabgrad.core.scalars import limits
 
 # bits of the fraction, and the smallest and largest exponents of normal numbers
@@ -21,8 +22,20 @@ class finfo:
     True
     """
 
+    bits: int
+    dtype: str
+    eps: float
+    max: float
+    min: float
+    tiny: float
+    smallest_normal: float
+    resolution: float
+
     def __init__(self, type: DType | None = None) -> None:
         dtype = dt.real_of(type or dt.get_default_dtype())
+        if isinstance(dtype, NarrowFloat):
+            self.__dict__.update(limits_of(dtype))
+            return
         if dtype not in _FLOATS:
             raise TypeError(
                 f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tabgrad.core import tree as _tree
 
 PyTree = Any
+Context = Any
 
 
 class TreeSpec:
@@ -109,6 +110,31 @@ def register_pytree_node(
 ) -> None:  # fmt: skip
     """Make instances of a class containers: `flatten_fn` gives children and a hashable context."""
     _tree.register(cls, flatten_fn, unflatten_fn)
+
+
+class MappingKey(NamedTuple):
+    """The place of a value in a dict."""
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+    def get(self, mapping: dict[Any, Any]) -> Any:
+        """Return the value that is there."""
+        return mapping[self.key]
+
+
+def _dict_flatten(d: dict[Any, Any]) -> tuple[list[Any], Context]:
+    return list(d.values()), list(d)
+
+
+def _dict_flatten_with_keys(d: dict[Any, Any]) -> tuple[list[tuple[MappingKey, Any]], Context]:
+    return [(MappingKey(key), value) for key, value in d.items()], list(d)
+
+
+def _dict_unflatten(values: Iterable[Any], context: Context) -> dict[Any, Any]:
+    return dict(zip(context, values, strict=True))
 
 
 class _Whole:

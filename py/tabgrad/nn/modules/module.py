@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.nn.hooks import EVERYWHERE, Hook, register
 from tabgrad.nn.module import Module as Module
+from tabgrad.nn.state import EXTRA as _EXTRA_STATE_KEY_SUFFIX, IncompatibleKeys as _IncompatibleKeys  # noqa: F401
 from tabgrad.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, NoReturn
 
 _NO_GROUP = (
     "Default process group has not been initialized, please make sure to call init_process_group."
 )
+
+
+class ReduceOp(Enum):
+    """How values of several processes are joined."""
+
+    SUM = 0
+    AVG = 1
+    PRODUCT = 2
+    MIN = 3
+    MAX = 4
+    BAND = 5
+    BOR = 6
+    BXOR = 7
 
 
 def is_available() -> bool:

@@ -1,0 +1,23 @@
+"""Tensors spread over several processes, by name: no tensor here is one."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+class DTensor:
+    """The class of tensors that are spread over processes; nothing is an instance of it.
+
+    >>> import tabgrad as tg
+    >>> isinstance(tg.zeros(2), DTensor)
+    False
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise RuntimeError: tabgrad runs in one process."""
+        raise RuntimeError(
+            "DTensor: tabgrad runs in one process, so no tensor is spread over several"
+        )
+
+
+__all__ = ["DTensor"]
