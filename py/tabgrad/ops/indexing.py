@@ -154,6 +154,8 @@ def _in_range(index: Any, n: int, name: str) -> Any:
 
 def _line(index: Any, axis: int) -> Any:
     """Find the index along `axis` if it is repeated over the other axes, as for rows, else None."""
+    if index.ndim == 1:
+        return index
     if not index.size or any(
         s for k, s in enumerate(index.strides) if k != axis and index.shape[k] > 1
     ):
@@ -194,7 +196,7 @@ def gather(x: Operand, index: Operand, *, axis: int) -> Array:
     _in_range(index, x.shape[axis], "gather")
     line = _line(index, axis)
     if line is not None:
-        return np.take(x, line, axis)
+        return x.take(line, axis)
     return x[_at(index, axis)]
 
 

@@ -71,8 +71,10 @@ def _wide(x: Array) -> Any:
 )
 def cumsum(x: Operand, *, axis: int, reverse: bool) -> Array:
     """Compute the sums up to and including each element along `axis`; `reverse` starts at the end."""
-    # a sum begins at 0, so the sum of negative zeros is 0
-    found = np.cumsum(_from(x, axis, reverse), axis, dtype=_wide(x)) + np.zeros((), x.dtype)
+    found = _from(x, axis, reverse).cumsum(axis, _wide(x))
+    if x.dtype.kind in "fc":
+        # a sum begins at 0, so the sum of negative zeros is 0
+        found = found + np.zeros((), x.dtype)
     return _from(found, axis, reverse).astype(x.dtype, copy=False)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import kernel, to_front
-from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Operand, real_only
 from tabgrad.core.shape import axis_index, without
 from tabgrad.core.spec import spec
@@ -40,10 +39,11 @@ def _samples() -> Iterator[Any]:
 def argsort(x: Operand, *, axis: int, descending: bool, dtype: dt.DType) -> Array:
     """Find the indices that sort `x` along `axis`; equal elements keep their order, a nan is largest."""
     if not descending:
-        return np.argsort(x, axis, kind="stable")
+        return x.argsort(axis, kind="stable")
     # sorting the reversed axis and reversing again keeps the order of equal elements
-    back = np.argsort(np.flip(x, axis), axis, kind="stable")
-    return x.shape[axis] - 1 - np.flip(back, axis)
+    turned = (*(slice(None),) * axis, slice(None, None, -1))
+    back = x[turned].argsort(axis, kind="stable")
+    return x.shape[axis] - 1 - back[turned]
 
 
 def _scalar(x: Tensor) -> tuple[Any, Any]:
