@@ -62,6 +62,8 @@ const HALF = N / 2u;
 const PITCH = N + 1u;
 const LEAST = 1.2e-7;
 const LEFT = 1e-6;
+// columns whose products are all smaller are orthogonal: what underflows in them would never settle
+const LOST = select(0.0, 1e-28, GRAM == 1u);
 const CHUNK = select(1u, MANY * N * PITCH, GRAM == 1u);
 
 var<workgroup> cells: array<f32, MANY * N * PITCH>;
@@ -183,8 +185,8 @@ fn largest(slot: u32, lane: u32, least: f32) -> u32 {
     if (is_nan(value)) { seen = 2u; }
     if (i < j) {
       let size = abs(cells[at(slot, i, i)]) + abs(cells[at(slot, j, j)]);
-      if (abs(value) > LEAST * size) { seen = max(seen, 1u); }
-      if (abs(value) > LEFT * size && abs(value) > 4.0 * least) { seen = 2u; }
+      if (abs(value) > max(LEAST * size, LOST)) { seen = max(seen, 1u); }
+      if (abs(value) > max(LEFT * size, LOST) && abs(value) > 4.0 * least) { seen = 2u; }
     }
   }
   return seen;
@@ -197,7 +199,7 @@ fn angle(slot: u32, two: vec2u, sorted: bool) -> vec3f {
   let across = cells[at(slot, two.x, two.y)];
   let apart = cells[at(slot, two.y, two.y)] - cells[at(slot, two.x, two.x)];
   let places = select(0.0, 1.0, sorted && apart > 0.0);
-  if (across == 0.0) { return vec3f(0.0, 0.0, places); }
+  if (abs(across) <= LOST) { return vec3f(0.0, 0.0, places); }
   let half = apart / (2.0 * across);
   let size = abs(half);
   // from 1e4 on, the root is `size` itself, and its square may not overflow

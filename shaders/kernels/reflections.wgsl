@@ -119,30 +119,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var k = 0u; k < reflected(); k++) {
     meet();
     var head = elem();
-    var norm = vec2f(0.0);
+    var norm = NOTHING;
     if (mine) {
       head = cell(b, slot, k, k);
-      for (var i = k + 1u + lane; i < height(); i += LANES) {
-        norm = joined(norm, vec2f(size(cell(b, slot, i, k)), 1.0));
-      }
+      for (var i = k + 1u + lane; i < height(); i += LANES) { norm = joined(norm, square(cell(b, slot, i, k))); }
     }
     norms[local] = norm;
     workgroupBarrier();
-    let rest = root(slot, lane);
+    let rest = summed(slot, lane);
+    let all = joined(rest, square(head));
     // a head that is not real is turned to be so
     let turned = abs(imaginary(head));
+    // what is shorter than any normal number has too few digits for a direction: it counts as zero
+    let short = all.x <= NOTHING.x && all.y < 1.0;
     var factor = elem();
-    if (rest > 0.0 || turned > 0.0 || is_nan(rest) || is_nan(turned)) {
-      let high = max(size(head), rest);
-      let low = min(size(head), rest) / high;
-      let extent = high * sqrt(1.0 + low * low);
+    if (short) {
+      if (mine) {
+        for (var i = k + 1u + lane; i < height(); i += LANES) { keep(b, slot, i, k, elem()); }
+        if (lane == 0u) { keep(b, slot, k, k, whole(real(head))); }
+      }
+    } else if (rest.y > 0.0 || turned > 0.0 || is_nan(rest.y) || is_nan(turned)) {
+      let first = head * inverse(all.x);
+      let extent = sqrt(all.y);
       let beta = select(extent, -extent, real(head) >= 0.0);
-      factor = (whole(beta) - head) / beta;
+      factor = (whole(beta) - first) / beta;
       if (mine) {
         for (var i = k + 1u + lane; i < height(); i += LANES) {
-          keep(b, slot, i, k, over(cell(b, slot, i, k), head - whole(beta)));
+          keep(b, slot, i, k, over(cell(b, slot, i, k) * inverse(all.x), first - whole(beta)));
         }
-        if (lane == 0u) { keep(b, slot, k, k, whole(beta)); }
+        if (lane == 0u) { keep(b, slot, k, k, whole(beta * all.x)); }
       }
     }
     if (mine && lane == 0u) {
@@ -182,19 +187,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
-// The square root of a sum of squares is x sqrt(y): no square overflows, or is lost.
+// A sum of squares is x² y, where x is the power of two just below the largest number, or the least normal one: no
+// square overflows or is lost, and no scaling rounds.
+const NOTHING = vec2f(0x1p-126f, 0.0);
+
+fn square(value: elem) -> vec2f {
+  let bits = max(bitcast<u32>(abs(real(value))), bitcast<u32>(abs(imaginary(value))));
+  let power = bitcast<f32>(clamp(bits >> 23u, 1u, 253u) << 23u);
+  let part = value * inverse(power);
+  return vec2f(power, real(part) * real(part) + imaginary(part) * imaginary(part));
+}
+
+// 1 / x of a power of two.
+fn inverse(power: f32) -> f32 { return bitcast<f32>((254u << 23u) - bitcast<u32>(power)); }
+
 fn joined(one: vec2f, other: vec2f) -> vec2f {
   let more = other.x > one.x;
   let large = select(one, other, more);
   let small = select(other, one, more);
-  if (small.x == 0.0) { return large; }
-  let part = small.x / large.x;
+  let part = small.x * inverse(large.x);
   return vec2f(large.x, large.y + small.y * part * part);
 }
 
-fn root(slot: u32, lane: u32) -> f32 {
+fn summed(slot: u32, lane: u32) -> vec2f {
   let start = slot * LANES;
-  var norm = vec2f(0.0);
+  var norm = NOTHING;
   if (LANES > 32u) {
     // sixteen lanes add first, each its part
     let part = LANES / 16u;
@@ -204,12 +221,12 @@ fn root(slot: u32, lane: u32) -> f32 {
       norms[at] = norm;
     }
     workgroupBarrier();
-    norm = vec2f(0.0);
+    norm = NOTHING;
     for (var t = 0u; t < 16u; t++) { norm = joined(norm, norms[start + t * part]); }
   } else {
     for (var t = 0u; t < LANES; t++) { norm = joined(norm, norms[start + t]); }
   }
-  return norm.x * sqrt(norm.y);
+  return norm;
 }
 
 // The part of one lane in the product of the conjugate of vector k with a column.

@@ -34,6 +34,34 @@ def definite(*lead, n, condition=10.0):
     return (q * values @ q.swapaxes(-1, -2)).astype("float32")
 
 
+def deficient():
+    """Make batches of matrices of exactly deficient rank, and of some with almost no digits left, by name."""
+    up = np.arange(1.0, 21)
+    made = {
+        "of one number": np.full((10, 10), 0.1),
+        "square, of ones": np.ones((20, 20)),
+        "wide, of ones": np.ones((20, 30)),
+        "tall, of ones": np.ones((30, 20)),
+        "large, of ones": np.ones((100, 100)),
+        "outer product": np.outer(up, up),
+        "equal rows": np.ones((20, 1)) * drawn(1, 20),
+        "two blocks": np.kron(np.eye(2), np.ones((10, 10))),
+        "padded with zeros": np.pad(np.ones((10, 10)), (0, 10)),
+        "checkerboard": np.indices((20, 20)).sum(0) % 2,
+        "subnormal": 1e-43 * drawn(9, 9),
+        "zero": np.zeros((40, 35)),
+    }
+    batches: dict[tuple[int, ...], list[str]] = {}
+    for name, a in made.items():
+        batches.setdefault(a.shape, []).append(name)
+    return {
+        ", ".join(names): np.stack(
+            [sign * made[name] for name in names for sign in (1, -2)]
+        ).astype("float32")
+        for names in batches.values()
+    }
+
+
 def off(found, wanted):
     """Compute the largest relative distance between matrices, in the Frobenius norm."""
     found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
@@ -49,5 +77,5 @@ def exactly(x):
 
 
 def orthonormal(q):
-    """Compute the largest entry of qᵀq - 1."""
-    return float(np.abs(q.swapaxes(-1, -2) @ q - np.eye(q.shape[-1])).max())
+    """Compute the largest entry of qᴴq - 1."""
+    return float(np.abs(q.swapaxes(-1, -2).conj() @ q - np.eye(q.shape[-1])).max())

@@ -10,6 +10,7 @@ import pytest
 import tabgrad as tg
 from tests.lower.drawn_matrices import (
     MANY,
+    deficient,
     definite,
     drawn,
     exactly,
@@ -291,6 +292,23 @@ def test_the_columns_of_q_are_orthonormal_whatever_the_matrix_is() -> None:
         for b in range(6):
             size = max(np.linalg.norm(a[b].astype("float64")), 1e-300)
             assert np.linalg.norm(q[b] @ r[b] - a[b]) <= 1e-6 * size, (n, b)
+
+
+def test_q_is_unitary_where_the_rank_is_deficient() -> None:
+    """What is left of a column that depends on others has few digits, or none: it turns nothing askew."""
+    for name, batch in deficient().items():
+        for factor in (1, 1 - 0.5j):
+            x = sent(batch) * factor
+            a = x.numpy().astype("complex128")
+            packed, tau = tg.geqrf(x)
+            found = {"geqrf": tg.linalg.householder_product(packed[..., : tau.shape[-1]], tau)}
+            for mode in ("reduced", "complete"):
+                found[mode], r = tg.linalg.qr(x, mode=mode)
+                rest = found[mode].numpy().astype("complex128") @ r.numpy() - a
+                rest, size = (np.linalg.norm(matrices, axis=(1, 2)) for matrices in (rest, a))
+                assert (rest <= 2e-6 * np.maximum(size, 1e-30)).all(), (name, factor, mode)
+            for way, q in found.items():
+                assert orthonormal(q.numpy().astype("complex128")) <= 1e-5, (name, factor, way)
 
 
 def test_geqrf_is_that_of_the_reference() -> None:

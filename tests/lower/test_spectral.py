@@ -10,6 +10,7 @@ import pytest
 import tabgrad as tg
 from tests.lower.drawn_matrices import (
     MANY,
+    deficient,
     drawn,
     exactly,
     op,
@@ -174,6 +175,12 @@ def test_svd_of_degenerate_and_graded_spectra() -> None:
         found["huge"], found["tiny"] = q @ p * 1e30, q @ p * 1e-30
         a = np.stack(list(found.values())).astype("float32")
         check_svd("degenerate", a)
+
+
+def test_svd_of_deficient_ranks() -> None:
+    for name, a in deficient().items():
+        if name != "subnormal":
+            check_svd(name, a, 2e-6)
 
 
 def test_svd_of_large_matrices() -> None:
