@@ -76,7 +76,7 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go one step further, or to `epoch`."""
-        if self._step_count == 1 and not self.optimizer._opt_called:
+        if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", True):
             warnings.warn(
                 "lr_scheduler.step() was called before optimizer.step(): call the optimizer first, "
                 "else the first value of the learning rate is skipped",
