@@ -175,7 +175,8 @@ class KernelPrinter:
         for h, acc, at, kind in accs:
             if step != "1u":
                 self.across(e, h, acc, at, kind)
-            result = d.convert(at, U32, d.compute_type(h.spec.dtype)) if at else acc
+            kind = d.compute_type(h.spec.dtype)
+            result = d.convert(at, U32, kind) if at else d.narrow(acc, h.spec.dtype)
             e.scope.values[h.id, g.index[h.id]] = result
 
     # -- one workgroup a row -----------------------------------------------------------------------
