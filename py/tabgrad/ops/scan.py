@@ -243,19 +243,12 @@ def _log_of_sum(x: Array, y: Array) -> Any:
 )
 def running_extreme(x: Operand, *, axis: int, least: bool, dtype: dt.DType) -> Array:
     """Find the index of the largest (`least`: smallest) element so far, the latest of ties; a nan stays."""
-    rows = np.moveaxis(x, axis, 0)
-    out = np.zeros(rows.shape, dtype=dtype.name)
-    if not rows.size:
-        return np.moveaxis(out, 0, axis)
-    best = rows[0].copy()
-    for i in range(1, rows.shape[0]):
-        new = rows[i]
-        wins = (new <= best) if least else (new >= best)
-        if x.dtype.kind == "f":
-            wins |= np.isnan(new)
-        out[i] = np.where(wins, i, out[i - 1])
-        best = np.where(wins, new, best)
-    return np.moveaxis(out, 0, axis)
+    # an element wins that equals the extreme up to itself; NumPy's extreme stays nan after one
+    best = (np.minimum if least else np.maximum).accumulate(x, axis)
+    wins = (x == best) | (x != x)
+    shape = [-1 if i == axis else 1 for i in range(x.ndim)]
+    places = np.arange(x.shape[axis], dtype=dtype.name).reshape(shape)
+    return np.maximum.accumulate(np.where(wins, places, 0), axis)
 
 
 def cumextreme(x: Tensor, axis: int, least: bool) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.trace import Box, constant
-from tabgrad.ops import elementwise as e, indexing as i, rounding as r, sorting, view as v
+from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 from tabgrad.ops.checked import confined
 from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reductions, return_types
 from tabgrad.tensor.arguments import as_dtype, axis, floating
@@ -131,16 +131,13 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
         return return_types.mode(
             e.copy.bind(input), filled((), 0, input.device.index_dtype, input.device)
         )
+    if not input.spec.shape[at]:
+        raise IndexError(
+            f"mode(): Expected reduction dim {at} to have non-zero size, got shape {input.spec.shape}"
+        )
     values, order = sorting.sort(input, at, False)
-    x = v.reshape.bind(
-        values, shape=(*values.spec.shape[: at + 1], 1, *values.spec.shape[at + 1 :])
-    )
-    y = v.reshape.bind(values, shape=(*values.spec.shape[:at], 1, *values.spec.shape[at:]))
-    counts = reductions.sum(cast(r.eq(x, y), input.device.index_dtype), at + 1)
-    best = reductions.argmax(counts, at, True)
-    # PyTorch names the last of the run of equal elements
-    run = clamp(i.gather.bind(counts, best, axis=at), 1)
-    best = a.sub(a.add(best, run), 1)
+    # PyTorch names the last of the run of equal elements: where the first of the longest runs ends
+    best = reductions.argmax(_repeats(values, at), at, True)
     found, where_ = i.gather.bind(values, best, axis=at), i.gather.bind(order, best, axis=at)
     if keepdim:
         return return_types.mode(found, where_)
@@ -148,6 +145,20 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
     return return_types.mode(
         v.reshape.bind(found, shape=shape), v.reshape.bind(where_, shape=shape)
     )
+
+
+def _repeats(values: Tensor, at: int) -> Tensor:
+    """Return how many elements before each one along an axis are equal to it without a break."""
+    shape, n = values.spec.shape, values.spec.shape[at]
+    edge = tuple(1 if k == at else m for k, m in enumerate(shape))
+    begins = filled(edge, True, dt.bool_, values.device)
+    if n > 1:
+        now, before = v.part(values, at, 1, n), v.part(values, at, 0, n - 1)
+        begins = i.cat.bind(begins, r.ne(now, before), axis=at)
+    places = i.iota_along(values, at)
+    # the latest of equal extremes is where the run of an element begins
+    starts = scan.running_extreme.bind(begins, axis=at, least=False, dtype=places.spec.dtype)
+    return a.sub(places, starts)
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
