@@ -26,6 +26,7 @@ from tabgrad.ops.special import (
 from tabgrad.ops.trigonometry import tanh
 from tabgrad.ops.view import part, reshape
 from tabgrad.tensor import Tensor, softmax as of_rows
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import sparse_form
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -76,6 +77,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return gelu_erf(input) if approximate == "none" else gelu_tanh(input)
 
 
+@chained
 @widened
 def _elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     needs_float("elu", input)
@@ -104,6 +106,7 @@ def _unless_nan(x: Tensor, y: float) -> Tensor | float:
     return where(isnan(x), stop_gradient(x), y) if x.spec.dtype.is_floating_point else y
 
 
+@chained
 @widened
 def _selu(input: Tensor) -> Tensor:
     needs_float("selu", input)
@@ -120,6 +123,7 @@ def selu_(input: Tensor) -> Tensor:
     return selu(input, True)
 
 
+@chained
 @widened
 def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     needs_float("celu", input)
@@ -140,6 +144,7 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 @kinked
+@chained
 @widened
 def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     needs_float("leaky_relu", input)
@@ -157,6 +162,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 
 @kinked
+@chained
 @widened
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Compute x where positive, weight * x elsewhere; `weight` has one element or one for each channel."""
@@ -217,6 +223,7 @@ def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
 
 
 @kinked
+@chained
 @widened
 def _hardsigmoid(input: Tensor) -> Tensor:
     needs_float("hardsigmoid", input)
@@ -228,6 +235,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return into(input, _hardsigmoid(input), inplace)
 
 
+@chained
 @widened
 def _hardswish(input: Tensor) -> Tensor:
     needs_float("hardswish", input)
@@ -250,6 +258,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 @kinked
+@chained
 @widened
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Compute x moved by lambd towards 0, and 0 within lambd of it."""
@@ -260,12 +269,14 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(gt(input, lambd), sub(input, lambd), below)
 
 
+@chained
 @widened
 def tanhshrink(input: Tensor) -> Tensor:
     """Compute x - tanh(x)."""
     return sub(input, tanh(input))
 
 
+@chained
 @widened
 def softsign(input: Tensor) -> Tensor:
     """Compute x / (1 + |x|)."""
@@ -290,6 +301,7 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     return into(input, _threshold(input, threshold, value), True)
 
 
+@chained
 @widened
 def logsigmoid(input: Tensor) -> Tensor:
     """Compute ln(sigmoid(x)), without overflow."""
@@ -297,6 +309,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return sub(0, softplus_op(neg(input)))
 
 
+@chained
 @widened
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Compute ln(1 + exp(beta x)) / beta, and x itself where beta x is above `threshold`."""
@@ -306,6 +319,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return where(gt(scaled, threshold), input, y if beta == 1 else mul(y, 1 / beta))
 
 
+@chained
 @widened
 def _mish(input: Tensor) -> Tensor:
     needs_float("mish", input)
@@ -331,6 +345,7 @@ def _halves(name: str, input: Tensor, dim: int) -> tuple[Any, Any]:
     return part(input, axis, 0, n), part(input, axis, n, 2 * n)
 
 
+@chained
 @widened
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Compute a * sigmoid(b) for the two halves a and b of `dim`."""
@@ -339,6 +354,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return mul(a, sigmoid(b))
 
 
+@chained
 @widened
 def swiglu(input: Tensor, dim: int = -1) -> Tensor:
     """Compute silu(a) * b for the two halves a and b of `dim`."""
@@ -346,6 +362,7 @@ def swiglu(input: Tensor, dim: int = -1) -> Tensor:
     return mul(silu_op(a), b)
 
 
+@chained
 @widened
 def geglu(input: Tensor, dim: int = -1, approximate: str = "none") -> Tensor:
     """Compute gelu(a) * b for the two halves a and b of `dim`."""
@@ -353,6 +370,7 @@ def geglu(input: Tensor, dim: int = -1, approximate: str = "none") -> Tensor:
     return mul(gelu(a, approximate), b)
 
 
+@chained
 @widened
 def reglu(input: Tensor, dim: int = -1) -> Tensor:
     """Compute relu(a) * b for the two halves a and b of `dim`."""

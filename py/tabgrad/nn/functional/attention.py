@@ -16,6 +16,7 @@ from tabgrad.ops.attention import attention, safe_softmax, scores_of
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
+from tabgrad.tensor.chained import chained
 from tabgrad.tensor.softmax import softmax
 
 WIDEST = 128
@@ -60,6 +61,7 @@ def _in_one_kernel(query: Tensor, value: Tensor, scores: int, wanted: bool) -> b
     return not wanted or scores > MANY
 
 
+@chained
 @widened(first=True)
 def _attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,

@@ -369,6 +369,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
+@chained
 @widened(autocast=True)
 def kl_div(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -387,6 +388,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@chained
 @widened(autocast=True)
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
@@ -406,6 +408,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@chained
 @widened(autocast=True)
 def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,

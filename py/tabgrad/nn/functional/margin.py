@@ -20,11 +20,13 @@ from tabgrad.ops.rounding import bitwise_and, bitwise_not, eq, lt, ne
 from tabgrad.ops.scan import cumsum
 from tabgrad.ops.special import relu, softplus
 from tabgrad.ops.view import expand, reshape
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
+@chained
 @widened(autocast=True)
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
@@ -40,6 +42,7 @@ def margin_ranking_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(autocast=True)
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
@@ -51,6 +54,7 @@ def hinge_embedding_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(autocast=True)
 def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -62,6 +66,7 @@ def soft_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(first=True, autocast=True)
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
@@ -86,6 +91,7 @@ def cosine_embedding_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(autocast=True)
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
@@ -106,6 +112,7 @@ def triplet_margin_loss(
     )  # fmt: skip
 
 
+@chained
 @widened(autocast=True)
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *,
@@ -120,6 +127,7 @@ def triplet_margin_with_distance_loss(
     return reduced(above_zero(add(sub(near, far), margin)), reduction)
 
 
+@chained
 @widened(autocast=True)
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
@@ -154,6 +162,7 @@ def multi_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(autocast=True)
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
@@ -197,6 +206,7 @@ def multilabel_margin_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@chained
 @widened(autocast=True)
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,

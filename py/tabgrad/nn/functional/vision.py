@@ -50,6 +50,7 @@ from tabgrad.ops.rounding import (
 )
 from tabgrad.ops.special import relu
 from tabgrad.ops.view import expand, part, permute, reshape, spread
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -83,6 +84,7 @@ def _sizes(
     return out, [float(f) for f in factors]
 
 
+@chained
 @widened
 def interpolate(
     input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None,
@@ -258,6 +260,7 @@ def _from_neighbours(
 # -- sampling at given places ----------------------------------------------------------------------
 
 
+@chained
 @widened
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Compute the places [N, ..., n] of the pixels of `size` under the maps `theta` [N, n, n + 1]."""
@@ -317,6 +320,7 @@ def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
 
 
 @kinked
+@chained
 @widened
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
