@@ -181,6 +181,9 @@ def test_svd_of_deficient_ranks() -> None:
     for name, a in deficient().items():
         if name != "subnormal":
             check_svd(name, a, 2e-6)
+    draw = np.random.default_rng(0)
+    a = draw.integers(-3, 4, (300, 20, 1)) @ draw.integers(-3, 4, (300, 1, 40))
+    check_svd("graded, of rank 1", (a * np.geomspace(1, 1e-20, 40)).astype("float32"), 2e-6)
 
 
 def test_svd_of_large_matrices() -> None:

@@ -68,7 +68,7 @@ class Sweeps:
         step.matrices("values", values, "w")
         step.matrices("flags", failed, "w")
         step.blocks["before"] = NO_BEFORE
-        self._jacobi(step, 0, 0, {"GRAM": 0, "SWEEPS": 15, "WHOLE": 1}, 0)
+        self._jacobi(step, (0, 0, 0), {"GRAM": 0, "SWEEPS": 15, "WHOLE": 1}, 0)
 
     def run(self, x: Matrices, s: Matrices | None, height: int) -> Matrices:
         """Add the sweeps of columns of `x`, by `s`, or by the products of the first `height` rows of `x`.
@@ -93,18 +93,20 @@ class Sweeps:
                 step.blocks["values"] = "fn values_store(b: u32, i: u32, j: u32, value: f32) {}\n"
                 step.matrices("before", before)
                 dims = {"GRAM": int(s is None), "SWEEPS": inside, "WHOLE": 0}
-                self._jacobi(step, turn, int(sweep > 0), dims, height)
+                place = turn, int(sweep > 0), int(sweep == most - 1)
+                self._jacobi(step, place, dims, height)
                 self._rotate(x, s, before, int(sweep > 0), turn)
         return flags[1].part(most // 2 - 1, most // 2, 0, 1)
 
     def _jacobi(
-        self, step: Dispatch, turn: int, later: int, dims: dict[str, int], height: int
+        self, step: Dispatch, place: tuple[int, int, int], dims: dict[str, int], height: int
     ) -> None:
+        turn, later, last = place
         n = self.shape.n
         q = Matrices(self.q.slot, n, n, 0, n * n, n)
         step.sizes(
             count=self.steps.batch, size=self.size, height=height, blocks=self.blocks,
-            round=turn, later=later,
+            round=turn, later=later, last=last,
         )  # fmt: skip
         step.matrices("q", q, "w")
         groups = math.ceil(self.steps.batch / self.shape.many) * self.pairs
