@@ -163,10 +163,13 @@ class Passes:
 
     def sizes(self, own: Lines, each: int) -> str:
         """Write the numbers of a dispatch that its text is made for."""
+        limits = self.printer.limits
         wanted = 1 << (each * own.length // EACH).bit_length()
+        # a processor pays at a barrier for each thread
+        threads = max(4, wanted // 64) if limits.software else max(32, wanted)
         numbers = {
             "LINES": each, "LENGTH": own.length, "RESULTS": own.results,
-            "THREADS": min(max(32, wanted), 256, self.printer.limits.threads),
+            "THREADS": min(threads, 256, limits.threads),
         }  # fmt: skip
         flags = {"ACROSS": own.across, "BESIDE": own.beside}
         return "".join(f"const {k} = {v}u;\n" for k, v in numbers.items()) + "".join(
