@@ -54,7 +54,7 @@ def trunc(x: Operand) -> Array:
 )
 def round_(x: Operand) -> Array:
     """Round to the nearest integer, a half to the even one."""
-    return np.round(x)
+    return x.round()
 
 
 @elementwise(

@@ -18,7 +18,7 @@ def each(fn: Callable[[float], float], x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), relatively accurate where it is small."""
     left = x.real < 0
-    e = np.exp(np.where(left, x, -x))
+    e = np.exp(np.where(left, x, -x) if x.dtype.kind == "c" else -np.abs(x))
     return np.where(left, e, 1) / (1 + e)
 
 

@@ -9,11 +9,10 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import SparseError
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import Box, bind, operand
-from tabgrad.ops import elementwise
+from tabgrad.ops import elementwise, rounding
 from tabgrad.tensor import arithmetic, comparison, conversion, creation, elementary, linear
 
 if TYPE_CHECKING:
-    from tabgrad.core.op import Op
     from tabgrad.tensor import Tensor
 
 FLOAT = dt.FLOAT
@@ -32,13 +31,14 @@ def _operand(self: Tensor, other: Any) -> Any:
 
 
 def operator(
-    fn: Callable[..., Any], op: Op | None = None, swapped: bool = False
+    fn: Callable[..., Any], op: Any = None, swapped: bool = False
 ) -> Callable[[Any, Any], Tensor]:
     """Return the method of an operator; with a primitive `op`, floats of one spec take a short way."""
+    most = FLOAT if op is None or "c" not in op.kinds else dt.COMPLEX
 
     def method(self: Tensor, other: Any) -> Any:
         try:
-            if op is not None and self.spec.dtype.category >= FLOAT:
+            if op is not None and FLOAT <= self.spec.dtype.category <= most:
                 want = self.spec
                 kind = other.__class__
                 if (kind is float or kind is int) and want.dtype not in dt.HALVES:
@@ -119,18 +119,18 @@ class OperatorsMethods:
     __rlshift__ = operator(arithmetic.bitwise_left_shift, None, True)
     __rshift__ = operator(arithmetic.bitwise_right_shift)
     __rrshift__ = operator(arithmetic.bitwise_right_shift, None, True)
-    __lt__ = operator(comparison.lt)
-    __le__ = operator(comparison.le)
-    __gt__ = operator(comparison.gt)
-    __ge__ = operator(comparison.ge)
+    __lt__ = operator(comparison.lt, rounding.lt)
+    __le__ = operator(comparison.le, rounding.le)
+    __gt__ = operator(comparison.gt, rounding.gt)
+    __ge__ = operator(comparison.ge, rounding.ge)
     if TYPE_CHECKING:
 
         def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
         def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
 
     else:
-        __eq__ = operator(comparison.eq)
-        __ne__ = operator(comparison.ne)
+        __eq__ = operator(comparison.eq, rounding.eq)
+        __ne__ = operator(comparison.ne, rounding.ne)
     __neg__ = elementary.neg
     __pos__ = elementary.positive
     __abs__ = elementary.abs

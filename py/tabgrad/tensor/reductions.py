@@ -225,7 +225,10 @@ def _extreme(name: str, x: Tensor, dim: int, keepdim: bool) -> Pair:
 
 
 def _extreme_of_all(name: str, op: Op, x: Tensor) -> Tensor:
-    over = tuple(range(len(x.spec.shape)))
+    rank = len(x.spec.shape)
+    if x.spec.size and rank < len(_ALL):
+        return bind(op, (x,), _ALL[rank])
+    over = tuple(range(rank))
     _check_some(name, x, over, ShapeError)
     return reduce(op, x, over, False)
 
