@@ -19,9 +19,9 @@ from tests.ops import cases, replay
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTEGERS = ("int64", "int32", "uint8", "int8", "uint32", "int16")
 COMPLEX = ("complex64", "complex128")
-MOVING = ("cat", "gather", "scatter", "scatter_add", "cumsum", "linear_scan")
+MOVING = ("cat", "gather", "scatter", "scatter_add", "cumsum", "linear_scan", "logcumsumexp")
 """Ops of the kernel family that take complex numbers."""
-FLOATS_ONLY = {"attention"}
+FLOATS_ONLY = {"attention", "logcumsumexp"}
 PARTS = 4
 """Translation units for each dtype."""
 
