@@ -143,7 +143,6 @@ USES: dict[str, Callable[[Old], Any]] = {
     "copy_ into a view": lambda o: o.view.copy_(o.new(4, 4)),
     "out of a view": lambda o: tg.add(o.new(4, 4), 1, out=o.view),
     "fill_ by it": lambda o: o.new().fill_(o.seven),
-    "dlpack": lambda o: o.x.__dlpack__() if hasattr(o.x, "__dlpack__") else o.x.tolist(),
     "like it, then with it": lambda o: tg.zeros_like(o.x) + o.x,
     "module loads it": lambda o: nn.Linear(8, 4, device=o.device).load_state_dict(
         {"weight": o.w, "bias": o.t.net[-1].bias}
