@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
+from tabgrad.hosts.immediate import ImmediateBackend
 from tabgrad.hosts.plan_explanation import ValueExplanation
 
 
@@ -30,7 +30,7 @@ def no_data(what: str = "read") -> NoReturn:
     )
 
 
-class MetaBackend:
+class MetaBackend(ImmediateBackend):
     """Infers the spec of each op's result, and computes nothing."""
 
     def run(
@@ -66,25 +66,3 @@ class MetaBackend:
     def planned(self, value: Any, spec: Spec) -> ValueExplanation:
         """Say that there is no plan."""
         return ValueExplanation(f"{spec} on meta", reason="nothing is computed")
-
-    lock: AbstractContextManager[object] = nullcontext()
-    has_float16 = True
-    recorder = None
-
-    def flush_all(self) -> None:
-        """Nothing is ever pending."""
-
-    def advance(self) -> None:
-        """Nothing is ever pending."""
-
-    def roll_back(self) -> None:
-        """Nothing is ever pending."""
-
-    def remember(self, *step: Any) -> None:
-        """Nothing to note: a step does nothing."""
-
-    def synchronize(self) -> None:
-        """Nothing is ever pending."""
-
-    async def synchronize_async(self) -> None:
-        """Nothing is ever pending."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any
 
@@ -10,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec, spec as spec_of
+from tabgrad.hosts.immediate import ImmediateBackend
 from tabgrad.hosts.plan_explanation import ValueExplanation
 
 
@@ -72,7 +72,7 @@ def import_numpy() -> None:
         array = np.ndarray
 
 
-class NumPyBackend:
+class NumPyBackend(ImmediateBackend):
     """Runs ops on NumPy arrays, which are never changed after they are made.
 
     In half precision every op computes in float32 and rounds its result once, as PyTorch does: partial sums
@@ -168,25 +168,3 @@ class NumPyBackend:
     def planned(self, value: Any, spec: Spec) -> ValueExplanation:
         """Say that there is no plan."""
         return ValueExplanation(f"{spec} on cpu", reason="NumPy computes each op at once")
-
-    lock: AbstractContextManager[object] = nullcontext()
-    has_float16 = True
-    recorder = None
-
-    def flush_all(self) -> None:
-        """Nothing is ever pending."""
-
-    def advance(self) -> None:
-        """Nothing is ever pending."""
-
-    def roll_back(self) -> None:
-        """Nothing is ever pending."""
-
-    def remember(self, *step: Any) -> None:
-        """Nothing to note: a step is done at once."""
-
-    def synchronize(self) -> None:
-        """Nothing is ever pending."""
-
-    async def synchronize_async(self) -> None:
-        """Nothing is ever pending."""
