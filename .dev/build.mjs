@@ -16,10 +16,11 @@ import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { compileWheel } from "./bytecode.mjs";
-import { NUMPY_WHEEL, numpyWheel } from "./numpy.mjs";
+import { buildLab } from "./lab.mjs";
 import { at, cache, dist, fresh, hash, isMain, read, stamp, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
 import { main, must, Stop, step } from "./terminal.mjs";
+import { numpyWheel, wheels } from "./wheels.mjs";
 
 const PYODIDE = [
   "pyodide.mjs",
@@ -75,8 +76,9 @@ async function placeWheels(note) {
   const tabgrad = await buildWheel(folder, note);
   note(`${tabgrad}: bytecode`);
   const bytecode = await placeBytecode(join(folder, tabgrad));
-  place(numpyWheel, join(folder, NUMPY_WHEEL));
-  const index = { tabgrad, bytecode, numpy: NUMPY_WHEEL };
+  const numpy = numpyWheel();
+  place(join(wheels, numpy), join(folder, numpy));
+  const index = { tabgrad, bytecode, numpy };
   for (const name of readdirSync(folder)) {
     if (!Object.values(index).includes(name)) rmSync(join(folder, name));
   }
@@ -97,22 +99,27 @@ async function buildPage(production) {
   await page.build({ outdir: dist, production });
 }
 
-/** Build all of web/dist. What it holds can be put on any static host as it is. */
-export async function build({ production = false } = {}) {
-  await step("Build web/dist", async (note) => {
+/**
+ * Build all of web/dist, with `lab` JupyterLite too. What it holds can be put on any static host as it is.
+ */
+export async function build({ production = false, lab = false } = {}) {
+  const wheel = await step("Build web/dist", async (note) => {
     mkdirSync(dist, { recursive: true });
     await buildPage(production);
     placePyodide();
-    const wheel = await placeWheels(note);
-    const size = statSync(join(dist, "wheels", wheel)).size;
-    note(`${wheel}: ${Math.round(size / 1000)} KB`);
+    const name = await placeWheels(note);
+    const size = statSync(join(dist, "wheels", name)).size;
+    note(`${name}: ${Math.round(size / 1000)} KB`);
+    return name;
   });
+  if (lab) await buildLab(wheel);
 }
 
 if (isMain(import.meta.url)) {
   await main(async () => {
-    const { values } = parseArgs({ options: { development: { type: "boolean", default: false } } });
-    await setUp("start", ["node", "pyodide"]);
-    await build({ production: !values.development });
+    const flag = { type: "boolean", default: false };
+    const { values } = parseArgs({ options: { development: flag, lab: flag } });
+    await setUp(values.lab ? "lab" : "start", ["node", "pyodide"]);
+    await build({ production: !values.development, lab: values.lab });
   });
 }

@@ -76,16 +76,16 @@ const builder = () => read("pyproject.toml").match(/^requires = \["([^"]+)"\]$/m
 
 /**
  * Install the project, editable, with the extras that a command needs: `npm start`, `npm test`
- * or `npm run docs`. What `test` installs is enough for `start`.
+ * or `npm run docs`. What `test` installs is enough for `start` and `lab`.
  */
 export async function setUpPackages(version, purpose) {
-  const extras = { start: "webgpu", test: "webgpu,dev", docs: "numpy,docs" };
+  const extras = { start: "webgpu", lab: "webgpu,lab", test: "webgpu,dev,lab", docs: "numpy,docs" };
   const key = hash(requirements(), version, root);
-  if (purpose === "start" && fresh("python-test", key)) return;
+  if (["start", "lab"].includes(purpose) && fresh("python-test", key)) return;
   if (fresh(`python-${purpose}`, key)) return;
   const install = ["-m", "pip", "install", "--disable-pip-version-check"];
   const wanted = [builder(), "-e", `.[${extras[purpose]}]`];
-  await step(`Python packages (${extras[purpose].replace(",", ", ")})`, (note) =>
+  await step(`Python packages (${extras[purpose].replaceAll(",", ", ")})`, (note) =>
     must(
       "pip could not install the project. Is a package index reachable? Pip's own words follow; " +
         "the same command goes on from here once it works.",

@@ -3,15 +3,15 @@
 import { missingForChromium, setUpChromium } from "./chromium.mjs";
 import { aptInstall, hasApt } from "./debian.mjs";
 import { setUpNode } from "./node.mjs";
-import { setUpNumpy } from "./numpy.mjs";
 import { isMain } from "./places.mjs";
 import { missingForPython, setUpPackages, setUpVenv } from "./python.mjs";
 import { main } from "./terminal.mjs";
 import { missingForVulkan, setUpVulkan } from "./vulkan.mjs";
+import { setUpWheels } from "./wheels.mjs";
 
 const steps = {
   node: () => setUpNode(),
-  pyodide: setUpNumpy,
+  pyodide: setUpWheels,
   chromium: setUpChromium,
   vulkan: setUpVulkan,
 };
@@ -26,7 +26,7 @@ async function setUpSystem(needs) {
 }
 
 /**
- * Bring the checkout to where a command can run. `purpose` is "start", "test" or "docs";
+ * Bring the checkout to where a command can run. `purpose` is "start", "lab", "test" or "docs";
  * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan.
  */
 export async function setUp(purpose, needs) {

@@ -92,7 +92,7 @@ const PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist", "loadfile"];
 
 /** Python in the tab runs in a browser for each core; pages, which hold limits of time, run alone. */
 async function browser() {
-  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs")], {
+  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs"), "--lab"], {
     cwd: root,
   });
   const env = { TABGRAD_SITE: "built" };

@@ -15,6 +15,7 @@ const HELP = `npm start -- [options]     set up, build, and serve the page
     --port N        the port (default 8000, or the next free one)
     --host NAME     the address to listen on (default localhost; 0.0.0.0 for all. Browsers offer
                     WebGPU only on localhost and over https)
+    --lab           build JupyterLite too, with tabgrad and example notebooks, and serve it at /lab/
     --open          open the page in the default browser
     --help          this text
 `;
@@ -22,6 +23,7 @@ const HELP = `npm start -- [options]     set up, build, and serve the page
 const options = {
   port: { type: "string" },
   host: { type: "string", default: "localhost" },
+  lab: { type: "boolean", default: false },
   open: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 };
@@ -63,8 +65,8 @@ await main(async () => {
     return;
   }
   const port = values.port === undefined ? 8000 : chosenPort(values.port);
-  await setUp("start", ["node", "pyodide"]);
-  await build();
+  await setUp(values.lab ? "lab" : "start", ["node", "pyodide"]);
+  await build({ lab: values.lab });
   const tries = values.port === undefined ? 100 : 1;
   const mounts = [
     ["/docs/", docs],
@@ -75,6 +77,7 @@ await main(async () => {
   const about = documented
     ? `the documentation: ${url}docs/`
     : "npm run docs adds the documentation";
-  console.log(`\n${bold(address(url, values.host))}\n${about}\n\nCtrl-C stops the server.`);
+  const lab = values.lab ? `JupyterLite: ${url}lab/\n` : "";
+  console.log(`\n${bold(address(url, values.host))}\n${lab}${about}\n\nCtrl-C stops the server.`);
   if (values.open) await openBrowser(url);
 });

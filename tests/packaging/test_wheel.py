@@ -60,7 +60,14 @@ def test_what_it_requires(wheel: pathlib.Path, names: set[str]) -> None:
     (path,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     metadata = Parser().parsestr(zipfile.ZipFile(wheel).read(path).decode())
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"cuda", "dev", "docs", "numpy", "webgpu"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "cuda",
+        "dev",
+        "docs",
+        "lab",
+        "numpy",
+        "webgpu",
+    }
     ordinary = [r for r in metadata.get_all("Requires-Dist") if "extra ==" not in r]
     assert ordinary == ["numpy>=1.26; platform_system != 'Emscripten'"]
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pickle
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,12 @@ def test_find_spec_answers(torch: Any) -> None:
     assert importlib.util.find_spec("torch.hosts") is None
 
 
+def test_tools_that_walk_all_finders_go_on(torch: Any) -> None:
+    importlib.invalidate_caches()
+    assert "torch" in {found.metadata["Name"] for found in importlib.metadata.distributions()}
+    assert list(pkgutil.iter_modules(torch.__path__)) == []
+
+
 def test_it_begins_anew() -> None:
     for _ in range(2):
         with tg.as_torch():
@@ -81,8 +88,10 @@ def test_it_ends() -> None:
     with tg.as_torch() as handle:
         assert importlib.import_module("torch").Size([1]).__repr__() == "torch.Size([1])"
         tg.as_torch()
+        assert repr(handle) == "<torch means tabgrad; remove() undoes it>"
         handle.remove()
     handle.remove()
+    assert repr(handle) == "<torch no longer means tabgrad>"
     assert not [name for name in sys.modules if name.partition(".")[0] == "torch"]
     assert repr(tg.Size([1])) == "tabgrad.Size([1])"
     assert repr(tg.float32) == "tabgrad.float32"

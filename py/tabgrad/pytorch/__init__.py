@@ -8,6 +8,11 @@ from tabgrad.pytorch import alias as _alias
 class Handle:
     """What `as_torch` returns: `remove()` undoes it, as leaving it as a context manager does."""
 
+    def __repr__(self) -> str:
+        if _alias.placed():
+            return "<torch means tabgrad; remove() undoes it>"
+        return "<torch no longer means tabgrad>"
+
     def remove(self) -> None:
         """Let `import torch` mean what it meant before; does nothing the second time."""
         _alias.remove()

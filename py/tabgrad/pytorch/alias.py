@@ -50,8 +50,7 @@ class Torch(ModuleType):
 class Finder(DistributionFinder):
     """Finds `torch` and its modules before all other finders do."""
 
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how to make the module; None where there is none, or where the name is not torch's."""
         root, _, inside = name.partition(".")
         if root != NAME:
@@ -70,9 +69,8 @@ class Finder(DistributionFinder):
             package = found.submodule_search_locations is not None
         return ModuleSpec(name, Loader, origin="tabgrad", is_package=package)  # type: ignore[arg-type]
 
-    @classmethod
     def find_distributions(
-        cls,
+        self,
         context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
     ) -> Iterator[Distribution]:
         """Yield the package `torch`, so that `importlib.metadata.version("torch")` answers."""
@@ -119,6 +117,12 @@ class Loader:
 
 
 _SPECS: dict[str, Any] = {}
+_FINDER = Finder()
+
+
+def placed() -> bool:
+    """Whether `import torch` means tabgrad now."""
+    return _FINDER in sys.meta_path
 
 
 def put() -> None:
@@ -130,19 +134,19 @@ def put() -> None:
             f"{getattr(present, '__file__', 'another module')}; call tabgrad.as_torch() first",
             name=NAME,
         )
-    if Finder in sys.meta_path:
+    if placed():
         return
     name_accelerators(ACCELERATORS)
     Package.name = NAME
-    sys.meta_path.insert(0, Finder)
+    sys.meta_path.insert(0, _FINDER)
 
 
 @on_restore
 def remove() -> None:
     """Take the alias away, and what was imported by it out of the table of modules."""
-    if Finder not in sys.meta_path:
+    if not placed():
         return
-    sys.meta_path.remove(Finder)
+    sys.meta_path.remove(_FINDER)
     for name in [n for n in sys.modules if n == NAME or n.startswith(f"{NAME}.")]:
         del sys.modules[name]
     name_accelerators(())
