@@ -146,8 +146,10 @@ def permute(input: Tensor, *args: Dims, dims: Dims | None = None) -> Tensor:
 _SWAP2 = intern_params({"dims": (1, 0)})
 
 
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Return `input` with two dims swapped."""
+def transpose(input: Tensor, dim0: Any, dim1: int | None = None) -> Tensor:
+    """Return `input` with two dims swapped, or with its dims in the order `dim0`."""
+    if dim1 is None:
+        return permute(input, *dim0)
     rank = len(input.spec.shape)
     a, b = axis("transpose", dim0, rank), axis("transpose", dim1, rank)
     order = list(range(rank))
