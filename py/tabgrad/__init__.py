@@ -47,7 +47,6 @@ from tabgrad.tensor.ordering import *
 from tabgrad.tensor.ranges import *
 from tabgrad.tensor.rearranging import *
 from tabgrad.tensor.reductions import *
-from tabgrad.tensor.sampling import *
 from tabgrad.tensor.selecting import *
 from tabgrad.tensor.settings import *
 from tabgrad.tensor.shaping import *
@@ -140,6 +139,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.tensor.rare_creation import *
     from tabgrad.tensor.rooted import *
     from tabgrad.tensor.sampled import *
+    from tabgrad.tensor.sampling import *
     from tabgrad.tensor.statistics import *
     from tabgrad.tensor.storage import *
     from tabgrad.tensor.type_info import *
@@ -158,7 +158,8 @@ else:
         if name in _ON_DEMAND:
             return _import_module(f"tabgrad.{name}")
         if name in _HOMES:
-            return getattr(_import_module(f"tabgrad.{_HOMES[name]}"), name)
+            found = getattr(_import_module(f"tabgrad.{_HOMES[name]}"), name)
+            return globals().setdefault(name, found)
         return _missing_from(__name__)(name)
 
     def __dir__() -> list[str]:

@@ -92,6 +92,9 @@ FUNCTIONS = {
         "rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ "
         "tanh_ trunc_ xlogy_ zero_"
     ),
+    "tensor.sampling": (
+        "bernoulli multinomial normal poisson rand rand_like randint randint_like randn randn_like randperm"
+    ),
     "tensor.sampled": "cumulative_trapezoid gradient trapezoid trapz",
     "tensor.statistics": "bincount corrcoef cov histc histogram mode nanquantile quantile",
     "tensor.storage": "as_strided as_strided_ as_strided_scatter resize_as_",
@@ -130,10 +133,14 @@ METHODS = {
     "tensor.exchange.ExchangeMethods": (
         "__array_namespace__ __dlpack__ __dlpack_device__ to_device"
     ),
+    "tensor.filling.FillingMethods": (
+        "bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_"
+    ),
     "tensor.float_bits.FloatBitsMethods": "frexp nextafter nextafter_",
     "tensor.memory.MemoryMethods": "data_ptr storage untyped_storage",
     "tensor.points.PointsMethods": "renorm renorm_",
     "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
+    "tensor.sampling.SamplingMethods": "bernoulli multinomial",
     "tensor.statistics.StatisticsMethods": (
         "bincount corrcoef cov histc histogram mode nanquantile quantile"
     ),
@@ -172,17 +179,19 @@ if TYPE_CHECKING:
     from tabgrad.tensor.distinct import DistinctMethods
     from tabgrad.tensor.element_calls import ElementCallMethods
     from tabgrad.tensor.exchange import ExchangeMethods
+    from tabgrad.tensor.filling import FillingMethods
     from tabgrad.tensor.float_bits import FloatBitsMethods
     from tabgrad.tensor.memory import MemoryMethods
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
+    from tabgrad.tensor.sampling import SamplingMethods
     from tabgrad.tensor.statistics import StatisticsMethods
     from tabgrad.tensor.storage import StorageMethods
 
     class LateMethods(
         AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
-        ExchangeMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods, RareCreationMethods,
-        RootedMethods, ShortTimeMethods,
+        ExchangeMethods, FillingMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods,
+        RareCreationMethods, RootedMethods, SamplingMethods, ShortTimeMethods,
         SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""

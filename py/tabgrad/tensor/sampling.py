@@ -21,7 +21,7 @@ from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import place, require
 from tabgrad.tensor.generator import Generator, bits, of_words
 from tabgrad.tensor.layout import check_layout, layout as Layout
-from tabgrad.tensor.public import fills_out, takes_out
+from tabgrad.tensor.public import fills_out, publish, takes_out
 from tabgrad.tensor.ternary import clamp
 from tabgrad.transforms.vmap import check_same
 
@@ -418,3 +418,5 @@ __all__ = [
     "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "randperm",
 ]  # fmt: skip
+
+publish(globals())
