@@ -129,6 +129,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.special.rooted import *
     from tabgrad.tensor.asking import *
     from tabgrad.tensor.blocks import *
+    from tabgrad.tensor.combining import *
     from tabgrad.tensor.complex_numbers import *
     from tabgrad.tensor.distinct import *
     from tabgrad.tensor.einsum import *

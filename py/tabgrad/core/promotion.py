@@ -138,14 +138,16 @@ def the_device(name: str, tensors: Sequence[Box]) -> Device:
     return device
 
 
-def _together(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Bring tensors of the CPU that are one number to the others' device; raise where others are elsewhere."""
-    device = the_device(name, [x for x in args if isinstance(x, Box) and not _is_number_of_cpu(x)])
-    moved: list[Any] = [x for x in args]
-    for k, x in enumerate(moved):
-        if isinstance(x, Box) and _is_number_of_cpu(x):
-            moved[k] = x.to(device)  # type: ignore[attr-defined]
-    return tuple(moved)
+def together(name: str, *args: Any) -> tuple[Any, ...]:
+    """Bring 0-d tensors of the CPU to the device of the other tensors, which must be one."""
+    given = [x for x in args if isinstance(x, Box)]
+    device = the_device(name, [x for x in given if not _is_number_of_cpu(x)] or given)
+    return tuple([moved(x, device) if isinstance(x, Box) else x for x in args])
+
+
+def moved(x: Any, device: Device) -> Any:
+    """Return `x` on `device`; itself if it is there."""
+    return x if x.device is device else x.to(device)
 
 
 def _is_number_of_cpu(x: Any) -> bool:
@@ -162,7 +164,7 @@ def elementwise_call(op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> 
             if device is None:
                 device = a.device
             elif a.device is not device:
-                return elementwise_call(op, _together(op.name, args), params)
+                return elementwise_call(op, together(op.name, *args), params)
         else:
             parts.append(a.__class__)
     key = (*parts, device)

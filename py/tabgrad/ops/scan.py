@@ -132,11 +132,10 @@ def linear_scan(a: Operand, b: Operand, *, axis: int, reverse: bool) -> Array:
 
     Running products, their derivatives, exponential averages and gated recurrences are all of this form.
     """
+    from tabgrad.ops.scan_numpy import linear
+
     a, b = (np.moveaxis(_from(z, axis, reverse), axis, 0) for z in (a, b))
-    y = np.array(b)
-    for i in range(1, y.shape[0]):
-        y[i] += a[i] * y[i - 1]
-    return _from(np.moveaxis(y, 0, axis), axis, reverse)
+    return _from(np.moveaxis(linear(a, b), 0, axis), axis, reverse)
 
 
 linear_scan.saves = lambda needs: ((True, False), needs[0])

@@ -14,7 +14,7 @@ from tabgrad.ops import elementwise as e, view as v
 from tabgrad.sparse.elementwise import tidied
 from tabgrad.sparse.parts import Compressed, Coo, coalesced, picked, places, stacked, summed
 from tabgrad.sparse.tensor import made
-from tabgrad.tensor import norms, reductions, selecting, softmax as dense_softmax
+from tabgrad.tensor import combining, norms, reductions, softmax as dense_softmax
 from tabgrad.tensor.arguments import axes, axis
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _grouped(values: Any, group: Any, sizes: Any, log: bool) -> Any:
     low = constant(-math.inf, spec((n, *tail), values.spec.dtype), values.device)
     axes = tuple(range(1, len(tail) + 1))
     wide = v.spread.bind(group, shape=values.spec.shape, axes=axes) if tail else group
-    top = selecting.scatter_reduce(low, 0, wide, still, "amax")
+    top = combining.scatter_reduce(low, 0, wide, still, "amax")
     shifted = values - picked(top, group)
     powers = e.exp(shifted)
     sums = picked(summed(powers, group, n), group)

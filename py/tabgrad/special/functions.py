@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core.dtype import DType, get_default_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError
-from tabgrad.core.promotion import cast, widened
+from tabgrad.core.promotion import cast, together, widened
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import special
@@ -125,7 +125,7 @@ def zeta(input: Any, other: Any) -> Tensor:
         s = constant(float(s), q.spec, q.device)
     if not isinstance(q, Box):
         q = constant(float(q), s.spec, s.device)
-    s, q = real("zeta", s), real("zeta", q)
+    s, q = (real("zeta", t) for t in together("zeta", s, q))
     shape = broadcast("zeta", s.spec.shape, q.spec.shape)
     s, q = (t if t.spec.shape == shape else expand.bind(t, shape=shape) for t in (s, q))
     q = where(eq(q, -math.inf), -1, q)

@@ -12,7 +12,14 @@ import math
 from typing import Any
 
 from tabgrad.core.errors import DTypeError, GradientError
-from tabgrad.core.promotion import cast, expand, needs_float, result_dtype, widened
+from tabgrad.core.promotion import (
+    cast,
+    expand,
+    needs_float,
+    result_dtype,
+    together,
+    widened,
+)
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
 from tabgrad.ops.elementwise import (
@@ -216,6 +223,7 @@ def _arguments(name: str, a: Any, x: Any) -> tuple[Any, Any]:
             raise TypeError(
                 f"{name}(): expected a tensor for {which}, got {type(t).__name__}; make it a tensor"
             )
+    a, x = together(name, a, x)
     needs_float(name, a, x, any_of=True)
     dtype = result_dtype(a, x)
     if dtype.is_complex:

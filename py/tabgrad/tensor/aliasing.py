@@ -14,7 +14,7 @@ from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, GradientError, ShapeError, TransformError
 from tabgrad.core.graph import Value
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, the_device
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, shape_params
 from tabgrad.core.trace import MODE, Box, bind, using, wrap
 from tabgrad.core.undoing import Before
@@ -475,15 +475,14 @@ def whole(*tensors: Tensor | None) -> Before:
 
 def fitting(x: Tensor, y: Tensor, name: str) -> Tensor:
     """Return `y` with the shape and dtype of `x`. Raises if it can't be written there."""
-    want = x.spec
+    want, shape = x.spec, y.spec.shape
+    if y.device is not x.device:
+        the_device(name, (x, y))
     if y.spec is want:
         return y
-    if y.spec.shape != want.shape:
-        shape = y.spec.shape
-        tail = want.shape[len(want.shape) - len(shape) :] if len(shape) <= len(want.shape) else ()
-        if len(shape) > len(want.shape) or any(
-            a not in (1, b) for a, b in zip(shape, tail, strict=True)
-        ):
+    if shape != want.shape:
+        pairs = zip(reversed(shape), reversed(want.shape), strict=False)
+        if len(shape) > len(want.shape) or any(a not in (1, b) for a, b in pairs):
             raise ShapeError(
                 f"{name}: output with shape {want.shape} doesn't match the broadcast shape {shape}"
             )

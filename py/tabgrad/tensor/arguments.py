@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, moved
 from tabgrad.core.scalars import fits
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
@@ -135,7 +135,7 @@ def scalar(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
             raise ShapeError(
                 f"{name}: expected a number or a 0-d tensor, got shape {value.spec.shape}"
             )
-        return cast(value, like.spec.dtype)
+        return cast(moved(value, like.device), like.spec.dtype)
     return constant(fits(name, value, like.spec.dtype), spec((), like.spec.dtype), like.device)
 
 

@@ -20,7 +20,6 @@ from tabgrad.tensor import nonzero
 from tabgrad.tensor.arguments import scalar
 from tabgrad.tensor.arithmetic import sub
 from tabgrad.tensor.chained import chained
-from tabgrad.tensor.creation import tensor
 from tabgrad.tensor.elementary import abs
 from tabgrad.tensor.fronts import binary, plain_unary
 from tabgrad.tensor.inplace import in_place
@@ -206,30 +205,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     return e.where(expand(mask, shape), fill, expand(input, shape))
 
 
-@takes_out
-def isin(
-    elements: Tensor | Number | None = None, test_elements: Tensor | Number | None = None, *,
-    element: Tensor | Number | None = None, test_element: Tensor | Number | None = None,
-    assume_unique: bool = False, invert: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return whether each element is among `test_elements`; either may be a number."""
-    elements = element if elements is None else elements
-    test_elements = test_element if test_elements is None else test_elements
-    given = next((x for x in (elements, test_elements) if isinstance(x, Box)), None)
-    if given is None:
-        raise TypeError("isin: expected a tensor for elements or for test_elements, got none")
-    x, tests = (
-        each if isinstance(each, Box) else tensor(each, device=given.device)
-        for each in (elements, test_elements)
-    )
-    if dt.bool_ in (x.spec.dtype, tests.spec.dtype):
-        raise DTypeError(
-            "Unsupported input type encountered for isin(): Bool; cast the elements with .to(dtype)"
-        )
-    found = r.eq(x.unsqueeze(-1), tests.reshape(-1)).any(-1)
-    return r.bitwise_not(found) if invert else found
-
-
 class ComparisonMethods:
     """The methods of Tensor whose functions are here."""
 
@@ -244,7 +219,6 @@ class ComparisonMethods:
     gt, gt_ = gt, in_place(gt)
     isclose = isclose
     isfinite = isfinite
-    isin = isin
     isinf = isinf
     isnan = isnan
     isneginf = isneginf
@@ -265,7 +239,7 @@ class ComparisonMethods:
 
 
 __all__ = [
-    "allclose", "eq", "equal", "ge", "greater", "greater_equal", "gt", "isclose", "isfinite", "isin", "isinf",
-    "isnan", "isneginf", "isposinf", "isreal", "le", "less", "less_equal", "logical_and", "logical_not",
+    "allclose", "eq", "equal", "ge", "greater", "greater_equal", "gt", "isclose", "isfinite", "isinf", "isnan",
+    "isneginf", "isposinf", "isreal", "le", "less", "less_equal", "logical_and", "logical_not",
     "logical_or", "logical_xor", "lt", "masked_fill", "ne", "not_equal", "where",
 ]  # fmt: skip

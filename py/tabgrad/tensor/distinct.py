@@ -1,4 +1,4 @@
-"""Which elements differ: `unique` and its relatives. How many there are is read back."""
+"""Which elements differ: `unique` and its relatives, whose count is read back; which are among others."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import cast, result_dtype
+from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 from tabgrad.ops.reduction import reduce_any
 from tabgrad.tensor import arithmetic as a, nonzero
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.chained import chained
-from tabgrad.tensor.creation import filled
-from tabgrad.tensor.public import publish
+from tabgrad.tensor.creation import filled, tensor
+from tabgrad.tensor.public import publish, takes_out
 from tabgrad.tensor.shaping import movedim
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Ints
+    from tabgrad.tensor.types import Ints, Number
 
 
 def unique(
@@ -132,15 +133,64 @@ def _lengths(at: Tensor, n: int) -> Tensor:
     return a.sub(i.cat.bind(v.part(at, 0, 1, at.spec.size), end, axis=0), at)
 
 
+FEW = 32
+"""As many elements are compared with each one; more are sorted."""
+
+
+@takes_out
+def isin(
+    elements: Tensor | Number | None = None, test_elements: Tensor | Number | None = None, *,
+    element: Tensor | Number | None = None, test_element: Tensor | Number | None = None,
+    assume_unique: bool = False, invert: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return whether each element is among `test_elements`; either may be a number.
+
+    >>> import tabgrad as tg
+    >>> x = tg.tensor([1, 2, 3], device="cpu")
+    >>> tg.isin(x, tg.tensor([3, 1], device="cpu"))
+    tensor([ True, False,  True])
+    """
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
+    given = next((x for x in (elements, test_elements) if isinstance(x, Box)), None)
+    if given is None:
+        raise TypeError("isin: expected a tensor for elements or for test_elements, got none")
+    x, tests = (
+        each if isinstance(each, Box) else tensor(each, device=given.device)
+        for each in (elements, test_elements)
+    )
+    if dt.bool_ in (x.spec.dtype, tests.spec.dtype):
+        raise DTypeError(
+            "Unsupported input type encountered for isin(): Bool; cast the elements with .to(dtype)"
+        )
+    x, tests = (e.stop_gradient(each) for each in (x, tests))
+    dtype = result_dtype(x, tests)
+    if tests.spec.size <= FEW or dtype.is_complex:
+        found = r.eq(x.unsqueeze(-1), tests.reshape(-1)).any(-1)
+    else:
+        found = _among(cast(x, dtype), sorting.sort(cast(tests, dtype).reshape(-1))[0])
+    return r.bitwise_not(found) if invert else found
+
+
+@chained
+def _among(x: Tensor, edges: Tensor) -> Tensor:
+    """Return whether each element is one of `edges`, which ascend: it is then the first that is not less."""
+    place = sorting.searchsorted(edges, v.reshape.bind(x, shape=(x.spec.size,)))
+    last = e.minimum(place, edges.spec.size - 1)
+    found = r.eq(i.gather.bind(edges, last, axis=0), v.reshape.bind(x, shape=(x.spec.size,)))
+    return v.reshape.bind(found, shape=x.spec.shape)
+
+
 class DistinctMethods:
     """The methods of Tensor whose functions are here."""
 
     __slots__ = ()
 
+    isin = isin
     unique = unique
     unique_consecutive = unique_consecutive
 
 
-__all__ = ["unique", "unique_consecutive"]
+__all__ = ["isin", "unique", "unique_consecutive"]
 
 publish(globals())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, moved
+from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device
 from tabgrad.ops import elementwise as e, rounding as r, trigonometry
 from tabgrad.tensor import elementary
@@ -116,6 +117,8 @@ def bernoulli_(
 ) -> Tensor:
     """Fill with 1 with probability `p`, a number or a tensor, else 0; return self."""
     check_same("bernoulli_", p)
+    if isinstance(p, Box):
+        p = moved(p, self.device)
     p = probability("bernoulli_", p)
     return _fill(self, lambda shape, dtype, where: cast(
         r.lt(uniform(shape, dtype, where, generator), p), self.spec.dtype

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import cast, expand, result_dtype
+from tabgrad.core.promotion import cast, expand, result_dtype, together
 from tabgrad.core.shape import broadcast
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, rounding as r
@@ -88,6 +88,7 @@ def nextafter(input: Tensor, other: Tensor) -> Tensor:
             raise TypeError(
                 f"nextafter(): argument '{name}' (position {place}) must be Tensor, not {type(x).__name__}"
             )
+    input, other = together("nextafter", input, other)
     dtype = input.device.canonical(result_dtype(input, other))
     if dtype.category != dt.FLOAT:
         raise DTypeError(

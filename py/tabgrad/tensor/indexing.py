@@ -10,8 +10,8 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.errors import DeviceError
+from tabgrad.core.promotion import cast, moved
 from tabgrad.core.scalars import NUMBER, fits
 from tabgrad.core.spec import Params, intern_params, spec
 from tabgrad.core.trace import Box, constant
@@ -247,6 +247,11 @@ def _pick(k: Any, dim: int, shape: Ints, device: Device) -> Tensor:
                 f"indices (got {type(k).__name__})"
             )
     dtype = k.spec.dtype
+    if k.device is not device and k.device.type != "cpu":
+        raise DeviceError(
+            f"indices should be either on cpu or on the same device as the indexed tensor ({device}), got "
+            f"one on {k.device}; move it with .to(device)"
+        )
     if dtype in (dt.bool_, dt.uint8):
         for a, (n, m) in enumerate(zip(k.spec.shape, shape[dim:], strict=False)):
             if n != m:
@@ -259,7 +264,7 @@ def _pick(k: Any, dim: int, shape: Ints, device: Device) -> Tensor:
         raise IndexError(
             f"tensors used as indices must be long, int, byte or bool tensors, got {dtype!r}"
         )
-    return k
+    return moved(k, device)
 
 
 def _from_list(k: Any, dim: int, shape: Ints, device: Device) -> Tensor:
@@ -293,7 +298,7 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
     picks: list[tuple[int, Any, bool]] = []
     for dim, k in found.picks:
         if k.spec.dtype is dt.bool_:
-            picks += [(dim + a, line, True) for a, line in enumerate(mask_lines(k))]
+            picks += [(dim + a, line, True) for a, line in enumerate(mask_lines(k, self.device))]
         else:
             picks.append((dim, k, False))
     dims, indices, inside = zip(*picks, strict=True)
@@ -315,7 +320,7 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     target = basic_view(self, found)
     # checked for the part alone: it may show each element once, though the whole does not
     aliasing.check_writable(target)
-    value = _value(target, value)
+    value = _value(target, value, found.basic)
     if found.basic:
         if not _same_view(target, value):
             write(target, own(broadcast_value(value, target.spec.shape)), "setitem")
@@ -326,17 +331,19 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     write(target, Picking(target, found.picks, name, select=True).written(value), "setitem")
 
 
-def _value(target: Tensor, value: Any) -> Tensor:
-    """Return what is to be written as a tensor on the device of `target`."""
+def _value(target: Tensor, value: Any, basic: bool = False) -> Tensor:
+    """Return what is to be written as a tensor on the device of `target`.
+
+    As in PyTorch a view (of a `basic` index) takes values of any device, other places those of their own
+    and single numbers of the CPU.
+    """
     if conversion.is_tensor(value):
-        if value.device is not target.device:
-            if value.spec.shape:
-                raise DTypeError(
-                    f"setitem: expected a value on {target.device}, got one on {value.device}; "
-                    "move it with .to(device)"
-                )
-            return conversion.convert(value, None, target.device, False)
-        return value
+        if value.device is not target.device and not basic and value.spec.shape:
+            raise DeviceError(
+                f"x[index] = value: expected a value on {target.device}, got one on {value.device}; "
+                "move it with .to(device)"
+            )
+        return moved(value, target.device)
     dtype = target.spec.dtype
     if isinstance(value, NUMBER):
         return constant(fits("setitem", value, dtype), spec((), dtype), target.device)
@@ -356,6 +363,7 @@ def _masked(target: Tensor, pick: tuple[int, Any], value: Tensor) -> Tensor:
     dim, mask = pick
     shape = target.spec.shape
     after = len(shape) - dim - len(mask.spec.shape)
+    mask = moved(mask, target.device)
     wide = v.reshape.bind(mask, shape=(*mask.spec.shape, *(1,) * after))
     mask = v.expand.bind(wide, shape=shape)
     fill = cast(value, target.spec.dtype)

@@ -72,7 +72,8 @@ FUNCTIONS = {
         "angle complex conj_physical conj_physical_ imag is_conj is_neg polar real resolve_conj resolve_neg "
         "view_as_complex view_as_real"
     ),
-    "tensor.distinct": "unique unique_consecutive",
+    "tensor.combining": "index_reduce scatter scatter_reduce",
+    "tensor.distinct": "isin unique unique_consecutive",
     "tensor.einsum": "einsum",
     "tensor.exchange": "from_dlpack",
     "tensor.float_bits": "frexp nextafter",
@@ -128,7 +129,10 @@ METHODS = {
     "tensor.complex_numbers.ComplexMethods": (
         "angle chalf conj_physical conj_physical_ is_conj is_neg resolve_conj resolve_neg"
     ),
-    "tensor.distinct.DistinctMethods": "unique unique_consecutive",
+    "tensor.combining.CombiningMethods": (
+        "index_reduce index_reduce_ scatter scatter_ scatter_reduce scatter_reduce_"
+    ),
+    "tensor.distinct.DistinctMethods": "isin unique unique_consecutive",
     "tensor.element_calls.ElementCallMethods": "apply_ map2_ map_",
     "tensor.exchange.ExchangeMethods": (
         "__array_namespace__ __dlpack__ __dlpack_device__ to_device"
@@ -175,6 +179,7 @@ if TYPE_CHECKING:
     from tabgrad.special.rooted import SpecialMethods
     from tabgrad.tensor.asking import AskingMethods
     from tabgrad.tensor.blocks import BlocksMethods
+    from tabgrad.tensor.combining import CombiningMethods
     from tabgrad.tensor.complex_numbers import ComplexMethods
     from tabgrad.tensor.distinct import DistinctMethods
     from tabgrad.tensor.element_calls import ElementCallMethods
@@ -189,10 +194,10 @@ if TYPE_CHECKING:
     from tabgrad.tensor.storage import StorageMethods
 
     class LateMethods(
-        AskingMethods, BlocksMethods, ComplexMethods, DistinctMethods, ElementCallMethods,
-        ExchangeMethods, FillingMethods, FloatBitsMethods, MatrixMethods, MemoryMethods, PointsMethods,
-        RareCreationMethods, RootedMethods, SamplingMethods, ShortTimeMethods,
-        SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
+        AskingMethods, BlocksMethods, CombiningMethods, ComplexMethods, DistinctMethods,
+        ElementCallMethods, ExchangeMethods, FillingMethods, FloatBitsMethods, MatrixMethods,
+        MemoryMethods, PointsMethods, RareCreationMethods, RootedMethods, SamplingMethods,
+        ShortTimeMethods, SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

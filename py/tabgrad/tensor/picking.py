@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import cast
+from tabgrad.core.promotion import cast, moved
 from tabgrad.core.shape import broadcast
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
@@ -16,6 +16,7 @@ from tabgrad.tensor.nonzero import nonzero
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.types import Ints
 
@@ -34,7 +35,7 @@ class Picking:
         pairs: list[tuple[int, Any]] = []
         for dim, k, *inside in picks:
             if k.spec.dtype is dt.bool_:
-                pairs.extend((dim + a, line) for a, line in enumerate(mask_lines(k)))
+                pairs.extend((dim + a, line) for a, line in enumerate(mask_lines(k, x.device)))
             elif inside == [True]:
                 pairs.append((dim, k))
             else:
@@ -158,8 +159,8 @@ def broadcast_value(value: Tensor, shape: Ints) -> Tensor:
     return v.expand.bind(value, shape=shape)
 
 
-def mask_lines(mask: Tensor) -> list[Any]:
-    """Return the indices of the true elements of a mask, one line for each of its dims."""
+def mask_lines(mask: Tensor, device: Device) -> list[Any]:
+    """Return on `device` the indices of the true elements of a mask, one line for each of its dims."""
     if not mask.spec.shape:
         mask = v.reshape.bind(mask, shape=(1,))
-    return list(nonzero(mask, as_tuple=True))
+    return [moved(line, device) for line in nonzero(mask, as_tuple=True)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.promotion import cast, refuse_bool
-from tabgrad.core.scalars import fits, limits
+from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.promotion import cast
+from tabgrad.core.scalars import fits
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
-from tabgrad.ops import elementwise as e, indexing as i, reduction, rounding as r, view as v
+from tabgrad.ops import elementwise as e, indexing as i, view as v
 from tabgrad.ops.checked import within
 from tabgrad.tensor import indexing, nonzero
 from tabgrad.tensor.arguments import axis, index_tensor, scalar
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor.types import Ints, Number
 
 
-def _lined(x: Tensor) -> Tensor:
+def lined(x: Tensor) -> Tensor:
     """Return `x`, a 0-d tensor as one of one element."""
     return x if x.spec.shape else v.reshape.bind(x, shape=(1,))
 
@@ -72,7 +71,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 def _gathered(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     index = index_tensor(name, index)
-    x, k = _lined(input), _lined(index)
+    x, k = lined(input), lined(index)
     at = axis(name, dim, len(x.spec.shape))
     _like_input(name, x, k, at)
     for d, (n, m) in enumerate(zip(k.spec.shape, x.spec.shape, strict=True)):
@@ -96,7 +95,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise IndexError(
             f"index_select(): Index is supposed to be a vector, got shape {k.spec.shape}"
         )
-    x = _lined(input)
+    x = lined(input)
     at = axis("index_select", dim, len(x.spec.shape))
     k = within("index_select", k, x.spec.shape[at], at)
     y = i.gather.bind(x, _along(k, x, at), axis=at)
@@ -146,13 +145,13 @@ def _source(
     name: str, x: Tensor, index: Tensor, src: Tensor | Number, at: int
 ) -> tuple[Any, Any, Any]:
     """Return the part of `x` that the index can reach, the index, and the source in its shape."""
-    k = _lined(index_tensor(name, index))
-    x = _lined(x)
+    k = lined(index_tensor(name, index))
+    x = lined(x)
     _like_input(name, x, k, at)
     if isinstance(src, Box):
         if src.spec.dtype is not x.spec.dtype:
             raise DTypeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
-        values = _lined(src)
+        values = lined(src)
         _like_input(name, values, k, at)
         for d, (n, m) in enumerate(zip(k.spec.shape, values.spec.shape, strict=True)):
             if n > m:
@@ -173,10 +172,11 @@ def _source(
     return x, k, values
 
 
-def _scattered(
+def scattered(
     name: str, op: Callable[..., Tensor], x: Tensor, dim: int,
     index: Tensor, src: Tensor | Number,
 ) -> Tensor:  # fmt: skip
+    """Apply `op` of the corner of `x` that an index can reach, the index and the source; return all of `x`."""
     at = axis(name, dim, len(x.spec.shape))
     whole, k, values = _source(name, x, index, src, at)
     k = within(name, k, whole.spec.shape[at], at)
@@ -189,27 +189,6 @@ def _scattered(
 
 
 @takes_out
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Tensor | Number | None = None, *,
-    value: Tensor | Number | None = None, reduce: str | None = None,
-) -> Tensor:  # fmt: skip
-    """Return `input` with src[i][j] written at [index[i][j]][j] for dim 0, and so on.
-
-    If several sources go to one place the last one stays, and gets the derivative. `src` may be a
-    number. `reduce` "add" or "multiply" combines with what is there instead.
-    """
-    given: Any = value if src is None else src
-    if reduce is None:
-        return _scattered("scatter", i.scatter, input, dim, index, given)
-    if reduce not in ("add", "multiply"):
-        raise ShapeError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}")
-    if not isinstance(given, Box):
-        filled = spec(index.spec.shape, input.spec.dtype)
-        given = constant(fits("scatter", given, input.spec.dtype), filled, input.device)
-    return scatter_reduce(input, dim, index, given, "sum" if reduce == "add" else "prod")
-
-
-@takes_out
 @chained
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return `input` with src[i][j] added at [index[i][j]][j] for dim 0, and so on.
@@ -219,102 +198,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     >>> tg.scatter_add(x, 0, k, tg.ones(3, device="cpu"))
     tensor([2., 0., 1.])
     """
-    return _scattered("scatter_add", i.scatter_add, input, dim, index, src)
-
-
-@takes_out
-def scatter_reduce(
-    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
-) -> Tensor:
-    """Combine the elements of `src` that `index` sends to each place of `input` by `reduce`.
-
-    `reduce` is "sum", "prod", "mean", "amax" or "amin"; `include_self` counts the element that was there.
-    """
-    at = axis("scatter_reduce", dim, len(input.spec.shape))
-    if reduce == "sum" and include_self:
-        return scatter_add(input, at, index, src)
-    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
-        raise ShapeError(
-            f"scatter_reduce: reduce must be sum, prod, mean, amax or amin, got {reduce!r}"
-        )
-    if reduce == "mean":
-        refuse_bool("scatter_reduce", input)
-
-    def combined(x: Tensor, k: Tensor, values: Tensor, *, axis: int) -> Tensor:
-        kind = x.spec.dtype
-        if kind is dt.bool_:
-            x, values = cast(x, dt.int32), cast(values, dt.int32)
-        return cast(_combined(x, k, values, axis, reduce, include_self), kind)
-
-    return _scattered("scatter_reduce", combined, input, at, index, src)
-
-
-def _combined(
-    x: Tensor, k: Tensor, values: Tensor, at: int, reduce: str, include_self: bool
-) -> Tensor:
-    kind = x.device.index_dtype  # a count would wrap round in a narrow dtype
-    one = constant(1, spec(values.spec.shape, kind), x.device)
-    hits = i.scatter_add.bind(constant(0, spec(x.spec.shape, kind), x.device), k, one, axis=at)
-    hit = r.gt(hits, 0)
-    if reduce in ("sum", "mean"):
-        start = x if include_self else e.where(hit, 0, x)
-        total = i.scatter_add.bind(start, k, values, axis=at)
-        if reduce == "sum":
-            return total
-        count = e.add(hits, 1 if include_self else 0)
-        divisor = e.where(r.lt(count, 1), 1, count)
-        if x.spec.dtype.category >= dt.FLOAT:
-            return e.div(total, cast(divisor, x.spec.dtype))
-        return cast(e.floor_divide(cast(total, kind), divisor), x.spec.dtype)
-    # compare each place with every source along the axis: exact for repeats, with derivatives
-    n, m = x.spec.shape[at], values.spec.shape[at]
-    if not m:
-        return e.copy.bind(x)
-    target = _broadcast_axis(k, at, n)
-    here = r.eq(target, _positions(x, at, m))
-    neutral = {"prod": 1.0, "amax": -math.inf, "amin": math.inf}[reduce]
-    if x.spec.dtype.category < dt.FLOAT:
-        low, high = limits(x.spec.dtype)
-        neutral = {"prod": 1, "amax": low, "amin": high}[reduce]
-    spread = e.where(here, _broadcast_axis(values, at, n), neutral)
-    op = {
-        "prod": reduction.reduce_prod,
-        "amax": reduction.reduce_max,
-        "amin": reduction.reduce_min,
-    }[reduce]
-    if include_self and reduce != "prod":
-        # the element itself is one of those that may be equal, and share the derivative
-        shape = x.spec.shape
-        own = v.reshape.bind(x, shape=(*shape[: at + 1], 1, *shape[at + 1 :]))
-        found = op.bind(i.cat.bind(spread, own, axis=at + 1), axes=(at + 1,))
-    else:
-        found = op.bind(spread, axes=(at + 1,))
-        found = e.where(hit, e.mul(x, found) if include_self else found, x)
-    if reduce == "prod" or x.spec.dtype.category < dt.FLOAT:
-        return found
-    # the neutral numbers that stand for absent elements may equal the result, and must not share
-    same = r.eq(e.stop_gradient(found), neutral)
-    own = x if include_self else e.where(hit, 0, x)
-    own, given = (e.where(r.eq(n, neutral), n, 0) for n in (own, values))
-    total = i.scatter_add.bind(own, k, given, axis=at)
-    count = e.add(hits, 1 if include_self else e.where(hit, 0, 1))
-    return e.where(same, e.div(total, cast(count, x.spec.dtype)), found)
-
-
-def _broadcast_axis(x: Tensor, at: int, n: int) -> Tensor:
-    """Return `x` with a new axis of size n before `at`."""
-    shape = x.spec.shape
-    lifted = v.reshape.bind(x, shape=(*shape[:at], 1, *shape[at:]))
-    return v.expand.bind(lifted, shape=(*shape[:at], n, *shape[at:]))
-
-
-def _positions(x: Tensor, at: int, m: int) -> Tensor:
-    shape = x.spec.shape
-    line = i.iota(shape[at], x.device.index_dtype, x.device)
-    own = tuple(shape[at] if d == at else 1 for d in range(len(shape) + 1))
-    return v.expand.bind(
-        v.reshape.bind(line, shape=own), shape=(*shape[: at + 1], m, *shape[at + 1 :])
-    )
+    return scattered("scatter_add", i.scatter_add, input, dim, index, src)
 
 
 @takes_out
@@ -322,8 +206,8 @@ def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1
 ) -> Tensor:
     """Return `input` with the slices of `source` added along `dim` at the places of a 1-d `index`."""
-    x, at, k = _slices("index_add", input, dim, index, source)
-    values = _lined(source)
+    x, at, k = slices("index_add", input, dim, index, source)
+    values = lined(source)
     if alpha != 1:
         kind = source.spec.dtype
         values = cast(e.mul(values, fits("index_add", alpha, kind)), kind)
@@ -331,59 +215,36 @@ def index_add(
 
 
 @takes_out
-def index_reduce(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *,
-    include_self: bool = True,
-) -> Tensor:  # fmt: skip
-    """Return `input` with the slices of `source` combined at the places of a 1-d `index` along `dim`.
-
-    By "prod", "mean", "amax" or "amin"; `include_self` counts the slice that was there.
-
-    >>> import tabgrad as tg
-    >>> x, index = tg.ones(3, device="cpu"), tg.tensor([0, 0], device="cpu")
-    >>> tg.index_reduce(x, 0, index, tg.tensor([2.0, 3.0], device="cpu"), "prod")
-    tensor([6., 1., 1.])
-    """
-    if reduce not in ("prod", "mean", "amax", "amin"):
-        raise ArgumentError(
-            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
-        )
-    refuse_bool("index_reduce", input)
-    x, at, k = _slices("index_reduce", input, dim, index, source)
-    found = _combined(x, k, _lined(source), at, reduce, include_self)
-    return v.reshape.bind(found, shape=input.spec.shape)
-
-
-@takes_out
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """Return `input` with the slices of `source` written along `dim` at the places of a 1-d `index`."""
-    x, at, k = _slices("index_copy", input, dim, index, source)
-    return v.reshape.bind(i.scatter.bind(x, k, _lined(source), axis=at), shape=input.spec.shape)
+    x, at, k = slices("index_copy", input, dim, index, source)
+    return v.reshape.bind(i.scatter.bind(x, k, lined(source), axis=at), shape=input.spec.shape)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
     """Return `input` with `value` along `dim` at the places of a 1-d `index`."""
-    x = _lined(input)
+    x = lined(input)
     at = axis("index_fill", dim, len(x.spec.shape))
-    k = _lined(index_tensor("index_fill", index))
+    k = lined(index_tensor("index_fill", index))
     k = _along(within("index_fill", k, x.spec.shape[at], at, wraps=True), x, at)
     fill = v.expand.bind(scalar("index_fill", value, x), shape=k.spec.shape)
     return v.reshape.bind(i.scatter.bind(x, k, fill, axis=at), shape=input.spec.shape)
 
 
-def _slices(
+def slices(
     name: str, input: Tensor, dim: int, index: Tensor, source: Tensor
 ) -> tuple[Any, int, Any]:
-    x = _lined(input)
+    """Return the input, the axis, and a 1-d index laid along it in the shape of `source`."""
+    x = lined(input)
     at = axis(name, dim, len(x.spec.shape))
-    line = _lined(index_tensor(name, index))
+    line = lined(index_tensor(name, index))
     if source.spec.dtype is not x.spec.dtype:
         raise DTypeError(
             f"{name}(): self ({x.spec.dtype!r}) and source ({source.spec.dtype!r}) must have the same "
             "scalar type"
         )
     k = _along(within(name, line, x.spec.shape[at], at), x, at)
-    if _lined(source).spec.shape != k.spec.shape:
+    if lined(source).spec.shape != k.spec.shape:
         raise ShapeError(
             f"{name}(): source {source.spec.shape} must have the shape of self {x.spec.shape} with "
             f"{line.spec.size} slices along dim {at}"
@@ -452,13 +313,10 @@ class SelectingMethods:
     index_copy, index_copy_ = index_copy, in_place(index_copy)
     index_fill, index_fill_ = index_fill, in_place(index_fill)
     index_put = index_put
-    index_reduce, index_reduce_ = index_reduce, in_place(index_reduce)
     index_select = index_select
     masked_scatter, masked_scatter_ = masked_scatter, in_place(masked_scatter)
     put, put_ = put, in_place(put)
-    scatter, scatter_ = scatter, in_place(scatter)
     scatter_add, scatter_add_ = scatter_add, in_place(scatter_add)
-    scatter_reduce, scatter_reduce_ = scatter_reduce, in_place(scatter_reduce)
     select_scatter = select_scatter
     slice_scatter = slice_scatter
     take = take
@@ -466,7 +324,7 @@ class SelectingMethods:
 
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select",
-    "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
+    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select",
+    "masked_scatter", "put", "scatter_add", "select_scatter", "slice_scatter",
     "take", "take_along_dim",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.errors import DTypeError, GradientError
 from tabgrad.core.locks import WRITING
+from tabgrad.core.promotion import moved
 from tabgrad.core.scalars import fits
 from tabgrad.core.trace import MODE, Box
 from tabgrad.core.undoing import Before
@@ -52,7 +53,8 @@ def fill_(input: Tensor, value: Tensor | Number) -> Tensor:
             raise GradientError(
                 f"fill_ only supports 0-dimension value tensor but got shape {value.spec.shape}"
             )
-        return write(input, own(fitting(input, value, "fill_")), "fill_")
+        there = moved(value, input.device)
+        return write(input, own(fitting(input, there, "fill_")), "fill_")
     number = fits("fill_", value, s.dtype)
     return write(input, creation.filled(s.shape, number, s.dtype, input.device), "fill_")
 

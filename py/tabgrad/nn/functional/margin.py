@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tabgrad.core.dtype import FLOAT, get_default_dtype
+from tabgrad.core.dtype import FLOAT, bool_, get_default_dtype
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
+from tabgrad.core.spec import spec
+from tabgrad.core.trace import constant
 from tabgrad.nn.functional.activation import above_zero, logsigmoid
 from tabgrad.nn.functional.distance import pairwise_distance
 from tabgrad.nn.functional.loss import legacy_reduction, one_hot_mask, reduced
 from tabgrad.nn.functional.normalization import along, mean
 from tabgrad.ops.checked import within
 from tabgrad.ops.elementwise import add, cast, div, minimum, mul, neg, sqrt, square, sub, where
-from tabgrad.ops.indexing import gather
+from tabgrad.ops.indexing import gather, scatter
 from tabgrad.ops.reduction import reduce_sum
-from tabgrad.ops.rounding import bitwise_and, bitwise_not, eq, lt, ne
+from tabgrad.ops.rounding import eq, lt
 from tabgrad.ops.scan import cumsum
 from tabgrad.ops.special import relu, softplus
-from tabgrad.ops.view import expand, reshape
+from tabgrad.ops.view import part, reshape
 from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
@@ -182,26 +184,17 @@ def multilabel_margin_loss(
     long_only("multilabel_margin_loss", target)
     target = within("multilabel_margin_loss", target, c, what="target", ignore=-1)
     target = reshape.bind(target, shape=(n, c))
+    from tabgrad.nn.functional.class_pairs import hinges
+
     kind = input.device.index_dtype
     ended = cumsum.bind(cast.bind(lt(target, 0), dtype=kind), axis=1, reverse=False)
     listed = eq(ended, 0)
-    at = cast(where(listed, target, 0), dtype=kind)
-    picked = gather.bind(rows, at, axis=1)
-    # is_label[n, c]: some listed label names class c
-    wide = (n, c, c)
-    hits = bitwise_and(
-        one_hot_mask(expand.bind(reshape.bind(rows, shape=(n, 1, c)), shape=wide), at, 2),
-        expand.bind(reshape.bind(listed, shape=(n, c, 1)), shape=wide),
-    )
-    labels = ne(reduce_sum.bind(cast.bind(hits, dtype=kind), axes=(1,)), 0)
-    gap = relu(
-        add(sub(reshape.bind(rows, shape=(n, 1, c)), reshape.bind(picked, shape=(n, c, 1))), 1)
-    )
-    counts = bitwise_and(
-        expand.bind(reshape.bind(listed, shape=(n, c, 1)), shape=wide),
-        expand.bind(reshape.bind(bitwise_not(labels), shape=(n, 1, c)), shape=wide),
-    )
-    loss = mul(reduce_sum.bind(where(counts, gap, 0), axes=(1, 2)), 1 / c)
+    # others[n, c]: no listed label names class c; what is not listed goes to a column that is cut off
+    room = constant(True, spec((n, c + 1), bool_), input.device)
+    no = constant(False, spec((n, c), bool_), input.device)
+    others = part(scatter.bind(room, where(listed, target, c), no, axis=1), 1, 0, c)
+    picked = gather.bind(rows, cast(where(listed, target, 0), dtype=kind), axis=1)
+    loss = mul(hinges(rows, picked, listed, others), 1 / c)
     loss = loss if len(input.spec.shape) == 2 else reshape.bind(loss, shape=())
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
