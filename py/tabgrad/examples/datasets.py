@@ -24,7 +24,12 @@ def load_digits() -> tuple[tg.Tensor, tg.Tensor]:
         )
     data = bz2.decompress(packed)
     count = len(data) // 65
+    labels = data[count * 64 :]
+    places = sorted(range(count), key=labels.__getitem__)
+    images = zip(*[data[k * count : (k + 1) * count] for k in range(64)], strict=True)
+    ordered = dict(zip(places, images, strict=True))
     # One look-up a pixel builds the floats as bytes: quick where Python is slow.
     floats = [array("f", [value / 16]).tobytes() for value in range(17)]
-    pixels = array("f", b"".join(map(floats.__getitem__, data[: count * 64])))
-    return tg.tensor(pixels).reshape(count, 1, 8, 8), tg.tensor(list(data[count * 64 :]))
+    pixels = [floats[value] for k in range(count) for value in ordered[k]]
+    found = tg.tensor(array("f", b"".join(pixels))).reshape(count, 1, 8, 8)
+    return found, tg.tensor(list(labels))
