@@ -111,6 +111,7 @@ if _typing.TYPE_CHECKING:
         is_anomaly_enabled as is_anomaly_enabled, set_anomaly_enabled as set_anomaly_enabled,
     )  # fmt: skip
     from tabgrad.cuda.streams import Event as Event, Stream as Stream
+    from tabgrad.distributions.rooted import *
     from tabgrad.exporting import export as export
     from tabgrad.tensor.defaults import *
     from tabgrad.func.control import cond as cond

@@ -277,3 +277,25 @@ def test_a_compiled_step_goes_back_in_the_stream_as_the_call_does() -> None:
         for rows in zip(compiled, eager, strict=True):
             assert all(near(a, b) for a, b in zip(*rows, strict=True))
         assert near(compiled[0][0], compiled[1][0]) is False
+
+
+@pytest.mark.every_host
+def test_binomial_numbers_follow_their_law(device: str) -> None:
+    generator = tg.Generator(device=device).manual_seed(3)
+    for n, p in ((7.0, 0.25), (300.0, 0.9)):
+        x = tg.binomial(tg.full((4000,), n), tg.tensor(p), generator=generator)
+        spread = n * p * (1 - p)
+        assert abs(x.mean().item() - n * p) < 5 * (spread / 4000) ** 0.5
+        assert x.var().item() == pytest.approx(spread, rel=0.12)
+        assert 0 <= x.min().item() <= x.max().item() <= n
+        assert bool((x == x.round()).all())
+    generator.manual_seed(3)
+    again = tg.binomial(tg.full((4000,), 7.0), tg.tensor(0.25), generator)
+    generator.manual_seed(3)
+    assert again.tolist() == tg.binomial(tg.full((4000,), 7.0), tg.tensor(0.25), generator).tolist()
+    nan = float("nan")
+    ends = tg.binomial(tg.tensor([-3.0, 5.0, 5.0, 2.0, nan]), tg.tensor([0.5, 1.0, 0.0, nan, 0.5]))
+    assert ends[:3].tolist() == [0, 5, 0]
+    assert ends[3:].isnan().all()
+    with pytest.raises(tg.DTypeError, match="floating-point dtypes for count"):
+        tg.binomial(tg.tensor([3]), tg.tensor(0.5))

@@ -72,16 +72,16 @@ def summed(value: Tensor, count: int) -> Tensor:
     return value.sum(tuple(range(-count, 0))) if count else value
 
 
-def open_unit(shape: Sizes, like: Tensor) -> Tensor:
+def open_unit(shape: Sizes, like: Tensor, generator: tg.Generator | None = None) -> Tensor:
     """Return uniform numbers in (0, 1), neither end included."""
-    u = tg.rand(tuple(shape), dtype=like.dtype, device=like.device)
+    u = tg.rand(tuple(shape), generator=generator, dtype=like.dtype, device=like.device)
     info = tg.finfo(like.dtype)
     return u.clamp(min=info.tiny, max=1 - info.eps / 2)
 
 
-def normals(shape: Sizes, like: Tensor) -> Tensor:
+def normals(shape: Sizes, like: Tensor, generator: tg.Generator | None = None) -> Tensor:
     """Return normal numbers in the dtype and device of `like`."""
-    return tg.randn(tuple(shape), dtype=like.dtype, device=like.device)
+    return tg.randn(tuple(shape), generator=generator, dtype=like.dtype, device=like.device)
 
 
 def describe(kind: type) -> None:

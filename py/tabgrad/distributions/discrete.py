@@ -19,7 +19,8 @@ from tabgrad.distributions.arguments import (
     to_probs,
 )  # fmt: skip
 from tabgrad.distributions.distribution import Distribution, ExponentialFamily
-from tabgrad.distributions.gammas import gamma, log_gamma
+from tabgrad.distributions.gammas import gamma
+from tabgrad.distributions.rooted import halved_binomial
 
 Tensor = tg.Tensor
 F = tg.nn.functional
@@ -189,7 +190,7 @@ class Binomial(Distribution):
 
     def _sample(self, shape: Sizes) -> Tensor:
         count, p = (x.detach().expand(*shape) for x in (self.total_count, self.probs))
-        return binomial(count, p)
+        return halved_binomial(count, p, None)
 
     def _log_prob(self, value: Tensor) -> Tensor:
         n, logits = self.total_count, self.logits
@@ -211,29 +212,6 @@ class Binomial(Distribution):
         self._same_count("entropy")
         log_prob = self.log_prob(self.enumerate_support(False))
         return -(log_prob.exp() * log_prob).sum(0)
-
-
-def binomial(count: Tensor, p: Tensor) -> Tensor:
-    """Return binomial numbers; large counts are halved by the middle one of as many sorted uniform numbers."""
-    total = tg.zeros_like(p)
-    most = int(count.max()) if count.numel() else 0
-    while most > 64:
-        # of n uniform numbers the m-th smallest is a beta sample; those on one side of it stay uniform
-        halved = count > 1
-        m = tg.where(halved, (count / 2).floor() + 1, 1)
-        pair = tg.stack((m, (count + 1 - m).clamp(min=1)), -1)
-        first, second = log_gamma(pair).unbind(-1)
-        y = (first - second).sigmoid()
-        below = y <= p
-        total = tg.where(halved & below, total + m, total)
-        rest = (((p - y) / (1 - y)).clamp(0, 1), (p / y).clamp(0, 1))
-        p = tg.where(halved, tg.where(below, *rest), p)
-        count = tg.where(halved, tg.where(below, count - m, m - 1), count)
-        most = most // 2
-    each = tg.arange(most, dtype=p.dtype, device=p.device)
-    tries = tg.rand((*p.shape, most), dtype=p.dtype, device=p.device)
-    hits = (tries < p.unsqueeze(-1)) & (each < count.unsqueeze(-1))
-    return total + hits.to(p.dtype).sum(-1)
 
 
 class NegativeBinomial(Distribution):

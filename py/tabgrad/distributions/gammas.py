@@ -14,7 +14,7 @@ from tabgrad.special.gamma_samples import follow
 Tensor = tg.Tensor
 
 
-def log_gamma(concentration: Tensor) -> Tensor:
+def log_gamma(concentration: Tensor, generator: tg.Generator | None = None) -> Tensor:
     """Return ln z for a sample z of the gamma law of rate 1, with z's derivative by the concentration.
 
     Each is the last of 8 tries of Marsaglia and Tsang's method that was accepted: none is with a
@@ -26,15 +26,15 @@ def log_gamma(concentration: Tensor) -> Tensor:
     c = 1 / (9 * d).sqrt()
     cube = tg.zeros_like(a)
     for _ in range(8):
-        x = normals(a.shape, a)
+        x = normals(a.shape, a, generator)
         step = c * x
         log_v = 3 * step.clamp(min=-0.999999).log1p()
-        u = open_unit(a.shape, a)
+        u = open_unit(a.shape, a, generator)
         likely = u < 1 - 0.0331 * x.square().square()
         exact = u.log() < 0.5 * x.square() + d * (log_v - step * (3 + step * (3 + step)))
         cube = tg.where((step > -0.999999) & (likely | exact), log_v, cube)
     y = d.log() + cube
-    y = tg.where(a < 1, y + open_unit(a.shape, a).log() / tg.where(a < 1, a, 1), y)
+    y = tg.where(a < 1, y + open_unit(a.shape, a, generator).log() / tg.where(a < 1, a, 1), y)
     y = y.clamp(min=-1e30)
     return follow(concentration.to(a.dtype), y).to(concentration.dtype)
 

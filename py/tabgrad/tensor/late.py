@@ -26,6 +26,7 @@ FUNCTIONS = {
     ),
     "amp": "GradScaler autocast get_autocast_dtype is_autocast_enabled set_autocast_dtype set_autocast_enabled",
     "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
+    "distributions.rooted": "binomial",
     "exporting": "export",
     "fft.short_time": "istft stft",
     "func.control": "cond",
