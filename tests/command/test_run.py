@@ -91,7 +91,7 @@ NOTEBOOK = {
         {"cell_type": "markdown", "source": ["# Lecture"]},
         {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install torch\n", "import torch"]},
         {"cell_type": "code", "source": "%%bash\nls"},
-        {"cell_type": "code", "source": "text = '''\n%d\n''' % 5\nif text:\n    !ls\ntext"},
+        {"cell_type": "code", "source": "text = '''\n%d\n''' % 5\nif text:\n    !ls\nfiles = !ls *.py\ntext"},
         {"cell_type": "code", "source": "import asyncio\nawait asyncio.sleep(0)\ntorch.ones(2)\n"},
         {"cell_type": "code", "source": "torch.ones(3);"},
         {"cell_type": "code", "source": "x = 1\ntorch.nothing"},
@@ -140,3 +140,45 @@ def test_help_and_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected what to run" in capsys.readouterr().err
     assert command.main(["run", "no such file.py"]) == 1
     assert "no such file.py" in capsys.readouterr().err
+
+
+def test_a_program_is_read_from_stdin(tmp_path: pathlib.Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tabgrad", "run", "-", "a", "b"],
+        input="import sys, torch; print(sys.argv, torch.arange(2))",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "['-', 'a', 'b'] tensor([0, 1])\n", done.stderr
+
+
+SPAWNING = """
+import torch, torch.multiprocessing as mp
+def work(rank, x):
+    if x is None and rank == 1:
+        raise ValueError("no tensor")
+    if x is None:
+        import time
+        time.sleep(60)
+    open(f"out{rank}", "w").write(str(x + rank))
+if __name__ == "__main__":
+    mp.spawn(work, args=(torch.ones(2),), nprocs=2)
+    context = mp.spawn(work, args=(torch.zeros(1),), nprocs=1, join=False)
+    while not context.join():
+        pass
+    try:
+        mp.spawn(work, args=(None,), nprocs=2)
+    except mp.ProcessRaisedException as error:
+        print(error)
+"""
+
+
+def test_processes_of_spawn_end_together(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "program.py").write_text(SPAWNING)
+    done = tabgrad("run", "program.py", cwd=tmp_path)
+    assert (tmp_path / "out0").read_text() == "tensor([0.])", done.stderr
+    assert (tmp_path / "out1").read_text() == "tensor([2., 2.])"
+    assert "process 1 raised" in done.stdout
+    assert "ValueError: no tensor" in done.stdout

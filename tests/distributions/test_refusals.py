@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
+from tests.grouped import grouped
 
 D = tg.distributions
 
@@ -75,3 +76,18 @@ def test_a_law_of_ones_own_and_its_divergence() -> None:
     assert D.kl_divergence(p, p).item() == 7
     # the nearest classes above have a formula
     assert D.kl_divergence(p, D.Normal(one(1.0), one(1.0))).item() == 0.5
+
+
+@grouped("diag", [-2, -1, 0, 1, 2])
+def test_triangles_and_their_rows(diag: int) -> None:
+    from tabgrad.distributions import utils
+
+    m = tg.arange(1.0, 33.0, device="cpu").reshape(2, 4, 4)
+    row = utils.tril_matrix_to_vec(m, diag)
+    assert row.tolist() == [one[tg.ones(4, 4, device="cpu").tril(diag) > 0].tolist() for one in m]
+    assert utils.vec_to_tril_matrix(row, diag).equal(m.tril(diag))
+    if not diag:
+        with pytest.raises(ValueError, match="no square matrix has 4 elements"):
+            utils.vec_to_tril_matrix(row[:, :4])
+        with pytest.raises(ValueError, match="expected diag from -4 to 3"):
+            utils.tril_matrix_to_vec(m, 4)

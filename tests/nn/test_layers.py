@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -50,8 +51,9 @@ def test_packing_and_padding() -> None:
     assert left.tolist() == [[0, 0, 1, 2], [1, 2, 3, 4], [0, 0, 0, 1]]
     packed = sequences.pack_padded_sequence(padded, [2, 4, 1], True, enforce_sorted=False)
     assert packed.data.tolist() == [1, 1, 1, 2, 2, 3, 4]
-    assert packed.batch_sizes == [3, 2, 1, 1]
-    assert packed.sorted_indices == [1, 0, 2]
+    assert packed.batch_sizes.tolist() == [3, 2, 1, 1]
+    assert packed.sorted_indices is not None
+    assert packed.sorted_indices.tolist() == [1, 0, 2]
     back, lengths = sequences.pad_packed_sequence(packed, True, -1.0, total_length=5)
     assert back.tolist() == [[1, 2, -1, -1, -1], [1, 2, 3, 4, -1], [1, -1, -1, -1, -1]]
     assert lengths.tolist() == [2, 4, 1]
@@ -265,3 +267,53 @@ def test_lazy_layers_are_pickled() -> None:
     made = pickle.loads(pickle.dumps(nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())))
     assert made(tg.ones(2, 5)).shape == (2, 3)
     assert type(made[0]) is nn.Linear
+
+
+@pytest.mark.every_host
+def test_a_packed_sequence_has_tensors_as_fields(device: str) -> None:
+    x = tg.arange(6.0, device=device).reshape(3, 2)
+    lengths = tg.tensor([1, 3], device="cpu")
+    packed = sequences.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    data, batch_sizes, order, _ = packed
+    assert (batch_sizes.device.type, batch_sizes.dtype) == ("cpu", tg.int64)
+    assert order is not None
+    assert order.device == data.device
+    assert (batch_sizes.tolist(), order.tolist()) == ([2, 1, 1], [1, 0])
+    for other in (
+        copy.deepcopy(packed),
+        pickle.loads(pickle.dumps(packed)),
+        packed.half().float(),
+    ):
+        assert type(other) is sequences.PackedSequence
+        assert other.data.tolist() == [1, 0, 3, 5]
+        assert other.batch_sizes.tolist() == [2, 1, 1]
+    doubled = packed._replace(data=packed.data * 2)
+    padded, found = sequences.pad_packed_sequence(doubled)
+    assert padded.tolist() == [[0, 2], [0, 6], [0, 10]]
+    assert (found.tolist(), found.device.type) == ([1, 3], "cpu")
+    by_tensors = sequences.PackedSequence(data, batch_sizes, order)
+    assert [r.tolist() for r in sequences.unpack_sequence(by_tensors)] == [[0], [1, 3, 5]]
+    layer = tg.nn.LSTM(2, 3).to(device)
+    rows = sequences.pack_padded_sequence(
+        tg.randn(3, 2, 2, device=device), [1, 3], enforce_sorted=False
+    )
+    y, (h, _) = layer(rows)
+    compiled = tg.compile(lambda p: layer(p)[0].data)
+    tg.testing.assert_close(compiled(rows), y.data)
+    assert h.shape == (1, 2, 3)
+    assert packed.cpu().data.device.type == "cpu"
+
+
+def test_pruning_again_across_modules_prunes_what_is_left() -> None:
+    from tabgrad.nn.utils import prune
+
+    first, second = tg.nn.Linear(3, 2, device="cpu"), tg.nn.Linear(3, 2, device="cpu")
+    with tg.no_grad():
+        first.weight.copy_(tg.arange(1.0, 7.0).reshape(2, 3))
+        second.weight.copy_(tg.arange(7.0, 13.0).reshape(2, 3))
+    prune.l1_unstructured(first, "weight", amount=2)
+    prune.global_unstructured(
+        [(first, "weight"), (second, "weight")], prune.L1Unstructured, amount=6
+    )
+    assert first.weight.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert second.weight.tolist() == [[0, 0, 9], [10, 11, 12]]

@@ -50,7 +50,7 @@ PROGRAMS = {
         "import torch\ntorch.hosts, torch.ops.aten",
         [(2, "torch.hosts"), (2, "torch.ops.aten")],
     ),
-    "a method": ("x.share_memory_()\nx.reshape(1)\nx.resize", [(1, "torch.Tensor.share_memory_")]),
+    "a method": ("x.storage_type()\nx.reshape(1)\nx.resize", [(1, "torch.Tensor.storage_type")]),
     "another package": (
         "import torchvision\nfrom torchvision import datasets\nimport numpy as torch\ntorch.foo",
         [],
@@ -99,3 +99,15 @@ def test_the_problem_tells_the_part_that_is_missing() -> None:
 def test_what_is_no_python_raises() -> None:
     with pytest.raises(SyntaxError):
         check({"a.py": "import"})
+
+
+def test_a_name_that_is_asked_for_first_is_guarded() -> None:
+    text = """
+import torch
+if hasattr(torch, "no_such"):
+    torch.no_such(1)
+x = torch.none_such if getattr(torch, "none_such", None) else 0
+torch.missing_one
+"""
+    found = {use.name: use.guarded for use in check({"a.py": text}) if use.problem}
+    assert found == {"torch.no_such": True, "torch.none_such": True, "torch.missing_one": False}

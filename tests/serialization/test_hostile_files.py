@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tracemalloc
 from typing import Any
 
@@ -198,3 +199,18 @@ def test_changed_files_give_that_error_or_an_object(
         assert tracemalloc.get_traced_memory()[1] < 64 * len(data) + (1 << 20)
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_no_file_of_ours_is_also_the_error_that_programs_look_for() -> None:
+    faults = {
+        b"": EOFError,
+        b"hello, this is none": pickle.UnpicklingError,
+        bytes(99): pickle.UnpicklingError,
+    }
+    for data, kind in faults.items():
+        for weights_only in (True, False):
+            with pytest.raises(kind) as caught:
+                tg.load(io.BytesIO(data), weights_only=weights_only)
+            assert isinstance(caught.value, FileFormatError)
+    with pytest.raises(RuntimeError, match="zip archive"):
+        tg.load(io.BytesIO(b"PK\3\4, but no more"))

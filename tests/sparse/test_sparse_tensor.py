@@ -289,3 +289,14 @@ def test_products_on_a_lazy_device(device: str) -> None:
     assert (y @ y.t()).to_dense().tolist() == [[9.25, 0.0], [0.0, 81.0]]
     with pytest.raises(IndexError, match="index 7 is out of bounds"):
         tg.sparse_coo_tensor([[0, 7]], [1.0, 2.0], (3,), device=device).to_dense().tolist()
+
+
+def test_old_constructors_make_tensors_of_their_dtype() -> None:
+    at, values = tg.tensor([[0, 1], [2, 0]], device="cpu"), tg.tensor([3, 4], device="cpu")
+    x = tg.sparse.FloatTensor(at, values, tg.Size([2, 3]))
+    assert x.to_dense().tolist() == [[0, 0, 3], [4, 0, 0]]
+    assert isinstance(x, tg.sparse.FloatTensor)
+    assert not isinstance(x, tg.sparse.LongTensor)
+    assert not isinstance(x.to_dense(), tg.sparse.FloatTensor)
+    assert tg.sparse.LongTensor(at, values).dtype is tg.int64
+    assert tg.sparse.FloatTensor(2, 3).shape == (2, 3)

@@ -85,3 +85,14 @@ def test_an_integer_is_never_divided_by_the_number_0(device: str) -> None:
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             call()
     assert x.tolist() == [1, -2]
+
+
+def test_a_capsule_of_dlpack_is_handed_over() -> None:
+    from tabgrad.utils.dlpack import from_dlpack, to_dlpack
+
+    x = tg.arange(6.0, device="cpu").reshape(2, 3)
+    capsule = to_dlpack(x.T)
+    assert type(capsule).__name__ == "PyCapsule"
+    assert from_dlpack(capsule).equal(x.T)
+    with pytest.raises(BufferError, match="require gradient"):
+        to_dlpack(tg.ones(2, device="cpu", requires_grad=True))

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -352,3 +353,27 @@ def test_grad_inside_a_transform():
     close(func_grad(f)(v), 36 * array(v) ** 3)
     v.requires_grad = True
     close(grad(energy(v), v)[0], func_grad(energy)(f64(array(v).tolist())))
+
+
+def test_programs_tell_nodes_apart_by_their_class() -> None:
+    class Twice(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, ct: Any) -> Any:
+            return ct * 2
+
+    x = tg.ones(3, requires_grad=True, device="cpu")
+    y = Twice.apply(x.exp()).sum()
+    node, names = y.grad_fn, []
+    while node is not None:
+        names.append(type(node).__name__)
+        assert isinstance(node, tg.autograd.graph.Node)
+        assert repr(node).startswith(f"<{names[-1]} object at ")
+        node = node.next_functions[0][0] if node.next_functions else None
+    assert names == ["SumBackward0", "TwiceBackward", "ExpBackward0", "AccumulateGrad"]
+    assert type(x.sin().sum().grad_fn) is type(y.grad_fn)
+    assert len(y.grad_fn.next_functions[0][0].saved_tensors) == 1

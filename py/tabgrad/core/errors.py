@@ -30,7 +30,7 @@ class LostValueError(HostError):
     """A tensor has no value because the work that should have computed it failed on the device."""
 
 
-class FileFormatError(TabgradError, ValueError):
+class FileFormatError(TabgradError, ValueError, RuntimeError):
     """A file is broken or has another format; the message names the file and the place."""
 
 

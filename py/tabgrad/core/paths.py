@@ -166,6 +166,7 @@ PATHS = {
     "utils.data._utils.collate": "tabgrad.utils.data: default_collate default_convert",
     "utils.data._utils.worker": "tabgrad.utils.data: get_worker_info",
     "utils.data.dataloader": "tabgrad.utils.data: DataLoader default_collate default_convert get_worker_info",
+    "utils.dlpack": "tabgrad: from_dlpack to_dlpack",
     "utils.model_zoo": "tabgrad.hub: load_url=load_state_dict_from_url",
 }  # fmt: skip
 """Modules by their paths below the package."""

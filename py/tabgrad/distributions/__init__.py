@@ -6,6 +6,7 @@ from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.distributions import (
     constraints as constraints,
     transforms as transforms,
+    utils as utils,
 )
 from tabgrad.distributions.categorical import (
     Categorical as Categorical,

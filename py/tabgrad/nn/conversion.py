@@ -86,6 +86,10 @@ class Convertible:
         """Move parameters and buffers to a CUDA device."""
         return self.to(tg.device("cuda", device))
 
+    def share_memory(self) -> Self:
+        """Raise NotImplementedError, as `Tensor.share_memory_` does."""
+        return self._apply(lambda t: t.share_memory_())
+
     def to_empty(self, *, device: DeviceLike | None, recurse: bool = True) -> Self:
         """Move parameters and buffers to a device without their values."""
         return self._apply(lambda t: tg.empty_like(t, device=device), recurse)

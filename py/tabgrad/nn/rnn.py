@@ -233,14 +233,14 @@ class RNNBase(Module):
 
     def _forward_packed(self, packed: PackedSequence, hx: Tensor | State | None) -> Any:
         lengths = packed.lengths()
-        x, _ = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
+        x, _ = pad_packed_sequence(packed._replace(sorted_indices=None, unsorted_indices=None))
         state = self._start(hx, len(lengths), x)
         order, back = packed.sorted_indices, packed.unsorted_indices
         if order is not None:
-            state = tuple(h.index_select(1, tg.tensor(order, device=x.device)) for h in state)
+            state = tuple(h.index_select(1, order) for h in state)
         y, final = self._run(x, state, lengths)
         if back is not None:
-            final = tuple(h.index_select(1, tg.tensor(back, device=x.device)) for h in final)
+            final = tuple(h.index_select(1, back) for h in final)
         out = pack_padded_sequence(y, lengths)._replace(sorted_indices=order, unsorted_indices=back)
         return out, (final if self.states == 2 else final[0])
 

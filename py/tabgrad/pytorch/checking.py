@@ -23,7 +23,8 @@ METHODS = frozenset(
 
 
 class Use(NamedTuple):
-    """A name of torch in a program: where, what is wrong with it, and whether a `try` is around all uses."""
+    """A name of torch in a program: where, what is wrong with it, and whether a `try`, or an
+    `if` that asks for it, is around all uses."""
 
     file: str
     name: str
@@ -192,6 +193,15 @@ class _Reader(ast.NodeVisitor):
         for rest in (*node.handlers, *node.orelse, *node.finalbody):
             self.visit(rest)
 
+    def visit_If(self, node: ast.If | ast.IfExp) -> None:
+        asked = any(map(_asks, ast.walk(node.test)))
+        self.tries += asked
+        self.generic_visit(node)
+        self.tries -= asked
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        self.visit_If(node)
+
     def scoped(self, node: Any) -> None:
         """Visit a function with its parameters as names of their own."""
         its = node.args
@@ -210,6 +220,13 @@ class _Reader(ast.NodeVisitor):
         self.scopes.pop()
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = scoped
+
+
+def _asks(node: ast.AST) -> bool:
+    """Whether a condition asks if a name is there, by hasattr or getattr."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in ("hasattr", "getattr")
 
 
 def _starred(module: str) -> list[str]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 OTHER = re.compile(r"%%(?!time\b|timeit\b|capture\b|prun\b)\w+")
 """The first line of a cell that is not Python: `%%bash`, `%%writefile` and so on."""
-MAGIC = re.compile(r"(\s*)(?:[%!?].*|\S.*\?\s*$)")
-"""A line of IPython's: `%matplotlib inline`, `!ls`, `?tensor`, `tensor?`."""
+MAGIC = re.compile(r"(\s*)(?:[%!?].*|\S.*\?\s*$|[\w.,* \[\]]+=\s*[%!].*)")
+"""A line of IPython's: `%matplotlib inline`, `!ls`, `?tensor`, `tensor?`, `files = !ls`."""
 
 
 class Cell(NamedTuple):

@@ -15,10 +15,10 @@ from tabgrad.pytorch import as_torch, notebooks, spawned
 from tabgrad.pytorch.checking import Use, check
 
 RUN = """\
-usage: python -m tabgrad run [--strict] (SCRIPT.py | NOTEBOOK.ipynb | -m MODULE | -c CODE) [ARGS ...]
+usage: python -m tabgrad run [--strict] (SCRIPT.py | NOTEBOOK.ipynb | - | -m MODULE | -c CODE) [ARGS ...]
 
-Run a program for PyTorch with tabgrad: in it `import torch` means tabgrad. Names of torch that the program
-uses and that are missing are told on stderr before it runs.
+Run a program for PyTorch with tabgrad: in it `import torch` means tabgrad; `-` reads it from stdin. Names of
+torch that the program uses and that are missing are told on stderr before it runs.
 
   --strict   end with status 1 before anything runs if names are missing
 """
@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
         print(RUN, end="")
         return 0 if rest else 2
     option = rest.pop(0) if rest[0] in ("-m", "-c") else ""
-    if not rest or (not option and rest[0].startswith("-")):
+    if not rest or (not option and rest[0].startswith("-") and rest[0] != "-"):
         print(f"{RUN}run: expected {'what to run' if not rest else 'a file'}", file=sys.stderr)
         return 2
     what, args = rest[0], rest[1:]
@@ -53,6 +53,8 @@ def texts(what: str, is_code: bool = False) -> dict[str, str]:
     """Return the Python texts of a file, by their names in messages: several of a notebook."""
     if is_code:
         return {"<string>": what}
+    if what == "-":
+        return {"<stdin>": sys.stdin.read()}
     with open(what, encoding="utf-8") as file:
         text = file.read()
     if what.endswith(".ipynb"):
@@ -64,21 +66,21 @@ def told(use: Use) -> str:
     """Tell what is wrong with a name, at its lines."""
     more = ", ".join(map(str, use.lines[1:4]))
     also = f" (also {more}{', ...' if len(use.lines) > 4 else ''})" if more else ""
-    guard = " (inside `try`)" if use.guarded else ""
+    guard = " (inside `try`, or where it is asked for)" if use.guarded else ""
     return f"{use.file}:{use.lines[0]}: {use.name} {use.problem}{also}{guard}"
 
 
 def _start(what: str, option: str, args: list[str], parts: dict[str, str]) -> int:
     as_torch()
     sys.argv = [option if option else what, *args]
-    sys.path.insert(0, os.path.dirname(os.path.abspath(what)) if not option else "")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(what)) if not option and what != "-" else "")
     try:
         if option == "-m":
             sys.argv[0] = what
             runpy.run_module(what, run_name="__main__", alter_sys=True)
             return 0
         module: Any = ModuleType("__main__")
-        if not option:
+        if not option and what != "-":
             module.__file__ = what
             if what.endswith(".py"):
                 os.environ[spawned.PROGRAM] = os.path.abspath(what)

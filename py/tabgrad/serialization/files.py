@@ -109,7 +109,15 @@ def load(
     try:
         return _loaded(data, map_location, weights_only is not False, bool(mmap))
     except FileFormatError as fault:
-        raise FileFormatError(f"load: {name}: {fault}") from None
+        raise type(fault)(f"load: {name}: {fault}") from None
+
+
+class EmptyFileError(FileFormatError, EOFError):
+    """A file without contents."""
+
+
+class UnknownFormatError(FileFormatError, pickle.UnpicklingError):
+    """A file of no format that `load` reads. It is pickle's error too, for which programs look."""
 
 
 def _contents(f: File, mapped: bool) -> memoryview:
@@ -151,6 +159,13 @@ def _loaded(data: memoryview, map_location: Place, safe: bool, mapped: bool) -> 
         from tabgrad.serialization import gguf
 
         return gguf.loaded(data, where)[0]
+    if not head:
+        raise EmptyFileError("the file is empty")
+    if bytes(data[8:9]) != b"{":
+        raise UnknownFormatError(
+            "expected a file of save or of PyTorch, safetensors, GGUF, NPZ or NPY; this one begins with "
+            f"{head!r}"
+        )
     return safetensors.loaded(data, where)
 
 

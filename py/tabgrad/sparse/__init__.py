@@ -18,12 +18,23 @@ from tabgrad.sparse.creation import (
     check_sparse_tensor_invariants as check_sparse_tensor_invariants,
     spdiags as spdiags,
 )
+from tabgrad.sparse.legacy import (
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    HalfTensor as HalfTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
+)
 from tabgrad.sparse.tensor import is_sparse as _is_sparse
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.public import publish as _publish, takes_out as _takes_out
 
 __all__ = [
-    "addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm",
+    "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
+    "ShortTensor", "addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm",
     "softmax", "spdiags", "sum",
 ]  # fmt: skip
 

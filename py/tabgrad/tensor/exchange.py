@@ -21,6 +21,19 @@ CPU = (1, 0)
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 
+class _Capsule:
+    """A capsule of DLPack as an array that hands it over; it doesn't say where its memory is: the CPU."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return CPU
+
+
 def from_dlpack(
     ext_tensor: Any, *, device: DeviceLike | None = None, copy: bool | None = None
 ) -> Tensor:
@@ -36,6 +49,8 @@ def from_dlpack(
     >>> x
     tensor([1., 0.], dtype=tabgrad.float64)
     """
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Capsule(ext_tensor)
     if not hasattr(ext_tensor, "__dlpack__"):
         raise TypeError(
             f"from_dlpack: expected an array with __dlpack__, got {type(ext_tensor).__name__}"
@@ -87,6 +102,17 @@ def dlpack(
     return array_of(x).__dlpack__(**{k: v for k, v in given.items() if v is not None})
 
 
+def to_dlpack(tensor: Tensor) -> Any:
+    """Return the capsule of DLPack that stands for a tensor on the CPU; it can be taken once.
+
+    >>> import tabgrad as tg
+    >>> from tabgrad.utils.dlpack import from_dlpack, to_dlpack
+    >>> from_dlpack(to_dlpack(tg.ones(2, device="cpu")))
+    tensor([1., 1.])
+    """
+    return dlpack(tensor)
+
+
 def dlpack_device(self: Tensor) -> tuple[int, int]:
     """Return DLPack's type and index of the device."""
     if self.device.type != "cpu":
@@ -114,4 +140,4 @@ class ExchangeMethods:
     to_device = to_device
 
 
-__all__ = ["from_dlpack"]
+__all__ = ["from_dlpack", "to_dlpack"]

@@ -76,7 +76,7 @@ FUNCTIONS = {
     "tensor.combining": "index_reduce scatter scatter_reduce",
     "tensor.distinct": "isin unique unique_consecutive",
     "tensor.einsum": "einsum",
-    "tensor.exchange": "from_dlpack",
+    "tensor.exchange": "from_dlpack to_dlpack",
     "tensor.float_bits": "frexp nextafter",
     "tensor.memory": "TypedStorage UntypedStorage",
     "tensor.points": "cdist histogramdd norm_except_dim pdist renorm",
@@ -121,7 +121,8 @@ METHODS = {
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
     "tensor.asking.AskingMethods": (
-        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to is_shared new"
+        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to is_shared new "
+        "share_memory_"
     ),
     "tensor.blocks.BlocksMethods": (
         "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "

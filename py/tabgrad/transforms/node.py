@@ -119,7 +119,8 @@ class Node:
         """The node that made each input, and the number of its output that the input was."""
         found: list[tuple[Node | None, int]] = []
         for e in self.edges:
-            found.append((None, 0) if e is None else output_of(e))
+            made, k = (None, 0) if e is None else output_of(e)
+            found.append((None if made is None else shown(made), k))
         return tuple(found)
 
     @property
@@ -265,7 +266,22 @@ def grad_fn(x: Box) -> Node | None:
     node: Node | None = x.node
     if node is None or not x.tracked:
         return None
-    return None if node.rule is ACCUMULATE else output_of(node)[0]
+    return None if node.rule is ACCUMULATE else shown(output_of(node)[0])
+
+
+_SHOWN: dict[tuple[type, str], type] = {}
+
+
+def shown(node: Node) -> Node:
+    """Give a node that users see a class of its op's name, by which programs tell nodes apart."""
+    kind, name = type(node), node.name()
+    if kind.__name__ != name:
+        found = _SHOWN.get((kind, name))
+        if found is None:
+            body = {"__slots__": (), "__module__": kind.__module__}
+            found = _SHOWN.setdefault((kind, name), type(name, (kind,), body))
+        node.__class__ = found
+    return node
 
 
 def output_of(node: Node) -> tuple[Node, int]:

@@ -192,7 +192,7 @@ class PruningContainer(BasePruningMethod):
             new[tuple(at)] = part.to(dtype=mask.dtype)
             return new
         elif method.PRUNING_TYPE == "global":
-            left = tg.ones_like(mask, dtype=tg.bool)
+            return method.compute_mask(t, default_mask).to(dtype=mask.dtype)
         else:
             raise ValueError(f"Unrecognized PRUNING_TYPE {method.PRUNING_TYPE}")
         new = mask.clone()

@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tabgrad as tg
+from tabgrad.utils._pytree import register_pytree_node
 
 Tensor = tg.Tensor
 
 
 class _Packed(NamedTuple):
     data: Tensor
-    batch_sizes: list[int]
-    sorted_indices: list[int] | None = None
-    unsorted_indices: list[int] | None = None
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None = None
+    unsorted_indices: Tensor | None = None
 
 
 class PackedSequence(_Packed):
     """Sequences side by side: all first elements, all second ones, and so on, longest sequence first.
 
-    `batch_sizes[t]` says how many sequences have an element t; `sorted_indices` reordered the batch
-    longest first, and `unsorted_indices` restores its order. They are plain lists: nothing is read from
-    a device to find them. `data` may also be the pair of both, PyTorch's old form.
+    `batch_sizes[t]` says how many sequences have an element t; it is int64 on the CPU, or beside `data` where
+    there is no NumPy. `sorted_indices` reordered the batch longest first, and `unsorted_indices` restores its
+    order; they are beside `data`, or None. Sizes given as a list are not read from a device. `data` may also
+    be the pair of both, PyTorch's old form.
     """
 
-    __slots__ = ()
+    sizes: list[int]
+    """The batch sizes as numbers."""
 
     def __new__(
         cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None,
@@ -33,19 +36,96 @@ class PackedSequence(_Packed):
     ) -> PackedSequence:  # fmt: skip
         if batch_sizes is None:
             data, batch_sizes = data
-        if unsorted_indices is None and sorted_indices is not None:
-            sorted_indices = _as_ints(sorted_indices)
-            unsorted_indices = _inverse(sorted_indices)
-        return super().__new__(cls, data, _as_ints(batch_sizes), sorted_indices, unsorted_indices)
+        sizes = _as_ints(batch_sizes)
+        if not isinstance(batch_sizes, Tensor):
+            batch_sizes = host_ints(sizes, data)
+        order = _as_index(sorted_indices, data)
+        back = _as_index(unsorted_indices, data)
+        if back is None and order is not None:
+            back = invert_permutation(order)
+        self = super().__new__(cls, data, batch_sizes, order, back)
+        self.sizes = sizes
+        return self
+
+    def _replace(self, **changed: Any) -> PackedSequence:
+        made = PackedSequence(**{**self._asdict(), "batch_sizes": self.sizes, **changed})
+        return made if "batch_sizes" in changed else made._with_sizes(self.batch_sizes)
+
+    def _with_sizes(self, batch_sizes: Tensor) -> PackedSequence:
+        made = _Packed.__new__(
+            PackedSequence, self.data, batch_sizes, self.sorted_indices, self.unsorted_indices
+        )
+        made.sizes = self.sizes
+        return made
+
+    def __reduce__(self) -> Any:
+        return PackedSequence, tuple(self)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """Move or cast the data."""
-        return self._replace(data=self.data.to(*args, **kwargs))
+        """Move or cast the data; the indices of the order stay beside it."""
+        data = self.data.to(*args, **kwargs)
+        order, back = (x if x is None else x.to(data.device) for x in self[2:])
+        return self._replace(data=data, sorted_indices=order, unsorted_indices=back)
+
+    def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """Move to the accelerator."""
+        return self.to(self.data.cuda(*args, **kwargs).device)
+
+    def cpu(self) -> PackedSequence:
+        """Move to the CPU."""
+        return self.to("cpu")
+
+    def double(self) -> PackedSequence:
+        """Cast the data to float64."""
+        return self.to(tg.float64)
+
+    def float(self) -> PackedSequence:
+        """Cast the data to float32."""
+        return self.to(tg.float32)
+
+    def half(self) -> PackedSequence:
+        """Cast the data to float16."""
+        return self.to(tg.float16)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the data is on the accelerator that programs call cuda."""
+        return self.data.is_cuda
+
+    def is_pinned(self) -> bool:
+        """Whether the data is in pinned memory."""
+        return self.data.is_pinned()
 
     def lengths(self) -> list[int]:
         """Compute the lengths, longest first."""
-        n = self.batch_sizes[0] if self.batch_sizes else 0
-        return [sum(size > i for size in self.batch_sizes) for i in range(n)]
+        n = self.sizes[0] if self.sizes else 0
+        return [sum(size > i for size in self.sizes) for i in range(n)]
+
+
+def _children(packed: PackedSequence) -> tuple[list[Any], Any]:
+    return [packed.data, *packed[2:]], tuple(packed.sizes)
+
+
+def _repacked(children: Any, sizes: Any) -> PackedSequence:
+    return PackedSequence(children[0], list(sizes), *children[1:])
+
+
+# the sizes are no leaf: a program that is compiled for them knows them
+register_pytree_node(PackedSequence, _children, _repacked)
+
+
+def host_ints(numbers: Sequence[int], like: Tensor) -> Tensor:
+    """Return int64 numbers on the CPU, or beside `like` where there is no NumPy for it."""
+    try:
+        return tg.tensor(numbers, dtype=tg.int64, device="cpu")
+    except ModuleNotFoundError:
+        return tg.tensor(numbers, device=like.device)
+
+
+def _as_index(order: Any, like: Tensor) -> Tensor | None:
+    if order is None or isinstance(order, Tensor):
+        return order
+    return tg.tensor(order, device=like.device)
 
 
 def _as_ints(lengths: Tensor | Sequence[int]) -> list[int]:
@@ -79,26 +159,18 @@ def pack_padded_sequence(
     else:
         order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
         sizes = [sizes[i] for i in order]
-        input = input.index_select(1, _index(order, input))
+        input = input.index_select(1, tg.tensor(order, device=input.device))
     batch_sizes = [sum(size > t for size in sizes) for t in range(max(sizes, default=0))]
     rows = [input[t, :n] for t, n in enumerate(batch_sizes)]
-    return PackedSequence(tg.cat(rows), batch_sizes, order, _inverse(order))
-
-
-def _index(order: list[int], like: Tensor) -> Tensor:
-    return tg.tensor(order, device=like.device)
-
-
-def _inverse(order: list[int] | None) -> list[int] | None:
-    return None if order is None else sorted(range(len(order)), key=order.__getitem__)
+    return PackedSequence(tg.cat(rows), batch_sizes, order)
 
 
 def pad_packed_sequence(
     sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Undo `pack_padded_sequence`: return the padded batch and the lengths."""
-    sizes = sequence.batch_sizes
+    """Undo `pack_padded_sequence`: return the padded batch and the lengths, int64 as `batch_sizes` is."""
+    sizes = sequence.sizes
     longest = len(sizes)
     if total_length is not None:
         if total_length < longest:
@@ -120,12 +192,12 @@ def pad_packed_sequence(
         rows.append(part)
         at += here
     padded = tg.stack(rows)
-    lengths = sequence.lengths()
-    if sequence.unsorted_indices is not None:
-        padded = padded.index_select(1, _index(sequence.unsorted_indices, padded))
-        lengths = [lengths[i] for i in sequence.unsorted_indices]
-    where = tg.tensor(lengths, device=data.device)
-    return (padded.transpose(0, 1) if batch_first else padded), where
+    lengths = host_ints(sequence.lengths(), data)
+    back = sequence.unsorted_indices
+    if back is not None:
+        padded = padded.index_select(1, back)
+        lengths = lengths[back.to(lengths.device)]
+    return (padded.transpose(0, 1) if batch_first else padded), lengths
 
 
 def pad_sequence(
@@ -172,11 +244,8 @@ def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> P
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """Undo `pack_sequence`."""
-    padded, _ = pad_packed_sequence(packed_sequences, batch_first=True)
-    lengths = packed_sequences.lengths()
-    if packed_sequences.unsorted_indices is not None:
-        lengths = [lengths[i] for i in packed_sequences.unsorted_indices]
-    return [padded[i, :n] for i, n in enumerate(lengths)]
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return [padded[i, :n] for i, n in enumerate(_as_ints(lengths))]
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
