@@ -8,7 +8,7 @@
 //!
 //! @bindings   0 source read   1 q write   2 values write, if WHOLE   3 flags read and write
 //! @dispatch   one workgroup for each pair of blocks of each matrix, or for each MANY small matrices; folded
-//! @blocks     bindings; dims: N is even, LANES threads for each matrix; sizes: count() matrices, size() and
+//! @blocks     bindings; dims: N is a multiple of 4, LANES threads for each matrix; sizes: count() matrices, size() and
 //!             height() of each, blocks() of N / 2 rows, an even number, round() of them, later() is 1 after the
 //!             first sweep, last() in the last one; source, q, values, flags, before: how they are read and written
 //! @reference  np.linalg.eigh(source)
@@ -60,6 +60,9 @@ fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
 //@end
 
 const HALF = N / 2u;
+// How many threads have different pairs of columns, and different rows of them.
+const ACROSS = min(LANES, HALF);
+const DOWN = max(LANES / HALF, 1u);
 const PITCH = N + 1u;
 const LEAST = 1.2e-7;
 const LEFT = 1e-6;
@@ -147,8 +150,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         angles[slot * HALF + p] = angle(slot, pq, inside);
       }
       workgroupBarrier();
-      for (var e = lane; e < HALF * HALF; e += LANES) { rotate(slot, e / HALF, e % HALF); }
-      for (var e = lane; e < N * HALF; e += LANES) { follow(slot, e / HALF, e % HALF); }
+      if (lane < DOWN * ACROSS) {
+        for (var p = lane % ACROSS; p < HALF; p += ACROSS) { turn_columns(slot, p, lane / ACROSS); }
+      }
       workgroupBarrier();
     }
   }
@@ -217,44 +221,44 @@ fn turned(two: vec2f, by: vec3f) -> vec2f {
   return select(made, vec2f(made.y, -made.x), by.z == 1.0);
 }
 
-// Rows of pair i and columns of pair j.
-fn rotate(slot: u32, i: u32, j: u32) {
-  let rows = partners[slot * HALF + i];
-  let columns = partners[slot * HALF + j];
-  let one = angles[slot * HALF + i];
-  let other = angles[slot * HALF + j];
-  let pp = at(slot, rows.x, columns.x);
-  let pq = at(slot, rows.x, columns.y);
-  let qp = at(slot, rows.y, columns.x);
-  let qq = at(slot, rows.y, columns.y);
-  if (i == j) {
-    let more = one.x / (1.0 - one.x * one.y) * cells[pq];
-    let first = cells[pp] - more;
-    let second = cells[qq] + more;
-    cells[pp] = select(first, second, one.z == 1.0);
-    cells[qq] = select(second, first, one.z == 1.0);
-    // a nan stays
-    cells[pq] = more - more;
-    cells[qp] = more - more;
-    return;
+// Columns of pair p: in the rows of each other pair, which turn as well, and in q.
+fn turn_columns(slot: u32, p: u32, start: u32) {
+  let columns = partners[slot * HALF + p];
+  let by = angles[slot * HALF + p];
+  for (var i = start; i < HALF; i += DOWN) {
+    let rows = partners[slot * HALF + i];
+    let pp = at(slot, rows.x, columns.x);
+    let pq = at(slot, rows.x, columns.y);
+    let qp = at(slot, rows.y, columns.x);
+    let qq = at(slot, rows.y, columns.y);
+    if (i == p) {
+      let more = by.x / (1.0 - by.x * by.y) * cells[pq];
+      let first = cells[pp] - more;
+      let second = cells[qq] + more;
+      cells[pp] = select(first, second, by.z == 1.0);
+      cells[qq] = select(second, first, by.z == 1.0);
+      // a nan stays
+      cells[pq] = more - more;
+      cells[qp] = more - more;
+    } else {
+      let one = angles[slot * HALF + i];
+      let left = turned(vec2f(cells[pp], cells[qp]), one);
+      let right = turned(vec2f(cells[pq], cells[qq]), one);
+      let upper = turned(vec2f(left.x, right.x), by);
+      let lower = turned(vec2f(left.y, right.y), by);
+      cells[pp] = upper.x;
+      cells[pq] = upper.y;
+      cells[qp] = lower.x;
+      cells[qq] = lower.y;
+    }
   }
-  let left = turned(vec2f(cells[pp], cells[qp]), one);
-  let right = turned(vec2f(cells[pq], cells[qq]), one);
-  let upper = turned(vec2f(left.x, right.x), other);
-  let lower = turned(vec2f(left.y, right.y), other);
-  cells[pp] = upper.x;
-  cells[pq] = upper.y;
-  cells[qp] = lower.x;
-  cells[qq] = lower.y;
-}
-
-fn follow(slot: u32, row: u32, p: u32) {
-  let two = partners[slot * HALF + p];
-  let left = at(slot, row, two.x);
-  let right = at(slot, row, two.y);
-  let made = turned(vec2f(turns[left], turns[right]), angles[slot * HALF + p]);
-  turns[left] = made.x;
-  turns[right] = made.y;
+  for (var row = start; row < N; row += DOWN) {
+    let left = at(slot, row, columns.x);
+    let right = at(slot, row, columns.y);
+    let made = turned(vec2f(turns[left], turns[right]), by);
+    turns[left] = made.x;
+    turns[right] = made.y;
+  }
 }
 
 // The products of all columns, a chunk of rows at a time.
@@ -270,12 +274,38 @@ fn multiply(b: u32, slot: u32, lane: u32, two: vec2u, mine: bool) {
       chunk[at(slot, e / N, e % N)] = value;
     }
     workgroupBarrier();
-    for (var e = lane; e < N * N; e += LANES) {
-      var sum = 0.0;
-      for (var k = 0u; k < N; k++) {
-        sum += chunk[at(slot, k, e / N)] * chunk[at(slot, k, e % N)];
-      }
-      cells[at(slot, e / N, e % N)] += sum;
-    }
+    for (var t = lane; t < N * N / 16u; t += LANES) { multiply_tile(slot, t / (N / 4u) * 4u, t % (N / 4u) * 4u); }
   }
+}
+
+// The products of four columns with four.
+fn multiply_tile(slot: u32, i: u32, j: u32) {
+  var row0 = four(at(slot, i, j), true);
+  var row1 = four(at(slot, i + 1u, j), true);
+  var row2 = four(at(slot, i + 2u, j), true);
+  var row3 = four(at(slot, i + 3u, j), true);
+  for (var k = 0u; k < N; k++) {
+    let left = four(at(slot, k, i), false);
+    let right = four(at(slot, k, j), false);
+    row0 += left.x * right;
+    row1 += left.y * right;
+    row2 += left.z * right;
+    row3 += left.w * right;
+  }
+  keep(at(slot, i, j), row0);
+  keep(at(slot, i + 1u, j), row1);
+  keep(at(slot, i + 2u, j), row2);
+  keep(at(slot, i + 3u, j), row3);
+}
+
+fn four(place: u32, made: bool) -> vec4f {
+  if (made) { return vec4f(cells[place], cells[place + 1u], cells[place + 2u], cells[place + 3u]); }
+  return vec4f(chunk[place], chunk[place + 1u], chunk[place + 2u], chunk[place + 3u]);
+}
+
+fn keep(place: u32, row: vec4f) {
+  cells[place] = row.x;
+  cells[place + 1u] = row.y;
+  cells[place + 2u] = row.z;
+  cells[place + 3u] = row.w;
 }

@@ -1,16 +1,18 @@
 //! lu: the factors of a panel with row pivoting, in place: l below the diagonal, u above.
 //!
 //! In each step the lanes of a matrix look for the largest element of a column, swap two rows, divide the column
-//! and take its products with the row from the rest. Small panels lie in workgroup memory (HELD is 1), those of
-//! MANY matrices side by side; others stay in their buffer.
+//! and take its products with the row from the rest. ACROSS lanes share a row. A lane that has whole rows need not
+//! wait for others before it goes on with them, and takes the products of WIDE columns from the rest at once. Small
+//! panels lie in workgroup memory (HELD is 1), those of MANY matrices side by side; others stay in their buffer.
 //!
 //! @bindings   0 a read and write   1 pivots write: row k was swapped with row pivots[k] - 1, counted from the
 //!             first row of the matrix   2 info read and write: the first pivot that is zero, from 1, or 0
 //! @dispatch   one workgroup for each MANY matrices, folded over x and y
-//! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of NB, and of 16 above 32;
-//!             sizes: count() matrices, height() rows, width() columns, pivoted() columns to factor, first(), the
-//!             number of rows and columns before; a, pivots, info: how they are read and written; source: where
-//!             the elements are at first, if HELD; arithmetic: of complex elements
+//! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of ACROSS, and of 16 above 32,
+//!             WIDE is 1, or 4 where ACROSS is 1; sizes: count() matrices, height() rows, width() columns,
+//!             pivoted() columns to factor, first(), the number of rows and columns before; a, pivots, info: how
+//!             they are read and written; source: where the elements are at first, if HELD; arithmetic: of complex
+//!             elements
 //! @reference  scipy.linalg.lu_factor(a)
 
 alias elem = f32;
@@ -26,6 +28,8 @@ const NB = 8u;
 const ROWS = 8u;
 const MANY = 2u;
 const LANES = 16u;
+const ACROSS = 8u;
+const WIDE = 1u;
 const HELD = 1u;
 //@end
 
@@ -62,7 +66,7 @@ fn weight(x: elem) -> f32 { return abs(x); }
 //@end
 
 const PITCH = NB + 1u;
-const DOWN = LANES / NB;
+const DOWN = LANES / ACROSS;
 const CELLS = select(1u, MANY * ROWS * PITCH, HELD == 1u);
 
 var<workgroup> cells: array<elem, CELLS>;
@@ -94,70 +98,145 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (number * MANY >= count()) { return; }
   let slot = local / LANES;
   let lane = local % LANES;
-  let column = lane % NB;
-  let down = lane / NB;
+  let across = lane % ACROSS;
+  let down = lane / ACROSS;
   let b = number * MANY + slot;
   let mine = b < count();
-  if (HELD == 1u && mine && column < width()) {
+  if (HELD == 1u && mine) {
     for (var i = down; i < height(); i += DOWN) {
-      keep(b, slot, i, column, source_load(b, i, column));
+      for (var j = across; j < width(); j += ACROSS) { keep(b, slot, i, j, source_load(b, i, j)); }
     }
   }
   var failed = 0u;
-  for (var k = 0u; k < pivoted(); k++) {
-    meet();
-    var best = -1.0;
-    var place = k;
-    if (mine) {
-      for (var i = k + lane; i < height(); i += LANES) {
-        let value = weight(cell(b, slot, i, k));
-        if (value > best) {
-          best = value;
-          place = i;
-        }
+  for (var top = 0u; top < pivoted(); top += WIDE) {
+    let end = min(top + WIDE, pivoted());
+    for (var k = top; k < end; k++) {
+      if (ACROSS > 1u || k == 0u) { meet(); }
+      largest[local] = -1.0;
+      places[local] = k;
+      if (mine) { look(b, slot, k, lane, local); }
+      meet();
+      let place = found(slot, lane, k);
+      if (mine) {
+        if (lane == 0u) { pivots_store(b, k, 0u, i32(first() + place + 1u)); }
+        if (place != k) { swap(b, slot, k, place, lane); }
       }
+      meet();
+      var pivot = elem();
+      if (mine) { pivot = cell(b, slot, k, k); }
+      let zero = weight(pivot) == 0.0;
+      if (zero && failed == 0u) { failed = first() + k + 1u; }
+      if (mine && !zero) { divide(b, slot, k, pivot, lane); }
+      if (ACROSS > 1u) { meet(); }
+      if (mine && WIDE > 1u) { subtract(b, slot, k, end, across, down); }
     }
-    largest[local] = best;
-    places[local] = place;
-    workgroupBarrier();
-    place = found(slot, lane, k);
-    if (mine) {
-      if (lane == 0u) { pivots_store(b, k, 0u, i32(first() + place + 1u)); }
-      if (place != k && lane < width()) {
-        for (var j = lane; j < width(); j += LANES) {
-          let upper = cell(b, slot, k, j);
-          keep(b, slot, k, j, cell(b, slot, place, j));
-          keep(b, slot, place, j, upper);
-        }
-      }
-    }
-    meet();
-    var pivot = elem();
-    if (mine) { pivot = cell(b, slot, k, k); }
-    let zero = weight(pivot) == 0.0;
-    if (zero && failed == 0u) { failed = first() + k + 1u; }
-    if (mine && !zero) {
-      for (var i = k + 1u + lane; i < height(); i += LANES) {
-        keep(b, slot, i, k, over(cell(b, slot, i, k), pivot));
-      }
-    }
-    meet();
-    if (mine && column > k && column < width()) {
-      let upper = cell(b, slot, k, column);
-      for (var i = k + 1u + down; i < height(); i += DOWN) {
-        keep(b, slot, i, column, cell(b, slot, i, column) - times(cell(b, slot, i, k), upper));
-      }
+    if (WIDE == 1u) {
+      if (mine) { subtract(b, slot, top, width(), across, down); }
+    } else if (end < width()) {
+      meet();
+      if (mine) { substitute(b, slot, top, end, lane); }
+      meet();
+      if (mine) { subtract_all(b, slot, top, end, down); }
     }
   }
   meet();
   if (!mine) { return; }
-  if (HELD == 1u && column < width()) {
+  if (HELD == 1u) {
     for (var i = down; i < height(); i += DOWN) {
-      a_store(b, i, column, cell(b, slot, i, column));
+      for (var j = across; j < width(); j += ACROSS) { a_store(b, i, j, cell(b, slot, i, j)); }
     }
   }
   if (lane == 0u && (first() == 0u || info_load(b, 0u, 0u) == 0i)) {
     info_store(b, 0u, 0u, i32(failed));
+  }
+}
+
+// The first number from `start` on that one of `lanes` has.
+fn own(start: u32, lane: u32, lanes: u32) -> u32 { return start + (lane + lanes - start % lanes) % lanes; }
+
+// The largest element of the rows of a lane in column k.
+fn look(b: u32, slot: u32, k: u32, lane: u32, local: u32) {
+  var best = -1.0;
+  var place = k;
+  for (var i = own(k, lane, LANES); i < height(); i += LANES) {
+    let value = weight(cell(b, slot, i, k));
+    if (value > best) {
+      best = value;
+      place = i;
+    }
+  }
+  largest[local] = best;
+  places[local] = place;
+}
+
+fn swap(b: u32, slot: u32, k: u32, place: u32, lane: u32) {
+  for (var j = lane; j < width(); j += LANES) {
+    let upper = cell(b, slot, k, j);
+    keep(b, slot, k, j, cell(b, slot, place, j));
+    keep(b, slot, place, j, upper);
+  }
+}
+
+fn divide(b: u32, slot: u32, k: u32, pivot: elem, lane: u32) {
+  for (var i = own(k + 1u, lane, LANES); i < height(); i += LANES) {
+    keep(b, slot, i, k, over(cell(b, slot, i, k), pivot));
+  }
+}
+
+// Take the products of column k with row k from the columns behind it, to `end`.
+fn subtract(b: u32, slot: u32, k: u32, end: u32, across: u32, down: u32) {
+  for (var j = own(k + 1u, across, ACROSS); j < end; j += ACROSS) {
+    let upper = cell(b, slot, k, j);
+    for (var i = own(k + 1u, down, DOWN); i < height(); i += DOWN) {
+      keep(b, slot, i, j, cell(b, slot, i, j) - times(cell(b, slot, i, k), upper));
+    }
+  }
+}
+
+// Finish rows `top` to `end` - 1 behind their columns: each row less its products with those above it.
+fn substitute(b: u32, slot: u32, top: u32, end: u32, lane: u32) {
+  for (var j = end + lane; j < width(); j += LANES) {
+    for (var i = top + 1u; i < end; i++) {
+      var value = cell(b, slot, i, j);
+      for (var k = top; k < i; k++) { value -= times(cell(b, slot, i, k), cell(b, slot, k, j)); }
+      keep(b, slot, i, j, value);
+    }
+  }
+}
+
+// Take the products of columns `top` to `end` - 1 with their rows from what is behind them, two rows at a time.
+fn subtract_all(b: u32, slot: u32, top: u32, end: u32, down: u32) {
+  if (end - top < 4u) {
+    for (var k = top; k < end; k++) {
+      for (var i = own(end, down, DOWN); i < height(); i += DOWN) {
+        let factor = cell(b, slot, i, k);
+        for (var j = end; j < width(); j++) {
+          keep(b, slot, i, j, cell(b, slot, i, j) - times(factor, cell(b, slot, k, j)));
+        }
+      }
+    }
+    return;
+  }
+  for (var i = own(end, down, DOWN); i < height(); i += 2u * DOWN) {
+    let next = select(i, i + DOWN, i + DOWN < height());
+    let i0 = cell(b, slot, i, top);
+    let i1 = cell(b, slot, i, top + 1u);
+    let i2 = cell(b, slot, i, top + 2u);
+    let i3 = cell(b, slot, i, top + 3u);
+    let n0 = cell(b, slot, next, top);
+    let n1 = cell(b, slot, next, top + 1u);
+    let n2 = cell(b, slot, next, top + 2u);
+    let n3 = cell(b, slot, next, top + 3u);
+    for (var j = end; j < width(); j++) {
+      let u0 = cell(b, slot, top, j);
+      let u1 = cell(b, slot, top + 1u, j);
+      let u2 = cell(b, slot, top + 2u, j);
+      let u3 = cell(b, slot, top + 3u, j);
+      let one = cell(b, slot, i, j) - times(i0, u0) - times(i1, u1) - times(i2, u2) - times(i3, u3);
+      let two = cell(b, slot, next, j) - times(n0, u0) - times(n1, u1) - times(n2, u2) - times(n3, u3);
+      keep(b, slot, i, j, one);
+      keep(b, slot, next, j, two);
+    }
   }
 }
 

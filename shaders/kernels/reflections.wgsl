@@ -1,16 +1,16 @@
 //! reflections: a panel as q r by Householder's reflections 1 - tau v vᴴ, in place as LAPACK has it: r with the
 //! vectors below its diagonal, whose first element, 1, is left out.
 //!
-//! A lane has some rows of one column, and what the lanes of a column find is added up. Small panels lie in
-//! workgroup memory (HELD is 1), those of MANY matrices side by side. For what comes after a panel its vectors are
-//! written out (BLOCK is 1), with the triangle t for which the product of all reflections is 1 - v t vᴴ. Small
+//! A lane has some rows of one column of ACROSS, and what the lanes of a column find is added up. Small panels lie
+//! in workgroup memory (HELD is 1), those of MANY matrices side by side. For what comes after a panel its vectors
+//! are written out (BLOCK is 1), with the triangle t for which the product of all reflections is 1 - v t vᴴ. Small
 //! matrices get the factors q and r themselves (FORM is 1).
 //!
 //! @bindings   0 q read and write, or another matrix   1 a read and write   2 tau write   3 r write, or another
 //! @dispatch   one workgroup for each MANY matrices, folded over x and y
-//! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of NB, and of 16 above 32;
-//!             sizes: count() matrices, height() rows, width() columns, reflected() columns to reduce; a, tau: how
-//!             they are read and written; source: where the elements are at first, if HELD; more: v, t, q and r;
+//! @blocks     bindings; dims: NB columns and ROWS rows at most, LANES is a multiple of ACROSS, and of 16 above
+//!             32; sizes: count() matrices, height() rows, width() columns, reflected() columns to reduce; a, tau:
+//!             how they are read and written; source: where the elements are at first, if HELD; more: v, t, q and r;
 //!             arithmetic: of complex elements
 //! @reference  scipy.linalg.qr(a, mode="raw")
 
@@ -28,6 +28,7 @@ const NB = 8u;
 const ROWS = 8u;
 const MANY = 2u;
 const LANES = 16u;
+const ACROSS = 8u;
 const HELD = 1u;
 const BLOCK = 0u;
 const FORM = 1u;
@@ -71,7 +72,9 @@ fn whole(x: f32) -> elem { return x; }
 //@end
 
 const PITCH = NB + 1u;
-const DOWN = LANES / NB;
+const DOWN = LANES / ACROSS;
+// So many rows are added up on their own: what is rounded grows with the number of sums in a row.
+const PART = 16u;
 const CELLS = select(1u, MANY * ROWS * PITCH, HELD == 1u);
 const CORNERS = select(1u, MANY * NB * NB, BLOCK == 1u);
 
@@ -79,7 +82,7 @@ var<workgroup> cells: array<elem, CELLS>;
 var<workgroup> corners: array<elem, CORNERS>;
 var<workgroup> factors: array<elem, MANY * NB>;
 var<workgroup> norms: array<vec2f, MANY * LANES>;
-var<workgroup> sums: array<elem, MANY * LANES>;
+var<workgroup> sums: array<elem, MANY * DOWN * NB>;
 
 fn cell(b: u32, slot: u32, i: u32, j: u32) -> elem {
   if (HELD == 1u) { return cells[(slot * ROWS + i) * PITCH + j]; }
@@ -106,14 +109,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (number * MANY >= count()) { return; }
   let slot = local / LANES;
   let lane = local % LANES;
-  let column = lane % NB;
-  let down = lane / NB;
+  let across = lane % ACROSS;
+  let down = lane / ACROSS;
   let b = number * MANY + slot;
   let mine = b < count();
-  let inside = mine && column < width();
-  if (HELD == 1u && inside) {
-    for (var i = down; i < height(); i += DOWN) {
-      keep(b, slot, i, column, source_load(b, i, column));
+  // the columns of those that have no matrix
+  let columns = select(0u, width(), mine);
+  if (HELD == 1u) {
+    for (var j = across; j < columns; j += ACROSS) {
+      for (var i = down; i < height(); i += DOWN) { keep(b, slot, i, j, source_load(b, i, j)); }
     }
   }
   for (var k = 0u; k < reflected(); k++) {
@@ -155,34 +159,40 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       tau_store(b, k, 0u, factor);
     }
     meet();
-    var sum = elem();
-    if (inside && column != k) { sum = product(b, slot, k, column, down); }
-    sums[local] = sum;
-    workgroupBarrier();
-    if (inside && column > k) { reflect(b, slot, k, column, down, times(conjugate(factor), added(slot, column))); }
-    if (BLOCK == 1u && mine && down == 0u && column <= k) { corner(slot, k, column, factor); }
+    // the triangle takes the products with the columns before, too
+    let start = select(next(k + 1u, across), across, BLOCK == 1u);
+    multiply(b, slot, k, start, columns, down);
+    gather(slot, lane);
+    reflect(b, slot, k, next(k + 1u, across), columns, down, conjugate(factor));
+    if (BLOCK == 1u && mine) {
+      for (var j = lane; j <= k; j += LANES) { corner(slot, k, j, factor); }
+    }
   }
   meet();
-  if (inside && BLOCK == 1u) { write_block(b, slot, column, down); }
-  if (inside && HELD == 1u && FORM == 0u) {
-    for (var i = down; i < height(); i += DOWN) {
-      a_store(b, i, column, cell(b, slot, i, column));
-    }
-  }
+  for (var j = across; j < columns; j += ACROSS) { write(b, slot, j, down); }
   if (FORM == 1u) {
-    if (inside) {
-      for (var i = down; i < reflected(); i += DOWN) {
-        r_store(b, i, column, select(elem(), cell(b, slot, i, column), column >= i));
-      }
-    }
     for (var turn = 0u; turn < reflected(); turn++) {
-      form(b, slot, reflected() - 1u - turn, lane, local, inside);
+      form(b, slot, reflected() - 1u - turn, lane, min(columns, reflected()));
     }
     meet();
-    if (inside && column < reflected()) {
-      for (var i = down; i < height(); i += DOWN) {
-        q_store(b, i, column, cell(b, slot, i, column));
-      }
+    for (var j = across; j < min(columns, reflected()); j += ACROSS) {
+      for (var i = down; i < height(); i += DOWN) { q_store(b, i, j, cell(b, slot, i, j)); }
+    }
+  }
+}
+
+// The first column from `start` on that a lane has.
+fn next(start: u32, across: u32) -> u32 { return start + (across + ACROSS - start % ACROSS) % ACROSS; }
+
+// What becomes of column j when all columns are reduced.
+fn write(b: u32, slot: u32, j: u32, down: u32) {
+  if (BLOCK == 1u) { write_block(b, slot, j, down); }
+  if (HELD == 1u && FORM == 0u) {
+    for (var i = down; i < height(); i += DOWN) { a_store(b, i, j, cell(b, slot, i, j)); }
+  }
+  if (FORM == 1u) {
+    for (var i = down; i < reflected(); i += DOWN) {
+      r_store(b, i, j, select(elem(), cell(b, slot, i, j), j >= i));
     }
   }
 }
@@ -229,7 +239,52 @@ fn summed(slot: u32, lane: u32) -> vec2f {
   return norm;
 }
 
-// The part of one lane in the product of the conjugate of vector k with a column.
+// The parts of one lane in the products of the conjugate of vector k with columns, four at a time where it has so
+// many: the last one stands for those that are not there.
+fn multiply(b: u32, slot: u32, k: u32, start: u32, columns: u32, down: u32) {
+  let sums_at = (slot * DOWN + down) * NB;
+  if (ACROSS == NB) {
+    if (start < columns && start != k) { sums[sums_at + start] = product(b, slot, k, start, down); }
+    return;
+  }
+  for (var j = start; j < columns; j += 4u * ACROSS) {
+    let j1 = select(j, j + ACROSS, j + ACROSS < columns);
+    let j2 = select(j, j + 2u * ACROSS, j + 2u * ACROSS < columns);
+    let j3 = select(j, j + 3u * ACROSS, j + 3u * ACROSS < columns);
+    var sum = elem();
+    var sum1 = elem();
+    var sum2 = elem();
+    var sum3 = elem();
+    if (down == 0u) {
+      sum = cell(b, slot, k, j);
+      sum1 = cell(b, slot, k, j1);
+      sum2 = cell(b, slot, k, j2);
+      sum3 = cell(b, slot, k, j3);
+    }
+    for (var top = k + 1u + down; top < height(); top += PART * DOWN) {
+      var part = elem();
+      var part1 = elem();
+      var part2 = elem();
+      var part3 = elem();
+      for (var i = top; i < min(top + PART * DOWN, height()); i += DOWN) {
+        let factor = conjugate(cell(b, slot, i, k));
+        part += times(factor, cell(b, slot, i, j));
+        part1 += times(factor, cell(b, slot, i, j1));
+        part2 += times(factor, cell(b, slot, i, j2));
+        part3 += times(factor, cell(b, slot, i, j3));
+      }
+      sum += part;
+      sum1 += part1;
+      sum2 += part2;
+      sum3 += part3;
+    }
+    sums[sums_at + j] = sum;
+    sums[sums_at + j1] = sum1;
+    sums[sums_at + j2] = sum2;
+    sums[sums_at + j3] = sum3;
+  }
+}
+
 fn product(b: u32, slot: u32, k: u32, column: u32, down: u32) -> elem {
   var sum = elem();
   if (down == 0u) { sum = cell(b, slot, k, column); }
@@ -239,14 +294,56 @@ fn product(b: u32, slot: u32, k: u32, column: u32, down: u32) -> elem {
   return sum;
 }
 
-fn added(slot: u32, column: u32) -> elem {
-  var sum = elem();
-  for (var t = 0u; t < DOWN; t++) { sum += sums[slot * LANES + t * NB + column]; }
-  return sum;
+// Add up what the lanes of each column have found.
+fn gather(slot: u32, lane: u32) {
+  if (DOWN > 1u || BLOCK == 1u) { workgroupBarrier(); }
+  if (DOWN == 1u) { return; }
+  let start = slot * DOWN * NB;
+  for (var j = lane; j < NB; j += LANES) {
+    var sum = elem();
+    for (var t = 0u; t < DOWN; t++) { sum += sums[start + t * NB + j]; }
+    sums[start + j] = sum;
+  }
+  workgroupBarrier();
 }
 
-// Subtract vector k times a number from a column.
-fn reflect(b: u32, slot: u32, k: u32, column: u32, down: u32, number: elem) {
+fn added(slot: u32, column: u32) -> elem { return sums[slot * DOWN * NB + column]; }
+
+// Subtract from columns vector k times a number and their products with it.
+fn reflect(b: u32, slot: u32, k: u32, start: u32, columns: u32, down: u32, factor: elem) {
+  if (ACROSS == NB) {
+    if (start < columns) { subtract(b, slot, k, start, down, times(factor, added(slot, start))); }
+    return;
+  }
+  for (var j = start; j < columns; j += 4u * ACROSS) {
+    let j1 = j + ACROSS;
+    let j2 = j + 2u * ACROSS;
+    let j3 = j + 3u * ACROSS;
+    if (j3 < columns) {
+      let n0 = times(factor, added(slot, j));
+      let n1 = times(factor, added(slot, j1));
+      let n2 = times(factor, added(slot, j2));
+      let n3 = times(factor, added(slot, j3));
+      if (down == 0u) {
+        keep(b, slot, k, j, cell(b, slot, k, j) - n0);
+        keep(b, slot, k, j1, cell(b, slot, k, j1) - n1);
+        keep(b, slot, k, j2, cell(b, slot, k, j2) - n2);
+        keep(b, slot, k, j3, cell(b, slot, k, j3) - n3);
+      }
+      for (var i = k + 1u + down; i < height(); i += DOWN) {
+        let v = cell(b, slot, i, k);
+        keep(b, slot, i, j, cell(b, slot, i, j) - times(v, n0));
+        keep(b, slot, i, j1, cell(b, slot, i, j1) - times(v, n1));
+        keep(b, slot, i, j2, cell(b, slot, i, j2) - times(v, n2));
+        keep(b, slot, i, j3, cell(b, slot, i, j3) - times(v, n3));
+      }
+    } else {
+      for (var c = j; c < columns; c += ACROSS) { subtract(b, slot, k, c, down, times(factor, added(slot, c))); }
+    }
+  }
+}
+
+fn subtract(b: u32, slot: u32, k: u32, column: u32, down: u32, number: elem) {
   if (down == 0u) { keep(b, slot, k, column, cell(b, slot, k, column) - number); }
   for (var i = k + 1u + down; i < height(); i += DOWN) {
     keep(b, slot, i, column, cell(b, slot, i, column) - times(cell(b, slot, i, k), number));
@@ -280,22 +377,22 @@ fn write_block(b: u32, slot: u32, column: u32, down: u32) {
 }
 
 // Put column k of q in the place of vector k; the columns behind it are those of q already.
-fn form(b: u32, slot: u32, k: u32, lane: u32, local: u32, inside: bool) {
-  let column = lane % NB;
-  let down = lane / NB;
-  let behind = inside && column > k && column < reflected();
+fn form(b: u32, slot: u32, k: u32, lane: u32, columns: u32) {
+  let across = lane % ACROSS;
+  let down = lane / ACROSS;
+  let start = next(k + 1u, across);
   meet();
   // row k of the columns behind is what is left of r there: zero in q
-  if (behind && down == 0u) { keep(b, slot, k, column, elem()); }
-  meet();
-  var sum = elem();
-  if (behind) { sum = product(b, slot, k, column, down); }
-  sums[local] = sum;
-  workgroupBarrier();
+  if (down == 0u) {
+    for (var j = start; j < columns; j += ACROSS) { keep(b, slot, k, j, elem()); }
+  }
+  if (DOWN > 1u) { meet(); }
+  multiply(b, slot, k, start, columns, down);
+  gather(slot, lane);
   let factor = factors[slot * NB + k];
-  if (behind) { reflect(b, slot, k, column, down, times(factor, added(slot, column))); }
+  reflect(b, slot, k, start, columns, down, factor);
   meet();
-  if (inside && column == k) {
+  if (k % ACROSS == across && k < columns) {
     for (var i = down; i < height(); i += DOWN) {
       var value = elem();
       if (i == k) { value = whole(1.0) - factor; }

@@ -1,9 +1,11 @@
 //! rotate: pairs of blocks of columns times the q of each pair, and for symmetric matrices their rows too.
 //!
+//! A thread makes tiles of 4 × 4 elements of a product.
+//!
 //! @bindings   0 q read   1 x read and write   2 s read and write, if there are rows to turn
 //! @dispatch   one workgroup for each N rows of x of each pair of blocks of each matrix, or each MANY matrices; then
 //!             one for each two pairs of s; folded over x and y
-//! @blocks     bindings; dims: N is even, LANES threads for each matrix; sizes: count() matrices, size() columns,
+//! @blocks     bindings; dims: N is a multiple of 4, LANES threads for each matrix; sizes: count() matrices, size() columns,
 //!             height() rows of x, blocks() of N / 2 columns, an even number, round() of them, both() is 1 where
 //!             there is s, later() is 1 after the first sweep; q, x, s, before: how they are read and written
 //! @reference  x @ q
@@ -50,11 +52,13 @@ fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
 
 const HALF = N / 2u;
 const PITCH = N + 1u;
-const EACH = N * N / LANES;
+const TILES = N / 4u;
+// Where the elements, the q of a pair and a product lie.
+const CELLS = 0u;
+const TURNS = MANY * N * PITCH;
+const MADE = 2u * TURNS;
 
-var<workgroup> cells: array<f32, MANY * N * PITCH>;
-var<workgroup> right: array<f32, MANY * N * PITCH>;
-var<workgroup> left: array<f32, MANY * N * PITCH>;
+var<workgroup> work: array<f32, 3u * TURNS>;
 
 fn at(slot: u32, i: u32, j: u32) -> u32 { return (slot * N + i) * PITCH + j; }
 
@@ -110,43 +114,71 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         value = x_load(b, part * N + i, column);
       }
     }
-    cells[at(slot, i, j)] = value;
+    work[CELLS + at(slot, i, j)] = value;
+  }
+  // rows are turned once the columns are: by the transpose of their q, from the left
+  for (var turn = 0u; turn <= u32(rows); turn++) {
     if (mine) {
-      right[at(slot, i, j)] = q_load(b * pairs + pair, i, j);
-      if (rows) { left[at(slot, i, j)] = q_load(b * pairs + part - down, i, j); }
+      let by = b * pairs + select(pair, part - down, turn == 1u);
+      for (var e = lane; e < N * N; e += LANES) {
+        work[TURNS + at(slot, e / N, e % N)] = q_load(by, e / N, e % N);
+      }
     }
-  }
-  var sums = array<f32, EACH>();
-  workgroupBarrier();
-  for (var t = 0u; t < EACH; t++) {
-    let e = lane + t * LANES;
-    var sum = 0.0;
-    for (var k = 0u; k < N; k++) {
-      sum += cells[at(slot, e / N, k)] * right[at(slot, k, e % N)];
+    workgroupBarrier();
+    for (var t = lane; t < TILES * TILES; t += LANES) {
+      let i = t / TILES * 4u;
+      let j = t % TILES * 4u;
+      if (turn == 0u) {
+        multiply(CELLS + at(slot, i, 0u), PITCH, 1u, TURNS + at(slot, 0u, j), MADE + at(slot, i, j));
+      } else {
+        multiply(TURNS + at(slot, 0u, i), 1u, PITCH, MADE + at(slot, 0u, j), CELLS + at(slot, i, j));
+      }
     }
-    sums[t] = sum;
+    workgroupBarrier();
   }
-  workgroupBarrier();
-  if (rows) {
-    for (var t = 0u; t < EACH; t++) {
-      let e = lane + t * LANES;
-      cells[at(slot, e / N, e % N)] = sums[t];
-    }
-  }
-  workgroupBarrier();
   if (!mine) { return; }
-  for (var t = 0u; t < EACH; t++) {
-    let e = lane + t * LANES;
+  for (var e = lane; e < N * N; e += LANES) {
     let i = e / N;
     let j = e % N;
     let column = index(columns, j);
     if (rows) {
-      var sum = 0.0;
-      for (var k = 0u; k < N; k++) { sum += left[at(slot, k, i)] * cells[at(slot, k, j)]; }
       let row = index(across, i);
-      if (row < size() && column < size()) { s_store(b, row, column, sum); }
+      if (row < size() && column < size()) { s_store(b, row, column, work[CELLS + at(slot, i, j)]); }
     } else if (part * N + i < height() && column < size()) {
-      x_store(b, part * N + i, column, sums[t]);
+      x_store(b, part * N + i, column, work[MADE + at(slot, i, j)]);
     }
   }
+}
+
+// A tile of a product: rows from `left` on, `down` apart, with elements `across` apart, times the columns from
+// `right` on.
+fn multiply(left: u32, down: u32, across: u32, right: u32, to: u32) {
+  var row0 = vec4f();
+  var row1 = vec4f();
+  var row2 = vec4f();
+  var row3 = vec4f();
+  var from_left = left;
+  var from_right = right;
+  for (var k = 0u; k < N; k++) {
+    let other = four(from_right);
+    row0 += work[from_left] * other;
+    row1 += work[from_left + down] * other;
+    row2 += work[from_left + 2u * down] * other;
+    row3 += work[from_left + 3u * down] * other;
+    from_left += across;
+    from_right += PITCH;
+  }
+  keep(to, row0);
+  keep(to + PITCH, row1);
+  keep(to + 2u * PITCH, row2);
+  keep(to + 3u * PITCH, row3);
+}
+
+fn four(place: u32) -> vec4f { return vec4f(work[place], work[place + 1u], work[place + 2u], work[place + 3u]); }
+
+fn keep(place: u32, row: vec4f) {
+  work[place] = row.x;
+  work[place + 1u] = row.y;
+  work[place + 2u] = row.z;
+  work[place + 3u] = row.w;
 }

@@ -152,6 +152,12 @@ def test_a_gpu_has_kernels_of_its_own() -> None:
             low = exactly(op("cholesky", sent(definite(3, n=n)))[0])
             assert off(low @ mH(low), definite(3, n=n)) <= 1e-5, n
             assert off(exactly(L.inv(sent(a))) @ a, np.broadcast_to(np.eye(n), a.shape)) <= 2e-3, n
+            real = a.real.astype("float32")
+            values, vectors = map(exactly, op("eigh", tg.tensor(real, device=where)))
+            low = np.tril(real) + np.swapaxes(np.tril(real, -1), -1, -2)
+            assert off(vectors * values[..., None, :] @ mH(vectors), low) <= 2e-5, n
+            u, s, vh = map(exactly, op("svd", tg.tensor(real, device=where)))
+            assert off(u * s[..., None, :] @ vh, real) <= 2e-5, n
     finally:
         backend.limits.software = software
 

@@ -279,6 +279,25 @@ def test_qr() -> None:
             np.testing.assert_allclose(q, wanted.numpy(), atol=2e-4, err_msg=f"{lead} {m} {n}")
 
 
+def test_q_of_more_than_256_columns_is_no_less_orthonormal() -> None:
+    q, r = map(exactly, op("qr", sent(drawn(320, 300))))
+    assert np.linalg.norm(q.T @ q - np.eye(300)) <= 4e-6
+    assert off(q @ r, drawn(320, 300)) <= 2e-5
+
+
+def test_a_tall_panel_is_shared_by_more_threads() -> None:
+    """Some drivers leave a thread's loops after 65,535 turns, and compute on."""
+    for rows in (1500, 6900):
+        a = drawn(rows, 33)
+        q, r = map(exactly, op("qr", sent(a)))
+        assert off(q @ r, a) <= 2e-5, rows
+        packed, pivots, _ = op("lu", sent(a))
+        low, up = factors(exactly(packed))
+        order = op("lu_permutation", pivots, rows=rows).numpy()
+        assert off(low @ up, a[order]) <= 1e-6, rows
+        assert np.abs(low).max() <= 1, rows
+
+
 def test_the_columns_of_q_are_orthonormal_whatever_the_matrix_is() -> None:
     for n in (9, 40):
         a = np.repeat(drawn(n, n)[None], 6, 0)

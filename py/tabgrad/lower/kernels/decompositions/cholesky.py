@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
 from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -49,7 +49,10 @@ def panel(steps: Steps, a: Node | Matrices, low: Matrices, info: Matrices, at: i
     step = steps.dispatch()
     small = isinstance(a, Node)
     nb = power_of_two(size, 4) if small else NB
-    rows, many = (nb, steps.words(64) // nb) if small else (ROWS[steps.dtype.is_complex], 1)
+    rows, many = (nb, 1) if small else (ROWS[steps.dtype.is_complex], 1)
+    lanes = FEW if steps.software else rows
+    if small:
+        many = steps.many(lanes, nb, steps.words(64) // nb)
     parts = max(1, math.ceil((size - at - width) / (rows - nb))) if not small else 1
     step.sizes(count=steps.batch, tiles=parts, height=size - at, width=width, first=at)
     if isinstance(a, Node):
@@ -58,7 +61,8 @@ def panel(steps: Steps, a: Node | Matrices, low: Matrices, info: Matrices, at: i
         step.matrices("a", a.below(at, at))
     step.matrices("l", low.below(at, at), "w")
     step.matrices("info", info, "w")
-    dims = {"NB": nb, "ROWS": rows, "MANY": many, "THREADS": many * rows}
+    each = 4 if steps.software else 1
+    dims = {"NB": nb, "ROWS": rows, "MANY": many, "LANES": lanes, "EACH": each}
     steps.add(step.kernel("cholesky", math.ceil(steps.batch / many) * parts, dims, steps.dtype))
 
 

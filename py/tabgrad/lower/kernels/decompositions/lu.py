@@ -63,7 +63,7 @@ def small(steps: Steps, a: Node, packed: Matrices, pivots: Matrices, info: Matri
     """Add the dispatch that factors matrices of at most NB rows and columns."""
     nb = power_of_two(max(packed.rows, packed.columns), 4)
     lanes = steps.lanes(nb)
-    many = max(1, min(64 // lanes, steps.words(4000) // (nb * (nb + 1))))
+    many = steps.many(lanes, nb, steps.words(4000) // (nb * (nb + 1)))
     step = steps.dispatch()
     step.operand("source", a)
     _add(steps, step, packed, pivots, info, 0, (nb, nb, many, lanes, 1))
@@ -79,7 +79,8 @@ def _panel(steps: Steps, a: Matrices, pivots: Matrices, info: Matrices, at: int)
     else:
         step.blocks["source"] = step.nothing("source", a.dtype)
     nb = power_of_two(a.columns, 1)
-    _add(steps, step, a, pivots, info, at, (nb, most, 1, 128 if held else LANES, int(held)))
+    lanes = steps.panel_lanes(128 if held else LANES, 6 * a.rows * nb)
+    _add(steps, step, a, pivots, info, at, (nb, most, 1, lanes, int(held)))
 
 
 def _add(
@@ -91,6 +92,8 @@ def _add(
     step.matrices("pivots", pivots, "w")
     step.matrices("info", info, "w")
     names = dict(zip(("NB", "ROWS", "MANY", "LANES", "HELD"), dims, strict=True))
+    # few lanes have whole rows, and take four products at once from them
+    names |= {"ACROSS": 1, "WIDE": 4} if steps.software else {"ACROSS": names["NB"], "WIDE": 1}
     steps.add(step.kernel("lu", math.ceil(steps.batch / names["MANY"]), names, steps.dtype))
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
+from tabgrad.lower.kernels.decompositions.rotations import straighten
+from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -17,6 +18,8 @@ HELD = 72
 """The rows of a panel that fit into workgroup memory; half as many complex ones in a whole matrix."""
 LANES = 256
 """The threads of a panel that does not fit."""
+MANY = 256
+"""Of more columns, what is rounded in all the reflections is taken out of q at last."""
 NONE = "fn {}_store(b: u32, i: u32, j: u32, value: elem) {{}}\n"
 
 
@@ -59,7 +62,12 @@ def _qr(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps.copy(a, work)
     found = reduce(steps, work, tau)
     upper(steps, work, r)
-    orthogonal(steps, found, q)
+    if k <= MANY:
+        orthogonal(steps, found, q)
+        return steps.made
+    near = steps.scratch(rows, k, steps.dtype)
+    orthogonal(steps, found, near)
+    straighten(steps, near, q)
     return steps.made
 
 
@@ -119,7 +127,7 @@ def small(steps: Steps, a: Node | Matrices, tau: Matrices, out: dict[str, Matric
     nb = power_of_two(columns, 4)
     height = power_of_two(rows, nb) if rows <= NB else steps.words(HELD)
     lanes = steps.lanes(nb)
-    many = max(1, min(64 // lanes, steps.words(2400) // (height * (nb + 1))))
+    many = steps.many(lanes, nb, steps.words(2400) // (height * (nb + 1)))
     step = steps.dispatch()
     if isinstance(a, Node):
         step.operand("source", a)
@@ -150,7 +158,8 @@ def _panel(steps: Steps, a: Matrices, tau: Matrices, v: Matrices, t: Matrices) -
         step.access("v", v, "w") + step.access("t", t, "w") + "".join(map(NONE.format, "qr"))
     )
     nb = power_of_two(a.columns, 1)
-    dims = (nb, HELD, 1, 128 if held else LANES, int(held), 1, 0)
+    lanes = steps.panel_lanes(128 if held else LANES, 26 * a.rows * nb)
+    dims = (nb, HELD, 1, lanes, int(held), 1, 0)
     _add(steps, step, (a.rows, a.columns), tau, dims)
 
 
@@ -162,6 +171,7 @@ def _add(
     step.matrices("tau", tau, "w")
     keys = ("NB", "ROWS", "MANY", "LANES", "HELD", "BLOCK", "FORM")
     names = dict(zip(keys, dims, strict=True))
+    names["ACROSS"] = min(names["NB"], FEW) if steps.software else names["NB"]
     steps.add(step.kernel("reflections", math.ceil(steps.batch / names["MANY"]), names, tau.dtype))
 
 

@@ -21,6 +21,8 @@ INSIDE = 4
 """The most sweeps inside of two blocks."""
 FEW, MANY_INSIDE = 6, 12
 """The same of a single pair, whose products are computed anew for each sweep."""
+PART = 128
+"""The rows that are added up at once where columns are nearly orthonormal, so that less is rounded."""
 NO_BEFORE = "fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }\n"
 
 
@@ -41,9 +43,10 @@ class Sizes:
 def sizes_of(steps: Steps, size: int) -> Sizes:
     """Choose how matrices of `size` rows share workgroups."""
     n = min(power_of_two(size, 4), NB)
-    lanes = steps.lanes(n)
+    # twelve sweeps of fewer threads would take more turns of loops than TURNS
+    lanes = 8 if steps.software and n == NB else steps.lanes(n)
     # three matrices of each lie in the 16 KiB of a workgroup
-    return Sizes(n, lanes, max(1, min(64 // lanes, 1200 // (n * (n + 1)))))
+    return Sizes(n, lanes, steps.many(lanes, n, 1200 // (n * (n + 1))))
 
 
 class Sweeps:
@@ -137,16 +140,19 @@ class Sweeps:
 
 def straighten(steps: Steps, v: Matrices, out: Matrices) -> None:
     """Add the dispatches that make nearly orthonormal columns as orthonormal as they can be."""
-    near = steps.scratch(v.columns, v.columns)
-    steps.multiply(near, v.mT, v)
+    askew = steps.scratch(v.columns, v.columns, v.dtype)
+    steps.multiply(askew, v.mH, v, most=PART)
 
-    def value(e: Emitter, index: Index) -> str:
+    def half(e: Emitter, index: Index) -> str:
         _, i, j = index
-        least = e.d.choose(f"{e.at(i)} == {e.at(j)}", "1.5f", "0.0f")
-        return f"{least} - 0.5f * {near.load(e, index)}"
+        one, zero = (e.d.literal(x, e.d.compute_type(v.dtype)) for x in (1, 0))
+        unit = e.d.choose(f"{e.at(i)} == {e.at(j)}", one, zero)
+        return f"0.5f * ({askew.load(e, index)} - {unit})"
 
-    steps.fill(value, near)
-    steps.multiply(out, v, near)
+    steps.fill(half, askew)
+    # few digits of the product are wanted: what it is subtracted from is not rounded on the way
+    steps.fill(lambda e, index: v.load(e, index), out)
+    steps.multiply(out, v, askew, subtract=True)
 
 
 def order(

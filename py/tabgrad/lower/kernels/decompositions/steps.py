@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from tabgrad.lower.dialect import Dialect
     from tabgrad.lower.limits import Limits
 
+FEW = 4
+"""The threads of a workgroup on a software adapter, those of one vector: it pays for more at each barrier."""
+TURNS = 60000
+"""The turns of loops that a thread may take: Mesa's llvmpipe counts them, and leaves loops after 65,535."""
 NB = 32
 """The columns of a panel, and the largest matrix that one step factors whole."""
 RUNS = 100
@@ -67,6 +71,7 @@ class Steps:
         self.batch = math.prod(n.srcs[0].shape[:-2])
         self.made: list[Kernel] = []
         self.dtype = n.srcs[0].spec.dtype
+        self.software = printer.limits.software
 
     def words(self, count: int) -> int:
         """Count the elements of the matrices that take as much memory as so many of float32."""
@@ -94,8 +99,18 @@ class Steps:
         return Matrices(slot, rows, columns, 0, rows * columns, columns, dtype=dtype)
 
     def lanes(self, columns: int) -> int:
-        """Choose the threads of a small matrix; on a processor a barrier costs more than it saves."""
-        return columns if columns <= 8 or self.printer.limits.software else 4 * columns
+        """Choose the threads of a small matrix."""
+        return FEW if self.software else columns if columns <= 8 else 4 * columns
+
+    def panel_lanes(self, usual: int, turns: int) -> int:
+        """Choose the threads of a panel that would take one of them so many turns of loops."""
+        return min(power_of_two(-(-turns // TURNS), FEW), 256) if self.software else usual
+
+    def many(self, lanes: int, columns: int, most: int) -> int:
+        """Choose how many small matrices share a workgroup, of whose memory they may have `most`."""
+        if self.software:
+            return 4 if columns <= 8 else 1
+        return max(1, min(64 // lanes, most))
 
     def dispatch(self) -> Dispatch:
         """Begin a dispatch."""
@@ -159,11 +174,18 @@ class Steps:
 
     # -- products ----------------------------------------------------------------------------------
 
-    def multiply(self, out: Matrices, a: Matrices, b: Matrices, subtract: bool = False) -> None:
-        """Write a @ b to `out`, or subtract it from what is there; long products are added up from parts."""
+    def multiply(
+        self,
+        out: Matrices,
+        a: Matrices,
+        b: Matrices,
+        subtract: bool = False,
+        most: int = FAR_PRODUCT,
+    ) -> None:
+        """Write a @ b to `out`, or subtract it from what is there; `most` terms are added up at once."""
         sign = "-" if subtract else ""
-        for at in range(0, a.columns, FAR_PRODUCT):
-            end = min(at + FAR_PRODUCT, a.columns)
+        for at in range(0, a.columns, most):
+            end = min(at + most, a.columns)
             left, right = a.part(0, a.rows, at, end), b.part(at, end, 0, b.columns)
             self._multiply(out, left, right, sign)
             sign = sign or "+"
@@ -210,4 +232,4 @@ class Steps:
         return step.kernel(name, dims[0] * groups, elem=elem)
 
 
-__all__ = ["BOTH", "NB", "REAL", "Steps", "refusal"]
+__all__ = ["BOTH", "FEW", "NB", "REAL", "Steps", "refusal"]

@@ -6,7 +6,7 @@ import math
 
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
 from tabgrad.lower.matrices import Matrices, power_of_two, stored
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -47,14 +47,15 @@ def solve_block(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool)
     step = steps.dispatch()
     nb = power_of_two(a.rows, 4)
     columns = min(power_of_two(x.columns, 1), 32)
-    lanes = min(columns, 8)
-    many = max(1, min(64 // (nb * lanes), steps.words(4096) // (nb * (nb + columns))))
+    lanes = min(columns, FEW if steps.software else 8)
+    down = FEW // lanes if steps.software else nb
+    many = steps.many(down * lanes, nb, steps.words(4096) // (nb * (nb + columns)))
     parts = math.ceil(x.columns / columns)
     step.sizes(count=steps.batch, tiles=parts, height=a.rows, width=x.columns, unit=int(unit))
     step.matrices("a", a)
     step.matrices("b", b)
     step.matrices("x", x, "w")
-    dims = {"NB": nb, "COLUMNS": columns, "LANES": lanes, "MANY": many}
+    dims = {"NB": nb, "COLUMNS": columns, "LANES": lanes, "DOWN": down, "MANY": many}
     steps.add(step.kernel("triangular", math.ceil(steps.batch / many) * parts, dims, steps.dtype))
 
 
