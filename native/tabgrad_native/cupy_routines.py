@@ -13,6 +13,16 @@ Parameters are words. `dtype` is an index into DTYPES. Arrays are dense and row-
              complex numbers along the middle axis of (outer, n, inner), as tabgrad's op `fft`
     rfft     buffers x, out; dtype of x, outer, n, inner, doubled, scale; out is (outer, n // 2 + 1, inner)
     irfft    buffers x, out; dtype of out, outer, n, inner, halved, scale; x is (outer, n // 2 + 1, inner)
+
+Decompositions of (batch, m, n) matrices, as tabgrad's ops of these names (`cupy_matrices.py`):
+
+    cholesky          buffers a, l, info; dtype, batch, n, n
+    triangular_solve  buffers a, b, x; dtype, batch, n, n, columns of b, upper, unit
+    lu                buffers a, factors, pivots, info; dtype, batch, m, n
+    geqrf             buffers a, reflections, tau; dtype, batch, m, n
+    qr                buffers a, q, r; dtype, batch, m, n
+    eigh              buffers a, values, vectors; dtype, batch, n, n
+    svd               buffers a, u, s, vh; dtype, batch, m, n
 """
 
 import importlib
@@ -23,6 +33,8 @@ from typing import Any
 import numpy
 
 from tabgrad.core.errors import HostError
+from tabgrad_native import cupy_matrices
+from tabgrad_native.cupy_matrices import Matrices
 
 DTYPES = (
     "bool",
@@ -42,13 +54,18 @@ DTYPES = (
     "complex128",
 )
 
-NAMES = ("matmul", "argsort", "cumsum", "fft", "rfft", "irfft")
+NAMES = (
+    "matmul", "argsort", "cumsum", "fft", "rfft", "irfft",
+    "cholesky", "triangular_solve", "lu", "geqrf", "qr", "eigh", "svd",
+)  # fmt: skip
+DECOMPOSITIONS = NAMES[6:]
 
 _PAIRED = {
     DTYPES.index("float32"): DTYPES.index("complex64"),
     DTYPES.index("float64"): DTYPES.index("complex128"),
 }
 """The complex dtype of each real one."""
+_REAL = {paired: real for real, paired in _PAIRED.items()}
 
 # the cuBLAS type of the data, the type of the computation, and the dtype of alpha and beta
 _GEMM = {
@@ -68,6 +85,7 @@ class Routines:
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
         self._cublas: Any = None
+        self._matrices: Matrices | None = None
         self._scalars = {dtype: numpy.array([1, 0], dtype) for _, _, dtype in _GEMM.values()}
 
     @staticmethod
@@ -77,7 +95,34 @@ class Routines:
 
     def run(self, routine: int, pointers: Sequence[Any], words: Sequence[int]) -> None:
         """Call a routine."""
-        getattr(self, "_" + NAMES[routine])(*pointers, *words)
+        name = NAMES[routine]
+        if name in DECOMPOSITIONS:
+            self._decompose(name, pointers, words)
+        else:
+            getattr(self, "_" + name)(*pointers, *words)
+
+    def _decompose(self, name: str, pointers: Sequence[Any], words: Sequence[int]) -> None:
+        dtype, batch, m, n, *rest = words
+        if not batch * m * n:
+            return
+        if self._matrices is None:
+            self._matrices = Matrices(self._cupy)
+        real, whole = _REAL.get(dtype, dtype), DTYPES.index("int32")
+        small = min(m, n)
+        shapes = {
+            "cholesky": (((m, n), dtype), ((m, n), dtype), ((), whole)),
+            "triangular_solve": (((m, n), dtype), *[((m, *rest[:1]), dtype)] * 2),
+            "lu": (((m, n), dtype), ((m, n), dtype), ((small,), whole), ((), whole)),
+            "geqrf": (((m, n), dtype), ((m, n), dtype), ((small,), dtype)),
+            "qr": (((m, n), dtype), ((m, small), dtype), ((small, n), dtype)),
+            "eigh": (((m, n), dtype), ((n,), real), ((m, n), dtype)),
+            "svd": (((m, n), dtype), ((m, small), dtype), ((small,), real), ((small, n), dtype)),
+        }[name]
+        arrays = [
+            self._array(pointer, (batch, *shape), kind)
+            for pointer, (shape, kind) in zip(pointers, shapes, strict=True)
+        ]
+        cupy_matrices.run(self._matrices, name, arrays, rest)
 
     def _matmul(
         self,
@@ -134,7 +179,7 @@ class Routines:
     def _array(self, pointer: Any, shape: tuple[int, ...], dtype: int) -> Any:
         name = DTYPES[dtype]
         if name == "bfloat16":
-            raise HostError("argsort and cumsum: bfloat16 is not offered; cast to float32")
+            raise HostError("bfloat16 is offered for products alone; cast to float32")
         return self._cupy.ndarray(shape, dtype=name, memptr=pointer)
 
     def _argsort(

@@ -6,6 +6,7 @@ Streams do their work at once; a graph is the list of calls that were made while
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 import types
 from copy import copy
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import numpy
 
+from tabgrad.ops import decompositions_numpy as numpy_
 from tests.hosts.bench import KERNELS
 
 
@@ -175,7 +177,22 @@ class Cublas(types.ModuleType):
 
     CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
     CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_GEMM_DEFAULT = 68, 70, -1
+    CUBLAS_FILL_MODE_LOWER, CUBLAS_FILL_MODE_UPPER = 0, 1
+    CUBLAS_SIDE_LEFT, CUBLAS_SIDE_RIGHT = 0, 1
+    CUBLAS_DIAG_NON_UNIT, CUBLAS_DIAG_UNIT = 0, 1
     TYPES: ClassVar = {0: numpy.float32, 1: numpy.float64, 2: numpy.float16, 4: numpy.complex64}
+
+    def __getattr__(self, name: str) -> object:
+        if name[1:] != "trsm":
+            raise AttributeError(name)
+        return functools.partial(self._trsm, numpy.dtype(Cusolver.KINDS[name[0]]))
+
+    def _trsm(self, kind, handle, side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb) -> None:
+        assert (handle, side, trans) == ("handle", self.CUBLAS_SIDE_RIGHT, self.CUBLAS_OP_N)
+        assert load(alpha, (1,), kind)[0] == 1
+        x, triangle = columns(b, (m, n), ldb, kind), columns(a, (n, n), lda, kind)
+        right = numpy.array(x.T)
+        x[...] = numpy_.triangular_solve(numpy.array(triangle.T), right, not uplo, bool(diag)).T
 
     def gemmStridedBatchedEx(
         self, handle, transa, transb, m, n, k, alpha, a, a_type, lda, a_stride,
@@ -194,6 +211,95 @@ class Cublas(types.ModuleType):
             right = columns(b + i * b_stride * size, (n, k) if transb else (k, n), ldb, kind)
             out = columns(c + i * c_stride * size, (m, n), ldc, kind)
             out[...] = (left.T if transa else left) @ (right.T if transb else right)
+
+
+class Array(numpy.ndarray):
+    """An array that tells its address as CuPy's do."""
+
+    @property
+    def data(self) -> object:
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
+
+class Cusolver(types.ModuleType):
+    """Functions of cuSOLVER, which counts columns first, by their names without the letter of the dtype."""
+
+    CUSOLVER_EIG_MODE_VECTOR = 1
+    KINDS: ClassVar = {"s": "f4", "d": "f8", "c": "c8", "z": "c16"}
+    ROOM = 7
+
+    def __getattr__(self, name: str) -> object:
+        if name[:2] == "__" or name[0] not in self.KINDS:
+            raise AttributeError(name)
+        function = getattr(type(self), f"_{name[1:]}", None)
+        if function is None and name.endswith("_bufferSize"):
+            return lambda handle, *args: self.ROOM
+        assert function is not None, name
+        kind = numpy.dtype(self.KINDS[name[0]])
+
+        def call(handle: str, *args: int) -> None:
+            assert handle == "solver"
+            function(self, kind, *args)
+
+        return call
+
+    def _potrf(self, kind, uplo, n, a, lda, work, room, info) -> None:
+        assert (uplo, room) == (Cublas.CUBLAS_FILL_MODE_UPPER, self.ROOM)
+        x = columns(a, (n, n), lda, kind)
+        low, failed = numpy_.cholesky(numpy.array(numpy.triu(x).conj().T))
+        upper = numpy.triu_indices(n)
+        if not failed:
+            x[upper] = low.conj().T[upper]
+        load(info, (1,), "i4")[0] = failed
+
+    def _getrf(self, kind, m, n, a, lda, work, pivots, info) -> None:
+        x = columns(a, (m, n), lda, kind)
+        found = numpy_.lu(numpy.array(x))
+        x[...], load(pivots, (min(m, n),), "i4")[...] = found[:2]
+        load(info, (1,), "i4")[0] = found[2]
+
+    def _geqrf(self, kind, m, n, a, lda, tau, work, room, info) -> None:
+        assert room == self.ROOM
+        x = columns(a, (m, n), lda, kind)
+        h, factors = numpy.linalg.qr(numpy.array(x), "raw")
+        x[...], load(tau, (min(m, n),), kind)[...] = h.T, factors
+        load(info, (1,), "i4")[0] = 0
+
+    def _orgqr(self, kind, m, n, k, a, lda, tau, work, room, info) -> None:
+        assert kind.kind == "f"
+        self._product(kind, m, n, k, a, lda, tau)
+
+    def _ungqr(self, kind, m, n, k, a, lda, tau, work, room, info) -> None:
+        assert kind.kind == "c"
+        self._product(kind, m, n, k, a, lda, tau)
+
+    def _product(self, kind, m, n, k, a, lda, tau) -> None:
+        x, factors = columns(a, (m, n), lda, kind), load(tau, (k,), kind)
+        q = numpy.eye(m, dtype=kind)
+        for i in range(k):
+            v = numpy.concatenate([numpy.zeros(i), [1], x[i + 1 :, i]])
+            q = q - factors[i] * (q @ v)[:, None] * v.conj()
+        x[...] = q[:, :n]
+
+    def _syevd(self, kind, mode, uplo, n, a, lda, w, work, room, info) -> None:
+        assert (mode, uplo, room) == (1, Cublas.CUBLAS_FILL_MODE_UPPER, self.ROOM)
+        x = columns(a, (n, n), lda, kind)
+        assert numpy.isfinite(x).all()
+        load(w, (n,), kind.char.lower())[...], x[...] = numpy.linalg.eigh(numpy.array(x), "U")
+        load(info, (1,), "i4")[0] = 0
+
+    _heevd = _syevd
+
+    def _gesvd(
+        self, kind, job_u, job_vt, m, n, a, lda, s, u, ldu, vt, ldvt, work, room, rwork, info
+    ) -> None:
+        assert (job_u, job_vt, room) == (ord("S"), ord("S"), self.ROOM)
+        assert m >= n, "cuSOLVER has no SVD of wide matrices"
+        found = numpy.linalg.svd(numpy.array(columns(a, (m, n), lda, kind)), full_matrices=False)
+        columns(u, (m, n), ldu, kind)[...] = found[0]
+        load(s, (n,), kind.char.lower())[...] = found[1]
+        columns(vt, (n, n), ldvt, kind)[...] = found[2]
+        load(info, (1,), "i4")[0] = 0
 
 
 def load(address: int, shape: tuple[int, ...], kind: type) -> numpy.ndarray:
@@ -246,14 +352,28 @@ class Cupy(types.SimpleNamespace):
             alloc_pinned_memory=Pinned,
             compiler=types.SimpleNamespace(CompileException=CompileException),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-            device=types.SimpleNamespace(get_cublas_handle=lambda: "handle"),
+            device=types.SimpleNamespace(
+                get_cublas_handle=lambda: "handle", get_cusolver_handle=lambda: "solver"
+            ),
         )
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> RawModule:
         return RawModule(self, code, options)
 
     def ndarray(self, shape: tuple[int, ...], dtype: str, memptr: Pointer) -> numpy.ndarray:
-        return load(memptr.ptr, shape, dtype)
+        return load(memptr.ptr, shape, dtype).view(Array)
+
+    def __getattr__(self, name: str) -> object:
+        """Return NumPy's function, whose arrays tell their addresses."""
+        found = getattr(numpy, name)
+        if not callable(found):
+            return found
+
+        def call(*args: object, **named: object) -> object:
+            made = found(*args, **named)
+            return made.view(Array) if isinstance(made, numpy.ndarray) else made
+
+        return call
 
     def memcpy(self, target: int, source: int, nbytes: int, kind: int, stream: int) -> None:
         assert stream == Stream.ptr

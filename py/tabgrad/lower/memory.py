@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tabgrad.core.spec import NO_PARAMS
+from tabgrad.core.spec import NO_PARAMS, Spec
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.ir import COPY, FULL, RESHAPE, Node, Program
 from tabgrad.lower.record import record_of
@@ -71,6 +71,10 @@ class Memory:
         """Make a slot for scratch memory of one op's kernels."""
         self.bytes.append(nbytes)
         return len(self.bytes) - 1
+
+    def spare(self, spec: Spec) -> int:
+        """Make a slot for a result that nobody wants."""
+        return self.scratch(self.dialect.nbytes(spec.dtype, max(spec.size, 1)))
 
     def place(self, n: Node) -> None:
         """Give a stored node a place in a slot."""

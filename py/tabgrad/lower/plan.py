@@ -146,8 +146,15 @@ def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> No
 
 def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
     """Make the call of a routine a step of a plan."""
-    slots = [memory.places[m.id][0] for m in (*call.operands, n)]
-    k = Kernel(call.name, "", "", slots, (1, 1, 1), routine=call.name, words=call.words)
+    slots = [memory.places[m.id][0] for m in call.operands]
+    if call.results:
+        places = {m.op.index: memory.places[m.id][0] for m in n.siblings if m.id in memory.places}
+        for i, spec in enumerate(call.results):
+            slots.append(places[i] if i in places and spec.size else memory.spare(spec))
+    else:
+        slots.append(memory.places[n.id][0])
+    bindings = "r" * len(call.operands) + "w" * (len(slots) - len(call.operands))
+    k = Kernel(call.name, "", bindings, slots, (1, 1, 1), routine=call.name, words=call.words)
     return replace(k, ops=(n.name,), origins=(n.origin,))
 
 

@@ -1,4 +1,4 @@
-"""Routines: the library calls of a host for products, long sorts and long running sums.
+"""Routines: the library calls of a host for products, long sorts and running sums, transforms, decompositions.
 
 A routine takes whole buffers, dense and row-major; an operand that lies otherwise is copied first, unless
 the copy would be larger than what is copied. Its words are those that `tabgrad_native/cupy_routines.py` lists.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tabgrad.core.spec import NO_PARAMS
+from tabgrad.core.several import Part
+from tabgrad.core.spec import NO_PARAMS, Spec
 from tabgrad.lower.index import ZERO, Expr, condition, flatten, unflatten, var
 from tabgrad.lower.ir import COPY, FULL, RESHAPE, Node, Program
 from tabgrad.lower.limits import Limits
@@ -24,24 +26,34 @@ DTYPES = (
 
 @dataclass(frozen=True)
 class Call:
-    """The call of a routine that computes a node: its operands as they lie in buffers, and its words."""
+    """The call of a routine that computes a node: its operands as they lie in buffers, and its words.
+
+    Of an op with several results it writes all `results`, whichever are wanted.
+    """
 
     name: str
     operands: tuple[Node, ...]
     words: tuple[int, ...]
+    results: tuple[Spec, ...] = ()
 
 
 def choose(p: Program, limits: Limits) -> dict[Node, Call]:
     """Choose the nodes that become calls, and rewrite the program so that their operands are dense."""
     calls: dict[Node, Call] = {}
+    applications: dict[Any, tuple[Node, Call] | None] = {}
     for n in list(p.nodes):
-        call = None
-        record = record_of(n) if n.name in limits.routines and n.spec.size else None
-        if record is not None and record.routine is not None:
+        record = record_of(n)
+        if record is None or record.routine is None or record.op not in limits.routines:
+            continue
+        # all results of an op with several come from one call
+        key = (record.op, n.params, *(s.id for s in n.srcs)) if isinstance(n.op, Part) else n
+        if key not in applications:
             p.origin = n.origin
-            call = record.routine(p, n)
+            applications[key] = record.routine(p, n) if n.spec.size or key is not n else None
+        call = applications[key]
         if call is not None:
             node, made = call
+            node = node if key is n else n
             node.srcs = made.operands
             calls[node] = made
     if calls:

@@ -172,7 +172,7 @@ def plan(made: Plan, dialect: Dialect, limits: Limits, empty: Iterable[int] = ()
     """
     written = {*range(made.inputs), *empty}
     for i, k in enumerate(made.kernels):
-        letters = "r" * (len(k.slots) - 1) + "w" if k.routine else k.bindings.removesuffix("u")
+        letters = k.bindings.removesuffix("u")
         kernel(made, i, k, letters, dialect, limits)
         for slot, letter in zip(k.slots, letters, strict=True):
             if letter == "r" and slot not in written and slot != made.errors:
@@ -260,7 +260,7 @@ def stores(p: Program, kernels: Sequence[Kernel], m: Memory, needed: set[int]) -
             ends[slot] = max(ends.get(slot, 0), start + n.spec.size)
     written: dict[int, list[tuple[int, int, int]]] = {}
     for i, k in enumerate(kernels):
-        letters = "r" * (len(k.slots) - 1) + "w" if k.routine else k.bindings
+        letters = k.bindings
         placed = {slot for slot, _ in k.work.stores}
         for slot, letter in zip(k.slots, letters, strict=False):
             if letter == "w" and slot not in placed:
