@@ -8,6 +8,7 @@ from typing import Any
 
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array
+from tabgrad.ops import lapack
 
 BLOCK = 32
 """How many columns are factored before the rest of the matrix is changed by a product."""
@@ -55,6 +56,9 @@ def _positive(x: Array) -> Any:
     """Return the lower factors if all matrices are positive definite; LAPACK may take an infinity."""
     if not np.isfinite(x).all():
         return None
+    found = lapack.positive(x)
+    if found is not None:
+        return found
     try:
         found = np.linalg.cholesky(x)
     except np.linalg.LinAlgError:
@@ -92,6 +96,9 @@ def _minor(x: Array) -> int:
 
 def triangular_solve(a: Array, b: Array, upper: bool, unit: bool) -> Array:
     """Solve with one triangle of `a`, from its end on; the other one is not read."""
+    found = lapack.triangular_solve(a, b, upper, unit)
+    if found is not None:
+        return found
     t = np.triu(a) if upper else np.tril(a)
     if unit:
         n = a.shape[-1]
@@ -122,6 +129,9 @@ def _from_below(t: Array, b: Array) -> Array:
 
 def lu(x: Array) -> tuple[Any, Any, Any]:
     """Return L and U in one matrix, the rows that were swapped, and the first pivot that is zero."""
+    found: tuple[Any, Any, Any] | None = lapack.lu(x)
+    if found is not None:
+        return found
     m, n = x.shape[-2:]
     lead, k = x.shape[:-2], min(m, n)
     a = x.reshape(-1, m, n).copy()
