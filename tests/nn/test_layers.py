@@ -88,7 +88,7 @@ def test_a_state_carries_over() -> None:
 def test_recurrent_errors() -> None:
     with pytest.raises(RuntimeError, match=r"Expected 3, got 5"):
         nn.GRU(3, 4)(tg.zeros(2, 2, 5))
-    with pytest.raises(RuntimeError, match=r"expected hidden size \(1, 2, 4\), got \(1, 3, 4\)"):
+    with pytest.raises(RuntimeError, match=r"Expected hidden size \(1, 2, 4\), got \[1, 3, 4\]"):
         nn.GRU(3, 4)(tg.zeros(2, 2, 3), tg.zeros(1, 3, 4))
     with pytest.raises(ValueError, match="Unknown nonlinearity"):
         nn.RNN(3, 4, nonlinearity="cubic")

@@ -35,7 +35,6 @@ def as_pytorch(value: Any) -> Any:
     """Return what was told of a value, with PyTorch's names for our types."""
     text = json.dumps(value).replace("tabgrad.", "")
     for ours, theirs in (
-        ("StateDict", "OrderedDict"),
         ("SparseTensor", "Tensor"),
         ("DType", "dtype"),
         ("Device", "device"),

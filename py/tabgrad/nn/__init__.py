@@ -175,13 +175,10 @@ from tabgrad.nn.pooling import (
     MaxUnpool2d as MaxUnpool2d,
     MaxUnpool3d as MaxUnpool3d,
 )  # fmt: skip
-from tabgrad.nn.rnn import (
-    GRU as GRU,
-    LSTM as LSTM,
-    RNN as RNN,
+from tabgrad.nn.rnn import GRU as GRU, LSTM as LSTM, RNN as RNN, RNNBase as RNNBase
+from tabgrad.nn.rnn_cells import (
     GRUCell as GRUCell,
     LSTMCell as LSTMCell,
-    RNNBase as RNNBase,
     RNNCell as RNNCell,
     RNNCellBase as RNNCellBase,
 )  # fmt: skip

@@ -62,6 +62,7 @@ class _Conv(Layer):
             self.padding = padding
         else:
             self.padding = each_axis(padding, n, "padding")
+        self._reversed_padding_repeated_twice = self._widths()
         self.output_padding = each_axis(output_padding, n, "output_padding")
         self.groups = groups
         self.padding_mode = padding_mode
@@ -86,9 +87,8 @@ class _Conv(Layer):
             if fan_in:
                 init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
-        if self.padding_mode == "zeros":
-            return input, self.padding
+    def _widths(self) -> list[int]:
+        """Return the padding as `F.pad` takes it."""
         widths: list[int] = []
         for i in reversed(range(self.axes)):
             if isinstance(self.padding, str):
@@ -96,7 +96,7 @@ class _Conv(Layer):
                 widths += [total // 2, total - total // 2]
             else:
                 widths += [self.padding[i]] * 2
-        return F.pad(input, tuple(widths), mode=self.padding_mode), 0
+        return widths
 
     def extra_repr(self) -> str:
         """Describe the sizes, and options that differ from their defaults."""
@@ -139,14 +139,18 @@ class _Forward(_Conv):
             padding_mode, device, dtype,
         )  # fmt: skip
 
-    def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve with a weight that is given; a subclass may call or replace it."""
         conv = (F.conv1d, F.conv2d, F.conv3d)[self.axes - 1]
-        input, padding = self._padded(input)
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
         return conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, in_channels, ...) to (N, out_channels, ...); the batch axis may be absent."""
-        return self._convolve(input, self.weight, self.bias)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv1d(_Forward):
@@ -194,26 +198,38 @@ class _Transpose(_Conv):
             groups, bias, padding_mode, device, dtype,
         )  # fmt: skip
 
-    def _output_padding(self, input: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
-        wanted = tuple(output_size)[-self.axes :]
+    def _output_padding(
+        self, input: Tensor, output_size: Sequence[int] | None, stride: Sequence[int],
+        padding: Sequence[int], kernel_size: Sequence[int], num_spatial_dims: int,
+        dilation: Sequence[int] | None = None,
+    ) -> list[int]:  # fmt: skip
+        if output_size is None:
+            return list(self.output_padding)
+        wanted = tuple(output_size)[-num_spatial_dims:]
         extra = []
         for i, want in enumerate(wanted):
-            least = (input.shape[i - self.axes] - 1) * self.stride[i]
-            least += self.dilation[i] * (self.kernel_size[i] - 1) + 1 - 2 * self.padding[i]
-            if not least <= want < least + self.stride[i]:
+            least = (input.shape[i - num_spatial_dims] - 1) * stride[i] + 1 - 2 * padding[i]
+            least += (1 if dilation is None else dilation[i]) * (kernel_size[i] - 1)
+            if not least <= want < least + stride[i]:
                 raise ValueError(
                     f"requested an output size of {wanted}, but axis {i} can have sizes from {least} "
-                    f"to {least + self.stride[i] - 1} for an input of {tuple(input.shape)}"
+                    f"to {least + stride[i] - 1} for an input of {tuple(input.shape)}"
                 )
             extra.append(want - least)
-        return tuple(extra)
+        return extra
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Compute (N, out_channels, ...); `output_size` chooses one of the sizes that the stride allows."""
         conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
-        extra = self.output_padding
-        if output_size is not None:
-            extra = self._output_padding(input, output_size)
+        extra = self._output_padding(
+            input,
+            output_size,
+            self.stride,
+            self.padding,
+            self.kernel_size,
+            self.axes,
+            self.dilation,
+        )
         return conv(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
             self.dilation,

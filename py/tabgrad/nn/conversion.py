@@ -20,22 +20,25 @@ class Convertible:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
 
-    def modules(self) -> Iterator[Convertible]:
-        """Yield every module, this one first."""
+    def children(self) -> Iterator[Convertible]:
+        """Yield the direct submodules."""
         raise NotImplementedError(f"{type(self).__name__} is no Module")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for module in self.modules() if recurse else (self,):
-            for param in module._parameters.values():
-                if param is None:
-                    continue
-                grad = param.grad
-                param.data = fn(param.data)
-                if grad is not None:
-                    param.grad = fn(grad.data).requires_grad_(grad.requires_grad)
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fn(buffer)
+        """Replace every tensor by what `fn` makes of it; a submodule may replace its own `_apply`."""
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        for param in self._parameters.values():
+            if param is None:
+                continue
+            grad = param.grad
+            param.data = fn(param.data)
+            if grad is not None:
+                param.grad = fn(grad.data).requires_grad_(grad.requires_grad)
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = fn(buffer)
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

@@ -49,6 +49,9 @@ class _Table(Layer):
     def reset_parameters(self) -> None:
         """Draw normal numbers; the vector of the padding index is zero."""
         init.normal_(self.weight)
+        self._fill_padding_idx_with_zero()
+
+    def _fill_padding_idx_with_zero(self) -> None:
         if self.padding_idx is not None:
             with tg.no_grad():
                 self.weight[self.padding_idx].fill_(0)
@@ -104,15 +107,19 @@ class Embedding(_Table):
         sparse: bool = False,
     ) -> Embedding:  # fmt: skip
         """Make an Embedding with the rows of `embeddings`, which is trained only if `freeze` is off."""
-        if embeddings.ndim != 2:
-            raise ValueError(
-                f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}"
-            )
-        rows, columns = embeddings.shape
+        rows, columns = _rows_of(embeddings)
         return cls(
             rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
             _weight=embeddings, _freeze=freeze,
         )  # fmt: skip
+
+
+def _rows_of(embeddings: Tensor) -> tuple[int, ...]:
+    if embeddings.ndim != 2:
+        raise AssertionError(
+            f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}"
+        )
+    return tuple(embeddings.shape)
 
 
 class EmbeddingBag(_Table):
@@ -144,6 +151,21 @@ class EmbeddingBag(_Table):
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
             self.mode, self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx,
         )  # fmt: skip
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
+        sparse: bool = False, include_last_offset: bool = False, padding_idx: int | None = None,
+    ) -> EmbeddingBag:  # fmt: skip
+        """Make an EmbeddingBag with the rows of `embeddings`, which is trained only if `freeze` is off."""
+        rows, columns = _rows_of(embeddings)
+        made = cls(
+            rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
+            include_last_offset, padding_idx,
+        )  # fmt: skip
+        made.weight.requires_grad_(not freeze)
+        return made
 
     def extra_repr(self) -> str:
         """Describe the sizes, options that differ from their defaults, and the mode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import tabgrad as tg
@@ -15,6 +16,90 @@ if TYPE_CHECKING:
     from tabgrad.nn.module import Module
 
 
+class Hooked:
+    """The methods of Module that register hooks."""
+
+    _hooks: Hooks
+
+    def _hook(
+        self, kind: str, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:  # fmt: skip
+        return register(self._hooks, kind, Hook(hook, with_kwargs, always_call), prepend)
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; its result, if not None, replaces the arguments."""
+        return self._hook("forward_pre", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:  # fmt: skip
+        """Call `hook(module, args, output)` after forward; its result, if not None, replaces the output."""
+        return self._hook("forward", hook, prepend, with_kwargs, always_call)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_output)` in backward, before the gradients of the inputs are computed."""
+        return self._hook("backward_pre", hook, prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known."""
+        self._only_one_kind("backward_of_node")
+        return self._hook("backward", hook, prepend)
+
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` at the op that made the output: an old form.
+
+        `grad_input` has the gradients of what that op took, which is not always what the module took;
+        `register_full_backward_hook` gives those.
+        """
+        self._only_one_kind("backward")
+        return self._hook("backward_of_node", hook)
+
+    def _only_one_kind(self, other: str) -> None:
+        if self._hooks.get(other):
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single Module. "
+                "Please use only one of them."
+            )
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before the state dict is made."""
+        return self._hook("state_dict_pre", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` on the state dict; it may change it."""
+        return self._hook("state_dict_post", hook)
+
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call the hook as the public method does; what it returns replaces the state dict of the root."""
+        return self._hook("state_dict_made", hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` first."""
+        return self._hook("load_state_dict_pre", hook)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """Call `hook` before loading, as the public method does, without the module as its first argument."""
+
+        def called(module: Module, *rest: Any) -> Any:
+            return hook(module, *rest) if with_module else hook(*rest)
+
+        return self._hook("load_state_dict_pre", called)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
+        return self._hook("load_state_dict_post", hook)
+
+
 class Hook(NamedTuple):
     """A hook function, and how to call it."""
 
@@ -24,7 +109,7 @@ class Hook(NamedTuple):
 
 
 Hooks = dict[str, dict[int, Hook]]
-"""The hooks of a module by kind: forward_pre, forward, backward_pre, backward, and four for state dicts."""
+"""The hooks of a module by kind: forward_pre, forward, three of backward, and five for state dicts."""
 EVERYWHERE: Hooks = {}
 """The hooks of all modules, which run before a module's own; also of kinds module, parameter and buffer."""
 
@@ -95,17 +180,6 @@ def register(hooks: Hooks, kind: str, hook: Hook, prepend: bool = False) -> Remo
     return add(hooks.setdefault(kind, {}), hook, prepend)
 
 
-def register_load_state_dict_pre_hook(
-    self: Module, hook: Callable[..., Any], with_module: bool = False
-) -> RemovableHandle:
-    """Call `hook` before loading, as the public method does, without the module as its first argument."""
-
-    def called(module: Module, *rest: Any) -> Any:
-        return hook(module, *rest) if with_module else hook(*rest)
-
-    return self._hook("load_state_dict_pre", called)
-
-
 def of_kind(module: Module, kind: str) -> list[Hook]:
     """List the hooks of this kind in the order they run."""
     everywhere = EVERYWHERE.get(kind, {}).values() if module._is_every else ()
@@ -145,6 +219,7 @@ def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if hook in always:
                 always.remove(hook)
             result = _after(hook, module, args, kwargs, result)
+        _watch_node(module, result)
         return result if backward is None else backward.watch_outputs(result)
     except Exception:
         for hook in always:
@@ -176,6 +251,18 @@ def _after(hook: Hook, module: Module, args: Any, kwargs: Any, result: Any) -> A
     else:
         changed = hook.fn(module, args, result)
     return result if changed is None else changed
+
+
+def _watch_node(module: Module, result: Any) -> None:
+    """Give the old backward hooks of a module to the node of its first result."""
+    its = module._hooks.get("backward_of_node")
+    if not its:
+        return
+    found = next((x for x in tree.leaves(result) if isinstance(x, tg.Tensor)), None)
+    node = None if found is None else found.grad_fn
+    if node is not None:
+        for hook in its.values():
+            node.register_hook(partial(hook.fn, module))
 
 
 class _Watch(tg.autograd.Function):

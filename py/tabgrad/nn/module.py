@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import tabgrad as tg
 from tabgrad.core.trace import MODE
@@ -11,12 +11,11 @@ from tabgrad.nn import hooks, state
 from tabgrad.nn.conversion import Convertible
 from tabgrad.nn.parameter import Buffer, Parameter
 from tabgrad.tensor.writing import reset_grads
-from tabgrad.utils.hooks import RemovableHandle
 
 Tensor = tg.Tensor
 
 
-class Module(Convertible):
+class Module(Convertible, hooks.Hooked):
     """The base of layers and models: keeps parameters, buffers and submodules assigned as attributes.
 
     A subclass calls `super().__init__()` before it assigns any, and defines `forward`.
@@ -56,7 +55,17 @@ class Module(Convertible):
     _non_persistent_buffers_set: set[str]
     _hooks: hooks.Hooks
 
-    def __init__(self) -> None:
+    call_super_init: bool = False
+    """True if `__init__` gives its arguments to the classes that follow in a multiple inheritance."""
+    dump_patches: bool = False
+    T_destination = TypeVar("T_destination", bound=dict[str, Any])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if (args or kwargs) and not self.call_super_init:
+            raise TypeError(
+                f"{type(self).__name__}.__init__() takes no arguments for Module, got "
+                f"{[*args, *kwargs]}; a class with call_super_init = True gives them to its other bases"
+            )
         for name, value in (
             ("training", True),
             ("_parameters", {}),
@@ -66,6 +75,8 @@ class Module(Convertible):
             ("_hooks", {}),
         ):
             object.__setattr__(self, name, value)
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every subclass defines it."""
@@ -89,6 +100,14 @@ class Module(Convertible):
         if (self._hooks or hooks.EVERYWHERE) and hooks.any_of(self):
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    def _replicate_for_data_parallel(self) -> Self:
+        """Make a copy without parameters that shares all else."""
+        replica = object.__new__(type(self))
+        replica.__dict__.update(self.__dict__)
+        fields = {"_parameters": {}, "_buffers": {**self._buffers}, "_modules": {**self._modules}}
+        replica.__dict__.update(fields, _is_replica=True)
+        return replica
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         """Run a call that is not compiled."""
@@ -117,14 +136,14 @@ class Module(Convertible):
 
     def __setattr__(self, name: str, value: Any) -> None:
         fields = self.__dict__
-        for kind, table, register in _KEPT:
+        for kind, table, keep in _KEPT:
             kept = fields.get(table)
             if isinstance(value, kind):
                 if kept is None:
                     raise _too_early(self, kind.__name__.lower())
                 if name not in kept:
                     self._forget(name)
-                register(self, name, value)
+                keep(self, name, value)
                 return
             if kept and name in kept:
                 if value is not None and not (kind is Buffer and isinstance(value, Tensor)):
@@ -245,9 +264,10 @@ class Module(Convertible):
         """Yield the direct submodules."""
         return (child for _, child in self.named_children())
 
-    def _named(
-        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
-    ) -> Iterator[tuple[str, Any]]:
+    def _named_members(
+        self, get_members_fn: Callable[[Module], Iterable[tuple[str, Any]]], prefix: str = "",
+        recurse: bool = True, remove_duplicate: bool = True,
+    ) -> Iterator[tuple[str, Any]]:  # fmt: skip
         seen: set[int] = set()
         modules = (
             self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
@@ -255,7 +275,7 @@ class Module(Convertible):
             else [(prefix, self)]
         )
         for path, module in modules:
-            for name, value in getattr(module, table).items():
+            for name, value in get_members_fn(module):
                 if value is None or id(value) in seen:
                     continue
                 if remove_duplicate:
@@ -266,7 +286,7 @@ class Module(Convertible):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters with their dotted names."""
-        return self._named("_parameters", prefix, recurse, remove_duplicate)
+        return self._named_members(state.parameters_of, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield the parameters, those of submodules too if `recurse`."""
@@ -276,7 +296,7 @@ class Module(Convertible):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the buffers with their dotted names."""
-        return self._named("_buffers", prefix, recurse, remove_duplicate)
+        return self._named_members(state.buffers_of, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Yield the buffers, those of submodules too if `recurse`."""
@@ -291,6 +311,29 @@ class Module(Convertible):
                 raise AttributeError(f"{type(module).__name__} has no submodule `{part}`")
             module = found
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` in the place of this dotted name; with `strict` there must be a submodule there.
+
+        Raises ValueError for no name or no module, AttributeError where there is no such place.
+
+        >>> import tabgrad as tg
+        >>> net = tg.nn.Sequential(tg.nn.Sequential(tg.nn.ReLU()))
+        >>> net.set_submodule("0.0", tg.nn.Tanh())
+        >>> net[0][0]
+        Tanh()
+        """
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        if not isinstance(getattr(parent, name, module), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
 
     def _get(self, target: str, table: str, kind: str) -> Any:
         path, _, name = target.rpartition(".")
@@ -321,8 +364,9 @@ class Module(Convertible):
         """Set training mode, which dropout, batch norm and the like ask for."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
-        for module in self.modules():
-            object.__setattr__(module, "training", mode)
+        object.__setattr__(self, "training", mode)
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:
@@ -378,59 +422,6 @@ class Module(Convertible):
         """Take back what `get_extra_state` returned."""
         raise RuntimeError("set_extra_state: this module has no extra state")
 
-    # Hooks
-
-    def _hook(
-        self, kind: str, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:  # fmt: skip
-        return hooks.register(
-            self._hooks, kind, hooks.Hook(hook, with_kwargs, always_call), prepend
-        )
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; its result, if not None, replaces the arguments."""
-        return self._hook("forward_pre", hook, prepend, with_kwargs)
-
-    def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:  # fmt: skip
-        """Call `hook(module, args, output)` after forward; its result, if not None, replaces the output."""
-        return self._hook("forward", hook, prepend, with_kwargs, always_call)
-
-    def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, grad_output)` in backward, before the gradients of the inputs are computed."""
-        return self._hook("backward_pre", hook, prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known."""
-        return self._hook("backward", hook, prepend)
-
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, prefix, keep_vars)` before the state dict is made."""
-        return self._hook("state_dict_pre", hook)
-
-    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` on the state dict; it may change it."""
-        return self._hook("state_dict_post", hook)
-
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` first."""
-        return self._hook("load_state_dict_pre", hook)
-
-    _register_load_state_dict_pre_hook = hooks.register_load_state_dict_pre_hook
-
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
-        return self._hook("load_state_dict_post", hook)
-
     # Text
 
     def extra_repr(self) -> str:
@@ -453,9 +444,14 @@ class Module(Convertible):
         return f"{self._get_name()}({inside})"
 
 
+def _keep_module(module: Module, name: str, child: Module) -> None:
+    """Keep a submodule that is assigned: no attribute is asked for, because `__getattr__` may be the user's."""
+    module._modules[name] = hooks.registered(module, "module", name, child)
+
+
 _KEPT: tuple[tuple[type, str, Callable[[Any, str, Any], None]], ...] = (
-    (Parameter, "_parameters", Module.register_parameter),
-    (Module, "_modules", Module.add_module),
+    (Parameter, "_parameters", lambda m, name, p: m.register_parameter(name, p)),
+    (Module, "_modules", _keep_module),
     (Buffer, "_buffers", lambda m, name, b: m.register_buffer(name, b, b.persistent)),
 )
 

@@ -71,7 +71,7 @@ class _ByChannel(Layer):
         self.reset_running_stats()
         _reset(self)
 
-    def _check(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim not in self.dims:
             wanted = " or ".join(f"{n}D" for n in self.dims)
             raise ValueError(
@@ -106,7 +106,7 @@ def _count_dtype(device: DeviceLike | None) -> tg.dtype:
 class _BatchNorm(_ByChannel):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in training by the statistics of the batch, which also update the running statistics."""
-        self._check(input)
+        self._check_input_dim(input)
         moves = self.training and self.track_running_stats
         if moves and self.num_batches_tracked is not None:
             with whole(self.num_batches_tracked, self.running_mean, self.running_var):
@@ -175,8 +175,33 @@ class SyncBatchNorm(_BatchNorm):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
+        self.process_group = process_group
 
-    def _check(self, input: Tensor) -> None:
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: None = None) -> Module:
+        """Replace the batch norms in a module by SyncBatchNorm with their parameters and statistics.
+
+        The module itself is changed and returned; if it is a batch norm, a new one is.
+
+        >>> import tabgrad as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.BatchNorm1d(3)).to("cpu")
+        >>> type(tg.nn.SyncBatchNorm.convert_sync_batchnorm(net)[1]).__name__
+        'SyncBatchNorm'
+        """
+        found = module
+        if isinstance(module, _BatchNorm):
+            found = SyncBatchNorm(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, process_group, bias=module.bias is not None,
+            )  # fmt: skip
+            found._parameters.update(module._parameters)
+            found._buffers.update(module._buffers)
+            found.training = module.training
+        for name, child in module.named_children():
+            found.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return found
+
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
             raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
 
@@ -193,19 +218,27 @@ class _InstanceNorm(_ByChannel):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each image by itself; the batch axis may be absent."""
-        self._check(input)
-        single = input.ndim == self.dims[0]
-        x = input.unsqueeze(0) if single else input
-        if x.shape[1] != self.num_features and self.affine:
+        self._check_input_dim(input)
+        single = input.ndim == self._get_no_batch_dim()
+        axis = input.ndim - self._get_no_batch_dim()
+        if input.shape[axis] != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim=1 to match num_features ({self.num_features}), "
-                f"but got: {x.shape[1]}."
+                f"expected input's size at dim={axis} to match num_features ({self.num_features}), "
+                f"but got: {input.shape[axis]}."
             )
-        y = F.instance_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias,
+        return (self._handle_no_batch_input if single else self._apply_instance_norm)(input)
+
+    def _get_no_batch_dim(self) -> int:
+        return self.dims[0]
+
+    def _handle_no_batch_input(self, input: Tensor) -> Tensor:
+        return self._apply_instance_norm(input.unsqueeze(0)).squeeze(0)
+
+    def _apply_instance_norm(self, input: Tensor) -> Tensor:
+        return F.instance_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias,
             self.training or not self.track_running_stats, self.momentum or 0.0, self.eps,
         )  # fmt: skip
-        return y.squeeze(0) if single else y
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -1,4 +1,4 @@
-"""Recurrent layers: Elman networks, LSTM and GRU, and their single steps.
+"""Recurrent layers: Elman networks, LSTM and GRU.
 
 The part of a layer that depends on the inputs alone is one matmul over all times; the loop over the times
 does the rest.
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Tensor = tg.Tensor
 State = tuple[Tensor, ...]
+Sizes = Tensor | Sequence[int]
+"""The batch sizes of packed sequences; the layers give numbers, which no device need be asked for."""
 Step = Callable[[Tensor, State, Any], State]
 """(input's part of the gates, state, the layer's other weights) -> state; state[0] is the output."""
 
@@ -183,27 +185,67 @@ class RNNBase(Module):
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         weights = [
             [
-                {name: self._parameters.get(name + suffix) for name in names}
+                {name: self._weight(name + suffix) for name in names}
                 for suffix in self._suffixes(layer)
             ]
             for layer in range(self.num_layers)
         ]
         return run(self.mode, x, state, weights, lengths, self.dropout if self.training else 0.0)
 
+    def _weight(self, name: str) -> Any:
+        """Return a weight, which a wrapper may have made a plain tensor or a property."""
+        return self._parameters[name] if name in self._parameters else getattr(self, name, None)
+
     def _start(self, given: Tensor | State | None, batch: int, like: Tensor) -> Any:
+        """Return the initial state for (T, N, input_size), zeros if none is given."""
+        if given is not None:
+            return (given,) if isinstance(given, Tensor) else tuple(given)
         layers = self.num_layers * self._directions
         sizes = (self._output_size, self.hidden_size)[: self.states]
-        if given is None:
-            where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
-            return tuple(tg.zeros(layers, batch, size, **where) for size in sizes)
-        parts = (given,) if isinstance(given, Tensor) else given
-        for part, size in zip(parts, sizes, strict=True):
-            if tuple(part.shape) != (layers, batch, size):
-                raise RuntimeError(
-                    f"{type(self).__name__}: expected hidden size {(layers, batch, size)}, "
-                    f"got {tuple(part.shape)}"
-                )
-        return parts
+        where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+        return tuple(tg.zeros(layers, batch, size, **where) for size in sizes)
+
+    def check_input(self, input: Tensor, batch_sizes: Sizes | None) -> None:
+        """Raise RuntimeError if the forward pass can't take `input`."""
+        wanted = 3 if batch_sizes is None else 2
+        if input.ndim != wanted:
+            raise RuntimeError(f"input must have {wanted} dimensions, got {input.ndim}")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, "
+                f"got {input.shape[-1]}"
+            )
+
+    def get_expected_hidden_size(
+        self, input: Tensor, batch_sizes: Sizes | None
+    ) -> tuple[int, int, int]:
+        """Return the shape of the hidden state that belongs to `input`."""
+        if batch_sizes is not None:
+            batch = int(batch_sizes[0])
+        else:
+            batch = input.shape[0] if self.batch_first else input.shape[1]
+        return self.num_layers * self._directions, batch, self._output_size
+
+    def check_hidden_size(
+        self, hx: Tensor, expected_hidden_size: tuple[int, int, int],
+        msg: str = "Expected hidden size {}, got {}",
+    ) -> None:  # fmt: skip
+        """Raise RuntimeError if `hx` has another shape."""
+        if tuple(hx.shape) != tuple(expected_hidden_size):
+            raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Sizes | None) -> None:
+        """Raise RuntimeError if `input` or the initial state has a wrong shape; a subclass may replace it."""
+        self.check_input(input, batch_sizes)
+        self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """Put the sequences of a state in the order of `permutation`."""
+        return hx if permutation is None else hx.index_select(1, permutation)
+
+    def _shown(self, state: State) -> Any:
+        """Return a state as users see it: a pair for an LSTM, one tensor for the others."""
+        return state if self.states == 2 else state[0]
 
     def forward(self, input: Any, hx: Tensor | State | None = None) -> Any:
         """Compute (outputs, final state) from (T, N, input_size), (N, T, input_size) with `batch_first`,
@@ -214,35 +256,33 @@ class RNNBase(Module):
             raise ValueError(
                 f"{type(self).__name__}: expected input to be 2D or 3D, got {input.ndim}D instead"
             )
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, "
-                f"got {input.shape[-1]}"
-            )
         single = input.ndim == 2
-        x = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
+        given = input.unsqueeze(0 if self.batch_first else 1) if single else input
+        x = given.transpose(0, 1) if self.batch_first else given
         if single and hx is not None:
             parts = (hx,) if isinstance(hx, Tensor) else hx
             hx = tuple(h.unsqueeze(1) for h in parts)
-        y, final = self._run(x, self._start(hx, x.shape[1], x), None)
+        state = self._start(hx, x.shape[1], x)
+        self.check_forward_args(given, self._shown(state), None)
+        y, final = self._run(x, state, None)
         if single:
             y, final = y.squeeze(1), tuple(h.squeeze(1) for h in final)
         elif self.batch_first:
             y = y.transpose(0, 1)
-        return y, (final if self.states == 2 else final[0])
+        return y, self._shown(final)
 
     def _forward_packed(self, packed: PackedSequence, hx: Tensor | State | None) -> Any:
         lengths = packed.lengths()
         x, _ = pad_packed_sequence(packed._replace(sorted_indices=None, unsorted_indices=None))
         state = self._start(hx, len(lengths), x)
         order, back = packed.sorted_indices, packed.unsorted_indices
-        if order is not None:
-            state = tuple(h.index_select(1, order) for h in state)
+        if hx is not None:
+            permuted = self.permute_hidden(self._shown(state), order)
+            state = permuted if self.states == 2 else (permuted,)
+        self.check_forward_args(packed.data, self._shown(state), packed.sizes)
         y, final = self._run(x, state, lengths)
-        if back is not None:
-            final = tuple(h.index_select(1, back) for h in final)
         out = pack_padded_sequence(y, lengths)._replace(sorted_indices=order, unsorted_indices=back)
-        return out, (final if self.states == 2 else final[0])
+        return out, self.permute_hidden(self._shown(final), back)
 
     def extra_repr(self) -> str:
         """Describe the sizes, and options that differ from their defaults."""
@@ -343,6 +383,30 @@ class LSTM(RNNBase):
             proj_size, device, dtype,
         )  # fmt: skip
 
+    def get_expected_cell_size(
+        self, input: Tensor, batch_sizes: Sizes | None
+    ) -> tuple[int, int, int]:
+        """Return the shape of the cell state that belongs to `input`."""
+        return *self.get_expected_hidden_size(input, batch_sizes)[:2], self.hidden_size
+
+    def check_forward_args(
+        self, input: Tensor, hidden: tuple[Tensor, Tensor], batch_sizes: Sizes | None
+    ) -> None:
+        """Raise RuntimeError if `input` or the initial state has a wrong shape."""
+        self.check_input(input, batch_sizes)
+        sizes = (
+            self.get_expected_hidden_size(input, batch_sizes),
+            self.get_expected_cell_size(input, batch_sizes),
+        )
+        for i, (part, size) in enumerate(zip(hidden, sizes, strict=True)):
+            self.check_hidden_size(part, size, f"Expected hidden[{i}] size {{}}, got {{}}")
+
+    def permute_hidden(self, hx: tuple[Tensor, Tensor], permutation: Tensor | None) -> Any:
+        """Put the sequences of both states in the order of `permutation`."""
+        if permutation is None:
+            return hx
+        return hx[0].index_select(1, permutation), hx[1].index_select(1, permutation)
+
 
 class GRU(RNNBase):
     """Gated recurrent units in `num_layers` layers; returns what RNN returns."""
@@ -356,102 +420,3 @@ class GRU(RNNBase):
             "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
             device, dtype,
         )  # fmt: skip
-
-
-class RNNCellBase(Module):
-    """The base of recurrent cells: weights for `num_chunks` gates. A cell says what its step is."""
-
-    states = 1
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int,
-        device: DeviceLike | None = None, dtype: DType | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.bias = bias
-        rows = num_chunks * hidden_size
-        for name, shape in (
-            ("weight_ih", (rows, input_size)), ("weight_hh", (rows, hidden_size)),
-            ("bias_ih", (rows,)), ("bias_hh", (rows,)),
-        ):  # fmt: skip
-            there = bias or name.startswith("weight")
-            self.register_parameter(name, parameter_if(there, shape, device, dtype))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new initial values, uniform in ±1/√hidden_size."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for p in self.parameters():
-            init.uniform_(p, -bound, bound)
-
-    def _step(self) -> Step:
-        raise NotImplementedError(f"{type(self).__name__} defines no step")
-
-    def forward(self, input: Tensor, hx: Tensor | State | None = None) -> Any:
-        """Compute the next state of (N, input_size) or (input_size); `hx` is zeros if None."""
-        if input.ndim not in (1, 2):
-            raise ValueError(
-                f"{type(self).__name__}: expected input to be 1D or 2D, got {input.ndim}D instead"
-            )
-        if hx is None:
-            shape = (*input.shape[:-1], self.hidden_size)
-            before = (tg.zeros(shape, dtype=input.dtype, device=input.device),) * self.states
-        else:
-            before = (hx,) if isinstance(hx, Tensor) else hx
-        gates = F.linear(input, self.weight_ih, self.bias_ih)
-        state = self._step()(gates, before, self._parameters)
-        return state if self.states == 2 else state[0]
-
-    def extra_repr(self) -> str:
-        """Describe the sizes."""
-        text = f"{self.input_size}, {self.hidden_size}"
-        return text if self.bias else text + ", bias=False"
-
-
-class RNNCell(RNNCellBase):
-    """One step of an Elman network."""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
-        device: DeviceLike | None = None, dtype: DType | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
-        self.nonlinearity = nonlinearity
-
-    def _step(self) -> Step:
-        return elman(tg.tanh if self.nonlinearity == "tanh" else tg.relu)
-
-    def extra_repr(self) -> str:
-        """Describe the sizes."""
-        text = super().extra_repr()
-        return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
-
-
-class LSTMCell(RNNCellBase):
-    """One step of an LSTM: returns (h, c)."""
-
-    states = 2
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True,
-        device: DeviceLike | None = None, dtype: DType | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
-
-    def _step(self) -> Step:
-        return lstm
-
-
-class GRUCell(RNNCellBase):
-    """One step of a GRU."""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True,
-        device: DeviceLike | None = None, dtype: DType | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
-
-    def _step(self) -> Step:
-        return gru

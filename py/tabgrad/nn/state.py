@@ -11,7 +11,7 @@ from tabgrad.nn import hooks
 from tabgrad.nn.parameter import Parameter, UninitializedParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tabgrad.nn.module import Module
     from tabgrad.tensor import Tensor
@@ -34,17 +34,11 @@ class IncompatibleKeys(NamedTuple):
         )
 
 
-class StateDict(OrderedDict[str, Any]):
-    """A state dict; `_metadata` holds the versions of the modules by prefix."""
-
-    _metadata: dict[str, dict[str, Any]]
-
-
 def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -> Any:
     """Write the state of `module` and its submodules into `destination`, made if None, and return it."""
     if destination is None:
-        destination = StateDict()
-        destination._metadata = {}
+        destination = OrderedDict()
+        destination._metadata = OrderedDict()  # the versions of the modules by prefix
     metadata = {"version": module._version}
     if hasattr(destination, "_metadata"):
         destination._metadata[prefix[:-1]] = metadata
@@ -58,7 +52,20 @@ def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -
             )
     for hook in hooks.of_kind(module, "state_dict_post"):
         hook.fn(module, destination, prefix, metadata)
+    for hook in hooks.of_kind(module, "state_dict_made"):
+        changed = hook.fn(module, destination, prefix, metadata)
+        destination = destination if changed is None else changed
     return destination
+
+
+def parameters_of(module: Module) -> Iterable[tuple[str, Any]]:
+    """List the parameters of the module itself."""
+    return module._parameters.items()
+
+
+def buffers_of(module: Module) -> Iterable[tuple[str, Any]]:
+    """List the buffers of the module itself."""
+    return module._buffers.items()
 
 
 def _persistent(module: Module) -> dict[str, Any]:

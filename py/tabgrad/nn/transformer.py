@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.nn import init
+from tabgrad.nn.activation import GELU, ReLU
 from tabgrad.nn.attention import MultiheadAttention
 from tabgrad.nn.containers import ModuleList
 from tabgrad.nn.dropout import Dropout
@@ -45,15 +46,28 @@ class _Layer(Layer):
         self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **where)
         self.norm_first = norm_first
         self.activation = _activation(activation)
+        kinds = ((F.relu, ReLU), (F.gelu, GELU))
+        self.activation_relu_or_gelu = 0
+        for i, (fn, kind) in enumerate(kinds, 1):
+            if self.activation is fn or isinstance(self.activation, kind):
+                self.activation_relu_or_gelu = i
 
-    def _residual(
-        self, x: Tensor, norm: Module, dropout: Module, block: Callable[[Tensor], Tensor]
-    ) -> Tensor:
+    def _residual(self, x: Tensor, norm: Module, block: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm_first:
-            return x + dropout(block(norm(x)))
-        return norm(x + dropout(block(x)))
+            return x + block(norm(x))
+        return norm(x + block(x))
 
-    def _feed(self, x: Tensor) -> Tensor:
+    def _sa_block(
+        self, x: Tensor, attn_mask: Mask, key_padding_mask: Mask, is_causal: bool = False
+    ) -> Tensor:
+        """Attend to `x` itself, with dropout; a subclass may replace it."""
+        y = self.self_attn(
+            x, x, x, attn_mask=attn_mask, key_padding_mask=key_padding_mask, is_causal=is_causal,
+            need_weights=False,
+        )[0]  # fmt: skip
+        return self.dropout1(y)
+
+    def _fed_forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
@@ -90,13 +104,14 @@ class TransformerEncoderLayer(_Layer):
         """Compute the layer's output, in the shape of `src`."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.self_attn(
-                x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask,
-                need_weights=False, is_causal=is_causal,
-            )[0]  # fmt: skip
+            return self._sa_block(x, src_mask, src_key_padding_mask, is_causal=is_causal)
 
-        x = self._residual(src, self.norm1, self.dropout1, attend)
-        return self._residual(x, self.norm2, self.dropout2, self._feed)
+        x = self._residual(src, self.norm1, attend)
+        return self._residual(x, self.norm2, self._ff_block)
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        """Apply the feed-forward network, with dropout; a subclass may replace it."""
+        return self.dropout2(self._fed_forward(x))
 
 
 class TransformerDecoderLayer(_Layer):
@@ -129,21 +144,31 @@ class TransformerDecoderLayer(_Layer):
         """Compute the layer's output, in the shape of `tgt`; `memory` is the encoder's output."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.self_attn(
-                x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask,
-                is_causal=tgt_is_causal, need_weights=False,
-            )[0]  # fmt: skip
+            return self._sa_block(x, tgt_mask, tgt_key_padding_mask, tgt_is_causal)
 
         def attend_memory(x: Tensor) -> Tensor:
-            return self.multihead_attn(
-                x, memory, memory, attn_mask=memory_mask,
-                key_padding_mask=memory_key_padding_mask, is_causal=memory_is_causal,
-                need_weights=False,
-            )[0]  # fmt: skip
+            return self._mha_block(
+                x, memory, memory_mask, memory_key_padding_mask, memory_is_causal
+            )
 
-        x = self._residual(tgt, self.norm1, self.dropout1, attend)
-        x = self._residual(x, self.norm2, self.dropout2, attend_memory)
-        return self._residual(x, self.norm3, self.dropout3, self._feed)
+        x = self._residual(tgt, self.norm1, attend)
+        x = self._residual(x, self.norm2, attend_memory)
+        return self._residual(x, self.norm3, self._ff_block)
+
+    def _mha_block(
+        self, x: Tensor, mem: Tensor, attn_mask: Mask, key_padding_mask: Mask,
+        is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Attend to the encoder's output, with dropout; a subclass may replace it."""
+        y = self.multihead_attn(
+            x, mem, mem, attn_mask=attn_mask, key_padding_mask=key_padding_mask,
+            is_causal=is_causal, need_weights=False,
+        )[0]  # fmt: skip
+        return self.dropout2(y)
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        """Apply the feed-forward network, with dropout; a subclass may replace it."""
+        return self.dropout3(self._fed_forward(x))
 
 
 def _copies(layer: Module, n: int) -> ModuleList:
@@ -161,6 +186,9 @@ class TransformerEncoder(Layer):
         self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
+        # they choose another layout of sequences in PyTorch's kernels, so what is saved tells them
+        self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
+        self.use_nested_tensor = False
 
     def forward(
         self, src: Tensor, mask: Mask = None, src_key_padding_mask: Mask = None,
@@ -226,6 +254,9 @@ class Transformer(Layer):
         self.d_model = d_model
         self.nhead = nhead
         self.batch_first = batch_first
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
         for p in self.parameters():
             if p.ndim > 1:
                 init.xavier_uniform_(p)

@@ -127,3 +127,15 @@ def _has_cpu() -> bool:
     except ImportError:
         return False
     return True
+
+
+def moved(value: Any, p: Tensor) -> Any:
+    """Copy a part of a state to the parameter's device, and floating-point tensors to its dtype."""
+    if isinstance(value, Tensor):
+        dtype = p.dtype if value.is_floating_point() else value.dtype
+        return value.detach().to(device=p.device, dtype=dtype).clone()
+    if isinstance(value, dict):
+        return {k: moved(v, p) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([moved(v, p) for v in value])
+    return value

@@ -22,7 +22,7 @@ from tabgrad.core.errors import DTypeError
 from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
-from tabgrad.optim.counters import LOOSE, Given, Undo, as_number
+from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
 from tabgrad.optim.flat import Flat, States, check_sparse
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.tensor.writing import reset_grads
@@ -356,6 +356,10 @@ class Optimizer:
 
     # State dicts
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over attributes, as copying and loading do; a subclass adds the options of newer versions."""
+        self.__dict__.update(state)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state by parameter number, and the groups with numbers in place of parameters.
 
@@ -405,7 +409,7 @@ class Optimizer:
             if name in self._counters:
                 out[name] = as_number(name, value)
             elif value is not None:
-                out[name] = value if name == "step" else _moved(value, p)
+                out[name] = value if name == "step" else moved(value, p)
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -434,6 +438,7 @@ class Optimizer:
         self._given.follow(self.state, loaded=True)
         for new, old in zip(theirs, ours, strict=True):
             old.update({k: v for k, v in new.items() if k != "params"})
+        self.__setstate__({"state": self.state, "param_groups": ours})
         for hook in list(self._hooks["load_post"].values()):
             hook(self)
 
@@ -485,15 +490,3 @@ class Optimizer:
 def _told_apart(value: Any) -> Any:
     """Return the identity of an option that is a tensor, whose number a step reads, and others as they are."""
     return id(value) if isinstance(value, Tensor) else value
-
-
-def _moved(value: Any, p: Tensor) -> Any:
-    """Copy a part of a state to the parameter's device, and floating-point tensors to its dtype."""
-    if isinstance(value, Tensor):
-        dtype = p.dtype if value.is_floating_point() else value.dtype
-        return value.detach().to(device=p.device, dtype=dtype).clone()
-    if isinstance(value, dict):
-        return {k: _moved(v, p) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)([_moved(v, p) for v in value])
-    return value

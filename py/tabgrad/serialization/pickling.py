@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import tabgrad as tg
 from tabgrad.nn import hooks
-from tabgrad.nn.state import StateDict
 from tabgrad.serialization.names import in_files
 from tabgrad.serialization.storages import NAMES
 from tabgrad.tensor.aliasing import View, conjugated, refreshed, root_of
@@ -77,9 +76,6 @@ class Pickler(_Base):  # type: ignore[misc]
             return _global("torch", "device"), (name, int(index)) if index else (name,)
         if kind is tg.Size:
             return _global("torch", "Size"), (tuple(obj),)
-        if kind is StateDict:
-            state = {"_metadata": obj._metadata} if hasattr(obj, "_metadata") else None
-            return OrderedDict, (), state, None, iter(obj.items())
         if isinstance(obj, tg.nn.Module):
             return _module(obj)
         if isinstance(obj, tg.optim.Optimizer | tg.optim.lr_scheduler.LRScheduler):

@@ -10,7 +10,6 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
-from tabgrad.nn.state import StateDict
 from tabgrad.serialization.names import in_files
 from tabgrad.serialization.storages import KINDS, Kind, Stored
 from tabgrad.serialization.unpickling import Allowed, checked_key
@@ -170,7 +169,7 @@ def _encoded(text: Any, coding: Any) -> bytes:
 
 
 def _ordered(items: Any = ()) -> Any:
-    found = StateDict()
+    found: OrderedDict[Any, Any] = OrderedDict()
     for pair in items:
         key, value = pair
         found[checked_key(key)] = value
@@ -304,4 +303,4 @@ def _versions(target: Any, state: Any) -> None:
         target._metadata = state["_metadata"]
 
 
-BUILDERS = Builders({StateDict: _versions, OrderedDict: _versions})
+BUILDERS = Builders({OrderedDict: _versions})

@@ -394,7 +394,7 @@ class _Writer:
         place = _join(path, "_metadata")
         if not isinstance(versions, dict):
             raise TypeError(f"save: expected a dict at {place}, got {type(versions).__name__}")
-        return {"ordered": parts, "versions": self.described(versions, place, depth)}
+        return {"ordered": parts, "versions": self.described(dict(versions), place, depth)}
 
     def name(self, t: tg.Tensor, path: str) -> str:
         known = self.names.get(id(t))
@@ -435,9 +435,9 @@ def _rebuilt(node: object, tensors: dict[str, tg.Tensor], place: str) -> Any:
         return read(next(iter(node.values())), tensors, place)
     if kinds == {"ordered", "versions"}:
         out = _ordered(node["ordered"], tensors, place)
-        out._metadata = _rebuilt(node["versions"], tensors, f"{place}.versions")
-        if type(out._metadata) is not dict:
+        if type(versions := _rebuilt(node["versions"], tensors, f"{place}.versions")) is not dict:
             raise FileFormatError(f"{place}.versions: expected a dict")
+        out._metadata = OrderedDict(versions)
         return out
     raise FileFormatError(f"{place}: the structure has an unknown part {_short(sorted(kinds))}")
 
@@ -475,7 +475,7 @@ def _pairs(parts: object, tensors: dict[str, tg.Tensor], place: str) -> dict[Any
 
 
 def _ordered(parts: object, tensors: dict[str, tg.Tensor], place: str) -> Any:
-    return tg.nn.state.StateDict(_pairs(parts, tensors, place))
+    return OrderedDict(_pairs(parts, tensors, place))
 
 
 def _dtype(name: object, tensors: dict[str, tg.Tensor], place: str) -> tg.DType:

@@ -160,11 +160,14 @@ class ReduceLROnPlateau(LRScheduler):
             return sign * a > sign * best * (1 + sign * self.threshold)
         return sign * a > sign * best + self.threshold
 
+    def _is_better(self, a: float, best: float) -> bool:
+        return self.is_better(a, best)
+
     def step(self, metrics: float | Tensor, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take the number of an epoch."""
         current = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self.is_better(current, self.best):
+        if self._is_better(current, self.best):
             self.best = current
             self.num_bad_epochs = 0
         else:
@@ -173,12 +176,12 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            self._reduce()
+            self._reduce_lr(self.last_epoch)
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
         self._last_lr = self._present()
 
-    def _reduce(self) -> None:
+    def _reduce_lr(self, epoch: int) -> None:
         groups = self.optimizer.param_groups
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:

@@ -145,10 +145,14 @@ class DataLoader(Generic[T_co]):
                 "'pin_memory' argument is set as true but there is no pinned memory here: it is not used.",
                 stacklevel=2,
             )
+        return self._get_iterator()
+
+    def _get_iterator(self) -> Any:
+        """Make the iterator of an epoch; a subclass may replace it."""
         order = iter(self._index_sampler)
         # drawn in any case, so that the order is the same with and without workers
         seed = python_generator(self.generator).getrandbits(63)
-        batched = self.batch_sampler is not None
+        batched = self._auto_collation
         fetcher = Fetcher(self.dataset, self.collate_fn, batched, self.drop_last)
         if not self.num_workers or _no_processes():
             if self.timeout and not self.num_workers:
@@ -166,9 +170,14 @@ class DataLoader(Generic[T_co]):
         return made
 
     @property
+    def _auto_collation(self) -> bool:
+        """Whether examples are made batches of."""
+        return self.batch_sampler is not None
+
+    @property
     def _index_sampler(self) -> Any:
         """The sampler of the indices of each batch, or of each example without batches."""
-        return self.sampler if self.batch_sampler is None else self.batch_sampler
+        return self.batch_sampler if self._auto_collation else self.sampler
 
     def __len__(self) -> int:
         if not isinstance(self.dataset, IterableDataset):
