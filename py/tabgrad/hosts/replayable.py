@@ -167,7 +167,8 @@ class Replayable:
         """Forget sources that were temporaries of the call; return False if an input has no other source."""
         often = Counter(s.leaf for s in self.sources)
         doubtful = [s.find for s in self.sources if often[s.leaf] > 1]
-        if not all([find.sure for find in (*doubtful, *[s.find for s, _ in self.constants])]):
+        doubtful += [s.find for s, _ in self.constants]
+        if any([not find.sure and find.alive() for find in doubtful]):
             gc.collect()  # a temporary may be kept alive by a cycle
         alive = [s for s in self.sources if s.find.alive()]
         found = {s.leaf for s in alive}
