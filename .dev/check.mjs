@@ -1,6 +1,7 @@
 // npm run check: everything that is judged without running the program. CI and pre-commit use it.
 
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { LONGEST, printLines } from "./lines.mjs";
 import { at, isMain, read, tool } from "./places.mjs";
@@ -14,16 +15,17 @@ const biome = (...args) => [
 ];
 const webFolders = [".", "../.dev", "../tests"];
 
+/** The checks, with those that take longest first. */
 function checks() {
   return [
-    ["ruff check", tool("ruff"), ["check", "--quiet", ...PYTHON]],
-    ["ruff format", tool("ruff"), ["format", "--check", "--quiet", ...PYTHON]],
-    ["mypy", tool("mypy"), ["--no-error-summary", "py", "native", "tests/typing"]],
     [
       "pyright",
       process.execPath,
       [at("node_modules/pyright/index.js"), "-p", at("tests", "typing")],
     ],
+    ["mypy", tool("mypy"), ["--no-error-summary", "py", "native", "tests/typing"]],
+    ["ruff check", tool("ruff"), ["check", "--quiet", ...PYTHON]],
+    ["ruff format", tool("ruff"), ["format", "--check", "--quiet", ...PYTHON]],
     ["import-linter", tool("lint-imports"), ["--no-logo"]],
     ["biome", ...biome("check", "--error-on-warnings", ...webFolders), at("web")],
     ["tsc", process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", "web/tsconfig.json"]],
@@ -36,16 +38,23 @@ const fixes = () => [
   ["biome", ...biome("check", "--write", ...webFolders), at("web")],
 ];
 
-async function runAll(commands) {
+/** Run commands, `lanes` at a time; each says how it went when it ends. */
+async function runAll(commands, lanes) {
   const result = { passed: 0, failed: 0, skipped: 0 };
-  for (const [name, command, args, cwd] of commands) {
-    const start = performance.now();
-    const { code, output } = await run(command, args, { cwd: cwd ?? at() });
-    if (code === 0) result.passed += 1;
-    else result.failed += 1;
-    const mark = code === 0 ? green("✓") : red("✗");
-    console.log(`${mark} ${name} ${dim(`(${since(start)})`)}${code === 0 ? "" : `\n${output}\n`}`);
-  }
+  const waiting = [...commands];
+  const lane = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [name, command, args, cwd] = next;
+      const start = performance.now();
+      const { code, output } = await run(command, args, { cwd: cwd ?? at() });
+      if (code === 0) result.passed += 1;
+      else result.failed += 1;
+      const mark = code === 0 ? green("✓") : red("✗");
+      const said = code === 0 ? "" : `\n${output}\n`;
+      console.log(`${mark} ${name} ${dim(`(${since(start)})`)}${said}`);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
   return result;
 }
 
@@ -78,8 +87,9 @@ function checkLines(result) {
 
 /** Run all checks; returns how many passed and failed. */
 export async function check({ fix = false } = {}) {
-  if (fix) await runAll(fixes());
-  const result = await runAll(checks());
+  // what repairs writes the same files, one after the other
+  if (fix) await runAll(fixes(), 1);
+  const result = await runAll(checks(), Math.min(availableParallelism(), 4));
   checkLockFiles(result);
   checkLines(result);
   return result;

@@ -87,17 +87,25 @@ async function nodeTest(folder, timeout) {
   });
 }
 
-// A process for each core, a few at most; files stay whole, for their tests share what they have made.
-const PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist", "loadfile"];
+const PROCESSES = ["-n", "auto", "--maxprocesses=4"];
 
-/** Python in the tab runs in a browser for each core; pages, which hold limits of time, run alone. */
+// A process for each core, a few at most, over neighbouring tests, which share what they have made; one that
+// has none left takes some of another's, so that no core waits for a file that takes minutes.
+const PARALLEL = [...PROCESSES, "--dist", "worksteal"];
+
+/**
+ * Python in the tab, and then the pages, each in a browser for each core. A file of pages stays whole, because
+ * its tests share a page that takes seconds to start; the file that takes longest comes first.
+ */
 async function browser() {
   await must("The site could not be built.", process.execPath, [at(".dev/build.mjs"), "--lab"], {
     cwd: root,
   });
   const env = { TABGRAD_SITE: "built" };
-  const inside = ["--host=browser", "tests/web/inside", "-n", "auto", "--maxprocesses=4"];
-  const pages = ["--host=browser", "tests/web", "--ignore=tests/web/inside"];
+  const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
+  const files = ["tests/web/test_page_digits.py", "tests/web", "--ignore=tests/web/inside"];
+  const whole = ["--dist", "loadfile", "--no-loadscope-reorder"];
+  const pages = ["--host=browser", ...files, ...PROCESSES, ...whole];
   return add(
     add(
       await pytest("inside", inside, minutes(20), env),
