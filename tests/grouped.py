@@ -14,16 +14,22 @@ from typing import Any
 
 import pytest
 
+from tests import sampling
+
 SIZE = 64
 SHOWN = 3
 
 
 def grouped(
-    names: str, cases: Iterable[Any], ids: Callable[[Any], str] = str, size: int = SIZE
+    names: str,
+    cases: Iterable[Any],
+    ids: Callable[[Any], str] = str,
+    size: int = SIZE,
+    sampled: int = 1,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a test of one case; `names` and `cases` are as in `pytest.mark.parametrize`.
 
-    `ids` makes the id of a case. A test has `size` cases.
+    `ids` makes the id of a case. A test has `size` cases; a device runs each `sampled`-th one (`sampling.py`).
     """
     arguments = [name.strip() for name in names.split(",")]
     listed = list(cases)
@@ -38,6 +44,8 @@ def grouped(
         def run(request: pytest.FixtureRequest, group: list[Any], **given: Any) -> None:
             wanted = request.config.getoption("--case")
             chosen = [case for case in group if wanted is None or wanted in ids(case)]
+            if wanted is None and sampling.takes_samples(given.get("device", "cpu")):
+                chosen = chosen[::sampled]
             if not chosen:
                 pytest.skip(f"no case here contains {wanted!r}")
             failures = {}

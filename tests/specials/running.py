@@ -35,19 +35,26 @@ def bits(t: Any, y: Any) -> dict[str, Any]:
 
 
 def outcome(t: Any, call: str, dtype: str, device: str) -> dict[str, Any] | None:
-    """Return results and gradients of a call; None where the library refuses it."""
+    """Return results and gradients of a call; None where the library refuses it.
+
+    Nothing is read before all is recorded: a device computes a call with its gradients at once.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = environment(t, dtype, device, dtype in GRADIENTS)
         inputs = {name: x for name, x in env.items() if name != "t"}
         try:
             results = tensors(t, eval(call, env))
+        except Exception:
+            return None
+        grads = gradients(t, call, inputs, results) if dtype in GRADIENTS else None
+        try:
             found: dict[str, Any] = {"results": [bits(t, y) for y in results]}
         except Exception:
             return None
         if dtype in GRADIENTS:
             found["requires_grad"] = [bool(y.requires_grad) for y in results]
-            found["gradients"] = gradients(t, call, inputs, results)
+            found["gradients"] = grads and {name: bits(t, g) for name, g in grads.items()}
     return found
 
 
@@ -65,7 +72,7 @@ def gradients(
         grads = t.autograd.grad(wanting, [x for _, x in used], ones, allow_unused=True)
     except Exception:
         return None
-    return {name: bits(t, g) for (name, _), g in zip(used, grads, strict=True) if g is not None}
+    return {name: g for (name, _), g in zip(used, grads, strict=True) if g is not None}
 
 
 def call_names(call: str) -> set[str]:

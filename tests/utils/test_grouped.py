@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import grouped
+from tests import grouped, sampling
 from tests.grouped import of_one_case
 
 
@@ -54,3 +54,28 @@ def test_one_case_runs_alone() -> None:
     of_one_case(sample)(n=1, name="one", wrong={2})
     with pytest.raises(AssertionError):
         of_one_case(sample)(n=2, name="two", wrong={2})
+
+
+@pytest.mark.parametrize(
+    ("device", "every", "case", "wanted"),
+    [
+        ("cpu", False, None, [0, 1, 2, 3, 4, 5, 6]),
+        ("webgpu", False, None, [0, 3, 6]),
+        ("webgpu", True, None, [0, 1, 2, 3, 4, 5, 6]),
+        ("webgpu", False, "4", [4]),
+    ],
+)
+def test_a_device_runs_a_sample_unless_all_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, device: str, every: bool, case: str | None, wanted: list[int]
+) -> None:
+    monkeypatch.setattr(sampling, "EVERY_CASE", every)
+    ran: list[int] = []
+
+    @grouped.grouped("n", range(7), sampled=3)
+    def collect(n: int, device: str) -> None:
+        ran.append(n)
+
+    config = SimpleNamespace(getoption=lambda name: case, stash={grouped.KNOWN: ()})
+    request = SimpleNamespace(config=config, node=SimpleNamespace(nodeid="file.py::collect[0-0]"))
+    collect(request=request, group=list(range(7)), device=device)  # type: ignore[call-arg]
+    assert ran == wanted
