@@ -121,6 +121,7 @@ if _typing.TYPE_CHECKING:
     )  # fmt: skip
     from tabgrad.pytorch import as_torch as as_torch
     from tabgrad.fft.short_time import *
+    from tabgrad.linalg.partial_spectra import *
     from tabgrad.linalg.rooted import *
     from tabgrad.serialization import load as load, save as save, save_async as save_async
     from tabgrad.nn.functional.rooted import *

@@ -30,6 +30,7 @@ FUNCTIONS = {
     "exporting": "export",
     "fft.short_time": "istft stft",
     "func.control": "cond",
+    "linalg.partial_spectra": "lobpcg",
     "linalg.rooted": (
         "chain_matmul cholesky cholesky_inverse cholesky_solve det eig frobenius_norm geqrf inverse "
         "logdet lstsq lu lu_solve lu_unpack matrix_exp matrix_power matrix_rank nuclear_norm orgqr "
