@@ -50,6 +50,7 @@ NUMBERS_DRAWN = {
 FATAL = {"lcm"}
 NO_NUMBERS = {
     "numel",
+    "to_dlpack",
     "clone",
     "is_complex",
     "is_signed",
@@ -144,11 +145,13 @@ def functions(tg: Any) -> dict[str, Any]:
     """Return tabgrad's functions by name; of one under several names the first."""
     found: dict[str, Any] = {}
     seen: set[int] = set()
+    # those of other late rooms are at the root only once something has asked for them
+    elsewhere = {n for home, n in late_names() if not home.startswith("tensor.")}
     for prefix, module in (
         ("", tg), ("special.", tg.special), ("linalg.", tg.linalg), ("nn.functional.", tg.nn.functional),
     ):  # fmt: skip
         late = (n for home, n in late_names() if module is tg and home.startswith("tensor."))
-        for name in sorted({*vars(module), *late}):
+        for name in sorted({*vars(module), *late} - (elsewhere if module is tg else set())):
             fn = getattr(module, name)
             its = id(inspect.unwrap(fn)) if callable(fn) else 0
             # what ends with an underscore does in place what another function does

@@ -179,12 +179,13 @@ def _extreme(
 
 
 def _last(values: Tensor, at: int, greatest: bool) -> Tensor:
-    """Return the order in which the extreme, a nan if there is one, is the last of all."""
+    """Return the order in which the extreme, a nan if there is one, is the last: of equal ones the first."""
     floats = values.spec.dtype.is_floating_point
     # a nan counts as the largest
     key = values if greatest or not floats else e.neg(values)
-    down = not greatest and not floats
-    return sorting.argsort.bind(key, axis=at, descending=down, dtype=values.device.index_dtype)
+    down = greatest or floats
+    order = sorting.argsort.bind(key, axis=at, descending=down, dtype=values.device.index_dtype)
+    return v.flip.bind(order, axes=(at,))
 
 
 def _value(
@@ -196,7 +197,11 @@ def _value(
     found = i.scatter.bind(x, places, sources, axis=at)
     if not include_self:
         return found
-    return (e.maximum if greatest else e.minimum)(x, found)
+    better = (r.gt if greatest else r.lt)(found, x)
+    if x.spec.dtype.is_floating_point:
+        better = r.bitwise_or(better, r.isnan(found))
+    # what is there stays beside its equal, also a zero of the other sign
+    return e.where(better, found, x)
 
 
 _found = custom_jvp(_value, nondiff_argnums=(0, 1, 2))
