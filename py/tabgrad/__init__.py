@@ -95,8 +95,8 @@ if _typing.TYPE_CHECKING:
         distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
         library as library,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
-        optim as optim, profiler as profiler, random as random, serialization as serialization,
-        signal as signal, sparse as sparse,
+        optim as optim, overrides as overrides, profiler as profiler, random as random,
+        serialization as serialization, signal as signal, sparse as sparse,
         special as special, testing as testing, types as types, utils as utils, version as version,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
@@ -151,7 +151,7 @@ else:
     _ON_DEMAND = (
         "__config__", "_dynamo", "_higher_order_ops", "accelerator", "amp", "array_api", "autograd",
         "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
-        "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random",
+        "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
         "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}

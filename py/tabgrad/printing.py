@@ -215,20 +215,22 @@ def text(x: Tensor) -> str:
 
     Inside vmap a tensor has no single value, so only its shape is shown.
     """
+    kind = type(x)
+    name = "tensor(" if kind.__module__.startswith("tabgrad") else f"{kind.__name__}("
     try:
         x = refreshed(x)
         if x.device.type == "meta":
-            return f"tensor({', '.join(['...', *_suffixes(x)])})"
-        body = "[]" if not x.spec.size else _body(reading.concrete(x, "print"), len("tensor("))
+            return f"{name}{', '.join(['...', *_suffixes(x)])})"
+        body = "[]" if not x.spec.size else _body(reading.concrete(x, "print"), len(name))
     except TransformError:
         body = f"..., size={tuple(x.spec.shape)}"
     width = _Current.options.linewidth
-    out = "tensor(" + body
+    out = name + body
     last = len(out) - out.rfind("\n") + 1
     for suffix in _suffixes(x):
         if last + len(suffix) + 2 > width:
-            out += ",\n" + " " * len("tensor(") + suffix
-            last = len("tensor(") + len(suffix)
+            out += ",\n" + " " * len(name) + suffix
+            last = len(name) + len(suffix)
         else:
             out += ", " + suffix
             last += len(suffix) + 2

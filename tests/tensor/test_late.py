@@ -49,7 +49,7 @@ class Mine(tg.Tensor):
 x = Mine._make_subclass(Mine, tg.zeros(2, device="cpu"))
 assert x.i0_() is x and x.tolist() == [1, 1]
 assert type(vars(LateMethods)["i0_"]) is not Late and type(vars(LateMethods)["i0"]) is Late
-assert tg.Tensor.i0_ is vars(LateMethods)["i0_"]
+assert tg.Tensor.i0_.__wrapped__ is vars(LateMethods)["i0_"]
 assert list(inspect.signature(tg.Tensor.unique).parameters)[:2] == ["input", "sorted"]
 assert "einsum" in dir(tg) and "tabgrad.tensor.einsum" not in sys.modules
 print("fine")

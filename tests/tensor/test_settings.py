@@ -146,7 +146,7 @@ OF_NOTHING = {
 """They take the one value that there is; `set_rng_state_all` calls set_rng_state for each device."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
-    "register_autograd", "register_fake", "register_load_state_dict_pre_hook", "register_parametrization",
+    "register_autograd", "register_fake", "register_parametrization",
     "register_pytree_node", "set_", "set_data", "set_rate",
 }  # fmt: skip
 

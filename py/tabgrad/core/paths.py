@@ -5,7 +5,10 @@ after `=` is that of an object, which then stands in the place of a module.
 """
 
 PATHS = {
-    "_C": "tabgrad: Generator default_generator",
+    "_C": (
+        "tabgrad: Generator default_generator tabgrad.overrides: DisableTorchFunction "
+        "DisableTorchFunctionSubclass _disabled_torch_function_impl"
+    ),
     "_dynamo.eval_frame": "tabgrad.nn.optimized: OptimizedModule",
     "_inductor": "tabgrad._dynamo: config",
     "_lowrank": "tabgrad: pca_lowrank svd_lowrank",

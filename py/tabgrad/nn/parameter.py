@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
+from tabgrad.overrides import _disabled_torch_function_impl
 
 if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
@@ -26,6 +27,7 @@ class Parameter(tg.Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = _disabled_torch_function_impl
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         """Make a parameter with the value of `data`."""
@@ -48,6 +50,7 @@ class Buffer(tg.Tensor):
     """A Tensor that a Module registers as a buffer when it is assigned as an attribute."""
 
     __slots__ = ()
+    __torch_function__ = _disabled_torch_function_impl
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         """Make a buffer with the value of `data`; state dicts leave it out if it is not persistent."""

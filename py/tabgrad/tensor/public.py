@@ -72,6 +72,12 @@ _BESIDE_SPARSE = frozenset(("add", "addmm", "copy_", "matmul", "mm", "mul", "mv"
 """The methods of a dense tensor that take a sparse one as another operand."""
 
 
+SHOWN: list[Any] = []
+"""All public forms."""
+ON_SHOWN: list[Callable[[Any], None]] = []
+"""What is told of those that come later."""
+
+
 def publish(namespace: dict[str, Any]) -> None:
     """Replace the functions of tensors in a public module by their public forms."""
     module = namespace["__name__"]
@@ -94,6 +100,9 @@ def publish(namespace: dict[str, Any]) -> None:
         if namespace.get(call.__qualname__) is not call:
             # an alias of what has its own name elsewhere: it pickles by a name that finds it
             call.__qualname__ = name
+    SHOWN.extend(made.values())
+    for see in ON_SHOWN:
+        see(made.values())
 
 
 def takes_numpy_names(kind: type) -> None:
@@ -192,7 +201,12 @@ def sparse_form(fn: Any, error: SparseError, args: tuple[Any, ...], kwargs: dict
 def _mended(
     fn: Any, error: AttributeError | TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the keyword arguments by PyTorch's names if the call failed for NumPy's; else raise."""
+    """Return the keyword arguments to call again with, by PyTorch's names if the call failed for NumPy's.
+
+    Raises what it failed with, in PyTorch's words, if there is nothing to try.
+    """
+    if import_module("tabgrad.overrides").wanted(args, kwargs):
+        return kwargs
     if isinstance(error, AttributeError):
         raise not_a_tensor(fn, error, args, kwargs) from None
     # the names are no parameters of the function, so nothing of it has run yet
@@ -248,7 +262,7 @@ def with_out(fn: Any) -> Any:
                 kwargs = _mended(fn, error, args, kwargs)
             except SparseError as error:
                 return sparse_form(fn, error, args, kwargs)
-            return plain(*args, **kwargs)
+            return call(*args, **kwargs)
         targets = [out] if isinstance(out, Box) else out
         if not isinstance(targets, tuple | list) or not all(isinstance(t, Box) for t in targets):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")

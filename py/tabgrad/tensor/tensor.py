@@ -7,6 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tabgrad import dispatch
@@ -104,8 +105,20 @@ class Tensor(
     def __new__(cls, *args: Any, device: DeviceLike | None = None) -> Any:
         """Return a float tensor of the given numbers, or zeros of the given sizes: PyTorch's old way."""
         if len(args) == 1 and not isinstance(args[0], builtins.int):
-            return creation.tensor(args[0], dtype=dt.get_default_dtype(), device=device)
-        return creation.empty(*args, device=device)
+            made = creation.tensor(args[0], dtype=dt.get_default_dtype(), device=device)
+        else:
+            made = creation.empty(*args, device=device)
+        return made if cls is Tensor else cls._make_subclass(cls, made)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("tabgrad."):
+            import_module("tabgrad.overrides").activate()
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, and return its tensors as ones of this class; a subclass may replace it."""
+        return import_module("tabgrad.overrides").as_this_class(cls, func, types, args, kwargs)
 
     @staticmethod
     def _make_subclass(cls: Any, data: Any, require_grad: builtins.bool = False) -> Any:
