@@ -4,7 +4,7 @@
 //! every pair. A matrix is small, or two blocks of rows and columns of a large one (which two, follows from the
 //! round of the blocks), or the products of such columns (GRAM is 1). flags says where a large element was found
 //! at first (SWEEPS bounds what follows), or was left at last (WHOLE is 1). A matrix that had none in the sweep
-//! before is left alone. In blocks the larger elements of the diagonal come to the front.
+//! before is left alone; a pair of blocks that has none gets the mark IDLE for its q. In blocks the larger elements of the diagonal come to the front.
 //!
 //! @bindings   0 source read   1 q write   2 values write, if WHOLE   3 flags read and write
 //! @dispatch   one workgroup for each pair of blocks of each matrix, or for each MANY small matrices; folded
@@ -64,6 +64,8 @@ const HALF = N / 2u;
 const ACROSS = min(LANES, HALF);
 const DOWN = max(LANES / HALF, 1u);
 const PITCH = N + 1u;
+// stands first in the q of a pair that has nothing to turn
+const IDLE = 2.0;
 const LEAST = 1.2e-7;
 const LEFT = 1e-6;
 // columns whose products are all smaller are orthogonal: what underflows in them would never settle
@@ -129,6 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   if (GRAM == 1u) { multiply(b, slot, lane, two, mine); }
   let least = scale(b, slot, lane, mine) * LEAST;
+  var idle = false;
   for (var sweep = 0u; sweep <= SWEEPS; sweep++) {
     if (local == 0u) { atomicStore(&votes, 0u); }
     workgroupBarrier();
@@ -140,7 +143,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     if (local == 0u) { going = atomicLoad(&votes); }
-    if (workgroupUniformLoad(&going) == 0u || sweep == SWEEPS) { break; }
+    let done = workgroupUniformLoad(&going) == 0u;
+    if (sweep == 0u) { idle = done; }
+    if (done || sweep == SWEEPS) { break; }
     for (var turn = 0u; turn < N - 1u; turn++) {
       for (var p = lane; p < HALF; p += LANES) {
         let pq = met(N, turn, p);
@@ -157,6 +162,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   if (!mine) { return; }
+  if (idle && WHOLE == 0u) {
+    if (lane == 0u) { q_store(b * pairs + pair, 0u, 0u, IDLE); }
+    return;
+  }
   for (var e = lane; e < N * N; e += LANES) {
     q_store(b * pairs + pair, e / N, e % N, turns[at(slot, e / N, e % N)]);
   }

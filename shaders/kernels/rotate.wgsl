@@ -53,6 +53,8 @@ fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
 const HALF = N / 2u;
 const PITCH = N + 1u;
 const TILES = N / 4u;
+// stands first in the q of a pair that has nothing to turn
+const IDLE = 2.0;
 // Where the elements, the q of a pair and a product lie.
 const CELLS = 0u;
 const TURNS = MANY * N * PITCH;
@@ -83,6 +85,14 @@ fn settled(first: u32) -> bool {
   return !large;
 }
 
+// None of the matrices of the workgroup has anything to turn in a pair.
+fn idle(first: u32, pairs: u32) -> bool {
+  for (var slot = 0u; slot < MANY; slot++) {
+    if (first / pairs + slot < count() && q_load(first + slot * pairs, 0u, 0u) != IDLE) { return false; }
+  }
+  return true;
+}
+
 @compute @workgroup_size(MANY * LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
@@ -99,6 +109,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let mine = b < count();
   if (settled(number / each * MANY)) { return; }
   let rows = part >= down;
+  if (idle(number / each * MANY * pairs + pair, pairs) &&
+      (!rows || idle(number / each * MANY * pairs + part - down, pairs))) { return; }
   let columns = met(blocks(), round(), pair);
   let across = met(blocks(), round(), select(0u, part - down, rows));
   for (var e = lane; e < N * N; e += LANES) {
@@ -120,8 +132,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var turn = 0u; turn <= u32(rows); turn++) {
     if (mine) {
       let by = b * pairs + select(pair, part - down, turn == 1u);
+      let unit = q_load(by, 0u, 0u) == IDLE;
       for (var e = lane; e < N * N; e += LANES) {
-        work[TURNS + at(slot, e / N, e % N)] = q_load(by, e / N, e % N);
+        var value = q_load(by, e / N, e % N);
+        if (unit) { value = select(0.0, 1.0, e / N == e % N); }
+        work[TURNS + at(slot, e / N, e % N)] = value;
       }
     }
     workgroupBarrier();

@@ -21,7 +21,7 @@ from tests.lower.drawn_matrices import (
 
 pytestmark = pytest.mark.one_host("wgpu")
 LARGE = bool(os.environ.get("TABGRAD_LARGE_MATRICES"))
-"""Whether to try spectra of matrices of up to 256 rows, which takes minutes on a processor."""
+"""Whether to try spectra of matrices of up to 300 rows, which takes minutes on a processor."""
 
 # -- eigenvalues -----------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ def test_eigh_of_large_matrices() -> None:
         for name in ("repeated", "rank 3", "graded", "of condition 1e6", "zero")
     }
     each = each if LARGE else {"repeated": each["repeated"]}
-    for n in (130, 160, 200, 256) if LARGE else (129,):
+    for n in (130, 160, 200, 256, 300) if LARGE else (129,):
         for name, make in {**drawn_, **each}.items():
             a = make(n)
             values, vectors = map(exactly, op("eigh", sent(a)))
@@ -122,6 +122,7 @@ def test_eigh_of_large_matrices() -> None:
             assert rest <= 2.5e-7 * np.sqrt(n), (name, n, rest)
             assert apart <= 1e-6, (name, n, apart)
             assert orthonormal(vectors) <= 2e-6, (name, n)
+            assert np.linalg.norm(vectors.T @ vectors - np.eye(n)) <= 5e-6, (name, n)
             assert (np.diff(values) >= 0).all(), (name, n)
 
 
@@ -182,12 +183,15 @@ def test_svd_of_deficient_ranks() -> None:
         if name != "subnormal":
             check_svd(name, a, 2e-6)
     draw = np.random.default_rng(0)
-    a = draw.integers(-3, 4, (300, 20, 1)) @ draw.integers(-3, 4, (300, 1, 40))
-    check_svd("graded, of rank 1", (a * np.geomspace(1, 1e-20, 40)).astype("float32"), 2e-6)
+    for rank in (1, 2):
+        a = draw.integers(-3, 4, (70, 20, rank)) @ draw.integers(-3, 4, (70, rank, 40))
+        a = a * np.geomspace(1, 1e-20, 40)
+        check_svd(f"graded columns, of rank {rank}", a.astype("float32"), 2e-6)
+        check_svd(f"graded rows, of rank {rank}", a.swapaxes(1, 2).astype("float32"), 2e-6)
 
 
 def test_svd_of_large_matrices() -> None:
-    shapes = [(130, 130), (256, 129), (140, 256), (256, 256)] if LARGE else [(129, 130)]
+    shapes = [(130, 130), (256, 129), (140, 256), (256, 256), (257, 300)] if LARGE else [(129, 130)]
     for m, n in shapes:
         k = min(m, n)
         bound = 2.5e-7 * np.sqrt(k)

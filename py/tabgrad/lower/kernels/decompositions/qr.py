@@ -62,12 +62,7 @@ def _qr(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     steps.copy(a, work)
     found = reduce(steps, work, tau)
     upper(steps, work, r)
-    if k <= MANY:
-        orthogonal(steps, found, q)
-        return steps.made
-    near = steps.scratch(rows, k, steps.dtype)
-    orthogonal(steps, found, near)
-    straighten(steps, near, q)
+    orthogonal(steps, found, q)
     return steps.made
 
 
@@ -101,13 +96,16 @@ def reduce(steps: Steps, a: Matrices, tau: Matrices) -> list[Reflections]:
 
 def orthogonal(steps: Steps, found: list[Reflections], q: Matrices) -> None:
     """Add the dispatches that write the first columns of the product of reflections."""
-    steps.identity(q)
+    near = q if q.columns <= MANY else steps.scratch(q.rows, q.columns, q.dtype)
+    steps.identity(near)
     products = steps.scratch(NB, q.columns, q.dtype)
     for one in reversed(found):
-        rest = q.below(one.at, one.at)
+        rest = near.below(one.at, one.at)
         part = products.part(0, one.v.columns, 0, rest.columns)
         steps.multiply(part, one.v.mH, rest)
         steps.multiply(rest, one.vt, part, subtract=True)
+    if near is not q:
+        straighten(steps, near, q)
 
 
 def upper(steps: Steps, a: Matrices, r: Matrices) -> None:

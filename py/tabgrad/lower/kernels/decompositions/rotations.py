@@ -17,7 +17,7 @@ SWEEPS, MORE_SWEEPS = 12, 16
 """The most sweeps over all pairs of blocks, and over those of more than WIDE columns, which need them where
 many eigenvalues are equal; half are enough for most matrices."""
 WIDE = 128
-INSIDE = 4
+INSIDE = 3
 """The most sweeps inside of two blocks."""
 FEW, MANY_INSIDE = 6, 12
 """The same of a single pair, whose products are computed anew for each sweep."""

@@ -45,6 +45,9 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
         first, right = (steps.scratch(a.rows, k) for _ in range(2))
         qr.orthogonal(steps, found, first)
         steps.multiply(right, first, turns)
+        if k > qr.MANY:
+            askew, right = right, first
+            straighten(steps, askew, right)
         wide = not wide
     else:
         values, left, right, failed = _square(steps, a)
