@@ -103,6 +103,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collector_is_spared() -> None:
+    """Spare it what earlier modules have left too: a capture collects each time, all that is not frozen."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def host_name(pytestconfig: pytest.Config) -> str:
     """The host that --host names."""
