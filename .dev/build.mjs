@@ -12,12 +12,13 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { compileWheel } from "./bytecode.mjs";
+import { compress } from "./compress.mjs";
 import { buildLab } from "./lab.mjs";
-import { at, cache, dist, fresh, hash, isMain, read, stamp, tool } from "./places.mjs";
+import { at, cache, dist, hash, isMain, tool } from "./places.mjs";
+import { prepare } from "./prepared.mjs";
 import { setUp } from "./setup.mjs";
 import { main, must, Stop, step } from "./terminal.mjs";
 import { numpyWheel, wheels } from "./wheels.mjs";
@@ -59,31 +60,51 @@ async function buildWheel(folder, note) {
   }
 }
 
-/** Put the bytecode of a wheel beside it, made anew only when the wheel has changed. */
-async function placeBytecode(wheel) {
-  const target = wheel.replace(/\.whl$/, ".bytecode.zip");
-  const key = hash(readFileSync(wheel), read("node_modules", "pyodide", "package.json"));
-  if (existsSync(target) && fresh("bytecode", key)) return basename(target);
-  writeFileSync(target, await compileWheel(wheel));
-  stamp("bytecode", key);
-  return basename(target);
-}
-
 /** Put the wheels side by side, with an index of their names, so that the page finds them. */
 async function placeWheels(note) {
   const folder = join(dist, "wheels");
   mkdirSync(folder, { recursive: true });
   const tabgrad = await buildWheel(folder, note);
-  note(`${tabgrad}: bytecode`);
-  const bytecode = await placeBytecode(join(folder, tabgrad));
   const numpy = numpyWheel();
   place(join(wheels, numpy), join(folder, numpy));
-  const index = { tabgrad, bytecode, numpy };
+  const index = { tabgrad, numpy };
   for (const name of readdirSync(folder)) {
     if (!Object.values(index).includes(name)) rmSync(join(folder, name));
   }
   writeFileSync(join(folder, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
   return tabgrad;
+}
+
+/**
+ * Put what the page starts Python from into one folder, each file under a name with a hash of what is in it,
+ * so that browsers keep it for good. Returns the names and sizes.
+ */
+async function placePython(wheel, note) {
+  const { archive, snapshot } = await prepare(wheel, note);
+  const pyodide = (name) => at("node_modules", "pyodide", name);
+  const sources = {
+    "pyodide.asm.mjs": pyodide("pyodide.asm.mjs"),
+    "pyodide.asm.wasm": pyodide("pyodide.asm.wasm"),
+    "python_stdlib.zip": pyodide("python_stdlib.zip"),
+    "tabgrad.zip": archive,
+    "snapshot.bin": snapshot,
+    "numpy.whl": join(wheels, numpyWheel()),
+  };
+  const folder = join(dist, "python");
+  mkdirSync(folder, { recursive: true });
+  const index = {};
+  for (const [name, source] of Object.entries(sources)) {
+    const [stem, ending] = [name.slice(0, name.lastIndexOf(".")), extname(name)];
+    const data = readFileSync(source);
+    const file = `${stem}-${hash(data).slice(0, 16)}${ending}`;
+    index[name] = { file, size: data.length };
+    place(source, join(folder, file));
+  }
+  const names = Object.values(index).map(({ file }) => file);
+  for (const name of readdirSync(folder)) {
+    if (!names.includes(name.replace(/\.(br|gz)$/, ""))) rmSync(join(folder, name));
+  }
+  return index;
 }
 
 function placePyodide() {
@@ -92,11 +113,11 @@ function placePyodide() {
   for (const name of PYODIDE) place(at("node_modules", "pyodide", name), join(folder, name));
 }
 
-async function buildPage(production) {
+async function buildPage(production, python) {
   const builder = at("web", "pages", "build.mjs");
   if (!existsSync(builder)) return;
   const page = await import(pathToFileURL(builder).href);
-  await page.build({ outdir: dist, production });
+  await page.build({ outdir: dist, production, python });
 }
 
 /**
@@ -105,14 +126,13 @@ async function buildPage(production) {
 export async function build({ production = false, lab = false } = {}) {
   const wheel = await step("Build web/dist", async (note) => {
     mkdirSync(dist, { recursive: true });
-    await buildPage(production);
     placePyodide();
     const name = await placeWheels(note);
-    const size = statSync(join(dist, "wheels", name)).size;
-    note(`${name}: ${Math.round(size / 1000)} KB`);
+    await buildPage(production, await placePython(join(dist, "wheels", name), note));
     return name;
   });
   if (lab) await buildLab(wheel);
+  await step("Compress", (note) => compress(dist, production, note));
 }
 
 if (isMain(import.meta.url)) {

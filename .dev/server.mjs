@@ -7,14 +7,17 @@ import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize, resolve, sep } from "node:path";
 import { parseArgs } from "node:util";
+import { current } from "./compress.mjs";
 import { isMain, root } from "./places.mjs";
 import { main, Stop } from "./terminal.mjs";
 
 const types = {
   ".css": "text/css; charset=utf-8",
+  ".bin": "application/octet-stream",
   ".csv": "text/csv; charset=utf-8",
   ".html": "text/html; charset=utf-8",
   ".ico": "image/x-icon",
+  ".ipynb": "application/json; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".json": "application/json; charset=utf-8",
   ".map": "application/json; charset=utf-8",
@@ -54,6 +57,26 @@ function locate(mounts, path) {
   return undefined;
 }
 
+/** How long a file may be kept: for good where its name has a hash of what is in it. */
+function kept(file) {
+  const named = /-[0-9A-Za-z]{8,16}\.\w+$/.test(file) && /[/\\](python|assets)[/\\]/.test(file);
+  return named ? "public, max-age=31536000, immutable" : "no-cache";
+}
+
+/** The form of a file that is sent: the smallest that the browser takes and that lies beside it. */
+function form(file, accepted) {
+  const codings = accepted.split(",").map((one) => one.split(";")[0].trim());
+  for (const [coding, ending] of [
+    ["br", ".br"],
+    ["gzip", ".gz"],
+  ]) {
+    const path = file + ending;
+    if (!codings.includes(coding) || !current(path, statSync(file))) continue;
+    if (statSync(path).size > 0) return { coding, path };
+  }
+  return { coding: "", path: file };
+}
+
 function answer(mounts, headers, request, response) {
   const refuse = (status, text) => {
     response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
@@ -73,9 +96,11 @@ function answer(mounts, headers, request, response) {
   }
   const file = path.includes("\0") ? undefined : locate(mounts, path);
   if (!file) return refuse(404, `Nothing at ${path}`);
-  const { size, mtimeMs } = statSync(file);
+  const { coding, path: sent } = form(file, request.headers["accept-encoding"] ?? "");
+  const { size, mtimeMs } = statSync(sent);
   const tag = `"${size.toString(36)}-${Math.trunc(mtimeMs).toString(36)}"`;
-  const about = { "Cache-Control": "no-cache", ETag: tag, ...headers };
+  const about = { "Cache-Control": kept(file), ETag: tag, Vary: "Accept-Encoding", ...headers };
+  if (coding) about["Content-Encoding"] = coding;
   if (request.headers["if-none-match"] === tag) {
     response.writeHead(304, about);
     return response.end();
@@ -83,7 +108,7 @@ function answer(mounts, headers, request, response) {
   const type = types[extname(file)] ?? "application/octet-stream";
   response.writeHead(200, { "Content-Type": type, "Content-Length": size, ...about });
   if (request.method === "HEAD") return response.end();
-  return createReadStream(file)
+  return createReadStream(sent)
     .on("error", () => response.destroy())
     .pipe(response);
 }

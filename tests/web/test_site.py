@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import gzip
 import io
 import json
 import re
@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
+from typing import Any
 
 import pytest
 
@@ -59,15 +60,56 @@ def index(site_url: str) -> dict[str, str]:
 
 
 def test_the_index_names_archives_that_are_there(site_url: str, index: dict[str, str]) -> None:
-    assert set(index) == {"tabgrad", "bytecode", "numpy"}
+    assert set(index) == {"tabgrad", "numpy"}
     for name in index.values():
         assert archive(site_url, name).testzip() is None
 
 
-def test_every_module_has_bytecode_beside_the_wheel(site_url: str, index: dict[str, str]) -> None:
+@pytest.fixture
+def python(site_url: str) -> dict[str, Any]:
+    """The files that the page starts Python from, as the page names them."""
+    page = get(site_url)[1].decode()
+    (text,) = re.findall(r'<script id="python" type="application/json">(.*?)</script>', page)
+    return json.loads(text)
+
+
+def test_files_of_python_are_named_by_their_content_and_kept(
+    site_url: str, python: dict[str, Any]
+) -> None:
+    assert len(python) == 6
+    for name, about in python.items():
+        stem, ending = name.rsplit(".", 1)
+        assert re.fullmatch(rf"{re.escape(stem)}-[0-9a-f]{{16}}\.{ending}", about["file"])
+        headers, body = get(f"{site_url}python/{about['file']}")
+        assert len(body) == about["size"]
+        assert "immutable" in headers["Cache-Control"]
+    page = get(site_url)[1].decode()
+    for path in re.findall(r'(?:href|src)="\./(assets/[^"]+)"', page):
+        assert "immutable" in get(site_url + path)[0]["Cache-Control"]
+    assert get(site_url)[0]["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+def test_what_gets_smaller_is_sent_so(site_url: str, python: dict[str, Any], coding: str) -> None:
+    request = urllib.request.Request(
+        f"{site_url}python/{python['pyodide.asm.wasm']['file']}",
+        headers={"Accept-Encoding": coding},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        body = answer.read()
+    assert answer.headers["Content-Encoding"] == coding
+    assert answer.headers["Content-Type"] == "application/wasm"
+    assert len(body) < 0.4 * python["pyodide.asm.wasm"]["size"]
+    if coding == "gzip":
+        assert gzip.decompress(body)[:4] == b"\0asm"
+
+
+def test_every_module_has_bytecode_beside_it(
+    site_url: str, index: dict[str, str], python: dict[str, Any]
+) -> None:
     modules = {n for n in archive(site_url, index["tabgrad"]).namelist() if n.endswith(".py")}
-    compiled = archive(site_url, index["bytecode"]).namelist()
-    assert {importlib.util.source_from_cache(name) for name in compiled} == modules
+    made = zipfile.ZipFile(io.BytesIO(get(f"{site_url}python/{python['tabgrad.zip']['file']}")[1]))
+    assert modules | {f"{name}c" for name in modules} <= set(made.namelist())
 
 
 def test_the_origin_is_isolated_unless_asked_otherwise(site_url: str, plain: Site) -> None:
@@ -79,7 +121,10 @@ def test_the_origin_is_isolated_unless_asked_otherwise(site_url: str, plain: Sit
 def test_no_script_of_the_site_is_a_worker_of_ours(site_url: str) -> None:
     """Started from its address, a worker would not have the policy of the page."""
     assert site_url
-    scripts = {p.name for p in (ROOT / "web" / "dist").rglob("*") if p.suffix in (".js", ".mjs")}
+    dist = ROOT / "web" / "dist"
+    files = (p.relative_to(dist) for p in dist.rglob("*") if p.suffix in (".js", ".mjs"))
+    # JupyterLite is a page of its own, which runs what its visitor types
+    scripts = {re.sub(r"-\w+\.", ".", path.name) for path in files if path.parts[0] != "lab"}
     assert scripts == {"main.js", "pyodide.mjs", "pyodide.asm.mjs"}
 
 

@@ -49,12 +49,28 @@ function inlined(texts) {
 /** Remove what an earlier build has put into `outdir` itself, its folders apart, and this one has not. */
 function tidy(outdir, kept) {
   for (const entry of readdirSync(outdir, { withFileTypes: true })) {
-    if (entry.isFile() && !kept.includes(entry.name)) rmSync(join(outdir, entry.name));
+    const of = entry.name.replace(/\.(br|gz)$/, "");
+    if (entry.isFile() && !kept.includes(of)) rmSync(join(outdir, entry.name));
   }
 }
 
-/** Write index.html and all that it needs, Pyodide and the wheels apart, into `outdir`. */
-export async function build({ outdir, production = true }) {
+const PRELOADED = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
+
+/** The elements of the head that name the files Python is made of, and start loading the first of them. */
+function filesOf(python) {
+  const links = PRELOADED.map((name) => {
+    const href = `./python/${python[name].file}`;
+    return `<link rel="preload" href="${href}" as="fetch" crossorigin fetchpriority="low" />`;
+  });
+  const names = JSON.stringify(python).replaceAll("<", "\\u003c");
+  return [...links, `<script id="python" type="application/json">${names}</script>`].join("\n    ");
+}
+
+/**
+ * Write index.html and all that it needs, Pyodide and the wheels apart, into `outdir`. `python` has the names
+ * and sizes of the files in `python/` that Python is made of.
+ */
+export async function build({ outdir, python, production = true }) {
   mkdirSync(outdir, { recursive: true });
   const worker = await script("worker/worker.js", "esm", production);
   const frame = await script("frame.js", "iife", production, { "worker/worker.js": worker });
@@ -68,18 +84,26 @@ export async function build({ outdir, production = true }) {
     format: "esm",
     minify: production,
     sourcemap: production ? false : "linked",
-    assetNames: "assets/[name]",
+    assetNames: "assets/[name]-[hash]",
+    entryNames: "assets/[name]-[hash]",
     legalComments: "linked",
     plugins: [inlined({ "frame.js": frame })],
   });
   const hash = createHash("sha256").update(frame).digest("base64");
   const page = readFileSync(join(here, "index.html"), "utf8");
-  writeFileSync(join(outdir, "index.html"), page.replace("{frame}", `'sha256-${hash}'`));
+  const made = Object.keys(metafile.outputs).map((path) => basename(path));
+  const named = (stem, ending) =>
+    made.find((name) => name.startsWith(`${stem}-`) && name.endsWith(ending));
+  writeFileSync(
+    join(outdir, "index.html"),
+    page
+      .replace("{frame}", `'sha256-${hash}'`)
+      .replace("<!-- {python} -->", filesOf(python))
+      .replace("./style.css", `./assets/${named("style", ".css")}`)
+      .replace("./main.js", `./assets/${named("main", ".js")}`),
+  );
   const copies = ["favicon.svg", "_headers"];
   for (const name of copies) copyFileSync(join(here, name), join(outdir, name));
-  tidy(outdir, [
-    "index.html",
-    ...copies,
-    ...Object.keys(metafile.outputs).map((path) => basename(path)),
-  ]);
+  tidy(outdir, ["index.html", ...copies]);
+  tidy(join(outdir, "assets"), made);
 }

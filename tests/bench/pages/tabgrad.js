@@ -3,14 +3,13 @@ import { data, install } from "./common.js";
 
 const { loadPyodide } = await import("/dist/pyodide/pyodide.mjs");
 const pyodide = await loadPyodide({ indexURL: "/dist/pyodide/" });
-const wheels = await (await fetch("/dist/wheels/index.json")).json();
-// As the page of this project does it: the wheel, and its bytecode over it.
-for (const [name, format] of [
-  [wheels.tabgrad, "wheel"],
-  [wheels.bytecode, "zip"],
-]) {
-  pyodide.unpackArchive(await (await fetch(`/dist/wheels/${name}`)).arrayBuffer(), format);
-}
+// As the page of this project does it without a snapshot: one archive with its bytecode.
+const page = await (await fetch("/dist/index.html")).text();
+const names = new DOMParser().parseFromString(page, "text/html").getElementById("python");
+const { file } = JSON.parse(names.textContent)["tabgrad.zip"];
+const archive = await (await fetch(`/dist/python/${file}`)).arrayBuffer();
+pyodide.FS.writeFile("/lib/tabgrad.zip", new Uint8Array(archive));
+pyodide.runPython('import sys; sys.path.append("/lib/tabgrad.zip")');
 const t0 = performance.now();
 await pyodide.runPythonAsync("import tabgrad");
 const tImport = performance.now();

@@ -30,6 +30,11 @@ const session = new Session(new URL("./", location.href), {
     else if (stage.textContent?.endsWith("…")) stage.textContent = "Ready";
   },
   message: receive,
+  loading: (share) => {
+    if (share < 1 && !session.busy)
+      stage.textContent = `Loading Python: ${Math.round(share * 100)} %…`;
+    else if (!session.busy) stage.textContent = STAGES.python ?? "";
+  },
   ended,
 });
 // Python takes longest to start, so it comes before the panels.

@@ -11,12 +11,17 @@ const POLICY =
   "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob:; worker-src data:";
 const DOCUMENT = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}"><script>${frameSource}</script>`;
 
-/** Where the files lie, from the page. @type {Record<string, string>} */
-const FILES = {
-  "pyodide.asm.mjs": "pyodide/pyodide.asm.mjs",
-  "pyodide.asm.wasm": "pyodide/pyodide.asm.wasm",
-  "python_stdlib.zip": "pyodide/python_stdlib.zip",
-};
+/** The files that Python is made of, in the order in which it needs them. */
+const FILES = [
+  "pyodide.asm.mjs",
+  "pyodide.asm.wasm",
+  "snapshot.bin",
+  "python_stdlib.zip",
+  "tabgrad.zip",
+];
+
+/** The names and sizes of the files in `python/`. @type {Record<string, { file: string, size: number }>} */
+const python = JSON.parse(document.getElementById("python")?.textContent ?? "{}");
 
 export class Sandbox {
   /** @param {URL} base where the page lies @param {(data: unknown) => void} receive */
@@ -39,10 +44,10 @@ export class Sandbox {
       };
       addEventListener("message", enter, { signal: this.closed.signal });
     });
-    /** @type {Promise<Record<string, string>>} the names of the wheels */
-    this.wheels = this.fetch("wheels/index.json").then((answer) => answer.json());
-    for (const [name, path] of Object.entries(FILES)) this.give(name, Promise.resolve(path));
-    for (const name of ["tabgrad", "bytecode"]) this.giveWheel(name);
+    /** Called with the share of the bytes that are here. @type {(share: number) => void} */
+    this.loading = () => {};
+    this.bytes = 0;
+    for (const name of FILES) this.give(name);
     document.body.append(frame);
   }
 
@@ -58,29 +63,43 @@ export class Sandbox {
     this.frame.remove();
   }
 
-  /** @param {string} name of a wheel: "tabgrad", "bytecode" or "numpy" */
-  giveWheel(name) {
-    this.give(
-      name,
-      this.wheels.then((wheels) => `wheels/${wheels[name]}`),
-    );
-  }
-
-  /** Hand a file to the worker under a name. @param {string} name @param {Promise<string>} path */
-  async give(name, path) {
+  /** Hand a file to the worker under a name. @param {string} name */
+  async give(name) {
     try {
-      const bytes = await (await this.fetch(await path)).arrayBuffer();
+      const bytes = await this.fetch(name);
       this.send({ type: "file", name, bytes, error: "" }, [bytes]);
     } catch (error) {
       this.send({ type: "file", name, bytes: null, error: String(error) });
     }
   }
 
-  /** @param {string} path */
-  async fetch(path) {
-    const url = new URL(path, this.base);
+  /** @param {string} name @returns {Promise<ArrayBuffer>} */
+  async fetch(name) {
+    const { file = name, size = 0 } = python[name] ?? {};
+    const url = new URL(`python/${file}`, this.base);
     const response = await fetch(url);
-    if (!response.ok) throw new Error(`${url.pathname} is missing (${response.status})`);
-    return response;
+    if (!response.ok || !response.body) {
+      throw new Error(`${url.pathname} is missing (${response.status})`);
+    }
+    const bytes = new Uint8Array(size);
+    let length = 0;
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (length + value.length > size) throw new Error(`${url.pathname} is not what was built`);
+      bytes.set(value, length);
+      length += value.length;
+      this.count(name, value.length);
+    }
+    if (length < size) throw new Error(`${url.pathname} is cut off`);
+    return bytes.buffer;
+  }
+
+  /** @param {string} name @param {number} length */
+  count(name, length) {
+    if (!FILES.includes(name)) return;
+    this.bytes += length;
+    const all = FILES.reduce((sum, each) => sum + (python[each]?.size ?? 0), 0);
+    this.loading(this.bytes / all);
   }
 }

@@ -18,6 +18,7 @@ const END_AFTER = globalThis.crossOriginIsolated ? 1000 : 300;
  * @typedef {{
  *   state(state: State, stage: string): void,
  *   message(message: FromWorker): void,
+ *   loading(share: number): void,
  *   ended(outcome: Outcome | "restarted" | "broken" | "unstarted", why: string): void,
  * }} Listener  `ended` follows every run, however it ends
  */
@@ -50,6 +51,9 @@ export class Session {
       // What a worker sent before it was given up no longer counts.
       if (message && sandbox === this.sandbox) this.receive(message);
     });
+    sandbox.loading = (share) => {
+      if (sandbox === this.sandbox && this.state === "starting") this.listener.loading(share);
+    };
     this.sandbox = sandbox;
     this.enter("starting", "python");
   }
@@ -68,7 +72,7 @@ export class Session {
   /** @param {FromWorker} message */
   receive(message) {
     if (message.type === "stage") this.reached(message.stage);
-    else if (message.type === "need") this.sandbox?.giveWheel(message.name);
+    else if (message.type === "need") this.sandbox?.give(message.name);
     else if (message.type === "done") this.finish(message.outcome);
     else if (message.type === "answer") this.answer(message);
     else if (message.type === "failed") this.fail(message.message);

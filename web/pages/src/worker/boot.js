@@ -1,4 +1,4 @@
-/** Starts Python in the worker: Pyodide, tabgrad, and NumPy where there is no GPU. */
+/** Starts Python in the worker: Pyodide with tabgrad, from a snapshot if it can, and NumPy where there is no GPU. */
 
 /// <reference path="../text.d.ts" />
 import { loadPyodide } from "pyodide";
@@ -23,45 +23,137 @@ import runnerSource from "./runner.py";
  */
 
 const FOLDER = "https://files.invalid/"; // Pyodide wants addresses; nothing lies there
+const STDLIB = "python_stdlib.zip";
+const ARCHIVE = "/lib/tabgrad.zip"; // where the snapshot has imported it from
+const EMPTY_ZIP = new Uint8Array([80, 75, 5, 6, ...new Array(18).fill(0)]);
+// What a memory that was made elsewhere must not share with others.
+const RENEW = "import random; random.seed()";
 
-/** @param {Files} files @returns {Promise<Pyodide>} */
+/** @typedef {(settings: Record<string, any>) => Promise<any>} CreateModule */
+
+/**
+ * Start Python from its snapshot, or without where that can't be used; tabgrad can be imported then.
+ * @param {Files} files @returns {Promise<Pyodide>}
+ */
 export async function startPython(files) {
-  const url = URL.createObjectURL(
-    new Blob([await files.get("pyodide.asm.mjs")], { type: "text/javascript" }),
-  );
-  const { default: createPyodideModule } = await import(url);
-  URL.revokeObjectURL(url);
-  // Pyodide fetches its other files: here it gets those that the page has sent.
-  globalThis.fetch = async (address) => {
-    const name = String(address).slice(FOLDER.length);
-    const type = name.endsWith(".wasm") ? "application/wasm" : "application/octet-stream";
-    return new Response(await files.get(name), { headers: { "Content-Type": type } });
-  };
-  const pyodide = await loadPyodide({
-    createPyodideModule,
-    indexURL: FOLDER,
-    packageBaseUrl: FOLDER,
-    lockFileContents: JSON.stringify({ info, packages: {} }), // no other could be fetched
-  });
-  Reflect.deleteProperty(globalThis, "fetch"); // the browser's own lies deeper
-  for (const name of files.promises.keys()) if (name.includes(".")) files.forget(name);
+  const create = await moduleOf(files);
+  try {
+    // its Python believes that it can wait for promises
+    if (!("Suspending" in WebAssembly)) throw new Error("this browser can't let Python wait");
+    const snapshot = new Uint8Array(await files.get("snapshot.bin"));
+    const ground = new Ground(create, snapshot.length);
+    const pyodide = await loaded(files, ground.create, snapshot);
+    ground.settle();
+    pyodide.FS.writeFile("/lib/python314.zip", new Uint8Array(await files.get(STDLIB)));
+    pyodide.FS.writeFile(ARCHIVE, new Uint8Array(await files.get("tabgrad.zip")));
+    pyodide.runPython(RENEW);
+    return pyodide;
+  } catch (error) {
+    console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
+    return await afresh(files, create);
+  } finally {
+    for (const name of files.promises.keys()) if (name !== "numpy.whl") files.forget(name);
+  }
+}
+
+/** @param {Files} files @param {CreateModule} create */
+async function afresh(files, create) {
+  const pyodide = await loaded(files, create, undefined);
+  pyodide.FS.writeFile(ARCHIVE, new Uint8Array(await files.get("tabgrad.zip")));
+  pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
   return pyodide;
 }
 
-/** @param {Files} files @param {Pyodide} pyodide */
-export async function loadTabgrad(files, pyodide) {
-  const extractDir = pyodide.runPython("import site; site.getsitepackages()[0]");
-  // Without the bytecode Python would compile every module anew at each start of the page.
-  for (const name of ["tabgrad", "bytecode"]) {
-    pyodide.unpackArchive(await files.get(name), "zip", { extractDir });
-    files.forget(name);
+/** @param {Files} files @returns {Promise<CreateModule>} */
+async function moduleOf(files) {
+  const url = URL.createObjectURL(
+    new Blob([await files.get("pyodide.asm.mjs")], { type: "text/javascript" }),
+  );
+  const { default: create } = await import(url);
+  URL.revokeObjectURL(url);
+  return create;
+}
+
+/**
+ * What is between Pyodide and the WebAssembly that a snapshot is laid into: the memory is made as large as the
+ * snapshot, for it starts with 30 MB; and a pointer that Python's runtime got from this engine is kept, to be
+ * put back: that of the trampoline, a function through which C functions of another signature are called. The
+ * engine that made the snapshot had none, and without it no promise could be waited for.
+ */
+class Ground {
+  /** @param {CreateModule} create @param {number} bytes of the snapshot */
+  constructor(create, bytes) {
+    this.bytes = bytes;
+    /** @type {any} */
+    this.exports = null;
+    this.trampoline = 0;
+    /** @type {CreateModule} */
+    this.create = async (settings) => {
+      const own = settings.instantiateWasm;
+      settings.instantiateWasm = (/** @type {any} */ imports, /** @type {any} */ done) =>
+        own(imports, (/** @type {WebAssembly.Instance} */ instance, /** @type {any} */ module) => {
+          this.enlarge(instance.exports);
+          done(instance, module);
+        });
+      const made = await create(settings);
+      this.trampoline = this.words[this.place] ?? 0;
+      return made;
+    };
+  }
+
+  get words() {
+    return new Int32Array(this.exports.memory.buffer);
+  }
+
+  /** Where the pointer is, in words. */
+  get place() {
+    const { _PyRuntime: runtime, _PyEM_EMSCRIPTEN_TRAMPOLINE_OFFSET: offset } = this.exports;
+    return (runtime.value + (this.words[offset.value / 4] ?? 0)) / 4;
+  }
+
+  /** @param {any} exports */
+  enlarge(exports) {
+    this.exports = exports;
+    const missing = this.bytes - exports.memory.buffer.byteLength;
+    if (missing > 0) exports.memory.grow(Math.ceil(missing / 65536));
+  }
+
+  /** To be called when the snapshot is there. */
+  settle() {
+    this.words[this.place] = this.trampoline;
+  }
+}
+
+/**
+ * @param {Files} files @param {CreateModule} createPyodideModule @param {Uint8Array | undefined} snapshot
+ * @returns {Promise<Pyodide>}
+ */
+async function loaded(files, createPyodideModule, snapshot) {
+  // Pyodide fetches its other files: here it gets those that the page has sent. A started Python reads its
+  // standard library when something imports more of it, so it comes after.
+  globalThis.fetch = async (address) => {
+    const name = String(address).slice(FOLDER.length);
+    const type = name.endsWith(".wasm") ? "application/wasm" : "application/octet-stream";
+    const bytes = snapshot && name === STDLIB ? EMPTY_ZIP : await files.get(name);
+    return new Response(bytes, { headers: { "Content-Type": type } });
+  };
+  try {
+    return await loadPyodide({
+      createPyodideModule,
+      indexURL: FOLDER,
+      packageBaseUrl: FOLDER,
+      lockFileContents: JSON.stringify({ info, packages: {} }), // no other could be fetched
+      ...(snapshot && { _loadSnapshot: snapshot }),
+    });
+  } finally {
+    Reflect.deleteProperty(globalThis, "fetch"); // the browser's own lies deeper
   }
 }
 
 /** @param {Files} files @param {Pyodide} pyodide */
 export async function loadNumPy(files, pyodide) {
-  pyodide.unpackArchive(await files.get("numpy"), "wheel");
-  files.forget("numpy");
+  pyodide.unpackArchive(await files.get("numpy.whl"), "wheel");
+  files.forget("numpy.whl");
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The page's worker: Python and the GPU live here, so that the page never waits for them. */
 
 import { findDevice } from "./adapter.js";
-import { loadNumPy, loadTabgrad, startPython, startRunner } from "./boot.js";
+import { loadNumPy, startPython, startRunner } from "./boot.js";
 import { deny } from "./deny.js";
 import { Files } from "./files.js";
 import { Output } from "./output.js";
@@ -38,7 +38,7 @@ const pageFor = (pyodide) => ({
     }),
   stopping: () => stopping,
   load_numpy: () => {
-    tell({ type: "need", name: "numpy" });
+    tell({ type: "need", name: "numpy.whl" });
     return loadNumPy(files, pyodide);
   },
 });
@@ -58,7 +58,6 @@ async function start({ interrupt }) {
   pyodide.setStderr({ write: output.writer("err") });
   if (interrupt) pyodide.setInterruptBuffer(new Uint8Array(interrupt));
   tell({ type: "stage", stage: "library" });
-  await loadTabgrad(files, pyodide);
   deny();
   const page = pageFor(pyodide);
   const runner = startRunner(pyodide, page);
