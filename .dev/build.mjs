@@ -122,8 +122,9 @@ async function buildPage(production, python) {
 
 /**
  * Build all of web/dist, with `lab` JupyterLite too. What it holds can be put on any static host as it is.
+ * `quick` compresses less.
  */
-export async function build({ production = false, lab = false } = {}) {
+export async function build({ production = false, lab = false, quick = !production } = {}) {
   const wheel = await step("Build web/dist", async (note) => {
     mkdirSync(dist, { recursive: true });
     placePyodide();
@@ -132,14 +133,18 @@ export async function build({ production = false, lab = false } = {}) {
     return name;
   });
   if (lab) await buildLab(wheel);
-  await step("Compress", (note) => compress(dist, production, note));
+  await step("Compress", (note) => compress(dist, !quick, note));
 }
 
 if (isMain(import.meta.url)) {
   await main(async () => {
     const flag = { type: "boolean", default: false };
-    const { values } = parseArgs({ options: { development: flag, lab: flag } });
+    const { values } = parseArgs({ options: { development: flag, lab: flag, quick: flag } });
     await setUp(values.lab ? "lab" : "start", ["node", "pyodide"]);
-    await build({ production: !values.development, lab: values.lab });
+    await build({
+      production: !values.development,
+      lab: values.lab,
+      quick: values.quick || values.development,
+    });
   });
 }

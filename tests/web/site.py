@@ -46,7 +46,7 @@ def build() -> None:
     if os.environ.get("TABGRAD_SITE") == "built":
         return
     done = subprocess.run(
-        ["node", ".dev/build.mjs", "--lab"],
+        ["node", ".dev/build.mjs", "--lab", "--quick"],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
