@@ -1,6 +1,7 @@
 // The stages of `npm test`: what each needs, runs, and how its results are counted.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { check } from "./check.mjs";
 import { at, cache, root, tool } from "./places.mjs";
@@ -94,8 +95,9 @@ const PROCESSES = ["-n", "auto", "--maxprocesses=4"];
 const PARALLEL = [...PROCESSES, "--dist", "worksteal"];
 
 /**
- * Python in the tab, and then the pages, each in a browser for each core. A file of pages stays whole, because
- * its tests share a page that takes seconds to start; the file that takes longest comes first.
+ * Python in the tab, in a browser for each core, and then the pages, in one more, because they wait half of
+ * the time. A file of pages stays whole: its tests share a page that takes seconds to start; the file that
+ * takes longest comes first.
  */
 async function browser() {
   await must("The site could not be built.", process.execPath, [at(".dev/build.mjs"), "--lab", "--quick"], {
@@ -104,8 +106,9 @@ async function browser() {
   const env = { TABGRAD_SITE: "built" };
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
   const files = ["tests/web/test_page_digits.py", "tests/web", "--ignore=tests/web/inside"];
-  const whole = ["--dist", "loadfile", "--no-loadscope-reorder"];
-  const pages = ["--host=browser", ...files, ...PROCESSES, ...whole];
+  const browsers = String(Math.min(availableParallelism() + 1, 4));
+  const whole = ["-n", browsers, "--dist", "loadfile", "--no-loadscope-reorder"];
+  const pages = ["--host=browser", ...files, ...whole];
   return add(
     add(
       await pytest("inside", inside, minutes(20), env),
