@@ -149,7 +149,7 @@ if _typing.TYPE_CHECKING:
     from tabgrad.core.narrow_floats import *
 else:
     _ON_DEMAND = (
-        "__config__", "_dynamo", "_higher_order_ops", "accelerator", "amp", "array_api", "autograd",
+        "__config__", "_dynamo", "_higher_order_ops", "_utils", "accelerator", "amp", "array_api", "autograd",
         "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
         "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
         "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version",

@@ -128,8 +128,10 @@ def test_attention_weights_and_masks() -> None:
     blocked = tg.zeros(4, 4).bool().expand(4, 4, 4)
     assert near(layer(x, x, x, attn_mask=blocked)[0], layer(x, x, x)[0])
     assert layer(x[0], x[0], x[0])[0].shape == (4, 8)
-    with pytest.raises(ValueError, match="positive multiple of num_heads"):
+    with pytest.raises(AssertionError, match="divisible by num_heads"):
         nn.MultiheadAttention(8, 3)
+    with pytest.raises(ValueError, match="greater than 0"):
+        nn.MultiheadAttention(0, 3)
     with pytest.raises(RuntimeError, match="Need attn_mask"):
         layer(x, x, x, is_causal=True)
 

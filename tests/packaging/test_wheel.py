@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import pathlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -88,3 +92,23 @@ def test_it_runs_from_where_it_is_installed(wheel: pathlib.Path, tmp_path: pathl
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 10
+
+
+def test_the_record_tells_what_the_files_are(wheel: pathlib.Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        (record,) = [n for n in files.namelist() if n.endswith(".dist-info/RECORD")]
+        for name, told, size in csv.reader(files.read(record).decode().splitlines()):
+            if name == record:
+                continue
+            data = files.read(name)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+            assert (told, size) == (f"sha256={digest.decode()}", str(len(data))), name
+
+
+def test_shaders_lose_their_remarks_and_nothing_else(wheel: pathlib.Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        for path in sorted((ROOT / "shaders").rglob("*.wgsl")):
+            place = f"tabgrad/_shaders/{path.relative_to(ROOT / 'shaders').as_posix()}"
+            kept = files.read(place).decode().splitlines()
+            lines = path.read_text("utf-8").splitlines()
+            assert kept == [s for s in lines if not re.match(r"\s*//[^!@]|\s*//$", s)], place

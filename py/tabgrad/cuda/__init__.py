@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tabgrad import accelerator
-from tabgrad.core.errors import DeviceError
+from tabgrad.core.errors import DeviceError, OutOfMemoryError as OutOfMemoryError
 from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.cuda import amp as amp
 from tabgrad.cuda.graphs import (
@@ -177,6 +177,22 @@ def empty_cache() -> None:
 def memory_allocated(device: DeviceLike | None = None) -> int:
     """Return the bytes of buffers that tensors use."""
     return accelerator.memory_allocated("cuda" if device is None else device)
+
+
+def mem_get_info(device: DeviceLike | int | None = None) -> tuple[int, int]:
+    """Return the free and the total bytes of the device: what `set_memory_limit` leaves, where it was called.
+
+    Else the total is that of `get_device_properties`. Raises DeviceError where the device tells neither.
+    """
+    pool = accelerator._pool("cuda")
+    total = 0 if pool is None else int(pool.limit or pool.most or 0)
+    if not total:
+        raise DeviceError(
+            "mem_get_info: the device does not tell how much memory it has; set a limit with "
+            "accelerator.set_memory_limit"
+        )
+    assert pool is not None
+    return max(0, total - int(pool.live_bytes)), total
 
 
 def max_memory_allocated(device: DeviceLike | None = None) -> int:

@@ -35,6 +35,12 @@ def _check(cond: bool, message: Message = None) -> None:
     _check_with(RuntimeError, cond, message)
 
 
+def _assert(condition: Any, message: str) -> None:
+    """Raise AssertionError with `message` unless `condition`; a tensor of one element is read."""
+    if not condition:
+        raise AssertionError(message)
+
+
 def _check_index(cond: bool, message: Message = None) -> None:
     """Raise IndexError unless `cond`."""
     _check_with(IndexError, cond, message)

@@ -17,6 +17,7 @@ from tabgrad.ops import elementwise as e
 from tabgrad.tensor import creation, literals, reading
 from tabgrad.tensor.fronts import complex_numbers
 from tabgrad.tensor.layout import check_format, preserve_format
+from tabgrad.tensor.shaping import contiguous
 from tabgrad.transforms.node import edge, new_node
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ def to(
             device = a
     if other is not None:
         dtype, device = other.spec.dtype, other.device
-    return convert(self, dtype, None if device is None else device_of(device), copy)
+    made = convert(self, dtype, None if device is None else device_of(device), copy)
+    if memory_format is None or memory_format.rank is None:
+        return made
+    return contiguous(made, memory_format)
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ FUNCTIONS = {
     "printing": "get_printoptions printoptions set_printoptions",
     "pytorch": "as_torch",
     "pytorch.internals": (
-        "_check _check_index _check_not_implemented _check_tensor_all _check_tensor_all_with _check_type "
-        "_check_value _check_with _softmax_backward_data"
+        "_assert _check _check_index _check_not_implemented _check_tensor_all _check_tensor_all_with "
+        "_check_type _check_value _check_with _softmax_backward_data"
     ),
     "serialization": "load save save_async",
     "signal.rooted": "bartlett_window blackman_window hamming_window hann_window kaiser_window",

@@ -9,7 +9,9 @@ from tabgrad.core.naming import Package
 
 
 class memory_format:
-    """How PyTorch would lay out a tensor's elements: a hint that changes nothing here but is checked.
+    """How PyTorch would lay out a tensor's elements.
+
+    What asks for one by name, as `to` and `clone`, gives strides as in PyTorch; results of ops are row-major.
 
     >>> import tabgrad as tg
     >>> tg.channels_last
@@ -33,15 +35,15 @@ channels_last = memory_format("channels_last", 4)
 channels_last_3d = memory_format("channels_last_3d", 5)
 
 
-def check_format(name: str, given: Any, rank: int) -> None:
-    """Raise unless `given` is None or a memory format that a tensor of this rank can have."""
+def check_format(name: str, given: Any, rank: int | None) -> None:
+    """Raise unless `given` is None or a memory format that a tensor of this rank, if told, can have."""
     if given is None:
         return
     if not isinstance(given, memory_format):
         raise TypeError(
             f"{name}(): argument 'memory_format' must be tabgrad.memory_format, not {type(given).__name__}"
         )
-    if given.rank not in (None, rank):
+    if rank is not None and given.rank not in (None, rank):
         raise ShapeError(f"required rank {given.rank} tensor to use {given.name} format")
 
 

@@ -283,20 +283,28 @@ def contiguous(self: Tensor, memory_format: MemoryFormat | None = contiguous_for
 
     With `memory_format` a format whose channels come last, a copy whose strides are such.
     """
+    check_format("contiguous", memory_format, len(self.spec.shape))
     if is_contiguous(self, memory_format):
         return self
     if memory_format is None or memory_format.rank is None:
         return e.copy.bind(self)
-    last = (0, *range(2, memory_format.rank), 1)
-    back = (0, memory_format.rank - 1, *range(1, memory_format.rank - 1))
-    return permute(e.copy.bind(v.permute.bind(self, dims=last)), back)
+    return in_format(self, memory_format.rank)
+
+
+def in_format(x: Tensor, rank: int) -> Tensor:
+    """Return a copy whose channels come last: its strides are those of a view of one that is row-major."""
+    last = (0, *range(2, rank), 1)
+    back = (0, rank - 1, *range(1, rank - 1))
+    return permute(e.copy.bind(v.permute.bind(x, dims=last)), back)
 
 
 def is_contiguous(self: Tensor, memory_format: MemoryFormat | None = contiguous_format) -> bool:
     """Return whether the elements would lie in row-major order in PyTorch's memory, or in a format's."""
     shape = self.spec.shape
-    check_format("is_contiguous", memory_format, len(shape))
+    check_format("is_contiguous", memory_format, None)
     if memory_format is not None and memory_format.rank is not None:
+        if memory_format.rank != len(shape):
+            return False
         found = stride(self)
         last = (0, *range(2, memory_format.rank), 1)
         return strides.is_row_major(tuple(shape[d] for d in last), tuple(found[d] for d in last))
@@ -322,6 +330,8 @@ def storage_offset(self: Tensor) -> int:
 def clone(input: Tensor, *, memory_format: MemoryFormat | None = None) -> Tensor:
     """Return a copy with values of its own; derivatives flow through."""
     check_format("clone", memory_format, len(input.spec.shape))
+    if memory_format is not None and memory_format.rank is not None:
+        return in_format(input, memory_format.rank)
     return e.copy.bind(input)
 
 

@@ -411,9 +411,7 @@ class FunctionRule:
         ctx.needs_input_grad = needs
         if ctx._materialize:
             cts = [
-                filled(0, s, node.out_device)
-                if ct is None and s is not None and s.dtype.is_differentiable
-                else ct
+                filled(0, s, node.out_device) if ct is None and s is not None else ct
                 for ct, s in zip(cts, node.out_spec, strict=True)
             ]
         ctx._loaded = tuple([_loaded(slot, node, lowered, graph) for slot in node.kept or ()])

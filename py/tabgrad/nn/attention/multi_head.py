@@ -36,9 +36,13 @@ class MultiheadAttention(Module):
         dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
+        if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
-                f"embed_dim must be a positive multiple of num_heads, got {embed_dim} and {num_heads}"
+                f"embed_dim and num_heads must be greater than 0, got {embed_dim} and {num_heads}"
+            )
+        if embed_dim % num_heads:
+            raise AssertionError(
+                f"embed_dim must be divisible by num_heads, got {embed_dim} and {num_heads}"
             )
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         self.embed_dim = embed_dim

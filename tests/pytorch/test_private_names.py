@@ -1,0 +1,79 @@
+"""Names that PyTorch keeps for itself and that programs call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tabgrad as tg
+from tabgrad import _utils
+
+
+def test_tensors_go_into_one_vector_and_back() -> None:
+    given = [tg.ones(2, 3, device="cpu"), tg.zeros(1, device="cpu"), tg.tensor(5.0, device="cpu")]
+    flat = _utils._flatten_dense_tensors(given)
+    assert flat.tolist() == [1, 1, 1, 1, 1, 1, 0, 5]
+    back = _utils._unflatten_dense_tensors(flat, given)
+    assert [t.tolist() for t in back] == [t.tolist() for t in given]
+    assert _utils._flatten_dense_tensors(given[:1]).shape == (6,)
+    groups = list(_utils._take_tensors([*given, tg.ones(1, dtype=tg.int8, device="cpu")], 24))
+    assert [[t.numel() for t in g] for g in groups] == [[6], [1, 1], [1]]
+
+
+def test_indices_of_devices() -> None:
+    assert _utils._get_device_index(3) == 3
+    assert _utils._get_device_index("cpu", allow_cpu=True) == -1
+    assert _utils._get_device_index(None, optional=True) == 0
+    for wrong in ("cpu", None):
+        with pytest.raises(ValueError, match="Expected a"):
+            _utils._get_device_index(wrong)
+
+
+def test_an_error_is_raised_elsewhere_with_its_traceback() -> None:
+    class Odd(Exception):
+        def __init__(self, a: int, b: int) -> None:
+            super().__init__(a, b)
+
+    for error, kind in ((KeyError("here"), KeyError), (Odd(1, 2), RuntimeError)):
+        try:
+            raise error
+        except Exception:
+            wrapped = _utils.ExceptionWrapper(where="in worker 3")
+        with pytest.raises(kind, match="in worker 3"):
+            wrapped.reraise()
+
+
+def test_conditions() -> None:
+    tg._assert(tg.tensor(True, device="cpu"), "fine")
+    with pytest.raises(AssertionError, match=r"^no$"):
+        tg._assert(1 > 2, "no")
+
+
+def test_errors_of_cuda_have_names_there() -> None:
+    assert tg.cuda.OutOfMemoryError is tg.OutOfMemoryError
+    if not tg.cuda.is_available():
+        with pytest.raises(tg.DeviceError):
+            tg.cuda.mem_get_info()
+
+
+def test_gradients_of_marked_outputs_are_zeros() -> None:
+    seen: list[Any] = []
+
+    class Several(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            marked = x > 0, x.clone()
+            ctx.mark_non_differentiable(*marked)
+            return x * 2, *marked, "text"
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            seen.extend(grads)
+            return grads[0] * 2
+
+    x = tg.tensor([1.0, -1.0], device="cpu", requires_grad=True)
+    Several.apply(x)[0].sum().backward()
+    assert [g if g is None else (g.tolist(), g.dtype) for g in seen] == [
+        ([1.0, 1.0], tg.float32), ([False, False], tg.bool), ([0.0, 0.0], tg.float32), None,
+    ]  # fmt: skip
