@@ -100,9 +100,14 @@ const PARALLEL = [...PROCESSES, "--dist", "worksteal"];
  * takes longest comes first.
  */
 async function browser() {
-  await must("The site could not be built.", process.execPath, [at(".dev/build.mjs"), "--lab", "--quick"], {
-    cwd: root,
-  });
+  await must(
+    "The site could not be built.",
+    process.execPath,
+    [at(".dev/build.mjs"), "--lab", "--quick"],
+    {
+      cwd: root,
+    },
+  );
   const env = { TABGRAD_SITE: "built" };
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
   const files = ["tests/web/test_page_digits.py", "tests/web", "--ignore=tests/web/inside"];
