@@ -49,6 +49,7 @@ def run_all(page: Page, notebook: str) -> list[str]:
         expect(prompt).to_have_text(f"[{i + 1}]:", timeout=120 * SECONDS)
         errors = cells.nth(i).locator("[data-mime-type='application/vnd.jupyter.error']")
         assert errors.all_inner_texts() == []
+    page.wait_for_timeout(1000)  # what the last cell prints is drawn a little after its number
     areas = [cells.nth(i).locator(".jp-OutputArea-output") for i in range(cells.count())]
     return ["\n".join(area.all_inner_texts()) for area in areas]
 
