@@ -13,12 +13,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
+MARK = re.compile(rb"  # (?:fmt: skip|type: ignore\[[^\]\n]*\]|noqa: \w+)$", re.MULTILINE)
+"""What only formatters and checkers read, at the end of a line of Python."""
+SPARE = {".wgsl": REMARK, ".py": MARK}
 
 
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks.
+    Shaders go without remarks, Python without marks for tools; lines of Python keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -31,8 +34,9 @@ class Tighter(BuildHookInterface):
         with zipfile.ZipFile(made) as old, zipfile.ZipFile(packed, "w") as new:
             for file in old.infolist():
                 data = old.read(file)
-                if file.filename.endswith(".wgsl"):
-                    short = REMARK.sub(b"", data)
+                spare = SPARE.get(pathlib.PurePosixPath(file.filename).suffix)
+                if spare is not None:
+                    short = spare.sub(b"", data)
                     changed[_told(file.filename, data)] = _told(file.filename, short)
                     data = short
                 elif file.filename.endswith(".dist-info/RECORD"):  # which is the last

@@ -21,15 +21,26 @@ def matrices():
 # -- autocast ------------------------------------------------------------------------------------------------
 
 
-def test_products_are_half_and_delicate_ops_single():
+@pytest.mark.every_host
+def test_delicate_ops_are_single_but_on_the_cpu(device):
+    with tg.device(device):
+        half = tg.rand(4, 4).to(tg.bfloat16) + 0.5
+        with tg.autocast(device, dtype=tg.bfloat16):
+            for fn in (tg.exp, tg.log, tg.sum, lambda x: x**2.5, lambda x: x.softmax(-1), tg.rsqrt):
+                assert fn(half).dtype is (tg.bfloat16 if device == "cpu" else tg.float32)
+            assert tg.nn.functional.mse_loss(half, half + 1).dtype is tg.float32
+            assert half.prod().dtype is tg.float32
+
+
+def test_products_are_half_and_losses_single():
     a, b = matrices()
     with tg.autocast("cpu"):
         assert (a @ b).dtype is tg.bfloat16
         assert tg.nn.functional.linear(a, b, b[0]).dtype is tg.bfloat16
         assert tg.nn.functional.conv2d(a[None, None], b[None, None], b[0, :1]).dtype is tg.bfloat16
         half = a @ b
-        for fn in (tg.exp, tg.log, tg.sum, lambda x: x**2.5, lambda x: tg.softmax(x, -1), tg.rsqrt):
-            assert fn(half).dtype is tg.float32
+        for fn in (tg.nn.functional.mse_loss, tg.nn.functional.l1_loss):
+            assert fn(half, a).dtype is fn(half, half).dtype is tg.float32
         assert tg.relu(half).dtype is tg.bfloat16
         assert (half + a).dtype is tg.float32
         assert (a.double() @ b.double()).dtype is tg.float64
@@ -44,7 +55,8 @@ def test_products_in_bfloat16(device):
         with tg.autocast(device, dtype=tg.bfloat16):
             y = a @ b
             assert y.dtype is tg.bfloat16
-            assert y.sum().dtype is tg.nn.functional.layer_norm(y, (4,)).dtype is tg.float32
+            wanted = tg.bfloat16 if device == "cpu" else tg.float32
+            assert y.sum().dtype is tg.nn.functional.layer_norm(y, (4,)).dtype is wanted
         assert y.tolist() == [[4.0] * 4] * 4
 
 
@@ -52,7 +64,7 @@ def test_gradients_come_back_in_single():
     a, b = (m.requires_grad_() for m in matrices())
     with tg.autocast("cpu"):
         loss = ((a @ b).relu() @ b).exp().mean()
-    assert loss.dtype is tg.float32
+    assert loss.dtype is tg.bfloat16
     loss.backward()
     assert a.grad.dtype is tg.float32
     found, a.grad, b.grad = array(b.grad), None, None

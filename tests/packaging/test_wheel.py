@@ -105,6 +105,23 @@ def test_the_record_tells_what_the_files_are(wheel: pathlib.Path) -> None:
             assert (told, size) == (f"sha256={digest.decode()}", str(len(data))), name
 
 
+def test_python_loses_marks_for_tools_and_nothing_else(wheel: pathlib.Path) -> None:
+    marks = 0
+    with zipfile.ZipFile(wheel) as files:
+        for folder in ("py", "native"):
+            for path in sorted((ROOT / folder).rglob("*.py")):
+                kept = files.read(path.relative_to(ROOT / folder).as_posix()).decode().split("\n")
+                lines = path.read_text("utf-8").split("\n")
+                for a, b in zip(kept, lines, strict=True):
+                    if a != b:
+                        marks += 1
+                        assert b.startswith(a + "  # "), b
+                        assert re.fullmatch(
+                            r"  # (fmt: skip|(type: ignore|noqa).*)", b[len(a) :]
+                        ), b
+    assert marks > 900
+
+
 def test_shaders_lose_their_remarks_and_nothing_else(wheel: pathlib.Path) -> None:
     with zipfile.ZipFile(wheel) as files:
         for path in sorted((ROOT / "shaders").rglob("*.wgsl")):

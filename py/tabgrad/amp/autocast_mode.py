@@ -23,6 +23,8 @@ SINGLE = frozenset((
     "reduce_prod", "reduce_sum", "rsqrt", "sinh", "tan",
 ))  # fmt: skip
 """Ops that run in single precision: half has too little range or too few digits for them."""
+SINGLE_ON_CPU = frozenset(("prod", "reduce_prod"))
+"""Those on the CPU, whose half precision is bfloat16 with the range of single; PyTorch's lists say the same."""
 DTYPES = {"cpu": dt.bfloat16, "webgpu": dt.float16, "cuda": dt.float16}
 
 
@@ -43,7 +45,7 @@ class Casting:
         """Return the arguments of `op` in the precision it is to run in."""
         if op.name in HALF:
             return self.lowered(args)
-        if op.name in SINGLE:
+        if op.name in (SINGLE_ON_CPU if self.kind == "cpu" else SINGLE):
             return tuple([self.to(a, dt.float32) if self.is_half(a) else a for a in args])
         return args
 
@@ -147,13 +149,14 @@ def _current(device_type: str | None) -> Casting | None:
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """Return whether autocast is on, for a type of device or any.
+    """Return whether autocast is on, for a type of device, "cuda" if none is named.
 
     >>> import tabgrad as tg
-    >>> tg.amp.is_autocast_enabled()
-    False
+    >>> with tg.autocast("cpu"):
+    ...     tg.amp.is_autocast_enabled(), tg.amp.is_autocast_enabled("cpu")
+    (False, True)
     """
-    return _current(device_type) is not None
+    return _current("cuda" if device_type is None else device_type) is not None
 
 
 def get_autocast_dtype(device_type: str) -> dt.DType:

@@ -271,18 +271,23 @@ def widened(fn: F) -> F: ...
 
 
 @overload
-def widened(*, first: bool = False, autocast: bool = False) -> Callable[[F], F]: ...
+def widened(
+    *, first: bool = False, autocast: bool = False, cpu: bool = False
+) -> Callable[[F], F]: ...
 
 
-def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> Any:
+def widened(
+    fn: Any = None, *, first: bool = False, autocast: bool = False, cpu: bool = False
+) -> Any:
     """Make a function of several ops compute in float32 for half-precision arguments.
 
     As in PyTorch, float16 and bfloat16 tensors are cast first, and the result is rounded once: to the promoted
     dtype of all floating-point arguments, or with `first` to the dtype of the first argument. With `autocast`
-    the result stays float32 while autocast is on.
+    the result stays float32 while that is on for an accelerator, with `cpu` while it is for the CPU: PyTorch's
+    lists differ.
     """
     if fn is None:
-        return functools.partial(widened, first=first, autocast=autocast)
+        return functools.partial(widened, first=first, autocast=autocast, cpu=cpu)
 
     @functools.wraps(fn)
     def call(*args: Any, **named: Any) -> Any:
@@ -300,9 +305,9 @@ def widened(fn: Any = None, *, first: bool = False, autocast: bool = False) -> A
         if not first:
             target = functools.reduce(dt.promote, [d for d in given if d.category >= dt.FLOAT])
         y = fn(*[single(a) for a in args], **{name: single(a) for name, a in named.items()})
-        if target not in dt.HALVES or (autocast and MODE.get().autocast is not None):
-            return y
-        return _rounded(y, target)
+        casting = MODE.get().autocast
+        stays = casting is not None and (cpu if casting.kind == "cpu" else autocast)
+        return y if stays or target not in dt.HALVES else _rounded(y, target)
 
     return call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ShapeError
-from tabgrad.core.promotion import refuse_bool
+from tabgrad.core.promotion import refuse_bool, widened
 from tabgrad.ops import view as v
 from tabgrad.tensor import reductions
 from tabgrad.tensor.aliasing import reshaped, view_with
@@ -90,6 +90,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return diag_embed(reshaped(input, (input.spec.size,)), offset)
 
 
+@widened(cpu=True)
 def trace(input: Tensor) -> Tensor:
     """Return the sum of the diagonal of a matrix."""
     if len(input.spec.shape) != 2:

@@ -189,11 +189,14 @@ ger = outer
 
 def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
     factors = [number("addmm", n) for n in (beta, alpha)]
-    if input.spec.dtype is not product.spec.dtype and MODE.get().autocast is None:
-        raise DTypeError(
-            f"addmm: self and mat2 must have the same dtype, but got {input.spec.dtype!r} and "
-            f"{product.spec.dtype!r}"
-        )
+    if input.spec.dtype is not product.spec.dtype:
+        casting = MODE.get().autocast
+        if casting is None:
+            raise DTypeError(
+                f"addmm: self and mat2 must have the same dtype, but got {input.spec.dtype!r} and "
+                f"{product.spec.dtype!r}"
+            )
+        (input,) = casting.lowered((input,))
     if product.spec.dtype.category == dt.INT:
         factors = [int(n) for n in factors]
     return _sum(input, product, *factors)

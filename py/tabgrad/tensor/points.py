@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.promotion import widened
+from tabgrad.core.promotion import single, widened
 from tabgrad.core.shape import broadcast, with_ones
 from tabgrad.core.tensor_arguments import of_tensors
-from tabgrad.core.trace import Box
+from tabgrad.core.trace import MODE, Box, using
 from tabgrad.ops import elementwise as e, indexing as i, linalg, rounding as r, view
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import expand, reshape
@@ -50,6 +50,9 @@ def cdist(
     tensor([[0., 5.],
             [5., 0.]])
     """
+    if MODE.get().autocast is not None:
+        with using(MODE.get().replace(autocast=None)):
+            return cdist(single(x1), single(x2), p, compute_mode)
     for name, x in (("X1", x1), ("X2", x2)):
         if len(x.spec.shape) < 2:
             raise ShapeError(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 @takes_out
+@widened(cpu=True)
 def quantile(
     input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",
@@ -42,6 +43,7 @@ def quantile(
 
 
 @takes_out
+@widened(cpu=True)
 def nanquantile(
     input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",

@@ -152,6 +152,7 @@ def adaptive_max_pool2d(
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
+@widened(cpu=True)
 def adaptive_avg_pool3d(input: Tensor, output_size: Dims | Sequence[int | None] | None) -> Tensor:
     """Compute the means of as many regions of `input` [N, C, D, H, W] as `output_size` says."""
     return adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)

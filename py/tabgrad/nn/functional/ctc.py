@@ -47,7 +47,7 @@ def _moved(alpha: Tensor, k: int) -> Tensor:
     return cat.bind(edge, part(alpha, 1, 0, s - k), axis=1)
 
 
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def ctc_loss(
     log_probs: Tensor, targets: Tensor, input_lengths: Tensor | Sequence[int],
     target_lengths: Tensor | Sequence[int], blank: int = 0, reduction: str = "mean",

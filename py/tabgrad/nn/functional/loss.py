@@ -143,7 +143,7 @@ def _class_weights(
 
 @kinked
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
@@ -168,7 +168,7 @@ def nll_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
@@ -266,7 +266,7 @@ def _elementwise_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def mse_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Tensor | None = None,
@@ -277,7 +277,7 @@ def mse_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Tensor | None = None,
@@ -287,7 +287,7 @@ def l1_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
     weight: Tensor | None = None,
@@ -305,7 +305,7 @@ def huber_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
@@ -331,7 +331,7 @@ def _one_shape(name: str, input: Tensor, target: Tensor) -> None:
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -353,7 +353,7 @@ def binary_cross_entropy(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
@@ -370,7 +370,7 @@ def binary_cross_entropy_with_logits(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def kl_div(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
@@ -389,7 +389,7 @@ def kl_div(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
     size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -45,7 +45,7 @@ def margin_ranking_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -57,7 +57,7 @@ def hinge_embedding_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -69,7 +69,7 @@ def soft_margin_loss(
 
 
 @chained
-@widened(first=True, autocast=True)
+@widened(first=True, autocast=True, cpu=True)
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -94,7 +94,7 @@ def cosine_embedding_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
     eps: float = 1e-6, swap: bool = False, size_average: bool | None = None,
@@ -130,7 +130,7 @@ def triplet_margin_with_distance_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -165,7 +165,7 @@ def multi_margin_loss(
 
 
 @chained
-@widened(autocast=True)
+@widened(autocast=True, cpu=True)
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",

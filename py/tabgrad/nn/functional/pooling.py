@@ -229,6 +229,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@widened(cpu=True)
 def max_pool3d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     dilation: Dims = 1, ceil_mode: bool = False, return_indices: bool = False,
@@ -284,6 +285,7 @@ def avg_pool2d(
     )
 
 
+@widened(cpu=True)
 def avg_pool3d(
     input: Tensor, kernel_size: Dims, stride: Dims | None = None, padding: Dims = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,

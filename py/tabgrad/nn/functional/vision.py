@@ -321,7 +321,7 @@ def _padded(p: Tensor, m: int, padding: str, corners: bool) -> Tensor:
 
 @kinked
 @chained
-@widened
+@widened(cpu=True)
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
