@@ -220,3 +220,25 @@ def test_the_buffer_of_errors_is_one_of_them(buffers: int) -> None:
     assert kept
     for stored in device.backend.plans.values():
         assert all(len(set(k.slots)) <= buffers for k in stored.plan.kernels)
+
+
+@pytest.mark.parametrize(
+    "name", ["softmax", "logsumexp", "amax", "amin", "all", "any", "of a doubled constant"]
+)
+def test_extremes_of_constants_are_read_and_not_searched(device: Any, name: str) -> None:
+    x = tg.ones(3, 20, device=device)
+    y = {
+        "softmax": lambda: x.softmax(1),
+        "logsumexp": lambda: x.logsumexp(1),
+        "amax": lambda: x.exp().amax(1),
+        "amin": lambda: x.exp().amin(0),
+        "all": lambda: (x > 0).all(1),
+        "any": lambda: (x > 0).any(),
+        "of a doubled constant": lambda: (x * 2).softmax(1),
+    }[name]()
+    (kernel,) = tg.compiler.explain(y).kernels
+    assert kernel.source is not None
+    body = kernel.source[kernel.source.index("fn main") :]
+    assert "max" not in body
+    if name in ("amax", "amin", "all", "any"):
+        assert "for (" not in body

@@ -239,6 +239,8 @@ def _two_steps(name: str) -> Rule:
         (x,) = srcs
         axes: Any = params["axes"]
         row = math.prod(x.shape[a] for a in axes)
+        if name in IDEMPOTENT and _is_uniform(x) and p.decide("filled row", lambda: row > 0):
+            return _first_along(p, x, axes)
         inner = row // max(x.shape[axes[0]], 1) if axes else 1
         rows = math.prod(x.shape) // max(row, 1)
         pays = row > LONG_ROW and rows <= 256
@@ -255,6 +257,30 @@ def _two_steps(name: str) -> Rule:
         return apply(p, name, first, axes=(len(flat.shape) - 2,))
 
     return split
+
+
+IDEMPOTENT = frozenset(("peak", "reduce_all", "reduce_any", "reduce_max", "reduce_min"))
+"""Reductions of which many equal elements give that element."""
+
+
+def _is_uniform(x: Node, depth: int = 8) -> bool:
+    """Whether `x` is computed of constants alone, so that all its elements are equal."""
+    if x.op is None or not depth:
+        return False
+    uniform = x.op is FULL or x.op.family == "elementwise"
+    return uniform and all(_is_uniform(s, depth - 1) for s in x.srcs)
+
+
+def _first_along(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
+    """Take the first element along the axes.
+
+    Compilers unroll the loop over a constant, and Mesa's then takes exponential time for what uses its result.
+    """
+    stops = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    none = (0,) * len(stops)
+    first = apply(p, "slice", x, starts=none, stops=stops, steps=(1,) * len(stops))
+    shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    return apply(p, "reshape", first, shape=shape)
 
 
 def _rows_of(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
