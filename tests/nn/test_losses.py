@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import tabgrad as tg
 from tabgrad import nn
 
 FIRST = ("L1Loss", "MSELoss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss", "MultiLabelMarginLoss")
@@ -41,3 +42,16 @@ def test_what_stands_between_the_flags() -> None:
     assert (triplet.swap, triplet.reduction) == (True, "sum")
     margin = nn.MultiMarginLoss(1, 1.0, None, None, False)
     assert margin.reduction == "none"
+
+
+@pytest.mark.every_host
+def test_lengths_and_targets_of_ctc_may_be_on_the_cpu(device: str) -> None:
+    tg.manual_seed(0)
+    log_probs = tg.randn(6, 2, 5, device="cpu").log_softmax(-1)
+    targets, lengths = tg.tensor([[1, 2], [3, 0]], device="cpu"), ([6, 5], [2, 1])
+    wanted = float(tg.nn.functional.ctc_loss(log_probs, targets, *lengths))
+    on_cpu = [tg.tensor(v, device="cpu") for v in lengths]
+    for given in (targets, targets.to(device), tg.tensor([1, 2, 3], device="cpu")):
+        found = tg.nn.functional.ctc_loss(log_probs.to(device), given, *on_cpu)
+        assert found.device.type == device
+        assert abs(float(found) - wanted) < 1e-4

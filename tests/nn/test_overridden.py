@@ -253,3 +253,23 @@ def test_arguments_go_on_to_other_bases() -> None:
     assert Both(5).size == 5
     with pytest.raises(TypeError, match="takes no arguments"):
         nn.Module(5)
+
+
+@grouped(
+    "name",
+    (
+        "ReLU6.min_val", "ReLU6.max_val", "MultiheadAttention._qkv_same_embed_dim", "Upsample.name",
+        "TransformerEncoderLayer.activation_relu_or_gelu", "SyncBatchNorm.process_group",
+        "Conv2d._reversed_padding_repeated_twice", "Conv2d.transposed",
+    ),
+)  # fmt: skip
+def test_what_pytorchs_forward_reads_of_a_module_is_there(name: str) -> None:
+    """A module that is saved whole runs in PyTorch."""
+    kind, _, attribute = name.partition(".")
+    args, wanted = {
+        "min_val": ((), 0.0), "max_val": ((), 6.0), "_qkv_same_embed_dim": ((4, 2), True),
+        "name": ((), "Upsample"), "activation_relu_or_gelu": ((4, 2, 8), 1),
+        "process_group": ((3,), None), "transposed": ((1, 1, 1), False),
+        "_reversed_padding_repeated_twice": ((1, 1, 3, 1, (1, 2)), [2, 2, 1, 1]),
+    }[attribute]  # fmt: skip
+    assert getattr(getattr(nn, kind)(*args), attribute) == wanted

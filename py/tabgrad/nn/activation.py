@@ -53,12 +53,6 @@ class ReLU(_MaybeInplace):
     _fn = F.relu
 
 
-class ReLU6(_MaybeInplace):
-    """min(max(0, x), 6)."""
-
-    _fn = F.relu6
-
-
 class SiLU(_MaybeInplace):
     """x · sigmoid(x), also called swish."""
 
@@ -143,7 +137,8 @@ class RReLU(_Activation):
 class Hardtanh(_Activation):
     """x clamped to [min_val, max_val]."""
 
-    _fn, _options = F.hardtanh, ("min_val", "max_val")
+    _fn = F.hardtanh
+    _options: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False,
@@ -158,6 +153,16 @@ class Hardtanh(_Activation):
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace
+
+
+class ReLU6(Hardtanh):
+    """min(max(0, x), 6)."""
+
+    _fn = F.relu6
+    _options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
 
 
 class Threshold(_Activation):

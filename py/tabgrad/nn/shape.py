@@ -157,6 +157,7 @@ class Upsample(Layer):
         recompute_scale_factor: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.name = type(self).__name__
         self.size = size
         factor: Any = scale_factor
         if isinstance(scale_factor, tuple):

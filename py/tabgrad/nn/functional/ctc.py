@@ -16,6 +16,7 @@ from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.reduction import reduce_sum
 from tabgrad.ops.rounding import bitwise_and, eq, gt, isinf, lt, ne
 from tabgrad.ops.view import expand, part, reshape
+from tabgrad.tensor.conversion import convert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,8 @@ def ctc_loss(
 
     `log_probs` is [T, N, C] (or [T, C]). `targets` holds class indices: [N, S], padded at the end, or those of
     all N sequences joined, which reads the lengths. Lengths are [N]. The mean divides by the target lengths
-    first. With `zero_infinity` impossible targets cost 0.
+    first. With `zero_infinity` impossible targets cost 0. Targets and lengths may be on the CPU beside an
+    accelerator. The gradient by `log_probs` is the derivative.
     """
     needs_float("ctc_loss", log_probs)
     single = len(log_probs.spec.shape) == 2
@@ -75,6 +77,7 @@ def ctc_loss(
             f"ctc_loss: log_probs tensor must not be empty, got {log_probs.spec.shape}"
         )
     lengths = [_lengths(v, n, log_probs) for v in (input_lengths, target_lengths)]
+    targets = _beside(targets, log_probs)
     if len(targets.spec.shape) == 1 and not single:
         targets = _padded(targets, target_lengths, blank)
     targets = reshape.bind(targets, shape=(n, targets.spec.size // max(1, n)))
@@ -114,10 +117,15 @@ def _padded(targets: Tensor, lengths: Tensor | Sequence[int], blank: int) -> Ten
     return reshape.bind(cat.bind(*rows, axis=0), shape=(len(sizes), width))
 
 
+def _beside(x: Any, like: Tensor) -> Any:
+    """Return a tensor of the CPU on the device of `like`, and others as they are."""
+    return convert(x, None, like.device, False) if x.device.type == "cpu" else x
+
+
 def _lengths(v: Tensor | Sequence[int], n: int, like: Tensor) -> Tensor:
     kind = like.device.index_dtype
     if isinstance(v, Box):
-        return reshape.bind(cast(v, kind), shape=(n,))
+        return reshape.bind(cast(_beside(v, like), kind), shape=(n,))
     line = [v] if isinstance(v, int) else list(v)
     return cat.bind(*(constant(int(k), spec((1,), kind), like.device) for k in line), axis=0)
 
