@@ -137,7 +137,7 @@ class RReLU(_Activation):
 class Hardtanh(_Activation):
     """x clamped to [min_val, max_val]."""
 
-    _fn = F.hardtanh
+    _fn: ClassVar[Callable[..., Tensor]] = F.hardtanh
     _options: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
 
     def __init__(
