@@ -61,6 +61,10 @@ CALLS: dict[str, Any] = {
     "Linear._load_from_state_dict": (
         (4, 2), lambda m: wrapped(m).load_state_dict(wrapped(nn.Linear(4, 2)).state_dict()),
     ),
+    "Linear._call_impl": ((4, 2), lambda m: m(X)),
+    "AdaptiveLogSoftmaxWithLoss._get_full_log_prob": ((4, 6, [2]), lambda m: m.log_prob(X[0])),
+    "LazyLinear.initialize_parameters": ((2,), lambda m: m(X)),
+    "LazyLinear.reset_parameters": ((2,), lambda m: m(X)),
     "Linear.named_modules": ((4, 2), lambda m: list(wrapped(m).modules())),
     "Linear.named_parameters": ((4, 2), lambda m: list(m.parameters())),
     "Linear._named_members": ((4, 2), lambda m: list(m.parameters())),
@@ -240,6 +244,27 @@ def test_schedules_and_loaders_call_what_subclasses_replace() -> None:
 
     assert len(list(Loader([1, 2, 3], batch_size=2))) == 2
     assert seen[-1] == "iterator"
+
+
+def test_scalers_call_what_subclasses_replace() -> None:
+    seen: list[str] = []
+
+    class Scaler(tg.amp.GradScaler):
+        def _unscale_grads_(self, *args: Any) -> Any:
+            seen.append("unscale")
+            return super()._unscale_grads_(*args)
+
+        def _maybe_opt_step(self, *args: Any, **kwargs: Any) -> Any:
+            seen.append("step")
+            return super()._maybe_opt_step(*args, **kwargs)
+
+    w = tg.ones(2, device="cpu", requires_grad=True)
+    optimizer, scaler = tg.optim.SGD([w], 1.0), Scaler("cpu")
+    scaler.scale((w * w).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert seen == ["unscale", "step"]
+    assert w.tolist() == [-1.0, -1.0]
 
 
 def test_arguments_go_on_to_other_bases() -> None:

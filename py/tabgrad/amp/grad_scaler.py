@@ -103,23 +103,32 @@ class GradScaler:
             raise GradientError(
                 "unscale_: no parameter of the optimizer has a gradient; call backward() first"
             )
-        self._found[key] = self._unscaled(grads)
-
-    def _unscaled(self, grads: list[Any]) -> Tensor:
-        """Unscale the gradients in place; return whether one of them is not finite."""
         scale = self._state(grads[0].device)[0]
-        kinds: dict[Any, list[Any]] = {}
-        for g in grads:
-            kinds.setdefault((g.dtype, g.device), []).append(g)
-        bad: Tensor | None = None
         with tg.no_grad():
-            inverse = 1.0 / scale
+            none = tg.zeros((), device=scale.device)
+            found = self._unscale_grads_(optimizer, 1.0 / scale, none, False)
+            bad, *others = [x.to(scale.device) != 0 for x in found.values()]
+            for other in others:
+                bad = tg.logical_or(bad, other)
+        self._found[key] = bad
+
+    def _unscale_grads_(
+        self, optimizer: Any, inv_scale: Tensor, found_inf: Tensor, allow_fp16: bool
+    ) -> dict[Any, Tensor]:
+        """Unscale the gradients in place; return for each device whether one of them is not finite.
+
+        A subclass may replace it; gradients in float16 are taken in any case.
+        """
+        kinds: dict[Any, list[Any]] = {}
+        for g in gradients_of(optimizer):
+            kinds.setdefault((g.dtype, g.device), []).append(g)
+        bad: dict[Any, Tensor] = {}
+        with tg.no_grad():
             for (dtype, device), members in kinds.items():
-                vector = joined(members).to(tg.float32) * inverse.to(device)
-                found = tg.logical_not(tg.isfinite(vector)).any().to(scale.device)
-                bad = found if bad is None else tg.logical_or(bad, found)
+                vector = joined(members).to(tg.float32) * inv_scale.to(device)
+                found = tg.logical_not(tg.isfinite(vector)).any()
+                bad[device] = tg.logical_or(bad[device], found) if device in bad else found
                 write_parts(members, vector.to(dtype))
-        assert bad is not None
         return bad
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -136,12 +145,21 @@ class GradScaler:
         self._stepped.add(key)
         found = self._found[key]
         if capturing() is None:
-            return None if found.item() else optimizer.step(*args, **kwargs)
+            state = {"found_inf_per_device": {found.device: found}}
+            return self._maybe_opt_step(optimizer, state, *args, **kwargs)
         optimizer.found_inf = found
         try:
             return optimizer.step(*args, **kwargs)
         finally:
             optimizer.found_inf = None
+
+    def _maybe_opt_step(
+        self, optimizer: Any, optimizer_state: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Do the step if all gradients were finite; a subclass may replace it."""
+        if any(x.item() for x in optimizer_state["found_inf_per_device"].values()):
+            return None
+        return optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: Any = None) -> None:
         """Set the scale for the next step: by what was found in this one, or to `new_scale`."""

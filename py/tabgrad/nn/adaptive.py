@@ -103,7 +103,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def log_prob(self, input: Tensor) -> Tensor:
         """Return the log-probabilities of all classes, (N, n_classes)."""
-        head = F.log_softmax(self.head(input), dim=-1)
+        return self._get_full_log_prob(input, self.head(input))
+
+    def _get_full_log_prob(self, input: Tensor, head_output: Tensor) -> Tensor:
+        head = F.log_softmax(head_output, dim=-1)
         parts = [head[..., : self.shortlist_size]]
         for i, cluster in enumerate(self.tail):
             at = self.shortlist_size + i

@@ -130,8 +130,8 @@ class Sequential(_Row):
 
     def forward(self, input: Any) -> Any:
         """Pass `input` through all modules."""
-        for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]
+        for module in self:
+            input = module(input)
         return input
 
     def __add__(self, other: Sequential) -> Sequential:

@@ -21,6 +21,11 @@ class Hooked:
 
     _hooks: Hooks
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_call_impl" in vars(cls) and "__call__" not in vars(cls):
+            cls.__call__ = _wrapped_call_impl  # type: ignore[method-assign]
+
     def _hook(
         self, kind: str, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
@@ -98,6 +103,13 @@ class Hooked:
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may change the lists of keys."""
         return self._hook("load_state_dict_post", hook)
+
+
+def _wrapped_call_impl(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a module whose class replaces `_call_impl`."""
+    if self._compiled_call_impl is not None:
+        return self._compiled_call_impl(*args, **kwargs)
+    return self._call_impl(*args, **kwargs)
 
 
 class Hook(NamedTuple):
