@@ -95,6 +95,7 @@ def _shown(value: object) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tabgrad", description=tg.__doc__)
+    parser.add_argument("--version", action="version", version=f"tabgrad {tg.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     info = commands.add_parser(
         "info", help="print devices, adapters, features, limits and versions"

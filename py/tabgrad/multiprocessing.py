@@ -70,8 +70,12 @@ class SpawnContext:
         """
         from multiprocessing.connection import wait
 
-        running = [p for p in self.processes if p.exitcode is None]
-        wait([p.sentinel for p in running], timeout)
+        codes = [p.exitcode for p in self.processes]
+        if not any(codes):
+            wait(
+                [p.sentinel for p, code in zip(self.processes, codes, strict=True) if code is None],
+                timeout,
+            )
         failed = [i for i, p in enumerate(self.processes) if p.exitcode]
         if not failed:
             return all(p.exitcode == 0 for p in self.processes)

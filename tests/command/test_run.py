@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import tabgrad as tg
 from tabgrad import __main__ as command
 
 
@@ -132,6 +133,9 @@ def test_check_lists_what_is_missing(
 
 
 def test_help_and_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--version"])
+    assert capsys.readouterr().out == f"tabgrad {tg.__version__}\n"
     assert command.main(["run", "--help"]) == 0
     assert "usage: python -m tabgrad run" in capsys.readouterr().out
     assert command.main(["run"]) == 2

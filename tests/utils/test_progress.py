@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import io
 import pathlib
@@ -150,3 +152,53 @@ def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.Monke
     event["values"]["more"] = 1.0
     with pytest.raises(ValueError, match="log: a page takes at most 100 values at a time, got 101"):
         runner.plain(event, 0.0)
+
+
+def test_going_through_an_iterable_is_counted(events: list[progress.Event]) -> None:
+    assert list(progress.track("abc", desc="letters")) == ["a", "b", "c"]
+    assert [e["event"] for e in events] == ["start", "update", "update", "update", "end"]
+    assert (events[0]["total"], events[0]["desc"]) == (3, "letters")
+    events.clear()
+    assert list(progress(x for x in (1, 2))) == [1, 2]  # type: ignore[operator]
+    assert events[0]["total"] is None
+    events.clear()
+    with contextlib.suppress(ZeroDivisionError):
+        for x in progress.track([1, 0]):
+            1 / x
+    gc.collect()
+    assert events[-1]["event"] == "end"
+
+
+class Output:
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def update(self, html: str) -> None:
+        self.shown.append(html)
+
+
+def test_a_notebook_gets_one_output_that_is_kept_up_to_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = Output()
+
+    def display(html: str, display_id: bool) -> Output:
+        assert display_id
+        output.shown.append(html)
+        return output
+
+    shell = types.ModuleType("IPython")
+    shell.get_ipython = lambda: object()  # type: ignore[attr-defined]
+    kit = types.ModuleType("IPython.display")
+    kit.display, kit.HTML = display, str  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", kit)
+    monkeypatch.setattr(progress._Notebook, "_PAUSE", 0.0)
+    with progress.bar(2, "<fit>") as bar:
+        bar.update()
+        bar.log(loss=0.5)
+        bar.update()
+    assert 'value="0" max="2"' in output.shown[0]
+    assert 'value="2" max="2"' in output.shown[-1]
+    assert "&lt;fit&gt; · 2/2" in output.shown[-1]
+    assert "loss 0.5" in output.shown[-1]

@@ -70,6 +70,6 @@ def test_a_pytorch_notebook_runs_unmodified(lab: Page) -> None:
 def test_the_first_steps_run_on_the_gpu(lab: Page) -> None:
     first, gradient, curvature, _points, minimum = run_all(lab, "first-steps.ipynb")
     assert "device(type='webgpu')" in first
-    assert gradient.startswith("tensor([ 2.8289, -0.0770, -1.3818,")
-    assert curvature.split() == ["tensor([[12.,", "-1.],", "[-1.,", "48.]])"]
-    assert minimum == "tensor([0.5000, 0.5000])"
+    assert gradient.split()[:3] == ["2.829", "-0.07702", "-1.382"]  # a table
+    assert curvature.split() == ["12", "-1", "-1", "48", "float32", "[2,", "2]", "on", "webgpu"]
+    assert minimum.split()[:2] == ["0.5", "0.5"]

@@ -22,6 +22,7 @@ from tabgrad.compiler.state import State
 from tabgrad.core import tree
 from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
 from tabgrad.core.locks import alone, lock
+from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.hosts.devices import connected
 from tabgrad.tensor.aliasing import replace
@@ -141,6 +142,8 @@ class Compiled:
         for part in getattr(self, "__qualname__", "").split("."):
             found = getattr(found, part, None)
         return found is self
+
+    _repr_html_ = shown_by("compiled")
 
     def __repr__(self) -> str:
         entries = [e for known in self.known.values() for e in known.entries]

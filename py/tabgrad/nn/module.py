@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import tabgrad as tg
+from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE
 from tabgrad.nn import hooks, state
 from tabgrad.nn.conversion import Convertible
@@ -427,6 +428,8 @@ class Module(Convertible, hooks.Hooked):
     def extra_repr(self) -> str:
         """Describe the text between the parentheses of the printed module."""
         return ""
+
+    _repr_html_ = shown_by("module")
 
     def _get_name(self) -> str:
         return type(self).__name__

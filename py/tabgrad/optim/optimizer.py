@@ -20,6 +20,7 @@ from tabgrad.core.capture import (
 )
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.interrupts import uninterruptible
+from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
@@ -478,6 +479,8 @@ class Optimizer:
     ) -> RemovableHandle:
         """Call `hook(optimizer)` after loading."""
         return self._hook("load_post", hook, prepend)
+
+    _repr_html_ = shown_by("optimizer")
 
     def __repr__(self) -> str:
         lines = []

@@ -152,6 +152,7 @@ METHODS = {
         "bincount corrcoef cov histc histogram mode nanquantile quantile"
     ),
     "tensor.storage.StorageMethods": "as_strided as_strided_ as_strided_scatter resize_ resize_as_ set_",
+    "viz.showing.ShownMethods": "_repr_html_",
 }
 """The methods of Tensor, by the class that they are imported from."""
 

@@ -11,14 +11,16 @@ import importlib.util
 import itertools
 import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sized
+from html import escape
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar
 
 from tabgrad.core.settings import on_restore
 
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
+T = TypeVar("T")
 
 _sink: Sink | None = None
 _numbers = itertools.count(1)
@@ -112,8 +114,85 @@ class Bar:
         self.close()
 
 
+def track(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
+    """Go through `iterable` under a progress bar; the module itself can be called for it.
+
+    `total` is the number of steps; without it the length of the iterable, if it has one.
+
+    >>> from tabgrad.utils import progress
+    >>> sum(progress.track(range(4))), sum(progress(range(4)))
+    (6, 6)
+    """
+    size = len(iterable) if total is None and isinstance(iterable, Sized) else total
+    with bar(size, desc) as shown:
+        for item in iterable:
+            yield item
+            shown.update()
+
+
+class _Callable(ModuleType):
+    """This module, which is called as `track` is."""
+
+    def __call__(
+        self, iterable: Iterable[T], total: int | None = None, desc: str = ""
+    ) -> Iterator[T]:
+        return track(iterable, total, desc)
+
+
+sys.modules[__name__].__class__ = _Callable
+
+
 def _terminal() -> Sink:
+    if _in_notebook():
+        return _Notebook()
     return _Tqdm() if importlib.util.find_spec("tqdm") else _Line()
+
+
+def _in_notebook() -> bool:
+    """Whether what is displayed reaches a notebook: IPython runs, and not in a terminal."""
+    found = sys.modules.get("IPython")
+    shell = found.get_ipython() if found is not None else None
+    return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
+
+
+class _Notebook:
+    """Keeps one output of a notebook up to date."""
+
+    _PAUSE = 0.2  # seconds between two drawings
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                self._total, self._desc, self._n = event["total"], event["desc"], 0
+                self._values = dict[str, float]()
+                self._begun = self._drawn = time.monotonic()
+                display = importlib.import_module("IPython.display")
+                self._html = display.HTML
+                self._output = display.display(self._shown(), display_id=True)
+            case "update":
+                self._n = event["n"]
+                if time.monotonic() - self._drawn > self._PAUSE:
+                    self._draw()
+            case "log":
+                self._values |= event["values"]
+            case "end":
+                self._draw()
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        if self._output is not None:
+            self._output.update(self._shown())
+
+    def _shown(self) -> Any:
+        rate = self._n / max(time.monotonic() - self._begun, 1e-9)
+        count = f"{self._n}/{self._total}" if self._total else str(self._n)
+        parts = [escape(self._desc), count, f"{rate:.1f} steps/s" if self._n else ""]
+        parts += [f"{escape(name)} {value:.4g}" for name, value in self._values.items()]
+        limits = f'value="{self._n}" max="{self._total}"' if self._total else ""
+        words = " · ".join(part for part in parts if part)
+        return self._html(
+            f'<progress {limits} style="vertical-align:middle"></progress> <code>{words}</code>'
+        )
 
 
 class _Tqdm:
@@ -123,6 +202,8 @@ class _Tqdm:
         match event["event"]:
             case "start":
                 tqdm = importlib.import_module("tqdm").tqdm
+                if sys.platform == "emscripten":
+                    tqdm.monitor_interval = 0  # it would start a thread, and warn that it can't
                 self._bar = tqdm(total=event["total"], desc=event["desc"] or None)
                 self._values: dict[str, float] = {}
             case "update":

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import tabgrad as tg
+from tabgrad.core.shown import shown_by
 from tabgrad.utils.data.sampler import python_generator
 
 T_co = TypeVar("T_co", covariant=True)
@@ -19,6 +20,8 @@ class Dataset(Generic[T_co]):
 
     With `__getitems__(indices)`, which returns a list, a loader fetches whole batches.
     """
+
+    _repr_html_ = shown_by("dataset")
 
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__")
