@@ -98,6 +98,7 @@ if _typing.TYPE_CHECKING:
         optim as optim, overrides as overrides, profiler as profiler, random as random,
         serialization as serialization, signal as signal, sparse as sparse,
         special as special, testing as testing, types as types, utils as utils, version as version,
+        viz as viz,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -152,7 +153,7 @@ else:
         "__config__", "_dynamo", "_higher_order_ops", "_utils", "accelerator", "amp", "array_api", "autograd",
         "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
         "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
-        "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version",
+        "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version", "viz",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 

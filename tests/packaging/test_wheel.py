@@ -15,7 +15,7 @@ from email.parser import Parser
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-LARGEST = 1_400_000
+LARGEST = 1_450_000
 """Bytes. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter."""
 
 
