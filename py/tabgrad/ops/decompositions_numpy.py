@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -99,13 +100,32 @@ def triangular_solve(a: Array, b: Array, upper: bool, unit: bool) -> Array:
     found = lapack.triangular_solve(a, b, upper, unit)
     if found is not None:
         return found
+    n = a.shape[-1]
+    if n <= SMALL:
+        inside, beside = _triangle(n, upper, unit)
+        t = np.where(inside, a, beside)
+    else:
+        t = _large_triangle(a, upper, unit)
+    if upper:
+        return _from_below(t, b)
+    return _from_below(t[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :]
+
+
+@functools.lru_cache(64)
+def _triangle(n: int, upper: bool, unit: bool) -> tuple[Array, Array]:
+    """Return where a triangle is kept, and what stands elsewhere: ones on the diagonal if `unit`."""
+    inside = (np.triu if upper else np.tril)(np.ones((n, n), bool))
+    beside = np.eye(n, dtype=bool) & unit
+    inside &= ~beside
+    return inside, beside
+
+
+def _large_triangle(a: Array, upper: bool, unit: bool) -> Array:
     t = np.triu(a) if upper else np.tril(a)
     if unit:
         n = a.shape[-1]
         t[..., range(n), range(n)] = 1
-    if upper:
-        return _from_below(t, b)
-    return np.flip(_from_below(np.flip(t, (-2, -1)), np.flip(b, -2)), -2)
+    return t
 
 
 def _from_below(t: Array, b: Array) -> Array:
@@ -149,6 +169,9 @@ def lu(x: Array) -> tuple[Any, Any, Any]:
 
 def _panel(a: Array, start: int, stop: int, pivots: Array, info: Array) -> None:
     """Factor columns from `start` to `stop`, and swap whole rows."""
+    if len(a) == 1:
+        _panel_of_one(a[0], start, stop, pivots[0], info)
+        return
     which = np.arange(len(a))
     for j in range(start, stop):
         column = a[:, j:, j]
@@ -170,10 +193,34 @@ def _panel(a: Array, start: int, stop: int, pivots: Array, info: Array) -> None:
         a[:, j + 1 :, j + 1 : stop] -= a[:, j + 1 :, j, None] * a[:, j, None, j + 1 : stop]
 
 
+def _panel_of_one(a: Array, start: int, stop: int, pivots: Array, info: Array) -> None:
+    """Do for one matrix what `_panel` does, by the same arithmetic in fewer calls."""
+    for j in range(start, stop):
+        column = a[j:, j]
+        size = abs(column.real) + abs(column.imag) if a.dtype.kind == "c" else abs(column)
+        best = j + int(size.argmax())
+        pivots[j] = best + 1
+        if best != j:
+            mine = a[j].copy()
+            a[j] = a[best]
+            a[best] = mine
+        below = a[j + 1 :, j]
+        if a[j, j] != 0:
+            below /= a[j, j]
+        elif info[0] == 0:
+            info[0] = j + 1
+        a[j + 1 :, j + 1 : stop] -= below[:, None] * a[j, j + 1 : stop]
+
+
 def permutation(pivots: Array, rows: int) -> Array:
     """Return where each row comes from when rows are swapped as `pivots` say."""
     lead, k = pivots.shape[:-1], pivots.shape[-1]
     flat = np.clip(pivots.reshape(math.prod(lead), k), 1, max(rows, 1)) - 1
+    if len(flat) == 1:
+        order = list(range(rows))
+        for j, other in enumerate(flat[0].tolist()[:rows]):
+            order[j], order[other] = order[other], order[j]
+        return np.array(order, np.int32).reshape(*lead, rows)
     found = np.repeat(np.arange(rows, dtype=np.int32)[None], len(flat), 0)
     which = np.arange(len(flat))
     for j in range(min(k, rows)):

@@ -25,8 +25,10 @@ def _module(name: str) -> Any:
 
 def _function(module: str, name: str, x: Array, work: int) -> Any:
     """Find a function for the dtype of `x`; None where there is none, or NumPy will do."""
+    if work < WORTH:
+        return None
     letter = LETTERS.get(x.dtype.name)
-    found = None if letter is None or work < WORTH else _module(module)
+    found = None if letter is None else _module(module)
     return None if found is None else getattr(found, f"{letter}{name}")
 
 
