@@ -1,6 +1,6 @@
 """Places for the boxes of a directed graph, in layers: a longest path sets the layer, neighbours the order.
 
-After the scheme of Sugiyama, Tagawa and Toda (1981), with medians in place of barycentres (Gansner et al. 1993).
+After the scheme of Sugiyama, Tagawa and Toda (1981), with medians for barycentres (Gansner et al. 1993).
 """
 
 from __future__ import annotations
