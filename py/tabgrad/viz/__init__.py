@@ -1,3 +1,4 @@
-"""Seeing inside: drawings of the autograd graph, and what notebooks show of the library's objects."""
+"""Seeing inside: the autograd graph, the flow of gradients, and what notebooks show."""
 
+from tabgrad.viz.flow import Flow as Flow, flow as flow
 from tabgrad.viz.graph import Graph as Graph, graph as graph

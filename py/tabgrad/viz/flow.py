@@ -1,0 +1,174 @@
+"""How gradients flow through a model: their sizes by parameter, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import NamedTuple
+
+import tabgrad as tg
+
+SPREAD = 1e4
+"""Gradients vanish, or explode, where layers differ by more than this factor."""
+STEP = 1.0
+"""A gradient larger than its parameter by this factor throws the parameter far away."""
+
+
+class Row(NamedTuple):
+    """A parameter: its name, shape, root mean squares of values and gradient, and units without a gradient.
+
+    `gradient` is None for a parameter that has none. `dead` counts rows of a weight (its units) whose gradient
+    is zero throughout.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    size: float
+    gradient: float | None
+    dead: int
+
+
+class Flow:
+    """The gradients of a model: `rows`, one for each parameter, and `findings` in words; notebooks draw it."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self.findings = [*_of_each(rows), *_of_all(rows)]
+
+    def __str__(self) -> str:
+        width = max((len(row.name) for row in self.rows), default=0)
+        lines = [f"{'parameter':<{width}}  {'rms':>9}  {'gradient':>9}"]
+        for row in self.rows:
+            shown = "none" if row.gradient is None else f"{row.gradient:.3g}"
+            lines.append(f"{row.name:<{width}}  {row.size:>9.3g}  {shown:>9}")
+        return "\n".join((*lines, *(f"! {text}" for text in self.findings)))
+
+    def __repr__(self) -> str:
+        return f"<flow of {len(self.rows)} gradients, {len(self.findings)} findings>"
+
+    def _repr_html_(self) -> str:
+        return f'<div style="font-family:monospace">{self.svg()}{_list(self.findings)}</div>'
+
+    def svg(self) -> str:
+        """Return bars of the gradients' sizes on a logarithmic scale, as an SVG element."""
+        logs = [math.log10(g) for g in _finite(self.rows)]
+        low, high = (math.floor(min(logs)), math.ceil(max(logs))) if logs else (0, 1)
+        span = max(high - low, 1)
+        left = 12 + 7.3 * max((len(row.name) for row in self.rows), default=0)
+        parts = []
+        for i, row in enumerate(self.rows):
+            y = 8 + 18 * i
+            words = "none" if row.gradient is None else f"{row.gradient:.2g}"
+            parts.append(
+                f'<text x="{left - 6:.0f}" y="{y + 11}" text-anchor="end">{escape(row.name)}</text>'
+            )
+            long = 0.0
+            if row.gradient and math.isfinite(row.gradient):
+                long = 20 + 220 * (math.log10(row.gradient) - low) / span
+                parts.append(
+                    f'<rect x="{left:.0f}" y="{y}" width="{long:.1f}" height="13" fill="#2563eb"/>'
+                )
+            parts.append(
+                f'<text x="{left + long + 6:.0f}" y="{y + 11}" fill-opacity="0.7">{words}</text>'
+            )
+        height, width = 12 + 18 * len(self.rows), left + 320
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" '
+            f'height="{height}" font-family="monospace" font-size="12" fill="currentColor" role="img" '
+            f'aria-label="sizes of gradients">{"".join(parts)}</svg>'
+        )
+
+
+def flow(model: tg.nn.Module) -> Flow:
+    """Look at the gradients that `backward` has left in a model.
+
+    Finds parameters without a gradient, gradients that are zero or not finite, units whose gradients are zero
+    throughout, gradients that vanish or explode from layer to layer, and ones larger than their parameters.
+    All sizes are read from the device at once.
+
+    >>> import tabgrad as tg
+    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2, device="cpu"), tg.nn.Linear(2, 1, device="cpu"))
+    >>> net[0](tg.ones(1, 2, device="cpu")).sum().backward()
+    >>> tg.viz.flow(net).findings
+    ['1.weight, 1.bias: no gradient; the loss does not depend on them, or backward has not run']
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not named:
+        raise ValueError("flow: the model has no parameters that need gradients")
+    with tg.no_grad():
+        facts = tg.stack([_facts(p) for _, p in named]).tolist()
+    rows = []
+    for (name, p), (size, gradient, dead) in zip(named, facts, strict=True):
+        rows.append(
+            Row(name, tuple(p.shape), size, None if p.grad is None else gradient, int(dead))
+        )
+    return Flow(rows)
+
+
+def _facts(p: tg.Tensor) -> tg.Tensor:
+    """Return the root mean squares of a parameter and of its gradient, and how many rows of that are zero."""
+    zero = tg.zeros((), device=p.device)
+    if p.grad is None:
+        return tg.stack([_rms(p), zero, zero])
+    rows = p.grad.reshape(p.shape[0], -1) if p.ndim > 1 else None
+    dead = zero if rows is None else (rows == 0).all(1).sum().float()
+    return tg.stack([_rms(p), _rms(p.grad), dead])
+
+
+def _rms(x: tg.Tensor) -> tg.Tensor:
+    x = x.detach().float()
+    # squares of small gradients would underflow
+    top = x.abs().amax() if x.numel() else tg.zeros((), device=x.device)
+    scale = tg.where((top > 0) & tg.isfinite(top), top, tg.ones_like(top))
+    return (x / scale).square().mean().sqrt() * scale
+
+
+def _finite(rows: list[Row]) -> list[float]:
+    return [r.gradient for r in rows if r.gradient and math.isfinite(r.gradient)]
+
+
+def _of_each(rows: list[Row]) -> list[str]:
+    found = []
+    missing = [r.name for r in rows if r.gradient is None]
+    if missing:
+        found.append(
+            f"{', '.join(missing)}: no gradient; the loss does not depend on them, or backward has not run"
+        )
+    for r in rows:
+        if r.gradient is None:
+            continue
+        if not math.isfinite(r.gradient):
+            found.append(f"{r.name}: the gradient is not finite")
+        elif not r.gradient:
+            found.append(f"{r.name}: the gradient is zero throughout")
+        elif r.dead:
+            found.append(
+                f"{r.name}: {r.dead} of {r.shape[0]} units have no gradient; they may be dead"
+            )
+        if r.size and math.isfinite(r.gradient) and r.gradient > STEP * r.size:
+            found.append(
+                f"{r.name}: the gradient is {r.gradient / r.size:.2g} times as large as the parameter"
+            )
+    return found
+
+
+def _of_all(rows: list[Row]) -> list[str]:
+    """Compare weights with those of the last layer: biases and scales say little of the flow."""
+    weights = [r for r in rows if len(r.shape) > 1 and r.gradient and math.isfinite(r.gradient)]
+    if len(weights) < 2:
+        return []
+    first, last = weights[0], weights[-1]
+    assert first.gradient is not None
+    assert last.gradient is not None
+    ratio = first.gradient / last.gradient
+    if ratio < 1 / SPREAD:
+        return [f"gradients vanish: {first.name} has {ratio:.1g} times that of {last.name}"]
+    if ratio > SPREAD:
+        return [f"gradients explode: {first.name} has {ratio:.1g} times that of {last.name}"]
+    return []
+
+
+def _list(findings: list[str]) -> str:
+    if not findings:
+        return '<div style="color:#16a34a">nothing conspicuous</div>'
+    return "".join(f'<div style="color:#d97706">{escape(text)}</div>' for text in findings)
