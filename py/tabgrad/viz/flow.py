@@ -88,7 +88,7 @@ def flow(model: tg.nn.Module) -> Flow:
 
     >>> import tabgrad as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2, device="cpu"), tg.nn.Linear(2, 1, device="cpu"))
-    >>> net[0](tg.ones(1, 2, device="cpu")).sum().backward()
+    >>> (net[0](tg.ones(1, 2, device="cpu")).sum() * 1e-3).backward()
     >>> tg.viz.flow(net).findings
     ['1.weight, 1.bias: no gradient; the loss does not depend on them, or backward has not run']
     """
