@@ -77,3 +77,63 @@ def test_gradients_of_marked_outputs_are_zeros() -> None:
     assert [g if g is None else (g.tolist(), g.dtype) for g in seen] == [
         ([1.0, 1.0], tg.float32), ([False, False], tg.bool), ([0.0, 0.0], tg.float32), None,
     ]  # fmt: skip
+
+
+def test_optimizers_after_pytorchs_own_run() -> None:
+    from tabgrad.optim.optimizer import (
+        Optimizer,
+        _default_to_fused_or_foreach,
+        _dispatch_sqrt,
+        _get_scalar_dtype,
+        _get_value,
+        _stack_if_compiling,
+        _to_scalar,
+        _use_grad_for_differentiable,
+        _view_as_real,
+    )
+
+    class Own(Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr, "differentiable": False})
+
+        @_use_grad_for_differentiable
+        def step(self, closure: Any = None) -> Any:
+            assert not tg.is_grad_enabled()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    state = self.state[p]
+                    if not state:
+                        state["step"] = tg.zeros((), dtype=_get_scalar_dtype(), device="cpu")
+                    state["step"] += 1
+                    rate = group["lr"] / _dispatch_sqrt(_get_value(state["step"]))
+                    p.add_(p.grad, alpha=-rate)
+
+    w = tg.ones(2, device="cpu", requires_grad=True)
+    (w * 3).sum().backward()
+    Own([w], 0.5).step()
+    assert w.tolist() == [-0.5, -0.5]
+    assert _default_to_fused_or_foreach([w], False) == (False, False)
+    assert _dispatch_sqrt(tg.tensor(4.0, device="cpu")).item() == 2.0
+    assert _to_scalar(tg.ones(1, device="cpu")).shape == ()
+    assert _stack_if_compiling([w]) == [w]
+    both = [tg.ones(1, dtype=tg.complex64, device="cpu")], [w]
+    _view_as_real([w], [w])
+    _view_as_real(both[0])
+    assert both[0][0].shape == (1, 2)
+
+
+def test_helpers_of_layers() -> None:
+    from tabgrad.nn.modules import conv, transformer, utils
+
+    assert conv._reverse_repeat_tuple((1, 2), 2) == (2, 2, 1, 1)
+    assert conv._pair(3) == (3, 3)
+    assert utils._list_with_default([None, 5], [2, 3, 4]) == [3, 5]
+    with pytest.raises(ValueError, match="at least 3"):
+        utils._list_with_default([None, 5], [3, 4])
+    layer = tg.nn.Linear(1, 2, device="cpu")
+    first, second = transformer._get_clones(layer, 2)
+    assert first is not layer
+    assert first.weight is not second.weight
+    assert transformer._get_activation_fn("gelu") is tg.nn.functional.gelu
+    with pytest.raises(RuntimeError, match="relu/gelu"):
+        transformer._get_activation_fn("silu")

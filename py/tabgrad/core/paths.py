@@ -93,7 +93,8 @@ PATHS = {
     "nn.modules.conv": (
         "tabgrad.nn: Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d LazyConv1d "
         "LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d "
-        "tabgrad.nn.conv: _ConvNd=_Conv _ConvTransposeNd=_Transpose"
+        "tabgrad.nn.conv: _ConvNd=_Conv _ConvTransposeNd=_Transpose "
+        "tabgrad.nn.modules.utils: _pair _reverse_repeat_tuple _single _triple"
     ),
     "nn.modules.distance": "tabgrad.nn: CosineSimilarity PairwiseDistance",
     "nn.modules.dropout": (
@@ -138,7 +139,7 @@ PATHS = {
     "nn.modules.sparse": "tabgrad.nn: Embedding EmbeddingBag",
     "nn.modules.transformer": (
         "tabgrad.nn: Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder "
-        "TransformerEncoderLayer"
+        "TransformerEncoderLayer tabgrad.nn.transformer: _get_activation_fn _get_clones"
     ),
     "nn.modules.upsampling": "tabgrad.nn: Upsample UpsamplingBilinear2d UpsamplingNearest2d",
     "nn.parallel.data_parallel": "tabgrad.nn.parallel: DataParallel data_parallel",

@@ -25,6 +25,7 @@ from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
 from tabgrad.optim.flat import Flat, States, check_sparse
+from tabgrad.optim.stepping import *  # noqa: F403 (programs import them from here)
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle, add

@@ -23,6 +23,22 @@ _triple = _ntuple(3, "_triple")
 _quadruple = _ntuple(4, "_quadruple")
 
 
+def _reverse_repeat_tuple(t: Iterable[Any], n: int) -> tuple[Any, ...]:
+    """Return the elements from the last to the first, each n times: padding as `F.pad` takes it."""
+    return tuple(x for x in reversed(tuple(t)) for _ in range(n))
+
+
+def _list_with_default(out_size: Iterable[int | None] | int, defaults: list[int]) -> Any:
+    """Return sizes with those that are None taken from the end of `defaults`."""
+    if isinstance(out_size, int):
+        return out_size
+    sizes = list(out_size)
+    if len(defaults) <= len(sizes):
+        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
+    ends = defaults[-len(sizes) :]
+    return [d if v is None else v for v, d in zip(sizes, ends, strict=True)]
+
+
 def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
     """Take a prefix, such as "module.", from the keys of a state dict, in place.
 

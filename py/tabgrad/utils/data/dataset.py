@@ -57,7 +57,7 @@ class TensorDataset(Dataset[tuple[tg.Tensor, ...]]):
             raise ValueError("TensorDataset: expected at least one tensor")
         for t in tensors:
             if t.shape[0] != tensors[0].shape[0]:
-                raise ValueError(
+                raise AssertionError(
                     "TensorDataset: size mismatch between tensors: first sizes are "
                     f"{[u.shape[0] for u in tensors]}"
                 )

@@ -1,0 +1,70 @@
+"""Small functions that optimizers written after PyTorch's own import from `optim.optimizer`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tabgrad as tg
+
+Tensor = tg.Tensor
+
+
+def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a step with gradients recorded only if the optimizer is `differentiable`."""
+
+    @functools.wraps(func)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with tg.set_grad_enabled(bool(self.defaults["differentiable"])):
+            return func(self, *args, **kwargs)
+
+    return step
+
+
+def _get_value(x: Any) -> Any:
+    """Return the number in a tensor, or the tensor itself while a call is being compiled."""
+    return x.item() if isinstance(x, Tensor) and not tg.compiler.is_compiling() else x
+
+
+def _stack_if_compiling(x: Sequence[Tensor]) -> Any:
+    """Return the tensors, as one while a call is being compiled."""
+    return tg.stack(list(x)) if tg.compiler.is_compiling() else x
+
+
+def _dispatch_sqrt(x: Any) -> Any:
+    """Return the square root of a tensor or a number."""
+    return x.sqrt() if isinstance(x, Tensor) else math.sqrt(x)
+
+
+def _to_scalar(x: Any) -> Any:
+    """Return a tensor of one number without dims, and anything else as it is."""
+    return x.squeeze() if isinstance(x, Tensor) and x.ndim else x
+
+
+def _get_scalar_dtype(is_fused: bool | None = None) -> Any:
+    """Return the dtype of counters: float64 where that is the default and no fused step asks otherwise."""
+    return tg.float64 if not is_fused and tg.get_default_dtype() is tg.float64 else tg.float32
+
+
+def _default_to_fused_or_foreach(
+    params: Sequence[Tensor], differentiable: bool, use_fused: bool = False
+) -> tuple[bool, bool]:
+    """Say that neither a fused nor a foreach form is to be taken: here a step has one form."""
+    return False, False
+
+
+def _view_as_real(params: list[Tensor], *state_and_grads: list[Tensor]) -> None:
+    """Replace complex tensors in the lists by views of their parts."""
+    for i, p in enumerate(params):
+        if p.is_complex():
+            params[i] = tg.view_as_real(p)
+            for tensors in state_and_grads:
+                tensors[i] = tg.view_as_real(tensors[i])
+
+
+__all__ = [
+    "_default_to_fused_or_foreach", "_dispatch_sqrt", "_get_scalar_dtype", "_get_value",
+    "_stack_if_compiling", "_to_scalar", "_use_grad_for_differentiable", "_view_as_real",
+]  # fmt: skip
