@@ -4,17 +4,20 @@
 //!
 //! @bindings   0 values read   1 x read   2 failed read   3 sorted write   4 out write
 //! @dispatch   one workgroup for each 64 columns of each matrix, folded over x and y
-//! @blocks     bindings; dims: DESCENDING, and SIGNED is 1 where the first large element of a column becomes
+//! @blocks     bindings; dims: DESCENDING, and SIGNED is 1 where the first large element of a column becomes real and
 //!             positive; sizes: count() matrices, width() columns, height() rows of x; values, x, failed, sorted,
-//!             out: how they are read and written
+//!             out: how they are read and written; arithmetic, rotations: of complex
+//!             elements
 //! @reference  np.take_along_axis(x, np.argsort(values)[:, None], -1)
+
+alias elem = f32;
 
 //@begin bindings
 @group(0) @binding(0) var<storage, read> values: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
 @group(0) @binding(2) var<storage, read> failed: array<i32>;
 @group(0) @binding(3) var<storage, read_write> sorted: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<elem>;
 //@end
 
 //@begin dims
@@ -33,7 +36,7 @@ fn values_load(b: u32, i: u32, j: u32) -> f32 { return values[b * 5u + i]; }
 //@end
 
 //@begin x
-fn x_load(b: u32, i: u32, j: u32) -> f32 { return x[(b * 4u + i) * 5u + j]; }
+fn x_load(b: u32, i: u32, j: u32) -> elem { return x[(b * 4u + i) * 5u + j]; }
 //@end
 
 //@begin failed
@@ -45,7 +48,18 @@ fn sorted_store(b: u32, i: u32, j: u32, value: f32) { sorted[b * 5u + i] = value
 //@end
 
 //@begin out
-fn out_store(b: u32, i: u32, j: u32, value: f32) { out[(b * 4u + i) * 5u + j] = value; }
+fn out_store(b: u32, i: u32, j: u32, value: elem) { out[(b * 4u + i) * 5u + j] = value; }
+//@end
+
+//@begin arithmetic
+fn times(x: elem, y: elem) -> elem { return x * y; }
+fn size(x: elem) -> f32 { return abs(x); }
+fn conjugate(x: elem) -> elem { return x; }
+fn whole(x: f32) -> elem { return x; }
+//@end
+
+//@begin rotations
+fn phase(x: elem, size: f32) -> elem { return select(1.0, -1.0, x < 0.0); }
 //@end
 
 @compute @workgroup_size(64)
@@ -65,20 +79,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   if (bad) { place = j; }
   sorted_store(b, place, 0u, select(own, nan(), bad));
-  var factor = 1.0;
+  var factor = whole(1.0);
   if (SIGNED == 1u) {
     var most = 0.0;
-    for (var i = 0u; i < height(); i++) { most = max(most, abs(x_load(b, i, j))); }
+    for (var i = 0u; i < height(); i++) { most = max(most, size(x_load(b, i, j))); }
     var seen = false;
     for (var i = 0u; i < height(); i++) {
       let value = x_load(b, i, j);
-      if (!seen && abs(value) >= 0.98 * most) {
+      let length = size(value);
+      if (!seen && length > 0.0 && length >= 0.98 * most) {
         seen = true;
-        if (value < 0.0) { factor = -1.0; }
+        factor = conjugate(phase(value, length));
       }
     }
   }
   for (var i = 0u; i < height(); i++) {
-    out_store(b, i, place, select(factor * x_load(b, i, j), nan(), bad));
+    out_store(b, i, place, select(times(factor, x_load(b, i, j)), whole(nan()), bad));
   }
 }

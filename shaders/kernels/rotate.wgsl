@@ -5,15 +5,18 @@
 //! @bindings   0 q read   1 x read and write   2 s read and write, if there are rows to turn
 //! @dispatch   one workgroup for each N rows of x of each pair of blocks of each matrix, or each MANY matrices; then
 //!             one for each two pairs of s; folded over x and y
-//! @blocks     bindings; dims: N is a multiple of 4, LANES threads for each matrix; sizes: count() matrices, size() columns,
-//!             height() rows of x, blocks() of N / 2 columns, an even number, round() of them, both() is 1 where
-//!             there is s, later() is 1 after the first sweep; q, x, s, before: how they are read and written
+//! @blocks     bindings; dims: N is a multiple of 4, LANES threads for each matrix; sizes: count() matrices, extent()
+//!             columns, height() rows of x, blocks() of N / 2 columns, an even number, round() of them, both() is 1 where
+//!             there is s, later() is 1 after the first sweep; q, x, s, before: how they are read and
+//!             written; arithmetic, rotations: of complex elements
 //! @reference  x @ q
 
+alias elem = f32;
+
 //@begin bindings
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> s: array<f32>;
+@group(0) @binding(0) var<storage, read> q: array<elem>;
+@group(0) @binding(1) var<storage, read_write> x: array<elem>;
+@group(0) @binding(2) var<storage, read_write> s: array<elem>;
 //@end
 
 //@begin dims
@@ -24,7 +27,7 @@ const MANY = 2u;
 
 //@begin sizes
 fn count() -> u32 { return 3u; }
-fn size() -> u32 { return 7u; }
+fn extent() -> u32 { return 7u; }
 fn height() -> u32 { return 9u; }
 fn blocks() -> u32 { return 2u; }
 fn round() -> u32 { return 0u; }
@@ -33,21 +36,32 @@ fn later() -> u32 { return 0u; }
 //@end
 
 //@begin q
-fn q_load(b: u32, i: u32, j: u32) -> f32 { return q[(b * 8u + i) * 8u + j]; }
+fn q_load(b: u32, i: u32, j: u32) -> elem { return q[(b * 8u + i) * 8u + j]; }
 //@end
 
 //@begin x
-fn x_load(b: u32, i: u32, j: u32) -> f32 { return x[(b * 9u + i) * 7u + j]; }
-fn x_store(b: u32, i: u32, j: u32, value: f32) { x[(b * 9u + i) * 7u + j] = value; }
+fn x_load(b: u32, i: u32, j: u32) -> elem { return x[(b * 9u + i) * 7u + j]; }
+fn x_store(b: u32, i: u32, j: u32, value: elem) { x[(b * 9u + i) * 7u + j] = value; }
 //@end
 
 //@begin s
-fn s_load(b: u32, i: u32, j: u32) -> f32 { return s[(b * 7u + i) * 7u + j]; }
-fn s_store(b: u32, i: u32, j: u32, value: f32) { s[(b * 7u + i) * 7u + j] = value; }
+fn s_load(b: u32, i: u32, j: u32) -> elem { return s[(b * 7u + i) * 7u + j]; }
+fn s_store(b: u32, i: u32, j: u32, value: elem) { s[(b * 7u + i) * 7u + j] = value; }
 //@end
 
 //@begin before
 fn before_load(b: u32, i: u32, j: u32) -> i32 { return 1i; }
+//@end
+
+//@begin arithmetic
+fn conjugate(x: elem) -> elem { return x; }
+fn real(x: elem) -> f32 { return x; }
+fn whole(x: f32) -> elem { return x; }
+//@end
+
+//@begin rotations
+alias quad = vec4f;
+fn scaled(x: elem, by: quad) -> quad { return x * by; }
 //@end
 
 const HALF = N / 2u;
@@ -60,7 +74,7 @@ const CELLS = 0u;
 const TURNS = MANY * N * PITCH;
 const MADE = 2u * TURNS;
 
-var<workgroup> work: array<f32, 3u * TURNS>;
+var<workgroup> work: array<elem, 3u * TURNS>;
 
 fn at(slot: u32, i: u32, j: u32) -> u32 { return (slot * N + i) * PITCH + j; }
 
@@ -88,7 +102,7 @@ fn settled(first: u32) -> bool {
 // None of the matrices of the workgroup has anything to turn in a pair.
 fn idle(first: u32, pairs: u32) -> bool {
   for (var slot = 0u; slot < MANY; slot++) {
-    if (first / pairs + slot < count() && q_load(first + slot * pairs, 0u, 0u) != IDLE) { return false; }
+    if (first / pairs + slot < count() && real(q_load(first + slot * pairs, 0u, 0u)) != IDLE) { return false; }
   }
   return true;
 }
@@ -116,26 +130,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var e = lane; e < N * N; e += LANES) {
     let i = e / N;
     let j = e % N;
-    var value = 0.0;
+    var value = elem();
     let column = index(columns, j);
-    if (mine && column < size()) {
+    if (mine && column < extent()) {
       if (rows) {
         let row = index(across, i);
-        if (row < size()) { value = s_load(b, row, column); }
+        if (row < extent()) { value = s_load(b, row, column); }
       } else if (part * N + i < height()) {
         value = x_load(b, part * N + i, column);
       }
     }
     work[CELLS + at(slot, i, j)] = value;
   }
-  // rows are turned once the columns are: by the transpose of their q, from the left
+  // rows are turned once the columns are: by the conjugate transpose of their q, from the left
   for (var turn = 0u; turn <= u32(rows); turn++) {
     if (mine) {
       let by = b * pairs + select(pair, part - down, turn == 1u);
-      let unit = q_load(by, 0u, 0u) == IDLE;
+      let unit = real(q_load(by, 0u, 0u)) == IDLE;
       for (var e = lane; e < N * N; e += LANES) {
         var value = q_load(by, e / N, e % N);
-        if (unit) { value = select(0.0, 1.0, e / N == e % N); }
+        if (unit) { value = whole(select(0.0, 1.0, e / N == e % N)); }
+        if (turn == 1u) { value = conjugate(value); }
         work[TURNS + at(slot, e / N, e % N)] = value;
       }
     }
@@ -158,8 +173,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let column = index(columns, j);
     if (rows) {
       let row = index(across, i);
-      if (row < size() && column < size()) { s_store(b, row, column, work[CELLS + at(slot, i, j)]); }
-    } else if (part * N + i < height() && column < size()) {
+      if (row < extent() && column < extent()) { s_store(b, row, column, work[CELLS + at(slot, i, j)]); }
+    } else if (part * N + i < height() && column < extent()) {
       x_store(b, part * N + i, column, work[MADE + at(slot, i, j)]);
     }
   }
@@ -168,18 +183,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 // A tile of a product: rows from `left` on, `down` apart, with elements `across` apart, times the columns from
 // `right` on.
 fn multiply(left: u32, down: u32, across: u32, right: u32, to: u32) {
-  var row0 = vec4f();
-  var row1 = vec4f();
-  var row2 = vec4f();
-  var row3 = vec4f();
+  var row0 = quad();
+  var row1 = quad();
+  var row2 = quad();
+  var row3 = quad();
   var from_left = left;
   var from_right = right;
   for (var k = 0u; k < N; k++) {
     let other = four(from_right);
-    row0 += work[from_left] * other;
-    row1 += work[from_left + down] * other;
-    row2 += work[from_left + 2u * down] * other;
-    row3 += work[from_left + 3u * down] * other;
+    row0 += scaled(work[from_left], other);
+    row1 += scaled(work[from_left + down], other);
+    row2 += scaled(work[from_left + 2u * down], other);
+    row3 += scaled(work[from_left + 3u * down], other);
     from_left += across;
     from_right += PITCH;
   }
@@ -189,11 +204,11 @@ fn multiply(left: u32, down: u32, across: u32, right: u32, to: u32) {
   keep(to + 3u * PITCH, row3);
 }
 
-fn four(place: u32) -> vec4f { return vec4f(work[place], work[place + 1u], work[place + 2u], work[place + 3u]); }
+fn four(place: u32) -> quad { return quad(work[place], work[place + 1u], work[place + 2u], work[place + 3u]); }
 
-fn keep(place: u32, row: vec4f) {
-  work[place] = row.x;
-  work[place + 1u] = row.y;
-  work[place + 2u] = row.z;
-  work[place + 3u] = row.w;
+fn keep(place: u32, row: quad) {
+  work[place] = row[0];
+  work[place + 1u] = row[1];
+  work[place + 2u] = row[2];
+  work[place + 3u] = row[3];
 }

@@ -28,6 +28,12 @@ fn imaginary(x: elem) -> f32 { return x.y; }
 fn whole(x: f32) -> elem { return elem(x, 0.0); }
 """
 """The block `arithmetic` of kernels whose elements are complex."""
+ROTATIONS = """alias quad = mat4x2f;
+fn scaled(x: elem, by: quad) -> quad { return mat2x2f(x.x, x.y, -x.y, x.x) * by; }
+fn sine(by: vec4f) -> elem { return by.xy; }
+fn phase(x: elem, size: f32) -> elem { return select(elem(1.0, 0.0), x / size, size >= 0x1p-126f); }
+"""
+"""The block `rotations` of the same; a length that may count as zero has no phase."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +194,10 @@ class Dispatch:
             self.blocks["dims"] = "".join(f"const {k} = {size}u;\n" for k, size in dims.items())
         self.blocks["bindings"] = self.d.bindings(self.e.bindings())
         file = library.kernel(name)
-        if elem.is_complex and "arithmetic" in file.blocks:
-            self.blocks["arithmetic"] = COMPLEX
+        if elem.is_complex:
+            for block, text in (("arithmetic", COMPLEX), ("rotations", ROTATIONS)):
+                if block in file.blocks:
+                    self.blocks[block] = text
         source = file.with_blocks(self.blocks, self.kind(elem))
         self.e.own = tuple(self.words)
         return self.printer.package(self.e, source, grid_of(groups))

@@ -8,7 +8,7 @@ from tabgrad.core.op import REGISTRY
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions import library
-from tabgrad.lower.kernels.decompositions.steps import refusal
+from tabgrad.lower.kernels.decompositions.steps import refused
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import RECORDS, Record, Scratch, register
 
@@ -25,7 +25,7 @@ def _none(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
 
 register(
     *(
-        Record(op=name, passes=_none, refusal=refusal())
+        Record(op=name, passes=_none, refusal=refused)
         for name, room in REGISTRY.rooms.items()
         if room == "tabgrad.ops.decompositions" and name not in RECORDS
     )

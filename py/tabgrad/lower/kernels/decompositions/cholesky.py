@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import FEW, NB, Steps, without_templates
 from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -79,4 +79,4 @@ def _finish(steps: Steps, low: Matrices, info: Matrices) -> None:
     steps.fill(value, low)
 
 
-register(Record(op="cholesky", passes=_passes, refusal=BOTH))
+register(Record(op="cholesky", passes=_passes, refusal=without_templates))

@@ -11,7 +11,7 @@ from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps, without_templates
 from tabgrad.lower.kernels.decompositions.triangular import solve_block
 from tabgrad.lower.matrices import Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
@@ -128,6 +128,6 @@ def _permutation(e: Emitter, n: Node, count: int) -> None:
 
 
 register(
-    Record(op="lu", passes=_passes, refusal=BOTH),
+    Record(op="lu", passes=_passes, refusal=without_templates),
     Record(op="lu_permutation", threads=lambda n: n.spec.size, line=_permutation),
 )

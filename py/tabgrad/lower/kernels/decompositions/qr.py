@@ -9,7 +9,7 @@ from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions.rotations import straighten
-from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import FEW, NB, Steps, without_templates
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -173,4 +173,7 @@ def _add(
     steps.add(step.kernel("reflections", math.ceil(steps.batch / names["MANY"]), names, tau.dtype))
 
 
-register(Record(op="geqrf", passes=_geqrf, refusal=BOTH), Record(op="qr", passes=_qr, refusal=BOTH))
+register(
+    Record(op="geqrf", passes=_geqrf, refusal=without_templates),
+    Record(op="qr", passes=_qr, refusal=without_templates),
+)

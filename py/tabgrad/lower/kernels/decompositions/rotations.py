@@ -14,9 +14,9 @@ from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 BLOCK = NB // 2
 """The columns of a block."""
 SWEEPS, MORE_SWEEPS = 12, 16
-"""The most sweeps over all pairs of blocks, and over those of more than WIDE columns, which need them where
+"""The most sweeps over all pairs of blocks, and over those of more than WIDE blocks, which need them where
 many eigenvalues are equal; half are enough for most matrices."""
-WIDE = 128
+WIDE = 8
 INSIDE = 3
 """The most sweeps inside of two blocks."""
 FEW, MANY_INSIDE = 6, 12
@@ -41,16 +41,16 @@ class Sizes:
 
 
 def sizes_of(steps: Steps, size: int) -> Sizes:
-    """Choose how matrices of `size` rows share workgroups."""
-    n = min(power_of_two(size, 4), NB)
+    """Choose how matrices of `size` rows share workgroups; blocks of complex ones are half as wide."""
+    n = min(power_of_two(size, 4), steps.words(NB))
     # twelve sweeps of fewer threads would take more turns of loops than TURNS
     lanes = 8 if steps.software and n == NB else steps.lanes(n)
     # three matrices of each lie in the 16 KiB of a workgroup
-    return Sizes(n, lanes, steps.many(lanes, n, 1200 // (n * (n + 1))))
+    return Sizes(n, lanes, steps.many(lanes, n, steps.words(1200) // (n * (n + 1))))
 
 
 class Sweeps:
-    """The sweeps over `size` columns: of symmetric matrices, or of the products of the columns of `x`.
+    """The sweeps over `size` columns: of Hermitian matrices, or of the products of the columns of `x`.
 
     `failed` says where a large element was left at the end.
     """
@@ -62,7 +62,7 @@ class Sweeps:
         self.blocks = 2 * math.ceil(size / self.shape.n) if size > self.shape.n else 2
         self.pairs = self.blocks // 2
         assert self.blocks * half >= size
-        self.q = steps.scratch(self.pairs * self.shape.n, self.shape.n)
+        self.q = steps.scratch(self.pairs * self.shape.n, self.shape.n, steps.dtype)
 
     def whole(self, source: Node, values: Matrices, failed: Matrices) -> None:
         """Add the dispatch that turns small matrices all the way."""
@@ -81,7 +81,7 @@ class Sweeps:
         steps = self.steps
         most, inside = FEW, MANY_INSIDE
         if self.blocks > 2:
-            most, inside = MORE_SWEEPS if self.size > WIDE else SWEEPS, INSIDE
+            most, inside = MORE_SWEEPS if self.blocks > WIDE else SWEEPS, INSIDE
         # two buffers: what a kernel writes to can't tell its workgroups to leave
         flags = [steps.scratch(most // 2, 1, dt.int32) for _ in range(2)]
         steps.fill(lambda e, index: e.d.literal(0, "i32"), *flags)
@@ -106,36 +106,36 @@ class Sweeps:
     ) -> None:
         turn, later, last = place
         n = self.shape.n
-        q = Matrices(self.q.slot, n, n, 0, n * n, n)
+        q = Matrices(self.q.slot, n, n, 0, n * n, n, dtype=self.q.dtype)
         step.sizes(
-            count=self.steps.batch, size=self.size, height=height, blocks=self.blocks,
+            count=self.steps.batch, extent=self.size, height=height, blocks=self.blocks,
             round=turn, later=later, last=last,
         )  # fmt: skip
         step.matrices("q", q, "w")
         groups = math.ceil(self.steps.batch / self.shape.many) * self.pairs
-        self.steps.add(step.kernel("jacobi", groups, {**self.shape.dims, **dims}))
+        made = step.kernel("jacobi", groups, {**self.shape.dims, **dims}, self.steps.dtype)
+        self.steps.add(made)
 
     def _rotate(
         self, x: Matrices, s: Matrices | None, before: Matrices, later: int, turn: int
     ) -> None:
         n, step = self.shape.n, self.steps.dispatch()
         step.sizes(
-            count=self.steps.batch, size=self.size, height=x.rows, blocks=self.blocks,
+            count=self.steps.batch, extent=self.size, height=x.rows, blocks=self.blocks,
             round=turn, both=int(s is not None), later=later,
         )  # fmt: skip
-        step.matrices("q", Matrices(self.q.slot, n, n, 0, n * n, n))
+        step.matrices("q", Matrices(self.q.slot, n, n, 0, n * n, n, dtype=self.q.dtype))
         step.matrices("x", x, "w")
         if s is None:
             step.blocks["s"] = (
-                "fn s_load(b: u32, i: u32, j: u32) -> f32 { return 0.0; }\n"
-                "fn s_store(b: u32, i: u32, j: u32, value: f32) {}\n"
+                step.nothing("s", x.dtype) + "fn s_store(b: u32, i: u32, j: u32, value: elem) {}\n"
             )
         else:
             step.matrices("s", s, "w")
         step.matrices("before", before)
         each = (math.ceil(x.rows / n) + (self.pairs if s is not None else 0)) * self.pairs
         groups = math.ceil(self.steps.batch / self.shape.many) * each
-        self.steps.add(step.kernel("rotate", groups, self.shape.dims))
+        self.steps.add(step.kernel("rotate", groups, self.shape.dims, x.dtype))
 
 
 def straighten(steps: Steps, v: Matrices, out: Matrices) -> None:
@@ -167,7 +167,7 @@ def order(
     for name, m in zip(("sorted", "out"), out, strict=True):
         step.matrices(name, m, "w")
     dims = {"DESCENDING": int(descending), "SIGNED": int(signed)}
-    steps.add(step.kernel("order", math.ceil(steps.batch * x.columns / 64), dims))
+    steps.add(step.kernel("order", math.ceil(steps.batch * x.columns / 64), dims, x.dtype))
 
 
 __all__ = ["Sweeps", "order", "straighten"]

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.errors import DeviceError
 from tabgrad.lower import tiles
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.index import unflatten, var
@@ -19,7 +19,7 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, Kernel, grid_of
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two, stored, value_of
 from tabgrad.lower.printer import KernelPrinter
-from tabgrad.lower.record import Refusal, Scratch
+from tabgrad.lower.record import Scratch
 from tabgrad.lower.simplify import FAR_PRODUCT
 from tabgrad.lower.tokens import Size
 
@@ -39,30 +39,21 @@ RUNS = 100
 """How often the text of a product is expected to run: it serves all steps of all sizes."""
 
 
-def refusal(*dtypes: dt.DType) -> Refusal:
-    """Return the rule that refuses matrices of other dtypes, and all in a language without these kernels."""
-
-    def refuse(op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits) -> Any:
-        name = op.lowering
-        if name in limits.routines:
-            return None
-        if not d.templates or not dtypes:
-            return DeviceError(
-                f"{name}: is not on this device yet, only on cpu; move the matrices with .to('cpu')"
-            )
-        found = specs[0].dtype
-        if found in dtypes:
-            return None
-        known = " and ".join(x.name for x in dtypes)
-        return DTypeError(
-            f"{name}: is for {known} on this device, got {found!r}; move the matrices with .to('cpu')"
-        )
-
-    return refuse
+def refused(op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits) -> Any:
+    """Refuse an op that has no kernels, but where a library of the host computes it."""
+    name = op.lowering
+    if name in limits.routines:
+        return None
+    return DeviceError(
+        f"{name}: is not on this device yet, only on cpu; move the matrices with .to('cpu')"
+    )
 
 
-BOTH = refusal(dt.float32, dt.complex64)
-REAL = refusal(dt.float32)
+def without_templates(
+    op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
+) -> Any:
+    """Refuse an op in a language without these kernels, which are for all dtypes that a device has."""
+    return None if d.templates else refused(op, specs, params, d, limits)
 
 
 class Steps:
@@ -161,14 +152,16 @@ class Steps:
         self.fill(value, m)
 
     def reduce(self, out: Matrices, a: Matrices, b: Matrices, result: str = "sum") -> None:
-        """Write the products of the columns of `a` with those of `b`, or what `result` makes of the `sum`."""
+        """Write the real products of columns of `a` with those of `b`, or what `result` makes of the `sum`."""
 
         def value(e: Emitter, index: Index) -> str:
             matrix, j, _ = index
             e.line(e.d.var("sum", "f32", "0.0f"))
             e.open(e.d.loop("t", "0u", f"{Size(a.rows)}", "1u"), "t")
             at = (matrix, var("t", a.rows), j)
-            e.line(f"sum = sum + {a.load(e, at)} * {b.load(e, at)};")
+            left, right = a.load(e, at), b.load(e, at)
+            term = f"dot({left}, {right})" if a.dtype.is_complex else f"{left} * {right}"
+            e.line(f"sum = sum + {term};")
             e.close()
             return result
 
@@ -234,4 +227,4 @@ class Steps:
         return step.kernel(name, dims[0] * groups, elem=elem)
 
 
-__all__ = ["BOTH", "FEW", "NB", "REAL", "Steps", "refusal"]
+__all__ = ["FEW", "NB", "Steps", "refused", "without_templates"]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 
+from tabgrad.core import dtype as dt
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.index import ZERO, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.kernels.decompositions import qr
 from tabgrad.lower.kernels.decompositions.rotations import Sweeps, order, straighten
-from tabgrad.lower.kernels.decompositions.steps import NB, REAL, Steps
-from tabgrad.lower.matrices import Matrices
+from tabgrad.lower.kernels.decompositions.steps import NB, Steps, without_templates
+from tabgrad.lower.matrices import Matrices, value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size
@@ -30,19 +31,25 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     (x,) = n.srcs
     rows, columns = x.shape[-2:]
     k = min(rows, columns)
-    u, s, v = steps.result(0, rows, k), steps.result(1, k, 1), steps.result(2, k, columns).mT
+    kind = steps.dtype
+    u, v = steps.result(0, rows, k, kind), steps.result(2, k, columns, kind).mT
+    s = steps.result(1, k, 1)
     wide = rows < columns
-    a = steps.scratch(max(rows, columns), k)
-    source = a.mT if wide else a
-    steps.copy(x, source)
+    a = steps.scratch(max(rows, columns), k, kind)
+
+    def stood(e: Emitter, index: Index) -> str:
+        found = value_of(e, x, index)
+        return f"conj_c64({found})" if wide and kind.is_complex else found
+
+    steps.fill(stood, a.mT if wide else a)
     scale = _scaled(steps, a)
-    if k > NB or (a.rows >= TALL * k and a.rows > qr.HELD):
-        tau, top = steps.scratch(k, 1), steps.scratch(k, k)
+    if k > steps.words(NB) or (a.rows >= TALL * k and a.rows > steps.words(qr.HELD)):
+        tau, top = steps.scratch(k, 1, kind), steps.scratch(k, k, kind)
         found = qr.reduce(steps, a, tau)
         qr.upper(steps, a, top)
         # the columns of the transpose of r are nearer to orthogonal ones: sides change places
-        values, left, turns, failed = _square(steps, top.mT)
-        first, right = (steps.scratch(a.rows, k) for _ in range(2))
+        values, left, turns, failed = _square(steps, top.mH)
+        first, right = (steps.scratch(a.rows, k, kind) for _ in range(2))
         qr.orthogonal(steps, found, first)
         steps.multiply(right, first, turns)
         if k > qr.MANY:
@@ -63,7 +70,12 @@ def _scaled(steps: Steps, a: Matrices) -> Matrices:
         b, j, _ = index
         e.line(e.d.var("most", "f32", "0.0f"))
         e.open(e.d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
-        e.line(f"most = max(most, abs({m.load(e, (b, var('t', m.rows), j))}));")
+        found = m.load(e, (b, var("t", m.rows), j))
+        if m.dtype.is_complex:
+            e.line(f"let part = abs({found});")
+            e.line("most = max(most, max(part.x, part.y));")
+        else:
+            e.line(f"most = max(most, abs({found}));")
         e.close()
         return "most"
 
@@ -85,23 +97,25 @@ Left = tuple[Matrices, Matrices]
 def _square(steps: Steps, a: Matrices) -> tuple[Matrices, Left, Matrices, Matrices]:
     """Add the dispatches for matrices that are scaled; return values, vectors, and where there are none."""
     m, n = a.rows, a.columns
-    x = steps.scratch(m + n, n)
+    x = steps.scratch(m + n, n, a.dtype)
     top, turns = x.part(0, m, 0, n), x.below(m, 0)
     steps.fill(lambda e, index: a.load(e, index), top)
     steps.identity(turns)
     failed = Sweeps(steps, n).run(x, None, m)
-    if n > NB:
+    if n > steps.words(NB):
         # what was rounded in many turns is left out: the columns are those of a v again
-        turned, x = turns, steps.scratch(m + n, n)
+        turned, x = turns, steps.scratch(m + n, n, a.dtype)
         top, turns = x.part(0, m, 0, n), x.below(m, 0)
         straighten(steps, turned, turns)
         steps.multiply(top, a, turns)
-    lengths, values, sorted_ = steps.scratch(n, 1), steps.scratch(n, 1), steps.scratch(m + n, n)
+    lengths, values = steps.scratch(n, 1), steps.scratch(n, 1)
+    sorted_ = steps.scratch(m + n, n, a.dtype)
     steps.reduce(lengths, top, top, "sqrt(sum)")
     order(steps, lengths, x, failed, (values, sorted_), descending=True)
-    columns, q, tau = sorted_.part(0, m, 0, n), steps.scratch(m, n), steps.scratch(n, 1)
-    if m <= qr.HELD and n <= NB:
-        r = steps.scratch(n, n)
+    columns = sorted_.part(0, m, 0, n)
+    q, tau = steps.scratch(m, n, a.dtype), steps.scratch(n, 1, a.dtype)
+    if m <= steps.words(qr.HELD) and n <= NB:
+        r = steps.scratch(n, n, a.dtype)
         qr.small(steps, columns, tau, {"q": q, "r": r})
     else:
         r = columns
@@ -117,19 +131,27 @@ def _finish(
     (values, scale, failed), (q, r), (u, s, v) = of, left, out
     if wide:
         u, v = v, u
-    signs = steps.scratch(s.rows, 1)
+    kind = steps.dtype
+    signs = steps.scratch(s.rows, 1, kind)
     chosen = right if wide else q
-    steps.fill(lambda e, index: _sign(e, index, chosen), signs)
+    steps.fill(lambda e, index: (_phase if kind.is_complex else _sign)(e, index, chosen), signs)
 
-    def checked(e: Emitter, index: Index, value: str) -> str:
+    def checked(e: Emitter, index: Index, value: str, dtype: dt.DType = kind) -> str:
         bad = f"({failed.load(e, (index[0], ZERO, ZERO))} != 0)"
-        return e.d.choose(bad, e.d.literal(math.nan, "f32"), value)
+        return e.d.choose(bad, e.d.literal(math.nan, e.d.compute_type(dtype)), value)
 
     def signed(e: Emitter, index: Index, m: Matrices, other: bool) -> str:
         b, _, j = index
-        value = f"{m.load(e, index)} * {signs.load(e, (b, j, ZERO))}"
+        found, sign = m.load(e, index), signs.load(e, (b, j, ZERO))
+        on_r = r.load(e, (b, j, j))
+        if kind.is_complex:
+            found, on_r = f"mul_c64({found}, {sign})", f"({on_r}).x"
+            # v is written as its adjoint
+            value = f"conj_c64({found})" if other else found
+        else:
+            value = f"{found} * {sign}"
         if other:
-            value += f" * {e.d.choose(f'{r.load(e, (b, j, j))} < 0.0', '-1.0f', '1.0f')}"
+            value += f" * {e.d.choose(f'{on_r} < 0.0', '-1.0f', '1.0f')}"
         return checked(e, index, value)
 
     steps.fill(lambda e, index: signed(e, index, q, wide), u)
@@ -137,7 +159,7 @@ def _finish(
 
     def unscaled(e: Emitter, index: Index) -> str:
         factor = scale.load(e, (index[0], ZERO, ZERO))
-        return checked(e, index, f"{values.load(e, index)} / {factor}")
+        return checked(e, index, f"{values.load(e, index)} / {factor}", dt.float32)
 
     steps.fill(unscaled, s)
 
@@ -159,4 +181,22 @@ def _sign(e: Emitter, index: Index, m: Matrices) -> str:
     return "select(sign, 1.0f, sign == 0.0)"
 
 
-register(Record(op="svd", passes=_passes, refusal=REAL))
+def _phase(e: Emitter, index: Index, m: Matrices) -> str:
+    """Write the number that makes the first large element of column `j` real and positive."""
+    b, j, _ = index
+    d = e.d
+    place = (b, var("t", m.rows), j)
+    e.line(d.var("most", "f32", "0.0f"))
+    e.line(d.var("found", d.compute_type(m.dtype), "vec2f()"))
+    for line in (
+        "most = max(most, abs_c64({0}));",
+        "if (found.x == 0.0 && found.y == 0.0 && abs_c64({0}) >= 0.98 * most) {{ found = {0}; }}",
+    ):
+        e.open(d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
+        e.line(line.format(m.load(e, place)))
+        e.close()
+    length = "max(abs_c64(found), 0x1p-126f)"
+    return f"select(vec2f(1.0, 0.0), conj_c64(found) / {length}, most >= 0x1p-126f)"
+
+
+register(Record(op="svd", passes=_passes, refusal=without_templates))

@@ -6,7 +6,7 @@ import math
 
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
-from tabgrad.lower.kernels.decompositions.steps import BOTH, FEW, NB, Steps
+from tabgrad.lower.kernels.decompositions.steps import FEW, NB, Steps, without_templates
 from tabgrad.lower.matrices import Matrices, power_of_two, stored
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
@@ -59,4 +59,4 @@ def solve_block(steps: Steps, a: Matrices, b: Matrices, x: Matrices, unit: bool)
     steps.add(step.kernel("triangular", math.ceil(steps.batch / many) * parts, dims, steps.dtype))
 
 
-register(Record(op="triangular_solve", passes=_passes, refusal=BOTH))
+register(Record(op="triangular_solve", passes=_passes, refusal=without_templates))
