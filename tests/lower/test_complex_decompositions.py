@@ -166,7 +166,7 @@ def check_eigh(name, a):
     assert orthonormal(v) <= 2e-6, name
     assert np.linalg.norm(mH(v) @ v - np.eye(a.shape[-1]), axis=(-2, -1)).max() <= 5e-6, name
     wanted = np.linalg.eigvalsh(whole)
-    apart = np.abs(w - wanted).max(-1) / np.maximum(np.abs(wanted).max(-1), 1e-300)
+    apart = np.abs(w - wanted).max(-1) / np.maximum(np.linalg.norm(whole, axis=(-2, -1)), 1e-300)
     assert apart.max() <= 1e-6, name
     assert (np.diff(w) >= 0).all(), name
     return v
@@ -191,7 +191,8 @@ def test_eigh_of_degenerate_and_graded_spectra() -> None:
         each = [(q * w) @ mH(q) for w in chosen.values() for q in [unitary(n, n)]]
         grades = np.geomspace(1e-6, 1e6, n)
         each.append(each[0] * grades * grades[:, None])
-        check_eigh(n, np.stack(each))
+        for batch in [np.stack(each)] if n <= 100 else each:
+            check_eigh(n, batch)
 
 
 def check_svd(name, a):
@@ -236,7 +237,8 @@ def test_svd_of_degenerate_and_graded_spectra() -> None:
         each = [(q * np.abs(w)) @ mH(p) for w in spectra(n).values()]
         each.append(drawn(m, n) * np.geomspace(1e-6, 1e6, n))
         each.append(drawn(m, n) * np.geomspace(1e-6, 1e6, m)[:, None])
-        check_svd((m, n), np.stack(each))
+        for batch in [np.stack(each)] if n <= 100 else each:
+            check_svd((m, n), batch)
     for name, a in deficient().items():
         if name != "subnormal":
             check_svd(name, a * (1 - 0.5j))

@@ -13,10 +13,10 @@ from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 
 BLOCK = NB // 2
 """The columns of a block."""
-SWEEPS, MORE_SWEEPS = 12, 16
-"""The most sweeps over all pairs of blocks, and over those of more than WIDE blocks, which need them where
-many eigenvalues are equal; half are enough for most matrices."""
-WIDE = 8
+SWEEPS = {8: 12, 20: 16}
+"""The most sweeps over all pairs of so many blocks; half are enough for most matrices."""
+MORE_SWEEPS = 24
+"""The same of more blocks, which need them where many eigenvalues are equal."""
 INSIDE = 3
 """The most sweeps inside of two blocks."""
 FEW, MANY_INSIDE = 6, 12
@@ -81,7 +81,8 @@ class Sweeps:
         steps = self.steps
         most, inside = FEW, MANY_INSIDE
         if self.blocks > 2:
-            most, inside = MORE_SWEEPS if self.blocks > WIDE else SWEEPS, INSIDE
+            enough = (most for blocks, most in SWEEPS.items() if self.blocks <= blocks)
+            most, inside = next(enough, MORE_SWEEPS), INSIDE
         # two buffers: what a kernel writes to can't tell its workgroups to leave
         flags = [steps.scratch(most // 2, 1, dt.int32) for _ in range(2)]
         steps.fill(lambda e, index: e.d.literal(0, "i32"), *flags)
