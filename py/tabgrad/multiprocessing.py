@@ -71,11 +71,11 @@ class SpawnContext:
         from multiprocessing.connection import wait
 
         codes = [p.exitcode for p in self.processes]
-        if not any(codes):
-            wait(
-                [p.sentinel for p, code in zip(self.processes, codes, strict=True) if code is None],
-                timeout,
-            )
+        running = [
+            p.sentinel for p, code in zip(self.processes, codes, strict=True) if code is None
+        ]
+        if running and not any(codes):
+            wait(running, timeout)
         failed = [i for i, p in enumerate(self.processes) if p.exitcode]
         if not failed:
             return all(p.exitcode == 0 for p in self.processes)

@@ -170,6 +170,7 @@ def work(rank, x):
 if __name__ == "__main__":
     mp.spawn(work, args=(torch.ones(2),), nprocs=2)
     context = mp.spawn(work, args=(torch.zeros(1),), nprocs=1, join=False)
+    context.processes[0].join()  # it has ended before anybody waits
     while not context.join():
         pass
     try:

@@ -84,3 +84,60 @@ def test_products_in_place() -> None:
     assert x.tolist() == [[[6, 6], [6, 6]]]
     with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
         v.addmm_(a, b)
+
+
+FILLED = {
+    # shape, wrap: the flat places that PyTorch fills
+    ((4, 2), False): [0, 3], ((4, 2), True): [0, 3, 6], ((2, 4), True): [0, 5],
+    ((9, 2), True): [0, 3, 6, 9, 12, 15], ((7, 3), False): [0, 4, 8],
+    ((7, 3), True): [0, 4, 8, 12, 16, 20], ((2, 2, 2), False): [0, 7], ((3, 3, 3), True): [0, 13, 26],
+}  # fmt: skip
+
+
+@pytest.mark.every_host
+def test_the_diagonal_is_filled_where_pytorch_fills_it(device) -> None:
+    for (shape, wrap), places in FILLED.items():
+        x = tg.zeros(shape, device=device)
+        assert x.fill_diagonal_(5.0, wrap=wrap) is x
+        assert x.flatten().nonzero().flatten().tolist() == places
+    across = tg.zeros(2, 9, device=device)
+    across.t().fill_diagonal_(3.0, wrap=True)
+    assert across.t().flatten().nonzero().flatten().tolist() == FILLED[(9, 2), True]
+    with pytest.raises(RuntimeError, match="equal length"):
+        tg.zeros(2, 3, 2, device=device).fill_diagonal_(1.0)
+    with pytest.raises(RuntimeError, match="at least two dims"):
+        tg.zeros(3, device=device).fill_diagonal_(1.0)
+
+
+@pytest.mark.every_host
+def test_ldexp_is_finite_where_its_result_is(device) -> None:
+    x = tg.tensor([1e-30, 1e30, 1.0, 0.0], device=device)
+    n = tg.tensor([160, -160, 200, 2000], device=device)
+    found = tg.ldexp(x, n).tolist()
+    assert found[:2] == pytest.approx([1e-30 * 2.0**160, 1e30 * 2.0**-160], rel=1e-6)
+    assert found[2:] == [float("inf"), 0.0]
+    assert tg.ldexp(x[:2], 160).tolist()[0] == pytest.approx(1e-30 * 2.0**160, rel=1e-6)
+    y = tg.tensor([1.5], device=device, requires_grad=True)
+    m = tg.tensor([3.0], device=device, requires_grad=True)
+    tg.ldexp(y, m).backward()
+    assert (y.grad.item(), m.grad.item()) == (8.0, pytest.approx(12 * 0.6931472, rel=1e-5))
+    assert tg.ldexp(tg.tensor(3, device=device), tg.tensor(2, device=device)).item() == 12.0
+
+
+@pytest.mark.every_host
+def test_all_and_any_over_no_dims(device) -> None:
+    x = tg.tensor([[1, 0], [1, 1]], device=device)
+    for fn in (tg.all, tg.any):
+        for dim in ((), []):
+            assert fn(x, dim=dim).tolist() == [[True, False], [True, True]]
+            assert fn(x, dim=dim, keepdim=True).shape == (2, 2)
+    assert (tg.all(x).item(), tg.any(x).item()) == (False, True)
+
+
+def test_scalars_and_no_classes_as_in_pytorch() -> None:
+    one = tg.tensor(2.0, device="cpu")
+    assert one.index_select(0, tg.tensor([0], device="cpu")).item() == 2.0
+    with pytest.raises(IndexError, match="can have only 1 value, got 2"):
+        one.index_select(0, tg.tensor([0, 0], device="cpu"))
+    empty = tg.zeros(3, 0, device="cpu")
+    assert tg.nn.functional.cross_entropy(empty, empty, label_smoothing=0.1).isnan().item()

@@ -306,7 +306,7 @@ def aminmax(
 
 
 def _logical(op: Op, name: str, x: Tensor, dim: Dims | None, keepdim: bool) -> Tensor:
-    y = reduce(op, truth(x), axes(name, dim, len(x.spec.shape)), keepdim)
+    y = reduce(op, truth(x), axes(name, dim, len(x.spec.shape), empty_is_all=False), keepdim)
     return cast(y, dt.uint8) if x.spec.dtype is dt.uint8 else y
 
 

@@ -95,6 +95,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise IndexError(
             f"index_select(): Index is supposed to be a vector, got shape {k.spec.shape}"
         )
+    if not input.spec.shape and k.spec.size != 1:
+        raise IndexError(
+            f"index_select(): Index to scalar can have only 1 value, got {k.spec.size} value(s)"
+        )
     x = lined(input)
     at = axis("index_select", dim, len(x.spec.shape))
     k = within("index_select", k, x.spec.shape[at], at)

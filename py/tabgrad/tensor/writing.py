@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.capture import clear_grad
-from tabgrad.core.errors import DTypeError, GradientError
+from tabgrad.core.errors import DTypeError, GradientError, ShapeError
 from tabgrad.core.locks import WRITING
 from tabgrad.core.promotion import moved
 from tabgrad.core.scalars import fits
@@ -65,8 +65,26 @@ def zero_(input: Tensor) -> Tensor:
 
 
 def fill_diagonal_(self: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
-    """Take `fill_value` on the main diagonal; return self."""
-    fill_(diagonal(self), fill_value)
+    """Take `fill_value` on the main diagonal; return self.
+
+    With `wrap` the diagonal of a matrix goes on below its square, after a row without. A tensor of more than
+    two dims must have equal sizes, and takes it where all indices are equal.
+    """
+    shape = self.spec.shape
+    if len(shape) < 2:
+        raise ShapeError(f"fill_diagonal_: expected at least two dims, got shape {shape}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise ShapeError(
+            f"fill_diagonal_: all dimensions of input must be of equal length, got {shape}"
+        )
+    if len(shape) == 2 and not wrap:
+        fill_(diagonal(self), fill_value)
+    elif self.spec.size:
+        step = sum(shape[-1] ** k for k in range(len(shape)))
+        check_writable(self)
+        flat = self.clone().reshape(self.spec.size)
+        fill_(flat[::step], fill_value)
+        write(self, flat.reshape(shape), "fill_diagonal_")
     return self
 
 

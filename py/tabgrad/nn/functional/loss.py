@@ -209,8 +209,9 @@ def cross_entropy(
     if label_smoothing:
         smooth = _smoothing(z, total, axis, weight)
         smooth = where(eq(target, ignore_index), 0, smooth)
+        classes = input.spec.shape[axis]
         loss = add(
-            mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / input.spec.shape[axis])
+            mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / (classes or math.nan))
         )
     return _weighted_mean(loss, factor, reduction)
 
@@ -229,7 +230,7 @@ def _against_probabilities(
 ) -> Tensor:  # fmt: skip
     classes = input.spec.shape[axis]
     if smoothing:
-        target = add(mul(target, 1 - smoothing), smoothing / classes)
+        target = add(mul(target, 1 - smoothing), smoothing / (classes or math.nan))
     z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
     every = mul(sub.bind(keep(total, z, (axis,)), z), target)
