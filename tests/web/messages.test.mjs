@@ -6,7 +6,7 @@ import { read } from "../../web/pages/src/messages.js";
 
 const whole = [
   { type: "stage", stage: "ready" },
-  { type: "need", name: "numpy" },
+  { type: "need", name: "numpy.whl" },
   { type: "device", device: { kind: "cpu", name: "n", software: true, reason: "r" } },
   {
     type: "output",
