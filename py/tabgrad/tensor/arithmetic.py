@@ -241,10 +241,10 @@ def ldexp(input: Tensor, other: Tensor | Number) -> Tensor:
     """Return input * 2 ** other, in three steps, for 2 ** other alone may be outside of the dtype."""
     dtype = result_dtype(input, other, 1.0)
     most = {dt.float16: 14.0, dt.float64: 1022.0, dt.complex128: 1022.0}.get(dtype, 126.0)
-    rest: Any = cast(other, dtype) if isinstance(other, Box) else float(other)
+    rest: Any = cast(other, dtype) if isinstance(other, Box) else other
     for _ in range(3):
-        if isinstance(rest, Box):
-            part = minimum(maximum(rest, -most), most)
+        if isinstance(other, Box):
+            part: Any = minimum(maximum(rest, -most), most)
             input = mul(input, call(e.exp2, part))
             rest = sub(rest, part)
         else:
