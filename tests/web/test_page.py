@@ -305,7 +305,8 @@ def test_control_enter_runs(desk: Desk) -> None:
 def test_nothing_is_wider_than_the_screen(desk: Desk, width: int) -> None:
     desk.page.set_viewport_size({"width": width, "height": 800})
     try:
-        assert desk.page.evaluate("document.documentElement.scrollWidth") == width
+        # charts learn of their new width a frame later
+        desk.until(f"document.documentElement.scrollWidth === {width}", 5000)
         for name in ("program", "run", "editor", "output", "training", "pad", "bars"):
             box = desk.page.locator(f"#{name}").bounding_box()
             assert box is not None
