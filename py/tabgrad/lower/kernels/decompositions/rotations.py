@@ -11,8 +11,6 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernels.decompositions.steps import NB, Steps
 from tabgrad.lower.matrices import Dispatch, Matrices, power_of_two
 
-BLOCK = NB // 2
-"""The columns of a block."""
 SWEEPS = {8: 12, 20: 16}
 """The most sweeps over all pairs of so many blocks; half are enough for most matrices."""
 MORE_SWEEPS = 24
