@@ -212,3 +212,30 @@ def test_a_header_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safetensors, "LONGEST_HEADER", 1000)
     with pytest.raises(ValueError, match="save: names, shapes and structure take"):
         again(["a" * 1000])
+
+
+def test_a_device_that_pytorch_has_not_is_saved_under_a_name_that_it_has() -> None:
+    device = tg.device("webgpu")
+    for alias, name in ((False, b"privateuseone"), (True, b"cuda")):
+        file = io.BytesIO()
+        if alias:
+            with tg.as_torch():
+                tg.save({"device": device}, file)
+        else:
+            tg.save({"device": device}, file)
+        assert name in file.getvalue()
+        assert b"webgpu" not in file.getvalue()
+        found = tg.load(io.BytesIO(file.getvalue()))["device"]
+        assert found == (tg.device("cuda") if alias else device)
+
+
+def test_a_tensor_with_attributes_comes_back_in_both_ways() -> None:
+    x = tg.ones(2, device="cpu")
+    x.tag = "hi"
+    p = tg.nn.Parameter(tg.zeros(2, device="cpu"))
+    p.no_decay = True
+    file = io.BytesIO()
+    tg.save([x, p], file)
+    for weights_only in (True, False):
+        y, q = tg.load(io.BytesIO(file.getvalue()), "cpu", weights_only=weights_only)
+        assert (y.tag, q.no_decay, type(q)) == ("hi", True, tg.nn.Parameter)

@@ -10,6 +10,9 @@ import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
 from tabgrad.core.submodules import entries, paths
 
+OTHER = "privateuseone"
+"""PyTorch's name for a device of somebody else's: `webgpu` in files, so that PyTorch reads them."""
+
 _AGAIN = ("nn.modules.linear_cross_entropy",)
 """Paths whose names have another home."""
 

@@ -8,8 +8,9 @@ from collections import OrderedDict
 from typing import Any, ClassVar
 
 import tabgrad as tg
+from tabgrad.core.naming import Package
 from tabgrad.nn import hooks
-from tabgrad.serialization.names import in_files
+from tabgrad.serialization.names import OTHER, in_files
 from tabgrad.serialization.storages import NAMES
 from tabgrad.tensor.aliasing import View, conjugated, refreshed, root_of
 
@@ -73,6 +74,8 @@ class Pickler(_Base):  # type: ignore[misc]
             return self._plain(_global("torch", obj.name), obj)
         if kind is tg.Device:
             name, _, index = str(obj).partition(":")
+            if name == "webgpu":  # PyTorch knows no such device, and would refuse the file
+                name = "cuda" if Package.name == "torch" else OTHER
             return _global("torch", "device"), (name, int(index)) if index else (name,)
         if kind is tg.Size:
             return _global("torch", "Size"), (tuple(obj),)

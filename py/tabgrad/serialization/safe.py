@@ -10,7 +10,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
-from tabgrad.serialization.names import in_files
+from tabgrad.serialization.names import OTHER, in_files
 from tabgrad.serialization.storages import KINDS, Kind, Stored
 from tabgrad.serialization.unpickling import Allowed, checked_key
 
@@ -110,14 +110,20 @@ def _parameter_with_state(data: Any, tracked: Any, hooks: Any, state: Any) -> An
 
 
 def _typed_tensor(make: Any, kind: Any, args: Any, state: Any) -> Any:
-    if type(make) is not Allowed or make.call is None or not isinstance(args, tuple):
+    # where anything may be run, a pickle's names have become the functions themselves
+    call = make.call if type(make) is Allowed else next((f for f in MAKERS if f is make), None)
+    if call is None or not isinstance(args, tuple):
         raise FileFormatError("a tensor with attributes needs what makes it")
-    x = make.call(*args)
+    x = call(*args)
     if isinstance(kind, type) and kind is not tg.Tensor:
         if not issubclass(kind, tg.Tensor):
             raise FileFormatError("a tensor has a class that is none of tensors")
         x = tg.Tensor._make_subclass(kind, x, x.requires_grad)
     return _attributes(x, state)
+
+
+MAKERS = (_old_tensor, _tensor, _parameter, _parameter_with_state)
+"""What makes a tensor that has attributes."""
 
 
 def _attributes(x: Any, state: Any) -> Any:
@@ -200,6 +206,7 @@ def _device(kind: Any, index: Any = None) -> Any:
     if type(kind) is not str or not (index is None or type(index) is int):
         raise FileFormatError("a device has a name and a number")
     kind = kind if index is None or ":" in kind else f"{kind}:{index}"
+    kind = kind.replace(OTHER, "webgpu")
     try:
         return tg.device(kind)
     except (ValueError, TypeError, RuntimeError):
