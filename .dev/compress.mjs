@@ -12,6 +12,7 @@ import {
 import { extname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
+import { fresh, stamp } from "./places.mjs";
 
 const ENDINGS = new Set([
   ...[".bin", ".css", ".html", ".ipynb", ".js", ".json", ".mjs", ".svg", ".wasm", ".wgsl", ".zip"],
@@ -24,15 +25,15 @@ export function current(path, source) {
   return existsSync(path) && Math.abs(statSync(path).mtimeMs - source.mtimeMs) < 2;
 }
 
-async function write(path, source, bytes, size) {
+function write(path, source, bytes, size) {
   // an empty file says that it does not pay
   writeFileSync(path, bytes.length < WORTH * size ? bytes : "");
   utimesSync(path, source.atime, source.mtime);
 }
 
-async function squeeze(path, quality) {
+async function squeeze(path, quality, again) {
   const source = statSync(path);
-  if (current(`${path}.br`, source) && current(`${path}.gz`, source)) return;
+  if (!again && current(`${path}.br`, source) && current(`${path}.gz`, source)) return;
   const data = readFileSync(path);
   const params = {
     [constants.BROTLI_PARAM_QUALITY]: quality,
@@ -43,8 +44,8 @@ async function squeeze(path, quality) {
     promisify(brotliCompress)(data, { params }),
     promisify(gzip)(data),
   ]);
-  await write(`${path}.br`, source, br, data.length);
-  await write(`${path}.gz`, source, gz, data.length);
+  write(`${path}.br`, source, br, data.length);
+  write(`${path}.gz`, source, gz, data.length);
 }
 
 /** Write `.br` and `.gz` beside every file of `folder` that gets smaller; `thorough` takes longer for less. */
@@ -53,11 +54,14 @@ export async function compress(folder, thorough, note) {
   const files = entries.filter((entry) => entry.isFile());
   const paths = files.map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   const there = new Set(paths);
+  // what was compressed quickly does not do for a thorough build
+  const again = thorough && !fresh("compressed", "thorough");
   for (const path of paths) {
     const ending = extname(path);
     if ((ending === ".br" || ending === ".gz") && !there.has(path.slice(0, -3))) rmSync(path);
     if (!ENDINGS.has(ending) || statSync(path).size < LEAST) continue;
     note(relative(folder, path));
-    await squeeze(path, thorough ? 9 : 4);
+    await squeeze(path, thorough ? 9 : 4, again);
   }
+  stamp("compressed", thorough ? "thorough" : "quick");
 }

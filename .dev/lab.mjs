@@ -63,7 +63,7 @@ function entry(name, folder, fileName, { version, depends = [], imports = [name]
 
 const spelled = (name) => name.replaceAll("-", "_").toLowerCase();
 
-/** Copy all wheels to `folder` and write the lock file that lists them; returns its path. */
+/** Copy all wheels to `folder` and write the lock file that lists them. */
 function placeWheels(folder, entries, tabgrad) {
   mkdirSync(folder, { recursive: true });
   const copy = (from, name) => copyFileSync(join(from, name), join(folder, name));

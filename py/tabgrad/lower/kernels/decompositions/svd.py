@@ -164,37 +164,37 @@ def _finish(
     steps.fill(unscaled, s)
 
 
+def _along_column(e: Emitter, index: Index, m: Matrices, line: str) -> None:
+    """Write a loop over the elements of column `j`, with `line` for each, in which {0} is the element."""
+    b, j, _ = index
+    e.open(e.d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
+    e.line(line.format(m.load(e, (b, var("t", m.rows), j))))
+    e.close()
+
+
 def _sign(e: Emitter, index: Index, m: Matrices) -> str:
     """Write the sign that makes the first large element of column `j` positive."""
-    b, j, _ = index
     d = e.d
-    place = (b, var("t", m.rows), j)
     e.line(d.var("most", "f32", "0.0f"))
     e.line(d.var("sign", "f32", "0.0f"))
-    for line in (
-        "most = max(most, abs({0}));",
-        "if (sign == 0.0 && abs({0}) >= 0.98 * most) {{ sign = select(1.0f, -1.0f, {0} < 0.0); }}",
-    ):
-        e.open(d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
-        e.line(line.format(m.load(e, place)))
-        e.close()
+    _along_column(e, index, m, "most = max(most, abs({0}));")
+    first = (
+        "if (sign == 0.0 && abs({0}) >= 0.98 * most) {{ sign = select(1.0f, -1.0f, {0} < 0.0); }}"
+    )
+    _along_column(e, index, m, first)
     return "select(sign, 1.0f, sign == 0.0)"
 
 
 def _phase(e: Emitter, index: Index, m: Matrices) -> str:
     """Write the number that makes the first large element of column `j` real and positive."""
-    b, j, _ = index
     d = e.d
-    place = (b, var("t", m.rows), j)
     e.line(d.var("most", "f32", "0.0f"))
     e.line(d.var("found", d.compute_type(m.dtype), "vec2f()"))
-    for line in (
-        "most = max(most, abs_c64({0}));",
-        "if (found.x == 0.0 && found.y == 0.0 && abs_c64({0}) >= 0.98 * most) {{ found = {0}; }}",
-    ):
-        e.open(d.loop("t", "0u", f"{Size(m.rows)}", "1u"), "t")
-        e.line(line.format(m.load(e, place)))
-        e.close()
+    _along_column(e, index, m, "most = max(most, abs_c64({0}));")
+    first = (
+        "if (found.x == 0.0 && found.y == 0.0 && abs_c64({0}) >= 0.98 * most) {{ found = {0}; }}"
+    )
+    _along_column(e, index, m, first)
     length = "max(abs_c64(found), 0x1p-126f)"
     return f"select(vec2f(1.0, 0.0), conj_c64(found) / {length}, most >= 0x1p-126f)"
 
