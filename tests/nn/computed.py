@@ -254,8 +254,9 @@ def pruned(T: Any, device: Any) -> Result:
     prune.ln_structured(conv, "weight", 0.5, 1, 0)
     out["conv"] = conv.weight_mask.sum((1, 2, 3))
     drawn = prune.random_unstructured(filled(T, T.nn.Linear(4, 4), device), "weight", 5)
-    prune.random_structured(drawn, "weight", 1, 0)
-    out["random"] = int((drawn.weight_mask.sum(1) == 0).sum())
+    out["random"] = int((drawn.weight_mask == 0).sum())
+    drawn = prune.random_structured(filled(T, T.nn.Linear(4, 4), device), "weight", 1, 0)
+    out["random rows"] = [int(kept) for kept in drawn.weight_mask.sum(1).sort().values]
     return out
 
 

@@ -89,6 +89,8 @@ def shared_desk(stage: Stage) -> Iterator[Desk]:
 
 @pytest.fixture
 def desk(shared_desk: Desk) -> Desk:
-    """The page, when Python has started."""
+    """The page, when Python has started; opened anew if the test before failed and left a program running."""
+    if shared_desk.busy:
+        shared_desk.open()
     shared_desk.until_ready()
     return shared_desk

@@ -14,8 +14,17 @@ class Desk:
     """Drives one page; coordinates of strokes run from 0 to 1 over the pad."""
 
     def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        page.goto(url)
+        self.page, self.url = page, url
+        self.open()
+
+    def open(self) -> None:
+        """Open the page anew, whatever it does."""
+        self.page.goto(self.url)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a program runs or waits for Python."""
+        return self.page.locator("#run").get_attribute("data-action") == "stop"
 
     @property
     def stage(self) -> str:
@@ -63,7 +72,7 @@ class Desk:
         return self.output
 
     def frames(self, milliseconds: int = 500) -> int:
-        """Count the frames that the page draws in some time: it is frozen if there are none."""
+        """Count the frames that the page draws in some time."""
         frames: int = self.page.evaluate(
             """(span) => new Promise((resolve) => {
                 const begin = performance.now();
@@ -78,6 +87,14 @@ class Desk:
             milliseconds,
         )
         return frames
+
+    def is_frozen(self, idle: int) -> bool:
+        """Whether the page draws less than a third of the frames that it drew before (`idle`).
+
+        A busy machine draws few at any time, so their number alone says nothing of the page.
+        """
+        assert idle > 3, "the machine is too busy to tell whether a page is frozen"
+        return self.frames() < idle / 3
 
     def draw(self, strokes: Sequence[Stroke]) -> None:
         """Draw on the pad with the mouse."""

@@ -40,6 +40,8 @@ def run_all(page: Page, notebook: str) -> list[str]:
     """Run all cells of a notebook and return what each printed, `""` for nothing."""
     page.goto(f"lab/notebooks/index.html?path={notebook}")
     expect(page.locator(CELLS).first).to_be_visible(timeout=60 * SECONDS)
+    # what is run while the notebook has no kernel yet is not run at all
+    expect(page.locator(".jp-KernelStatus-success")).to_have_count(1, timeout=120 * SECONDS)
     page.get_by_text("Run", exact=True).first.click()
     page.get_by_text("Run All Cells", exact=True).click()
     cells = page.locator(CELLS)
