@@ -71,30 +71,25 @@ class Desk:
         self.page.wait_for_timeout(200)
         return self.output
 
-    def frames(self, milliseconds: int = 500) -> int:
-        """Count the frames that the page draws in some time."""
-        frames: int = self.page.evaluate(
-            """(span) => new Promise((resolve) => {
+    def draws(self, frames: int = 10, within: int = 3_000) -> bool:
+        """Whether the page draws so many frames in some milliseconds: one that is frozen draws none.
+
+        How many it draws in a second says more of what else the machine does than of the page.
+        """
+        drawn: bool = self.page.evaluate(
+            """([frames, within]) => new Promise((resolve) => {
                 const begin = performance.now();
-                let frames = 0;
+                let drawn = 0;
                 const count = () => {
-                    frames += 1;
-                    if (performance.now() - begin < span) requestAnimationFrame(count);
-                    else resolve(frames);
+                    drawn += 1;
+                    if (drawn > frames || performance.now() - begin > within) resolve(drawn > frames);
+                    else requestAnimationFrame(count);
                 };
                 requestAnimationFrame(count);
             })""",
-            milliseconds,
+            [frames, within],
         )
-        return frames
-
-    def is_frozen(self, idle: int) -> bool:
-        """Whether the page draws less than a third of the frames that it drew before (`idle`).
-
-        A busy machine draws few at any time, so their number alone says nothing of the page.
-        """
-        assert idle > 3, "the machine is too busy to tell whether a page is frozen"
-        return self.frames() < idle / 3
+        return drawn
 
     def draw(self, strokes: Sequence[Stroke]) -> None:
         """Draw on the pad with the mouse."""

@@ -60,12 +60,11 @@ def processor_desk(stage: Stage) -> Iterator[Desk]:
 def test_the_first_program_trains_and_reads_what_is_drawn(page: Page, site_url: str) -> None:
     desk = Desk(page, site_url)
     desk.until_ready()
-    idle = desk.frames()
     desk.press()
     desk.until("document.querySelectorAll('.chart output')[1]?.textContent !== ''", TRAINED)
     assert desk.stage == "Running…"
     assert "steps/s" in (page.locator("#rate").text_content() or "")
-    assert not desk.is_frozen(idle)
+    assert desk.draws()
     desk.until_stage("Finished", TRAINED)
     share = desk.output.partition("%")[0]
     assert float(share) >= 96
