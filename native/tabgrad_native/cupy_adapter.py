@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tabgrad.hosts.commands import LIMITS, VERSION, Adapter, Hello
+from tabgrad.hosts.commands import LIMITS, TIMERS, VERSION, Adapter, Hello
 from tabgrad_native.cupy_lists import ALIGN_WORDS
 from tabgrad_native.cupy_routines import NAMES
 
@@ -33,5 +33,5 @@ def hello_of(cupy: Any) -> Hello:
         architecture=f"sm_{properties['major']}{properties['minor']}",
         backend="cuda",
     )
-    features = frozenset({"shader-f16", "shader-f64", "subgroups"})
+    features = frozenset({"shader-f16", "shader-f64", "subgroups", TIMERS})
     return Hello(VERSION, "cuda", limits, features, NAMES, adapter)

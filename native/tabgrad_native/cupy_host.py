@@ -37,6 +37,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Window,
     Write,
     WriteBlob,
@@ -45,7 +46,15 @@ from tabgrad.hosts.host import compile_message
 from tabgrad.hosts.ledger import Ledger
 from tabgrad.hosts.protocol import decode
 from tabgrad_native.cupy_adapter import hello_of
-from tabgrad_native.cupy_lists import CompiledKernel, Launch, StoredList, Table, place
+from tabgrad_native.cupy_lists import (
+    CompiledKernel,
+    Launch,
+    StoredList,
+    Table,
+    Times,
+    bytes_of,
+    place,
+)
 from tabgrad_native.cupy_routines import NAMES, Routines
 
 TABLES = 8
@@ -71,7 +80,7 @@ class CupyHost:
         self.stopped = -1
         self._lock = threading.RLock()
         self._faults: list[Fault] = []
-        self._ledger = Ledger(len(NAMES))
+        self._ledger = Ledger(len(NAMES), timers=True)
         self._buffers: dict[int, Any] = {}
         self._kernels: dict[int, CompiledKernel] = {}
         self._lists: dict[int, StoredList] = {}
@@ -307,8 +316,10 @@ class CupyHost:
             for slots in list(stored.tables):
                 self._drop_table(stored, slots)
 
-    def _replay(self, command: Replay) -> None:
+    def _replay(self, command: Replay | TimedReplay) -> None:
         stored = self._lists[command.list_id]
+        if isinstance(command, TimedReplay):
+            self._reads[command.token] = None
         if command.patches:
             stored.patch(command.patches)
             self._upload(stored.device_words.ptr, stored.words)
@@ -317,6 +328,11 @@ class CupyHost:
         table = stored.tables.get(command.slots)
         if table is None:
             table = self._table(stored, command.slots)
+        if isinstance(command, TimedReplay):
+            times = Times(self._cupy, self._stream)
+            times.run(stored, table)
+            self._reads[command.token] = (times, times.nbytes, self._stream.record())
+            return
         table.runs += 1
         if table.runs == 2:
             self._capture(stored, table)
@@ -388,14 +404,14 @@ class CupyHost:
         with self._lock:
             pinned, nbytes, event = self._answer(token)
         self._wait(event, timeout)
-        return bytes(memoryview(pinned)[:nbytes])
+        return bytes_of(pinned, nbytes)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Return a read's bytes without blocking."""
         with self._lock:
             pinned, nbytes, event = self._answer(token)
         await self._wait_async(event, timeout)
-        return bytes(memoryview(pinned)[:nbytes])
+        return bytes_of(pinned, nbytes)
 
     def _answer(self, token: int) -> tuple[Any, int, Any]:
         if self.lost:
@@ -465,6 +481,7 @@ _ACTIONS: dict[type[Command], Callable[[CupyHost, Any], None]] = {
     Read: CupyHost._read,
     Store: CupyHost._store,
     Replay: CupyHost._replay,
+    TimedReplay: CupyHost._replay,
     Drop: CupyHost._drop_lists,
     DropPipeline: CupyHost._drop_pipelines,
 }

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tabgrad.hosts.commands import Dispatch, Pipeline, Store
+from tabgrad.hosts.commands import Copy, Dispatch, Pipeline, Store, Window
 
 ALIGN_WORDS = 4
 """The alignment, in words, of each dispatch's uniform words."""
@@ -71,3 +71,40 @@ class StoredList:
         """Change the CPU copy of uniform words: index, word, index, word, ..."""
         for i in range(0, len(patches), 2):
             self.words[self._positions[patches[i]]] = patches[i + 1]
+
+
+class Times:
+    """When the dispatches of a list ran, by CUDA events around each; the answer to a TimedReplay."""
+
+    def __init__(self, cupy: Any, stream: Any) -> None:
+        self._elapsed = cupy.cuda.get_elapsed_time
+        self._stream = stream
+        self._events: list[Any] = []
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the answer."""
+        return 8 * len(self._events)
+
+    def run(self, stored: StoredList, table: Table) -> None:
+        """Launch the commands of a list one by one."""
+        commands = [c for c in stored.command.commands if not isinstance(c, Window)]
+        for command, launch in zip(commands, table.launches, strict=True):
+            if isinstance(command, Copy):
+                launch()
+                continue
+            self._events.append(self._stream.record())
+            launch()
+            self._events.append(self._stream.record())
+
+    def tobytes(self) -> bytes:
+        """Return the nanoseconds since the first dispatch began; all of them must have ended."""
+        if not self._events:
+            return b""
+        first = self._events[0]
+        return array("Q", [round(1e6 * self._elapsed(first, e)) for e in self._events]).tobytes()
+
+
+def bytes_of(answer: Any, nbytes: int) -> bytes:
+    """Return the bytes of an answer that has come: times, or pinned memory."""
+    return answer.tobytes() if isinstance(answer, Times) else bytes(memoryview(answer)[:nbytes])

@@ -35,6 +35,8 @@ class Encoding:
         self._pending: list[int] = []
         self._failed = False
         self._submits = 0
+        self._timed: set[int] = set()
+        self._queries: Any = None
 
     def _open(self) -> Any:
         if self._encoder is None:

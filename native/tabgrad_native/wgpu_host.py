@@ -5,7 +5,6 @@ Errors inside a pass are raised by its end or by `encoder.finish`, which are cal
 """
 
 import threading
-import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from wgpu.backends.wgpu_native import ffi, lib
 
 from tabgrad.core.errors import DeviceLostError, HostError, OutOfMemoryError
 from tabgrad.hosts.commands import (
+    TIMERS,
     Alloc,
     Buffer,
     Command,
@@ -30,6 +30,7 @@ from tabgrad.hosts.commands import (
     Read,
     Replay,
     Store,
+    TimedReplay,
     Write,
     WriteBlob,
 )
@@ -37,9 +38,9 @@ from tabgrad.hosts.host import compile_message
 from tabgrad.hosts.ledger import Ledger
 from tabgrad.hosts.protocol import decode
 from tabgrad_native.wgpu_adapter import hello_of, request_adapter, request_device
-from tabgrad_native.wgpu_encoding import Encoding
 from tabgrad_native.wgpu_pipelines import Pipelines, StoredList
-from tabgrad_native.wgpu_staging import Mapping, Staging
+from tabgrad_native.wgpu_staging import Mapping, Staging, hold_destroy
+from tabgrad_native.wgpu_timing import Timing
 
 TABLES = 8
 """For how many slot tables a stored list keeps bind groups."""
@@ -51,7 +52,7 @@ _set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
 _dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
 
 
-class WgpuHost(Encoding):
+class WgpuHost(Timing):
     """Runs packets on a device of wgpu-py; see `tabgrad.hosts.host.Host`."""
 
     def __init__(self, adapter: wgpu.GPUAdapter, *, diagnose: bool = False) -> None:
@@ -66,7 +67,7 @@ class WgpuHost(Encoding):
         self._whole = -1
         self._before = 0
         self._faults: list[Fault] = []
-        self._ledger = Ledger()
+        self._ledger = Ledger(timers=TIMERS in self.hello.features)
         self._pipelines = Pipelines(self._device)
         self._staging = Staging(self._device)
         hold_destroy(self._device, self._lock, self._staging)
@@ -168,7 +169,7 @@ class WgpuHost(Encoding):
         for command in reversed(commands):
             if isinstance(command, Alloc) and command.id in self._buffers:
                 self._free(command.id)
-            elif isinstance(command, Read):
+            elif isinstance(command, Read | TimedReplay):
                 self._reads.pop(command.token, None)
             elif isinstance(command, Store) and command.list_id in self._lists:
                 self._drop_list(command.list_id)
@@ -307,16 +308,22 @@ class WgpuHost(Encoding):
                 _set_bind_group(open_pass, 0, group, 1, offsets)
             _dispatch(open_pass, gx, gy, gz)
 
-    def _replay(self, command: Replay) -> None:
+    def _replay(self, command: Replay | TimedReplay) -> None:
         stored = self._lists[command.list_id]
         stored.patch(command.patches)
+        token = command.token if isinstance(command, TimedReplay) else 0
+        if token:
+            self._reads[token] = None
         if self._failed:
             return
         base = self._put_uniform(stored.image) if stored.image else 0
         found = stored.tables.get(command.slots)
         table = found[0] if found is not None else self._table(stored, command.slots)
         self._used.update(command.slots)
-        self._encode(table, base)
+        if token:
+            self._encode_timed(token, table, base)
+        else:
+            self._encode(table, base)
 
     def _table(self, stored: StoredList, slots: tuple[int, ...]) -> list[tuple[Any, ...]]:
         """Resolve a list's steps for these buffers, and cache the result."""
@@ -364,6 +371,7 @@ class WgpuHost(Encoding):
         with self._lock:
             self._ledger.answered(token)
             self._reads.pop(token, None)
+            self._timed.discard(token)
 
     def can_block(self) -> bool:
         """Always true: native programs can wait."""
@@ -373,13 +381,13 @@ class WgpuHost(Encoding):
         """Wait for a read's bytes."""
         with self._lock:
             mapping = self._mapped(*self._answer(token))
-        return mapping.wait(timeout)
+        return self._told(token, mapping.wait(timeout))
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Return a read's bytes without blocking."""
         with self._lock:
             mapping = self._mapped(*self._answer(token))
-        return await mapping.wait_async(timeout)
+        return self._told(token, await mapping.wait_async(timeout))
 
     def _answer(self, token: int) -> tuple[Any, int]:
         if self.lost:
@@ -465,27 +473,8 @@ _ACTIONS: dict[type[Command], Callable[[WgpuHost, Any], None]] = {
     Read: WgpuHost._read,
     Store: WgpuHost._store,
     Replay: WgpuHost._replay,
+    TimedReplay: WgpuHost._replay,
 }
-
-
-def hold_destroy(device: wgpu.GPUDevice, lock: threading.RLock, staging: Staging) -> None:
-    """Delay `destroy` of a device during reads of its buffers, because wgpu-native would end the process.
-
-    Waiting reads then learn of it. This covers calls of this Python object, not what destroys the device below
-    it.
-    """
-    # weak references, so that the device is part of no cycle
-    of, waiting = weakref.ref(device), weakref.ref(staging)
-
-    def destroy() -> None:
-        held, there = of(), waiting()
-        if held is not None:
-            with lock:
-                type(held).destroy(held)
-                if there is not None:
-                    there.wake()
-
-    device.destroy = destroy
 
 
 def connect(*, diagnose: bool = False) -> WgpuHost:

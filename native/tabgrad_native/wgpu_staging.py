@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -115,3 +116,23 @@ class Mapping:
             self._buffer.unmap()
             self._staging.give(self._buffer)
             return data
+
+
+def hold_destroy(device: wgpu.GPUDevice, lock: threading.RLock, staging: Staging) -> None:
+    """Delay `destroy` of a device during reads of its buffers, because wgpu-native would end the process.
+
+    Waiting reads then learn of it. This covers calls of this Python object, not what destroys the device below
+    it.
+    """
+    # weak references, so that the device is part of no cycle
+    of, waiting = weakref.ref(device), weakref.ref(staging)
+
+    def destroy() -> None:
+        held, there = of(), waiting()
+        if held is not None:
+            with lock:
+                type(held).destroy(held)
+                if there is not None:
+                    there.wake()
+
+    device.destroy = destroy

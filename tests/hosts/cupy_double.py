@@ -108,6 +108,7 @@ class Stream:
 class Event:
     def __init__(self, cupy: Cupy) -> None:
         self.cupy = cupy
+        self.at = cupy.clock = cupy.clock + 1
 
     @property
     def done(self) -> bool:
@@ -318,7 +319,7 @@ class Cupy(types.SimpleNamespace):
 
     def __init__(self) -> None:
         self.inside = self.compiled = self.status = 0
-        self.busy = False
+        self.busy, self.clock = False, 0
         self.capturing: list | None = None
         self.graphs: list[Graph] = []
         self.argsort, self.cumsum, self.fft = numpy.argsort, numpy.cumsum, numpy.fft
@@ -350,6 +351,7 @@ class Cupy(types.SimpleNamespace):
             Stream=lambda non_blocking: Stream(self),
             MemoryPool=Pool,
             alloc_pinned_memory=Pinned,
+            get_elapsed_time=lambda a, b: float(b.at - a.at),
             compiler=types.SimpleNamespace(CompileException=CompileException),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             device=types.SimpleNamespace(

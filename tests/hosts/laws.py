@@ -9,9 +9,9 @@ from array import array
 from collections.abc import Awaitable, Callable
 
 from tabgrad.core.errors import DeadlineError, HostError
-from tabgrad.hosts.commands import Copy, Dispatch, Window
+from tabgrad.hosts.commands import TIMERS, Copy, Dispatch, Window
 from tabgrad.hosts.encoder import INLINE_BYTES
-from tests.hosts.bench import Bench, floats, raises, word
+from tests.hosts.bench import READ_SECONDS, Bench, floats, raises, word
 from tests.hosts.faults import (
     a_buffer_above_the_limit_is_a_memory_fault,
     a_kernel_that_did_not_compile_cannot_run,
@@ -252,6 +252,23 @@ async def a_list_is_replayed_with_any_buffers(bench: Bench) -> None:
     assert await bench.floats(other_out, 3) == [180, 252, 180]
 
 
+async def a_timed_replay_does_the_same_and_says_when(bench: Bench) -> None:
+    number, _ = chain(bench)
+    x, y = bench.buffer(floats(1, 10)), bench.buffer(nbytes=12)
+    z, token = bench.buffer(nbytes=12), bench.id()
+    bench.encoder.timed_replay(token, number, (x, y, z), (1, word(20)))
+    bench.send()
+    if TIMERS not in bench.host.hello.features:
+        assert "measures no kernels" in (await bench.only_fault()).message
+        return
+    times = array("Q", await bench.host.read_async(token, READ_SECONDS))
+    assert len(times) == 4
+    assert list(times) == sorted(times)
+    assert times[-1] - times[0] < READ_SECONDS * 1e9
+    assert await bench.floats(z, 3) == [60, 600, 60]
+    await raises(HostError, bench.host.read_async(token, 1.0))
+
+
 async def a_list_binds_parts_of_buffers(bench: Bench) -> None:
     scale, increment, number = bench.kernel("scale"), bench.kernel("increment"), bench.id()
     commands = (
@@ -403,6 +420,7 @@ HOSTLESS: tuple[Law, ...] = (
     overrides_are_set,
     equal_pipelines_live_on_their_own,
     a_list_is_replayed_with_any_buffers,
+    a_timed_replay_does_the_same_and_says_when,
     a_list_binds_parts_of_buffers,
     patches_persist,
     a_list_outlives_its_pipelines_and_buffers,

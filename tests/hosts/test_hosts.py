@@ -10,7 +10,7 @@ import pytest
 
 from tabgrad.core.errors import DeviceError, HostError, KernelError
 from tabgrad.hosts.browser import bridge_source
-from tabgrad.hosts.commands import Fault
+from tabgrad.hosts.commands import TIMERS, Fault
 from tabgrad.hosts.host import available, connect, connect_async, error_of
 from tabgrad.hosts.recording import RecordingHost
 from tests.hosts import faults, laws
@@ -22,7 +22,7 @@ KINDS = {"wgpu": "webgpu", "cuda": "cuda"}
 def open_host(name, **options):
     if name == "reference":
         emulator = Emulator()
-        host = RecordingHost(run=emulator)
+        host = RecordingHost(run=emulator, features=(TIMERS,))
         host.pipelines = emulator.pipelines
         return host
     return connect(KINDS[name], **options)

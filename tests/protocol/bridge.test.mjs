@@ -17,8 +17,9 @@ const ofKind = (kind) => lines.filter((vector) => vector.kind === kind);
 const setup = ofKind("setup")[0].hex;
 const good = Object.fromEntries(ofKind("good").map((vector) => [vector.name, vector]));
 
-function start({ diagnose = false } = {}) {
+function start({ diagnose = false, timers = false } = {}) {
   const device = new FakeDevice();
+  if (timers) device.features.add("timestamp-query");
   const heap = new Heap();
   const bridge = new Bridge(heap, device, {}, diagnose);
   device.log.length = 0;
@@ -40,7 +41,7 @@ const packetOf = (...commands) => {
 
 for (const { name, hex, blobs } of Object.values(good)) {
   test(`good: ${name}`, async () => {
-    const { bridge, send } = start();
+    const { bridge, send } = start({ timers: true });
     send(hex, blobs);
     await bridge.settled;
     assert.deepEqual(bridge.takeFaults(), []);
@@ -148,6 +149,22 @@ test("a list is replayed with patches that persist, copies between dispatches", 
   send(packetOf([11, 1, 2, 1, 2]));
   assert.ok(log.includes(`write b0 +0: ${hexOf(words([70, 8], [90]))}`));
   assert.ok(!log.some((line) => line.startsWith("group")), "bind groups are kept");
+});
+
+test("dispatches are timed each in a pass of its own, and copies go between them", async () => {
+  const { bridge, send, log } = start({ timers: true });
+  send(setup);
+  log.length = 0;
+  assert.equal(send(packetOf([15, 5, 1, 2, 1, 2, 0, 70])), 1);
+  const timed = log.filter((line) => /^(pass|end|use|dispatch|copy|resolve|submit)/.test(line));
+  const one = (n) => [`pass timed ${n} ${n + 1}`, "use 'scaled'", "dispatch 1x1x1", "end"];
+  assert.deepEqual(timed.slice(0, 5), [...one(0), timed[4]]);
+  assert.match(timed[4], /^copy .*: 8$/);
+  assert.deepEqual(timed.slice(5, 10), [...one(2), "resolve 0 to 4"]);
+  assert.match(timed[10], /^copy .*: 32$/);
+  assert.deepEqual(timed.slice(11), ["submit 1"]);
+  assert.equal(await bridge.wait(5, 1000), 0);
+  assert.equal(bridge.take(5).length, 32);
 });
 
 test("windows bind parts of buffers, and their groups live with the table", () => {

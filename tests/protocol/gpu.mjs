@@ -6,6 +6,7 @@ globalThis.GPUBufferUsage ??= {
   COPY_DST: 8,
   UNIFORM: 64,
   STORAGE: 128,
+  QUERY_RESOLVE: 512,
 };
 globalThis.GPUShaderStage ??= { COMPUTE: 4 };
 globalThis.GPUMapMode ??= { READ: 1 };
@@ -55,6 +56,10 @@ export class FakeDevice {
     return { types: entries.map((entry) => entry.buffer.type) };
   }
 
+  createQuerySet() {
+    return {};
+  }
+
   createPipelineLayout() {
     return {};
   }
@@ -81,8 +86,9 @@ export class FakeDevice {
   createCommandEncoder() {
     const { log } = this;
     return {
-      beginComputePass: () => {
-        log.push("pass");
+      beginComputePass: ({ timestampWrites: times } = {}) => {
+        const span = times && `${times.beginningOfPassWriteIndex} ${times.endOfPassWriteIndex}`;
+        log.push(times ? `pass timed ${span}` : "pass");
         return {
           setPipeline: ({ label }) => log.push(`use '${label}'`),
           setBindGroup: (_, group, offsets) =>
@@ -93,6 +99,7 @@ export class FakeDevice {
       },
       copyBufferToBuffer: (src, from, dst, to, n) =>
         log.push(`copy ${src.name} +${from} to ${dst.name} +${to}: ${n}`),
+      resolveQuerySet: (_set, first, count) => log.push(`resolve ${first} to ${count}`),
       finish: () => ({}),
     };
   }

@@ -17,6 +17,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Window,
     Write,
     WriteBlob,
@@ -90,6 +91,8 @@ def encode(encoder, command):
         encoder.store(*vars_of(command))
     elif isinstance(command, Replay):
         encoder.replay(*vars_of(command))
+    elif isinstance(command, TimedReplay):
+        encoder.timed_replay(*vars_of(command))
     else:
         name = {"Free": "free", "Drop": "drop", "DropPipeline": "drop_pipelines"}
         getattr(encoder, name[type(command).__name__])(command.ids)
@@ -243,7 +246,7 @@ def test_every_command_has_a_layout_for_each_field():
         assert len(kind.LAYOUT) == len(kind.__slots__)
         assert set(kind.LAYOUT) <= set("usiod*c")
         assert all(letter not in "*c" for letter in kind.LAYOUT[:-1])
-    assert [kind.TAG for kind in COMMANDS] == list(range(1, 15))
+    assert [kind.TAG for kind in COMMANDS] == list(range(1, 16))
 
 
 def test_words_of_a_command():

@@ -28,6 +28,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Window,
     Write,
     WriteBlob,
@@ -77,6 +78,8 @@ GOOD: dict[str, list[Command]] = {
         *SETUP,
         Replay(1, (1, 2)),
         Replay(1, (2, 1), (0, 70, 2, 90)),
+        TimedReplay(7, 1, (1, 2), (2, 91)),
+        TimedReplay(8, 1, (2, 1)),
         Drop((1,)),
     ],
     "windows": [
@@ -227,6 +230,9 @@ MALFORMED: dict[str, Bad] = {
         [Dispatch(1, 1, 1, 1, (1, 2), (5,))],
     ),
     "routine": Bad("Routine: routine 0 does not exist: this host offers 0", 0, [Routine(0, (1,))]),
+    "timed on a host without timers": Bad(
+        "TimedReplay: this host measures no kernels", 0, [TimedReplay(9, 1, (1, 2))]
+    ),
     "read outside": Bad(
         "Read: bytes 0 to 20 are outside buffer 1, which has 16", 0, [Read(9, 1, 0, 20)]
     ),

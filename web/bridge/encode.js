@@ -18,10 +18,12 @@ import {
   READ,
   REPLAY,
   STORE,
+  TIMED_REPLAY,
   WRITE,
   WRITE_BLOB,
 } from "./protocol.js";
 import { Staging } from "./staging.js";
+import { Timers } from "./timing.js";
 
 /** How many slot tables a stored list keeps its bind groups for. */
 const TABLES = 8;
@@ -64,7 +66,14 @@ export class Encoding {
     this.pipelines = this.library.ids;
     this.lists = /** @type {Ids<List>} */ (new Ids("list"));
     this.reads = /** @type {Ids<Read>} */ (new Ids("read token"));
-    this.checker = new Checker(this.buffers, this.pipelines, this.lists, this.reads);
+    this.checker = new Checker(
+      this.buffers,
+      this.pipelines,
+      this.lists,
+      this.reads,
+      Boolean(device.features?.has("timestamp-query")),
+    );
+    this.timers = new Timers(device);
     this.groups = new Groups(this.buffers, (...parts) => this.bind(...parts));
     this.staging = new Staging(device);
     /** @type {Read[]} */
@@ -165,6 +174,8 @@ export class Encoding {
       }
       case REPLAY:
         return this.replay(words, at, end);
+      case TIMED_REPLAY:
+        return this.replay(words, at + 1, end, a);
       case DROP:
         return this.drop(words.subarray(at, end));
       default:
@@ -366,8 +377,11 @@ export class Encoding {
     pass.dispatchWorkgroups(gx, gy, gz);
   }
 
-  /** @param {Uint32Array} words @param {number} at @param {number} end */
-  replay(words, at, end) {
+  /**
+   * @param {Uint32Array} words @param {number} at @param {number} end
+   * @param {number} token for the times of the dispatches; 0 if they are not measured
+   */
+  replay(words, at, end, token = 0) {
     const list = this.lists.alive(words[at] ?? 0);
     const { image, positions } = list;
     const first = at + 2;
@@ -381,7 +395,10 @@ export class Encoding {
     }
     const table = list.find(words, first) ?? this.makeTable(list, words, first);
     for (const buffer of table.buffers) buffer.stamp = this.stamp;
-    this.encode(list, table, base * 4);
+    if (!token) return this.encode(list, table, base * 4);
+    const read = this.timers.encode(this, list, table, base * 4);
+    this.reads.live.set(token, read);
+    this.asked.push(read);
   }
 
   /** @param {List} list @param {Table} table @param {number} base */

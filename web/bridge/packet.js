@@ -19,6 +19,7 @@ import {
   REPLAY,
   ROUTINE,
   STORE,
+  TIMED_REPLAY,
   VERSION,
   WINDOW,
   WINDOW_ALIGNMENT,
@@ -54,8 +55,10 @@ export class Checker {
   /**
    * @param {Ids<any>} buffers of SizedBuffer @param {Ids<any>} pipelines of Bindings
    * @param {Ids<any>} lists of KnownList @param {Ids<any>} tokens
+   * @param {boolean} timers whether kernels can be measured
    */
-  constructor(buffers, pipelines, lists, tokens) {
+  constructor(buffers, pipelines, lists, tokens, timers = false) {
+    this.timers = timers;
     this.buffers = /** @type {Ids<SizedBuffer>} */ (buffers);
     this.pipelines = /** @type {Ids<Bindings>} */ (pipelines);
     this.lists = /** @type {Ids<KnownList>} */ (lists);
@@ -398,6 +401,13 @@ export class Checker {
     return { pipeline, gx, gy, gz, slots, offset, nbytes: nWords * 4 };
   }
 
+  timedReplay() {
+    if (!this.timers) throw new PacketError("this host measures no kernels");
+    const token = this.word();
+    this.replay();
+    this.tokens.add(token, {});
+  }
+
   replay() {
     const id = this.word();
     const nSlots = this.word();
@@ -453,3 +463,4 @@ CHECKS[REPLAY] = it.replay;
 CHECKS[DROP] = it.drop;
 CHECKS[DROP_PIPELINE] = it.dropPipeline;
 CHECKS[WINDOW] = it.window;
+CHECKS[TIMED_REPLAY] = it.timedReplay;

@@ -23,6 +23,7 @@ export const REPLAY = 11;
 export const DROP = 12;
 export const DROP_PIPELINE = 13;
 export const WINDOW = 14;
+export const TIMED_REPLAY = 15;
 
 /** The commands by their tag. */
 export const NAMES = [
@@ -41,4 +42,5 @@ export const NAMES = [
   "Drop",
   "DropPipeline",
   "Window",
+  "TimedReplay",
 ];

@@ -22,7 +22,7 @@ from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello
 # Each file comes after those that it imports.
 _MODULES = (
     "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js",
-    "groups.js", "staging.js", "encode.js", "tabgrad.js",
+    "groups.js", "staging.js", "timing.js", "encode.js", "tabgrad.js",
 )  # fmt: skip
 
 # The results of the bridge's `wait` and `settle`.

@@ -206,13 +206,31 @@ class Window:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TimedReplay:
+    """Do what a Replay does, each dispatch apart from the others, and measure each.
+
+    The answer to `token`, which is read as that of a Read, has two 64-bit numbers for each dispatch or routine
+    of the list: when it began and ended, in nanoseconds. A host can do it if its features have TIMERS.
+    """
+
+    TAG: ClassVar[int] = 15
+    LAYOUT: ClassVar[str] = "uui*"
+    token: int
+    list_id: int
+    slots: tuple[int, ...]
+    patches: tuple[int, ...] = ()
+
+
+TIMERS = "timestamp-query"
+"""The feature of hosts that measure kernels."""
 WINDOW_ALIGNMENT = 256
 """The alignment in bytes of a binding's offset that every WebGPU device accepts."""
 
 Nested: TypeAlias = Copy | Dispatch | Routine | Window
 Command: TypeAlias = (
     Alloc | Free | Write | WriteBlob | Copy | Pipeline | Dispatch | Routine | Read | Store | Replay | Drop
-    | DropPipeline | Window
+    | DropPipeline | Window | TimedReplay
 )  # fmt: skip
 
 COMMANDS: tuple[type[Command], ...] = get_args(Command)

@@ -21,6 +21,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Write,
     WriteBlob,
 )  # fmt: skip
@@ -203,6 +204,13 @@ class Encoder:
         if n_patches:
             words[p + 3 + n_slots : p + n] = _as_words(patches)
         self._position, self.commands = p + n, self.commands + 1
+
+    def timed_replay(
+        self, token: int, list_id: int, slots: Sequence[int], patches: Sequence[int] = ()
+    ) -> None:
+        """Add a TimedReplay; `Host.read(token, ...)` then returns when its dispatches ran."""
+        self.append(TimedReplay(token, list_id, tuple(slots), tuple(patches)))
+        self.reads += 1
 
     def drop(self, lists: Sequence[int]) -> None:
         """Add a Drop of stored lists."""

@@ -22,6 +22,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Window,
     Write,
     WriteBlob,
@@ -90,8 +91,9 @@ class Ledger:
     tabgrad.hosts.commands.PacketError: Free: unknown buffer 2
     """
 
-    def __init__(self, n_routines: int = 0) -> None:
+    def __init__(self, n_routines: int = 0, timers: bool = False) -> None:
         self._n_routines = n_routines
+        self._timers = timers
         self._buffers = _Ids("buffer")
         self._pipelines = _Ids("pipeline")
         self._lists = _Ids("list")
@@ -251,7 +253,13 @@ class Ledger:
             nested for nested in command.commands if isinstance(nested, Copy | Window)
         )
 
-    def _replay(self, command: Replay) -> None:
+    def _timed_replay(self, command: TimedReplay) -> None:
+        if not self._timers:
+            raise PacketError("this host measures no kernels")
+        self._replay(command)
+        self._tokens.add(command.token, ())
+
+    def _replay(self, command: Replay | TimedReplay) -> None:
         n_slots, n_words = self._lists.get(command.list_id)
         if len(command.slots) != n_slots:
             raise PacketError(
@@ -297,4 +305,5 @@ _CHECKS: dict[type[Command], Callable[[Ledger, Any], None]] = {
     Drop: Ledger._drop,
     DropPipeline: Ledger._drop_pipeline,
     Window: Ledger._window,
+    TimedReplay: Ledger._timed_replay,
 }

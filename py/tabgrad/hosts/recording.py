@@ -4,12 +4,14 @@ Writes and copies are applied to bytes in memory, so written data can be read ba
 unless `run` is given.
 """
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tabgrad.core.errors import DeviceLostError, HostError
 from tabgrad.hosts.commands import (
     LIMITS,
+    TIMERS,
     VERSION,
     Adapter,
     Alloc,
@@ -27,6 +29,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Window,
     Write,
     WriteBlob,
@@ -40,7 +43,8 @@ Run = Callable[[Dispatch | Routine, Sequence[Any]], None]
 class RecordingHost:
     """Keeps every packet as `commands` and as `lines` of text.
 
-    `answers` has the bytes of some read tokens; other reads see the buffer, which starts as zeros.
+    `answers` has the bytes of some read tokens; other reads see the buffer, which starts as zeros, and a timed
+    dispatch takes a microsecond.
     `run(command, buffers)` is called for each dispatch and routine. `pipelines` has the compiled pipelines by
     id.
 
@@ -76,7 +80,7 @@ class RecordingHost:
         self.pipelines: dict[int, Pipeline] = {}
         self._answers = dict(answers or {})
         self._run = run
-        self._ledger = Ledger(len(routines))
+        self._ledger = Ledger(len(routines), TIMERS in features)
         self._lists: dict[int, Store] = {}
         self._reads: dict[int, bytes] = {}
         self._faults: list[Fault] = []
@@ -175,6 +179,12 @@ class RecordingHost:
             self._lists[command.list_id] = command
         elif isinstance(command, Replay):
             self._replay(command)
+        elif isinstance(command, TimedReplay):
+            self._replay(Replay(command.list_id, command.slots, command.patches))
+            stored = self._lists[command.list_id].commands
+            n = 2 * sum(isinstance(c, Dispatch | Routine) for c in stored)
+            times = struct.pack(f"<{n}Q", *range(0, 1000 * n, 1000))
+            self._reads[command.token] = self._answers.pop(command.token, times)
         elif isinstance(command, Copy | Dispatch | Routine):
             self._nested(command, self.buffers)
 
@@ -262,6 +272,9 @@ def describe(command: Command) -> list[str]:
             )
             words = f", patches{pairs}" if patches else ""
             return [f"replay {number}: slots{_listed(slots)}{words}"]
+        case TimedReplay(token, number, slots, patches):
+            (line,) = describe(Replay(number, slots, patches))
+            return [f"{line}, timed as token {token}"]
         case _:
             return [f"{type(command).__name__.lower()}{_listed(command.ids)}"]
 

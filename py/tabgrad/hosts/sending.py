@@ -19,6 +19,7 @@ from tabgrad.hosts.commands import (
     Replay,
     Routine,
     Store,
+    TimedReplay,
     Write,
     WriteBlob,
 )  # fmt: skip
@@ -200,7 +201,7 @@ def named_in(encoder: Encoder) -> set[int]:
                 ids.add(number)
             case Copy(src, _, dst, _, _):
                 ids |= {src, dst}
-            case Replay(_, slots, _):
+            case Replay(_, slots, _) | TimedReplay(_, _, slots, _):
                 ids |= set(slots)
             case Dispatch() | Routine():
                 ids |= set(command.buffers)
