@@ -1,5 +1,10 @@
 """Finds a WebGPU adapter and device with wgpu-py, and describes them."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
 import wgpu
 
 from tabgrad.core.errors import DeviceError
@@ -17,12 +22,31 @@ _FEATURES = {
 def request_adapter() -> wgpu.GPUAdapter:
     """Return the fastest adapter."""
     try:
-        return wgpu.gpu.request_adapter_sync(power_preference="high-performance")
+        with _without_complaints():
+            return wgpu.gpu.request_adapter_sync(power_preference="high-performance")
     except RuntimeError as error:
+        why = " ".join(str(error).split()).rstrip(" .")
         raise DeviceError(
-            f"no WebGPU adapter: {error}. Install a Vulkan driver (on Linux without a "
+            f"WebGPU found no adapter: {why}. Install a Vulkan driver (on Linux without a "
             "GPU: mesa-vulkan-drivers), or use device 'cpu'"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_complaints() -> Iterator[None]:
+    """Name a folder of the session, if there is none, while drivers look for a screen that is not needed.
+
+    Without it they print `XDG_RUNTIME_DIR is invalid or not set`.
+    """
+    name = "XDG_RUNTIME_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = tempfile.gettempdir()
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def request_device(adapter: wgpu.GPUAdapter) -> wgpu.GPUDevice:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 import weakref
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.compiler.state import State
-from tabgrad.core.errors import CaptureError, user_frame
+from tabgrad.core.errors import CaptureError, user_frame, user_level
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
 from tabgrad.dispatch import REMEMBERED
@@ -213,13 +211,3 @@ def user_line() -> str:
     """Format file and line of the innermost frame outside tabgrad."""
     frame = user_frame(2)
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def user_level() -> int:
-    """Return the `stacklevel` that makes the caller's warning name the user's line."""
-    user, level = user_frame(2), 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not user and frame is not None:
-        frame = frame.f_back
-        level += 1
-    return level

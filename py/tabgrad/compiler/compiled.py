@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.compiler import keys
 from tabgrad.compiler.call_watch import CallWatch
-from tabgrad.compiler.capture import Capture, Refused, user_level
+from tabgrad.compiler.capture import Capture, Refused
 from tabgrad.compiler.entry import Entry
 from tabgrad.compiler.obsolete import KNOWN, let_go
 from tabgrad.compiler.python_values import is_array, tensor_state
 from tabgrad.compiler.rollback import CallRollback
 from tabgrad.compiler.state import State
 from tabgrad.core import tree
-from tabgrad.core.errors import DeviceLostError, OutOfMemoryError
+from tabgrad.core.errors import DeviceLostError, OutOfMemoryError, user_level
 from tabgrad.core.locks import alone, lock
 from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE, Box, using

@@ -111,3 +111,13 @@ def user_frame(above: int) -> FrameType | None:
     while frame is not None and (frame.f_globals.get("__name__") or "").startswith("tabgrad."):
         frame = frame.f_back
     return frame
+
+
+def user_level() -> int:
+    """Return the `stacklevel` that makes the caller's warning name the user's line."""
+    user, level = user_frame(2), 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not user and frame is not None:
+        frame = frame.f_back
+        level += 1
+    return level

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import warnings
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DeviceLostError, DTypeError, HostError, WouldBlockError
+from tabgrad.core.errors import (
+    DeviceError,
+    DeviceLostError,
+    DTypeError,
+    HostError,
+    WouldBlockError,
+    user_level,
+)
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
@@ -285,14 +293,44 @@ def is_available(kind: str) -> bool:
 def _opens(kind: str) -> bool:
     try:
         (_DEVICES.get((kind, 0)) or _new(kind, 0)).backend  # noqa: B018 (connects)
-    except (HostError, DeviceError, WouldBlockError, ImportError):
+    except (HostError, DeviceError, WouldBlockError, ImportError) as error:
+        _REASONS[kind] = " ".join(str(error).split()).rstrip(".")
         return False
+    _REASONS.pop(kind, None)
     return True
+
+
+_REASONS: dict[str, str] = {}
+"""Why the devices that failed to open did."""
 
 
 def _best() -> Device:
     found = None if _Alias.accelerators else best_accelerator()
-    return device("cpu") if found is None else found
+    if found is not None:
+        return found
+    if not _Alias.accelerators:
+        _tell_why_not()
+    return device("cpu")
+
+
+def _tell_why_not() -> None:
+    """Say why the CPU is the default device, if a GPU was to be expected; raise where the CPU is of no use."""
+    reasons = dict(_REASONS)
+    if host.in_browser() and not reasons:
+        reasons["webgpu"] = "this browser has no WebGPU"
+    if not reasons:
+        return
+    why = "; ".join(f"{kind}: {reason}" for kind, reason in reasons.items())
+    if importlib.util.find_spec("numpy") is None:
+        raise DeviceError(
+            f"no GPU can be used ({why}), and the device 'cpu' needs NumPy, which is not installed: "
+            "`import micropip; await micropip.install('numpy')`"
+        )
+    warnings.warn(
+        f"no GPU can be used ({why}): tensors are made on the device 'cpu'. "
+        "tabgrad.set_default_device('cpu') says that you want this",
+        stacklevel=user_level(),
+    )
 
 
 async def connect_async(name: str | Device) -> Device:
