@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,25 @@ def test_words_are_the_same_however_they_are_computed(monkeypatch: pytest.Monkey
         monkeypatch.setattr(random, "BLOCK", 17)
         assert (random.random_bits.fn(word, word, shape=many.shape) == many).all()
         monkeypatch.undo()
+
+
+def test_words_are_the_same_whatever_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "_AHEAD", {})
+    last = 2**32 - 1
+
+    def alone(key: int, call: int, count: int) -> Any:
+        random._AHEAD.clear()
+        return random.words(key, call, (count,)).tolist()
+
+    # in a row, of two sizes in turn, to the last draw, back, with another key
+    calls = [*range(40), *range(last - 90, last + 1), 3, 50, 51, 52, 51, 0]
+    draws = [(7 + (call > last - 30), call, count) for call in calls for count in (1, 6, 191)]
+    found = [random.words(key, call, (1, count))[0] for key, call, count in draws]
+    for words, draw in zip(found, draws, strict=True):
+        assert words.dtype == np.uint32
+        assert words.tolist() == alone(*draw)
+        words[:] = 0  # nobody else has them
+    random._AHEAD.clear()
+    several = [random.words(9, call, (6,)) for call in range(60)]
+    assert len(random._AHEAD[6][3]) > 20, "no draw was computed ahead"
+    assert all(w.base is None for w in several)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +62,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "outer": lambda m, c: tg.outer(m[0].clone(), m[1].clone()),
     "cov": lambda m, c: tg.cov(m),
     "index": lambda m, c: m[c],
+    "indices": lambda m, c: (m[:, c], m[None, c], m[c, c], m[0][c], m[c[:1], 1:]),
+    "gather_rows": lambda m, c: m.gather(0, c[:, None].expand(4, 4)),
+    "best": lambda m, c: m[0].sort()[0].topk(2),
     "mask": lambda m, c: m[m > 0] if bool((m > 0).any()) else m[c],
     "nonzero": lambda m, c: tg.nonzero(m > 0),
     "unique": lambda m, c: tg.unique(c, return_inverse=True),
@@ -267,6 +272,24 @@ def test_a_chain_may_be_the_first_that_needs_numpy(
     for name in ("array", "errors", "quiet"):
         monkeypatch.setattr(reference, name, None)
     assert chained(lambda x: x.neg())(x).tolist() == [-1.0, -1.0]
+    assert ran
+
+
+def test_an_index_tensor_is_looked_at_anew_and_not_kept(ran: list[Chain]) -> None:
+    x = tg.arange(6.0, device="cpu").reshape(2, 3)
+    for at in ([0, 2], [2, 2], [-1, 0]):
+        index = tg.tensor(at, device="cpu")
+        assert x[:, index].tolist() == [[row[k] for k in at] for row in x.tolist()]
+        kept = weakref.ref(index)
+        del index
+        gc.collect()
+        assert kept() is None
+    for wanted in ([1.0, 4.0], [2.0], []):
+        mask = (x[..., None] == tg.tensor(wanted, device="cpu")).any(-1)
+        assert x[mask].tolist() == wanted
+        y = x.clone()
+        y[mask] = -tg.tensor(wanted, device="cpu")
+        assert y.flatten().tolist() == [-n if n in wanted else n for n in x.flatten().tolist()]
     assert ran
 
 

@@ -8,19 +8,23 @@ has the bodies of the ops that it applied, in their order; what depends on no op
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, NoReturn
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import Op
+from tabgrad.core.op import Ints, Op
 from tabgrad.core.several import Part
-from tabgrad.core.spec import NO_PARAMS, Params, Spec
+from tabgrad.core.spec import NO_PARAMS, Params, Spec, shape_params, spec as spec_of
 from tabgrad.core.trace import MODE, Box, using, wrap
 from tabgrad.hosts import reference
 from tabgrad.hosts.devices import device, unlisted
 from tabgrad.hosts.meta import MetaBackend
+from tabgrad.ops.checked import checked
+from tabgrad.ops.indexing import gather
+from tabgrad.ops.sorting import argsort
+from tabgrad.ops.view import expand, new_axes, reshape, slice_, spread
 
 MANY = 1 << 14
 """The most elements of a result that a chain holds until its end, and of all its constants."""
@@ -37,9 +41,10 @@ class Recorded:
 
     def __init__(
         self, spec: Spec, array: Any = None, op: Op | None = None,
-        args: tuple[Recorded, ...] = (), params: Params = NO_PARAMS,
+        args: tuple[Recorded, ...] = (), params: Any = NO_PARAMS,
     ) -> None:  # fmt: skip
-        self.spec, self.array, self.op, self.args, self.params = spec, array, op, args, params
+        self.spec, self.array, self.op, self.args = spec, array, op, args
+        self.params: Any = params
 
     def __array__(self, *_args: Any, **_named: Any) -> NoReturn:
         raise Unrepeatable("there are no numbers here")
@@ -116,19 +121,45 @@ class Chain:
         self.steps: list[Step] = []
         self.done: dict[Any, int] = {}
         for x in order:
-            if x.array is None:
-                self.places[x] = self._step(x)
-        self.results = [(self.places[y], y.spec) for y in results]
+            if x.array is None and x.op not in _LATER:
+                self._place(x)
+        self.results = [(self._place(y), y.spec) for y in results]
+
+    def _place(self, x: Recorded) -> int:
+        """Return the place of a value, after the step that computes it."""
+        found = self.places.get(x)
+        if found is None:
+            found = self.places[x] = self._step(x)
+        return found
 
     def _step(self, x: Recorded) -> int:
         """Add the step that computes `x`, unless one does already; return the place of its value."""
         op: Any = x.op
-        refs = [self.places[a] for a in x.args]
         want = np.dtype(reference.array_name(x.spec.dtype))
+        if op is gather:
+            line = _line(x.args[1], x.params["axis"]) or x.args[1]
+            refs = [self._place(x.args[0]), self._place(line)]
+            safe = len(line.spec.shape) == 1 and _below(
+                line, x.args[0].spec.shape[x.params["axis"]]
+            )
+            return self._once(np.ndarray.take if safe else op.fn, refs, x.params, want)
+        if op.name in _REPEATING and not all([_repeats(a) for a in x.args]):
+            refs = [self._thin(a) for a in x.args]
+        else:
+            refs = [self._place(a) for a in x.args]
         if not isinstance(op, Part):
             return self._once(op.body(x.spec), refs, x.params, want)
         whole = self._once(op.several.fn, refs, x.params, None)
         return self._once(_PICKED[op.index], [whole], NO_PARAMS, want)
+
+    def _thin(self, x: Recorded) -> int:
+        """Return the place of what NumPy repeats by itself to get `x`."""
+        if not _repeats(x):
+            return self._place(x)
+        if x.op is expand:
+            return self._thin(x.args[0])
+        added = _indexed(len(x.spec.shape), x.params["axes"])
+        return self._once(added, [self._place(x.args[0])], NO_PARAMS, None)
 
     def _once(self, body: Any, refs: list[int], params: Params, want: Any) -> int:
         key = (body, params, want, *refs)
@@ -161,6 +192,65 @@ class Chain:
         finally:
             reference.errors.reset(before)
         return [wrap(values[k], spec, CPU) for k, spec in self.results]
+
+
+_LATER = (expand, reshape, spread)
+"""Views that are made where a step needs them: many do without."""
+_REPEATING = frozenset(
+    (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "where",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "bitwise_and",
+        "bitwise_or",
+    )
+)
+"""Ops whose bodies repeat operands of size 1, and give the same bits for strided operands as for others."""
+
+
+def _repeats(x: Recorded) -> bool:
+    return x.array is None and x.op in (expand, spread)
+
+
+@cache
+def _indexed(rank: int, axes: Ints) -> Any:
+    """Return what adds axes of size 1 to an array; one for each, so that equal steps are known."""
+    added: Any = new_axes(rank, axes)
+    return itemgetter(added)
+
+
+def _line(index: Recorded, axis: int) -> Recorded | None:
+    """Return the line of indices that is repeated over all axes but one, None if there is none."""
+    n, rank = index.spec.shape[axis], len(index.spec.shape)
+    if index.op is spread:
+        line = index.args[0]
+        return line if len(line.spec.shape) == 1 and axis not in index.params["axes"] else None
+    if index.op is not expand:
+        return None
+    line = index.args[0]
+    shape = (1,) * (rank - len(line.spec.shape)) + line.spec.shape
+    if shape != tuple([n if k == axis else 1 for k in range(rank)]):
+        return None
+    if line.op is reshape and len(line.args[0].spec.shape) == 1:
+        return line.args[0]
+    return Recorded(spec_of((n,), line.spec.dtype), None, reshape, (line,), shape_params((n,)))
+
+
+def _below(index: Recorded, n: int) -> bool:
+    """Whether it is known that all indices are in [0, n)."""
+    while index.op is slice_:
+        index = index.args[0]
+    if index.op is argsort:
+        return index.args[0].spec.shape[index.params["axis"]] == n
+    return index.op is checked and index.params["size"] == n and index.params["ignore"] is None
 
 
 def _in_order(results: list[Recorded], given: dict[Recorded, int]) -> Iterator[Recorded]:

@@ -157,6 +157,10 @@ class NumPyBackend(ImmediateBackend):
         """Return an array of these bytes, uncopied: whoever has them must leave them as they are."""
         return np.frombuffer(data, dtype=array_name(spec.dtype)).reshape(spec.shape)
 
+    def places(self, mask: Any) -> Any:
+        """Return the places of the true elements of a 1-d mask, in order."""
+        return mask.nonzero()[0]
+
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of the value in row-major order."""
         return memoryview(np.ascontiguousarray(value)).cast("B") if spec.size else memoryview(b"")

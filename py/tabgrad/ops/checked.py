@@ -39,12 +39,19 @@ def failure(what: str) -> type[LinAlgError | OutOfRangeError]:
 
 def all_below(index: Array, size: int) -> bool:
     """Tell whether all elements of an array of integers are in [0, size)."""
-    if not index.size:
-        return True
-    if index.dtype.kind == "i":
+    if index.size <= 16:
+        # NumPy takes longer to find the extremes of so few
+        few = index.ravel().tolist()
+        return not few or (0 <= min(few) and max(few) < size)
+    unsigned = _UNSIGNED.get(index.dtype.char)
+    if unsigned is not None:
         # a negative number is a large one
-        index = index.view(f"u{index.dtype.itemsize}")
+        index = index.view(unsigned)
     return bool(np.maximum.reduce(index, None) < size)
+
+
+_UNSIGNED = {"b": "B", "h": "H", "i": "I", "l": "L", "q": "Q"}
+"""NumPy's characters of integers, and those of the unsigned ones as long."""
 
 
 @elementwise(code="{index}", derivative=None, integers="same", kinds="iu", domain=(0, 10))

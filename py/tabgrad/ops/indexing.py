@@ -252,7 +252,8 @@ def scatter_add(x: Operand, index: Operand, src: Operand, *, axis: int) -> Array
     _in_range(index, x.shape[axis], "scatter_add")
     line = _line(index, axis)
     if line is not None:
-        np.add.at(np.moveaxis(out, axis, 0), line, np.moveaxis(src, axis, 0))
+        front = (out, src) if axis == 0 else (np.moveaxis(out, axis, 0), np.moveaxis(src, axis, 0))
+        np.add.at(front[0], line, front[1])
         return out
     np.add.at(out, _at(index, axis), src)
     return out

@@ -40,37 +40,72 @@ def random_bits(key: Operand, call: Operand, *, shape: Ints) -> Array:
 
     `key` and `call` are 0-d uint32 tensors: the seed, and the number of earlier draws.
     """
-    count = math.prod(shape)
-    k = int(key), int(call)
-    if 0 < count <= PACKED:
-        index, mask = _packed(count)
-        found = _threefry(index, 0, k, mask).to_bytes(8 * count, "little")
-        words = np.frombuffer(found, "<u4")[::2].astype(np.uint32)
-    else:
-        words = np.arange(count, dtype=np.uint32)
-        for i in range(0, count, BLOCK):
-            a = words[i : i + BLOCK]
-            words[i : i + BLOCK] = _threefry(a, np.zeros_like(a), k, None)
-    return words.reshape(shape)
+    return words(int(key), int(call), shape)
 
 
 PACKED = 192
 """The most words that are computed as one Python int, 64 bits for each: NumPy takes longer for so few."""
+AHEAD = 1 << 11
+"""The most words that are computed before they are asked for."""
 BLOCK = 1 << 13
 """The words that NumPy computes at once, few enough for the cache."""
+_AHEAD: dict[int, tuple[int, int, int, Array]] = {}
+"""By the words of a draw: the key, the first and the last draw that are known, and the words of each."""
 
 
-@functools.cache
-def _packed(count: int) -> tuple[int, int]:
-    """Pack the numbers 0, 1, ... into one int; return it and the mask of the low half of each."""
-    index = sum(i << 64 * i for i in range(count))
-    return index, sum(MASK << 64 * i for i in range(count))
+def words(key: int, call: int, shape: Ints) -> Array:
+    """Return the words of `random_bits` as an array that nobody else has.
+
+    Where draws of few words follow each other, those that come next are computed with them.
+    """
+    count = math.prod(shape)
+    if 0 < count <= PACKED:
+        found = _AHEAD.get(count)
+        if found is None or key != found[0] or not found[1] <= call <= found[2]:
+            found = _ahead(found, key, call, count)
+        return found[3][call - found[1]].reshape(shape).copy()
+    out = np.arange(count, dtype=np.uint32)
+    for i in range(0, count, BLOCK):
+        a = out[i : i + BLOCK]
+        out[i : i + BLOCK] = _threefry(a, np.zeros_like(a), key, call, None)
+    return out.reshape(shape)
 
 
-def _threefry(a: Any, b: Any, key: tuple[int, int], mask: int | None) -> Any:
-    """Return the first words for the counters (a, b): arrays of uint32, or with a mask packed numbers."""
-    one: Any = np.uint32(1) if mask is None else mask // MASK
-    k = [part * one for part in (*key, key[0] ^ key[1] ^ 0x1BD11BDA)]
+def _ahead(
+    before: tuple[int, int, int, Array] | None, key: int, call: int, count: int
+) -> tuple[int, int, int, Array]:
+    """Note the words of a draw, and of more draws from it on if it comes soon after those known `before`."""
+    rows = 1
+    if before is not None and key == before[0] and 0 < call - before[2] <= 8:
+        rows = min(4 * (before[2] - before[1] + 1), AHEAD // count, MASK + 1 - call)
+    if rows * count <= PACKED:
+        index, row, mask = _packed(rows, count)
+        found = _threefry(index, 0, key * (mask // MASK), call * (mask // MASK) + row, mask)
+        drawn = np.frombuffer(found.to_bytes(8 * rows * count, "little"), "<u4")[::2]
+    else:
+        index = np.tile(np.arange(count, dtype=np.uint32), rows)
+        calls = np.arange(call, call + rows, dtype=np.uint32).repeat(count)
+        drawn = _threefry(index, np.zeros_like(index), key, calls, None)
+    made = drawn.astype(np.uint32, copy=False).reshape(rows, count)
+    its = _AHEAD[count] = key, call, call + rows - 1, made
+    return its
+
+
+@functools.lru_cache(1024)
+def _packed(rows: int, count: int) -> tuple[int, int, int]:
+    """Pack the place of each word in its row into one int, and the row into another; and the mask of words."""
+    index = sum(i % count << 64 * i for i in range(rows * count))
+    row = sum(i // count << 64 * i for i in range(rows * count))
+    return index, row, sum(MASK << 64 * i for i in range(rows * count))
+
+
+def _threefry(a: Any, b: Any, key: Any, call: Any, mask: int | None) -> Any:
+    """Return the first words for the counters (a, b): arrays of uint32, or with a mask packed numbers.
+
+    The two words of the key are numbers, arrays, or packed as well.
+    """
+    one = 1 if mask is None else mask // MASK
+    k = [key, call, key ^ call ^ 0x1BD11BDA * one]
     a, b = a + k[0], b + k[1]
     for i in range(5):
         for r in ROTATIONS[i % 2]:
@@ -80,9 +115,11 @@ def _threefry(a: Any, b: Any, key: tuple[int, int], mask: int | None) -> Any:
             else:
                 a = a + b & mask
                 b = (b << r | b >> 32 - r) & mask ^ a
-        a, b = a + k[(i + 1) % 3], b + k[(i + 2) % 3] + one * (i + 1)
+        more = k[(i + 2) % 3] + one * (i + 1)
         if mask is not None:
-            a, b = a & mask, b & mask
+            a, b = a + k[(i + 1) % 3] & mask, b + more & mask
+        else:
+            a, b = a + k[(i + 1) % 3], b + (more & MASK)
     return a
 
 

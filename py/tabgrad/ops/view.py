@@ -147,11 +147,11 @@ def _expand_batch(
 )
 def spread(x: Operand, *, shape: Ints, axes: Ints) -> Array:
     """Repeat `x` along the new axes `axes` of `shape`: the transpose of a sum over them."""
-    return _repeated(x[_new_axes(len(shape), axes)], shape)
+    return _repeated(x[new_axes(len(shape), axes)], shape)
 
 
 @functools.lru_cache(4096)
-def _new_axes(rank: int, axes: Ints) -> tuple[slice | None, ...]:
+def new_axes(rank: int, axes: Ints) -> tuple[slice | None, ...]:
     """Return the index that adds `axes` of size 1, so that there are `rank`."""
     return tuple([None if i in axes else slice(None) for i in range(rank)])
 

@@ -95,13 +95,14 @@ def _order(rows: Tensor) -> Tensor:
     """Return the permutation that sorts the rows: by the last column, then, stably, by the ones before."""
     n, k = rows.spec.shape
     kind = rows.device.index_dtype
-    order = i.iota(n, kind, rows.device)
+    order = None
     for column in reversed(range(k)):
         line = v.reshape.bind(v.part(rows, 1, column, column + 1), shape=(n,))
-        line = i.gather.bind(line, order, axis=0)
+        if order is not None:
+            line = i.gather.bind(line, order, axis=0)
         step = sorting.argsort.bind(line, axis=0, descending=False, dtype=kind)
-        order = i.gather.bind(order, step, axis=0)
-    return order
+        order = step if order is None else i.gather.bind(order, step, axis=0)
+    return i.iota(n, kind, rows.device) if order is None else order
 
 
 def _groups(rows: Tensor) -> tuple[Any, Any, Any]:

@@ -17,9 +17,9 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, filled, using
+from tabgrad.core.trace import MODE, using, wrap
 from tabgrad.hosts.devices import device as device_of
-from tabgrad.ops.random import random_bits
+from tabgrad.ops.random import random_bits, words
 from tabgrad.tensor import creation, reading
 from tabgrad.tensor.chained import CPU, chained
 from tabgrad.transforms.vmap import draw
@@ -175,18 +175,12 @@ def bits(shape: tuple[int, ...], generator: Generator | None, device: Device) ->
     return draw(make, shape)
 
 
-_WORD = spec((), dt.uint32)
-
-
 def of_words(fn: Callable[..., R]) -> Callable[..., R]:
     """Make a function of random words and settings one that draws the words.
 
-    Instead of words it takes their shape, a generator and a device. On `cpu` they are drawn in its chain.
+    Instead of words it takes their shape, a generator and a device.
     """
-
-    @chained
-    def drawn(key: Tensor, call: Tensor, shape: tuple[int, ...], *settings: Any) -> R:
-        return fn(random_bits.bind(key, call, shape=shape), *settings)
+    small = chained(fn)
 
     def call(
         shape: tuple[int, ...], generator: Generator | None, device: Device, *settings: Any
@@ -195,8 +189,8 @@ def of_words(fn: Callable[..., R]) -> Callable[..., R]:
         if device is not CPU or not mode.plain or mode.draw is not None:
             return fn(bits(shape, generator, device), *settings)
         source = current() if generator is None else generator
-        key, number = filled(source.key, _WORD, device), filled(source.advance(), _WORD, device)
-        return drawn(key, number, shape, *settings)
+        drawn = words(source.key, source.advance(), shape)
+        return small(wrap(drawn, spec(shape, dt.uint32), device), *settings)
 
     return call
 

@@ -19,7 +19,7 @@ from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import aliasing, conversion, creation, literals
 from tabgrad.tensor.aliasing import View, memory_behind, own, refreshed, reshaped, view, write
 from tabgrad.tensor.chained import chained
-from tabgrad.tensor.picking import Picking, broadcast_value, mask_lines
+from tabgrad.tensor.picking import Picking, broadcast_value, known_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,13 @@ class Selection:
         self.shape: list[int] = []
         self.picks: list[tuple[int, Any]] = []
         self.basic = True
+
+    def picking(self, shape: Ints, tensors: Sequence[Any]) -> Selection:
+        """Return what the index of an input of `shape` comes to with other tensors of the same specs."""
+        other = Selection()
+        other._views, other.basic = self.views(shape), False
+        other.picks = [(dim, k) for (dim, _), k in zip(self.picks, tensors, strict=True)]
+        return other
 
     def whole(self, n: int) -> None:
         """Take all of a dim of size `n`."""
@@ -83,24 +90,30 @@ def plan(x: Tensor, index: Any) -> Selection:
     items = index if isinstance(index, tuple) else (index,)
     if any(k.__class__ not in _PLAIN for k in items):
         items = tuple([_as_index(k, x.device) for k in items])
-    key = _key(items)
+    tensors: list[Any] = []
+    shape, key = x.spec.shape, _key(items, x.device, tensors)
     if key is None:
-        return _planned(items, x.spec.shape, x.device)
-    found = _PLANS.get((x.spec.shape, key))
+        return _planned(items, shape, x.device)
+    found = _PLANS.get((shape, key))
     if found is None:
-        found = _planned(items, x.spec.shape, x.device)
+        found = _planned(items, shape, x.device)
+        if tensors:
+            # the tensors themselves are not kept
+            found = found.picking(shape, [None] * len(tensors))
         if len(_PLANS) >= 4096:
             _PLANS.clear()
-        _PLANS[x.spec.shape, key] = found
-    return found
+        _PLANS[shape, key] = found
+    return found.picking(shape, tensors) if tensors else found
 
 
 _PLANS: dict[Any, Selection] = {}
-"""What indices of ints, slices, None and ... come to, by shape: they recur."""
+"""What indices of ints, slices, None, ... and tensors come to, by shape: they recur."""
+_PICKS = frozenset((dt.bool_, dt.int32, dt.int64))
+"""The dtypes of index tensors that are taken as they are."""
 
 
-def _key(items: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return a key for a plain index, None for any other."""
+def _key(items: tuple[Any, ...], device: Device, tensors: list[Any]) -> tuple[Any, ...] | None:
+    """Return a key for a plain index, whose tensors are added to `tensors`; None for any other."""
     key: list[Any] = []
     for k in items:
         kind = k.__class__
@@ -112,6 +125,11 @@ def _key(items: tuple[Any, ...]) -> tuple[Any, ...] | None:
                 if part is not None and part.__class__ is not int:
                     return None
             key.append(parts)
+        elif isinstance(k, Box) and k._parts is None and k.device is device:
+            if k.spec.dtype not in _PICKS:
+                return None
+            key.append(k.spec)
+            tensors.append(k)
         else:
             return None
     return tuple(key)
@@ -295,23 +313,16 @@ def getitem(self: Tensor, index: Any, name: str = "x[index]") -> Tensor:
         return basic_view(self, found)
     memory = memory_behind(self)
     source = self if memory is None else memory.now(self)
-    picks: list[tuple[int, Any, bool]] = []
-    for dim, k in found.picks:
-        if k.spec.dtype is dt.bool_:
-            picks += [(dim + a, line, True) for a, line in enumerate(mask_lines(k, self.device))]
-        else:
-            picks.append((dim, k, False))
-    dims, indices, inside = zip(*picks, strict=True)
-    y = _picked(basic_view(source, found), name, dims, inside, *indices)
+    dims, indices, known = zip(*known_lines(found.picks, self.device), strict=True)
+    y = _picked(basic_view(source, found), name, dims, known, *indices)
     if memory is not None:
         y.value = memory.copied(refreshed(y).value)
     return y
 
 
 @chained
-def _picked(x: Tensor, name: str, dims: Ints, inside: tuple[bool, ...], *indices: Tensor) -> Tensor:
-    picks = list(zip(dims, indices, inside, strict=True))
-    return Picking(x, picks, name, select=True).read()
+def _picked(x: Tensor, name: str, dims: Ints, known: Ints, *indices: Tensor) -> Tensor:
+    return Picking(x, zip(dims, indices, known, strict=True), name, select=True).read()
 
 
 def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value") -> None:
@@ -328,7 +339,8 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     if len(found.picks) == 1 and found.picks[0][1].spec.dtype is dt.bool_ and value.spec.size == 1:
         write(target, _masked(target, found.picks[0], value), "setitem")
         return
-    write(target, Picking(target, found.picks, name, select=True).written(value), "setitem")
+    picks = known_lines(found.picks, target.device)
+    write(target, Picking(target, picks, name, select=True).written(value), "setitem")
 
 
 def _value(target: Tensor, value: Any, basic: bool = False) -> Tensor:
@@ -377,4 +389,5 @@ def put_indices(
     """Return `self` with `value` written, or added, at the places that a tuple of index tensors names."""
     found = plan(self, tuple(indices))
     target = basic_view(self, found)
-    return Picking(target, found.picks, name).written(_value(target, value), accumulate)
+    picks = known_lines(found.picks, target.device)
+    return Picking(target, picks, name).written(_value(target, value), accumulate)

@@ -10,13 +10,14 @@ from tabgrad.core.errors import ShapeError
 from tabgrad.core.promotion import cast, expand
 from tabgrad.core.shape import broadcast, size, strides
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import constant
+from tabgrad.core.trace import MODE, constant, wrap
 from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
 from tabgrad.ops.checked import confined
 from tabgrad.ops.rounding import bitwise_and, ge
 from tabgrad.ops.view import part
 from tabgrad.tensor import reading
-from tabgrad.tensor.chained import chained
+from tabgrad.tensor.aliasing import refreshed
+from tabgrad.tensor.chained import CPU, chained
 from tabgrad.tensor.creation import filled
 from tabgrad.tensor.public import takes_out
 
@@ -32,6 +33,10 @@ def places(mask: Tensor) -> Tensor:
     n = mask.spec.size
     if not n:
         return filled((0,), 0, kind, device)
+    if device is CPU and mask.owner is None and MODE.get().plain:
+        backend: Any = device.backend
+        value = backend.places(refreshed(mask).value)
+        return wrap(value, spec(value.shape, kind), device)
     upto, last = _counted(mask)
     return _placed(mask, upto, int(reading.item(last)))
 

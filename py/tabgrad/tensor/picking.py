@@ -11,10 +11,10 @@ from tabgrad.core.promotion import cast, moved
 from tabgrad.core.shape import broadcast
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, view as v
 from tabgrad.ops.checked import within
-from tabgrad.tensor.nonzero import nonzero
+from tabgrad.tensor.nonzero import nonzero, places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tabgrad.hosts.devices import Device
     from tabgrad.tensor import Tensor
@@ -25,23 +25,21 @@ class Picking:
     """The advanced indices of a view, combined into one index over their dims, which are merged into one."""
 
     def __init__(
-        self, x: Tensor, picks: Sequence[tuple[Any, ...]], name: str, *, select: bool = False
+        self, x: Tensor, picks: Iterable[tuple[int, Any, int]], name: str, *, select: bool = False
     ) -> None:
-        """Take (dim, index) each, or (dim, index, whether all of the index is known to be in range).
+        """Take what `known_lines` returns.
 
         With `select` an index without dims takes its dim away, as a number in x[...] does.
         """
         self.x = x
         pairs: list[tuple[int, Any]] = []
-        for dim, k, *inside in picks:
-            if k.spec.dtype is dt.bool_:
-                pairs.extend((dim + a, line) for a, line in enumerate(mask_lines(k, x.device)))
-            elif inside == [True]:
-                pairs.append((dim, k))
-            else:
+        self.dims: list[int] = []
+        for dim, k, known in picks:
+            if not known:
                 k = cast(k, x.device.index_dtype)
-                pairs.append((dim, within(name, k, x.spec.shape[dim], dim, wraps=True)))
-        self.dims = [dim for dim, _ in pairs]
+                k = within(name, k, x.spec.shape[dim], dim, wraps=True)
+            pairs.append((dim, k))
+            self.dims += range(dim, dim + (known or 1))
         shapes = [k.spec.shape for _, k in pairs]
         try:
             self.shape = broadcast("index", *shapes)
@@ -69,14 +67,14 @@ class Picking:
 
     def _linear(self, indices: list[Any]) -> Tensor:
         device = self.x.device
+        if len(indices) == 1:
+            return cast(indices[0], device.index_dtype)
         total = None
         valid = None
         for k, n in zip(indices, self.sizes, strict=True):
             k = cast(k, device.index_dtype)
             if k.spec.shape != self.shape:
                 k = v.expand.bind(k, shape=self.shape)
-            if len(indices) == 1:
-                return k
             inside = r.bitwise_and(r.ge(k, 0), r.lt(k, n))
             valid = inside if valid is None else r.bitwise_and(valid, inside)
             total = k if total is None else e.add(e.mul(total, n), k)
@@ -159,8 +157,24 @@ def broadcast_value(value: Tensor, shape: Ints) -> Tensor:
     return v.expand.bind(value, shape=shape)
 
 
-def mask_lines(mask: Tensor, device: Device) -> list[Any]:
-    """Return on `device` the indices of the true elements of a mask, one line for each of its dims."""
-    if not mask.spec.shape:
-        mask = v.reshape.bind(mask, shape=(1,))
-    return [moved(line, device) for line in nonzero(mask, as_tuple=True)]
+def known_lines(picks: Sequence[tuple[int, Any]], device: Device) -> list[tuple[int, Any, int]]:
+    """Return (dim, index, known) for each advanced index on `device`, a mask as the places where it holds.
+
+    `known` is 0 for what is not yet known to be in range, else the number of dims that the index is one of:
+    a mask that stands alone is one index of all its dims, others have one for each.
+    """
+    found: list[tuple[int, Any, int]] = []
+    for dim, k in picks:
+        if k.spec.dtype is not dt.bool_:
+            found.append((dim, k, 0))
+            continue
+        shape = k.spec.shape or (1,)
+        if len(picks) == 1:
+            line = places(v.reshape.bind(k, shape=(k.spec.size,)))
+            found.append((dim, moved(line, device), len(shape)))
+            continue
+        if not k.spec.shape:
+            k = v.reshape.bind(k, shape=shape)
+        lines = nonzero(k, as_tuple=True)
+        found += [(dim + a, moved(line, device), 1) for a, line in enumerate(lines)]
+    return found
