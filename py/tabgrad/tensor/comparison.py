@@ -188,6 +188,7 @@ def where_method(self: Tensor, condition: Tensor, other: Tensor | Number) -> Ten
 
 
 @of_tensors
+@chained
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """Return `input` with `value`, a number or a 0-d tensor, where `mask` holds.
 

@@ -36,11 +36,13 @@ def unique(
     (tensor([1, 2]), tensor([1, 2]))
     """
     rows, shape = _rows(input, dim)
-    order = _order(rows)
-    found, group, counts = _groups(_picked(rows, order))
-    places = filled(group.spec.shape, 0, group.spec.dtype, input.device)
-    inverse = i.scatter.bind(places, order, group, axis=0) if return_inverse else None
-    return _results(input, dim, shape, found, inverse, counts if return_counts else None)
+    order, rows, starts = _sorted(rows)
+    inverse = None
+    if return_inverse:
+        group = _group(starts)
+        places = filled(group.spec.shape, 0, group.spec.dtype, input.device)
+        inverse = i.scatter.bind(places, order, group, axis=0)
+    return _results(input, dim, shape, rows, starts, inverse, return_counts)
 
 
 def unique_consecutive(
@@ -48,9 +50,9 @@ def unique_consecutive(
 ) -> Any:
     """Return the elements without repeats; on request also the run of each element, and the runs' lengths."""
     rows, shape = _rows(input, dim)
-    found, group, counts = _groups(rows)
-    inverse = group if return_inverse else None
-    return _results(input, dim, shape, found, inverse, counts if return_counts else None)
+    starts = _starts(rows)
+    inverse = _group(starts) if return_inverse else None
+    return _results(input, dim, shape, rows, starts, inverse, return_counts)
 
 
 def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
@@ -69,28 +71,42 @@ def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
 
 
 def _results(
-    x: Tensor, dim: int | None, shape: Ints, found: Tensor, inverse: Tensor | None,
-    counts: Tensor | None,
+    x: Tensor, dim: int | None, shape: Ints, rows: Tensor, starts: Tensor, inverse: Tensor | None,
+    counted: bool,
 ) -> Any:  # fmt: skip
-    values = v.reshape.bind(found, shape=(found.spec.shape[0], *shape))
+    at = nonzero.places(starts)
+    values = _picked(rows, at, shape)
     if dim is not None:
         values = movedim(values, 0, dim)
     out = [values]
     if inverse is not None:
         out.append(v.reshape.bind(inverse, shape=x.spec.shape) if dim is None else inverse)
-    if counts is not None:
-        out.append(counts)
+    if counted:
+        out.append(_lengths(at, rows.spec.shape[0]))
     return tuple(out) if len(out) > 1 else values
 
 
 @chained
-def _picked(rows: Tensor, index: Tensor) -> Tensor:
+def _picked(rows: Tensor, index: Tensor, shape: Ints) -> Tensor:
+    """Return some of the rows, each in a shape."""
+    found = _taken(rows, index)
+    return v.reshape.bind(found, shape=(index.spec.size, *shape))
+
+
+def _taken(rows: Tensor, index: Tensor) -> Tensor:
     n, k = index.spec.size, rows.spec.shape[1]
     wide = v.expand.bind(v.reshape.bind(index, shape=(n, 1)), shape=(n, k))
     return i.gather.bind(rows, wide, axis=0)
 
 
 @chained
+def _sorted(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the permutation that sorts the rows, the sorted rows, and which of them begin a run."""
+    order = _order(rows)
+    ascending = _taken(rows, order)
+    return order, ascending, _starts(ascending)
+
+
 def _order(rows: Tensor) -> Tensor:
     """Return the permutation that sorts the rows: by the last column, then, stably, by the ones before."""
     n, k = rows.spec.shape
@@ -105,31 +121,32 @@ def _order(rows: Tensor) -> Tensor:
     return i.iota(n, kind, rows.device) if order is None else order
 
 
-def _groups(rows: Tensor) -> tuple[Any, Any, Any]:
-    """Return the first row of each run of equal ones, the run of each row, and the runs' lengths."""
+@chained
+def _starts(rows: Tensor) -> Tensor:
+    """Return which rows begin a run of equal ones."""
     n, device = rows.spec.shape[0], rows.device
-    kind = device.index_dtype
-    if not n:
-        empty = filled((0,), 0, kind, device)
-        return rows, empty, empty
-    starts, group = _starts(rows)
-    at = nonzero.places(starts)
-    return _picked(rows, at), group, _lengths(at, n)
+    first = filled((min(n, 1),), True, dt.bool_, device)
+    if n < 2:
+        return first
+    now, before = (v.part(rows, 0, k, n - 1 + k) for k in (1, 0))
+    differs = reduce_any.bind(r.ne(now, before), axes=(1,))
+    return i.cat.bind(first, differs, axis=0)
 
 
 @chained
-def _starts(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which rows begin a run, and the run of each."""
-    n, device = rows.spec.shape[0], rows.device
-    now, before = (v.part(rows, 0, k, n - 1 + k) for k in (1, 0))
-    differs = reduce_any.bind(r.ne(now, before), axes=(1,))
-    starts = i.cat.bind(filled((1,), True, dt.bool_, device), differs, axis=0)
-    each = cast(starts, device.index_dtype)
-    return starts, a.sub(scan.cumsum.bind(each, axis=0, reverse=False), 1)
+def _group(starts: Tensor) -> Tensor:
+    """Return the run of each row."""
+    if not starts.spec.size:
+        return filled((0,), 0, starts.device.index_dtype, starts.device)
+    each = cast(starts, starts.device.index_dtype)
+    return a.sub(scan.cumsum.bind(each, axis=0, reverse=False), 1)
 
 
 @chained
 def _lengths(at: Tensor, n: int) -> Tensor:
+    """Return the lengths of the runs of `n` rows that begin at these places."""
+    if not n:
+        return at
     end = filled((1,), n, at.spec.dtype, at.device)
     return a.sub(i.cat.bind(v.part(at, 0, 1, at.spec.size), end, axis=0), at)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast, the_device
+from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import indexing as i, view as v
 from tabgrad.tensor import reading, shaping
-from tabgrad.tensor.aliasing import reshaped, view_with
+from tabgrad.tensor.aliasing import reshaped, view
 from tabgrad.tensor.arguments import axis, tensors as listed
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import tensor as make
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tabgrad.tensor import Tensor
-    from tabgrad.tensor.types import Dims
+    from tabgrad.tensor.types import Dims, Ints
 
 
 def _promoted(name: str, given: list[Any]) -> list[Any]:
@@ -120,10 +122,14 @@ def column_stack(tensors: Iterable[Tensor]) -> Tensor:
 
 def cut(x: Tensor, at: int, start: int, stop: int) -> Tensor:
     """Return the view x[start:stop] along the axis `at`."""
-    shape = x.spec.shape
+    return view(v.slice_, x, _sliced(x.spec.shape, at, start, stop))
+
+
+@lru_cache(4096)
+def _sliced(shape: Ints, at: int, start: int, stop: int) -> Params:
     ends = tuple([stop if k == at else n for k, n in enumerate(shape)])
     starts = tuple([start if k == at else 0 for k in range(len(shape))])
-    return view_with(v.slice_, x, starts=starts, stops=ends, steps=(1,) * len(shape))
+    return intern_params({"starts": starts, "stops": ends, "steps": (1,) * len(shape)})
 
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:

@@ -175,11 +175,18 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     k = cast(input, input.device.index_dtype)
     n = minlength
     if input.spec.size:
-        low, high = (int(reading.item(f(k))) for f in (reductions.amin, reductions.amax))
+        low, high = reading.tolist(_ends(k))
         if low < 0:
             raise DTypeError(f"bincount only supports 1-d non-negative integral inputs, got {low}")
         n = max(n, high + 1)
     return _weighed(k, weights, n)
+
+
+@chained
+def _ends(k: Tensor) -> Tensor:
+    """Return the least and the largest element."""
+    ends = [v.reshape.bind(f(k), shape=(1,)) for f in (reductions.amin, reductions.amax)]
+    return i.cat.bind(*ends, axis=0)
 
 
 @chained
