@@ -80,12 +80,12 @@ async function placeWheels(note) {
  * so that browsers keep it for good. Returns the names and sizes.
  */
 async function placePython(wheel, note) {
-  const { archive, snapshot } = await prepare(wheel, note);
+  const { archive, library, snapshot } = await prepare(wheel, note);
   const pyodide = (name) => at("node_modules", "pyodide", name);
   const sources = {
     "pyodide.asm.mjs": pyodide("pyodide.asm.mjs"),
     "pyodide.asm.wasm": pyodide("pyodide.asm.wasm"),
-    "python_stdlib.zip": pyodide("python_stdlib.zip"),
+    "python_stdlib.zip": library,
     "tabgrad.zip": archive,
     "snapshot.bin": snapshot,
     "numpy.whl": join(wheels, numpyWheel()),
