@@ -1,4 +1,8 @@
-"""Python's `multiprocessing`, which PyTorch shows under its own name; tensors travel by pickling."""
+"""Python's `multiprocessing`, which PyTorch shows under its own name.
+
+Tensors that `share_memory_` has moved travel as what they are: the receiver has the same elements. All others
+are copied. A process that sends a shared tensor must not end before it has arrived.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,35 @@ import multiprocessing as _python
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tabgrad.core.settings import setting
+
+
+@setting
+class _Sharing:
+    strategy = "file_descriptor"
+
 
 def get_sharing_strategy() -> str:
-    """Return how tensors travel between processes: here they are pickled."""
-    return "file_system"
+    """Return the name that `set_sharing_strategy` was told; shared tensors travel by file descriptors."""
+    return _Sharing.strategy
 
 
 def get_all_sharing_strategies() -> set[str]:
-    """Return the ways in which tensors can travel between processes."""
-    return {"file_system"}
+    """Return the names of PyTorch's ways in which shared tensors can travel between processes."""
+    return {"file_descriptor", "file_system"}
 
 
 def set_sharing_strategy(new_strategy: str) -> None:
-    """Choose how tensors travel between processes; there is one way.
+    """Remember how shared tensors are to travel between processes; there is one way.
 
     >>> import tabgrad as tg
     >>> tg.multiprocessing.set_sharing_strategy("file_system")
     """
     if new_strategy not in get_all_sharing_strategies():
         raise ValueError(
-            f"set_sharing_strategy: expected 'file_system', the one there is, got {new_strategy!r}"
+            f"set_sharing_strategy: expected 'file_descriptor' or 'file_system', got {new_strategy!r}"
         )
+    _Sharing.strategy = new_strategy
 
 
 class ProcessExitedException(Exception):
@@ -103,7 +115,8 @@ def spawn(
     """Call `fn(i, *args)` in `nprocs` processes, i from 0, and wait for them.
 
     An error in one ends all and is raised here, as ProcessRaisedException with its traceback. Without `join`
-    return the SpawnContext, whose `join` waits. `fn` and `args` are pickled: tensors are copied, not shared.
+    return the SpawnContext, whose `join` waits. `fn` and `args` are pickled: tensors are copied, but those that
+    `share_memory_` has moved are shared.
     """
     context = _python.get_context(start_method)
     processes, faults = [], []

@@ -55,6 +55,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.set_autocast_gpu_dtype(tg.bfloat16),
         lambda: tg.get_autocast_gpu_dtype(),
     ),
+    "set_sharing_strategy": (
+        lambda: tg.multiprocessing.set_sharing_strategy("file_system"),
+        lambda: tg.multiprocessing.get_sharing_strategy(),
+    ),
     "set_dir": (lambda: tg.hub.set_dir("models"), tg.hub.get_dir),
     "as_torch": (tg.as_torch, lambda: repr(tg.Size())),
     "the configuration of the compiler": (
@@ -141,7 +145,6 @@ OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
 OF_NOTHING = {
     "set_device", "set_device_idx", "set_device_index", "set_flush_denormal", "set_rng_state_all",
-    "set_sharing_strategy",
 }  # fmt: skip
 """They take the one value that there is; `set_rng_state_all` calls set_rng_state for each device."""
 OF_AN_OBJECT = {

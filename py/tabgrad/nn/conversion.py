@@ -90,7 +90,7 @@ class Convertible:
         return self.to(tg.device("cuda", device))
 
     def share_memory(self) -> Self:
-        """Raise NotImplementedError, as `Tensor.share_memory_` does."""
+        """Move parameters and buffers to memory that other processes can have: `Tensor.share_memory_`."""
         return self._apply(lambda t: t.share_memory_())
 
     def to_empty(self, *, device: DeviceLike | None, recurse: bool = True) -> Self:

@@ -134,17 +134,6 @@ class AskingMethods:
         """Return whether the values lie in memory that a GPU copies from directly: they don't."""
         return False
 
-    def is_shared(self: Any) -> bool:
-        """Return whether other processes see the values: they don't."""
-        return False
-
-    def share_memory_(self: Any) -> Any:
-        """Raise NotImplementedError: processes send each other copies of tensors and share none."""
-        raise NotImplementedError(
-            "share_memory_: processes share no tensors here, they are sent copies; let one process keep the "
-            "tensors and send it what to add, through a torch.multiprocessing queue"
-        )
-
     def is_set_to(self: Any, tensor: Tensor) -> bool:
         """Return whether two tensors are the same part of the same memory, read in the same order.
 

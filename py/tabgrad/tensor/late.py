@@ -122,8 +122,7 @@ METHODS = {
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
     "tensor.asking.AskingMethods": (
-        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to is_shared new "
-        "share_memory_"
+        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to new"
     ),
     "tensor.blocks.BlocksMethods": (
         "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "
@@ -148,6 +147,7 @@ METHODS = {
     "tensor.points.PointsMethods": "renorm renorm_",
     "tensor.rare_creation.RareCreationMethods": "narrow_copy new_empty_strided",
     "tensor.sampling.SamplingMethods": "bernoulli multinomial",
+    "tensor.sharing.SharingMethods": "is_shared share_memory_",
     "tensor.statistics.StatisticsMethods": (
         "bincount corrcoef cov histc histogram mode nanquantile quantile"
     ),
@@ -194,6 +194,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor.points import PointsMethods
     from tabgrad.tensor.rare_creation import RareCreationMethods
     from tabgrad.tensor.sampling import SamplingMethods
+    from tabgrad.tensor.sharing import SharingMethods
     from tabgrad.tensor.statistics import StatisticsMethods
     from tabgrad.tensor.storage import StorageMethods
 
@@ -201,7 +202,7 @@ if TYPE_CHECKING:
         AskingMethods, BlocksMethods, CombiningMethods, ComplexMethods, DistinctMethods,
         ElementCallMethods, ExchangeMethods, FillingMethods, FloatBitsMethods, MatrixMethods,
         MemoryMethods, PointsMethods, RareCreationMethods, RootedMethods, SamplingMethods,
-        ShortTimeMethods, SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
+        SharingMethods, ShortTimeMethods, SparseMethods, SpecialMethods, StatisticsMethods, StorageMethods,
     ):  # fmt: skip
         """The methods as type checkers see them."""
 

@@ -378,8 +378,13 @@ class UntypedStorage:
         return self if self.device.type == "cpu" else UntypedStorage(self._row.cpu())
 
     def is_shared(self) -> bool:
-        """Whether it is a file that others see."""
-        return self.filename is not None
+        """Whether other processes see it: a file, or what `share_memory_` has moved."""
+        return self.filename is not None or self._row.is_shared()
+
+    def share_memory_(self) -> UntypedStorage:
+        """Move the bytes to memory that other processes can have; return self."""
+        self._row.share_memory_()
+        return self
 
     def resize_(self, size: int) -> UntypedStorage:
         """Refuse: tensors with this memory would not know."""
