@@ -27,17 +27,20 @@ class Several(KernelOp):
     Like KernelOp, except that the body, `infer` and `batching` return a tuple with one entry per result, and
     `derivative(primals, tangents, ys, **params)` returns one tangent per result, None for zero.
     `pull(cts, needs, inputs, ys, **params)` may define the reverse rule; if not, the derivative is transposed.
-    The cotangent of an unused result is None.
+    The cotangent of an unused result is None. `push(primals, tangents, ys, **params)` may define the forward
+    rule where the results are not unique: it returns those to which the tangents lead, and their tangents.
     """
 
     parts: tuple[Part, ...]
 
-    def setup(self, *, results: int = 0, pull: Rule | None = None, **facts: Any) -> None:
+    def setup(
+        self, *, results: int = 0, pull: Rule | None = None, push: Rule | None = None, **facts: Any
+    ) -> None:
         """Store the facts of the op."""
         if results < 2:
             raise RegistryError(f"{self.name}: say how many `results` it has, 2 or more")
         super().setup(**facts)
-        self.results, self.pull = results, pull
+        self.results, self.pull, self.push = results, pull, push
         self.parts = tuple(Part(self, i) for i in range(results))
 
     def bind(self, *args: Box, **params: object) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.dtype import FLOAT, as_dtype
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.linalg.spectra import values_of
+from tabgrad.linalg.formulas import formula
+from tabgrad.linalg.spectra import svd_of, values_of
 from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
@@ -100,8 +101,13 @@ def matrix_norm(
 
 def _spectral(x: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) -> Tensor:
     """Return the largest, the smallest or the sum of the singular values."""
+    shape = [1 if i in (rows, columns) else n for i, n in enumerate(x.shape)]
     lead = [i for i in range(x.ndim) if i not in (rows, columns)]
-    s = values_of("linalg.matrix_norm", x.permute((*lead, rows, columns)))
+    x = x.permute((*lead, rows, columns))
+    if ord == "nuc" and (x.tracked or x.owner is not None):
+        found = _nuclear(x, *svd_of(x))
+        return found.reshape(shape) if keepdim else found
+    s = values_of("linalg.matrix_norm", x)
     if ord == "nuc":
         found = s.sum(-1)
     elif not s.shape[-1] and ord == 2:
@@ -111,7 +117,26 @@ def _spectral(x: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) -> Te
         found = s.amax(-1) if ord == 2 else s.amin(-1)
     if not keepdim:
         return found
-    return found.reshape([1 if i in (rows, columns) else n for i, n in enumerate(x.shape)])
+    return found.reshape(shape)
+
+
+def _nuclear_derivative(primals: Any, tangents: Any, ys: Any) -> Any:
+    (_, u, _, vh), da = primals, tangents[0]
+    if da is None:
+        return [None]
+    change = (u @ vh).conj() * da
+    return [(change.real if change.is_complex() else change).sum((-2, -1))]
+
+
+def _nuclear_pull(cts: Any, primals: Any, ys: Any) -> Any:
+    _, u, _, vh = primals
+    return cts[0].unsqueeze(-1).unsqueeze(-1) * (u @ vh), None, None, None
+
+
+@formula(derivative=_nuclear_derivative, pull=_nuclear_pull)
+def _nuclear(x: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Any:
+    """Return the sum of the singular values of `x`, whose derivative is U Vᴴ: no single value is in it."""
+    return s.sum(-1)
 
 
 @takes_out

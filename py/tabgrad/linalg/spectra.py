@@ -57,10 +57,11 @@ def eigh(input: Tensor, UPLO: str = "L") -> return_types.linalg_eigh:
     One triangle is read, the lower one unless UPLO is "U". A vector has length 1, and the first of its largest
     components is positive. LinAlgError is raised for nan.
 
-    Where eigenvalues coincide, the derivative takes their vectors as not turning among themselves. It is
-    finite, and right for a loss that depends on their space alone and on their values alike, such as their sum
-    or the projection onto all of them. A function of a matrix, V f(w) Vᴴ, is no such loss: there the derivative
-    lacks what is between equal eigenvalues.
+    Where eigenvalues coincide but for rounding, their vectors are any basis of one space, and the
+    derivative of a loss that does not depend on that choice is right, or nan where it can't be known. In
+    reverse mode it is right for a loss of the eigenvalues alone that treats them alike, and for a loss of
+    the vectors alone; for a loss of both, such as V f(w) Vᴴ, it is nan. In forward mode it is right for all
+    of these, and the vectors are those to which the tangent leads (degenerate perturbation theory).
 
     >>> import tabgrad as tg
     >>> tg.linalg.eigh(tg.tensor([[2.0, 1.0], [1.0, 2.0]], device="cpu")).eigenvalues
@@ -102,8 +103,9 @@ def _eig(name: str, A: Tensor) -> tuple[Any, Any]:
 def eig(input: Tensor) -> return_types.linalg_eig:
     """Return the eigenvalues of square matrices, in no order, and their vectors of length 1 as columns.
 
-    Both are complex. A derivative needs different eigenvalues, and a loss that does not depend on the phase of
-    a vector. It runs on `cpu` for tensors of any device, with one warning.
+    Both are complex. A derivative needs a loss that does not depend on the phase of a vector. Where eigenvalues
+    coincide it is right for a loss of the eigenvalues alone that treats them alike, if the matrix has as many
+    vectors as rows; for a loss of both it is nan. It runs on `cpu` for tensors of any device, with one warning.
 
     >>> import tabgrad as tg
     >>> tg.linalg.eig(tg.tensor([[2.0, 0.0], [0.0, 3.0]], device="cpu")).eigenvalues
@@ -167,8 +169,9 @@ def svd(
     If not `full_matrices`, U and Vh have only the min(m, n) columns and rows that belong to singular values.
     The first of the largest components of a column of U is positive. LinAlgError is raised for nan.
 
-    Where singular values coincide, the derivative takes their vectors as not turning among themselves: it is
-    finite, and right for a loss that does not depend on their choice. Further columns have no derivative.
+    Where singular values coincide, the derivative is right, or nan where it can't be known, as that of
+    `eigh`: for a loss of both values and vectors, such as U f(S) Vh, it is right in forward mode alone, and
+    of zeros only if the matrix is square. Further columns have no derivative.
 
     >>> import tabgrad as tg
     >>> tg.linalg.svd(tg.tensor([[0.0, 2.0], [1.0, 0.0]], device="cpu")).S

@@ -7,12 +7,10 @@ alone. What a loss does with the choice of these vectors has no derivative, and 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import GradientError
 from tabgrad.core.families import conjugate
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import accumulate
@@ -21,7 +19,6 @@ from tabgrad.ops.elementwise import (
     abs_,
     add,
     cast,
-    div,
     mul,
     neg,
     sqrt,
@@ -32,8 +29,8 @@ from tabgrad.ops.elementwise import (
 )  # fmt: skip
 from tabgrad.ops.indexing import cat, gather, iota
 from tabgrad.ops.linalg import matmul, transposed
-from tabgrad.ops.reduction import reduce_max, reduce_sum
-from tabgrad.ops.rounding import eq, ge, gt, le, lt
+from tabgrad.ops.reduction import reduce_sum
+from tabgrad.ops.rounding import eq, ge, le, lt
 from tabgrad.ops.view import expand, part, reshape
 
 if TYPE_CHECKING:
@@ -109,6 +106,19 @@ def _real(x: Tensor) -> Tensor:
 def as_dtype(x: Tensor, dtype: dt.DType) -> Tensor:
     """Return `x` in a dtype that holds its values."""
     return x if x.spec.dtype is dtype else cast.bind(x, dtype=dtype)
+
+
+def length(x: Tensor) -> Any:
+    """Return absolute values, as constants."""
+    x = stop_gradient.bind(x)
+    if not x.spec.dtype.is_complex:
+        return abs_(x)
+    return sqrt(add(square(_real(x)), square(_real(mul(x, -1j)))))
+
+
+def readable(x: Tensor) -> bool:
+    """Test whether the value of `x` is there, so that it may decide what is done."""
+    return x.owner is None and x.device.type == "cpu" and MODE.get().capture is None
 
 
 def rows(x: Tensor, start: int, stop: int) -> Tensor:
@@ -231,174 +241,3 @@ def qr(primals: Operands, tangents: Tangents, ys: Any) -> Any:
         return matmul.bind(q, turn), cat.bind(dr, rest, axis=len(r.spec.shape) - 1)
     dq = matmul.bind(q, turn)
     return (add(dq, sub(x, matmul.bind(q, inside))) if m > n else dq), dr
-
-
-# -- eigenvalues, singular values ------------------------------------------------------------------
-
-
-def _inverse_gaps(values: Tensor) -> Any:
-    """Return 1 / (values[j] - values[i]) at [i, j], and 0 where the two count as one."""
-    gap = sub(row(values), column(values))
-    n = values.spec.shape[-1]
-    if not values.spec.size:
-        return gap
-    apart = _apart(length(gap), length(values), math.sqrt(n))
-    return where(apart, div(1, where(apart, gap, 1)), 0)
-
-
-def length(x: Tensor) -> Any:
-    """Return absolute values, as constants."""
-    x = stop_gradient.bind(x)
-    if not x.spec.dtype.is_complex:
-        return abs_(x)
-    return sqrt(add(square(_real(x)), square(_real(mul(x, -1j)))))
-
-
-def _apart(size: Any, values: Any, factor: float) -> Any:
-    """Test, for each matrix, which sizes are more than some roundings of the largest of `values`."""
-    least = GAP * factor * EPSILON[values.spec.dtype.itemsize]
-    bound = mul(reduce_max.bind(values, axes=(len(values.spec.shape) - 1,)), least)
-    more = len(size.spec.shape) - len(bound.spec.shape)
-    return gt(size, reshape.bind(bound, shape=(*bound.spec.shape, *[1] * more)))
-
-
-def readable(x: Tensor) -> bool:
-    """Test whether the value of `x` is there, so that it may decide what is done."""
-    return x.owner is None and x.device.type == "cpu" and MODE.get().capture is None
-
-
-def _check_phase(name: str, what: str, x: Tensor) -> None:
-    """Raise GradientError if the diagonal of `x`, how a loss changes with phases of vectors, is not real."""
-    if not x.spec.dtype.is_complex or not x.spec.size or not readable(x):
-        return
-    phases = abs_(_real(mul(diagonal(stop_gradient.bind(x)), -1j)))
-    if float(phases.max().item()) > PHASE:
-        raise GradientError(
-            f"{name}: The {what} in the complex case are specified up to multiplication by e^{{i phi}}. The "
-            "specified loss function depends on this quantity, so it is ill-defined; use a loss that does not"
-        )
-
-
-def eigh(primals: Operands, tangents: Tangents, ys: Any) -> Any:
-    """With X = Vᴴ dA V: dw is its diagonal, dV = V (X / gaps)."""
-    (da,), (w, v) = tangents, ys
-    assert da is not None
-    change = _half(da)
-    x = matmul.bind(matmul.bind(adjoint(v), add(change, adjoint(change))), v)
-    turn = mul(x, as_dtype(_inverse_gaps(w), x.spec.dtype))
-    return _real(diagonal(x)), matmul.bind(v, turn)
-
-
-def eigh_pull(cts: Sequence[Any], needs: Needs, inputs: Operands, ys: Any) -> Any:
-    """The transpose of `eigh`."""
-    (gw, gv), (w, v) = cts, ys
-    dtype = v.spec.dtype
-    g: Any = None
-    if gv is not None:
-        g = matmul.bind(adjoint(v), gv)
-        _check_phase("linalg_eigh_backward", "eigenvectors", g)
-        g = mul(g, as_dtype(_inverse_gaps(w), dtype))
-    if gw is not None:
-        g = accumulate(g, on_diagonal(as_dtype(gw, dtype)))
-    whole = matmul.bind(matmul.bind(v, g), adjoint(v))
-    return (_half(add(whole, adjoint(whole))),)
-
-
-def _inverse_sums(s: Tensor) -> Any:
-    total = add(row(s), column(s))
-    if not s.spec.size:
-        return total
-    positive = _apart(length(total), length(s), 0.0)
-    return where(positive, div(1, where(positive, total, 1)), 0)
-
-
-def _inverse(s: Tensor) -> Any:
-    """Return 1 / s, and 0 where `s` counts as zero."""
-    if not s.spec.size:
-        return s
-    positive = _apart(length(s), length(s), 1.0)
-    return where(positive, div(1, where(positive, s, 1)), 0)
-
-
-def _hermitian(x: Tensor) -> Any:
-    return mul(add(x, adjoint(x)), 0.5)
-
-
-def _skew(x: Tensor) -> Any:
-    return mul(sub(x, adjoint(x)), 0.5)
-
-
-def _outside(q: Tensor, x: Tensor) -> Any:
-    """Return what is left of the columns of `x` outside the space of the columns of `q`."""
-    return sub(x, matmul.bind(q, matmul.bind(adjoint(q), x)))
-
-
-def svd(primals: Operands, tangents: Tangents, ys: Any) -> Any:
-    """With X = Uᴴ dA V: dS is its real diagonal; U and V turn by its Hermitian part over the gaps, and by
-    plus and minus its skew part over the sums of singular values."""
-    (da,), (u, s, vh) = tangents, ys
-    assert da is not None
-    dtype, v = u.spec.dtype, adjoint(vh)
-    m, n = da.spec.shape[-2:]
-    right = matmul.bind(da, v)
-    x = matmul.bind(adjoint(u), right)
-    even = mul(_hermitian(x), as_dtype(_inverse_gaps(s), dtype))
-    odd = mul(_skew(x), as_dtype(_inverse_sums(s), dtype))
-    du, dv = matmul.bind(u, add(even, odd)), matmul.bind(v, sub(even, odd))
-    inverse = row(as_dtype(_inverse(s), dtype))
-    if m > n:
-        du = add(du, _outside(u, mul(right, inverse)))
-    elif n > m:
-        dv = add(dv, _outside(v, mul(matmul.bind(adjoint(da), u), inverse)))
-    return du, _real(diagonal(x)), adjoint(dv)
-
-
-def svd_pull(cts: Sequence[Any], needs: Needs, inputs: Operands, ys: Any) -> Any:
-    """The transpose of `svd`."""
-    (gu, gs, gvh), (u, s, vh) = cts, ys
-    dtype, v = u.spec.dtype, adjoint(vh)
-    m, n = u.spec.shape[-2], vh.spec.shape[-1]
-    gv = None if gvh is None else adjoint(gvh)
-    left = None if gu is None else matmul.bind(adjoint(u), gu)
-    right = None if gv is None else matmul.bind(adjoint(v), gv)
-    both = accumulate(left, right)
-    g: Any = None if gs is None else on_diagonal(as_dtype(gs, dtype))
-    if both is not None:
-        _check_phase("svd_backward", "singular vectors", both)
-        odd = left if right is None else accumulate(left, neg.bind(right))
-        g = accumulate(g, _hermitian(mul(both, as_dtype(_inverse_gaps(s), dtype))))
-        g = accumulate(g, _skew(mul(odd, as_dtype(_inverse_sums(s), dtype))))
-    found = matmul.bind(matmul.bind(u, g), vh)
-    inverse = row(as_dtype(_inverse(s), dtype))
-    if gu is not None and m > n:
-        found = add(found, matmul.bind(_outside(u, mul(gu, inverse)), vh))
-    if gv is not None and n > m:
-        found = add(found, matmul.bind(u, adjoint(_outside(v, mul(gv, inverse)))))
-    return (found,)
-
-
-def eig(primals: Operands, tangents: Tangents, ys: Any) -> Any:
-    """With X = V⁻¹ dA V: dw is its diagonal, V changes by V (X / gaps), and its columns keep their length."""
-    (da,), (w, v) = tangents, ys
-    assert da is not None
-    dtype = v.spec.dtype
-    x = solve_general(v, matmul.bind(as_dtype(da, dtype), v))
-    change = matmul.bind(v, mul(x, _inverse_gaps(w)))
-    growth = _real(diagonal(matmul.bind(adjoint(v), change)))
-    return diagonal(x), sub(change, mul(v, row(as_dtype(growth, dtype))))
-
-
-def eig_pull(cts: Sequence[Any], needs: Needs, inputs: Operands, ys: Any) -> Any:
-    """The transpose of `eig`."""
-    (gw, gv), (w, v), (a,) = cts, ys, inputs
-    g: Any = None
-    if gv is not None:
-        g = matmul.bind(adjoint(v), gv)
-        _check_phase("linalg_eig_backward", "eigenvectors", g)
-        growth = as_dtype(_real(diagonal(g)), v.spec.dtype)
-        square = matmul.bind(adjoint(v), v)
-        g = mul(sub(g, mul(square, row(growth))), conjugate(_inverse_gaps(w)))
-    if gw is not None:
-        g = accumulate(g, on_diagonal(gw))
-    found = solve_general(adjoint(v), matmul.bind(g, adjoint(v)))
-    return (as_dtype(found, a.spec.dtype),)

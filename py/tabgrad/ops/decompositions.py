@@ -16,7 +16,12 @@ from tabgrad.core.op import Array, Operand, same_dtype
 from tabgrad.core.several import several
 from tabgrad.core.shape import Shape
 from tabgrad.core.spec import Spec, spec
-from tabgrad.ops import decomposition_rules as rules, decompositions_numpy as numpy_, ldl_numpy
+from tabgrad.ops import (
+    decomposition_rules as rules,
+    decompositions_numpy as numpy_,
+    ldl_numpy,
+    spectrum_rules as spectra,
+)
 from tabgrad.ops.view import permute, reshape
 
 if TYPE_CHECKING:
@@ -229,8 +234,9 @@ def _eigh_specs(a: Spec) -> tuple[Spec, Spec]:
 @several(
     results=2,
     infer=_eigh_specs,
-    derivative=rules.eigh,
-    pull=rules.eigh_pull,
+    derivative=spectra.eigh,
+    pull=spectra.eigh_pull,
+    push=spectra.eigh_push,
     batching=_batched(lambda: eigh),
     samples=lambda: iter([(((3, 3),), {}), (((2, 4, 4),), {})]),
 )
@@ -253,8 +259,9 @@ def _svd_specs(a: Spec) -> tuple[Spec, Spec, Spec]:
 @several(
     results=3,
     infer=_svd_specs,
-    derivative=rules.svd,
-    pull=rules.svd_pull,
+    derivative=spectra.svd,
+    pull=spectra.svd_pull,
+    push=spectra.svd_push,
     batching=_batched(lambda: svd),
     samples=lambda: iter([(((3, 2),), {}), (((2, 2, 4),), {}), (((3, 3),), {})]),
 )
@@ -276,8 +283,8 @@ def _eig_specs(a: Spec) -> tuple[Spec, Spec]:
 @several(
     results=2,
     infer=_eig_specs,
-    derivative=rules.eig,
-    pull=rules.eig_pull,
+    derivative=spectra.eig,
+    pull=spectra.eig_pull,
     batching=_batched(lambda: eig),
     samples=lambda: iter([(((3, 3),), {}), (((2, 4, 4),), {})]),
 )

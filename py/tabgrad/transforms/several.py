@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tabgrad.core.several import Several, computed_once
 from tabgrad.core.spec import Params
-from tabgrad.core.trace import MODE, Interpreter, Mode, bind, using
+from tabgrad.core.trace import MODE, Box, Interpreter, Mode, bind, using
 from tabgrad.transforms.calls import RuledCall, apply, snapshot
+from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import Linear
 from tabgrad.transforms.node import Node, port_of
@@ -70,6 +71,9 @@ class SeveralCall(RuledCall):
         ys = apply(self, primals)
         if not self.op.differentiable or all(t is None for t in tangents):
             return ys, [None] * len(ys)
+        if self.op.push is not None and determined(primals, tangents):
+            ys, moved = self.op.push(primals, tangents, tuple(ys), **self.params)
+            return list(ys), list(moved)
         return ys, list(self.op.jvp(primals, tangents, tuple(ys), self.params))
 
     def batch(
@@ -83,6 +87,23 @@ class SeveralCall(RuledCall):
         """Record an op for each result at a level that traces."""
         with using(level.entered(MODE.get())):
             return self.plain(args)
+
+
+def determined(primals: Sequence[Any], tangents: Sequence[Any]) -> bool:
+    """Test whether tangents may choose among results: they have values, and are the only ones.
+
+    Primals that have tangents of another level have made that choice already.
+    """
+    return not any(isinstance(s, Linear) for t in tangents for s in _owners(t)) and not any(
+        isinstance(s, Forward) for x in primals for s in _owners(x)
+    )
+
+
+def _owners(x: Any) -> Iterator[Interpreter]:
+    """Yield the levels that a tensor is of, from the innermost out."""
+    while isinstance(x, Box) and x.owner is not None:
+        yield x.owner
+        x = x.value[0] if isinstance(x.value, tuple) else x.value
 
 
 def applied(op: Several, args: tuple[Any, ...], params: Params) -> Any:
