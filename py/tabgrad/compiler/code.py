@@ -26,6 +26,7 @@ _OWN_USERS = (
 _OWN_EXCEPT = (
     "tabgrad.nn.module", "tabgrad.nn.hooks", "tabgrad.nn.state", "tabgrad.nn.conversion",
     "tabgrad.nn.parameter", "tabgrad.nn.containers", "tabgrad.nn.functional", "tabgrad.nn.init",
+    "tabgrad.profiler.watching", "tabgrad.profiler.live",
 )  # fmt: skip
 """Exceptions: modules without state, and those whose state is always compared (`Module.GUARDED`)."""
 _PURE = frozenset(

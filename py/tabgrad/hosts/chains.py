@@ -119,6 +119,7 @@ class Chain:
             raise Unrepeatable("too many constants")
         self.size = len(self.places)
         self.steps: list[Step] = []
+        self.told: list[tuple[Op | None, tuple[Spec, ...], Spec]] = []
         self.done: dict[Any, int] = {}
         for x in order:
             if x.array is None and x.op not in _LATER:
@@ -142,15 +143,16 @@ class Chain:
             safe = len(line.spec.shape) == 1 and _below(
                 line, x.args[0].spec.shape[x.params["axis"]]
             )
-            return self._once(np.ndarray.take if safe else op.fn, refs, x.params, want)
+            body = np.ndarray.take if safe else op.fn
+            return self._once(x, op, body, refs, x.params, want)
         if op.name in _REPEATING and not all([_repeats(a) for a in x.args]):
             refs = [self._thin(a) for a in x.args]
         else:
             refs = [self._place(a) for a in x.args]
         if not isinstance(op, Part):
-            return self._once(op.body(x.spec), refs, x.params, want)
-        whole = self._once(op.several.fn, refs, x.params, None)
-        return self._once(_PICKED[op.index], [whole], NO_PARAMS, want)
+            return self._once(x, op, op.body(x.spec), refs, x.params, want)
+        whole = self._once(x, op, op.several.fn, refs, x.params, None)
+        return self._once(x, None, _PICKED[op.index], [whole], NO_PARAMS, want)
 
     def _thin(self, x: Recorded) -> int:
         """Return the place of what NumPy repeats by itself to get `x`."""
@@ -159,9 +161,12 @@ class Chain:
         if x.op is expand:
             return self._thin(x.args[0])
         added = _indexed(len(x.spec.shape), x.params["axes"])
-        return self._once(added, [self._place(x.args[0])], NO_PARAMS, None)
+        return self._once(x, None, added, [self._place(x.args[0])], NO_PARAMS, None)
 
-    def _once(self, body: Any, refs: list[int], params: Params, want: Any) -> int:
+    def _once(
+        self, x: Recorded, op: Op | None, body: Any, refs: list[int], params: Params, want: Any
+    ) -> int:
+        """Add a step unless there is one like it; `op` is what a profile is told of it."""
         key = (body, params, want, *refs)
         found = self.done.get(key)
         if found is None:
@@ -170,6 +175,7 @@ class Chain:
             if len(refs) > 2:
                 pick = itemgetter(*refs)
             self.steps.append((call, first, second, pick, want))
+            self.told.append((op, tuple([a.spec for a in x.args]), x.spec))
             found = self.done[key] = self.size + len(self.done)
         return found
 

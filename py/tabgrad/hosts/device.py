@@ -407,6 +407,9 @@ class DeviceBackend(Answers, RollbackLog):
             pipelines.append(number)
         own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
         stored = Stored(self.next, plan, self.reports, frozenset(own))
+        stored.lines = [
+            [self.graph.line[order[k]] for k in kernel.origins if k >= 0] for kernel in plan.kernels
+        ]
         self.next += 1
         self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
         return stored

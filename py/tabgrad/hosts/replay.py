@@ -24,8 +24,8 @@ class Stored:
 
     `values` and `zeros` are the numbers of the last run; None if the host may not have them. `home[slot]` is
     the number of the temporary buffer of a slot; slots whose lifetimes don't overlap may share one. `pipelines`
-    are those of its kernels, `captured` counts the compiled calls that replay it, and `gone` says whether the
-    host has lost it.
+    are those of its kernels, and `lines` tells where the nodes of each were recorded. `captured` counts the
+    compiled calls that replay it, and `gone` says whether the host has lost it.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Stored:
         self.plan = plan
         self.reports = reports
         self.pipelines = pipelines
+        self.lines: list[list[Any]] = []
         self.captured = 0
         self.gone = False
         self.words: list[int] = []

@@ -1,7 +1,6 @@
-"""Counts what is sent to devices (dispatches, submits, compiles, bytes), and the memory in use.
+"""Time by op, kernel and line, memory by op and line, and counts of what is sent to devices.
 
-Unlike timings, counts are the same at every run: use them to make a program fast. PyTorch's `profile` times
-the named parts of a program.
+`profile` is PyTorch's. Unlike timings, counts (dispatches, submits, compiles, bytes) are the same at every run.
 """
 
 from __future__ import annotations
@@ -11,6 +10,12 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.hosts.devices import connected
+from tabgrad.profiler.averages import Average as Average, Averages as Averages
+from tabgrad.profiler.events import Event as Event
+from tabgrad.profiler.live import (
+    MemoryReport as MemoryReport,
+    memory_difference as memory_difference,
+)
 from tabgrad.profiler.recording import (
     ProfilerAction as ProfilerAction,
     ProfilerActivity as ProfilerActivity,

@@ -1,7 +1,6 @@
-"""Timing named parts of a program; PyTorch's `profiler.profile` and `record_function`.
+"""PyTorch's `profiler.profile`, `record_function` and `schedule`.
 
-What is timed are the blocks of `record_function`, and steps: an op on a device only takes its place in a queue
-when it is called. `profiler.count` counts what the device is sent.
+`watching.py` says what is put around ops and plans while a profile records, `events.py` what becomes of it.
 """
 
 from __future__ import annotations
@@ -13,11 +12,19 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from enum import Enum
 from functools import wraps
+from threading import get_ident
 from typing import Any, NamedTuple
+
+from tabgrad.core.errors import user_frame
+from tabgrad.hosts.host import available
+from tabgrad.profiler.averages import Averages, averaged
+from tabgrad.profiler.events import Event, events_of
+from tabgrad.profiler.live import MemoryReport, peaks
+from tabgrad.profiler.watching import Watch, collect, finish_devices
 
 
 class ProfilerActivity(Enum):
-    """What a profile is to look at; the blocks that are timed are those of the CPU's program."""
+    """What a profile is to look at: CPU is the host's time and ops, all others are the kernels of devices."""
 
     CPU = 0
     XPU = 1
@@ -37,13 +44,14 @@ class ProfilerAction(Enum):
 
 
 def supported_activities() -> set[ProfilerActivity]:
-    """Return what a profile can look at.
+    """Return what a profile can look at: CPU, CUDA where there is such a device, PrivateUse1 for WebGPU.
 
     >>> import tabgrad as tg
-    >>> tg.profiler.supported_activities()
-    {<ProfilerActivity.CPU: 0>}
+    >>> tg.profiler.ProfilerActivity.CPU in tg.profiler.supported_activities()
+    True
     """
-    return {ProfilerActivity.CPU}
+    names = {"cuda": ProfilerActivity.CUDA, "webgpu": ProfilerActivity.PrivateUse1}
+    return {ProfilerActivity.CPU, *(names[kind] for kind in available())}
 
 
 def schedule(
@@ -78,12 +86,13 @@ def schedule(
 
 
 class Block(NamedTuple):
-    """A timed block: its name, when it began, and the seconds it took, with and without those inside it."""
+    """A timed block: its name, when it began, the seconds it took, its thread, and the line that began it."""
 
     name: str
     start: float
     seconds: float
-    own: float
+    thread: int
+    lines: tuple[str, ...] = ()
 
 
 _OPEN: ContextVar[tuple[profile, ...]] = ContextVar("tabgrad_profiles", default=())
@@ -94,31 +103,32 @@ class record_function:
 
     >>> import tabgrad as tg
     >>> with tg.profiler.profile() as prof:
-    ...     with tg.profiler.record_function("square"):
-    ...         y = tg.ones(2, device="cpu") ** 2
+    ...     with tg.profiler.record_function("my block"):
+    ...         y = tg.ones(2, device="cpu").square()
     >>> [event.key for event in prof.key_averages()]
-    ['square']
+    ['my block', 'square']
     """
 
     def __init__(self, name: str, args: str | None = None) -> None:
         self.name = name
         self.args = args
-        self._inside = 0.0
 
     def __enter__(self) -> record_function:
         self._start = time.perf_counter()
-        self._inside = 0.0
-        self._above = _INNERMOST.get()
-        _INNERMOST.set(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        seconds = time.perf_counter() - self._start
-        _INNERMOST.set(self._above)
-        if self._above is not None:
-            self._above._inside += seconds
-        for profile in _OPEN.get():
-            profile._note(Block(self.name, self._start, seconds, seconds - self._inside))
+        open_ = _OPEN.get()
+        if open_:
+            seconds = time.perf_counter() - self._start
+            frame = user_frame(2)
+            lines = (
+                (f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}",)
+                if frame is not None
+                else ()
+            )
+            for profile in open_:
+                profile._note(Block(self.name, self._start, seconds, get_ident(), lines))
 
     def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate a function: each of its calls is a block of this name."""
@@ -131,64 +141,24 @@ class record_function:
         return call
 
 
-_INNERMOST: ContextVar[record_function | None] = ContextVar("tabgrad_block", default=None)
-
-
-class Average:
-    """All blocks of one name: how many, and their microseconds, with and without the blocks inside them."""
-
-    def __init__(self, key: str, blocks: Iterable[Block]) -> None:
-        found = list(blocks)
-        self.key = self.name = key
-        self.count = len(found)
-        self.cpu_time_total = 1e6 * sum(b.seconds for b in found)
-        self.self_cpu_time_total = 1e6 * sum(b.own for b in found)
-        self.device_time_total = self.self_device_time_total = 0.0
-
-    @property
-    def cpu_time(self) -> float:
-        """The mean of their microseconds."""
-        return self.cpu_time_total / max(self.count, 1)
-
-
-class Averages(list[Average]):
-    """The blocks of a profile by name; `table` writes them."""
-
-    def table(
-        self, sort_by: str | None = None, row_limit: int = 100, max_src_column_width: int = 75,
-        header: str | None = None, top_level_events_only: bool = False, **kwargs: Any,
-    ) -> str:  # fmt: skip
-        """Return the blocks as lines of text, the largest of `sort_by` first."""
-        rows = list(self)
-        if sort_by is not None:
-            rows.sort(key=lambda row: getattr(row, sort_by, 0.0), reverse=True)
-        wide = max([len(row.key) for row in rows], default=4) + 2
-        lines = [header] if header else []
-        lines.append(
-            f"{'Name':<{wide}}{'Self CPU':>12}{'CPU total':>12}{'CPU avg':>12}{'Calls':>8}"
-        )
-        for row in rows if row_limit < 0 else rows[:row_limit]:
-            times = (row.self_cpu_time_total, row.cpu_time_total, row.cpu_time)
-            lines.append(
-                f"{row.key:<{wide}}" + "".join(f"{t:>10.1f}us" for t in times) + f"{row.count:>8}"
-            )
-        total = sum(row.self_cpu_time_total for row in rows)
-        return "\n".join([*lines, f"Self CPU time total: {total:.1f}us"])
-
-    def total_average(self) -> Average:
-        """Return all blocks as one."""
-        whole = Average("Total", ())
-        whole.count = sum(row.count for row in self)
-        whole.self_cpu_time_total = sum(row.self_cpu_time_total for row in self)
-        whole.cpu_time_total = whole.self_cpu_time_total
-        return whole
+_RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
 class profile:
-    """Time the blocks of `record_function` in a block of code; with a `schedule` in some of its steps.
+    """Measure a block of code; with a `schedule` some of its steps.
 
-    `on_trace_ready(profile)` is called when the steps to record are over. Arguments that ask for shapes,
-    memory, stacks or FLOPs are taken and have no effect.
+    Ops of `cpu` are measured where NumPy computes them. On a device an op's time on the host is that of
+    recording it; kernels are measured by the device, and the time of a fused kernel is divided among its ops.
+    `on_trace_ready(profile)` is called when the steps to record are over. `record_shapes` and `with_stack` let
+    `key_averages` group by shapes and lines, `profile_memory` counts memory by op and line, `with_flops` adds
+    estimates and achieved rates to the table. `activities` without CPU leaves ops out, with CPU alone kernels.
+
+    >>> import tabgrad as tg
+    >>> with tg.profiler.profile(with_flops=True) as prof:
+    ...     x = tg.ones(16, 16, device="cpu") @ tg.ones(16, 16, device="cpu")
+    >>> (row,) = [row for row in prof.key_averages() if row.key == "matmul"]
+    >>> row.count, row.flops
+    (1, 8192)
     """
 
     def __init__(
@@ -198,12 +168,22 @@ class profile:
         profile_memory: bool = False, with_stack: bool = False, with_flops: bool = False,
         with_modules: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
-        self.activities = set(activities) if activities is not None else supported_activities()
+        self.activities = set(activities) if activities is not None else set(ProfilerActivity)
         self.schedule = schedule
         self.on_trace_ready = on_trace_ready
+        self.record_shapes, self.profile_memory = record_shapes, profile_memory
+        self.with_stack, self.with_flops = with_stack, with_flops
         self.step_num = 0
+        self._restart()
+
+    def _restart(self) -> None:
         self._blocks: list[Block] = []
-        self._token: Any = None
+        self._watch = Watch(
+            ops=ProfilerActivity.CPU in self.activities,
+            device=bool(self.activities - {ProfilerActivity.CPU}),
+            lines=self.with_stack,
+            memory=self.profile_memory,
+        )
 
     @property
     def current_action(self) -> ProfilerAction:
@@ -215,16 +195,25 @@ class profile:
         )
 
     def _note(self, block: Block) -> None:
-        if self.current_action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE):
+        if self.current_action in _RECORDING:
             self._blocks.append(block)
+
+    def _follow(self) -> None:
+        """Record, or stop recording, as the present step asks."""
+        if self.current_action in _RECORDING:
+            self._watch.begin()
+        else:
+            self._watch.end()
 
     def start(self) -> None:
         """Begin, as entering the context does."""
         _OPEN.set((*_OPEN.get(), self))
+        self._follow()
         self._begun = time.perf_counter()
 
     def stop(self) -> None:
         """End, as leaving the context does."""
+        self._watch.end()
         _OPEN.set(tuple([p for p in _OPEN.get() if p is not self]))
         if self.on_trace_ready is not None and (self.schedule is None or self._blocks):
             self.on_trace_ready(self)
@@ -239,51 +228,140 @@ class profile:
     def step(self) -> None:
         """Say that the next step begins."""
         now = time.perf_counter()
-        took = now - self._begun
-        self._note(Block(f"ProfilerStep#{self.step_num}", self._begun, took, took))
+        name = f"ProfilerStep#{self.step_num}"
+        self._note(Block(name, self._begun, now - self._begun, get_ident()))
         ready = self.schedule is not None and self.current_action is ProfilerAction.RECORD_AND_SAVE
+        if ready:
+            self._watch.end()
         self.step_num += 1
-        if ready and self.on_trace_ready is not None:
-            self.on_trace_ready(self)
-            self._blocks = []
-        self._begun = now
+        if ready:
+            if self.on_trace_ready is not None:
+                self.on_trace_ready(self)
+                self._restart()
+        self._follow()
+        self._begun = time.perf_counter()
 
-    def events(self) -> list[Block]:
-        """Return the blocks in the order in which they ended."""
-        return list(self._blocks)
+    def events(self) -> list[Event]:
+        """Return all events in the order in which they began."""
+        collect()
+        return events_of(self._watch, self._blocks)
 
     def key_averages(
         self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, **kwargs: Any
     ) -> Averages:
-        """Return the blocks by name."""
-        names = dict.fromkeys(b.name for b in self._blocks)
-        return Averages(Average(n, (b for b in self._blocks if b.name == n)) for n in names)
+        """Return the events by name, and by shapes and by lines if asked.
+
+        Shapes need `record_shapes`, lines `with_stack`; ValueError is raised without. An op knows the line of
+        the program that called it: a larger `group_by_stack_n` adds other lines that a kernel computes.
+        """
+        if group_by_input_shape and not self.record_shapes:
+            raise ValueError("key_averages: grouping by shapes needs profile(record_shapes=True)")
+        if group_by_stack_n and not self.with_stack:
+            raise ValueError("key_averages: grouping by lines needs profile(with_stack=True)")
+        out = averaged(self.events(), group_by_input_shape, group_by_stack_n, False)
+        if self.profile_memory:
+            self._count_memory(out, bool(group_by_input_shape or group_by_stack_n))
+        return self._told(out, group_by_input_shape, bool(group_by_stack_n))
+
+    def kernels(self, group_by_stack_n: int = 0) -> Averages:
+        """Return the kernels of devices by name: what was measured, undivided."""
+        out = averaged(self.events(), False, group_by_stack_n, True)
+        return self._told(out, False, bool(group_by_stack_n))
+
+    def lines(self) -> Averages:
+        """Return the time by line of the program; needs `with_stack`, and raises ValueError without."""
+        if not self.with_stack:
+            raise ValueError("lines: the time by line needs profile(with_stack=True)")
+        events = [e for e in self.events() if e.kind in ("op", "kernel")]
+        for event in events:
+            event.name = event.lines[0] if event.lines else "(no line)"
+            event.shares = tuple([(line, 1 / len(event.lines)) for line in event.lines])
+        return self._told(averaged(events, False, 0, False), False, False)
+
+    def _told(self, out: Averages, shapes: bool, stack: bool) -> Averages:
+        out.notes += tuple(sorted(self._watch.notes))
+        out.with_memory, out.with_flops = self.profile_memory, self.with_flops
+        out.with_shapes, out.with_stack = shapes, stack
+        return out
+
+    def _count_memory(self, out: Averages, grouped: bool) -> None:
+        """Add the bytes of allocations to the rows of their ops; not to parts of an op's calls."""
+        if grouped:
+            return
+        rows = {row.key: row for row in out}
+        for a in self._watch.allocations:
+            row = rows.get(a.op.partition(".")[0])
+            if row is None:
+                continue
+            if a.device == "cpu":
+                row.cpu_memory_usage += a.nbytes
+                row.self_cpu_memory_usage += a.nbytes
+            else:
+                row.device_memory_usage += a.nbytes
+                row.self_device_memory_usage += a.nbytes
+
+    def memory_snapshot(self) -> MemoryReport:
+        """Return what was allocated since the profile began and is alive, by op and line.
+
+        What is recorded on devices is computed first. `memory_difference` compares two of them. Needs
+        `profile_memory`, and that the profile is recording; ValueError is raised otherwise.
+        """
+        self._needs_memory("memory_snapshot")
+        if not self._watch.active:
+            raise ValueError(
+                "memory_snapshot: the profile is not recording, so it knows nothing of what was freed"
+            )
+        finish_devices()
+        alive = [a for a in self._watch.allocations if a.freed is None]
+        return MemoryReport("memory in use", alive)
+
+    def memory_peaks(self) -> dict[str, MemoryReport]:
+        """Return for each device what was alive when the most bytes were; needs `profile_memory`."""
+        self._needs_memory("memory_peaks")
+        found = peaks(self._watch.allocations)
+        return {d: MemoryReport(f"peak on {d}", alive) for d, (_, alive) in found.items()}
+
+    def _needs_memory(self, name: str) -> None:
+        if not self.profile_memory:
+            raise ValueError(f"{name}: memory is counted by profile(profile_memory=True)")
 
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
-        """Write the blocks as JSON for chrome://tracing and Perfetto."""
-        events = [
-            {
-                "name": b.name,
-                "ph": "X",
-                "ts": 1e6 * b.start,
-                "dur": 1e6 * b.seconds,
-                "pid": 0,
-                "tid": 0,
-            }
-            for b in self._blocks
-        ]
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"traceEvents": events}, file)
+        """Write the events as JSON for chrome://tracing and Perfetto; a path that ends in .gz is compressed."""
+        text = json.dumps({"traceEvents": [_traced(e) for e in self.events()]})
+        if os.fspath(path).endswith(".gz"):
+            import gzip
+
+            with gzip.open(path, "wt", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+
+def _traced(event: Event) -> dict[str, Any]:
+    kernel = event.kind == "kernel"
+    facts: dict[str, Any] = {"flops": event.flops, "bytes": event.nbytes}
+    if event.shapes:
+        facts["Input Dims"] = [list(s) for s in event.shapes]
+    if event.lines:
+        facts["Lines"] = list(event.lines)
+    if kernel:
+        facts["ops"] = [name for name, _ in event.shares]
+    return {
+        "name": event.name, "cat": "kernel" if kernel else f"cpu_{event.kind}", "ph": "X",
+        "ts": 1e6 * event.start, "dur": 1e6 * event.seconds, "pid": event.device if kernel else "host",
+        "tid": 0 if kernel else event.thread, "args": facts,
+    }  # fmt: skip
 
 
 def tensorboard_trace_handler(
     dir_name: str, worker_name: str | None = None, use_gzip: bool = False
 ) -> Callable[[profile], None]:
-    """Return what `on_trace_ready` takes to write each trace to a folder, as JSON."""
+    """Return what `on_trace_ready` takes to write each trace to a folder, as JSON; `use_gzip` compresses."""
 
     def write(prof: profile) -> None:
         os.makedirs(dir_name, exist_ok=True)
         name = f"{worker_name or 'worker'}.{time.time_ns() // 1_000_000}.pt.trace.json"
-        prof.export_chrome_trace(os.path.join(dir_name, name))
+        prof.export_chrome_trace(os.path.join(dir_name, name + (".gz" if use_gzip else "")))
 
     return write
