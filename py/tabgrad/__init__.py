@@ -92,8 +92,8 @@ if _typing.TYPE_CHECKING:
         accelerator as accelerator, amp as amp, array_api as array_api, autograd as autograd,
         backends as backends,
         compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
-        distributions as distributions, extend as extend, fft as fft, func as func, hub as hub, jit as jit,
-        library as library,
+        distributions as distributions, extend as extend, fft as fft, func as func,
+        futures as futures, hub as hub, jit as jit, library as library,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
         optim as optim, overrides as overrides, profiler as profiler, random as random,
         serialization as serialization, signal as signal, sparse as sparse,
@@ -151,7 +151,8 @@ if _typing.TYPE_CHECKING:
 else:
     _ON_DEMAND = (
         "__config__", "_dynamo", "_higher_order_ops", "_utils", "accelerator", "amp", "array_api", "autograd",
-        "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func", "hub", "jit",
+        "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func",
+        "futures", "hub", "jit",
         "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
         "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version", "viz",
     )  # fmt: skip

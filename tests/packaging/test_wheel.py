@@ -69,6 +69,7 @@ def test_what_it_requires(wheel: pathlib.Path, names: set[str]) -> None:
         "dev",
         "docs",
         "lab",
+        "mpi",
         "numpy",
         "webgpu",
     }

@@ -33,14 +33,26 @@ def test_data_parallel_calls_the_module_where_it_is(device: str) -> None:
         nn.parallel.DistributedDataParallel(layer)
 
 
-def test_a_group_of_processes_is_refused() -> None:
-    assert not tg.distributed.is_available()
-    assert not tg.distributed.is_initialized()
-    with pytest.raises(RuntimeError, match="one process"):
-        tg.distributed.init_process_group("gloo")
-    for ask in (tg.distributed.get_rank, tg.distributed.get_world_size, tg.distributed.barrier):
+def test_without_an_engine_a_group_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tabgrad.distributed import environment
+
+    dist = tg.distributed
+    assert not dist.is_initialized()
+    for ask in (dist.get_rank, dist.get_world_size, dist.barrier):
         with pytest.raises(ValueError, match="init_process_group"):
             ask()
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    assert not dist.is_available()
+    with pytest.raises(RuntimeError, match=r"pip install 'tabgrad\[mpi\]'"):
+        dist.init_process_group("mpi")
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.platform", "emscripten")
+    assert not dist.is_available()
+    with pytest.raises(RuntimeError, match="a browser tab is one process"):
+        dist.init_process_group("mpi")
+
+
+def test_each_process_takes_a_part_of_a_data_set() -> None:
     sampler = tg.utils.data.DistributedSampler(range(7), num_replicas=3, rank=0)
     parts = []
     for rank in range(3):

@@ -6,6 +6,13 @@ import warnings
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.transforms.hooks import queue_callback
+
+
+class _Engine:
+    """What programs call of PyTorch's engine."""
+
+    queue_callback = staticmethod(queue_callback)
 
 
 class _Variables(type):
@@ -23,6 +30,8 @@ class Variable(metaclass=_Variables):
     >>> tg.autograd.Variable(tg.tensor([1.0]), requires_grad=True)
     tensor([1.], requires_grad=True)
     """
+
+    _execution_engine = _Engine()
 
     def __new__(
         cls, data: Any = None, requires_grad: bool = False, volatile: bool | None = None

@@ -1,96 +1,25 @@
-"""Several processes: there is one here, and `is_available` says so, as in a PyTorch built without them."""
+"""Several processes that compute together, over MPI or NCCL: PyTorch's `torch.distributed`.
+
+`mpiexec -n 2 python train.py` starts two processes of a program, which calls `init_process_group("mpi")`. In a
+browser tab, or where neither engine is installed, `is_available()` is False and `init_process_group` says why.
+"""
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING
 
-_NO_GROUP = (
-    "Default process group has not been initialized, please make sure to call init_process_group."
-)
+from tabgrad.core.submodules import missing_from
+from tabgrad.distributed.collectives import *  # noqa: F403 (they say which are public)
+from tabgrad.distributed.environment import *  # noqa: F403
+from tabgrad.distributed.errors import *  # noqa: F403
+from tabgrad.distributed.group import *  # noqa: F403
+from tabgrad.distributed.objects import *  # noqa: F403
+from tabgrad.distributed.point_to_point import *  # noqa: F403
+from tabgrad.distributed.reducing import *  # noqa: F403
+from tabgrad.distributed.starting import *  # noqa: F403
+from tabgrad.distributed.work import *  # noqa: F403
 
-
-class ReduceOp(Enum):
-    """How values of several processes are joined."""
-
-    SUM = 0
-    AVG = 1
-    PRODUCT = 2
-    MIN = 3
-    MAX = 4
-    BAND = 5
-    BOR = 6
-    BXOR = 7
-
-
-def is_available() -> bool:
-    """Whether several processes can work together: they can't.
-
-    >>> import tabgrad as tg
-    >>> tg.distributed.is_available(), tg.distributed.is_initialized()
-    (False, False)
-    """
-    return False
-
-
-def is_initialized() -> bool:
-    """Whether this process is one of a group: it is not."""
-    return False
-
-
-def is_torchelastic_launched() -> bool:
-    """Whether `torchrun` started this process: it can't."""
-    return False
-
-
-def is_nccl_available() -> bool:
-    """Whether NCCL is there: it is not."""
-    return False
-
-
-def is_gloo_available() -> bool:
-    """Whether Gloo is there: it is not."""
-    return False
-
-
-def is_mpi_available() -> bool:
-    """Whether MPI is there: it is not."""
-    return False
-
-
-def init_process_group(backend: str | None = None, *args: Any, **kwargs: Any) -> NoReturn:
-    """Raise RuntimeError: tabgrad runs in one process."""
-    raise RuntimeError(
-        "init_process_group: tabgrad runs in one process; leave out the distributed part, as programs do "
-        "where `distributed.is_available()` is False"
-    )
-
-
-def destroy_process_group(group: Any = None) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
-
-
-def get_rank(group: Any = None) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
-
-
-def get_world_size(group: Any = None) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
-
-
-def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
-
-
-def all_reduce(tensor: Any, op: Any = None, group: Any = None, async_op: bool = False) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
-
-
-def broadcast(tensor: Any, src: int = 0, group: Any = None, async_op: bool = False) -> NoReturn:
-    """Raise ValueError: there is no group."""
-    raise ValueError(_NO_GROUP)
+if TYPE_CHECKING:
+    from tabgrad.distributed import tensor as tensor
+else:
+    __getattr__ = missing_from(__name__)

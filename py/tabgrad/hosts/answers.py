@@ -93,6 +93,19 @@ class Answers:
             data = [self.host.read(t, TIMEOUT) for t in tokens]
         return self.answer(tokens, data, spec)
 
+    def begin_read(self, value: Value, spec: Spec) -> Callable[[], bytearray | memoryview]:
+        """Submit what `value` needs and a copy of its bytes; the result, called once, waits for them."""
+        if not spec.size:
+            return lambda: memoryview(b"")
+        tokens = self.ask(value, spec)
+
+        def finish() -> memoryview:
+            with self.awaited(tokens):
+                data = [self.host.read(t, TIMEOUT) for t in tokens]
+            return self.answer(tokens, data, spec)
+
+        return finish
+
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value` without blocking."""
         if not spec.size:

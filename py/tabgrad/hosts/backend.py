@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +45,9 @@ class Backend(Protocol):
 
     def read(self, value: Any, spec: Spec) -> memoryview:
         """Return the bytes of a value in row-major order."""
+
+    def begin_read(self, value: Any, spec: Spec) -> Callable[[], bytearray | memoryview]:
+        """Ask for the bytes of a value as it is now, and submit what it needs; the result waits for them."""
 
     async def read_async(self, value: Any, spec: Spec) -> memoryview:
         """Do what `read` does, without blocking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,6 +13,15 @@ class ImmediateBackend:
     lock: AbstractContextManager[object] = nullcontext()
     has_float16 = True
     recorder = None
+
+    def read(self, value: Any, spec: Any) -> memoryview:
+        """Return the bytes of a value."""
+        raise NotImplementedError
+
+    def begin_read(self, value: Any, spec: Any) -> Callable[[], bytearray | memoryview]:
+        """Copy the bytes of a value; the result returns the copy."""
+        data = bytearray(self.read(value, spec))
+        return lambda: data
 
     def flush_all(self) -> None:
         """Nothing is ever pending."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -52,6 +53,12 @@ def data(x: Tensor, what: str) -> Any:
     """Return the row-major bytes of `x`, waiting for them."""
     x = concrete(x, what)
     return x.device.backend.read(x.value, x.spec)
+
+
+def begin_data(x: Tensor, what: str) -> Callable[[], Any]:
+    """Ask for the row-major bytes of `x` as it is now; the result, called once, waits for them."""
+    x = concrete(x, what)
+    return x.device.backend.begin_read(x.value, x.spec)
 
 
 async def data_async(x: Tensor, what: str) -> Any:

@@ -109,6 +109,7 @@ class Walk:
         self.ends: set[Node] = set()
         self.roots: list[Node] = []
         self.at_end: list[Callable[[], Any]] = []
+        self.after: list[Callable[[], Any]] = []
         self.anomaly = MODE.get().anomaly
         self.before = Before()
 
@@ -424,7 +425,8 @@ def pullback(
         add or inputs is None,
     )  # fmt: skip
     outer = WALK.get()
-    walk.depth = 0 if outer is None else outer.depth + 1
+    if outer is not None:
+        walk.depth, walk.after = outer.depth + 1, outer.after
     grad = mode.grad if lowered else graph
     with using(mode.replace(grad=grad, inference=False, autocast=None)):
         for node, ct in zip(outputs, cts, strict=True):
@@ -444,6 +446,9 @@ def pullback(
             for end in walk.at_end:
                 end()
             walk.at_end.clear()
+    if outer is None:
+        for call in walk.after:
+            call()
     if inputs is None:
         return []
     return [None if n is None else walk.found.get(n) for n in inputs]

@@ -39,6 +39,19 @@ def register_post_accumulate_grad_hook(x: Box, hook: Callable[[Any], Any]) -> Re
     return add_hook(node, "accumulated", hook)
 
 
+def queue_callback(callback: Callable[[], Any]) -> None:
+    """Call `callback()` when the backward that is running, the outermost one, has ended without an error.
+
+    RuntimeError where none is running: it is for hooks.
+    """
+    walk = WALK.get()
+    if walk is None:
+        raise RuntimeError(
+            "queue_callback: final callbacks can only be installed during backward pass"
+        )
+    walk.after.append(callback)
+
+
 class MultiHandle(RemovableHandle):
     """The handle of one hook on several tensors."""
 

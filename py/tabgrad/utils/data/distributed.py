@@ -26,9 +26,14 @@ class DistributedSampler(Sampler[int]):
         shuffle: bool = True, seed: int = 0, drop_last: bool = False,
     ) -> None:  # fmt: skip
         if num_replicas is None or rank is None:
-            raise RuntimeError(
-                "DistributedSampler: there is no group of processes that tells num_replicas and rank; say both"
-            )
+            if not tg.distributed.is_initialized():
+                raise RuntimeError(
+                    "DistributedSampler: there is no group of processes that tells num_replicas and rank; say "
+                    "both, or call init_process_group first"
+                )
+            world = tg.distributed.get_world_size()
+            num_replicas = world if num_replicas is None else num_replicas
+            rank = tg.distributed.get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(
                 f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]"
