@@ -2,6 +2,7 @@
 
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -17,7 +18,7 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { compress } from "./compress.mjs";
 import { buildLab } from "./lab.mjs";
-import { at, cache, dist, hash, isMain, tool } from "./places.mjs";
+import { at, cache, dist, docs, hash, isMain, tool } from "./places.mjs";
 import { prepare } from "./prepared.mjs";
 import { setUp } from "./setup.mjs";
 import { main, must, Stop, step } from "./terminal.mjs";
@@ -113,11 +114,26 @@ function placePyodide() {
   for (const name of PYODIDE) place(at("node_modules", "pyodide", name), join(folder, name));
 }
 
-async function buildPage(production, python) {
+/** Put the documentation beside the page: as it was built, or a page that names its texts. */
+function placeDocs() {
+  const folder = join(dist, "docs");
+  rmSync(folder, { recursive: true, force: true });
+  if (existsSync(join(docs, "index.html"))) return cpSync(docs, folder, { recursive: true });
+  mkdirSync(folder, { recursive: true });
+  const texts = readdirSync(at("docs")).filter((name) => name.endsWith(".md"));
+  for (const name of texts) copyFileSync(at("docs", name), join(folder, name));
+  const items = texts.map((name) => `<li><a href="${name}">${name}</a></li>`).join("");
+  writeFileSync(
+    join(folder, "index.html"),
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>tabgrad: documentation</title><h1>Documentation</h1><ul>${items}</ul></html>\n`,
+  );
+}
+
+async function buildPage(production, python, wheel) {
   const builder = at("web", "pages", "build.mjs");
   if (!existsSync(builder)) return;
   const page = await import(pathToFileURL(builder).href);
-  await page.build({ outdir: dist, production, python });
+  await page.build({ outdir: dist, production, python, wheel });
 }
 
 /**
@@ -129,7 +145,8 @@ export async function build({ production = false, lab = false, quick = !producti
     mkdirSync(dist, { recursive: true });
     placePyodide();
     const name = await placeWheels(note);
-    await buildPage(production, await placePython(join(dist, "wheels", name), note));
+    placeDocs();
+    await buildPage(production, await placePython(join(dist, "wheels", name), note), name);
     return name;
   });
   if (lab) await buildLab(wheel);

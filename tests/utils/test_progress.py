@@ -142,6 +142,7 @@ def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.Monke
         monkeypatch.setitem(sys.modules, name, fake)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     path = pathlib.Path(__file__).parents[2] / "web/pages/src/worker/runner.py"
+    monkeypatch.syspath_prepend(str(path.parent))  # where its own modules are
     spec = importlib.util.spec_from_file_location("runner", path)
     assert spec is not None
     assert spec.loader is not None
@@ -167,6 +168,16 @@ def test_going_through_an_iterable_is_counted(events: list[progress.Event]) -> N
             1 / x
     gc.collect()
     assert events[-1]["event"] == "end"
+
+
+def test_values_are_shown_by_the_page_or_printed(
+    events: list[progress.Event], capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress.show([1], place="here")
+    assert events == [{"event": "show", "value": [1], "place": "here"}]
+    progress.set_sink(None)
+    progress.show([1], place="here")
+    assert capsys.readouterr().out == "[1]\n"
 
 
 class Output:

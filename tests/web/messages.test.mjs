@@ -19,10 +19,12 @@ const whole = [
   { type: "progress", events: [{ event: "start", bar: 1, time: 2, total: null, desc: "d" }] },
   { type: "progress", events: [{ event: "update", bar: 1, time: 2, n: 3 }] },
   { type: "progress", events: [{ event: "end", bar: 1, time: 2 }] },
-  { type: "progress", events: [{ event: "publish", names: ["predict"] }] },
+  { type: "progress", events: [{ event: "publish", names: ["predict"], weights: ["net"] }] },
+  { type: "shown", place: "", form: "svg", data: "<svg></svg>", label: "Graph" },
+  { type: "hint", text: "t", offer: "torch" },
   { type: "lost", message: "m" },
   { type: "done", outcome: "stopped" },
-  { type: "answer", id: 1, values: null, error: "e" },
+  { type: "answer", id: 1, values: null, bytes: null, error: "e" },
   { type: "failed", message: "m" },
 ];
 
@@ -70,7 +72,27 @@ test("what is too long is cut, and too much is none", () => {
   const message = read({ type: "output", pieces: [{ stream: "out", text: long }] });
   assert.equal(message.pieces[0].text.length, 1 << 17);
   assert.equal(read({ type: "output", pieces: new Array(1e6) }), null);
-  assert.equal(read({ type: "answer", id: 1, values: new Array(1e6).fill(0), error: "" }), null);
+  assert.equal(
+    read({ type: "answer", id: 1, values: new Array(1e6).fill(0), bytes: null, error: "" }),
+    null,
+  );
+});
+
+test("a file is copied, and nothing else is one", () => {
+  const answer = (bytes) => ({ type: "answer", id: 1, values: null, bytes, error: "" });
+  const bytes = new Uint8Array([1, 2]);
+  const taken = read(answer(bytes));
+  assert.deepEqual(taken.bytes, bytes);
+  assert.notEqual(taken.bytes.buffer, bytes.buffer);
+  for (const odd of [[1, 2], "12", new Uint16Array(2), undefined])
+    assert.equal(read(answer(odd)), null);
+});
+
+test("what is shown is whole or none", () => {
+  const shown = (data) => ({ type: "shown", place: "", form: "html", data, label: "" });
+  const most = "a".repeat(2_000_000);
+  assert.deepEqual(read(shown(most)), shown(most));
+  assert.equal(read(shown(`${most}a`)), null);
 });
 
 test("a message is bounded in all that it holds", () => {
@@ -85,7 +107,10 @@ test("a message is bounded in all that it holds", () => {
   assert.equal(read(progress(log(many))), null);
   assert.equal(read(progress(...new Array(4096).fill(log(values(100))))), null);
   const names = new Array(4096).fill("predict");
-  assert.equal(read(progress(...new Array(4096).fill({ event: "publish", names }))), null);
+  assert.equal(
+    read(progress(...new Array(4096).fill({ event: "publish", names, weights: [] }))),
+    null,
+  );
   // of the processor's time, which other processes don't change
   assert.ok(process.cpuUsage(start).user < 1_500_000);
   assert.deepEqual(read(full), full);

@@ -13,6 +13,15 @@ from tests.web.desk import Desk, Stroke
 from tests.web.site import Site
 from tests.web.stage import Stage
 
+EVERY_PANEL = """
+from tabgrad.utils import progress
+
+with progress.bar(total=2) as bar:
+    bar.update()
+    bar.log(loss=1.0)
+progress.publish(predict=lambda pixels: [0.1] * 10)
+"""
+
 PRINT_IMAGE = """
 from tabgrad.utils import progress
 
@@ -60,8 +69,9 @@ def test_what_is_printed_appears(desk: Desk) -> None:
     assert desk.stage.startswith("Finished")
 
 
-def test_a_program_is_main_and_has_its_name(desk: Desk) -> None:
-    assert desk.run("import sys\nprint(__name__, sys.argv)") == "__main__ ['digits.py']\n"
+def test_a_program_is_main_and_has_a_name_of_its_own_when_edited(desk: Desk) -> None:
+    assert desk.run("import sys\nprint(__name__, sys.argv)") == "__main__ ['my_digits.py']\n"
+    assert desk.page.locator("#name-shown").text_content() == "my_digits.py"
 
 
 def test_top_level_await_works(desk: Desk) -> None:
@@ -87,7 +97,7 @@ def test_causes_are_shown_too(desk: Desk) -> None:
 
 def test_a_syntax_error_shows_where(desk: Desk) -> None:
     output = desk.run("x = (1,\n")
-    assert 'File "digits.py", line 1' in output
+    assert 'File "my_digits.py", line 1' in output
     assert "SyntaxError: '(' was never closed" in output
 
 
@@ -303,6 +313,7 @@ def test_control_enter_runs(desk: Desk) -> None:
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_is_wider_than_the_screen(desk: Desk, width: int) -> None:
+    desk.run(EVERY_PANEL)
     desk.page.set_viewport_size({"width": width, "height": 800})
     try:
         # charts learn of their new width a frame later

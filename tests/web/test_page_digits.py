@@ -61,7 +61,7 @@ def test_the_first_program_trains_and_reads_what_is_drawn(page: Page, site_url: 
     desk = Desk(page, site_url)
     desk.until_ready()
     desk.press()
-    desk.until("document.querySelectorAll('.chart output')[1]?.textContent !== ''", TRAINED)
+    desk.until("document.querySelectorAll('.chart output')[1]?.textContent", TRAINED)
     assert desk.stage == "Running…"
     assert "steps/s" in (page.locator("#rate").text_content() or "")
     assert desk.draws()
@@ -86,7 +86,7 @@ def test_training_stops_at_once(page: Page, site_url: str) -> None:
     desk = Desk(page, site_url)
     desk.until_ready()
     desk.press()
-    desk.until("document.querySelector('.chart output')?.textContent !== ''", TRAINED)
+    desk.until("document.querySelector('.chart output')?.textContent", TRAINED)
     desk.press()
     desk.until("document.getElementById('run').dataset.action === 'run'", 1500)
     desk.until_ready()

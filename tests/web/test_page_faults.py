@@ -319,7 +319,7 @@ def test_a_device_lost_in_a_run_is_said_and_the_next_run_has_another(desk: Desk)
     assert desk.stage == "Ended with an error"
     assert "DeviceLostError" in desk.output
     assert desk.page.locator("#lost").is_visible()
-    assert "was lost" in text(desk, "lost-why")
+    assert "was lost" in text(desk, "lost-text")
     desk.write(whole)
     desk.page.locator("#go-on").click()
     desk.until_stage("Finished", 60_000)

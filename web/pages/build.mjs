@@ -46,6 +46,15 @@ function inlined(texts) {
   };
 }
 
+// The worker needs no network: the page fetches the files that Python is made of, and hands them over.
+// `blob:` is for modules that are made inside, out of those files.
+const POLICY =
+  "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob:; worker-src data:";
+
+/** The document of the frame that keeps a worker. @param {string} script */
+const frameDocument = (script) =>
+  `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>Python</title><script>${script}</script>`;
+
 /** Remove what an earlier build has put into `outdir` itself, its folders apart, and this one has not. */
 function tidy(outdir, kept) {
   for (const entry of readdirSync(outdir, { withFileTypes: true })) {
@@ -68,9 +77,9 @@ function filesOf(python) {
 
 /**
  * Write index.html and all that it needs, Pyodide and the wheels apart, into `outdir`. `python` has the names
- * and sizes of the files in `python/` that Python is made of.
+ * and sizes of the files in `python/` that Python is made of; the wheel has the sources.
  */
-export async function build({ outdir, python, production = true }) {
+export async function build({ outdir, python, wheel, production = true }) {
   mkdirSync(outdir, { recursive: true });
   const worker = await script("worker/worker.js", "esm", production);
   const frame = await script("frame.js", "iife", production, { "worker/worker.js": worker });
@@ -87,7 +96,7 @@ export async function build({ outdir, python, production = true }) {
     assetNames: "assets/[name]-[hash]",
     entryNames: "assets/[name]-[hash]",
     legalComments: "linked",
-    plugins: [inlined({ "frame.js": frame })],
+    plugins: [inlined({ "frame.html": frameDocument(frame) })],
   });
   const hash = createHash("sha256").update(frame).digest("base64");
   const page = readFileSync(join(here, "index.html"), "utf8");
@@ -99,11 +108,13 @@ export async function build({ outdir, python, production = true }) {
     page
       .replace("{frame}", `'sha256-${hash}'`)
       .replace("<!-- {python} -->", filesOf(python))
+      .replace("{wheel}", wheel)
       .replace("./style.css", `./assets/${named("style", ".css")}`)
       .replace("./main.js", `./assets/${named("main", ".js")}`),
   );
   const copies = ["favicon.svg", "_headers"];
   for (const name of copies) copyFileSync(join(here, name), join(outdir, name));
-  tidy(outdir, ["index.html", ...copies]);
+  copyFileSync(join(here, "../../LICENSE"), join(outdir, "LICENSE.txt"));
+  tidy(outdir, ["index.html", "LICENSE.txt", ...copies]);
   tidy(join(outdir, "assets"), made);
 }

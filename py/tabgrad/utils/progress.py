@@ -31,7 +31,7 @@ def set_sink(sink: Sink | None) -> None:
 
     An event is a dictionary. `event` is "start" (with `total`, `desc`), "update" (with `n`,
     the count so far), "log" (with `n`, `values`), "end", all with the number of their `bar`;
-    or "publish" (with `functions`).
+    "publish" (with `functions`), or "show" (with `value`, `place`).
 
     >>> events = []
     >>> set_sink(events.append)
@@ -68,12 +68,31 @@ def publish(**functions: Callable[..., Any]) -> None:
     """Offer functions to the page that shows the progress; on a terminal this does nothing.
 
     The page of tabgrad knows `predict`: it gets 64 numbers from 0 to 1, the rows of an 8×8
-    image, and returns the probabilities of the ten digits.
+    image, and returns the probabilities of the ten digits. Of modules it offers what they have
+    learned, as a safetensors file of that name.
 
     >>> publish(predict=lambda pixels: [0.1] * 10)
     """
     if _sink is not None:
         _sink({"event": "publish", "functions": functions})
+
+
+def show(value: Any, place: str = "") -> None:
+    """Show a value where progress is shown: a page draws it, a notebook displays it, a terminal prints it.
+
+    A page draws what has `_repr_html_`, `_repr_svg_` or `_repr_png_`, as drawings of `viz` do, and figures of
+    matplotlib; of all else it shows the text. There, a value with a `place` replaces what was shown in that
+    place before, so that a picture can change while a program runs.
+
+    >>> show([1, 2])
+    [1, 2]
+    """
+    if _sink is not None:
+        _sink({"event": "show", "value": value, "place": place})
+    elif _in_notebook():
+        importlib.import_module("IPython.display").display(value)
+    else:
+        print(value)
 
 
 class Bar:

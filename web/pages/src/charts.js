@@ -11,14 +11,12 @@ const MOST_POINTS = 2000; // of one curve; when there are more, every second one
  *   steps: number[], values: (number | null)[] }} Chart */
 
 export class Charts {
-  used = false; // whether anything has been logged
   /** @type {number | null} how many steps there will be */
   total = null;
 
-  /** @param {HTMLElement} parent @param {string[]} expected names that have a chart from the start */
-  constructor(parent, expected) {
+  /** @param {HTMLElement} parent */
+  constructor(parent) {
     this.parent = parent;
-    this.expected = expected;
     /** @type {Map<string, Chart>} */
     this.charts = new Map();
     this.sizes = new ResizeObserver(() => this.resize());
@@ -29,8 +27,6 @@ export class Charts {
   reset(total) {
     this.clear();
     this.total = total;
-    for (const name of this.expected) this.create(name, [], []);
-    this.used = false;
   }
 
   clear() {
@@ -52,28 +48,14 @@ export class Charts {
 
   /** @param {number} step @param {Record<string, number>} values */
   add(step, values) {
-    // The first log tells which charts there really are.
-    if (!this.used && !Object.keys(values).some((name) => this.charts.has(name))) this.clear();
-    this.used = true;
     for (const [name, value] of Object.entries(values)) {
       const chart =
         this.charts.get(name) ?? (this.charts.size < MOST ? this.create(name, [], []) : null);
-      if (!chart) continue;
+      if (!chart) continue; // there is no room for more
       chart.steps.push(step);
       chart.values.push(Number.isFinite(value) ? value : null);
       if (chart.steps.length > MOST_POINTS) thin(chart);
       chart.latest.textContent = format(name, value);
-    }
-  }
-
-  /** Remove the charts that nothing was logged for. */
-  settle() {
-    if (!this.used) return;
-    for (const [name, { element, plot, steps }] of this.charts) {
-      if (steps.length > 0) continue;
-      plot.destroy();
-      element.remove();
-      this.charts.delete(name);
     }
   }
 
@@ -152,8 +134,8 @@ function format(name, value) {
  */
 function options(name, line, box, total) {
   const share = isShare(name);
-  const grid = { stroke: colour("--grid"), width: 1 };
-  const axis = { stroke: colour("--muted"), grid, ticks: { show: false }, font: "11px Inter" };
+  const grid = { stroke: colour("--grid", box), width: 1 };
+  const axis = { stroke: colour("--muted", box), grid, ticks: { show: false }, font: "11px Inter" };
   /** @type {UPlot.Axis} */
   const y = { ...axis, size: 42, space: 36 };
   if (share) y.values = (_, marks) => marks.map((mark) => `${Number((mark * 100).toFixed(1))} %`);
@@ -168,7 +150,7 @@ function options(name, line, box, total) {
       y: { range: share ? shareRange : lossRange },
     },
     axes: [{ ...axis, size: 24, space: 56 }, y],
-    series: [{}, { stroke: colour(line), width: 2, points: { show: false }, spanGaps: false }],
+    series: [{}, { stroke: colour(line, box), width: 2, points: { show: false }, spanGaps: false }],
   };
 }
 

@@ -1,27 +1,28 @@
 /** The page: an editor, a worker that runs what is in it, and panels that show what comes of it. */
 
 import { createEditor } from "./editor.js";
+import { save } from "./files.js";
+import { keeper } from "./keeper.js";
+import { fromLink, isLink } from "./link.js";
+import { Menu } from "./menu.js";
+import { say } from "./notices.js";
 import { OutputPanel } from "./output.js";
-import { byId } from "./page.js";
+import { byId, isNarrow } from "./page.js";
 import { PredictionPanel } from "./prediction.js";
 import { programs } from "./programs.js";
 import { Session } from "./session.js";
+import { Shelf } from "./shelf.js";
 import { TrainingPanel } from "./training.js";
+import { ENDS, STAGES, TORCH } from "./words.js";
 
 /** @typedef {import("./messages.js").Device} Device */
 /** @typedef {import("./messages.js").FromWorker} FromWorker */
 
-const STAGES = /** @type {Record<string, string>} */ ({
-  python: "Starting Python…",
-  library: "Loading tabgrad…",
-  numpy: "Loading NumPy…",
-  queued: "Runs as soon as Python has started…",
-});
-
+const SPACE = "page"; // where the names of the programs stay
 const runButton = byId("run");
 const stage = byId("stage");
 
-const session = new Session(new URL("./", location.href), {
+const session = new Session(new URL("./", location.href), keeper, {
   state: (state, name) => {
     runButton.dataset.action = session.busy ? "stop" : "run";
     byId("run-label").textContent = session.busy ? "Stop" : "Run";
@@ -41,108 +42,205 @@ const session = new Session(new URL("./", location.href), {
 session.start();
 
 const output = new OutputPanel(byId("output"));
-const training = new TrainingPanel();
-const prediction = new PredictionPanel((pixels) => session.call("predict", pixels));
+const training = new TrainingPanel({
+  panel: byId("training"),
+  bar: /** @type {HTMLProgressElement} */ (byId("progress")),
+  count: byId("count"),
+  rate: byId("rate"),
+  charts: byId("charts"),
+});
+const prediction = new PredictionPanel((pixels) => session.call(SPACE, "predict", pixels));
+const shelf = new Shelf([...programs]);
+const menu = new Menu(shelf, showProgram);
 
-let program = programs[0] ?? { name: "program.py", title: "", source: "" };
-/** What the visitor has made of the programs. @type {Map<import("./programs.js").Program, string>} */
-const drafts = new Map();
 let published = false;
 let began = 0;
+let led = false; // whether the visitor was led to what the program makes
 
-const editor = createEditor(byId("editor"), program.source, {
+const editor = createEditor(byId("editor"), shelf.current.source, {
   run: () => {
     if (!session.busy) run();
   },
-  changed: () => showReset(),
+  changed: () => {
+    shelf.change({ source: editor.text() });
+    showProgram();
+  },
 });
 
 /** @param {FromWorker} message */
 function receive(message) {
   if (message.type === "output") {
     for (const { stream, text } of message.pieces) output.write(stream, text);
-  } else if (message.type === "lost") showLost(message.message);
+    lead("results");
+  } else if (message.type === "shown") {
+    output.show(message);
+    lead("results");
+  } else if (message.type === "hint") showHint(message);
+  else if (message.type === "lost") showLost(message.message);
   else if (message.type === "device") showDevice(message.device);
-  else if (message.type === "progress") {
-    training.show(message.events);
-    published ||= message.events.some((e) => e.event === "publish" && e.names.includes("predict"));
+  else if (message.type === "progress") showProgress(message.events);
+}
+
+/** @param {import("./messages.js").ProgressEvent[]} events */
+function showProgress(events) {
+  training.show(events);
+  if (!byId("training").hidden) lead("training");
+  for (const event of events) {
+    if (event.event !== "publish") continue;
+    if (event.names.includes("predict") && !published) {
+      published = true;
+      prediction.announce("Ready to draw on when the program has finished");
+    }
+    offerWeights(event.weights);
   }
 }
 
-function run() {
+/** On a phone, go to what a run makes, once it makes something: it lies below. @param {string} id */
+function lead(id) {
+  if (led || !session.busy) return;
+  led = true;
+  if (isNarrow()) byId(id).scrollIntoView();
+}
+
+function clear() {
   output.clear();
   training.reset();
-  byId("lost").hidden = true;
+  prediction.hide();
+  byId("weights").replaceChildren();
+  say("lost", "");
   published = false;
-  prediction.disable("Ready to draw on when the program has finished");
+}
+
+function run() {
+  clear();
+  led = false;
   began = performance.now();
-  session.run(program.name, editor.text());
-  // On a phone the panels lie below the editor.
-  if (matchMedia("(max-width: 60rem)").matches) byId("training").scrollIntoView();
+  session.run({ ...shelf.current, source: editor.text(), space: SPACE, values: {} });
 }
 
 /** @type {import("./session.js").Listener["ended"]} */
 function ended(outcome, why) {
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  const words = {
-    finished: `Finished in ${seconds} s`,
-    failed: "Ended with an error",
-    stopped: "Stopped",
-    restarted: "Stopped",
-    broken: "Broken down",
-    unstarted: "Python did not start",
-  };
-  stage.textContent = words[outcome];
+  stage.textContent = outcome === "finished" ? `Finished in ${seconds} s` : ENDS[outcome];
   if (outcome === "stopped") output.note("Stopped.");
   if (outcome === "restarted") {
     output.note("Stopped. Python starts afresh: what the program had made is gone.");
   }
   if (outcome === "unstarted") output.note(`${why}\nPython did not start. Run tries again.`);
   if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
-  if (published && (outcome === "finished" || outcome === "failed")) prediction.enable();
-  else prediction.disable("Train the network first, then draw here");
+  const alive = outcome === "finished" || outcome === "failed";
+  if (!alive) byId("weights").replaceChildren();
+  if (published && alive) prediction.enable();
+  else prediction.hide();
+}
+
+/** A button for each model that can be saved. @param {string[]} names */
+function offerWeights(names) {
+  const buttons = names.slice(0, 8).map((name) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = `Save ${name}.safetensors`;
+    button.addEventListener("click", () => saveWeights(name));
+    return button;
+  });
+  byId("weights").replaceChildren(...buttons);
+}
+
+/** @param {string} name */
+async function saveWeights(name) {
+  try {
+    const bytes = await session.weights(SPACE, name);
+    save(
+      `${name}.safetensors`,
+      /** @type {Uint8Array<ArrayBuffer>} */ (bytes),
+      "application/octet-stream",
+    );
+  } catch (error) {
+    output.note(`${name} was not saved: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** What to do about an error. @param {Extract<FromWorker, { type: "hint" }>} message */
+function showHint({ text, offer }) {
+  if (offer !== "torch") return output.note(text);
+  output.offer(`${text}\n${TORCH}`, "Put it in and run", () => {
+    if (session.busy) return;
+    editor.put(TORCH);
+    run();
+  });
 }
 
 /** The device is gone, and all that lay on it: say so, and offer to go on. @param {string} why */
 function showLost(why) {
-  byId("lost-why").textContent = `${why} A run connects to the GPU anew.`;
-  byId("lost").hidden = false;
+  say("lost", `${why} A run connects to the GPU anew.`);
   published = false;
-  prediction.disable("The network was lost with the GPU's device: train it again");
+  prediction.announce("The network was lost with the GPU's device: train it again");
 }
 
 /** @param {Device} device */
 function showDevice({ kind, name, software, reason }) {
   byId("device-name").textContent = kind === "webgpu" ? `WebGPU: ${name}` : `cpu: ${name}`;
   byId("device").dataset.kind = software ? "software" : "gpu";
-  const notice = byId("notice");
-  if (kind === "cpu") {
-    notice.textContent = `${reason} Programs train on the processor instead, with NumPy: slower, but with the same results.`;
-  } else if (software) {
-    notice.textContent = `This browser runs WebGPU on the processor (${name}), not on a GPU: everything works, only slower.`;
-  }
-  notice.hidden = !software;
+  const cpu = `${reason} Programs run on the processor instead, with NumPy: slower, but with the same results.`;
+  const slow = `This browser runs WebGPU on the processor (${name}), not on a GPU. All programs work, only slower.`;
+  say("notice", kind === "cpu" ? cpu : software ? slow : "");
 }
 
 const picker = /** @type {HTMLSelectElement} */ (byId("program"));
-picker.append(...programs.map(({ title }, i) => new Option(title, String(i))));
 picker.addEventListener("change", () => {
-  drafts.set(program, editor.text());
-  program = programs[Number(picker.value)] ?? program;
-  editor.show(drafts.get(program) ?? program.source);
-  showReset();
+  shelf.show(Number(picker.value));
+  showOther();
 });
 
-const resetButton = byId("reset");
-resetButton.addEventListener("click", () => {
-  editor.show(program.source);
-  showReset();
-});
-
-function showReset() {
-  resetButton.hidden = editor.text() === program.source;
+/** Another program is shown: what the last one made goes. */
+function showOther() {
+  editor.show(shelf.current.source);
+  if (!session.busy) {
+    clear();
+    if (session.state === "ready") stage.textContent = "Ready";
+  }
+  showProgram();
 }
 
+/** Show which program it is, and what can be done with it. */
+function showProgram() {
+  const { programs: all, shown } = shelf;
+  if (picker.options.length !== all.length) {
+    picker.replaceChildren(...all.map(({ title }, i) => new Option(title, String(i))));
+  }
+  picker.value = String(all.indexOf(shown));
+  byId("reset").hidden = !shelf.edited;
+  byId("name-shown").textContent = shelf.current.name;
+}
+
+byId("reset").addEventListener("click", () => {
+  shelf.reset();
+  editor.show(shelf.current.source);
+  menu.show();
+  showProgram();
+});
+
+/** A program in the address is shown, and never run by itself. */
+async function openLink() {
+  if (!isLink(location.hash)) return;
+  try {
+    shelf.take(await fromLink(location.hash));
+    say(
+      "shared",
+      "This program came with the link. Read it, and run it if you want: it reaches no network, no files and nothing else of this page.",
+    );
+    // from now on the browser keeps it, with what is made of it
+    if (shelf.keeps) history.replaceState(null, "", location.pathname + location.search);
+    showOther();
+  } catch (error) {
+    say("shared", error instanceof Error ? error.message : String(error));
+  }
+}
+
+showProgram();
+openLink();
+addEventListener("hashchange", openLink);
 runButton.addEventListener("click", () => (session.busy ? session.stop() : run()));
 byId("go-on").addEventListener("click", () => {
   if (!session.busy) run();

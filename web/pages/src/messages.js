@@ -4,10 +4,24 @@
  *
  * @typedef {{ type: "start", interrupt: SharedArrayBuffer | null }
  *   | { type: "file", name: string, bytes: ArrayBuffer | null, error: string }
- *   | { type: "run", name: string, source: string }
+ *   | ({ type: "run" } & Program)
+ *   | { type: "press", space: string, name: string }
+ *   | { type: "set", space: string, name: string, value: Value }
+ *   | { type: "pause", wait: boolean }
  *   | { type: "stop" }
- *   | { type: "call", id: number, name: string, values: number[] }} ToWorker
- *   `start` comes from the frame, all else from the page
+ *   | { type: "call", id: number, space: string, name: string, values: number[] }
+ *   | { type: "weights", id: number, space: string, name: string }} ToWorker
+ *   `start` comes from the frame, all else from the page; `press` calls a function of a program that has
+ *   run, as a run of its own; `weights` asks for a model that it has published
+ *
+ * @typedef {number | string | boolean} Value  of a control
+ *
+ * @typedef {{ name: string, source: string, space: string, seed: number | null, device: "auto" | "cpu",
+ *   values: Record<string, Value> }} Program
+ *   `space` is where its names stay until the next run there; `values` those of controls, which replace
+ *   the first constants that the program gives to these names
+ *
+ * @typedef {"html" | "svg" | "png" | "text"} Form  what is shown: PNG as base64
  *
  * @typedef {ToWorker | { type: "interrupt" }} ToFrame
  *
@@ -18,7 +32,8 @@
  *   | { event: "update", bar: number, time: number, n: number }
  *   | { event: "log", bar: number, time: number, n: number, values: Record<string, number> }
  *   | { event: "end", bar: number, time: number }
- *   | { event: "publish", names: string[] }} ProgressEvent  times in milliseconds
+ *   | { event: "publish", names: string[], weights: string[] }} ProgressEvent
+ *   times in milliseconds; `weights` are the names of what can be saved
  *
  * @typedef {{ stream: "out" | "err", text: string }} Piece  of what a program prints
  *
@@ -29,9 +44,12 @@
  *   | { type: "progress", events: ProgressEvent[] }
  *   | { type: "lost", message: string }
  *   | { type: "done", outcome: Outcome }
- *   | { type: "answer", id: number, values: number[] | null, error: string }
+ *   | { type: "shown", place: string, form: Form, data: string, label: string }
+ *   | { type: "hint", text: string, offer: "" | "torch" }
+ *   | { type: "answer", id: number, values: number[] | null, bytes: Uint8Array | null, error: string }
  *   | { type: "failed", message: string }} FromWorker
- *   `lost`: the device is gone
+ *   `lost`: the device is gone; `shown`: what is in a place replaces what was there; `hint`: what to do about an
+ *   error, and whether the page can offer `import torch`
  *
  * @typedef {"finished" | "failed" | "stopped"} Outcome
  */
@@ -41,6 +59,8 @@ const MOST_VALUES = 100; // in one log; our worker's program raises at more
 const MOST_IN_ALL = 1 << 18; // items and values of a whole message
 const LONGEST = 1 << 17; // characters of a text
 const LONGEST_NAME = 100;
+const LARGEST = 2_000_000; // characters of what is shown
+const HEAVIEST = 1 << 28; // bytes of a file
 
 /** Thrown inside `read` alone. */
 class Malformed extends Error {}
@@ -123,7 +143,9 @@ function device(value) {
 function progress(value) {
   const event = record(value);
   const kind = oneOf(event.event, "start", "update", "log", "end", "publish");
-  if (kind === "publish") return { event: kind, names: list(event.names, name) };
+  if (kind === "publish") {
+    return { event: kind, names: list(event.names, name), weights: list(event.weights, name) };
+  }
   const [bar, time] = [finite(event.bar), finite(event.time)];
   if (kind === "end") return { event: kind, bar, time };
   if (kind === "start") {
@@ -133,6 +155,15 @@ function progress(value) {
   const n = finite(event.n);
   if (kind === "update") return { event: kind, bar, time, n };
   return { event: kind, bar, time, n, values: logged(event.values) };
+}
+
+/** All of a text: what is cut would not be what was sent. @param {unknown} value */
+const whole = (value) => (typeof value === "string" && value.length <= LARGEST ? value : refuse());
+
+/** A copy, in memory that nobody else has. @param {unknown} value */
+function bytes(value) {
+  if (!(value instanceof Uint8Array) || value.byteLength > HEAVIEST) refuse();
+  return new Uint8Array(/** @type {Uint8Array} */ (value));
 }
 
 /** @type {{ [T in FromWorker["type"]]: (data: Record<string, unknown>) => Extract<FromWorker, { type: T }> }} */
@@ -146,14 +177,27 @@ const readers = {
   output: ({ pieces }) => ({ type: "output", pieces: list(pieces, piece) }),
   progress: ({ events }) => ({ type: "progress", events: list(events, progress) }),
   lost: ({ message }) => ({ type: "lost", message: text(message, 1000) }),
+  shown: ({ place, form, data, label }) => ({
+    type: "shown",
+    place: name(place),
+    form: oneOf(form, "html", "svg", "png", "text"),
+    data: whole(data),
+    label: name(label),
+  }),
+  hint: ({ text: words, offer }) => ({
+    type: "hint",
+    text: text(words, 1000),
+    offer: oneOf(offer, "", "torch"),
+  }),
   done: ({ outcome }) => ({
     type: "done",
     outcome: oneOf(outcome, "finished", "failed", "stopped"),
   }),
-  answer: ({ id, values, error }) => ({
+  answer: ({ id, values, bytes: file, error }) => ({
     type: "answer",
     id: finite(id),
     values: values === null ? null : list(values, number),
+    bytes: file === null ? null : bytes(file),
     error: text(error),
   }),
   failed: ({ message }) => ({ type: "failed", message: text(message) }),

@@ -1,10 +1,14 @@
-/** The output panel: plain text, the newest in view. */
+/** The output: text, and what programs show between it; the newest in view. */
+
+import { Shown } from "./shown.js";
 
 const MOST_LINES = 1000;
+const LINES_OF_SHOWN = 10; // what a picture counts as
 const PAUSE = 80; // milliseconds between two drawings: an endless flood must not hold up the page
 
 /** @typedef {"out" | "err" | "note"} Kind */
-/** @typedef {{ element: HTMLElement, lines: number }} Block  some lines of one kind */
+/** @typedef {{ element: HTMLElement, lines: number, shown?: Shown }} Block  some lines of one kind, or a picture */
+/** @typedef {Extract<import("./messages.js").FromWorker, { type: "shown" }>} Picture */
 
 export class OutputPanel {
   /** @type {Block[]} */
@@ -15,6 +19,8 @@ export class OutputPanel {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   timer = undefined;
   drawn = 0;
+  /** What has a place of its own. @type {Map<string, Block>} */
+  places = new Map();
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -35,7 +41,32 @@ export class OutputPanel {
     this.write("note", `${text}\n`);
   }
 
+  /** Show a picture or a table: at the end, or in the place that it names. @param {Picture} picture */
+  show({ place, form, data, label }) {
+    const there = this.places.get(place);
+    if (there?.shown) return there.shown.set(form, data, label);
+    this.draw();
+    const shown = new Shown();
+    this.put({ element: shown.element, lines: LINES_OF_SHOWN, shown });
+    if (place) this.places.set(place, /** @type {Block} */ (this.blocks.at(-1)));
+    this.follow(() => shown.set(form, data, label));
+  }
+
+  /** Add a line of the page's own with what it offers to do. @param {string} text @param {string} name @param {() => void} act */
+  offer(text, name, act) {
+    this.note(text);
+    this.draw();
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet offer";
+    button.textContent = name;
+    button.addEventListener("click", act);
+    this.follow(() => this.put({ element: button, lines: 1 }));
+  }
+
   clear() {
+    for (const block of this.blocks) block.shown?.leave();
+    this.places.clear();
     this.waiting = [];
     this.blocks = [];
     this.lines = 0;
@@ -43,13 +74,21 @@ export class OutputPanel {
   }
 
   draw() {
+    clearTimeout(this.timer);
     this.timer = undefined;
+    this.follow(() => {
+      for (const { kind, text } of this.waiting) this.append(kind, text);
+    });
+    this.waiting = [];
+    this.drawn = performance.now();
+  }
+
+  /** Change the output, and keep its end in view if it is. @param {() => void} change */
+  follow(change) {
     const { element } = this;
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 24;
-    for (const { kind, text } of this.waiting) this.append(kind, text);
-    this.waiting = [];
+    change();
     if (atEnd) element.scrollTop = element.scrollHeight;
-    this.drawn = performance.now();
   }
 
   /** @param {Kind} kind @param {string} text */
@@ -64,7 +103,6 @@ export class OutputPanel {
     const end = text.lastIndexOf("\n") + 1;
     if (end > 0) this.add(kind, text.slice(0, end));
     if (end < text.length) this.add(kind, text.slice(end));
-    while (this.lines - (this.blocks[0]?.lines ?? 0) > MOST_LINES) this.forget(this.blocks.shift());
   }
 
   /** @param {Kind} kind @param {string} text */
@@ -74,14 +112,22 @@ export class OutputPanel {
     const element = document.createElement("div");
     element.dataset.kind = kind;
     element.textContent = kept.join("\n");
-    this.element.append(element);
-    this.blocks.push({ element, lines: kept.length });
-    this.lines += kept.length;
+    this.put({ element, lines: kept.length });
+  }
+
+  /** @param {Block} block */
+  put(block) {
+    this.element.append(block.element);
+    this.blocks.push(block);
+    this.lines += block.lines;
+    while (this.lines - (this.blocks[0]?.lines ?? 0) > MOST_LINES) this.forget(this.blocks.shift());
   }
 
   /** @param {Block | undefined} block */
   forget(block) {
     block?.element.remove();
+    block?.shown?.leave();
+    for (const [place, there] of this.places) if (there === block) this.places.delete(place);
     this.lines -= block?.lines ?? 0;
   }
 }

@@ -7,12 +7,18 @@ export function byId(id) {
   return element;
 }
 
-/** A colour of the style sheet. @param {string} name */
-export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** A colour of the style sheet, as it is at an element. @param {string} name */
+export function colour(name, at = document.documentElement) {
+  return getComputedStyle(at).getPropertyValue(name).trim();
 }
 
 /** Call back when the colours change between light and dark. @param {() => void} changed */
 export function onColours(changed) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 }
+
+/** Whether the panels lie below the editor, as on a phone. */
+export const isNarrow = () => matchMedia("(max-width: 60rem)").matches;
+
+/** Whether the visitor wants nothing to move that need not. */
+export const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -13,6 +13,7 @@ export class PredictionPanel {
   constructor(predict) {
     this.predict = predict;
     this.pad = new Pad(/** @type {HTMLCanvasElement} */ (byId("pad")), () => this.changed());
+    this.panel = byId("draw");
     this.seen = /** @type {HTMLCanvasElement} */ (byId("seen"));
     this.hint = byId("pad-hint");
     this.verdict = byId("verdict");
@@ -25,14 +26,27 @@ export class PredictionPanel {
     this.asking = false;
     this.stale = false;
     onColours(() => this.show());
-    this.disable("Train the network first, then draw here");
+    this.hide();
+  }
+
+  /** There is nothing to draw for. */
+  hide() {
+    this.panel.hidden = true;
+    this.disable("");
   }
 
   /** Let the visitor draw. */
   enable() {
+    this.panel.hidden = false;
     this.pad.enable(true);
     this.hint.textContent = "Draw a digit, 0 to 9";
     this.pad.clear();
+  }
+
+  /** Show the pad, but not yet to draw on. @param {string} hint */
+  announce(hint) {
+    this.panel.hidden = false;
+    this.disable(hint);
   }
 
   /** @param {string} hint */

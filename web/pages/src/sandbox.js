@@ -1,15 +1,11 @@
 /** The frame that holds a worker, as the page sees it: messages to it and from it, and files for it. */
 
-/// <reference path="./text.d.ts" />
-import frameSource from "text:frame.js";
-
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
-
-// The worker needs no network: the page fetches the files that Python is made of, and hands them over.
-// `blob:` is for modules that are made inside, out of those files.
-const POLICY =
-  "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob:; worker-src data:";
-const DOCUMENT = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}"><script>${frameSource}</script>`;
+/**
+ * @typedef {{ fill(frame: HTMLIFrameElement): void, python: Record<string, { file: string, size: number }> }} Keeper
+ *   `fill` gives a frame its document, which keeps the worker; `python` has the names and sizes of the files in
+ *   `python/`
+ */
 
 /** The files that Python is made of, in the order in which it needs them. */
 const FILES = [
@@ -20,19 +16,17 @@ const FILES = [
   "tabgrad.zip",
 ];
 
-/** The names and sizes of the files in `python/`. @type {Record<string, { file: string, size: number }>} */
-const python = JSON.parse(document.getElementById("python")?.textContent ?? "{}");
-
 export class Sandbox {
-  /** @param {URL} base where the page lies @param {(data: unknown) => void} receive */
-  constructor(base, receive) {
+  /** @param {URL} base where `python/` lies @param {Keeper} keeper @param {(data: unknown) => void} receive */
+  constructor(base, keeper, receive) {
     this.base = base;
+    this.python = keeper.python;
     const frame = document.createElement("iframe");
     frame.hidden = true;
     frame.title = "Python";
     frame.setAttribute("sandbox", "allow-scripts");
     frame.allow = "cross-origin-isolated";
-    frame.srcdoc = DOCUMENT;
+    keeper.fill(frame);
     this.frame = frame;
     this.closed = new AbortController();
     /** @type {Promise<MessagePort>} */
@@ -75,7 +69,7 @@ export class Sandbox {
 
   /** @param {string} name @returns {Promise<ArrayBuffer>} */
   async fetch(name) {
-    const { file = name, size = 0 } = python[name] ?? {};
+    const { file = name, size = 0 } = this.python[name] ?? {};
     const url = new URL(`python/${file}`, this.base);
     const response = await fetch(url);
     if (!response.ok || !response.body) {
@@ -99,7 +93,7 @@ export class Sandbox {
   count(name, length) {
     if (!FILES.includes(name)) return;
     this.bytes += length;
-    const all = FILES.reduce((sum, each) => sum + (python[each]?.size ?? 0), 0);
+    const all = FILES.reduce((sum, each) => sum + (this.python[each]?.size ?? 0), 0);
     this.loading(this.bytes / all);
   }
 }

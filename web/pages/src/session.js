@@ -6,6 +6,8 @@ import { Sandbox } from "./sandbox.js";
 /** @typedef {import("./messages.js").FromWorker} FromWorker */
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
 /** @typedef {import("./messages.js").Outcome} Outcome */
+/** @typedef {import("./messages.js").Program} Program */
+/** @typedef {Extract<FromWorker, { type: "answer" }>} Answer */
 /** @typedef {"starting" | "ready" | "running" | "broken"} State */
 
 // A stop is asked for; then, where memory can be shared with the worker, Python is interrupted;
@@ -24,20 +26,24 @@ const END_AFTER = globalThis.crossOriginIsolated ? 1000 : 300;
  */
 
 export class Session {
-  /** @param {URL} base where the page lies @param {Listener} listener */
-  constructor(base, listener) {
+  /**
+   * @param {URL} base where `python/` lies @param {import("./sandbox.js").Keeper} keeper
+   * @param {Listener} listener
+   */
+  constructor(base, keeper, listener) {
     this.base = base;
+    this.keeper = keeper;
     this.listener = listener;
     /** @type {Sandbox | null} */
     this.sandbox = null;
     /** @type {State} */
     this.state = "starting";
-    /** @type {{ name: string, source: string } | null} a program that waits for Python */
+    /** @type {Program | null} a program that waits for Python */
     this.queued = null;
     /** @type {ReturnType<typeof setTimeout>[]} what happens if a stop is not obeyed */
     this.threats = [];
     this.calls = 0;
-    /** @type {Map<number, { resolve(values: number[]): void, reject(error: Error): void }>} */
+    /** @type {Map<number, { resolve(answer: Answer): void, reject(error: Error): void }>} */
     this.answers = new Map();
   }
 
@@ -46,7 +52,7 @@ export class Session {
   }
 
   start() {
-    const sandbox = new Sandbox(this.base, (data) => {
+    const sandbox = new Sandbox(this.base, this.keeper, (data) => {
       const message = read(data);
       // What a worker sent before it was given up no longer counts.
       if (message && sandbox === this.sandbox) this.receive(message);
@@ -86,20 +92,27 @@ export class Session {
     this.enter("ready");
     const program = this.queued;
     this.queued = null;
-    if (program) this.run(program.name, program.source);
+    if (program) this.run(program);
   }
 
-  /** Run a program, as soon as Python is there. @param {string} name @param {string} source */
-  run(name, source) {
+  /** Run a program, as soon as Python is there. @param {Program} program */
+  run(program) {
     if (this.state === "running") return;
     if (this.state === "broken") this.start();
     if (this.state === "starting") {
-      this.queued = { name, source };
+      this.queued = program;
       this.listener.state(this.state, "queued");
       return;
     }
     this.enter("running");
-    this.send({ type: "run", name, source });
+    this.send({ type: "run", ...program });
+  }
+
+  /** Call a function of a program that has run; it ends as a run does. @param {string} space @param {string} name */
+  press(space, name) {
+    if (this.state !== "ready") return;
+    this.enter("running");
+    this.send({ type: "press", space, name });
   }
 
   /** Stop the program: by asking it if that helps, otherwise with its worker. */
@@ -155,24 +168,40 @@ export class Session {
   }
 
   /**
-   * Call a function that the program has published.
-   * @param {string} name @param {number[]} values
-   * @returns {Promise<number[]>}
+   * Ask something of a program that has run.
+   * @param {(id: number) => Extract<ToFrame, { type: "call" | "weights" }>} message
+   * @returns {Promise<Answer>}
    */
-  call(name, values) {
+  ask(message) {
     if (this.state !== "ready") return Promise.reject(new Error("no program is ready"));
     const id = ++this.calls;
     return new Promise((resolve, reject) => {
       this.answers.set(id, { resolve, reject });
-      this.send({ type: "call", id, name, values });
+      this.send(message(id));
     });
   }
 
-  /** @param {Extract<FromWorker, { type: "answer" }>} message */
-  answer({ id, values, error }) {
-    const waiting = this.answers.get(id);
-    this.answers.delete(id);
-    if (values) waiting?.resolve(values);
-    else waiting?.reject(new Error(error));
+  /**
+   * Call a function that a program has published.
+   * @param {string} space @param {string} name @param {number[]} values
+   * @returns {Promise<number[]>}
+   */
+  async call(space, name, values) {
+    const answer = await this.ask((id) => ({ type: "call", id, space, name, values }));
+    return answer.values ?? [];
+  }
+
+  /** What a published model has learned, as safetensors. @param {string} space @param {string} name */
+  async weights(space, name) {
+    const answer = await this.ask((id) => ({ type: "weights", id, space, name }));
+    return answer.bytes ?? new Uint8Array();
+  }
+
+  /** @param {Answer} message */
+  answer(message) {
+    const waiting = this.answers.get(message.id);
+    this.answers.delete(message.id);
+    if (message.error) waiting?.reject(new Error(message.error));
+    else waiting?.resolve(message);
   }
 }

@@ -1,9 +1,11 @@
 /** The training panel: how far, how fast, and the curves of what is logged. */
 
 import { Charts } from "./charts.js";
-import { byId } from "./page.js";
 
 /** @typedef {import("./messages.js").ProgressEvent} ProgressEvent */
+
+/** @typedef {{ panel: HTMLElement, bar: HTMLProgressElement, count: HTMLElement, rate: HTMLElement,
+ *   charts: HTMLElement }} Parts  what is filled; `panel` is hidden while there is nothing */
 
 const SPAN = 2000; // milliseconds over which the speed is taken
 
@@ -15,19 +17,23 @@ export class TrainingPanel {
   /** @type {{ n: number, time: number }[]} */
   recent = [];
 
-  constructor() {
-    this.bar = /** @type {HTMLProgressElement} */ (byId("progress"));
-    this.count = byId("count");
-    this.rate = byId("rate");
-    this.charts = new Charts(byId("charts"), ["loss", "held_out_accuracy"]);
+  /** @param {Parts} parts */
+  constructor({ panel, bar, count, rate, charts }) {
+    this.panel = panel;
+    this.bar = bar;
+    this.count = count;
+    this.rate = rate;
+    this.charts = new Charts(charts);
     this.reset();
   }
 
+  /** Nothing has been logged: nothing is shown. */
   reset() {
+    this.panel.hidden = true;
     this.number = 0;
     this.recent = [];
     this.bar.value = 0;
-    this.count.textContent = "Not run yet";
+    this.count.textContent = "";
     this.rate.textContent = "";
     this.charts.reset(null);
   }
@@ -51,6 +57,7 @@ export class TrainingPanel {
   begin({ bar, total, time }) {
     // Of nested bars the outermost is shown.
     if (this.number !== 0) return;
+    this.panel.hidden = false;
     this.charts.reset(total);
     this.number = bar;
     this.began = time;
@@ -77,7 +84,6 @@ export class TrainingPanel {
     const n = this.recent.at(-1)?.n ?? 0;
     const seconds = (time - this.began) / 1000;
     this.number = 0;
-    this.charts.settle();
     if (this.total === null) this.bar.value = 1;
     this.count.textContent = `${grouped(n)} steps in ${seconds.toFixed(1)} s`;
     if (seconds > 0) this.rate.textContent = perSecond(n / seconds / 1000);

@@ -3,18 +3,26 @@
 /// <reference path="../text.d.ts" />
 import { loadPyodide } from "pyodide";
 import { info } from "pyodide/pyodide-lock.json";
+import displaySource from "./display.py";
+import hintsSource from "./hints.py";
 import runnerSource from "./runner.py";
 
 /** @typedef {import("./files.js").Files} Files */
+/** @typedef {import("../messages.js").Program} Program */
 /** @typedef {import("pyodide").PyodideInterface} Pyodide */
 /**
  * @typedef {{
- *   run(source: string, name: string, device: string | null): Promise<string>,
+ *   run(program: Program, device: string | null): Promise<string>,
+ *   press(space: string, name: string): Promise<string>,
+ *   set(space: string, name: string, value: import("../messages.js").Value): void,
  *   cancel(): void,
- *   call(name: string, values: number[]): Promise<number[]>,
+ *   call(space: string, name: string, values: number[]): Promise<number[]>,
+ *   weights(space: string, name: string): Promise<Uint8Array>,
  * }} Runner
  * @typedef {{
  *   emit(events: import("../messages.js").ProgressEvent[]): void,
+ *   show(place: string, form: string, data: string, label: string): void,
+ *   hint(text: string, offer: string): void,
  *   lost(message: string): void,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
@@ -26,6 +34,7 @@ const FOLDER = "https://files.invalid/"; // Pyodide wants addresses; nothing lie
 const STDLIB = "python_stdlib.zip";
 const ARCHIVE = "/lib/tabgrad.zip"; // where the snapshot has imported it from
 const EMPTY_ZIP = new Uint8Array([80, 75, 5, 6, ...new Array(18).fill(0)]);
+const MODULES = "/lib/page"; // where runner.py finds its own modules
 // What a memory that was made elsewhere must not share with others.
 const RENEW = "import random; random.seed()";
 
@@ -162,22 +171,46 @@ export async function loadNumPy(files, pyodide) {
  */
 export function startRunner(pyodide, page) {
   pyodide.registerJsModule("tabgrad_page", page);
+  pyodide.FS.mkdirTree(MODULES);
+  pyodide.FS.writeFile(`${MODULES}/display.py`, displaySource);
+  pyodide.FS.writeFile(`${MODULES}/hints.py`, hintsSource);
+  // a program's input() is told that there is none, as where a script has no terminal
+  pyodide.setStdin({ stdin: () => null });
   const names = pyodide.toPy({});
+  pyodide.runPython(`import sys; sys.path.append("${MODULES}")`);
   pyodide.runPython(runnerSource, { globals: names, filename: "runner.py" });
-  const run = names.get("run");
-  const cancel = names.get("cancel");
-  const call = names.get("call");
+  pyodide.runPython("sys.path.pop()");
+  return runnerOf(pyodide, names);
+}
+
+/** @param {Pyodide} pyodide @param {import("pyodide/ffi").PyProxy} names of runner.py @returns {Runner} */
+function runnerOf(pyodide, names) {
+  const [run, press, cancel, call, set, weights] = [
+    ...["run", "press", "cancel", "call", "set_value", "weights"].map((name) => names.get(name)),
+  ];
+  /** @param {import("pyodide/ffi").PyProxy} answer @returns {any} */
+  const taken = (answer) => {
+    const [made, error] = answer.toJs();
+    answer.destroy();
+    if (error) throw new Error(error);
+    return made;
+  };
   return {
-    run: (source, name, device) => run(source, name, device ?? undefined),
-    cancel: () => cancel(),
-    call: async (name, values) => {
-      const argument = pyodide.toPy(values);
-      const answer = await call(name, argument);
-      argument.destroy();
-      const [numbers, error] = answer.toJs();
-      answer.destroy();
-      if (error) throw new Error(error);
-      return numbers;
+    run: async ({ source, name, space, seed, values }, device) => {
+      const given = pyodide.toPy(values);
+      const outcome = await run(source, name, device ?? undefined, space, seed ?? undefined, given);
+      given.destroy();
+      return outcome;
     },
+    press: (space, name) => press(space, name),
+    set: (space, name, value) => set(space, name, value),
+    cancel: () => cancel(),
+    call: async (space, name, values) => {
+      const argument = pyodide.toPy(values);
+      const answer = await call(space, name, argument);
+      argument.destroy();
+      return taken(answer);
+    },
+    weights: async (space, name) => taken(await weights(space, name)),
   };
 }

@@ -1,15 +1,20 @@
 """Runs the visitor's programs in the page's worker.
 
-The worker offers the module `tabgrad_page`: `emit(events)` sends progress to the page, `lost(message)`
-that the device is gone, `pause()` lets messages of the page in, `stopping()` says whether one asked to
-stop, `load_numpy()` loads NumPy's wheel.
+The worker offers the module `tabgrad_page`: `emit(events)` sends progress to the page, `show(place, form,
+data, label)` a picture or table, `hint(text, offer)` what to do about an error, `lost(message)` that the
+device is gone, `pause()` lets messages of the page in, `stopping()` says whether one asked to stop,
+`load_numpy()` loads NumPy's wheel. Each program has a space of its own, named by the page, whose names stay
+until the space is run in again.
 """
 
 import ast
 import asyncio
 import importlib
 import importlib.machinery
+import inspect
+import io
 import linecache
+import random
 import sys
 import time
 import traceback
@@ -18,6 +23,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import display
+import hints
 import tabgrad_page as page
 from js import Object
 from pyodide.ffi import can_run_sync, run_sync, to_js
@@ -31,9 +38,23 @@ PAUSE = 0.05  # seconds between two messages of progress
 PROMPT = 0.005  # between two of which one says that a bar begins or ends
 MOST = 1000  # values in one message; of more, every second one goes
 MOST_VALUES = 100  # in one log; the page takes no more
+MOST_SHOWN = 200  # values that one run may show, those in a place of their own apart
 COROUTINE = 0x80  # the flag of code with an await at its top level
+LAST = "__last__"  # what the value of a last bare expression is bound to, for a moment
 
-published: dict[str, Callable[..., Any]] = {}
+
+class Space:
+    """What belongs to one program: its module, and what it has published."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.module = types.ModuleType("__main__")
+        self.module.__file__ = name
+        self.published: dict[str, Callable[..., Any]] = {}
+
+
+spaces: dict[str, Space] = {}
+current = Space("")
 awaiting: asyncio.Task[Any] | None = None  # the program, while it is at an await of its own
 
 
@@ -43,21 +64,29 @@ class Feed:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.counts: dict[int, dict[str, Any]] = {}
+        self.places: dict[str, Any] = {}
+        self.shown = 0
         self.sent = 0.0
         self.entries = Object.fromEntries  # a program may change what it finds there
 
     def __call__(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
-        event = plain(event, now * 1000)
         kind = event["event"]
-        if kind == "update":
+        if kind == "show" and not event["place"]:
+            return self.show(event["value"])
+        if kind != "show":
+            event = plain(event, now * 1000)
+        if kind == "show":
+            # Of a place only the latest value matters, and it is drawn when it is sent.
+            self.places[str(event["place"])] = event["value"]
+        elif kind == "update":
             # Only the latest count matters.
             self.counts[event["bar"]] = event
         else:
             self.events.append(event)
         if len(self.events) > MOST:
             self.thin()
-        if now - self.sent > (PAUSE if kind in ("update", "log") else PROMPT):
+        if now - self.sent > (PAUSE if kind in ("update", "log", "show") else PROMPT):
             self.flush()
             let_messages_in()
 
@@ -67,8 +96,21 @@ class Feed:
         gone = {id(event) for event in logs[::2]}
         self.events = [event for event in self.events if id(event) not in gone][-MOST:]
 
+    def show(self, value: Any) -> None:
+        """Send a value to the end of the output."""
+        self.shown += 1
+        if self.shown > MOST_SHOWN:
+            raise ValueError(
+                f"show: a page takes at most {MOST_SHOWN} values of one run; give them a place, "
+                "where each replaces the one before"
+            )
+        present(value, "")
+
     def flush(self) -> None:
         """Send what has gathered."""
+        places, self.places = self.places, {}
+        for place, value in places.items():
+            present(value, place)
         events = [*self.counts.values(), *self.events]
         self.counts.clear()
         self.events.clear()
@@ -81,8 +123,11 @@ def plain(event: dict[str, Any], now: float) -> dict[str, Any]:
     """Return an event of numbers and text alone; raises TypeError or ValueError where it has others."""
     kind = event["event"]
     if kind == "publish":
-        published.update(event["functions"])
-        return {"event": kind, "names": list(event["functions"])}
+        current.published.update(event["functions"])
+        weights = [
+            name for name, value in current.published.items() if hasattr(value, "state_dict")
+        ]
+        return {"event": kind, "names": list(event["functions"]), "weights": weights}
     sent = {"event": kind, "bar": event["bar"], "time": now}
     if kind == "start":
         total = event["total"]
@@ -126,26 +171,126 @@ feed = Feed()
 sys.meta_path.append(NumPyOnDemand())
 
 
-async def run(source: str, name: str, device: str | None) -> str:
+def present(value: Any, place: str) -> None:
+    """Show a value on the page: drawn if it can be, otherwise as text."""
+    made = display.drawn(value)
+    sys.stdout.flush()
+    if made is not None:
+        page.show(place, *made, type(value).__name__)
+    elif place:
+        page.show(place, "text", repr(value)[: display.MOST], type(value).__name__)
+    else:
+        print(repr(value))
+
+
+def code_of(source: str, name: str, values: dict[str, Any]) -> types.CodeType:
+    """Compile a program: its last bare expression is kept, and constants get the values of controls."""
+    tree = ast.parse(source, name)
+    for statement in tree.body:
+        target = assigned(statement)
+        if target in values:
+            value = alike(values.pop(target), ast.literal_eval(statement.value))
+            statement.value = ast.copy_location(ast.Constant(value), statement.value)
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr) and not source.rstrip().endswith(";"):
+        target = ast.copy_location(ast.Name(LAST, ast.Store()), last)
+        tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
+    return compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def alike(value: Any, old: Any) -> Any:
+    """Return the value of a control as a float or bool where the name had one: JavaScript knows no integers."""
+    return type(old)(value) if isinstance(old, float | bool) else value
+
+
+def assigned(statement: ast.stmt) -> str:
+    """Return the name that a statement gives a constant, as `rate = 0.1` or `rate: float = 0.1` do; or ""."""
+    if isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    else:
+        return ""
+    value = statement.value
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        value = value.operand
+    return target.id if isinstance(target, ast.Name) and isinstance(value, ast.Constant) else ""
+
+
+async def run(
+    source: str,
+    name: str,
+    device: str | None,
+    space: str,
+    seed: float | None,
+    values: dict[str, Any],
+) -> str:
     """Run a program as `__main__`; returns "finished", "failed" or "stopped"."""
-    global awaiting
-    module = types.ModuleType("__main__")
-    module.__file__ = name
-    sys.modules["__main__"] = module
-    sys.argv = [name]
+    global current
+    current = spaces[space] = Space(name)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    published.clear()
+    enter(current)
+    feed.shown = 0
     settings.restore()
     progress.set_sink(feed)
     tabgrad.set_default_device(device)
+    if seed is not None:
+        tabgrad.manual_seed(int(seed))
+        random.seed(int(seed))
+    names = current.module.__dict__
+
+    def work() -> Any:
+        code = code_of(source, name, values)
+        result = eval(code, names)
+        return result if code.co_flags & COROUTINE else None
+
+    return await attempt(work, lambda _: names.pop(LAST, None))
+
+
+async def press(space: str, name: str) -> str:
+    """Call a function of a program that has run, for a button; what it returns is shown."""
+    global current
+    if space not in spaces:
+        return "failed"
+    current = spaces[space]
+    enter(current)
+    progress.set_sink(feed)
+
+    def work() -> Any:
+        function = current.module.__dict__.get(name)
+        if not callable(function):
+            raise NameError(f"a control calls {name}, which is no function of {current.name}")
+        result = function()
+        return result if inspect.isawaitable(result) else finished(result)
+
+    return await attempt(work, lambda result: result)
+
+
+async def finished(result: Any) -> Any:
+    """Return what is known already."""
+    return result
+
+
+def enter(space: Space) -> None:
+    """Make a program's module the one that runs."""
+    sys.modules["__main__"] = space.module
+    sys.argv = [space.name]
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+async def attempt(work: Callable[[], Any], value: Callable[[Any], Any]) -> str:
+    """Do some work of the program that runs, and show its value; returns how it ended."""
+    global awaiting
     try:
-        code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         with warnings.catch_warnings():
-            result = eval(code, module.__dict__)
-            if code.co_flags & COROUTINE:
+            result = work()
+            if result is not None:
                 awaiting = asyncio.current_task()
-                await result
+                result = await result
+            shown = value(result)
+            feed.flush()
+            if shown is not None:
+                present(shown, "")
     except (KeyboardInterrupt, asyncio.CancelledError):
         return "stopped"
     except SystemExit as error:
@@ -156,14 +301,45 @@ async def run(source: str, name: str, device: str | None) -> str:
         return "failed"
     except BaseException as error:
         tell_of_loss(error)
-        print(explain(error, name), end="", file=sys.stderr)
+        print(explain(error, current.name), end="", file=sys.stderr)
+        sys.stderr.flush()
+        text, offer = hints.hint(error)
+        if text:
+            page.hint(text, offer)
         return "failed"
     finally:
         awaiting = None
-        feed.flush()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        settle()
     return "finished"
+
+
+def settle() -> None:
+    """Send what the program has left to send."""
+    try:
+        feed.flush()
+    except Exception as error:
+        print(explain(error, current.name), end="", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def set_value(space: str, name: str, value: Any) -> None:
+    """Give a name of a program the value of a control."""
+    if space in spaces:
+        names = spaces[space].module.__dict__
+        names[name] = alike(value, names.get(name))
+
+
+async def weights(space: str, name: str) -> tuple[Any, str]:
+    """Return what a published model has learned as safetensors, or in a line why not."""
+    from tabgrad.serialization import safetensors
+
+    try:
+        file = io.BytesIO()
+        await safetensors.save_async(dict(spaces[space].published[name].state_dict()), file)
+        return to_js(file.getbuffer()), ""
+    except Exception as error:
+        return None, "".join(traceback.format_exception_only(error)).strip()
 
 
 def tell_of_loss(error: BaseException | None) -> None:
@@ -194,9 +370,9 @@ def explain(error: BaseException, name: str) -> str:
     return "".join(report.format())
 
 
-async def call(name: str, values: list[float]) -> tuple[list[float], str]:
+async def call(space: str, name: str, values: list[float]) -> tuple[list[float], str]:
     """Call a published function with one list of numbers; returns its numbers, or in a line what it raised."""
-    function = published.get(name)
+    function = spaces[space].published.get(name) if space in spaces else None
     if function is None:
         return [], f"the program has published no {name}"
     try:

@@ -8,6 +8,8 @@ import { Output } from "./output.js";
 
 /** @typedef {import("../messages.js").ToWorker} ToWorker */
 /** @typedef {import("../messages.js").FromWorker} FromWorker */
+/** @typedef {import("../messages.js").Form} Form */
+/** @typedef {import("../messages.js").Outcome} Outcome */
 
 // Bound before a program can change what they are looked up in.
 /** @type {(message: FromWorker) => void} */
@@ -19,17 +21,31 @@ const output = new Output((pieces) => tell({ type: "output", pieces }));
 const files = new Files();
 
 let stopping = false;
+let paused = false;
 
 // A message to oneself comes after all that the page has sent before.
 const channel = new MessageChannel();
 /** @type {(() => void)[]} */
 const pausing = [];
-channel.port1.onmessage = () => pausing.shift()?.();
+channel.port1.onmessage = goOn;
 const beckon = channel.port2.postMessage.bind(channel.port2, 0);
+
+/** Let Python go on, unless the page wants it to wait. */
+function goOn() {
+  if (!paused || stopping) for (const resolve of pausing.splice(0)) resolve();
+}
 
 /** @param {import("pyodide").PyodideInterface} pyodide @returns {import("./boot.js").Page} */
 const pageFor = (pyodide) => ({
   emit: (events) => tell({ type: "progress", events }),
+  show: (place, form, data, label) => {
+    output.flush(); // what was printed before comes before
+    tell({ type: "shown", place, form: /** @type {Form} */ (form), data, label });
+  },
+  hint: (text, offer) => {
+    output.flush();
+    tell({ type: "hint", text, offer: offer === "torch" ? "torch" : "" });
+  },
   lost: (message) => tell({ type: "lost", message }),
   pause: () =>
     new Promise((resolve) => {
@@ -83,25 +99,51 @@ function watch(pyodide) {
 /** @type {ReturnType<typeof start> | undefined} */
 let started;
 
-/** @param {Extract<ToWorker, { type: "run" }>} message */
-async function run({ name, source }) {
+/** @param {Extract<ToWorker, { type: "run" | "press" }>} message */
+async function run(message) {
   if (!started) return;
   const { runner, device } = await started;
   stopping = false;
-  const outcome = await runner.run(source, name, device.kind === "cpu" ? "cpu" : null);
+  const outcome = await (message.type === "press"
+    ? runner.press(message.space, message.name)
+    : runner.run(message, device.kind === "cpu" || message.device === "cpu" ? "cpu" : null));
   output.flush();
-  tell({ type: "done", outcome: /** @type {import("../messages.js").Outcome} */ (outcome) });
+  tell({ type: "done", outcome: /** @type {Outcome} */ (outcome) });
 }
 
-/** @param {Extract<ToWorker, { type: "call" }>} message */
-async function call({ id, name, values }) {
+/** @param {Extract<ToWorker, { type: "call" | "weights" }>} message */
+async function call(message) {
   if (!started) return;
   const { runner } = await started;
+  const { type, id, space, name } = message;
+  const answer = { type: /** @type {const} */ ("answer"), id, values: null, bytes: null };
   try {
-    tell({ type: "answer", id, values: await runner.call(name, values), error: "" });
+    if (type === "call") {
+      const values = await runner.call(space, name, message.values);
+      tell({ ...answer, values, error: "" });
+    } else tell({ ...answer, bytes: await runner.weights(space, name), error: "" });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    tell({ type: "answer", id, values: null, error: message });
+    tell({ ...answer, error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/** Let Python wait at its next step of progress, or go on. @param {boolean} wait */
+function pause(wait) {
+  paused = wait;
+  goOn();
+}
+
+/** @param {ToWorker} message */
+async function act(message) {
+  if (message.type === "run" || message.type === "press") await run(message);
+  else if (message.type === "call" || message.type === "weights") await call(message);
+  else if (message.type === "pause") pause(message.wait);
+  else if (message.type === "set") {
+    (await started)?.runner.set(message.space, message.name, message.value);
+  } else if (message.type === "stop") {
+    stopping = true;
+    goOn();
+    (await started)?.runner.cancel();
   }
 }
 
@@ -127,10 +169,5 @@ addEventListener("message", (event) => {
   else if (message.type === "start") {
     started ??= start(message);
     started.catch(failed);
-  } else if (message.type === "run") run(message).catch(failed);
-  else if (message.type === "call") call(message).catch(failed);
-  else {
-    stopping = true;
-    started?.then(({ runner }) => runner.cancel()).catch(failed);
-  }
+  } else act(message).catch(failed);
 });

@@ -1,0 +1,194 @@
+"""Share and keep: a program in a link, as files, after a reload; weights as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.web.desk import Desk
+
+
+@pytest.fixture
+def own(page: Page, site_url: str) -> Desk:
+    """A page whose browser keeps nothing yet."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return Desk(page, site_url)
+
+
+def text(desk: Desk) -> str:
+    return desk.page.locator(".cm-content").inner_text()
+
+
+def link(desk: Desk) -> tuple[str, str]:
+    """What is copied as a link to the program that is shown, and what the page says."""
+    desk.page.locator("#menu summary").click()
+    desk.page.locator("#copy-link").click()
+    desk.until("document.getElementById('menu-told').textContent !== ''")
+    url: str = desk.page.evaluate("navigator.clipboard.readText()")
+    told = desk.page.locator("#menu-told").text_content() or ""
+    desk.page.keyboard.press("Escape")
+    return url, told
+
+
+def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser: Browser) -> None:
+    own.until_ready()
+    own.write(
+        "import random\nimport tabgrad as tg\n"
+        "print('ran é✓', tg.rand(2).tolist(), random.random(), tg.ones(1).device)"
+    )
+    own.page.locator("#menu summary").click()
+    own.page.locator("#seed").fill("7")
+    own.page.locator("#seed").press("Tab")
+    own.page.locator("#device-choice").select_option("cpu")
+    own.page.keyboard.press("Escape")
+    url, told = link(own)
+    assert told.startswith("Copied.")
+    assert "#program=" in url
+    assert len(url) < 400
+    with browser.new_context() as context:
+        other = Desk(context.new_page(), url)
+        other.until_ready()
+        other.page.wait_for_timeout(500)
+        assert "ran é✓" in text(other)
+        assert other.output == ""
+        assert "came with the link" in (other.page.locator("#shared").text_content() or "")
+        assert other.page.locator("#program option:checked").text_content() == "From a link"
+        assert other.page.locator("#name-shown").text_content() == "my_digits.py"
+        seen = []
+        for _ in range(2):
+            other.press()
+            other.until_stage("Finished", 60_000)
+            other.until_output("ran é✓")
+            seen.append(other.output)
+        assert seen[0] == seen[1]
+        assert "cpu" in seen[0]
+        # what is made of it stays, and so does the program itself
+        other.write("print('mine now')")
+        other.page.goto(other.page.url)
+        other.page.reload()
+        assert text(other) == "print('mine now')"
+        other.page.locator("#reset").click()
+        assert "ran é✓" in text(other)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#program=",
+        "#program=AAAA",
+        "#program=q1YqU7JSMlTSUcpLzE1VslIqKMpPVqoFAA",
+        "#program=" + "A" * 40_000,
+    ],
+)
+def test_a_link_without_a_whole_program_says_so(own: Desk, fragment: str) -> None:
+    before = text(own)
+    own.page.evaluate("(hash) => { location.hash = hash }", fragment)
+    own.until("!document.getElementById('shared').hidden")
+    assert "The link" in (own.page.locator("#shared").text_content() or "")
+    assert text(own) == before
+
+
+def test_what_unpacks_to_too_much_is_no_program(own: Desk) -> None:
+    own.page.evaluate(
+        """async () => {
+            const text = JSON.stringify({ name: 'a.py', source: ' '.repeat(5e6) });
+            const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+            const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+            const letters = btoa(String.fromCharCode(...bytes));
+            location.hash = `#program=${letters.replaceAll('+', '-').replaceAll('/', '_')}`;
+        }"""
+    )
+    own.until("!document.getElementById('shared').hidden")
+    assert "no whole program" in (own.page.locator("#shared").text_content() or "")
+
+
+def test_a_program_that_is_too_long_has_no_link(own: Desk) -> None:
+    own.page.evaluate("navigator.clipboard.writeText('before')")
+    own.write("x = '" + "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(30_000)) + "'")
+    url, told = link(own)
+    assert url == "before"
+    assert "too long for a link" in told
+
+
+def test_the_program_can_be_kept_as_a_script_and_a_notebook(own: Desk) -> None:
+    own.write("x = 1\nprint(x)")
+    own.page.locator("#menu summary").click()
+    own.page.locator("#file-name").fill("../my lesson!.py")
+    own.page.locator("#file-name").press("Tab")
+    with own.page.expect_download() as made:
+        own.page.locator("#save-script").click()
+    assert made.value.suggested_filename == "my lesson.py"
+    assert made.value.path().read_text() == "x = 1\nprint(x)"
+    with own.page.expect_download() as made:
+        own.page.locator("#save-notebook").click()
+    assert made.value.suggested_filename == "my lesson.ipynb"
+    notebook = json.loads(made.value.path().read_text())
+    assert notebook["nbformat"] == 4
+    assert notebook["cells"][1]["source"] == ["x = 1\n", "print(x)"]
+    own.page.keyboard.press("Escape")
+    own.until_ready()
+    own.press()
+    own.until_output("1")
+    assert own.page.locator("#name-shown").text_content() == "my lesson.py"
+
+
+def test_what_a_model_has_learned_can_be_kept(own: Desk) -> None:
+    own.until_ready()
+    own.run(
+        "import tabgrad as tg\nfrom tabgrad import nn\nfrom tabgrad.utils import progress\n"
+        "net = nn.Linear(2, 1)\nwith tg.no_grad():\n    net.weight.copy_(tg.tensor([[1.0, 2.0]]))\n"
+        "progress.publish(net=net, predict=lambda pixels: [0.1] * 10)\n",
+        60_000,
+    )
+    buttons = own.page.locator("#weights button")
+    assert buttons.all_text_contents() == ["Save net.safetensors"]
+    with own.page.expect_download() as made:
+        buttons.click()
+    assert made.value.suggested_filename == "net.safetensors"
+    data = made.value.path().read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    assert header["weight"]["shape"] == [1, 2]
+    start, end = header["weight"]["data_offsets"]
+    assert data[8 + size :][start:end] == b"\0\0\x80\x3f\0\0\0\x40"
+    own.run("print(1)")
+    assert buttons.count() == 0
+
+
+def test_a_reload_keeps_edits(own: Desk) -> None:
+    own.write("print('kept')")
+    own.page.locator("#program").select_option(label="Two spirals")
+    own.write("print('kept too')")
+    own.page.reload()
+    assert text(own) == "print('kept too')"
+    own.page.locator("#program").select_option(label="Handwritten digits")
+    assert text(own) == "print('kept')"
+    own.page.locator("#reset").click()
+    own.page.reload()
+    assert "Train a small" in text(own)
+
+
+@pytest.fixture
+def forgetful(browser: Browser, site_url: str) -> Iterator[Desk]:
+    """A page in a browser that keeps nothing."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(
+            "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no storage'); } })"
+        )
+        yield Desk(page, site_url)
+
+
+def test_without_storage_all_else_works(forgetful: Desk) -> None:
+    forgetful.until_ready()
+    assert forgetful.run("print('works')") == "works\n"
+
+
+def test_what_is_kept_by_something_else_is_left_out(own: Desk) -> None:
+    for odd in ('"text"', "[1]", '{"drafts": {"digits.py": {"source": 3}}, "last": {}}', "{{"):
+        own.page.evaluate("(odd) => localStorage.setItem('tabgrad.programs', odd)", odd)
+        own.page.reload()
+        assert "Train a small" in text(own), odd

@@ -1,0 +1,42 @@
+"""What a value looks like on the page: HTML, a drawing or an image; None where its text will do."""
+
+import base64
+import io
+import sys
+from typing import Any
+
+MOST = 2_000_000  # characters of one value; the page takes no more
+
+
+def drawn(value: Any) -> tuple[str, str] | None:
+    """Return the form of a value ("html", "svg" or "png") and what it is, PNG as base64."""
+    if isinstance(value, type):
+        return None
+    if "matplotlib" in sys.modules and hasattr(value, "savefig"):
+        return bounded("png", base64.b64encode(figure(value)).decode())
+    for name, form in (("_repr_html_", "html"), ("_repr_svg_", "svg"), ("_repr_png_", "png")):
+        method = getattr(value, name, None)
+        made = method() if callable(method) else None
+        if isinstance(made, tuple):  # with metadata
+            made = made[0]
+        if form == "png" and isinstance(made, bytes):
+            made = base64.b64encode(made).decode()
+        if isinstance(made, str) and made:
+            return bounded(form, made)
+    return None
+
+
+def figure(value: Any) -> bytes:
+    """Return a figure of matplotlib as a PNG."""
+    file = io.BytesIO()
+    value.savefig(file, format="png", bbox_inches="tight")
+    return file.getvalue()
+
+
+def bounded(form: str, made: str) -> tuple[str, str]:
+    """Return both if the page takes as much; raises ValueError otherwise."""
+    if len(made) > MOST:
+        raise ValueError(
+            f"show: a page takes at most {MOST:,} characters of {form}, got {len(made):,}; show less"
+        )
+    return form, made

@@ -1,0 +1,76 @@
+"""What a visitor can do about an error that comes of running in a page; "" where that is not why."""
+
+import sys
+
+HERE = "Python's standard library, NumPy and tabgrad"
+NETWORK = (
+    "A program on this page has no network. Write the data into the program, or run it on your own "
+    "computer, where it has one: pip install tabgrad"
+)
+KEYBOARD = (
+    "input() has nobody to ask here: a program on this page reads no keyboard. Write the answer into the "
+    'program instead, as in name = "Ada".'
+)
+TORCH = (
+    "PyTorch is not here, but tabgrad has its names: with the line below at the top, import torch means "
+    "tabgrad."
+)
+THREADS = "Python in a page has one thread. Call the function itself, or use asyncio."
+DOCUMENT = (
+    "A program on this page runs in a worker: it sees no document and no window. What it prints and shows "
+    "appears in the output."
+)
+NETWORKED = {"ssl", "_ssl", "requests", "httpx", "aiohttp", "urllib3", "_socket", "micropip"}
+
+
+def hint(error: BaseException) -> tuple[str, str]:
+    """Return the hint, and "torch" if the page can put in the alias; of a cause where the error has none."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = of_one(error)
+        if text:
+            return text, "torch" if text is TORCH else ""
+        error = error.__cause__ or error.__context__
+    return "", ""
+
+
+def of_one(error: BaseException) -> str:
+    """Return the hint on one error, whatever led to it."""
+    if isinstance(error, ImportError):
+        return absent(error)
+    if isinstance(error, EOFError) and "reading a line" in str(error):
+        return KEYBOARD
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return THREADS
+    if networked(error):
+        return NETWORK
+    return ""
+
+
+def absent(error: ImportError) -> str:
+    """Return what to do about a module that is not here."""
+    root = (error.name or "").partition(".")[0]
+    if root == "js" or (error.name is None and "from 'js'" in str(error)):
+        return DOCUMENT
+    if not isinstance(error, ModuleNotFoundError) or root in ("", "tabgrad"):
+        return ""
+    if root == "torch":
+        return TORCH
+    if root in NETWORKED:
+        return NETWORK
+    if root in sys.stdlib_module_names:
+        return f"{root} is a part of Python that browsers have no use for."
+    return (
+        f"{root} is not here, and nothing can be installed: a program on this page has {HERE}. On your own "
+        f"computer: pip install tabgrad {root}"
+    )
+
+
+def networked(error: BaseException) -> bool:
+    """Whether an error says that there is no network."""
+    words = str(error)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"URLError", "ConnectionError", "gaierror"} or "has no network" in words:
+        return True
+    return "JsException" in names and ("fetch" in words or "NetworkError" in words)
