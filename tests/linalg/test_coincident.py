@@ -327,3 +327,13 @@ def test_values_of_general_matrices() -> None:
         F.grad(product)(y).numpy(), F.grad(lambda a: (a @ a)[0, 1])(y).numpy(), atol=1e-12
     )
     assert np.isnan(F.grad(product)(x).numpy()).all()
+
+
+def test_matrices_with_too_few_vectors() -> None:
+    """A Jordan block has one vector: what goes through an inverse of its vectors is not known."""
+    for is_alone in (True, False):
+        block = tg.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=tg.float64, device="cpu")
+        x = block if is_alone else tg.block_diag(block, tg.ones(1, 1, dtype=tg.float64))
+        loss = lambda a: (L.eigvals(a) ** 2).real.sum()  # noqa: E731
+        for order in ("rev", "fwd", "fwdrev"):
+            assert np.isnan(ORDERS[order](loss, x, tg.ones_like(x)).numpy()).all()

@@ -103,9 +103,10 @@ def _eig(name: str, A: Tensor) -> tuple[Any, Any]:
 def eig(input: Tensor) -> return_types.linalg_eig:
     """Return the eigenvalues of square matrices, in no order, and their vectors of length 1 as columns.
 
-    Both are complex. A derivative needs a loss that does not depend on the phase of a vector. Where eigenvalues
-    coincide it is right for a loss of the eigenvalues alone that treats them alike, if the matrix has as many
-    vectors as rows; for a loss of both it is nan. It runs on `cpu` for tensors of any device, with one warning.
+    Both are complex. A derivative needs a loss that does not depend on the phase of a vector, and a matrix
+    that has as many vectors as rows: else it is nan. Where eigenvalues coincide it is right for a loss of
+    the eigenvalues alone that treats them alike, and nan for one of both. It runs on `cpu` for tensors of
+    any device, with one warning.
 
     >>> import tabgrad as tg
     >>> tg.linalg.eig(tg.tensor([[2.0, 0.0], [0.0, 3.0]], device="cpu")).eigenvalues

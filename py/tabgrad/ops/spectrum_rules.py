@@ -372,11 +372,10 @@ def svd_pull(cts: Sequence[Any], needs: Needs, inputs: Operands, ys: Any) -> Any
 
 def _over_sums(odd: Any, turns: _Turns, clusters: Clusters | None, of_both: bool) -> Any:
     """Divide by sums; what U and V do together among zeros is unknown, unless it is zero."""
-    found = mul(odd, turns.odd)
     if clusters is None or not of_both:
-        return found
-    skew = length(_skew(odd))
-    return _unknown(found, where(clusters.nought, gt(skew, 0), False), odd.spec.dtype.is_complex)
+        return mul(odd, turns.odd)
+    unknown = where(clusters.nought, gt(length(_skew(odd)), 0), False)
+    return mul(odd, _unknown(turns.odd, unknown, odd.spec.dtype.is_complex))
 
 
 # -- general matrices ------------------------------------------------------------------------------
@@ -392,12 +391,26 @@ def _inverse_differences(w: Tensor, is_unknown: bool) -> Any:
     return _unknown(found, same) if is_unknown else found
 
 
+def _solved(v: Tensor, by: Tensor, b: Tensor) -> Any:
+    """Solve by x = b, where `by` is made of V; nan if the vectors, of length 1, don't span the space."""
+    found = solve_general(by, b)
+    if not v.spec.size:
+        return found
+    packed = REGISTRY["lu"].bind(stop_gradient.bind(v))[0]
+    size = length(diagonal(packed))
+    least = neg.bind(reduce_max.bind(neg.bind(size), axes=(len(size.spec.shape) - 1,)))
+    rounding = GAP * v.spec.shape[-1] * EPSILON[size.spec.dtype.itemsize]
+    # a factor makes the derivatives nan, too
+    factor = where(gt(least, rounding), div(least, least), NAN)
+    return mul(found, as_dtype(column(column(factor)), v.spec.dtype))
+
+
 def eig(primals: Operands, tangents: Tangents, ys: Any) -> Any:
     """With X = V⁻¹ dA V: dw is its diagonal, V changes by V (X / gaps), and its columns keep their length."""
     (da,), (w, v) = tangents, ys
     assert da is not None
     dtype = v.spec.dtype
-    x = solve_general(v, matmul.bind(as_dtype(da, dtype), v))
+    x = _solved(v, v, matmul.bind(as_dtype(da, dtype), v))
     change = matmul.bind(v, mul(x, _inverse_differences(w, True)))
     growth = _real(diagonal(matmul.bind(adjoint(v), change)))
     return diagonal(x), sub(change, mul(v, row(as_dtype(growth, dtype))))
@@ -416,5 +429,5 @@ def eig_pull(cts: Sequence[Any], needs: Needs, inputs: Operands, ys: Any) -> Any
         g = mul(g, conjugate(_inverse_differences(w, gw is not None)))
     if gw is not None:
         g = accumulate(g, on_diagonal(gw))
-    found = solve_general(adjoint(v), matmul.bind(g, adjoint(v)))
+    found = _solved(v, adjoint(v), matmul.bind(g, adjoint(v)))
     return (as_dtype(found, a.spec.dtype),)
