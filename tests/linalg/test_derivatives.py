@@ -267,6 +267,48 @@ def test_determinants_of_singular_matrices() -> None:
             )
 
 
+def coefficients(a: Any, v: Any) -> Any:
+    """The polynomial det(a + t v), from the lowest power on."""
+    n = len(a)
+    ts = np.arange(n + 1) - n / 2
+    return np.linalg.solve(np.vander(ts, increasing=True), [np.linalg.det(a + t * v) for t in ts])
+
+
+@pytest.mark.every_host
+def test_determinants_whose_values_are_not_read(device: str) -> None:
+    """In a batch of vmap, or on a GPU, singular matrices and others have second derivatives together."""
+    for n, kind in ((2, float), (3, float), (4, float), (3, complex)):
+        matrices, v = [], made([(n, n)], kind)[0]
+        for rank in (n, n - 1, n - 2):
+            left, right = made([(n, rank), (rank, n)], kind)
+            matrices.append(left @ right)
+        wide = np.complex128 if kind is complex else np.float64
+        narrow = np.complex64 if kind is complex else np.float32
+        dtype, near = (wide, 1e-6) if device == "cpu" else (narrow, 2e-4)
+        step = tg.tensor(v.astype(dtype), device=device)
+
+        def along(f: Any, step: Any = step) -> Any:
+            return lambda x: tg.func.jvp(f, (x,), (step,))[1]
+
+        xs = tg.tensor(np.stack(matrices).astype(dtype), device=device)
+        want = np.stack([coefficients(a, v) for a in matrices])
+        scale = np.abs(want).max()
+        second = tg.vmap(along(along(L.det)))(xs).numpy() / 2
+        np.testing.assert_allclose(second, want[:, 2], atol=near * scale)
+        if kind is float:
+            reverse = along(lambda x, step=step: (tg.func.grad(L.det)(x) * step).sum())
+            np.testing.assert_allclose(
+                tg.vmap(reverse)(xs).numpy() / 2, want[:, 2], atol=near * scale
+            )
+            twice = tg.func.grad(lambda x, step=step: (tg.func.grad(L.det)(x) * step).sum())
+            got = (tg.vmap(twice)(xs) * step).sum((-2, -1)).numpy() / 2
+            np.testing.assert_allclose(got, want[:, 2], atol=near * scale)
+        if n == 3:
+            third = tg.vmap(along(along(along(L.det))))(xs).numpy() / 6
+            np.testing.assert_allclose(third[0], want[0, 3], rtol=1e3 * near, atol=near * scale)
+            assert np.isnan(third[1:]).all()
+
+
 def test_pinv_and_lstsq_of_deficient_rank() -> None:
     """The derivative is that of matrices of the same rank: along changes that keep it."""
     left, right = RNG.normal(size=(5, 2)), RNG.normal(size=(2, 3))

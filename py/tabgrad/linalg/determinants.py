@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from tabgrad.core import dtype as dt
@@ -28,12 +30,9 @@ from tabgrad.ops.decomposition_rules import (
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.reduction import reduce_max, reduce_prod, reduce_sum
-from tabgrad.ops.rounding import eq, ne
+from tabgrad.ops.rounding import eq, le, ne
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.public import takes_out
-
-NEARLY = 1e-8
-"""The ratio of the least pivot to the largest below which a matrix is singular for a second derivative."""
 
 
 def _last(x: Any) -> tuple[int, ...]:
@@ -74,13 +73,22 @@ def _scaled(factor: Any, x: Any) -> Any:
 # -- the adjugate: the derivative of the determinant -----------------------------------------------
 
 
-def _is_singular(packed: Tensor) -> bool:
-    """Test whether a matrix whose value is there is singular, or nearly."""
-    if not readable(packed) or not packed.spec.size:
-        return False
-    pivots = length(diagonal(packed))
-    ratio = e.div(pivots.amin(-1), pivots.amax(-1))
-    return not bool((ratio > NEARLY).all().item())
+def _is_singular(packed: Tensor) -> Any:
+    """Test which matrices are singular, or so nearly that half of the digits of an inverse are lost."""
+    size = length(diagonal(packed))
+    largest = reduce_max.bind(size, axes=_last(size))
+    least = e.neg.bind(reduce_max.bind(e.neg.bind(size), axes=_last(size)))
+    return le(least, e.mul(largest, math.sqrt(EPSILON[size.spec.dtype.itemsize])))
+
+
+def _either(packed: Tensor, by_values: Callable[[], Any], by_factors: Callable[[], Any]) -> Any:
+    """Return what singular values say of singular matrices, and what the factors say of others."""
+    if not packed.spec.size:
+        return by_factors()
+    singular = _is_singular(packed)
+    if readable(packed):
+        return by_values() if bool(singular.any().item()) else by_factors()
+    return e.where(column(column(singular)), by_values(), by_factors())
 
 
 def _adjugate_derivative(primals: Any, tangents: Any, ys: Any) -> Any:
@@ -88,10 +96,12 @@ def _adjugate_derivative(primals: Any, tangents: Any, ys: Any) -> Any:
     da = tangents[0]
     if da is None:
         return [None]
-    if _is_singular(packed):
-        return [_change_of_adjugate(a, da)]
-    z = solved(a, packed, order, da, turned=False)
-    return [e.sub(_scaled(_trace(z), ys[0]), matmul.bind(z, ys[0]))]
+
+    def by_factors() -> Any:
+        z = solved(a, packed, order, da, turned=False)
+        return e.sub(_scaled(_trace(z), ys[0]), matmul.bind(z, ys[0]))
+
+    return [_either(packed, lambda: _change_of_adjugate(a, da), by_factors)]
 
 
 def _trace(x: Any) -> Any:
@@ -100,14 +110,19 @@ def _trace(x: Any) -> Any:
 
 def _adjugate_pull(cts: Any, primals: Any, ys: Any) -> Any:
     (g,), (a, packed, order, _) = cts, primals
-    if _is_singular(packed):
+
+    def by_factors() -> Any:
+        back = adjoint(ys[0])
+        one = v.expand.bind(identity(a, a.spec.shape[-1]), shape=a.spec.shape)
+        whole = _scaled(_inner(g, back), one)
+        moved = e.sub(whole, matmul.bind(g, back))
+        return solved(a, packed, order, moved, turned=True)
+
+    def by_values() -> Any:
         # the form is symmetric in da and what it is multiplied with
-        return adjoint(_change_of_adjugate(a, adjoint(g))), None, None, None
-    back = adjoint(ys[0])
-    one = v.expand.bind(identity(a, a.spec.shape[-1]), shape=a.spec.shape)
-    whole = _scaled(_inner(g, back), one)
-    moved = e.sub(whole, matmul.bind(g, back))
-    return solved(a, packed, order, moved, turned=True), None, None, None
+        return adjoint(_change_of_adjugate(a, adjoint(g)))
+
+    return _either(packed, by_values, by_factors), None, None, None
 
 
 @formula(derivative=_adjugate_derivative, pull=_adjugate_pull)
@@ -129,29 +144,59 @@ def _adjugate(a: Tensor, packed: Tensor, order: Tensor, sign: Tensor) -> Any:
     return _scaled(e.mul(sign, _product(whole)), inverse)
 
 
-def _refused(*_: Any) -> Any:
-    raise GradientError(
-        "linalg.det: a third derivative at a singular matrix is not implemented; move the matrix a little"
-    )
+def _check_third(a: Tensor) -> None:
+    if readable(a):
+        raise GradientError(
+            "linalg.det: a third derivative at a singular matrix is not implemented; move the matrix a little"
+        )
 
 
-@formula(derivative=_refused, pull=_refused)
+def _third_derivative(primals: Any, tangents: Any, ys: Any) -> Any:
+    _check_third(primals[0])
+    return [e.mul(ys[0], float("nan"))]
+
+
+def _third_pull(cts: Any, primals: Any, ys: Any) -> Any:
+    """Return nan for a matrix that has a cotangent: those that are not singular have none."""
+    _check_third(primals[0])
+    size = length(cts[0])
+    some = reduce_max.bind(size, axes=(len(size.spec.shape) - 2, len(size.spec.shape) - 1))
+    unknown = column(column(e.where(eq(some, 0), 0, float("nan"))))
+    unknown = v.expand.bind(as_dtype(unknown, cts[0].spec.dtype), shape=cts[0].spec.shape)
+    return unknown, unknown
+
+
+@formula(derivative=_third_derivative, pull=_third_pull)
 def _change_of_adjugate(a: Tensor, da: Tensor) -> Any:
     """Return how the adjugate of singular matrices changes, by products of all singular values but two."""
     u, s, vh = ops.svd.bind(a)
     phase = e.mul(_determinant_of(u), _determinant_of(vh))
     x = matmul.bind(matmul.bind(adjoint(u), da), adjoint(vh))
+    others = as_dtype(_other_products(s), x.spec.dtype)
+    across = matmul.bind(others, column(diagonal(x)))
+    z = e.sub(on_diagonal(v.reshape.bind(across, shape=across.spec.shape[:-1])), e.mul(others, x))
+    return _scaled(phase, matmul.bind(matmul.bind(adjoint(vh), z), adjoint(u)))
+
+
+def _other_products(s: Tensor) -> Any:
+    """Return, at [i, j], the products of all singular values but number i and number j; 0 on the diagonal."""
+    n = s.spec.shape[-1]
+    lead = s.spec.shape[:-1]
+    place = iota(n, s.device.index_dtype, s.device)
+    beside = ne(row(place), column(place))
+    if s.device.type != "cpu":
+        # nothing is stored of the cubes
+        own = e.where(eq(row(place), column(place)), 1, v.expand.bind(row(s), shape=(*lead, n, n)))
+        pairs = v.expand.bind(v.reshape.bind(own, shape=(*lead, n, 1, n)), shape=(*lead, n, n, n))
+        other = v.reshape.bind(eq(row(place), column(place)), shape=(1, n, n))
+        found = reduce_prod.bind(e.where(other, 1, pairs), axes=(len(lead) + 2,))
+        return e.where(beside, found, 0)
     wide = e.cast.bind(s, dtype=dt.float64)
     logs = e.log(e.where(eq(wide, 0), 1e-250, wide))
     rest = e.sub(
         column(column(reduce_sum.bind(logs, axes=_last(logs)))), e.add(row(logs), column(logs))
     )
-    n = a.spec.shape[-1]
-    others = e.where(eq(identity(logs, n), 1), 0, e.exp(rest))
-    others = as_dtype(e.cast.bind(others, dtype=s.spec.dtype), x.spec.dtype)
-    across = matmul.bind(others, column(diagonal(x)))
-    z = e.sub(on_diagonal(v.reshape.bind(across, shape=across.spec.shape[:-1])), e.mul(others, x))
-    return _scaled(phase, matmul.bind(matmul.bind(adjoint(vh), z), adjoint(u)))
+    return e.cast.bind(e.where(beside, e.exp(rest), 0), dtype=s.spec.dtype)
 
 
 def _determinant_of(x: Tensor) -> Any:
