@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -140,3 +141,29 @@ def test_what_no_kernel_computes_runs_on_the_host_with_one_warning(device: Any) 
     assert sorted(w.real.tolist()) == [2, 3]
     (g,) = tg.autograd.grad(w.real.sum(), x)
     assert g.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.filterwarnings("ignore:linalg:UserWarning")
+def test_what_runs_on_the_host_does_so_under_transforms(device: Any) -> None:
+    """Only the matrices are moved; derivatives and batches are taken where the tensor is."""
+    x = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 1.0], [0.0, 1.0, 2.0]], np.float32)
+
+    def function(a: Any) -> Any:
+        w, v = L.eig(a)
+        return ((v * (w**2).unsqueeze(-2)) @ L.inv(v)).real[..., 0, 1]
+
+    def symmetric(a: Any) -> Any:
+        return L.ldl_solve(*L.ldl_factor(a + a.mT), a)
+
+    for run in (
+        tg.func.grad(function),
+        tg.func.hessian(function),
+        lambda a: tg.func.jvp(function, (a,), (a.mT,))[1],
+        lambda a: tg.func.vjp(lambda b: L.eigvals(b).abs().sum(), a)[1](a[0, 0])[0],
+        lambda a: tg.vmap(tg.func.grad(function))(tg.stack([a, 2 * a])),
+        lambda a: tg.vmap(symmetric)(tg.stack([a, 2 * a])),
+    ):
+        got, want = (run(tg.tensor(x, device=d)) for d in (device, "cpu"))
+        assert got.device.type == device
+        np.testing.assert_allclose(got.numpy(), want.numpy(), atol=1e-4)

@@ -9,7 +9,7 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import equal_batches, matrices, one_dtype, verified
 from tabgrad.linalg.factoring import unsaid
-from tabgrad.linalg.on_host import on_host
+from tabgrad.linalg.on_host import moved, on_host
 from tabgrad.ops import decompositions as ops, view as v
 from tabgrad.ops.decomposition_rules import column
 from tabgrad.tensor import Tensor
@@ -22,11 +22,11 @@ ZERO_BLOCK = (
 
 
 def _factors(x: Tensor, *, hermitian: bool) -> Any:
-    return ops.ldl.bind(x, hermitian=hermitian)
+    return moved(ops.ldl.bind, x, hermitian=hermitian)
 
 
 def _solved(ld: Tensor, pivots: Tensor, b: Tensor, *, hermitian: bool) -> Any:
-    return ops.ldl_solve.bind(ld, pivots, b, hermitian=hermitian)
+    return moved(ops.ldl_solve.bind, ld, pivots, b, hermitian=hermitian)
 
 
 _WHY = "it has no derivative; use linalg.solve, or linalg.eigh"

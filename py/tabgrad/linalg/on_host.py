@@ -20,15 +20,10 @@ _WARNED: set[str] = set()
 
 
 def on_host(name: str, fun: Callable[..., Any], *given: Tensor, **params: Any) -> Any:
-    """Apply `fun` on `cpu`, and move the results back; only a function in the table may be applied so.
-
-    The values are read for that, which waits for them: it raises where a program can't wait.
-    """
+    """Apply `fun`, which uses `moved`, with one warning; only a function in the table may be applied so."""
     device = given[0].device
-    if device.type == "cpu":
-        return fun(*given, **params)
     reason = ON_HOST[name]
-    if name not in _WARNED:
+    if device.type != "cpu" and name not in _WARNED:
         _WARNED.add(name)
         warnings.warn(
             f"{name}: runs on cpu, with NumPy, for a tensor on {device}: {reason}. Move the tensor with "
@@ -37,10 +32,22 @@ def on_host(name: str, fun: Callable[..., Any], *given: Tensor, **params: Any) -
             # of the public form, the function, its checks, and this one
             stacklevel=5,
         )
+    return fun(*given, **params)
+
+
+def moved(fun: Callable[..., Any], *given: Tensor, **params: Any) -> Any:
+    """Apply `fun` on `cpu`, and move the results back.
+
+    The values are read for that, which waits for them: it raises where a program can't wait. It is for the
+    function of a formula, which runs below all transforms.
+    """
+    device = given[0].device
+    if device.type == "cpu":
+        return fun(*given, **params)
     found = fun(*(x.to("cpu") for x in given), **params)
     if isinstance(found, tuple):
         return tuple(y.to(device) for y in found)
     return found.to(device)
 
 
-__all__ = ["ON_HOST", "on_host"]
+__all__ = ["ON_HOST", "moved", "on_host"]

@@ -9,8 +9,9 @@ from tabgrad.core.errors import ArgumentError
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import hermitian, matrices, verified
 from tabgrad.linalg.factoring import orthogonal
-from tabgrad.linalg.on_host import on_host
-from tabgrad.ops import decompositions as ops, elementwise as e
+from tabgrad.linalg.formulas import formula
+from tabgrad.linalg.on_host import moved, on_host
+from tabgrad.ops import decompositions as ops, elementwise as e, spectrum_rules
 from tabgrad.ops.decomposition_rules import adjoint, column, columns
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.reduction import reduce_any
@@ -86,9 +87,18 @@ def eigvalsh(input: Tensor, UPLO: str = "L") -> Tensor:
 # -- general matrices ------------------------------------------------------------------------------
 
 
+@formula(
+    derivative=spectrum_rules.eig,
+    pull=lambda cts, primals, ys: spectrum_rules.eig_pull(cts, (True,), primals, ys),
+)
+def _eig_on_host(A: Tensor) -> Any:
+    """Return eigenvalues and vectors; their derivatives run where the matrices are."""
+    return moved(ops.eig.bind, A)
+
+
 def _eig(name: str, A: Tensor) -> tuple[Any, Any]:
     matrices(name, A, square=True)
-    w, v = on_host(name, ops.eig.bind, A)
+    w, v = on_host(name, ops.eig.bind if A.device.type == "cpu" else _eig_on_host, A)
     if not w.spec.size:
         return w, v
     failed = reduce_any.bind(
