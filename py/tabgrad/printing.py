@@ -212,7 +212,6 @@ def _suffixes(x: Tensor) -> list[str]:
 
 def text(x: Tensor) -> str:
     """Format a tensor as `print` shows it; this waits for its values.
-
     Inside vmap a tensor has no single value, so only its shape is shown.
     """
     kind = type(x)

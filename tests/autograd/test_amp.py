@@ -60,6 +60,30 @@ def test_products_in_bfloat16(device):
         assert y.tolist() == [[4.0] * 4] * 4
 
 
+def test_products_that_the_list_of_the_cpu_lacks_keep_their_dtypes():
+    m, v = tg.ones(3, 3), tg.ones(3)
+    f = tg.nn.functional
+    with tg.autocast("cpu"):
+        kept = [m.mv(v), tg.addmv(v, m, v), tg.inner(v, v), f.bilinear(m, m, tg.ones(2, 3, 3))]
+        assert [y.dtype for y in kept] == [tg.float32] * 4
+        assert (m @ v).dtype is tg.bfloat16
+    assert kept[0].tolist() == [3.0] * 3
+
+
+def test_an_lstm_is_one_op_of_half_precision_on_the_cpu():
+    layer, x = tg.nn.LSTM(3, 4, 2, bidirectional=True), tg.randn(5, 2, 3)
+    exact, (h, c) = layer(x)
+    with tg.autocast("cpu"):
+        y, (h_half, c_half) = layer(x)
+        y.float().sum().backward()
+    assert y.dtype is h_half.dtype is c_half.dtype is tg.bfloat16
+    assert layer.weight_hh_l0.grad.dtype is tg.float32
+    for found, wanted in ((y, exact), (h_half, h), (c_half, c)):
+        np.testing.assert_allclose(
+            array(found.float().detach()), array(wanted.detach()), rtol=2e-2, atol=2e-2
+        )
+
+
 def test_gradients_come_back_in_single():
     a, b = (m.requires_grad_() for m in matrices())
     with tg.autocast("cpu"):

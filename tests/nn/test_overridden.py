@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from typing import Any
 
@@ -298,3 +299,130 @@ def test_what_pytorchs_forward_reads_of_a_module_is_there(name: str) -> None:
         "_reversed_padding_repeated_twice": ((1, 1, 3, 1, (1, 2)), [2, 2, 1, 1]),
     }[attribute]  # fmt: skip
     assert getattr(getattr(nn, kind)(*args), attribute) == wanted
+
+
+LISTS = {"SGD": 1, "Adam": 4, "AdamW": 4, "NAdam": 4, "RAdam": 3, "Adamax": 3, "RMSprop": 4, "Adagrad": 2,
+         "Adadelta": 3, "ASGD": 4, "Rprop": 3}  # fmt: skip
+
+
+@grouped("name", LISTS)
+def test_a_step_takes_what_init_group_lists(name: str) -> None:
+    base: Any = getattr(tg.optim, name)
+
+    class Picky(base):  # type: ignore[misc]
+        def _init_group(self, group: Any, params: Any, grads: Any, *states: Any) -> Any:
+            told = super()._init_group(group, params, grads, *states)
+            assert len(states) == LISTS[name]
+            assert all(len(state) in (0, len(params)) for state in states)
+            kept = [(p, g) for p, g in zip(params, grads, strict=True) if p.ndim == 1]
+            params[:], grads[:] = map(list, zip(*kept, strict=True))
+            return told
+
+    vector, matrix, alone = tg.ones(2), tg.ones(2, 2), tg.ones(2)
+    for p in (vector, matrix, alone):
+        p.requires_grad_()
+    picky, plain = Picky([vector, matrix], lr=0.1), base([alone], lr=0.1)
+    for _ in range(3):
+        for p in (vector, matrix, alone):
+            p.grad = p.detach() * 2
+        picky.step()
+        plain.step()
+    assert vector.tolist() == alone.tolist() != [1.0, 1.0]
+    assert matrix.tolist() == [[1.0] * 2] * 2
+
+
+def test_a_step_of_ones_own_collects_with_init_group() -> None:
+    class Mine(tg.optim.Adam):
+        @tg.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                lists: list[list[Any]] = [[] for _ in range(6)]
+                assert self._init_group(group, *lists) is False
+                params, grads, means, squares, _, steps = lists
+                for p, g, m, v, t in zip(params, grads, means, squares, steps, strict=True):
+                    t += 1
+                    m.lerp_(g, 1 - 0.9)
+                    v.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
+                    size = group["lr"] / (1 - 0.9 ** t.item())
+                    p.addcdiv_(m, v.sqrt() / (1 - 0.999 ** t.item()) ** 0.5 + 1e-8, value=-size)
+
+    a, b = (tg.tensor([1.0, -2.0], requires_grad=True) for _ in range(2))
+    mine, theirs = Mine([a], lr=0.1), tg.optim.Adam([b], lr=0.1)
+    for _ in range(3):
+        a.grad, b.grad = a.detach() ** 2, b.detach() ** 2
+        mine.step()
+        theirs.step()
+    assert tg.allclose(a, b)
+    assert mine.state[a]["step"].item() == 3
+    assert tg.allclose(mine.state[a]["exp_avg"], theirs.state[b]["exp_avg"])
+
+
+def test_other_gradients_in_the_list_are_refused() -> None:
+    class Clipped(tg.optim.SGD):
+        def _init_group(self, group: Any, params: Any, grads: Any, *states: Any) -> Any:
+            super()._init_group(group, params, grads, *states)
+            grads[:] = [g.clamp(-1, 1) for g in grads]
+
+    p = tg.ones(2, requires_grad=True)
+    p.grad = p.detach() * 5
+    with pytest.raises(NotImplementedError, match=r"assign p\.grad instead"):
+        Clipped([p], lr=0.1).step()
+    assert p.tolist() == [1, 1]
+    with pytest.raises(TypeError, match="and of momentum_buffer, got 2 lists"):
+        tg.optim.SGD([p])._init_group({"params": [p]}, [], [])
+
+
+def rates(kind: Any, *args: Any, **named: Any) -> list[float]:
+    """Return the first rates that a schedule gives, rounded."""
+    optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    schedule, found = kind(optimizer, *args, **named), []
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+        found.append(round(optimizer.param_groups[0]["lr"], 6))
+    return found
+
+
+def test_schedules_call_their_formulas() -> None:
+    s = tg.optim.lr_scheduler
+
+    class Halved(s.CyclicLR):
+        def _triangular2_scale_fn(self, x: float) -> float:
+            return 0.25
+
+    class Squared(s.OneCycleLR):
+        def _anneal_func(self, start: float, end: float, pct: float) -> float:
+            return start + (end - start) * pct * pct
+
+    class AtOnce(s.OneCycleLR):
+        @staticmethod
+        def _annealing_cos(start: float, end: float, pct: float) -> float:
+            return end
+
+    # what PyTorch 2.13 gives
+    assert rates(Halved, 0.1, 0.5, step_size_up=2, mode="triangular2") == [0.15, 0.2, 0.15, 0.1]
+    assert rates(Squared, 0.5, total_steps=8) == [0.264898, 0.49426, 0.459184, 0.39222]
+    assert rates(AtOnce, 0.5, total_steps=8) == [0.5, 2e-06, 2e-06, 2e-06]
+
+
+def test_parameters_and_buffers_of_a_users_class_stay_of_it() -> None:
+    class Mine(tg.Tensor):
+        pass
+
+    p: Any = nn.Parameter(tg.ones(2, 2).as_subclass(Mine))
+    assert type(p) is Mine
+    assert isinstance(p, nn.Parameter)
+    assert not isinstance(tg.ones(2).as_subclass(Mine), nn.Parameter)
+    assert repr(p) == "Parameter(Mine([[1., 1.],\n      [1., 1.]], requires_grad=True))"
+    layer, buffer = nn.Linear(2, 2), nn.Buffer(tg.ones(1).as_subclass(Mine))
+    layer.weight, layer.seen = p, buffer
+    assert [type(q) for q in layer.parameters()] == [Mine, nn.Parameter]
+    assert list(layer.state_dict()) == ["weight", "bias", "seen"]
+    assert (type(buffer), isinstance(buffer, nn.Buffer)) == (Mine, True)
+    layer(tg.ones(1, 2)).sum().backward()
+    tg.optim.SGD(layer.parameters(), lr=0.5).step()
+    assert layer.weight.tolist() == [[0.5] * 2] * 2
+    twin = copy.deepcopy(layer.double())
+    assert isinstance(twin.weight, nn.Parameter)
+    assert (type(twin.weight), twin.weight.dtype) == (Mine, tg.float64)
+    assert twin.weight.requires_grad

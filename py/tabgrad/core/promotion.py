@@ -13,7 +13,7 @@ from tabgrad.core.scalars import NUMBER, fits, is_number, number, wrapped
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import Spec, spec
 from tabgrad.core.tensor_arguments import not_a_tensor
-from tabgrad.core.trace import MODE, Box, bind, operand
+from tabgrad.core.trace import MODE, Box, bind, operand, using
 
 if TYPE_CHECKING:
     from tabgrad.hosts.devices import Device
@@ -310,6 +310,23 @@ def widened(
         return y if stays or target not in dt.HALVES else _rounded(y, target)
 
     return call
+
+
+def as_given_on_cpu(fn: F) -> F:
+    """Let a function of products keep the dtypes that it is given under autocast of the CPU.
+
+    PyTorch's list for the CPU lacks it, though products are cast where they are called by other names.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **named: Any) -> Any:
+        mode = MODE.get()
+        if mode.autocast is None or mode.autocast.kind != "cpu":
+            return fn(*args, **named)
+        with using(mode.replace(autocast=None)):
+            return fn(*args, **named)
+
+    return call  # type: ignore[return-value]
 
 
 def _rounded(y: Any, dtype: dt.DType) -> Any:

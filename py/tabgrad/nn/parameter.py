@@ -13,11 +13,47 @@ if TYPE_CHECKING:
     from tabgrad.tensor.types import DeviceLike, Dims
 
 
-class Parameter(tg.Tensor):
+class _Marked(type):
+    """The class of Parameter and Buffer: tensors of a user's class are such, too, if an attribute says so."""
+
+    def __instancecheck__(cls, x: object) -> bool:
+        if type.__instancecheck__(cls, x):
+            return True
+        mark = _MARKS.get(cls)
+        return mark is not None and isinstance(x, tg.Tensor) and getattr(x, mark, False) is True
+
+
+_MARKS: dict[Any, str] = {}
+"""The attributes that say so."""
+
+
+def _kept(name: str, data: Any, requires_grad: bool) -> Any:
+    """Return a leaf of a user's class with the values of `data`, marked as `name` says."""
+    made = data.detach()
+    if type(made) is not type(data):
+        raise RuntimeError(
+            f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
+            f"returns an instance of the same type, but return type {type(made).__name__} was found instead"
+        )
+    made.requires_grad_(requires_grad)
+    setattr(made, name, True)
+    return made
+
+
+def _of_user(data: Any) -> bool:
+    return (
+        isinstance(data, tg.Tensor)
+        and not isinstance(data, (Parameter, Buffer))
+        and type(data) is not tg.Tensor
+    )
+
+
+class Parameter(tg.Tensor, metaclass=_Marked):
     """A leaf Tensor that a Module registers as a parameter when it is assigned as an attribute.
 
     `data` is the initial value; its history is not kept, and in-place changes of the parameter do not
-    reach `data`.
+    reach `data`. A tensor of a user's class stays one of that class, and is a Parameter to `isinstance`; it
+    shares its values with `data`.
 
     >>> import tabgrad as tg
     >>> w = tg.nn.Parameter(tg.tensor([1.0, 2.0], device="cpu"))
@@ -31,6 +67,9 @@ class Parameter(tg.Tensor):
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         """Make a parameter with the value of `data`."""
+        if _of_user(data):
+            kept: Parameter = _kept("_is_param", data, requires_grad)
+            return kept
         return tg.Tensor._make_subclass(cls, _value(data), requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
@@ -46,7 +85,7 @@ class Parameter(tg.Tensor):
         return found
 
 
-class Buffer(tg.Tensor):
+class Buffer(tg.Tensor, metaclass=_Marked):
     """A Tensor that a Module registers as a buffer when it is assigned as an attribute."""
 
     __slots__ = ()
@@ -54,12 +93,18 @@ class Buffer(tg.Tensor):
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         """Make a buffer with the value of `data`; state dicts leave it out if it is not persistent."""
-        made = tg.Tensor._make_subclass(cls, _value(data), False)
+        if _of_user(data):
+            made = _kept("_is_buffer", data, False)
+        else:
+            made = tg.Tensor._make_subclass(cls, _value(data), False)
         made.persistent = persistent
         return made
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
         pass
+
+
+_MARKS[Parameter], _MARKS[Buffer] = "_is_param", "_is_buffer"
 
 
 class Uninitialized:

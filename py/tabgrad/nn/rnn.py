@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
+from tabgrad.core.promotion import single
+from tabgrad.core.trace import MODE, using
 from tabgrad.nn import init
 from tabgrad.nn.module import Module, unusual
 from tabgrad.nn.parameter import Parameter, parameter_if
@@ -300,6 +302,9 @@ def run(
 
     `state` has one (layers * directions, N, size) for each part; the result is (outputs, final state).
     """
+    casting = MODE.get().autocast
+    if mode == "LSTM" and casting is not None and casting.kind == "cpu":
+        return _lowered(casting, x, state, layers, lengths, dropout)
     states, step = MODES[mode][1:]
     mask = _masks(lengths, x)
     finals: list[State] = []
@@ -314,6 +319,22 @@ def run(
         if dropout and directions is not layers[-1]:
             x = F.dropout(x, dropout, True)
     return x, tuple(tg.stack([f[k] for f in finals]) for k in range(states))
+
+
+def _lowered(
+    casting: Any, x: Tensor, state: State, layers: Sequence[Sequence[Mapping[str, Any]]],
+    lengths: list[int] | None, dropout: float,
+) -> tuple[Tensor, State]:  # fmt: skip
+    """Run an LSTM under autocast of the CPU, where it counts as one op: all is rounded once, at both ends."""
+
+    def rounded(t: Any) -> Any:
+        return single(casting.lowered((t,))[0]) if isinstance(t, Tensor) else t
+
+    weights = [[{k: rounded(w) for k, w in each.items()} for each in layer] for layer in layers]
+    given = rounded(x), tuple([rounded(part) for part in state])
+    with using(MODE.get().replace(autocast=None)):
+        y, final = run("LSTM", *given, weights, lengths, dropout)
+        return y.to(casting.dtype), tuple([part.to(casting.dtype) for part in final])
 
 
 def _masks(lengths: list[int] | None, x: Tensor) -> list[Tensor | None]:

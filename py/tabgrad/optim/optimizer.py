@@ -25,6 +25,7 @@ from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
 from tabgrad.optim.flat import Flat, States, check_sparse
+from tabgrad.optim.groups import init_group, wanted
 from tabgrad.optim.stepping import *  # noqa: F403 (programs import them from here)
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.tensor.writing import reset_grads
@@ -292,7 +293,7 @@ class Optimizer:
     def _arrange(self, i: int, group: Group) -> list[Flat]:
         """Return the Flats of the parameters that have gradients, those of the last step if they still fit."""
         look_at_grads(group["params"])
-        active = list(dict.fromkeys([p for p in group["params"] if p._grad is not None]))
+        active = wanted(self, group)
         if any([p._grad._parts is not None for p in active]):
             check_sparse(type(self).__name__, self._sparse, group)
         known = self._flats.get(i)
@@ -304,6 +305,8 @@ class Optimizer:
         flats = self.state.gather(active)
         self._flats[i] = (active, flats)
         return flats
+
+    _init_group = init_group
 
     def _static(self, group: Group) -> tuple[Any, ...]:
         """Return those options of a group that the formula depends on other than as live numbers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import the_device, widened
+from tabgrad.core.promotion import as_given_on_cpu, the_device, widened
 from tabgrad.core.scalars import number
 from tabgrad.core.shape import broadcast
 from tabgrad.core.spec import NO_PARAMS
@@ -137,6 +137,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @takes_out
+@as_given_on_cpu
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Return the product of a matrix and a vector."""
     _ranked("mv", input, vec, (2, 1))
@@ -162,6 +163,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
 
 
 @takes_out
+@as_given_on_cpu
 @chained
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Return the dot products along the last dims; of scalars, the product."""
@@ -225,6 +227,7 @@ def addmm(
 
 
 @takes_out
+@as_given_on_cpu
 @chained
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1

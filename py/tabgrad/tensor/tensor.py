@@ -353,7 +353,8 @@ class Tensor(
     def __repr__(self) -> str:
         from tabgrad import printing
 
-        return printing.text(self)
+        shown = printing.text(self)
+        return f"Parameter({shown})" if self.__dict__.get("_is_param") is True else shown
 
     def __format__(self, spec: str) -> str:
         if not self.spec.shape and (type(self) is Tensor or spec):
@@ -396,7 +397,7 @@ class Tensor(
         found = memo.get(id(self))
         if found is None:
             value = aliasing.present(self, "deepcopy").value
-            found = memo[id(self)] = wrap(value, self.spec, self.device, self.owner)
+            found = memo[id(self)] = wrap(value, self.spec, self.device, self.owner, type(self))
             found.tracked = self.tracked
             if self._grad is not None:
                 found._grad = self._grad.__deepcopy__(memo)

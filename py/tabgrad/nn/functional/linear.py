@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabgrad.core.errors import DTypeError, ShapeError
-from tabgrad.core.promotion import cast, refuse_bool, result_dtype
+from tabgrad.core.promotion import as_given_on_cpu, cast, refuse_bool, result_dtype
 from tabgrad.core.shape import size
 from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import MODE
@@ -68,6 +68,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y if y.spec.shape == out else reshape.bind(y, shape=out)
 
 
+@as_given_on_cpu
 @of_tensors
 @chained
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

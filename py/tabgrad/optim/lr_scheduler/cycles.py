@@ -73,6 +73,7 @@ class CyclicLR(LRScheduler):
         own = "iterations" if mode == "exp_range" else "cycle"
         self.scale_mode = own if scale_fn is None else scale_mode
         self._scale_fn_custom = scale_fn
+        self._init_scale_fn()
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self.use_beta1 = _uses_beta(optimizer)
@@ -83,13 +84,29 @@ class CyclicLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
         self.base_lrs = lows
 
+    def _init_scale_fn(self) -> None:
+        """Do nothing; a subclass may choose `_scale_fn_custom` here."""
+
     def scale_fn(self, x: float) -> float:
         """The height of the cycle (or batch) `x`."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         if self.mode == "triangular2":
-            return 1 / (2.0 ** (x - 1))
-        return float(self.gamma**x) if self.mode == "exp_range" else 1.0
+            return self._triangular2_scale_fn(x)
+        return (
+            self._exp_range_scale_fn(x)
+            if self.mode == "exp_range"
+            else self._triangular_scale_fn(x)
+        )
+
+    def _triangular_scale_fn(self, x: float) -> float:
+        return 1.0
+
+    def _triangular2_scale_fn(self, x: float) -> float:
+        return 1 / (2.0 ** (x - 1))
+
+    def _exp_range_scale_fn(self, x: float) -> float:
+        return float(self.gamma**x)
 
     def get_lr(self) -> list[float]:
         """The rates of this batch; the momentum is set too."""
@@ -161,10 +178,18 @@ class OneCycleLR(LRScheduler):
                 _begin(groups, lows, highs)
         super().__init__(optimizer, last_epoch)
 
-    def _between(self, start: float, end: float, share: float) -> float:
+    def _anneal_func(self, start: float, end: float, pct: float) -> float:
         if self._anneal_func_type == "linear":
-            return (end - start) * share + start
-        return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
+            return self._annealing_linear(start, end, pct)
+        return self._annealing_cos(start, end, pct)
+
+    @staticmethod
+    def _annealing_linear(start: float, end: float, pct: float) -> float:
+        return (end - start) * pct + start
+
+    @staticmethod
+    def _annealing_cos(start: float, end: float, pct: float) -> float:
+        return end + (start - end) / 2.0 * (math.cos(math.pi * pct) + 1)
 
     def _phase(self, at: int) -> tuple[float, dict[str, Any]]:
         """Return where the phase of batch `at` begins, and the phase."""
@@ -187,10 +212,10 @@ class OneCycleLR(LRScheduler):
         rates = []
         for group in self.optimizer.param_groups:
             ends = group[phase["start_lr"]], group[phase["end_lr"]]
-            rates.append(self._between(*ends, share))
+            rates.append(self._anneal_func(*ends, share))
             if self.cycle_momentum:
                 ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                _set_momentum(group, self._between(*ends, share))
+                _set_momentum(group, self._anneal_func(*ends, share))
         return rates
 
 
