@@ -33,6 +33,31 @@ progress.publish(predict=predict)
 """
 
 
+PLAIN_PYTORCH = """
+import tabgrad; tabgrad.as_torch()
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+x = torch.arange(32.0).reshape(16, 2) / 16
+data = TensorDataset(x, x.sum(1, keepdim=True) * 2 + 1)
+model = nn.Linear(2, 1).to(device)
+nn.init.zeros_(model.weight)
+nn.init.zeros_(model.bias)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(2):
+    for a, b in DataLoader(data, batch_size=8):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(a.to(device)), b.to(device))
+        loss.backward()
+        optimizer.step()
+    print(f"{loss.item():.3f}")
+"""
+"""A program for PyTorch, but for its first line."""
+
+
 @pytest.fixture
 def plain_desk(browser: Browser, stage: Stage) -> Iterator[Desk]:
     """The page as most static hosts serve it: without memory shared with the worker."""
@@ -109,6 +134,14 @@ def test_the_page_goes_on_after_an_error(desk: Desk) -> None:
 def test_one_run_sees_nothing_of_the_one_before(desk: Desk) -> None:
     desk.run("x = 1")
     assert desk.run("print('x' in globals())") == "False\n"
+
+
+def test_a_program_for_pytorch_runs_below_one_line(desk: Desk) -> None:
+    # what PyTorch prints
+    assert desk.run(PLAIN_PYTORCH) == "29.152\n0.051\n"
+    assert desk.stage.startswith("Finished")
+    gone = "import importlib.util\nprint(importlib.util.find_spec('torch'))"
+    assert desk.run(gone) == "None\n"
 
 
 @pytest.mark.parametrize(
