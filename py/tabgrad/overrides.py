@@ -263,6 +263,13 @@ def activate() -> None:
     public.ON_SHOWN.append(_intercept_all)
 
 
+def welcome(cls: type) -> None:
+    """Let a new class of tensors be asked; one with a `__torch_function__` of its own sees properties, too."""
+    activate()
+    if "__torch_function__" in vars(cls) and _asks(cls):
+        _PUT.append(import_module("tabgrad.class_properties").put(cls, _asked))
+
+
 def _intercept_all(functions: Iterable[Any]) -> None:
     for fn in {id(fn): fn for fn in functions}.values():
         _intercept(fn)

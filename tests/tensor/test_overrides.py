@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -146,3 +147,38 @@ def test_a_wrapped_function_asks_first() -> None:
 
     assert mine(X) == "plain"
     assert mine(X, b=Told()) is True
+
+
+def test_properties_are_seen_by_classes_that_ask_and_cost_others_nothing() -> None:
+    before = {name: inspect.getattr_static(tg.Tensor, name) for name in ("shape", "grad", "dtype")}
+    seen: list[Any] = []
+
+    class Watching(tg.Tensor):
+        @classmethod
+        def __torch_function__(
+            cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            seen.append(func)
+            return super().__torch_function__(func, types, args, kwargs)
+
+    class Below(Watching):
+        pass
+
+    for cls in (Watching, Below):
+        x = tg.ones(2, 3, device="cpu").as_subclass(cls)
+        seen.clear()
+        assert (x.shape, x.dtype, x.ndim, x.is_leaf, x.grad) == ((2, 3), tg.float32, 2, True, None)
+        assert x.device == tg.device("cpu")
+        assert [f.__name__ for f in seen] == ["__get__"] * 6
+        assert tg.Tensor.shape.__get__ in seen
+        seen.clear()
+        x.requires_grad = True
+        x.grad = tg.ones(2, 3, device="cpu")
+        assert [f.__name__ for f in seen] == ["__set__"] * 2
+        assert type(x.grad) is tg.Tensor
+        assert type(x + 1) is cls
+    assert all(inspect.getattr_static(tg.Tensor, name) is held for name, held in before.items())
+    overrides.deactivate()
+    seen.clear()
+    assert x.shape == (2, 3)
+    assert not seen

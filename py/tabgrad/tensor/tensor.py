@@ -113,7 +113,7 @@ class Tensor(
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not cls.__module__.startswith("tabgrad."):
-            import_module("tabgrad.overrides").activate()
+            import_module("tabgrad.overrides").welcome(cls)
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
