@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import pathlib
 import re
+import tokenize
 import zipfile
 from typing import Any
 
@@ -13,15 +15,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
-MARK = re.compile(rb"  # (?:fmt: skip|type: ignore\[[^\]\n]*\]|noqa: \w+)$", re.MULTILINE)
-"""What only formatters and checkers read, at the end of a line of Python."""
-SPARE = {".wgsl": REMARK, ".py": MARK}
+READ = "tabgrad/examples/"
+"""Programs that the page shows."""
 
 
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python without marks for tools; lines of Python keep their numbers.
+    Shaders go without remarks, Python without comments, but for programs that the page shows; lines of Python
+    keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -34,15 +36,28 @@ class Tighter(BuildHookInterface):
         with zipfile.ZipFile(made) as old, zipfile.ZipFile(packed, "w") as new:
             for file in old.infolist():
                 data = old.read(file)
-                spare = SPARE.get(pathlib.PurePosixPath(file.filename).suffix)
-                if spare is not None:
-                    short = spare.sub(b"", data)
+                if file.filename.endswith((".wgsl", ".py")):
+                    short = shortened(file.filename, data)
                     changed[_told(file.filename, data)] = _told(file.filename, short)
                     data = short
                 elif file.filename.endswith(".dist-info/RECORD"):  # which is the last
                     data = b"\n".join([changed.get(line, line) for line in data.split(b"\n")])
                 new.writestr(file, data, zipfile.ZIP_DEFLATED, compresslevel=9)
         packed.replace(made)
+
+
+def shortened(name: str, data: bytes) -> bytes:
+    """Return a source file without what only its author reads."""
+    if name.endswith(".wgsl"):
+        return REMARK.sub(b"", data)
+    if name.startswith(READ):
+        return data
+    lines = data.decode().split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(data.decode()).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return "\n".join(lines).encode()
 
 
 def _told(name: str, data: bytes) -> bytes:

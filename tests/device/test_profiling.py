@@ -149,6 +149,7 @@ def test_memory_by_op_and_line_and_what_a_step_leaves(device: str) -> None:
     line = int(big[0].place.rpartition(":")[2])
     assert "the leak" in source[line - 1]
     assert "exp [256]" in difference.table()
+    assert profiler.memory_difference(b, a).gone >= 1024
     assert difference.by_line()[big[0].place] >= 1024
     peak = prof.memory_peaks()[where]
     assert peak.nbytes >= 2 * 1024 + 1024

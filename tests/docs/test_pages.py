@@ -39,7 +39,9 @@ def test_what_the_page_on_plans_shows(device: str) -> None:
     assert shown == 2
 
 
-@pytest.mark.parametrize("page", ["docs/index.md", "docs/pytorch.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/index.md", "docs/pytorch.md", "docs/seeing.md", "CONTRIBUTING.md"]
+)
 def test_programs_run(page: str) -> None:
     programs = [
         t for kind, t in BLOCK.findall((ROOT / page).read_text("utf-8")) if kind == "python"

@@ -44,12 +44,17 @@ class Held(NamedTuple):
 
 
 class MemoryReport:
-    """Allocations by op and line, the largest first; `rows` are Held, `nbytes` is their sum."""
+    """Allocations by op and line, the largest first; `rows` are Held, `nbytes` is their sum.
 
-    def __init__(self, title: str, allocations: Iterable[Allocation]) -> None:
+    For a difference `gone` has the bytes that were alive before and are not any more: a step that replaces
+    parameters has about as many as new ones, one that leaks has fewer.
+    """
+
+    def __init__(self, title: str, allocations: Iterable[Allocation], gone: int = 0) -> None:
         self.title = title
         self.allocations = list(allocations)
         self.nbytes = sum(a.nbytes for a in self.allocations)
+        self.gone = gone
 
     @property
     def rows(self) -> list[Held]:
@@ -70,6 +75,8 @@ class MemoryReport:
     def table(self, row_limit: int = 30) -> str:
         """Return it as lines of text."""
         lines = [f"{self.title}: {sized(self.nbytes)} in {len(self.allocations)} allocations"]
+        if self.gone:
+            lines[0] += f"; {sized(self.gone)} that were there before are gone"
         for row in self.rows[:row_limit]:
             words = f"{row.op} {list(row.shape)}" + (
                 f" x{row.allocations}" if row.allocations > 1 else ""
@@ -92,7 +99,8 @@ class MemoryReport:
 def memory_difference(before: MemoryReport, after: MemoryReport) -> MemoryReport:
     """Return what is alive in `after` and wasn't in `before`: two `memory_snapshot()` of one profile.
 
-    What grows from step to step is a leak: take one snapshot after each of two steps.
+    What grows from step to step is a leak: take one snapshot after each of two steps, and look at what is new
+    beside `gone`.
 
     >>> import tabgrad as tg
     >>> kept = []
@@ -111,7 +119,9 @@ def memory_difference(before: MemoryReport, after: MemoryReport) -> MemoryReport
             )
     known = {id(a) for a in before.allocations}
     new = [a for a in after.allocations if id(a) not in known]
-    return MemoryReport("memory difference", new)
+    still = {id(a) for a in after.allocations}
+    gone = sum(a.nbytes for a in before.allocations if id(a) not in still)
+    return MemoryReport("memory difference", new, gone)
 
 
 def peaks(allocations: Iterable[Allocation]) -> dict[str, tuple[int, list[Allocation]]]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 import tabgrad as tg
+from tabgrad.viz.drawing import Drawing
 
 SPREAD = 1e4
 """Gradients vanish, or explode, where layers differ by more than this factor."""
@@ -28,8 +29,10 @@ class Row(NamedTuple):
     dead: int
 
 
-class Flow:
+class Flow(Drawing):
     """The gradients of a model: `rows`, one for each parameter, and `findings` in words; notebooks draw it."""
+
+    title = "flow of gradients"
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
@@ -46,7 +49,8 @@ class Flow:
     def __repr__(self) -> str:
         return f"<flow of {len(self.rows)} gradients, {len(self.findings)} findings>"
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Return the bars, and the findings below them."""
         return f'<div style="font-family:monospace">{self.svg()}{_list(self.findings)}</div>'
 
     def svg(self) -> str:

@@ -3,46 +3,73 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 import tabgrad as tg
 from tabgrad.transforms.node import Node
+from tabgrad.viz.drawing import Drawing, save
 from tabgrad.viz.layout import Place, placed
+from tabgrad.viz.modules import Parts, Vertex, called, collapsed, folded, paths_of
 
 FEW = 4
 """Tensors of at most so many elements show them."""
 
 
-class Vertex(NamedTuple):
-    """A box of a drawing: an op, a leaf or an output."""
-
-    kind: str
-    title: str
-    lines: tuple[str, ...]
-
-
-class Graph:
+class Graph(Drawing):
     """A drawing of what made some tensors; notebooks show it.
 
     `vertices` are the boxes, inputs before what is made of them, and `edges` pairs of their numbers. `svg()`
-    and `dot()` (the language of Graphviz) return it as text; `save` writes it to a file that ends in either.
+    and `dot()` (the language of Graphviz) return it as text; `save` writes it to a file that ends in either, or
+    in .html. `paths` has for each box the calls of modules that it was made in; with those `collapsed(depth)`
+    makes single boxes of modules, and HTML lets each open on demand.
     """
 
-    def __init__(self, vertices: list[Vertex], edges: list[tuple[int, int]]) -> None:
+    title = "autograd graph"
+
+    def __init__(
+        self,
+        vertices: list[Vertex],
+        edges: list[tuple[int, int]],
+        paths: Sequence[Any] | None = None,
+    ) -> None:
         self.vertices = vertices
         self.edges = edges
+        self.paths: list[Any] = [()] * len(vertices) if paths is None else list(paths)
 
     def __repr__(self) -> str:
         return f"<graph of {len(self.vertices)} nodes and {len(self.edges)} edges>"
 
-    def _repr_html_(self) -> str:
-        return f'<div style="overflow:auto">{self.svg()}</div>'
+    def html(self) -> str:
+        """Return it as HTML; modules are boxes that open on demand."""
+        if not any(self.paths):
+            return self.svg()
+        return folded(self._parts(), lambda parts: Graph(*parts).svg())
+
+    def collapsed(self, depth: int = 1) -> Graph:
+        """Return it with modules as single boxes: those inside the model that was called, for a depth of 1.
+
+        Raises ValueError for a graph that was not made of a module's call: `graph(model, x)`.
+        """
+        if depth < 1 or not any(self.paths):
+            raise ValueError(
+                "collapsed: expected a depth of 1 or more, and a graph made by graph(model, x)"
+            )
+        return Graph(*collapsed(self._parts(), depth))
+
+    def _parts(self) -> Parts:
+        return Parts(self.vertices, self.edges, self.paths)
 
     def dot(self) -> str:
         """Return it in the language of Graphviz."""
-        shapes = {"op": "box", "leaf": "ellipse", "output": "doubleoctagon"}
+        shapes = {
+            "op": "box",
+            "leaf": "ellipse",
+            "output": "doubleoctagon",
+            "module": "box3d",
+            "outside": "plain",
+        }
         out = ["digraph {", "  node [fontname=monospace, fontsize=11]"]
         for i, v in enumerate(self.vertices):
             words = [w.replace("\\", "\\\\").replace('"', '\\"') for w in (v.title, *v.lines)]
@@ -68,19 +95,17 @@ class Graph:
         )
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Write it to a file, as its ending says: `.svg`, or `.dot` or `.gv`."""
+        """Write it to a file, as its ending says: `.svg`, `.html`, or `.dot` or `.gv`."""
         file = pathlib.Path(path)
-        if file.suffix == ".svg":
-            file.write_text(self.svg())
-        elif file.suffix in (".dot", ".gv"):
-            file.write_text(self.dot())
+        if file.suffix in (".dot", ".gv"):
+            file.write_text(self.dot(), "utf-8")
         else:
-            raise ValueError(
-                f"save: expected a path that ends in .svg, .dot or .gv, got {str(path)!r}"
-            )
+            save(self, file, (".dot", ".gv"))
 
 
-COLOURS = {"op": "currentColor", "leaf": "#2563eb", "output": "#16a34a"}
+COLOURS = {
+    "op": "currentColor", "leaf": "#2563eb", "output": "#16a34a", "module": "#9333ea", "outside": "none",
+}  # fmt: skip
 
 
 def _box(v: Vertex, place: Place) -> str:
@@ -109,8 +134,11 @@ def _line(a: Place, b: Place) -> str:
     )
 
 
-def graph(*outputs: tg.Tensor, names: Any = None, values: bool = False) -> Graph:
+def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
     """Draw the ops that made the tensors `outputs`, down to the leaves that need gradients.
+
+    With a module in front, `graph(model, *inputs)` calls it, and knows which module made each op: notebooks
+    show modules as boxes that open on demand, and `collapsed()` is the drawing of the boxes.
 
     Ops show the shapes of their results. `names` names leaves: a module, whose parameters have names, or a dict
     of tensors. With `values` leaves and outputs of at most four elements show them, and leaves their gradients,
@@ -121,7 +149,18 @@ def graph(*outputs: tg.Tensor, names: Any = None, values: bool = False) -> Graph
     >>> g = tg.viz.graph((x * x).sum(), names={"x": x})
     >>> [v.title for v in g.vertices], g.edges
     (['x', 'Mul', 'Sum', 'output'], [(0, 1), (1, 2), (2, 3)])
+    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3, device="cpu"), tg.nn.Tanh())
+    >>> [v.title for v in tg.viz.graph(net, tg.ones(1, 2, device="cpu")).collapsed().vertices]
+    ['0: Linear', '1: Tanh', 'output']
     """
+    calls: Sequence[Any] = ()
+    if outputs and isinstance(outputs[0], tg.nn.Module):
+        model = outputs[0]
+        found, calls = called(model, outputs[1:])
+        outputs = tuple(found)
+        names = model if names is None else names
+        if not outputs:
+            raise ValueError("graph: nothing that the module returns has a grad_fn")
     for y in outputs:
         if y.grad_fn is None:
             raise ValueError(
@@ -141,7 +180,16 @@ def graph(*outputs: tg.Tensor, names: Any = None, values: bool = False) -> Graph
         shown = (str(list(y.shape)), *_shown(y, values))
         edges.append((number[id(y.grad_fn)], len(vertices)))
         vertices.append(Vertex("output", title, shown))
-    return Graph(vertices, edges)
+    if not calls:
+        return Graph(vertices, edges)
+    users: dict[int, list[int]] = {}
+    for a, b in edges:
+        if b < len(order):
+            users.setdefault(a, []).append(b)
+    known_paths = paths_of(
+        order, {a: [b for b in its if b < len(order)] for a, its in users.items()}, calls
+    )
+    return Graph(vertices, edges, [*known_paths, *[()] * (len(vertices) - len(order))])
 
 
 def _named(names: Any) -> dict[int, str]:
