@@ -177,10 +177,12 @@ def isin(
         each if isinstance(each, Box) else tensor(each, device=given.device)
         for each in (elements, test_elements)
     )
-    if dt.bool_ in (x.spec.dtype, tests.spec.dtype):
-        raise DTypeError(
-            "Unsupported input type encountered for isin(): Bool; cast the elements with .to(dtype)"
-        )
+    for each in (x, tests):
+        if each.spec.dtype is dt.bool_ or each.spec.dtype.is_complex:
+            raise DTypeError(
+                f"Unsupported input type encountered for isin(): {each.spec.dtype.title}; cast the elements "
+                "with .to(dtype)"
+            )
     x, tests = (e.stop_gradient(each) for each in (x, tests))
     dtype = result_dtype(x, tests)
     if tests.spec.size <= FEW or dtype.is_complex:

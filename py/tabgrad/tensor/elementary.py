@@ -131,8 +131,12 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     >>> tg.round(tg.tensor([0.5, 1.5, 2.5], device="cpu"))
     tensor([0., 2., 2.])
     """
-    if not decimals or input.spec.dtype.category < FLOAT:
+    if not decimals:
         return call(r.round_, input)
+    if input.spec.dtype.category < FLOAT:
+        raise DTypeError(
+            f"round: decimals are for floating-point tensors, got {input.spec.dtype!r}"
+        )
     scale = 10.0 ** math.fabs(decimals)
     if decimals > 0:
         return e.div(call(r.round_, e.mul(input, scale)), scale)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, moved
 from tabgrad.core.trace import Box
 from tabgrad.hosts.devices import Device
@@ -15,6 +15,7 @@ from tabgrad.ops import elementwise as e, rounding as r, trigonometry
 from tabgrad.tensor import elementary
 from tabgrad.tensor.aliasing import check_writable, write
 from tabgrad.tensor.arguments import ints
+from tabgrad.tensor.complex_numbers import view_as_real
 from tabgrad.tensor.generator import Generator, bits
 from tabgrad.tensor.sampling import integers, probability, standard_normal, uniform, unit
 from tabgrad.tensor.ternary import clamp
@@ -33,13 +34,16 @@ def _positive(name: str, what: str, value: float) -> None:
 
 
 def _fill(
-    self: Tensor, make: Callable[[Ints, DType, Device], Tensor], complex_too: bool = False
+    name: str, self: Tensor, make: Callable[[Ints, DType, Device], Tensor], also: str = ""
 ) -> Tensor:
+    """Write what `make` returns; `also` names the kinds of numbers beside floats that the law is for."""
     check_writable(self)
     target = self.spec.dtype
-    made = target.is_floating_point or (complex_too and target.is_complex)
-    work = target if made else dt.float32
-    return write(self, make(self.spec.shape, work, self.device))
+    kind = "complex" if target.is_complex else "bool" if target is dt.bool_ else "int"
+    if not target.is_floating_point and kind not in also:
+        raise DTypeError(f"{name}: not implemented for {target.title!r}; fill a float tensor")
+    made = target.is_floating_point or target.is_complex
+    return write(self, make(self.spec.shape, target if made else dt.float32, self.device))
 
 
 def uniform_(
@@ -51,10 +55,15 @@ def uniform_(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
         )
 
+    if self.spec.dtype.is_complex:
+        # both parts
+        uniform_(view_as_real(self), from_, to, generator=generator)
+        return self
+
     def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(uniform(shape, dtype, where, generator), to - from_), from_)
 
-    return _fill(self, make)
+    return _fill("uniform_", self, make)
 
 
 def normal_(
@@ -67,7 +76,7 @@ def normal_(
     def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean)
 
-    return _fill(self, make, True)
+    return _fill("normal_", self, make, "complex")
 
 
 def log_normal_(
@@ -79,13 +88,13 @@ def log_normal_(
     def make(shape: Ints, dtype: DType, where: Device) -> Tensor:
         return e.exp(e.add(e.mul(standard_normal(shape, dtype, where, generator), std), mean))
 
-    return _fill(self, make)
+    return _fill("log_normal_", self, make)
 
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponential numbers of rate `lambd`; return self."""
     _positive("exponential_", "lambda", lambd)
-    return _fill(self, lambda shape, dtype, where: cast(
+    return _fill("exponential_", self, lambda shape, dtype, where: cast(
         e.mul(e.log(unit(bits(shape, generator, where), 8, dt.float32, 1.0)), -1.0 / lambd), dtype
     ))  # fmt: skip
 
@@ -100,16 +109,16 @@ def cauchy_(
         u = e.sub(uniform(shape, dtype, where, generator), 0.5)
         return e.add(e.mul(trigonometry.tan(e.mul(u, math.pi)), sigma), median)
 
-    return _fill(self, make)
+    return _fill("cauchy_", self, make)
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fill with how many trials of chance `p` the first success takes; return self."""
     if not 0 < p < 1:
         raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return _fill(self, lambda shape, dtype, where: clamp(elementary.ceil(e.mul(
+    return _fill("geometric_", self, lambda shape, dtype, where: clamp(elementary.ceil(e.mul(
         e.log(unit(bits(shape, generator, where), 8, dt.float32, 1.0)), 1 / math.log1p(-p)
-    )), 1))  # fmt: skip
+    )), 1), "int")  # fmt: skip
 
 
 def bernoulli_(
@@ -120,9 +129,9 @@ def bernoulli_(
     if isinstance(p, Box):
         p = moved(p, self.device)
     p = probability("bernoulli_", p)
-    return _fill(self, lambda shape, dtype, where: cast(
+    return _fill("bernoulli_", self, lambda shape, dtype, where: cast(
         r.lt(uniform(shape, dtype, where, generator), p), self.spec.dtype
-    ))  # fmt: skip
+    ), "int bool")  # fmt: skip
 
 
 def random_(
@@ -135,6 +144,8 @@ def random_(
     # `from` is a word of Python's, so it can be no parameter
     args = (*named.values(), *args, *(() if to is None else (to,)))
     dtype = self.spec.dtype
+    if dtype.is_complex:
+        raise DTypeError(f"random_: not implemented for {dtype.title!r}; fill a float tensor")
     low, high = 0, 0
     if len(args) == 2:
         low, high = ints("random_", args)

@@ -10,7 +10,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError
+from tabgrad.core.errors import ArgumentError, DeviceError, DTypeError
 from tabgrad.core.promotion import cast, moved
 from tabgrad.core.scalars import NUMBER, fits
 from tabgrad.core.spec import Params, intern_params, spec
@@ -331,7 +331,7 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     target = basic_view(self, found)
     # checked for the part alone: it may show each element once, though the whole does not
     aliasing.check_writable(target)
-    value = _value(target, value, found.basic)
+    given, value = value, _value(target, value, found.basic)
     if found.basic:
         if not _same_view(target, value):
             write(target, own(broadcast_value(value, target.spec.shape)), "setitem")
@@ -339,8 +339,21 @@ def setitem(self: Tensor, index: Any, value: Any, name: str = "x[index] = value"
     if len(found.picks) == 1 and found.picks[0][1].spec.dtype is dt.bool_ and value.spec.size == 1:
         write(target, _masked(target, found.picks[0], value), "setitem")
         return
+    _check_dtype(found, target, given, value)
     picks = known_lines(found.picks, target.device)
     write(target, Picking(target, picks, name, select=True).written(value), "setitem")
+
+
+def _check_dtype(found: Selection, target: Tensor, given: Any, value: Tensor) -> None:
+    """Raise DTypeError if what is written at index tensors is a tensor of another dtype than the target."""
+    if value.spec.dtype is target.spec.dtype or not conversion.is_tensor(given):
+        return
+    if builtins.any(k.spec.shape for _, k in found.picks):
+        raise DTypeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{target.spec.dtype.title} for the destination and {value.spec.dtype.title} for the source; "
+            "convert the source with .to(dtype)"
+        )
 
 
 def _value(target: Tensor, value: Any, basic: bool = False) -> Tensor:
@@ -389,5 +402,26 @@ def put_indices(
     """Return `self` with `value` written, or added, at the places that a tuple of index tensors names."""
     found = plan(self, tuple(indices))
     target = basic_view(self, found)
+    given, value = value, _value(target, value)
+    # one value where a mask holds is cast
+    if accumulate or value.spec.size != 1 or found.picks[0][1].spec.dtype is not dt.bool_:
+        _check_dtype(found, target, given, value)
     picks = known_lines(found.picks, target.device)
-    return Picking(target, picks, name).written(_value(target, value), accumulate)
+    return Picking(target, picks, name).written(value, accumulate)
+
+
+def checked_indices(name: str, indices: Any) -> tuple[Tensor, ...]:
+    """Return `indices` as a tuple, or raise TypeError if they are not tensors."""
+    if conversion.is_tensor(indices):
+        raise TypeError(
+            f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not Tensor"
+        )
+    if not indices:
+        raise ArgumentError(f"{name}(): expected at least one index tensor, got none")
+    for at, k in enumerate(indices):
+        if not conversion.is_tensor(k):
+            raise TypeError(
+                f"{name}(): expected Tensor as element {at} in argument 0, but got {type(k).__name__}; "
+                "x[index] = values takes slices, numbers and None"
+            )
+    return tuple(indices)

@@ -354,6 +354,11 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Return every combination of the elements of 1-d tensors, one in each row."""
     if len(tensors) == 1:
         return tensors[0]
+    if len({x.spec.dtype for x in tensors}) > 1:
+        raise DTypeError(
+            "cartesian_prod: expects all tensors to have the same dtype, got "
+            f"{', '.join(repr(x.spec.dtype) for x in tensors)}"
+        )
     return stack([v.reshape.bind(x, shape=(x.spec.size,)) for x in meshgrid(*tensors)], 1)
 
 

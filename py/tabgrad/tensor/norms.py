@@ -36,7 +36,7 @@ def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
     if p == 2:
         return radius(reduce_sum.bind(square(x), axes=axes))
     size = abs_(x)
-    if abs(p) == float("inf") and not all(x.spec.shape[a] for a in axes):
+    if (p < 0 or p == float("inf")) and not all(x.spec.shape[a] for a in axes):
         raise RuntimeError(
             f"linalg.vector_norm cannot compute the {p} norm on an empty tensor because the operation does "
             f"not have an identity: got shape {x.spec.shape}"

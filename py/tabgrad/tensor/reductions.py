@@ -86,6 +86,8 @@ def nansum(
     input: Tensor, dim: Dims | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """Return the sum over `dim`, a nan counting as 0."""
+    if input.spec.dtype.is_complex:
+        raise DTypeError(f"nansum does not support complex inputs, got {input.spec.dtype!r}")
     if input.spec.dtype.category < dt.FLOAT:
         return sum(input, dim, keepdim, dtype=dtype)
     return sum(e.where(rounding.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)

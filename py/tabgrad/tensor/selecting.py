@@ -260,6 +260,7 @@ def index_put(
     input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """Return `input` with `values` written, or added, at the places that a tuple of index tensors names."""
+    indices = indexing.checked_indices("index_put", indices)
     return indexing.put_indices(input, indices, values, accumulate, "index_put")
 
 
@@ -273,6 +274,11 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """Return `input` with the elements of `source` at `index` of the flattened input."""
     flat = v.reshape.bind(input, shape=(input.spec.size,))
+    if source.spec.dtype is not input.spec.dtype:
+        raise DTypeError(
+            "put(): self and source expected to have the same dtype, but got self.dtype = "
+            f"{input.spec.dtype.title} and source.dtype = {source.spec.dtype.title}"
+        )
     new = indexing.put_indices(flat, (index_tensor("put", index),), source, accumulate, "put")
     return v.reshape.bind(new, shape=input.spec.shape)
 

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, TransformError
 from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
-from tabgrad.ops.checked import confined
+from tabgrad.ops.checked import confined, within
 from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reductions, return_types
 from tabgrad.tensor.arguments import as_dtype, axis, floating
 from tabgrad.tensor.chained import chained
@@ -166,7 +166,7 @@ def _repeats(values: Tensor, at: int) -> Tensor:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """Return how often each of 0, 1, 2, ... occurs in a 1-d integer tensor, or the sum of its weights.
 
-    Reads back the largest element.
+    Reads back the largest element; inside of func.vmap there may be none from `minlength` on.
     """
     if len(input.spec.shape) != 1 or input.spec.dtype.category != dt.INT:
         raise DTypeError("bincount only supports 1-d non-negative integral inputs.")
@@ -175,11 +175,24 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     k = cast(input, input.device.index_dtype)
     n = minlength
     if input.spec.size:
-        low, high = reading.tolist(_ends(k))
+        try:
+            low, high = reading.tolist(_ends(k))
+        except TransformError:
+            return _weighed(_below(k, n), weights, n)
         if low < 0:
             raise DTypeError(f"bincount only supports 1-d non-negative integral inputs, got {low}")
         n = max(n, high + 1)
     return _weighed(k, weights, n)
+
+
+def _below(k: Tensor, n: int) -> Tensor:
+    """Return elements that can't be read, as under vmap: one that is not below `n` raises at the next read."""
+    if not n:
+        raise TransformError(
+            "bincount: the length of the result depends on the elements, which can't be read inside of a "
+            "transform; give it as minlength"
+        )
+    return within("bincount", k, n, 0, wraps=False)
 
 
 @chained

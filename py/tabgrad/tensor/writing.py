@@ -92,8 +92,9 @@ def index_put_(
     input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """Write, or add, `values` at the places that a tuple of index tensors names; return the tensor."""
+    indices = indexing.checked_indices("index_put_", indices)
     if not accumulate:
-        indexing.setitem(input, tuple(indices), values, "index_put_")
+        indexing.setitem(input, indices, values, "index_put_")
         return input
     check_writable(input)
     return write(

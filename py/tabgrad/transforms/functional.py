@@ -122,6 +122,11 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor([2.]),)
     """
     linearized = Pullback("vjp", func, primals, has_aux)
+    for y in linearized.outputs:
+        if not y.spec.dtype.is_differentiable:
+            raise GradientError(
+                f"vjp: expected floating-point or complex outputs, got {y.spec.dtype!r}; return it as aux"
+            )
 
     def vjp_fn(
         *cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None

@@ -252,12 +252,16 @@ def _per_row(loss: Tensor, rows: int) -> Tensor:
 
 
 def _elementwise_loss(
-    loss: Tensor, weight: Tensor | None, size_average: bool | None, reduce: bool | None,
+    input: Tensor, loss: Tensor, weight: Tensor | None, size_average: bool | None, reduce: bool | None,
     reduction: str,
 ) -> Tensor:  # fmt: skip
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None:
         return reduced(loss, reduction)
+    if weight.spec.shape != input.spec.shape:
+        raise ShapeError(
+            f"Weights and input must have the same size, got {weight.spec.shape} and {input.spec.shape}"
+        )
     loss = mul(loss, weight)
     if reduction != "mean":
         return reduced(loss, reduction)
@@ -274,7 +278,9 @@ def mse_loss(
 ) -> Tensor:  # fmt: skip
     """Compute the squared difference, its (weighted) mean or sum."""
     needs_real("mse_loss", input, target, any_of=True)
-    return _elementwise_loss(square(sub(input, target)), weight, size_average, reduce, reduction)
+    return _elementwise_loss(
+        input, square(sub(input, target)), weight, size_average, reduce, reduction
+    )
 
 
 @chained
@@ -284,7 +290,9 @@ def l1_loss(
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Compute the absolute difference, its (weighted) mean or sum."""
-    return _elementwise_loss(sub(input, target).abs(), weight, size_average, reduce, reduction)
+    return _elementwise_loss(
+        input, sub(input, target).abs(), weight, size_average, reduce, reduction
+    )
 
 
 @chained
@@ -302,7 +310,7 @@ def huber_loss(
     far = ge(d, delta)
     near = mul(square(where(far, 0, gap)), 0.5)
     loss = where(far, mul(sub(d, 0.5 * delta), delta), near)
-    return _elementwise_loss(loss, weight, None, None, reduction)
+    return _elementwise_loss(input, loss, weight, None, None, reduction)
 
 
 @chained
@@ -321,7 +329,7 @@ def smooth_l1_loss(
     d = abs_(gap)
     far = ge(d, beta)
     loss = where(far, sub(d, 0.5 * beta), mul(square(where(far, 0, gap)), 0.5 / beta))
-    return _elementwise_loss(loss, None, size_average, reduce, reduction)
+    return _elementwise_loss(input, loss, None, size_average, reduce, reduction)
 
 
 def _one_shape(name: str, input: Tensor, target: Tensor) -> None:

@@ -122,6 +122,12 @@ def pad(
         return pad_constant(input, tuple(pairs), fill)
     if mode not in _MODES:
         raise ArgumentError(f"pad: mode must be constant, {', '.join(_MODES)}; got {mode!r}")
+    lasts = len(sizes) // 2
+    if lasts > 3 or rank not in (lasts + 1, lasts + 2):
+        raise ArgumentError(
+            f"pad: mode {mode!r} with {len(sizes)} sizes is not for {rank} dims; it pads up to 3 dims, with 1 "
+            "or 2 more in front"
+        )
     if value is not None and value != 0:
         raise ArgumentError(f"pad: mode {mode!r} takes no value")
     return _by_mode(input, pairs, mode) if mode == "circular" else _hanging(input, pairs, mode)
