@@ -45,7 +45,12 @@ def fits(name: str, value: Any, dtype: dt.DType) -> Any:
     Raises OverflowError for an integer out of range, and for inf or nan as an integer. As in PyTorch, a
     negative number of an unsigned dtype is taken modulo 2 ** bits if its size fits: -1 is 255 in uint8.
     """
-    if not isinstance(value, NUMBER):
+    kind = value.__class__
+    if kind is int and dtype.category == dt.INT:
+        low, high = limits(dtype)
+        if low <= value <= high:
+            return value
+    elif not isinstance(value, NUMBER):
         value = number(name, value)
     if dtype is dt.bool_:
         return bool(value)

@@ -68,11 +68,15 @@ def cast(x: Operand, *, dtype: DType) -> Array:
 def _truncated(x: Any, dtype: DType) -> Any:
     """Truncate floats to integers, with the same results on every processor."""
     bits = 63 if dtype.name in ("int64", "uint32", "uint8") else 31
+    whole = "int32" if bits == 31 else "int64"
+    if x.size and np.maximum.reduce(np.abs(x), None) < 2.0**bits:
+        # nearly always
+        return x.astype(whole).astype(dtype.name, copy=False)
     # float16 can't hold such a bound, and needs none except for its infinities
     inside = (
         np.isfinite(x) if x.dtype.itemsize == 2 else (np.trunc(x) >= -(2.0**bits)) & (x < 2.0**bits)
     )
-    found = np.where(inside, x, 0).astype("int32" if bits == 31 else "int64")
+    found = np.where(inside, x, 0).astype(whole)
     # a float out of range gives the least integer; a narrower dtype takes the last bits of that
     return np.where(inside, found, -(2**bits)).astype(dtype.name)
 

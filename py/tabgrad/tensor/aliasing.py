@@ -180,12 +180,16 @@ def memory_behind(x: Tensor) -> Any:
 
 def view(op: Op, x: Tensor, params: Params) -> Tensor:
     """Return op(x) as a view of `x`."""
-    memory = memory_behind(x)
-    if memory is None:
-        y = bind(op, (x,), params)
-    else:
+    memory, mode = memory_behind(x), MODE.get()
+    if memory is not None:
         y = bind(op, (memory.now(x),), params)
         y.value = memory.copied(y.value)
+    elif mode.plain and x.owner is None and not (x.tracked and mode.grad):
+        # what `bind` comes to
+        device = refreshed(x).device
+        y = wrap(*device.backend.run(op, (x.value,), (x.spec,), params), device)
+    else:
+        y = bind(op, (x,), params)
     its = x.alias
     made = None
     if its.__class__ is View and not its.detached:
@@ -195,7 +199,6 @@ def view(op: Op, x: Tensor, params: Params) -> Tensor:
         steps = (*steps, (op, params))
     else:
         base, steps = x, ((op, params),)
-    mode = MODE.get()
     if not mode.grad:
         made = made or ("inference" if mode.inference else "no_grad")
         if base.tracked and y.owner is base.owner:
