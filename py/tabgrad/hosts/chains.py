@@ -8,8 +8,8 @@ has the bodies of the ops that it applied, in their order; what depends on no op
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
-from operator import itemgetter
+from functools import cache, lru_cache, partial
+from operator import itemgetter, methodcaller
 from typing import Any, NoReturn
 
 from tabgrad.core import dtype as dt
@@ -22,9 +22,10 @@ from tabgrad.hosts import reference
 from tabgrad.hosts.devices import device, unlisted
 from tabgrad.hosts.meta import MetaBackend
 from tabgrad.ops.checked import checked
+from tabgrad.ops.elementwise import cast
 from tabgrad.ops.indexing import gather
 from tabgrad.ops.sorting import argsort
-from tabgrad.ops.view import expand, new_axes, reshape, slice_, spread
+from tabgrad.ops.view import expand, new_axes, permute, reshape, slice_, slices, spread
 
 MANY = 1 << 14
 """The most elements of a result that a chain holds until its end, and of all its constants."""
@@ -150,6 +151,9 @@ class Chain:
         else:
             refs = [self._place(a) for a in x.args]
         if not isinstance(op, Part):
+            direct = _direct(op, x.params, x.args[0].spec.dtype, want) if len(refs) == 1 else None
+            if direct is not None:
+                return self._once(x, op, direct, refs, NO_PARAMS, want)
             return self._once(x, op, op.body(x.spec), refs, x.params, want)
         whole = self._once(x, op, op.several.fn, refs, x.params, None)
         return self._once(x, None, _PICKED[op.index], [whole], NO_PARAMS, want)
@@ -220,6 +224,25 @@ _REPEATING = frozenset(
     )
 )
 """Ops whose bodies repeat operands of size 1, and give the same bits for strided operands as for others."""
+
+
+@lru_cache(1024)
+def _direct(op: Op, given: Any, dtype: dt.DType, want: Any) -> Any:
+    """Return a method of arrays that does to one of `dtype` what an op does, in less time, or None."""
+    if op is reshape:
+        return methodcaller("reshape", given["shape"])
+    if op is slice_:
+        return itemgetter(slices(given["starts"], given["stops"], given["steps"]))
+    if op is permute:
+        return methodcaller("transpose", given["dims"])
+    target = given.get("dtype")
+    if (
+        op is cast
+        and not dtype.is_complex
+        and (dtype.category < dt.FLOAT or target.category >= dt.FLOAT)
+    ):
+        return methodcaller("astype", want)
+    return None
 
 
 def _repeats(x: Recorded) -> bool:

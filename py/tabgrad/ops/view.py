@@ -186,11 +186,13 @@ def _slice_transpose(ct: Tensor, x: Tensor, *, starts: Ints, stops: Ints, steps:
 )  # fmt: skip
 def slice_(x: Operand, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
     """Slice x[start:stop:step] along every axis; steps are positive, bounds within the axis."""
-    return x[_slices(starts, stops, steps)]
+    return x[slices(starts, stops, steps)]
 
 
 @functools.lru_cache(4096)
-def _slices(starts: Ints, stops: Ints, steps: Ints) -> tuple[slice, ...]:
+def slices(starts: Ints, stops: Ints, steps: Ints) -> tuple[slice, ...]:
+    """Return the index that slices every axis."""
+    """Return the index of a slice along every axis."""
     return tuple([slice(*s) for s in zip(starts, stops, steps, strict=True)])
 
 
