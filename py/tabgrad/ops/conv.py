@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Ints, Operand
-from tabgrad.core.shape import size
+from tabgrad.core.shape import size, strides as row_major
 from tabgrad.core.trace import zeros_like
 from tabgrad.ops.view import flip, permute, reshape
 
@@ -190,31 +191,44 @@ def conv(
     negative ones crop. `lhs_dilations` spreads the input with zeros first, which makes the transpose of a
     strided convolution a convolution.
     """
-    y = _conv_shape(
-        x.shape, w.shape, strides=strides, padding=padding, dilations=dilations,
-        lhs_dilations=lhs_dilations, groups=groups,
-    )  # fmt: skip
+    options = strides, padding, dilations, lhs_dilations, groups
+    y, shape, steps = _windows(x.shape, w.shape, x.dtype.itemsize, *options)
     if not size(y):
         return np.zeros(y, x.dtype)
-    n = len(strides)
     padded = np.ascontiguousarray(_dilate_and_pad(x, padding, lhs_dilations))
-    by = padded.strides
-    counts = y[2:] + w.shape[2:]
-    jumps = [b * n for b, n in zip(by[2:] * 2, strides + dilations, strict=True)]
-    # what sliding_window_view shows, for which NumPy takes long; a huge step that is never taken is none
-    windows = np.ndarray(
-        (*padded.shape[:2], *counts), padded.dtype, padded, 0,
-        (*by[:2], *(jump if n > 1 else 0 for jump, n in zip(jumps, counts, strict=True))),
-    )  # fmt: skip
-    # [N, g, C/g, *out, *kernel] to [g, C/g * kernel, N * out], then one product for each group
-    batch, outs = x.shape[0], w.shape[0] // groups
-    cols = windows.reshape(batch, groups, w.shape[1], *windows.shape[2:])
-    cols = np.transpose(cols, (1, 2, *range(3 + n, 3 + 2 * n), 0, *range(3, 3 + n)))
-    cols = cols.reshape(groups, size(w.shape[1:]), batch * size(y[2:]))
-    out = np.matmul(w.reshape(groups, outs, size(w.shape[1:])), cols).reshape(
-        groups, outs, batch, size(y[2:])
+    batch, outs, kernel = x.shape[0], w.shape[0] // groups, size(w.shape[1:])
+    cols = np.ndarray(shape, padded.dtype, padded, 0, steps).reshape(
+        groups, kernel, batch * size(y[2:])
     )
-    return np.transpose(out, (2, 0, 1, 3)).reshape(y)
+    out = np.matmul(w.reshape(groups, outs, kernel), cols)
+    return out.reshape(groups, outs, batch, size(y[2:])).transpose(2, 0, 1, 3).reshape(y)
+
+
+@functools.lru_cache(1024)
+def _windows(
+    x: Ints, w: Ints, width: int, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints,
+    groups: int,
+) -> tuple[Ints, Ints, Ints]:  # fmt: skip
+    """Return the shape of a convolution, and shape and strides in bytes of its windows over the padded input.
+
+    They are [groups, C / groups, *kernel, N, *out], for one product for each group.
+    """
+    y = _conv_shape(
+        x, w, strides=strides, padding=padding, dilations=dilations, lhs_dilations=lhs_dilations,
+        groups=groups,
+    )  # fmt: skip
+    full = tuple(
+        dilated(n, e) + lo + hi
+        for n, e, (lo, hi) in zip(x[2:], lhs_dilations, padding, strict=True)
+    )
+    batch, channel, *by = [width * step for step in row_major((*x[:2], *full))]
+    counts = w[2:] + y[2:]
+    jumps = [b * n for b, n in zip(by * 2, dilations + strides, strict=True)]
+    # a huge step that is never taken is none
+    jumps = [jump if n > 1 else 0 for jump, n in zip(jumps, counts, strict=True)]
+    n = len(strides)
+    shape = (groups, w[1], *counts[:n], x[0], *counts[n:])
+    return y, shape, (w[1] * channel, channel, *jumps[:n], batch, *jumps[n:])
 
 
 def _dilate_and_pad(x: Array, padding: Pairs, dilations: Ints) -> Array:
