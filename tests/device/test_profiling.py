@@ -248,6 +248,45 @@ def test_an_exception_inside_leaves_no_profile_behind() -> None:
     assert prof.events() is not None
 
 
+def test_a_device_that_fails_at_the_end_leaves_no_profile_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> None:
+        raise tg.core.errors.DeviceError("out of order")
+
+    prof = profiler.profile()
+    prof.start()
+    tg.ones(2, device="cpu").exp()
+    monkeypatch.setattr(watching, "finish_devices", broken)
+    with pytest.raises(tg.core.errors.DeviceError, match="out of order"):
+        prof.stop()
+    assert [e.name for e in prof.events()] == ["exp"]
+
+
+def test_traces_have_notes_and_stacks_are_lines_of_the_program(tmp_path: pathlib.Path) -> None:
+    x = tg.rand(64, 64, device="cpu")
+    with profiler.profile(with_stack=True) as prof:
+        for _ in range(8):
+            x = (x @ x).tanh()
+    prof.add_metadata("run", "first")
+    prof.add_metadata_json("sizes", "[1, 2]")
+    prof.export_chrome_trace(tmp_path / "trace.json")
+    told = json.loads((tmp_path / "trace.json").read_text())
+    assert (told["run"], told["sizes"]) == ("first", [1, 2])
+    assert sum(e["name"] == "matmul" for e in told["traceEvents"]) == 8
+    prof.export_stacks(tmp_path / "stacks.txt")
+    for line in (tmp_path / "stacks.txt").read_text().splitlines():
+        stack, _, time = line.rpartition(" ")
+        assert "test_profiling.py" in stack.split(";")[0]
+        assert int(time) > 0
+    event = prof.events()[0]
+    assert (event.input_shapes, event.count) == ([[64, 64], [64, 64]], 1)
+    with pytest.raises(ValueError, match="no metric"):
+        prof.export_stacks(tmp_path / "stacks.txt", "speed")
+    with pytest.raises(ValueError, match="with_stack"):
+        profiler.profile().export_stacks(tmp_path / "stacks.txt")
+
+
 def test_estimates() -> None:
     def of(fn: Any) -> int | None:
         with profiler.profile() as prof:

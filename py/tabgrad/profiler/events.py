@@ -60,6 +60,18 @@ class Event:
         return 1e6 * self.seconds if self.kind == "kernel" else 0.0
 
     cuda_time_total = device_time_total
+    cpu_time, device_time, cuda_time = cpu_time_total, device_time_total, device_time_total
+    count = 1
+
+    @property
+    def input_shapes(self) -> list[list[int]]:
+        """The shapes of an op's operands."""
+        return [list(s) for s in self.shapes]
+
+    @property
+    def stack(self) -> list[str]:
+        """The lines of the program that it belongs to."""
+        return list(self.lines)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name!r}: {1e6 * self.seconds:.1f} us>"

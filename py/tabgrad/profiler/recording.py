@@ -151,7 +151,7 @@ class profile:
     recording it; kernels are measured by the device, and the time of a fused kernel is divided among its ops.
     `on_trace_ready(profile)` is called when the steps to record are over. `record_shapes` and `with_stack` let
     `key_averages` group by shapes and lines, `profile_memory` counts memory by op and line, `with_flops` adds
-    estimates and achieved rates to the table. `activities` without CPU leaves ops out, with CPU alone kernels.
+    estimates and achieved rates to the table; `with_modules` has no effect. `activities` without CPU leaves ops out, with CPU alone kernels.
 
     >>> import tabgrad as tg
     >>> with tg.profiler.profile(with_flops=True) as prof:
@@ -174,6 +174,7 @@ class profile:
         self.record_shapes, self.profile_memory = record_shapes, profile_memory
         self.with_stack, self.with_flops = with_stack, with_flops
         self.step_num = 0
+        self._metadata: dict[str, Any] = {}
         self._restart()
 
     def _restart(self) -> None:
@@ -213,8 +214,8 @@ class profile:
 
     def stop(self) -> None:
         """End, as leaving the context does."""
-        self._watch.end()
         _OPEN.set(tuple([p for p in _OPEN.get() if p is not self]))
+        self._watch.end()
         if self.on_trace_ready is not None and (self.schedule is None or self._blocks):
             self.on_trace_ready(self)
 
@@ -325,9 +326,34 @@ class profile:
         if not self.profile_memory:
             raise ValueError(f"{name}: memory is counted by profile(profile_memory=True)")
 
+    def add_metadata(self, key: str, value: str) -> None:
+        """Write a text into the trace, under a key of its own."""
+        self._metadata[key] = value
+
+    def add_metadata_json(self, key: str, value: str) -> None:
+        """Write a value that is given as JSON into the trace."""
+        self._metadata[key] = json.loads(value)
+
+    def export_stacks(
+        self, path: str | os.PathLike[str], metric: str = "self_cpu_time_total"
+    ) -> None:
+        """Write microseconds by line for flame graphs: `file:line function;op time` on each line.
+
+        `metric` is "self_cpu_time_total" or "self_cuda_time_total", which is the time of any device. Needs
+        `with_stack`, and raises ValueError without.
+        """
+        rows = self.key_averages(group_by_stack_n=1) if self.with_stack else self.lines()
+        if metric not in ("self_cpu_time_total", "self_cuda_time_total", "self_device_time_total"):
+            raise ValueError(f"export_stacks: there is no metric {metric!r}")
+        with open(path, "w", encoding="utf-8") as file:
+            for row in rows:
+                if took := round(getattr(row, metric)):
+                    file.write(";".join((*row.stack, row.key)).replace(" ", "_") + f" {took}\n")
+
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the events as JSON for chrome://tracing and Perfetto; a path that ends in .gz is compressed."""
-        text = json.dumps({"traceEvents": [_traced(e) for e in self.events()]})
+        traced = [_traced(e) for e in self.events()]
+        text = json.dumps({**self._metadata, "traceEvents": traced})
         if os.fspath(path).endswith(".gz"):
             import gzip
 

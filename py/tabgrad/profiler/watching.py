@@ -91,11 +91,13 @@ class Watch:
     def end(self) -> None:
         """Collect no more, and read the times that devices have measured."""
         if self in ACTIVE:
-            if self.with_device:
-                finish_devices()
-            collect()
-            ACTIVE.remove(self)
-            _settle()
+            try:
+                if self.with_device:
+                    finish_devices()
+                collect()
+            finally:
+                ACTIVE.remove(self)
+                _settle()
 
 
 ACTIVE: list[Watch] = []
@@ -125,6 +127,7 @@ def _settle() -> None:
     if ACTIVE and not _ORIGINALS:
         _install()
     elif not ACTIVE:
+        _WAITING.clear()
         while _ORIGINALS:
             owner, name, original = _ORIGINALS.pop()
             setattr(owner, name, original)
