@@ -182,7 +182,9 @@ class Averages(list[Average]):
         return out
 
     def _footer(self, rows: list[Average]) -> list[str]:
-        lines = [f"Self CPU time total: {_time(sum(r.self_cpu_time_total for r in rows))}"]
+        lines = []
+        if not rows or any(r.count for r in rows):
+            lines.append(f"Self CPU time total: {_time(sum(r.self_cpu_time_total for r in rows))}")
         device = sum(r.self_device_time_total for r in rows)
         if device:
             lines.append(f"Self device time total: {_time(device)}")

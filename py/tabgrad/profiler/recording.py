@@ -151,7 +151,8 @@ class profile:
     recording it; kernels are measured by the device, and the time of a fused kernel is divided among its ops.
     `on_trace_ready(profile)` is called when the steps to record are over. `record_shapes` and `with_stack` let
     `key_averages` group by shapes and lines, `profile_memory` counts memory by op and line, `with_flops` adds
-    estimates and achieved rates to the table; `with_modules` has no effect. `activities` without CPU leaves ops out, with CPU alone kernels.
+    estimates and achieved rates to the table; `with_modules` has no effect. `activities` without CPU leaves
+    ops out, with CPU alone kernels.
 
     >>> import tabgrad as tg
     >>> with tg.profiler.profile(with_flops=True) as prof:

@@ -180,16 +180,8 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
         shown = (str(list(y.shape)), *_shown(y, values))
         edges.append((number[id(y.grad_fn)], len(vertices)))
         vertices.append(Vertex("output", title, shown))
-    if not calls:
-        return Graph(vertices, edges)
-    users: dict[int, list[int]] = {}
-    for a, b in edges:
-        if b < len(order):
-            users.setdefault(a, []).append(b)
-    known_paths = paths_of(
-        order, {a: [b for b in its if b < len(order)] for a, its in users.items()}, calls
-    )
-    return Graph(vertices, edges, [*known_paths, *[()] * (len(vertices) - len(order))])
+    paths = paths_of(order, edges, calls)
+    return Graph(vertices, edges, [*paths, *[()] * (len(vertices) - len(order))])
 
 
 def _named(names: Any) -> dict[int, str]:

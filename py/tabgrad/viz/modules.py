@@ -64,9 +64,13 @@ def called(model: tg.nn.Module, inputs: Sequence[Any]) -> tuple[list[Any], list[
 
 
 def paths_of(
-    order: Sequence[Node], users: dict[int, list[int]], calls: Sequence[Call]
+    order: Sequence[Node], edges: Sequence[tuple[int, int]], calls: Sequence[Call]
 ) -> list[tuple[Call, ...]]:
     """Return for each node the calls that it was made in; a leaf stands with all that use it."""
+    users: dict[int, list[int]] = {}
+    for a, b in edges:
+        if b < len(order):
+            users.setdefault(a, []).append(b)
     found: list[tuple[Call, ...]] = [
         tuple([c for c in calls if c.first < node.id < c.last]) for node in order
     ]
