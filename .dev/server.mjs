@@ -36,8 +36,8 @@ const types = {
   ".zip": "application/zip",
 };
 
-// With these a page may use SharedArrayBuffer. Many static hosts do not send them, so nothing
-// may depend on them: `isolated: false` serves as such a host does.
+// With these a page may use SharedArrayBuffer. Many static hosts do not send them, and compress little of what
+// they send, so nothing may depend on either: `plain` serves as such a host does.
 const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -59,7 +59,7 @@ function locate(mounts, path) {
 
 /** How long a file may be kept: for good where its name has a hash of what is in it. */
 function kept(file) {
-  const named = /-[0-9A-Za-z]{8,16}\.\w+$/.test(file) && /[/\\](python|assets)[/\\]/.test(file);
+  const named = /-[0-9A-Za-z]{8,16}\.\w+(\.gz)?$/.test(file) && /[/\\](python|assets)[/\\]/.test(file);
   return named ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
@@ -77,7 +77,8 @@ function form(file, accepted) {
   return { coding: "", path: file };
 }
 
-function answer(mounts, headers, request, response) {
+function answer(mounts, plain, request, response) {
+  const headers = plain ? {} : isolation;
   const refuse = (status, text) => {
     response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
     response.end(`${text}\n`);
@@ -96,7 +97,8 @@ function answer(mounts, headers, request, response) {
   }
   const file = path.includes("\0") ? undefined : locate(mounts, path);
   if (!file) return refuse(404, `Nothing at ${path}`);
-  const { coding, path: sent } = form(file, request.headers["accept-encoding"] ?? "");
+  const accepted = plain ? "" : (request.headers["accept-encoding"] ?? "");
+  const { coding, path: sent } = form(file, accepted);
   const { size, mtimeMs } = statSync(sent);
   const tag = `"${size.toString(36)}-${Math.trunc(mtimeMs).toString(36)}"`;
   const about = { "Cache-Control": kept(file), ETag: tag, Vary: "Accept-Encoding", ...headers };
@@ -124,10 +126,9 @@ function listen(server, port, host) {
  * Serve `mounts`, pairs of URL prefix and folder (the first that has the file answers).
  * With `tries`, the next ports are tried when `port` is taken. Resolves to `{ url, close }`.
  */
-export async function serve({ mounts, port = 0, host = "localhost", tries = 1, isolated = true }) {
-  const headers = isolated ? isolation : {};
+export async function serve({ mounts, port = 0, host = "localhost", tries = 1, plain = false }) {
   for (let attempt = 0; attempt < tries; attempt += 1) {
-    const server = createServer((request, response) => answer(mounts, headers, request, response));
+    const server = createServer((request, response) => answer(mounts, plain, request, response));
     try {
       const actual = await listen(server, port && port + attempt, host);
       const name = host.includes(":") ? `[${host}]` : host;
@@ -158,7 +159,7 @@ if (isMain(import.meta.url)) {
       return [prefix, resolve(root, folder)];
     });
     const port = Number(values.port);
-    const { url } = await serve({ mounts, port, host: values.host, isolated: !values.plain });
+    const { url } = await serve({ mounts, port, host: values.host, plain: values.plain });
     console.log(url);
   });
 }

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 from tests.web.collect import STAGE, InsideFile
 from tests.web.desk import Desk
 from tests.web.interpreter import ROOT
+from tests.web.site import Site
 from tests.web.stage import Stage
 
 INSIDE = pathlib.Path(__file__).parent / "inside"
@@ -49,6 +50,15 @@ def browser(stage: Stage) -> Browser:
 def site_url(stage: Stage) -> str:
     """The address of the built page, ending in a slash."""
     return stage.site.url
+
+
+@pytest.fixture
+def plain(stage: Stage) -> Iterator[Site]:
+    """The built page on a host as most static ones, which sends no headers and compresses nothing."""
+    assert stage.site.url  # built
+    site = Site(isolated=False)
+    yield site
+    site.close()
 
 
 @pytest.fixture

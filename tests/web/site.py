@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 class Site:
     """Serves web/dist at `/` and the tests' own pages at `/shell/`.
 
-    With `isolated=False` it sends no COOP and COEP headers, as most static hosts.
+    With `isolated=False` it sends no COOP and COEP headers and compresses nothing, as most static hosts.
     """
 
     def __init__(self, isolated: bool = True) -> None:

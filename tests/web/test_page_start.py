@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.web.chromium import ROOT
 from tests.web.desk import Desk
+from tests.web.site import Site
 
 SECONDS = 1000
 PROGRAM = """
@@ -74,3 +75,27 @@ def test_it_starts_without_a_snapshot_that_is_no_use(page: Page, site_url: str, 
     assert (words[:2], words[3:]) == (["number", "2.5"], ["fresh", "1.0"])
     assert [text for text in said if "without its snapshot" in text]
     expect(page.locator("#stage")).not_to_have_text("Python broke down")
+
+
+def sent(page: Page, url: str) -> dict[str, int]:
+    """Open the page and run a program; returns the bytes that were sent of each file that Python is made of."""
+    assert started(page, url)[:2] == ["number", "2.5"]
+    entries: dict[str, int] = page.evaluate(
+        """() => Object.fromEntries(performance.getEntriesByType("resource")
+            .filter(({ name }) => name.includes("/python/"))
+            .map(({ name, encodedBodySize }) => [name.split("/python/")[1], encodedBodySize]))"""
+    )
+    return entries
+
+
+def test_a_host_that_does_not_compress_sends_packed_files(page: Page, plain: Site) -> None:
+    """Which is what the page asks it for: each file is looked at, and its packed form taken."""
+    files = sent(page, plain.url)
+    packed = {name: size for name, size in files.items() if name.endswith(".gz")}
+    assert len(packed) == 5
+    assert sum(packed.values()) < 22_000_000  # of 70 MB
+
+
+def test_a_file_without_a_packed_form_is_taken_as_it_is(page: Page, plain: Site) -> None:
+    page.route("**/*.gz", lambda route: route.fulfill(status=404))
+    assert started(page, plain.url)[:2] == ["number", "2.5"]

@@ -9,7 +9,6 @@ import re
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from email.message import Message
 from typing import Any
 
@@ -23,14 +22,6 @@ from tests.web.stage import Stage
 def get(url: str) -> tuple[Message, bytes]:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.headers, answer.read()
-
-
-@pytest.fixture
-def plain(stage: Stage) -> Iterator[Site]:
-    assert stage.site.url
-    site = Site(isolated=False)
-    yield site
-    site.close()
 
 
 @pytest.mark.parametrize(

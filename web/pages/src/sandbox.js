@@ -1,5 +1,7 @@
 /** The frame that holds a worker, as the page sees it: messages to it and from it, and files for it. */
 
+import { download } from "./download.js";
+
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
 /**
  * @typedef {{ fill(frame: HTMLIFrameElement): void, python: Record<string, { file: string, size: number }> }} Keeper
@@ -71,7 +73,7 @@ export class Sandbox {
   async fetch(name) {
     const { file = name, size = 0 } = this.python[name] ?? {};
     const url = new URL(`python/${file}`, this.base);
-    const response = await fetch(url);
+    const response = await download(url);
     if (!response.ok || !response.body) {
       throw new Error(`${url.pathname} is missing (${response.status})`);
     }

@@ -1,0 +1,18 @@
+/** Fetches large files of the site, compressed also where the host does not compress what it sends. */
+
+/**
+ * Fetch a file. A host that compresses sends it so; of another one `<file>.gz` is taken, which the build has
+ * put beside the file, and unpacked here.
+ * @param {URL} url @returns {Promise<Response>}
+ */
+export async function download(url) {
+  const closed = new AbortController();
+  const response = await fetch(url, { signal: closed.signal });
+  if (!response.ok || response.headers.get("content-encoding")) return response;
+  const small = await fetch(`${url}.gz`).catch(() => null);
+  if (!small?.ok || !small.body || small.headers.get("content-length") === "0") return response;
+  closed.abort();
+  // some hosts say that a `.gz` is compressed, and the browser has unpacked it then
+  if (small.headers.get("content-encoding")) return small;
+  return new Response(small.body.pipeThrough(new DecompressionStream("gzip")));
+}
