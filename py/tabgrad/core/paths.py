@@ -30,6 +30,11 @@ PATHS = {
         "tabgrad.cuda: get_rng_state get_rng_state_all initial_seed manual_seed manual_seed_all seed seed_all "
         "set_rng_state set_rng_state_all"
     ),
+    "distributed.optim": (
+        "tabgrad.optim.zero: ZeroRedundancyOptimizer tabgrad.optim.local_sgd: PostLocalSGDOptimizer"
+    ),
+    "distributed.optim.post_localSGD_optimizer": "tabgrad.optim.local_sgd: PostLocalSGDOptimizer",
+    "distributed.optim.zero_redundancy_optimizer": "tabgrad.optim.zero: ZeroRedundancyOptimizer",
     "distributions.bernoulli": "tabgrad.distributions: Bernoulli",
     "distributions.beta": "tabgrad.distributions: Beta",
     "distributions.binomial": "tabgrad.distributions: Binomial",
@@ -143,7 +148,6 @@ PATHS = {
     ),
     "nn.modules.upsampling": "tabgrad.nn: Upsample UpsamplingBilinear2d UpsamplingNearest2d",
     "nn.parallel.data_parallel": "tabgrad.nn.parallel: DataParallel data_parallel",
-    "nn.parallel.distributed": "tabgrad.nn.parallel: DistributedDataParallel",
     "nn.parallel.parallel_apply": "tabgrad.nn.parallel: parallel_apply",
     "nn.parallel.replicate": "tabgrad.nn.parallel: replicate",
     "nn.parallel.scatter_gather": "tabgrad.nn.parallel: gather scatter",

@@ -12,6 +12,7 @@ from tabgrad.core.submodules import missing_from
 from tabgrad.distributed.collectives import *  # noqa: F403 (they say which are public)
 from tabgrad.distributed.environment import *  # noqa: F403
 from tabgrad.distributed.errors import *  # noqa: F403
+from tabgrad.distributed.gradients import *  # noqa: F403
 from tabgrad.distributed.group import *  # noqa: F403
 from tabgrad.distributed.objects import *  # noqa: F403
 from tabgrad.distributed.point_to_point import *  # noqa: F403

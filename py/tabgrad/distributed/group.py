@@ -197,6 +197,14 @@ def resolve(given: Any) -> ProcessGroup | None:
     return given
 
 
+def resolved(given: Any) -> ProcessGroup:
+    """Return the group that a parameter means; raise ValueError if this process is not in it."""
+    found = resolve(given)
+    if found is None:
+        raise ValueError("Invalid process group specified: this process is not in it")
+    return found
+
+
 def get_rank(group: ProcessGroup | None = None) -> int:
     """Return the number of this process in the group, -1 if it is not in it."""
     found = resolve(group)

@@ -1,4 +1,4 @@
-"""Modules on several devices: there is one here, and they do what PyTorch does with one."""
+"""Modules on several devices, of which there is one here, and in several processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.submodules import missing_from
 from tabgrad.nn.module import Module
+from tabgrad.nn.parallel.distributed import DistributedDataParallel as DistributedDataParallel
 
 Tensor = tg.Tensor
 
@@ -38,17 +39,6 @@ class DataParallel(Module):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Call the module."""
         return _called(self.module, inputs, kwargs)
-
-
-class DistributedDataParallel(Module):
-    """Raises ValueError when it is made, as PyTorch's does in a process that is of no group."""
-
-    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-        raise ValueError(
-            "Default process group has not been initialized: DistributedDataParallel is for several "
-            "processes, and tabgrad runs in one; call the module itself"
-        )
 
 
 def data_parallel(

@@ -1,0 +1,1 @@
+"""Hooks that average the gradients of DistributedDataParallel, most of them compressed."""

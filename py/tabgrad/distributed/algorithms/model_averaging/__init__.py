@@ -1,0 +1,1 @@
+"""Models averaged every few steps."""

@@ -1,0 +1,202 @@
+"""What DistributedDataParallel and ZeroRedundancyOptimizer do beside plain training."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from tabgrad.distributed.optim import ZeroRedundancyOptimizer
+
+import tabgrad as tg
+import tabgrad.distributed as dist
+from tabgrad import nn
+from tabgrad.distributed import checkpoint
+from tabgrad.nn.parallel import DistributedDataParallel
+
+DEVICE, FOLDER = sys.argv[1], sys.argv[2]
+tg.set_default_device(DEVICE)
+dist.init_process_group("mpi")
+RANK, SIZE = dist.get_rank(), dist.get_world_size()
+
+
+class Net(nn.Module):
+    """Two heads, of which a call uses the one that is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tg.manual_seed(1)
+        self.body = nn.Linear(4, 6)
+        self.heads = nn.ModuleList([nn.Linear(6, 2), nn.Linear(6, 2)])
+        self.never = nn.Linear(3, 3)
+
+    def forward(self, x, head=0):  # type: ignore[no-untyped-def]
+        return self.heads[head](self.body(x).tanh())
+
+
+def data(seed=0, n=8):  # type: ignore[no-untyped-def]
+    tg.manual_seed(seed)
+    return tg.randn(n, 4)
+
+
+def plain(seed: int = 1) -> nn.Module:
+    tg.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2))
+
+
+def close(a, b, what):  # type: ignore[no-untyped-def]
+    assert (a.detach().cpu() - b.detach().cpu()).abs().max().item() < 1e-6, what
+
+
+def same_grads(net, wanted, what):  # type: ignore[no-untyped-def]
+    for (name, p), q in zip(net.named_parameters(), wanted.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None), (what, name)
+        if q.grad is not None:
+            close(p.grad, q.grad, (what, name))
+
+
+def mine(x):  # type: ignore[no-untyped-def]
+    return x[RANK::SIZE]
+
+
+def check_accumulation() -> None:
+    net, alone = DistributedDataParallel(plain()), plain()
+    for _ in range(2):
+        with net.no_sync():
+            net(mine(data(1))).square().mean().backward()
+        net(mine(data(2))).square().mean().backward()
+        for seed in (1, 2):
+            alone(data(seed)).square().mean().backward()
+        same_grads(net.module, alone, "no_sync")
+    length = nn.utils.clip_grad_norm_(net.parameters(), 0.01)
+    close(length, nn.utils.clip_grad_norm_(alone.parameters(), 0.01), "clip")
+    same_grads(net.module, alone, "clip")
+
+
+def check_unused() -> None:
+    net, alone = DistributedDataParallel(Net(), find_unused_parameters=True), Net()
+    head = RANK % 2  # each head is used on some processes only
+    net(mine(data()), head).square().mean().backward()
+    losses = [alone(data()[r::SIZE], r % 2).square().mean() for r in range(SIZE)]
+    (sum(losses[1:], losses[0]) / SIZE).backward()
+    same_grads(net.module, alone, "unused")
+    strict = DistributedDataParallel(Net())
+    with pytest.raises(RuntimeError, match=r"heads\.1\.weight.*find_unused_parameters=True"):
+        strict(mine(data())).square().mean().backward()
+    dist.barrier()
+
+
+def check_checkpointed_and_scaled() -> None:
+    net, alone = DistributedDataParallel(plain(), gradient_as_bucket_view=True), plain()
+    scaler = tg.amp.GradScaler("cpu" if DEVICE == "cpu" else "cuda", init_scale=64.0, enabled=True)
+    optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
+    body = net.module
+    out = tg.utils.checkpoint.checkpoint(lambda x: net(x), mine(data()), use_reentrant=False)
+    scaler.scale(out.square().mean()).backward()
+    scaler.unscale_(optimizer)
+    alone(data()).square().mean().backward()
+    same_grads(body, alone, "checkpoint, scaler")
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def check_buffers_and_names() -> None:
+    tg.manual_seed(RANK)
+    inner = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    net = DistributedDataParallel(inner)
+    for step in range(3):
+        net(data(step * SIZE + RANK)).sum().backward()
+    net(data(0))  # the buffers of rank 0 came before this
+    wanted = inner[1].running_mean.clone()
+    found = [tg.zeros_like(wanted) for _ in range(SIZE)]
+    dist.all_gather(found, wanted)
+    assert all(x.tolist() == found[0].tolist() for x in found)
+    state = net.state_dict()
+    assert next(iter(state)) == "module.0.weight"
+    net.load_state_dict(inner.state_dict())
+    net.load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r"rank 0 has .* rank 1 has"):
+        DistributedDataParallel(nn.Linear(2, 2 + RANK))
+
+
+def check_join() -> None:
+    net, alone = DistributedDataParallel(plain(), bucket_cap_mb=1e-4), plain()
+    optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
+    other = tg.optim.SGD(alone.parameters(), lr=0.1)
+    counts = [2 + 2 * r for r in range(SIZE)]
+    with net.join(divide_by_initial_world_size=False):
+        for step in range(counts[RANK]):
+            optimizer.zero_grad()
+            net(data(10 * RANK + step)).square().mean().backward()
+            optimizer.step()
+    for step in range(max(counts)):
+        there = [r for r in range(SIZE) if step < counts[r]]
+        losses = [alone(data(10 * r + step)).square().mean() for r in there]
+        other.zero_grad()
+        (sum(losses[1:], losses[0]) / len(losses)).backward()
+        other.step()
+    for p, q in zip(net.parameters(), alone.parameters(), strict=True):
+        close(p, q, "join")
+    with pytest.raises(RuntimeError, match="exhausted inputs"):  # noqa: PT012
+        with net.join(throw_on_early_termination=True):
+            for step in range(counts[RANK]):
+                net(data(step)).sum().backward()
+
+
+def check_zero() -> None:
+    net, alone = DistributedDataParallel(plain()), plain()
+    zero = ZeroRedundancyOptimizer(net.parameters(), tg.optim.Adam, lr=0.05)
+    other = tg.optim.Adam(alone.parameters(), lr=0.05)
+    schedule = tg.optim.lr_scheduler.StepLR(zero, 2)
+    other_schedule = tg.optim.lr_scheduler.StepLR(other, 2)
+
+    def steps(count, seed):  # type: ignore[no-untyped-def]
+        for step in range(count):
+            for model, optimizer, part in ((net, zero, mine), (alone, other, lambda x: x)):
+                optimizer.zero_grad()
+                model(part(data(seed + step))).square().mean().backward()
+                optimizer.step()
+            schedule.step()
+            other_schedule.step()
+
+    steps(3, 0)
+    for p, q in zip(net.parameters(), alone.parameters(), strict=True):
+        close(p, q, "zero")
+    own = sum(zero.owner[id(p)] == RANK for p in net.parameters())
+    assert len(zero.optim.state) == own < 4
+    zero.consolidate_state_dict(to=1)
+    if RANK == 1:
+        whole = other.state_dict()
+        for i, state in zero.state_dict()["state"].items():
+            close(state["exp_avg"], whole["state"][i]["exp_avg"], "state")
+        assert zero.state_dict()["param_groups"][0]["lr"] == whole["param_groups"][0]["lr"]
+    else:
+        with pytest.raises(RuntimeError, match="not been consolidated"):
+            zero.state_dict()
+    parts = {
+        "model": net.module,
+        "optim": zero,
+        "schedule": schedule,
+        "step": 3,
+        "nested": {"list": [tg.ones(2), "a"]},
+    }
+    metadata = checkpoint.save(parts, checkpoint_id=FOLDER)
+    assert len(set(metadata.files.values())) == SIZE  # each process wrote a part
+    steps(2, 3)
+    checkpoint.save({"model": alone, "optim": other}, checkpoint_id=FOLDER + "-after")
+
+
+def check_compiled() -> None:
+    compiled, alone = DistributedDataParallel(tg.compile(plain())), plain()
+    for _ in range(3):
+        compiled.zero_grad()
+        compiled(mine(data())).square().mean().backward()
+    alone(data()).square().mean().backward()
+    same_grads(compiled.module, alone, "compiled")
+
+
+for check in (
+    check_accumulation, check_unused, check_checkpointed_and_scaled, check_buffers_and_names, check_join,
+    check_zero, check_compiled,
+):  # fmt: skip
+    check()
+print(f"rank {RANK} is done", flush=True)
