@@ -243,11 +243,12 @@ def call(op: Any, *args: Any, **params: Any) -> Any:
     first = args[0]
     if isinstance(first, Box):
         want = first.spec
-        if (
-            op.kinds == "biufc"
-            and (want.dtype.category >= dt.FLOAT or op.integers == "same")
-            and op.name != "where"
-        ):
+        category = want.dtype.category
+        if op.kinds == "biufc":
+            fast = category >= dt.FLOAT or op.integers == "same"
+        else:
+            fast = category == dt.FLOAT and "f" in op.kinds
+        if fast and op.name != "where":
             for a in args:
                 if not isinstance(a, Box) or a.spec is not want:
                     break

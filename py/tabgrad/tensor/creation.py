@@ -10,7 +10,7 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.scalars import NUMBER, fits, number
 from tabgrad.core.spec import Spec, spec
-from tabgrad.core.trace import MODE, Box, constant, wrap
+from tabgrad.core.trace import MODE, Box, operand, wrap
 from tabgrad.hosts.devices import Device, device as device_of, get_default_device
 from tabgrad.ops import elementwise, view as views
 from tabgrad.tensor import literals
@@ -282,7 +282,7 @@ def filled(shape: tuple[int, ...], value: Number, dtype: DType, where: Device) -
     """Return a tensor of `shape` filled with a Python number that `dtype` holds."""
     s: Spec = spec(shape, dtype)
     # wrapped again: constants are remembered and shared, but a user can write to this tensor
-    return wrap(constant(value, s, where).value, s, where)
+    return wrap(operand(value, s, where).value, s, where)
 
 
 def _filled(
