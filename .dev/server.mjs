@@ -59,7 +59,8 @@ function locate(mounts, path) {
 
 /** How long a file may be kept: for good where its name has a hash of what is in it. */
 function kept(file) {
-  const named = /-[0-9A-Za-z]{8,16}\.\w+(\.gz)?$/.test(file) && /[/\\](python|assets)[/\\]/.test(file);
+  const named =
+    /-[0-9A-Za-z]{8,16}\.\w+(\.gz)?$/.test(file) && /[/\\](python|assets)[/\\]/.test(file);
   return named ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
