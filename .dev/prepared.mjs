@@ -47,7 +47,8 @@ with zipfile.ZipFile("library.zip") as library, zipfile.ZipFile(made, "w") as ar
 made.getvalue()
 `;
 
-// What most programs of the page import, with what it brings along.
+// What most programs of the page import, with what it brings along, and the texts that are read from the
+// archive: a program may begin before that is there.
 const IMPORTED = `
 import sys
 sys.path.append(archive)
@@ -56,6 +57,10 @@ import tabgrad
 from tabgrad import compiler, examples, hosts, lower, nn, optim, utils
 for name in late.split():
     __import__(name)
+hosts.browser.bridge_source()
+lower.library.all_functions()
+for name in lower.library.kernel_names():
+    lower.library.kernel(name)
 import gc
 gc.collect()
 gc.freeze()
@@ -66,8 +71,10 @@ const LATE = [
   "tabgrad.hosts.browser",
   "tabgrad.hosts.device",
   "tabgrad.hosts.replay",
+  "tabgrad.lower.library",
   "tabgrad.lower.plan",
   "tabgrad.lower.wgsl",
+  "tabgrad.printing",
   "tabgrad.tensor.sampling",
   "tabgrad.tensor.filling",
   "tabgrad.utils.progress",

@@ -99,3 +99,44 @@ def test_a_host_that_does_not_compress_sends_packed_files(page: Page, plain: Sit
 def test_a_file_without_a_packed_form_is_taken_as_it_is(page: Page, plain: Site) -> None:
     page.route("**/*.gz", lambda route: route.fulfill(status=404))
     assert started(page, plain.url)[:2] == ["number", "2.5"]
+
+
+LATE_FILES = "**/python/{python_stdlib,tabgrad}-*.zip"
+LATER = """
+layer = tg.nn.Linear(3, 2)
+optimizer = tg.optim.SGD(layer.parameters(), lr=0.1)
+layer(tg.ones(4, 3)).softmax(-1).sum().backward()
+optimizer.step()
+print(tg.ones(3).sum().item())
+import colorsys
+from tabgrad import distributions
+print(colorsys.rgb_to_hls(1, 0, 0)[1], distributions.Normal(0.0, 1.0).mean.item())
+"""
+
+
+def test_python_starts_before_all_can_be_imported_and_imports_wait(
+    page: Page, site_url: str
+) -> None:
+    held: list[Route] = []
+    page.route(LATE_FILES, lambda route: held.append(route))
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    desk.write(f"import tabgrad as tg\n{LATER}")
+    desk.press()
+    desk.until_output("3.0")
+    desk.page.wait_for_timeout(500)
+    assert (desk.output, desk.stage) == ("3.0\n", "Running…")
+    assert len(held) == 2
+    for route in held:
+        route.continue_()
+    desk.until_stage("Finished")
+    assert desk.output == "3.0\n0.5 0.0\n"
+
+
+def test_what_can_not_be_fetched_is_said_at_the_import(page: Page, site_url: str) -> None:
+    page.route(LATE_FILES, lambda route: route.abort())
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    output = desk.run(f"import tabgrad as tg\n{LATER}")
+    assert output.startswith("3.0\n")
+    assert "ImportError: colorsys: Python's library could not be fetched" in output

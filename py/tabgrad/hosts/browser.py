@@ -4,6 +4,7 @@ This is the only module that imports Pyodide's modules, and only inside function
 type-checked) anywhere. The bridge is JavaScript text inside the package: a page needs no code of its own.
 """
 
+import functools
 import pkgutil
 import re
 from collections.abc import Sequence
@@ -150,6 +151,7 @@ def has_webgpu() -> bool:
     return bool(getattr(getattr(js, "navigator", None), "gpu", None))
 
 
+@functools.cache
 def bridge_source() -> str:
     """Join the bridge's files into the text of one JavaScript module.
 

@@ -26,12 +26,14 @@ import runnerSource from "./runner.py";
  *   lost(message: string): void,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
+ *   library: Promise<void> | undefined,
  *   load_numpy(): Promise<void>,
  * }} Page  what the runner may ask of the worker
  */
 
 const FOLDER = "https://files.invalid/"; // Pyodide wants addresses; nothing lies there
 const STDLIB = "python_stdlib.zip";
+const LIBRARY = "/lib/python314.zip";
 const ARCHIVE = "/lib/tabgrad.zip"; // where the snapshot has imported it from
 const EMPTY_ZIP = new Uint8Array([80, 75, 5, 6, ...new Array(18).fill(0)]);
 const MODULES = "/lib/page"; // where runner.py finds its own modules
@@ -40,9 +42,12 @@ const RENEW = "import random; random.seed()";
 
 /** @typedef {(settings: Record<string, any>) => Promise<any>} CreateModule */
 
+/** @typedef {{ pyodide: Pyodide, library: Promise<void> }} Started  `library` is there when all can be imported */
+
 /**
- * Start Python from its snapshot, or without where that can't be used; tabgrad can be imported then.
- * @param {Files} files @returns {Promise<Pyodide>}
+ * Start Python from its snapshot, or without where that can't be used; tabgrad can be imported then. What the
+ * snapshot has not imported comes a little later.
+ * @param {Files} files @returns {Promise<Started>}
  */
 export async function startPython(files) {
   const create = await moduleOf(files);
@@ -53,24 +58,31 @@ export async function startPython(files) {
     const ground = new Ground(create, snapshot.length);
     const pyodide = await loaded(files, ground.create, snapshot);
     ground.settle();
-    pyodide.FS.writeFile("/lib/python314.zip", new Uint8Array(await files.get(STDLIB)));
-    pyodide.FS.writeFile(ARCHIVE, new Uint8Array(await files.get("tabgrad.zip")));
     pyodide.runPython(RENEW);
-    return pyodide;
+    return { pyodide, library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: "tabgrad.zip" }) };
   } catch (error) {
     console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
     return await afresh(files, create);
   } finally {
-    for (const name of files.promises.keys()) if (name !== "numpy.whl") files.forget(name);
+    for (const name of ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"]) files.forget(name);
   }
 }
 
-/** @param {Files} files @param {CreateModule} create */
+/** @param {Files} files @param {CreateModule} create @returns {Promise<Started>} */
 async function afresh(files, create) {
   const pyodide = await loaded(files, create, undefined);
-  pyodide.FS.writeFile(ARCHIVE, new Uint8Array(await files.get("tabgrad.zip")));
+  files.forget(STDLIB);
+  await lay(files, pyodide, { [ARCHIVE]: "tabgrad.zip" });
   pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
-  return pyodide;
+  return { pyodide, library: Promise.resolve() };
+}
+
+/** Lay files where Python looks for them. @param {Files} files @param {Pyodide} pyodide @param {Record<string, string>} names */
+async function lay(files, pyodide, names) {
+  for (const [path, name] of Object.entries(names)) {
+    pyodide.FS.writeFile(path, new Uint8Array(await files.get(name)));
+    files.forget(name);
+  }
 }
 
 /** @param {Files} files @returns {Promise<CreateModule>} */

@@ -3,8 +3,8 @@
 The worker offers the module `tabgrad_page`: `emit(events)` sends progress to the page, `show(place, form,
 data, label)` a picture or table, `hint(text, offer)` what to do about an error, `lost(message)` that the
 device is gone, `pause()` lets messages of the page in, `stopping()` says whether one asked to stop,
-`load_numpy()` loads NumPy's wheel. Each program has a space of its own, named by the page, whose names stay
-until the space is run in again.
+`load_numpy()` loads NumPy's wheel; `library` is a promise until Python's files are there, and then None.
+Each program has a space of its own, named by the page, whose names stay until the space is run in again.
 """
 
 import ast
@@ -27,7 +27,7 @@ import display
 import hints
 import tabgrad_page as page
 from js import Object
-from pyodide.ffi import can_run_sync, run_sync, to_js
+from pyodide.ffi import JsException, can_run_sync, run_sync, to_js
 
 import tabgrad
 from tabgrad.core import settings
@@ -167,8 +167,31 @@ class NumPyOnDemand:
         return importlib.machinery.PathFinder.find_spec(name, path, target)
 
 
+class LibraryFirst:
+    """Lets an import wait until the files lie there from which everything is imported."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """Wait; then everything is left to others."""
+        if page.library is not None:
+            if not can_run_sync():
+                raise ImportError(
+                    f"{name}: Python's library is still being fetched, and nothing can wait for it "
+                    "here; import it at the beginning of the program",
+                    name=name,
+                )
+            try:
+                run_sync(page.library)
+            except JsException as error:
+                raise ImportError(
+                    f"{name}: Python's library could not be fetched ({error}); load the page anew",
+                    name=name,
+                ) from None
+        sys.meta_path.remove(self)
+
+
 feed = Feed()
 sys.meta_path.append(NumPyOnDemand())
+sys.meta_path.insert(0, LibraryFirst())
 
 
 def present(value: Any, place: str) -> None:

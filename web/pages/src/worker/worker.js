@@ -35,8 +35,9 @@ function goOn() {
   if (!paused || stopping) for (const resolve of pausing.splice(0)) resolve();
 }
 
-/** @param {import("pyodide").PyodideInterface} pyodide @returns {import("./boot.js").Page} */
-const pageFor = (pyodide) => ({
+/** @param {import("./boot.js").Started} started @returns {import("./boot.js").Page} */
+const pageFor = ({ pyodide, library }) => ({
+  library,
   emit: (events) => tell({ type: "progress", events }),
   show: (place, form, data, label) => {
     output.flush(); // what was printed before comes before
@@ -53,29 +54,33 @@ const pageFor = (pyodide) => ({
       beckon();
     }),
   stopping: () => stopping,
-  load_numpy: () => {
+  load_numpy: async () => {
     tell({ type: "need", name: "numpy.whl" });
-    return loadNumPy(files, pyodide);
+    await library;
+    await loadNumPy(files, pyodide);
   },
 });
 
 /** @param {Extract<ToWorker, { type: "start" }>} message */
 async function start({ interrupt }) {
   tell({ type: "stage", stage: "python" });
-  const [device, pyodide] = await Promise.all([
+  const [device, begun] = await Promise.all([
     findDevice().then((found) => {
       tell({ type: "device", device: found });
       return found;
     }),
     startPython(files),
   ]);
+  const { pyodide, library } = begun;
   watch(pyodide);
   pyodide.setStdout({ write: output.writer("out") });
   pyodide.setStderr({ write: output.writer("err") });
   if (interrupt) pyodide.setInterruptBuffer(new Uint8Array(interrupt));
   tell({ type: "stage", stage: "library" });
   deny();
-  const page = pageFor(pyodide);
+  const page = pageFor(begun);
+  // who imports before it is there gets the error
+  library.then(() => (page.library = undefined)).catch(() => {});
   const runner = startRunner(pyodide, page);
   if (device.kind === "cpu") {
     tell({ type: "stage", stage: "numpy" });
