@@ -67,6 +67,12 @@ def test_nothing_is_shown_that_a_program_has_not(desk: Desk) -> None:
     assert not desk.page.locator("#training").is_visible()
 
 
+def test_a_bar_without_a_total_is_shown(desk: Desk) -> None:
+    desk.run(SHOW + "with progress.bar() as bar:\n    bar.update(3)\n    bar.log(height=1)\n")
+    assert (desk.page.locator("#count").text_content() or "").startswith("3 steps in")
+    assert desk.page.locator(".chart h3").all_text_contents() == ["Height"]
+
+
 def test_the_panels_of_another_program_never_stay(desk: Desk) -> None:
     desk.run(
         SHOW

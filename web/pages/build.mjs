@@ -1,7 +1,15 @@
 // Bundle the page into a folder that any static host can serve.
 
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build as bundle } from "esbuild";
@@ -55,6 +63,35 @@ const POLICY =
 const frameDocument = (script) =>
   `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>Python</title><script>${script}</script>`;
 
+const ELEMENT = "tabgrad-demo.js";
+const FRAME = "tabgrad-frame.html";
+
+/** The style sheet of the element, as text. */
+async function elementSheet(minify) {
+  const { outputFiles } = await bundle({
+    ...common,
+    entryPoints: [join(here, "styles/element.css")],
+    minify,
+    write: false,
+  });
+  return outputFiles[0].text;
+}
+
+/**
+ * The element for pages of others: one script, and the frame that keeps its worker. Here the frame is a file: a
+ * text would have the policy of the author's page, which need not allow what Python needs.
+ */
+async function buildElement(outdir, { frame, python, production }) {
+  writeFileSync(join(outdir, FRAME), frame);
+  const texts = {
+    "element.css": await elementSheet(production),
+    "python.json": JSON.stringify(python),
+  };
+  const text = await script("demo/element.js", "esm", production, texts);
+  writeFileSync(join(outdir, ELEMENT), `${text}\n`);
+  cpSync(join(here, "demos"), join(outdir, "demos"), { recursive: true });
+}
+
 /** Remove what an earlier build has put into `outdir` itself, its folders apart, and this one has not. */
 function tidy(outdir, kept) {
   for (const entry of readdirSync(outdir, { withFileTypes: true })) {
@@ -98,6 +135,7 @@ export async function build({ outdir, python, wheel, production = true }) {
     legalComments: "linked",
     plugins: [inlined({ "frame.html": frameDocument(frame) })],
   });
+  await buildElement(outdir, { frame: frameDocument(frame), python, production });
   const hash = createHash("sha256").update(frame).digest("base64");
   const page = readFileSync(join(here, "index.html"), "utf8");
   const made = Object.keys(metafile.outputs).map((path) => basename(path));
@@ -112,9 +150,9 @@ export async function build({ outdir, python, wheel, production = true }) {
       .replace("./style.css", `./assets/${named("style", ".css")}`)
       .replace("./main.js", `./assets/${named("main", ".js")}`),
   );
-  const copies = ["favicon.svg", "_headers"];
+  const copies = ["favicon.svg", "_headers", "element.html", "element.css"];
   for (const name of copies) copyFileSync(join(here, name), join(outdir, name));
   copyFileSync(join(here, "../../LICENSE"), join(outdir, "LICENSE.txt"));
-  tidy(outdir, ["index.html", "LICENSE.txt", ...copies]);
+  tidy(outdir, ["index.html", "LICENSE.txt", ELEMENT, FRAME, ...copies]);
   tidy(join(outdir, "assets"), made);
 }

@@ -15,6 +15,8 @@ const AT_ONCE = 1000;
 const EACH_MILLISECOND = 1;
 
 const { port1: page, port2 } = new MessageChannel();
+// This document may be a file of a site. Opened by itself it would be of that site's origin, and keeps nothing.
+if (globalThis.origin !== "null") throw new Error("this frame must be sandboxed");
 keep();
 // Which origin the page has cannot be known here, and nothing is told it but the way in.
 parent.postMessage("entered", "*", [port2]);

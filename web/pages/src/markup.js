@@ -39,13 +39,17 @@ const SVG_ATTRIBUTES = new Set(
 const IMAGE = /^data:image\/(png|jpeg|gif|webp);base64,[\w+/=\s]*$/;
 const ELSEWHERE = /url\s*\(\s*['"]?\s*(?!['"#\s])|image-set|image\s*\(|src\s*\(|@import|\\|\/\*/i;
 const DEEPEST = 200;
+const STYLE = /\sstyle\s*=/gi;
+const ASIDE = "data-style";
 
 /**
  * Put what is harmless in `markup` into an element of `owner`, in the place of what was there.
  * @param {string} markup @param {Document} owner @param {Element} target
  */
 export function rebuild(markup, owner, target) {
-  const parsed = new DOMParser().parseFromString(markup, "text/html");
+  // a style that is parsed would be held against the policy of the page, though nobody sees it there
+  const renamed = markup.replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(STYLE, ` ${ASIDE}=`));
+  const parsed = new DOMParser().parseFromString(renamed, "text/html");
   const kept = owner.createDocumentFragment();
   copy(parsed.body, kept, owner, 0);
   target.replaceChildren(kept);
@@ -75,7 +79,7 @@ function element(node, owner) {
     if (isHarmless(tag, localName, value, drawn)) made.setAttribute(localName, value);
   }
   // set by script, so that a policy against styles in the text need not be lifted
-  const style = node.getAttribute("style");
+  const style = node.getAttribute(ASIDE) ?? node.getAttribute("style");
   if (style && !ELSEWHERE.test(style)) {
     /** @type {HTMLElement | SVGElement} */ (made).style.cssText = style;
   }

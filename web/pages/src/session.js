@@ -42,6 +42,7 @@ export class Session {
     this.queued = null;
     /** @type {ReturnType<typeof setTimeout>[]} what happens if a stop is not obeyed */
     this.threats = [];
+    this.endAfter = END_AFTER; // milliseconds that a stop may take before the worker is ended
     this.calls = 0;
     /** @type {Map<number, { resolve(answer: Answer): void, reject(error: Error): void }>} */
     this.answers = new Map();
@@ -115,6 +116,11 @@ export class Session {
     this.send({ type: "press", space, name });
   }
 
+  /** Let a program that shows progress wait, or go on. @param {boolean} wait */
+  pause(wait) {
+    this.send({ type: "pause", wait });
+  }
+
   /** Stop the program: by asking it if that helps, otherwise with its worker. */
   stop() {
     if (this.queued) {
@@ -130,7 +136,7 @@ export class Session {
       this.drop("the program was stopped");
       this.listener.ended("restarted", "");
       this.start();
-    }, END_AFTER);
+    }, this.endAfter);
     this.threats = [interrupt, end];
   }
 

@@ -38,7 +38,12 @@ function goOn() {
 /** @param {import("./boot.js").Started} started @returns {import("./boot.js").Page} */
 const pageFor = ({ pyodide, library }) => ({
   library,
-  emit: (events) => tell({ type: "progress", events }),
+  // Python's None is undefined here, and a bar without a total has null
+  emit: (events) =>
+    tell({
+      type: "progress",
+      events: events.map((e) => (e.event === "start" ? { ...e, total: e.total ?? null } : e)),
+    }),
   show: (place, form, data, label) => {
     output.flush(); // what was printed before comes before
     tell({ type: "shown", place, form: /** @type {Form} */ (form), data, label });

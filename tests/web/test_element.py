@@ -1,0 +1,244 @@
+"""`<tabgrad-demo>` in a page that isn't ours, under a strict policy, on a host that sends no header."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.web.chromium import FLAGS, executable
+from tests.web.site import ROOT
+from tests.web.stage import Stage
+
+START = 90_000
+
+
+class Guest:
+    """Drives the elements of one page."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        page.goto(url)
+
+    def part(self, demo: str, part: str) -> str:
+        """What a part of an element says; "" where it is hidden."""
+        said: str = self.page.evaluate(
+            "([demo, part]) => { const e = document.getElementById(demo).root.getElementById(part);"
+            " return e.hidden ? '' : e.textContent; }",
+            [demo, part],
+        )
+        return said
+
+    def until(self, demo: str, part: str, words: str, timeout: float = 30_000) -> None:
+        """Wait until a part of an element says something."""
+        self.page.wait_for_function(
+            "([demo, part, words]) => document.getElementById(demo).root.getElementById(part)"
+            ".textContent.includes(words)",
+            arg=[demo, part, words],
+            timeout=timeout,
+        )
+
+    def press(self, demo: str) -> None:
+        """Click the button that runs and stops."""
+        self.page.locator(f"#{demo} >> #run").click()
+
+
+def serve(*mounts: str) -> Iterator[str]:
+    """A plain host, as most are: no headers."""
+    options = [part for mount in mounts for part in ("--mount", mount)]
+    server = subprocess.Popen(
+        ["node", ".dev/server.mjs", *options, "--plain"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    yield server.stdout.readline().strip()
+    server.terminate()
+    server.wait(10)
+    server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def host(stage: Stage) -> Iterator[str]:
+    """A site of someone else, with what the build makes under some folder of its own."""
+    assert stage.site.url  # built
+    yield from serve("/lessons/=tests/web/guest", "/tools/tabgrad/=web/dist")
+
+
+@pytest.fixture
+def guest(browser: Browser, host: str) -> Iterator[Guest]:
+    """The page of someone else; nothing may violate its policy, nor be thrown in it."""
+    wrong: list[str] = []
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_viewport_size({"width": 1000, "height": 1600})
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda m: wrong.append(m.text) if "Content Security" in m.text else None)
+        page.add_init_script(
+            "document.addEventListener('DOMContentLoaded', () => {"
+            " const far = document.getElementById('far'); if (far) far.style.height = '3000px'; })"
+        )
+        yield Guest(page, host + "lessons/")
+    assert wrong == []
+
+
+def test_two_on_one_page_share_one_python(guest: Guest) -> None:
+    page = guest.page
+    assert page.frames == [page.main_frame]  # nothing is loaded before it is wanted
+    guest.press("first")
+    guest.until("first", "output", "rate 0.5 True a 1.0", START)
+    assert guest.part("first", "output").startswith("__main__ False\n")
+    guest.until("first", "stage", "Finished")
+    assert len([f for f in page.frames if f.url.endswith("tabgrad-frame.html")]) == 1
+    # the other has names of its own, and a bar and a chart of its own
+    guest.press("second")
+    guest.until("second", "charts", "Count")
+    guest.until("second", "stage", "Running…")
+    # one runs at a time: the first waits for its turn
+    guest.press("first")
+    guest.until("first", "stage", "Waits for the other program")
+    guest.press("second")
+    guest.until("second", "stage", "Stopped")
+    guest.until("first", "stage", "Finished")
+    assert "False" in guest.part("first", "output")
+    assert guest.part("first", "training") == ""
+    assert len([f for f in page.frames if f.url.endswith("tabgrad-frame.html")]) == 1
+    assert page.evaluate("crossOriginIsolated") is False
+
+
+def test_controls_are_bound_to_names(guest: Guest) -> None:
+    page = guest.page
+    assert page.locator("#first button[data-call]").is_disabled()
+    assert page.locator("#first [data-value=rate]").text_content() == "0.5"
+    page.locator("#first select").select_option("b")
+    guest.press("first")
+    guest.until("first", "output", "rate 0.5 True b 1.0", START)
+    guest.until("first", "stage", "Finished")
+    page.locator("#first input[type=checkbox]").uncheck()
+    page.locator("#first input[type=range]").fill("0.75")
+    guest.until("first", "output", "rate 0.75 False b 1.5")
+    assert page.locator("#first [data-value=rate]").text_content() == "0.75"
+    cell = page.frame_locator("#first >> .shown iframe").locator("td")
+    page.wait_for_timeout(300)
+    assert cell.text_content() == "0.75"
+    assert page.locator("#first >> .shown").count() == 1
+    guest.until("first", "stage", "Finished")
+    page.locator("#first button[data-call]").click()
+    page.wait_for_timeout(500)
+    assert guest.part("first", "output").count("rate 0.75 False b 1.5") == 2
+    # as the policy of the author has it, styles in the text do not count, but those of a shown table do
+    assert cell.evaluate("(td) => getComputedStyle(td).color") == "rgb(255, 0, 0)"
+
+
+def test_a_control_reaches_a_program_that_runs(guest: Guest) -> None:
+    guest.press("second")
+    guest.until("second", "charts", "Count", START)
+    guest.page.locator("#second input").fill("1000000")
+    guest.page.wait_for_function(
+        "() => Number(document.getElementById('second').root.querySelector('.chart output').textContent) > 1e6"
+    )
+    guest.press("second")
+    guest.until("second", "stage", "Stopped")
+
+
+def count(guest: Guest) -> str:
+    return guest.part("second", "count")
+
+
+def test_what_nobody_sees_waits_and_yields(guest: Guest) -> None:
+    page = guest.page
+    guest.press("second")
+    guest.until("second", "stage", "Running…", START)
+    guest.until("second", "charts", "Count")
+    page.evaluate("scrollTo(0, 2100)")  # neither it nor what starts at sight
+    page.wait_for_timeout(500)
+    guest.until("second", "stage", "Paused")
+    seen = count(guest)
+    page.wait_for_timeout(500)
+    assert count(guest) == seen
+    page.evaluate("scrollTo(0, 0)")
+    guest.until("second", "stage", "Running…")
+    page.wait_for_function(
+        "(seen) => document.getElementById('second').root.getElementById('count').textContent !== seen",
+        arg=seen,
+    )
+    # another program does not wait for one that nobody sees
+    page.evaluate("document.getElementById('second').style.display = 'none'")
+    page.wait_for_timeout(300)
+    guest.press("first")
+    guest.until("first", "stage", "Finished")
+
+
+def test_it_starts_at_sight_unless_motion_is_unwanted(browser: Browser, host: str) -> None:
+    for motion, runs in (("no-preference", True), ("reduce", False)):
+        with browser.new_context(reduced_motion=motion) as context:  # type: ignore[arg-type]
+            page = context.new_page()
+            guest = Guest(page, host + "lessons/")
+            page.evaluate("document.getElementById('far').style.height = '3000px'")
+            page.wait_for_timeout(300)
+            page.evaluate("scrollTo(0, 1e6)")
+            if runs:
+                guest.until("eager", "charts", "Count", START)
+            else:
+                page.wait_for_timeout(1000)
+                assert guest.part("eager", "stage") == ""
+
+
+def test_what_is_missing_is_said(guest: Guest) -> None:
+    guest.press("missing")
+    guest.until("missing", "told", "/lessons/missing.py cannot be loaded")
+    guest.press("first")
+    guest.until("first", "stage", "Finished", START)
+
+
+def test_without_webgpu_it_says_so_and_runs_on_the_processor(stage: Stage, host: str) -> None:
+    assert stage.browser
+    assert stage.playwright
+    flags = [flag for flag in FLAGS if "webgpu" not in flag]
+    browser = stage.playwright.chromium.launch(
+        executable_path=executable(), args=[*flags, "--no-sandbox"]
+    )
+    with browser:
+        page = browser.new_page()
+        guest = Guest(page, host + "lessons/")
+        guest.press("first")
+        guest.until("first", "output", "rate 0.5 True a 1.0", START)
+        assert "found no adapter" in guest.part("first", "told")
+        assert "runs on the processor" in guest.part("first", "told")
+        guest.press("needy")
+        guest.until("needy", "told", "needs a GPU")
+        assert guest.part("needy", "run") == "Run"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_the_element_runs_both(stage: Stage, browser: Browser, scheme: str) -> None:
+    wrong: list[str] = []
+    for width in (390, 1280):
+        with browser.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport={"width": width, "height": 900},
+        ) as context:
+            page = context.new_page()
+            page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+            guest = Guest(page, stage.site.url + "element.html")
+            page.evaluate(
+                "document.querySelectorAll('tabgrad-demo').forEach((e, i) => { e.id = `d${i}`; })"
+            )
+            guest.press("d0")
+            guest.until("d0", "output", "height after 60 steps", START)
+            guest.until("d0", "stage", "Finished")
+            page.locator("#d0 input").nth(1).fill("0.8")
+            guest.until("d0", "stage", "Finished")
+            if width == 1280:
+                guest.press("d1")
+                guest.until("d1", "stage", "Finished", START)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            path = ROOT / ".cache" / "screenshots" / f"element-{width}-{scheme}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            page.wait_for_timeout(500)
+            page.screenshot(path=path, full_page=True)
+    assert wrong == []

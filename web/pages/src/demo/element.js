@@ -1,0 +1,253 @@
+/** `<tabgrad-demo src="program.py">`: a program that runs in a page of anyone's. docs/element.md tells of it. */
+
+/// <reference path="../text.d.ts" />
+import sheet from "text:element.css";
+import { LONGEST_SOURCE } from "../link.js";
+import { OutputPanel } from "../output.js";
+import { isCalm } from "../page.js";
+import { TrainingPanel } from "../training.js";
+import { ENDS } from "../words.js";
+import { Controls } from "./controls.js";
+import { Hub } from "./hub.js";
+
+/** @typedef {import("../messages.js").Device} Device */
+/** @typedef {import("../messages.js").FromWorker} FromWorker */
+
+const hub = new Hub(new URL("./", import.meta.url));
+const styles = new CSSStyleSheet();
+styles.replaceSync(sheet);
+let count = 0;
+
+/** The parts of an element, all empty. */
+const PARTS = `
+  <div class="demo" part="demo">
+    <div class="head">
+      <strong class="title" id="title"></strong>
+      <span class="stage" id="stage" role="status"></span>
+      <button type="button" class="run" id="run" data-action="run">Run</button>
+    </div>
+    <img class="poster" id="poster" alt="" hidden />
+    <p class="told" id="told" hidden></p>
+    <div class="controls"><slot></slot></div>
+    <section id="training" aria-label="Training" hidden>
+      <div class="progress">
+        <progress id="progress" max="1" value="0" aria-label="Progress"></progress>
+        <span class="count" id="count"></span><span class="rate" id="rate"></span>
+      </div>
+      <div class="charts" id="charts"></div>
+    </section>
+    <div class="output" id="output" role="log" aria-label="Output" tabindex="0" hidden></div>
+    <details class="program"><summary>Program</summary><pre id="source"></pre></details>
+  </div>`;
+
+/** @typedef {import("./hub.js").Demo} Demo */
+
+/** @implements {Demo} */
+export class TabgradDemo extends HTMLElement {
+  constructor() {
+    super();
+    this.space = `demo-${++count}`;
+    this.root = this.attachShadow({ mode: "open" });
+    this.root.adoptedStyleSheets = [styles];
+    const parsed = new DOMParser().parseFromString(PARTS, "text/html");
+    this.root.append(...parsed.body.childNodes);
+    this.output = new OutputPanel(this.piece("output"));
+    this.training = new TrainingPanel({
+      panel: this.piece("training"),
+      bar: /** @type {HTMLProgressElement} */ (this.piece("progress")),
+      count: this.piece("count"),
+      rate: this.piece("rate"),
+      charts: this.piece("charts"),
+    });
+    this.controls = new Controls(this, {
+      set: (name, value) => hub.set(this, name, value),
+      call: (name) => this.call(name),
+    });
+    this.source = "";
+    this.away = false;
+    this.seen = false;
+    this.alive = false; // whether the names of a run are there
+    this.again = ""; // a function to call once more, when the call before has ended
+    this.began = 0;
+    this.watch = new IntersectionObserver((entries) => this.look(entries.at(-1)?.isIntersecting));
+    this.piece("run").addEventListener("click", () => (hub.has(this) ? this.stop() : this.run()));
+    document.addEventListener("visibilitychange", () => this.look());
+  }
+
+  /** @param {string} id @returns {HTMLElement} */
+  piece(id) {
+    return /** @type {HTMLElement} */ (this.root.getElementById(id));
+  }
+
+  connectedCallback() {
+    const label = this.getAttribute("label") ?? this.getAttribute("src") ?? "";
+    this.piece("title").textContent = label;
+    if (!this.hasAttribute("role")) this.setAttribute("role", "group");
+    if (!this.hasAttribute("aria-label")) this.setAttribute("aria-label", label);
+    const poster = /** @type {HTMLImageElement} */ (this.piece("poster"));
+    const address = this.getAttribute("poster");
+    if (address && !this.alive) {
+      poster.src = new URL(address, document.baseURI).href;
+      poster.hidden = false;
+    }
+    this.controls.show();
+    this.controls.enable(this.alive);
+    this.watch.observe(this);
+  }
+
+  disconnectedCallback() {
+    this.watch.disconnect();
+    // what is moved within the page comes back at once
+    queueMicrotask(() => {
+      if (!this.isConnected) hub.drop(this);
+    });
+  }
+
+  /** @param {boolean} [seen] */
+  look(seen = this.seen) {
+    this.seen = seen;
+    const away = !seen || document.hidden;
+    this.away = away;
+    hub.look(this);
+    const stage = this.piece("stage");
+    if (stage.textContent === "Running…" && away) stage.textContent = "Paused";
+    else if (stage.textContent === "Paused" && !away) stage.textContent = "Running…";
+    if (!away) this.startAtSight();
+  }
+
+  /** Start without being asked, if the author wants that and the visitor bears it. */
+  startAtSight() {
+    const wanted = this.getAttribute("start") === "visible" && !this.alive && !this.began;
+    if (wanted && !isCalm()) this.run();
+  }
+
+  /** Run the program, from its beginning. */
+  async run() {
+    if (hub.has(this)) return;
+    this.began = performance.now();
+    try {
+      if (!this.source) this.source = await this.fetch();
+      this.piece("source").textContent = this.source;
+    } catch (error) {
+      this.tell(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    hub.ask(this);
+    this.show();
+  }
+
+  /** End what the program does. */
+  stop() {
+    this.again = "";
+    hub.stop(this);
+  }
+
+  /** Call a function of the program without arguments; of calls in quick succession the last one counts. @param {string} name */
+  call(name) {
+    if (!this.alive) return;
+    if (hub.has(this)) this.again = name;
+    else hub.ask(this, name);
+  }
+
+  async fetch() {
+    const src = this.getAttribute("src");
+    if (!src) throw new Error("This element names no program: it needs src.");
+    const url = new URL(src, document.baseURI);
+    const response = await fetch(url).catch(() => null);
+    if (!response?.ok) throw new Error(`The program ${url.pathname} cannot be loaded.`);
+    const text = await response.text();
+    if (text.length > LONGEST_SOURCE) throw new Error(`The program ${url.pathname} is too long.`);
+    return text;
+  }
+
+  program() {
+    const name = new URL(this.getAttribute("src") ?? "", document.baseURI).pathname;
+    const { source, space } = this;
+    const values = this.controls.values;
+    return {
+      ...{ name: name.slice(name.lastIndexOf("/") + 1) || "program.py", source, space },
+      ...{ seed: null, device: /** @type {const} */ ("auto"), values },
+    };
+  }
+
+  /** Whether the program may run on this device; says so where it is the processor. @param {Device} device */
+  accepts({ kind, reason }) {
+    const refused = kind === "cpu" && this.getAttribute("needs") === "webgpu";
+    if (kind === "cpu") {
+      const then = refused
+        ? "This program needs a GPU."
+        : "The program runs on the processor, slower.";
+      this.tell(`${reason} ${then}`);
+    }
+    if (refused) this.waits("");
+    if (refused) queueMicrotask(() => this.show());
+    return !refused;
+  }
+
+  /** @param {string} words */
+  waits(words) {
+    this.piece("stage").textContent = words;
+    this.show();
+  }
+
+  begins() {
+    if (!this.alive || this.again === "") this.piece("poster").hidden = true;
+    this.began = performance.now();
+    this.piece("stage").textContent = this.away ? "Paused" : "Running…";
+    if (!hub.current?.call) {
+      this.output.clear();
+      this.piece("output").hidden = true;
+      this.training.reset();
+    }
+    this.show();
+  }
+
+  /** @param {FromWorker} message */
+  receive(message) {
+    const { output } = this;
+    if (message.type === "progress") return this.training.show(message.events);
+    if (message.type === "output") {
+      for (const { stream, text } of message.pieces) output.write(stream, text);
+    } else if (message.type === "shown") output.show(message);
+    else if (message.type === "hint") output.note(message.text);
+    else if (message.type === "lost") output.note(message.message);
+    else return;
+    this.piece("output").hidden = false;
+  }
+
+  /** @param {import("./hub.js").Outcome} outcome @param {string} why */
+  ended(outcome, why) {
+    const seconds = ((performance.now() - this.began) / 1000).toFixed(1);
+    this.piece("stage").textContent =
+      outcome === "finished" ? `Finished in ${seconds} s` : ENDS[outcome];
+    this.alive = ["finished", "failed", "stopped"].includes(outcome);
+    if (why) this.tell(why);
+    this.show();
+    this.dispatchEvent(new CustomEvent("ended", { detail: outcome }));
+    const { again } = this;
+    this.again = "";
+    if (again && this.alive) queueMicrotask(() => this.call(again));
+  }
+
+  forgotten() {
+    this.alive = false;
+    this.show();
+  }
+
+  /** Show what can be done now. */
+  show() {
+    const busy = hub.has(this);
+    const button = this.piece("run");
+    button.dataset.action = busy ? "stop" : "run";
+    button.textContent = busy ? "Stop" : this.alive ? "Run again" : "Run";
+    this.controls.enable(this.alive);
+  }
+
+  /** @param {string} words */
+  tell(words) {
+    this.piece("told").textContent = words;
+    this.piece("told").hidden = words === "";
+  }
+}
+
+customElements.define("tabgrad-demo", TabgradDemo);
