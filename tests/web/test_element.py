@@ -188,6 +188,17 @@ def test_it_starts_at_sight_unless_motion_is_unwanted(browser: Browser, host: st
                 assert guest.part("eager", "stage") == ""
 
 
+def test_the_frame_keeps_nothing_without_a_sandbox(browser: Browser, site_url: str) -> None:
+    """Else its worker would be of the site's origin, for whoever opens or frames it."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        with page.expect_event("pageerror") as thrown:
+            page.goto(site_url + "tabgrad-frame.html")
+        assert "must be sandboxed" in str(thrown.value)
+        page.wait_for_timeout(300)
+        assert page.workers == []
+
+
 def test_what_is_missing_is_said(guest: Guest) -> None:
     guest.press("missing")
     guest.until("missing", "told", "/lessons/missing.py cannot be loaded")

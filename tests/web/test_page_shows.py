@@ -113,6 +113,21 @@ def test_the_value_of_a_last_expression_is_shown(desk: Desk) -> None:
     assert 15 < height["height"] < 60
 
 
+def test_drawings_of_viz_are_shown(desk: Desk) -> None:
+    desk.run(
+        SHOW
+        + "import tabgrad as tg\nprogress.show('words')\nprogress.show(tg.viz.show({'loss': [3.0, 2.0]}))\n"
+        + "tg.viz.show(tg.rand(16, 16))",
+        60_000,
+    )
+    assert desk.output == "words\n"
+    shown(desk).locator("svg path").wait_for()
+    picture = shown(desk, 1).locator("svg image, svg rect, img").first
+    picture.wait_for()
+    if picture.evaluate("(e) => e.localName") == "image":
+        assert (picture.get_attribute("href") or "").startswith("data:image/png;base64,")
+
+
 def test_an_error_of_what_draws_is_an_error_of_the_program(desk: Desk) -> None:
     output = desk.run("class Odd:\n    def _repr_html_(self):\n        return 1 / 0\n\nOdd()")
     assert "ZeroDivisionError" in output

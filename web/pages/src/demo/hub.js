@@ -57,6 +57,7 @@ export class Hub {
   /** Run the program of an element, or call one of its functions, when its turn comes. @param {Demo} demo */
   ask(demo, call = "") {
     if (this.jobs.some((job) => job.demo === demo)) return;
+    if (!call && this.device && !demo.accepts(this.device)) return;
     this.demos.add(demo);
     this.jobs.push({ demo, call });
     if (!this.started) {
@@ -78,7 +79,7 @@ export class Hub {
     const job = this.jobs.shift();
     if (!job) return;
     const { demo, call } = job;
-    if (this.device && !demo.accepts(this.device)) {
+    if (!call && this.device && !demo.accepts(this.device)) {
       queueMicrotask(() => this.next());
       return;
     }

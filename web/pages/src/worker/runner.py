@@ -104,13 +104,13 @@ class Feed:
                 f"show: a page takes at most {MOST_SHOWN} values of one run; give them a place, "
                 "where each replaces the one before"
             )
-        present(value, "")
+        present(value, "", str)
 
     def flush(self) -> None:
         """Send what has gathered."""
         places, self.places = self.places, {}
         for place, value in places.items():
-            present(value, place)
+            present(value, place, str)
         events = [*self.counts.values(), *self.events]
         self.counts.clear()
         self.events.clear()
@@ -194,16 +194,16 @@ sys.meta_path.append(NumPyOnDemand())
 sys.meta_path.insert(0, LibraryFirst())
 
 
-def present(value: Any, place: str) -> None:
-    """Show a value on the page: drawn if it can be, otherwise as text."""
+def present(value: Any, place: str, text: Callable[[Any], str] = repr) -> None:
+    """Show a value on the page: drawn if it can be, otherwise as its text."""
     made = display.drawn(value)
     sys.stdout.flush()
     if made is not None:
         page.show(place, *made, type(value).__name__)
     elif place:
-        page.show(place, "text", repr(value)[: display.MOST], type(value).__name__)
+        page.show(place, "text", text(value)[: display.MOST], type(value).__name__)
     else:
-        print(repr(value))
+        print(text(value))
 
 
 def code_of(source: str, name: str, values: dict[str, Any]) -> types.CodeType:
