@@ -38,7 +38,9 @@ export class Sandbox {
     /** Called with the share of the bytes that are here. @type {(share: number) => void} */
     this.loading = () => {};
     this.bytes = 0;
-    Promise.all(FILES.map((name) => this.give(name))).then(() => LATER.map((name) => this.give(name)));
+    Promise.all(FILES.map((name) => this.give(name))).then(() =>
+      LATER.map((name) => this.give(name)),
+    );
     document.body.append(frame);
   }
 

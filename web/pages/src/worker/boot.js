@@ -59,7 +59,10 @@ export async function startPython(files) {
     const pyodide = await loaded(files, ground.create, snapshot);
     ground.settle();
     pyodide.runPython(RENEW);
-    return { pyodide, library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: "tabgrad.zip" }) };
+    return {
+      pyodide,
+      library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: "tabgrad.zip" }),
+    };
   } catch (error) {
     console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
     return await afresh(files, create);

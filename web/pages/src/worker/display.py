@@ -1,6 +1,6 @@
 """What a value looks like on the page: HTML, a drawing or an image; None where its text will do."""
 
-import base64
+import binascii
 import io
 import sys
 from typing import Any
@@ -13,14 +13,14 @@ def drawn(value: Any) -> tuple[str, str] | None:
     if isinstance(value, type):
         return None
     if "matplotlib" in sys.modules and hasattr(value, "savefig"):
-        return bounded("png", base64.b64encode(figure(value)).decode())
+        return bounded("png", binascii.b2a_base64(figure(value), newline=False).decode())
     for name, form in (("_repr_html_", "html"), ("_repr_svg_", "svg"), ("_repr_png_", "png")):
         method = getattr(value, name, None)
         made = method() if callable(method) else None
         if isinstance(made, tuple):  # with metadata
             made = made[0]
         if form == "png" and isinstance(made, bytes):
-            made = base64.b64encode(made).decode()
+            made = binascii.b2a_base64(made, newline=False).decode()
         if isinstance(made, str) and made:
             return bounded(form, made)
     return None
