@@ -135,7 +135,7 @@ def test_tqdm_draws_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, parts in {
         "tabgrad_page": {}, "js": {"Object": types.SimpleNamespace(fromEntries=dict)}, "pyodide": {},
-        "pyodide.ffi": {"can_run_sync": bool, "run_sync": None, "to_js": None},
+        "pyodide.ffi": {"JsException": OSError, "can_run_sync": bool, "run_sync": None, "to_js": None},
     }.items():  # fmt: skip
         fake = types.ModuleType(name)
         vars(fake).update(parts)
