@@ -128,6 +128,20 @@ def test_drawings_of_viz_are_shown(desk: Desk) -> None:
         assert (picture.get_attribute("href") or "").startswith("data:image/png;base64,")
 
 
+def test_steps_of_a_backward_pass_are_chosen_by_styles_alone(desk: Desk) -> None:
+    desk.run(
+        "import tabgrad as tg\nx = tg.ones(2, requires_grad=True)\ntg.viz.steps((x * x).sum())",
+        60_000,
+    )
+    inside = shown(desk)
+    inside.locator("label").nth(1).wait_for()
+    assert inside.locator("svg >> visible=true").count() == 1
+    first = inside.locator("p >> visible=true").text_content()
+    inside.locator("label").nth(1).click()
+    assert inside.locator("svg >> visible=true").count() == 1
+    assert inside.locator("p >> visible=true").text_content() != first
+
+
 def test_an_error_of_what_draws_is_an_error_of_the_program(desk: Desk) -> None:
     output = desk.run("class Odd:\n    def _repr_html_(self):\n        return 1 / 0\n\nOdd()")
     assert "ZeroDivisionError" in output

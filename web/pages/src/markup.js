@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const HTML_TAGS = new Set(
   (
     "a abbr article aside b blockquote br caption center code col colgroup dd del details dfn div dl dt em " +
-    "figcaption figure footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark meter nav ol p pre " +
+    "figcaption figure footer h1 h2 h3 h4 h5 h6 header hr i img input ins kbd label li main mark meter nav ol p pre " +
     "progress q rp rt ruby s samp section small span strong sub summary sup table tbody td tfoot th thead " +
     "time tr tt u ul var wbr"
   ).split(" "),
@@ -40,6 +40,8 @@ const IMAGE = /^data:image\/(png|jpeg|gif|webp);base64,[\w+/=\s]*$/;
 const ELSEWHERE = /url\s*\(\s*['"]?\s*(?!['"#\s])|image-set|image\s*\(|src\s*\(|@import|\\|\/\*/i;
 const DEEPEST = 200;
 const STYLE = /\sstyle\s*=/gi;
+const SHEET = "x-style"; // a style sheet that is not parsed as one
+const CHOICE = new Set(["checked", "class", "for", "id", "name"]);
 const ASIDE = "data-style";
 
 /**
@@ -48,11 +50,26 @@ const ASIDE = "data-style";
  */
 export function rebuild(markup, owner, target) {
   // a style that is parsed would be held against the policy of the page, though nobody sees it there
-  const renamed = markup.replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(STYLE, ` ${ASIDE}=`));
+  const renamed = markup
+    .replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(STYLE, ` ${ASIDE}=`))
+    .replace(/<(\/?)style\b/gi, `<$1${SHEET}`);
   const parsed = new DOMParser().parseFromString(renamed, "text/html");
   const kept = owner.createDocumentFragment();
   copy(parsed.body, kept, owner, 0);
   target.replaceChildren(kept);
+  const sheets = [...parsed.querySelectorAll(SHEET)].map((sheet) => sheet.textContent ?? "");
+  dress(owner, sheets.filter((text) => !ELSEWHERE.test(text)).join("\n"));
+}
+
+/** Give a document a style sheet, by script as styles of elements. @param {Document} owner @param {string} text */
+function dress(owner, text) {
+  const inside = /** @type {typeof globalThis | null} */ (
+    /** @type {unknown} */ (owner.defaultView)
+  );
+  if (!inside) return;
+  const sheet = new inside.CSSStyleSheet();
+  sheet.replaceSync(text);
+  owner.adoptedStyleSheets = [sheet];
 }
 
 /** @param {Node} from @param {Node} to @param {Document} owner @param {number} depth */
@@ -74,10 +91,13 @@ function element(node, owner) {
   const drawn = node.namespaceURI === SVG;
   const tag = node.localName;
   if (!(drawn ? SVG_TAGS : HTML_TAGS).has(tag)) return null;
+  const type = tag === "input" ? (node.getAttribute("type") ?? "").toLowerCase() : "";
+  if (tag === "input" && type !== "radio" && type !== "checkbox") return null;
   const made = drawn ? owner.createElementNS(SVG, tag) : owner.createElement(tag);
   for (const { localName, value } of node.attributes) {
     if (isHarmless(tag, localName, value, drawn)) made.setAttribute(localName, value);
   }
+  if (type) made.setAttribute("type", type);
   // set by script, so that a policy against styles in the text need not be lifted
   const style = node.getAttribute(ASIDE) ?? node.getAttribute("style");
   if (style && !ELSEWHERE.test(style)) {
@@ -92,6 +112,7 @@ function isHarmless(tag, name, value, drawn) {
     return (tag === "use" && value.startsWith("#")) || isImage(tag, "image", value);
   if (name === "src") return isImage(tag, "img", value);
   if (name.startsWith("aria-")) return true;
+  if (tag === "input" || tag === "label") return CHOICE.has(name);
   return (drawn ? SVG_ATTRIBUTES : HTML_ATTRIBUTES).has(name) && !ELSEWHERE.test(value);
 }
 
