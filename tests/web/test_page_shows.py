@@ -113,6 +113,17 @@ def test_the_value_of_a_last_expression_is_shown(desk: Desk) -> None:
     assert 15 < height["height"] < 60
 
 
+def test_the_end_stays_in_view_when_pictures_come(desk: Desk) -> None:
+    desk.run(
+        SHOW
+        + "class H:\n    def _repr_html_(self):\n        return '<p>line</p>' * 40\n"
+        + "for _ in range(3):\n    progress.show(H())\nprint('end')"
+    )
+    desk.page.wait_for_timeout(500)
+    left = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight"
+    assert desk.page.locator("#output").evaluate(left) < 24
+
+
 def test_drawings_of_viz_are_shown(desk: Desk) -> None:
     desk.run(
         SHOW

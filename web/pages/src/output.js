@@ -46,7 +46,7 @@ export class OutputPanel {
     const there = this.places.get(place);
     if (there?.shown) return there.shown.set(form, data, label);
     this.draw();
-    const shown = new Shown();
+    const shown = new Shown((change) => this.follow(change));
     this.put({ element: shown.element, lines: LINES_OF_SHOWN, shown });
     if (place) this.places.set(place, /** @type {Block} */ (this.blocks.at(-1)));
     this.follow(() => shown.set(form, data, label));

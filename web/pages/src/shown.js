@@ -19,7 +19,9 @@ onColours(() => {
 });
 
 export class Shown {
-  constructor() {
+  /** @param {(change: () => void) => void} follow does what changes the height */
+  constructor(follow) {
+    this.follow = follow;
     this.element = document.createElement("div");
     this.element.className = "shown";
     /** @type {HTMLIFrameElement | null} */
@@ -58,7 +60,7 @@ export class Shown {
       canvas.setAttribute("aria-label", `Image: ${label}`);
       canvas.getContext("2d")?.drawImage(image, 0, 0);
       image.close();
-      this.element.replaceChildren(canvas);
+      this.follow(() => this.element.replaceChildren(canvas));
     } catch {
       this.element.replaceChildren(`(${label}: its image cannot be read)`);
     }
@@ -113,6 +115,11 @@ export class Shown {
     const { body, documentElement: root } = inside;
     const bar = root.scrollWidth > root.clientWidth ? 16 : 0;
     const height = Math.min(Math.ceil(body.getBoundingClientRect().height) + bar, HIGHEST);
-    if (this.frame.style.height !== `${height}px`) this.frame.style.height = `${height}px`;
+    const { style } = this.frame;
+    if (style.height !== `${height}px`) {
+      this.follow(() => {
+        style.height = `${height}px`;
+      });
+    }
   }
 }
