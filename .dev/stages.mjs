@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { check } from "./check.mjs";
-import { at, cache, root, tool } from "./places.mjs";
+import { at, cache, root, tool, windows } from "./places.mjs";
 import { must, run } from "./terminal.mjs";
 
 const results = join(cache, "results");
@@ -133,7 +133,8 @@ export const stages = {
     about: "everything that needs no device: NumPy, rules, plans, packaging",
     needs: [],
     run: () => {
-      const elsewhere = ["--ignore=tests/protocol", "--ignore=tests/web", "-m", "not nvrtc"];
+      const folders = ["protocol", "web", "distributed"];
+      const elsewhere = [...folders.map((name) => `--ignore=tests/${name}`), "-m", "not nvrtc"];
       return pytest("hostless", [...elsewhere, ...PARALLEL], minutes(10));
     },
   },
@@ -145,6 +146,12 @@ export const stages = {
         await pytest("protocol", ["tests/protocol"], minutes(5)),
         await nodeTest(join("tests", "protocol"), minutes(5)),
       ),
+  },
+  mpi: {
+    about: "programs in several processes, over MPI",
+    needs: [],
+    // no wheel of Open MPI is for Windows
+    run: () => (windows ? none : pytest("mpi", ["tests/distributed", ...PARALLEL], minutes(10))),
   },
   cuda: {
     about: "every CUDA kernel through the compiler NVRTC, which needs no GPU",

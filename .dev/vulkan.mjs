@@ -32,6 +32,6 @@ export async function setUpVulkan() {
     "No Vulkan driver was found, which wgpu-py needs. Install your GPU's, or Mesa's software one:\n" +
       "    Fedora: sudo dnf install mesa-vulkan-drivers vulkan-loader\n" +
       "    Arch:   sudo pacman -S vulkan-swrast vulkan-icd-loader\n" +
-      "or leave that stage out: npm test -- --only check,hostless,protocol,cuda,browser",
+      "or leave that stage out: npm test -- --only check,hostless,protocol,mpi,cuda,browser",
   );
 }

@@ -19,6 +19,11 @@ def test_collective_calls(device: str) -> None:
     assert done.count("is done") == count
 
 
+def test_collective_calls_over_nccl() -> None:
+    """It is a stand-in: what is called with what, not NCCL."""
+    assert launching.run(2, "nccl").count("is done") == 2
+
+
 def errors(kind: str, *options: str, env: dict[str, str] | None = None) -> dict[int, str]:
     """Run a program in which rank 1 goes wrong; return what each rank raised, and check when."""
     done = launching.start(3, "failures", kind, options=options, env=env)
@@ -26,8 +31,8 @@ def errors(kind: str, *options: str, env: dict[str, str] | None = None) -> dict[
     found = {}
     for rank, seconds, text in re.findall(r"rank (\d) got it after (\S+) s: (.*)", done.stdout):
         found[int(rank)] = text
-        # a deadline is 2 s; the late rank itself comes half a second after it; starting takes a part of one
-        assert float(seconds) < 3.5, done.stdout
+        # a deadline is 2 s, and the late rank itself comes 1.5 s after it; cores that are busy take their time
+        assert float(seconds) < 5.0, done.stdout
     assert found, done.stdout + done.stderr
     return found
 

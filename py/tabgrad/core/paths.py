@@ -30,6 +30,14 @@ PATHS = {
         "tabgrad.cuda: get_rng_state get_rng_state_all initial_seed manual_seed manual_seed_all seed seed_all "
         "set_rng_state set_rng_state_all"
     ),
+    "distributed.distributed_c10d": (
+        "tabgrad.distributed: Backend GroupMember P2POp ProcessGroup ReduceOp Work all_gather "
+        "all_gather_into_tensor all_gather_object all_reduce all_to_all all_to_all_single barrier "
+        "batch_isend_irecv broadcast broadcast_object_list destroy_process_group gather gather_object "
+        "get_backend get_global_rank get_group_rank get_process_group_ranks get_rank get_world_size group "
+        "init_process_group irecv is_available is_initialized isend monitored_barrier new_group recv "
+        "reduce reduce_scatter reduce_scatter_tensor scatter scatter_object_list send"
+    ),
     "distributed.optim": (
         "tabgrad.optim.zero: ZeroRedundancyOptimizer tabgrad.optim.local_sgd: PostLocalSGDOptimizer"
     ),

@@ -6,6 +6,7 @@ browser tab, or where neither engine is installed, `is_available()` is False and
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tabgrad.core.submodules import missing_from
@@ -21,6 +22,16 @@ from tabgrad.distributed.starting import *  # noqa: F403
 from tabgrad.distributed.work import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from tabgrad.distributed import tensor as tensor
+    from tabgrad.distributed import (
+        algorithms as algorithms,
+        checkpoint as checkpoint,
+        tensor as tensor,
+    )  # fmt: skip
 else:
-    __getattr__ = missing_from(__name__)
+    _missing = missing_from(__name__)
+
+    def __getattr__(name: str) -> object:
+        """Import a submodule when it is asked for."""
+        if name in ("algorithms", "checkpoint", "tensor"):
+            return import_module(f"{__name__}.{name}")
+        return _missing(name)

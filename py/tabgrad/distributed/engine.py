@@ -46,7 +46,7 @@ class Operation:
         self.error: BaseException | None = None
         self.source = -1
         self.began = time.monotonic()
-        self.ended = 0.0
+        self.given = self.ended = 0.0
         self.asked = False
         self.timeout = timeout
         self.peers: list[int] | None = None
@@ -119,6 +119,7 @@ class Engine:
 
     def add(self, operation: Operation, ordered: bool = True) -> None:
         """Begin an operation, after those of its group that were begun before it if `ordered`."""
+        operation.given = time.monotonic()
         if self.broken is not None:
             operation.fail(DistBackendError(self.broken))
             return
@@ -135,12 +136,13 @@ class Engine:
         with self.lock:
             if self.stopped:
                 return False
-            self.messages.serve(self)
             for queue in self.queues.values():
                 while queue and self._moved(queue[0]):
                     del queue[:1]  # a failure has emptied it
             going = [op for op in list(self.loose) if not self._moved(op)]
             self.loose[:] = [op for op in going if not op.done]
+            # after what could be completed: a rank that has ended may have taken part in it
+            self.messages.serve(self)
             return any(self.queues.values()) or bool(self.loose)
 
     def _moved(self, operation: Operation) -> bool:

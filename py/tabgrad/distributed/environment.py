@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 from tabgrad.distributed.reducing import DebugLevel
 
@@ -91,6 +92,16 @@ def is_backend_available(backend: str) -> bool:
     )()
 
 
+def get_default_backend_for_device(device: Any) -> str:
+    """Return the engine that tensors of a device are sent by if none is named: MPI, which takes all devices.
+
+    >>> import tabgrad as tg
+    >>> tg.distributed.get_default_backend_for_device("cpu")
+    'mpi'
+    """
+    return "mpi"
+
+
 def is_torchelastic_launched() -> bool:
     """Whether `torchrun` started this process; it sets TORCHELASTIC_RUN_ID."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -145,7 +156,8 @@ def set_debug_level_from_env() -> None:
 
 
 __all__ = [
-    "get_debug_level", "get_node_local_rank", "is_available", "is_backend_available", "is_gloo_available",
-    "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available",
-    "is_xccl_available", "set_debug_level", "set_debug_level_from_env",
+    "get_debug_level", "get_default_backend_for_device", "get_node_local_rank", "is_available",
+    "is_backend_available", "is_gloo_available", "is_mpi_available", "is_nccl_available",
+    "is_torchelastic_launched", "is_ucc_available", "is_xccl_available", "set_debug_level",
+    "set_debug_level_from_env",
 ]  # fmt: skip

@@ -38,7 +38,10 @@ class ProcessGroup:
         """The bytes of the values that this rank has given to collective calls."""
         self.unbegun: list[Work] = []
         self.trace: list[tuple[str, float, float]] | None = None
-        """When collective calls began and ended (`time.monotonic`), once this is a list."""
+        """When the values of calls went to the engine and when they were there, once this is a list.
+
+        The times are those of `time.monotonic`.
+        """
 
     group_name = property(lambda self: self.name)
     group_desc = property(lambda self: self.description)
@@ -87,7 +90,7 @@ class ProcessGroup:
         def end() -> None:
             finish(arrays)
             if self.trace is not None:
-                self.trace.append((str(operation), operation.began, operation.ended))
+                self.trace.append((str(operation), operation.given, operation.ended))
 
         self.begin_all()
         work = Work(self.engine, operation, tensors, hand_over, end)

@@ -28,6 +28,8 @@ class Messages:
         self.answers: dict[str, dict[int, tuple[int, str]]] = {}
         self.gone: dict[int, tuple[str, dict[str, int]]] = {}
         """What the ranks that have ended said, and how many calls they had begun in each group."""
+        self.silent: set[int] = set()
+        """The ranks that have not answered."""
         self.buffer = bytearray(SIZE)
         self.sent: list[tuple[Any, bytes]] = []
         self.request: Any = None
@@ -131,6 +133,7 @@ class Messages:
             elif not operation.asked:
                 continue
             elif rank not in answers:
+                self.silent.add(rank)
                 words.append(f"rank {rank} does not answer: it is dead, stopped or out of reach")
             elif operation.number and answers[rank][0] < operation.number:
                 count, doing = answers[rank]

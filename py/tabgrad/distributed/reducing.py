@@ -18,6 +18,26 @@ class ReduceOp(Enum):
     BXOR = 7
 
 
+class Backend(str):
+    """The names of engines; MPI and NCCL are here.
+
+    >>> import tabgrad as tg
+    >>> tg.distributed.Backend("MPI") == tg.distributed.Backend.MPI
+    True
+    """
+
+    UNDEFINED = "undefined"
+    GLOO = "gloo"
+    NCCL = "nccl"
+    UCC = "ucc"
+    MPI = "mpi"
+    XCCL = "xccl"
+
+    def __new__(cls, name: str) -> Backend:
+        """Make a name, in lower case."""
+        return super().__new__(cls, name.lower())
+
+
 class DebugLevel(IntEnum):
     """How much of what the processes do is checked: with DETAIL, every collective call."""
 
@@ -26,4 +46,4 @@ class DebugLevel(IntEnum):
     DETAIL = 2
 
 
-__all__ = ["DebugLevel", "ReduceOp"]
+__all__ = ["Backend", "DebugLevel", "ReduceOp"]

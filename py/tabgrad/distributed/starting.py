@@ -281,8 +281,8 @@ def _abort(engine: Engine) -> None:
     messages = engine.messages
     with engine.lock:
         messages.tell_ended("has ended, after an error", failed=False)
-    seconds = min(5.0, State.world.timeout if State.world else 5.0)
-    engine.serve_for(seconds, lambda: len(messages.gone) == messages.size - 1)
+    everyone = set(range(messages.size)) - {messages.rank}
+    engine.serve_for(5.0, lambda: everyone <= messages.silent | messages.gone.keys())
     engine.serve_for(0.05)
     engine.stopped = True
     engine.mpi.COMM_WORLD.Abort(1)

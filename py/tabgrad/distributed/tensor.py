@@ -14,9 +14,10 @@ class DTensor:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise RuntimeError: tabgrad runs in one process."""
+        """Raise RuntimeError: no tensor is spread over processes."""
         raise RuntimeError(
-            "DTensor: tabgrad runs in one process, so no tensor is spread over several"
+            "DTensor: no tensor is spread over processes; DistributedDataParallel gives each process a whole "
+            "model, and ZeroRedundancyOptimizer a part of the optimizer's state"
         )
 
 

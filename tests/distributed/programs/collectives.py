@@ -11,7 +11,8 @@ import tabgrad.distributed as dist
 
 DEVICE = sys.argv[1] if len(sys.argv) > 1 else "cpu"
 tg.set_default_device(DEVICE)
-dist.init_process_group("mpi")
+BACKEND = sys.argv[2] if len(sys.argv) > 2 else "mpi"
+dist.init_process_group(BACKEND)
 RANK, SIZE = dist.get_rank(), dist.get_world_size()
 DTYPES = [tg.float32, tg.int32, tg.float16]
 if DEVICE == "cpu":
@@ -167,7 +168,7 @@ def check_groups():  # type: ignore[no-untyped-def]
     assert dist.get_world_size(own) == 1
     assert len(parts) == SIZE
     dist.monitored_barrier()
-    assert dist.get_backend() == "mpi"
+    assert dist.get_backend() == BACKEND
     assert dist.group.WORLD is dist.GroupMember.WORLD
 
 

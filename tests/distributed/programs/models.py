@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 from tabgrad.distributed.optim import ZeroRedundancyOptimizer
@@ -194,9 +195,28 @@ def check_compiled() -> None:
     same_grads(compiled.module, alone, "compiled")
 
 
+def check_overlap() -> None:
+    """Gradients are on their way while backward goes on."""
+    tg.manual_seed(0)
+    layers = [m for _ in range(6) for m in (nn.Linear(48, 48), nn.Tanh())]
+    net = DistributedDataParallel(nn.Sequential(*layers), bucket_cap_mb=0.01)
+    x, world, ends = mine(tg.randn(32, 48)), dist.group.WORLD, []
+    finish = net.reducer.finish
+    net.reducer.finish = lambda: (ends.append(time.monotonic()), finish())
+    for _ in range(2):
+        world.trace = []
+        net(x).square().mean().backward()
+    sent, end = [given for _, given, _ in world.trace[-6:]], ends[-1]
+    # on a device that records, the last waits for the device at the end of backward
+    early = sum(given < end for given in sent)
+    assert early >= (6 if DEVICE == "cpu" else 5), (sent, end)
+    assert sent == sorted(sent)
+    world.trace = None
+
+
 for check in (
     check_accumulation, check_unused, check_checkpointed_and_scaled, check_buffers_and_names, check_join,
-    check_zero, check_compiled,
+    check_zero, check_compiled, check_overlap,
 ):  # fmt: skip
     check()
 print(f"rank {RANK} is done", flush=True)

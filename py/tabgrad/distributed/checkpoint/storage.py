@@ -58,7 +58,8 @@ class FileSystemWriter:
 
     def __init__(
         self, path: str | os.PathLike[str], single_file_per_rank: bool = True, sync_files: bool = True,
-        thread_count: int = 1, overwrite: bool = True,
+        thread_count: int = 1, per_thread_copy_ahead: int = 10_000_000,
+        cache_staged_state_dict: bool = False, overwrite: bool = True,
     ) -> None:  # fmt: skip
         self.path = pathlib.Path(path)
         self.overwrite = overwrite
