@@ -16,7 +16,16 @@ REASON = "WebGPU found no adapter:\n  the driver\n  is missing.\n"
 
 
 @pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a package for GPUs, on which no device was used yet."""
+    monkeypatch.setattr(host, "available", lambda: ())
+    monkeypatch.setattr(devices, "_DEVICES", {})
+    monkeypatch.setattr(devices, "_REASONS", {})
+    monkeypatch.setattr(devices._Default, "chosen", None)
+
+
+@pytest.fixture
+def no_gpu(no_extras: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose package for WebGPU is there, but finds nothing."""
 
     def connect(kind: str, **_: object) -> None:
@@ -24,9 +33,6 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(host, "available", lambda: ("webgpu",))
     monkeypatch.setattr(host, "connect", connect)
-    monkeypatch.setattr(devices, "_DEVICES", {})
-    monkeypatch.setattr(devices, "_REASONS", {})
-    monkeypatch.setattr(devices._Default, "chosen", None)
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -52,10 +58,8 @@ def test_without_numpy_the_error_names_both(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_machine_without_extras_for_gpus_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "available", lambda: ())
-    monkeypatch.setattr(devices, "_REASONS", {})
-    monkeypatch.setattr(devices._Default, "chosen", None)
+@pytest.mark.usefixtures("no_extras")
+def test_a_machine_without_extras_for_gpus_is_told_nothing() -> None:
     assert tg.ones(2).device.type == "cpu"
 
 
