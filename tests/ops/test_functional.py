@@ -255,7 +255,7 @@ BAD: list[tuple[str, Callable[[Any], Any], type[Exception], str]] = [
         ValueError,
         "at most half",
     ),
-    ("pad", lambda z: F.pad(z(3), (3, 0), "reflect"), ValueError, "reflection"),
+    ("pad", lambda z: F.pad(z(2, 3), (3, 0), "reflect"), ValueError, "reflection"),
     ("pad odd", lambda z: F.pad(z(3), (1,)), ValueError, "even number"),
     ("dropout", lambda z: F.dropout(z(3), 1.5), ValueError, "between 0 and 1, but got 1.5"),
     ("embedding", lambda z: F.embedding(z(3), z(4, 2)), TypeError, "scalar types: Long, Int"),

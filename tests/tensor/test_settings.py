@@ -125,6 +125,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: tg.extend.elementwise(wgsl="{x} * 2.0", derivative=None)(twice_as_much),
         lambda: "twice_as_much" in REGISTRY.ops,
     ),
+    "set_debug_level": (
+        lambda: tg.distributed.set_debug_level(tg.distributed.DebugLevel.DETAIL),
+        tg.distributed.get_debug_level,
+    ),
     "register_kl": (
         lambda: tg.distributions.register_kl(tg.distributions.Cauchy, tg.distributions.Normal)(min),
         lambda: (tg.distributions.Cauchy, tg.distributions.Normal) in kl.FORMULAS,
@@ -140,6 +144,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         )
     },
 }  # fmt: skip
+FROM_THE_ENVIRONMENT = {"set_debug_level_from_env"}
 FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
 OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
@@ -186,7 +191,10 @@ def test_every_setter_is_among_them() -> None:
         for name, x in vars(importlib.import_module(info.name)).items():
             if name.startswith(("set_", "use_", "register")) and callable(x):
                 found.add(name)
-    assert found - set(SETTINGS) == FOR_A_BLOCK | OF_A_DEVICE | OF_NOTHING | OF_AN_OBJECT
+    assert (
+        found - set(SETTINGS)
+        == FROM_THE_ENVIRONMENT | FOR_A_BLOCK | OF_A_DEVICE | OF_NOTHING | OF_AN_OBJECT
+    )
 
 
 def test_threads_and_names_of_types():

@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+from tabgrad.core.settings import setting
 from tabgrad.distributed.reducing import DebugLevel
 
 _LOCAL = (
@@ -128,6 +129,7 @@ def get_node_local_rank(fallback_rank: int | None = None) -> int:
     )
 
 
+@setting
 class _Debugging:
     level: DebugLevel | None = None
 
