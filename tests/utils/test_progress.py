@@ -213,3 +213,29 @@ def test_a_notebook_gets_one_output_that_is_kept_up_to_date(
     assert 'value="2" max="2"' in output.shown[-1]
     assert "&lt;fit&gt; · 2/2" in output.shown[-1]
     assert "loss 0.5" in output.shown[-1]
+
+
+def test_what_is_shown_in_a_place_replaces_what_was_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value, place in ((1, "a"), (1, "a"), (1, "b"), (2, "a"), (1, "a"), (3, ""), (3, "")):
+        progress.show(value, place)
+    assert capsys.readouterr().out.split() == ["1", "1", "2", "1", "3", "3"]
+
+    outputs: list[Output] = []
+
+    def display(value: str, display_id: bool | None) -> Output | None:
+        outputs.append(Output())
+        outputs[-1].update(value)
+        return outputs[-1] if display_id else None
+
+    run = types.SimpleNamespace(execution_count=1)
+    shell, kit = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    shell.get_ipython, kit.display = lambda: run, display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", kit)
+    for value, place in (("1", "a"), ("2", "b"), ("3", "a"), ("4", ""), ("5", "")):
+        progress.show(value, place)
+    run.execution_count = 2  # what a cell showed before is gone when it runs again
+    progress.show("6", "a")
+    assert [o.shown for o in outputs] == [["1", "3"], ["2"], ["4"], ["5"], ["6"]]

@@ -1,6 +1,6 @@
-"""Train a small network to tell two spirals apart, and print where it draws the line.
+"""Two spirals: a small network learns to tell them apart, and you see where it draws the line.
 
-Runs in the page of tabgrad, and natively: python -m tabgrad.examples.spirals
+Try fewer hidden units, more noise, another rate: when does the line follow the noise?
 """
 
 import tabgrad as tg
@@ -8,9 +8,10 @@ import tabgrad.nn.functional as F
 from tabgrad import nn, optim
 from tabgrad.utils import progress
 
-STEPS = 600
-LOG_EVERY = 20
-COLUMNS, ROWS = 42, 20
+hidden = 32
+noise = 0.02
+rate = 0.02
+steps = 400
 
 tg.manual_seed(0)
 
@@ -18,13 +19,15 @@ tg.manual_seed(0)
 turn = tg.linspace(0.3, 3 * tg.pi, 100)
 radius = turn / (3 * tg.pi)
 arm = tg.stack([radius * turn.cos(), radius * turn.sin()], dim=1)
-points = tg.cat([arm, -arm]) + 0.02 * tg.randn(200, 2)
-labels = tg.cat([tg.zeros(100), tg.ones(100)])
+points = tg.cat([arm, -arm]) + noise * tg.randn(200, 2)
+labels = tg.cat([tg.ones(100), tg.zeros(100)])
 
 model = nn.Sequential(
-    nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1), nn.Flatten(0)
-)
-optimizer = optim.Adam(model.parameters(), lr=0.02)
+    nn.Linear(2, hidden), nn.Tanh(),
+    nn.Linear(hidden, hidden), nn.Tanh(),
+    nn.Linear(hidden, 1), nn.Flatten(0),
+)  # fmt: skip
+optimizer = optim.Adam(model.parameters(), lr=rate)
 
 
 @tg.compile
@@ -36,23 +39,28 @@ def step() -> tg.Tensor:
     return loss.detach()
 
 
-with progress.bar(total=STEPS, desc="training") as bar:
-    for _ in range(STEPS):
+SIDE = 1.15
+across = tg.linspace(-SIDE, SIDE, 40)
+y, x = tg.meshgrid(across, across, indexing="ij")
+grid = tg.stack([x.flatten(), y.flatten()], dim=1)
+arms = {"one arm": points[:100].tolist(), "the other": points[100:].tolist()}
+
+
+@tg.no_grad()
+def picture() -> tg.viz.Plane:
+    """The plane as the network sees it: strong colours where it is sure."""
+    sure = 2 * model(grid).sigmoid() - 1
+    return tg.viz.plane((-SIDE, SIDE), (-SIDE, SIDE), field=sure.reshape(40, 40), points=arms)
+
+
+with progress.bar(total=steps, desc="training") as bar:
+    for _ in range(steps):
         loss = step()
         bar.update()
-        if bar.n % LOG_EVERY == 0:
+        if bar.n % 40 == 0:
             bar.log(loss=loss.item())
+            progress.show(picture(), place="plane")
 
 with tg.no_grad():
     right = ((model(points) > 0) == (labels > 0.5)).float().mean().item()
-    y, x = tg.meshgrid(tg.linspace(1.1, -1.1, ROWS), tg.linspace(-1.1, 1.1, COLUMNS), indexing="ij")
-    plane = (model(tg.stack([x.flatten(), y.flatten()], dim=1)) > 0).tolist()
-
-# The plane as the network sees it, and the points of both arms on it.
-picture = [["·" if side else " " for side in plane[r * COLUMNS :][:COLUMNS]] for r in range(ROWS)]
-for (px, py), label in zip(points.tolist(), labels.tolist(), strict=True):
-    column = round((px + 1.1) / 2.2 * (COLUMNS - 1))
-    row = round((1.1 - py) / 2.2 * (ROWS - 1))
-    picture[row][column] = "×" if label else "o"
-print("\n".join("".join(line) for line in picture))
 print(f"{right:.1%} of the points lie on their own side")

@@ -81,8 +81,9 @@ def show(value: Any, place: str = "") -> None:
     """Show a value where progress is shown: a page draws it, a notebook displays it, a terminal prints it.
 
     A page draws what has `_repr_html_`, `_repr_svg_` or `_repr_png_`, as drawings of `viz` do, and figures of
-    matplotlib; of all else it shows the text. There, a value with a `place` replaces what was shown in that
-    place before, so that a picture can change while a program runs.
+    matplotlib; of all else it shows the text. A value with a `place` replaces what was shown in that place
+    before, so that a picture can change while a program runs: in a notebook within one run of a cell. A
+    terminal prints it if its text is another than before.
 
     >>> show([1, 2])
     [1, 2]
@@ -90,9 +91,25 @@ def show(value: Any, place: str = "") -> None:
     if _sink is not None:
         _sink({"event": "show", "value": value, "place": place})
     elif _in_notebook():
-        importlib.import_module("IPython.display").display(value)
-    else:
+        _display(value, place)
+    elif not place or _printed.get(place) != repr(value):
+        _printed[place] = repr(value)
         print(value)
+
+
+_printed: dict[str, str] = {}
+_handles: dict[str, tuple[int, Any]] = {}
+
+
+def _display(value: Any, place: str) -> None:
+    """Display a value in a notebook; what the same run of a cell has in this place changes to it."""
+    run = sys.modules["IPython"].get_ipython().execution_count
+    made, handle = _handles.get(place, (-1, None))
+    if place and handle is not None and made == run:
+        handle.update(value)
+    else:
+        display = importlib.import_module("IPython.display").display
+        _handles[place] = run, display(value, display_id=bool(place) or None)
 
 
 class Bar:
@@ -104,7 +121,7 @@ class Bar:
         self.desc = desc
         self._number = next(_numbers)
         self._closed = False
-        self._emit = sink or _terminal()
+        self._emit = sink or terminal()
         self._emit({"event": "start", "bar": self._number, "total": total, "desc": desc})
 
     def update(self, n: int = 1) -> None:
@@ -161,7 +178,8 @@ class _Callable(ModuleType):
 sys.modules[__name__].__class__ = _Callable
 
 
-def _terminal() -> Sink:
+def terminal() -> Sink:
+    """Return what draws one bar where no sink is set: in a notebook, by tqdm, or as a line of stderr."""
     if _in_notebook():
         return _Notebook()
     return _Tqdm() if importlib.util.find_spec("tqdm") else _Line()

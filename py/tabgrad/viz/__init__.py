@@ -17,13 +17,14 @@ if TYPE_CHECKING:
         image as image,
     )
     from tabgrad.viz.landscapes import Landscape as Landscape, landscape as landscape
+    from tabgrad.viz.planes import Plane as Plane, plane as plane
     from tabgrad.viz.shows import show as show
     from tabgrad.viz.stepping import Steps as Steps, steps as steps
 else:
     _HOMES = {
         "Attention": "images", "Image": "images", "attention": "images", "image": "images",
-        "Landscape": "landscapes", "landscape": "landscapes", "show": "shows", "Steps": "stepping",
-        "steps": "stepping",
+        "Landscape": "landscapes", "landscape": "landscapes", "Plane": "planes", "plane": "planes",
+        "show": "shows", "Steps": "stepping", "steps": "stepping",
     }  # fmt: skip
 
     def __getattr__(name: str) -> object:

@@ -1,0 +1,66 @@
+"""Points, paths and values in a plane."""
+
+from __future__ import annotations
+
+import base64
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+import tabgrad as tg
+from tabgrad import viz
+from tests.viz.test_drawings import pixels
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_places_are_where_they_should_be_and_names_have_one_colour() -> None:
+    drawn = viz.plane(
+        (0, 4), (-1, 1), points={"a": [(0, 1), (4, -1)], "": [(2, 0)]},
+        paths={"a": tg.tensor([[0.0, 0.0], [1.0, 1.0]]), "b": []},
+    )  # fmt: skip
+    assert repr(drawn) == "<plane with 3 points, 2 paths>"
+    whole = ElementTree.fromstring(drawn.svg())
+    paths = {p.get("d"): p.get("stroke") for p in whole.iter(f"{SVG}path")}
+    # 400 pixels for 4 units: one scale for both axes
+    assert set(paths) == {"M0.0 0.0h0M400.0 200.0h0", "M200.0 100.0h0", "M0.0 100.0L100.0 0.0"}
+    assert paths["M0.0 0.0h0M400.0 200.0h0"] == paths["M0.0 100.0L100.0 0.0"]
+    assert len(set(paths.values())) == 2
+    assert [t.text for t in whole.iter(f"{SVG}text")] == ["a", "b"]
+
+
+def test_what_is_not_finite_is_left_out_and_names_are_escaped() -> None:
+    nan = float("nan")
+    drawn = viz.plane(points={"<b>": [(nan, 0), (0, 0)]}, paths={"": [(0, nan)]})
+    whole = ElementTree.fromstring(drawn.svg())
+    assert [p.get("d") for p in whole.iter(f"{SVG}path")] == ["M200.0 200.0h0"]
+    assert [t.text for t in whole.iter(f"{SVG}text")] == ["<b>"]
+
+
+def test_values_are_coloured_by_sign_and_size_with_the_lowest_row_below() -> None:
+    field = tg.tensor([[0.0, -1.0, float("nan")], [0.5, 1.0, 7.0]])
+    drawn = viz.plane(field=field)
+    data = re.search(r"base64,([^\"]+)", drawn.svg())
+    assert data
+    width, height, channels, rows = pixels(base64.b64decode(data[1]))
+    assert (width, height, channels) == (3, 2, 4)
+    upper, lower = ([tuple(row[4 * i : 4 * i + 4]) for i in range(3)] for row in rows)
+    assert upper[1] == upper[2] == (37, 99, 235, 153)
+    assert upper[0][3] == 76
+    assert lower[1] == (220, 38, 38, 153)
+    assert lower[0][3] == lower[2][3] == 0
+    assert repr(drawn) == "<plane with 2 x 3 values>"
+    assert repr(viz.plane()) == "<plane with nothing>"
+
+
+def test_what_is_no_plane_is_refused() -> None:
+    for wrong, why in (
+        ({"x": (1, 1)}, "low < high"),
+        ({"field": tg.zeros(3)}, r"rows, columns\), got \(3,\)"),
+        ({"points": {"a": [(1, 2, 3)]}}, "expected a of shape"),
+        ({"paths": {"": [1, 2]}}, "expected points of shape"),
+        ({"paths": {"": tg.zeros(2, 3)}}, "expected points of shape"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            viz.plane(**wrong)  # type: ignore[arg-type]
