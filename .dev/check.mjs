@@ -60,9 +60,10 @@ async function runAll(commands, lanes) {
 
 /** A lock file with addresses would bind every checkout to one registry. */
 function checkLockFiles(result) {
-  const named = ["package-lock.json", "tests/bench/package-lock.json"].filter(
-    (file) => existsSync(at(file)) && read(file).includes('"resolved"'),
-  );
+  const named = [
+    "package-lock.json",
+    ...["tests/bench", "tests/web/engines"].map((f) => `${f}/package-lock.json`),
+  ].filter((file) => existsSync(at(file)) && read(file).includes('"resolved"'));
   if (named.length === 0) result.passed += 1;
   else result.failed += 1;
   const way = "delete it and run: npm install --package-lock-only";

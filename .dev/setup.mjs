@@ -2,6 +2,7 @@
 
 import { missingForChromium, setUpChromium } from "./chromium.mjs";
 import { aptInstall, hasApt } from "./debian.mjs";
+import { setUpEngines, setUpFirefox } from "./engines.mjs";
 import { setUpNode } from "./node.mjs";
 import { isMain } from "./places.mjs";
 import { missingForPython, setUpPackages, setUpVenv } from "./python.mjs";
@@ -14,6 +15,8 @@ const steps = {
   pyodide: setUpWheels,
   chromium: setUpChromium,
   vulkan: setUpVulkan,
+  engines: setUpEngines,
+  firefox: setUpFirefox,
 };
 
 /** Install all that is missing of the system at once, so that nobody is sent for it three times. */
@@ -27,7 +30,7 @@ async function setUpSystem(needs) {
 
 /**
  * Bring the checkout to where a command can run. `purpose` is "start", "lab", "test" or "docs";
- * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan.
+ * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan, engines, firefox.
  */
 export async function setUp(purpose, needs) {
   await setUpSystem(needs);

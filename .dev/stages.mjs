@@ -4,8 +4,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { check } from "./check.mjs";
+import { hasEngine, MISSING } from "./engines.mjs";
 import { at, cache, root, tool, windows } from "./places.mjs";
-import { must, run } from "./terminal.mjs";
+import { must, run, yellow } from "./terminal.mjs";
 
 const results = join(cache, "results");
 const none = { passed: 0, failed: 0, skipped: 0 };
@@ -94,21 +95,43 @@ const PROCESSES = ["-n", "auto", "--maxprocesses=4"];
 // has none left takes some of another's, so that no core waits for a file that takes minutes.
 const PARALLEL = [...PROCESSES, "--dist", "worksteal"];
 
+let built = "";
+
+/** Build web/dist, once for all stages; `lab` with JupyterLite. */
+async function build(...lab) {
+  const kind = lab.join();
+  if (built.startsWith(`built ${kind}`)) return;
+  const args = [at(".dev/build.mjs"), ...lab, "--quick"];
+  await must("The site could not be built.", process.execPath, args, { cwd: root });
+  built = `built ${kind}`;
+}
+
+const BUILT = { TABGRAD_SITE: "built" };
+
+/** A stage that runs the tests inside Pyodide in an engine other than Chromium, if set-up found that. */
+const inEngine = (engine, about, needs) => ({
+  about,
+  needs: ["node", "pyodide", ...needs],
+  run: async () => {
+    if (!hasEngine(engine)) {
+      console.log(
+        yellow(`SKIPPED: no ${engine} was found, so nothing is tested in it. ${MISSING[engine]}`),
+      );
+      return { ...none, skipped: 1 };
+    }
+    await build();
+    const args = ["--host=browser", `--engine=${engine}`, "tests/web/inside", ...PARALLEL];
+    return pytest(engine, args, minutes(10), BUILT);
+  },
+});
+
 /**
  * Python in the tab, in a browser for each core, and then the pages, in one more, because they wait half of
  * the time. A file of pages stays whole: its tests share a page that takes seconds to start; the file that
  * takes longest comes first.
  */
 async function browser() {
-  await must(
-    "The site could not be built.",
-    process.execPath,
-    [at(".dev/build.mjs"), "--lab", "--quick"],
-    {
-      cwd: root,
-    },
-  );
-  const env = { TABGRAD_SITE: "built" };
+  await build("--lab");
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
   const files = ["tests/web/test_page_digits.py", "tests/web", "--ignore=tests/web/inside"];
   const browsers = String(Math.min(availableParallelism() + 1, 4));
@@ -116,8 +139,8 @@ async function browser() {
   const pages = ["--host=browser", ...files, ...whole];
   return add(
     add(
-      await pytest("inside", inside, minutes(20), env),
-      await pytest("pages", pages, minutes(20), env),
+      await pytest("inside", inside, minutes(20), BUILT),
+      await pytest("pages", pages, minutes(20), BUILT),
     ),
     await nodeTest(join("tests", "web"), minutes(5)),
   );
@@ -174,4 +197,10 @@ export const stages = {
     needs: ["node", "pyodide", "chromium"],
     run: browser,
   },
+  firefox: inEngine("firefox", "a third of it inside Pyodide in Firefox (naga, SpiderMonkey)", [
+    "vulkan",
+    "firefox",
+  ]),
+  deno: inEngine("deno", "another third in Deno (naga, V8)", ["vulkan", "engines"]),
+  node: inEngine("node", "the last third in Node, with Dawn (Tint)", ["chromium", "engines"]),
 };

@@ -10,6 +10,7 @@ export const bold = colour(1);
 export const dim = colour(2);
 export const red = colour(31);
 export const green = colour(32);
+export const yellow = colour(33);
 
 /** An error whose message is meant for the person at the terminal: no stack is shown. */
 export class Stop extends Error {}

@@ -23,10 +23,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="reference",
         help="the host that tests run on; one that is asked for and absent is an error",
     )
+    parser.addoption(
+        "--engine",
+        choices=("chromium", "firefox", "deno", "node"),
+        default="chromium",
+        help="what runs Python with --host=browser",
+    )
     parser.addoption("--case", help="of tests with many cases, run those with this in their ids")
 
 
-def require_wgpu() -> str:
+def require_wgpu(config: pytest.Config) -> str:
     """Say which adapter wgpu-py gives; raise where there is none."""
     import wgpu
 
@@ -34,7 +40,7 @@ def require_wgpu() -> str:
     return f"{info['device']} ({info['backend_type']}, {info['adapter_type']})"
 
 
-def require_cuda() -> str:
+def require_cuda(config: pytest.Config) -> str:
     """Say which CUDA device CuPy gives; raise where there is none."""
     import cupy
 
@@ -42,11 +48,11 @@ def require_cuda() -> str:
     return name.decode()
 
 
-def require_browser() -> str:
-    """Say which Chromium is used; raise where there is none."""
-    from tests.web.chromium import executable
+def require_browser(config: pytest.Config) -> str:
+    """Say which engine is used; raise where there is none."""
+    from tests.web.engine import noted
 
-    return str(executable())
+    return str(noted(config.getoption("--engine")))
 
 
 NEEDED = {"wgpu": require_wgpu, "cuda": require_cuda, "browser": require_browser}
@@ -57,7 +63,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     if host not in NEEDED:
         return f"host: {host}"
     try:
-        return f"host: {host}, {NEEDED[host]()}"
+        return f"host: {host}, {NEEDED[host](config)}"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise pytest.UsageError(f"--host={host} was asked for and is not here. {reason}") from error
@@ -73,9 +79,9 @@ def hosts_of(item: pytest.Item) -> set[str]:
     return named or {"reference"}
 
 
-def known_failures(host: str) -> list[tuple[str, str]]:
-    """Read `xfails/<host>.txt`: a pattern of test ids and a reason, with ` # ` between them."""
-    path = TESTS / "xfails" / f"{host}.txt"
+def known_failures(name: str) -> list[tuple[str, str]]:
+    """Read `xfails/<name>.txt`, of a host or an engine: a pattern of test ids, ` # ` and a reason."""
+    path = TESTS / "xfails" / f"{name}.txt"
     lines = path.read_text().splitlines() if path.exists() else []
     entries = [line.partition(" # ")[::2] for line in lines if line and not line.startswith("#")]
     for pattern, reason in entries:
@@ -90,7 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elsewhere = [item for item in items if host not in hosts_of(item)]
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = [item for item in items if host in hosts_of(item)]
-    config.stash[grouped.KNOWN] = known_failures(host)
+    name = config.getoption("--engine") if host == "browser" else host
+    config.stash[grouped.KNOWN] = known_failures(name)
     for pattern, reason in config.stash[grouped.KNOWN]:
         for item in items:
             if fnmatch.fnmatchcase(item.nodeid, pattern):

@@ -89,6 +89,21 @@ extern "C" __global__ void main_kernel(unsigned int* x, const unsigned int* u) {
 }
 """
 
+# Two kernels of one layout, of which the second makes do with far smaller buffers.
+WIDE_WGSL = """\
+struct Params { values: array<vec4u, 49> }
+@group(0) @binding(0) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<uniform> params: Params;
+@compute @workgroup_size(1)
+fn main() { x[0] = bitcast<vec4f>(params.values[48]); }
+"""
+NARROW_WGSL = """\
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<uniform> value: f32;
+@compute @workgroup_size(1)
+fn main() { x[0] = value; }
+"""
+
 BROKEN_WGSL = "@compute @workgroup_size(1)\nfn main() {\n  let x = no_such_name;\n}\n"
 BROKEN_CUDA = 'extern "C" __global__ void main_kernel() {\n  int x = no_such_name;\n}\n'
 
@@ -98,6 +113,8 @@ KERNELS = {
     "fill": ("wu", FILL_WGSL, FILL_CUDA),
     "override": ("w", OVERRIDE_WGSL, OVERRIDE_CUDA),
     "spin": ("wu", SPIN_WGSL, SPIN_CUDA),
+    "wide": ("wu", WIDE_WGSL, ""),
+    "narrow": ("wu", NARROW_WGSL, ""),
     "broken": ("", BROKEN_WGSL, BROKEN_CUDA),
 }
 

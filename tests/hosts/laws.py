@@ -400,6 +400,22 @@ async def hello_says_what_the_host_is(bench: Bench) -> None:
     assert isinstance(hello.features, frozenset)
 
 
+async def sizes_that_another_kernel_needs_do_not_count(bench: Bench) -> None:
+    """wgpu 29 mixes up what kernels need that have the same layout object."""
+    x, y, z = bench.buffer(nbytes=16), bench.buffer(nbytes=4), bench.buffer(nbytes=4)
+    wide, narrow, scale = (bench.kernel(name) for name in ("wide", "narrow", "scale"))
+    words = [0] * 192 + [word(v) for v in (1, 2, 3, 4)]
+    for _ in range(2):
+        bench.encoder.dispatch(wide, (1, 1, 1), (x,), words)
+        bench.encoder.dispatch(scale, (1, 1, 1), (y, z), (1, word(2)))
+        bench.encoder.dispatch(wide, (1, 1, 1), (x,), words)
+        bench.encoder.dispatch(narrow, (1, 1, 1), (y,), (word(7),))
+    assert await bench.floats(x, 4) == [1, 2, 3, 4]
+    assert await bench.floats(y, 1) == [7]
+    assert await bench.floats(z, 1) == [14]
+    assert await bench.faults() == []
+
+
 HOSTLESS: tuple[Law, ...] = (
     written_bytes_are_read_back,
     large_writes_travel_beside_the_packet,
@@ -442,5 +458,6 @@ ON_GPU: tuple[Law, ...] = (
 WEBGPU: tuple[Law, ...] = (
     more_buffers_than_the_limit_is_a_fault,
     misuse_names_the_kernel,
+    sizes_that_another_kernel_needs_do_not_count,
     a_read_of_a_failed_packet_is_no_answer,
 )

@@ -431,3 +431,34 @@ test("no WebGPU and no adapter are told apart", async () => {
   browserWith({ requestAdapter: async () => null });
   await assert.rejects(connect(new Heap()), /no adapter/);
 });
+
+test("an engine that looks at finished work only when something is submitted is asked, ever more rarely", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const { bridge, device, log } = start();
+  let finished = false;
+  let seen;
+  const { queue } = device;
+  queue.onSubmittedWorkDone = () =>
+    new Promise((resolve) => {
+      seen = resolve;
+    });
+  const { submit } = queue;
+  queue.submit = (buffers) => {
+    submit(buffers);
+    if (finished) seen();
+  };
+  const waiting = bridge.settle(10_000);
+  const pass = (milliseconds) => {
+    for (const end = now + milliseconds; now < end; t.mock.timers.tick(1)) now++;
+  };
+  pass(1000);
+  assert.ok(log.length > 4 && log.length < 60, `${log.length} submits in a second`);
+  finished = true;
+  pass(1000 / 8 + 1);
+  assert.equal(await waiting, 0);
+  const asked = log.length;
+  pass(2000);
+  assert.equal(log.length, asked, "nothing is submitted when nobody waits");
+});

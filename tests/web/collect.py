@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.sampling import EVERY_CASE
+from tests.web.engine import WITH_PAGES
 from tests.web.interpreter import ROOT, DeadError, InsideError
 from tests.web.stage import Stage
 
 STAGE: pytest.StashKey[Stage] = pytest.StashKey()
+
+
+SHARES = {"firefox": 0, "deno": 1, "node": 2}
+
+
+def takes(engine: str, test: Any, case: str | None) -> bool:
+    """Whether an engine runs a case of a test: Chromium runs all, the others share those `in_thirds`."""
+    if case is None or engine not in SHARES or EVERY_CASE or not hasattr(test, "in_thirds"):
+        return True
+    return zlib.crc32(case.encode()) % len(SHARES) == SHARES[engine]
 
 
 class InsideItem(pytest.Item):
@@ -59,12 +72,15 @@ class InsideFile(pytest.File):
                 yield from self.items(name, value)
 
     def items(self, name: str, test: Any) -> Iterator[InsideItem]:
+        engine = self.config.stash[STAGE].engine
         runs = [(device, "worker") for device in getattr(test, "runs", ("webgpu",))]
-        if getattr(test, "main_thread", False):
+        if getattr(test, "main_thread", False) and engine in WITH_PAGES:
             runs.append(("webgpu", "page"))
         for device, thread in runs:
             cases = test.cases(device) if hasattr(test, "cases") else [None]
             for case in cases:
+                if not takes(engine, test, case):
+                    continue
                 parts = [case, device, "main-thread" if thread == "page" else None]
                 label = "-".join(part for part in parts if part)
                 args = [device] if case is None else [device, case]

@@ -18,7 +18,7 @@ INSIDE = pathlib.Path(__file__).parent / "inside"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[STAGE] = Stage()
+    config.stash[STAGE] = Stage(config.getoption("--engine"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -42,7 +42,7 @@ def stage(pytestconfig: pytest.Config) -> Stage:
 
 @pytest.fixture
 def browser(stage: Stage) -> Browser:
-    """Chromium with WebGPU."""
+    """A browser with WebGPU."""
     return stage.browser
 
 

@@ -1,11 +1,16 @@
-"""Pyodide in a page of Chromium, called from here under a deadline."""
+"""Pyodide in a page, or in a process of Deno or Node, called from here under a deadline."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import pathlib
+import queue
+import subprocess
+import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Error
@@ -34,44 +39,45 @@ def test_files() -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
 
 
-class Interpreter:
-    """One Pyodide with our wheel installed, in a worker or on the page's main thread.
+class Interpreter(abc.ABC):
+    """One Pyodide with our wheel installed.
 
     A call that is not answered within its deadline raises DeadError, and the interpreter is dead
     from then on: a fatal error in Pyodide never settles its promise, so nothing else can be known.
     """
 
-    def __init__(
-        self, browser: Browser, url: str, *, numpy: bool = False, thread: str = "worker"
-    ) -> None:
+    def __init__(self) -> None:
         self.dead = ""
         self.output: list[str] = []
         self.console: list[str] = []
         self.answers: dict[int, dict[str, str]] = {}
         self.calls = 0
-        self.context = browser.new_context()
-        self.page = self.context.new_page()
-        self.page.on("console", self.on_console)
-        self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
-        self.page.on("crash", lambda _: self.die("the page crashed"))
-        self.page.expose_function("report", self.on_report)
-        self.page.goto(f"{url}shell/")
-        self.page.wait_for_function("globalThis.startPython !== undefined")
-        options = {"files": test_files(), "numpy": numpy}
-        self.page.evaluate("(how) => { startPython(how); }", {"thread": thread, "options": options})
-        self.wait(0, START_DEADLINE)
 
-    def on_console(self, message: ConsoleMessage) -> None:
-        self.console.append(f"{message.type}: {message.text}")
-        if FATAL in message.text:
-            self.die(message.text)
+    @abc.abstractmethod
+    def send(self, call: dict[str, Any]) -> None:
+        """Send a call, and wait for nothing."""
+
+    @abc.abstractmethod
+    def listen(self, milliseconds: float) -> None:
+        """Take the reports that arrive within some milliseconds."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End it, whether it still answers or not."""
 
     def on_report(self, text: str) -> None:
         report = json.loads(text)
         if report["kind"] == "output":
             self.output.append(report["text"])
+        elif report["kind"] == "console":
+            self.on_console(report["text"])
         else:
             self.answers[report["id"]] = report
+
+    def on_console(self, text: str) -> None:
+        self.console.append(text)
+        if FATAL in text:
+            self.die(text)
 
     def die(self, reason: str) -> None:
         self.dead = self.dead or reason
@@ -85,9 +91,7 @@ class Interpreter:
                 self.die(f"no answer within {deadline:g} s")
             if self.dead:
                 raise DeadError(self.dead + self.log())
-            # Playwright hands out events only while it waits for something, and its asking takes from the
-            # processor what the page could use: the longer an answer takes, the less often it is asked for.
-            self.page.wait_for_timeout(pause)
+            self.listen(pause)
             pause = min(pause * 1.3, 50.0)
         answer = self.answers.pop(number)
         if answer["kind"] == "broken":
@@ -102,8 +106,7 @@ class Interpreter:
         self.calls += 1
         self.output.clear()
         self.console.clear()
-        call = {"id": self.calls, "target": target, "args": json.dumps(args)}
-        self.page.evaluate("(call) => { callPython(call); }", call)
+        self.send({"id": self.calls, "target": target, "args": json.dumps(args)})
         answer = json.loads(self.wait(self.calls, deadline))
         if "error" in answer:
             raise InsideError(answer["error"] + self.log())
@@ -114,7 +117,98 @@ class Interpreter:
         parts = {"printed inside": self.output, "console": self.console}
         return "".join(f"\n--- {name} ---\n" + "\n".join(t) for name, t in parts.items() if t)
 
+
+class PageInterpreter(Interpreter):
+    """Python in a page of a browser, in a worker or on the main thread."""
+
+    def __init__(
+        self, browser: Browser, url: str, *, numpy: bool = False, thread: str = "worker"
+    ) -> None:
+        super().__init__()
+        self.context = browser.new_context()
+        self.page = self.context.new_page()
+        self.page.on("console", self.on_message)
+        self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
+        self.page.on("crash", lambda _: self.die("the page crashed"))
+        self.page.expose_function("report", self.on_report)
+        self.page.goto(f"{url}shell/")
+        self.page.wait_for_function("globalThis.startPython !== undefined")
+        options = {"files": test_files(), "numpy": numpy}
+        self.page.evaluate("(how) => { startPython(how); }", {"thread": thread, "options": options})
+        self.wait(0, START_DEADLINE)
+
+    def on_message(self, message: ConsoleMessage) -> None:
+        self.on_console(f"{message.type}: {message.text}")
+
+    def send(self, call: dict[str, Any]) -> None:
+        self.page.evaluate("(call) => { callPython(call); }", call)
+
+    def listen(self, milliseconds: float) -> None:
+        # Playwright hands out events only while it waits for something, and its asking takes from the
+        # processor what the page could use: the longer an answer takes, the less often it is asked for.
+        self.page.wait_for_timeout(milliseconds)
+
     def close(self) -> None:
         """Close the page; one that does not answer any more goes with the browser."""
         with contextlib.suppress(Error):
             self.context.close()
+
+
+class ProcessInterpreter(Interpreter):
+    """Python in a process of Deno or Node, which speaks in lines."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], *, numpy: bool = False
+    ) -> None:
+        super().__init__()
+        self.process = subprocess.Popen(
+            [*command, "tests/web/engines/process.mjs"],
+            cwd=ROOT,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        self.send({"files": test_files(), "numpy": numpy})
+        self.wait(0, START_DEADLINE)
+
+    def read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put("")
+
+    def send(self, call: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(call) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.die("the process has ended")
+
+    def listen(self, milliseconds: float) -> None:
+        try:
+            line = self.lines.get(timeout=milliseconds / 1000)
+        except queue.Empty:
+            return
+        if not line:
+            self.die(f"the process has ended ({self.process.wait(10)})")
+        elif line.startswith('{"id":'):
+            self.on_report(line)
+        else:  # what the engine says itself
+            self.on_console(line.rstrip("\n"))
+
+    def close(self) -> None:
+        """Kill the process: one with a loop without end would not listen."""
+        self.process.kill()
+        self.process.wait(10)
+        self.reader.join(10)
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()

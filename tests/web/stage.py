@@ -1,4 +1,4 @@
-"""What the browser tests share: one server, one Chromium, and interpreters that live on."""
+"""What the tests of one engine share: one server, one browser, and interpreters that live on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.web.chromium import launch
-from tests.web.interpreter import Interpreter
+from tests.web import engine
+from tests.web.interpreter import Interpreter, PageInterpreter
 from tests.web.site import Site, build
 
 
 class Stage:
     """Starts each thing when it is first wanted, and a new one in the place of what has died."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
         self.playwright: Playwright | None = None
         self.running: Browser | None = None
         self.served: Site | None = None
+        self.built = False
         self.interpreters: dict[tuple[bool, str], Interpreter] = {}
 
     @property
@@ -31,18 +33,23 @@ class Stage:
 
     @property
     def browser(self) -> Browser:
-        """Chromium."""
+        """Chromium, or the browser that `--engine` names."""
         if self.playwright is None:
             # Playwright's own copy of Node needs libraries that a small system may lack.
             os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", shutil.which("node") or "")
             self.playwright = sync_playwright().start()
         if self.running is None or not self.running.is_connected():
-            self.running = launch(self.playwright)
+            self.running = engine.launch(self.playwright, self.engine)
         return self.running
 
     def new_interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
         """An interpreter for one test, which closes it."""
-        return Interpreter(self.browser, self.site.url, numpy=numpy, thread=thread)
+        if self.engine in engine.WITH_PAGES:
+            return PageInterpreter(self.browser, self.site.url, numpy=numpy, thread=thread)
+        if not self.built:
+            build()
+            self.built = True
+        return engine.start_process(self.engine, numpy=numpy)
 
     def interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
         """The interpreter of this kind that tests share."""
@@ -56,6 +63,9 @@ class Stage:
 
     def close(self) -> None:
         """Stop everything."""
+        for interpreter in self.interpreters.values():
+            if self.engine not in engine.WITH_PAGES:
+                interpreter.close()
         if self.running is not None:
             self.running.close()
         if self.playwright is not None:

@@ -13,7 +13,7 @@ const BINDING_TYPES = /** @type {Record<string, GPUBufferBindingType>} */ ({
 });
 
 /**
- * @typedef {{ group: GPUBindGroupLayout, whole: GPUPipelineLayout, number: number }} Layout
+ * @typedef {{ group: GPUBindGroupLayout, number: number }} Layout
  * @typedef {{ gpu: GPUComputePipeline, users: number, key: string }} Compiled
  * @typedef {{ compiled: Compiled, layout: Layout, label: string, nBuffers: number,
  *   uniform: boolean }} Pipeline
@@ -47,9 +47,12 @@ export class Pipelines {
     if (known === undefined) {
       this.faults.watch();
       const module = this.device.createShaderModule({ label, code: source });
+      // A layout of its own, though of one group: where two pipelines share it, wgpu 29 holds the buffers of
+      // one to the sizes that the other needs.
+      const whole = this.device.createPipelineLayout({ bindGroupLayouts: [layout.group] });
       const gpu = this.device.createComputePipeline({
         label,
-        layout: layout.whole,
+        layout: whole,
         compute: { module, entryPoint: "main", constants: overrides },
       });
       const compiled = { gpu, users: 0, key };
@@ -89,8 +92,7 @@ export class Pipelines {
         buffer: { type: BINDING_TYPES[letter] ?? "storage", hasDynamicOffset: letter === "u" },
       }));
       const group = this.device.createBindGroupLayout({ entries });
-      const whole = this.device.createPipelineLayout({ bindGroupLayouts: [group] });
-      layout = { group, whole, number: this.layouts.size + 1 };
+      layout = { group, number: this.layouts.size + 1 };
       this.layouts.set(bindings, layout);
     }
     return layout;

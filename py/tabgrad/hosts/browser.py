@@ -153,12 +153,14 @@ def has_webgpu() -> bool:
 
 @functools.cache
 def bridge_source() -> str:
-    """Join the bridge's files into the text of one JavaScript module.
+    """Join the bridge's files into the text of one script, whose value is its function `connect`.
 
-    JavaScript can't import files of a Python package, because they have no URL.
+    JavaScript can't import files of a Python package, because they have no URL; and what has one without
+    being a file (`blob:`, `data:`) some engines import and others don't.
     """
-    imports = re.compile(r"^import\b.*?;\n", re.MULTILINE | re.DOTALL)
-    return "\n".join(imports.sub("", _file(name)) for name in _MODULES)
+    modules = re.compile(r"^(?:import\b.*?;\n|export )", re.MULTILINE | re.DOTALL)
+    parts = (modules.sub("", _file(name)) for name in _MODULES)
+    return "\n".join(('"use strict";', *parts, "connect;", "//# sourceURL=tabgrad-bridge.js"))
 
 
 def _file(name: str) -> str:
@@ -174,29 +176,15 @@ def _file(name: str) -> str:
 
 async def connect_async(diagnose: bool = False) -> BrowserHost:
     """Open the browser's fastest device."""
-    import js
     import pyodide_js
     from pyodide.code import run_js
-    from pyodide.ffi import JsException, to_js
+    from pyodide.ffi import JsException
 
-    blob = js.Blob.new(
-        to_js([bridge_source()]), to_js({"type": "text/javascript"}, dict_converter=_object())
-    )
-    url = js.URL.createObjectURL(blob)
     try:
-        module = await run_js("(url) => import(url)")(url)
-        bridge = await module.connect(pyodide_js._module, diagnose)
+        bridge = await run_js(bridge_source())(pyodide_js._module, diagnose)
     except JsException as error:
         raise DeviceError(f"no WebGPU device: {error}. Use device 'cpu'") from error
-    finally:
-        js.URL.revokeObjectURL(url)
     return BrowserHost(bridge)
-
-
-def _object() -> Any:
-    import js
-
-    return js.Object.fromEntries
 
 
 def wait(promise: Any) -> Any:

@@ -56,3 +56,9 @@ def each(cases: Callable[[str], list[str]]) -> Callable[[Test], Test]:
         return test
 
     return mark
+
+
+def in_thirds(test: Test) -> Test:
+    """Let engines beside Chromium run a third of the cases each; TABGRAD_EVERY_CASE=1 lets them run all."""
+    test.in_thirds = True  # type: ignore[attr-defined]
+    return test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-from tests.web.inside.marks import deadline, each, numpy
+from tests.web.inside.marks import deadline, each, in_thirds, numpy
 
 DATA = pathlib.Path(__file__).parents[2] / "ops" / "cases.json"
 
@@ -36,6 +36,7 @@ def functions(device: str) -> list[str]:
 
 
 @deadline(300)
+@in_thirds
 @each(ops)
 @numpy
 async def test_op(device, name):
@@ -50,6 +51,7 @@ async def test_op(device, name):
 
 
 @deadline(300)
+@in_thirds
 @each(functions)
 @numpy
 async def test_function(device, name):

@@ -38,7 +38,8 @@ async def test_there_is_an_adapter(device):
     import js
 
     adapter = await js.navigator.gpu.requestAdapter()
-    assert adapter.info.architecture == "swiftshader"
+    info = adapter.info
+    assert info.architecture == "swiftshader" or info.isFallbackAdapter or "llvmpipe" in info.device
 
 
 MODULES, BYTES = 110, 790_000

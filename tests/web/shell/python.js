@@ -1,30 +1,44 @@
-/** Python as the tests start it, on the page's main thread or in a worker. */
+/** Python as the tests start it: on a page's main thread, in a worker, or in a process of Deno or Node. */
 
 /**
  * @typedef {{ files: Record<string, string>, numpy: boolean }} Options
  * @typedef {{ id: number, target: string, args: string }} Call
  * @typedef {(report: { id: number, kind: string, text: string }) => void} Send
+ * @typedef {object} Place  where Python comes from
+ * @property {string} pyodide  the folder of Pyodide
+ * @property {string} wheels  the folder of the wheels
+ * @property {(path: string) => Promise<Uint8Array>} read
  */
 
 const CALL = "import tests.web.inside.runner as runner; await runner.call(target, args)";
 
+/** @returns {Place} */
+function served() {
+  const root = new URL("/", location.href).href;
+  return {
+    pyodide: `${root}pyodide/`,
+    wheels: `${root}wheels/`,
+    read: async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer()),
+  };
+}
+
 /**
  * Start Pyodide, install the wheel and lay out the test files.
- * @param {Options} options @param {Send} send
+ * @param {Options} options @param {Send} send @param {Place} [place]
  */
-export async function start(options, send) {
-  const root = new URL("/", location.href).href;
-  const { loadPyodide } = await import(`${root}pyodide/pyodide.mjs`);
+export async function start(options, send, place = served()) {
+  const { loadPyodide } = await import(`${place.pyodide}pyodide.mjs`);
   const output = (/** @type {string} */ text) => send({ id: 0, kind: "output", text });
   const pyodide = await loadPyodide({
-    indexURL: `${root}pyodide/`,
+    indexURL: place.pyodide,
     stdout: output,
     stderr: output,
   });
-  const wheels = await (await fetch(`${root}wheels/index.json`)).json();
+  const index = new TextDecoder().decode(await place.read(`${place.wheels}index.json`));
+  const wheels = JSON.parse(index);
   const names = options.numpy ? [wheels.numpy, wheels.tabgrad] : [wheels.tabgrad];
   const quiet = { messageCallback: () => {}, checkIntegrity: false };
-  for (const name of names) await pyodide.loadPackage(`${root}wheels/${name}`, quiet);
+  for (const name of names) await pyodide.loadPackage(`${place.wheels}${name}`, quiet);
   for (const [path, text] of Object.entries(options.files)) {
     const whole = `/home/pyodide/${path}`;
     pyodide.FS.mkdirTree(whole.slice(0, whole.lastIndexOf("/")));
