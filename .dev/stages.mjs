@@ -106,10 +106,13 @@ async function build(...lab) {
   built = `built ${kind}`;
 }
 
+/** Older versions of Pyodide, which need no browser. */
+const OLDER = "tests/web/test_older_pyodide.py";
+
 const BUILT = { TABGRAD_SITE: "built" };
 
 /** A stage that runs the tests inside Pyodide in an engine other than Chromium, if set-up found that. */
-const inEngine = (engine, about, needs) => ({
+const inEngine = (engine, about, needs, more = []) => ({
   about,
   needs: ["node", "pyodide", ...needs],
   run: async () => {
@@ -120,7 +123,8 @@ const inEngine = (engine, about, needs) => ({
       return { ...none, skipped: 1 };
     }
     await build();
-    const args = ["--host=browser", `--engine=${engine}`, "tests/web/inside", ...PARALLEL];
+    const tests = ["tests/web/inside", ...more];
+    const args = ["--host=browser", `--engine=${engine}`, ...tests, ...PARALLEL];
     return pytest(engine, args, minutes(10), BUILT);
   },
 });
@@ -133,7 +137,12 @@ const inEngine = (engine, about, needs) => ({
 async function browser() {
   await build("--lab");
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
-  const files = ["tests/web/test_page_digits.py", "tests/web", "--ignore=tests/web/inside"];
+  const files = [
+    "tests/web/test_page_digits.py",
+    "tests/web",
+    "--ignore=tests/web/inside",
+    `--ignore=${OLDER}`,
+  ];
   const browsers = String(Math.min(availableParallelism() + 1, 4));
   const whole = ["-n", browsers, "--dist", "loadfile", "--no-loadscope-reorder"];
   const pages = ["--host=browser", ...files, ...whole];
@@ -202,5 +211,10 @@ export const stages = {
     "firefox",
   ]),
   deno: inEngine("deno", "another third in Deno (naga, V8)", ["vulkan", "engines"]),
-  node: inEngine("node", "the last third in Node, with Dawn (Tint)", ["chromium", "engines"]),
+  node: inEngine(
+    "node",
+    "the last third in Node, with Dawn (Tint)",
+    ["chromium", "engines"],
+    [OLDER],
+  ),
 };

@@ -38,12 +38,16 @@ def launch(playwright: Playwright, engine: str) -> Browser:
     )
 
 
-def start_process(engine: str, *, numpy: bool) -> ProcessInterpreter:
-    """Start Python in a process of Deno or Node."""
+def start_process(
+    engine: str, *, numpy: bool = False, pyodide: str = "node_modules/pyodide"
+) -> ProcessInterpreter:
+    """Start Python in a process of Deno or Node, from a folder of Pyodide."""
     program = str(noted(engine))
     if engine == "deno":
-        return ProcessInterpreter([program, "run", "-A"], os.environ, numpy=numpy)
-    return ProcessInterpreter([program], {**os.environ, **swiftshader()}, numpy=numpy)
+        command, env = [program, "run", "-A"], dict(os.environ)
+    else:
+        command, env = [program], {**os.environ, **swiftshader()}
+    return ProcessInterpreter(command, env, numpy=numpy, pyodide=pyodide)
 
 
 def swiftshader() -> dict[str, str]:

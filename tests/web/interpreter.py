@@ -158,11 +158,16 @@ class ProcessInterpreter(Interpreter):
     """Python in a process of Deno or Node, which speaks in lines."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], *, numpy: bool = False
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        numpy: bool = False,
+        pyodide: str = "node_modules/pyodide",
     ) -> None:
         super().__init__()
         self.process = subprocess.Popen(
-            [*command, "tests/web/engines/process.mjs"],
+            [*command, "tests/web/engines/process.mjs", pyodide],
             cwd=ROOT,
             env=dict(env),
             stdin=subprocess.PIPE,

@@ -23,11 +23,17 @@ class Stage:
         self.built = False
         self.interpreters: dict[tuple[bool, str], Interpreter] = {}
 
+    def make(self) -> None:
+        """Build what is tested, once."""
+        if not self.built:
+            build()
+            self.built = True
+
     @property
     def site(self) -> Site:
         """The server, over a fresh build."""
         if self.served is None:
-            build()
+            self.make()
             self.served = Site()
         return self.served
 
@@ -46,9 +52,7 @@ class Stage:
         """An interpreter for one test, which closes it."""
         if self.engine in engine.WITH_PAGES:
             return PageInterpreter(self.browser, self.site.url, numpy=numpy, thread=thread)
-        if not self.built:
-            build()
-            self.built = True
+        self.make()
         return engine.start_process(self.engine, numpy=numpy)
 
     def interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:

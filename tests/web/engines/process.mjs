@@ -32,8 +32,9 @@ for (const level of /** @type {const} */ (["log", "info", "warn", "error"])) {
 
 if (!globalThis.navigator?.gpu) await addDawn();
 
+// The first argument may name another folder of Pyodide.
 const site = {
-  pyodide: `${process.cwd()}/node_modules/pyodide/`,
+  pyodide: `${process.cwd()}/${process.argv[2] ?? "node_modules/pyodide"}/`,
   wheels: `${process.cwd()}/web/dist/wheels/`,
   /** @param {string} path */
   read: async (path) => readFileSync(path),
