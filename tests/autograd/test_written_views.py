@@ -310,3 +310,43 @@ def test_zeros_that_a_backward_gets_may_be_written_to():
         a, _ = Two.apply(x)
         a.sum().backward()
         assert x.grad.tolist() == [6, 6]
+
+
+class Thrice(tg.autograd.Function):
+    """3 x, whose gradient is written through a view of what is returned."""
+
+    @staticmethod
+    def forward(x):
+        return 3 * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, g):
+        return written(3 * g)
+
+
+class ThriceOnce(Thrice):
+    backward = staticmethod(tg.autograd.function.once_differentiable(Thrice.backward))
+
+
+def written(values):
+    """Return a tensor that got its values through a view."""
+    out = tg.zeros_like(values)
+    out.detach()[:].copy_(values)
+    return out
+
+
+@pytest.mark.parametrize("function", [Thrice, ThriceOnce])
+def test_a_gradient_written_through_a_view_reaches_the_leaf(function):
+    for graph in (False, True):
+        x = ones(2).requires_grad_()
+        function.apply(x).sum().backward(create_graph=graph)
+        assert x.grad.tolist() == [3.0, 3.0]
+        (found,) = tg.autograd.grad(function.apply(x).sum(), x, create_graph=graph)
+        assert found.tolist() == [3.0, 3.0]
+    x = ones(2).requires_grad_()
+    (x + ones(2)).backward(written(tg.tensor([1.0, 2.0])))
+    assert x.grad.tolist() == [1.0, 2.0]

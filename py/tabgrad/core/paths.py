@@ -38,10 +38,34 @@ PATHS = {
         "init_process_group irecv is_available is_initialized isend monitored_barrier new_group recv "
         "reduce reduce_scatter reduce_scatter_tensor scatter scatter_object_list send"
     ),
+    "distributed.fsdp.fully_sharded_data_parallel": (
+        "tabgrad.distributed.fsdp: FullyShardedDataParallel"
+    ),
     "distributed.optim": (
         "tabgrad.optim.zero: ZeroRedundancyOptimizer tabgrad.optim.local_sgd: PostLocalSGDOptimizer"
     ),
     "distributed.optim.post_localSGD_optimizer": "tabgrad.optim.local_sgd: PostLocalSGDOptimizer",
+    "distributed._functional_collectives": (
+        "tabgrad.distributed.differentiable: all_to_all_single_autograd wait_tensor"
+    ),
+    "distributed._composable": "",
+    "distributed._composable.fsdp": "tabgrad.distributed.fsdp: FSDPModule fully_shard",
+    "distributed.checkpoint._consolidate_hf_safetensors": (
+        "tabgrad.distributed.checkpoint.absent: consolidate_safetensors_files"
+    ),
+    "distributed.checkpoint.default_planner": "tabgrad.distributed.checkpoint.absent: DefaultLoadPlanner",
+    "distributed.checkpoint.hf_storage": (
+        "tabgrad.distributed.checkpoint.absent: HuggingFaceStorageReader HuggingFaceStorageWriter"
+    ),
+    "distributed.checkpoint.state_dict": (
+        "tabgrad.distributed.checkpoint.absent: StateDictOptions get_model_state_dict "
+        "get_optimizer_state_dict set_model_state_dict set_optimizer_state_dict"
+    ),
+    "distributed.device_mesh": "tabgrad.distributed.tensor: DeviceMesh init_device_mesh",
+    "distributed.tensor._utils": "tabgrad.distributed.tensor: compute_local_shape_and_global_offset",
+    "distributed.tensor.placement_types": (
+        "tabgrad.distributed.tensor: Partial Placement Replicate Shard _StridedShard=Shard"
+    ),
     "distributed.optim.zero_redundancy_optimizer": "tabgrad.optim.zero: ZeroRedundancyOptimizer",
     "distributions.bernoulli": "tabgrad.distributions: Bernoulli",
     "distributions.beta": "tabgrad.distributions: Beta",

@@ -77,8 +77,17 @@ def is_xccl_available() -> bool:
 
 
 def is_available() -> bool:
-    """Whether several processes can work together here: MPI or NCCL is installed. False in a browser tab."""
-    return is_mpi_available() or is_nccl_available()
+    """Whether this process can be one of several: an engine is installed, and a launcher has started it.
+
+    Launchers are `mpiexec`, `srun` and the like. A process that runs alone has no use for what programs do
+    where this is True. False in a browser tab.
+
+    >>> import tabgrad as tg
+    >>> tg.distributed.is_available()  # Python was started by itself
+    False
+    """
+    started = told_world_size() is not None or is_torchelastic_launched()
+    return started and (is_mpi_available() or is_nccl_available())
 
 
 def is_backend_available(backend: str) -> bool:

@@ -56,7 +56,7 @@ def _chosen(backend: str | None) -> str:
     """Return the engine's name, or raise."""
     if environment.in_a_tab():
         raise RuntimeError(f"init_process_group: {environment.IN_A_TAB}")
-    if not environment.is_available():
+    if not (environment.is_mpi_available() or environment.is_nccl_available()):
         raise RuntimeError(f"init_process_group: {environment.NO_ENGINE}")
     if backend is None:
         backend = "mpi" if environment.is_mpi_available() else "nccl"

@@ -381,6 +381,8 @@ def add_to_grad(leaf: Any, ct: Any, graph: bool) -> None:
     """Add `ct` to the `.grad` of `leaf`, in place unless the addition itself is recorded."""
     if leaf is None or ct is None or not leaf.tracked:
         return
+    if ct.alias is not None:
+        ct.alias.refresh(ct)  # a user's rule or call may have written to it through a view
     if ct.owner is not leaf.owner and isinstance(ct.owner, Dual):
         ct.owner.leaves.append(weakref.ref(leaf))
     elif ct.owner is not leaf.owner:

@@ -249,6 +249,8 @@ def _untied(g: Box | None) -> Any:
     """Detach a cotangent from its graph: one that came through unchanged is the caller's own tensor."""
     if g is None or not g.tracked:
         return g
+    if g.alias is not None:
+        g.alias.refresh(g)
     if g._parts is not None:
         return g.detach()  # type: ignore[attr-defined]
     return wrap(g.value, g.spec, g.device, g.owner)

@@ -24,7 +24,7 @@ from tabgrad.transforms.calls import (
 )  # fmt: skip
 from tabgrad.transforms.contexts import FunctionCtx, check_leaves, fresh, leaves_of, rebase
 from tabgrad.transforms.jvp import Forward
-from tabgrad.transforms.levels import Level
+from tabgrad.transforms.levels import Level, all_refreshed
 from tabgrad.transforms.node import FREED, Node, freed_error, load, port_of
 from tabgrad.transforms.saving import check_saved, frozen, pack
 from tabgrad.transforms.tape import record_call
@@ -455,7 +455,7 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     def call(ctx: FunctionCtx, *args: Any) -> Any:
         mode = MODE.get()
         with using(mode.replace(grad=False)):
-            found = fn(ctx, *args)
+            found = all_refreshed(fn(ctx, *args))
         if not mode.grad:
             return found
         sources = [

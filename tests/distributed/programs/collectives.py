@@ -8,6 +8,7 @@ import pytest
 
 import tabgrad as tg
 import tabgrad.distributed as dist
+from tabgrad.distributed.differentiable import all_to_all_single_autograd
 
 DEVICE = sys.argv[1] if len(sys.argv) > 1 else "cpu"
 tg.set_default_device(DEVICE)
@@ -183,6 +184,12 @@ sizes = [r + 1 for r in range(SIZE)]
 out = tg.zeros(SIZE * (RANK + 1), device=DEVICE)
 dist.all_to_all_single(out, tg.ones(sum(sizes), device=DEVICE) * RANK, [RANK + 1] * SIZE, sizes)
 assert out.tolist() == [float(r) for r in range(SIZE) for _ in range(RANK + 1)]
+x = tg.ones(sum(sizes), device=DEVICE, requires_grad=True)
+with tg.enable_grad():
+    y = all_to_all_single_autograd(x, [RANK + 1] * SIZE, sizes, None)
+    (y * (RANK + 1)).sum().backward()
+# what went to rank r was multiplied by r + 1 there
+assert x.grad.tolist() == [float(r + 1) for r in range(SIZE) for _ in range(r + 1)]
 dist.barrier()
 dist.destroy_process_group()
 assert not dist.is_initialized()
