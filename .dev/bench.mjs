@@ -9,6 +9,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { build } from "./build.mjs";
+import { compress } from "./compress.mjs";
 import { setUpNode } from "./node.mjs";
 import { at, cache, fresh, hash, root, stamp, tool } from "./places.mjs";
 import { setUp } from "./setup.mjs";
@@ -24,6 +25,7 @@ async function bundlePeers() {
   await step("Bundle the benchmark's peers", async () => {
     const { bundle } = await import(pathToFileURL(at(folder, "bundle.mjs")).href);
     await bundle();
+    await compress(at(folder, "www"), false, () => {});
   });
   stamp("bench-peers", key);
 }
@@ -54,6 +56,10 @@ await main(async () => {
     await build({ production: true });
     const chromium = readFileSync(`${cache}/chromium`, "utf8");
     ({ code } = await python("run.py", "--chromium", chromium, ...args));
+    if (!args.includes("--only")) {
+      const start = await python("start.py", "--chromium", chromium);
+      code ||= start.code;
+    }
   }
   if (native || !browser) {
     const found = await python("native.py", ...nativeArguments(args));

@@ -61,6 +61,12 @@ hosts.browser.bridge_source()
 lower.library.all_functions()
 for name in lower.library.kernel_names():
     lower.library.kernel(name)
+import inspect, types
+page_code = sys.modules["page_code"] = types.ModuleType("page_code")
+page_code.compiled = {
+    name: (source, compile(source, f"{name}.py", "exec", dont_inherit=True))
+    for name, source in worker.items()
+}
 import gc
 gc.collect()
 gc.freeze()
@@ -79,6 +85,10 @@ const LATE = [
   "tabgrad.tensor.filling",
   "tabgrad.utils.progress",
 ];
+
+// The Python of the page's worker, which is compiled here.
+const FOLDER = ["web", "pages", "src", "worker"];
+const WORKER = ["display", "hints", "runner"];
 
 const load = async (options) => {
   const { loadPyodide } = await import("pyodide");
@@ -121,7 +131,8 @@ async function snapshotOf(archive, library) {
   pretendSuspending();
   const pyodide = await load({ _makeSnapshot: true, stdLibURL: library });
   pyodide.FS.writeFile(ARCHIVE, archive);
-  const names = pyodide.toPy({ archive: ARCHIVE, late: LATE.join(" ") });
+  const worker = Object.fromEntries(WORKER.map((name) => [name, read(...FOLDER, `${name}.py`)]));
+  const names = pyodide.toPy({ archive: ARCHIVE, late: LATE.join(" "), worker });
   pyodide.runPython(IMPORTED, { globals: names });
   names.destroy();
   return pyodide.makeMemorySnapshot();
@@ -136,7 +147,13 @@ export async function prepare(wheel, note) {
     snapshot: join(folder, "snapshot.bin"),
   };
   const own = read(".dev", "prepared.mjs");
-  const key = hash(readFileSync(wheel), read("node_modules", "pyodide", "package.json"), own);
+  const worker = WORKER.map((name) => read(...FOLDER, `${name}.py`));
+  const key = hash(
+    readFileSync(wheel),
+    read("node_modules", "pyodide", "package.json"),
+    own,
+    ...worker,
+  );
   if (fresh("prepared", key)) return paths;
   mkdirSync(folder, { recursive: true });
   note("bytecode");

@@ -185,8 +185,7 @@ def view(op: Op, x: Tensor, params: Params) -> Tensor:
         y = bind(op, (memory.now(x),), params)
         y.value = memory.copied(y.value)
     elif mode.plain and x.owner is None and not (x.tracked and mode.grad):
-        # what `bind` comes to
-        device = refreshed(x).device
+        device = refreshed(x).device  # what `bind` comes to
         y = wrap(*device.backend.run(op, (x.value,), (x.spec,), params), device)
     else:
         y = bind(op, (x,), params)

@@ -38,7 +38,7 @@
  * @typedef {{ stream: "out" | "err", text: string }} Piece  of what a program prints
  *
  * @typedef {{ type: "stage", stage: "python" | "library" | "numpy" | "ready" }
- *   | { type: "need", name: "numpy.whl" }
+ *   | { type: "need", name: "numpy.whl" | "python_stdlib.zip" | "tabgrad.zip" }
  *   | { type: "device", device: Device }
  *   | { type: "output", pieces: Piece[] }
  *   | { type: "progress", events: ProgressEvent[] }
@@ -172,7 +172,10 @@ const readers = {
     type: "stage",
     stage: oneOf(stage, "python", "library", "numpy", "ready"),
   }),
-  need: (data) => ({ type: "need", name: oneOf(data.name, "numpy.whl") }),
+  need: (data) => ({
+    type: "need",
+    name: oneOf(data.name, "numpy.whl", "python_stdlib.zip", "tabgrad.zip"),
+  }),
   device: (data) => ({ type: "device", device: device(data.device) }),
   output: ({ pieces }) => ({ type: "output", pieces: list(pieces, piece) }),
   progress: ({ events }) => ({ type: "progress", events: list(events, progress) }),

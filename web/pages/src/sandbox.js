@@ -9,9 +9,8 @@ import { download } from "./download.js";
  *   `python/`
  */
 
-/** The files that Python starts from; and those that it needs when it imports what it has not yet. */
+/** The files that Python starts from; it asks for others when it needs them. */
 const FILES = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
-const LATER = ["python_stdlib.zip", "tabgrad.zip"];
 
 export class Sandbox {
   /** @param {URL} base where `python/` lies @param {Keeper} keeper @param {(data: unknown) => void} receive */
@@ -38,9 +37,7 @@ export class Sandbox {
     /** Called with the share of the bytes that are here. @type {(share: number) => void} */
     this.loading = () => {};
     this.bytes = 0;
-    Promise.all(FILES.map((name) => this.give(name))).then(() =>
-      LATER.map((name) => this.give(name)),
-    );
+    for (const name of FILES) this.give(name);
     document.body.append(frame);
   }
 

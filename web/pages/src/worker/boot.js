@@ -3,9 +3,9 @@
 /// <reference path="../text.d.ts" />
 import { loadPyodide } from "pyodide";
 import { info } from "pyodide/pyodide-lock.json";
-import displaySource from "./display.py";
-import hintsSource from "./hints.py";
-import runnerSource from "./runner.py";
+import display from "./display.py";
+import hints from "./hints.py";
+import runner from "./runner.py";
 
 /** @typedef {import("./files.js").Files} Files */
 /** @typedef {import("../messages.js").Program} Program */
@@ -33,12 +33,27 @@ import runnerSource from "./runner.py";
 
 const FOLDER = "https://files.invalid/"; // Pyodide wants addresses; nothing lies there
 const STDLIB = "python_stdlib.zip";
+const ARCHIVED = "tabgrad.zip";
 const LIBRARY = "/lib/python314.zip";
 const ARCHIVE = "/lib/tabgrad.zip"; // where the snapshot has imported it from
 const EMPTY_ZIP = new Uint8Array([80, 75, 5, 6, ...new Array(18).fill(0)]);
-const MODULES = "/lib/page"; // where runner.py finds its own modules
 // What a memory that was made elsewhere must not share with others.
 const RENEW = "import random; random.seed()";
+// Runs the worker's own Python, of which the snapshot has the compiled code.
+const LOAD = `
+import sys, types
+
+compiled = getattr(sys.modules.get("page_code"), "compiled", {})
+
+def code(name):
+    source, made = compiled.get(name, (None, None))
+    return made if source == sources[name] else compile(sources[name], f"{name}.py", "exec")
+
+for name in ("display", "hints"):
+    sys.modules[name] = types.ModuleType(name)
+    exec(code(name), sys.modules[name].__dict__)
+exec(code("runner"), names)
+`;
 
 /** @typedef {(settings: Record<string, any>) => Promise<any>} CreateModule */
 
@@ -61,7 +76,7 @@ export async function startPython(files) {
     pyodide.runPython(RENEW);
     return {
       pyodide,
-      library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: "tabgrad.zip" }),
+      library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED }),
     };
   } catch (error) {
     console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
@@ -73,19 +88,24 @@ export async function startPython(files) {
 
 /** @param {Files} files @param {CreateModule} create @returns {Promise<Started>} */
 async function afresh(files, create) {
+  files.need(STDLIB);
   const pyodide = await loaded(files, create, undefined);
   files.forget(STDLIB);
-  await lay(files, pyodide, { [ARCHIVE]: "tabgrad.zip" });
+  await lay(files, pyodide, { [ARCHIVE]: ARCHIVED });
   pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
   return { pyodide, library: Promise.resolve() };
 }
 
-/** Lay files where Python looks for them. @param {Files} files @param {Pyodide} pyodide @param {Record<string, string>} names */
+/**
+ * Fetch files and lay them where Python looks for them.
+ * @param {Files} files @param {Pyodide} pyodide @param {Record<string, typeof STDLIB | typeof ARCHIVED>} names
+ */
 async function lay(files, pyodide, names) {
-  for (const [path, name] of Object.entries(names)) {
-    pyodide.FS.writeFile(path, new Uint8Array(await files.get(name)));
+  const lain = Object.entries(names).map(async ([path, name]) => {
+    pyodide.FS.writeFile(path, new Uint8Array(await files.need(name)));
     files.forget(name);
-  }
+  });
+  await Promise.all(lain);
 }
 
 /** @param {Files} files @returns {Promise<CreateModule>} */
@@ -186,15 +206,12 @@ export async function loadNumPy(files, pyodide) {
  */
 export function startRunner(pyodide, page) {
   pyodide.registerJsModule("tabgrad_page", page);
-  pyodide.FS.mkdirTree(MODULES);
-  pyodide.FS.writeFile(`${MODULES}/display.py`, displaySource);
-  pyodide.FS.writeFile(`${MODULES}/hints.py`, hintsSource);
   // a program's input() is told that there is none, as where a script has no terminal
   pyodide.setStdin({ stdin: () => null });
   const names = pyodide.toPy({});
-  pyodide.runPython(`import sys; sys.path.append("${MODULES}")`);
-  pyodide.runPython(runnerSource, { globals: names, filename: "runner.py" });
-  pyodide.runPython("sys.path.pop()");
+  const sources = pyodide.toPy({ display, hints, runner });
+  pyodide.runPython(LOAD, { globals: pyodide.toPy({ sources, names }) });
+  sources.destroy();
   return runnerOf(pyodide, names);
 }
 

@@ -1,13 +1,25 @@
 /** The files that the page hands over: the worker has no other way to any. */
 
 /** @typedef {Extract<import("../messages.js").ToWorker, { type: "file" }>} Given */
+/** @typedef {Extract<import("../messages.js").FromWorker, { type: "need" }>["name"]} Asked */
 /** @typedef {{ resolve(bytes: ArrayBuffer): void, reject(error: Error): void }} Waiting */
 
 export class Files {
+  /** @param {(name: Asked) => void} ask has the page hand over a file */
+  constructor(ask) {
+    this.ask = ask;
+  }
+
   /** @type {Map<string, Promise<ArrayBuffer>>} */
   promises = new Map();
   /** @type {Map<string, Waiting>} */
   waiting = new Map();
+
+  /** The bytes of a file that the page is asked for. @param {Asked} name */
+  need(name) {
+    this.ask(name);
+    return this.get(name);
+  }
 
   /** The bytes of a file, as soon as they are there. @param {string} name */
   get(name) {

@@ -18,7 +18,7 @@ const { data: described } = Object.getOwnPropertyDescriptors(MessageEvent.protot
 const read = Function.prototype.call.bind(/** @type {() => unknown} */ (described.get));
 
 const output = new Output((pieces) => tell({ type: "output", pieces }));
-const files = new Files();
+const files = new Files((name) => tell({ type: "need", name }));
 
 let stopping = false;
 let paused = false;
@@ -60,7 +60,7 @@ const pageFor = ({ pyodide, library }) => ({
     }),
   stopping: () => stopping,
   load_numpy: async () => {
-    tell({ type: "need", name: "numpy.whl" });
+    files.need("numpy.whl");
     await library;
     await loadNumPy(files, pyodide);
   },
