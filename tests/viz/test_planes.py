@@ -23,19 +23,25 @@ def test_places_are_where_they_should_be_and_names_have_one_colour() -> None:
     assert repr(drawn) == "<plane with 3 points, 2 paths>"
     whole = ElementTree.fromstring(drawn.svg())
     paths = {p.get("d"): p.get("stroke") for p in whole.iter(f"{SVG}path")}
-    # 400 pixels for 4 units: one scale for both axes
-    assert set(paths) == {"M0.0 0.0h0M400.0 200.0h0", "M200.0 100.0h0", "M0.0 100.0L100.0 0.0"}
-    assert paths["M0.0 0.0h0M400.0 200.0h0"] == paths["M0.0 100.0L100.0 0.0"]
+    # 360 pixels for 4 units: one scale for both axes
+    assert set(paths) == {"M0.0 0.0h0M360.0 180.0h0", "M180.0 90.0h0", "M0.0 90.0L90.0 0.0"}
+    assert paths["M0.0 0.0h0M360.0 180.0h0"] == paths["M0.0 90.0L90.0 0.0"]
     assert len(set(paths.values())) == 2
     assert [t.text for t in whole.iter(f"{SVG}text")] == ["a", "b"]
 
 
 def test_what_is_not_finite_is_left_out_and_names_are_escaped() -> None:
     nan = float("nan")
-    drawn = viz.plane(points={"<b>": [(nan, 0), (0, 0)]}, paths={"": [(0, nan)]})
+    drawn = viz.plane(
+        points={"<b>": [(nan, 0), (0, 0)]},
+        paths={"": [(0, nan)], "way": [(-1, 1), (0, 1), (nan, 0), (1, 0), (1, -1)]},
+    )
     whole = ElementTree.fromstring(drawn.svg())
-    assert [p.get("d") for p in whole.iter(f"{SVG}path")] == ["M200.0 200.0h0"]
-    assert [t.text for t in whole.iter(f"{SVG}text")] == ["<b>"]
+    assert [p.get("d") for p in whole.iter(f"{SVG}path")] == [
+        "M0.0 0.0L180.0 0.0M360.0 180.0L360.0 360.0",
+        "M180.0 180.0h0",
+    ]
+    assert [t.text for t in whole.iter(f"{SVG}text")] == ["<b>", "way"]
 
 
 def test_values_are_coloured_by_sign_and_size_with_the_lowest_row_below() -> None:

@@ -90,6 +90,12 @@ async function buildElement(outdir, { frame, python, production }) {
   const text = await script("demo/element.js", "esm", production, texts);
   writeFileSync(join(outdir, ELEMENT), `${text}\n`);
   cpSync(join(here, "demos"), join(outdir, "demos"), { recursive: true });
+  mkdirSync(join(outdir, "gallery"), { recursive: true });
+  for (const [, name] of readFileSync(join(here, "gallery.html"), "utf8").matchAll(
+    /\/gallery\/(\w+\.py)"/g,
+  )) {
+    copyFileSync(join(here, "../../py/tabgrad/examples", name), join(outdir, "gallery", name));
+  }
 }
 
 /** Remove what an earlier build has put into `outdir` itself, its folders apart, and this one has not. */
@@ -150,7 +156,7 @@ export async function build({ outdir, python, wheel, production = true }) {
       .replace("./style.css", `./assets/${named("style", ".css")}`)
       .replace("./main.js", `./assets/${named("main", ".js")}`),
   );
-  const copies = ["favicon.svg", "_headers", "element.html", "element.css"];
+  const copies = ["favicon.svg", "_headers", "element.html", "element.css", "gallery.html"];
   for (const name of copies) copyFileSync(join(here, name), join(outdir, name));
   copyFileSync(join(here, "../../LICENSE"), join(outdir, "LICENSE.txt"));
   tidy(outdir, ["index.html", "LICENSE.txt", ELEMENT, FRAME, ...copies]);

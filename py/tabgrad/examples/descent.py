@@ -48,4 +48,4 @@ for k in range(steps):
 
 for name, p in sorted(places.items(), key=lambda item: valley(item[1]).item()):
     x, y = p.tolist()
-    print(f"{name:9} is at ({x:+.3f}, {y:+.3f}), height {valley(p).item():.5f}")
+    print(f"{name:9}({x:+.2f}, {y:+.2f}), height {valley(p).item():.5f}")

@@ -40,9 +40,10 @@ parameters = [w1, w2, b]
 for k in range(steps + 1):
     loss = loss_of(neuron())
     gradients = tg.autograd.grad(loss, parameters)
-    if k % 2 == 0:
-        told = ", ".join(f"{n} {w.item():+.3f}" for n, w in names.items())
-        print(f"step {k:2}: out {neuron().item():+.3f}, loss {loss.item():.4f}, {told}")
+    if k % 4 == 0:
+        print(f"step {k:2}: out {neuron().item():+.3f}, loss {loss.item():.4f}")
     with tg.no_grad():
         for w, g in zip(parameters, gradients, strict=True):
             w -= rate * g
+
+print(", ".join(f"{n} {w.item():+.3f}" for n, w in names.items()))

@@ -73,8 +73,9 @@ with progress.bar(total=steps, desc="training") as bar:
     for _ in range(steps):
         loss = step()
         bar.update()
-        if bar.n % 50 == 0:
+        if bar.n % 20 == 0:
             bar.log(loss=loss.item())
+        if bar.n % 50 == 0:
             show()
 
 away = (swing() - true).norm(dim=1).max().item()

@@ -48,12 +48,14 @@ with progress.bar(total=throws, desc="throws") as bar:
     for _ in range(throws):
         flight, miss = throw()
         bar.update()
-        if bar.n % 6 == 1 or bar.n == bar.total:
+        if bar.n % 5 == 1:
             flights.append(flight.tolist())
             bar.log(miss=miss.item())
+            # Between two flights the line is broken.
+            before = [place for f in flights[:-1] for place in [*f, [tg.nan, tg.nan]]]
             drawn = tg.viz.plane(
-                (-0.5, 11), (-2, 6), points={"target": [target], "ball": flights[-1]},
-                paths={f"throw {6 * i + 1}": f for i, f in enumerate(flights)},
+                (-0.5, 10.5), (-1.5, 5.5), points={"ball": flights[-1], "target": [target]},
+                paths={"ball": flights[-1], "earlier throws": before},
             )  # fmt: skip
             progress.show(drawn, place="flight")
 

@@ -97,10 +97,13 @@ def png(rows: Sequence[bytes], width: int, channels: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def placed_png(data: bytes, x: float, y: float, width: float, height: float) -> str:
-    """Return a PNG file as a part of an SVG; its pixels stay squares."""
+def placed_png(
+    data: bytes, x: float, y: float, width: float, height: float, smooth: bool = False
+) -> str:
+    """Return a PNG file as a part of an SVG; its pixels stay squares, unless they are to be smooth."""
     coded = base64.b64encode(data).decode()
+    style = "" if smooth else 'style="image-rendering:pixelated" '
     return (
         f'<image x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
-        f'preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,{coded}"/>'
+        f'preserveAspectRatio="none" {style}href="data:image/png;base64,{coded}"/>'
     )

@@ -9,7 +9,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.viz.drawing import COLOURS, Drawing, element, placed_png, png, text
 
-SIDE = 400.0
+SIDE = 360.0
 """Pixels of the longer side."""
 INK = ((220, 38, 38), (37, 99, 235))
 """Of values below and above zero: the second and the first of COLOURS."""
@@ -17,6 +17,7 @@ DENSEST = 0.6
 """How much of the page the colour of the largest value covers."""
 FEW = 200
 """Fewer points are larger dots."""
+DOT = 'fill="none" stroke-linecap="round"'
 LINE = 'fill="none" stroke-width="2" stroke-linejoin="round"'
 Range = tuple[float, float]
 Points = list[tuple[float, float]]
@@ -50,18 +51,22 @@ class Plane(Drawing):
         def at(p: tuple[float, float]) -> str:
             return f"{(p[0] - self.x[0]) * scale:.1f} {(self.y[1] - p[1]) * scale:.1f}"
 
-        parts = [placed_png(self._pixels(), 0, 0, w, h)] if self.field else []
+        parts = [placed_png(self._pixels(), 0, 0, w, h, smooth=True)] if self.field else []
         for name, its in self.paths.items():
-            line = "L".join(at(p) for p in its if _finite(p))
+            line, pen = "", "M"
+            for p in its:
+                line += f"{pen}{at(p)}" if _finite(p) else ""
+                pen = "L" if _finite(p) else "M"
             if line:
-                parts.append(f'<path d="M{line}" {LINE} stroke="{inks[name]}"/>')
+                parts.append(f'<path d="{line}" {LINE} stroke="{inks[name]}"/>')
         for name, its in self.points.items():
             # a line of no length with round ends is a dot
             dots = "".join(f"M{at(p)}h0" for p in its if _finite(p))
             dot = 7 if len(its) < FEW else 5
+            if self.field:  # rims tell dots from what is below them
+                parts.append(f'<path d="{dots}" {DOT} stroke="#fff" stroke-width="{dot + 3}"/>')
             parts.append(
-                f'<path d="{dots}" fill="none" stroke="{inks[name]}" stroke-width="{dot}" '
-                'stroke-linecap="round" stroke-opacity="0.8"/>'
+                f'<path d="{dots}" {DOT} stroke="{inks[name]}" stroke-width="{dot}" stroke-opacity="0.8"/>'
             )
         size = f'width="{w:.1f}" height="{h:.1f}"'
         body = (
@@ -101,9 +106,10 @@ def plane(
     """Draw points, paths and values in a part of a plane, given by the ranges `x` and `y`.
 
     `points` and `paths` are tensors of shape (N, 2), or lists of pairs, by name; a name has one colour for
-    both, and an empty one isn't told. `field` has shape (rows, columns), values at even distances from the
-    lowest x and y on: blue above zero, red below, and the page shows through at zero; 1 and more is the
-    strongest. Raises ValueError for empty ranges and other shapes.
+    both, and an empty one isn't told. A point that is not finite breaks a path. `field` has shape
+    (rows, columns), values at even distances from the lowest x and y on: blue above zero, red below, and the
+    page shows through at zero; 1 and more is the strongest. Raises ValueError for empty ranges and other
+    shapes.
 
     >>> import tabgrad as tg
     >>> tg.viz.plane(points={"here": [(0.0, 0.5)]}, paths={"there": tg.rand(9, 2, device="cpu")})

@@ -128,6 +128,12 @@ function format(name, value) {
   return Math.abs(value) >= 0.001 || value === 0 ? value.toPrecision(3) : value.toExponential(1);
 }
 
+/** A mark of the upright axis, short and exact: marks are round numbers. @param {number} mark */
+function tick(mark) {
+  const short = Number(mark.toPrecision(3));
+  return short !== 0 && Math.abs(short) < 0.001 ? short.toExponential() : String(short);
+}
+
 /**
  * @param {string} name @param {string} line @param {HTMLElement} box
  * @param {() => number | null} total @returns {UPlot.Options}
@@ -137,7 +143,7 @@ function options(name, line, box, total) {
   const grid = { stroke: colour("--grid", box), width: 1 };
   const axis = { stroke: colour("--muted", box), grid, ticks: { show: false }, font: "11px Inter" };
   /** @type {UPlot.Axis} */
-  const y = { ...axis, size: 42, space: 36 };
+  const y = { ...axis, size: 42, space: 36, values: (_, marks) => marks.map(tick) };
   if (share) y.values = (_, marks) => marks.map((mark) => `${Number((mark * 100).toFixed(1))} %`);
   return {
     width: box.clientWidth,

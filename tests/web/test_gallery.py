@@ -1,0 +1,75 @@
+"""Every program of the page runs to its end on WebGPU, draws what it says, and learns what it teaches."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page
+
+from tests.web.desk import Desk
+from tests.web.test_element import Guest
+
+LONGEST = 120_000  # milliseconds; on an idle machine none takes a sixth of that
+
+TEACHES = {
+    "Tensors and derivatives": ("hessian", 0),
+    "One neuron, step by step": ("-3.8341 by autograd, -3.8341 by hand", 1),
+    "A race downhill": ("Adam     (+1.00, +1.00), height 0.0000", 1),
+    "Newton against gradient descent": ("Newton           ends at height", 2),
+    "Physics by gradient": ("the ball misses by", 1),
+    "Two spirals": ("100.0% of the points", 1),
+    "An autoencoder": ("two numbers tell ", 3),
+    "A neural ODE": ("is never farther than 0.", 1),
+    "Attention finds where to look": ("step 120: tabgrads becomes sdargbat", 1),
+    "A GPT that writes numbers": ("step 160: 364=three hundred sixty-four", 0),
+    "Diffusion in the plane": ("half of the points lie within 0.0", 1),
+}
+"""What each program says in the end, and how many places of the output show something."""
+
+COLOURS = """
+() => [...document.querySelectorAll("#output .shown iframe")].every((frame) => {
+    const drawing = frame.contentDocument.querySelector("svg");
+    const box = drawing.getBoundingClientRect();
+    return box.width > 100 && box.height > 50 && box.right <= frame.clientWidth + 1;
+})
+"""
+"""Whether every drawing is there, and is not wider than its place."""
+
+
+def test_every_program_of_the_page_runs(desk: Desk) -> None:
+    titles = desk.page.locator("#program option").all_text_contents()
+    # the digits have tests of their own
+    assert sorted(titles) == sorted(["Handwritten digits", *TEACHES])
+    for title, (words, places) in TEACHES.items():
+        desk.page.locator("#program").select_option(label=title)
+        desk.press()
+        desk.until("document.getElementById('run').dataset.action === 'run'", LONGEST)
+        assert desk.stage.startswith("Finished"), (title, desk.output)
+        desk.until_output(words)
+        assert desk.page.locator("#output .shown").count() == places, title
+        desk.until(f"({COLOURS.strip()})()", 5000)
+    desk.page.locator("#program").select_option(label="Handwritten digits")
+
+
+def test_the_gallery_has_sliders(page: Page, site_url: str) -> None:
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if "Content Security" in m.text else None)
+    guest = Guest(page, f"{site_url}gallery.html")
+    sources = page.locator("tabgrad-demo").evaluate_all(
+        "(all) => all.map((e) => e.getAttribute('src'))"
+    )
+    assert len(sources) == 10
+    for source in sources:
+        assert page.request.get(f"{site_url}{source}").ok, source
+    said = []
+    for wind in ("-4", "6"):
+        page.locator("#throw input").fill(wind)
+        guest.press("throw")
+        guest.until("throw", "output", "the ball misses by", LONGEST)
+        page.wait_for_function(
+            "!document.getElementById('throw').root.getElementById('stage').textContent.endsWith('…')"
+        )
+        said.append(guest.part("throw", "output"))
+    speeds = [float(re.findall(r"\((\S+),", text)[-1]) for text in said]
+    assert speeds[0] > speeds[1] + 1  # with the wind behind it takes less
+    assert not wrong
