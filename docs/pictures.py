@@ -7,6 +7,8 @@ import re
 
 import tabgrad as tg
 from tabgrad import nn
+from tabgrad.examples.settings import compiled
+from tabgrad.utils import progress
 
 HERE = pathlib.Path(__file__).parent
 LIGHT_AND_DARK = "<style>svg{color:#111}@media(prefers-color-scheme:dark){svg{color:#eee}}</style>"
@@ -66,7 +68,26 @@ def maps() -> None:
     picture("lines", tg.viz.show({"loss": [2.3 * 0.9**k + 0.05 * (k % 3) for k in range(40)]}))
 
 
+def gallery() -> None:
+    """Draw what programs of the gallery show last."""
+    tg.set_default_device("cpu")
+    for name, place in (
+        ("spirals", "plane"),
+        ("throw", "flight"),
+        ("ode", "motion"),
+        ("diffusion", "points"),
+    ):
+        shown: dict[str, tg.viz.Drawing] = {}
+        progress.set_sink(
+            lambda e, shown=shown: shown.update({e["place"]: e["value"]}) if e["event"] == "show" else None
+        )  # fmt: skip
+        exec(compiled(name, {}), {"__name__": "__main__"})
+        picture(f"gallery-{name}", shown[place])
+    progress.set_sink(None)
+
+
 if __name__ == "__main__":
     tg.manual_seed(0)
     small()
     maps()
+    gallery()
