@@ -8,8 +8,12 @@ from typing import Any
 
 MODULES = (
     "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional",
-    "autograd.graph", "backends", "cuda", "distributions", "distributions.constraints", "fft", "func",
-    "linalg", "nn", "nn.attention", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim",
+    "autograd.graph", "backends", "cuda", "distributed",
+    "distributed.algorithms.ddp_comm_hooks.default_hooks",
+    "distributed.algorithms.ddp_comm_hooks.powerSGD_hook", "distributed.algorithms.join",
+    "distributed.checkpoint", "distributions", "distributions.constraints", "fft", "func", "futures",
+    "linalg", "nn", "nn.attention", "nn.functional", "nn.init", "nn.parallel", "nn.utils",
+    "nn.utils.rnn", "optim",
     "optim.lr_scheduler", "random", "signal.windows", "sparse", "special", "testing",
     "utils.checkpoint", "utils.data", "utils.hooks",
 )  # fmt: skip

@@ -6,10 +6,10 @@ browser tab, or where neither engine is installed, `is_available()` is False and
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from tabgrad.core.submodules import missing_from
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.distributed.collectives import *  # noqa: F403 (they say which are public)
 from tabgrad.distributed.environment import *  # noqa: F403
 from tabgrad.distributed.errors import *  # noqa: F403
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
         tensor as tensor,
     )  # fmt: skip
 else:
-    _missing = missing_from(__name__)
+    _missing = _missing_from(__name__)
 
     def __getattr__(name: str) -> object:
         """Import a submodule when it is asked for."""
         if name in ("algorithms", "checkpoint", "tensor"):
-            return import_module(f"{__name__}.{name}")
+            return _import_module(f"{__name__}.{name}")
         return _missing(name)

@@ -22,7 +22,7 @@ class JoinHook:
 
 
 @dataclass
-class JoinConfig:
+class _JoinConfig:
     """What a Join has said to a Joinable."""
 
     enable: bool = False
@@ -37,7 +37,7 @@ class Joinable:
     """The base of what calls collective functions in each step: it says what stands for them in `join_hook`."""
 
     def __init__(self) -> None:
-        self._join_config = JoinConfig()
+        self._join_config = _JoinConfig()
 
     def join_hook(self, **kwargs: Any) -> JoinHook:
         """Return what a process that has no more inputs does."""
@@ -93,7 +93,7 @@ class Join:
         finally:
             for j in self._joinables:
                 divide = j._join_config.divide_by_initial_world_size
-                j._join_config = JoinConfig(divide_by_initial_world_size=divide)
+                j._join_config = _JoinConfig(divide_by_initial_world_size=divide)
 
     def _go_on(self) -> None:
         last = True

@@ -18,6 +18,9 @@ Path = tuple[Any, ...]
 class Stateful(Protocol):
     """What has a state dict: modules, optimizers, schedules."""
 
+    def __init__(self) -> None:
+        """Make nothing: a protocol says what others have."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
 from tabgrad.core import tree
-from tabgrad.core.submodules import missing_from
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.nn.module import Module
 from tabgrad.nn.parallel.distributed import DistributedDataParallel as DistributedDataParallel
 
@@ -120,7 +120,7 @@ def _moved(what: Any, where: Any) -> Any:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = missing_from(__name__)
+    __getattr__ = _missing_from(__name__)
 
 __all__ = [
     "DataParallel", "DistributedDataParallel", "data_parallel", "gather", "parallel_apply", "replicate",

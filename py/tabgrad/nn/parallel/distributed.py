@@ -217,11 +217,11 @@ class DistributedDataParallel(Module, Joinable):
         """The group."""
         return self.process_group
 
-    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict of this module, or of the module inside, whose names have no `module.` in front."""
         if state_dict and not any(str(k).startswith("module.") for k in state_dict):
             state_dict = {f"module.{k}": v for k, v in state_dict.items()}
-        return super().load_state_dict(state_dict, *args, **kwargs)
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 class _Joined(JoinHook):

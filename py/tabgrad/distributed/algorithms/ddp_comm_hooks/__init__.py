@@ -5,10 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tabgrad.core.submodules import missing_from
+from tabgrad.core.submodules import missing_from as _missing_from
 
-if not TYPE_CHECKING:
-    _missing = missing_from(__name__)
+if TYPE_CHECKING:
+    from tabgrad.distributed.algorithms.ddp_comm_hooks import (
+        default_hooks as default_hooks,
+        post_localSGD_hook as post_localSGD_hook,
+        powerSGD_hook as powerSGD_hook,
+        quantization_hooks as quantization_hooks,
+        sign_hooks as sign_hooks,
+        sparsification_hooks as sparsification_hooks,
+    )
+else:
+    _missing = _missing_from(__name__)
 
     def __getattr__(name: str) -> object:
         """Import a submodule when it is asked for."""

@@ -6,19 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.distributed.collectives import all_reduce
+from tabgrad.distributed.algorithms.ddp_comm_hooks.sending import begin_all_reduce
 from tabgrad.distributed.gradients import GradBucket
 from tabgrad.distributed.group import resolved
 from tabgrad.futures import Future
 
 Hook = Callable[[Any, GradBucket], Future[Any]]
-
-
-def begin_all_reduce(group: Any, x: tg.Tensor) -> Future[Any]:
-    """Begin to add up the tensors of all; return a Future of the tensor."""
-    work = all_reduce(x, group=group, async_op=True)
-    assert work is not None
-    return work.get_future().then(lambda future: future.value()[0])
 
 
 def allreduce_hook(process_group: Any, bucket: GradBucket) -> Future[Any]:

@@ -9,11 +9,9 @@ import math
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.distributed.algorithms.ddp_comm_hooks.default_hooks import (
-    allreduce_hook,
-    begin_all_reduce,
-)
+from tabgrad.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from tabgrad.distributed.algorithms.ddp_comm_hooks.feedback import Feedback
+from tabgrad.distributed.algorithms.ddp_comm_hooks.sending import begin_all_reduce
 from tabgrad.distributed.gradients import GradBucket
 from tabgrad.futures import Future
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.distributed.algorithms.ddp_comm_hooks.feedback import Feedback
-from tabgrad.distributed.algorithms.ddp_comm_hooks.sparsification_hooks import begin_all_gather
+from tabgrad.distributed.algorithms.ddp_comm_hooks.sending import begin_all_gather
 from tabgrad.distributed.gradients import GradBucket
 from tabgrad.futures import Future, collect_all
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.distributed.algorithms.ddp_comm_hooks.default_hooks import begin_all_reduce
 from tabgrad.distributed.algorithms.ddp_comm_hooks.feedback import Feedback
-from tabgrad.distributed.algorithms.ddp_comm_hooks.sparsification_hooks import begin_all_gather
+from tabgrad.distributed.algorithms.ddp_comm_hooks.sending import begin_all_gather, begin_all_reduce
 from tabgrad.distributed.gradients import GradBucket
 from tabgrad.futures import Future, collect_all
 

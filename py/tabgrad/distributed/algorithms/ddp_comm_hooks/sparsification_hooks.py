@@ -9,9 +9,8 @@ import math
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.distributed.algorithms.ddp_comm_hooks.default_hooks import begin_all_reduce
 from tabgrad.distributed.algorithms.ddp_comm_hooks.feedback import Feedback
-from tabgrad.distributed.collectives import all_gather
+from tabgrad.distributed.algorithms.ddp_comm_hooks.sending import begin_all_gather, begin_all_reduce
 from tabgrad.distributed.gradients import GradBucket
 from tabgrad.futures import Future, collect_all
 
@@ -44,14 +43,6 @@ class RandomKState(TopKState):
         super().__init__(process_group, ratio, use_error_feedback)
         self.random_seed = random_seed
         self.draws = 0
-
-
-def begin_all_gather(group: Any, x: Tensor) -> Future[list[Tensor]]:
-    """Begin to collect the tensors of all; return a Future of them."""
-    outs = [tg.empty_like(x) for _ in range(group.size())]
-    work = all_gather(outs, x, group=group, async_op=True)
-    assert work is not None
-    return work.get_future()
 
 
 def topk_hook(state: TopKState, bucket: GradBucket) -> Future[Any]:
