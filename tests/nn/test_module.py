@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import pytest
 
 import tabgrad as tg
 from tabgrad import nn
+from tests.grouped import grouped
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,43 @@ def test_assignment() -> None:
         net.plain  # noqa: B018
     net.tracked = nn.Buffer(tg.zeros(2))
     assert "tracked" in dict(net.named_buffers())
+
+
+KINDS: dict[str, Any] = {
+    "parameter": lambda m, name: m.register_parameter(name, nn.Parameter(tg.ones(1))),
+    "buffer": lambda m, name: m.register_buffer(name, tg.ones(1)),
+    "module": lambda m, name: m.add_module(name, nn.ReLU()),
+    "absent parameter": lambda m, name: m.register_parameter(name, None),
+    "absent buffer": lambda m, name: m.register_buffer(name, None),
+    "absent module": lambda m, name: m.register_module(name, None),
+    "attribute": lambda m, name: setattr(m, name, 3),
+}  # fmt: skip
+
+
+@grouped("first, second", itertools.product(KINDS, [k for k in KINDS if k != "attribute"]))
+def test_a_name_has_one_kind(first: str, second: str) -> None:
+    m = nn.Module()
+    KINDS[first](m, "0")
+    if first.split()[-1] == second.split()[-1]:
+        KINDS[second](m, "0")
+    else:
+        with pytest.raises(KeyError, match=r"^\"attribute '0' already exists\"$"):
+            KINDS[second](m, "0")
+    kept = [name for table in (m._parameters, m._buffers, m._modules, vars(m)) for name in table]
+    assert kept.count("0") == 1
+
+
+def test_containers_refuse_names_that_are_taken() -> None:
+    row = nn.Sequential(nn.ReLU())
+    for made, name in (
+        (nn.ModuleList([nn.ReLU()]), "0"), (row, "0"),
+        (nn.ParameterList([tg.ones(1)]), "0"), (nn.ParameterDict({"a": tg.ones(1)}), "a"),
+    ):  # fmt: skip
+        with pytest.raises(KeyError, match=f"attribute '{name}' already exists"):
+            made.register_buffer(name, tg.ones(1))
+    for name in ("keys", "training"):
+        with pytest.raises(KeyError, match=f"attribute '{name}' already exists"):
+            nn.ModuleDict({name: nn.ReLU()})
 
 
 def test_registration_errors() -> None:

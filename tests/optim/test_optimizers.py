@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tabgrad as tg
+from tests.grouped import grouped
 from tests.optim.cases import OPTIMIZERS, loss_of, make, parameters, rounded, shown, trajectory
 from tests.optim.record import EXPECTED
 
@@ -225,6 +226,48 @@ def test_hooks() -> None:
     assert saved["extra"] == 1
     optimizer.load_state_dict(saved)
     assert calls[-1] == "load"
+
+
+@grouped(
+    "name",
+    [n for n in dir(tg.optim) if isinstance(getattr(tg.optim, n), type) and n != "Optimizer"],
+)
+def test_hooks_of_a_step_get_its_arguments(name: str) -> None:
+    module = tg.optim.optimizer
+    p = tg.nn.Parameter(tg.ones(2, 2, device="cpu"))
+    optimizer = getattr(tg.optim, name)([p], lr=0.1)
+    seen: list[Any] = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        p.grad = p.grad.to_sparse() if name == "SparseAdam" else p.grad
+        return loss
+
+    def note(kind: str) -> Any:
+        return lambda o, args, kwargs: seen.append((kind, o is args[0], len(args), dict(kwargs)))
+
+    handles = [
+        module.register_optimizer_step_post_hook(note("last")), optimizer.register_step_pre_hook(note("pre")),
+        optimizer.register_step_post_hook(note("post")), module.register_optimizer_step_pre_hook(note("first")),
+    ]  # fmt: skip
+    optimizer.step(closure)
+    order = ("first", "pre", "post", "last")
+    assert seen == [(kind, True, 2, {}) for kind in order]
+    seen.clear()
+    optimizer.step(closure=closure)
+    assert seen == [(kind, True, 1, {"closure": closure}) for kind in order]
+    for handle in handles:
+        handle.remove()
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: ((*args, closure), {}))
+    before = p.tolist()
+    assert isinstance(optimizer.step(), tg.Tensor)
+    assert p.tolist() != before
+    assert len(seen) == 4
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: [args])
+    with pytest.raises(RuntimeError, match="must return None or a tuple of"):
+        optimizer.step()
 
 
 def test_groups() -> None:

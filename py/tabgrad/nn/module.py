@@ -187,9 +187,8 @@ class Module(Convertible, hooks.Hooked):
             raise KeyError(f'{kind} name can\'t contain ".", got: {name!r}')
         if not name:
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        kept = name in self._parameters or name in self._buffers or name in self._modules
-        if not kept and hasattr(self, name):
-            raise KeyError(f"attribute '{name}' already exists; choose another {kind} name")
+        if name not in self.__dict__[f"_{kind}s"] and hasattr(self, name):
+            raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Keep `param` under `name`; None reserves the name for an absent parameter."""

@@ -27,6 +27,7 @@ from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
 from tabgrad.optim.flat import Flat, States, check_sparse
 from tabgrad.optim.groups import init_group, wanted
 from tabgrad.optim.stepping import *  # noqa: F403 (programs import them from here)
+from tabgrad.optim.stepping import EVERYWHERE, after_step, before_step
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
 from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle, add
@@ -117,22 +118,18 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         if vars(self).get("_stepping", True):  # absent from one that only passes calls on
             return step(self, *args, **kwargs)
         self._depend()
-        for hook in list(self._hooks["step_pre"].values()):
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                args, kwargs = changed
+        given, kwargs = before_step(self, args, kwargs)
         before, undo = self._remember()
         try:
             self._stepping = True
-            result = step(self, *args, **kwargs)
+            result = step(*given, **kwargs)
             self._opt_called = True
             on_replay(self._follow, follows=True)
         except BaseException:
             _give_back(self, before, undo)
             raise
         self._stepping = False
-        for hook in list(self._hooks["step_post"].values()):
-            hook(self, args, kwargs)
+        after_step(self, given, kwargs)
         if capturing() is None:
             self._flush()
         return result
@@ -259,7 +256,10 @@ class Optimizer:
         groups = self.param_groups
         guard(lambda: [*map(id, groups)])
         depend(*[group["params"] for group in groups], on="the optimizer's parameters")
-        depend(self._hooks["step_pre"], self._hooks["step_post"], on="the optimizer's hooks")
+        depend(
+            *(t[k] for t in (self._hooks, EVERYWHERE) for k in ("step_pre", "step_post")),
+            on="the optimizer's hooks",
+        )
         if not type(self).__module__.startswith("tabgrad."):
             depend(self.state.loose, on="the optimizer's state")
 
@@ -453,11 +453,11 @@ class Optimizer:
         return add(self._hooks[kind], hook, prepend)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
+        """Call `hook(optimizer, (optimizer, *args), kwargs)` before each step; it may return new ones."""
         return self._hook("step_pre", hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(optimizer, args, kwargs)` after each step."""
+        """Call `hook(optimizer, (optimizer, *args), kwargs)` after each step."""
         return self._hook("step_post", hook)
 
     def register_state_dict_pre_hook(

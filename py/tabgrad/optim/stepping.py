@@ -1,4 +1,4 @@
-"""Small functions that optimizers written after PyTorch's own import from `optim.optimizer`."""
+"""Hooks of steps, and small functions that optimizers written for PyTorch import from `optim.optimizer`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,51 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.settings import on_restore
+from tabgrad.utils.hooks import RemovableHandle, add
 
 Tensor = tg.Tensor
+EVERYWHERE: dict[str, dict[int, Any]] = {"step_pre": {}, "step_post": {}}
+"""The hooks on the steps of every optimizer."""
+
+
+@on_restore
+def _remove_those_of_every_optimizer() -> None:
+    for hooks in EVERYWHERE.values():
+        hooks.clear()
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` before each step of every optimizer, and before its own hooks."""
+    return add(EVERYWHERE["step_pre"], hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` after each step of every optimizer, and after its own hooks."""
+    return add(EVERYWHERE["step_post"], hook)
+
+
+def before_step(optimizer: Any, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, Any]:
+    """Run the hooks before a step; return its arguments, the optimizer the first of them."""
+    given: Any = (optimizer, *args)
+    own = optimizer._hooks["step_pre"]
+    for hook in [*EVERYWHERE["step_pre"].values(), *own.values()]:
+        changed = hook(optimizer, given, kwargs)
+        if changed is not None:
+            if not isinstance(changed, tuple) or len(changed) != 2:
+                raise RuntimeError(
+                    f"{type(optimizer).__name__}.step: a pre hook must return None or a tuple of "
+                    f"(new_args, new_kwargs), but got {changed}."
+                )
+            given, kwargs = changed
+    return given, kwargs
+
+
+def after_step(optimizer: Any, given: Any, kwargs: Any) -> None:
+    """Run the hooks after a step."""
+    own = optimizer._hooks["step_post"]
+    for hook in [*own.values(), *EVERYWHERE["step_post"].values()]:
+        hook(optimizer, given, kwargs)
 
 
 def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,4 +110,5 @@ def _view_as_real(params: list[Tensor], *state_and_grads: list[Tensor]) -> None:
 __all__ = [
     "_default_to_fused_or_foreach", "_dispatch_sqrt", "_get_scalar_dtype", "_get_value",
     "_stack_if_compiling", "_to_scalar", "_use_grad_for_differentiable", "_view_as_real",
+    "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook",
 ]  # fmt: skip
