@@ -64,12 +64,44 @@ def test_the_gallery_has_sliders(page: Page, site_url: str) -> None:
     said = []
     for wind in ("-4", "6"):
         page.locator("#throw input").fill(wind)
-        guest.press("throw")
-        guest.until("throw", "output", "the ball misses by", LONGEST)
-        page.wait_for_function(
-            "!document.getElementById('throw').root.getElementById('stage').textContent.endsWith('…')"
-        )
+        run(guest, "throw")
         said.append(guest.part("throw", "output"))
-    speeds = [float(re.findall(r"\((\S+),", text)[-1]) for text in said]
+    speeds = [float(re.findall(r"thrown with \((\S+),", text)[-1]) for text in said]
     assert speeds[0] > speeds[1] + 1  # with the wind behind it takes less
     assert not wrong
+
+
+def test_points_are_put_by_hand(page: Page, site_url: str) -> None:
+    guest = Guest(page, f"{site_url}gallery.html")
+    canvas = page.locator("#spirals canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    for kind, x, y in (("0", 0.25, 0.25), ("1", 0.75, 0.75)):
+        page.locator("#spirals select").select_option(kind)
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    canvas.press("ArrowRight")
+    canvas.press("Enter")
+    values = "document.getElementById('spirals').program().values"
+    places = [point.split() for point in page.evaluate(values)["drawn"].split(", ")]
+    assert [[round(float(v), 1) for v in place] for place in places] == [
+        [-0.5, 0.5, 0], [0.5, -0.5, 1], [0.1, 0.0, 1]
+    ]  # fmt: skip
+    run(guest, "spirals")
+    assert "100.0% of the points" in guest.part("spirals", "output")
+    drawn = page.locator("#spirals >> .shown iframe").content_frame.locator("svg path").first
+    assert (drawn.get_attribute("d") or "").count("M") == 1  # the blue one; two are red
+    page.locator("#spirals button[data-clear]").click()
+    assert page.evaluate(values)["drawn"] == ""
+
+
+def run(guest: Guest, demo: str) -> None:
+    """Run a program to its end."""
+    guest.page.evaluate(
+        "(demo) => { window.ended = new Promise((done) => document.getElementById(demo)"
+        ".addEventListener('ended', ({ detail }) => done(detail), { once: true })); }",
+        demo,
+    )
+    guest.press(demo)
+    guest.page.set_default_timeout(LONGEST)
+    assert guest.page.evaluate("window.ended") == "finished"

@@ -12,6 +12,7 @@ hidden = 32
 noise = 0.02
 rate = 0.02
 steps = 400
+drawn = ""  # points of your own, if you want: "0.5 0.2 0, -0.3 0.1 1"
 
 tg.manual_seed(0)
 
@@ -21,6 +22,9 @@ radius = turn / (3 * tg.pi)
 arm = tg.stack([radius * turn.cos(), radius * turn.sin()], dim=1)
 points = tg.cat([arm, -arm]) + noise * tg.randn(200, 2)
 labels = tg.cat([tg.ones(100), tg.zeros(100)])
+if drawn:
+    own = tg.tensor([[float(number) for number in point.split()] for point in drawn.split(",")])
+    points, labels = own[:, :2], 1 - own[:, 2]
 
 model = nn.Sequential(
     nn.Linear(2, hidden), nn.Tanh(),
@@ -43,7 +47,7 @@ SIDE = 1.15
 across = tg.linspace(-SIDE, SIDE, 40)
 y, x = tg.meshgrid(across, across, indexing="ij")
 grid = tg.stack([x.flatten(), y.flatten()], dim=1)
-arms = {"one arm": points[:100].tolist(), "the other": points[100:].tolist()}
+arms = {"one kind": points[labels > 0.5], "the other": points[labels < 0.5]}
 
 
 @tg.no_grad()

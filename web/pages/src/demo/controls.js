@@ -1,4 +1,6 @@
-/** Sliders, fields and buttons that an author has put into an element, bound to names of its program. */
+/** Sliders, fields, buttons and canvases that an author has put into an element, bound to names of its program. */
+
+import { Points } from "./points.js";
 
 /** @typedef {import("../messages.js").Value} Value */
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
@@ -11,11 +13,29 @@ export class Controls {
   constructor(element, listener) {
     this.element = element;
     this.listener = listener;
+    /** @type {Map<string, Points>} */
+    this.pads = new Map();
     element.addEventListener("input", ({ target }) => this.changed(target));
     element.addEventListener("click", ({ target }) => {
       const button = target instanceof Element ? target.closest("button[data-call]") : null;
       if (button instanceof HTMLButtonElement) listener.call(button.dataset.call ?? "");
+      const eraser = target instanceof Element ? target.closest("button[data-clear]") : null;
+      if (eraser instanceof HTMLElement) this.pads.get(eraser.dataset.clear ?? "")?.clear();
     });
+  }
+
+  /** Let points be put on the canvases; `data-kind` names the field that says of which kind they are. */
+  prepare() {
+    for (const canvas of this.element.querySelectorAll("canvas[data-name]")) {
+      const { name = "", kind = "" } = /** @type {HTMLCanvasElement} */ (canvas).dataset;
+      if (this.pads.get(name)?.canvas === canvas) continue;
+      const pad = new Points(
+        /** @type {HTMLCanvasElement} */ (canvas),
+        () => Math.max(0, Number(this.values[kind]) || 0),
+        () => this.listener.set(name, pad.text),
+      );
+      this.pads.set(name, pad);
+    }
   }
 
   /** @returns {Field[]} */
@@ -31,6 +51,7 @@ export class Controls {
       const value = said(field);
       if (value !== null) values[field.dataset.name ?? ""] = value;
     }
+    for (const [name, pad] of this.pads) values[name] = pad.text;
     return values;
   }
 

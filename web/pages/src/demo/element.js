@@ -90,6 +90,7 @@ export class TabgradDemo extends HTMLElement {
       poster.src = new URL(address, document.baseURI).href;
       poster.hidden = false;
     }
+    this.controls.prepare();
     this.controls.show();
     this.controls.enable(this.alive);
     this.watch.observe(this);
