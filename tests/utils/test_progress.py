@@ -221,6 +221,9 @@ def test_what_is_shown_in_a_place_replaces_what_was_there(
     for value, place in ((1, "a"), (1, "a"), (1, "b"), (2, "a"), (1, "a"), (3, ""), (3, "")):
         progress.show(value, place)
     assert capsys.readouterr().out.split() == ["1", "1", "2", "1", "3", "3"]
+    progress.set_sink(None)
+    progress.show(1, "a")
+    assert capsys.readouterr().out == "1\n"
 
     outputs: list[Output] = []
 

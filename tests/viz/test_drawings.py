@@ -359,3 +359,9 @@ def test_the_pictures_of_the_pages_are_drawn_by_their_script(tmp_path: pathlib.P
         ElementTree.parse(path)
         assert (ROOT / "docs" / path.name).exists()
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_keys_of_one_letter_stand_upright() -> None:
+    weights = tg.softmax(tg.eye(3), -1)
+    assert "rotate" not in viz.attention(weights, list("abc")).svg()
+    assert viz.attention(weights, ["a", "bc", "d"]).svg().count("rotate") == 3

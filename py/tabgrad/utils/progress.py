@@ -23,6 +23,7 @@ Sink = Callable[[Event], None]
 T = TypeVar("T")
 
 _sink: Sink | None = None
+_printed: dict[str, str] = {}  # what a terminal has last, by place
 _numbers = itertools.count(1)
 
 
@@ -44,6 +45,7 @@ def set_sink(sink: Sink | None) -> None:
     """
     global _sink
     _sink = sink
+    _printed.clear()
 
 
 on_restore(lambda: set_sink(None))
@@ -97,7 +99,6 @@ def show(value: Any, place: str = "") -> None:
         print(value)
 
 
-_printed: dict[str, str] = {}
 _handles: dict[str, tuple[int, Any]] = {}
 
 

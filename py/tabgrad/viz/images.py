@@ -182,10 +182,13 @@ class Attention(Drawing):
         )
         for i, word in enumerate(self.queries if named else ()):
             parts.append(text(x + left - 5, y + top + cell * (i + 0.5) + 4, word, "end"))
+        letters = max(map(len, self.keys), default=0) <= 1
         for j, word in enumerate(self.keys if named else ()):
             at_x, at_y = x + left + cell * (j + 0.5) + 4, y + top - 5
             parts.append(
-                text(at_x, at_y, word, more=f' transform="rotate(-90 {at_x:.1f} {at_y:.1f})"')
+                text(at_x - 4, at_y, word, "middle")
+                if letters
+                else text(at_x, at_y, word, more=f' transform="rotate(-90 {at_x:.1f} {at_y:.1f})"')
             )
         if len(self.heads) * len(self.queries) * len(self.keys) > RECTS:
             rows = [bytes(c for w in row for c in colour(w / most)) for row in weights]
