@@ -53,7 +53,7 @@ from tabgrad.tensor.shaping import *
 from tabgrad.tensor.softmax import *
 from tabgrad.tensor.ternary import *
 from tabgrad.hosts.devices import (
-    Device as Device, device as device, get_default_device as get_default_device,
+    Device as Device, get_default_device as get_default_device,
     set_default_device as set_default_device,
 )  # fmt: skip
 from tabgrad.autograd.grad_mode import (
@@ -74,6 +74,7 @@ from tabgrad.tensor.public import publish as _publish
 from math import e as e, inf as inf, nan as nan, pi as pi
 
 newaxis = None
+device = Device
 
 _publish(globals())
 _install()

@@ -54,7 +54,7 @@ def set_device_index(device: DeviceLike | int, /) -> None:
     >>> import tabgrad as tg
     >>> tg.accelerator.set_device_index(0)
     """
-    index = device if isinstance(device, int) else device_of(device).index
+    index = device if isinstance(device, int) else device_of(device).index or 0
     if index > 0:
         raise DeviceError(f"set_device_index: there is one device, of index 0; got {index}")
 

@@ -204,8 +204,8 @@ def test_state_dict_messages() -> None:
         "Error(s) in loading state_dict for Net:\n"
         '\tMissing key(s) in state_dict: "scale". \n'
         '\tUnexpected key(s) in state_dict: "other". \n'
-        "\tsize mismatch for first.bias: copying a param with shape (7,) from checkpoint, the "
-        "shape in current model is (4,)."
+        "\tsize mismatch for first.bias: copying a param with shape tabgrad.Size([7]) from checkpoint, the "
+        "shape in current model is tabgrad.Size([4])."
     )
     del state["first.bias"]
     keys = net.load_state_dict(state, strict=False)

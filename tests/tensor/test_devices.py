@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import pickle
+from typing import Any
+
 import pytest
 
 import tabgrad as tg
@@ -11,18 +16,74 @@ pytestmark = pytest.mark.every_host
 
 
 def test_names_of_devices() -> None:
-    assert tg.device("cpu") is tg.device("cpu:0") is tg.device(tg.device("cpu"))
+    assert tg.device("cpu") is tg.device(tg.device("cpu"))
     assert tg.device("webgpu:1").index == 1
     assert str(tg.device("cuda", 2)) == "cuda:2"
     assert repr(tg.device("cpu")) == "device(type='cpu')"
     assert tg.zeros(1, device="cpu").device == tg.device("cpu")
-    for name in ("gpu", "cpu:x", ""):
+    for name in ("gpu", "cpu:x", "", "cpu:", "cpu:-1", "cpu:01", "cpu:0:0"):
         with pytest.raises(DeviceError, match="none of"):
             tg.device(name)
-    with pytest.raises(TypeError):
-        tg.device(1.5)
+    for refused in (1.5, None):
+        with pytest.raises(TypeError):
+            tg.device(refused)
+    with pytest.raises(TypeError, match="must be int"):
+        tg.device("cpu", "0")
+    for name, index in (("cpu:0", 0), ("cpu", -1), ("webgpu", -1)):
+        with pytest.raises(DeviceError, match="got the index"):
+            tg.device(name, index)
     assert isinstance(tg.zeros(1, device="cpu").device, tg.device)
-    assert tg.device(type="cpu", index=0) is tg.device("cpu")
+    assert tg.device(type="cpu", index=0) is tg.device("cpu:0")
+
+
+@pytest.mark.parametrize("kind", ["cpu", "meta"])
+def test_an_index_is_part_of_the_name_of_a_device_without_any(kind: str) -> None:
+    plain, first = tg.device(kind), tg.device(f"{kind}:0")
+    assert plain.index is None
+    assert (first.index, first.type) == (0, kind)
+    assert plain != first
+    assert len({plain, first, tg.device(kind, 0), tg.device(kind, 1)}) == 3
+    assert (str(plain), str(first)) == (kind, f"{kind}:0")
+    assert repr(first) == f"device(type='{kind}', index=0)"
+    for where in (plain, first, tg.device(kind, 1)):
+        assert pickle.loads(pickle.dumps(where)) is copy.deepcopy(where) is where
+        file = io.BytesIO()
+        tg.save({"where": where}, file)
+        assert tg.load(io.BytesIO(file.getvalue()))["where"] is where
+
+
+def made_on(where: Any) -> dict[str, Any]:
+    x = tg.ones(2, device="cpu")
+    file = io.BytesIO()
+    tg.save(x, file)
+    with where:
+        inside = tg.zeros(1)
+    before = tg.get_default_device()
+    tg.set_default_device(where)
+    default = tg.zeros(1)
+    tg.set_default_device(None if before.type != "cpu" else before)
+    return {
+        "zeros": tg.zeros(1, device=where), "tensor": tg.tensor([1.0], device=where), "to": x.to(where),
+        "to by name": x.to(str(where)), "like": tg.empty_like(x, device=where),
+        "new": x.new_ones(2, device=where),
+        "randn": tg.randn(2, device=where), "arange": tg.arange(3, device=where), "in a with": inside,
+        "by default": default, "a module": tg.nn.BatchNorm1d(2, device=where).running_mean,
+        "a moved module": tg.nn.Linear(1, 1, device="cpu").to(where).weight,
+        "a generator": tg.Generator(where), "load": tg.load(io.BytesIO(file.getvalue()), map_location=where),
+        "load by a table": tg.load(io.BytesIO(file.getvalue()), map_location={"cpu": where}),
+        "sparse": x.to_sparse().to(where), "asarray": tg.asarray([1.0], device=where),
+        "eye": tg.eye(2, device=where), "empty": tg.empty(0, device=where),
+    }  # fmt: skip
+
+
+def test_tensors_of_a_numbered_cpu_are_on_the_cpu() -> None:
+    for where in (tg.device("cpu", 0), tg.device("cpu:1")):
+        for name, made in made_on(where).items():
+            assert made.device is tg.device("cpu"), name
+    assert tg.zeros(1, device="cpu:0").get_device() == -1
+    assert tg.ones(2, device="meta:0").device is tg.device("meta")
+    assert tg.ones(2, device="meta").get_device() == -1
+    assert (tg.ones(1, device="cpu:0") + tg.ones(1, device="cpu:1")).tolist() == [2.0]
 
 
 def test_a_number_alone_is_an_accelerator(device: str) -> None:

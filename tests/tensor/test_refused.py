@@ -79,12 +79,17 @@ for _name, _dtypes in (
         ))  # fmt: skip
 
 
+BROADCAST = pytest.mark.filterwarnings("ignore:Using a target size")
+
+
+@BROADCAST
 @grouped("name, call, error, said", REFUSED, ids=lambda case: case[0])
 def test_refused(name: str, call: Callable[[], Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         call()
 
 
+@BROADCAST
 def test_taken() -> None:
     """A number, a view, an index without dims, and one value where a mask holds are cast."""
     half = [[0, 0], [1, 1], [0, 0]]

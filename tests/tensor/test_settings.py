@@ -134,6 +134,13 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: (tg.distributions.Cauchy, tg.distributions.Normal) in kl.FORMULAS,
     ),
     **{
+        f"register_optimizer_step_{kind}_hook": (
+            lambda kind=kind: getattr(tg.optim.optimizer, f"register_optimizer_step_{kind}_hook")(min),
+            lambda kind=kind: len(tg.optim.stepping.EVERYWHERE[f"step_{kind}"]),
+        )
+        for kind in ("pre", "post")
+    },
+    **{
         f"register_module_{kind}_hook": (
             lambda kind=kind: getattr(every_module, f"register_module_{kind}_hook")(lambda *a: None),
             lambda: sum(map(len, hooks.EVERYWHERE.values())),
@@ -149,9 +156,10 @@ FOR_A_BLOCK = {"set_checkpoint_early_stop", "set_checkpoint_debug_enabled"}
 OF_A_DEVICE = {"set_memory_limit"}
 """Tested in tests/device/test_memory.py."""
 OF_NOTHING = {
-    "set_device", "set_device_idx", "set_device_index", "set_flush_denormal", "set_rng_state_all",
+    "set_device", "set_device_idx", "set_model_state_dict", "set_optimizer_state_dict",
+    "set_device_index", "set_flush_denormal", "set_rng_state_all",
 }  # fmt: skip
-"""They take the one value that there is; `set_rng_state_all` calls set_rng_state for each device."""
+"""They take the one value that there is, or raise; `set_rng_state_all` calls set_rng_state for each device."""
 OF_AN_OBJECT = {
     "register", "registered", "register_hook", "register_multi_grad_hook", "register_post_accumulate_grad_hook",
     "register_autograd", "register_fake", "register_parametrization",

@@ -28,7 +28,7 @@ class Info:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, tg.DType]:
         """Return the dtypes of arrays that are made without one."""
-        where = get_default_device() if device is None else tg.device(device)
+        where = get_default_device() if device is None else tg.device(device).place
         real = tg.get_default_dtype()
         wide = tg.complex128 if real is tg.float64 else tg.complex64
         whole = where.canonical(tg.int64)
@@ -41,7 +41,7 @@ class Info:
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, tg.DType]:
         """Return the dtypes of a kind, or of several, by name; 64-bit ones only where a device has them."""
-        where = get_default_device() if device is None else tg.device(device)
+        where = get_default_device() if device is None else tg.device(device).place
         names = list(KINDS) if kind is None else [kind] if isinstance(kind, str) else list(kind)
         found = {d.name: d for name in names for d in KINDS[name]}
         skipped = (tg.float16, tg.bfloat16)

@@ -60,7 +60,7 @@ def set_device(device: DeviceLike | int) -> None:
     >>> import tabgrad as tg
     >>> tg.cuda.set_device(0)
     """
-    index = device if isinstance(device, int) else _device(device).index
+    index = device if isinstance(device, int) else _device(device).index or 0
     if index > 0:
         raise DeviceError(f"set_device: there is one device, of index 0; got {index}")
 

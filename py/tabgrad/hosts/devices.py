@@ -34,9 +34,10 @@ KINDS = ("cpu", "meta", *reversed(host.NATIVE))
 class Device:
     """Where tensors are stored: `device("cpu")`, "webgpu", "cuda", "webgpu:1"; a device is returned as it is.
 
-    There is one object for each device, so compare with `is` or `==`. A number alone is the index of the
-    accelerator. As a context manager a device is the default one of the block. Tensors of "meta" have shapes
-    and dtypes, but no values. Raises DeviceError for another name.
+    There is one object for each name, so compare with `is` or `==`. "cpu" has no index; tensors of "cpu:0",
+    another name of it, are on "cpu". A number alone is the index of the accelerator. As a context manager a
+    device is the default one of the block. Tensors of "meta" have shapes and dtypes, but no values. Raises
+    DeviceError for another name.
 
     >>> import tabgrad as tg
     >>> with tg.device("cpu"):
@@ -44,9 +45,20 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_lost", "_opening", "_warned", "index", "memory_limit", "type")
+    __slots__ = (
+        "_backend",
+        "_lost",
+        "_opening",
+        "_warned",
+        "index",
+        "memory_limit",
+        "place",
+        "type",
+    )
     type: str
-    index: int
+    index: int | None
+    place: Device
+    """The device of tensors that are made here: this one, and "cpu" for "cpu:0"."""
     memory_limit: int | None
     _backend: Backend | None
     _lost: bool
@@ -61,20 +73,22 @@ class Device:
             return _numbered(type)
         if not isinstance(type, str):
             raise TypeError(f"device: expected a name or a device, got {type.__class__.__name__}")
-        kind, _, number = type.partition(":")
-        at = int(number) if number.isdigit() else index or 0
+        found = _DEVICES.get((type, None)) if index is None else None
+        if found is not None:
+            return found
+        kind, at = _parsed(type, index)
         if kind in _Alias.accelerators:
-            return _the_accelerator(kind, at)
-        if kind not in KINDS or (number and not number.isdigit()):
-            raise DeviceError(
-                f"device: {type!r} is none of {', '.join(KINDS)}, with an index as in 'webgpu:1'"
-            )
+            return _the_accelerator(kind, at or 0)
+        if kind not in _WITHOUT_INDEX:
+            at = at or 0
         return _DEVICES.get((kind, at)) or _new(kind, at)
 
     @property
     def backend(self) -> Backend:
         """Runs the ops of this device; the first use connects to the host."""
         if self._backend is None:
+            if self.place is not self:
+                return self.place.backend
             with _CONNECTING:
                 if self._backend is None:
                     self._backend = _connect(self)
@@ -119,17 +133,21 @@ class Device:
         return dtype
 
     def __repr__(self) -> str:
-        tail = f", index={self.index}" if self.index else ""
-        return f"device(type={self.type!r}{tail})"
+        return f"device(type={self.type!r}{f', index={self.index}' if self._indexed else ''})"
 
     def __str__(self) -> str:
-        return f"{self.type}:{self.index}" if self.index else self.type
+        return f"{self.type}:{self.index}" if self._indexed else self.type
+
+    @property
+    def _indexed(self) -> bool:
+        """Whether the name tells the index: that of the first accelerator does not."""
+        return self.index is not None if self.type in _WITHOUT_INDEX else bool(self.index)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (device, (str(self),))
+        return (Device, (str(self),))
 
     def __enter__(self) -> Device:
-        token = MODE.set(MODE.get().replace(device=self))
+        token = MODE.set(MODE.get().replace(device=self.place))
         _ENTERED.set((token, *_ENTERED.get()))
         return self
 
@@ -142,20 +160,43 @@ class Device:
 _ENTERED: ContextVar[tuple[Token[Mode], ...]] = ContextVar("tabgrad_devices", default=())
 """Tokens that restore the modes before each `with device(...)` of the current task, the innermost first."""
 _CONNECTING = lock()
-_DEVICES: dict[tuple[str, int], Device] = {}
+_DEVICES: dict[tuple[str, int | None], Device] = {}
+_WITHOUT_INDEX = ("cpu", "meta")
 
 
-device = Device
+def device(type: str | int | Device, index: int | None = None) -> Device:
+    """Return the device of tensors that are made on the named one: "cpu" for "cpu:0"."""
+    return Device(type, index).place
 
 
-def _new(kind: str, at: int) -> Device:
-    return _DEVICES.setdefault((kind, at), unlisted(kind, None, at))
+def _parsed(name: str, index: Any) -> tuple[str, int | None]:
+    """Return the type and the index that a name and an index beside it tell."""
+    kind, colon, number = name.partition(":")
+    if index is not None and not isinstance(index, int):
+        raise TypeError(f"device: argument 'index' must be int, not {type(index).__name__}")
+    if index is not None and (colon or index < 0):
+        why = f"{name!r} has an index of its own" if colon else "it must not be negative"
+        raise DeviceError(f"device: got the index {index} for {name!r}, but {why}")
+    digits = number.isdecimal() and number == str(int(number))
+    if (kind not in KINDS and kind not in _Alias.accelerators) or (colon and not digits):
+        raise DeviceError(
+            f"Invalid device string: {name!r} is none of {', '.join(KINDS)}, with an index as in 'webgpu:1'"
+        )
+    return kind, int(number) if colon else index
 
 
-def unlisted(kind: str, backend: Backend | None, at: int = 0) -> Device:
+def _new(kind: str, at: int | None) -> Device:
+    made = unlisted(kind, None, at)
+    if kind in _WITHOUT_INDEX and at is not None:
+        made.place = Device(kind)
+    return _DEVICES.setdefault((kind, at), made)
+
+
+def unlisted(kind: str, backend: Backend | None, at: int | None = 0) -> Device:
     """Return a device that no name finds."""
     made = object.__new__(Device)
     made.type, made.index, made._backend = kind, at, backend
+    made.place = made
     made.memory_limit = made._opening = None
     made._lost = made._warned = False
     return made

@@ -107,4 +107,4 @@ def _destination(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
             dtype = a
         elif a is not None and not isinstance(a, bool):
             device = a
-    return None if device is None else tg.device(device), dtype
+    return None if device is None else tg.device(device).place, dtype

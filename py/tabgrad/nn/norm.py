@@ -99,7 +99,7 @@ class _ByChannel(Layer):
 
 
 def _count_dtype(device: DeviceLike | None) -> tg.dtype:
-    where = tg.get_default_device() if device is None else tg.device(device)
+    where = tg.get_default_device() if device is None else tg.device(device).place
     return where.index_dtype
 
 

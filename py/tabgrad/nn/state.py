@@ -202,8 +202,8 @@ def _take(
         t.materialize(value.shape)
     elif tuple(value.shape) != tuple(t.shape):
         errors.append(
-            f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from "
-            f"checkpoint, the shape in current model is {tuple(t.shape)}."
+            f"size mismatch for {key}: copying a param with shape {value.shape} from "
+            f"checkpoint, the shape in current model is {t.shape}."
         )
         return
     if not assign:

@@ -83,7 +83,7 @@ def load(
     else:
         with open(f, "rb") as file:
             data = file.read()
-    where = tg.get_default_device() if map_location is None else tg.device(map_location)
+    where = tg.get_default_device() if map_location is None else tg.device(map_location).place
     try:
         return loaded(memoryview(data), where)
     except FileFormatError as fault:

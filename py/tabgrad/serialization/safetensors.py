@@ -116,7 +116,7 @@ def load(f: File, map_location: str | tg.Device | None = None) -> Any:
     name = name_of(f)
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"load: {name} gives {type(data).__name__}; open it in binary mode")
-    where = tg.get_default_device() if map_location is None else tg.device(map_location)
+    where = tg.get_default_device() if map_location is None else tg.device(map_location).place
     try:
         return loaded(data, where)
     except FileFormatError as fault:

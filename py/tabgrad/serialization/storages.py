@@ -129,7 +129,7 @@ class Stored:
 
     def to(self, device: Any = None, *, non_blocking: bool = False) -> Stored:
         """Move it to a device."""
-        self.where = tg.device(f"cuda:{device}" if type(device) is int else device)
+        self.where = tg.device(f"cuda:{device}" if type(device) is int else device).place
         return self
 
 
@@ -155,14 +155,14 @@ def places(map_location: Any) -> Callable[[Stored, str], None]:
     if map_location is None:
         return lambda stored, source: None
     if isinstance(map_location, dict):
-        table = {str(k): tg.device(v) for k, v in map_location.items()}
+        table = {str(k): tg.device(v).place for k, v in map_location.items()}
 
         def listed(stored: Stored, source: str) -> None:
             stored.where = table.get(source, stored.where)
 
         return listed
     if isinstance(map_location, str | Device):
-        where = tg.device(map_location)
+        where = tg.device(map_location).place
 
         def moved(stored: Stored, source: str) -> None:
             stored.where = where

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
     from tabgrad.tensor import Tensor
     from tabgrad.tensor.layout import memory_format as MemoryFormat
-    from tabgrad.tensor.types import Dims, Ints
+    from tabgrad.tensor.types import Dims
 
 
 def reshape(input: Tensor, *args: Dims, shape: Dims | None = None) -> Tensor:
@@ -268,11 +268,10 @@ def broadcast_tensors(*tensors_: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...
     return tuple(x if x.spec.shape == shape else expand(x, shape) for x in given)
 
 
-def broadcast_shapes(*shapes: Dims) -> Ints:
+def broadcast_shapes(*shapes: Dims) -> Size:
     """Return the shape that all `shapes` broadcast to."""
-    return broadcast(
-        "broadcast_shapes", *(tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes)
-    )
+    given = (tuple(s) if hasattr(s, "__iter__") else (s,) for s in shapes)
+    return Size(broadcast("broadcast_shapes", *given))
 
 
 # -- moving and repeating elements -----------------------------------------------------------------

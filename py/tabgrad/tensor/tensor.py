@@ -192,7 +192,7 @@ class Tensor(
 
     def get_device(self) -> builtins.int:
         """Return the index of the device, -1 for the CPU."""
-        return -1 if self.is_cpu else int(self.device.index)
+        return -1 if self.device.index is None else self.device.index
 
     def _is_view(self) -> builtins.bool:
         its = self.alias

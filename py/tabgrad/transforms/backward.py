@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tabgrad.core import tree
 from tabgrad.core.errors import GradientError, TransformError
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.shape import Size
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import MODE, Box, check_alive, filled, wrap, zeros_like
 from tabgrad.transforms.autograd import Walk, pullback
@@ -113,8 +114,8 @@ def _cotangent(name: str, i: int, spec: Spec, ct: Any, device: Any) -> Any:
         )
     if ct.spec.shape != spec.shape:
         raise GradientError(
-            f"Mismatch in shape: grad_output[{i}] has a shape of {ct.spec.shape} and output[{i}] has a "
-            f"shape of {spec.shape} ({name})"
+            f"Mismatch in shape: grad_output[{i}] has a shape of {Size(ct.spec.shape)} and output[{i}] has a "
+            f"shape of {Size(spec.shape)}. ({name})"
         )
     if ct.spec.dtype is not spec.dtype:
         if ct.spec.dtype.is_complex and not spec.dtype.is_complex:

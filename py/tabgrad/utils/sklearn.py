@@ -46,7 +46,9 @@ class _NeuralEstimator(BaseEstimator):  # type: ignore[misc]
         """Fit a new module to arrays; sets `module_` and `history_`, the mean loss of each epoch."""
         if self.random_state is not None:
             tg.manual_seed(self.random_state)
-        device = tg.device(self.device) if self.device is not None else tg.get_default_device()
+        device = (
+            tg.device(self.device).place if self.device is not None else tg.get_default_device()
+        )
         with device:
             module = self.module(**(self.module_params or {}))
         self.module_ = module.to(device)

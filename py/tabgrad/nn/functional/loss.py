@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, user_level
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, needs_real, same_dtype, widened
 from tabgrad.core.spec import spec
@@ -278,6 +279,7 @@ def mse_loss(
 ) -> Tensor:  # fmt: skip
     """Compute the squared difference, its (weighted) mean or sum."""
     needs_real("mse_loss", input, target, any_of=True)
+    _tell_of_broadcast(input, target)
     return _elementwise_loss(
         input, square(sub(input, target)), weight, size_average, reduce, reduction
     )
@@ -290,6 +292,7 @@ def l1_loss(
     reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Compute the absolute difference, its (weighted) mean or sum."""
+    _tell_of_broadcast(input, target)
     return _elementwise_loss(
         input, sub(input, target).abs(), weight, size_average, reduce, reduction
     )
@@ -303,6 +306,7 @@ def huber_loss(
 ) -> Tensor:  # fmt: skip
     """Compute half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
     needs_float("huber_loss", input)
+    _tell_of_broadcast(input, target)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     gap = sub(input, target)
@@ -325,6 +329,7 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     needs_float("smooth_l1_loss", input, target, any_of=True)
+    _tell_of_broadcast(input, target)
     gap = sub(input, target)
     d = abs_(gap)
     far = ge(d, beta)
@@ -334,8 +339,17 @@ def smooth_l1_loss(
 
 def _one_shape(name: str, input: Tensor, target: Tensor) -> None:
     if input.spec.shape != target.spec.shape:
-        raise ShapeError(
-            f"{name}: input {input.spec.shape} and target {target.spec.shape} must have one shape"
+        shapes = f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+        raise ShapeError(f"{shapes}: {name} does not broadcast")
+
+
+def _tell_of_broadcast(input: Tensor, target: Tensor) -> None:
+    """Warn of a loss of each number with each: (n,) and (n, 1) is seldom meant."""
+    if input.spec.shape != target.spec.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
+            "will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            stacklevel=user_level(),
         )
 
 

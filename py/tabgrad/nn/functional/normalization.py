@@ -194,7 +194,7 @@ def _by_batch(
     n = input.spec.size // max(1, input.spec.shape[1])
     if n <= 1 and input.spec.size:
         raise ShapeError(
-            f"Expected more than 1 value per channel when training, got input size {input.spec.shape}"
+            f"Expected more than 1 value per channel when training, got input size {input.shape}"
         )
     if n:
         running.move(middle, spread, n)
@@ -240,7 +240,9 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if size(shape[2:]) == 1:
-        raise ShapeError(f"instance_norm: expected more than one spatial element, got {shape}")
+        raise ShapeError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
     return _by_instance(input, weight, bias, Running(running_mean, running_var, momentum), eps)
 
 
