@@ -57,6 +57,9 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("pad 4-d", lambda: F.pad(zeros(1, 1, 2, 3), (1, 2), "reflect"), RuntimeError, "not for 4 dims"),
     ("pad 1-d", lambda: F.pad(zeros(3), (1, 1), "replicate"), RuntimeError, "not for 1 dims"),
     ("pad all", lambda: F.pad(zeros(3, 3, 3), (1,) * 6, "circular"), RuntimeError, "not for 3 dims"),
+    ("cov 0", lambda: tg.cov(zeros(2, 3), fweights=of([0, 0, 0])), RuntimeError, "weights sum to zero"),
+    ("cov < 0", lambda: tg.cov(zeros(2, 2), fweights=of([1, -1])), RuntimeError, "cannot be negative"),
+    ("cov a", lambda: tg.cov(zeros(2, 2), aweights=of([2.0, -1])), RuntimeError, "cannot be negative"),
     ("vjp", lambda: tg.func.vjp(lambda x: x.long(), zeros(2)), RuntimeError, "floating-point or complex"),
 ]  # fmt: skip
 for _name in ("mse_loss", "l1_loss", "huber_loss"):

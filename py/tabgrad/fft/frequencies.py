@@ -35,7 +35,7 @@ def fftfreq(
     """
     target, k = _counted("fftfreq", n, n, dtype, layout, device)
     k = where(k < (n + 1) // 2, k, k - n)
-    return require(cast(k * _step(n, d), target), requires_grad)
+    return require(cast(_scaled(k, n, d), target), requires_grad)
 
 
 @fills_out
@@ -50,7 +50,7 @@ def rfftfreq(
     tensor([0.0000, 0.2500, 0.5000])
     """
     target, k = _counted("rfftfreq", n, n // 2 + 1, dtype, layout, device)
-    return require(cast(k * _step(n, d), target), requires_grad)
+    return require(cast(_scaled(k, n, d), target), requires_grad)
 
 
 def _counted(
@@ -69,8 +69,11 @@ def _counted(
     return target, iota(count, dt.float32 if target in dt.HALVES else target, at)
 
 
-def _step(n: int, d: float) -> float:
-    return 1 / (n * d) if n * d else math.copysign(math.inf, d)
+def _scaled(k: Tensor, n: int, d: float) -> Tensor:
+    if n * d:
+        return k * (1 / (n * d))
+    # 0 times infinity would be 0 on some adapters
+    return where(k == 0, math.nan, k * math.copysign(math.inf, d))
 
 
 def fftshift(input: Tensor, dim: Dims | None = None) -> Tensor:

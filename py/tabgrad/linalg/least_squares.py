@@ -295,6 +295,11 @@ def _check_least(A: Tensor, B: Tensor, driver: str | None) -> bool:
             f"{name}: parameter `driver` should be one of ({', '.join(DRIVERS)}), got {driver!r}"
         )
     vectors = len(given) == 1 or (len(given) == len(shape) - 1 and given == shape[:-1])
+    if len(given) != len(shape) - vectors:
+        raise ShapeError(
+            f"{name}: other must be matrices with as many dimensions as input, or vectors with one less and "
+            f"the batch sizes of input, got {shape} and {given}"
+        )
     if given[-1 if vectors else -2] != shape[-2]:
         raise ShapeError(
             f"{name}: input.size(-2) should match other.size({-1 if vectors else -2}), got {shape} and {given}"

@@ -45,9 +45,9 @@ def _typed(name: str, x: Tensor, dtype: Any) -> Tensor:
     if dtype is None:
         return x
     wanted = as_dtype(dtype)
-    if wanted.category < FLOAT or wanted.is_complex > own.is_complex:
+    if wanted.category < FLOAT or wanted.is_complex != own.is_complex:
         raise DTypeError(
-            f"linalg.{name}: dtype should be floating point, complex for a complex input only, but got "
+            f"linalg.{name}: dtype should be floating point, complex for a complex input, but got "
             f"{wanted!r} for {own!r}"
         )
     return x.to(wanted)

@@ -366,7 +366,7 @@ def exp2(x: Operand) -> Array:
     return np.exp2(x)
 
 
-@elementwise(code="expm1_{f}({x})", derivative=lambda _x, y: y + 1)
+@elementwise(code="expm1_{f}({x})", derivative=lambda x, _y: exp(x))
 def expm1(x: Operand) -> Array:
     """Compute exp(x) - 1, accurate near 0."""
     return np.expm1(x)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import FLOAT, get_default_dtype
+from tabgrad.core.errors import ArgumentError
 from tabgrad.core.families import elementwise
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Operand
@@ -112,7 +113,7 @@ def polygamma(n: int, x: Tensor) -> Tensor:
     It takes ten steps of the recurrence, the asymptotic series DLMF 5.15.8, and for x <= 0 reflection 5.15.6.
     """
     if n < 0:
-        raise ValueError(f"polygamma: n must not be negative, got {n}")
+        raise ArgumentError(f"polygamma(n, x) does not support negative n, got {n}")
     if n < 2:
         return trigamma(x) if n else digamma(x)
     x = cast(x, get_default_dtype()) if x.spec.dtype.category < FLOAT else x

@@ -83,6 +83,11 @@ def _second(order: int, x: Any) -> Any:
     return where(eq(x, 0), -math.inf, where(lt(x, 0), math.nan, y))
 
 
+def _scaled_far(order: int, x: Any) -> Any:
+    """Return exp(x) K_n(x) for x >= 2."""
+    return mul(series((fits.K0_LARGE, fits.K1_LARGE)[order], sub(div(4, x), 1)), rsqrt(x))
+
+
 def _modified_second(order: int, scaled: bool, x: Any) -> Any:
     inside = le(x, 2)
     near = where(inside, x, 1)
@@ -95,7 +100,7 @@ def _modified_second(order: int, scaled: bool, x: Any) -> Any:
     else:
         small = sub(smooth, mul(logarithm, i))
     far = where(inside, 2, x)
-    large = mul(series((fits.K0_LARGE, fits.K1_LARGE)[order], sub(div(4, far), 1)), rsqrt(far))
+    large = _scaled_far(order, far)
     if scaled:
         small = mul(small, exp(near))
     else:
@@ -159,6 +164,13 @@ _k0.defjvps(lambda t, _y, x: neg(mul(t, _k1(x))))
 _k1.defjvps(lambda t, y, x: neg(mul(t, add(_k0(x), _over(y, x, math.inf)))))
 _scaled_k0.defjvps(lambda t, y, x: mul(t, sub(y, _scaled_k1(x))))
 _scaled_k1.defjvps(lambda t, y, x: mul(t, sub(sub(y, _scaled_k0(x)), _over(y, x, math.inf))))
+
+
+def _scaled_second(order: int, x: Any) -> Any:
+    """Return exp(x) K_n(x). Beyond 2 its slope is that of the series: the terms of the rule nearly cancel."""
+    beyond = gt(x, 2)
+    near = (_scaled_k1 if order else _scaled_k0)(where(beyond, 2, x))
+    return where(beyond, _scaled_far(order, where(beyond, x, 2)), near)
 
 
 @takes_out
@@ -264,7 +276,7 @@ def scaled_modified_bessel_k0(x: Tensor) -> Tensor:
     >>> tg.special.scaled_modified_bessel_k0(tg.tensor([0.0, 1.0, 2.0]))
     tensor([   inf, 1.1445, 0.8416])
     """
-    return _scaled_k0(real("scaled_modified_bessel_k0", x))
+    return _scaled_second(0, real("scaled_modified_bessel_k0", x))
 
 
 @takes_out
@@ -276,7 +288,7 @@ def scaled_modified_bessel_k1(x: Tensor) -> Tensor:
     >>> tg.special.scaled_modified_bessel_k1(tg.tensor([0.0, 1.0, 2.0]))
     tensor([   inf, 1.6362, 1.0335])
     """
-    return _scaled_k1(real("scaled_modified_bessel_k1", x))
+    return _scaled_second(1, real("scaled_modified_bessel_k1", x))
 
 
 @takes_out

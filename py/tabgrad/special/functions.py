@@ -35,6 +35,7 @@ from tabgrad.ops.trigonometry import cos  # fmt: skip
 from tabgrad.ops.view import expand, part, reshape, spread
 from tabgrad.tensor import Tensor, softmax as of_rows
 from tabgrad.tensor.public import takes_out
+from tabgrad.transforms.custom import custom_jvp
 
 POINTS = 64
 """Of the half circle. The trapezoidal rule converges like exp(-2 POINTS^2 / x)."""
@@ -82,6 +83,33 @@ def real(name: str, x: Any) -> Any:
     return x if x.spec.dtype.is_floating_point else cast(x, get_default_dtype())
 
 
+@custom_jvp
+def _i0(x: Any) -> Any:
+    return mul(exp(abs_(x)), _scaled_bessel(0, x))
+
+
+@custom_jvp
+def _i1(x: Any) -> Any:
+    return mul(exp(abs_(x)), _scaled_bessel(1, x))
+
+
+def _i1_slope(x: Any) -> Any:
+    """Return I_0(x) - I_1(x) / x (DLMF 10.29.2), scaled until both terms are finite; below 1 its series."""
+    a = abs_(x)
+    small = lt(a, 1)
+    z = square(mul(where(small, x, 0), 0.5))
+    near: Any = 0.0
+    for k in range(9, -1, -1):
+        near = add(mul(z, near), (2 * k + 1) / (2 * k + 2) / math.factorial(k) ** 2)
+    rest = div(_scaled_bessel(1, x), where(small, 1, x))
+    return where(small, near, mul(exp(where(small, 1, a)), sub(_scaled_bessel(0, x), rest)))
+
+
+# not of the mean over a half circle, whose terms cancel near 0
+_i0.defjvps(lambda t, _y, x: mul(t, _i1(x)))
+_i1.defjvps(lambda t, _y, x: mul(t, _i1_slope(x)))
+
+
 @takes_out
 @widened
 def i0e(input: Tensor) -> Tensor:
@@ -93,8 +121,7 @@ def i0e(input: Tensor) -> Tensor:
 @widened
 def i0(input: Tensor) -> Tensor:
     """Return the modified Bessel function of the first kind of order 0."""
-    x = real("i0", input)
-    return mul(exp(abs_(x)), _scaled_bessel(0, x))
+    return _i0(real("i0", input))
 
 
 @takes_out
@@ -108,8 +135,7 @@ def i1e(input: Tensor) -> Tensor:
 @widened
 def i1(input: Tensor) -> Tensor:
     """Return the modified Bessel function of the first kind of order 1."""
-    x = real("i1", input)
-    return mul(exp(abs_(x)), _scaled_bessel(1, x))
+    return _i1(real("i1", input))
 
 
 @takes_out

@@ -28,6 +28,18 @@ from tabgrad.tensor.public import takes_out
 from tabgrad.transforms.custom import custom_jvp
 
 
+@custom_jvp
+def _exp_of_square(w: Any) -> Any:
+    # w * w = h * h + (w - h) * (w + h), the first product exact: its error would be multiplied by w * w;
+    # beyond 30 it overflows anyway
+    h = mul(round_(mul(where(gt(w, 30), 0, w), 16)), 1 / 16)
+    return mul(exp(square(h)), exp(mul(sub(w, h), add(w, h))))
+
+
+# not of the factors, whose slopes are infinities of both signs before the power is
+_exp_of_square.defjvps(lambda t, y, w: mul(t, mul(mul(w, 2), y)))
+
+
 @takes_out
 @widened
 def erfcx(input: Tensor) -> Tensor:
@@ -45,12 +57,7 @@ def erfcx(input: Tensor) -> Tensor:
     # (v - 3) / (v + 3), and 1 / (1 + 2 v) without overflow
     t = sub(1, div(6, add(v, 3)))
     y = where(endless, 0, div(mul(series(fits.ERFCX, t), 0.5), add(v, 0.5)))
-    # x * x = h * h + (x - h) * (x + h), the first product exact: its error would be multiplied by x * x
-    w = where(negative, a, 0)
-    # beyond 30 it overflows anyway
-    h = mul(round_(mul(where(gt(w, 30), 0, w), 16)), 1 / 16)
-    power = mul(exp(square(h)), exp(mul(sub(w, h), add(w, h))))
-    return where(negative, sub(mul(power, 2), y), y)
+    return where(negative, sub(mul(_exp_of_square(where(negative, a, 0)), 2), y), y)
 
 
 @custom_jvp

@@ -60,6 +60,8 @@ def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
     x = e.stop_gradient(x)
     if dim is None:
         return v.reshape.bind(x, shape=(x.spec.size, 1)), ()
+    if not x.spec.shape:
+        raise IndexError(f"unique: Dimension specified as {dim} but tensor has no dimensions")
     lead = movedim(x, axis("unique", dim, len(x.spec.shape)), 0)
     n, *rest = lead.spec.shape
     if 0 in rest:

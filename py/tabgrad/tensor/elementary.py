@@ -11,7 +11,7 @@ from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import call, cast, needs_float, widened
 from tabgrad.ops import elementwise as e, rounding as r, special as s, trigonometry
 from tabgrad.tensor.aliasing import conjugate
-from tabgrad.tensor.arguments import floating
+from tabgrad.tensor.arguments import floating, real
 from tabgrad.tensor.fronts import complex_numbers, plain_unary, unary
 from tabgrad.tensor.inplace import in_place
 from tabgrad.tensor.public import takes_out
@@ -154,12 +154,14 @@ def frac(input: Tensor) -> Tensor:
 @takes_out
 def deg2rad(input: Tensor) -> Tensor:
     """Return degrees as radians."""
+    real("deg2rad", input)
     return e.mul(floating("deg2rad", input), math.pi / 180)
 
 
 @takes_out
 def rad2deg(input: Tensor) -> Tensor:
     """Return radians as degrees."""
+    real("rad2deg", input)
     return e.mul(floating("rad2deg", input), 180 / math.pi)
 
 
@@ -219,6 +221,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 @takes_out
 def signbit(input: Tensor) -> Tensor:
     """Return whether each element is negative, -0.0 and a nan with the sign set included."""
+    real("signbit", input)
     return r.lt(input, 0) if input.spec.dtype.category < FLOAT else r.signbit.bind(input)
 
 

@@ -170,7 +170,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Return the views at each index along `dim`."""
     if not input.spec.shape:
-        raise ShapeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions")
     at = axis("unbind", dim, len(input.spec.shape))
     views = [select(input, at, k) for k in range(input.spec.shape[at])]
     return cut_up("UnbindBackward0", at, input, views, True)
@@ -214,6 +214,8 @@ def split(tensor: Tensor, split_size_or_sections: Dims, dim: int = 0) -> tuple[T
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return at most `chunks` views of equal size along `dim`, the last one smaller."""
+    if not input.spec.shape:
+        raise ShapeError("chunk expects at least a 1-dimensional tensor, got a 0-d one")
     if chunks <= 0:
         raise ShapeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     at = axis("chunk", dim, len(input.spec.shape))

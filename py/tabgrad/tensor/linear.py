@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import as_given_on_cpu, the_device, widened
 from tabgrad.core.scalars import number
 from tabgrad.core.shape import broadcast
@@ -284,6 +284,12 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Dims] = 2) -> Tensor:
     dtype = a.spec.dtype
     x, y = a.spec.shape, b.spec.shape
     if isinstance(dims, int):
+        if dims < 0:
+            raise ArgumentError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(len(x), len(y)):
+            raise ShapeError(
+                f"tensordot expects dims <= ndim_a and ndim_b, but got dims={dims} for shapes {x} and {y}"
+            )
         left, right = list(range(len(x) - dims, len(x))), list(range(dims))
     else:
         pair = [[d] if isinstance(d, int) else list(d) for d in dims]

@@ -212,6 +212,8 @@ def diff(
         return e.copy.bind(input)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
+    if not x.spec.shape:
+        raise ShapeError("diff expects input to be at least one-dimensional, got a 0-d tensor")
     at = axis("diff", dim, len(x.spec.shape))
     for _ in range(n):
         size = x.spec.shape[at]

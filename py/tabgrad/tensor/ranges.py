@@ -94,6 +94,14 @@ def _check_range(start: float, end: float, step: float) -> None:
         )
 
 
+def _end(name: str, value: Any) -> Any:
+    if getattr(value, "shape", ()):
+        raise ShapeError(
+            f"{name} only supports 0-dimensional start and end tensors, got shape {tuple(value.shape)}"
+        )
+    return number(name, value)
+
+
 @fills_out
 def linspace(
     start: Number, end: Number, steps: int, *, dtype: DType | None = None,
@@ -109,7 +117,7 @@ def linspace(
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     where_to, target = placed(dtype, device, layout)
-    start, end = number("linspace", start), number("linspace", end)
+    start, end = _end("linspace", start), _end("linspace", end)
     if target.category == dt.BOOL:
         raise DTypeError("linspace: not implemented for 'Bool': expected a number dtype")
     if target.category == dt.INT:
@@ -151,7 +159,7 @@ def logspace(
     if target.category == dt.BOOL:
         raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
     if target.category == dt.INT:
-        found = _whole_powers(number("logspace", start), number("logspace", end), steps, base)
+        found = _whole_powers(_end("logspace", start), _end("logspace", end), steps, base)
         low, high = limits(target)
         numbers = [(n - low & high - low) + low for n in found]
         return require(creation.tensor(numbers, dtype=target, device=where_to), requires_grad)

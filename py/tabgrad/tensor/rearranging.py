@@ -56,10 +56,12 @@ def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
         raise ShapeError(
             f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}"
         )
+    if over and not shape:
+        raise IndexError(f"roll: Dimension specified as {over[0]} but tensor has no dimensions")
     out = input
     for shift, dim in zip(by, over, strict=True):
         at = axis("roll", dim, len(shape))
-        n = shape[at] if shape else 1
+        n = shape[at]
         shift = shift % n if n else 0
         if shift:
             out = cat([narrow(out, at, n - shift, shift), narrow(out, at, 0, n - shift)], at)
@@ -70,6 +72,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Rotate `input` by k quarter turns in the plane of two dims, from the first to the second."""
     if len(dims) != 2:
         raise ArgumentError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
+    if len(input.spec.shape) < 2:
+        raise ShapeError(f"rot90: expected total dims >= 2, but got shape {input.spec.shape}")
     a, b = (axis("rot90", d, len(input.spec.shape)) for d in dims)
     if a == b:
         raise ShapeError(f"rot90: expected two different dims, got {tuple(dims)}")

@@ -263,7 +263,10 @@ def broadcast_to_method(self: Tensor, *args: Dims, size: Dims | None = None) -> 
 
 def broadcast_tensors(*tensors_: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the tensors broadcast to one shape."""
-    given = tensors("broadcast_tensors", listed(tensors_))
+    several = listed(tensors_)
+    if not several:
+        return ()
+    given = tensors("broadcast_tensors", several)
     shape = broadcast("broadcast_tensors", *(x.spec.shape for x in given))
     return tuple(x if x.spec.shape == shape else expand(x, shape) for x in given)
 

@@ -11,6 +11,7 @@ from tabgrad.core.promotion import cast, needs_float, widened
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 from tabgrad.ops.checked import confined, within
+from tabgrad.ops.decomposition_rules import readable
 from tabgrad.tensor import arithmetic as a, elementary, ranges, reading, reductions, return_types
 from tabgrad.tensor.arguments import as_dtype, axis, floating
 from tabgrad.tensor.chained import chained
@@ -276,6 +277,8 @@ def histogram(
     if isinstance(bins, Box):
         edges = bins
     else:
+        if bins < 1:
+            raise ArgumentError(f"histogram(): bins must be > 0, but got {bins}")
         low, high = range or (0.0, 1.0)
         if range is None and input.spec.size:
             low, high = tuple(reading.item(f(x)) for f in (reductions.amin, reductions.amax))
@@ -303,21 +306,38 @@ def real_part(x: Tensor) -> Tensor:
     return x.real if x.spec.dtype.is_complex else x
 
 
-@chained
-@widened
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
     aweights: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the covariance of the rows of a matrix, each column an observation; of one row its variance.
 
-    `fweights` says how often each observation was made, `aweights` how much it counts.
+    `fweights` says how often each observation was made, `aweights` how much it counts. Weights that are
+    negative, or whose sum is 0, raise on `cpu`; a lazy device does not look at them.
 
     >>> import tabgrad as tg
     >>> tg.cov(tg.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]], device="cpu"))
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
+    given = {"fweights": fweights, "aweights": aweights}
+    weights = {name: w for name, w in given.items() if w is not None}
+    if all(map(readable, weights.values())):
+        product: Any = 1
+        for name, w in weights.items():
+            if reading.item(reductions.any(r.lt(w, 0))):
+                raise ArgumentError(f"cov(): {name} cannot be negative")
+            product = a.mul(w, product)
+        if weights and product.spec.size and not reading.item(reductions.sum(product)):
+            raise ArgumentError("cov(): weights sum to zero, can't be normalized")
+    return _cov(input, correction, fweights, aweights)
+
+
+@chained
+@widened
+def _cov(
+    input: Tensor, correction: int, fweights: Tensor | None, aweights: Tensor | None
+) -> Tensor:
     if input.spec.dtype is dt.bool_:
         raise DTypeError("cov(): bool dtype is not supported for input; cast it with .float()")
     for name, given, integral in (("fweights", fweights, True), ("aweights", aweights, False)):
@@ -358,7 +378,7 @@ def cov(
 @widened
 def corrcoef(input: Tensor) -> Tensor:
     """Return the correlation of the rows of a matrix."""
-    c = cov(input)
+    c = _cov(input, 1, None, None)
     if not c.spec.shape:
         return a.div(c, c)
     d = elementary.sqrt(real_part(diagonal(c)))

@@ -15,7 +15,7 @@ from tabgrad.ops.checked import complaint, within
 from tabgrad.ops.elementwise import cast, div, maximum, mul, stop_gradient, where
 from tabgrad.ops.indexing import gather, iota, scatter_add
 from tabgrad.ops.reduction import first_max, reduce_sum
-from tabgrad.ops.rounding import eq, ne
+from tabgrad.ops.rounding import eq, isnan, ne
 from tabgrad.ops.view import expand, reshape, spread
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.chained import chained
@@ -204,7 +204,9 @@ def embedding_bag(
     if mode not in ("sum", "mean", "max"):
         raise ArgumentError(f"embedding_bag: mode must be sum, mean or max, got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
-        raise ArgumentError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
+        raise NotImplementedError(
+            f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}"
+        )
     if mode == "max" and scale_grad_by_freq:
         raise ArgumentError("max mode does not support scaling the gradient by the frequency")
     if mode == "max" and sparse:
@@ -271,8 +273,19 @@ def _largest(rows: Tensor, bag: Tensor, bags: int, counted: Tensor | None) -> Te
         rows = where(expand.bind(reshape.bind(counted, shape=(n, 1)), shape=(n, width)), rows, low)
     wide = expand.bind(reshape.bind(bag, shape=(n, 1)), shape=(n, width))
     start = tg.full((bags, width), low, dtype=rows.dtype, device=rows.device)
-    best = tg.scatter_reduce(start, 0, wide, rows, "amax")
-    return where(eq(best, low), 0, best)
+    if not n:
+        return mul(tg.zeros_like(start), reduce_sum.bind(rows, axes=(0,)))
+    values = rows.detach()
+    best = tg.scatter_reduce(start, 0, wide, values, "amax")
+    # the first of equal rows has the derivative
+    of_bag = tg.gather(best, 0, wide)
+    wins = where(isnan(of_bag), isnan(values), eq(values, of_bag))
+    place = expand.bind(
+        reshape.bind(tg.arange(n, device=rows.device), shape=(n, 1)), shape=(n, width)
+    )
+    last = tg.full((bags, width), n - 1, dtype=place.dtype, device=rows.device)
+    first = tg.scatter_reduce(last, 0, wide, where(wins, place, n - 1), "amin")
+    return where(eq(best, low), 0, tg.gather(rows, 0, first))
 
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]

@@ -252,19 +252,23 @@ def _per_row(loss: Tensor, rows: int) -> Tensor:
 # -- element by element ----------------------------------------------------------------------------
 
 
+def _weighed(input: Tensor, loss: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return loss
+    if weight.spec.shape != input.spec.shape:
+        raise ShapeError(
+            f"Weights and input must have the same size, got {weight.spec.shape} and {input.spec.shape}"
+        )
+    return mul(loss, weight)
+
+
 def _elementwise_loss(
     input: Tensor, loss: Tensor, weight: Tensor | None, size_average: bool | None, reduce: bool | None,
     reduction: str,
 ) -> Tensor:  # fmt: skip
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if weight is None:
-        return reduced(loss, reduction)
-    if weight.spec.shape != input.spec.shape:
-        raise ShapeError(
-            f"Weights and input must have the same size, got {weight.spec.shape} and {input.spec.shape}"
-        )
-    loss = mul(loss, weight)
-    if reduction != "mean":
+    loss = _weighed(input, loss, weight)
+    if weight is None or reduction != "mean":
         return reduced(loss, reduction)
     shape = loss.spec.shape
     wide = weight if weight.spec.shape == shape else expand.bind(weight, shape=shape)
@@ -304,7 +308,10 @@ def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Compute half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond."""
+    """Compute half the squared difference up to `delta`, and delta * (|d| - delta / 2) beyond.
+
+    `weight` has the shape of `input`. The mean is over the elements; it is not divided by the weights.
+    """
     needs_float("huber_loss", input)
     _tell_of_broadcast(input, target)
     if delta <= 0:
@@ -314,7 +321,7 @@ def huber_loss(
     far = ge(d, delta)
     near = mul(square(where(far, 0, gap)), 0.5)
     loss = where(far, mul(sub(d, 0.5 * delta), delta), near)
-    return _elementwise_loss(input, loss, weight, None, None, reduction)
+    return reduced(_weighed(input, loss, weight), reduction)
 
 
 @chained
