@@ -160,7 +160,7 @@ class Attention(Drawing):
         cell = max(3.0, min(18.0, 420 / max(rows, columns)))
         named = cell >= 9
         left = 8 + 7.3 * max(map(len, self.queries)) if named else 8.0
-        top = 20 + (7.3 * max(map(len, self.keys)) if named else 0.0)
+        top = 26 + (7.3 * max(map(len, self.keys)) if named else 0.0)
         wide, high = left + cell * columns + 16, top + cell * rows + 12
         across = max(1, min(len(self.heads), int(900 // wide) or 1))
         parts = []
