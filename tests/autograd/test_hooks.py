@@ -68,6 +68,88 @@ def test_hooks_on_leaves():
     assert log[-1] == "tensor"
 
 
+def test_a_leaf_comes_as_soon_as_its_gradient_is_complete():
+    """The orders are PyTorch's."""
+    log = []
+    m = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.ReLU(), tg.nn.Linear(4, 2)).to("cpu")
+    for n, c in m.named_modules():
+        c.register_full_backward_hook(
+            lambda c, gi, go, n=n: log.append((n, [p.grad is not None for p in m.parameters()]))
+        )
+    m[0].weight.register_hook(lambda g: log.append("w"))
+    m[2].weight.register_post_accumulate_grad_hook(lambda p: log.append("post"))
+    m(tg.ones(5, 3, device="cpu", requires_grad=True)).pow(2).sum().backward()
+    last, every = [False, False, True, True], [True] * 4
+    assert log == ["post", ("2", last), ("1", last), "w", ("0", every), ("", every)]
+
+
+def test_a_leaf_that_is_used_twice_waits_for_both():
+    log = []
+    w, a = f64([1.0, 2.0], grad=True), f64([1.0, 1.0], grad=True)
+    w.register_post_accumulate_grad_hook(lambda p: log.append(("post", p.grad.tolist())))
+    w.register_hook(lambda g: log.append(("w", g.tolist())))
+    first = a * w
+    first.register_hook(lambda g: log.append(("first", w.grad)))
+    second = first.exp().log() * w
+    second.register_hook(lambda g: log.append(("second", w.grad, a.grad)))
+    (second * 3).sum().backward()
+    total = [6.0, 12.0]
+    assert log[:2] == [("second", None, None), ("first", None)]
+    assert [kind for kind, _ in log[2:]] == ["w", "post"]
+    for _, got in log[2:]:
+        close(got, total)
+    log.clear()
+    tg.autograd.grad((a * w * w).sum(), [a])
+    assert log == []
+    w.grad = None
+    ((a * w).detach() * w + a).sum().backward(inputs=[w])
+    assert log == [("w", [1.0, 2.0]), ("post", [1.0, 2.0])]
+
+
+def test_a_function_sees_the_gradients_that_are_complete():
+    seen = []
+
+    class Square(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            seen.append([x.grad is not None for x in (early, late)])
+            return 2 * ctx.saved_tensors[0] * g
+
+    early, late = f64([1.0], grad=True), f64([3.0], grad=True)
+    (Square.apply(late * 1.0) + early).sum().backward()
+    assert seen == [[True, False]]
+    close(late.grad, [6.0])
+
+
+def test_a_step_within_backward_is_the_step_behind_it():
+    def trained(within):
+        tg.manual_seed(0)
+        net = tg.nn.Sequential(
+            *[tg.nn.Linear(3, 3, device="cpu", dtype=tg.float64) for _ in range(3)]
+        )
+
+        @tg.no_grad()
+        def move(p):
+            p.sub_(p.grad, alpha=0.5)
+            p.grad = None
+
+        for p in net.parameters() if within else ():
+            p.register_post_accumulate_grad_hook(move)
+        for _ in range(3):
+            net(tg.ones(2, 3, device="cpu", dtype=tg.float64)).tanh().sum().backward()
+            for p in () if within else net.parameters():
+                move(p)
+        return [array(p) for p in net.parameters()]
+
+    for a, b in zip(trained(True), trained(False), strict=True):
+        close(a, b)
+
+
 def test_node_hooks():
     x, y = pair()
     log = []

@@ -31,6 +31,7 @@ from tabgrad.transforms.node import (
     Node,
     free,
     freed_error,
+    may_look,
     output_of,
     unpack,
 )
@@ -88,6 +89,7 @@ class Walk:
 
     `targets` are nodes whose cotangents are wanted, or None to add to the `.grad` of every leaf; with `add`
     those of leaves among them are added too, and hooks run as they do in a walk to all leaves.
+    Once the walk has met a hook, which may look at `.grad`, a leaf whose cotangent is complete comes next.
     `keep` leaves the saved tensors for another walk; `graph` records the rules; `lowered` runs the rules
     below the level that recorded them.
     """
@@ -107,6 +109,7 @@ class Walk:
         self.wanted: set[Node] | None = None
         self.found: dict[Node, Any] = {}
         self.ends: set[Node] = set()
+        self.due: dict[Node, int] | None = None
         self.roots: list[Node] = []
         self.at_end: list[Callable[[], Any]] = []
         self.after: list[Callable[[], Any]] = []
@@ -147,14 +150,37 @@ class Walk:
         self.roots = [node for node, _ in self.cts.values()]
         if self.targets is not None:
             self.ends = self.targets
-            if self.add:
-                # the node that made a target runs its hooks, though no gradient behind it is wanted
+            if (
+                self.add
+            ):  # the node that made a target runs its hooks, though no gradient behind it is wanted
                 self.ends = self.targets | {output_of(node)[0] for node in self.targets}
             self.wanted = _leading_to(self.roots, self.ends)
         heap, pending = self.heap, self.cts
         while heap:
-            node, ct = pending.pop(-heapq.heappop(heap))
-            self.visit(node, ct)
+            found = pending.pop(-heapq.heappop(heap), None)  # None where a leaf was visited earlier
+            if found is not None:
+                self.visit(*found)
+
+    def count_leaves(self, node: Node) -> None:
+        """Count for each leaf the cotangents that are still to come, those of `node` too."""
+        self.due = {}
+        roots = [node, *(other for other, _ in self.cts.values())]
+        for other in _reachable(roots):
+            if self.wanted is None or other in self.wanted or (self.add and other in self.ends):
+                for source in other.edges:
+                    if source is not None and source.rule is ACCUMULATE:
+                        self.due[source] = self.due.get(source, 0) + 1
+        self.visit_leaves([other for other in roots[1:] if other.rule is ACCUMULATE])
+
+    def visit_leaves(self, leaves: Iterable[Node | None], passed: int = 0) -> None:
+        """Note that each of `leaves` has got `passed` cotangents more; visit those that are complete."""
+        assert self.due is not None
+        for leaf in leaves:
+            if leaf is not None and leaf.rule is ACCUMULATE:
+                self.due[leaf] = self.due.get(leaf, 0) - passed
+                found = self.cts.pop(leaf.id, None) if self.due[leaf] <= 0 else None
+                if found is not None:
+                    self.visit(*found)
 
     def visit(self, node: Node, ct: Any) -> None:
         """Hand the cotangent of `node`, or the list of them if it has several outputs, to its inputs."""
@@ -164,6 +190,8 @@ class Walk:
                 return
             ct = zeros(node)
         notes = node.notes
+        if self.due is None and may_look(node):
+            self.count_leaves(node)
         if notes is not None:
             ct = _tensor_hooks(notes, ct)
         if self.targets is not None:
@@ -197,6 +225,10 @@ class Walk:
         for source, grad, need in zip(edges, grads, needs, strict=True):
             if need and grad is not None:
                 self.seed(source, grad)
+                if self.due is None and source.rule is ACCUMULATE and may_look(source):
+                    self.count_leaves(node)
+        if self.due is not None:
+            self.visit_leaves(edges, 1)
 
     def pass_zeros(self, node: Node) -> None:
         """Hand on a cotangent of zeros without running the rule of `node`."""
@@ -210,6 +242,8 @@ class Walk:
         for source in node.edges:
             if source is not None and (wanted is None or source in wanted or source in targets):
                 self.seed(source, ZERO)
+        if self.due is not None:
+            self.visit_leaves(node.edges, 1)
 
     def pull(self, node: Node, ct: Any, needs: tuple[bool, ...]) -> Any:
         """Run the rule of `node`, from the cotangent of its output to the cotangents of its inputs."""

@@ -269,6 +269,15 @@ def grad_fn(x: Box) -> Node | None:
     return None if node.rule is ACCUMULATE else shown(output_of(node)[0])
 
 
+_HOOKS = frozenset(("tensor", "pre", "post", "accumulated"))
+
+
+def may_look(node: Node) -> bool:
+    """Test whether functions of the user's run with `node`, which may look at the `.grad` of leaves."""
+    hooked = node.notes is not None and not _HOOKS.isdisjoint(node.notes)
+    return hooked or hasattr(node.rule, "attribute")
+
+
 _SHOWN: dict[tuple[type, str], type] = {}
 
 
