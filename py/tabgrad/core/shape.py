@@ -67,6 +67,19 @@ def axis_index(name: str, axis: int, rank: int) -> int:
     return axis % bound
 
 
+def axis_of(name: str, axis: int, shape: Shape) -> int:
+    """Do what `axis_index` does, and raise IndexError for a 0-d tensor, which has no axis."""
+    if not shape:
+        raise IndexError(f"{name}: Dimension specified as {axis} but tensor has no dimensions")
+    return axis_index(name, axis, len(shape))
+
+
+def needs_rank(name: str, shape: Shape, least: int) -> None:
+    """Raise ShapeError for less than so many dims."""
+    if len(shape) < least:
+        raise ShapeError(f"{name} expects an input of at least {least} dims, got shape {shape}")
+
+
 def axes_tuple(name: str, axes: Any, rank: int) -> Shape:
     """Normalize an int, ints or None (all axes) to a sorted tuple of axes counted from the front."""
     if axes is None:

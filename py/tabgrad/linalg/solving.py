@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import accumulate
+from tabgrad.core.shape import axis_of, needs_rank
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import equal_batches, matrices, one_dtype, verified
 from tabgrad.linalg.factoring import identity
@@ -18,7 +19,6 @@ from tabgrad.ops.decomposition_rules import adjoint, column, permuted, solve_lef
 from tabgrad.ops.indexing import iota, scatter
 from tabgrad.ops.linalg import matmul
 from tabgrad.tensor import Tensor
-from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
 
@@ -385,7 +385,7 @@ def tensorsolve(input: Tensor, other: Tensor, dims: Any = None) -> Tensor:
     """
     rank = len(input.spec.shape)
     if dims is not None:
-        moved = [axis("linalg.tensorsolve", d, rank) for d in dims]
+        moved = [axis_of("linalg.tensorsolve", d, input.spec.shape) for d in dims]
         order = (*(i for i in range(rank) if i not in moved), *moved)
         input = v.permute.bind(input, dims=order)
     count = len(other.spec.shape)
@@ -411,6 +411,7 @@ def tensorinv(input: Tensor, ind: int = 2) -> Tensor:
     """
     if ind <= 0:
         raise ArgumentError(f"Expected a strictly positive integer for 'ind', but got {ind}")
+    needs_rank("linalg.tensorinv", input.spec.shape, ind)
     first, last = input.spec.shape[:ind], input.spec.shape[ind:]
     n = math.prod(first)
     if math.prod(last) != n:

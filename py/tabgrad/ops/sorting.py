@@ -91,7 +91,8 @@ def _one(name: str, x: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Any, An
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
     """Find the k-th smallest element along `dim`, counted from 1, and its index."""
     shape = x.spec.shape
-    n = shape[axis_index("kthvalue", dim, len(shape))] if shape else 1
+    axis = axis_index("kthvalue", dim, len(shape))
+    n = shape[axis] if shape else 1
     if not 1 <= k <= n:
         raise ShapeError(f"kthvalue: k must be from 1 to {n}, the size of dim {dim}; got {k}")
     return _one("kthvalue", x, k - 1, dim, keepdim)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast, result_dtype
+from tabgrad.core.shape import axis_of
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, indexing as i, rounding as r, scan, sorting, view as v
 from tabgrad.ops.reduction import reduce_any
 from tabgrad.tensor import arithmetic as a, nonzero
-from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.creation import filled, tensor
 from tabgrad.tensor.public import publish, takes_out
@@ -60,9 +60,7 @@ def _rows(x: Tensor, dim: int | None) -> tuple[Any, Ints]:
     x = e.stop_gradient(x)
     if dim is None:
         return v.reshape.bind(x, shape=(x.spec.size, 1)), ()
-    if not x.spec.shape:
-        raise IndexError(f"unique: Dimension specified as {dim} but tensor has no dimensions")
-    lead = movedim(x, axis("unique", dim, len(x.spec.shape)), 0)
+    lead = movedim(x, axis_of("unique", dim, x.spec.shape), 0)
     n, *rest = lead.spec.shape
     if 0 in rest:
         raise ShapeError(

@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, the_device
+from tabgrad.core.shape import axis_of, needs_rank
 from tabgrad.core.spec import Params, intern_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import indexing as i, view as v
@@ -169,9 +170,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Return the views at each index along `dim`."""
-    if not input.spec.shape:
-        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions")
-    at = axis("unbind", dim, len(input.spec.shape))
+    at = axis_of("unbind", dim, input.spec.shape)
     views = [select(input, at, k) for k in range(input.spec.shape[at])]
     return cut_up("UnbindBackward0", at, input, views, True)
 
@@ -214,8 +213,7 @@ def split(tensor: Tensor, split_size_or_sections: Dims, dim: int = 0) -> tuple[T
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return at most `chunks` views of equal size along `dim`, the last one smaller."""
-    if not input.spec.shape:
-        raise ShapeError("chunk expects at least a 1-dimensional tensor, got a 0-d one")
+    needs_rank("chunk", input.spec.shape, 1)
     if chunks <= 0:
         raise ShapeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     at = axis("chunk", dim, len(input.spec.shape))
@@ -262,6 +260,7 @@ def _split_along(
     dim: int,
 ) -> tuple[Any, ...]:  # fmt: skip
     given = _one_of(name, (sections, *more) if more else sections, indices)
+    needs_rank(name, x.spec.shape, {"hsplit": 1, "vsplit": 2}.get(name, 3))
     n = x.spec.shape[dim]
     if isinstance(given, int) and (given <= 0 or n % given):
         raise ShapeError(
@@ -293,6 +292,15 @@ def dsplit(
     return _split_along("dsplit", input, sections, more, indices, 2)
 
 
+def _check_repeats(repeats: Any) -> None:
+    if repeats.spec.dtype.category != dt.INT:
+        raise DTypeError(f"repeat_interleave: repeats must be integers, got {repeats.spec.dtype!r}")
+    if len(repeats.spec.shape) > 1:
+        raise ShapeError(
+            f"repeat_interleave: repeats must be 0-dim or 1-dim tensor, got shape {repeats.spec.shape}"
+        )
+
+
 def repeat_interleave(
     input: Tensor | None = None, repeats: Tensor | int | None = None, dim: int | None = None, *,
     output_size: int | None = None,
@@ -307,11 +315,18 @@ def repeat_interleave(
     """
     if input is None or repeats is None:
         counts: Any = repeats if input is None else input
+        _check_repeats(counts)
+        if len(counts.spec.shape) != 1:
+            raise ShapeError(
+                f"repeat_interleave only accept 1D vector as repeat, got shape {counts.spec.shape}"
+            )
         return repeat_interleave(cast(_count(counts), counts.spec.dtype), counts, 0)
     x = shaping.ravel(input) if dim is None else input
-    at = axis("repeat_interleave", dim or 0, len(x.spec.shape))
+    at = axis_of("repeat_interleave", dim or 0, x.spec.shape)
     n = x.spec.shape[at]
     times: Any = repeats
+    if isinstance(times, Box):
+        _check_repeats(times)
     if not isinstance(times, Box) and hasattr(times, "__index__") and times < 0:
         raise ArgumentError(f"repeat_interleave: Repeats must be non-negative, got {times}")
     times = reading.tolist(times) if isinstance(times, Box) else times  # type: ignore[arg-type]

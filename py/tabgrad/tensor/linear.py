@@ -292,6 +292,8 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Dims] = 2) -> Tensor:
             )
         left, right = list(range(len(x) - dims, len(x))), list(range(dims))
     else:
+        if len(dims) != 2:
+            raise ArgumentError(f"tensordot expects dims as an int or a pair of lists, got {dims}")
         pair = [[d] if isinstance(d, int) else list(d) for d in dims]
         left = [axis("tensordot", d, len(x)) for d in pair[0]]
         right = [axis("tensordot", d, len(y)) for d in pair[1]]
@@ -358,6 +360,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Return every combination of the elements of 1-d tensors, one in each row."""
+    for x in tensors:
+        if len(x.spec.shape) != 1:
+            raise ShapeError(f"cartesian_prod: Expect a 1D vector, but got shape {x.spec.shape}")
     if len(tensors) == 1:
         return tensors[0]
     if len({x.spec.dtype for x in tensors}) > 1:

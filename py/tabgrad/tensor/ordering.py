@@ -10,6 +10,7 @@ from tabgrad.core.dtype import DType
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.op import real_only
 from tabgrad.core.promotion import cast, long_only, needs_float, refuse_bool
+from tabgrad.core.shape import needs_rank
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, reduction, rounding as r, scan, sorting, view as v
 from tabgrad.ops.checked import within
@@ -212,8 +213,7 @@ def diff(
         return e.copy.bind(input)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
-    if not x.spec.shape:
-        raise ShapeError("diff expects input to be at least one-dimensional, got a 0-d tensor")
+    needs_rank("diff", x.spec.shape, 1)
     at = axis("diff", dim, len(x.spec.shape))
     for _ in range(n):
         size = x.spec.shape[at]
@@ -244,6 +244,7 @@ def searchsorted(
     tensor([1, 3])
     """
     edges = sorted_sequence
+    needs_rank("searchsorted", edges.spec.shape, 1)
     refuse_bool("searchsorted", edges)
     if side not in (None, "left", "right"):
         raise ArgumentError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")

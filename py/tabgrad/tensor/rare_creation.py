@@ -12,9 +12,9 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.scalars import number
+from tabgrad.core.shape import axis_of
 from tabgrad.ops.elementwise import copy
 from tabgrad.tensor import aliasing, creation, diagonals, joining, ranges, shaping, storage
-from tabgrad.tensor.arguments import axis
 from tabgrad.tensor.indexing import getitem
 from tabgrad.tensor.layout import layout as Layout
 from tabgrad.tensor.public import fills_out, publish, takes_out
@@ -196,7 +196,7 @@ def slice_copy(
     input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     """Return a copy of input[start:end:step] along `dim`."""
-    at = axis("slice_copy", dim, len(input.spec.shape))
+    at = axis_of("slice_copy", dim, input.spec.shape)
     return copy.bind(getitem(input, (slice(None),) * at + (slice(start, end, step),)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.shape import axis_of, needs_rank
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor.arguments import axes, axis, ints
 from tabgrad.tensor.chained import chained
@@ -27,6 +28,7 @@ def flip(input: Tensor, *args: Dims, dims: Dims | None = None) -> Tensor:
 
 def fliplr(input: Tensor) -> Tensor:
     """Return a copy with dim 1 reversed."""
+    needs_rank("fliplr", input.spec.shape, 2)
     return flip(input, 1)
 
 
@@ -56,11 +58,9 @@ def roll(input: Tensor, shifts: Dims, dims: Dims = ()) -> Tensor:
         raise ShapeError(
             f"roll: shifts and dimensions must align. shifts: {len(by)}, dims: {len(over)}"
         )
-    if over and not shape:
-        raise IndexError(f"roll: Dimension specified as {over[0]} but tensor has no dimensions")
     out = input
     for shift, dim in zip(by, over, strict=True):
-        at = axis("roll", dim, len(shape))
+        at = axis_of("roll", dim, shape)
         n = shape[at]
         shift = shift % n if n else 0
         if shift:

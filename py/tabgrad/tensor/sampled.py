@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.scalars import is_number
+from tabgrad.core.shape import axis_of
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, indexing as i, scan, view as v
 from tabgrad.tensor import reductions
-from tabgrad.tensor.arguments import as_dtype, axis, floating
+from tabgrad.tensor.arguments import as_dtype, floating
 from tabgrad.tensor.public import publish
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def _steps(name: str, y: Tensor, x: Tensor | None, dx: Number, at: int) -> Any:
 
 def _areas(name: str, y: Tensor, x: Tensor | None, dx: Number, dim: int) -> tuple[Any, int]:
     """Return twice the area of each trapezium along the axis that `dim` names."""
-    if not y.spec.shape:
-        raise IndexError(f"{name}: Dimension specified as {dim} but tensor has no dimensions")
-    at = axis(name, dim, len(y.spec.shape))
+    at = axis_of(name, dim, y.spec.shape)
     steps = _steps(name, y, x, dx, at)
     n = max(y.spec.shape[at], 1)
     if y.spec.dtype.category < dt.FLOAT:
@@ -106,7 +105,7 @@ def gradient(
     """
     rank = len(input.spec.shape)
     given: Any = range(rank) if dim is None else (dim,) if hasattr(dim, "__index__") else dim
-    dims = [axis("torch.gradient", d, rank) for d in given]
+    dims = [axis_of("torch.gradient", d, input.spec.shape) for d in given]
     for d in dims:
         if dims.count(d) > 1:
             raise ShapeError(f"gradient: dim {d} appears multiple times in the list of dims")

@@ -8,7 +8,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import cast
 from tabgrad.core.scalars import fits
-from tabgrad.core.shape import broadcast
+from tabgrad.core.shape import axis_of, broadcast
 from tabgrad.core.spec import intern_params, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.ops import elementwise as e, indexing as i, view as v
@@ -132,7 +132,12 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         flat = v.reshape.bind(input, shape=(input.spec.size,))
         line = v.reshape.bind(indices, shape=(indices.spec.size,))
         return _gathered("take_along_dim", flat, 0, line)
-    at = axis("take_along_dim", dim, len(input.spec.shape))
+    if len(input.spec.shape) != len(indices.spec.shape):
+        raise ShapeError(
+            "take_along_dim: input and indices should have the same number of dimensions, got shapes "
+            f"{input.spec.shape} and {indices.spec.shape}"
+        )
+    at = axis_of("take_along_dim", dim, input.spec.shape)
     indices = index_tensor("take_along_dim", indices)
     indices = within("take_along_dim", indices, input.spec.shape[at], at, wraps=True)
     x, k = input.spec.shape, indices.spec.shape
@@ -285,7 +290,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
 
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """Return `input` with `src` in place of select(input, dim, index)."""
-    at = axis("select_scatter", dim, len(input.spec.shape))
+    at = axis_of("select_scatter", dim, input.spec.shape)
     where_to = (slice(None),) * at + (index,)
     return _written(input, where_to, src)
 
@@ -296,7 +301,7 @@ def slice_scatter(
     step: int = 1,
 ) -> Tensor:  # fmt: skip
     """Return `input` with `src` in place of input[start:end:step] along `dim`."""
-    at = axis("slice_scatter", dim, len(input.spec.shape))
+    at = axis_of("slice_scatter", dim, input.spec.shape)
     return _written(input, (slice(None),) * at + (slice(start, end, step),), src)
 
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.shape import Size, broadcast, infer_reshape, size_of, strides as row_major
+from tabgrad.core.shape import (
+    Size,
+    axis_of,
+    broadcast,
+    infer_reshape,
+    size_of,
+    strides as row_major,
+)
 from tabgrad.core.spec import intern_params, shape_params
 from tabgrad.core.trace import Box
 from tabgrad.ops import elementwise as e, view as v
@@ -104,7 +111,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Return `input` with one dim split into `sizes`, of which one may be -1."""
     shape = input.spec.shape
-    at = axis("unflatten", dim, len(shape))
+    at = axis_of("unflatten", dim, shape)
     inner = infer_reshape((shape[at],), tuple(sizes))
     return reshape(input, *shape[:at], *inner, *shape[at + 1 :])
 

@@ -9,7 +9,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.promotion import cast, expand as broadcasted, needs_float, widened
-from tabgrad.core.shape import broadcast
+from tabgrad.core.shape import broadcast, needs_rank
 from tabgrad.core.trace import MODE
 from tabgrad.nn.functional.dropout import dropout
 from tabgrad.ops.attention import attention, safe_softmax, scores_of
@@ -125,6 +125,8 @@ def scaled_dot_product_attention(
     """
     name = "scaled_dot_product_attention"
     needs_float(name, query)
+    for x in (query, key, value):
+        needs_rank(name, x.spec.shape, 2)
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(
             f"{name}: dropout probability has to be between 0 and 1, but got {dropout_p}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import cast, needs_float, widened
+from tabgrad.core.shape import axis_index
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.loss import reduced
@@ -66,6 +67,7 @@ def ctc_loss(
     if single:
         steps, classes = log_probs.spec.shape
         log_probs = reshape.bind(log_probs, shape=(steps, 1, classes))
+    axis_index("ctc_loss", 1, len(log_probs.spec.shape))
     steps, n, classes = log_probs.spec.shape
     kind = log_probs.device.index_dtype
     if not 0 <= blank < classes:

@@ -213,6 +213,10 @@ def embedding_bag(
         raise ArgumentError("max mode does not support sparse weights (embedding_bag)")
     if padding_idx is not None:
         padding_idx = padding_row("embedding_bag", padding_idx, weight.shape[0])
+    if len(input.shape) not in (1, 2):
+        raise ShapeError(
+            f"embedding_bag: input has to be 1D or 2D Tensor, but got shape {tuple(input.shape)}"
+        )
     rows = _rows(
         "embedding_bag", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.promotion import as_given_on_cpu, cast, refuse_bool, result_dtype
-from tabgrad.core.shape import size
+from tabgrad.core.shape import axis_of, needs_rank, size
 from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.core.trace import MODE
 from tabgrad.ops.elementwise import add
@@ -73,6 +73,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @chained
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
+    axis_of("bilinear", -1, input1.spec.shape)
+    needs_rank("bilinear, whose weight is [o, i, j],", weight.spec.shape, 3)
     lead = input1.spec.shape[:-1]
     o, i, j = weight.spec.shape
     if input1.spec.shape[-1] != i or input2.spec.shape != (*lead, j):

@@ -10,6 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, user_level
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, needs_real, same_dtype, widened
+from tabgrad.core.shape import axis_of
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.normalization import along
@@ -193,7 +194,7 @@ def cross_entropy(
         )
     if not input.spec.dtype.is_floating_point:
         raise DTypeError(f"cross_entropy: expected floating-point logits, got {input.spec.dtype!r}")
-    axis = 0 if len(input.spec.shape) == 1 else 1
+    axis = axis_of("cross_entropy", 0 if len(input.spec.shape) == 1 else 1, input.spec.shape)
     if target.spec.shape == input.spec.shape and target.spec.dtype.is_floating_point:
         return _against_probabilities(input, target, axis, weight, reduction, label_smoothing)
     axis = _class_axis("cross_entropy", input, target)

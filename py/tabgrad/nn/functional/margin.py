@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.dtype import FLOAT, bool_, get_default_dtype
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.promotion import long_only, needs_float, widened
+from tabgrad.core.shape import axis_of
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.activation import above_zero, logsigmoid
@@ -209,7 +210,7 @@ def multilabel_soft_margin_loss(
     needs_float("multilabel_soft_margin_loss", input)
     loss = neg(add(mul(target, logsigmoid(input)), mul(sub(1, target), logsigmoid(neg(input)))))
     loss = loss if weight is None else mul(loss, weight)
-    loss = mean(loss, (len(loss.spec.shape) - 1,))
+    loss = mean(loss, (axis_of("multilabel_soft_margin_loss", -1, loss.spec.shape),))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 

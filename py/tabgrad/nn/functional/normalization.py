@@ -43,6 +43,11 @@ def along(v: Tensor, x: Tensor, axis: int) -> Tensor:
 def _last_axes(
     name: str, x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None
 ) -> Ints:
+    if not hasattr(normalized_shape, "__iter__"):
+        raise TypeError(
+            f"{name}(): argument 'normalized_shape' must be tuple of ints, not "
+            f"{type(normalized_shape).__name__}"
+        )
     shape = tuple(normalized_shape)
     rank = len(x.spec.shape)
     if not shape or x.spec.shape[rank - len(shape) :] != shape:

@@ -101,6 +101,8 @@ def pad(
     tensor([9., 1., 2., 9., 9.])
     """
     rank = len(input.spec.shape)
+    if not hasattr(pad, "__iter__"):
+        raise TypeError(f"pad(): argument 'pad' must be tuple of ints, not {type(pad).__name__}")
     sizes = [int(n) for n in pad]
     if len(sizes) % 2 or len(sizes) > 2 * rank:
         raise ShapeError(

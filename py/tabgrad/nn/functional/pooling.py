@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, widened
-from tabgrad.core.shape import size
+from tabgrad.core.shape import needs_rank, size
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.windows import Geometry, each_axis, lowest, vector
@@ -160,6 +160,7 @@ def _unpooled_sizes(
     output_size: Sequence[int] | None,
 ) -> Ints:  # fmt: skip
     """Choose the spatial sizes before pooling: `output_size`, or the smallest possible ones."""
+    needs_rank(name, x.spec.shape, n)
     kernel = each_axis(f"{name}: kernel_size", kernel_size, n)
     strides = kernel if stride is None else each_axis(f"{name}: stride", stride, n)
     pads = each_axis(f"{name}: padding", padding, n)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tabgrad as tg
 import tabgrad.nn.functional as F
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.shape import needs_rank
 from tabgrad.core.tensor_arguments import of_tensors
 from tabgrad.nn.functional.activation import celu_, into, prelu, selu_
 from tabgrad.nn.functional.adaptive import adaptive_avg_pool1d
@@ -328,6 +329,7 @@ def _rows_of_largest(
 @of_tensors
 def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
     """Scale the rows of `input` [V, D] that `indices` name to a norm of at most `max_norm`, in place."""
+    needs_rank("embedding_renorm_", input.shape, 2)
     renormalize(within("embedding_renorm_", indices, input.shape[0]), input, max_norm, norm_type)
     return input
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tabgrad.core.errors import ArgumentError, ShapeError
+from tabgrad.core.shape import needs_rank
 from tabgrad.ops.view import permute, reshape
 from tabgrad.tensor import Tensor
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Move channels to pixels: [..., C * r^2, H, W] to [..., C, H * r, W * r]."""
+    needs_rank("pixel_shuffle", input.spec.shape, 3)
     *lead, c, h, w = input.spec.shape
     r = upscale_factor
     if r < 1:
@@ -25,6 +27,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """Move pixels to channels: [..., C, H * r, W * r] to [..., C * r^2, H, W]."""
+    needs_rank("pixel_unshuffle", input.spec.shape, 3)
     *lead, c, h, w = input.spec.shape
     r = downscale_factor
     if r < 1:
@@ -41,6 +44,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Interleave the channels of the groups of [N, C, ...]."""
+    needs_rank("channel_shuffle", input.spec.shape, 3)
     n, c, *rest = input.spec.shape
     if groups < 1:
         raise ArgumentError(

@@ -16,7 +16,7 @@ from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
 from tabgrad.core.scalars import is_number
-from tabgrad.core.shape import size
+from tabgrad.core.shape import needs_rank, size
 from tabgrad.core.trace import constant
 from tabgrad.nn.functional.adaptive import adaptive_avg_pool
 from tabgrad.ops.elementwise import (
@@ -269,6 +269,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             f"Expected theta to have floating point type, but got {theta.spec.dtype!r}"
         )
     n = len(size) - 2
+    needs_rank("affine_grid", theta.spec.shape, 3)
     batch = theta.spec.shape[0]
     if theta.spec.shape != (size[0], n, n + 1):
         raise ShapeError(
