@@ -286,6 +286,13 @@ def with_out(fn: Any) -> Any:
     return call
 
 
+_OF_ONE_DTYPE = frozenset(
+    "matmul mm bmm mv dot addmm addmv baddbmm inner tensordot multi_dot tril triu gather take index_select "
+    "softmax".split()
+)
+"""Functions whose `out` must have the dtype of the result; the others cast to it."""
+
+
 def _like(found: Any, targets: Any) -> Any:
     return type(found)(*targets) if hasattr(found, "_fields") else tuple(targets)
 
@@ -307,6 +314,10 @@ def _check(name: str, y: Box, t: Box) -> None:
     if y.spec.dtype.category > t.spec.dtype.category:
         raise DTypeError(
             f"result type {y.spec.dtype!r} can't be cast to the desired output type {t.spec.dtype!r} ({name})"
+        )
+    if y.spec.dtype is not t.spec.dtype and name in _OF_ONE_DTYPE and MODE.get().autocast is None:
+        raise DTypeError(
+            f"{name}: Expected out tensor to have dtype {y.spec.dtype!r}, but got {t.spec.dtype!r} instead"
         )
     if y.spec.shape == t.spec.shape:
         return
