@@ -94,12 +94,12 @@ if _typing.TYPE_CHECKING:
         backends as backends,
         compiler as compiler, cpu as cpu, cuda as cuda, distributed as distributed,
         distributions as distributions, extend as extend, fft as fft, func as func,
-        futures as futures, hub as hub, jit as jit, library as library,
+        futures as futures, fx as fx, hub as hub, jit as jit, library as library,
         linalg as linalg, mps as mps, multiprocessing as multiprocessing, nn as nn, onnx as onnx,
         optim as optim, overrides as overrides, profiler as profiler, random as random,
         serialization as serialization, signal as signal, sparse as sparse,
         special as special, testing as testing, types as types, utils as utils, version as version,
-        viz as viz,
+        viz as viz, xpu as xpu,
     )  # fmt: skip
     from tabgrad.amp.autocast_mode import (
         autocast as autocast, get_autocast_dtype as get_autocast_dtype,
@@ -153,9 +153,9 @@ else:
     _ON_DEMAND = (
         "__config__", "_dynamo", "_higher_order_ops", "_utils", "accelerator", "amp", "array_api", "autograd",
         "backends", "cpu", "cuda", "distributed", "distributions", "extend", "fft", "func",
-        "futures", "hub", "jit",
+        "futures", "fx", "hub", "jit",
         "library", "linalg", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
-        "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version", "viz",
+        "serialization", "signal", "sparse", "special", "testing", "types", "utils", "version", "viz", "xpu",
     )  # fmt: skip
     _HOMES = {name: home for home, names in _FUNCTIONS.items() for name in names.split()}
 

@@ -116,3 +116,43 @@ def test_parameter_dict() -> None:
     assert len(table.values()) == 1
     with pytest.raises(KeyError):
         table["b"]
+
+
+def test_a_sequential_times_a_number_repeats_its_modules() -> None:
+    row = nn.Sequential(nn.ReLU(), nn.Tanh())
+    for made in (row * 2, 2 * row):
+        assert list(made) == [*row, *row]
+        assert list(made._modules) == ["0", "1", "2", "3"]
+    for none in (0, -1):
+        with pytest.raises(ValueError, match=f"Non-positive multiplication factor {none} for"):
+            row * none
+    with pytest.raises(TypeError):
+        row * 1.5
+    same, first = row, row[0]
+    row *= 3
+    assert row is same
+    assert len(row) == 6
+    assert row[4] is first
+
+
+def test_a_parameter_dict_has_the_methods_of_a_dict() -> None:
+    d = nn.ParameterDict({"a": tg.ones(1, device="cpu")})
+    a = d["a"]
+    assert d.setdefault("a", 3) is a
+    assert isinstance(d.setdefault("b", tg.ones(2, device="cpu")), nn.Parameter)
+    assert d.setdefault("c") is None
+    assert list(reversed(d)) == ["c", "b", "a"]
+    assert d.popitem() == ("c", None)
+    copied = d.copy()
+    assert copied is not d
+    assert copied["a"] is a
+    joined = d | nn.ParameterDict({"b": tg.zeros(3, device="cpu")})
+    assert [list(p.shape) for p in joined.parameters()] == [[1], [3]]
+    assert list(d["b"].shape) == [2]
+    assert list(d.fromkeys(["x", "y"], 1).items()) == [("x", 1), ("y", 1)]
+    d |= nn.ParameterDict({"z": tg.zeros(3, device="cpu")})
+    assert list(d) == ["a", "b", "z"]
+    d.clear()
+    assert len(d) == len(list(d.parameters())) == 0
+    with pytest.raises(KeyError):
+        d.popitem()

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pathlib
+import pickle
 from typing import Any
 
 import pytest
@@ -191,3 +192,10 @@ def test_mapped_tensors_are_read_when_they_are_used(tmp_path: pathlib.Path) -> N
     assert found["x"].sum() == 500500
     assert found["y"].float().tolist() == [1.0] * 4
     assert path.read_bytes() == before
+
+
+def test_what_may_be_code_is_refused_as_pytorch_refuses_it() -> None:
+    file = io.BytesIO()
+    tg.save({"path": pathlib.PurePosixPath("a")}, file)
+    with pytest.raises(pickle.UnpicklingError, match="weights_only: the file uses"):
+        tg.load(io.BytesIO(file.getvalue()))

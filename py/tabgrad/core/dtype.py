@@ -52,6 +52,20 @@ class DType:
         """Whether tensors of this dtype can carry gradients."""
         return self.category >= FLOAT
 
+    def to_complex(self) -> DType:
+        """Return the complex dtype whose parts are of this one; DTypeError if there is none."""
+        if self.is_complex:
+            return self
+        if self not in (float64, float32, bfloat16):
+            raise DTypeError(f"to_complex: there is no complex dtype of {self!r}")
+        return complex128 if self is float64 else complex64
+
+    def to_real(self) -> DType:
+        """Return the dtype of the parts of this one, which is itself unless it is complex."""
+        if self.is_complex:
+            return float64 if self is complex128 else float32
+        return self
+
     def __repr__(self) -> str:
         return f"{Package.name}.{self.name}"
 

@@ -1,7 +1,8 @@
 """The table of `core/submodules.py`: a path of PyTorch's, and where the names live that stand there.
 
 A word that ends with a colon is a module; the names of it follow, `theirs=ours` where two names differ. A path
-after `=` is that of an object, which then stands in the place of a module.
+after `=` is that of an object, which then stands in the place of a module. One without names can be imported,
+and each name that a program wants of it is missing: `ao.quantization`.
 """
 
 PATHS = {
@@ -10,6 +11,9 @@ PATHS = {
         "DisableTorchFunctionSubclass _disabled_torch_function_impl"
     ),
     "_dynamo.eval_frame": "tabgrad.nn.optimized: OptimizedModule",
+    "ao": "",
+    "ao.nn": "",
+    "ao.quantization": "",
     "_inductor": "tabgrad._dynamo: config",
     "_lowrank": "tabgrad: pca_lowrank svd_lowrank",
     "_tensor": "tabgrad: Tensor",
@@ -115,6 +119,10 @@ PATHS = {
         "cartesian_prod cdist chain_matmul einsum istft lu meshgrid norm pca_lowrank split stft "
         "svd_lowrank tensordot unique unique_consecutive unravel_index"
     ),
+    "masked": "",
+    "monitor": "",
+    "nested": "",
+    "nn.intrinsic": "",
     "nn.modules.activation": (
         "tabgrad.nn: CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid "
         "LogSoftmax Mish MultiheadAttention PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d "
@@ -183,6 +191,7 @@ PATHS = {
     "nn.parallel.parallel_apply": "tabgrad.nn.parallel: parallel_apply",
     "nn.parallel.replicate": "tabgrad.nn.parallel: replicate",
     "nn.parallel.scatter_gather": "tabgrad.nn.parallel: gather scatter",
+    "nn.quantized": "",
     "nn.utils.stateless": "tabgrad.func: functional_call",
     "optim._adafactor": "tabgrad.optim: Adafactor",
     "optim._muon": "tabgrad.optim: Muon",
@@ -193,7 +202,9 @@ PATHS = {
     "optim.nadam": "tabgrad.optim: NAdam",
     "optim.radam": "tabgrad.optim: RAdam",
     "optim.rmsprop": "tabgrad.optim: RMSprop",
+    "package": "",
     "profiler.profiler": "tabgrad.profiler: ProfilerAction profile schedule tensorboard_trace_handler",
+    "quantization": "",
     "return_types": (
         "tabgrad.tensor.return_types: aminmax cummax cummin frexp histogram histogramdd kthvalue max "
         "median min mode nanmedian sort topk tabgrad.linalg.return_types: linalg_cholesky_ex linalg_eig "
@@ -202,11 +213,15 @@ PATHS = {
         "lu_unpack qr slogdet svd triangular_solve"
     ),
     "storage": "tabgrad: TypedStorage UntypedStorage",
+    "utils.cpp_extension": "",
     "utils.data._utils": "",
     "utils.data._utils.collate": "tabgrad.utils.data: default_collate default_convert",
     "utils.data._utils.worker": "tabgrad.utils.data: get_worker_info",
     "utils.data.dataloader": "tabgrad.utils.data: DataLoader default_collate default_convert get_worker_info",
+    "utils.data.datapipes": "",
+    "utils.data.graph": "",
     "utils.dlpack": "tabgrad: from_dlpack to_dlpack",
+    "utils.mobile_optimizer": "",
     "utils.model_zoo": "tabgrad.hub: load_url=load_state_dict_from_url",
 }  # fmt: skip
 """Modules by their paths below the package."""

@@ -209,6 +209,8 @@ else:
 
     def __getattr__(name: str) -> object:
         """Import what is for several devices when it is asked for."""
+        if name == "grad":
+            return _import_module("tabgrad.nn.grad")
         if name in ("parallel", "DataParallel"):
             parallel = _import_module("tabgrad.nn.parallel")
             return parallel if name == "parallel" else parallel.DataParallel
@@ -216,4 +218,4 @@ else:
 
     def __dir__() -> list[str]:
         """Return all names, those that are imported on demand too."""
-        return sorted({*globals(), "parallel", "DataParallel"})
+        return sorted({*globals(), "grad", "parallel", "DataParallel"})

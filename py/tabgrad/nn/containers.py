@@ -140,6 +140,21 @@ class Sequential(_Row):
     def __iadd__(self, other: Sequential) -> Self:
         return self.extend(other)
 
+    def _times(self, times: int) -> list[Any]:
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return list(self) * times
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*self._times(times)) if isinstance(times, int) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        if not isinstance(times, int):
+            return NotImplemented
+        return self.extend(self._times(times)[len(self) :])
+
 
 class ModuleList(_Row):
     """A list of modules; it has no forward."""
@@ -329,6 +344,46 @@ class ParameterDict(Module):
         found = self[key]
         del self[key]
         return found
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last (name, value) pair and return it; KeyError if there is none."""
+        key = next(reversed(self._keys), None)
+        if key is None:
+            raise KeyError("popitem: the ParameterDict is empty")
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Remove all values."""
+        for key in list(self._keys):
+            del self[key]
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the value under `key`, which becomes `default` if there is none."""
+        if key not in self._keys:
+            self[key] = default
+        return self[key]
+
+    def copy(self) -> ParameterDict:
+        """Return a ParameterDict of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Return a ParameterDict with `default` under each of `keys`."""
+        return ParameterDict((k, default) for k in keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._keys))
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        return self.copy().__ior__(other)
+
+    def __ror__(self, other: ParameterDict) -> ParameterDict:
+        made = ParameterDict(other.items())
+        return made.__ior__(self)
+
+    def __ior__(self, other: ParameterDict) -> Self:
+        self.update(other.items())
+        return self
 
     def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Add the values of a mapping, or of (name, value) pairs."""

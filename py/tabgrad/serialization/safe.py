@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
 import tabgrad as tg
@@ -13,6 +14,11 @@ from tabgrad.core.errors import FileFormatError
 from tabgrad.serialization.names import OTHER, in_files
 from tabgrad.serialization.storages import KINDS, Kind, Stored
 from tabgrad.serialization.unpickling import Allowed, checked_key
+
+
+class UnsafeFileError(FileFormatError, UnpicklingError):
+    """A file uses what may be code, which `load` with weights_only does not build."""
+
 
 _SAFE: dict[str, Any] = {}
 """The user's own classes and functions by their full names."""
@@ -276,7 +282,7 @@ def find(module: str, name: str) -> Any:
         new = what.__new__ if isinstance(what, type) else None
         bound = None if new is None else lambda *args: new(what, *args)
         return Allowed(full, what, what, bound)
-    raise FileFormatError(
+    raise UnsafeFileError(
         f"weights_only: the file uses {full}, which may be code. If you trust who made the file, list it with "
         "serialization.add_safe_globals or safe_globals, or load with weights_only=False"
     )

@@ -130,6 +130,11 @@ class AskingMethods:
         """Whether the tensor is one of tensors of several shapes: none is."""
         return False
 
+    @property
+    def is_quantized(self: Any) -> bool:
+        """Whether the values are integers with a scale: no tensor's are."""
+        return False
+
     def is_pinned(self: Any, device: Any = None) -> bool:
         """Return whether the values lie in memory that a GPU copies from directly: they don't."""
         return False

@@ -122,7 +122,8 @@ METHODS = {
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_"
     ),
     "tensor.asking.AskingMethods": (
-        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_same_size is_set_to new"
+        "as_subclass const_data_ptr dim_order is_meta is_nested is_pinned is_quantized is_same_size "
+        "is_set_to new"
     ),
     "tensor.blocks.BlocksMethods": (
         "diagonal_scatter nonzero_static split_with_sizes sum_to_size unsafe_chunk unsafe_split "
