@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 import tabgrad as tg
+from tabgrad.examples.settings import PROGRAMS
 
-ELSEWHERE = ("tabgrad.hosts.browser", "tabgrad.__main__")
+RUN_WHEN_IMPORTED = {"tabgrad.__main__", *(f"tabgrad.examples.{name}" for name in PROGRAMS)}
+ELSEWHERE = {"tabgrad.hosts.browser", *(RUN_WHEN_IMPORTED - {"tabgrad.examples.digits"})}
 """What can only be imported in a browser, and what runs when it is imported."""
 
 
