@@ -109,6 +109,9 @@ async function build(...lab) {
 /** Older versions of Pyodide, which need no browser. */
 const OLDER = "tests/web/test_older_pyodide.py";
 
+/** What starts processes or trains for seconds. */
+const WHOLE = ["command", "data", "examples", "notebooks", "programs"];
+
 const BUILT = { TABGRAD_SITE: "built" };
 
 /** A stage that runs the tests inside Pyodide in an engine other than Chromium, if set-up found that. */
@@ -162,12 +165,20 @@ export const stages = {
     run: () => check(),
   },
   hostless: {
-    about: "everything that needs no device: NumPy, rules, plans, packaging",
+    about: "what needs no device: NumPy, rules, plans, packaging",
     needs: [],
     run: () => {
-      const folders = ["protocol", "web", "distributed"];
+      const folders = ["protocol", "web", "distributed", ...WHOLE];
       const elsewhere = [...folders.map((name) => `--ignore=tests/${name}`), "-m", "not nvrtc"];
       return pytest("hostless", [...elsewhere, ...PARALLEL], minutes(10));
+    },
+  },
+  programs: {
+    about: "whole programs on the CPU: examples, notebooks, commands, worker processes",
+    needs: [],
+    run: () => {
+      const folders = WHOLE.map((name) => `tests/${name}`);
+      return pytest("programs", [...folders, "-m", "not nvrtc", ...PARALLEL], minutes(10));
     },
   },
   protocol: {
