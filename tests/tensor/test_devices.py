@@ -58,10 +58,10 @@ def made_on(where: Any) -> dict[str, Any]:
     tg.save(x, file)
     with where:
         inside = tg.zeros(1)
-    before = tg.get_default_device()
+    before = tg.hosts.devices.chosen_device()
     tg.set_default_device(where)
-    default = tg.zeros(1)
-    tg.set_default_device(None if before.type != "cpu" else before)
+    default = tg.zeros(1, device=tg.hosts.devices.chosen_device())
+    tg.set_default_device(before)
     return {
         "zeros": tg.zeros(1, device=where), "tensor": tg.tensor([1.0], device=where), "to": x.to(where),
         "to by name": x.to(str(where)), "like": tg.empty_like(x, device=where),
