@@ -91,3 +91,13 @@ def test_triangles_and_their_rows(diag: int) -> None:
             utils.vec_to_tril_matrix(row[:, :4])
         with pytest.raises(ValueError, match="expected diag from -4 to 3"):
             utils.tril_matrix_to_vec(m, 4)
+
+
+def test_a_flat_dirichlet_has_no_mode() -> None:
+    """As in PyTorch: nan where no point is the only highest one."""
+    for given in ([1.0, 1.0, 1.0], [1.0, 0.5, 1.0]):
+        law = tg.distributions.Dirichlet(tg.tensor(given, device="cpu"))
+        assert law.mode.isnan().all()
+    law = tg.distributions.Dirichlet(tg.tensor([[3.0, 2.0, 1.0], [1.0, 1.0, 1.0]], device="cpu"))
+    assert law.mode[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert law.mode[1].isnan().all()

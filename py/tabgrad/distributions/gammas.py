@@ -210,7 +210,9 @@ class Dirichlet(ExponentialFamily):
         top = (self.concentration - 1).clamp(min=0)
         total = top.sum(-1, True)
         flat = tg.nn.functional.one_hot(self.concentration.argmax(-1), self._event_shape[0])
-        return tg.where(total > 0, top / tg.where(total > 0, total, 1), flat.to(top.dtype))
+        corners = (self.concentration < 1).all(-1, True)  # else no point is the only highest one
+        flat = tg.where(corners, flat.to(top.dtype), tg.nan)
+        return tg.where(total > 0, top / tg.where(total > 0, total, 1), flat)
 
     @property
     def variance(self) -> Tensor:
