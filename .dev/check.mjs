@@ -62,7 +62,9 @@ async function runAll(commands, lanes) {
 function checkLockFiles(result) {
   const named = [
     "package-lock.json",
-    ...["tests/bench", "tests/web/engines"].map((f) => `${f}/package-lock.json`),
+    ...["tests/bench", "tests/web/engines", "tests/web/notebooks"].map(
+      (f) => `${f}/package-lock.json`,
+    ),
   ].filter((file) => existsSync(at(file)) && read(file).includes('"resolved"'));
   if (named.length === 0) result.passed += 1;
   else result.failed += 1;

@@ -16,6 +16,7 @@ const steps = {
   chromium: setUpChromium,
   vulkan: setUpVulkan,
   engines: setUpEngines,
+  notebooks: () => setUpNode("tests/web/notebooks"),
   firefox: setUpFirefox,
 };
 
@@ -30,7 +31,7 @@ async function setUpSystem(needs) {
 
 /**
  * Bring the checkout to where a command can run. `purpose` is "start", "lab", "test" or "docs";
- * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan, engines, firefox.
+ * `needs` names what is wanted beside Python: node, pyodide, chromium, vulkan, engines, notebooks, firefox.
  */
 export async function setUp(purpose, needs) {
   await setUpSystem(needs);

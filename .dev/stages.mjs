@@ -214,7 +214,7 @@ export const stages = {
   },
   browser: {
     about: "inside Pyodide in Chromium, and the pages from end to end",
-    needs: ["node", "pyodide", "chromium"],
+    needs: ["node", "pyodide", "chromium", "notebooks"],
     run: browser,
   },
   firefox: inEngine("firefox", "a third of it inside Pyodide in Firefox (naga, SpiderMonkey)", [
