@@ -119,13 +119,21 @@ class Interpreter(abc.ABC):
 
 
 class PageInterpreter(Interpreter):
-    """Python in a page of a browser, in a worker or on the main thread."""
+    """Python in a page of a browser, in a worker or on the main thread; the page runs `before` first."""
 
     def __init__(
-        self, browser: Browser, url: str, *, numpy: bool = False, thread: str = "worker"
+        self,
+        browser: Browser,
+        url: str,
+        *,
+        numpy: bool = False,
+        thread: str = "worker",
+        before: str = "",
     ) -> None:
         super().__init__()
         self.context = browser.new_context()
+        if before:
+            self.context.add_init_script(before)
         self.page = self.context.new_page()
         self.page.on("console", self.on_message)
         self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))

@@ -48,10 +48,13 @@ class Stage:
             self.running = engine.launch(self.playwright, self.engine)
         return self.running
 
-    def new_interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
-        """An interpreter for one test, which closes it."""
+    def new_interpreter(
+        self, *, numpy: bool = False, thread: str = "worker", before: str = ""
+    ) -> Interpreter:
+        """An interpreter for one test, which closes it; its page runs the script `before` first."""
         if self.engine in engine.WITH_PAGES:
-            return PageInterpreter(self.browser, self.site.url, numpy=numpy, thread=thread)
+            where = (self.browser, self.site.url)
+            return PageInterpreter(*where, numpy=numpy, thread=thread, before=before)
         self.make()
         return engine.start_process(self.engine, numpy=numpy)
 
