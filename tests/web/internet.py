@@ -41,6 +41,8 @@ class Internet:
     """Answers a browser's requests; those for any other place are refused, and kept in `refused`."""
 
     def __init__(self, text: str, isolated: bool) -> None:
+        if not PYSCRIPT.exists():
+            raise FileNotFoundError("no PyScript: `npm test -- --only browser` sets it up")
         self.text = text
         self.isolated = isolated
         self.refused: list[str] = []
