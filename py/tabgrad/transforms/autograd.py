@@ -150,9 +150,8 @@ class Walk:
         self.roots = [node for node, _ in self.cts.values()]
         if self.targets is not None:
             self.ends = self.targets
-            if (
-                self.add
-            ):  # the node that made a target runs its hooks, though no gradient behind it is wanted
+            if self.add:
+                # the node that made a target runs its hooks, though nothing behind it is wanted
                 self.ends = self.targets | {output_of(node)[0] for node in self.targets}
             self.wanted = _leading_to(self.roots, self.ends)
         heap, pending = self.heap, self.cts
