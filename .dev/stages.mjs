@@ -109,8 +109,8 @@ async function build(...lab) {
 /** Older versions of Pyodide, which need no browser. */
 const OLDER = "tests/web/test_older_pyodide.py";
 
-/** What starts processes or trains for seconds. */
-const WHOLE = ["command", "data", "examples", "notebooks", "programs"];
+/** What starts processes, trains for seconds, or imports large packages of others. */
+const WHOLE = ["arrays", "command", "data", "examples", "notebooks", "packaging", "programs"];
 
 const BUILT = { TABGRAD_SITE: "built" };
 
@@ -165,7 +165,7 @@ export const stages = {
     run: () => check(),
   },
   hostless: {
-    about: "what needs no device: NumPy, rules, plans, packaging",
+    about: "what needs no device: NumPy, rules, plans, documentation",
     needs: [],
     run: () => {
       const folders = ["protocol", "web", "distributed", ...WHOLE];
@@ -174,7 +174,7 @@ export const stages = {
     },
   },
   programs: {
-    about: "whole programs on the CPU: examples, notebooks, commands, worker processes",
+    about: "whole programs on the CPU: examples, commands, worker processes, the wheel, other packages",
     needs: [],
     run: () => {
       const folders = WHOLE.map((name) => `tests/${name}`);
