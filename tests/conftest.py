@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import grouped
+from tests import collected, grouped
 
 TESTS = pathlib.Path(__file__).parent
 DEVICES = {"reference": "cpu", "wgpu": "webgpu", "cuda": "cuda", "browser": "webgpu"}
@@ -53,6 +53,11 @@ def require_browser(config: pytest.Config) -> str:
     from tests.web.engine import noted
 
     return str(noted(config.getoption("--engine")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if collected.COLLECTING and config.getoption("--host") == "wgpu":
+        collected.collect()
 
 
 NEEDED = {"wgpu": require_wgpu, "cuda": require_cuda, "browser": require_browser}

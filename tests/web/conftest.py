@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests import collected
 from tests.web.collect import STAGE, InsideFile
 from tests.web.desk import Desk
 from tests.web.interpreter import ROOT
 from tests.web.site import Site
 from tests.web.stage import Stage
+
+# it needs what the stage wgpu kept
+collect_ignore = [] if collected.COLLECTING else ["test_shaders.py"]
 
 INSIDE = pathlib.Path(__file__).parent / "inside"
 
