@@ -174,7 +174,8 @@ export const stages = {
     },
   },
   programs: {
-    about: "whole programs on the CPU: examples, commands, worker processes, the wheel, other packages",
+    about:
+      "whole programs on the CPU: examples, commands, worker processes, the wheel, other packages",
     needs: [],
     run: () => {
       const folders = WHOLE.map((name) => `tests/${name}`);
