@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests import collected
 from tests.web.collect import STAGE, InsideFile
@@ -89,22 +89,45 @@ def screenshot(page: Page) -> Callable[[str], pathlib.Path]:
     return save
 
 
+class Desks:
+    """Makes the page that most tests of a module share, and another one in its place."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.uncaught: list[str] = []
+        self.context: BrowserContext | None = None
+        self.latest: Desk | None = None
+
+    def make(self) -> Desk:
+        """Open a page in a context of its own; what was there before goes, even if it doesn't answer."""
+        self.close()
+        self.context = self.stage.browser.new_context()
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.uncaught.append(str(error)))
+        self.latest = Desk(page, self.stage.site.url)
+        return self.latest
+
+    def close(self) -> None:
+        """Close the page."""
+        if self.context is not None:
+            self.context.close()
+        self.context = None
+
+
 @pytest.fixture(scope="module")
-def shared_desk(stage: Stage) -> Iterator[Desk]:
+def desks(stage: Stage) -> Iterator[Desks]:
     """One page for most tests of a module; an exception that nobody catches fails them in the end."""
-    uncaught: list[str] = []
-    site_url = stage.site.url
-    with stage.browser.new_context() as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: uncaught.append(str(error)))
-        yield Desk(page, site_url)
-    assert not uncaught, f"uncaught in the page: {uncaught}"
+    desks = Desks(stage)
+    yield desks
+    desks.close()
+    assert not desks.uncaught, f"uncaught in the page: {desks.uncaught}"
 
 
 @pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    """The page, when Python has started; opened anew if the test before failed and left a program running."""
-    if shared_desk.busy:
-        shared_desk.open()
-    shared_desk.until_ready()
-    return shared_desk
+def desk(desks: Desks) -> Desk:
+    """The page, when Python has started; another one if the test before failed and left a program running."""
+    desk = desks.latest
+    if desk is None or desk.busy:
+        desk = desks.make()
+    desk.until_ready()
+    return desk

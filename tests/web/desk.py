@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 START = 90_000  # milliseconds; Python starts slowly on a machine that does other things
 Stroke = Sequence[tuple[float, float]]
@@ -14,17 +14,16 @@ class Desk:
     """Drives one page; coordinates of strokes run from 0 to 1 over the pad."""
 
     def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
-        self.open()
-
-    def open(self) -> None:
-        """Open the page anew, whatever it does."""
-        self.page.goto(self.url)
+        self.page = page
+        page.goto(url)
 
     @property
     def busy(self) -> bool:
-        """Whether a program runs or waits for Python."""
-        return self.page.locator("#run").get_attribute("data-action") == "stop"
+        """Whether a program runs or waits for Python, or the page doesn't answer."""
+        try:
+            return self.page.locator("#run").get_attribute("data-action", timeout=3000) == "stop"
+        except TimeoutError:
+            return True
 
     @property
     def stage(self) -> str:

@@ -85,14 +85,13 @@ function receive(message) {
 function showProgress(events) {
   training.show(events);
   if (!byId("training").hidden) lead("training");
-  for (const event of events) {
-    if (event.event !== "publish") continue;
-    if (event.names.includes("predict") && !published) {
-      published = true;
-      prediction.announce("Ready to draw on when the program has finished");
-    }
-    offerWeights(event.weights);
+  const publications = events.filter((event) => event.event === "publish");
+  if (!published && publications.some(({ names }) => names.includes("predict"))) {
+    published = true;
+    prediction.announce("Ready to draw on when the program has finished");
   }
+  const latest = publications.at(-1);
+  if (latest) offerWeights(latest.weights);
 }
 
 /** On a phone, go to what a run makes, once it makes something: it lies below. @param {string} id */

@@ -32,6 +32,8 @@ export class OutputPanel {
     const last = this.waiting.at(-1);
     if (last?.kind === kind) last.text += text;
     else this.waiting.push({ kind, text });
+    // more would be gone again as soon as it was drawn
+    if (this.waiting.length > 2 * MOST_LINES) this.waiting = this.waiting.slice(-MOST_LINES);
     const wait = Math.max(this.drawn + PAUSE - performance.now(), 0);
     this.timer ??= setTimeout(() => this.draw(), wait);
   }

@@ -40,8 +40,20 @@ export class TrainingPanel {
 
   /** @param {ProgressEvent[]} events */
   show(events) {
-    for (const event of events) this.take(event);
+    const last = this.lastBegin(events);
+    if (last > 0) this.number = 0;
+    for (const event of events.slice(last)) this.take(event);
     this.charts.draw();
+  }
+
+  /** Where the last bar begins that is shown: nothing is left of those before it. @param {ProgressEvent[]} events */
+  lastBegin(events) {
+    let [last, shown] = [0, this.number];
+    for (const [i, event] of events.entries()) {
+      if (event.event === "start" && shown === 0) [last, shown] = [i, event.bar];
+      else if (event.event === "end" && event.bar === shown) shown = 0;
+    }
+    return last;
   }
 
   /** @param {ProgressEvent} event */

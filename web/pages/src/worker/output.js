@@ -3,8 +3,8 @@
  * a flood, so that neither a long silence nor an endless loop of prints holds up the page.
  */
 
-const WINDOW = 50; // milliseconds
-const PROMPT = 20; // messages in one window that are sent at once
+const AT_ONCE = 20; // messages that are sent as they come
+const WINDOW = 50; // milliseconds after which there may be one more: drawing one takes longer than sending it
 const MOST = 1 << 13; // characters kept between two windows; what is older is dropped
 const MOST_PIECES = 200; // and changes between the two streams
 
@@ -15,8 +15,8 @@ export class Output {
   /** @param {(pieces: Piece[]) => void} send */
   constructor(send) {
     this.send = send;
-    this.began = 0;
-    this.sent = 0;
+    this.allowance = AT_ONCE;
+    this.last = 0;
     /** @type {Piece[]} */
     this.waiting = [];
     this.length = 0;
@@ -34,14 +34,11 @@ export class Output {
   /** @param {Stream} stream @param {string} text */
   write(stream, text) {
     const now = performance.now();
-    const fresh = now - this.began >= WINDOW;
-    if (fresh) {
-      this.began = now;
-      this.sent = 0;
-    }
+    this.allowance = Math.min(this.allowance + (now - this.last) / WINDOW, AT_ONCE);
+    this.last = now;
     this.keep(stream, text);
-    if (fresh || this.sent < PROMPT) {
-      this.sent++;
+    if (this.allowance >= 1) {
+      this.allowance--;
       this.flush();
     }
   }

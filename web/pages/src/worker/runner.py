@@ -36,6 +36,7 @@ from tabgrad.utils import progress
 
 PAUSE = 0.05  # seconds between two messages of progress
 PROMPT = 0.005  # between two of which one says that a bar begins or ends
+AT_ONCE = 20  # so many of these come promptly; one more for each PAUSE
 MOST = 1000  # values in one message; of more, every second one goes
 MOST_VALUES = 100  # in one log; the page takes no more
 MOST_SHOWN = 200  # values that one run may show, those in a place of their own apart
@@ -67,6 +68,7 @@ class Feed:
         self.places: dict[str, Any] = {}
         self.shown = 0
         self.sent = 0.0
+        self.allowance: float = AT_ONCE
         self.entries = Object.fromEntries  # a program may change what it finds there
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -86,7 +88,9 @@ class Feed:
             self.events.append(event)
         if len(self.events) > MOST:
             self.thin()
-        if now - self.sent > (PAUSE if kind in ("update", "log", "show") else PROMPT):
+        prompt = kind not in ("update", "log", "show") and self.allowance >= 1
+        if now - self.sent > (PROMPT if prompt else PAUSE):
+            self.allowance = min(self.allowance + (now - self.sent) / PAUSE - prompt, AT_ONCE)
             self.flush()
             let_messages_in()
 

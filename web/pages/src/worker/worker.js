@@ -45,7 +45,7 @@ const pageFor = ({ pyodide, library }) => ({
       events: events.map((e) => (e.event === "start" ? { ...e, total: e.total ?? null } : e)),
     }),
   show: (place, form, data, label) => {
-    output.flush(); // what was printed before comes before
+    output.flush();
     tell({ type: "shown", place, form: /** @type {Form} */ (form), data, label });
   },
   hint: (text, offer) => {
