@@ -67,9 +67,13 @@ class InsideFile(pytest.File):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        skipped = vars(module).get("SKIPPED_IN", {}).get(self.config.stash[STAGE].engine)
         for name, value in vars(module).items():
             if name.startswith("test_") and callable(value):
-                yield from self.items(name, value)
+                for item in self.items(name, value):
+                    if skipped:
+                        item.add_marker(pytest.mark.skip(reason=skipped))
+                    yield item
 
     def items(self, name: str, test: Any) -> Iterator[InsideItem]:
         engine = self.config.stash[STAGE].engine

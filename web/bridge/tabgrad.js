@@ -135,8 +135,8 @@ export class Bridge {
       await Promise.all([staging.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4)), settled]);
       return DONE;
     } catch (error) {
-      // A read is the first to notice a loss; the browser says so a moment later.
-      const moment = new Promise((resolve) => setTimeout(() => resolve(FAILED), 100));
+      // A read is the first to notice a loss; the browser says so a moment later, Firefox a long one.
+      const moment = new Promise((resolve) => setTimeout(() => resolve(FAILED), 500));
       if ((await Promise.race([this.gone, moment])) === LOST) return LOST;
       this.faults.add("validation", `read failed: ${error}`);
       return FAILED;
