@@ -38,12 +38,10 @@ function goOn() {
 /** @param {import("./boot.js").Started} started @returns {import("./boot.js").Page} */
 const pageFor = ({ pyodide, library }) => ({
   library,
-  // Python's None is undefined here, and a bar without a total has null
-  emit: (events) =>
-    tell({
-      type: "progress",
-      events: events.map((e) => (e.event === "start" ? { ...e, total: e.total ?? null } : e)),
-    }),
+  emit: (events) => {
+    output.flush(); // what was printed before comes before
+    tell({ type: "progress", events });
+  },
   show: (place, form, data, label) => {
     output.flush();
     tell({ type: "shown", place, form: /** @type {Form} */ (form), data, label });
