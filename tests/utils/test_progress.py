@@ -135,7 +135,9 @@ def test_tqdm_draws_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, parts in {
         "tabgrad_page": {}, "js": {"Object": types.SimpleNamespace(fromEntries=dict)}, "pyodide": {},
-        "pyodide.ffi": {"JsException": OSError, "can_run_sync": bool, "run_sync": None, "to_js": None},
+        "pyodide.ffi": {
+            "JsException": OSError, "can_run_sync": bool, "jsnull": "null", "run_sync": None, "to_js": None,
+        },
     }.items():  # fmt: skip
         fake = types.ModuleType(name)
         vars(fake).update(parts)
@@ -148,6 +150,8 @@ def test_the_page_says_where_a_log_has_too_many_values(monkeypatch: pytest.Monke
     assert spec.loader is not None
     runner = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(runner)
+    start = {"event": "start", "bar": 1, "total": None, "desc": ""}
+    assert runner.plain(start, 0.0)["total"] == "null"  # None would be undefined there
     event = {"event": "log", "bar": 1, "n": 2, "values": dict.fromkeys(map(str, range(100)), 1.0)}
     assert runner.plain(event, 0.0)["values"] == event["values"]
     event["values"]["more"] = 1.0

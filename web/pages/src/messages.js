@@ -149,9 +149,7 @@ function progress(value) {
   const [bar, time] = [finite(event.bar), finite(event.time)];
   if (kind === "end") return { event: kind, bar, time };
   if (kind === "start") {
-    // Python's None is undefined here
-    const given = "total" in event ? (event.total ?? null) : undefined;
-    const total = given === null ? null : finite(given);
+    const total = event.total === null ? null : finite(event.total);
     return { event: kind, bar, time, total, desc: name(event.desc) };
   }
   const n = finite(event.n);

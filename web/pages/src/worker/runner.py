@@ -27,7 +27,7 @@ import display
 import hints
 import tabgrad_page as page
 from js import Object
-from pyodide.ffi import JsException, can_run_sync, run_sync, to_js
+from pyodide.ffi import JsException, can_run_sync, jsnull, run_sync, to_js
 
 import tabgrad
 from tabgrad.core import settings
@@ -135,7 +135,7 @@ def plain(event: dict[str, Any], now: float) -> dict[str, Any]:
     sent = {"event": kind, "bar": event["bar"], "time": now}
     if kind == "start":
         total = event["total"]
-        sent |= {"total": None if total is None else float(total), "desc": str(event["desc"])}
+        sent |= {"total": jsnull if total is None else float(total), "desc": str(event["desc"])}
     elif kind == "update":
         sent |= {"n": float(event["n"])}
     elif kind == "log":
