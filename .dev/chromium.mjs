@@ -77,7 +77,7 @@ function install() {
       "No Chromium was found, and Playwright could not fetch one. Do one of these and try again:\n" +
         "    install Chrome, Chromium or Edge\n" +
         "    name one: CHROMIUM=/path/to/chrome npm test\n" +
-        "    leave that stage out: npm test -- --only check,hostless,protocol,mpi,cuda,wgpu",
+        "    leave that stage out: npm test -- --only check,hostless,programs,protocol,mpi,cuda,wgpu",
     );
   });
 }

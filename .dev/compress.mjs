@@ -9,7 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { extname, join, relative } from "node:path";
+import { basename, extname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 import { fresh, stamp } from "./places.mjs";
@@ -55,7 +55,8 @@ export async function compress(folder, thorough, note) {
   const paths = files.map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   const there = new Set(paths);
   // what was compressed quickly does not do for a thorough build
-  const again = thorough && !fresh("compressed", "thorough");
+  const mark = `compressed-${basename(folder)}`;
+  const again = thorough && !fresh(mark, "thorough");
   for (const path of paths) {
     const ending = extname(path);
     if ((ending === ".br" || ending === ".gz") && !there.has(path.slice(0, -3))) rmSync(path);
@@ -63,5 +64,5 @@ export async function compress(folder, thorough, note) {
     note(relative(folder, path));
     await squeeze(path, thorough ? 9 : 4, again);
   }
-  stamp("compressed", thorough ? "thorough" : "quick");
+  stamp(mark, thorough ? "thorough" : "quick");
 }
