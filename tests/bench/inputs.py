@@ -1,6 +1,8 @@
 """The inputs of the workloads, in NumPy: the same numbers as `pages/common.js` makes."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -113,6 +115,19 @@ def matrices(count: int, n: int) -> dict:
     return {"x": uniform(9, count, n, n)}
 
 
+def case(entry: dict | list) -> dict | np.ndarray:
+    """Return the inputs that `pages/cases.json` describes."""
+    if isinstance(entry, dict):
+        return {k: case(v) for k, v in entry.items()}
+    kind, seed, *rest = entry
+    if kind == "ints":
+        return {"data": integers(seed, *rest), "shape": rest[:1]}
+    shape, *scale = rest
+    return uniform(seed, *shape, scale=scale[0]) if kind == "U" else unit(seed, *shape)
+
+
+CASES = json.loads((Path(__file__).parent / "pages" / "cases.json").read_text())
+
 DECOMPOSITIONS = {
     f"{name}{n}": (count, n)
     for name in ("cholesky", "lu", "qr", "eigh", "svd")
@@ -135,4 +150,5 @@ WORKLOADS = {
     "cnn": cnn,
     "gpt": gpt,
     "hvp": hvp,
+    **{name: (lambda entry=entry: case(entry)) for name, entry in CASES.items()},
 }

@@ -23,10 +23,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "pages"))
 sys.path[1:1] = [str(HERE.parents[1] / folder) for folder in ("py", "native")]
 
+import cases  # noqa: E402, F401 (the workloads of the long list)
 import workloads  # noqa: E402
 
 WAYS = ("tabgrad/webgpu", "tabgrad/cpu", "torch/cpu")
-NAMES = [name for name in inputs.WORKLOADS if name != "record"]
+NAMES = [name for name in inputs.WORKLOADS if name not in ("record", *inputs.CASES)]
 
 
 def part(value):

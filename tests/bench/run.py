@@ -53,6 +53,10 @@ WORK = {
     "gpt": (("eager", "jit"), 1, 4),
     "hvp": (("eager", "jit"), 3, 8),
 }
+# the long list: `--long` adds it
+CASES = json.load(open(os.path.join(HERE, "pages", "cases.json")))
+WORK |= {name: (("jit",), 2, 6) for name in CASES}
+WORK["reads"] = (("eager",), 2, 6)
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--enable-unsafe-webgpu",
@@ -261,6 +265,7 @@ def arguments():
         help="comma list, the first is the base of the ratios; default: all of contenders.json",
     )
     p.add_argument("--only", default="", help="comma list of workloads")
+    p.add_argument("--long", action="store_true", help="the workloads of cases.json as well")
     p.add_argument("--modes", default="eager,jit,jit20", help="comma list of modes")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument(
@@ -284,7 +289,7 @@ def arguments():
     p.add_argument("--markdown", default="", help="also write a table for the README here")
     a = p.parse_args()
     a.modes = a.modes.split(",")
-    a.only = [w for w in a.only.split(",") if w] or list(WORK)
+    a.only = [w for w in a.only.split(",") if w] or [w for w in WORK if a.long or w not in CASES]
     return a
 
 

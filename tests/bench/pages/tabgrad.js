@@ -1,4 +1,5 @@
 // tabgrad contender: Python in Pyodide on this page; every unit is one call of a Python coroutine.
+import { ids, inputsOf } from "./cases.js";
 import { data, install } from "./common.js";
 
 const { loadPyodide } = await import("/dist/pyodide/pyodide.mjs");
@@ -13,11 +14,11 @@ pyodide.runPython('import sys; sys.path.append("/lib/tabgrad.zip")');
 const t0 = performance.now();
 await pyodide.runPythonAsync("import tabgrad");
 const tImport = performance.now();
-pyodide.FS.writeFile(
-  "/home/pyodide/workloads.py",
-  await (await fetch("/pages/workloads.py")).text(),
+for (const name of ["workloads.py", "cases.py"])
+  pyodide.FS.writeFile(`/home/pyodide/${name}`, await (await fetch(`/pages/${name}`)).text());
+const python = await pyodide.runPythonAsync(
+  "import workloads, cases; await workloads.start(); workloads",
 );
-const python = await pyodide.runPythonAsync("import workloads; await workloads.start(); workloads");
 const tDevice = performance.now();
 const firstValue = await pyodide.runPythonAsync("await workloads.first()");
 const tFirst = performance.now();
@@ -72,6 +73,7 @@ install(
     cnn: entry("cnn", data.cnn),
     gpt: entry("gpt", data.gpt),
     hvp: entry("hvp", data.hvp),
+    ...Object.fromEntries(ids.map((id) => [id, entry(id, () => inputsOf(id))])),
   },
   { tImport, importMs: tImport - t0, tDevice, tFirst, firstValue },
 );
