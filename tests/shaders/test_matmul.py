@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tabgrad.lower import library, tiles
+from tabgrad.lower import library, shared_tiles, tiles
 from tests.shaders import gpu
 
 pytestmark = pytest.mark.one_host("wgpu")
@@ -48,7 +48,7 @@ def test_the_file_as_it_stands(name: str) -> None:
 def test_the_files_hold_what_the_tile_writer_writes() -> None:
     direct = tiles.direct_body(tiles.DirectTile(4, 2, 2, False), 6)
     assert library.kernel("matmul_direct").blocks["tile"] == direct
-    shared = tiles.shared_body(tiles.SharedTile(32, 32, 16, 4, 4), 6)
+    shared = shared_tiles.shared_body(shared_tiles.SharedTile(32, 32, 16, 4, 4), 6)
     assert library.kernel("matmul").blocks["tile"] == shared
 
 
@@ -89,15 +89,15 @@ def test_fitted_tiles(name: str, shape: tuple[int, int, int, int], quad: bool) -
         tiles.DirectTile(4, 1, 1, True),
         tiles.DirectTile(8, 4, 4, True),
         tiles.DirectTile(16, 8, 1, True),
-        tiles.SharedTile(32, 32, 16, 4, 4),
-        tiles.SharedTile(64, 64, 16, 4, 4),
-        tiles.SharedTile(128, 128, 8, 8, 8),
+        shared_tiles.SharedTile(32, 32, 16, 4, 4),
+        shared_tiles.SharedTile(64, 64, 16, 4, 4),
+        shared_tiles.SharedTile(128, 128, 8, 8, 8),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("hoisted", [False, True])
 def test_each_tile_with_transposed_operands_and_an_epilogue(
-    tile: tiles.DirectTile | tiles.SharedTile, hoisted: bool
+    tile: tiles.DirectTile | shared_tiles.SharedTile, hoisted: bool
 ) -> None:
     b, m, n, k = 2, 67, 45, 11
     lhs, rhs = operands(b, m, n, k)
@@ -121,8 +121,8 @@ fn store(b: u32, i: u32, j: u32, acc: elem) { out[(b * N + j) * M + i] += tanh_f
         name, groups = "matmul_direct", tiles.direct_groups(tile, m, n)
         blocks["tile"] = tiles.direct_body(tile, k, sides)
     else:
-        name, groups = "matmul", tiles.shared_groups(tile, m, n)
-        blocks["tile"] = tiles.shared_body(tile, k, sides)
+        name, groups = "matmul", shared_tiles.shared_groups(tile, m, n)
+        blocks["tile"] = shared_tiles.shared_body(tile, k, sides)
     source = library.kernel(name).with_blocks(blocks)
     turned = [np.ascontiguousarray(x.transpose(0, 2, 1)) for x in (lhs, rhs)]
     got = run(source, b * groups, turned[0], turned[1], (b, n, m))
@@ -145,5 +145,5 @@ def test_large_products_take_large_tiles_and_small_ones_small() -> None:
     large, small = (tiles.direct_tile((1, size, size, size), True) for size in (512, 8))
     assert large.rows * large.columns >= 64
     assert small.rows * small.columns <= 8
-    assert tiles.shared_tile(1, 1024, 1024).rows == 128
-    assert tiles.shared_tile(1, 64, 64).rows == 32
+    assert shared_tiles.shared_tile(1, 1024, 1024).rows == 128
+    assert shared_tiles.shared_tile(1, 64, 64).rows == 32

@@ -18,6 +18,10 @@ PARTS = {C64: F32, C128: F64}
 
 FLAGS: Any = "flags"
 """Stands for a dtype where words are bound that threads set at the same time."""
+FOURS: dict[dt.DType, Any] = {
+    dt.float32: "four float32", dt.bfloat16: "four float32", dt.float16: "four float16"
+}  # fmt: skip
+"""Stand for the dtypes that may be read four elements at a time."""
 
 
 class Windowed(str):

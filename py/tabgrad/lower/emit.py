@@ -9,7 +9,7 @@ from typing import Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.op import Op
 from tabgrad.lower import opaque
-from tabgrad.lower.dialect import F32, F64, PARTS, U32, Binding, Dialect, Windowed
+from tabgrad.lower.dialect import F32, F64, FOURS, PARTS, U32, Binding, Dialect, Windowed
 from tabgrad.lower.group import numbers
 from tabgrad.lower.index import Atom, Expr, condition, flatten, renamed, text, var
 from tabgrad.lower.ir import BITCAST, CAST, FULL, Node
@@ -198,6 +198,14 @@ class Emitter:
         elif mode == "w":
             self.access[i][1] = "w"
         return Windowed(f"b{i}x") if slot in self.windows else f"b{i}"
+
+    def bind_fours(self, slot: int, dtype: dt.DType) -> str:
+        """Bind the buffer of a slot for reading four elements at a time; return the name of the binding."""
+        i = self.slots.get(~slot)
+        if i is None:
+            i = self.slots[~slot] = len(self.access)
+            self.access.append([slot, "r", FOURS[dtype]])
+        return f"b{i}"
 
     def bindings(self) -> list[Binding]:
         """List the bindings, in order."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY
 from tabgrad.lower.record import RECORDS
+from tabgrad.lower.variants import Choices
 
 T = TypeVar("T")
 
@@ -20,7 +21,8 @@ class Limits:
     A kernel binds at most so many storage `buffers`, and `binding` bytes of one (0: all that it has); `threads`
     are the most of a workgroup. `software`: its threads run on the processor's own cores. `quads`: subgroups
     offer quad operations. `runs` is how often a plan is expected to run, which says what compiling may cost.
-    `routines` are those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`.
+    `routines` are those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`. `choices`
+    has the answers that were measured, see `variants.py`; without it all choices are fixed.
     """
 
     buffers: int = 8
@@ -31,6 +33,7 @@ class Limits:
     routines: Collection[str] = ()
     binding: int = 0
     dynamic: Any = None
+    choices: Choices | None = None
 
     def __post_init__(self) -> None:
         for name in self.routines:
@@ -43,3 +46,15 @@ class Limits:
     def decide(self, what: str, choose: Callable[[], T]) -> T:
         """Make a choice that depends on sizes; a plan that serves many sizes repeats its first choice."""
         return choose() if self.dynamic is None else self.dynamic.family.decide(what, choose)
+
+    def pick(
+        self,
+        question: str,
+        origin: int,
+        variants: Callable[[], Sequence[T]],
+        fixed: Callable[[], T],
+    ) -> T:
+        """Choose a variant of a kernel for the node recorded as `origin`: as measured, else the fixed one."""
+        if self.choices is None:
+            return fixed()
+        return self.choices.pick(question, origin, variants, fixed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tabgrad.lower.kernels  # noqa: F401 (the records of ops with a loop of their own)
@@ -19,6 +19,7 @@ from tabgrad.lower.memory import Memory, join_in_place
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import call_of, record_of
 from tabgrad.lower.simplify import build
+from tabgrad.lower.variants import Asked
 from tabgrad.lower.windows import TooLarge, Windows
 
 
@@ -30,7 +31,7 @@ class Plan:
     offset in elements, spec) of each; `temporaries` maps the other slots to the (first, last) kernel
     that uses them; `errors` is the slot of the device's buffer of errors, -1 where no index is checked.
     `uniforms` are the (constant, compute type) of the uniform words, kernel after kernel; -1 - n stands for
-    the number n, a Site for the number of that site.
+    the number n, a Site for the number of that site. `asked` has the choices among variants of kernels.
     """
 
     kernels: list[Kernel]
@@ -40,6 +41,7 @@ class Plan:
     temporaries: dict[int, tuple[int, int]]
     uniforms: list[tuple[Any, str]]
     errors: int = -1
+    asked: Mapping[str, Asked] = field(default_factory=dict)
 
     @property
     def output_slots(self) -> list[int]:
@@ -80,6 +82,8 @@ def _lower(
 ) -> Plan:  # fmt: skip
     if limits.dynamic is not None:
         limits.dynamic.begin(raw, wanted)
+    if limits.choices is not None:
+        limits.choices.begin()
     specs = [raw[i][3] for i in wanted]
     p = build(raw, wanted, moving, limits.decide)
     verify.program(p, specs)
@@ -119,6 +123,7 @@ def _lower(
         _lifetimes(p, kernels, memory),
         [u for k in kernels for u in k.uniforms],
         memory.places.get(checks.ERRORS, (-1, 0))[0],
+        limits.choices.asked if limits.choices is not None else {},
     )
     verify.plan(plan, dialect, limits, memory.empty)
     verify.stores(p, kernels, memory, needed)

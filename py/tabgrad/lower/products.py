@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tabgrad.lower import library, tiles
+from tabgrad.lower.dialect import FOURS
+from tabgrad.lower.dims import FIXED, VARYING, dims_block
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group, operand_index, product_dims
 from tabgrad.lower.index import Expr, condition, flatten, separate, text
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import TURNS, Kernel, grid_of
+from tabgrad.lower.shared_tiles import SharedTile, Vectors
+from tabgrad.lower.tiles import DirectTile
 from tabgrad.lower.tokens import Size
+from tabgrad.lower.variants import size_class
 from tabgrad.lower.windows import PART, Cut
 
 if TYPE_CHECKING:
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 
 SELDOM = 4
 """The assumed number of runs of a product whose large tile would take too long to compile."""
+HOT = 1000
+"""The assumed number of runs of a product whose tiles are measured."""
 
 
 def tiled(
@@ -43,7 +50,8 @@ def tiled(
 class TiledProduct:
     """A matrix product fused with the prologues of its operands and the epilogue of its result.
 
-    `blocks` are its functions, `hoisted` the operands whose index is split.
+    `blocks` are its functions, `hoisted` the operands whose index is split, `lies` says of each of these
+    how its elements may be read four at a time.
     """
 
     def __init__(
@@ -52,8 +60,13 @@ class TiledProduct:
         self.printer, self.g, self.e, self.name = printer, g, e, name
         self.d = printer.d
         self.h = g.heavies[0]
+        self.written = {printer.places[m.id][0] for m in writes}
+        self.spare = printer.limits.buffers - len(
+            self.written | {printer.places[i][0] for i in g.loads}
+        )
         self.blocks: dict[str, str] = {}
         self.hoisted: list[str] = []
+        self.lies = {"lhs": "", "rhs": ""}
         for side, operand in zip(("lhs", "rhs"), self.h.srcs, strict=True):
             split = self.split(operand, side)
             self.blocks[f"load_{side}"] = split or self.operand(operand, side)
@@ -62,23 +75,42 @@ class TiledProduct:
 
     def kernel(self, dims: tuple[int, int, int, int]) -> Kernel:
         """Make one dispatch for these sizes."""
-        e, limits, name = self.e, self.printer.limits, self.name
+        e, limits = self.e, self.printer.limits
         b, _, _, k = dims
-        names = tiles.FIXED if limits.dynamic is None else tiles.VARYING
+        names = FIXED if limits.dynamic is None else VARYING
         bindings = self.d.bindings(e.bindings()) + (PART if e.cut is not None else "")
-        blocks = {**self.blocks, "dims": tiles.dims_block(dims, names), "bindings": bindings}
-        hoisted = frozenset(self.hoisted)
-        # an operand read through conditions is inlined at every load of the tile: large ones never compile
-        runs = limits.runs if len(hoisted) == 2 else min(limits.runs, SELDOM)
-        pairs = self.h.spec.dtype.is_complex
-        tile = limits.decide("tile", lambda: tiles.chosen(name, dims, limits.quads, runs, pairs))
+        blocks = {**self.blocks, "dims": dims_block(dims, names), "bindings": bindings}
+        tile = limits.decide("tile", lambda: self.tile(dims))
         if k // tile.depth > TURNS:
-            tile = tiles.chosen(name, dims, limits.quads, runs, pairs)
-        blocks["tile"], groups = tiles.written(tile, dims, hoisted, names)
+            tile = self.fixed(dims)
+        blocks["tile"], groups = tiles.written(
+            tile, dims, frozenset(self.hoisted), names, Vectors(**self.lies)
+        )
         elem = self.d.types[self.d.compute_type(self.h.spec.dtype)]
-        source = library.kernel(name).with_blocks(blocks, elem)
+        source = library.kernel(self.name).with_blocks(blocks, elem)
         e.count = b * groups
         return self.printer.package(e, source, grid_of(e.count))
+
+    def tile(self, dims: tuple[int, int, int, int]) -> DirectTile | SharedTile:
+        """Choose the tile: as measured on the adapter, else the fixed one."""
+        form = "".join(
+            lies[:1] or ("-" if side in self.hoisted else "~") for side, lies in self.lies.items()
+        )
+        sizes = " ".join(str(size_class(n)) for n in dims)
+        limits, pairs = self.printer.limits, self.h.spec.dtype.is_complex
+        return limits.pick(
+            f"product {self.h.spec.dtype.name} {sizes} {form}",
+            self.h.origin,
+            lambda: tiles.variants(self.name, dims, limits.quads, HOT, pairs),
+            lambda: self.fixed(dims),
+        )
+
+    def fixed(self, dims: tuple[int, int, int, int]) -> DirectTile | SharedTile:
+        """Choose a tile by estimates."""
+        limits, pairs = self.printer.limits, self.h.spec.dtype.is_complex
+        # an operand read through conditions is inlined at every load of the tile: large ones never compile
+        runs = limits.runs if len(self.hoisted) == 2 else min(limits.runs, SELDOM)
+        return tiles.chosen(self.name, dims, limits.quads, runs, pairs)
 
     def split(self, n: Node, side: str) -> str:
         """Write the functions that read an operand at an index of two parts, if it is a sum of such parts.
@@ -101,13 +133,22 @@ class TiledProduct:
         parts = [separate(c, own, "k") for c in (flatten(index, n.shape), *(c for c, _ in tests))]
         if None in parts:
             return ""
-        name, offset = e.buffer(n, "r")
-        e.noted(n, flatten(index, n.shape) + offset)
+        offset = self.printer.places[n.id][1]
+        place = flatten(index, n.shape) + offset
+        e.noted(n, place)
+        self.lies[side] = "" if tests else self.wide(n, place, own)
+        if self.lies[side]:
+            name = e.bind_fours(self.printer.places[n.id][0], n.spec.dtype)
+        else:
+            name, _ = e.buffer(n, "r")
         kind = f"vec{len(parts)}u" if tests else "u32"
-        place = f"({other} + step).x" if tests else f"{other} + step"
-        read = self.d.load(
-            name, place + (f" + {Size(offset)}" if offset else "") + e.shift(n), n.spec.dtype
-        )
+        at = f"({other} + step).x" if tests else f"{other} + step"
+        at += (f" + {Size(offset)}" if offset else "") + e.shift(n)
+        result = "elem"
+        if self.lies[side]:
+            result, read = "vec4<elem>", f"vec4<elem>({name}[({at}) / 4u])"
+        else:
+            read = self.d.load(name, at, n.spec.dtype)
         if tests:
             # If a test fails, the index is arbitrary; a load from outside of a buffer is harmless.
             inside = (
@@ -124,8 +165,30 @@ class TiledProduct:
         return (
             f"{e.head(f'{side}_{other}', 'b', own, result=kind)} return {kind}({first}); }}\n"
             f"{e.head(f'{side}_step', 'b', 'k', result=kind)} return {kind}({second}); }}\n"
-            f"fn load_{side}({order}) -> elem {{ return {read}; }}\n"
+            f"fn load_{side}{'_four' * bool(self.lies[side])}({order}) -> {result} {{ return {read}; }}\n"
         )
+
+    def wide(self, n: Node, place: Expr, own: str) -> str:
+        """Say along what four elements at a time may be read at `place`: "across" rows of lhs (or columns of
+        rhs), along the "inner" dimension, or "" for neither.
+
+        Four neighbours must lie in one vector of the buffer wherever they begin, and inside of the operand
+        or outside together, whatever the size of the buffer.
+        """
+        slot = self.printer.places[n.id][0]
+        sizes = dict(zip("bijk", product_dims(self.h), strict=True))
+        if (
+            self.name != "matmul" or n.spec.dtype not in FOURS or n.shift >= 0 or self.e.cut is not None
+            or slot in self.printer.windows or slot in self.written or self.spare < 2 or place.const % 4
+        ):  # fmt: skip
+            return ""
+        for variable, lies in (("k", "inner"), (own, "across")):
+            along = [(a, c) for a, c in place.terms if variable in a.names]
+            others = [c for a, c in place.terms if variable not in a.names]
+            one = len(along) == 1 and along[0][0].of is None and along[0][1] == 1
+            if one and sizes[variable] % 4 == 0 and not any(c % 4 for c in others):
+                return lies
+        return ""
 
     def operand(self, n: Node, side: str) -> str:
         """Write the function that reads one element of an operand."""

@@ -9,45 +9,20 @@ that file, for the size that suits the shape. Dialects without `templates` have 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from tabgrad.lower.tokens import Size
-
-NONE: frozenset[str] = frozenset()
-
-
-class Names(NamedTuple):
-    """Names for the sizes of a product, and for numbers derived from them, in its text."""
-
-    batch: str
-    m: str
-    n: str
-    k: str
-    across: str
-    tiles: str
-    groups: str
-
-
-FIXED = Names("BATCH", "M", "N", "K", "ACROSS", "TILES", "GROUPS")
-"""Constants: a compiler may count on them."""
-VARYING = Names(*(f"{name}()" for name in FIXED))
-"""Functions: a constant can't be a uniform word."""
-
-
-def defined(name: str, value: str) -> str:
-    """Write the definition of a name, whose value is an unsigned integer."""
-    return (
-        f"fn {name} -> u32 {{\n  return {value};\n}}" if "(" in name else f"const {name} = {value};"
-    )
-
-
-def dims_block(dims: tuple[int, int, int, int], names: Names = FIXED) -> str:
-    """Write the `dims` block for sizes (batch, m, n, k)."""
-    return "".join(
-        defined(name, f"{size}u" if names is FIXED else f"{Size(size)}") + "\n"
-        for name, size in zip(names, dims, strict=False)
-    )
+from tabgrad.lower.dims import FIXED, NONE, Names, defined
+from tabgrad.lower.shared_tiles import (
+    MOST,
+    SCALAR,
+    SharedTile,
+    Vectors,
+    candidates,
+    shared_body,
+    shared_groups,
+    shared_tile,
+)
 
 
 @dataclass(frozen=True)
@@ -70,24 +45,8 @@ class DirectTile:
         """The number of steps of k in one turn of the loop."""
         return self.unroll
 
-
-@dataclass(frozen=True)
-class SharedTile:
-    """The unrolling of `matmul`: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
-    at a time through workgroup memory; each of its threads `height` x `width` of them. `pairs` says that the
-    elements are complex: four of them are a matrix, a column of real and one of imaginary parts."""
-
-    rows: int
-    columns: int
-    depth: int
-    height: int
-    width: int
-    pairs: bool = False
-
-    @property
-    def threads(self) -> int:
-        """The size of the workgroup."""
-        return self.rows // self.height * (self.columns // self.width)
+    def __str__(self) -> str:
+        return f"direct {self.rows}x{4 * self.columns}x{self.unroll}" + " quads" * self.quad
 
 
 DIRECT_GROUP = 8
@@ -103,11 +62,21 @@ def chosen(
     return shared_tile(*dims[:3], pairs)
 
 
+def variants(
+    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool = False
+) -> list[DirectTile | SharedTile]:
+    """List the tiles that may suit the sizes, that of `chosen` first."""
+    if name == "matmul_direct":
+        return [*direct_candidates(dims, quad, runs, pairs)]
+    return [*candidates(*dims[:3], pairs)]
+
+
 def written(
     tile: DirectTile | SharedTile,
     dims: tuple[int, int, int, int],
     hoisted: frozenset[str] = NONE,
     names: Names = FIXED,
+    vectors: Vectors = SCALAR,
 ) -> tuple[str, int]:
     """Write the `tile` block for a tile, and count the workgroups of each entry of the batch.
 
@@ -116,7 +85,7 @@ def written(
     _, m, n, k = dims
     if isinstance(tile, DirectTile):
         return direct_body(tile, k, hoisted, names), direct_groups(tile, m, n)
-    return shared_body(tile, k, hoisted, names), shared_groups(tile, m, n)
+    return shared_body(tile, k, hoisted, names, vectors), shared_groups(tile, m, n)
 
 
 # -- in registers only ---------------------------------------------------------------------------
@@ -127,12 +96,32 @@ def direct_tile(
 ) -> DirectTile:
     """Choose the tile with the least estimated time for a product of `dims`.
 
+    The time of compiling is divided by the number of runs.
+    """
+    return min(direct_estimates(dims, quad, runs, pairs), key=lambda found: found[0])[1]
+
+
+def direct_candidates(
+    dims: tuple[int, int, int, int], quad: bool, runs: int = 50, pairs: bool = False
+) -> list[DirectTile]:
+    """List the tiles that may suit a product, each of another form, the least estimated time first."""
+    forms: dict[tuple[int, int], DirectTile] = {}
+    ranked = sorted(direct_estimates(dims, quad, runs, pairs), key=lambda found: found[0])
+    for _, tile in ranked:
+        forms.setdefault((tile.rows, tile.columns), tile)
+    return list(forms.values())[:MOST]
+
+
+def direct_estimates(
+    dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool
+) -> Iterator[tuple[float, DirectTile]]:
+    """Estimate the time of each tile.
+
     The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
     load from a buffer costs ten multiply-adds, and keeping an accumulator for the next turn of the
-    loop two. The time of compiling is divided by the number of runs.
+    loop two.
     """
     batch, m, n, k = dims
-    best: tuple[float, DirectTile] | None = None
     for rows in (1, 2, 4, 8, 16):
         for columns in (1, 2, 3, 4, 8):
             for unroll in sorted({1, min(2, k), min(4, k)}):
@@ -146,10 +135,7 @@ def direct_tile(
                 tiles = max(16, batch * math.ceil(m / rows) * math.ceil(n / (4 * columns)))
                 running = tiles * (step * k + 40 * rows * columns)
                 compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / runs
-                if best is None or running + compiling < best[0]:
-                    best = (running + compiling, DirectTile(rows, columns, unroll, shared, pairs))
-    assert best is not None
-    return best[1]
+                yield running + compiling, DirectTile(rows, columns, unroll, shared, pairs)
 
 
 def direct_body(
@@ -284,148 +270,4 @@ def direct_groups(tile: DirectTile, m: int, n: int) -> int:
     return math.ceil(tiles / (DIRECT_GROUP // 4))
 
 
-# -- through workgroup memory ----------------------------------------------------------------------
-
-
-def shared_tile(batch: int, m: int, n: int, pairs: bool = False) -> SharedTile:
-    """Choose the largest tile that still makes enough workgroups to fill a GPU."""
-    for tile in (SharedTile(128, 128, 8, 8, 8), SharedTile(64, 64, 16, 4, 4, pairs))[pairs:]:
-        if batch * shared_groups(tile, m, n) >= 64:
-            return tile
-    return SharedTile(32, 32, 16, 4, 4, pairs)
-
-
-def shared_groups(tile: SharedTile, m: int, n: int) -> int:
-    """Count the workgroups of one batch entry."""
-    return math.ceil(m / tile.rows) * math.ceil(n / tile.columns)
-
-
-def shared_body(
-    tile: SharedTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
-) -> str:
-    """Write the `tile` block of `matmul` for an inner size of k, or for any."""
-    four = "mat2x4<f32>" if tile.pairs else "vec4<elem>"
-    lines = [
-        f"const TILE_ROWS = {tile.rows}u;",
-        f"const TILE_COLUMNS = {tile.columns}u;",
-        f"const TILE_DEPTH = {tile.depth}u;",
-        defined(names.across, f"({names.n} + TILE_COLUMNS - 1u) / TILE_COLUMNS"),
-        defined(names.groups, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
-        "",
-        "// Four neighbouring rows, or columns, of one step of k in each vector.",
-        f"var<workgroup> lhs_tile: array<{four}, {tile.rows * tile.depth // 4}>;",
-        f"var<workgroup> rhs_tile: array<{four}, {tile.columns * tile.depth // 4}>;",
-        "",
-        f"@compute @workgroup_size({tile.threads})",
-        "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
-        "        @builtin(local_invocation_index) local: u32) {",
-        "  let place = group.y * groups.x + group.x;",
-        f"  if (place >= {names.batch} * {names.groups}) {{ return; }}",
-        f"  let b = place / {names.groups};",
-        f"  let top = place % {names.groups} / {names.across} * TILE_ROWS;",
-        f"  let left = place % {names.across} * TILE_COLUMNS;",
-        f"  let row = local / {tile.columns // tile.width}u;",
-        f"  let column = local % {tile.columns // tile.width}u;",
-    ]
-    tall, wide = tile.height // 4, tile.width // 4
-    lines += [f"  var c{r}_{c} = {four}();" for r in range(tile.height) for c in range(wide)]
-    lines.append(f"  for (var k0 = 0u; k0 < {names.k}; k0 += TILE_DEPTH) {{")
-    lines += [f"    {line}" for line in shared_fill(tile)]
-    lines += ["    workgroupBarrier();", "    for (var s = 0u; s < TILE_DEPTH; s++) {"]
-    across, down = tile.columns // tile.width, tile.rows // tile.height
-    # Vectors of one thread lie a workgroup apart, so that neighbours read neighbouring words.
-    for v in range(tall):
-        lines.append(f"      let l{v} = lhs_tile[s * {tile.rows // 4}u + row + {v * down}u];")
-    for v in range(wide):
-        lines.append(
-            f"      let r{v} = rhs_tile[s * {tile.columns // 4}u + column + {v * across}u];"
-        )
-    for r in range(tile.height):
-        for c in range(wide):
-            lines.append(
-                f"      c{r}_{c} += {_times_four(tile, f'l{r // 4}', 'xyzw'[r % 4], f'r{c}')};"
-            )
-    lines += ["    }", "    workgroupBarrier();", "  }"]
-    for r in range(tile.height):
-        for c in range(wide):
-            i = f"top + (row + {r // 4 * down}u) * 4u + {r % 4}u"
-            j = f"left + (column + {c * across}u) * 4u"
-            lines.append(f"  store_four(b, {i}, {j}, c{r}_{c});")
-    lines += ["}", "", *shared_functions(k % tile.depth > 0, hoisted, names, four)]
-    lines += OF_PAIRS if tile.pairs else []
-    return "\n".join(lines) + "\n"
-
-
-OF_PAIRS = [
-    "fn four_of(a: elem, b: elem, c: elem, d: elem) -> mat2x4<f32> {",
-    "  return mat2x4<f32>(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));",
-    "}",
-    "fn times_four(re: f32, im: f32, four: mat2x4<f32>) -> mat2x4<f32> {",
-    "  return mat2x4<f32>(re * four[0] - im * four[1], re * four[1] + im * four[0]);",
-    "}",
-]
-
-
-def _times_four(tile: SharedTile, left: str, letter: str, right: str) -> str:
-    """Write the product of one of the four numbers `left` with all of `right`."""
-    if tile.pairs:
-        return f"times_four({left}[0].{letter}, {left}[1].{letter}, {right})"
-    return f"{left}.{letter} * {right}"
-
-
-def shared_functions(
-    ragged: bool, hoisted: frozenset[str], names: Names, four: str = "vec4<elem>"
-) -> list[str]:
-    """Write the functions that load and store four neighbours; if `ragged`, k may pass the end."""
-    lines = []
-    plain = four == "vec4<elem>"
-    for side, letter, size in (("lhs", "i", names.m), ("rhs", "j", names.n)):
-        at = f"min({letter} + %du, {size} - 1u)"
-        load = {
-            ("lhs", False): f"load_lhs(b, {at}, k)",
-            ("rhs", False): f"load_rhs(b, k, {at})",
-            ("lhs", True): f"load_lhs(lhs_row(b, {at}), step)",
-            ("rhs", True): f"load_rhs(step, rhs_column(b, {at}))",
-        }[side, side in hoisted]
-        lines.append(f"fn {side}_four(b: u32, {letter}: u32, k: u32) -> {four} {{")
-        if ragged or names is VARYING:
-            lines.append(f"  if (k >= {names.k}) {{ return {four}(); }}")
-        if side in hoisted:
-            lines.append(f"  let step = {side}_step(b, k);")
-        lines += [
-            f"  return {four if plain else 'four_of'}(",
-            *(f"    {load % e}," for e in range(4)),
-            "  );",
-            "}",
-            "",
-        ]
-    lines += [
-        f"fn store_four(b: u32, i: u32, j: u32, acc: {four}) {{",
-        f"  if (i >= {names.m}) {{ return; }}",
-    ]
-    for e in range(4):
-        letter = "xyzw"[e]
-        one = f"acc.{letter}" if plain else f"vec2<f32>(acc[0].{letter}, acc[1].{letter})"
-        lines.append(f"  if (j + {e}u < {names.n}) {{ store(b, i, j + {e}u, {one}); }}")
-    return [*lines, "}"]
-
-
-def shared_fill(tile: SharedTile) -> list[str]:
-    """Write the lines that copy the next `depth` steps of both operands to workgroup memory.
-
-    Neighbouring invocations load neighbouring k of lhs and neighbouring columns of rhs, which is
-    how both lie in memory if they are not transposed.
-    """
-    lines = []
-    for side, origin, extent in (("lhs", "top", tile.rows), ("rhs", "left", tile.columns)):
-        fours, depth = extent // 4, tile.depth
-        lines.append(f"for (var v = local; v < {fours * depth}u; v += {tile.threads}u) {{")
-        s, four = (
-            (f"v % {depth}u", f"v / {depth}u")
-            if side == "lhs"
-            else (f"v / {fours}u", f"v % {fours}u")
-        )
-        lines += [f"  let s = {s};", f"  let four = {four};"]
-        value = f"{side}_four(b, {origin} + four * 4u, k0 + s)"
-        lines += [f"  {side}_tile[s * {fours}u + four] = {value};", "}"]
-    return lines
+__all__ = ["DirectTile", "SharedTile", "Vectors", "chosen", "variants", "written"]

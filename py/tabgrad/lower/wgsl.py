@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, C64, F32, FLAGS, I32, U32, Binding, Dialect, Windowed
+from tabgrad.lower.dialect import BOOL, C64, F32, FLAGS, FOURS, I32, U32, Binding, Dialect, Windowed
 from tabgrad.lower.tokens import UNIFORMS
 
 STORED = {dt.bool_: "u32", dt.uint8: "u32", dt.uint16: "u32", dt.int8: "i32", dt.int16: "i32",
           dt.uint32: "u32", dt.int32: "i32", dt.float16: "f16", dt.bfloat16: "f32",
-          dt.float32: "f32", dt.complex64: "vec2<f32>", FLAGS: "atomic<u32>"}  # fmt: skip
+          dt.float32: "f32", dt.complex64: "vec2<f32>", FLAGS: "atomic<u32>",
+          FOURS[dt.float32]: "vec4<f32>", FOURS[dt.float16]: "vec4<f16>"}  # fmt: skip
 
 
 class WGSL(Dialect):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError
 from tabgrad.lower import tiles
+from tabgrad.lower.dims import VARYING, defined
 from tabgrad.lower.emit import Emitter, Index
 from tabgrad.lower.index import unflatten, var
 from tabgrad.lower.ir import Node
@@ -192,8 +193,7 @@ class Steps:
         name = step.e.bind(out.slot, "w", out.dtype)
         dims = (self.batch, out.rows, out.columns, a.columns)
         step.blocks["dims"] = "".join(
-            tiles.defined(one, step.word(size)) + "\n"
-            for one, size in zip(tiles.VARYING, dims, strict=False)
+            defined(one, step.word(size)) + "\n" for one, size in zip(VARYING, dims, strict=False)
         )
         for side, m, own, index in (("lhs", a, "row", "i"), ("rhs", b.mT, "column", "j")):
             base, far, down, across = map(step.word, (m.start, m.step, m.down, m.across))
@@ -223,7 +223,7 @@ class Steps:
             name, (dims[0], rows, columns, inner), limits.quads, RUNS, elem.is_complex
         )
         hoisted = frozenset(("lhs", "rhs"))
-        step.blocks["tile"], groups = tiles.written(tile, dims, hoisted, tiles.VARYING)
+        step.blocks["tile"], groups = tiles.written(tile, dims, hoisted, VARYING)
         return step.kernel(name, dims[0] * groups, elem=elem)
 
 

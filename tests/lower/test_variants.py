@@ -1,0 +1,183 @@
+"""Variants of a kernel: each computes the same, whatever the sizes and however the operands lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad.lower.shared_tiles import TILES, candidates, twice
+from tabgrad.lower.variants import Choices
+from tests.lower import recorder
+
+T = TypeVar("T")
+
+
+class Forced(Choices):
+    """Takes this variant wherever there is a choice."""
+
+    def __init__(self, number: int = 0, tile: Any = None) -> None:
+        super().__init__()
+        self.number, self.tile, self.most = number, tile, 0
+
+    def pick(
+        self,
+        question: str,
+        origin: int,
+        variants: Callable[[], Sequence[T]],
+        fixed: Callable[[], T],
+    ) -> T:
+        known = variants()
+        self.most = max(self.most, len(known))
+        found = known[self.number % len(known)]
+        super().pick(question, origin, variants, lambda: found)
+        return self.tile or found
+
+
+@contextmanager
+def forced(device: Any, choices: Choices | None, software: bool = False) -> Iterator[Any]:
+    """Let a device make these choices, as an adapter that is a GPU or plays one."""
+    backend = tg.device(device).backend  # type: ignore[attr-defined]
+    limits = backend.limits
+    kept = limits.software, limits.choices
+    limits.software, limits.choices = software, choices
+    backend.plans.clear()
+    try:
+        yield backend
+    finally:
+        limits.software, limits.choices = kept
+        backend.plans.clear()
+
+
+def product(
+    device: str, turned: str, b: int, m: int, n: int, k: int, dtype: Any
+) -> tuple[Any, Any]:
+    """A product of operands that lie as they are or turned ("nt": the second one), and its true value."""
+    rng = np.random.default_rng(m * 100 + n)
+    x, y = rng.integers(-4, 5, (b, m, k)), rng.integers(-4, 5, (b, k, n))
+    both = []
+    for one, how in ((x, turned[0]), (y, turned[1])):
+        stored = one.transpose(0, 2, 1) if how == "t" else one
+        made = tg.tensor(np.ascontiguousarray(stored).astype(np.float32), device=device).to(dtype)
+        both.append(made.mT if how == "t" else made)
+    return (both[0] @ both[1]).float() + 1, x @ y + 1
+
+
+SIZES = (
+    (1, 5, 3, 7),
+    (2, 36, 68, 20),
+    (1, 129, 67, 33),
+    (3, 16, 132, 24),
+    (1, 68, 16, 40),
+    (1, 4, 4, 4),
+)
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_tiles_of_workgroup_memory(device: str, dtype: str) -> None:
+    """Small integers have exact products and sums, in any order."""
+    if dtype == "float16" and not tg.device(device).backend.has_float16:  # type: ignore[attr-defined]
+        pytest.skip("the adapter has no float16")
+    tiles = [*TILES, *(twice(t) for t in TILES if twice(t).nbytes <= 16384)]
+    kind = getattr(tg, dtype)
+    for i, tile in enumerate(tiles if dtype == "float32" else tiles[::6]):
+        with forced(device, Forced(tile=tile)):
+            made = []
+            for j, sizes in enumerate(SIZES):
+                if (i + j) % 2:
+                    continue
+                turned = ("nn", "nt", "tn", "tt")[(i + j) % 4]
+                made.append((f"{tile}: {turned} {sizes}", *product(device, turned, *sizes, kind)))
+            for what, got, want in made:
+                np.testing.assert_array_equal(got.numpy(), want, err_msg=what)
+
+
+@pytest.mark.one_host("wgpu")
+def test_candidates_of_a_software_adapter(device: str) -> None:
+    made = []
+    for number in range(8):
+        with forced(device, Forced(number), software=True):
+            for j, sizes in enumerate(SIZES):
+                turned = ("nn", "nt", "tn", "tt")[(number + j) % 4]
+                got, want = product(device, turned, *sizes, tg.float32)
+                made.append((f"{number}: {turned} {sizes}", got.numpy(), want))
+    for what, got, want in made:
+        np.testing.assert_array_equal(got, want, err_msg=what)
+
+
+def sources(where: Any, make: Callable[[], tg.Tensor]) -> str:
+    return str([k.source for k in tg.compiler.explain(make()).kernels])
+
+
+def test_elements_are_loaded_four_at_a_time_where_they_lie_so() -> None:
+    where = recorder.device()
+    where.backend.limits.software = False  # type: ignore[attr-defined]
+    x, y, odd = (tg.rand(*s, device=where) for s in ((64, 32), (32, 64), (32, 63)))
+    row = tg.rand(64, 64, device=where)
+    for t in (x, y, odd, row):
+        where.backend.compute_all([t.value.id])  # type: ignore[attr-defined]
+    for what, make, lies in (
+        ("rows of lhs, columns of rhs", lambda: x @ y, ("inner", "across")),
+        ("turned", lambda: y.mT @ x.mT, ("across", "inner")),
+        ("columns that are no multiple of four", lambda: x @ odd, ("inner", "")),
+        ("both turned, of which one is odd", lambda: odd.mT @ x.mT, ("", "inner")),
+        ("padded", lambda: tg.nn.functional.pad(x, (0, 0, 4, 0)) @ y, ("", "across")),
+        ("part of a row", lambda: row[:, 4:36] @ y, ("inner", "across")),
+        ("part of a row that begins between", lambda: row[:, 3:35] @ y, ("", "across")),
+        ("every other step", lambda: row[:, ::2] @ y, ("", "across")),
+    ):
+        text = sources(where, make)
+        for side, how in zip(("lhs", "rhs"), lies, strict=True):
+            assert (f"load_{side}_four(" in text) == bool(how), (what, side)
+            assert (f"fn {side}_block(" in text) == (how == "inner"), (what, side)
+
+
+def test_a_kernel_binds_no_more_buffers_than_a_device_allows_for_wide_loads() -> None:
+    """An operand that the epilogue reads too is bound twice."""
+    where = recorder.device()
+    where.backend.limits.software = False  # type: ignore[attr-defined]
+    x = tg.rand(64, 64, device=where)
+    more = [tg.rand(64, 64, device=where) for _ in range(6)]
+    where.backend.flush()  # type: ignore[attr-defined]
+    plan = tg.compiler.explain(x @ x + x)
+    assert plan.dispatches == 1
+    text = plan.kernels[0].source
+    assert "array<vec4<f32>>" in text
+    assert "array<f32>" in text
+    total = x @ more[0] + x
+    for t in more[1:]:
+        total = total * t
+    for kernel in tg.compiler.explain(total).kernels:
+        assert kernel.source.count("var<storage") <= where.backend.limits.buffers  # type: ignore[attr-defined]
+
+
+def test_tiles_fit_the_shape() -> None:
+    for (b, m, n), rows, columns in (
+        ((1, 1024, 1024), 128, 128),
+        ((1, 64, 64), 32, 32),
+        ((1, 8192, 16), 128, 16),
+        ((1, 16, 8192), 16, 128),
+    ):
+        best, *rest = candidates(b, m, n)
+        assert (best.rows, best.columns) == (rows, columns)
+        assert rest
+        assert best not in rest
+        assert len(rest) < 8
+        assert all(t.nbytes <= 16384 and t.threads <= 256 for t in (best, *rest))
+    assert all(t.pairs for t in candidates(1, 100, 100, True))
+
+
+def test_an_answer_is_taken_and_an_unknown_one_is_not() -> None:
+    choices = Choices({"a": "2", "b": "9"})
+    assert choices.pick("a", 5, lambda: (1, 2, 3), lambda: 1) == 2
+    assert choices.pick("b", 6, lambda: (1, 2, 3), lambda: 3) == 3
+    assert choices.pick("c", 7, lambda: (1, 2, 3), lambda: 1) == 1
+    assert [(q, a.origin, a.taken) for q, a in choices.asked.items()] == [
+        ("a", 5, "2"), ("b", 6, "3"), ("c", 7, "1")
+    ]  # fmt: skip
+    assert choices.asked["a"].names() == ["1", "2", "3"]
