@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 Pairs = tuple[tuple[int, int], ...]
+FEW = 1 << 14
+"""The most elements of windows that are copied one by one."""
 
 
 def reach(kernel: int, dilation: int) -> int:
@@ -195,13 +197,31 @@ def conv(
     y, shape, steps = _windows(x.shape, w.shape, x.dtype.itemsize, *options)
     if not size(y):
         return np.zeros(y, x.dtype)
-    padded = np.ascontiguousarray(_dilate_and_pad(x, padding, lhs_dilations))
     batch, outs, kernel = x.shape[0], w.shape[0] // groups, size(w.shape[1:])
+    if batch * size(y[2:]) * kernel * groups > FEW:
+        found = _large(x, w, y, *options)
+        if found is not None:
+            return found
+    padded = np.ascontiguousarray(_dilate_and_pad(x, padding, lhs_dilations))
     cols = np.ndarray(shape, padded.dtype, padded, 0, steps).reshape(
         groups, kernel, batch * size(y[2:])
     )
     out = np.matmul(w.reshape(groups, outs, kernel), cols)
     return out.reshape(groups, outs, batch, size(y[2:])).transpose(2, 0, 1, 3).reshape(y)
+
+
+def _large(
+    x: Array, w: Array, y: Ints, strides: Ints, padding: Pairs, dilations: Ints, lhs_dilations: Ints,
+    groups: int,
+) -> Array | None:  # fmt: skip
+    """Convolve as large arrays are; None where strides and zeros between elements come together."""
+    from tabgrad.ops import conv_numpy
+
+    if all(e == 1 for e in lhs_dilations):
+        return conv_numpy.convolve(x, w, y, strides, padding, dilations, groups)
+    if all(s == 1 for s in strides):
+        return conv_numpy.spread_out(x, w, y, padding, dilations, lhs_dilations, groups)
+    return None
 
 
 @functools.lru_cache(1024)
