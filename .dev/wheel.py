@@ -15,6 +15,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
+TOLD = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
+"""Lines of JavaScript that are nothing but a comment."""
 READ = "tabgrad/examples/"
 """Programs that the page shows."""
 
@@ -22,8 +24,8 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python without comments, but for programs that the page shows; lines of Python
-    keep their numbers.
+    Shaders go without remarks, Python and the bridge without comments, but for programs that the page shows;
+    lines of Python keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -36,7 +38,7 @@ class Tighter(BuildHookInterface):
         with zipfile.ZipFile(made) as old, zipfile.ZipFile(packed, "w") as new:
             for file in old.infolist():
                 data = old.read(file)
-                if file.filename.endswith((".wgsl", ".py")):
+                if file.filename.endswith((".wgsl", ".py", ".js")):
                     short = shortened(file.filename, data)
                     changed[_told(file.filename, data)] = _told(file.filename, short)
                     data = short
@@ -50,6 +52,8 @@ def shortened(name: str, data: bytes) -> bytes:
     """Return a source file without what only its author reads."""
     if name.endswith(".wgsl"):
         return REMARK.sub(b"", data)
+    if name.endswith(".js"):
+        return TOLD.sub(b"", data)
     if name.startswith(READ):
         return data
     lines = data.decode().split("\n")

@@ -142,3 +142,19 @@ def test_shaders_lose_their_remarks_and_nothing_else(wheel: pathlib.Path) -> Non
             kept = files.read(place).decode().splitlines()
             lines = path.read_text("utf-8").splitlines()
             assert kept == [s for s in lines if not re.match(r"\s*//[^!@]|\s*//$", s)], place
+
+
+def test_the_bridge_loses_its_comments_and_nothing_else(wheel: pathlib.Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        for path in sorted((ROOT / "web/bridge").glob("*.js")):
+            kept, code, inside = files.read(f"tabgrad/_bridge/{path.name}").decode(), [], False
+            for line in path.read_text("utf-8").splitlines():
+                text = line.strip()
+                comment = inside or text.startswith("//")
+                if not inside and text.startswith("/*"):
+                    inside = comment = "*/" not in text or text.endswith("*/")
+                if inside and text.endswith("*/"):
+                    inside = False
+                if not comment:
+                    code.append(line)
+            assert kept.splitlines() == code, path.name

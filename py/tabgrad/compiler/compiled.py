@@ -25,7 +25,7 @@ from tabgrad.core.locks import alone, lock
 from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE, Box, using
 from tabgrad.hosts.devices import connected
-from tabgrad.tensor.aliasing import replace
+from tabgrad.tensor.placing import move
 
 if TYPE_CHECKING:
     from tabgrad.compiler.explanation import Explanation
@@ -359,12 +359,7 @@ def own_buffer(x: Any) -> None:
     if recorder is not None:
         made = recorder.own_buffer(x.value)
         if made is not None:
-            version = x._version
-            replace(x, made)
-            # this is no write: the value is the same
-            x._version = version
-            if x.alias is not None and hasattr(x.alias, "version"):
-                x.alias.version = version
+            move(x, made)
 
 
 class Kept(dict[int, Any]):

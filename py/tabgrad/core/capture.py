@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType
 from tabgrad.core.spec import spec
-from tabgrad.core.trace import MODE, Box, constant
+from tabgrad.core.trace import MODE, Box, constant, filled
 
 if TYPE_CHECKING:
     from tabgrad.compiler.capture import Capture
@@ -37,7 +37,9 @@ def live_scalar(
     """
     if (capture := MODE.get().capture) is not None:
         return capture.live_scalar(getter, spec((), dtype), device, moves)
-    return constant(getter(), spec((), dtype), device)
+    # two that happen to be equal now share no node where plans are known by their graph
+    make = constant if device.recorder is None else filled
+    return make(getter(), spec((), dtype), device)
 
 
 def on_replay(

@@ -225,31 +225,50 @@ class Graph:
     def ancestors(self, roots: Iterable[int]) -> list[int]:
         """Return the roots and all unrealised nodes and leaves under them, sources first.
 
-        Nodes are in the order of recording. A constant may be much older than the nodes around it, so it comes
-        just before the first node that reads it: the same program always has the same order.
+        Nodes are in the order of recording. Leaves, constants and views of these may be much older than the
+        nodes around them, so each comes just before the first node that reads it: the same program always has
+        the same order.
         """
         ops, srcs = self.op, self.srcs
         seen: set[int] = set()
-        made: list[int] = []
-        stack = list(roots)
+        roots = list(roots)
+        stack = roots[:]
         while stack:
             i = stack.pop()
             if i not in seen:
                 seen.add(i)
                 stack.extend(srcs[i])
-                op = ops[i]
-                if op is None or op.family != "constant":
-                    made.append(i)
-        made.sort(key=self.serial.__getitem__)
+        early: set[int] = set()
+        made: list[int] = []
+        for i in sorted(seen, key=self.serial.__getitem__):
+            op = ops[i]
+            if (
+                op is None
+                or op.family == "constant"
+                or (op.family == "view" and srcs[i][0] in early)
+            ):
+                early.add(i)
+            else:
+                made.append(i)
         order: dict[int, None] = {}
         for i in made:
             for s in srcs[i]:
                 if s not in order:
-                    order[s] = None  # a constant: all other sources are in the order already
+                    self._add_early(s, order)
             order[i] = None
-        for i in sorted(seen - order.keys()):
-            order[i] = None
+        for i in roots:
+            if i not in order:
+                self._add_early(i, order)
         return list(order)
+
+    def _add_early(self, i: int, order: dict[int, None]) -> None:
+        """Add a leaf, a constant, or a view of one, with what it is a view of in front."""
+        chain = [i]
+        while (srcs := self.srcs[i]) and srcs[0] not in order:
+            i = srcs[0]
+            chain.append(i)
+        for i in reversed(chain):
+            order[i] = None
 
     def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
         """Whether the roots depend on ops that were recorded up to serial `start` and have no value yet."""

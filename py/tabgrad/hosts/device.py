@@ -24,7 +24,7 @@ from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.rollback import RollbackLog
 from tabgrad.hosts.sending import Sender
-from tabgrad.hosts.shared_buffers import flat_spec, make_view, part_of
+from tabgrad.hosts.shared_buffers import flat_spec, make_view, part_of, side_by_side
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
@@ -126,6 +126,10 @@ class DeviceBackend(Answers, RollbackLog):
         made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), graph.spec[value.id])
         self.compute([made.id])
         return made
+
+    def side_by_side(self, values: Sequence[Value]) -> tuple[Value, Spec] | None:
+        """Copy values into one buffer; see `shared_buffers.py`."""
+        return side_by_side(self, values)
 
     # -- recording ---------------------------------------------------------------------------------
 

@@ -1,15 +1,18 @@
-"""Handles plan outputs that share a buffer: each becomes a view of one flat leaf."""
+"""Handles values that share a buffer: each is a view of one flat leaf."""
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tabgrad.core.dtype import DType
+from tabgrad.core.dtype import DType, float32
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY
-from tabgrad.core.spec import Spec, intern_params, spec
+from tabgrad.core.spec import NO_PARAMS, Spec, intern_params, spec
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.dialect import Dialect
+from tabgrad.lower.ir import FULL
 from tabgrad.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -61,3 +64,63 @@ def make_view(
     for s in old:
         graph.handles[s] += 1
         graph.dropped.append(s)
+
+
+def side_by_side(backend: DeviceBackend, values: Sequence[Value]) -> tuple[Value, Spec] | None:
+    """Copy values of one dtype into a new buffer, one after the other; return a flat leaf and its spec.
+
+    None if they can't be copied so: they are of a device that was lost, or don't end at whole words.
+    """
+    graph = backend.graph
+    if any(v.graph is not graph for v in values):
+        return None
+    specs = [graph.spec[v.id] for v in values]
+    width = backend.dialect.stored_bytes(specs[0].dtype)
+    if any(s.size * width % 4 for s in specs):
+        return None
+    held = apart(backend, values)
+    flat = spec((sum(s.size for s in specs),), specs[0].dtype)
+    target = backend.pool.take(flat.size * width)
+    at = 0
+    for v, s in zip(held, specs, strict=True):
+        nbytes = s.size * width
+        if graph.op[v.id] is FULL:
+            backend.encoder.write(target.id, at, array("f", [graph.aux[v.id]]) * s.size)
+        else:
+            source = graph.buffer[v.id]
+            backend.encoder.copy(source.id, 0, target.id, at, nbytes)
+            target.carried |= source.carried
+        at += nbytes
+    target.born = backend.encoder.clock
+    leaf = graph.add(None, None, (), flat)
+    graph.buffer[leaf.id] = target
+    return leaf, flat
+
+
+def apart(backend: DeviceBackend, values: Sequence[Value]) -> list[Value]:
+    """Return values with buffers of their own, or small constants, for these."""
+    graph = backend.graph
+    lazy = [v.id for v in values if graph.op[v.id] is not None and not graph.idle(v.id)]
+    if lazy:
+        backend.compute(lazy)
+    held = [
+        graph.add(REGISTRY["copy"], NO_PARAMS, (v.id,), graph.spec[v.id])
+        if graph.buffer[v.id] is None and not small(graph, v)
+        else v
+        for v in values
+    ]
+    made = [v.id for v in held if graph.op[v.id] is not None and graph.op[v.id] is not FULL]
+    if made:
+        backend.compute(made)
+    backend.buffers_of([v.id for v in held if graph.op[v.id] is not FULL])
+    return held
+
+
+SMALL = 1 << 16
+"""Constants of at most so many elements are written, others filled by a kernel."""
+
+
+def small(graph: Graph, v: Value) -> bool:
+    """Whether `v` is a constant that is written at less cost than a kernel is compiled."""
+    its = graph.spec[v.id]
+    return graph.op[v.id] is FULL and its.dtype is float32 and its.size <= SMALL

@@ -156,7 +156,7 @@ def _locked(name: str) -> Callable[..., Any]:
 
 ENTRIES = (
     "upload", "own_buffer", "flush", "flush_all", "advance", "prepare", "planned", "ask", "ask_errors",
-    "tell", "submit", "submit_held", "submit_pending", "pending", "give_up", "remember",
+    "tell", "submit", "submit_held", "submit_pending", "pending", "give_up", "remember", "side_by_side",
 )  # fmt: skip
 """The methods that other modules call and that change the graph, the packet or the plans."""
 

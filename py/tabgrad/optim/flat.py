@@ -13,6 +13,7 @@ import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 from tabgrad.optim.counters import as_number
+from tabgrad.tensor.placing import fill_buffers, joined_copy
 from tabgrad.tensor.vectors import bounds, joined, parts, write_parts
 
 Tensor = tg.Tensor
@@ -52,6 +53,7 @@ class Flat:
         if found is None:
             with using(MODE.get().replace(capture=None)):
                 found = tg.full((self.bounds[-1],), fill, dtype=self.dtype, device=self.device)
+                fill_buffers(found)
             adopt(found)
             self.tensors[name] = found
         return found
@@ -254,9 +256,9 @@ class States(MutableMapping[Tensor, Any]):
         flat.numbers = {
             n: v for n, v in first.items() if not isinstance(v, Tensor) and v is not None
         }
-        with using(MODE.get().replace(capture=None)), tg.no_grad():
+        with tg.no_grad():
             for name in [n for n, v in first.items() if isinstance(v, Tensor)]:
-                flat.tensors[name] = joined([self.loose[p][name] for p in members]).clone()
+                flat.tensors[name] = joined_copy([self.loose[p][name] for p in members])
         for i, p in enumerate(members):
             del self.loose[p]
             self.home[p] = (flat, i)

@@ -29,6 +29,7 @@ from tabgrad.optim.groups import init_group, wanted
 from tabgrad.optim.stepping import *  # noqa: F403 (programs import them from here)
 from tabgrad.optim.stepping import EVERYWHERE, after_step, before_step
 from tabgrad.tensor.aliasing import refreshed, replace, root_of
+from tabgrad.tensor.placing import place_together
 from tabgrad.tensor.writing import reset_grads
 from tabgrad.utils.hooks import RemovableHandle, add
 
@@ -206,14 +207,12 @@ class Optimizer:
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         group = dict(param_group)
         given = group["params"]
-        if isinstance(given, Tensor):
-            given = [given]
-        elif isinstance(given, set):
+        if isinstance(given, set):
             raise TypeError(
                 "optimizer parameters need to be organized in ordered collections, but the ordering "
                 "of tensors in sets will change between runs; use a list instead"
             )
-        given = list(given)
+        given = [given] if isinstance(given, Tensor) else list(given)
         if given and isinstance(given[0], tuple):
             group["param_names"] = [name for name, _ in given]
             given = [p for _, p in given]
@@ -226,6 +225,7 @@ class Optimizer:
                 )
             group.setdefault(name, value)
         self.param_groups.append(group)
+        place_together(given)
 
     def _check_params(self, given: list[Any]) -> None:
         known = {id(p) for group in self.param_groups for p in group["params"]}
