@@ -11,6 +11,7 @@ from tabgrad.core.op import Op
 from tabgrad.core.several import Several, install
 from tabgrad.core.spec import Params, Spec
 from tabgrad.core.trace import Mode
+from tabgrad.hosts.devices import device as _device
 from tabgrad.transforms.tape import record
 
 
@@ -61,6 +62,24 @@ def is_stored(value: object) -> bool:
     return value.__class__ is Value and value.graph.op[value.id] is None
 
 
+_CPU = _device("cpu")
+_run: Any = None
+
+
+def in_one_pass(fn: Any, args: tuple[Any, ...]) -> Any:
+    """Return fn(*args) if NumPy can compute the formula of element-wise ops in one pass, else None."""
+    global _run
+    mode = trace.MODE.get()
+    if not mode.plain or args[0].device is not _CPU:
+        return None
+    if _run is None:
+        from tabgrad.hosts.blocks import in_one_pass as run
+
+        _run = run
+    return _run(fn, args, mode)
+
+
+trace._Base.in_one_pass = staticmethod(in_one_pass)
 _CONSTANTS: dict[Any, Any] = {}
 REMEMBERED = -1
 """The version of a cached constant, which is shared and never written to."""

@@ -13,7 +13,7 @@ from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, 
 from tabgrad.core.promotion import accumulate, call, cast as cast_to, single
 from tabgrad.core.shape import without
 from tabgrad.core.spec import Params, Spec, spec
-from tabgrad.core.trace import bind, constant
+from tabgrad.core.trace import bind, constant, in_one_pass
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,12 +167,14 @@ class Elementwise(Op):
                 conj(rule(conj(ct), *inputs, y, **params)) if need and rule is not None else None
                 for rule, need in zip(self.maps, needs, strict=True)
             )
-        return tuple(
-            [
-                rule(ct, *inputs, y, **params) if need and rule is not None else None
-                for rule, need in zip(self.maps, needs, strict=True)
-            ]
-        )
+        found: list[Any] = []
+        for rule, need in zip(self.maps, needs, strict=True):
+            if not need or rule is None:
+                found.append(None)
+                continue
+            done = None if params else in_one_pass(rule, (ct, *inputs, y))
+            found.append(rule(ct, *inputs, y, **params) if done is None else done)
+        return tuple(found)
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Save what the linear maps of the needed operands read."""

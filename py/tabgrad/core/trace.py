@@ -167,6 +167,7 @@ class _Base:
     process: Callable[[Op, tuple[Tensor, ...], Params, Mode], Tensor]
     wrap: Callable[..., Tensor]
     operand: Callable[..., Tensor]
+    in_one_pass: Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 
 def install(
@@ -204,6 +205,11 @@ def operand(value: complex, spec: Spec, device: Device) -> Tensor:
 def filled(value: complex, spec: Spec, device: Device) -> Tensor:
     """Make a Tensor of `spec` filled with a number, for a user to keep: no plan treats its value as fixed."""
     return _Base.wrap(device.backend.constant(value, spec), spec, device)
+
+
+def in_one_pass(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Return fn(*args), or None where a formula of element-wise ops is no faster as one: call it then."""
+    return _Base.in_one_pass(fn, args)
 
 
 def zeros_like(x: Box | ShapeOnly) -> Tensor:

@@ -353,7 +353,7 @@ def _sweep(
     step: Step, x: Tensor, state: State, weights: Mapping[str, Any], reverse: bool,
     mask: list[Tensor | None],
 ) -> tuple[Tensor, State]:  # fmt: skip
-    gates = F.linear(x, weights["weight_ih"], weights["bias_ih"])
+    gates = F.linear(x, weights["weight_ih"], weights["bias_ih"]).unbind(0)
     outputs: list[Any] = [None] * x.shape[0]
     times = range(x.shape[0])
     for t in reversed(times) if reverse else times:

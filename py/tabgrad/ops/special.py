@@ -55,7 +55,7 @@ INVERSE_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 )
 def erf(x: Operand) -> Array:
     """Compute the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    return oracle.each(math.erf, x)
+    return oracle.erf(x)
 
 
 @elementwise(
@@ -65,7 +65,7 @@ def erf(x: Operand) -> Array:
 )
 def erfc(x: Operand) -> Array:
     """Compute 1 - erf(x), accurate for large x."""
-    return oracle.each(math.erfc, x)
+    return oracle.erfc(x)
 
 
 @elementwise(
@@ -350,7 +350,7 @@ def _silu_slope(x: Tensor, s: Tensor) -> Tensor:
 )
 def gelu_erf(x: Operand) -> Array:
     """Compute x times the normal distribution function of x."""
-    return 0.5 * x * oracle.each(math.erfc, x * -SQRT_HALF)
+    return 0.5 * x * oracle.erfc(x * -SQRT_HALF)
 
 
 def _gelu_slope(x: Tensor) -> Tensor:

@@ -17,9 +17,71 @@ def each(fn: Callable[[float], float], x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), relatively accurate where it is small."""
+    if x.dtype.char == "f":
+        e = np.exp(-x)
+        y = np.divide(1, 1 + e, dtype=x.dtype)
+        if y.all():  # exp was finite everywhere
+            return y
     left = x.real < 0
     e = np.exp(np.where(left, x, -x) if x.dtype.kind == "c" else -np.abs(x))
     return np.where(left, e, 1) / (1 + e)
+
+
+FEW = 256
+"""Of so many elements the functions of Python's own library take each one."""
+_BLOCK = 1 << 13
+_TAIL = (3213.75132752, -5608.0533321, 3399.87336777, -912.048675941, 279.020695404, 2.33813978787,
+         15.2285129487, 4.65331794931, 1.69714068306, 0.564125690079)  # fmt: skip
+"""exp(x²) erfc(x) (x + 3) as a polynomial of 1 / (x + 3), for x from 0 to 12: a Chebyshev fit, to 6e-9."""
+_CENTRE = (-9.63499549398e-06, 0.000112546422041, -0.000848250793084, 0.00522092322859,
+           -0.0268653921288, 0.112837818392, -0.37612638426, 1.12837916706)  # fmt: skip
+"""erf(x) / x as a polynomial of x², for x from 0 to 1: a Chebyshev fit, to 4e-11."""
+
+
+def _polynomial(factors: tuple[float, ...], x: Array) -> Array:
+    y = x * factors[0]
+    for c in factors[1:-1]:
+        y += c
+        y *= x
+    y += factors[-1]
+    return y
+
+
+def _erfc(x: Array) -> Array:
+    far = np.minimum(np.abs(x), 12)
+    r = 1 / (far + 3)
+    y = _polynomial(_TAIL, r)
+    y *= r
+    far *= far
+    y *= np.exp(np.negative(far, far), far)
+    return np.where(x < 0, 2 - y, y)
+
+
+def _erf(x: Array) -> Array:
+    near = np.minimum(np.abs(x), 1)
+    near *= near
+    return np.where(np.abs(x) < 1, x * _polynomial(_CENTRE, near), 1 - _erfc(x))
+
+
+def _in_float64(fn: Callable[[Array], Array], x: Array) -> Array:
+    """Apply `fn`, which is written for float64, to each block of many float32 numbers."""
+    flat = x.reshape(-1)
+    y = np.empty_like(flat)
+    for k in range(0, flat.size, _BLOCK):
+        y[k : k + _BLOCK] = fn(flat[k : k + _BLOCK].astype(np.float64))
+    return y.reshape(x.shape)
+
+
+def erf(x: Array) -> Array:
+    """Compute the error function."""
+    many = x.dtype.char == "f" and x.size > FEW
+    return _in_float64(_erf, x) if many else each(math.erf, x)
+
+
+def erfc(x: Array) -> Array:
+    """Compute 1 - erf(x), relatively accurate where it is small."""
+    many = x.dtype.char == "f" and x.size > FEW
+    return _in_float64(_erfc, x) if many else each(math.erfc, x)
 
 
 def _lgamma(v: float) -> float:

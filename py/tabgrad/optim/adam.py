@@ -19,6 +19,7 @@ from tabgrad.optim.optimizer import (
     number_of,
 )
 from tabgrad.optim.sgd import decayed, shrunk
+from tabgrad.tensor.chained import one_pass
 
 Tensor = tg.Tensor
 Betas = tuple[Any, Any]
@@ -51,16 +52,32 @@ def check_betas(betas: tuple[Any, Any], chosen: dict[str, Any]) -> None:
             raise ValueError(f"Tensor betas[{i}] must be 1-element, got shape {tuple(beta.shape)}")
 
 
+@one_pass
+def _nearer(m: Tensor, g: Tensor, share: Tensor) -> Tensor:
+    return m + share * (g - m)
+
+
+@one_pass
+def _mean_square(v: Tensor, g: Tensor, beta: Any, rest: Any) -> Tensor:
+    return beta * v + rest * (g * g)
+
+
+@one_pass
+def _stepped(w: Tensor, m: Tensor, v: Tensor, size: Tensor, scale: Tensor, eps: float) -> Tensor:
+    return w - size * (m / (v.sqrt() * scale + eps))
+
+
 def moments(g: Tensor, flat: Flat, group: Group) -> tuple[Tensor, Tensor]:
     """Count the step and return the new running means of g and g²."""
     flat.count()
     m, v = flat.tensor("exp_avg"), flat.tensor("exp_avg_sq")
     beta2 = beta_of(flat, group, 1)
     if isinstance(group["betas"][0], Tensor):
-        m.copy_(m + (1 - beta_of(flat, group, 0)) * (g - m))
+        share: Any = 1 - beta_of(flat, group, 0)
     else:
-        m.copy_(m + flat.number(lambda: 1 - group["betas"][0]) * (g - m))
-    v.copy_(beta2 * v + (1 - beta2) * (g * g))
+        share = flat.number(lambda: 1 - group["betas"][0])
+    m.copy_(_nearer(m, g, share))
+    v.copy_(_mean_square(v, g, beta2, 1 - beta2))
     return m, v
 
 
@@ -124,7 +141,7 @@ class Adam(Optimizer):
         else:
             scale = flat.number(lambda: 1 / math.sqrt(1 - group["betas"][1] ** now["step"]))
             size = flat.rate(group, lambda lr: lr / (1 - group["betas"][0] ** now["step"]))
-        return w - size * (m / (v.sqrt() * scale + group["eps"]))
+        return _stepped(w, m, v, size, scale, group["eps"])
 
 
 class AdamW(Adam):

@@ -5,22 +5,39 @@ from __future__ import annotations
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
+from tabgrad.tensor.chained import one_pass
 
 Tensor = tg.Tensor
+
+
+@one_pass
+def combined(x: Tensor, y: Tensor, share: Tensor | float) -> Tensor:
+    """Return x + share · y."""
+    return x + share * y
+
+
+@one_pass
+def _without(w: Tensor, g: Tensor, share: Tensor) -> Tensor:
+    return w - share * g
+
+
+@one_pass
+def _gathered(v: Tensor, g: Tensor, momentum: Tensor) -> Tensor:
+    return momentum * v + g
 
 
 def decayed(w: Tensor, g: Tensor, flat: Flat, group: Group) -> Tensor:
     """Return the gradient with that of ½ weight_decay |w|² added."""
     if not group["weight_decay"]:
         return g
-    return g + flat.number(lambda: group["weight_decay"]) * w
+    return combined(g, w, flat.number(lambda: group["weight_decay"]))
 
 
 def shrunk(w: Tensor, flat: Flat, group: Group) -> Tensor:
     """Return the parameters after decoupled weight decay: w − lr · weight_decay · w."""
     if not group["weight_decay"]:
         return w
-    return w - flat.rate(group, lambda lr: lr * group["weight_decay"]) * w
+    return _without(w, w, flat.rate(group, lambda lr: lr * group["weight_decay"]))
 
 
 class SGD(Optimizer):
@@ -71,6 +88,6 @@ class SGD(Optimizer):
                 share = flat.number(lambda: 1 - (now["_step"] > 1) * group["dampening"])
                 g = share * g
             v = flat.tensor("momentum_buffer")
-            v.copy_(momentum * v + g)
-            g = g + momentum * v if group["nesterov"] else v
-        return w - flat.rate(group, lambda lr: lr) * g
+            v.copy_(_gathered(v, g, momentum))
+            g = combined(g, v, momentum) if group["nesterov"] else v
+        return _without(w, g, flat.rate(group, lambda lr: lr))
