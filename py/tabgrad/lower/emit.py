@@ -91,9 +91,12 @@ class Emitter:
         """Begin a block. Its head is written when it closes, so that values can still be put before it."""
         self.scopes.append(Scope(head, set(variables), guarded))
 
-    def close(self) -> None:
-        """End the innermost block."""
+    def close(self, written: Callable[[list[str]], list[str]] | None = None) -> None:
+        """End the innermost block; if `written` is given, it writes the block of these lines, head and all."""
         inner = self.scopes.pop()
+        if written is not None:
+            self.scope.lines.extend(written(inner.lines))
+            return
         self.line(inner.head)
         self.scope.lines.extend("  " + line for line in inner.lines)
         self.line("}")
@@ -465,22 +468,4 @@ class Emitter:
         return 0 if low else 2**bits - 1
 
 
-def arg_better(d: Dialect, h: Node, best: str, at: str, value: str, place: str) -> str:
-    """Write the test whether (value, place) replaces (best, at) in an argmax or argmin.
-
-    A nan beats every number; of equal values the first stays.
-    """
-    more = ">" if h.op.kind == "argmax" else "<"
-    dtype = h.srcs[0].spec.dtype
-    if dtype is dt.bool_:
-        more_text = f"({value} && !{best})" if more == ">" else f"(!{value} && {best})"
-        return f"({more_text} || ({value} == {best} && {place} < {at}))"
-    earlier = f"{place} < {at}"
-    plain = f"{value} {more} {best} || ({value} == {best} && {earlier})"
-    if not dtype.is_floating_point:
-        return f"({plain})"
-    nans = f"(is_nan({value}) && (!is_nan({best}) || {earlier}))"
-    return f"({nans} || (!is_nan({best}) && ({plain})))"
-
-
-__all__ = ["Emitter", "Index", "arg_better"]
+__all__ = ["Emitter", "Index"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from tabgrad.lower import products
+from tabgrad.lower import products, repeat
+from tabgrad.lower.accumulate import Accumulator
 from tabgrad.lower.dialect import U32, Dialect
-from tabgrad.lower.emit import Emitter, arg_better
+from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group, product_dims
 from tabgrad.lower.index import Expr, var
 from tabgrad.lower.ir import Node
@@ -81,7 +82,7 @@ class KernelPrinter:
         if g.kind == "map":
             self.write(g, e, writes)
         else:
-            self.rows(g, e, writes, "0u", "1u")
+            self.rows(g, e, writes, "0u", 1)
         return self.parts(e, grid, BLOCK)
 
     def part_index(self, e: Emitter, tail: str) -> None:
@@ -101,7 +102,7 @@ class KernelPrinter:
         e.line(d.let("g", U32, f"{group} * {BLOCK}u + {d.lane}"))
         e.guard("g", count, BLOCK)
 
-    def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: str) -> None:
+    def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: int) -> None:
         """Emit the loops of a row group: one for each phase of reductions, the last one with the writes."""
         r = var("r", g.row_size)
         full = [m for m in writes if any(x.uses("r") for x in g.index[m.id])]
@@ -114,14 +115,20 @@ class KernelPrinter:
             self.phase(g, e, phase, early, r, start, step)
             early = []
         if full:
-            e.open(self.d.loop("r", start, f"{Size(g.row_size)}", step), "r")
+            e.open("", "r")
             self.write(g, e, full)
-            e.close()
-        if rest and step != "1u":
+            e.close(self.loop("r", start, g.row_size, step))
+        if rest and step > 1:
             e.open(f"if ({self.d.lane} == 0u) {{", guarded=True)
         self.write(g, e, rest)
-        if rest and step != "1u":
+        if rest and step > 1:
             e.close()
+
+    def loop(
+        self, name: str, start: str, size: int, step: int = 1
+    ) -> Callable[[list[str]], list[str]]:
+        """Return what writes a loop over `name`, given the lines of its block."""
+        return partial(repeat.loop, self.d, self.limits, name, (start, size, step))
 
     def waits(self, g: Group, m: Node) -> bool:
         """Test whether a member depends on a reduction of its group."""
@@ -145,39 +152,20 @@ class KernelPrinter:
         early: list[Node],
         r: Expr,
         start: str,
-        step: str,
+        step: int,
     ) -> None:
         """Emit one loop for reductions that don't depend on each other, and the members in `early`."""
-        d = self.d
-        accs = []
-        for h in heavies:
-            kind = d.compute_type(h.srcs[0].spec.dtype)
-            acc = e.name()
-            e.line(d.var(acc, kind, d.literal(e.identity(h), kind)))
-            at = ""
-            if is_arg(h):
-                at = e.name()
-                e.line(d.var(at, U32, f"{Size(g.row_size)}"))
-            accs.append((h, acc, at, kind))
-        e.open(d.loop("r", start, f"{Size(g.row_size)}", step), "r")
-        for h, acc, at, _ in accs:
-            value = e.value(h.srcs[0], g.full_index())
-            if at:
-                better = arg_better(d, h, acc, at, value, "r")
-                e.line(
-                    f"if ({better} || {at} == {Size(g.row_size)}) {{ {acc} = {value}; {at} = r; }}"
-                )
-            else:
-                for statement in e.combine(h, acc, value):
-                    e.line(statement)
+        accs = [Accumulator(e, h, g.row_size) for h in heavies]
+        e.open("", "r")
+        for acc in accs:
+            acc.turn(e, e.value(acc.h.srcs[0], g.full_index()))
         self.write(g, e, early)
-        e.close()
-        for h, acc, at, kind in accs:
-            if step != "1u":
-                self.across(e, h, acc, at, kind)
-            kind = d.compute_type(h.spec.dtype)
-            result = d.convert(at, U32, kind) if at else d.narrow(acc, h.spec.dtype)
-            e.scope.values[h.id, g.index[h.id]] = result
+        e.close(self.loop("r", start, g.row_size, step))
+        for acc in accs:
+            acc.settle(e)
+            if step > 1:
+                self.across(e, acc)
+            e.scope.values[acc.h.id, g.index[acc.h.id]] = acc.result()
 
     # -- one workgroup a row -----------------------------------------------------------------------
 
@@ -194,44 +182,40 @@ class KernelPrinter:
             e.line(d.let("g", U32, folded))
             if grid[0] * grid[1] > g.rows:
                 e.guard("g", g.rows, 1)
-        self.rows(g, e, writes, d.lane, f"{lanes}u")
+        self.rows(g, e, writes, d.lane, lanes)
         return self.parts(e, grid, lanes, self.shared)
 
-    def across(self, e: Emitter, h: Node, acc: str, at: str, kind: str) -> None:
+    def across(self, e: Emitter, a: Accumulator) -> None:
         """Emit the tree that combines the accumulators of a workgroup."""
         d, lane = self.d, self.d.lane
         name = f"sh{len(self.shared)}"
-        self.shared.append(d.shared(name, kind, self.size))
-        place = f"sh{len(self.shared)}" if at else ""
-        if at:
+        self.shared.append(d.shared(name, a.kind, self.size))
+        place = f"sh{len(self.shared)}" if a.place else ""
+        if place:
             self.shared.append(d.shared(place, U32, self.size))
-        put, take = partial(d.into_shared, kind=kind), partial(d.from_shared, kind=kind)
-        e.line(f"{name}[{lane}] = {put(acc)};")
-        if at:
-            e.line(f"{place}[{lane}] = {at};")
+        put, take = partial(d.into_shared, kind=a.kind), partial(d.from_shared, kind=a.kind)
+        e.line(f"{name}[{lane}] = {put(a.value)};")
+        if place:
+            e.line(f"{place}[{lane}] = {a.place};")
         e.line(d.barrier)
         half = self.size // 2
         while half:
-            other = e.name()
+            other, spot = e.name(), e.name() if place else ""
             e.line(f"if ({lane} < {half}u) {{")
-            e.line("  " + d.let(other, kind, take(f"{name}[{lane} + {half}u]")))
-            if at:
-                spot = e.name()
+            e.line("  " + d.let(other, a.kind, take(f"{name}[{lane} + {half}u]")))
+            if place:
                 e.line("  " + d.let(spot, U32, f"{place}[{lane} + {half}u]"))
-                e.line(
-                    f"  if ({arg_better(d, h, acc, at, other, spot)}) {{ {acc} = {other}; {at} = {spot}; }}"
-                )
-                e.line(f"  {place}[{lane}] = {at};")
-            else:
-                for statement in e.combine(h, acc, other):
-                    e.line("  " + statement)
-            e.line(f"  {name}[{lane}] = {put(acc)};")
+            for statement in a.join(e, other, spot):
+                e.line("  " + statement)
+            if place:
+                e.line(f"  {place}[{lane}] = {a.place};")
+            e.line(f"  {name}[{lane}] = {put(a.value)};")
             e.line("}")
             e.line(d.barrier)
             half //= 2
-        e.line(f"{acc} = {take(f'{name}[0]')};")
-        if at:
-            e.line(f"{at} = {place}[0];")
+        e.line(f"{a.value} = {take(f'{name}[0]')};")
+        if place:
+            e.line(f"{a.place} = {place}[0];")
 
     # -- one element after the other ---------------------------------------------------------------
 
@@ -253,10 +237,10 @@ class KernelPrinter:
         e.scope.variables.update("bij")
         kind = d.compute_type(h.spec.dtype)
         e.line(d.var(acc, kind, d.literal(0, kind)))
-        e.open(d.loop("k", "0u", f"{Size(k)}", "1u"), "k")
+        e.open("", "k")
         left, right = (e.value(s, index) for s, index in g.operands(h))
         e.line(f"{acc} = {acc} + {d.times(left, right, kind)};")
-        e.close()
+        e.close(self.loop("k", "0u", k))
         e.scope.values[h.id, g.index[h.id]] = d.narrow(acc, h.spec.dtype)
         self.write(g, e, writes)
 
@@ -350,11 +334,6 @@ def phases(g: Group) -> list[list[Node]]:
     for h in g.heavies:
         steps.setdefault(depth[h.id], []).append(h)
     return [steps[k] for k in sorted(steps)]
-
-
-def is_arg(h: Node) -> bool:
-    """Test whether a reduction gives an index instead of a value."""
-    return h.op.kind in ("argmax", "argmin")
 
 
 __all__ = ["KernelPrinter", "phases"]

@@ -286,7 +286,7 @@ class _Home:
         writes = [m for m in g.members if m.id in e.places]
         self.each(e, self.loop.count(g))
         if g.kind == "row":
-            self.loop.inside.rows(g, e, writes, "0u", "1u")
+            self.loop.inside.rows(g, e, writes, "0u", 1)
         elif g.kind == "product":
             self.loop.inside.one_product(g, e, writes, e.name())
         else:
