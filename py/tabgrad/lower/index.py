@@ -222,6 +222,9 @@ def _modulo(e: Expr, n: int) -> Expr:
     if e.lo >= 0:
         if e.hi < n:
             return e
+        rest = Expr(e.const % n, tuple((a, c) for a, c in e.terms if c % n))
+        if rest.hi < n and rest.lo >= 0:
+            return rest
         rest = Expr(e.const % n, tuple((a, c % n) for a, c in e.terms if c % n))
         if rest.hi < n and rest.lo >= 0:
             return rest

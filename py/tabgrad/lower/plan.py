@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import tabgrad.lower.kernels  # noqa: F401 (the records of ops with a loop of their own)
+import tabgrad.lower.convolutions
+import tabgrad.lower.kernels  # noqa: F401 (rewrites; the records of ops with a loop of their own)
 from tabgrad.core.spec import Spec
 from tabgrad.lower import checks, routines, verify
 from tabgrad.lower.dialect import Dialect

@@ -436,38 +436,4 @@ def _far_product(p: Program, x: Node, y: Node) -> Node:
     return total
 
 
-@rule("conv")
-def _conv(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """Replace a convolution by a product of the weights with windows that are read in place (implicit GEMM)."""
-    x, w = srcs
-    facts: dict[str, Any] = dict(params)
-    groups = facts["groups"]
-    n, c = x.shape[:2]
-    outs, kernel = w.shape[0], w.shape[2:]
-    d = len(kernel)
-    low = (0, 0, *(a for a, _ in facts["padding"]))
-    high = (0, 0, *(b for _, b in facts["padding"]))
-    padded = apply(
-        p, "pad", x, low=low, high=high, interior=(0, 0, *(k - 1 for k in facts["lhs_dilations"]))
-    )
-    size = padded.shape[2:]
-    wide = apply(p, "reshape", padded, shape=(n, c, *size, *(1,) * d))
-    wide = apply(p, "expand", wide, shape=(n, c, *size, *kernel))
-    windows = apply(
-        p, "rewindow", wide, sizes=kernel, strides=facts["strides"], dilations=facts["dilations"]
-    )
-    spatial = windows.shape[2 : 2 + d]
-    split = apply(p, "reshape", windows, shape=(n, groups, c // groups, *spatial, *kernel))
-    order = (1, 2, *range(3 + d, 3 + 2 * d), 0, *range(3, 3 + d))
-    inner, places = c // groups * math.prod(kernel), n * math.prod(spatial)
-    columns = apply(
-        p, "reshape", apply(p, "permute", split, dims=order), shape=(groups, inner, places)
-    )
-    weights = apply(p, "reshape", w, shape=(groups, outs // groups, inner))
-    y = apply(p, "matmul", weights, columns)
-    y = apply(p, "reshape", y, shape=(groups, outs // groups, n, *spatial))
-    y = apply(p, "permute", y, dims=(2, 0, 1, *range(3, 3 + d)))
-    return apply(p, "reshape", y, shape=(n, outs, *spatial))
-
-
 __all__ = ["apply", "build", "make", "rule", "spec"]

@@ -217,6 +217,7 @@ def part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
     ),
     transpose=lambda ct, _x, *, axes: flip.bind(ct, axes=axes),
     lift=lambda n, *, axes: {"axes": tuple(a + 1 for a in axes)},
+    inverse=lambda source, *, axes: {"axes": axes},
     samples=(((3, 4), {"axes": (1,)}),),
 )
 def flip(x: Operand, *, axes: Ints) -> Array:
