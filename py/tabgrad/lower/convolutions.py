@@ -160,7 +160,7 @@ def _phases(p: Program, x: Node, w: Node, facts: Facts, axis: int) -> Node:
     n, k, out = x.shape[at], w.shape[at], _sizes(x, w, facts)
     turns, turn = e // math.gcd(s, e), e // math.gcd(d, e)
     rows = -(-out[axis] // turns)
-    pieces = []
+    pieces: list[Node | None] = []
     for phase in range(turns):
         tap = next((t for t in range(min(k, turn)) if (phase * s + t * d - lo) % e == 0), None)
         if tap is None:
