@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import io
@@ -24,8 +25,8 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python and the bridge without comments, but for programs that the page shows;
-    lines of Python keep their numbers.
+    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside the names
+    of a module, which are comments too; but for programs that the page shows. Lines of Python keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -57,6 +58,10 @@ def shortened(name: str, data: bytes) -> bytes:
     if name.startswith(READ):
         return data
     lines = data.decode().split("\n")
+    for node in ast.parse(data).body[1:]:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            first, last = node.lineno - 1, node.end_lineno or node.lineno
+            lines[first:last] = [""] * (last - first)
     for token in tokenize.generate_tokens(io.StringIO(data.decode()).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start

@@ -42,6 +42,7 @@ def wrap(fn_or_name: _F) -> _F:
     return fn_or_name
 
 
+__path__: list[str] = []  # modules of `core/paths.py` stand below it
 if not TYPE_CHECKING:
     __getattr__ = _missing_from(__name__)
 __all__ = ["Graph", "GraphModule", "Node", "Proxy", "wrap"]

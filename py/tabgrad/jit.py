@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import IO, Any, Final as Final
+from typing import IO, TYPE_CHECKING, Any, Final as Final
 
 import tabgrad as tg
+from tabgrad.core.submodules import missing_from as _missing_from
 from tabgrad.core.tree import map as _map
 from tabgrad.nn.module import Module as _Module
 
@@ -222,3 +223,8 @@ def fork(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future:
 def wait(future: Future) -> Any:
     """Return the result of a `fork`."""
     return future.wait()
+
+
+__path__: list[str] = []  # modules of `core/paths.py` stand below it
+if not TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -139,6 +139,7 @@ def start_processes(*args: Any, **kwargs: Any) -> SpawnContext | None:
     return spawn(*args, **kwargs)
 
 
+__path__: list[str] = []  # modules of `core/paths.py` stand below it
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Self
 
 import tabgrad as tg
-from tabgrad.core.naming import Package
+from tabgrad.core.naming import Package, is_own, module_of
 from tabgrad.core.settings import on_restore
 from tabgrad.tensor import late, public
 
@@ -57,7 +57,7 @@ _disabled_torch_function_impl: Any = classmethod(_not_asked)
 def _asks(kind: type) -> bool:
     """Test whether objects of a class want to see calls."""
     method = getattr(kind, "__torch_function__", None)
-    if method is None or kind.__module__.startswith("tabgrad"):
+    if method is None or is_own(kind):
         return False
     return getattr(method, "__func__", method) is not _not_asked
 
@@ -452,7 +452,7 @@ def get_overridable_functions() -> dict[Any, list[Any]]:
     found: dict[Any, list[Any]] = {root: [], Tensor: [], tg.nn.functional: _functions_of_nn()}
     for fn in public.SHOWN:
         rooted = getattr(tg, fn.__name__, None) is fn
-        found.setdefault(root if rooted else import_module(fn.__module__), []).append(fn)
+        found.setdefault(root if rooted else import_module(module_of(fn)), []).append(fn)
     methods = (getattr(Tensor, n) for n in sorted({*vars(Tensor)}) if n not in _SILENT)
     found[Tensor] = [m for m in methods if isinstance(m, types.FunctionType)]
     return found

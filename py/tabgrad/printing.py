@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import TransformError
+from tabgrad.core.naming import is_own
 from tabgrad.core.settings import setting
 from tabgrad.core.trace import MODE, using
 from tabgrad.hosts.devices import get_default_device
@@ -215,7 +216,7 @@ def text(x: Tensor) -> str:
     Inside vmap a tensor has no single value, so only its shape is shown.
     """
     kind = type(x)
-    name = "tensor(" if kind.__module__.startswith("tabgrad") else f"{kind.__name__}("
+    name = "tensor(" if is_own(kind) else f"{kind.__name__}("
     try:
         x = refreshed(x)
         if x.device.type == "meta":

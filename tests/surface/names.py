@@ -6,6 +6,9 @@ import importlib
 import inspect
 from typing import Any
 
+from tabgrad.core.paths import PATHS
+from tabgrad.core.submodules import entries
+
 MODULES = (
     "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional",
     "autograd.graph", "backends", "cuda", "distributed",
@@ -34,6 +37,18 @@ def public() -> list[tuple[str, str]]:
             if not name.startswith("_") and _ours(getattr(module(place), name))
         ]
     return found
+
+
+def placed() -> list[tuple[str, str]]:
+    """Return (module, name) of public functions and classes, and of what PyTorch has by paths of their own."""
+    found = set(public())
+    for path in [p for p, text in PATHS.items() if not text.startswith("=")]:
+        its = [name for name, home, _ in entries(path) if "absent" not in home]
+        if (
+            path.rpartition(".")[2] not in its
+        ):  # once imported such a module stands in a function's place
+            found.update((path, name) for name in its)
+    return sorted(found)
 
 
 def _ours(thing: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Write PyTorch's signatures of the names that tabgrad has: `python -m tests.surface.record`.
+"""Write PyTorch's signatures and homes of the names that tabgrad has: `python -m tests.surface.record`.
 
 Builtin functions have no signature that Python can see: those of `torch` and `Tensor` are read from the
 stubs that PyTorch ships, those of `linalg` and `special` from its operator schemas, all others from Python.
@@ -19,6 +19,7 @@ from typing import Any
 from tests.surface import names
 
 PATH = pathlib.Path(__file__).with_name("signatures.txt")
+HOMES = PATH.with_name("homes.txt")
 
 CAST = ["self, memory_format=torch.preserve_format"]
 PARSED: dict[str, list[str]] = {
@@ -194,5 +195,23 @@ def text() -> str:
     return "".join(f"{name}({signature})\n" for name, signature in found)
 
 
+def homes() -> str:
+    """Return the lines of `homes.txt`: where PyTorch says that its classes and functions are from."""
+    import torch  # noqa: F401
+
+    found = []
+    for place, name in names.placed():
+        try:
+            thing = getattr(importlib.import_module(f"torch.{place}".rstrip(".")), name, None)
+        except ImportError:
+            continue
+        module, qualified = (getattr(thing, n, None) for n in ("__module__", "__qualname__"))
+        if callable(thing) and module and qualified:
+            is_class = inspect.isclass(thing)
+            found.append(f"{place}:{name} {module} {qualified if is_class else '-'}\n")
+    return "".join(found)
+
+
 if __name__ == "__main__":
     PATH.write_text(text())
+    HOMES.write_text(homes())

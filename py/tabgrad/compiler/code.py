@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
+from tabgrad.core.naming import Home
 from tabgrad.core.trace import MODE
 
 INTERNAL, PURE, USER, OUTSIDE = "internal", "pure", "user", "outside"
@@ -76,7 +77,7 @@ _names = {
 def home(kind: type) -> str:
     """Return the name of a class's module, or an empty string for a class from C that has none."""
     found = _module(kind)
-    return found if isinstance(found, str) else ""
+    return found.own if type(found) is Home else found if isinstance(found, str) else ""
 
 
 def name_of(x: Any) -> str:

@@ -44,6 +44,7 @@ from tabgrad.compiler.python_values import (
     slots_of,
     tensor_state,
 )
+from tabgrad.core.naming import is_own, module_of
 from tabgrad.core.trace import MODE, Box
 
 MOST_OBJECTS = 50_000
@@ -86,10 +87,7 @@ class Reachable:
 
     def tells_apart(self) -> bool:
         """Whether a reached function may compare the identity of objects."""
-        return any(
-            root_of(fn.__module__ or "") != "tabgrad" and names_of(fn.__code__).identity
-            for fn, _, _ in self.functions
-        )
+        return any(not is_own(fn) and names_of(fn.__code__).identity for fn, _, _ in self.functions)
 
     # -- reaching ----------------------------------------------------------------------------------
 
@@ -288,7 +286,7 @@ class Reachable:
         self._todo += [(d, f"{path}'s default") for d in fn.__defaults__ or ()]
         if fn.__kwdefaults__:
             self._todo.append((fn.__kwdefaults__, f"{path}'s defaults"))
-        if module_kind(fn.__module__ or "") == USER:
+        if module_kind(module_of(fn)) == USER:
             self._attributes_of(fn, path)
             self._fields(fn, path)
         elif "__wrapped__" in vars(fn):

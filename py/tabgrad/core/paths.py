@@ -8,17 +8,25 @@ and each name that a program wants of it is missing: `ao.quantization`.
 PATHS = {
     "_C": (
         "tabgrad: Generator default_generator tabgrad.overrides: DisableTorchFunction "
-        "DisableTorchFunctionSubclass _disabled_torch_function_impl"
+        "DisableTorchFunctionSubclass _disabled_torch_function_impl tabgrad.core.errors: "
+        "_LinAlgError=LinAlgError"
     ),
+    "_C._distributed_c10d": "tabgrad.distributed: GradBucket",
+    "_C._profiler": "tabgrad.profiler: ProfilerActivity",
     "_dynamo.eval_frame": "tabgrad.nn.optimized: OptimizedModule",
     "ao": "",
     "ao.nn": "",
     "ao.quantization": "",
     "_inductor": "tabgrad._dynamo: config",
+    "_library": "",
+    "_library.custom_ops": "tabgrad.library: CustomOpDef",
     "_lowrank": "tabgrad: pca_lowrank svd_lowrank",
     "_tensor": "tabgrad: Tensor",
     "_tensor_str": "tabgrad: get_printoptions printoptions set_printoptions",
     "autograd.gradcheck": "tabgrad.autograd: gradcheck gradgradcheck GradcheckError",
+    "autograd.profiler_util": (
+        "tabgrad.profiler.averages: EventList=Averages tabgrad.profiler.events: FunctionEvent=Event"
+    ),
     "backends.cuda": "=tabgrad.backends.cuda",
     "backends.cudnn": "=tabgrad.backends.cudnn",
     "backends.mkl": "=tabgrad.backends.mkl",
@@ -40,7 +48,8 @@ PATHS = {
         "batch_isend_irecv broadcast broadcast_object_list destroy_process_group gather gather_object "
         "get_backend get_global_rank get_group_rank get_process_group_ranks get_rank get_world_size group "
         "init_process_group irecv is_available is_initialized isend monitored_barrier new_group recv "
-        "reduce reduce_scatter reduce_scatter_tensor scatter scatter_object_list send"
+        "reduce reduce_scatter reduce_scatter_tensor scatter scatter_object_list send "
+        "tabgrad.distributed.reducing: DebugLevel"
     ),
     "distributed.fsdp.fully_sharded_data_parallel": (
         "tabgrad.distributed.fsdp: FullyShardedDataParallel"
@@ -57,6 +66,11 @@ PATHS = {
     "distributed.checkpoint._consolidate_hf_safetensors": (
         "tabgrad.distributed.checkpoint.absent: consolidate_safetensors_files"
     ),
+    "distributed.checkpoint.api": "tabgrad.distributed.checkpoint.storage: CheckpointException",
+    "distributed.checkpoint.filesystem": (
+        "tabgrad.distributed.checkpoint.storage: FileSystemReader FileSystemWriter"
+    ),
+    "distributed.checkpoint.metadata": "tabgrad.distributed.checkpoint.storage: Metadata",
     "distributed.checkpoint.default_planner": "tabgrad.distributed.checkpoint.absent: DefaultLoadPlanner",
     "distributed.checkpoint.hf_storage": (
         "tabgrad.distributed.checkpoint.absent: HuggingFaceStorageReader HuggingFaceStorageWriter"
@@ -119,8 +133,16 @@ PATHS = {
         "cartesian_prod cdist chain_matmul einsum istft lu meshgrid norm pca_lowrank split stft "
         "svd_lowrank tensordot unique unique_consecutive unravel_index"
     ),
+    "fx.graph": "tabgrad.fx: Graph",
+    "fx.graph_module": "tabgrad.fx: GraphModule",
+    "fx.node": "tabgrad.fx: Node",
+    "fx.proxy": "tabgrad.fx: Proxy",
+    "jit._script": "tabgrad.jit: ScriptModule script",
     "masked": "",
     "monitor": "",
+    "multiprocessing.spawn": (
+        "tabgrad.multiprocessing: ProcessExitedException ProcessRaisedException SpawnContext spawn"
+    ),
     "nested": "",
     "nn.intrinsic": "",
     "nn.modules.activation": (
@@ -134,7 +156,10 @@ PATHS = {
         "SyncBatchNorm tabgrad.nn.norm: _BatchNorm _NormBase=_ByChannel"
     ),
     "nn.modules.channelshuffle": "tabgrad.nn: ChannelShuffle",
-    "nn.modules.container": "tabgrad.nn: ModuleDict ModuleList ParameterDict ParameterList Sequential",
+    "nn.modules.container": (
+        "tabgrad.nn: ModuleDict ModuleList ParameterDict ParameterList Sequential tabgrad.nn.containers: "
+        "Container"
+    ),
     "nn.modules.conv": (
         "tabgrad.nn: Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d LazyConv1d "
         "LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d "
@@ -213,6 +238,9 @@ PATHS = {
         "lu_unpack qr slogdet svd triangular_solve"
     ),
     "storage": "tabgrad: TypedStorage UntypedStorage",
+    "utils.benchmark.utils": "",
+    "utils.benchmark.utils.common": "tabgrad.utils.benchmark: Measurement",
+    "utils.benchmark.utils.timer": "tabgrad.utils.benchmark: Timer",
     "utils.cpp_extension": "",
     "utils.data._utils": "",
     "utils.data._utils.collate": "tabgrad.utils.data: default_collate default_convert",

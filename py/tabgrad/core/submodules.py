@@ -69,8 +69,13 @@ def paths() -> dict[str, str]:
 
 def entries(path: str) -> Iterator[tuple[str, str, str]]:
     """Yield each name of a module of the table, the module it lives in, and its name there."""
+    return parsed(paths()[path])
+
+
+def parsed(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the same of the text of a table's row."""
     home = ""
-    for word in paths()[path].split():
+    for word in text.split():
         if word.endswith(":"):
             home = word[:-1]
         else:

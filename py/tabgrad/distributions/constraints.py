@@ -369,7 +369,8 @@ class _Stack(_Joined):
 
 
 dependent = _Dependent()
-independent = _Independent
+independent = _IndependentConstraint = _Independent
+_DependentProperty = dependent_property
 boolean = _Boolean()
 one_hot = _OneHot()
 nonnegative_integer = _IntegerGreaterThan(0)

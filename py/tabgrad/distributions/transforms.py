@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
+from tabgrad.core.submodules import missing_from
 from tabgrad.distributions import constraints
 from tabgrad.distributions.arguments import Given, describe, summed
 from tabgrad.distributions.distribution import Distribution
@@ -51,7 +53,7 @@ class Transform:
     @property
     def inv(self) -> Transform:
         """The inverse."""
-        return _Inverse(self)
+        return _InverseTransform(self)
 
     @property
     def sign(self) -> Any:
@@ -118,7 +120,7 @@ def _plain(t: Transform) -> bool:
     return set(t.__dict__) == {"_cache_size", "_pair"} and type(t) is not Transform
 
 
-class _Inverse(Transform):
+class _InverseTransform(Transform):
     """The inverse of a transform."""
 
     def __init__(self, transform: Transform) -> None:
@@ -164,13 +166,13 @@ class _Inverse(Transform):
         return self._inv.forward_shape(shape)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Inverse) and self._inv == other._inv
+        return isinstance(other, _InverseTransform) and self._inv == other._inv
 
     def __hash__(self) -> int:
-        return hash((_Inverse, self._inv))
+        return hash((_InverseTransform, self._inv))
 
     def __repr__(self) -> str:
-        return f"Inverse({self._inv!r})"
+        return f"_InverseTransform({self._inv!r})"
 
 
 class ExpTransform(Transform):
@@ -416,6 +418,18 @@ class CumulativeDistributionTransform(Transform):
 
     def _log_stretch(self, x: Tensor, y: Tensor) -> Tensor:
         return self.distribution.log_prob(x)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return a transform of the files that build on this one."""
+        if name[:1].isupper() or name == "identity_transform":
+            for file in ("joined_transforms", "matrix_transforms"):
+                found = vars(import_module(f"tabgrad.distributions.{file}")).get(name)
+                if found is not None:
+                    return found
+        return missing_from(__name__)(name)
 
 
 __all__ = [

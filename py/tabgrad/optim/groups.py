@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import tabgrad as tg
+from tabgrad.core.naming import is_own
 
 if TYPE_CHECKING:
     from tabgrad.optim.optimizer import Group, Optimizer
@@ -30,7 +31,7 @@ _NUMBERS = {"step": 0.0, "mu_product": 1.0, "mu": 1.0}
 
 def _lists(optimizer: Optimizer) -> tuple[tuple[str, str], ...]:
     for kind in type(optimizer).__mro__:
-        if kind.__name__ in LISTS and kind.__module__.startswith("tabgrad."):
+        if kind.__name__ in LISTS and is_own(kind):
             return LISTS[kind.__name__]
     raise NotImplementedError(
         f"{type(optimizer).__name__}._init_group: only these optimizers have one: {', '.join(LISTS)}"

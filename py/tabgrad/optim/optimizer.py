@@ -20,6 +20,7 @@ from tabgrad.core.capture import (
 )
 from tabgrad.core.errors import DTypeError
 from tabgrad.core.interrupts import uninterruptible
+from tabgrad.core.naming import is_own
 from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
@@ -260,7 +261,7 @@ class Optimizer:
             *(t[k] for t in (self._hooks, EVERYWHERE) for k in ("step_pre", "step_post")),
             on="the optimizer's hooks",
         )
-        if not type(self).__module__.startswith("tabgrad."):
+        if not is_own(type(self)):
             depend(self.state.loose, on="the optimizer's state")
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -9,21 +9,20 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
 from importlib.util import find_spec as find
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import tabgrad
 from tabgrad import library, version
 from tabgrad.core.naming import Package
 from tabgrad.core.settings import on_restore
-from tabgrad.core.submodules import MissingNameError
+from tabgrad.core.submodules import ROOT, Finder as Places, MissingNameError
 from tabgrad.hosts.devices import name_accelerators
+from tabgrad.pytorch import homes
+from tabgrad.pytorch.homes import OURS
 
 NAME = "torch"
 ACCELERATORS = ("cuda", "mps")
 """The names of devices that mean the accelerator there is."""
-OURS = frozenset(("core", "dispatch", "examples", "extend", "exporting", "hosts", "lower", "ops", "printing",
-                  "pytorch", "tensor", "transforms"))  # fmt: skip
-"""Packages of tabgrad that are not PyTorch's."""
 ELSEWHERE = {
     "__version__": version.__version__, "version": version, "torch_version": version, "ops": library.ops,
 }  # fmt: skip
@@ -53,6 +52,8 @@ class Finder(DistributionFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how to make the module; None where there is none, or where the name is not torch's."""
         root, _, inside = name.partition(".")
+        if root == ROOT:
+            return self._moving(name, path, target)
         if root != NAME:
             return None
         if not isinstance(ELSEWHERE.get(inside, ""), str):
@@ -68,6 +69,17 @@ class Finder(DistributionFinder):
                 return None
             package = found.submodule_search_locations is not None
         return ModuleSpec(name, Loader, origin="tabgrad", is_package=package)  # type: ignore[arg-type]
+
+    def _moving(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+        """Find a module of tabgrad as the other finders do; what stands in it shall have PyTorch's homes."""
+        for other in sys.meta_path:
+            spec = None if other is self else other.find_spec(name, path, target)
+            if spec is not None:
+                loader: Any = spec.loader
+                if loader is not None and loader is not Places:
+                    spec.loader = cast("Any", homes.Moving(loader))
+                return spec
+        return None
 
     def find_distributions(
         self,
@@ -139,6 +151,7 @@ def put() -> None:
     name_accelerators(ACCELERATORS)
     Package.name = NAME
     sys.meta_path.insert(0, _FINDER)
+    homes.move_all()
 
 
 @on_restore
@@ -147,6 +160,7 @@ def remove() -> None:
     if not placed():
         return
     sys.meta_path.remove(_FINDER)
+    homes.move_back()
     for name in [n for n in sys.modules if n == NAME or n.startswith(f"{NAME}.")]:
         del sys.modules[name]
     name_accelerators(())

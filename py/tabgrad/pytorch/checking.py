@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import tabgrad
 from tabgrad.core.submodules import nearest
-from tabgrad.pytorch.alias import ELSEWHERE, NAME, OURS
+from tabgrad.pytorch.alias import ELSEWHERE, NAME
+from tabgrad.pytorch.homes import OURS
 
 METHODS = frozenset(
     "apply_ as_subclass const_data_ptr dim_order hash_tensor is_pinned is_set_to is_shared map2_ map_ "

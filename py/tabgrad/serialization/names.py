@@ -8,6 +8,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
+from tabgrad.core.naming import module_of
 from tabgrad.core.submodules import entries, paths
 
 OTHER = "privateuseone"
@@ -34,7 +35,7 @@ def in_files(what: Any) -> tuple[str, str] | None:
     if isinstance(what, type):
         home = _homes().get(name)
         return (f"torch.{home}", name) if home and _ours(home, name) is what else None
-    home = getattr(what, "__module__", None) or ""
+    home = module_of(what) if hasattr(what, "__module__") else ""
     if home.startswith("tabgrad.nn.functional") and getattr(tg.nn.functional, name, None) is what:
         return "torch.nn.functional", name
     return ("torch", name) if home.startswith("tabgrad.tensor") and hasattr(tg, name) else None

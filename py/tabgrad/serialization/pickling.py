@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Any, ClassVar
 
 import tabgrad as tg
-from tabgrad.core.naming import Package
+from tabgrad.core.naming import Home, Package, module_of, name_of
 from tabgrad.nn import hooks
 from tabgrad.serialization.names import OTHER, in_files
 from tabgrad.serialization.storages import NAMES
@@ -101,6 +101,8 @@ class Pickler(_Base):  # type: ignore[misc]
             told = obj
         if told is None:
             found = in_files(obj)
+            if found is None and type(getattr(obj, "__module__", None)) is Home:
+                found = module_of(obj), name_of(obj)
             if found is None:
                 super().save_global(obj, name)
                 return

@@ -11,6 +11,7 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import FileFormatError
+from tabgrad.core.naming import module_of, name_of
 from tabgrad.serialization.names import OTHER, in_files
 from tabgrad.serialization.storages import KINDS, Kind, Stored
 from tabgrad.serialization.unpickling import Allowed, checked_key
@@ -41,7 +42,7 @@ def _named(safe_globals: list[Any]) -> dict[str, Any]:
             raise TypeError(
                 f"safe_globals: expected classes and functions, got {type(what).__name__}"
             )
-        found[name or f"{what.__module__}.{what.__qualname__}"] = what
+        found[name or f"{module_of(what)}.{name_of(what)}"] = what
         if name is None and (theirs := in_files(what)):
             found[".".join(theirs)] = what
     return found

@@ -15,6 +15,7 @@ from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import GradientError
+from tabgrad.core.naming import is_own
 from tabgrad.core.shape import Size, size_of
 from tabgrad.core.spec import Spec
 from tabgrad.core.trace import Box
@@ -112,7 +113,7 @@ class Tensor(
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__module__.startswith("tabgrad."):
+        if not is_own(cls):
             import_module("tabgrad.overrides").welcome(cls)
 
     @classmethod
