@@ -25,8 +25,8 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside the names
-    of a module, which are comments too; but for programs that the page shows. Lines of Python keep their numbers.
+    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside the
+    names of a module, which are comments too; but for programs that the page shows. Lines keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
