@@ -8,6 +8,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { at, cache, fresh, hash, read, stamp } from "./places.mjs";
+import { packed, wipe } from "./snapshot.mjs";
 
 /** Where Python finds the archive. */
 const ARCHIVE = "/lib/tabgrad.zip";
@@ -135,7 +136,8 @@ async function snapshotOf(archive, library) {
   const names = pyodide.toPy({ archive: ARCHIVE, late: LATE.join(" "), worker });
   pyodide.runPython(IMPORTED, { globals: names });
   names.destroy();
-  return pyodide.makeMemorySnapshot();
+  wipe(pyodide._module);
+  return packed(pyodide.makeMemorySnapshot());
 }
 
 /** Make the three from a wheel unless they are there; returns their paths. */
@@ -146,12 +148,12 @@ export async function prepare(wheel, note) {
     library: join(folder, "python_stdlib.zip"),
     snapshot: join(folder, "snapshot.bin"),
   };
-  const own = read(".dev", "prepared.mjs");
+  const own = [read(".dev", "prepared.mjs"), read(".dev", "snapshot.mjs")];
   const worker = WORKER.map((name) => read(...FOLDER, `${name}.py`));
   const key = hash(
     readFileSync(wheel),
     read("node_modules", "pyodide", "package.json"),
-    own,
+    ...own,
     ...worker,
   );
   if (fresh("prepared", key)) return paths;

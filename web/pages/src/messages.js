@@ -11,7 +11,8 @@
  *   | { type: "stop" }
  *   | { type: "call", id: number, space: string, name: string, values: number[] }
  *   | { type: "weights", id: number, space: string, name: string }} ToWorker
- *   `start` comes from the frame, all else from the page; `press` calls a function of a program that has
+ *   `start` comes from the frame, all else from the page; a `file` comes in pieces, and ends with one that has no
+ *   bytes; `press` calls a function of a program that has
  *   run, as a run of its own; `weights` asks for a model that it has published
  *
  * @typedef {number | string | boolean} Value  of a control

@@ -11,6 +11,7 @@ import { download } from "./download.js";
 
 /** The files that Python starts from; it asks for others when it needs them. */
 const FILES = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
+const PIECE = 1 << 20; // bytes: what is unpacked by then is laid out while more of it comes
 
 export class Sandbox {
   /** @param {URL} base where `python/` lies @param {Keeper} keeper @param {(data: unknown) => void} receive */
@@ -37,8 +38,8 @@ export class Sandbox {
     /** Called with the share of the bytes that are here. @type {(share: number) => void} */
     this.loading = () => {};
     this.bytes = 0;
-    for (const name of FILES) this.give(name);
     document.body.append(frame);
+    for (const name of FILES) this.give(name);
   }
 
   /** @param {ToFrame} message @param {Transferable[]} transfer */
@@ -53,36 +54,48 @@ export class Sandbox {
     this.frame.remove();
   }
 
-  /** Hand a file to the worker under a name. @param {string} name */
+  /** Hand a file to the worker under a name, piece by piece. @param {string} name */
   async give(name) {
+    const said = { type: /** @type {const} */ ("file"), name };
     try {
-      const bytes = await this.fetch(name);
-      this.send({ type: "file", name, bytes, error: "" }, [bytes]);
+      for await (const { buffer } of this.pieces(name)) {
+        this.send({ ...said, bytes: buffer, error: "" }, [buffer]);
+      }
+      this.send({ ...said, bytes: null, error: "" });
     } catch (error) {
-      this.send({ type: "file", name, bytes: null, error: String(error) });
+      this.send({ ...said, bytes: null, error: String(error) });
     }
   }
 
-  /** @param {string} name @returns {Promise<ArrayBuffer>} */
-  async fetch(name) {
+  /** @param {string} name */
+  async *pieces(name) {
     const { file = name, size = 0 } = this.python[name] ?? {};
     const url = new URL(`python/${file}`, this.base);
     const response = await download(url);
     if (!response.ok || !response.body) {
       throw new Error(`${url.pathname} is missing (${response.status})`);
     }
-    const bytes = new Uint8Array(size);
-    let length = 0;
+    let left = size;
+    let piece = new Uint8Array(Math.min(PIECE, left));
+    let filled = 0;
     for (const reader = response.body.getReader(); ; ) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (length + value.length > size) throw new Error(`${url.pathname} is not what was built`);
-      bytes.set(value, length);
-      length += value.length;
+      if (value.length > left) throw new Error(`${url.pathname} is not what was built`);
       this.count(name, value.length);
+      left -= value.length;
+      for (let from = 0; from < value.length; ) {
+        const part = value.subarray(from, from + piece.length - filled);
+        piece.set(part, filled);
+        from += part.length;
+        filled += part.length;
+        if (filled < piece.length) continue;
+        yield piece;
+        piece = new Uint8Array(Math.min(PIECE, left + value.length - from));
+        filled = 0;
+      }
     }
-    if (length < size) throw new Error(`${url.pathname} is cut off`);
-    return bytes.buffer;
+    if (left > 0) throw new Error(`${url.pathname} is cut off`);
   }
 
   /** @param {string} name @param {number} length */

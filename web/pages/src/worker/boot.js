@@ -6,6 +6,7 @@ import { info } from "pyodide/pyodide-lock.json";
 import display from "./display.py";
 import hints from "./hints.py";
 import runner from "./runner.py";
+import { Snapshot } from "./snapshot.js";
 
 /** @typedef {import("./files.js").Files} Files */
 /** @typedef {import("../messages.js").Program} Program */
@@ -26,7 +27,7 @@ import runner from "./runner.py";
  *   lost(message: string): void,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
- *   library: Promise<void> | undefined,
+ *   readonly library: Promise<void> | undefined,
  *   load_numpy(): Promise<void>,
  * }} Page  what the runner may ask of the worker
  */
@@ -57,11 +58,32 @@ exec(code("runner"), names)
 
 /** @typedef {(settings: Record<string, any>) => Promise<any>} CreateModule */
 
-/** @typedef {{ pyodide: Pyodide, library: Promise<void> }} Started  `library` is there when all can be imported */
+/** @typedef {{ pyodide: Pyodide, library: Library }} Started */
+
+/** What a started Python has not imported yet: its files are fetched when somebody asks for them. */
+class Library {
+  there = false;
+  /** @type {Promise<void> | undefined} */
+  coming;
+
+  /** @param {() => Promise<void>} fetch */
+  constructor(fetch) {
+    this.fetch = fetch;
+  }
+
+  /** Have the files come; resolved when all can be imported. */
+  begin() {
+    this.coming ??= this.fetch().then(() => {
+      this.there = true;
+    });
+    // Whoever imports before they are there gets the error.
+    this.coming.catch(() => {});
+    return this.coming;
+  }
+}
 
 /**
- * Start Python from its snapshot, or without where that can't be used; tabgrad can be imported then. What the
- * snapshot has not imported comes a little later.
+ * Start Python from its snapshot, or without where that can't be used; tabgrad can be imported then.
  * @param {Files} files @returns {Promise<Started>}
  */
 export async function startPython(files) {
@@ -69,14 +91,12 @@ export async function startPython(files) {
   try {
     // its Python believes that it can wait for promises
     if (!("Suspending" in WebAssembly)) throw new Error("this browser can't let Python wait");
-    const snapshot = new Uint8Array(await files.get("snapshot.bin"));
-    const ground = new Ground(create, snapshot.length);
-    const pyodide = await loaded(files, ground.create, snapshot);
-    ground.settle();
+    const snapshot = await Snapshot.begin(files.pieces("snapshot.bin"));
+    const pyodide = await loaded(files, new Ground(create, snapshot).create, snapshot.head);
     pyodide.runPython(RENEW);
     return {
       pyodide,
-      library: lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED }),
+      library: new Library(() => lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED })),
     };
   } catch (error) {
     console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
@@ -93,7 +113,7 @@ async function afresh(files, create) {
   files.forget(STDLIB);
   await lay(files, pyodide, { [ARCHIVE]: ARCHIVED });
   pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
-  return { pyodide, library: Promise.resolve() };
+  return { pyodide, library: new Library(() => Promise.resolve()) };
 }
 
 /**
@@ -102,7 +122,7 @@ async function afresh(files, create) {
  */
 async function lay(files, pyodide, names) {
   const lain = Object.entries(names).map(async ([path, name]) => {
-    pyodide.FS.writeFile(path, new Uint8Array(await files.need(name)));
+    pyodide.FS.writeFile(path, await files.need(name));
     files.forget(name);
   });
   await Promise.all(lain);
@@ -120,17 +140,16 @@ async function moduleOf(files) {
 
 /**
  * What is between Pyodide and the WebAssembly that a snapshot is laid into: the memory is made as large as the
- * snapshot, for it starts with 30 MB; and a pointer that Python's runtime got from this engine is kept, to be
+ * snapshot, for it starts with 30 MB; and a pointer that Python's runtime got from this engine is kept, and
  * put back: that of the trampoline, a function through which C functions of another signature are called. The
  * engine that made the snapshot had none, and without it no promise could be waited for.
  */
 class Ground {
-  /** @param {CreateModule} create @param {number} bytes of the snapshot */
-  constructor(create, bytes) {
-    this.bytes = bytes;
+  /** @param {CreateModule} create @param {Snapshot} snapshot */
+  constructor(create, snapshot) {
+    this.snapshot = snapshot;
     /** @type {any} */
     this.exports = null;
-    this.trampoline = 0;
     /** @type {CreateModule} */
     this.create = async (settings) => {
       const own = settings.instantiateWasm;
@@ -140,7 +159,9 @@ class Ground {
           done(instance, module);
         });
       const made = await create(settings);
-      this.trampoline = this.words[this.place] ?? 0;
+      const trampoline = this.words[this.place] ?? 0;
+      await snapshot.lay(this.exports.memory);
+      this.words[this.place] = trampoline;
       return made;
     };
   }
@@ -158,13 +179,8 @@ class Ground {
   /** @param {any} exports */
   enlarge(exports) {
     this.exports = exports;
-    const missing = this.bytes - exports.memory.buffer.byteLength;
+    const missing = this.snapshot.size - exports.memory.buffer.byteLength;
     if (missing > 0) exports.memory.grow(Math.ceil(missing / 65536));
-  }
-
-  /** To be called when the snapshot is there. */
-  settle() {
-    this.words[this.place] = this.trampoline;
   }
 }
 
@@ -178,8 +194,8 @@ async function loaded(files, createPyodideModule, snapshot) {
   globalThis.fetch = async (address) => {
     const name = String(address).slice(FOLDER.length);
     const type = name.endsWith(".wasm") ? "application/wasm" : "application/octet-stream";
-    const bytes = snapshot && name === STDLIB ? EMPTY_ZIP : await files.get(name);
-    return new Response(bytes, { headers: { "Content-Type": type } });
+    if (snapshot && name === STDLIB) return new Response(EMPTY_ZIP);
+    return files.response(name, type);
   };
   try {
     return await loadPyodide({

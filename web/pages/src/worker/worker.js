@@ -20,6 +20,9 @@ const read = Function.prototype.call.bind(/** @type {() => unknown} */ (describe
 const output = new Output((pieces) => tell({ type: "output", pieces }));
 const files = new Files((name) => tell({ type: "need", name }));
 
+// Milliseconds after which the rest of Python's library is fetched, asked for or not.
+const PATIENCE = 1000;
+
 let stopping = false;
 let paused = false;
 
@@ -37,7 +40,9 @@ function goOn() {
 
 /** @param {import("./boot.js").Started} started @returns {import("./boot.js").Page} */
 const pageFor = ({ pyodide, library }) => ({
-  library,
+  get library() {
+    return library.there ? undefined : library.begin();
+  },
   emit: (events) => {
     output.flush(); // what was printed before comes before
     tell({ type: "progress", events });
@@ -59,7 +64,7 @@ const pageFor = ({ pyodide, library }) => ({
   stopping: () => stopping,
   load_numpy: async () => {
     files.need("numpy.whl");
-    await library;
+    await library.begin();
     await loadNumPy(files, pyodide);
   },
 });
@@ -82,15 +87,15 @@ async function start({ interrupt }) {
   tell({ type: "stage", stage: "library" });
   deny();
   const page = pageFor(begun);
-  // who imports before it is there gets the error
-  library.then(() => (page.library = undefined)).catch(() => {});
   const runner = startRunner(pyodide, page);
   if (device.kind === "cpu") {
     tell({ type: "stage", stage: "numpy" });
     await page.load_numpy();
   }
   tell({ type: "stage", stage: "ready" });
-  return { runner, device };
+  // a program that starts at once, and imports nothing more, has the machine for itself until then
+  setTimeout(() => library.begin(), PATIENCE);
+  return { runner, device, library };
 }
 
 /** A fatal error of Python settles no promise: the page must hear of it. @param {object} pyodide */
@@ -110,13 +115,14 @@ let started;
 /** @param {Extract<ToWorker, { type: "run" | "press" }>} message */
 async function run(message) {
   if (!started) return;
-  const { runner, device } = await started;
+  const { runner, device, library } = await started;
   stopping = false;
   const outcome = await (message.type === "press"
     ? runner.press(message.space, message.name)
     : runner.run(message, device.kind === "cpu" || message.device === "cpu" ? "cpu" : null));
   output.flush();
   tell({ type: "done", outcome: /** @type {Outcome} */ (outcome) });
+  library.begin();
 }
 
 /** @param {Extract<ToWorker, { type: "call" | "weights" }>} message */
