@@ -23,7 +23,7 @@ print("frozen" if __import__("gc").get_freeze_count() else "fresh", tg.linalg.de
 
 
 def empty_snapshot() -> bytearray:
-    """Return a snapshot of a memory of zeros: what Pyodide looks at is there, and it is quicker to hand over."""
+    """Return a snapshot of a memory of zeros: all that Pyodide looks at, and quick to hand over."""
     (path,) = (ROOT / "web/dist/python").glob("snapshot-*.bin")
     with path.open("rb") as file:
         start = file.read(8)
