@@ -34,6 +34,14 @@ TITLES = {
     "block": "training step, LayerNorm + MLP",
     "vocabulary": "training step, 6,001 classes",
     "reads": "50 small results, each read",
+    "matvec": "matrix × vector, 4096²",
+    "rows": "log-sum-exp of 2,048 rows",
+    "columns": "sum of 3,000 rows of 700",
+    "argmax": "argmax over axis 0, 2048 × 1024",
+    "variance": "mean + variance over axis 0",
+    "embedding": "gradient of a table of 20,000 rows",
+    "outersin": "sine of an outer sum, 4 M",
+    "transposed": "a matrix and its transpose added",
 }
 
 

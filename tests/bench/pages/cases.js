@@ -11,7 +11,10 @@ function made(entry) {
   if (kind === "U") return { shape, data: U(seed, shape, scale) };
   if (kind === "U01") return { shape, data: U01(seed, shape) };
   const data = ints(seed, shape, scale);
-  return { shape: [shape], data, onehot: { shape: [shape, scale], data: onehot(data, scale) } };
+  // made only where it is asked for, and not copied to Python
+  return Object.defineProperty({ shape: [shape], data }, "onehot", {
+    get: () => ({ shape: [shape, scale], data: onehot(data, scale) }),
+  });
 }
 
 export const ids = Object.keys(cases);

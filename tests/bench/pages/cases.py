@@ -149,3 +149,74 @@ class Reads(Work):
         found = await self.run()
         mark()
         return found
+
+
+class Kernel(Work):
+    """One function of tensors; element 7 of its result is read."""
+
+    def prepare(self, inputs):
+        p = [workloads.tensor(v) for k, v in inputs.items() if k != "labels"]
+        f = self.jit(self.function)
+        return lambda: f(*p)
+
+    def result(self):
+        return self.run().reshape(-1)[7]
+
+
+@workload
+class Matvec(Kernel):
+    def function(self, a, x):
+        return a @ x
+
+
+@workload
+class Rows(Kernel):
+    def function(self, x):
+        return workloads.tg.logsumexp(x, 1)
+
+
+@workload
+class Columns(Kernel):
+    def function(self, x):
+        return x.sum(0)
+
+
+@workload
+class Argmax(Kernel):
+    def function(self, x):
+        return x.argmax(0)
+
+
+@workload
+class Variance(Kernel):
+    def function(self, x):
+        var, mean = workloads.tg.var_mean(x, 0, correction=0)
+        return var + mean
+
+
+@workload
+class Embedding(Work):
+    """The gradient of a table; an element of the first row that was looked up is read."""
+
+    def prepare(self, inputs):
+        w, labels = workloads.tensor(inputs["w"]), inputs["labels"]
+        self.row = memoryview(labels["data"]).cast("B").cast("i")[0]
+        index = integers(labels["data"], *labels["shape"])
+        look_up = workloads.F.embedding
+        f = self.jit(workloads.func.grad(lambda w: (look_up(index, w) ** 2).sum()))
+        return lambda: f(w)
+
+    def result(self):
+        return self.run()[self.row, 7]
+
+
+@workload
+class Outersin(Kernel):
+    def function(self, a, b):
+        return workloads.tg.sin(a[:, None] + b)
+
+
+@workload
+class Transposed(Kernel):
+    def function(self, x):
+        return x + x.mT

@@ -3,7 +3,7 @@ import { inputsOf } from "./cases.js";
 
 /** @param {any} jax @param {any} kit what jaxjs.js shares: A, tens, scalar, train, both, momentum, zerosLike, xent */
 export function cases(jax, { A, tens, scalar, train, both, momentum, zerosLike, xent, free }) {
-  const { numpy: np, nn, lax, tree, jacrev, hessian } = jax;
+  const { numpy: np, nn, lax, tree, grad, jacrev, hessian } = jax;
 
   const matrix = (id, make) =>
     both((wrap) => {
@@ -39,6 +39,22 @@ export function cases(jax, { A, tens, scalar, train, both, momentum, zerosLike, 
     return c.div(np.sqrt(v.add(1e-5)));
   };
   const mse = (h, y) => np.square(h.sub(y)).mean();
+
+  /** @param {string} id @param {(...arrays: any[]) => any} f its result is flattened, and element 7 read */
+  const kernel = (id, f) =>
+    both((wrap) => {
+      const arrays = Object.values(tens(inputsOf(id)));
+      const g = wrap(f);
+      return {
+        unit: async (mark) => {
+          const y = g(...arrays.map((a) => a.ref));
+          const v = await scalar(y.ref.reshape([-1]).slice(7), mark);
+          y.dispose();
+          return v;
+        },
+        dispose: () => free(...arrays),
+      };
+    });
 
   return {
     jacrev: matrix("jacrev", ({ w1, w2 }) =>
@@ -107,6 +123,28 @@ export function cases(jax, { A, tens, scalar, train, both, momentum, zerosLike, 
       return mse(x.add(h), y);
     }),
     vocabulary: step("vocabulary", (p, x, y) => xent(np.matmul(x, p.w), y, 150)),
+    matvec: kernel("matvec", (a, x) => np.matmul(a, x)),
+    rows: kernel("rows", (x) => nn.logsumexp(x, 1)),
+    columns: kernel("columns", (x) => x.sum(0)),
+    argmax: kernel("argmax", (x) => np.argmax(x, 0)),
+    variance: kernel("variance", (x) => np.var_(x.ref, 0).add(np.mean(x, 0))),
+    outersin: kernel("outersin", (a, b) => np.sin(a.reshape([2048, 1]).add(b))),
+    transposed: kernel("transposed", (x) => x.ref.add(np.transpose(x))),
+    embedding: both((wrap) => {
+      const d = inputsOf("embedding");
+      const w = A(d.w);
+      const index = np.array(d.labels.data, { dtype: np.int32 });
+      const f = wrap((w, i) => grad((w) => np.square(np.take(w, i, 0)).sum())(w));
+      return {
+        unit: async (mark) => {
+          const y = f(w.ref, index.ref);
+          const v = await scalar(y.ref.slice(d.labels.data[0], 7), mark);
+          y.dispose();
+          return v;
+        },
+        dispose: () => free(w, index),
+      };
+    }),
     reads: {
       eager: () => {
         const x = A(inputsOf("reads").x);
