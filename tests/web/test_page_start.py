@@ -6,7 +6,7 @@ import re
 import struct
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Response, Route, expect
 
 from tests.web.chromium import ROOT
 from tests.web.desk import Desk
@@ -117,6 +117,31 @@ def test_a_host_that_does_not_compress_sends_packed_files(page: Page, plain: Sit
     assert sum(packed.values()) < 22_000_000  # of 70 MB
 
 
+def test_no_file_is_fetched_in_two_forms(page: Page, site_url: str, plain: Site) -> None:
+    for url in (site_url, plain.url):
+        asked: list[str] = []
+        missing: list[str] = []
+
+        def note(request: Request, asked: list[str] = asked) -> None:
+            if request.method == "GET":
+                asked.append(re.sub(r"\.gz$", "", request.url))
+
+        def look(response: Response, missing: list[str] = missing) -> None:
+            if response.status >= 400:
+                missing.append(response.url)
+
+        page.on("request", note)
+        page.on("response", look)
+        desk = Desk(page, url)
+        desk.until_ready()
+        assert desk.run("import numpy\nprint(numpy.ones(3).sum())") == "3.0\n"
+        page.remove_listener("request", note)
+        page.remove_listener("response", look)
+        names = [one.split("/python/")[1] for one in asked if "/python/" in one]
+        assert (len(names), sorted(set(names))) == (6, sorted(names))
+        assert not missing
+
+
 def test_a_file_without_a_packed_form_is_taken_as_it_is(page: Page, plain: Site) -> None:
     page.route("**/*.gz", lambda route: route.fulfill(status=404))
     assert started(page, plain.url)[:2] == ["number", "2.5"]
@@ -155,7 +180,7 @@ def test_python_starts_before_all_can_be_imported_and_imports_wait(
 
 
 def test_what_can_not_be_fetched_is_said_at_the_import(page: Page, site_url: str) -> None:
-    page.route(LATE_FILES, lambda route: route.abort())
+    page.route(f"{LATE_FILES}*", lambda route: route.abort())
     desk = Desk(page, site_url)
     desk.until_ready()
     output = desk.run(f"import tabgrad as tg\n{LATER}")

@@ -121,7 +121,7 @@ def test_no_script_of_the_site_is_a_worker_of_ours(site_url: str) -> None:
         for p in files
         if p.parts[0] not in apart
     }
-    assert scripts == {"main.js", "tabgrad-demo.js", "pyodide.mjs", "pyodide.asm.mjs"}
+    assert scripts == {"early.js", "main.js", "tabgrad-demo.js", "pyodide.mjs", "pyodide.asm.mjs"}
     element = (dist / "tabgrad-demo.js").read_text("utf-8")
     assert "new Worker" not in element
     frame = (dist / "tabgrad-frame.html").read_text("utf-8")

@@ -106,16 +106,10 @@ function tidy(outdir, kept) {
   }
 }
 
-const PRELOADED = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
-
-/** The elements of the head that name the files Python is made of, and start loading the first of them. */
+/** The element of the head that names the files Python is made of. */
 function filesOf(python) {
-  const links = PRELOADED.map((name) => {
-    const href = `./python/${python[name].file}`;
-    return `<link rel="preload" href="${href}" as="fetch" crossorigin fetchpriority="low" />`;
-  });
   const names = JSON.stringify(python).replaceAll("<", "\\u003c");
-  return [...links, `<script id="python" type="application/json">${names}</script>`].join("\n    ");
+  return `<script id="python" type="application/json">${names}</script>`;
 }
 
 /**
@@ -131,7 +125,11 @@ export async function build({ outdir, python, wheel, production = true }) {
     ...common,
     metafile: true,
     loader: { ...common.loader, ".woff2": "file" },
-    entryPoints: { main: join(here, "src/main.js"), style: join(here, "styles/style.css") },
+    entryPoints: {
+      early: join(here, "src/early.js"),
+      main: join(here, "src/main.js"),
+      style: join(here, "styles/style.css"),
+    },
     outdir,
     format: "esm",
     minify: production,
@@ -154,6 +152,7 @@ export async function build({ outdir, python, wheel, production = true }) {
       .replace("<!-- {python} -->", filesOf(python))
       .replace("{wheel}", wheel)
       .replace("./style.css", `./assets/${named("style", ".css")}`)
+      .replace("./early.js", `./assets/${named("early", ".js")}`)
       .replace("./main.js", `./assets/${named("main", ".js")}`),
   );
   const copies = ["favicon.svg", "_headers", "element.html", "element.css", "gallery.html"];

@@ -9,4 +9,5 @@ export const keeper = {
     frame.srcdoc = frameDocument;
   },
   python: JSON.parse(document.getElementById("python")?.textContent ?? "{}"),
+  early: Reflect.get(globalThis, Symbol.for("tabgrad.early")),
 };

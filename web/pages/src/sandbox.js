@@ -4,9 +4,12 @@ import { download } from "./download.js";
 
 /** @typedef {import("./messages.js").ToFrame} ToFrame */
 /**
- * @typedef {{ fill(frame: HTMLIFrameElement): void, python: Record<string, { file: string, size: number }> }} Keeper
- *   `fill` gives a frame its document, which keeps the worker; `python` has the names and sizes of the files in
- *   `python/`
+ * @typedef {{
+ *   fill(frame: HTMLIFrameElement): void,
+ *   python: Record<string, { file: string, size: number }>,
+ *   early?: import("./early.js").Early,
+ * }} Keeper  `fill` gives a frame its document, which keeps the worker; `python` has the names and sizes of the
+ *   files in `python/`; `early` those that are on their way
  */
 
 /** The files that Python starts from; it asks for others when it needs them. */
@@ -18,6 +21,7 @@ export class Sandbox {
   constructor(base, keeper, receive) {
     this.base = base;
     this.python = keeper.python;
+    this.early = keeper.early;
     const frame = document.createElement("iframe");
     frame.hidden = true;
     frame.title = "Python";
@@ -71,7 +75,9 @@ export class Sandbox {
   async *pieces(name) {
     const { file = name, size = 0 } = this.python[name] ?? {};
     const url = new URL(`python/${file}`, this.base);
-    const response = await download(url);
+    const early = this.early?.get(name);
+    this.early?.delete(name);
+    const response = await (early ?? download(url));
     if (!response.ok || !response.body) {
       throw new Error(`${url.pathname} is missing (${response.status})`);
     }
