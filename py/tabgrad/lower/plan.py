@@ -20,6 +20,7 @@ from tabgrad.lower.memory import Memory, join_in_place
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import call_of, record_of
 from tabgrad.lower.simplify import build
+from tabgrad.lower.sums import join_products
 from tabgrad.lower.variants import Asked
 from tabgrad.lower.windows import TooLarge, Windows
 
@@ -87,6 +88,7 @@ def _lower(
         limits.choices.begin()
     specs = [raw[i][3] for i in wanted]
     p = build(raw, wanted, moving, limits.decide)
+    join_products(p)
     verify.program(p, specs)
     calls = routines.choose(p, limits)
     alone = routines.apart(calls)
