@@ -8,6 +8,7 @@
 
 import { Encoding } from "./encode.js";
 import { PacketError } from "./ids.js";
+import { keep, recall } from "./kept.js";
 import { VERSION } from "./protocol.js";
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render/i;
@@ -63,6 +64,8 @@ export class Bridge {
     this.blobs = [];
     /** @type {Promise<unknown>} */
     this.settled = Promise.resolve();
+    // What was measured of kernels in earlier sessions.
+    this.kept = "";
     // Only this tells of a loss: writes and submits to a lost device look healthy.
     this.gone = device.lost.then((info) => this.lose(info.message || info.reason || "unknown"));
     device.addEventListener?.("uncapturederror", (event) => {
@@ -213,6 +216,12 @@ export class Bridge {
     if (!this.lost) read.ready.then((code) => code === DONE && recycle());
   }
 
+  /** Keep a text for the next session. @param {string} text */
+  keep(text) {
+    this.kept = text;
+    return keep(text);
+  }
+
   close() {
     this.lost = true;
     this.pinned?.release();
@@ -270,7 +279,7 @@ export async function connect(heap, diagnose = false) {
   if (!gpu) throw new Error("this browser has no WebGPU (navigator.gpu)");
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) throw new Error("this browser has WebGPU, but no adapter for it");
-  const device = await requestDevice(adapter);
+  const [device, kept] = await Promise.all([requestDevice(adapter), recall()]);
   /** @type {Record<string, number>} */
   const limits = {};
   for (const name of [...LIMITS, /** @type {const} */ ("minUniformBufferOffsetAlignment")]) {
@@ -285,5 +294,7 @@ export async function connect(heap, diagnose = false) {
     routines: [],
     adapter: describeAdapter(adapter),
   };
-  return new Bridge(heap, device, hello, diagnose);
+  const bridge = new Bridge(heap, device, hello, diagnose);
+  bridge.kept = kept;
+  return bridge;
 }

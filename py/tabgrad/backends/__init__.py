@@ -3,10 +3,12 @@
 from tabgrad.backends.switches import (
     Backend as Backend,
     CUDABackend as CUDABackend,
+    WebGPUBackend as WebGPUBackend,
     cuda as cuda,
     cudnn as cudnn,
     mkl as mkl,
     mkldnn as mkldnn,
     mps as mps,
     openmp as openmp,
+    webgpu as webgpu,
 )  # fmt: skip

@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from tabgrad.core.settings import on_restore
-from tabgrad.hosts.devices import is_available
+from tabgrad.core.tuning import Tuning
+from tabgrad.hosts.devices import is_available, tune
 
 
 class Backend:
@@ -101,7 +102,42 @@ class CUDABackend(Backend):
     _cudnn: bool
 
 
+class WebGPUBackend(Backend):
+    """The WebGPU backend: whether kernels are measured on the adapter.
+
+    There are several kernels for each product of matrices, and which is fastest depends on the adapter and the
+    sizes. When a plan has run often, they are timed on the adapter, for two seconds of a session at most; the
+    fastest is taken from then on, and remembered for the next session: in the folder `tabgrad` of the user's
+    cache, or in the browser's database. All compute the same values but for the order in which they add, so
+    the last bits may change when a kernel does. `tabgrad.compiler.explain(x)` shows what was chosen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("webgpu")
+
+    def _switch_back(self) -> None:
+        vars(self).update({k: v for k, v in self._switches.items() if k != "benchmark"})
+
+    @property
+    def benchmark(self) -> bool | None:
+        """Whether kernels are measured: True, False, or None, which is True for all adapters but software.
+
+        Set it before the device is used: plans that exist are not measured. With
+        `use_deterministic_algorithms` nothing is measured, and what was is not used.
+
+        >>> import tabgrad as tg
+        >>> tg.backends.webgpu.benchmark = False
+        >>> tg.backends.webgpu.benchmark = None
+        """
+        return Tuning.benchmark
+
+    @benchmark.setter
+    def benchmark(self, value: bool | None) -> None:
+        tune(None if value is None else bool(value), Tuning.deterministic)
+
+
 mps = Backend("mps")
+webgpu = WebGPUBackend()
 cudnn = Backend("cuda")
 mkl = Backend()
 mkldnn = Backend()

@@ -23,7 +23,7 @@ from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello
 # Each file comes after those that it imports.
 _MODULES = (
     "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js",
-    "groups.js", "staging.js", "timing.js", "encode.js", "tabgrad.js",
+    "groups.js", "staging.js", "timing.js", "encode.js", "kept.js", "tabgrad.js",
 )  # fmt: skip
 
 # The results of the bridge's `wait` and `settle`.
@@ -36,6 +36,7 @@ class BrowserHost:
     def __init__(self, bridge: Any) -> None:
         self._bridge = bridge
         self.hello = _hello(bridge.hello.to_py())
+        self.kept = str(bridge.kept)
         self._packet: bytearray | memoryview | None = None
         self.packets = 0
         self.stopped = -1
@@ -104,6 +105,11 @@ class BrowserHost:
         if not self._fault_count():
             return []
         return [Fault(**fault) for fault in self._bridge.takeFaults().to_py()]
+
+    def keep(self, text: str) -> None:
+        """Keep a text for the next session, in the browser's database."""
+        self.kept = text
+        self._bridge.keep(text)
 
     def close(self) -> None:
         """Release the device."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import LostValueError, OutOfMemoryError, user_frame
-from tabgrad.core.graph import Graph, Value
+from tabgrad.core.graph import Graph, Line, Value
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, Spec
 from tabgrad.hosts.answers import Answers, lost_tensor
+from tabgrad.hosts.choosing import Choosing
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.error_reports import ErrorReports
 from tabgrad.hosts.eviction import evict
@@ -47,8 +48,6 @@ HOLD = 0.002
 """Seconds after a packet was sent during which further compiled calls share one packet."""
 MAX_UPLOAD = 32 << 20
 """The most bytes of uploads that wait for the next flush."""
-OFTEN, SELDOM = 40, 4
-"""The expected number of runs of a captured plan, and of any other plan."""
 
 
 class Counters:
@@ -61,7 +60,7 @@ class Counters:
         self.bytes_up = self.bytes_down = 0
 
 
-class DeviceBackend(Answers, RollbackLog):
+class DeviceBackend(Answers, RollbackLog, Choosing):
     """Records ops of one device and runs their plans on its host."""
 
     lock: AbstractContextManager[object] = nullcontext()
@@ -97,6 +96,7 @@ class DeviceBackend(Answers, RollbackLog):
         self.reports = ErrorReports(self)
         RollbackLog.__init__(self)
         self.sender = Sender(self)
+        Choosing.__init__(self)
 
     @property
     def recorder(self) -> DeviceBackend:
@@ -318,12 +318,12 @@ class DeviceBackend(Answers, RollbackLog):
         if stored is None:
             check_count(graph, order)
             evict(self)
-            self.limits.runs = OFTEN if often else SELDOM
-            self.limits.dynamic = dynamic
+            self.prefer(often, dynamic)
             plan = self.lowered(raw, key[1], moving, order)
             check_room(self, plan, order)
             values = self.numbers(plan, order, moving)
-            stored = self.plans[key] = self.store(plan, values, order)
+            lines = [graph.line[n] for n in order]
+            stored = self.plans[key] = self.store(plan, values, lines)
         else:
             values = self.numbers(stored.plan, order, moving)
         inputs = [
@@ -351,7 +351,7 @@ class DeviceBackend(Answers, RollbackLog):
         """Make a plan that is not kept, for nodes that are computed once; return it and its input nodes."""
         graph = self.graph
         check_count(graph, order)
-        self.limits.runs, self.limits.dynamic = SELDOM, None
+        self.prefer(False, None)
         raw, places = self.structure(order, wanted)
         raw, moving = self.slices.find(raw, places, note=False)
         inputs = [n for k, n in enumerate(order) if graph.op[n] is None or k in moving]
@@ -388,8 +388,14 @@ class DeviceBackend(Answers, RollbackLog):
             for k, _ in plan.uniforms
         ]
 
-    def store(self, plan: Plan, values: list[Any], order: list[int]) -> Stored:
-        """Store a plan at the host: its new pipelines, and its list of commands."""
+    def store(
+        self,
+        plan: Plan,
+        values: list[Any],
+        lines: Sequence[Line | None] | Mapping[int, Line | None],
+    ) -> Stored:
+        """Store a plan at the host: its new pipelines, and its list of commands. `lines` has the lines at which
+        its nodes were recorded, by their positions in the plan's graph."""
         self.counters.plans += 1
         pipelines = []
         for kernel in plan.kernels:
@@ -401,8 +407,8 @@ class DeviceBackend(Answers, RollbackLog):
             if number is None:
                 number = self.next
                 self.next += 1
-                lines = {self.graph.line[order[k]] for k in kernel.origins if k >= 0}
-                self.kernels[number] = (kernel.label, kernel.ops, {line for line in lines if line})
+                places = {lines[k] for k in kernel.origins if k >= 0}
+                self.kernels[number] = (kernel.label, kernel.ops, {line for line in places if line})
                 self.encoder.pipeline(
                     number, kernel.label, kernel.source, kernel.bindings, dict(kernel.overrides)
                 )
@@ -411,9 +417,7 @@ class DeviceBackend(Answers, RollbackLog):
             pipelines.append(number)
         own = [n for n, k in zip(pipelines, plan.kernels, strict=True) if not k.routine]
         stored = Stored(self.next, plan, self.reports, frozenset(own))
-        stored.lines = [
-            [self.graph.line[order[k]] for k in kernel.origins if k >= 0] for kernel in plan.kernels
-        ]
+        stored.lines = [[lines[k] for k in kernel.origins if k >= 0] for kernel in plan.kernels]
         self.next += 1
         self.encoder.store(stored.id, max(len(plan.nbytes), 1), stored.commands(pipelines, values))
         return stored
@@ -480,6 +484,8 @@ class DeviceBackend(Answers, RollbackLog):
         self.ahead += 1
         if self.ahead > MAX_AHEAD and self.host.can_block():
             self.wait()
+        if self.probe is not None:
+            self.probe.step()
 
 
 def _dialect(language: str) -> Dialect:

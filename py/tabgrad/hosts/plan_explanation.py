@@ -60,6 +60,9 @@ class ValueExplanation:
     """The bytes of each buffer, by its name in the plan."""
     inputs: dict[str, str] = field(default_factory=dict)
     """The dtype and shape of each buffer that the plan reads but does not compute."""
+    choices: dict[str, str] = field(default_factory=dict)
+    """Which of several variants is taken for a kernel, and whether it was measured here or is the fixed one;
+    empty where kernels are not measured (see `tabgrad.backends.webgpu`)."""
     reason: str | None = None
     """Why there is no plan; None if there is one."""
 
@@ -78,6 +81,7 @@ class ValueExplanation:
             lines.append(f"{name}: {form}{nbytes:,} bytes")
         for i, kernel in enumerate(self.kernels):
             lines += f"kernel {i}: {kernel.summary()}".split("\n")
+        lines += [f"choice for {question}: {chosen}" for question, chosen in self.choices.items()]
         return "\n  ".join(lines)
 
 
@@ -100,7 +104,17 @@ def planned(backend: DeviceBackend, value: Value, spec: Spec) -> ValueExplanatio
             tuple([kernel_of(k, names, graph.line, order) for k in plan.kernels]),
             dict(zip(names, plan.nbytes, strict=True)),
             dict(zip(names, [str(graph.spec[n]) for n in inputs], strict=False)),
+            {question: told(backend, question, its.taken) for question, its in plan.asked.items()},
         )
+
+
+def told(backend: DeviceBackend, question: str, taken: str) -> str:
+    """Say which variant is taken and why.
+
+    It is "measured" if it is the answer to the question, and "fixed" if there is none yet.
+    """
+    answer = backend.choices.answers.get(question)
+    return f"{taken} ({'measured' if answer == taken else 'fixed'})"
 
 
 def named(plan: Plan) -> list[str]:

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from tabgrad.hosts.error_reports import ErrorReports
 
 
+HOT = 16
+"""A plan that has run so often is worth measuring variants of its kernels."""
+
+
 class Stored:
     """A plan that is stored at a host: its list, its last uniform words, and its temporary buffers.
 
     `values` and `zeros` are the numbers of the last run; None if the host may not have them. `home[slot]` is
     the number of the temporary buffer of a slot; slots whose lifetimes don't overlap may share one. `pipelines`
     are those of its kernels, and `lines` tells where the nodes of each were recorded. `captured` counts the
-    compiled calls that replay it, and `gone` says whether the host has lost it.
+    compiled calls that replay it, and `gone` says whether the host has lost it. `runs` counts its runs, and
+    `outdated` is the key of its plan if other variants of its kernels are known to be faster.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class Stored:
         self.lines: list[list[Any]] = []
         self.captured = 0
         self.gone = False
+        self.runs = 0
+        self.outdated: Any = None
         self.words: list[int] = []
         self.values: list[Any] | None = []
         self.zeros: list[bool] = []
@@ -84,6 +91,9 @@ class Stored:
         outputs = {slot: pool.take(self.plan.nbytes[slot]) for slot in self.outputs}
         if not self.plan.kernels:
             return outputs
+        self.runs += 1
+        if self.runs == HOT and self.plan.asked:
+            pool.backend.notice(self)
         temporaries = [pool.take(n) for n in self.sizes]
         slots = [b.id for b in inputs]
         home = self.home

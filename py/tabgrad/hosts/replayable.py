@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from tabgrad.core.graph import Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
+from tabgrad.hosts.renewal import renewed
 from tabgrad.hosts.replay import same
 from tabgrad.lower.ir import FULL
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.pool import Buffer
     from tabgrad.hosts.replay import Stored
     from tabgrad.lower.dynamic import Dynamic
+    from tabgrad.lower.plan import Plan
 
 Step = tuple[Op, Params, Spec]
 View = tuple[int, tuple[Step, ...]]
@@ -98,19 +100,12 @@ class Replayable:
         self.locate(order, [base for base, _ in bases], sources)
         self.outputs, self.fixed = self.recipes(bases, wanted, targets)
         position = {n: k for k, n in enumerate(order)}
-        places = {v.id: position.get(v.id) for v in live if v is not None}
+        self.places = [position.get(v.id) if v is not None else None for v in live]
         self.stored: Stored | None = None
         if wanted:
             self.stored, _, values = backend.prepare(order, list(wanted), True, dynamic)
             self.stored.captured += 1
-            self.live = [
-                [
-                    u
-                    for u, (k, _) in enumerate(self.stored.plan.uniforms)
-                    if v is not None and k == places[v.id]
-                ]
-                for v in live
-            ]
+            self.live = self.uniforms_of(self.stored.plan)
             outputs = self.stored.run(backend.encoder, backend.pool, self.bound(), values)
             self.values = list(values)
             backend.counters.dispatches += self.stored.dispatches
@@ -121,6 +116,27 @@ class Replayable:
         stored = getattr(self, "stored", None)
         if stored is not None:
             stored.captured -= 1
+
+    def uniforms_of(self, plan: Plan) -> list[list[int]]:
+        """Return the uniforms of a plan that each live number sets."""
+        return [
+            [u for u, (k, _) in enumerate(plan.uniforms) if place is not None and k == place]
+            for place in self.places
+        ]
+
+    def renew(self) -> None:
+        """Take the plan with faster variants of its kernels."""
+        old = self.stored
+        assert old is not None
+        found = renewed(self.backend, old, self.values)
+        if found is None:
+            return
+        stored, values = found
+        stored.captured += 1
+        old.captured -= 1
+        if not old.captured:
+            self.backend.encoder.drop([old.id])
+        self.live, self.values, self.stored = self.uniforms_of(stored.plan), values, stored
 
     def recipes(
         self, bases: list[View], wanted: dict[int, int], targets: list[Value]
@@ -245,6 +261,8 @@ class Replayable:
         """Run the plan with these live numbers; return new values for the targets."""
         backend, graph = self.backend, self.backend.graph
         made: list[Value] = []
+        if self.stored is not None and self.stored.outdated is not None:
+            self.renew()
         if self.stored is not None:
             values = list(self.values)
             for uniforms, number in zip(self.live, numbers, strict=True):

@@ -13,6 +13,7 @@ from tabgrad.hosts.commands import (
     Copy,
     Dispatch,
     Drop,
+    Fault,
     Free,
     Pipeline,
     Read,
@@ -53,6 +54,7 @@ class Sender:
         self.began: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self.lost: list[tuple[int, int, str]] = []
         self.under_way: tuple[int, int] | None = None
+        self.aside: list[Fault] = []
         self.time = 0.0
 
     def send(self) -> int:
@@ -114,7 +116,7 @@ class Sender:
             if host.stopped < 0:
                 return submits
             encoder.cut(encoder.start + host.stopped)
-            faults = host.faults()
+            faults = self.new_faults()
         error = error_with_context(self.backend, faults[0])
         if isinstance(error, DeviceLostError):
             forget(self.backend)
@@ -167,9 +169,19 @@ class Sender:
                         f"The failure was: {why}"
                     )
 
+    def put_aside(self, faults: Sequence[Fault]) -> None:
+        """Keep faults that were found beside the program's packets, and are not those of a trial, for later."""
+        self.aside += faults if self.backend.probe is None else self.backend.probe.own(faults)
+
+    def new_faults(self) -> list[Fault]:
+        """Return the faults since the last call, but for those of trials."""
+        self.put_aside(self.host.faults())
+        found, self.aside = self.aside, []
+        return found
+
     def raise_faults(self, cause: BaseException | None = None) -> None:
         """Raise the first fault of the host; do nothing if there is none."""
-        faults = self.host.faults()
+        faults = self.new_faults()
         if not faults:
             if self.host.lost:
                 forget(self.backend)

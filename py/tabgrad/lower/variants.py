@@ -27,10 +27,11 @@ class Asked:
 
 
 class Choices:
-    """The answers that are known, and the questions of the plan that is lowered."""
+    """The known `answers`, the questions that are `skipped`, and those `asked` by the plan that is lowered."""
 
     def __init__(self, answers: Mapping[str, str] | None = None) -> None:
         self.answers = dict(answers or {})
+        self.skipped: set[str] = set()
         self.asked: dict[str, Asked] = {}
 
     def begin(self) -> None:

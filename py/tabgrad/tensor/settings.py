@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabgrad.core.settings import setting
+from tabgrad.hosts.devices import fix_choices
 
 
 @setting
@@ -27,8 +28,13 @@ def get_float32_matmul_precision() -> str:
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Remember the wish; every algorithm here is deterministic, so the same seed gives the same bits."""
+    """Fix every choice among kernels, so that adapters of one kind compute the same bits in each session.
+
+    Every algorithm here is deterministic: the same kernels give the same bits. Which kernels compute a product
+    depends on what was measured on the adapter (see `tabgrad.backends.webgpu`), unless this is on.
+    """
     _Settings.deterministic = bool(mode)
+    fix_choices(bool(mode))
     _Settings.warn_only = bool(warn_only)
 
 

@@ -1,0 +1,22 @@
+"""Whether kernels are chosen by measuring them; `tabgrad.backends.webgpu` sets it."""
+
+from __future__ import annotations
+
+from tabgrad.core.settings import setting
+
+
+@setting
+class Tuning:
+    """The settings."""
+
+    benchmark: bool | None = None
+    """Whether variants of kernels are timed on the adapter: None for all adapters but software."""
+    deterministic = False
+    """Whether every choice is the fixed one, so that all adapters of one kind compute the same bits."""
+
+
+def measures(software: bool) -> bool:
+    """Whether an adapter's kernels are chosen by measuring them."""
+    if Tuning.deterministic:
+        return False
+    return not software if Tuning.benchmark is None else Tuning.benchmark

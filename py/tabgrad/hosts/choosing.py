@@ -1,0 +1,65 @@
+"""What a device prefers for its next plan: by its expected runs, and by what was measured on the adapter."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from tabgrad.core.tuning import measures
+from tabgrad.lower.variants import Choices
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.host import Host
+    from tabgrad.hosts.probing import Probe
+    from tabgrad.hosts.replay import Stored
+    from tabgrad.lower.dialect import Dialect
+    from tabgrad.lower.dynamic import Dynamic
+    from tabgrad.lower.limits import Limits
+
+OFTEN, SELDOM = 40, 4
+"""The expected number of runs of a captured plan, and of any other plan."""
+
+
+class Choosing:
+    """The part of a backend that knows preferences. `probe` measures, once a plan has run often."""
+
+    host: Host
+    limits: Limits
+    dialect: Dialect
+    lock: AbstractContextManager[object]
+
+    def __init__(self) -> None:
+        self.known: Choices | None = None
+        self.probe: Probe | None = None
+
+    def prefer(self, often: bool, dynamic: Dynamic | None) -> None:
+        """Set the preferences for the next plan."""
+        limits = self.limits
+        limits.runs, limits.dynamic = OFTEN if often else SELDOM, dynamic
+        limits.choices = None
+        if self.dialect.templates and measures(limits.software):
+            limits.choices = self.choices
+
+    @property
+    def choices(self) -> Choices:
+        """The variants of kernels that are known to be the fastest ones here."""
+        if self.known is None:
+            from tabgrad.hosts.kept_answers import load
+
+            self.known = Choices(load(self.host))
+        return self.known
+
+    def choose_anew(self) -> None:
+        """Lower plans again that have made choices, because what they may choose has changed."""
+        from tabgrad.hosts.renewal import outdate
+
+        with self.lock:
+            outdate(self)  # type: ignore[arg-type]
+
+    def notice(self, stored: Stored) -> None:
+        """Note that a plan runs often: the variants of its kernels may be measured."""
+        if self.probe is None:
+            from tabgrad.hosts.probing import Probe
+
+            self.probe = Probe(self)  # type: ignore[arg-type]
+        self.probe.notice(stored)

@@ -1,0 +1,277 @@
+"""A trial: the variants of one kernel run in turn on a device, on buffers of their own, and are timed.
+
+What runs is a stand-in for the plan that asked: the op itself, with the views that it reads through. Variants
+stand beside the fixed one in each packet, so that other work on the device delays both. A variant that does
+not compile, or whose numbers differ from those of the fixed one, is out.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.hosts.encoder import Encoder
+from tabgrad.hosts.replay import Stored
+from tabgrad.lower.ir import FULL, RawNode
+from tabgrad.lower.plan import Plan, lower
+from tabgrad.lower.variants import Choices
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.lower.variants import Asked
+
+MOST_BYTES = 256 << 20
+"""The most bytes of buffers of a trial."""
+MOST_NODES = 24
+"""The most element-wise ops that a stand-in has before its op."""
+LONGEST = 0.05
+"""The most seconds that one run of the fixed variant may take."""
+ENOUGH = 0.004
+"""How many seconds of runs are measured of each variant, at least two runs and at most MOST_RUNS."""
+MOST_RUNS = 20
+"""The most runs of a variant in one packet."""
+PATTERN = 1 << 14
+"""The elements that inputs are filled with, again and again."""
+LOOKED_AT = 1024
+"""How many neighbouring elements are compared in each of four places of a result."""
+CLOSE = 1e-3
+"""The difference between variants that rounding may make, in parts of the largest number."""
+
+
+def stand_ins(raw: Sequence[RawNode], origin: int) -> Iterator[tuple[RawNode, ...]]:
+    """List small programs whose last node is node `origin` of a graph, what it reads being inputs: first
+    without the element-wise ops before it, then with them."""
+    for through in (("view",), ("view", "elementwise")):
+        order: list[int] = []
+        stack = [(origin, False)]
+        seen: set[int] = set()
+        while stack:
+            i, ready = stack.pop()
+            op, _, srcs, _ = raw[i]
+            if ready:
+                order.append(i)
+            elif i not in seen:
+                seen.add(i)
+                stack.append((i, True))
+                if op is not None and (i == origin or op.family in through):
+                    stack.extend((s, False) for s in reversed(srcs))
+        if len(order) > MOST_NODES:
+            continue
+        at = {n: k for k, n in enumerate(order)}
+        yield tuple(
+            (op, params, tuple([at[s] for s in srcs]), spec)
+            if op is FULL or all(s in at for s in srcs)
+            else (None, None, (), spec)
+            for op, params, srcs, spec in (raw[i] for i in order)
+        )
+
+
+@dataclass
+class Measured:
+    """How a variant did: its seconds, and those of the fixed one in the same packet."""
+
+    name: str
+    seconds: float
+    beside: float
+
+    @property
+    def ratio(self) -> float:
+        """Its time in times of the fixed variant's."""
+        return self.seconds / self.beside if self.beside > 0 else math.inf
+
+
+class Trial:
+    """The trial of one question. `packets` gives each packet, and is sent the bytes of the answers to it.
+
+    `number` makes new ids of buffers, pipelines and lists.
+    """
+
+    def __init__(
+        self, backend: DeviceBackend, question: str, asked: Asked, raw: Sequence[RawNode],
+        number: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self.backend, self.question, self.number = backend, question, number
+        self.plans: dict[str, Plan] = {}
+        self.fixed = ""
+        self.buffers: list[int] = []
+        self.slots: list[int] = []
+        self.lists: list[int] = []
+        self.pipelines: dict[Any, int] = {}
+        self.measured: list[Measured] = []
+        for program in stand_ins(raw, asked.origin):
+            first = self.lowered(program, None)
+            found = first.asked.get(question)
+            if found is not None and self.can_run(first):
+                self.fixed, self.program = found.taken, program
+                self.names = [name for name in found.names() if name != self.fixed]
+                self.plans[self.fixed] = first
+                break
+
+    @property
+    def possible(self) -> bool:
+        """Whether a stand-in asks the same question."""
+        return bool(self.fixed)
+
+    def lowered(self, program: Sequence[RawNode], name: str | None) -> Plan:
+        """Lower a stand-in, with this answer to the question."""
+        backend = self.backend
+        known = {k: v for k, v in backend.choices.answers.items() if k != self.question}
+        answers: Mapping[str, str] = known if name is None else {**known, self.question: name}
+        limits = replace(backend.limits, dynamic=None, runs=1000, choices=Choices(answers))
+        return lower(program, (len(program) - 1,), backend.dialect, limits)
+
+    def can_run(self, plan: Plan) -> bool:
+        """Whether a plan needs nothing but a moderate amount of memory and its kernels."""
+        return (
+            sum(plan.nbytes) <= MOST_BYTES
+            and max(plan.nbytes) <= self.backend.pool.most
+            and plan.errors < 0
+            and bool(plan.kernels)
+            and not any(k.routine or k.spans for k in plan.kernels)
+        )
+
+    # -- packets -----------------------------------------------------------------------------------
+
+    def begin(self, e: Encoder, runs: int) -> list[int]:
+        """Write the packet that makes the buffers and runs the fixed variant; return its tokens."""
+        plan = self.plans[self.fixed]
+        for nbytes in plan.nbytes:
+            self.buffers.append(self.number())
+            e.alloc(self.buffers[-1], nbytes)
+        self.slots = self.buffers[:]
+        leaves = [spec for op, _, _, spec in self.program if op is None]
+        for spec, buffer, nbytes in zip(leaves, self.buffers, plan.nbytes, strict=False):
+            fill(
+                e,
+                buffer,
+                nbytes,
+                pattern(spec.dtype, self.backend.dialect.stored_bytes(spec.dtype)),
+            )
+        return [self.timed(e, plan, runs, self.slots)]
+
+    def one(self, e: Encoder, name: str, runs: int) -> list[int]:
+        """Write the packet that runs the fixed variant and another; return its tokens."""
+        fixed = self.plans[self.fixed]
+        plan = self.plans.get(name) or self.lowered(self.program, name)
+        if plan.asked[self.question].taken != name or not self.can_run(plan):
+            return []
+        self.plans[name] = plan
+        result = plan.outputs[0][0]
+        slots = self.buffers[: plan.inputs]
+        for nbytes in plan.nbytes[plan.inputs :]:
+            slots.append(self.number())
+            self.buffers.append(slots[-1])
+            e.alloc(slots[-1], nbytes)
+        tokens = [self.timed(e, fixed, runs, self.slots), self.timed(e, plan, runs, slots)]
+        for buffer in (self.slots[fixed.outputs[0][0]], slots[result]):
+            for at, nbytes in self.places():
+                tokens.append(self.number())
+                e.read(tokens[-1], buffer, at, nbytes)
+        return tokens
+
+    def places(self) -> list[tuple[int, int]]:
+        """Choose the parts of a result that are compared: (first byte, bytes)."""
+        spec = self.program[-1][3]
+        total = self.backend.dialect.nbytes(spec.dtype, spec.size)
+        nbytes = min(total, LOOKED_AT * 4)
+        starts = {(total - nbytes) * k // 3 & -16 for k in range(3)} | {total - nbytes & -4}
+        return [(at, nbytes) for at in sorted(starts)]
+
+    def timed(self, e: Encoder, plan: Plan, runs: int, slots: Sequence[int]) -> int:
+        """Add a timed list of so many runs of a plan, after its new pipelines; return its token."""
+        numbers = []
+        for kernel in plan.kernels:
+            key = (kernel.source, kernel.bindings, kernel.overrides)
+            if key not in self.pipelines:
+                self.pipelines[key] = self.number()
+                e.pipeline(
+                    self.pipelines[key], kernel.label, kernel.source, kernel.bindings,
+                    dict(kernel.overrides),
+                )  # fmt: skip
+            numbers.append(self.pipelines[key])
+        values = [0.5 if k.__class__ is int and k >= 0 else -1 - k for k, _ in plan.uniforms]
+        stored = Stored(self.number(), plan, self.backend.reports)
+        self.lists.append(stored.id)
+        e.store(stored.id, len(plan.nbytes), stored.commands(numbers, values) * runs)
+        token = self.number()
+        e.timed_replay(token, stored.id, slots)
+        return token
+
+    def end(self, e: Encoder) -> None:
+        """Write the packet that drops everything."""
+        if self.lists:
+            e.drop(self.lists)
+        if self.pipelines:
+            e.drop_pipelines(list(self.pipelines.values()))
+        if self.buffers:
+            e.free(self.buffers)
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def note(self, name: str, runs: int, answers: Sequence[bytes]) -> None:
+        """Take the answers to the packet of `one`: the times of a variant that agrees with the fixed one."""
+        first, second, *parts = answers
+        half = len(parts) // 2
+        if all(self.agree(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)):
+            beside = seconds(first, len(self.plans[self.fixed].kernels), runs)
+            took = seconds(second, len(self.plans[name].kernels), runs)
+            self.measured.append(Measured(name, took, beside))
+
+    def agree(self, a: bytes, b: bytes) -> bool:
+        """Whether parts of two results are the same but for rounding."""
+        dtype = self.program[-1][3].dtype
+        if not (dtype.is_floating_point or dtype.is_complex):
+            return a == b
+        half = self.backend.dialect.stored_bytes(dtype) == 2
+        letter = "e" if half else "f"
+        x, y = (struct.unpack(f"<{len(p) // struct.calcsize(letter)}{letter}", p) for p in (a, b))
+        largest = max(map(abs, x), default=0.0)
+        close = CLOSE * 32 if half or dtype is dt.bfloat16 else CLOSE
+        # a nan is not less
+        return all(abs(p - q) <= close * largest for p, q in zip(x, y, strict=True))
+
+
+def seconds(answer: bytes, kernels: int, runs: int) -> float:
+    """Compute the seconds of one run from the times of the dispatches of several; the first run is left out.
+
+    >>> seconds(array("Q", [0, 9000, 10000, 12000, 20000, 21000]).tobytes(), 1, 3)
+    1.5e-06
+    """
+    ticks = memoryview(answer).cast("Q").tolist()
+    spent = [max(b - a, 0) for a, b in zip(ticks[::2], ticks[1::2], strict=True)]
+    rest = spent[kernels:] if runs > 1 else spent
+    return 1e-9 * sum(rest) / max(runs - 1, 1)
+
+
+def runs_for(once: float) -> int:
+    """Choose how often a variant runs in a packet, given the seconds of one run of the fixed one."""
+    return 1 + max(2, min(MOST_RUNS, math.ceil(ENOUGH / max(once, 1e-6))))
+
+
+def pattern(dtype: dt.DType, width: int) -> bytes:
+    """Make elements to fill an input with: numbers between -1 and 1, or 0 to 3."""
+    mixed = [(k * 2654435761 >> 7) % 2003 / 1001 - 1 for k in range(PATTERN)]
+    if dtype.is_floating_point or dtype.is_complex:
+        return struct.pack(f"<{PATTERN}{'e' if width == 2 else 'f'}", *mixed)
+    if dtype is dt.bool_:
+        return array("I", [k >> 3 & 1 for k in range(PATTERN)]).tobytes()
+    return array("I", [(k * 2654435761 >> 9) % 4 for k in range(PATTERN)]).tobytes()
+
+
+def fill(e: Encoder, buffer: int, nbytes: int, data: bytes) -> None:
+    """Add the commands that fill a buffer with data, repeated."""
+    size = (nbytes + 3) & -4
+    done = min(len(data), size)
+    e.write(buffer, 0, data[:done])
+    while done < size:
+        part = min(done, size - done)
+        e.copy(buffer, 0, buffer, done, part)
+        done += part
+
+
+__all__ = ["Measured", "Trial", "runs_for", "seconds", "stand_ins"]
