@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
-from tabgrad.core.tuning import Tuning
 from tabgrad.hosts import kept_answers, probing
 from tabgrad.hosts.commands import Adapter
 from tabgrad.hosts.replay import HOT
 from tabgrad.hosts.trial import stand_ins
+from tabgrad.hosts.tuning import Tuning
 from tabgrad.lower import tiles
 from tabgrad.lower.variants import Choices
 from tests.lower import recorder

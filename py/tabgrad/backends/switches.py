@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from tabgrad.core.settings import on_restore
-from tabgrad.core.tuning import Tuning
-from tabgrad.hosts.devices import is_available, tune
+from tabgrad.hosts.devices import is_available
+from tabgrad.hosts.tuning import Tuning, tune
 
 
 class Backend:

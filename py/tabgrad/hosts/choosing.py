@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from tabgrad.core.tuning import measures
+from tabgrad.hosts.tuning import measures
 from tabgrad.lower.variants import Choices
 
 if TYPE_CHECKING:

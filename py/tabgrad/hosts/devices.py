@@ -20,7 +20,6 @@ from tabgrad.core.errors import (
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
 from tabgrad.core.trace import MODE, Mode
-from tabgrad.core.tuning import Tuning
 from tabgrad.hosts import host
 from tabgrad.hosts.backend import Backend
 
@@ -412,21 +411,6 @@ def connected() -> list[Device]:
         for d in _DEVICES.values()
         if d._backend is not None and not getattr(type(d._backend), "gone", False)
     ]
-
-
-def fix_choices(mode: bool) -> None:
-    """Set whether every choice among kernels is the fixed one."""
-    tune(Tuning.benchmark, mode)
-
-
-def tune(benchmark: bool | None, deterministic: bool) -> None:
-    """Set how kernels are chosen; plans with others are lowered again."""
-    if (Tuning.benchmark, Tuning.deterministic) == (benchmark, deterministic):
-        return
-    Tuning.benchmark, Tuning.deterministic = benchmark, deterministic
-    for where in connected():
-        if where.recorder is not None:
-            where.recorder.choose_anew()
 
 
 @on_restore

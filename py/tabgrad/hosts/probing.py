@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import HostError
-from tabgrad.core.tuning import measures
 from tabgrad.hosts import kept_answers
 from tabgrad.hosts.commands import TIMERS, Fault
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.host import in_browser
 from tabgrad.hosts.renewal import outdate
 from tabgrad.hosts.trial import LONGEST, Trial, runs_for, seconds
+from tabgrad.hosts.tuning import measures
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend

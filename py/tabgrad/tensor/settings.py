@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tabgrad.core.settings import setting
-from tabgrad.hosts.devices import fix_choices
 
 
 @setting
@@ -33,8 +32,10 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     Every algorithm here is deterministic: the same kernels give the same bits. Which kernels compute a product
     depends on what was measured on the adapter (see `tabgrad.backends.webgpu`), unless this is on.
     """
+    from tabgrad.hosts.tuning import Tuning, tune
+
     _Settings.deterministic = bool(mode)
-    fix_choices(bool(mode))
+    tune(Tuning.benchmark, bool(mode))
     _Settings.warn_only = bool(warn_only)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabgrad.core.settings import setting
+from tabgrad.hosts.devices import connected
 
 
 @setting
@@ -20,3 +21,13 @@ def measures(software: bool) -> bool:
     if Tuning.deterministic:
         return False
     return not software if Tuning.benchmark is None else Tuning.benchmark
+
+
+def tune(benchmark: bool | None, deterministic: bool) -> None:
+    """Set how kernels are chosen; plans with others are lowered again."""
+    if (Tuning.benchmark, Tuning.deterministic) == (benchmark, deterministic):
+        return
+    Tuning.benchmark, Tuning.deterministic = benchmark, deterministic
+    for where in connected():
+        if where.recorder is not None:
+            where.recorder.choose_anew()
