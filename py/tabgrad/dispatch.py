@@ -66,20 +66,36 @@ _CPU = _device("cpu")
 _run: Any = None
 
 
-def in_one_pass(fn: Any, args: tuple[Any, ...]) -> Any:
-    """Return fn(*args) if NumPy can compute the formula of element-wise ops in one pass, else None."""
+def at_once(fn: Any, args: tuple[Any, ...]) -> Any:
+    """Return fn(*args) if the formula runs as a chain of NumPy's calls, else None."""
     global _run
     mode = trace.MODE.get()
     if not mode.plain or args[0].device is not _CPU:
         return None
     if _run is None:
-        from tabgrad.hosts.blocks import in_one_pass as run
+        from tabgrad.hosts.formulas import at_once as run
 
         _run = run
     return _run(fn, args, mode)
 
 
-trace._Base.in_one_pass = staticmethod(in_one_pass)
+def formed(op: Op, args: tuple[Any, ...], params: Params) -> Any:
+    """Compute a form on `cpu` if nothing is to be recorded, else return None."""
+    mode = trace.MODE.get()
+    if not mode.plain:
+        return None
+    for a in args:
+        if a.device is not _CPU or a.owner is not None or (a.tracked and mode.grad):
+            return None
+        if a.alias is not None:
+            a.alias.refresh(a)
+    values, specs = tuple([a.value for a in args]), tuple([a.spec for a in args])
+    value, spec = _CPU.backend.run(op, values, specs, params)
+    return trace._Base.wrap(value, spec, _CPU)
+
+
+trace._Base.formed = staticmethod(formed)
+trace._Base.at_once = staticmethod(at_once)
 _CONSTANTS: dict[Any, Any] = {}
 REMEMBERED = -1
 """The version of a cached constant, which is shared and never written to."""

@@ -12,8 +12,8 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, uses
 from tabgrad.core.promotion import accumulate, call, cast as cast_to, single
 from tabgrad.core.shape import without
-from tabgrad.core.spec import Params, Spec, spec
-from tabgrad.core.trace import bind, constant, in_one_pass
+from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params, spec
+from tabgrad.core.trace import at_once, bind, constant, formed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -172,7 +172,7 @@ class Elementwise(Op):
             if not need or rule is None:
                 found.append(None)
                 continue
-            done = None if params else in_one_pass(rule, (ct, *inputs, y))
+            done = None if params else at_once(rule, (ct, *inputs, y))
             found.append(rule(ct, *inputs, y, **params) if done is None else done)
         return tuple(found)
 
@@ -290,7 +290,8 @@ class Reduction(Op):
     """Combines the elements along the static parameter `axes`, and drops these axes.
 
     `kind` names the combination ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin").
-    `derivative(dx, x, y, axes)` is the jvp; None means that there is none. Only sum is linear.
+    `derivative(dx, x, y, axes)` is the jvp; None means that there is none. Only sum is linear. Of another,
+    `pull(ct, x, y, axes)` may give the vjp where that takes less than to transpose the jvp.
     """
 
     family = "reduction"
@@ -298,12 +299,13 @@ class Reduction(Op):
     def setup(  # type: ignore[override]
         self, *, kind: str | None = None, derivative: Rule | str | None = "unsaid",
         transpose: Rule | None = None, result: str = "same", kinds: str = "iuf", domain: Domain = (-2.0, 2.0),
+        pull: Rule | None = None,
     ) -> None:  # fmt: skip
         """Store the facts of a reduction."""
         require(self, kind=kind)
         if isinstance(derivative, str):
             raise RegistryError(f"{self.name}: say `derivative=None` if there is none")
-        self.kind, self.derivative, self.transpose = kind, derivative, transpose
+        self.kind, self.derivative, self.transpose, self.pull = kind, derivative, transpose, pull
         self.linear = transpose is not None
         self.result, self.kinds, self.domain = result, kinds, domain
 
@@ -339,10 +341,12 @@ class Reduction(Op):
 
     @property
     def vjp(self) -> Rule | None:  # type: ignore[override]
-        """The declared transpose of a linear reduction; None for others, whose jvp is transposed."""
-        return self._vjp if self.transpose is not None else None
+        """The declared transpose or pull; None for others, whose jvp is transposed."""
+        return self._vjp if self.transpose is not None or self.pull is not None else None
 
     def _vjp(self, ct: Tensor, needs: Needs, inputs: Inputs, y: Result, params: Params) -> Any:
+        if self.pull is not None:
+            return (self.pull(ct, inputs[0], y, **params),)
         assert self.transpose is not None
         return (self.transpose(ct, inputs[0], **params),)
 
@@ -462,6 +466,33 @@ class KernelOp(Op):
     def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
         """Apply the declared rule."""
         return self.batching(size, args, dims, **params)
+
+
+class Form(Op):
+    """A composition of ops that `cpu` computes by one function of arrays, where nothing is to be recorded.
+
+    `compute` gives its result, of the spec of the operand number `like`, or None where the ops must do it. It
+    has no derivative and no kernel, and no program can name it.
+    """
+
+    family = "form"
+
+    def __init__(self, fn: Callable[..., Any], like: int) -> None:
+        self.fn, self.name, self.like = fn, fn.__name__.lower(), like
+        self.specs, self.runs = {}, {}
+
+    def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
+        """Take the spec of one operand."""
+        return specs[self.like]
+
+    def compute(self, *args: Tensor, **params: Any) -> Any:
+        """Return the result for these tensors, or None."""
+        return formed(self, args, intern_params(params) if params else NO_PARAMS)
+
+
+def form(like: int = 0) -> Callable[[Callable[..., Any]], Form]:
+    """Declare a form; see Form."""
+    return lambda fn: Form(fn, like)
 
 
 def _decorator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
@@ -18,6 +19,18 @@ class _NumPy:
                 "elsewhere: pip install numpy"
             ) from e
         value = getattr(numpy, name)
+        setattr(self, name, value)
+        return value
+
+
+class Late:
+    """Stands for a module, here one of bodies in NumPy, until the first attribute is read."""
+
+    def __init__(self, name: str) -> None:
+        self.__name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_module(self.__name), name)
         setattr(self, name, value)
         return value
 

@@ -167,7 +167,8 @@ class _Base:
     process: Callable[[Op, tuple[Tensor, ...], Params, Mode], Tensor]
     wrap: Callable[..., Tensor]
     operand: Callable[..., Tensor]
-    in_one_pass: Callable[[Callable[..., Any], tuple[Any, ...]], Any]
+    formed: Callable[[Op, tuple[Any, ...], Params], Any]
+    at_once: Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 
 def install(
@@ -207,9 +208,14 @@ def filled(value: complex, spec: Spec, device: Device) -> Tensor:
     return _Base.wrap(device.backend.constant(value, spec), spec, device)
 
 
-def in_one_pass(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Return fn(*args), or None where a formula of element-wise ops is no faster as one: call it then."""
-    return _Base.in_one_pass(fn, args)
+def at_once(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Return fn(*args), or None where a formula of ops is no faster as one: call it then."""
+    return _Base.at_once(fn, args)
+
+
+def formed(op: Op, args: tuple[Any, ...], params: Params) -> Any:
+    """Compute a form of these tensors, or return None where its ops must do it."""
+    return _Base.formed(op, args, params)
 
 
 def zeros_like(x: Box | ShapeOnly) -> Tensor:

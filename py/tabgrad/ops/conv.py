@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
-from tabgrad.core.lazy_numpy import np
+from tabgrad.core.lazy_numpy import Late, np
 from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.core.shape import size, strides as row_major
 from tabgrad.core.trace import zeros_like
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 Pairs = tuple[tuple[int, int], ...]
+conv_numpy: Any = Late("tabgrad.ops.conv_numpy")
 FEW = 1 << 14
 """The most elements of windows that are copied one by one."""
 
@@ -215,8 +216,6 @@ def _large(
     groups: int,
 ) -> Array | None:  # fmt: skip
     """Convolve as large arrays are; None where strides and zeros between elements come together."""
-    from tabgrad.ops import conv_numpy
-
     if all(e == 1 for e in lhs_dilations):
         return conv_numpy.convolve(x, w, y, strides, padding, dilations, groups)
     if all(s == 1 for s in strides):

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType
-from tabgrad.core.families import reduction
-from tabgrad.core.lazy_numpy import np
+from tabgrad.core.families import form, reduction
+from tabgrad.core.lazy_numpy import Late, np
 from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.ops.elementwise import cast, where
 from tabgrad.ops.indexing import iota, iota_along
@@ -18,6 +18,9 @@ from tabgrad.ops.view import expand, reshape, spread
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
+pooling_numpy: Any = Late("tabgrad.ops.pooling_numpy")
+FEW, SHORT = 1 << 13, 16
+"""From more elements than FEW, a last axis that is SHORT is reduced by operations on all others."""
 ONE_BY_ONE = 1024
 """The most float32 numbers that are added up one after the other."""
 
@@ -35,7 +38,23 @@ def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
     """Compute the sum over `axes`."""
+    if x.size > FEW and x.shape[-1] <= SHORT and axes == (x.ndim - 1,):
+        return _over_few(np.add, x)
     return np.add.reduce(x, axes, summing(x, axes)).astype(x.dtype, copy=False)
+
+
+def _over_few(fold: Any, x: Array) -> Array:
+    """Reduce a short last axis, whose elements NumPy would take one by one for each result."""
+    y = np.copy(x[..., 0])
+    for k in range(1, x.shape[-1]):
+        fold(y, x[..., k], out=y)
+    return y
+
+
+def _extreme(fold: Any, x: Array, axes: Ints) -> Array:
+    if x.size > FEW and x.shape[-1] <= SHORT and axes == (x.ndim - 1,):
+        return _over_few(fold, x)
+    return fold.reduce(x, axes)
 
 
 def summing(x: Array, axes: Ints) -> Any:
@@ -79,19 +98,19 @@ def _extreme_derivative(dx: Tensor, x: Tensor, y: Tensor, *, axes: Ints) -> Tens
 @reduction(kind="max", derivative=_extreme_derivative, kinds="biuf")
 def reduce_max(x: Operand, *, axes: Ints) -> Array:
     """Compute the maximum over `axes`, nan where there is one; ties share the derivative equally."""
-    return np.maximum.reduce(x, axes)
+    return _extreme(np.maximum, x, axes)
 
 
 @reduction(kind="max", derivative=None, kinds="biuf")
 def peak(x: Operand, *, axes: Ints) -> Array:
     """Compute the maximum over `axes` as a constant without derivative, which keeps exp() in range."""
-    return np.maximum.reduce(x, axes)
+    return _extreme(np.maximum, x, axes)
 
 
 @reduction(kind="min", derivative=_extreme_derivative, kinds="biuf")
 def reduce_min(x: Operand, *, axes: Ints) -> Array:
     """Compute the minimum over `axes`, nan where there is one; ties share the derivative equally."""
-    return np.minimum.reduce(x, axes)
+    return _extreme(np.minimum, x, axes)
 
 
 @reduction(kind="any", derivative=None, result="bool", kinds="b")
@@ -168,10 +187,27 @@ def _line(x: Tensor, shape: Ints, axis: int) -> Tensor:
     return spread.bind(x, shape=shape, axes=tuple(i for i in range(len(shape)) if i != axis))
 
 
-@reduction(kind="max", derivative=_first_derivative, kinds="biuf")
+def _first_pull(
+    ct: Tensor, x: Tensor, y: Tensor, *, axes: Ints, padded: tuple[Ints, ...] = ()
+) -> Tensor:
+    found = first_pull.compute(ct, x, y, axis=axes[0], padded=padded)
+    if found is not None:
+        return found
+    (axis,) = axes
+    place = first_place(x, y, axis, padded)
+    return where(eq(keep(place, x, axes), iota_along(x, axis)), keep(ct, x, axes), 0)
+
+
+@form(like=1)
+def first_pull(ct: Array, x: Array, y: Array, *, axis: int, padded: tuple[Ints, ...]) -> Array:
+    """Give each first maximum its cotangent, and what is no maximum 0; of nan, the last counts."""
+    return pooling_numpy.first_pull(ct, x, y, axis, padded)
+
+
+@reduction(kind="max", derivative=_first_derivative, pull=_first_pull, kinds="biuf")
 def first_max(x: Operand, *, axes: Ints, padded: tuple[Ints, ...] = ()) -> Array:
     """Compute the maximum along the one axis in `axes`; only its `first_place` gets the derivative.
 
     `padded` describes windows over a padded input, see `inside`; padding gets no derivative.
     """
-    return np.maximum.reduce(x, axes)
+    return _extreme(np.maximum, x, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,21 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
 )
 def reshape(x: Operand, *, shape: Ints) -> Array:
     """Give the same elements another shape, in row-major order."""
+    if x.size > FEW and x.shape[-1] <= SHORT and not x.flags.c_contiguous:
+        x = _packed(x)
     return x.reshape(shape)
+
+
+FEW, SHORT = 1 << 13, 16
+
+
+def _packed(x: Array) -> Array:
+    """Copy many elements in row-major order; NumPy alone would copy as many at once as the last axis has."""
+    last = next((k for k in range(x.ndim) if math.prod(x.shape[k:]) <= SHORT), x.ndim)
+    out = np.empty(x.shape, x.dtype)
+    for at in itertools.product(*map(range, x.shape[last:])):
+        out[(..., *at)] = x[(..., *at)]
+    return out
 
 
 # -- permute ---------------------------------------------------------------------------------------

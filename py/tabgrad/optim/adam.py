@@ -19,7 +19,7 @@ from tabgrad.optim.optimizer import (
     number_of,
 )
 from tabgrad.optim.sgd import decayed, shrunk
-from tabgrad.tensor.chained import one_pass
+from tabgrad.tensor.chained import chained
 
 Tensor = tg.Tensor
 Betas = tuple[Any, Any]
@@ -52,17 +52,17 @@ def check_betas(betas: tuple[Any, Any], chosen: dict[str, Any]) -> None:
             raise ValueError(f"Tensor betas[{i}] must be 1-element, got shape {tuple(beta.shape)}")
 
 
-@one_pass
+@chained
 def _nearer(m: Tensor, g: Tensor, share: Tensor) -> Tensor:
     return m + share * (g - m)
 
 
-@one_pass
+@chained
 def _mean_square(v: Tensor, g: Tensor, beta: Any, rest: Any) -> Tensor:
     return beta * v + rest * (g * g)
 
 
-@one_pass
+@chained
 def _stepped(w: Tensor, m: Tensor, v: Tensor, size: Tensor, scale: Tensor, eps: float) -> Tensor:
     return w - size * (m / (v.sqrt() * scale + eps))
 

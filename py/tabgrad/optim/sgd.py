@@ -5,23 +5,23 @@ from __future__ import annotations
 import tabgrad as tg
 from tabgrad.optim.flat import Flat
 from tabgrad.optim.optimizer import Group, Optimizer, Params, check_lr, flags, nonnegative
-from tabgrad.tensor.chained import one_pass
+from tabgrad.tensor.chained import chained
 
 Tensor = tg.Tensor
 
 
-@one_pass
+@chained
 def combined(x: Tensor, y: Tensor, share: Tensor | float) -> Tensor:
     """Return x + share · y."""
     return x + share * y
 
 
-@one_pass
+@chained
 def _without(w: Tensor, g: Tensor, share: Tensor) -> Tensor:
     return w - share * g
 
 
-@one_pass
+@chained
 def _gathered(v: Tensor, g: Tensor, momentum: Tensor) -> Tensor:
     return momentum * v + g
 

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tabgrad.core.dtype import DType, get_default_dtype
 from tabgrad.core.shape import Size
-from tabgrad.core.trace import MODE, Box, in_one_pass
+from tabgrad.core.trace import MODE, Box
 from tabgrad.hosts.devices import device
 
 P = ParamSpec("P")
@@ -83,20 +83,6 @@ def chained(fn: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def one_pass(fn: Callable[P, R]) -> Callable[P, R]:
-    """Let a formula of element-wise ops run in one pass where `cpu` records no history.
-
-    It takes tensors of one shape or with none, the first of them a tensor, and numbers, by their places.
-    """
-
-    @functools.wraps(fn)
-    def call(*args: P.args, **named: P.kwargs) -> R:
-        found = in_one_pass(fn, args)
-        return fn(*args, **named) if found is None else found
-
-    return call
-
-
 def _recorded(
     chains: dict[Any, Any], key: Any, fn: Any, args: tuple[Any, ...], named: dict[str, Any]
 ) -> Any:
@@ -112,4 +98,4 @@ def _recorded(
     return found
 
 
-__all__ = ["chained", "one_pass"]
+__all__ = ["chained"]
