@@ -163,6 +163,14 @@ def test_memory_by_op_and_line_and_what_a_step_leaves(device: str) -> None:
     assert peak.nbytes >= 2 * 1024 + 1024
     key = "cpu_memory_usage" if device == "cpu" else "device_memory_usage"
     assert getattr(rows(prof)["exp"], key) == 2048
+    lines = {row.key.split()[0]: getattr(row, key) for row in prof.lines()}
+    assert lines[big[0].place] >= 2048
+    by_op = sum(getattr(row, key) for row in prof.key_averages())
+    assert by_op == sum(lines.values()) > 4096
+    by_both = prof.key_averages(group_by_stack_n=1)
+    assert sum(getattr(row, key) for row in by_both if row.key == "exp") == 2048
+    assert " mem " not in prof.kernels().table()
+    assert "memory is left out" in prof.kernels().table()
 
 
 def test_a_chain_of_small_ops_is_measured_step_by_step() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 from xml.etree import ElementTree
 
@@ -64,7 +65,7 @@ def test_units_that_are_dead() -> None:
         net[0].weight.fill_(0.1)
         net[0].bias.copy_(tg.tensor([0.1, -9.0, 0.1, -9.0, 0.1], device="cpu"))
         net[2].weight.fill_(0.5)
-    assert "0.weight: 2 of 5 units have no gradient; they may be dead" in after(net)
+    assert "0.weight: 2 of 5 units have no gradient; they may be dead, or saturated" in after(net)
 
 
 def test_gradients_that_are_not_finite_or_too_large() -> None:
@@ -75,6 +76,64 @@ def test_gradients_that_are_not_finite_or_too_large() -> None:
     (found,) = after(stack(1, 1e-3), scale=1.0)
     assert found.startswith("0.weight: the gradient is ")
     assert "times as large as the parameter" in found
+
+
+class HeadFirst(nn.Module):
+    """Registers its last layer before the others, whose gradients vanish."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 1, device="cpu")
+        layers = [(nn.Linear(8, 8, device="cpu"), nn.Sigmoid()) for _ in range(12)]
+        self.body = nn.Sequential(*[part for pair in layers for part in pair])
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.head(self.body(x))
+
+
+def test_what_vanishes_is_found_wherever_it_is_registered() -> None:
+    (found,) = after(HeadFirst())
+    assert re.match(
+        "gradients vanish or explode on their way: body.0.weight has .* head.weight", found
+    )
+
+
+def test_functions_that_are_saturated_are_found_with_inputs() -> None:
+    class Calls(nn.Module):
+        """Calls a function, which no module stands for."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8, device="cpu")
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return (self.layer(x) * 1e3).tanh()
+
+    tg.manual_seed(0)
+    x = tg.randn(32, 8, device="cpu")
+    net = nn.Sequential(*stack(2, 1.0), nn.Tanh(), Calls(), nn.LSTM(8, 8, device="cpu"))
+    with tg.no_grad():
+        net[4].weight_ih_l0.mul_(1e3)
+    net(x)[0].sum().backward()
+    found = [text for text in tg.viz.flow(net, x).findings if "it is saturated" in text]
+    assert [text.split(":")[0] for text in found] == ["3 (Calls)", "4 (LSTM)"]
+    shares = [int(text.split("% of the values of ")[0].split()[-1]) for text in found]
+    assert min(shares) > 50
+    assert not [text for text in tg.viz.flow(net).findings if "it is saturated" in text]
+
+
+def test_tables_and_sparse_gradients_and_modest_ones_are_no_findings() -> None:
+    for sparse in (False, True):
+        net = nn.Sequential(
+            nn.Embedding(50, 4, sparse=sparse, device="cpu"), nn.Linear(4, 3, device="cpu")
+        )
+        loss = nn.functional.cross_entropy(
+            net(tg.tensor([1, 2, 3], device="cpu")), tg.tensor([0, 1, 2], device="cpu")
+        )
+        loss.backward()
+        assert tg.viz.flow(net).findings == []
+    with pytest.raises(TypeError, match="expected a module, got int"):
+        tg.viz.flow(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.every_host

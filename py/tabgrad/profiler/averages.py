@@ -48,6 +48,15 @@ class Average:
             self.device_flops = None if known is None else self.device_flops + share * known
         self.device_nbytes += share * event.nbytes
 
+    def add_memory(self, device: str, nbytes: int) -> None:
+        """Count the bytes of an allocation."""
+        if device == "cpu":
+            self.cpu_memory_usage += nbytes
+            self.self_cpu_memory_usage += nbytes
+        else:
+            self.device_memory_usage += nbytes
+            self.self_device_memory_usage += nbytes
+
     @property
     def cpu_time(self) -> float:
         """The mean of the host's microseconds."""

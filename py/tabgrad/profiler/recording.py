@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from tabgrad.core.errors import user_frame
 from tabgrad.hosts.host import available
-from tabgrad.profiler.averages import Averages, averaged
-from tabgrad.profiler.events import Event, events_of
-from tabgrad.profiler.live import MemoryReport, peaks
+from tabgrad.profiler.averages import Average, Averages, averaged
+from tabgrad.profiler.events import Event, events_of, place
+from tabgrad.profiler.live import Allocation, MemoryReport, peaks
 from tabgrad.profiler.watching import Watch, collect, finish_devices
 
 
@@ -141,6 +141,7 @@ class record_function:
         return call
 
 
+NO_LINE = "(no line)"
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
@@ -261,46 +262,54 @@ class profile:
         if group_by_stack_n and not self.with_stack:
             raise ValueError("key_averages: grouping by lines needs profile(with_stack=True)")
         out = averaged(self.events(), group_by_input_shape, group_by_stack_n, False)
-        if self.profile_memory:
-            self._count_memory(out, bool(group_by_input_shape or group_by_stack_n))
-        return self._told(out, group_by_input_shape, bool(group_by_stack_n))
+        if group_by_input_shape:
+            return self._told(out, True, bool(group_by_stack_n), "for what operands")
+
+        def key(a: Allocation) -> tuple[str, tuple[str, ...]]:
+            stack = (place(a.line),) if group_by_stack_n > 0 and a.line is not None else ()
+            return a.op.partition(".")[0], stack
+
+        self._count_memory(out, key)
+        return self._told(out, False, bool(group_by_stack_n))
 
     def kernels(self, group_by_stack_n: int = 0) -> Averages:
         """Return the kernels of devices by name: what was measured, undivided."""
         out = averaged(self.events(), False, group_by_stack_n, True)
-        return self._told(out, False, bool(group_by_stack_n))
+        return self._told(out, False, bool(group_by_stack_n), "by which kernel")
 
     def lines(self) -> Averages:
-        """Return the time by line of the program; needs `with_stack`, and raises ValueError without."""
+        """Return time and memory by line of the program; needs `with_stack`, and raises ValueError without."""
         if not self.with_stack:
             raise ValueError("lines: the time by line needs profile(with_stack=True)")
         events = [e for e in self.events() if e.kind in ("op", "kernel")]
         for event in events:
-            event.name = event.lines[0] if event.lines else "(no line)"
+            event.name = event.lines[0] if event.lines else NO_LINE
             event.shares = tuple([(line, 1 / len(event.lines)) for line in event.lines])
-        return self._told(averaged(events, False, 0, False), False, False)
+        out = averaged(events, False, 0, False)
+        self._count_memory(out, lambda a: (NO_LINE if a.line is None else place(a.line), ()))
+        return self._told(out, False, False)
 
-    def _told(self, out: Averages, shapes: bool, stack: bool) -> Averages:
+    def _told(self, out: Averages, shapes: bool, stack: bool, unknown: str = "") -> Averages:
+        """Say what the table shows; `unknown` is what is not known of allocations, which it leaves out then."""
         out.notes += tuple(sorted(self._watch.notes))
-        out.with_memory, out.with_flops = self.profile_memory, self.with_flops
+        out.with_memory, out.with_flops = self.profile_memory and not unknown, self.with_flops
+        if self.profile_memory and unknown:
+            out.notes += (f"memory is left out: it is not known {unknown} it was allocated",)
         out.with_shapes, out.with_stack = shapes, stack
         return out
 
-    def _count_memory(self, out: Averages, grouped: bool) -> None:
-        """Add the bytes of allocations to the rows of their ops; not to parts of an op's calls."""
-        if grouped:
-            return
-        rows = {row.key: row for row in out}
+    def _count_memory(
+        self, out: Averages, key: Callable[[Allocation], tuple[str, tuple[str, ...]]]
+    ) -> None:
+        """Add the bytes of allocations to the rows that `key` names, by name and lines."""
+        rows = {(row.key, row.stack): row for row in out}
         for a in self._watch.allocations:
-            row = rows.get(a.op.partition(".")[0])
+            name, stack = key(a)
+            row = rows.get((name, stack))
             if row is None:
-                continue
-            if a.device == "cpu":
-                row.cpu_memory_usage += a.nbytes
-                row.self_cpu_memory_usage += a.nbytes
-            else:
-                row.device_memory_usage += a.nbytes
-                row.self_device_memory_usage += a.nbytes
+                row = rows[name, stack] = Average(name, stack=stack)
+                out.append(row)
+            row.add_memory(a.device, a.nbytes)
 
     def memory_snapshot(self) -> MemoryReport:
         """Return what was allocated since the profile began and is alive, by op and line.

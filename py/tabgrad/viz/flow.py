@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.viz.drawing import Drawing
+from tabgrad.viz.saturation import saturated
 
 SPREAD = 1e4
 """Gradients vanish, or explode, where layers differ by more than this factor."""
-STEP = 1.0
-"""A gradient larger than its parameter by this factor throws the parameter far away."""
+STEP = 100.0
+"""A gradient larger than its parameter by this factor throws the parameter far away at usual rates."""
 
 
 class Row(NamedTuple):
@@ -34,9 +36,9 @@ class Flow(Drawing):
 
     title = "flow of gradients"
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[Row], findings: Sequence[str] = ()) -> None:
         self.rows = rows
-        self.findings = [*_of_each(rows), *_of_all(rows)]
+        self.findings = [*_of_each(rows), *_of_all(rows), *findings]
 
     def __str__(self) -> str:
         width = max((len(row.name) for row in self.rows), default=0)
@@ -83,40 +85,55 @@ class Flow(Drawing):
         )
 
 
-def flow(model: tg.nn.Module) -> Flow:
+def flow(model: tg.nn.Module, *inputs: Any) -> Flow:
     """Look at the gradients that `backward` has left in a model.
 
     Finds parameters without a gradient, gradients that are zero or not finite, units whose gradients are zero
-    throughout, gradients that vanish or explode from layer to layer, and ones larger than their parameters.
-    All sizes are read from the device at once.
+    throughout, gradients that vanish or explode on their way, and ones far larger than their parameters. With
+    `inputs` it calls `model(*inputs)`, and finds tanh and sigmoid that are saturated for these. All sizes are
+    read from the device at once. Raises TypeError for what is no module, ValueError for one without parameters.
 
     >>> import tabgrad as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2, device="cpu"), tg.nn.Linear(2, 1, device="cpu"))
     >>> (net[0](tg.ones(1, 2, device="cpu")).sum() * 1e-3).backward()
     >>> tg.viz.flow(net).findings
     ['1.weight, 1.bias: no gradient; the loss does not depend on them, or backward has not run']
+    >>> big = tg.full((4, 2), 50.0, device="cpu")
+    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2, device="cpu"), tg.nn.Sigmoid())
+    >>> net(big).sum().backward()
+    >>> tg.viz.flow(net, big).findings[-1]
+    '1 (Sigmoid): 100% of the values of sigmoid are within 1% of its bounds; it is saturated'
     """
+    if not isinstance(model, tg.nn.Module):
+        raise TypeError(f"flow: expected a module, got {type(model).__name__}")
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise ValueError("flow: the model has no parameters that need gradients")
+    tables = {
+        id(m.weight) for m in model.modules() if isinstance(m, tg.nn.Embedding | tg.nn.EmbeddingBag)
+    }
     with tg.no_grad():
-        facts = tg.stack([_facts(p) for _, p in named]).tolist()
+        facts = tg.stack([_facts(p, id(p) in tables) for _, p in named]).tolist()
     rows = []
     for (name, p), (size, gradient, dead) in zip(named, facts, strict=True):
         rows.append(
             Row(name, tuple(p.shape), size, None if p.grad is None else gradient, int(dead))
         )
-    return Flow(rows)
+    return Flow(rows, saturated(model, inputs) if inputs else ())
 
 
-def _facts(p: tg.Tensor) -> tg.Tensor:
-    """Return the root mean squares of a parameter and of its gradient, and how many rows of that are zero."""
+def _facts(p: tg.Tensor, table: bool) -> tg.Tensor:
+    """Return the root mean squares of a parameter and of its gradient, and how many rows of that are zero.
+
+    Those of a table of embeddings don't count: a batch has few of them.
+    """
     zero = tg.zeros((), device=p.device)
     if p.grad is None:
         return tg.stack([_rms(p), zero, zero])
-    rows = p.grad.reshape(p.shape[0], -1) if p.ndim > 1 else None
+    grad = p.grad.to_dense() if p.grad.is_sparse else p.grad
+    rows = grad.reshape(p.shape[0], -1) if p.ndim > 1 and not table else None
     dead = zero if rows is None else (rows == 0).all(1).sum().float()
-    return tg.stack([_rms(p), _rms(p.grad), dead])
+    return tg.stack([_rms(p), _rms(grad), dead])
 
 
 def _rms(x: tg.Tensor) -> tg.Tensor:
@@ -147,29 +164,44 @@ def _of_each(rows: list[Row]) -> list[str]:
             found.append(f"{r.name}: the gradient is zero throughout")
         elif r.dead:
             found.append(
-                f"{r.name}: {r.dead} of {r.shape[0]} units have no gradient; they may be dead"
+                f"{r.name}: {r.dead} of {r.shape[0]} units have no gradient; they may be dead, or saturated"
             )
-        if r.size and math.isfinite(r.gradient) and r.gradient > STEP * r.size:
-            found.append(
-                f"{r.name}: the gradient is {r.gradient / r.size:.2g} times as large as the parameter"
-            )
+    large = [r for r in rows if r.size and _shows(r) and (r.gradient or 0) > STEP * r.size]
+    if large:
+        most = max(large, key=lambda r: (r.gradient or 0) / r.size)
+        others = f", and those of {len(large) - 1} more are too large" if len(large) > 1 else ""
+        ratio = (most.gradient or 0) / most.size
+        found.append(
+            f"{most.name}: the gradient is {ratio:.2g} times as large as the parameter{others}"
+        )
     return found
 
 
+def _shows(row: Row) -> bool:
+    return bool(row.gradient) and math.isfinite(row.gradient or 0)
+
+
 def _of_all(rows: list[Row]) -> list[str]:
-    """Compare weights with those of the last layer: biases and scales say little of the flow."""
-    weights = [r for r in rows if len(r.shape) > 1 and r.gradient and math.isfinite(r.gradient)]
-    if len(weights) < 2:
+    """Compare weights, from the smallest gradient to the largest: biases and scales say little of the flow."""
+    sizes = [
+        (i, r.name, r.gradient)
+        for i, r in enumerate(rows)
+        if len(r.shape) > 1 and r.gradient and _shows(r)
+    ]
+    if len(sizes) < 2:
         return []
-    first, last = weights[0], weights[-1]
-    assert first.gradient is not None
-    assert last.gradient is not None
-    ratio = first.gradient / last.gradient
-    if ratio < 1 / SPREAD:
-        return [f"gradients vanish: {first.name} has {ratio:.1g} times that of {last.name}"]
-    if ratio > SPREAD:
-        return [f"gradients explode: {first.name} has {ratio:.1g} times that of {last.name}"]
-    return []
+    least, most = (choose(sizes, key=lambda s: s[2]) for choose in (min, max))
+    if most[2] <= SPREAD * least[2]:
+        return []
+    # in the order in which models are built, the loss is at the end
+    (_, first, near), (_, last, far) = sorted((least, most))
+    if {first, last} == {sizes[0][1], sizes[-1][1]}:
+        what = "vanish" if near < far else "explode"
+        return [f"gradients {what}: {first} has {near / far:.1g} times that of {last}"]
+    ratio = least[2] / most[2]
+    return [
+        f"gradients vanish or explode on their way: {least[1]} has {ratio:.1g} times that of {most[1]}"
+    ]
 
 
 def _list(findings: list[str]) -> str:

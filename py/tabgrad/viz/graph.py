@@ -11,7 +11,7 @@ import tabgrad as tg
 from tabgrad.transforms.node import Node
 from tabgrad.viz.drawing import Drawing, save
 from tabgrad.viz.layout import Place, placed
-from tabgrad.viz.modules import Parts, Vertex, called, collapsed, folded, paths_of
+from tabgrad.viz.modules import Parts, Vertex, ancestors, called, collapsed, folded, paths_of
 
 FEW = 4
 """Tensors of at most so many elements show them."""
@@ -167,7 +167,7 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
                 "graph: expected a tensor with a grad_fn; no recorded op made this one"
             )
     known = _named(names)
-    order = _ancestors([y.grad_fn for y in outputs])
+    order = ancestors([y.grad_fn for y in outputs])
     number = {id(node): i for i, node in enumerate(order)}
     vertices = [_vertex(node, known, values) for node in order]
     edges = [
@@ -196,18 +196,6 @@ def _named(names: Any) -> dict[int, str]:
             f"graph: names must be a module or a dict of tensors, got {type(names).__name__}"
         )
     return {id(x): name for name, x in pairs.items()}
-
-
-def _ancestors(roots: list[Node]) -> list[Node]:
-    """Return all nodes above the roots, inputs first."""
-    found: dict[int, Node] = {}
-    work = list(roots)
-    while work:
-        node = work.pop()
-        if id(node) not in found:
-            found[id(node)] = node
-            work += [n for n, _ in node.next_functions if n is not None]
-    return sorted(found.values(), key=lambda n: n.id)
 
 
 def _vertex(node: Node, known: dict[int, str], values: bool) -> Vertex:

@@ -63,6 +63,18 @@ def called(model: tg.nn.Module, inputs: Sequence[Any]) -> tuple[list[Any], list[
     return results, sorted(calls, key=lambda c: (c.first, -c.last))
 
 
+def ancestors(roots: list[Node]) -> list[Node]:
+    """Return all nodes above the roots, inputs first."""
+    found: dict[int, Node] = {}
+    work = list(roots)
+    while work:
+        node = work.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            work += [n for n, _ in node.next_functions if n is not None]
+    return sorted(found.values(), key=lambda n: n.id)
+
+
 def paths_of(
     order: Sequence[Node], edges: Sequence[tuple[int, int]], calls: Sequence[Call]
 ) -> list[tuple[Call, ...]]:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import tabgrad as tg
 from tabgrad.viz.drawing import Drawing, element, text
-from tabgrad.viz.graph import FEW, Graph, _ancestors, graph
+from tabgrad.viz.graph import FEW, Graph, graph
 from tabgrad.viz.layout import placed
+from tabgrad.viz.modules import ancestors
 
 _IDS = itertools.count(1)
 
@@ -147,7 +148,7 @@ def steps(loss: tg.Tensor, names: Any = None, values: bool = True) -> Steps:
             + ("" if loss.grad_fn is not None else " without a grad_fn")
         )
     drawn = graph(loss, names=names, values=values)
-    order = _ancestors([loss.grad_fn])
+    order = ancestors([loss.grad_fn])
     notes: list[tuple[int, Any, Any]] = []
     leaves = [(i, node.variable) for i, node in enumerate(order) if node.name() == "AccumulateGrad"]
     leaves = [(i, x) for i, x in leaves if x is not None]
